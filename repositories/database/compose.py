@@ -1,0 +1,97 @@
+"""PostgreSQL in Docker, for development: `docker-compose.yml` brought up and down by the `docker` command."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from pydantic import SecretStr
+
+from domain.errors import ConfigurationError, DatabaseUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+ANSWER_WITHIN_SECONDS = 5.0
+PULL_WITHIN_SECONDS = 900.0
+STOP_WITHIN_SECONDS = 120.0
+
+
+def docker_answers() -> bool:
+    """Say, within five seconds, whether Docker is installed, knows `compose`, and has an engine that answers."""
+    deadline = time.monotonic() + ANSWER_WITHIN_SECONDS
+    questions = (["version", "--format", "{{.Server.Version}}"], ["compose", "version"])
+    return all(_succeeds(question, seconds=deadline - time.monotonic()) for question in questions)
+
+
+def up(compose_file: Path, *, wait_seconds: float = 60.0) -> None:
+    """Start PostgreSQL and return when it is healthy; Docker's own progress and complaints go to standard error.
+
+    Raises `ConfigurationError` without Docker, without its engine or without the file, and `DatabaseUnavailable` where
+    the server is not healthy after `wait_seconds` (the download of the image, at most 15 minutes, not counted).
+    """
+    command = _compose(compose_file, "up", "--detach", "--wait", "--wait-timeout", str(max(1, round(wait_seconds))))
+    if not docker_answers():
+        raise ConfigurationError("Docker's engine does not answer: start it, or use the embedded server")
+    if not _succeeds(command, seconds=wait_seconds + PULL_WITHIN_SECONDS, show=True):
+        raise DatabaseUnavailable(
+            f"PostgreSQL in Docker was not healthy within {wait_seconds:g} s: `docker compose logs` says why",
+            host="127.0.0.1",
+            port=_port(os.environ),
+        )
+
+
+def down(compose_file: Path) -> None:
+    """Stop PostgreSQL and remove its container; the data stays in its volume. Raises as `up` does."""
+    if not _succeeds(_compose(compose_file, "down"), seconds=STOP_WITHIN_SECONDS, show=True):
+        raise DatabaseUnavailable("PostgreSQL in Docker could not be stopped: `docker compose ps` says what runs")
+
+
+def url(environment: Mapping[str, str] | None = None) -> SecretStr:
+    """Return where the server of `docker-compose.yml` is, from the variables which that file reads.
+
+    Raises `ConfigurationError` where `RECOLLECT_PORT` is no port.
+    """
+    variables = os.environ if environment is None else environment
+    password = quote(variables.get("RECOLLECT_PASSWORD") or "recollect", safe="")
+    return SecretStr(f"postgresql://recollect:{password}@127.0.0.1:{_port(variables)}/recollect")
+
+
+def _port(variables: Mapping[str, str]) -> int:
+    given = variables.get("RECOLLECT_PORT") or "5432"
+    if not (given.isascii() and given.isdigit() and 1 <= int(given) <= 65535):
+        raise ConfigurationError("RECOLLECT_PORT must be a port from 1 to 65535", setting="RECOLLECT_PORT")
+    return int(given)
+
+
+def _compose(compose_file: Path, *arguments: str) -> list[str]:
+    if shutil.which("docker") is None:
+        raise ConfigurationError("Docker is not installed: install it, or use the embedded server")
+    if not compose_file.is_file():
+        raise ConfigurationError(f"{compose_file} does not exist: say where docker-compose.yml is")
+    return ["compose", "--file", str(compose_file), *arguments]
+
+
+def _succeeds(arguments: Sequence[str], *, seconds: float, show: bool = False) -> bool:
+    docker = shutil.which("docker")
+    if docker is None or seconds <= 0:
+        return False
+    try:
+        answer = subprocess.run(
+            [docker, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=None if show else subprocess.DEVNULL,
+            # Without this Compose reads a .env file too, and `url` would name another server than the one that runs.
+            env={**os.environ, "COMPOSE_DISABLE_ENV_FILE": "1"},
+            timeout=seconds,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return answer.returncode == 0
