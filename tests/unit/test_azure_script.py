@@ -197,9 +197,7 @@ def test_without_a_password_it_says_so_in_one_sentence_and_asks_azure_nothing(az
     azure.environment = {} if value is None else {"RECOLLECT_ADMIN_PASSWORD": value}
     finished = azure.run()
     assert finished.returncode == 2
-    assert finished.stderr.splitlines() == [
-        "azure.sh: set RECOLLECT_ADMIN_PASSWORD to the password the administrator is to have"
-    ]
+    assert finished.stderr.splitlines() == ["azure.sh: set RECOLLECT_ADMIN_PASSWORD to the password the administrator is to have"]
     assert azure.calls() == []
 
 
