@@ -1,0 +1,24 @@
+"""How findings are graded: words that several contexts share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """How much a finding matters, worst first."""
+
+    CRITICAL = "critical"
+    MAJOR = "major"
+    MEDIUM = "medium"
+    MINOR = "minor"
+
+
+class Category(StrEnum):
+    """What a finding is about."""
+
+    SECURITY = "security"
+    CORRECTNESS = "correctness"
+    PERFORMANCE = "performance"
+    STYLE = "style"
+    DOCUMENTATION = "documentation"

@@ -1,0 +1,88 @@
+"""Column types and builders that entities share."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from annotated_types import Ge, Le
+from pydantic import AfterValidator, AwareDatetime, Field
+from sqlalchemy import Column, Computed, Index
+from sqlalchemy import Text as SqlText
+from sqlalchemy.dialects.postgresql import TSVECTOR
+from sqlalchemy.types import TypeDecorator
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Dialect
+
+INT32_MAX = 2**31 - 1
+INT64_MAX = 2**63 - 1
+
+# A longer text can pass tsvector's limit of 1 MB and fail the whole insert; 100,000 characters never did.
+INDEXED_CHARACTERS = 100_000
+
+
+def _to_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is outside the years 1 to 9999 in UTC") from None
+
+
+Timestamp = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+"""A moment, in UTC; a datetime without a time zone is refused."""
+
+
+Count = Annotated[int, Ge(0), Le(INT32_MAX)]
+"""How many; never negative."""
+
+Positive = Annotated[int, Ge(1), Le(INT32_MAX)]
+"""A number that starts at one, such as a pull request's or a line's."""
+
+BigCount = Annotated[int, Ge(0), Le(INT64_MAX)]
+"""How many, in 64 bits; its column is a bigint."""
+
+ExternalId = Annotated[int, Ge(-INT64_MAX - 1), Le(INT64_MAX)]
+"""An id that another system made: 64 bits; its column is a bigint."""
+
+Ratio = Annotated[float, Ge(0), Le(1)]
+"""A share between 0 and 1."""
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+"""A number that is neither NaN nor infinite."""
+
+
+class EnumText(TypeDecorator[StrEnum]):
+    """A `StrEnum` kept as text. The column's CHECK lists the values; rows are read back as members."""
+
+    impl = SqlText
+    cache_ok = True
+
+    def __init__(self, enum: type[StrEnum]) -> None:
+        super().__init__()
+        self.enum = enum
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else self.enum(value).value
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> StrEnum | None:
+        return None if value is None else self.enum(value)
+
+
+SEARCH_VECTOR_UNMAPPED: Final = {"exclude_properties": ["search_vector"]}
+"""`__mapper_args__` of an entity with a `search_vector`."""
+
+
+def search_vector(**weights: str) -> tuple[Column[Any], Index]:
+    """Return the generated tsvector column over the named columns, each with its weight `A` (most) to `D`, and its GIN index.
+
+    Entities leave it out of their mapping (`exclude_properties`): it is the server's, and only statements speak of it.
+    """
+    parts = (
+        f"setweight(to_tsvector('english', left(coalesce({column}, ''), {INDEXED_CHARACTERS})), '{weight}')"
+        for column, weight in weights.items()
+    )
+    comment = "Lexemes for keyword search, made by the server."
+    column = Column("search_vector", TSVECTOR, Computed(" || ".join(parts), persisted=True), nullable=True, comment=comment)
+    return column, Index(None, "search_vector", postgresql_using="gin")

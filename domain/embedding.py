@@ -1,0 +1,139 @@
+"""Embeddings: vectors of float32 that are worth storing, and the port of whoever makes them."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeAlias, cast
+
+from pgvector import Vector
+from pgvector.sqlalchemy import VECTOR
+from pydantic import PlainSerializer, PlainValidator
+from sqlalchemy import CheckConstraint
+
+if TYPE_CHECKING:
+    from sqlalchemy import Dialect
+
+DEFAULT_DIMENSIONS = 1024
+MAX_DIMENSIONS = 16_000
+"""What pgvector's `vector` can hold."""
+
+# Beyond these norms cosine distance overflows or underflows float32 and becomes NaN, which passes every threshold.
+MIN_NORM, MAX_NORM = 1e-6, 1e6
+
+VectorLike: TypeAlias = Vector | Sequence[float] | Any
+"""A `Vector`, a list or tuple of numbers, or a one-dimensional numpy array."""
+
+_known_dimensions: Counter[int] = Counter()
+
+
+@contextmanager
+def known_dimensions(dimensions: int) -> Iterator[None]:
+    """Let entities of this process take embeddings of `dimensions`, as every open database does for its own.
+
+    With no database open and nothing declared, entities take `DEFAULT_DIMENSIONS`.
+    """
+    learn_dimensions(dimensions)
+    try:
+        yield
+    finally:
+        forget_dimensions(dimensions)
+
+
+def learn_dimensions(dimensions: int) -> None:
+    """Count one more user of `dimensions` in this process."""
+    _known_dimensions[dimensions] += 1
+
+
+def forget_dimensions(dimensions: int) -> None:
+    """Count one user of `dimensions` less; with none left, entities refuse it again."""
+    _known_dimensions[dimensions] -= 1
+    if _known_dimensions[dimensions] <= 0:
+        del _known_dimensions[dimensions]
+
+
+def to_vector(value: VectorLike) -> Vector:
+    """Return `value` as a vector of float32.
+
+    Raises:
+        ValueError: not one-dimensional numbers, a component that is not finite, or a norm outside 1e-6 to 1e6 (all zeros
+            included).
+    """
+    vector = value if isinstance(value, Vector) else _convert(value)
+    norm = math.hypot(*vector.to_list())
+    if not math.isfinite(norm):
+        raise ValueError("a component of the embedding is NaN, infinite or beyond float32")
+    if not MIN_NORM <= norm <= MAX_NORM:
+        raise ValueError("the embedding is all zeros" if norm == 0 else "the embedding's norm is not between 1e-6 and 1e6")
+    return vector
+
+
+def _convert(value: VectorLike) -> Vector:
+    if isinstance(value, str | bytes | bytearray):
+        raise ValueError("an embedding is a sequence of numbers, not text")
+    try:
+        if isinstance(value, Sequence):
+            if bool in set(map(type, value)):
+                raise TypeError
+            return Vector(list(value))
+        return Vector(cast("list[float]", value))  # or a numpy array, which pgvector tells apart
+    except (TypeError, ValueError):
+        raise ValueError("an embedding is a one-dimensional sequence of numbers or a numpy array") from None
+
+
+def require_dimensions(vector: Vector, dimensions: int) -> None:
+    """Raise ValueError unless `vector` has exactly `dimensions` components."""
+    if vector.dimensions() != dimensions:
+        raise ValueError(f"the embedding has {vector.dimensions()} dimensions, not {dimensions}")
+
+
+def _validate(value: VectorLike) -> Vector:
+    vector = to_vector(value)
+    allowed = set(_known_dimensions) or {DEFAULT_DIMENSIONS}
+    if vector.dimensions() not in allowed:
+        expected = " or ".join(str(dimensions) for dimensions in sorted(allowed))
+        raise ValueError(f"the embedding has {vector.dimensions()} dimensions, not {expected}")
+    return vector
+
+
+Embedding = Annotated[Vector, PlainValidator(_validate), PlainSerializer(lambda vector: vector.to_list(), when_used="json")]
+"""A vector of float32 with the dimension of a database that this process has open; finite, not zero."""
+
+
+class EmbeddingColumn(VECTOR):
+    """pgvector's column type, exchanged as `pgvector.Vector` through the driver's binary codec instead of as text.
+
+    Without dimensions it is a template: the migrations that create a database give it that database's own.
+    """
+
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> Any:
+        return None
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        return None
+
+
+def embedding_check() -> CheckConstraint:
+    """Return the second wall behind the entity's validation: no zero vector, whose distance NaN passes every threshold."""
+    return CheckConstraint(f"vector_norm(embedding) BETWEEN {MIN_NORM} AND {MAX_NORM}", name="embedding_norm")
+
+
+class Embedder(Protocol):
+    """What turns texts into embeddings. The caller owns it: nothing awaits it inside a unit of work."""
+
+    @property
+    def provider(self) -> str: ...
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def dimensions(self) -> int: ...
+
+    async def embed(self, texts: Sequence[str]) -> Sequence[VectorLike]:
+        """Return one embedding for each text, in order."""
+        ...

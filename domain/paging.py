@@ -1,0 +1,83 @@
+"""Pages by keyset: what comes after a row, never what comes after a number of rows."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+from uuid import UUID
+
+from domain.errors import InvalidCursor, InvalidInput
+
+E_co = TypeVar("E_co", covariant=True)
+
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 10_000
+"""The most rows that one call returns; `stream` has no such bound."""
+
+
+def require_limit(limit: int) -> int:
+    """Return `limit` if it is between 1 and `MAX_LIMIT`.
+
+    Raises:
+        InvalidInput: it is not.
+    """
+    if not 1 <= limit <= MAX_LIMIT:
+        raise InvalidInput(f"limit must be between 1 and {MAX_LIMIT:,}", field="limit")
+    return limit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cursor:
+    """The place after one row of one listing; made by `page`, good for the next call with the same direction.
+
+    `str(cursor)` is safe in a URL and `Cursor.parse` reads it back.
+    """
+
+    listing: str
+    descending: bool
+    id: UUID
+
+    def __str__(self) -> str:
+        facts = json.dumps([self.listing, self.descending, self.id.hex], separators=(",", ":"))
+        return base64.urlsafe_b64encode(facts.encode()).decode().rstrip("=")
+
+    @classmethod
+    def parse(cls, text: str) -> Cursor:
+        """Return the cursor that `text` stands for.
+
+        Raises:
+            InvalidCursor: it stands for none.
+        """
+        if len(text) > 1_000:
+            raise InvalidCursor("the cursor is too long to be one", field="cursor")
+        try:
+            match json.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)):
+                case [str(listing), bool(descending), str(key)]:
+                    return cls(listing=listing, descending=descending, id=UUID(hex=key))
+                case _:
+                    pass
+        except (binascii.Error, ValueError, RecursionError):
+            pass
+        raise InvalidCursor("the cursor cannot be read", field="cursor")
+
+    def require(self, listing: str, *, descending: bool) -> UUID:
+        """Return the id to go on after.
+
+        Raises:
+            InvalidCursor: the cursor belongs to another listing or direction.
+        """
+        if (self.listing, self.descending) != (listing, descending):
+            raise InvalidCursor("the cursor belongs to another listing or direction", field="cursor")
+        return self.id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page(Generic[E_co]):
+    """Some rows of a listing, and where the next ones begin; `next` is None on the last page."""
+
+    items: Sequence[E_co]
+    next: Cursor | None

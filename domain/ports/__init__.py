@@ -1,0 +1,55 @@
+"""The ports: what application services receive, and what PostgreSQL and the fakes both do."""
+
+from domain.ports.history import AuthorReader, AuthorRepository, DependencyBumpReader, DependencyBumpRepository
+from domain.ports.knowledge import EmbeddingMetadataReader, EmbeddingMetadataRepository, KnowledgeReader, KnowledgeRepository
+from domain.ports.learning import MemoryReader, MemoryRepository, PatternReader, PatternRepository
+from domain.ports.repairs import Repairs
+from domain.ports.repository import ReadRepository, Repository, Rows
+from domain.ports.reviews import (
+    FindingReader,
+    FindingRepository,
+    ReactionReader,
+    ReactionRepository,
+    ReviewReader,
+    ReviewRepository,
+    SuppressionReader,
+    SuppressionRepository,
+)
+from domain.ports.runs import CheckpointReader, CheckpointRepository, RunReader, RunRepository
+from domain.ports.telemetry import TelemetryReader, TelemetryRepository
+from domain.ports.unit_of_work import ReadUnitOfWork, UnitOfWork
+
+__all__ = [
+    "AuthorReader",
+    "AuthorRepository",
+    "CheckpointReader",
+    "CheckpointRepository",
+    "DependencyBumpReader",
+    "DependencyBumpRepository",
+    "EmbeddingMetadataReader",
+    "EmbeddingMetadataRepository",
+    "FindingReader",
+    "FindingRepository",
+    "KnowledgeReader",
+    "KnowledgeRepository",
+    "MemoryReader",
+    "MemoryRepository",
+    "PatternReader",
+    "PatternRepository",
+    "ReactionReader",
+    "ReactionRepository",
+    "ReadRepository",
+    "ReadUnitOfWork",
+    "Repairs",
+    "Repository",
+    "ReviewReader",
+    "ReviewRepository",
+    "Rows",
+    "RunReader",
+    "RunRepository",
+    "SuppressionReader",
+    "SuppressionRepository",
+    "TelemetryReader",
+    "TelemetryRepository",
+    "UnitOfWork",
+]

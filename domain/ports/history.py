@@ -1,0 +1,53 @@
+"""Authors and dependency bumps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Protocol
+
+from domain.history import AuthorCacheEntry, DependencyBumpMerge
+from domain.paging import DEFAULT_LIMIT
+from domain.ports.repository import ReadRepository, Repository
+
+AUTHOR_MAX_AGE = timedelta(hours=24)
+
+
+class AuthorReader(ReadRepository[AuthorCacheEntry], Protocol):
+    """Reads what is known of authors."""
+
+    async def find_author(self, repo: str, login: str, *, max_age: timedelta = AUTHOR_MAX_AGE) -> AuthorCacheEntry | None:
+        """Return what is known of the author, or None where it is nothing or older than `max_age`.
+
+        Raises:
+            InvalidInput: repository or login is empty.
+        """
+        ...
+
+
+class AuthorRepository(AuthorReader, Repository[AuthorCacheEntry], Protocol):
+    """Remembers authors."""
+
+    async def upsert(self, entry: AuthorCacheEntry) -> None:
+        """Insert the entry or replace the one with the same `(repo, author_login)`; without `cached_at` it is cached now."""
+        ...
+
+    async def purge(self, *, days: float = 7) -> int:
+        """Delete entries cached longer ago and return how many there were."""
+        ...
+
+
+class DependencyBumpReader(ReadRepository[DependencyBumpMerge], Protocol):
+    """Reads merged dependency bumps."""
+
+    async def history(self, repo: str, package: str, *, limit: int = DEFAULT_LIMIT) -> Sequence[DependencyBumpMerge]:
+        """Return the package's bumps: merged last first, those without a date at the end, ties by id descending."""
+        ...
+
+
+class DependencyBumpRepository(DependencyBumpReader, Repository[DependencyBumpMerge], Protocol):
+    """Remembers merged dependency bumps."""
+
+    async def record(self, bump: DependencyBumpMerge) -> bool:
+        """Write the bump if `(repo, pr_number)` is new, and return whether it was."""
+        ...

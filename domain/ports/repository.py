@@ -1,0 +1,98 @@
+"""What every repository can do."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
+from uuid import UUID
+
+from domain.paging import DEFAULT_LIMIT
+
+if TYPE_CHECKING:
+    from domain.filters import Filter
+    from domain.paging import Cursor, Page
+
+E = TypeVar("E")
+E_co = TypeVar("E_co", covariant=True)
+
+Rows: TypeAlias = "Iterable[E] | AsyncIterable[E]"
+
+
+class ReadRepository(Protocol[E_co]):
+    """Reads one kind of entity, of the unit of work's tenant only. Embeddings are fetched where `with_embedding` asks for them."""
+
+    async def get(self, id: UUID, *, with_embedding: bool = False) -> E_co:
+        """Return the entity.
+
+        Raises:
+            NotFound: this tenant has no such row.
+        """
+        ...
+
+    async def find(self, id: UUID, *, with_embedding: bool = False) -> E_co | None:
+        """Return the entity, or None where this tenant has no such row."""
+        ...
+
+    async def get_many(self, ids: Iterable[UUID], *, with_embedding: bool = False) -> Mapping[UUID, E_co]:
+        """Return the entities that exist, by id, in the order asked for. Duplicates count once; no ids, no statement."""
+        ...
+
+    async def exists(self, where: Filter | None = None) -> bool:
+        """Return whether any row, or any that meets the filter, exists."""
+        ...
+
+    async def count(self, where: Filter | None = None) -> int:
+        """Return how many rows there are, or how many meet the filter."""
+        ...
+
+    async def list(
+        self, where: Filter | None = None, *, limit: int = DEFAULT_LIMIT, descending: bool = False, with_embedding: bool = False
+    ) -> Sequence[E_co]:
+        """Return rows in the order of their ids, which is the order they were made in; at most `limit` (1 to 10,000)."""
+        ...
+
+    async def page(
+        self,
+        where: Filter | None = None,
+        *,
+        after: Cursor | None = None,
+        limit: int = DEFAULT_LIMIT,
+        descending: bool = False,
+        with_embedding: bool = False,
+    ) -> Page[E_co]:
+        """Return the rows after the cursor by keyset: none twice and none left out while others are written.
+
+        Raises:
+            InvalidCursor: the cursor belongs to another listing or direction.
+        """
+        ...
+
+    def stream(
+        self, where: Filter | None = None, *, batch_size: int = 500, descending: bool = False, with_embedding: bool = False
+    ) -> AsyncIterator[E_co]:
+        """Yield every row from a server-side cursor, `batch_size` at a time in memory; the rows are not tracked."""
+        ...
+
+
+class Repository(ReadRepository[E], Protocol[E]):
+    """Reads and writes one kind of entity. Nothing lasts before the unit of work is committed."""
+
+    def add(self, entity: E) -> E:
+        """Take the entity in and return it; it is written with the next statement or the commit.
+
+        Raises:
+            TenantMismatch: it belongs to another tenant than the unit of work.
+        """
+        ...
+
+    async def add_many(self, entities: Rows[E]) -> int:
+        """Write all entities, or none, and return how many. They are not tracked afterwards.
+
+        Raises:
+            AlreadyExists, ReferenceViolated, CheckViolated, MissingValue: a rule of the schema said no; nothing was written.
+        """
+        ...
+
+    async def delete(self, id: UUID) -> bool:
+        """Delete the row and what belongs to it; return whether there was one."""
+        ...

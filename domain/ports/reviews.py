@@ -1,0 +1,86 @@
+"""Reviews, findings, suppressions and people's reactions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+from domain.paging import DEFAULT_LIMIT
+from domain.ports.repository import ReadRepository, Repository, Rows
+from domain.reviews import FeedbackReaction, Finding, Review, SuppressionLogEntry
+from domain.search import Match
+
+if TYPE_CHECKING:
+    from domain.insights import FeedbackPattern, PriorFinding, RepoStats, TrendDay
+    from domain.search import SearchHits
+
+
+class ReviewReader(ReadRepository[Review], Protocol):
+    """Reads reviews and what they add up to."""
+
+    async def stats(self, repo: str, *, since: datetime | None = None) -> RepoStats:
+        """Return the repository's figures, of reviews written at `since` or later where it is given."""
+        ...
+
+    async def trends(self, repo: str, *, days: int) -> Sequence[TrendDay]:
+        """Return the last `days` UTC days (1 to 3,650), today included, oldest first; a day without a review has zeros."""
+        ...
+
+
+class ReviewRepository(ReviewReader, Repository[Review], Protocol):
+    """Writes reviews."""
+
+
+class FindingReader(ReadRepository[Finding], Protocol):
+    """Finds findings by comment, by run and by words."""
+
+    async def recent_comment_candidates(self, repo: str, *, limit: int = DEFAULT_LIMIT) -> Sequence[Finding]:
+        """Return findings with comment id, surface and output key; newest first, ties by id."""
+        ...
+
+    async def find_by_comment(self, repo: str, comment_id: int) -> Finding | None:
+        """Return the newest finding that the comment told, or None."""
+        ...
+
+    async def prior(self, repo: str, pr_number: int, *, limit: int = DEFAULT_LIMIT) -> Sequence[PriorFinding]:
+        """Return the unsuppressed findings of the reviews of the last completed run's head, by id; none where no run completed."""
+        ...
+
+    async def keyword_search(
+        self, query: str, *, repo: str | None = None, limit: int = 10, match: Match = Match.ANY, explain: bool = False
+    ) -> SearchHits[Finding]:
+        """Return the findings whose titles best match the words, of one repository or of all; a blank query finds nothing."""
+        ...
+
+
+class FindingRepository(FindingReader, Repository[Finding], Protocol):
+    """Writes findings."""
+
+
+class SuppressionReader(ReadRepository[SuppressionLogEntry], Protocol):
+    """Reads which pattern held back which findings."""
+
+
+class SuppressionRepository(SuppressionReader, Repository[SuppressionLogEntry], Protocol):
+    """Writes which pattern held back which findings."""
+
+
+class ReactionReader(ReadRepository[FeedbackReaction], Protocol):
+    """Reads reactions and the patterns in them."""
+
+    async def patterns(self, repo: str) -> Sequence[FeedbackPattern]:
+        """Return what people disliked at least once: most thumbs-down first, then by fingerprint."""
+        ...
+
+
+class ReactionRepository(ReactionReader, Repository[FeedbackReaction], Protocol):
+    """Writes reactions. `add_many` lets the first one win."""
+
+    async def add_many(self, entities: Rows[FeedbackReaction]) -> int:
+        """Write the reactions whose `(repo, comment_id, reaction_id)` is new, and return how many were."""
+        ...
+
+    async def clear(self, repo: str) -> int:
+        """Delete the repository's reactions and return how many there were."""
+        ...

@@ -1,0 +1,73 @@
+"""Runs and their checkpoints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from domain.ports.repository import ReadRepository, Repository
+from domain.runs import ReviewCheckpoint, RunState
+
+if TYPE_CHECKING:
+    from domain.claims import RunClaim
+    from domain.runs import RunStatus
+
+
+class RunReader(ReadRepository[RunState], Protocol):
+    """Reads runs."""
+
+    async def find_by_key(self, run_key: str) -> RunState | None:
+        """Return the run, or None."""
+        ...
+
+    async def last_reviewed_head(self, repo: str, pr_number: int) -> str | None:
+        """Return the head of the newest completed run, whatever was claimed since; None where none completed."""
+        ...
+
+
+class RunRepository(RunReader, Repository[RunState], Protocol):
+    """Claims and completes runs."""
+
+    async def claim(self, repo: str, pr_number: int, *, base_sha: str, head_sha: str, delivery_id: str, action: str) -> RunClaim:
+        """Claim the run of this head; of any number of concurrent callers for one pull request exactly one is granted it at a time.
+
+        New key: every other unfinished run of the pull request becomes superseded by it (`new`, or `superseded-prior` with their
+        keys). Existing key, pending for over an hour: claimed again and its clock starts anew (`stale-pending`). Otherwise
+        `duplicate`.
+        """
+        ...
+
+    async def complete(self, run_key: str) -> RunStatus:
+        """Complete the run and return its status: completed, or superseded, which it stays.
+
+        Raises:
+            NotFound: no such run.
+        """
+        ...
+
+    async def purge(self, *, completed_days: float = 30, superseded_days: float = 7, pending_hours: float = 1) -> int:
+        """Delete runs completed, superseded or left pending for longer, each by its own age; return how many. Running ones stay."""
+        ...
+
+
+class CheckpointReader(ReadRepository[ReviewCheckpoint], Protocol):
+    """Reads how far reviews have come."""
+
+    async def find_by_key(self, review_output_key: str) -> ReviewCheckpoint | None:
+        """Return the checkpoint, or None."""
+        ...
+
+
+class CheckpointRepository(CheckpointReader, Repository[ReviewCheckpoint], Protocol):
+    """Saves how far reviews have come."""
+
+    async def save(self, checkpoint: ReviewCheckpoint) -> None:
+        """Insert the checkpoint or replace the one with the same `review_output_key`; a missing comment id keeps the old one."""
+        ...
+
+    async def set_comment(self, review_output_key: str, comment_id: int) -> bool:
+        """Record the comment with the partial result; return whether there is such a checkpoint."""
+        ...
+
+    async def delete_by_key(self, review_output_key: str) -> bool:
+        """Delete the checkpoint; return whether there was one."""
+        ...

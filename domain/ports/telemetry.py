@@ -1,0 +1,65 @@
+"""What it cost and how it went."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from domain.ports.repository import ReadRepository, Repository, Rows
+from domain.telemetry import TelemetryEvent
+
+if TYPE_CHECKING:
+    from domain.telemetry import RateLimitEvent, ResilienceEvent, RetrievalQualityEvent
+    from domain.usage import Usage, UsageBy
+
+
+class TelemetryReader(ReadRepository[TelemetryEvent], Protocol):
+    """Reads telemetry. The listing is of telemetry events; the other three tables are attributes."""
+
+    @property
+    def rate_limits(self) -> ReadRepository[RateLimitEvent]: ...
+
+    @property
+    def retrieval_quality(self) -> ReadRepository[RetrievalQualityEvent]: ...
+
+    @property
+    def resilience(self) -> ReadRepository[ResilienceEvent]: ...
+
+    async def count_recent_timeouts(self, repo: str, author: str, *, days: float = 7) -> int:
+        """Return how many of the author's runs ended with `timeout` or `timeout_partial` lately."""
+        ...
+
+    async def usage(
+        self, *, by: UsageBy, repo: str | None = None, since: datetime | None = None, until: datetime | None = None
+    ) -> Sequence[Usage]:
+        """Return the sums by model, repository, UTC day or event type, by key, of events from `since` until before `until`."""
+        ...
+
+
+class TelemetryRepository(TelemetryReader, Repository[TelemetryEvent], Protocol):
+    """Records telemetry."""
+
+    async def record(self, event: TelemetryEvent) -> None:
+        """Append the event."""
+        ...
+
+    async def record_many(self, events: Rows[TelemetryEvent]) -> int:
+        """Append the events, all or none, and return how many."""
+        ...
+
+    async def record_rate_limit(self, event: RateLimitEvent) -> bool:
+        """Append the event unless one with its `(delivery_id, event_type)` exists; return whether it was written."""
+        ...
+
+    async def record_retrieval_quality(self, event: RetrievalQualityEvent) -> bool:
+        """Append the event unless one with its delivery id exists; return whether it was written."""
+        ...
+
+    async def record_resilience(self, event: ResilienceEvent) -> None:
+        """Insert the event or replace the one with its delivery id whole; `created_at` and id stay."""
+        ...
+
+    async def purge(self, *, older_than: timedelta, batch_size: int = 10_000) -> int:
+        """Delete older rows of all four tables, `batch_size` a statement, and return how many there were."""
+        ...

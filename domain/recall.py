@@ -1,0 +1,57 @@
+"""What a reviewer remembers: learning memories with where they came from, and the embeddings that have to be made again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from pgvector import Vector
+
+    from domain.learning import LearningMemory
+    from domain.search import SearchHit
+
+OWNER_REPOS = 5
+"""How many of an owner's other repositories share their memories: those with most of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecalledMemory:
+    """One memory that was recalled; `shared` tells that it is another repository's of the same owner."""
+
+    hit: SearchHit[LearningMemory]
+    shared: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recall:
+    """What was recalled, best first, and how.
+
+    `repos` are the repositories that the memories come from, in the order of their first memory. `candidates` counts what was
+    looked at before duplicates were dropped and the limit applied.
+    """
+
+    memories: tuple[RecalledMemory, ...]
+    repo: str
+    owner: str
+    limit: int
+    repos: tuple[str, ...]
+    shared_pool_used: bool
+    candidates: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepairCandidate:
+    """A row whose embedding is missing, stale or another model's, and the text to embed."""
+
+    id: UUID
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepairedEmbedding:
+    """A new embedding for one row."""
+
+    id: UUID
+    embedding: Vector

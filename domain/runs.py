@@ -1,0 +1,108 @@
+"""Runs of the reviewer: who works on which head of a pull request, and how far a run has come."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import func
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeDecorator
+from sqlmodel import Field
+
+from domain.columns import Count, ExternalId, Positive, Timestamp
+from domain.entity import Record, index, unique
+from domain.text import Key, Name, Text
+
+STALE_RUN_AFTER = timedelta(hours=1)
+"""A run that has been pending for longer was abandoned and may be claimed again."""
+
+
+class RunStatus(StrEnum):
+    """Where a run stands. Pending and running are unfinished; a completed or superseded run never changes again."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    SUPERSEDED = "superseded"
+
+
+UNFINISHED = frozenset({RunStatus.PENDING, RunStatus.RUNNING})
+
+ALLOWED_CHANGES: dict[RunStatus, frozenset[RunStatus]] = {
+    RunStatus.PENDING: frozenset({RunStatus.PENDING, RunStatus.RUNNING, RunStatus.COMPLETED, RunStatus.SUPERSEDED}),
+    RunStatus.RUNNING: frozenset({RunStatus.COMPLETED, RunStatus.SUPERSEDED}),
+    RunStatus.COMPLETED: frozenset(),
+    RunStatus.SUPERSEDED: frozenset(),
+}
+"""What each status may become."""
+
+
+class RunState(Record, table=True):
+    """One claim to review one head of a pull request against one base.
+
+    Lifecycle: `ALLOWED_CHANGES`; of any number of concurrent claims exactly one wins. Unique: `(tenant, run_key)`.
+    Indexes: that one, and `(tenant, repo, pr_number, status)` for the other runs of a pull request.
+    """
+
+    __tablename__ = "run_state"
+    __table_args__ = (unique("run_key"), index("repo", "pr_number", "status"))
+
+    run_key: Key = Field(description="Names repository, pull request, base and head.")
+    repo: Name = Field(description="Repository, as owner/name.")
+    pr_number: Positive = Field(description="Number of the pull request.")
+    base_sha: Name = Field(description="Commit that the pull request starts from.")
+    head_sha: Name = Field(description="Commit that is reviewed.")
+    delivery_id: Name = Field(description="Webhook delivery that asked for the run.")
+    action: Name = Field(description="What happened to the pull request.")
+    status: RunStatus = Field(default=RunStatus.PENDING, description="Where the run stands.")
+    claimed_at: Timestamp | None = Field(
+        default=None,
+        nullable=False,
+        sa_column_kwargs={"server_default": func.now()},
+        description="When the stale clock started.",
+    )
+    completed_at: Timestamp | None = Field(default=None, description="When it was completed.")
+    superseded_by: Key | None = Field(default=None, description="Run key that took its place.")
+
+
+class CheckpointData(BaseModel):
+    """How far an interrupted review had come."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    files_reviewed: tuple[Text, ...] = ()
+    files_inspected: tuple[Text, ...] = ()
+    finding_count: Count = 0
+    summary_draft: Text = ""
+    total_files: Count = 0
+
+
+class _CheckpointJsonb(TypeDecorator[CheckpointData]):
+    impl = JSONB(none_as_null=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: CheckpointData | None, dialect: object) -> Any:
+        return None if value is None else value.model_dump(mode="json")
+
+    def process_result_value(self, value: Any | None, dialect: object) -> CheckpointData | None:
+        return None if value is None else CheckpointData.model_validate(value)
+
+
+class ReviewCheckpoint(Record, table=True):
+    """How far one review has come, so that the next attempt goes on from there.
+
+    Lifecycle: saved again and again under its `review_output_key`, deleted when the review is done. Unique: `(tenant,
+    review_output_key)`.
+    """
+
+    __tablename__ = "review_checkpoints"
+    __table_args__ = (unique("review_output_key"),)
+
+    review_output_key: Key = Field(description="Output of the review that is being made.")
+    repo: Name = Field(description="Repository, as owner/name.")
+    pr_number: Positive = Field(description="Number of the pull request.")
+    checkpoint_data: CheckpointData = Field(sa_type=_CheckpointJsonb, description="How far it has come.")
+    partial_comment_id: ExternalId | None = Field(default=None, description="Comment with the partial result.")

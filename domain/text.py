@@ -1,0 +1,54 @@
+"""Text that PostgreSQL can store: typed strings with one rule for what is refused."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, StringConstraints
+
+MAX_TEXT_LENGTH = 10_000_000
+"""Characters in the longest text that an entity takes."""
+
+# A B-tree entry holds 2,704 bytes. A tenant (100), a name and a key are indexed together and must fit.
+MAX_NAME_BYTES = 400
+MAX_KEY_BYTES = 2_000
+
+
+def storable(value: str) -> str:
+    """Return `value` unchanged if PostgreSQL can store it.
+
+    Raises:
+        ValueError: it holds a NUL character (SQLSTATE 22021) or half of a surrogate pair (not encodable as UTF-8).
+    """
+    if "\0" in value:
+        raise ValueError("holds a NUL character")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError("holds half of a surrogate pair") from None
+    return value
+
+
+def _at_most_bytes(limit: int) -> AfterValidator:
+    def check(value: str) -> str:
+        if len(value.encode()) > limit:
+            raise ValueError(f"is longer than {limit:,} bytes in UTF-8")
+        return value
+
+    return AfterValidator(check)
+
+
+Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_LENGTH), AfterValidator(storable)]
+"""Any text up to `MAX_TEXT_LENGTH` characters, without NUL and lone surrogates."""
+
+Key = Annotated[Text, StringConstraints(min_length=1), _at_most_bytes(MAX_KEY_BYTES)]
+"""A text that an index or a unique constraint holds; not empty, at most 2,000 bytes."""
+
+Name = Annotated[Text, StringConstraints(min_length=1), _at_most_bytes(MAX_NAME_BYTES)]
+"""A short text that an index holds beside others, such as a repository or a login; not empty, at most 400 bytes."""
+
+Tenant = Annotated[str, StringConstraints(pattern=r"\A[A-Za-z0-9._-]{1,100}\z")]
+"""Whose rows they are. The alphabet is small so that a tenant can be rendered as a literal where no bind is possible."""
+
+DEFAULT_TENANT = "default"

@@ -1,0 +1,33 @@
+"""What running models added up to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+
+class UsageBy(StrEnum):
+    """What usage is added up by."""
+
+    MODEL = "model"
+    REPO = "repo"
+    DAY = "day"
+    EVENT_TYPE = "event_type"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """The sums of one group. `key` is the model, repository, event type or UTC day (`2026-11-21`) that they belong to.
+
+    Tokens are exact integers, `cost_usd` exact decimals, `duration_ms` milliseconds.
+    """
+
+    key: str
+    runs: int
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_creation_tokens: int
+    duration_ms: int
+    cost_usd: Decimal
