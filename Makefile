@@ -1,0 +1,104 @@
+# `make` lists what there is. Every target works in a fresh clone: the environment in .venv is made on the way, once.
+
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+SHELL := /bin/sh
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON := $(BIN)/python
+RECOLLECT := $(BIN)/recollect
+READY := $(VENV)/.ready
+UNFINISHED := $(VENV)/.unfinished
+PIP := $(PYTHON) -m pip -qq --disable-pip-version-check --no-input
+
+export PYTHONUTF8 := 1
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: $(READY) ## Fill a database from source code and search it: make demo SOURCE=path
+	@$(RECOLLECT) demo $${SOURCE:+--source "$$SOURCE"}
+
+.PHONY: test
+test: $(READY) ## Run the tests; make test ARGS="-k embedding" runs some
+	@$(PYTHON) -m pytest --quiet --numprocesses logical --maxprocesses 4 --dist loadgroup $(ARGS)
+
+.PHONY: check
+check: $(READY) ## Lint, types, shell scripts, and whether the migrations equal the entities
+	@$(PYTHON) -m ruff check --quiet
+	@$(PYTHON) -m ruff format --check --quiet
+	@$(PYTHON) -m mypy --no-error-summary
+	@$(PYTHON) -m pyright --warnings
+	@$(BIN)/shellcheck deploy/azure.sh .ci/run
+	@$(PYTHON) -m pip check --quiet --disable-pip-version-check
+	@$(PYTHON) -c 'import yaml; yaml.safe_load(open("docker-compose.yml"))'
+	@$(RECOLLECT) db check --embedded
+
+.PHONY: fmt
+fmt: $(READY) ## Format the code and repair what the linter can
+	@$(PYTHON) -m ruff format --quiet
+	@$(PYTHON) -m ruff check --quiet --fix
+
+.PHONY: db-up
+db-up: $(READY) ## Start PostgreSQL: in Docker where it answers, embedded where not
+	@$(RECOLLECT) db up
+
+.PHONY: db-down
+db-down: $(READY) ## Stop it; the data stays
+	@$(RECOLLECT) db down
+
+.PHONY: db-url
+db-url: $(READY) ## Print its DATABASE_URL
+	@$(RECOLLECT) db url
+
+.PHONY: db-reset
+db-reset: $(READY) ## Delete its data and start anew
+	@$(RECOLLECT) db reset
+
+.PHONY: migrate
+migrate: $(READY) ## Bring the database to the newest revision
+	@$(RECOLLECT) db migrate
+
+.PHONY: rollback
+rollback: $(READY) ## Take back the newest revision
+	@$(RECOLLECT) db rollback
+
+.PHONY: revision
+revision: $(READY) ## Write a revision from what the entities changed: make revision m="add a column"
+	@if [ -z "$$m" ]; then echo 'make revision m="what it changes"' >&2; exit 2; fi; $(RECOLLECT) db revision -m "$$m"
+
+.PHONY: bench
+bench: $(READY) ## Measure, and compare with the driver alone
+	@$(PYTHON) -m bench
+
+.PHONY: lock
+lock: $(READY) ## Pin the newest versions that pyproject.toml allows
+	@$(PYTHON) -m uv pip compile --quiet --upgrade --universal --fork-strategy fewest --extra dev \
+	  --no-header --no-annotate --no-emit-index-url --output-file requirements/dev.txt pyproject.toml
+
+.PHONY: clean
+clean: ## Delete the environment and every cache; databases stay
+	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+# The mark of an unfinished environment is set before the first file of it and removed after the last: what was interrupted
+# is made again from nothing, while a changed pin or pyproject.toml only brings the environment up to date.
+$(READY): requirements/dev.txt pyproject.toml
+	@if [ -e $(UNFINISHED) ] || ! $(PYTHON) -c '' 2>/dev/null; then rm -rf $(VENV); fi
+	@rm -f $(READY); mkdir -p $(VENV); touch $(UNFINISHED)
+	@found=; if [ ! -e $(PYTHON) ]; then \
+	  for python in python3.13 python3.12 python3.11 python3 python; do \
+	    if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
+	  done; \
+	  if [ -z "$$found" ]; then \
+	    echo 'make: Python 3.11 or newer with its venv module is needed (on Debian: python3 and python3-venv)' >&2; exit 1; \
+	  fi; \
+	  echo "making $(VENV) with $$($$found --version), once" >&2; \
+	  $$found -m venv $(VENV) || exit 1; \
+	fi
+	@$(PIP) install --requirement requirements/dev.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@rm $(UNFINISHED); touch $(READY)
