@@ -1,0 +1,52 @@
+"""PostgreSQL's error codes, and what they mean here; a code of two characters stands for the rest of its class."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from domain import errors
+
+CONSTRAINTS: Final[dict[str, type[errors.ConstraintViolated]]] = {
+    "23": errors.ConstraintViolated,
+    "23001": errors.ReferenceViolated,
+    "23502": errors.MissingValue,
+    "23503": errors.ReferenceViolated,
+    "23505": errors.AlreadyExists,
+    "23514": errors.CheckViolated,
+    "40002": errors.ConstraintViolated,
+    "44": errors.CheckViolated,
+}
+INPUT: Final[dict[str, str]] = {
+    "22": "a value does not fit the type of its column",
+    "22001": "a text is longer than its column allows",
+    "22003": "a number is outside what its column can hold",
+    "22008": "a moment is outside what PostgreSQL can hold",
+    "22021": "a text holds a character that PostgreSQL cannot store, such as NUL",
+    "22P02": "a value is not written as its type demands",
+    "22P05": "a text holds a character that PostgreSQL cannot store, such as NUL",
+    "54": "a value or a statement is larger than PostgreSQL allows",
+}
+FAILURES: Final[dict[str, tuple[type[errors.DatabaseFailure], str]]] = {
+    "08": (errors.ConnectionLost, "the connection was lost before COMMIT: nothing was kept"),
+    "25006": (errors.ReadOnly, "this connection only reads: it is a reader's, or the server is a standby"),
+    "25P03": (errors.ConnectionLost, "the server ended the connection: the transaction was idle for too long"),
+    "25P04": (errors.ConnectionLost, "the server ended the connection: the transaction took too long"),
+    "28": (errors.AccessDenied, "the server refused this user or password"),
+    "40": (errors.Conflict, "another transaction was in the way"),
+    "40001": (errors.Conflict, "another transaction changed the same rows"),
+    "40P01": (errors.Conflict, "a deadlock with another transaction"),
+    "42501": (errors.AccessDenied, "this user may not do that"),
+    "53": (errors.ResourceExhausted, "the server is out of resources"),
+    "53100": (errors.ResourceExhausted, "the server's disk is full"),
+    "53200": (errors.ResourceExhausted, "the server is out of memory"),
+    "53300": (errors.DatabaseUnavailable, "the server has no connection left"),
+    "53400": (errors.ResourceExhausted, "a limit in the server's configuration is reached"),
+    "55P03": (errors.LockTimeout, "a lock was not to be had in time"),
+    "57014": (errors.StatementTimeout, "a statement was cancelled, or took longer than its timeout"),
+    "57P01": (errors.ConnectionLost, "the server ended the connection before COMMIT: nothing was kept"),
+    "57P02": (errors.ConnectionLost, "the server crashed before COMMIT: nothing was kept"),
+    "57P03": (errors.DatabaseUnavailable, "the server is starting, stopping or recovering"),
+    "57P04": (errors.ConnectionLost, "the database was dropped"),
+    "57P05": (errors.ConnectionLost, "the server ended the connection: it was idle for too long"),
+    "58": (errors.ResourceExhausted, "the server cannot read or write its files"),
+}
