@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from pydantic import AfterValidator, StringConstraints
+
+from domain.errors import InvalidInput
 
 MAX_TEXT_LENGTH = 10_000_000
 """Characters in the longest text that an entity takes."""
@@ -48,7 +51,20 @@ Key = Annotated[Text, StringConstraints(min_length=1), _at_most_bytes(MAX_KEY_BY
 Name = Annotated[Text, StringConstraints(min_length=1), _at_most_bytes(MAX_NAME_BYTES)]
 """A short text that an index holds beside others, such as a repository or a login; not empty, at most 400 bytes."""
 
-Tenant = Annotated[str, StringConstraints(pattern=r"\A[A-Za-z0-9._-]{1,100}\z")]
+TENANT_PATTERN = r"^[A-Za-z0-9._-]{1,100}$"
+
+Tenant = Annotated[str, StringConstraints(pattern=TENANT_PATTERN)]
 """Whose rows they are. The alphabet is small so that a tenant can be rendered as a literal where no bind is possible."""
 
 DEFAULT_TENANT = "default"
+
+
+def require_tenant(tenant: str) -> str:
+    """Return `tenant` if it can name one.
+
+    Raises:
+        InvalidInput: it is not 1 to 100 ASCII letters, digits, dots, underscores and hyphens.
+    """
+    if re.fullmatch(TENANT_PATTERN.strip("^$"), tenant) is None:
+        raise InvalidInput("a tenant is 1 to 100 ASCII letters, digits, dots, underscores and hyphens", field="tenant")
+    return tenant

@@ -1,0 +1,151 @@
+"""Whether a database is fit to be used, and what to do where it is not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+
+from repositories.database.pool import GuardedPool
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from repositories.database.settings import Settings
+
+MIN_SERVER = 160_000
+MIN_PGVECTOR = (0, 8, 4)
+"""Older versions corrupt HNSW indexes on vacuum."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolFigures:
+    """The connections of one pool: `size` and `max_overflow` allowed, the others at this moment."""
+
+    size: int
+    max_overflow: int
+    checked_in: int
+    checked_out: int
+    overflow: int
+    total: int
+
+    @property
+    def status(self) -> str:
+        """The figures in a sentence."""
+        return f"{self.checked_out} of {self.size + self.max_overflow} connections in use, {self.checked_in} idle"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing that is wrong, and what to do about it."""
+
+    what: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """What a database says of itself; it is fit where `problems` is empty. None stands for what is not there."""
+
+    server_version: str
+    pgvector_version: str | None
+    revision: str | None
+    expected_revision: str
+    provider: str | None
+    model: str | None
+    dimensions: int | None
+    pool: PoolFigures
+    problems: tuple[Problem, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What one look at the catalog tells."""
+
+    server_version: str
+    server_number: int
+    pgvector_version: str | None
+    revision: str | None
+    provider: str | None
+    model: str | None
+    dimensions: int | None
+    language_known: bool
+    invalid_indexes: tuple[str, ...]
+
+
+# One statement each, because a table that does not exist cannot be asked in the same breath as whether it does.
+_SERVER = text("""
+SELECT current_setting('server_version') AS server_version,
+       current_setting('server_version_num')::int AS server_number,
+       (SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'vector') AS pgvector_version,
+       EXISTS (SELECT FROM pg_catalog.pg_ts_config WHERE cfgname = :language) AS language_known,
+       to_regclass('embedding_metadata') IS NOT NULL AS has_metadata,
+       ARRAY(SELECT c.relname::text FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+             WHERE NOT i.indisvalid AND c.relnamespace = current_schema()::regnamespace ORDER BY 1) AS invalid_indexes
+""")
+_EMBEDDING = text("SELECT provider, model, dimensions FROM embedding_metadata")
+
+
+async def facts(connection: AsyncConnection, *, language: str, revision: str | None) -> Facts:
+    """Return what the catalog says; works on an empty database too."""
+    server = (await connection.execute(_SERVER, {"language": language})).one()
+    embedding = (await connection.execute(_EMBEDDING)).one_or_none() if server.has_metadata else None
+    return Facts(
+        server_version=server.server_version,
+        server_number=server.server_number,
+        pgvector_version=server.pgvector_version,
+        revision=revision,
+        provider=embedding.provider if embedding else None,
+        model=embedding.model if embedding else None,
+        dimensions=embedding.dimensions if embedding else None,
+        language_known=server.language_known,
+        invalid_indexes=tuple(server.invalid_indexes),
+    )
+
+
+def problems(found: Facts, *, expected_revision: str, settings: Settings) -> tuple[Problem, ...]:
+    """Return what is wrong, most fundamental first."""
+    wrong: list[Problem] = []
+    if found.server_number < MIN_SERVER:
+        wrong.append(Problem(what=f"PostgreSQL {found.server_version} is too old", remedy="use PostgreSQL 16, 17 or 18"))
+    if found.pgvector_version is None:
+        wrong.append(Problem(what="the extension vector is missing", remedy="run CREATE EXTENSION vector as a superuser"))
+    elif _version(found.pgvector_version) < MIN_PGVECTOR:
+        wrong.append(
+            Problem(
+                what=f"pgvector {found.pgvector_version} corrupts HNSW indexes on vacuum",
+                remedy="install pgvector 0.8.4 or newer and run ALTER EXTENSION vector UPDATE",
+            )
+        )
+    if found.revision != expected_revision:
+        at = f"at revision {found.revision}" if found.revision else "empty"
+        wrong.append(Problem(what=f"the database is {at}, not at {expected_revision}", remedy="run `recollect db migrate`"))
+    elif found.dimensions is None:
+        wrong.append(Problem(what="how this database embeds is not recorded", remedy="record it with uow.embedding_metadata.set()"))
+    if not found.language_known:
+        wrong.append(
+            Problem(what=f"the server knows no text search configuration {settings.language}", remedy="set language to one it has")
+        )
+    wrong.extend(
+        Problem(what=f"the index {name} is invalid", remedy="run `recollect db migrate`, which builds it again")
+        for name in found.invalid_indexes
+    )
+    return tuple(wrong)
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".") if part.isdigit())
+
+
+def pool_figures(engine: AsyncEngine) -> PoolFigures:
+    """Return the figures of the engine's pool."""
+    pool = engine.sync_engine.pool
+    if not isinstance(pool, GuardedPool):
+        raise TypeError("this engine was not made by create_engine")
+    return PoolFigures(**pool.figures())

@@ -1,0 +1,28 @@
+"""What the ORM has to know beyond the entities: parents are written before their children."""
+
+from __future__ import annotations
+
+from sqlalchemy import and_
+from sqlalchemy.orm import Mapper, foreign, relationship, remote
+
+from domain.entity import Entity
+
+
+def order_writes_by_foreign_keys() -> None:
+    """Give every foreign key a private relationship, from which a flush learns its order.
+
+    Nobody reads it: it raises when touched, so that no relation is ever loaded behind one's back. It joins on the id alone; joining
+    on the tenant too would make every relationship of a table claim the same column.
+    """
+    mappers: dict[str, Mapper[Entity]] = {mapper.local_table.fullname: mapper for mapper in Entity._sa_registry.mappers}
+    for mapper in mappers.values():
+        for key in mapper.local_table.foreign_key_constraints:
+            parent = mappers[key.referred_table.fullname]
+            column = next(element.parent for element in key.elements if element.column.name == "id")
+            name = f"_{parent.local_table.name}"
+            if name not in mapper.all_orm_descriptors:
+                join = and_(foreign(mapper.c[column.key]) == remote(parent.c.id))
+                mapper.add_property(name, relationship(parent, primaryjoin=join, lazy="raise", cascade="", uselist=False))
+
+
+order_writes_by_foreign_keys()

@@ -1,0 +1,28 @@
+"""What has to be brought to its end, even if the task that waits for it is cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+async def finished(work: Coroutine[Any, Any, T]) -> T:
+    """Await `work` to its end; a cancellation meanwhile is raised afterwards, once."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as cancellation:
+            if task.cancelled():
+                raise
+            cancelled = cancellation
+        except BaseException:  # noqa: BLE001, S110 -- task.result() raises it below
+            pass
+    if cancelled is not None:
+        task.exception()  # asked for, so that it is not reported as never retrieved
+        raise cancelled
+    return task.result()

@@ -1,0 +1,1 @@
+"""Functions that build a statement and never execute it."""

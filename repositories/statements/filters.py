@@ -1,0 +1,103 @@
+"""Filters as SQL conditions, with every value bound."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ColumnElement, String, and_, cast, false, func, literal, or_, true
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.types import Text
+
+from domain.filter_rules import check_filter
+from domain.filters import AllOf, AnyOf, Compare, Exists, Filter, Not, OneOf, Operator, Scalar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from domain.entity import Entity
+
+
+def filter_condition(entity: type[Entity], condition: Filter | None) -> ColumnElement[bool]:
+    """Return the SQL condition that holds where the filter is met; without a filter, everywhere.
+
+    Raises:
+        InvalidFilter: it names no column of the entity, or compares what cannot be compared.
+    """
+    return true() if condition is None else _render(entity, check_filter(condition, entity))
+
+
+def _render(entity: type[Entity], condition: Filter) -> ColumnElement[bool]:
+    match condition:
+        case AllOf(parts):
+            return and_(true(), *(_render(entity, part) for part in parts))
+        case AnyOf(parts):
+            return or_(false(), *(_render(entity, part) for part in parts))
+        case Not(part):
+            # NULL is not true, so that a comparison with a missing value is false and its negation true.
+            return _render(entity, part).is_not(true())
+        case Compare(path, operator, value):
+            return _compare(entity, path, operator, value)
+        case OneOf(path, values):
+            return _one_of(entity, path, values)
+        case Exists(path):
+            column, keys = _column(entity, path)
+            return (column.op("#>")(_keys(keys)) if keys else column).is_not(None)
+        case _:
+            raise TypeError(f"{type(condition).__name__} is no filter")
+
+
+def _column(entity: type[Entity], path: tuple[str, ...]) -> tuple[ColumnElement[Any], tuple[str, ...]]:
+    name, *keys = path
+    return entity.__table__.c[name], tuple(keys)
+
+
+def _keys(keys: Sequence[str]) -> ColumnElement[Any]:
+    return cast(list(keys), ARRAY(Text))
+
+
+def _json(value: Scalar) -> ColumnElement[Any]:
+    return literal(value, JSONB)
+
+
+def _containing(column: ColumnElement[Any], keys: tuple[str, ...], value: Scalar) -> ColumnElement[bool]:
+    # Containment is what the GIN index (jsonb_path_ops) serves.
+    document: Any = value
+    for key in reversed(keys):
+        document = {key: document}
+    return column.op("@>", return_type=true().type)(literal(document, JSONB))
+
+
+def _compare(entity: type[Entity], path: tuple[str, ...], operator: Operator, value: Scalar) -> ColumnElement[bool]:
+    column, keys = _column(entity, path)
+    if keys and operator is Operator.EQUAL:
+        return _containing(column, keys, value)
+    if not keys:
+        ordered = operator is not Operator.EQUAL and isinstance(column.type, Text | String)
+        left = column.collate("C") if ordered else column
+        return _operate(left, operator, literal(value, column.type))
+    there = column.op("#>")(_keys(keys))
+    if isinstance(value, str):
+        words = column.op("#>>", return_type=Text())(_keys(keys)).collate("C")
+        return and_(func.jsonb_typeof(there) == "string", _operate(words, operator, literal(value, Text)))
+    return and_(func.jsonb_typeof(there) == "number", _operate(there, operator, _json(value)))
+
+
+def _operate(left: ColumnElement[Any], operator: Operator, right: ColumnElement[Any]) -> ColumnElement[bool]:
+    match operator:
+        case Operator.EQUAL:
+            return left == right
+        case Operator.LESS:
+            return left < right
+        case Operator.LESS_OR_EQUAL:
+            return left <= right
+        case Operator.GREATER:
+            return left > right
+        case Operator.GREATER_OR_EQUAL:
+            return left >= right
+
+
+def _one_of(entity: type[Entity], path: tuple[str, ...], values: tuple[Scalar, ...]) -> ColumnElement[bool]:
+    column, keys = _column(entity, path)
+    if keys:
+        return or_(false(), *(_containing(column, keys, value) for value in values))
+    return column == func.any(cast(list(values), ARRAY(column.type)))

@@ -1,0 +1,174 @@
+"""One transaction: executes, turns failures into domain errors, and remembers that one happened."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakSet
+
+from sqlalchemy import inspect
+from sqlalchemy.orm import InstanceState, make_transient
+
+from domain.entity import Entity
+from domain.errors import TenantMismatch, TransactionPoisoned, UnitOfWorkClosed
+from repositories.failures import Phase, translate
+from repositories.shield import finished
+
+if TYPE_CHECKING:
+    from sqlalchemy import CursorResult, Executable, Result, RowMapping
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from repositories.schema import Schema
+
+T = TypeVar("T")
+E = TypeVar("E", bound=Entity)
+
+
+class Transaction:
+    """The session of one unit of work, and the only way to it.
+
+    `tracks` says whether the entities it reads are watched for changes; a reader's are not. A failure outside a savepoint poisons it. PostgreSQL would answer the COMMIT of such a transaction with ROLLBACK and no error.
+    """
+
+    def __init__(self, session: AsyncSession, *, tenant: str, schema: Schema, tracks: bool) -> None:
+        self.tenant = tenant
+        self.schema = schema
+        self.tracks = tracks
+        self._session = session
+        self._open = False
+        self._poisoned = False
+        self._added: WeakSet[InstanceState[Any]] = WeakSet()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has begun and not ended."""
+        return self._open
+
+    async def begin(self) -> None:
+        """Take a connection and open the transaction; a reader's is READ ONLY on the server."""
+        self._open = True
+        options = {} if self.tracks else {"postgresql_readonly": True}
+        with self.guarded() as session:
+            await session.connection(execution_options=options)
+
+    @contextmanager
+    def guarded(self, phase: Phase = Phase.WORK) -> Iterator[AsyncSession]:
+        """Lend the session; what fails inside is raised as a domain error and poisons the transaction.
+
+        Raises:
+            UnitOfWorkClosed: it was not entered yet, or has ended.
+            TransactionPoisoned: a statement failed before.
+        """
+        self.require_open()
+        if self._poisoned:
+            raise TransactionPoisoned("a statement failed before: leave this unit of work, and nothing of it is kept")
+        try:
+            yield self._session
+        except Exception as error:
+            self._poisoned = True
+            raise translate(error, phase=phase) from None
+        except BaseException:
+            self._poisoned = True
+            raise
+
+    def require_open(self) -> None:
+        """Raise UnitOfWorkClosed unless the unit of work is under way."""
+        if not self._open:
+            raise UnitOfWorkClosed("this unit of work is not open: use it inside its `async with`, before it ends")
+
+    def add(self, entity: E) -> E:
+        """Stamp the entity with the tenant and take it into the session."""
+        self.require_open()
+        self.stamp(entity)
+        self._session.add(entity)
+        self._added.add(inspect(entity))
+        return entity
+
+    def stamp(self, entity: Entity) -> None:
+        """Make the entity this tenant's, or raise TenantMismatch if it was made another's."""
+        if "tenant" not in type(entity).model_fields:
+            return
+        values = vars(entity)
+        if "tenant" in entity.model_fields_set and values["tenant"] != self.tenant:
+            raise TenantMismatch(f"a {type(entity).__name__} of another tenant was given to this unit of work")
+        values["tenant"] = self.tenant
+
+    async def flush(self) -> None:
+        """Write what was added or changed."""
+        with self.guarded() as session:
+            if session.new or session.dirty or session.deleted:
+                await session.flush()
+
+    async def execute(
+        self, statement: Executable, parameters: Sequence[dict[str, Any]] | dict[str, Any] | None = None
+    ) -> Result[Any]:
+        """Write what was added or changed, then execute the statement."""
+        await self.flush()
+        with self.guarded() as session:
+            return await session.execute(statement, parameters)
+
+    async def changed(self, statement: Executable, parameters: Sequence[dict[str, Any]] | None = None) -> int:
+        """Execute a statement that writes and return how many rows it touched."""
+        result: CursorResult[Any] = await self.execute(statement, parameters)  # type: ignore[assignment]  # rows come from Select
+        return result.rowcount
+
+    async def stream(self, statement: Executable, *, batch_size: int) -> AsyncIterator[RowMapping]:
+        """Yield every row from a server-side cursor, `batch_size` rows at a time."""
+        await self.flush()
+        with self.guarded() as session:
+            result = await session.stream(statement, execution_options={"yield_per": batch_size})
+        try:
+            while True:
+                with self.guarded():
+                    batch = await result.mappings().fetchmany(batch_size)
+                if not batch:
+                    return
+                for row in batch:
+                    yield row
+        finally:
+            await result.close()
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """Undo a part alone: what leaves it by an exception is undone, and the transaction goes on."""
+        await self.flush()
+        with self.guarded() as session:
+            nested = await session.begin_nested()
+        try:
+            yield
+            await self.flush()
+            with self.guarded():
+                await nested.commit()
+        except BaseException:
+            self._poisoned = False
+            with self.guarded():
+                await nested.rollback()
+                await self._reload_expired()
+            raise
+
+    async def _reload_expired(self) -> None:
+        # Undoing a savepoint expires what it changed, and an expired attribute cannot be read without the event loop.
+        for entity in list(self._session.sync_session.identity_map.values()):
+            if inspect(entity).expired:
+                await self._session.refresh(entity)
+
+    async def end(self) -> None:
+        """End the session; what was not committed is discarded. Entities keep their values and may be used again."""
+        if not self._open:
+            return
+        self._open = False
+        added = [state.obj() for state in self._added]
+        self._session.expunge_all()
+        for entity in added:
+            if entity is not None:
+                make_transient(entity)
+        await finished(self._session.close())
+
+    async def commit(self) -> None:
+        """Write what was added or changed, and make everything last."""
+        await self.flush()
+        with self.guarded(Phase.COMMIT) as session:
+            await finished(session.commit())
+        self._added.clear()
+        await self.end()

@@ -1,0 +1,107 @@
+"""One transaction of one tenant in one task: typed repositories as attributes, commit when asked, discard otherwise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+from uuid_utils.compat import uuid7
+
+from domain.errors import UnitOfWorkClosed
+from repositories import history, knowledge, learning, reviews, runs, telemetry
+from repositories.transaction import Transaction
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+    from types import TracebackType
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from repositories.schema import Schema
+
+
+class _Unit:
+    """What a unit of work and a reader have in common: they are entered once, and end."""
+
+    def __init__(self, engine: AsyncEngine, *, tenant: str, schema: Schema, writes: bool) -> None:
+        session = AsyncSession(engine, expire_on_commit=False, autoflush=False)
+        self._transaction = Transaction(session, tenant=tenant, schema=schema, tracks=writes)
+        self._entered = False
+
+    @property
+    def tenant(self) -> str:
+        return self._transaction.tenant
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was entered and has not ended."""
+        return self._transaction.is_open
+
+    async def __aenter__(self) -> Self:
+        if self._entered:
+            raise UnitOfWorkClosed("this unit of work was entered before: open another one")
+        self._entered = True
+        await self._transaction.begin()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._transaction.end()
+
+
+class UnitOfWork(_Unit):
+    """The PostgreSQL unit of work; `domain.UnitOfWork` says what it promises."""
+
+    def __init__(self, engine: AsyncEngine, *, tenant: str, schema: Schema, operation_id: UUID | None = None) -> None:
+        super().__init__(engine, tenant=tenant, schema=schema, writes=True)
+        self.operation_id = uuid7() if operation_id is None else operation_id
+        transaction = self._transaction
+        self.knowledge = knowledge.KnowledgeRepository(transaction)
+        self.embedding_metadata = knowledge.EmbeddingMetadataRepository(transaction)
+        self.reviews = reviews.ReviewRepository(transaction)
+        self.findings = reviews.FindingRepository(transaction)
+        self.suppressions = reviews.SuppressionRepository(transaction)
+        self.reactions = reviews.ReactionRepository(transaction)
+        self.memories = learning.MemoryRepository(transaction)
+        self.patterns = learning.PatternRepository(transaction)
+        self.runs = runs.RunRepository(transaction)
+        self.checkpoints = runs.CheckpointRepository(transaction)
+        self.authors = history.AuthorRepository(transaction)
+        self.dependency_bumps = history.DependencyBumpRepository(transaction)
+        self.telemetry = telemetry.TelemetryRepository(transaction)
+
+    async def flush(self) -> None:
+        await self._transaction.flush()
+
+    async def commit(self) -> None:
+        await self._transaction.commit()
+
+    async def rollback(self) -> None:
+        self._transaction.require_open()
+        await self._transaction.end()
+
+    def savepoint(self) -> AbstractAsyncContextManager[None]:
+        return self._transaction.savepoint()
+
+
+class ReadUnitOfWork(_Unit):
+    """The PostgreSQL reader: READ ONLY on the server; `domain.ReadUnitOfWork` says what it promises."""
+
+    def __init__(self, engine: AsyncEngine, *, tenant: str, schema: Schema) -> None:
+        super().__init__(engine, tenant=tenant, schema=schema, writes=False)
+        transaction = self._transaction
+        self.knowledge = knowledge.KnowledgeReader(transaction)
+        self.embedding_metadata = knowledge.EmbeddingMetadataReader(transaction)
+        self.reviews = reviews.ReviewReader(transaction)
+        self.findings = reviews.FindingReader(transaction)
+        self.suppressions = reviews.SuppressionReader(transaction)
+        self.reactions = reviews.ReactionReader(transaction)
+        self.memories = learning.MemoryReader(transaction)
+        self.patterns = learning.PatternReader(transaction)
+        self.runs = runs.RunReader(transaction)
+        self.checkpoints = runs.CheckpointReader(transaction)
+        self.authors = history.AuthorReader(transaction)
+        self.dependency_bumps = history.DependencyBumpReader(transaction)
+        self.telemetry = telemetry.TelemetryReader(transaction)
