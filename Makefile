@@ -39,8 +39,8 @@ check: $(READY) ## Lint, types, shell scripts, and whether the migrations equal 
 
 .PHONY: fmt
 fmt: $(READY) ## Format the code and repair what the linter can
+	@$(PYTHON) -m ruff check --quiet --fix-only
 	@$(PYTHON) -m ruff format --quiet
-	@$(PYTHON) -m ruff check --quiet --fix
 
 .PHONY: db-up
 db-up: $(READY) ## Start PostgreSQL: in Docker where it answers, embedded where not

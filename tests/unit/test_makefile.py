@@ -23,7 +23,7 @@ TARGETS = {
     "db-up": "recollect db up",
     "db-url": "recollect db url",
     "demo": "recollect demo",
-    "fmt": "python -m ruff check --quiet --fix",
+    "fmt": "python -m ruff format --quiet",
     "migrate": "recollect db migrate",
     "rollback": "recollect db rollback",
 }
