@@ -66,7 +66,9 @@ def translate(
 
 
 @contextmanager
-def translating(phase: Phase = Phase.WORK, *, operation_id: UUID | None = None) -> Iterator[None]:
+def translating(
+    phase: Phase = Phase.WORK, *, operation_id: UUID | None = None, host: str | None = None, port: int | None = None
+) -> Iterator[None]:
     """Let only errors of ours, and bugs, out of the block; put it around calls of SQLAlchemy alone.
 
     What comes neither from the database nor from the way to it passes as it is, as does a cancelled task except in
@@ -77,7 +79,7 @@ def translating(phase: Phase = Phase.WORK, *, operation_id: UUID | None = None) 
     except BaseException as error:
         if isinstance(error, errors.RecollectError) or not _comes_from_below(error, phase):
             raise
-        _raise_bare(translate(error, phase=phase, operation_id=operation_id))
+        raise_bare(translate(error, phase=phase, operation_id=operation_id, host=host, port=port))
 
 
 def poisons(error: BaseException) -> bool:
@@ -88,8 +90,11 @@ def poisons(error: BaseException) -> bool:
     return not isinstance(error, errors.RecollectError)
 
 
-def _raise_bare(failure: RecollectError) -> NoReturn:
-    # A chained traceback prints DETAIL, and with it the row; `from None` hides the original, and still holds it.
+def raise_bare(failure: RecollectError) -> NoReturn:
+    """Raise `failure` without the error that is being handled.
+
+    A chained traceback prints the driver's DETAIL, and with it the row; `from None` alone hides the original and keeps it.
+    """
     try:
         raise failure from None
     except errors.RecollectError:

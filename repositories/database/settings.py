@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDic
 
 from domain.errors import ConfigurationError
 from repositories.database.tls import SslMode, default_mode, require_verified
-from repositories.database.url import DEFAULT_PORT, Address, DatabaseUrl, parse_addresses, parse_options, parse_url
+from repositories.database.url import DEFAULT_PORT, PARAMETERS, Address, DatabaseUrl, parse_addresses, parse_options, parse_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +31,8 @@ _CONNECTION: Final = (
 
 
 def _seconds(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("must be a number of seconds")
     if isinstance(value, str):
         try:
             return float(value)
@@ -143,9 +145,9 @@ class Settings(BaseSettings):
     @property
     def url(self) -> DatabaseUrl:
         """The connection as a URL, for whoever can only be given one."""
-        tls = {name: getattr(self, name) for name in ("sslmode", "sslrootcert", "sslcert", "sslkey")}
-        more = {name: getattr(self, name) for name in ("target_session_attrs", "application_name", "options")}
-        parameters = {name: str(value) for name, value in (tls | more).items() if value}
+        fields = type(self).model_fields
+        given = {name: getattr(self, name) for name in PARAMETERS}
+        parameters = {name: _plain(value) for name, value in sorted(given.items()) if value != fields[name].get_default()}
         return DatabaseUrl(self.addresses, self.database, self.user, self.password, parameters)
 
     @classmethod

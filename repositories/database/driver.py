@@ -1,0 +1,53 @@
+"""The driver's connection as it is used here: one that notices a dead network, and knows vectors."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+import asyncpg
+
+from repositories.database.codecs import register_vector_codecs
+
+if TYPE_CHECKING:
+    from asyncio import BaseTransport
+
+    _Connection = asyncpg.Connection[asyncpg.Record]
+else:
+    _Connection = asyncpg.Connection
+
+# Seconds, and what is not a number of seconds says so. Names that an operating system lacks are left out.
+_KEEPALIVE: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
+_UNANSWERED_MILLISECONDS: Final = 15_000
+
+
+class Connection(_Connection):
+    """An asyncpg connection with TCP keepalive, which asyncpg leaves off, and codecs for vectors.
+
+    A dead peer is noticed after 15 s with something to send and about a minute without (Linux), not after two hours.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, protocol: Any, transport: BaseTransport, *arguments: Any) -> None:
+        super().__init__(protocol, transport, *arguments)
+        _keep_alive(transport.get_extra_info("socket"))
+
+    async def reload_schema_state(self) -> None:
+        """Forget cached types; SQLAlchemy calls this on every connection after DDL, such as creating the extension."""
+        await super().reload_schema_state()
+        # The driver calls this as well, from inside a statement of its own, when there is no room for another one.
+        with suppress(asyncpg.InterfaceError):
+            await register_vector_codecs(self)
+
+
+def _keep_alive(connected: socket.socket) -> None:
+    if connected.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE.items():
+        if hasattr(socket, name):
+            connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNANSWERED_MILLISECONDS)

@@ -1,0 +1,61 @@
+"""The engine: how SQLAlchemy and asyncpg are put together here."""
+
+from __future__ import annotations
+
+import json
+import random
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import URL, event
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from repositories.database.hosts import Hosts
+from repositories.database.pool import RECYCLE_SECONDS, GuardedPool
+from repositories.database.session import TransactionSettings
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from repositories.database.settings import Settings
+
+# NaN and infinity are no JSON, though Python writes them; the server would refuse the whole statement.
+_dumps: Final = partial(json.dumps, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+
+
+def create_engine(settings: Settings, *, readonly: bool = False) -> AsyncEngine:
+    """Make an engine; nothing connects before it is used.
+
+    With `readonly` every transaction is READ ONLY on the server, and of several hosts a standby is preferred.
+
+    The engine is at home in the process and the event loop of its first use; elsewhere its pool raises `UnitOfWorkError`.
+    What a connection that cannot be made raises comes out as an error of `domain.errors`, not of SQLAlchemy.
+
+    Raises `ConfigurationError` where a certificate or a key cannot be read.
+    """
+    engine = create_async_engine(
+        _shown(settings),
+        async_creator=Hosts(settings, readonly=readonly),
+        poolclass=GuardedPool,
+        pool_size=settings.pool_size,
+        max_overflow=settings.max_overflow,
+        pool_timeout=settings.pool_timeout.total_seconds(),
+        pool_pre_ping=True,
+        pool_use_lifo=True,
+        # Different for each pool, so that many processes started together do not reconnect together.
+        pool_recycle=round(RECYCLE_SECONDS * random.uniform(0.95, 1.05)),  # noqa: S311 (spreads load, keeps no secret)
+        hide_parameters=True,
+        echo=settings.echo,
+        json_serializer=_dumps,
+        json_deserializer=json.loads,
+    )
+    if settings.pooler == "pgbouncer":
+        event.listen(engine.sync_engine, "begin", TransactionSettings(settings, readonly=readonly))
+    return engine
+
+
+def _shown(settings: Settings) -> URL:
+    """Return what the engine's `repr` shows; the connection is made from the settings, and the password is not in here."""
+    address = settings.addresses[0]
+    made = URL.create("postgresql+asyncpg", username=settings.user, database=settings.database)
+    return made.update_query_dict({"host": address.host}) if address.is_socket else made.set(host=address.host, port=address.port)

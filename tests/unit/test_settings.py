@@ -1,0 +1,238 @@
+"""Settings: where they come from, what they allow, and what they never show."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import traceback
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from domain.errors import ConfigurationError
+from repositories.database.settings import Settings
+from repositories.database.tls import SslMode
+from repositories.database.url import Address
+
+SECRET = "canary-7Qx"
+
+
+@pytest.fixture(autouse=True)
+def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.upper().startswith("RECOLLECT_") or name.upper() == "DATABASE_URL":
+            monkeypatch.delenv(name)
+
+
+def test_without_anything_said_the_database_is_a_local_one() -> None:
+    settings = Settings()
+    assert settings.addresses == (Address("localhost", 5432),)
+    assert (settings.database, settings.user, settings.password) == ("recollect", "recollect", None)
+    assert settings.sslmode is SslMode.PREFER
+    assert (settings.pool_size, settings.max_overflow, settings.pool_timeout) == (10, 10, timedelta(seconds=10))
+    assert (
+        settings.statement_timeout == settings.idle_in_transaction_timeout == settings.connect_deadline == timedelta(seconds=30)
+    )
+    assert (settings.lock_timeout, settings.connect_timeout) == (timedelta(seconds=5), timedelta(seconds=10))
+    assert (settings.language, settings.hnsw_m, settings.hnsw_ef_construction, settings.ef_search) == ("english", 16, 64, 40)
+    assert (settings.tenant, settings.pooler, settings.echo, settings.embedding_dimensions) == ("default", "none", False, 1024)
+
+
+@pytest.mark.parametrize(
+    ("url", "parts"),
+    [
+        (
+            f"postgresql://me:{SECRET}@db.example:5433/reviews?sslmode=verify-full&sslrootcert=/ca.pem&application_name=agent",
+            {
+                "host": "db.example",
+                "port": 5433,
+                "user": "me",
+                "password": SECRET,
+                "database": "reviews",
+                "sslmode": "verify-full",
+                "sslrootcert": "/ca.pem",
+                "application_name": "agent",
+            },
+        ),
+        ("postgresql://h1:1,h2:2/reviews", {"host": "h1:1,h2:2", "database": "reviews"}),
+        ("postgresql://h1,h2/reviews", {"host": "h1,h2", "database": "reviews"}),
+        ("postgresql:///reviews?host=/run/pg&port=7", {"host": "/run/pg", "port": 7, "database": "reviews"}),
+        ("postgresql://[::1]:7", {"host": "::1", "port": 7}),
+        (
+            "postgresql://h1:1,h2:2?connect_timeout=3&options=-c%20a.b=1",
+            {"host": "h1:1,h2:2", "connect_timeout": 3, "options": "-c a.b=1"},
+        ),
+    ],
+)
+def test_a_url_and_its_parts_are_the_same_connection(url: str, parts: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = Settings(url=url)
+    assert (
+        Settings(**parts) == expected == Settings(url=SecretStr(url)) == Settings(url=expected.url.render(show_password=True))
+    )
+    for name, value in parts.items():
+        monkeypatch.setenv(f"RECOLLECT_{name.upper()}", str(value))
+    assert Settings.from_env() == expected
+    monkeypatch.setenv("DATABASE_URL", url)
+    assert Settings() == expected
+
+
+def test_the_environment_may_hold_any_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECOLLECT_POOL_SIZE", "3")
+    monkeypatch.setenv("RECOLLECT_STATEMENT_TIMEOUT", "1.5")
+    monkeypatch.setenv("RECOLLECT_LOCK_TIMEOUT", "PT2S")
+    monkeypatch.setenv("RECOLLECT_TENANT", "acme")
+    monkeypatch.setenv("RECOLLECT_USER", "")
+    settings = Settings()
+    assert (settings.pool_size, settings.tenant, settings.user) == (3, "acme", "recollect")
+    assert (settings.statement_timeout, settings.lock_timeout) == (timedelta(seconds=1.5), timedelta(seconds=2))
+
+
+def test_a_url_in_code_replaces_the_whole_connection_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://prod:{SECRET}@prod.example/prod?sslmode=verify-full&sslrootcert=/ca.pem")
+    monkeypatch.setenv("RECOLLECT_HOST", "another.example")
+    monkeypatch.setenv("RECOLLECT_POOL_SIZE", "3")
+    settings = Settings(url="postgresql://localhost/test")
+    assert settings == Settings(url="postgresql://localhost/test", pool_size=3)
+    assert (settings.user, settings.password, settings.sslmode, settings.sslrootcert) == (
+        "recollect",
+        None,
+        SslMode.PREFER,
+        None,
+    )
+
+
+def test_a_part_in_code_replaces_that_part_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://me@db.example/reviews")
+    assert Settings(database="other") == Settings(url="postgresql://me@db.example/other")
+
+
+def test_what_contradicts_in_one_place_is_named_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigurationError, match=r"^url and port say different things") as caught:
+        Settings(url="postgresql://db:1/reviews", port=2)
+    assert caught.value.setting == "port"
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://me:{SECRET}@db/reviews")
+    monkeypatch.setenv("RECOLLECT_PASSWORD", "another")
+    with pytest.raises(ConfigurationError, match=r"^DATABASE_URL and RECOLLECT_PASSWORD say different things"):
+        Settings()
+    monkeypatch.setenv("RECOLLECT_PASSWORD", SECRET)
+    assert Settings().password == SecretStr(SECRET)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("port", 0),
+        ("port", 65536),
+        ("port", SECRET),
+        ("host", ""),
+        ("host", f"{SECRET} a"),
+        ("database", ""),
+        ("database", "a\0"),
+        ("user", "u" * 64),
+        ("password", 5),
+        ("sslmode", SECRET),
+        ("target_session_attrs", SECRET),
+        ("options", SECRET),
+        ("search_path", 'a"; drop'),
+        ("pooler", SECRET),
+        ("pool_size", 0),
+        ("max_overflow", -1),
+        ("pool_timeout", 0),
+        ("connect_timeout", -1),
+        ("connect_deadline", float("nan")),
+        ("connect_deadline", 10**10),
+        ("statement_timeout", -1),
+        ("statement_timeout", 0.0001),
+        ("statement_timeout", 2**31),
+        ("lock_timeout", SECRET),
+        ("idle_in_transaction_timeout", True),
+        ("language", "english'"),
+        ("tenant", ""),
+        ("tenant", "a b"),
+        ("tenant", "a\n"),
+        ("tenant", "t" * 101),
+        ("hnsw_m", 1),
+        ("hnsw_m", 101),
+        ("hnsw_ef_construction", 3),
+        ("hnsw_ef_construction", 31),
+        ("hnsw_ef_construction", 1001),
+        ("ef_search", 0),
+        ("ef_search", 1001),
+        ("embedding_dimensions", 0),
+        ("embedding_dimensions", 16_001),
+        ("embedding_model", ""),
+        ("pool_sise", 5),
+    ],
+)
+def test_a_bad_setting_is_named_and_its_value_is_not(setting: str, value: object) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Settings(**{setting: value})
+    assert caught.value.setting == setting
+    assert setting in str(caught.value)
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
+def test_a_bad_environment_is_named_without_its_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"mysql://me:{SECRET}@db/reviews")
+    with pytest.raises(ConfigurationError, match=r"^DATABASE_URL must start with") as caught:
+        Settings()
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+def test_several_bad_settings_are_all_named() -> None:
+    with pytest.raises(ConfigurationError, match=r"port: .*; pool_size: "):
+        Settings(port=0, pool_size=0)
+
+
+def test_zero_means_no_limit_for_the_servers_timeouts() -> None:
+    settings = Settings(statement_timeout=0, lock_timeout=timedelta(0), idle_in_transaction_timeout=0.001)
+    assert settings.statement_timeout == settings.lock_timeout == timedelta(0)
+
+
+def test_a_url_that_is_no_text_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="url must be a string"):
+        Settings(url=5)
+
+
+@pytest.mark.parametrize("host", ["db.example", "10.0.0.1", "localhost,db.example", "/run/postgresql,db.example"])
+def test_a_host_elsewhere_must_prove_who_it_is(host: str) -> None:
+    assert Settings(host=host).sslmode is SslMode.VERIFY_FULL
+    for mode in ("disable", "allow", "prefer", "require", "verify-ca"):
+        with pytest.raises(ConfigurationError, match="use verify-full, or say insecure=True") as caught:
+            Settings(host=host, sslmode=mode)
+        assert caught.value.setting == "sslmode"
+        assert Settings(host=host, sslmode=mode, insecure=True).sslmode == mode
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1", "/run/postgresql", "/run/postgresql,127.0.0.2"])
+def test_a_local_host_needs_no_tls(host: str) -> None:
+    assert Settings(host=host).sslmode is SslMode.PREFER
+    assert Settings(host=host, sslmode="disable").sslmode is SslMode.DISABLE
+
+
+@pytest.mark.parametrize(
+    "url", [f"postgresql://me:{SECRET}@localhost/reviews", f"postgresql://localhost/reviews?password={SECRET}"]
+)
+def test_no_form_of_the_settings_shows_the_password(url: str) -> None:
+    settings = Settings(url=url)
+    assert settings.password == SecretStr(SECRET)
+    shown = [
+        str(settings),
+        repr(settings),
+        settings.model_dump_json(),
+        str(settings.model_dump()),
+        str(settings.url),
+        repr(settings.url),
+    ]
+    assert not [form for form in shown if SECRET in form]
+
+
+def test_settings_are_frozen_and_can_be_sent_to_another_process() -> None:
+    settings = Settings(url=f"postgresql://me:{SECRET}@localhost/reviews")
+    with pytest.raises(ValidationError, match="frozen") as caught:
+        settings.password = SecretStr("other")
+    assert SECRET not in str(caught.value)
+    assert pickle.loads(pickle.dumps(settings)) == settings
