@@ -55,6 +55,9 @@ EntityT = TypeVar("EntityT", bound="Entity")
 metadata = MetaData(naming_convention=NAMING_CONVENTION)
 """The tables of all entities."""
 
+mappers = registry(metadata=metadata)
+"""The mappers of all entities."""
+
 _TYPE_LIMITS = {-(2**31), INT32_MAX, -(2**63), INT64_MAX}
 
 
@@ -152,7 +155,7 @@ class _OnlyWhenLoaded(InstrumentedAttribute[Any]):  # pyright: ignore[reportInco
             raise NotLoaded(type(instance).__name__, self.key) from None
 
 
-class Entity(SQLModel, registry=registry(metadata=metadata), metaclass=EntityMeta):
+class Entity(SQLModel, registry=mappers, metaclass=EntityMeta):
     """A row of one table, validated when it is made and when a field is assigned.
 
     Unknown fields, wrong types, values out of range, naive datetimes and text that PostgreSQL cannot store raise

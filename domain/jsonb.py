@@ -25,7 +25,7 @@ MAX_INTEGER = 10**1000
 JsonValue: TypeAlias = "str | int | float | bool | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
 
 
-def _refused(self: object, *_: object, **__: object) -> NoReturn:
+def _refused(*_: object, **__: object) -> NoReturn:
     raise TypeError("JSON of an entity cannot be changed in place: assign a new value to the field")
 
 

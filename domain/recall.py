@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pgvector import Vector
 
     from domain.learning import LearningMemory
-    from domain.search import SearchHit
+    from domain.search import SearchHit, SearchHits
 
 OWNER_REPOS = 5
 """How many of an owner's other repositories share their memories: those with most of them."""
@@ -55,3 +55,26 @@ class RepairedEmbedding:
 
     id: UUID
     embedding: Vector
+
+
+def merge_recall(
+    own: SearchHits[LearningMemory], shared: SearchHits[LearningMemory], *, repo: str, owner: str, limit: int
+) -> Recall:
+    """Return own memories first, then shared ones, each finding text once."""
+    told: set[str] = set()
+    memories: list[RecalledMemory] = []
+    candidates: list[tuple[SearchHit[LearningMemory], bool]] = [(hit, False) for hit in own] + [(hit, True) for hit in shared]
+    for hit, is_shared in candidates:
+        words = " ".join(hit.item.finding_text.casefold().split())
+        if words not in told and len(memories) < limit:
+            told.add(words)
+            memories.append(RecalledMemory(hit=hit, shared=is_shared))
+    return Recall(
+        memories=tuple(memories),
+        repo=repo,
+        owner=owner,
+        limit=limit,
+        repos=tuple(dict.fromkeys(memory.hit.item.repo for memory in memories)),
+        shared_pool_used=any(memory.shared for memory in memories),
+        candidates=len(candidates),
+    )

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import func
+from sqlalchemy import Index, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field
@@ -43,12 +43,18 @@ ALLOWED_CHANGES: dict[RunStatus, frozenset[RunStatus]] = {
 class RunState(Record, table=True):
     """One claim to review one head of a pull request against one base.
 
-    Lifecycle: `ALLOWED_CHANGES`; of any number of concurrent claims exactly one wins. Unique: `(tenant, run_key)`.
-    Indexes: that one, and `(tenant, repo, pr_number, status)` for the other runs of a pull request.
+    Lifecycle: `ALLOWED_CHANGES`; of any number of concurrent claims exactly one wins. Unique: `(tenant, run_key)`, and of the
+    unfinished runs `(tenant, repo, pr_number)`: a pull request has one at most.
+    Indexes: those, and `(tenant, repo, pr_number, status)` for the other runs of a pull request.
     """
 
     __tablename__ = "run_state"
-    __table_args__ = (unique("run_key"), index("repo", "pr_number", "status"))
+    __table_args__ = (
+        unique("run_key"),
+        index("repo", "pr_number", "status"),
+        # Concurrent claims of different heads do not see each other's rows; this index is where they meet.
+        Index(None, "tenant", "repo", "pr_number", unique=True, postgresql_where=text("status IN ('pending', 'running')")),
+    )
 
     run_key: Key = Field(description="Names repository, pull request, base and head.")
     repo: Name = Field(description="Repository, as owner/name.")

@@ -50,7 +50,7 @@ class ReadRepository(Generic[E]):
             return {}
         found = await self._all(rows.by_ids(self._select(with_embedding=with_embedding), self.entity, wanted))
         by_id = {vars(entity)["id"]: entity for entity in found}
-        return {id: by_id[id] for id in wanted if id in by_id}
+        return {key: by_id[key] for key in wanted if key in by_id}
 
     async def exists(self, where: Filter | None = None) -> bool:
         condition = filter_condition(self.entity, where)
@@ -124,19 +124,23 @@ class Repository(ReadRepository[E]):
         statement = insert(self.entity.__table__)
         written = 0
         async for batch in batches(entities):
-            for names, group in by_given_columns(self._stamped(batch)).items():
+            for group in self._groups(batch):
+                await self._transaction.execute(statement, group)
                 written += len(group)
-                await self._transaction.execute(statement, [{name: row[name] for name in names} for row in group])
         return written
 
     async def delete(self, id: UUID) -> bool:
         key = rows.id_column(self.entity)
         return await self._transaction.changed(rows.delete_rows(self.entity, self._transaction.tenant, key == id)) > 0
 
-    def _stamped(self, entities: Iterable[E]) -> Iterable[dict[str, Any]]:
+    def _groups(self, entities: Iterable[E]) -> Sequence[list[dict[str, Any]]]:
+        """Return the entities' values by column, grouped by the columns that they give: a statement writes one group."""
+        groups: dict[frozenset[str], list[dict[str, Any]]] = {}
         for entity in entities:
             self._transaction.stamp(entity)
-            yield column_values(entity)
+            values = column_values(entity)
+            groups.setdefault(frozenset(values), []).append(values)
+        return list(groups.values())
 
 
 def column_values(entity: Entity) -> dict[str, Any]:
@@ -145,14 +149,6 @@ def column_values(entity: Entity) -> dict[str, Any]:
     columns = ((attribute.element, attribute.name) for attribute in rows.fields(type(entity), with_embedding=True))
     given = ((column, values[name]) for column, name in columns)
     return {column.name: value for column, value in given if value is not None or column.server_default is None}
-
-
-def by_given_columns(values: Iterable[dict[str, Any]]) -> dict[tuple[str, ...], list[dict[str, Any]]]:
-    """Group rows by the columns that they give, sorted by key: concurrent writers then lock rows in the same order."""
-    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for row in values:
-        groups.setdefault(tuple(row), []).append(row)
-    return groups
 
 
 async def batches(entities: Rows[E], size: int = BATCH_SIZE) -> AsyncIterator[list[E]]:

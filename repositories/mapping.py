@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import and_
+from typing import Any
+
 from sqlalchemy.orm import Mapper, foreign, relationship, remote
 
-from domain.entity import Entity
+from domain.entity import mappers
 
 
 def order_writes_by_foreign_keys() -> None:
@@ -14,14 +15,14 @@ def order_writes_by_foreign_keys() -> None:
     Nobody reads it: it raises when touched, so that no relation is ever loaded behind one's back. It joins on the id alone; joining
     on the tenant too would make every relationship of a table claim the same column.
     """
-    mappers: dict[str, Mapper[Entity]] = {mapper.local_table.fullname: mapper for mapper in Entity._sa_registry.mappers}
-    for mapper in mappers.values():
+    by_table: dict[str, Mapper[Any]] = {mapper.local_table.fullname: mapper for mapper in mappers.mappers}
+    for mapper in by_table.values():
         for key in mapper.local_table.foreign_key_constraints:
-            parent = mappers[key.referred_table.fullname]
+            parent = by_table[key.referred_table.fullname]
             column = next(element.parent for element in key.elements if element.column.name == "id")
             name = f"_{parent.local_table.name}"
             if name not in mapper.all_orm_descriptors:
-                join = and_(foreign(mapper.c[column.key]) == remote(parent.c.id))
+                join = foreign(mapper.c[column.key]) == remote(parent.c.id)
                 mapper.add_property(name, relationship(parent, primaryjoin=join, lazy="raise", cascade="", uselist=False))
 
 

@@ -28,7 +28,8 @@ E = TypeVar("E", bound=Entity)
 class Transaction:
     """The session of one unit of work, and the only way to it.
 
-    `tracks` says whether the entities it reads are watched for changes; a reader's are not. A failure outside a savepoint poisons it. PostgreSQL would answer the COMMIT of such a transaction with ROLLBACK and no error.
+    `tracks` says whether the entities it reads are watched for changes; a reader's are not. A failure outside
+    a savepoint poisons it: PostgreSQL would answer the COMMIT of such a transaction with ROLLBACK and no error.
     """
 
     def __init__(self, session: AsyncSession, *, tenant: str, schema: Schema, tracks: bool) -> None:
@@ -37,6 +38,8 @@ class Transaction:
         self.tracks = tracks
         self._session = session
         self._open = False
+        # What the transaction's HNSW scans are set to; settings are undone with the transaction or savepoint that made them.
+        self.scan_size = 0
         self._poisoned = False
         self._added: WeakSet[InstanceState[Any]] = WeakSet()
 
@@ -65,11 +68,10 @@ class Transaction:
             raise TransactionPoisoned("a statement failed before: leave this unit of work, and nothing of it is kept")
         try:
             yield self._session
-        except Exception as error:
+        except BaseException as error:
             self._poisoned = True
-            raise translate(error, phase=phase) from None
-        except BaseException:
-            self._poisoned = True
+            if isinstance(error, Exception):
+                raise translate(error, phase=phase) from None
             raise
 
     def require_open(self) -> None:
@@ -142,6 +144,7 @@ class Transaction:
                 await nested.commit()
         except BaseException:
             self._poisoned = False
+            self.scan_size = 0
             with self.guarded():
                 await nested.rollback()
                 await self._reload_expired()

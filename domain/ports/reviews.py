@@ -20,11 +20,22 @@ class ReviewReader(ReadRepository[Review], Protocol):
     """Reads reviews and what they add up to."""
 
     async def stats(self, repo: str, *, since: datetime | None = None) -> RepoStats:
-        """Return the repository's figures, of reviews written at `since` or later where it is given."""
+        """Return the repository's figures, of reviews written at `since` or later where it is given, and of their findings.
+
+        Raises:
+            InvalidInput: `since` has no time zone.
+        """
         ...
 
     async def trends(self, repo: str, *, days: int) -> Sequence[TrendDay]:
-        """Return the last `days` UTC days (1 to 3,650), today included, oldest first; a day without a review has zeros."""
+        """Return the last `days` UTC days (1 to 3,650), today included, oldest first; a day without a review has zeros.
+
+        Everything counts on the day its review was written: the reviews, their findings, those of them that are suppressed, and
+        the mean confidence of all of them.
+
+        Raises:
+            InvalidInput: `days` is not between 1 and 3,650.
+        """
         ...
 
 
@@ -36,15 +47,18 @@ class FindingReader(ReadRepository[Finding], Protocol):
     """Finds findings by comment, by run and by words."""
 
     async def recent_comment_candidates(self, repo: str, *, limit: int = DEFAULT_LIMIT) -> Sequence[Finding]:
-        """Return findings with comment id, surface and output key; newest first, ties by id."""
+        """Return findings with comment id, surface and output key; newest first by `created_at`, ties by id ascending."""
         ...
 
     async def find_by_comment(self, repo: str, comment_id: int) -> Finding | None:
-        """Return the newest finding that the comment told, or None."""
+        """Return the newest finding that the comment told, by `created_at` and of equals the lowest id, or None."""
         ...
 
     async def prior(self, repo: str, pr_number: int, *, limit: int = DEFAULT_LIMIT) -> Sequence[PriorFinding]:
-        """Return the unsuppressed findings of the reviews of the last completed run's head, by id; none where no run completed."""
+        """Return the unsuppressed findings of the reviews of the last completed run's head, by id; none where no run completed.
+
+        That head is `runs.last_reviewed_head`'s; the reviews are those of this repository, pull request and head.
+        """
         ...
 
     async def keyword_search(
@@ -70,7 +84,10 @@ class ReactionReader(ReadRepository[FeedbackReaction], Protocol):
     """Reads reactions and the patterns in them."""
 
     async def patterns(self, repo: str) -> Sequence[FeedbackPattern]:
-        """Return what people disliked at least once: most thumbs-down first, then by fingerprint."""
+        """Return what people disliked at least once: most thumbs-down first, then by fingerprint.
+
+        The newest reaction of a pattern is the one with the latest `created_at`, of equals the highest id.
+        """
         ...
 
 
@@ -78,7 +95,13 @@ class ReactionRepository(ReactionReader, Repository[FeedbackReaction], Protocol)
     """Writes reactions. `add_many` lets the first one win."""
 
     async def add_many(self, entities: Rows[FeedbackReaction]) -> int:
-        """Write the reactions whose `(repo, comment_id, reaction_id)` is new, and return how many were."""
+        """Write the reactions whose `(repo, comment_id, reaction_id)` is new, and return how many were.
+
+        Of the same one twice in a call the first is written.
+
+        Raises:
+            ReferenceViolated: this tenant has no such review or finding; nothing was written.
+        """
         ...
 
     async def clear(self, repo: str) -> int:

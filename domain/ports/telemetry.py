@@ -27,13 +27,23 @@ class TelemetryReader(ReadRepository[TelemetryEvent], Protocol):
     def resilience(self) -> ReadRepository[ResilienceEvent]: ...
 
     async def count_recent_timeouts(self, repo: str, author: str, *, days: float = 7) -> int:
-        """Return how many of the author's runs ended with `timeout` or `timeout_partial` lately."""
+        """Return how many of the author's runs in the repository ended with `timeout` or `timeout_partial` in the last `days`.
+
+        Raises:
+            InvalidInput: `days` is negative, not a number, or over a hundred years.
+        """
         ...
 
     async def usage(
         self, *, by: UsageBy, repo: str | None = None, since: datetime | None = None, until: datetime | None = None
     ) -> Sequence[Usage]:
-        """Return the sums by model, repository, UTC day or event type, by key, of events from `since` until before `until`."""
+        """Return the sums by model, repository, UTC day or event type, of events from `since` until before `until`.
+
+        They are ordered by key, as Python orders strings.
+
+        Raises:
+            InvalidInput: `since` or `until` has no time zone.
+        """
         ...
 
 
@@ -41,7 +51,7 @@ class TelemetryRepository(TelemetryReader, Repository[TelemetryEvent], Protocol)
     """Records telemetry."""
 
     async def record(self, event: TelemetryEvent) -> None:
-        """Append the event."""
+        """Append the event. It is written now, and not tracked afterwards."""
         ...
 
     async def record_many(self, events: Rows[TelemetryEvent]) -> int:
@@ -61,5 +71,9 @@ class TelemetryRepository(TelemetryReader, Repository[TelemetryEvent], Protocol)
         ...
 
     async def purge(self, *, older_than: timedelta, batch_size: int = 10_000) -> int:
-        """Delete older rows of all four tables, `batch_size` a statement, and return how many there were."""
+        """Delete older rows of all four tables, `batch_size` a statement, and return how many there were.
+
+        Raises:
+            InvalidInput: `older_than` is negative or over a hundred years, or `batch_size` less than 1.
+        """
         ...

@@ -74,7 +74,7 @@ def page_of(
     return statement if limit is None else statement.limit(limit)
 
 
-def count_rows(entity: type[Entity], tenant: str, where: Filter | None) -> Select[tuple[int]]:
+def count_rows(entity: type[Entity], tenant: str, where: Filter | None) -> Select[int]:
     """Count the tenant's rows that meet the filter."""
     return select(func.count()).select_from(entity.__table__).where(of_tenant(entity, tenant), filter_condition(entity, where))
 

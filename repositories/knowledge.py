@@ -1,0 +1,148 @@
+"""Passages and how they are embedded, in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from sqlalchemy import ColumnElement, delete, select
+
+from domain import filters
+from domain.embedding import VectorLike
+from domain.errors import EmbeddingMismatch, NotFound
+from domain.knowledge import EmbeddingMetadata, KnowledgeChunk
+from domain.search import Distance, Match, SearchHits, Weights
+from repositories.base import BATCH_SIZE, Repository, batches
+from repositories.repairs import RepairRepository
+from repositories.search import SearchRepository
+from repositories.statements import knowledge, rows
+from repositories.statements.filters import filter_condition
+
+if TYPE_CHECKING:
+    from domain.filters import Filter
+    from domain.ports import Rows
+    from repositories.transaction import Transaction
+
+_COLUMNS = KnowledgeChunk.__table__.c
+
+
+class KnowledgeReader(SearchRepository[KnowledgeChunk]):
+    """Finds passages by their name, by vector, by words, and by both."""
+
+    entity = KnowledgeChunk
+
+    async def find_by_chunk_id(self, chunk_id: str, *, repo: str = "", with_embedding: bool = False) -> KnowledgeChunk | None:
+        named = self._select(with_embedding=with_embedding).where(_COLUMNS.repo == repo, _COLUMNS.chunk_id == chunk_id)
+        return await self._one(named)
+
+    async def vector_search(
+        self,
+        embedding: VectorLike,
+        *,
+        limit: int = 10,
+        where: Filter | None = None,
+        min_score: float | None = None,
+        distance: Distance = Distance.COSINE,
+    ) -> SearchHits[KnowledgeChunk]:
+        farthest = self.max_distance(min_score, distance)
+        condition = filter_condition(self.entity, where)
+        return await self._search_vectors(embedding, condition, limit=limit, metric=distance, max_distance=farthest)
+
+    async def keyword_search(
+        self,
+        query: str,
+        *,
+        limit: int = 10,
+        where: Filter | None = None,
+        match: Match = Match.ANY,
+        source_types: Sequence[str] = (),
+        languages: Sequence[str] = (),
+        explain: bool = False,
+    ) -> SearchHits[KnowledgeChunk]:
+        conditions = [filter_condition(self.entity, where), *_any_of(source_types, languages)]
+        return await self._search_words(query, *conditions, limit=limit, match=match, explain=explain)
+
+    async def hybrid_search(
+        self,
+        query: str,
+        embedding: VectorLike,
+        *,
+        limit: int = 10,
+        where: Filter | None = None,
+        weights: Weights = Weights(),
+        match: Match = Match.ANY,
+    ) -> SearchHits[KnowledgeChunk]:
+        condition = filter_condition(self.entity, where)
+        return await self._search_both(query, embedding, condition, limit=limit, weights=weights, match=match)
+
+
+def _any_of(source_types: Sequence[str], languages: Sequence[str]) -> list[ColumnElement[bool]]:
+    wanted = {"source_type": source_types, "language": languages}
+    return [filter_condition(KnowledgeChunk, filters.where(name).one_of(values)) for name, values in wanted.items() if values]
+
+
+class KnowledgeRepository(KnowledgeReader, RepairRepository[KnowledgeChunk], Repository[KnowledgeChunk]):
+    """Keeps passages up to date."""
+
+    repaired_text = _COLUMNS.content
+
+    async def upsert_many(self, chunks: Rows[KnowledgeChunk]) -> int:
+        names: set[tuple[str, str]] = set()
+        async for batch in batches(chunks, BATCH_SIZE):
+            latest = {(chunk.repo, chunk.chunk_id): chunk for chunk in batch}
+            names |= latest.keys()
+            for row_group in self._groups([latest[name] for name in sorted(latest)]):
+                await self._transaction.execute(knowledge.replace_chunks(row_group[0]), row_group)
+        return len(names)
+
+    async def delete_where(self, where: Filter) -> int:
+        condition = filter_condition(self.entity, filters.require_selective(where))
+        return await self._transaction.changed(rows.delete_rows(self.entity, self._transaction.tenant, condition))
+
+    async def delete_chunks(self, chunk_ids: Iterable[str], *, repo: str = "") -> int:
+        wanted = list(chunk_ids)
+        if not wanted:
+            return 0
+        return await self.delete_where(filters.where("repo").equals(repo) & filters.where("chunk_id").one_of(wanted))
+
+    async def reset(self) -> int:
+        deleted = await self._transaction.changed(rows.delete_rows(self.entity, self._transaction.tenant))
+        await self._transaction.execute(delete(EmbeddingMetadata))
+        return deleted
+
+
+class EmbeddingMetadataReader:
+    """Tells how this database embeds."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    async def get(self) -> EmbeddingMetadata:
+        found = await self.find()
+        if found is None:
+            raise NotFound(EmbeddingMetadata.__name__, "1")
+        return found
+
+    async def find(self) -> EmbeddingMetadata | None:
+        result = await self._transaction.execute(select(*rows.fields(EmbeddingMetadata)))
+        row = result.mappings().one_or_none()
+        return None if row is None else EmbeddingMetadata.model_construct(**row)
+
+    async def check_compatible(self, *, provider: str, model: str, dimensions: int) -> None:
+        recorded = await self.find()
+        given: dict[str, str | int] = {"provider": provider, "model": model, "dimensions": dimensions}
+        for field, value in given.items():
+            if recorded is not None and getattr(recorded, field) != value:
+                raise EmbeddingMismatch(field, recorded=getattr(recorded, field), given=value)
+
+
+class EmbeddingMetadataRepository(EmbeddingMetadataReader):
+    """Records how this database embeds."""
+
+    async def set(self, *, provider: str, model: str, dimensions: int) -> EmbeddingMetadata:
+        existing = self._transaction.schema.dimensions
+        record = EmbeddingMetadata(provider=provider, model=model, dimensions=dimensions)
+        if dimensions != existing:
+            raise EmbeddingMismatch("dimensions", recorded=existing, given=dimensions)
+        await self._transaction.execute(knowledge.record_embedding(record))
+        return await self.get()

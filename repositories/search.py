@@ -1,0 +1,156 @@
+"""Searching one kind of entity: builds a question, runs it in one statement, and reads the hits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from domain.embedding import require_dimensions, to_vector
+from domain.entity import Entity
+from domain.errors import InvalidEmbedding
+from domain.paging import require_limit
+from domain.search import (
+    Distance,
+    Match,
+    SearchHit,
+    SearchHits,
+    Weights,
+    fused_score,
+    keyword_score,
+    max_distance_for,
+    vector_score,
+)
+from repositories.base import ReadRepository
+from repositories.statements import hybrid, rows, text, vector
+
+if TYPE_CHECKING:
+    from pgvector import Vector
+    from sqlalchemy import ColumnElement, Select
+
+    from domain.embedding import VectorLike
+
+E = TypeVar("E", bound=Entity)
+
+MAX_EF_SEARCH = 1000
+"""pgvector's largest list of candidates."""
+
+
+class SearchRepository(ReadRepository[E]):
+    """Finds entities that have an embedding, a `search_vector`, or both. Hits are not tracked."""
+
+    async def _search_vectors(
+        self,
+        embedding: VectorLike,
+        *conditions: ColumnElement[bool],
+        limit: int,
+        metric: Distance = Distance.COSINE,
+        max_distance: float | None = None,
+    ) -> SearchHits[E]:
+        distance = vector.distance_to(self.entity, self.query_vector(embedding), metric)
+        await self._prepare_scan(require_limit(limit))
+        found = await self._nearest(distance, conditions, limit=limit, max_distance=max_distance, exact=False)
+        # Deleted rows, identical vectors or a rare filter can starve the index; a scan of the rows cannot.
+        if exact := len(found) < limit:
+            found = await self._nearest(distance, conditions, limit=limit, max_distance=max_distance, exact=True)
+        return self._hits(found, metric=metric, exact=exact)
+
+    async def _nearest(
+        self,
+        distance: ColumnElement[float],
+        conditions: Sequence[ColumnElement[bool]],
+        *,
+        limit: int,
+        max_distance: float | None,
+        exact: bool,
+    ) -> Sequence[Any]:
+        arm = vector.nearest(self.entity, distance, self._of_tenant, *conditions, limit=limit, exact=exact)
+        return await self._found(
+            hybrid.hits(self.entity, self._transaction.tenant, hybrid.only_vector(arm), max_distance=max_distance)
+        )
+
+    async def _search_words(
+        self, query: str, *conditions: ColumnElement[bool], limit: int, match: Match = Match.ANY, explain: bool = False
+    ) -> SearchHits[E]:
+        language = self._transaction.schema.language
+        asked = text.ts_query(query, language, match)
+        arm = text.matching(self.entity, asked, self._of_tenant, *conditions, limit=require_limit(limit))
+        terms = text.matched_terms(self.entity, query, language) if explain else None
+        return self._hits(
+            await self._found(hybrid.hits(self.entity, self._transaction.tenant, hybrid.only_keyword(arm), terms=terms))
+        )
+
+    async def _search_both(
+        self,
+        query: str,
+        embedding: VectorLike,
+        *conditions: ColumnElement[bool],
+        limit: int,
+        weights: Weights,
+        match: Match = Match.ANY,
+    ) -> SearchHits[E]:
+        depth = hybrid.arm_depth(require_limit(limit))
+        distance = vector.distance_to(self.entity, self.query_vector(embedding))
+        await self._prepare_scan(depth)
+        asked = text.ts_query(query, self._transaction.schema.language, match)
+        arms = (
+            vector.nearest(self.entity, distance, self._of_tenant, *conditions, limit=depth),
+            text.matching(self.entity, asked, self._of_tenant, *conditions, limit=depth),
+        )
+        found = hybrid.fused(*arms, weights, limit=limit)
+        hits = await self._found(hybrid.hits(self.entity, self._transaction.tenant, found))
+        return self._hits(hits, weights=weights, exact=False)
+
+    def query_vector(self, embedding: VectorLike) -> Vector:
+        """Return the embedding as a vector that this database can compare with its own.
+
+        Raises:
+            InvalidEmbedding: not finite, all zeros, or not of the database's dimension.
+        """
+        try:
+            asked = to_vector(embedding)
+            require_dimensions(asked, self._transaction.schema.dimensions)
+        except ValueError as error:
+            raise InvalidEmbedding(str(error), field="embedding") from None
+        return asked
+
+    @staticmethod
+    def max_distance(min_score: float | None, metric: Distance) -> float | None:
+        """Return the distance that `min_score` stands for; None where it excludes nothing."""
+        return None if min_score is None or min_score <= 0 else max_distance_for(min_score, metric)
+
+    @property
+    def _of_tenant(self) -> ColumnElement[bool]:
+        return rows.of_tenant(self.entity, self._transaction.tenant)
+
+    async def _prepare_scan(self, limit: int) -> None:
+        size = min(MAX_EF_SEARCH, max(self._transaction.schema.ef_search, 2 * limit))
+        if self._transaction.scan_size < size:
+            await self._transaction.execute(vector.scan_settings(size))
+            self._transaction.scan_size = size
+
+    async def _found(self, statement: Select[Any]) -> Sequence[Any]:
+        return (await self._transaction.execute(statement)).mappings().all()
+
+    def _hits(
+        self, found: Sequence[Any], *, metric: Distance = Distance.COSINE, weights: Weights | None = None, exact: bool = True
+    ) -> SearchHits[E]:
+        hits = tuple(self._hit(row, metric, weights) for row in found if row["id"] is not None)
+        return SearchHits(hits, exact=exact)
+
+    def _hit(self, row: Any, metric: Distance, weights: Weights | None) -> SearchHit[E]:
+        item = self._hydrate({name: value for name, value in row.items() if not name.startswith("hit_")})
+        distance, relevance = row["hit_distance"], row["hit_relevance"]
+        by_words = None if relevance is None else keyword_score(relevance)
+        if weights is not None:
+            score = fused_score(row["hit_fused"], (weights.vector, weights.keyword))
+        else:
+            score = by_words if by_words is not None else vector_score(distance, metric)
+        return SearchHit(
+            item=item,
+            score=score,
+            distance=distance,
+            vector_rank=row["hit_vector_rank"],
+            keyword_score=by_words,
+            keyword_rank=row["hit_keyword_rank"],
+            matched_terms=tuple(sorted(row["hit_terms"] or ())),
+        )

@@ -1,0 +1,34 @@
+"""Chunks that replace their namesakes, and the one record of how a database embeds."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import func
+from sqlalchemy.dialects.postgresql import Insert, insert
+
+from domain.knowledge import EmbeddingMetadata, KnowledgeChunk
+
+_KEPT = {"tenant", "id", "repo", "chunk_id", "created_at", "updated_at"}
+
+
+def replace_chunks(columns: Collection[str]) -> Insert:
+    """Insert chunks that give these columns, or replace those with the same name, of which id and `created_at` stay."""
+    statement = insert(KnowledgeChunk.__table__)
+    replaced: dict[str, Any] = {
+        column.name: statement.excluded[column.name]
+        for column in KnowledgeChunk.__table__.c
+        if column.name not in _KEPT and column.computed is None and column.name in columns
+    }
+    return statement.on_conflict_do_update(
+        index_elements=["tenant", "repo", "chunk_id"], set_={**replaced, "updated_at": func.now()}
+    )
+
+
+def record_embedding(record: EmbeddingMetadata) -> Insert:
+    """Insert the record of how this database embeds, or replace what it says."""
+    values = {"id": record.id, "provider": record.provider, "model": record.model, "dimensions": record.dimensions}
+    statement = insert(EmbeddingMetadata.__table__).values(values)
+    said = {name: statement.excluded[name] for name in ("provider", "model", "dimensions")}
+    return statement.on_conflict_do_update(index_elements=["id"], set_=said)
