@@ -171,13 +171,11 @@ class Database:
 
     async def _read_schema(self) -> Schema:
         found, expected = await self._facts(), migrations.head()
-        if found.revision != expected:
+        if found.revision != expected or found.column_dimensions is None:
             raise SchemaOutdated(current=found.revision, expected=expected)
         if not found.language_known:
             raise ConfigurationError("the server has no text search configuration of this name", setting="language")
-        if found.dimensions is None:
-            raise SchemaOutdated(current=found.revision, expected=expected)
-        return Schema(dimensions=found.dimensions, language=self.settings.language, ef_search=self.settings.ef_search)
+        return Schema(dimensions=found.column_dimensions, language=self.settings.language, ef_search=self.settings.ef_search)
 
     async def _facts(self) -> Facts:
         revision = await migrations.current(self._opened)

@@ -75,6 +75,7 @@ class Facts:
     provider: str | None
     model: str | None
     dimensions: int | None
+    column_dimensions: int | None
     language_known: bool
     invalid_indexes: tuple[str, ...]
 
@@ -86,6 +87,8 @@ SELECT current_setting('server_version') AS server_version,
        (SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'vector') AS pgvector_version,
        EXISTS (SELECT FROM pg_catalog.pg_ts_config WHERE cfgname = :language) AS language_known,
        to_regclass('embedding_metadata') IS NOT NULL AS has_metadata,
+       (SELECT atttypmod FROM pg_catalog.pg_attribute
+        WHERE attrelid = to_regclass('knowledge') AND attname = 'embedding') AS column_dimensions,
        ARRAY(SELECT c.relname::text FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
              WHERE NOT i.indisvalid AND c.relnamespace = current_schema()::regnamespace ORDER BY 1) AS invalid_indexes
 """)
@@ -104,6 +107,7 @@ async def facts(connection: AsyncConnection, *, language: str, revision: str | N
         provider=embedding.provider if embedding else None,
         model=embedding.model if embedding else None,
         dimensions=embedding.dimensions if embedding else None,
+        column_dimensions=server.column_dimensions,
         language_known=server.language_known,
         invalid_indexes=tuple(server.invalid_indexes),
     )

@@ -1,0 +1,36 @@
+"""How it is kept: PostgreSQL behind `Database`, and the same in memory behind `FakeDatabase`.
+
+Names are imported when they are first used: a service's unit tests, which want the fakes alone, load no driver.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from repositories.database import Database, EmbeddedServer, Health, Settings
+    from repositories.fakes import FakeDatabase
+    from repositories.unit_of_work import ReadUnitOfWork, UnitOfWork
+
+_HOMES = {
+    "Database": "repositories.database",
+    "EmbeddedServer": "repositories.database",
+    "FakeDatabase": "repositories.fakes",
+    "Health": "repositories.database",
+    "ReadUnitOfWork": "repositories.unit_of_work",
+    "Settings": "repositories.database",
+    "UnitOfWork": "repositories.unit_of_work",
+}
+
+__all__ = ["Database", "EmbeddedServer", "FakeDatabase", "Health", "ReadUnitOfWork", "Settings", "UnitOfWork"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
