@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
@@ -38,6 +40,7 @@ class Transaction:
         self.tracks = tracks
         self._session = session
         self._open = False
+        self._begun_at = 0.0
         # What the transaction's HNSW scans are set to; settings are undone with the transaction or savepoint that made them.
         self.scan_size = 0
         self._poisoned = False
@@ -48,9 +51,15 @@ class Transaction:
         """Whether it has begun and not ended."""
         return self._open
 
+    @property
+    def age(self) -> timedelta:
+        """How long ago it was begun, the wait for a connection included; a duration, because clocks of machines differ."""
+        return timedelta(seconds=monotonic() - self._begun_at)
+
     async def begin(self) -> None:
         """Take a connection and open the transaction; a reader's is READ ONLY on the server."""
         self._open = True
+        self._begun_at = monotonic()
         options = {} if self.tracks else {"postgresql_readonly": True}
         with self.guarded() as session:
             await session.connection(execution_options=options)
