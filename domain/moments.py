@@ -10,7 +10,7 @@ from domain.errors import InvalidInput
 MAX_AGE = timedelta(days=36_500)
 """The greatest age that may be asked for: a hundred years, so that no calendar ends before it."""
 
-M = TypeVar("M", datetime, "datetime | None")
+MomentT = TypeVar("MomentT", bound="datetime | None")
 
 
 def require_age(age: timedelta, field: str) -> timedelta:
@@ -44,7 +44,7 @@ def hours_old(hours: float, field: str = "hours") -> timedelta:
     return days_old(hours / 24, field)
 
 
-def require_zone(moment: M, field: str) -> M:
+def require_zone(moment: MomentT, field: str) -> MomentT:
     """Return `moment` if it has a time zone, or is None.
 
     Raises:

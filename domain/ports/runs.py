@@ -44,7 +44,7 @@ class RunRepository(RunReader, Repository[RunState], Protocol):
         ...
 
     async def complete(self, run_key: str) -> RunStatus:
-        """Complete the run now and return its status: completed, or superseded, which it stays. Completing it again changes nothing.
+        """Complete the run now and return its status: completed, or superseded, which it stays. Doing it again changes nothing.
 
         Raises:
             NotFound: no such run.
