@@ -113,11 +113,11 @@ class Database:
     def unit_of_work(self, *, tenant: str | None = None, operation_id: UUID | None = None) -> UnitOfWork:
         """Return a unit of work of one tenant, by default the settings'. It opens with `async with`."""
         tenant = self._tenant(tenant)
-        return UnitOfWork(self._opened, tenant=tenant, schema=self._known, operation_id=operation_id)
+        return UnitOfWork(self.engine, tenant=tenant, schema=self._known, operation_id=operation_id)
 
     def reader(self, *, tenant: str | None = None) -> ReadUnitOfWork:
         """Return a read-only unit of work of one tenant, by default the settings'. It opens with `async with`."""
-        return ReadUnitOfWork(self._opened, tenant=self._tenant(tenant), schema=self._known)
+        return ReadUnitOfWork(self.engine, tenant=self._tenant(tenant), schema=self._known)
 
     async def run(
         self,
@@ -148,7 +148,7 @@ class Database:
 
     async def migrate(self, revision: str = "head") -> str:
         """Bring the schema to `revision` and return it; safe while others do the same."""
-        return await migrations.migrate(self._opened, migrations.SchemaOptions.from_settings(self.settings), revision=revision)
+        return await migrations.migrate(self.engine, migrations.SchemaOptions.from_settings(self.settings), revision=revision)
 
     async def health(self) -> Health:
         """Return what the database says of itself, and what to do about each thing that is wrong."""
@@ -167,7 +167,7 @@ class Database:
 
     def pool_figures(self) -> PoolFigures:
         """Return how many connections there are, idle and in use."""
-        return pool_figures(self._opened)
+        return pool_figures(self.engine)
 
     async def _read_schema(self) -> Schema:
         found, expected = await self._facts(), migrations.head()
@@ -178,15 +178,20 @@ class Database:
         return Schema(dimensions=found.column_dimensions, language=self.settings.language, ef_search=self.settings.ef_search)
 
     async def _facts(self) -> Facts:
-        revision = await migrations.current(self._opened)
-        async with self._opened.connect() as connection:
+        revision = await migrations.current(self.engine)
+        async with self.engine.connect() as connection:
             return await facts(connection, language=self.settings.language, revision=revision)
 
     def _tenant(self, tenant: str | None) -> str:
         return self.settings.tenant if tenant is None else require_tenant(tenant)
 
     @property
-    def _opened(self) -> AsyncEngine:
+    def engine(self) -> AsyncEngine:
+        """SQLAlchemy's engine, for what repositories do not do: migrations, maintenance, tests.
+
+        Raises:
+            UnitOfWorkClosed: the database is not open.
+        """
         if self._engine is None:
             raise UnitOfWorkClosed("this database is not open: use `async with`")
         return self._engine

@@ -1,0 +1,1 @@
+"""For test suites: a pytest plugin, factories, and the contract that every adapter of the ports has to keep."""

@@ -1,0 +1,84 @@
+"""Embedded servers for a test session, each with a migrated template database that workers clone."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from filelock import FileLock
+from pydantic import SecretStr
+
+from repositories.database import Database, EmbeddedServer
+
+TEMPLATE = "recollect_template"
+
+# A test's data need not survive a power cut.
+FAST_BUT_NOT_DURABLE: Mapping[str, str] = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "max_connections": "60",
+}
+
+
+class TestServer:
+    """One embedded PostgreSQL, shared by every worker of a test session, with a template database at the newest revision."""
+
+    __test__ = False
+
+    def __init__(self, folder: Path, *, version: int, **settings: Any) -> None:
+        self._folder = folder / f"postgres-{version}"
+        self._version = version
+        self._settings = settings
+        self._cloned: list[str] = []
+
+    @cached_property
+    def server(self) -> EmbeddedServer:
+        """The server; the first worker that asks starts it, the last that leaves stops it."""
+        return EmbeddedServer.start(self._folder / "data", version=self._version, settings=FAST_BUT_NOT_DURABLE)
+
+    @cached_property
+    def template(self) -> str:
+        """The name of the migrated template database; the first worker that asks migrates it."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        migrated = self._folder / "template"
+        with FileLock(self._folder / "template.lock"):
+            if not migrated.exists():
+                url = self.server.create_database(TEMPLATE)
+                asyncio.run(self._migrate(url))
+                migrated.touch()
+        return TEMPLATE
+
+    async def _migrate(self, url: SecretStr) -> None:
+        async with Database.from_url(url, migrate=True, **self._settings):
+            pass
+
+    def clone(self) -> SecretStr:
+        """Return the URL of a new database with the schema and no rows but its record of how it embeds."""
+        name = f"test_{uuid4().hex}"
+        # A template cannot be copied twice at the same moment.
+        template = self.template
+        with FileLock(self._folder / "template.lock"):
+            url = self.server.create_database(name, template=template)
+        self._cloned.append(name)
+        return url
+
+    def empty(self) -> SecretStr:
+        """Return the URL of a new database without a schema."""
+        name = f"empty_{uuid4().hex}"
+        url = self.server.create_database(name)
+        self._cloned.append(name)
+        return url
+
+    def close(self) -> None:
+        """Give the server up; the last to do so also deletes its data."""
+        if "server" not in self.__dict__:
+            return
+        self.server.release()
+        if EmbeddedServer.find(self._folder / "data") is None:
+            shutil.rmtree(self._folder, ignore_errors=True)

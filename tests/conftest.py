@@ -1,0 +1,63 @@
+"""What every test may ask for: PostgreSQL 18 and 16, each migrated once and cloned for each worker."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+from repositories.testing.plugin import shared_folder
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+    from repositories import Database, UnitOfWork
+    from repositories.testing.servers import TestServer
+
+VERSIONS = (18, 16)
+DIMENSIONS = 8
+"""Few, so that a vector can be written down in a test."""
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, TestServer]]:
+    """The embedded servers, by version; each is started by the first who uses it."""
+    from repositories.testing.servers import TestServer
+
+    folder = shared_folder(tmp_path_factory)
+    servers = {version: TestServer(folder, version=version, embedding_dimensions=DIMENSIONS) for version in VERSIONS}
+    yield servers
+    for server in servers.values():
+        server.close()
+
+
+@pytest.fixture(scope="session", params=VERSIONS, ids=[f"postgres-{version}" for version in VERSIONS])
+def server(servers: dict[int, TestServer], request: pytest.FixtureRequest) -> TestServer:
+    """The server of each version in turn."""
+    return servers[request.param]
+
+
+@pytest.fixture(scope="session")
+def database_url(server: TestServer) -> SecretStr:
+    """This worker's migrated database on that server."""
+    return server.clone()
+
+
+@pytest_asyncio.fixture
+async def database(database_url: SecretStr) -> AsyncIterator[Database]:
+    """That database, open; emptied after the test."""
+    from repositories import Database
+    from repositories.testing.tables import empty
+
+    async with Database.from_url(database_url) as database:
+        yield database
+        await empty(database)
+
+
+@pytest_asyncio.fixture
+async def uow(database: Database) -> AsyncIterator[UnitOfWork]:
+    """A unit of work that is discarded after the test."""
+    async with database.unit_of_work() as uow:
+        yield uow
