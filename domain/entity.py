@@ -13,6 +13,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    Constraint,
     DefaultClause,
     Double,
     Float,
@@ -25,6 +26,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy import Text as SqlText
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import registry
 from sqlalchemy.orm.attributes import InstrumentedAttribute, set_attribute
 from sqlmodel import Field, SQLModel
@@ -41,6 +43,8 @@ from domain.text import DEFAULT_TENANT, Tenant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    from sqlalchemy import Dialect
 
 NAMING_CONVENTION = {
     "pk": "pk_%(table_name)s",
@@ -281,6 +285,14 @@ def index(*columns: str) -> Index:
 def unique_where_given(column: str, *others: str) -> Index:
     """Return a unique index of one tenant's rows in which `column` has a value."""
     return Index(None, "tenant", column, *others, unique=True, postgresql_where=text(f"{column} IS NOT NULL"))
+
+
+def constraint_name(constraint: Constraint | Index) -> str:
+    """Return the constraint's or index's name as the database has it: what is longer than PostgreSQL allows is shortened."""
+    dialect: type[Dialect] = postgresql.dialect
+    preparer = dialect().identifier_preparer
+    name = preparer.format_index(constraint) if isinstance(constraint, Index) else preparer.format_constraint(constraint)
+    return str(name)
 
 
 class Record(Timestamped, Identified, Owned, Entity):
