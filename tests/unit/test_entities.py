@@ -1,0 +1,239 @@
+"""Entities: what they refuse, what they derive, and what they leave alone."""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from types import ModuleType
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from sqlalchemy import inspect
+
+import domain
+from domain import (
+    Category,
+    EmbeddingMetadata,
+    Finding,
+    GlobalPattern,
+    KnowledgeChunk,
+    LearningMemory,
+    NotLoaded,
+    Outcome,
+    Review,
+    Severity,
+    TelemetryEvent,
+    Vector,
+    known_dimensions,
+)
+
+SECRET = "canary-value-7f3a"
+
+
+def review(**values: Any) -> Review:
+    return Review(**{"repo": "acme/api", "pr_number": 7, **values})
+
+
+def finding(**values: Any) -> Finding:
+    given = {"review_id": uuid4(), "repo": "acme/api", "file_path": "api.py", "title": "Retries never end", "confidence": 90}
+    return Finding(**{**given, "severity": "major", "category": "correctness", **values})
+
+
+def chunk(**values: Any) -> KnowledgeChunk:
+    return KnowledgeChunk(**{"chunk_id": "a#1", "source": "a.md", "source_type": "doc", "content": "text", **values})
+
+
+def memory(**values: Any) -> LearningMemory:
+    given = {"repo": "acme/api", "owner": "acme", "source_repo": "acme/api", "finding_text": "Retries never end"}
+    more = {"severity": "major", "category": "correctness", "file_path": "api.py", "outcome": "accepted", "embedding_model": "m"}
+    return LearningMemory(**{**given, **more, **values})
+
+
+def refused_fields(make: Callable[[], object]) -> set[str]:
+    with pytest.raises(ValidationError) as refusal:
+        make()
+    assert SECRET not in str(refusal.value)
+    return {str(error["loc"][0]) if error["loc"] else error["msg"] for error in refusal.value.errors()}
+
+
+@pytest.mark.parametrize(
+    ("field", "make"),
+    [
+        ("surprise", lambda: review(surprise=SECRET)),
+        ("pr_number", lambda: review(pr_number=SECRET)),
+        ("pr_number", lambda: review(pr_number=0)),
+        ("pr_number", lambda: review(pr_number=2**31)),
+        ("files_analyzed", lambda: review(files_analyzed=-1)),
+        ("repo", lambda: review(repo="")),
+        ("repo", lambda: review(repo="a\0" + SECRET)),
+        ("repo", lambda: review(repo="\ud800")),
+        ("repo", lambda: review(repo="é" * 201)),
+        ("tenant", lambda: review(tenant="no spaces")),
+        ("tenant", lambda: review(tenant="newline\n")),
+        ("tenant", lambda: review(tenant="a" * 101)),
+        ("created_at", lambda: review(created_at=datetime(2026, 1, 1))),  # noqa: DTZ001 -- naive on purpose
+        ("created_at", lambda: review(created_at=datetime.max.replace(tzinfo=timezone(timedelta(hours=-1))))),
+        ("config_snapshot", lambda: review(config_snapshot=[1])),
+        ("config_snapshot", lambda: review(config_snapshot={"a": math.nan})),
+        ("severity", lambda: finding(severity="catastrophic")),
+        ("confidence", lambda: finding(confidence=101)),
+        ("comment_id", lambda: finding(comment_id=2**63)),
+        ("title", lambda: finding(title="")),
+        ("file_path", lambda: finding(file_path="p" * 2001)),
+        ("content", lambda: chunk(content="\0")),
+        ("embedding", lambda: chunk(embedding=[1.0, 2.0])),
+        ("embedding", lambda: chunk(embedding=[0.0] * 1024)),
+        ("embedding", lambda: chunk(embedding=[math.nan] * 1024)),
+        ("embedding", lambda: chunk(embedding=[math.inf] + [1.0] * 1023)),
+        ("embedding", lambda: chunk(embedding=[1e39] * 1024)),
+        ("embedding", lambda: chunk(embedding=[1e-50] * 1024)),
+        ("embedding", lambda: chunk(embedding=[3e38] * 1024)),
+        ("embedding", lambda: chunk(embedding=[True] * 1024)),
+        ("embedding", lambda: chunk(embedding=["1"] * 1024)),
+        ("embedding", lambda: chunk(embedding="[1,2]")),
+        ("embedding", lambda: chunk(embedding=np.ones((2, 512)))),
+        ("cost_usd", lambda: telemetry(cost_usd="0.123456789")),
+        ("cost_usd", lambda: telemetry(cost_usd="10000")),
+        ("cost_usd", lambda: telemetry(cost_usd="-1")),
+        (
+            "count",
+            lambda: GlobalPattern(severity="minor", category="style", confidence_band="low", pattern_fingerprint="f", count=0),
+        ),
+        ("dimensions", lambda: EmbeddingMetadata(provider="p", model="m", dimensions=16_001)),
+    ],
+)
+def test_an_entity_names_the_field_that_it_refuses(field: str, make: Callable[[], object]) -> None:
+    assert refused_fields(make) == {field}
+
+
+def telemetry(**values: Any) -> TelemetryEvent:
+    return TelemetryEvent(**{"repo": "acme/api", "event_type": "review", "model": "m", "conclusion": "success", **values})
+
+
+def test_a_missing_field_is_named() -> None:
+    assert refused_fields(Review) == {"repo", "pr_number"}
+
+
+def test_an_assignment_is_validated_and_a_refused_one_changes_nothing() -> None:
+    subject = finding(start_line=3, end_line=4)
+    for field, value in {"confidence": -1, "title": "", "severity": "odd", "end_line": 2, "tenant": "other", "id": uuid4()}.items():
+        before = getattr(subject, field)
+        with pytest.raises(ValidationError):
+            setattr(subject, field, value)
+        assert getattr(subject, field) == before
+    subject.severity = "minor"  # type: ignore[assignment]  # coerced as in the constructor
+    assert subject.severity is Severity.MINOR
+
+
+def test_an_unknown_field_cannot_be_assigned() -> None:
+    with pytest.raises(ValidationError):
+        review().surprise = 1  # type: ignore[attr-defined]
+
+
+def test_lines_are_in_order() -> None:
+    assert any("end_line" in message for message in refused_fields(lambda: finding(start_line=5, end_line=4)))
+
+
+def test_enumerations_are_members() -> None:
+    subject = finding()
+    assert (subject.severity, subject.category) == (Severity.MAJOR, Category.CORRECTNESS)
+    assert isinstance(subject.severity, Severity)
+
+
+def test_moments_are_kept_in_utc() -> None:
+    moment = datetime(2026, 1, 1, 12, tzinfo=timezone(timedelta(hours=2)))
+    made = review(created_at=moment)
+    assert made.created_at == moment
+    assert made.created_at is not None
+    assert made.created_at.tzinfo is UTC
+
+
+def test_the_content_hash_follows_the_content() -> None:
+    subject = chunk(content="one")
+    first = subject.content_hash
+    subject.content = "two"
+    assert subject.content_hash != first
+    assert subject.content_hash == chunk(content="two", content_hash=b"ignored").content_hash
+
+
+def test_the_dimension_of_a_memory_follows_its_embedding() -> None:
+    subject = memory()
+    assert subject.embedding_dim == 0
+    subject.embedding = [1.0] * 1024  # type: ignore[assignment]  # lists are accepted
+    assert subject.embedding_dim == 1024
+    assert inspect(subject).attrs.embedding_dim.value == 1024
+
+
+@pytest.mark.parametrize("value", [[0.5] * 1024, (0.5,) * 1024, np.full(1024, 0.5), np.full(1024, 0.5, "f4"), Vector([0.5] * 1024)])
+def test_an_embedding_is_a_vector_of_float32(value: object) -> None:
+    assert chunk(embedding=value).embedding == Vector([0.5] * 1024)
+
+
+def test_entities_take_the_dimensions_of_what_is_open() -> None:
+    with known_dimensions(3):
+        assert refused_fields(lambda: chunk(embedding=[1.0] * 1024)) == {"embedding"}
+        with known_dimensions(1024):
+            assert chunk(embedding=[1.0] * 1024).embedding is not None
+            assert chunk(embedding=[1.0] * 3).embedding is not None
+    assert chunk(embedding=[1.0] * 1024).embedding is not None
+
+
+def test_an_embedding_that_was_not_loaded_is_not_taken_for_a_missing_one() -> None:
+    with pytest.raises(NotLoaded, match=r"KnowledgeChunk\.embedding"):
+        _ = KnowledgeChunk.model_construct(chunk_id="a").embedding
+    assert chunk().embedding is None
+
+
+def test_json_cannot_be_changed_in_place() -> None:
+    subject = chunk(metadata_={"tags": ["a"]})
+    with pytest.raises(TypeError, match="assign"):
+        subject.metadata_["tags"] = []  # type: ignore[index]
+    with pytest.raises(TypeError, match="assign"):
+        subject.metadata_["tags"].append("b")
+    subject.metadata_ = {"tags": ["a", "b"]}
+    assert subject.metadata_ == {"tags": ["a", "b"]}
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda entity: pickle.loads(pickle.dumps(entity))])
+def test_a_copy_is_an_entity_of_its_own(copied: Callable[[Any], Any]) -> None:
+    original = chunk(metadata_={"a": [1]}, embedding=[1.0] * 1024)
+    twin = copied(original)
+    twin.title = "changed"
+    assert original.title is None
+    assert twin.metadata_ == original.metadata_
+    assert inspect(twin) is not inspect(original)
+
+
+def test_an_entity_is_made_of_a_mapping_or_of_json() -> None:
+    values = {"repo": "acme/api", "pr_number": 7}
+    assert Review.model_validate(values).pr_number == 7
+    assert Review.model_validate_json('{"repo": "acme/api", "pr_number": 7}').repo == "acme/api"
+    assert refused_fields(lambda: Review.model_validate({**values, "pr_number": "x"})) == {"pr_number"}
+    assert refused_fields(lambda: Review.model_validate_json('{"repo": "acme/api", "pr_number": 0}')) == {"pr_number"}
+
+
+def test_a_dumped_entity_can_be_made_again() -> None:
+    original = memory(embedding=[1.0] * 1024, outcome=Outcome.THUMBS_UP)
+    assert LearningMemory.model_validate_json(original.model_dump_json()) == original
+
+
+def test_ids_are_made_in_order() -> None:
+    made = [review().id for _ in range(1000)]
+    assert made == sorted(made)
+    assert {identifier.version for identifier in made} == {7}
+
+
+def test_a_repr_names_the_row_and_not_its_contents() -> None:
+    assert SECRET not in repr(finding(title=SECRET)) + str(chunk(content=SECRET)) + f"{memory(finding_text=SECRET)}"
+
+
+def test_the_vocabulary_is_what_it_says() -> None:
+    public = {name for name, value in vars(domain).items() if not name.startswith("_") and not isinstance(value, ModuleType)}
+    assert set(domain.__all__) == public
+    assert len(domain.__all__) == len(public)

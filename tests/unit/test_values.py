@@ -1,0 +1,167 @@
+"""Values without a database: JSON, pages, scores, fusion, fingerprints."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from domain import (
+    Cursor,
+    Distance,
+    InvalidCursor,
+    SearchHit,
+    SearchHits,
+    Weights,
+    keyword_score,
+    reciprocal_rank_fusion,
+    run_key,
+    title_fingerprint,
+    vector_score,
+)
+from domain.jsonb import normalise
+from domain.search import RRF_K, fused_score, max_distance_for
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), inner, max_size=4)
+    ),
+    max_leaves=20,
+)
+
+
+@given(JSON)
+def test_normalising_json_twice_changes_nothing_more(value: object) -> None:
+    once = normalise(value)
+    assert normalise(once) == once
+    assert json.loads(json.dumps(once)) == once
+
+
+@pytest.mark.parametrize(
+    ("given_", "kept"), [(1e22, 10**22), (-0.0, 0.0), (1.5, 1.5), (1e-7, 1e-7), (1e2, 100.0), ((1, 2), [1, 2])]
+)
+def test_numbers_become_what_jsonb_makes_of_them(given_: object, kept: object) -> None:
+    assert normalise(given_) == kept
+    assert type(normalise(given_)) is type(kept) or isinstance(kept, list)
+
+
+def deep(levels: int) -> object:
+    value: object = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "value", [math.nan, math.inf, {1: 2}, {"a": object()}, "\0", {"\0": 1}, "\ud800", b"x", {1}, deep(200), 10**1001]
+)
+def test_what_jsonb_refuses_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        normalise(value)
+
+
+@given(st.uuids(), st.booleans())
+def test_a_cursor_survives_its_text(key: UUID, descending: bool) -> None:
+    cursor = Cursor(listing="Finding", descending=descending, id=key)
+    assert Cursor.parse(str(cursor)) == cursor
+    assert cursor.require("Finding", descending=descending) == key
+
+
+@given(st.text())
+@example("")
+@example("é")
+@example("a" * 2000)
+@example(base64.urlsafe_b64encode(b'["Finding",1,"x"]').decode())
+@example(base64.urlsafe_b64encode(b'["Finding",true,"x"]').decode())
+@example(base64.urlsafe_b64encode(b"[" * 500).decode())
+def test_any_other_text_is_no_cursor(text: str) -> None:
+    with pytest.raises(InvalidCursor):
+        Cursor.parse(text)
+
+
+def test_a_cursor_belongs_to_one_listing_and_direction() -> None:
+    cursor = Cursor(listing="Finding", descending=False, id=uuid4())
+    for listing, descending in (("Review", False), ("Finding", True)):
+        with pytest.raises(InvalidCursor):
+            cursor.require(listing, descending=descending)
+
+
+@given(st.sampled_from(Distance), st.floats(0, 2), st.floats(0, 2))
+def test_scores_are_shares_that_fall_with_distance(metric: Distance, near: float, far: float) -> None:
+    near, far = sorted((near, far))
+    assert 0 <= vector_score(far, metric) <= vector_score(near, metric) <= 1
+
+
+@pytest.mark.parametrize("metric", list(Distance))
+@pytest.mark.parametrize("distance", [0.01, 0.3, 0.9])
+def test_the_distance_of_a_score_is_its_inverse(metric: Distance, distance: float) -> None:
+    assert max_distance_for(vector_score(distance, metric), metric) == pytest.approx(distance)
+
+
+@pytest.mark.parametrize(("distance", "score"), [(-1e9, 1.0), (1e9, 0.0), (0, 0.5)])
+def test_an_inner_product_of_any_size_has_a_score(distance: float, score: float) -> None:
+    assert vector_score(distance, Distance.INNER_PRODUCT) == pytest.approx(score)
+
+
+def test_keyword_scores_keep_the_order() -> None:
+    scores = [keyword_score(value) for value in (0.0, 0.1, 1.0, 30.0)]
+    assert scores == sorted(scores)
+    assert all(0 <= score < 1 for score in scores)
+
+
+def test_fusion_adds_weighted_reciprocal_ranks() -> None:
+    fused = reciprocal_rank_fusion([["a", "b"], ["b", "c"]], [0.7, 0.3])
+    assert fused == pytest.approx({"a": 0.7 / 61, "b": 0.7 / 62 + 0.3 / 61, "c": 0.3 / 62})
+    assert fused_score(fused["a"], [0.7, 0.3]) == pytest.approx(0.7)
+    assert fused_score(1 / (RRF_K + 1), [0.5, 0.5]) == 1
+
+
+@pytest.mark.parametrize("weights", [(-1, 1), (0, 0), (math.nan, 1), (math.inf, 1)])
+def test_weights_that_weigh_nothing_are_refused(weights: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match="weights"):
+        Weights(vector=weights[0], keyword=weights[1])
+
+
+def test_hits_are_a_sequence() -> None:
+    hits = SearchHits((SearchHit(item="a", score=1.0), SearchHit(item="b", score=0.5)), exact=False)
+    assert [hit.item for hit in hits] == ["a", "b"]
+    assert (len(hits), hits[0].item, [hit.item for hit in hits[1:]], hits.exact) == (2, "a", ["b"], False)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("Retries never end", "retries  never end!", True),
+        ("parse_config fails", "parse config fails", True),
+        ("\uff26\uff55\uff4c\uff4c width", "full width", True),
+        ("再試行が終わらない", "型が違う", False),
+        ("Ошибка", "Предупреждение", False),
+        ("!!!", "???", False),
+        ("off by 1", "off by 2", False),
+    ],
+)
+def test_fingerprints_tell_titles_apart_in_every_script(one: str, other: str, same: bool) -> None:
+    assert (title_fingerprint(one) == title_fingerprint(other)) is same
+
+
+def test_a_run_key_names_repository_pull_request_base_and_head() -> None:
+    key = run_key("acme/api", 7, "base", "head")
+    assert key == run_key("acme/api", 7, "base", "head")
+    others = [
+        ("acme/web", 7, "base", "head"),
+        ("acme/api", 8, "base", "head"),
+        ("acme/api", 7, "b", "head"),
+        ("acme/api", 7, "base", "h"),
+    ]
+    assert key not in {run_key(*other) for other in others}
