@@ -31,7 +31,7 @@ check: $(READY) ## Lint, types, shell scripts, and whether the migrations equal 
 	@$(PYTHON) -m ruff check --quiet
 	@$(PYTHON) -m ruff format --check --quiet
 	@$(PYTHON) -m mypy --no-error-summary
-	@$(PYTHON) -m pyright --warnings --pythonpath $(PYTHON)
+	@$(PYTHON) -m pyright --warnings --project pyproject.toml --pythonpath $(PYTHON)
 	@$(BIN)/shellcheck deploy/azure.sh .ci/run
 	@$(PYTHON) -m pip check --quiet --disable-pip-version-check
 	@$(PYTHON) -c 'import yaml; yaml.safe_load(open("docker-compose.yml"))'

@@ -7,10 +7,14 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,6 +138,25 @@ def test_values_and_ports_import_no_sqlalchemy(value: Path) -> None:
 def test_fakes_import_the_domain_and_each_other_alone(fake: Path) -> None:
     foreign = [name for name in imported(fake.read_text()) if name.partition(".")[0] not in {*sys.stdlib_module_names, "domain"}]
     assert [name for name in foreign if not name.startswith("repositories.fakes.")] == []
+
+
+def declared(*extras: str) -> set[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = [*project["dependencies"], *(line for extra in extras for line in project["optional-dependencies"][extra])]
+    return {canonicalize_name(Requirement(line).name) for line in asked}
+
+
+@pytest.mark.parametrize(
+    ("folder", "extras"),
+    [("domain", ()), ("repositories", ("embedded", "demo", "testing")), ("tests", ("embedded", "demo", "testing", "dev"))],
+)
+def test_what_is_imported_is_declared(folder: str, extras: tuple[str, ...]) -> None:
+    files = (ROOT / folder).rglob("*.py")
+    roots = {name.partition(".")[0] for path in files for name in imported(path.read_text())}
+    own = {"domain", "repositories", "tests", *sys.stdlib_module_names}
+    distributions = packages_distributions()
+    owners = {root: {canonicalize_name(name) for name in distributions.get(root, [])} for root in roots - own}
+    assert {root for root, names in owners.items() if not names & declared(*extras)} == set()
 
 
 def test_statements_are_built_and_never_executed() -> None:
