@@ -23,7 +23,17 @@ MAX_DIMENSIONS = 16_000
 # Beyond these norms cosine distance overflows or underflows float32 and becomes NaN, which passes every threshold.
 MIN_NORM, MAX_NORM = 1e-6, 1e6
 
-VectorLike: TypeAlias = Vector | Sequence[float] | Any
+
+class Array(Protocol):
+    """As much of a numpy array as is asked for here; nothing imports numpy."""
+
+    @property
+    def ndim(self) -> int: ...
+
+    def tolist(self) -> Any: ...
+
+
+VectorLike: TypeAlias = Vector | Sequence[float] | Array
 """A `Vector`, a list or tuple of numbers, or a one-dimensional numpy array."""
 
 _known_dimensions: Counter[int] = Counter()
