@@ -1,0 +1,155 @@
+"""Reviews, findings, suppressions and reactions, in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Select, and_
+
+from domain.classification import Severity
+from domain.errors import InvalidInput
+from domain.insights import FeedbackPattern, FileCount, PriorFinding, RepoStats, TrendDay, title_fingerprint
+from domain.moments import require_zone
+from domain.paging import DEFAULT_LIMIT, require_limit
+from domain.reviews import FeedbackReaction, Finding, Review, SuppressionLogEntry
+from repositories.base import ReadRepository, Repository
+from repositories.statements import insights, runs
+from repositories.statements.rows import delete_rows
+from repositories.writes import insert_new
+
+if TYPE_CHECKING:
+    from sqlalchemy import RowMapping
+
+    from domain.ports import Rows
+
+MAX_TREND_DAYS = 3_650
+
+
+class ReviewReader(ReadRepository[Review]):
+    """Reads reviews and what they add up to."""
+
+    entity = Review
+
+    async def stats(self, repo: str, *, since: datetime | None = None) -> RepoStats:
+        statement = insights.repo_stats(self._transaction.tenant, repo, require_zone(since, "since"))
+        row = (await self._transaction.execute(statement)).mappings().one()
+        return RepoStats(
+            reviews=row["reviews"],
+            findings=row["findings"],
+            by_severity={severity: row[severity.value] for severity in Severity},
+            suppressed=row["suppressed"],
+            findings_per_review=_mean(row["findings"], row["reviews"]),
+            average_confidence=_mean(row["confidence"], row["findings"]),
+            declared_findings=row["declared"],
+            top_files=tuple(FileCount(file_path=path, findings=findings) for path, findings in row["top_files"] or ()),
+        )
+
+    async def trends(self, repo: str, *, days: int) -> Sequence[TrendDay]:
+        if not 1 <= days <= MAX_TREND_DAYS:
+            raise InvalidInput(f"days must be between 1 and {MAX_TREND_DAYS:,}", field="days")
+        result = await self._transaction.execute(insights.daily_trends(self._transaction.tenant, repo, days))
+        return [_trend_day(row) for row in result.mappings()]
+
+
+class ReviewRepository(ReviewReader, Repository[Review]):
+    """Writes reviews."""
+
+
+class FindingReader(ReadRepository[Finding]):
+    """Finds findings by comment and by run."""
+
+    entity = Finding
+
+    async def recent_comment_candidates(self, repo: str, *, limit: int = DEFAULT_LIMIT) -> Sequence[Finding]:
+        columns = Finding.__table__.c
+        told = (column.is_not(None) for column in (columns.comment_id, columns.comment_surface, columns.review_output_key))
+        return await self._all(self._newest_first().where(columns.repo == repo, *told).limit(require_limit(limit)))
+
+    async def find_by_comment(self, repo: str, comment_id: int) -> Finding | None:
+        columns = Finding.__table__.c
+        return await self._one(self._newest_first().where(columns.repo == repo, columns.comment_id == comment_id))
+
+    async def prior(self, repo: str, pr_number: int, *, limit: int = DEFAULT_LIMIT) -> Sequence[PriorFinding]:
+        findings, reviews, tenant = Finding.__table__.c, Review.__table__.c, self._transaction.tenant
+        head = runs.last_reviewed_head(tenant, repo, pr_number).scalar_subquery()
+        of_that_head = and_(reviews.repo == repo, reviews.pr_number == pr_number, reviews.head_sha == head)
+        of_its_review = and_(reviews.tenant == tenant, reviews.id == findings.review_id)
+        listing = self._select().join(Review.__table__, of_its_review).where(of_that_head, findings.suppressed.is_(False))
+        found = await self._all(listing.order_by(findings.id).limit(require_limit(limit)))
+        return [PriorFinding(finding=finding, fingerprint=title_fingerprint(finding.title)) for finding in found]
+
+    def _newest_first(self) -> Select[Any]:
+        columns = Finding.__table__.c
+        return self._select().order_by(columns.created_at.desc(), columns.id)
+
+
+class FindingRepository(FindingReader, Repository[Finding]):
+    """Writes findings."""
+
+
+class SuppressionReader(ReadRepository[SuppressionLogEntry]):
+    """Reads which pattern held back which findings."""
+
+    entity = SuppressionLogEntry
+
+
+class SuppressionRepository(SuppressionReader, Repository[SuppressionLogEntry]):
+    """Writes which pattern held back which findings."""
+
+
+class ReactionReader(ReadRepository[FeedbackReaction]):
+    """Reads reactions and the patterns in them."""
+
+    entity = FeedbackReaction
+
+    async def patterns(self, repo: str) -> Sequence[FeedbackPattern]:
+        result = await self._transaction.execute(insights.reactions_by_title(self._transaction.tenant, repo))
+        titles: defaultdict[str, list[RowMapping]] = defaultdict(list)
+        for row in result.mappings():
+            titles[title_fingerprint(row["title"])].append(row)
+        patterns = (_pattern(fingerprint, rows) for fingerprint, rows in titles.items())
+        disliked = (pattern for pattern in patterns if pattern.thumbs_down)
+        return sorted(disliked, key=lambda pattern: (-pattern.thumbs_down, pattern.fingerprint))
+
+
+class ReactionRepository(ReactionReader, Repository[FeedbackReaction]):
+    """Writes reactions."""
+
+    async def add_many(self, entities: Rows[FeedbackReaction]) -> int:
+        return await insert_new(self._transaction, FeedbackReaction, entities, "repo", "comment_id", "reaction_id")
+
+    async def clear(self, repo: str) -> int:
+        return await self._transaction.changed(
+            delete_rows(FeedbackReaction, self._transaction.tenant, FeedbackReaction.__table__.c.repo == repo)
+        )
+
+
+def _mean(total: int | None, count: int) -> float | None:
+    return None if total is None or count == 0 else total / count
+
+
+def _trend_day(row: RowMapping) -> TrendDay:
+    return TrendDay(
+        day=row["day"],
+        reviews=row["reviews"] or 0,
+        findings=row["findings"] or 0,
+        suppressions=row["suppressions"] or 0,
+        average_confidence=_mean(row["confidence"], row["findings"] or 0),
+    )
+
+
+def _pattern(fingerprint: str, rows: Sequence[RowMapping]) -> FeedbackPattern:
+    newest = max(rows, key=lambda row: (row["newest_at"], row["newest_id"]))
+    return FeedbackPattern(
+        fingerprint=fingerprint,
+        title=newest["title"],
+        severity=newest["severity"],
+        category=newest["category"],
+        thumbs_down=sum(row["thumbs_down"] for row in rows),
+        thumbs_up=sum(row["thumbs_up"] for row in rows),
+        reactors=len({login for row in rows for login in row["reactors"] or ()}),
+        pull_requests=len({number for row in rows for number in row["pull_requests"] or ()}),
+    )

@@ -1,0 +1,132 @@
+"""Runs and their checkpoints, in PostgreSQL."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import update
+
+from domain.claims import ClaimOutcome, RunClaim, run_key
+from domain.errors import NotFound
+from domain.moments import days_old, hours_old
+from domain.runs import ReviewCheckpoint, RunState, RunStatus
+from repositories.base import ReadRepository, Repository
+from repositories.statements import retention, runs
+from repositories.statements.rows import delete_rows, of_tenant
+from repositories.writes import insert_or_replace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import RowMapping
+
+    from repositories.transaction import Transaction
+
+
+class RunReader(ReadRepository[RunState]):
+    """Reads runs."""
+
+    entity = RunState
+
+    async def find_by_key(self, run_key: str) -> RunState | None:
+        return await self._one(self._select().where(RunState.__table__.c.run_key == run_key))
+
+    async def last_reviewed_head(self, repo: str, pr_number: int) -> str | None:
+        statement = runs.last_reviewed_head(self._transaction.tenant, repo, pr_number)
+        head: str | None = (await self._transaction.execute(statement)).scalar_one_or_none()
+        return head
+
+
+class RunRepository(RunReader, Repository[RunState]):
+    """Claims and completes runs."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        super().__init__(transaction)
+        self._own: set[str] = set()
+
+    def add(self, entity: RunState) -> RunState:
+        self._own.add(entity.run_key)
+        return super().add(entity)
+
+    async def claim(self, repo: str, pr_number: int, *, base_sha: str, head_sha: str, delivery_id: str, action: str) -> RunClaim:
+        key = run_key(repo, pr_number, base_sha, head_sha)
+        run = RunState(
+            run_key=key,
+            repo=repo,
+            pr_number=pr_number,
+            base_sha=base_sha,
+            head_sha=head_sha,
+            delivery_id=delivery_id,
+            action=action,
+        )
+        self._transaction.stamp(run)
+        found = await self._transaction.execute(runs.runs_in_the_way(run, age=self._transaction.age))
+        claim = await self._claim(run, found.mappings().all())
+        if claim.claimed:
+            self._own.add(key)
+        return claim
+
+    async def _claim(self, run: RunState, in_the_way: Sequence[RowMapping]) -> RunClaim:
+        for row in in_the_way:
+            if row["run_key"] == run.run_key:
+                return await self._claim_existing(run, is_stale=row["stale"])
+            if row["concurrent"] and row["run_key"] not in self._own:
+                return RunClaim(run_key=run.run_key, outcome=ClaimOutcome.DUPLICATE)
+        return await self._claim_new(run, tuple(row["run_key"] for row in in_the_way))
+
+    async def _claim_existing(self, run: RunState, *, is_stale: bool) -> RunClaim:
+        if not is_stale:
+            return RunClaim(run_key=run.run_key, outcome=ClaimOutcome.DUPLICATE)
+        await self._transaction.execute(runs.claim_again(run))
+        return RunClaim(run_key=run.run_key, outcome=ClaimOutcome.STALE_PENDING)
+
+    async def _claim_new(self, run: RunState, superseded: tuple[str, ...]) -> RunClaim:
+        if superseded:
+            await self._transaction.execute(runs.supersede(run, superseded))
+        inserted = await self._transaction.execute(runs.insert_claimed(run))
+        if inserted.first() is None:
+            # Someone whose row was not to be seen yet: two who look at the same time both find nothing in the way.
+            return RunClaim(run_key=run.run_key, outcome=ClaimOutcome.DUPLICATE)
+        outcome = ClaimOutcome.SUPERSEDED_PRIOR if superseded else ClaimOutcome.NEW
+        return RunClaim(run_key=run.run_key, outcome=outcome, superseded=superseded)
+
+    async def complete(self, run_key: str) -> RunStatus:
+        result = await self._transaction.execute(runs.complete(self._transaction.tenant, run_key))
+        status: RunStatus | None = result.scalar_one_or_none()
+        if status is None:
+            raise NotFound(self.entity.__name__, run_key)
+        return status
+
+    async def purge(self, *, completed_days: float = 30, superseded_days: float = 7, pending_hours: float = 1) -> int:
+        statement = retention.delete_runs(
+            self._transaction.tenant,
+            completed=days_old(completed_days, "completed_days"),
+            superseded=days_old(superseded_days, "superseded_days"),
+            pending=hours_old(pending_hours, "pending_hours"),
+        )
+        return await self._transaction.changed(statement)
+
+
+class CheckpointReader(ReadRepository[ReviewCheckpoint]):
+    """Reads how far reviews have come."""
+
+    entity = ReviewCheckpoint
+
+    async def find_by_key(self, review_output_key: str) -> ReviewCheckpoint | None:
+        return await self._one(self._select().where(ReviewCheckpoint.__table__.c.review_output_key == review_output_key))
+
+
+class CheckpointRepository(CheckpointReader, Repository[ReviewCheckpoint]):
+    """Saves how far reviews have come."""
+
+    async def save(self, checkpoint: ReviewCheckpoint) -> None:
+        await insert_or_replace(self._transaction, checkpoint, "review_output_key", keep_if_missing=("partial_comment_id",))
+
+    async def set_comment(self, review_output_key: str, comment_id: int) -> bool:
+        table = ReviewCheckpoint.__table__
+        named = (of_tenant(ReviewCheckpoint, self._transaction.tenant), table.c.review_output_key == review_output_key)
+        return await self._transaction.changed(update(table).where(*named).values(partial_comment_id=comment_id)) > 0
+
+    async def delete_by_key(self, review_output_key: str) -> bool:
+        named = ReviewCheckpoint.__table__.c.review_output_key == review_output_key
+        return await self._transaction.changed(delete_rows(ReviewCheckpoint, self._transaction.tenant, named)) > 0

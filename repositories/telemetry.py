@@ -1,0 +1,109 @@
+"""What it cost and how it went, in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from domain.errors import InvalidInput
+from domain.moments import days_old, require_age, require_zone
+from domain.telemetry import RateLimitEvent, ResilienceEvent, RetrievalQualityEvent, TelemetryEvent
+from domain.usage import Usage, UsageBy
+from repositories.base import ReadRepository, Repository
+from repositories.statements import usage
+from repositories.statements.retention import FIRST_ID, delete_batch
+from repositories.writes import insert_new, insert_or_replace
+
+if TYPE_CHECKING:
+    from sqlalchemy import RowMapping
+
+    from domain.entity import Entity
+    from domain.ports import Rows
+    from repositories.transaction import Transaction
+
+EVENTS: tuple[type[Entity], ...] = (TelemetryEvent, RateLimitEvent, RetrievalQualityEvent, ResilienceEvent)
+"""Every kind of event."""
+
+
+class RateLimitReader(ReadRepository[RateLimitEvent]):
+    """Reads how runs coped with the rate limit."""
+
+    entity = RateLimitEvent
+
+
+class RetrievalQualityReader(ReadRepository[RetrievalQualityEvent]):
+    """Reads how good retrievals were."""
+
+    entity = RetrievalQualityEvent
+
+
+class ResilienceReader(ReadRepository[ResilienceEvent]):
+    """Reads timeouts and retries."""
+
+    entity = ResilienceEvent
+
+
+class TelemetryReader(ReadRepository[TelemetryEvent]):
+    """Reads telemetry."""
+
+    entity = TelemetryEvent
+
+    def __init__(self, transaction: Transaction) -> None:
+        super().__init__(transaction)
+        self.rate_limits = RateLimitReader(transaction)
+        self.retrieval_quality = RetrievalQualityReader(transaction)
+        self.resilience = ResilienceReader(transaction)
+
+    async def count_recent_timeouts(self, repo: str, author: str, *, days: float = 7) -> int:
+        statement = usage.count_timeouts(self._transaction.tenant, repo, author, days_old(days))
+        return int(await self._scalar(statement))
+
+    async def usage(
+        self, *, by: UsageBy, repo: str | None = None, since: datetime | None = None, until: datetime | None = None
+    ) -> Sequence[Usage]:
+        bounds = {"since": require_zone(since, "since"), "until": require_zone(until, "until")}
+        result = await self._transaction.execute(usage.usage(self._transaction.tenant, by, repo=repo, **bounds))
+        return [_usage(row) for row in result.mappings()]
+
+
+class TelemetryRepository(TelemetryReader, Repository[TelemetryEvent]):
+    """Records telemetry."""
+
+    async def record(self, event: TelemetryEvent) -> None:
+        await self.add_many([event])
+
+    async def record_many(self, events: Rows[TelemetryEvent]) -> int:
+        return await self.add_many(events)
+
+    async def record_rate_limit(self, event: RateLimitEvent) -> bool:
+        key = ("delivery_id", "event_type")
+        return await insert_new(self._transaction, RateLimitEvent, [event], *key, where_given="delivery_id") > 0
+
+    async def record_retrieval_quality(self, event: RetrievalQualityEvent) -> bool:
+        key = "delivery_id"
+        return await insert_new(self._transaction, RetrievalQualityEvent, [event], key, where_given=key) > 0
+
+    async def record_resilience(self, event: ResilienceEvent) -> None:
+        await insert_or_replace(self._transaction, event, "delivery_id")
+
+    async def purge(self, *, older_than: timedelta, batch_size: int = 10_000) -> int:
+        if batch_size < 1:
+            raise InvalidInput("batch_size must be at least 1", field="batch_size")
+        age = require_age(older_than, "older_than")
+        return sum([await self._purge(entity, age, batch_size) for entity in EVENTS])
+
+    async def _purge(self, entity: type[Entity], age: timedelta, batch_size: int) -> int:
+        deleted, after = 0, FIRST_ID
+        while True:
+            statement = delete_batch(entity, self._transaction.tenant, age, after=after, size=batch_size)
+            batch = (await self._transaction.execute(statement)).mappings().one()
+            deleted, after = deleted + int(batch["rows"]), batch["last"]
+            if batch["rows"] < batch_size:
+                return deleted
+
+
+def _usage(row: RowMapping) -> Usage:
+    # The server's sum of bigints is numeric, as no bigint might hold it.
+    tokens = {name: int(row[name]) for name in ("input_tokens", "output_tokens", "cache_read_tokens", "cache_creation_tokens")}
+    return Usage(key=row["key"], runs=row["runs"], **tokens, duration_ms=int(row["duration_ms"]), cost_usd=row["cost_usd"])
