@@ -1,0 +1,139 @@
+"""What Alembic's autogenerate is told, and what it is taught: CHECKs and generated columns, which it does not compare.
+
+What differs is known beforehand, from PostgreSQL's own descriptions; Alembic finds the words for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from alembic.autogenerate import Rewriter, renderers
+from alembic.operations import ops
+from alembic.runtime.plugins import Plugin
+from alembic.util import PriorityDispatchResult
+from pgvector.sqlalchemy import VECTOR
+from sqlalchemy import CheckConstraint, Column, Computed, Table
+
+from repositories.migrations.catalog import Item
+from repositories.migrations.target import TEMPLATE_LANGUAGE, in_language
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from alembic.autogenerate.api import AutogenContext
+    from sqlalchemy import MetaData
+
+    from repositories.migrations.drift import Difference
+    from repositories.migrations.options import SchemaOptions
+
+_KINDS: Final = {
+    "column": "column",
+    "index": "index",
+    "unique_constraint": "constraint",
+    "foreign_key_constraint": "constraint",
+}
+_DRIFT: Final = "recollect_drift"
+
+
+@dataclass(frozen=True)
+class Autogenerate:
+    """What is generated for one database: the differences between it and the target, and nothing else."""
+
+    target: MetaData
+    drift: tuple[Difference, ...]
+    options: SchemaOptions
+
+    def configuration(self) -> dict[str, Any]:
+        """Return the arguments of `EnvironmentContext.configure`."""
+        return {
+            "target_metadata": self.target,
+            "include_name": self._is_our_table,
+            "include_object": self._differs,
+            "render_item": self._render,
+            "process_revision_directives": vector_indexes,
+            "autogenerate_plugins": ["alembic.autogenerate.*", PLUGIN.name],
+            _DRIFT: self.drift,
+        }
+
+    def _is_our_table(self, name: str | None, kind: str, _: Mapping[str, str | None]) -> bool:
+        return kind != "table" or name in self.target.tables
+
+    def _differs(self, thing: Any, name: str | None, kind: str, _reflected: bool, _compared_to: Any) -> bool:  # noqa: FBT001 -- Alembic's
+        if kind not in _KINDS or name is None:
+            return True
+        item = Item(_KINDS[kind], thing.table.name, name)
+        missing = Item("table", thing.table.name, "")
+        facts = {difference.fact for difference in self.drift if difference.item in (item, missing)}
+        return bool(facts) and "generated value" not in facts
+
+    def _render(self, kind: str, thing: Any, _: AutogenContext) -> str | Literal[False]:
+        if kind == "type" and isinstance(thing, VECTOR):
+            known = thing.dim == self.options.dimensions
+            return f"pgvector.sqlalchemy.VECTOR({'operations.options().dimensions' if known else thing.dim})"
+        if kind == "server_default" and isinstance(thing, Computed):
+            expression = str(thing.sqltext)
+            return f"operations.generated({in_language(expression, TEMPLATE_LANGUAGE, of=self.options.language)!r})"
+        return False
+
+
+def _compare_definitions(
+    context: AutogenContext, found: ops.ModifyTableOps, _schema: str | None, name: str, actual: Table | None, wanted: Table | None
+) -> PriorityDispatchResult:
+    if actual is not None and wanted is not None:
+        drift: tuple[Difference, ...] = context.opts[_DRIFT]
+        for difference in drift:
+            if difference.item.table == name and difference.item.kind == "constraint":
+                found.ops.extend(_replace_check(context, difference.item.name, actual, wanted))
+            elif difference.item.table == name and difference.fact == "generated value":
+                found.ops.extend(_replace_column(difference.item.name, actual, wanted))
+    return PriorityDispatchResult.CONTINUE
+
+
+def _replace_check(context: AutogenContext, name: str, actual: Table, wanted: Table) -> Iterator[ops.MigrateOperation]:
+    inspector = context.inspector
+    for check in inspector.get_check_constraints(actual.name):
+        if check["name"] == name:
+            yield ops.DropConstraintOp.from_constraint(CheckConstraint(check["sqltext"], name=name, table=actual))
+    for constraint in wanted.constraints:
+        if isinstance(constraint, CheckConstraint) and constraint.name == name:
+            yield ops.AddConstraintOp.from_constraint(constraint)
+
+
+def _replace_column(name: str, actual: Table, wanted: Table) -> Iterator[ops.MigrateOperation]:
+    # The expression of a generated column cannot be changed; its indexes go with it and come back.
+    column: Column[Any] = wanted.c[name]
+    indexes = [index for index in wanted.indexes if name in index.columns]
+    for index in indexes:
+        yield ops.DropIndexOp.from_index(index)
+    yield ops.DropColumnOp.from_column_and_tablename(None, actual.name, actual.c[name])
+    yield ops.AddColumnOp.from_column_and_tablename(None, wanted.name, column)
+    for index in indexes:
+        yield ops.CreateIndexOp.from_index(index)
+
+
+PLUGIN: Final = Plugin("recollect.definitions")
+PLUGIN.add_autogenerate_comparator(_compare_definitions, "table", "definitions")
+
+
+class CreateVectorIndexOp(ops.MigrateOperation):
+    """An HNSW index, whose form depends on the dimension of the database that it is created in."""
+
+    def __init__(self, table: str, column: str) -> None:
+        self.table = table
+        self.column = column
+
+
+vector_indexes: Final = Rewriter()
+
+
+@vector_indexes.rewrites(ops.CreateIndexOp)
+def _by_dimension(_context: object, _revision: object, created: ops.CreateIndexOp) -> ops.MigrateOperation:
+    if created.kw.get("postgresql_using") != "hnsw":
+        return created
+    return CreateVectorIndexOp(created.table_name, str(created.index_name).removeprefix(f"ix_{created.table_name}_"))
+
+
+@renderers.dispatch_for(CreateVectorIndexOp)
+def _render_vector_index(_: AutogenContext, created: CreateVectorIndexOp) -> str:
+    return f"operations.create_vector_index({created.table!r}, {created.column!r})"

@@ -1,0 +1,19 @@
+"""Alembic executes this file whenever it needs a database; it finds connection and options in the configuration's attributes."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from repositories.migrations.environment import ENVIRONMENT, Environment
+
+
+def run() -> None:
+    """Do what Alembic was asked to do."""
+    environment: Environment = context.config.attributes[ENVIRONMENT]
+    context.configure(**environment.configuration())
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+if __name__ == "env_py":  # Alembic's name for it; whoever else imports it runs nothing
+    run()

@@ -1,0 +1,75 @@
+"""Alembic's configuration, made in code: there is no alembic.ini, so that migrations run from wherever the package is."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from repositories.migrations.operations import OPTIONS
+from repositories.migrations.options import SchemaOptions
+from repositories.migrations.session import require_lock
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import Connection
+
+PACKAGE: Final = Path(__file__).parent
+VERSIONS: Final = PACKAGE / "versions"
+VERSION_TABLE: Final = "recollect_version"
+"""Of our own name, because an application beside us may have an `alembic_version`."""
+
+ENVIRONMENT: Final = "environment"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """What Alembic works on; `extra` is added to what it is configured with."""
+
+    connection: Connection
+    options: SchemaOptions = field(default_factory=SchemaOptions)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def configuration(self) -> dict[str, Any]:
+        """Return the arguments of `EnvironmentContext.configure`: every revision is one transaction, and needs the lock."""
+        return {
+            "connection": self.connection,
+            "version_table": VERSION_TABLE,
+            "transaction_per_migration": True,
+            "on_version_apply": lambda ctx, **_: require_lock(ctx.connection),
+            **self.extra,
+        }
+
+
+def configure(environment: Environment | None = None, directory: Path | None = None) -> Config:
+    """Return Alembic's configuration; `directory` holds revisions beside those of the package."""
+    locations = [VERSIONS, *([] if directory is None else [directory.absolute()])]
+    config = Config(cmd_opts=Namespace(quiet=True))
+    options = {
+        "script_location": PACKAGE,
+        "version_locations": "\n".join(map(str, locations)),
+        "path_separator": "newline",
+        "file_template": "%(rev)s_%(slug)s",
+    }
+    for name, value in options.items():
+        config.set_main_option(name, str(value).replace("%", "%%"))
+    if environment is not None:
+        config.attributes[ENVIRONMENT] = environment
+        config.attributes[OPTIONS] = environment.options
+    return config
+
+
+def scripts(directory: Path | None = None) -> ScriptDirectory:
+    """Return the revisions of the package, and of `directory`."""
+    return ScriptDirectory.from_config(configure(directory=directory))
+
+
+def current_revision(connection: Connection) -> str | None:
+    """Return the revision that a database is at; None before the first."""
+    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()

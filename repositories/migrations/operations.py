@@ -1,0 +1,63 @@
+"""What revisions say besides Alembic's own `op`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from alembic import op
+from sqlalchemy import Column, Computed, MetaData, Table
+from sqlalchemy.schema import CreateIndex
+
+from domain.embedding import EmbeddingColumn
+from repositories.migrations import indexes, requirements, target
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import ColumnElement
+
+    from repositories.migrations.options import SchemaOptions
+
+OPTIONS: Final = "schema_options"
+"""Under this key of Alembic's configuration a revision finds the options."""
+
+
+def options() -> SchemaOptions:
+    """Return what the database that is being migrated was, or is to be, created with."""
+    config = op.get_context().config
+    assert config is not None  # noqa: S101 -- there is one whenever a revision runs
+    found: SchemaOptions = config.attributes[OPTIONS]
+    return found
+
+
+def create_extension() -> None:
+    """Create pgvector's extension where it is missing. Raises MigrationFailed where that takes an administrator."""
+    requirements.create_extension(op.get_bind())
+
+
+def generated(expression: str) -> Computed:
+    """Return a stored generated column's expression, with the language of this database in place of English."""
+    return Computed(target.in_language(expression, options().language), persisted=True)
+
+
+def create_vector_index(table: str, column: str) -> None:
+    """Create the HNSW index of a column of embeddings, in the form that fits the dimension of this database."""
+    embedding: Column[Any] = Column(column, EmbeddingColumn(options().dimensions))
+    Table(table, MetaData(), embedding)
+    op.get_bind().execute(CreateIndex(target.vector_index(embedding, options())))
+
+
+def create_index_concurrently(
+    name: str, table: str, columns: Sequence[str | ColumnElement[Any]], *, unique: bool = False, **dialect_options: Any
+) -> None:
+    """Create an index while others write to the table; what an interrupted attempt left behind is dropped first.
+
+    It cannot be part of a transaction: what the revision did before is committed, so let it do nothing else, and take it back
+    with `op.drop_index(..., if_exists=True)`. `dialect_options` are those of `op.create_index`.
+    """
+    with op.get_context().autocommit_block(), indexes.patient(op.get_bind()):
+        if indexes.is_invalid(op.get_bind(), name):
+            op.drop_index(name, table, postgresql_concurrently=True)
+        op.create_index(
+            name, table, list(columns), unique=unique, postgresql_concurrently=True, if_not_exists=True, **dialect_options
+        )

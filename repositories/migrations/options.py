@@ -1,0 +1,118 @@
+"""What a database is created with, and what an existing one was created with."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import text
+
+from domain.embedding import DEFAULT_DIMENSIONS, MAX_DIMENSIONS
+from domain.errors import ConfigurationError, EmbeddingMismatch, MigrationFailed
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from repositories.database.settings import Settings
+
+UNSPECIFIED: Final = "unspecified"
+_MAX_LABEL_BYTES: Final = 400
+_FROM_SETTINGS: Final = {
+    "dimensions": "embedding_dimensions",
+    "provider": "embedding_provider",
+    "model": "embedding_model",
+    "hnsw_m": "hnsw_m",
+    "hnsw_ef_construction": "hnsw_ef_construction",
+    "language": "language",
+}
+_LANGUAGE: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchemaOptions:
+    """What a database is created with. All of it stays: later migrations read it from the database.
+
+    `dimensions`, `provider` and `model` of the embeddings are recorded in `embedding_metadata`; an `unspecified` provider or model
+    contradicts no recorded one. `hnsw_m` and `hnsw_ef_construction` are the vector indexes', `language` the text search
+    configuration of the lexemes. `insists_on` names those that an existing database has to agree with. Making one raises
+    ConfigurationError for what pgvector cannot do.
+    """
+
+    dimensions: int = DEFAULT_DIMENSIONS
+    provider: str = UNSPECIFIED
+    model: str = UNSPECIFIED
+    metric: str = "cosine"
+    hnsw_m: int = 16
+    hnsw_ef_construction: int = 64
+    language: str = "english"
+    insists_on: frozenset[str] = frozenset({"dimensions", "provider", "model", "metric", "language"})
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> SchemaOptions:
+        """Return what the settings say of them; a setting that was left at its default contradicts no database."""
+        said = {name for name, setting in _FROM_SETTINGS.items() if setting in settings.model_fields_set}
+        values = {name: getattr(settings, setting) for name, setting in _FROM_SETTINGS.items()}
+        return cls(**values, insists_on=cls.insists_on & said)
+
+    def __post_init__(self) -> None:
+        _require(1 <= self.dimensions <= MAX_DIMENSIONS, "dimensions", f"1 to {MAX_DIMENSIONS:,}")
+        _require(2 <= self.hnsw_m <= 100, "hnsw_m", "2 to 100")
+        _require(
+            2 * self.hnsw_m <= self.hnsw_ef_construction <= 1000, "hnsw_ef_construction", "at least twice hnsw_m, at most 1,000"
+        )
+        _require(self.metric == "cosine", "metric", "cosine")
+        _require(_LANGUAGE.fullmatch(self.language) is not None, "language", "the name of a text search configuration")
+        for name in ("provider", "model"):
+            label: str = getattr(self, name)
+            usable = "\0" not in label and 1 <= len(label.encode()) <= _MAX_LABEL_BYTES
+            _require(usable, name, f"1 to {_MAX_LABEL_BYTES} bytes without NUL")
+
+    def require_agreement(self, recorded: SchemaOptions) -> None:
+        """Raise where these contradict what a database records.
+
+        Raises:
+            EmbeddingMismatch: another dimension, provider, model or metric.
+            ConfigurationError: another language.
+        """
+        for field in sorted(self.insists_on - {"language"}):
+            given, known = getattr(self, field), getattr(recorded, field)
+            if given not in (known, UNSPECIFIED):
+                raise EmbeddingMismatch(field, recorded=known, given=given)
+        if "language" in self.insists_on and self.language != recorded.language:
+            raise ConfigurationError(
+                f"this database's keyword search is {recorded.language!r}, not {self.language!r}", setting="language"
+            )
+
+
+def _require(holds: bool, field: str, allowed: str) -> None:  # noqa: FBT001 -- reads as an assertion
+    if not holds:
+        raise ConfigurationError(f"{field} must be {allowed}", setting=field)
+
+
+_RECORDED: Final = text("SELECT dimensions, provider, model, metric FROM embedding_metadata")
+# What no table records is in the catalog: the language in the generated column, the parameters with the index.
+_BUILT: Final = text("""
+SELECT (SELECT substring(pg_get_expr(d.adbin, d.adrelid) FROM $$to_tsvector\\('(\\w+)'$$)
+        FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+        WHERE d.adrelid = to_regclass('knowledge') AND a.attname = 'search_vector') AS language,
+       (SELECT option_value::int FROM pg_class c, pg_options_to_table(c.reloptions)
+        WHERE c.oid = to_regclass('ix_knowledge_embedding') AND option_name = 'm') AS hnsw_m,
+       (SELECT option_value::int FROM pg_class c, pg_options_to_table(c.reloptions)
+        WHERE c.oid = to_regclass('ix_knowledge_embedding') AND option_name = 'ef_construction') AS hnsw_ef_construction
+""")
+
+
+def read_recorded(connection: Connection) -> SchemaOptions | None:
+    """Return what this database was created with; None before the first revision.
+
+    Raises:
+        MigrationFailed: the table for it is there and has no row.
+    """
+    if connection.scalar(text("SELECT to_regclass('embedding_metadata')")) is None:
+        return None
+    recorded = connection.execute(_RECORDED).mappings().one_or_none()
+    if recorded is None:
+        raise MigrationFailed("embedding_metadata has no row, so the dimension of this database is unknown")
+    built = connection.execute(_BUILT).mappings().one()
+    return SchemaOptions(**recorded, **{name: value for name, value in built.items() if value is not None})

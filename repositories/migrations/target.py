@@ -1,0 +1,54 @@
+"""The schema that the entities ask for, as one database has it: with its dimension, its language and its vector indexes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import Column, Computed, Index, MetaData, text
+from sqlalchemy.types import TypeDecorator
+
+from domain import metadata
+from domain.embedding import EmbeddingColumn
+from repositories.statements.vector_index import IndexForm
+
+if TYPE_CHECKING:
+    from repositories.migrations.options import SchemaOptions
+
+TEMPLATE_LANGUAGE: Final = "english"
+"""What stands in the entities where each database has its own."""
+
+
+def target_metadata(options: SchemaOptions, entities: MetaData = metadata) -> MetaData:
+    """Return a copy of the entities' tables, with the database's types and what `options` decide."""
+    target = MetaData(naming_convention=entities.naming_convention)
+    for entity_table in entities.sorted_tables:
+        for column in entity_table.to_metadata(target).columns:
+            _complete(column, options)
+    return target
+
+
+def in_language(expression: str, language: str, *, of: str = TEMPLATE_LANGUAGE) -> str:
+    """Return the expression of a generated column with `language` as its text search configuration, in place of `of`."""
+    return expression.replace(f"to_tsvector('{of}',", f"to_tsvector('{language}',")
+
+
+def vector_index(column: Column[Any], options: SchemaOptions) -> Index:
+    """Return the HNSW index of a column of embeddings, in the form that fits the dimension."""
+    form = IndexForm.for_dimensions(options.dimensions)
+    return Index(
+        f"ix_{column.table.name}_{column.name}",
+        form.indexed(column, options.dimensions).label(column.name),
+        postgresql_using="hnsw",
+        postgresql_ops={column.name: form.opclass},
+        postgresql_with={"m": options.hnsw_m, "ef_construction": options.hnsw_ef_construction},
+    )
+
+
+def _complete(column: Column[Any], options: SchemaOptions) -> None:
+    if isinstance(column.type, EmbeddingColumn):
+        column.type = EmbeddingColumn(options.dimensions)
+        vector_index(column, options)
+    elif isinstance(column.type, TypeDecorator):
+        column.type = column.type.impl_instance
+    if isinstance(column.computed, Computed):
+        column.computed.sqltext = text(in_language(str(column.computed.sqltext), options.language))
