@@ -25,5 +25,3 @@ def order_writes_by_foreign_keys() -> None:
                 join = foreign(mapper.c[column.key]) == remote(parent.c.id)
                 mapper.add_property(name, relationship(parent, primaryjoin=join, lazy="raise", cascade="", uselist=False))
 
-
-order_writes_by_foreign_keys()

@@ -10,6 +10,7 @@ from uuid_utils.compat import uuid7
 
 from domain.errors import UnitOfWorkClosed
 from repositories import history, knowledge, learning, reviews, runs, telemetry
+from repositories.mapping import order_writes_by_foreign_keys
 from repositories.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from repositories.schema import Schema
+
+
+order_writes_by_foreign_keys()
 
 
 class _Unit:
