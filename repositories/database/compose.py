@@ -52,6 +52,12 @@ def down(compose_file: Path) -> None:
         raise DatabaseUnavailable("PostgreSQL in Docker could not be stopped: `docker compose ps` says what runs")
 
 
+def runs(compose_file: Path) -> bool:
+    """Say, within five seconds, whether PostgreSQL runs in Docker and takes connections; without Docker it does not."""
+    ready = ("exec", "--no-TTY", "postgres", "pg_isready", "--quiet", "--host", "127.0.0.1")
+    return shutil.which("docker") is not None and _succeeds(_compose(compose_file, *ready), seconds=ANSWER_WITHIN_SECONDS)
+
+
 def url(environment: Mapping[str, str] | None = None) -> SecretStr:
     """Return where the server of `docker-compose.yml` is, from the variables which that file reads.
 
