@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from copy import deepcopy
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from types import UnionType
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, Union, get_args, get_origin
 from uuid import UUID
 
 from annotated_types import Ge, Gt, Le
@@ -65,11 +66,19 @@ mappers = registry(metadata=metadata)
 _TYPE_LIMITS = {-(2**31), INT32_MAX, -(2**63), INT64_MAX}
 
 
+def _rules(field: PydanticFieldInfo) -> Iterator[Any]:
+    """Yield what the field's type demands, also where None may stand in its place."""
+    yield from field.metadata
+    if get_origin(field.annotation) in {Union, UnionType}:
+        for option in get_args(field.annotation):
+            yield from getattr(option, "__metadata__", ())
+
+
 def _bounds(column: Column[Any], field: PydanticFieldInfo) -> Iterator[str]:
     """Yield the SQL conditions that the field's numeric bounds and enumeration stand for."""
     if isinstance(column.type, EnumText):
         yield f"{column.name} IN ({', '.join(repr(member.value) for member in column.type.enum)})"
-    for rule in field.metadata:
+    for rule in _rules(field):
         match rule:
             case Ge(ge=limit) if limit not in _TYPE_LIMITS:
                 yield f"{column.name} >= {limit}"
@@ -97,7 +106,7 @@ def _adapt(column: Column[Any], field: PydanticFieldInfo) -> None:
         column.type = Double()
     elif enum := getattr(column.type, "enum_class", None):
         column.type = EnumText(enum)
-    elif any(isinstance(rule, Le) and rule.le == INT64_MAX for rule in field.metadata):
+    elif any(isinstance(rule, Le) and rule.le == INT64_MAX for rule in _rules(field)):
         column.type = BigInteger()
 
 
