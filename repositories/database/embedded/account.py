@@ -54,10 +54,15 @@ class Account:
             raise EmbeddedServerError(f"the system user {SYSTEM_USER} must have neither user id 0 nor group id 0")
         return cls(entry.pw_uid, entry.pw_gid, switches=True)
 
-    def own(self, path: Path | int) -> None:
-        """Give a file to this user; an open file by its number, a link as a link."""
-        if self.switches:
-            os.chown(path, self.uid, self.gid, follow_symlinks=isinstance(path, int))
+    @property
+    def owner(self) -> tuple[int, int] | None:
+        """Whose the server's files are to be, where that is not whose they become by themselves."""
+        return (self.uid, self.gid) if self.switches else None
+
+    def own(self, path: Path) -> None:
+        """Give a file to this user; a link as a link."""
+        if self.owner is not None:
+            os.chown(path, *self.owner, follow_symlinks=False)
 
     def run(self, command: Sequence[str], *, cwd: Path, output: IO[bytes], within: Deadline, keep_open: Sequence[int] = ()) -> int:
         """Run a command as this user in a session of its own and return its exit code.

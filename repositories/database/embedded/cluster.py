@@ -98,8 +98,7 @@ class Launcher:
         unfinished.mkdir(mode=0o700)
         self.account.own(unfinished)
         password_file = socket_dir / "password"
-        owner = (self.account.uid, self.account.gid) if self.account.switches else None
-        write_private(password_file, password.get_secret_value().encode(), owner=owner)
+        write_private(password_file, password.get_secret_value().encode(), owner=self.account.owner)
         command = [
             self.install.program("initdb"), "-D", _data_argument(unfinished), "-U", SUPERUSER, "--pwfile", str(password_file),
             "--auth", "scram-sha-256", "--data-checksums", "--encoding", "UTF8", "--no-instructions", *self._locale(),
@@ -126,8 +125,7 @@ class Launcher:
         cluster = self.directory.cluster
         self._adopt(cluster)
         (cluster / PID_FILE).unlink(missing_ok=True)
-        owner = (self.account.uid, self.account.gid) if self.account.switches else None
-        write_private(cluster / "pg_hba.conf", _ACCESS.encode(), owner=owner)
+        write_private(cluster / "pg_hba.conf", _ACCESS.encode(), owner=self.account.owner)
         options = [word for item in {**DEFAULTS, **settings, **listening.settings}.items() for word in ("-c", "=".join(item))]
         command = [self.install.program("pg_ctl"), "start", "--no-wait", "--silent", "-D", _data_argument(cluster)]
         self.directory.rotate_log()

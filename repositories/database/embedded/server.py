@@ -125,7 +125,7 @@ class EmbeddedServer:
     def _attach(
         cls, launcher: Launcher, postmaster: Postmaster, credentials: Credentials, lease: FileLock, until: Deadline
     ) -> Self:
-        """Log in, and see that the application can: a server that does not know our passwords is not ours."""
+        """Log in as the superuser: a server that does not know our password is not ours."""
         server = cls(launcher, postmaster, credentials, lease)
         server._admin.prepare(credentials.application_password, until)
         atexit.register(server.release)
