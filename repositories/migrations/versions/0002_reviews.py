@@ -68,6 +68,7 @@ def upgrade() -> None:
         sa.Column("duration_ms", sa.Integer(), comment="How long the review took, in milliseconds."),
         sa.Column("model", sa.Text(), comment="Model that reviewed."),
         sa.Column("conclusion", sa.Text(), server_default="unknown", nullable=False, comment="How the review ended."),
+        sa.CheckConstraint("duration_ms >= 0", name="ck_reviews_duration_ms"),
         sa.CheckConstraint("files_analyzed >= 0", name="ck_reviews_files_analyzed"),
         sa.CheckConstraint("findings_critical >= 0", name="ck_reviews_findings_critical"),
         sa.CheckConstraint("findings_major >= 0", name="ck_reviews_findings_major"),
@@ -106,7 +107,7 @@ def upgrade() -> None:
             "suppressed", sa.Boolean(), server_default=sa.text("false"), nullable=False, comment="Held back by a suppression."
         ),
         sa.Column("suppression_pattern", sa.Text(), comment="Suppression that held it back."),
-        sa.Column("comment_id", sa.Integer(), comment="Comment that was posted for it."),
+        sa.Column("comment_id", sa.BigInteger(), comment="Comment that was posted for it."),
         sa.Column("comment_surface", sa.Text(), comment="Where the comment was posted."),
         sa.Column("review_output_key", sa.Text(), comment="Output of the review that posted it."),
         sa.Column(
@@ -120,7 +121,9 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint("severity IN ('critical', 'major', 'medium', 'minor')", name="ck_findings_severity"),
         sa.CheckConstraint("confidence >= 0 AND confidence <= 100", name="ck_findings_confidence"),
+        sa.CheckConstraint("end_line >= 1", name="ck_findings_end_line"),
         sa.CheckConstraint("end_line >= start_line", name="ck_findings_lines"),
+        sa.CheckConstraint("start_line >= 1", name="ck_findings_start_line"),
         sa.ForeignKeyConstraint(
             ["tenant", "review_id"], ["reviews.tenant", "reviews.id"], name="fk_findings_reviews", ondelete="CASCADE"
         ),

@@ -26,7 +26,7 @@ def upgrade() -> None:
         sa.Column("repo", sa.Text(), nullable=False, comment="Repository, as owner/name."),
         sa.Column("pr_number", sa.Integer(), nullable=False, comment="Number of the pull request."),
         sa.Column("checkpoint_data", postgresql.JSONB(), nullable=False, comment="How far it has come."),
-        sa.Column("partial_comment_id", sa.Integer(), comment="Comment with the partial result."),
+        sa.Column("partial_comment_id", sa.BigInteger(), comment="Comment with the partial result."),
         sa.CheckConstraint("pr_number >= 1", name="ck_review_checkpoints_pr_number"),
         sa.PrimaryKeyConstraint("tenant", "id", name="pk_review_checkpoints"),
         sa.UniqueConstraint("tenant", "review_output_key", name="uq_review_checkpoints_tenant_review_output_key"),

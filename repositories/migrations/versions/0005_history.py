@@ -35,6 +35,7 @@ def upgrade() -> None:
             comment="When this was learned.",
         ),
         sa.CheckConstraint("tier IN ('first-time', 'regular', 'core')", name="ck_author_cache_tier"),
+        sa.CheckConstraint("pr_count >= 0", name="ck_author_cache_pr_count"),
         sa.PrimaryKeyConstraint("tenant", "id", name="pk_author_cache"),
         sa.UniqueConstraint("tenant", "repo", "author_login", name="uq_author_cache_tenant_repo_author_login"),
         comment="What one repository knows of one author, as the code host said at `cached_at`. Upserted; read only while fresh.",
