@@ -55,8 +55,8 @@ db-url: $(READY) ## Print its DATABASE_URL
 	@$(RECOLLECT) db url
 
 .PHONY: db-reset
-db-reset: $(READY) ## Delete its data and start anew
-	@$(RECOLLECT) db reset
+db-reset: $(READY) ## Delete everything in it and migrate anew; make db-reset yes=1 does not ask
+	@$(RECOLLECT) db reset $${yes:+--yes}
 
 .PHONY: migrate
 migrate: $(READY) ## Bring the database to the newest revision

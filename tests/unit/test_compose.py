@@ -29,7 +29,7 @@ folder = pathlib.Path({folder!r})
 with (folder / "calls.jsonl").open("a") as calls:
     calls.write(json.dumps({{"arguments": sys.argv[1:], "environment": dict(os.environ)}}) + "\\n")
 plan = json.loads((folder / "plan.json").read_text())
-answer = plan.get(next(word for word in sys.argv[1:] if word in ("version", "up", "down")), 0)
+answer = plan.get(next(word for word in sys.argv[1:] if word in ("version", "up", "down", "exec")), 0)
 if answer == "hang":
     time.sleep(60)
 sys.exit(answer)
@@ -37,7 +37,7 @@ sys.exit(answer)
 
 
 class Docker:
-    """A `docker` on the PATH; `plan` says with which code `version`, `up` and `down` end, or that they hang."""
+    """A `docker` on the PATH; `plan` says with which code `version`, `up`, `down` and `exec` end, or that they hang."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -86,6 +86,13 @@ def test_down_stops_it_and_keeps_the_volume(docker: Docker) -> None:
     assert docker.last() == ["compose", "--file", str(FILE), "down"]
 
 
+def test_it_runs_where_the_server_in_the_container_says_so(docker: Docker) -> None:
+    assert compose.runs(FILE)
+    assert docker.last()[:5] == ["compose", "--file", str(FILE), "exec", "--no-TTY"]
+    docker.plan(exec=1)
+    assert not compose.runs(FILE)
+
+
 def test_docker_answers_only_where_the_engine_and_compose_both_do(docker: Docker) -> None:
     assert compose.docker_answers()
     assert [call["arguments"][:2] for call in docker.calls()] == [["version", "--format"], ["compose", "version"]]
@@ -98,12 +105,13 @@ def test_docker_without_an_answer_is_given_up_in_time(docker: Docker, monkeypatc
     docker.plan(version="hang")
     started = time.monotonic()
     assert not compose.docker_answers()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
 
 
 def test_without_docker_nothing_answers_and_up_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert not compose.docker_answers()
+    assert not compose.runs(FILE)
     with pytest.raises(ConfigurationError, match="Docker is not installed"):
         compose.up(FILE)
 

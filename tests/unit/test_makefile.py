@@ -178,6 +178,11 @@ def test_a_source_and_a_message_reach_the_command_as_they_are(clone: Clone) -> N
     assert clone.calls()[-1] == ["recollect", "db", "revision", "-m", message]
 
 
+def test_a_reset_asks_unless_told_not_to(clone: Clone) -> None:
+    clone.make("db-reset", "yes=1")
+    assert clone.calls()[-1] == ["recollect", "db", "reset", "--yes"]
+
+
 def test_a_revision_needs_a_message(clone: Clone) -> None:
     finished = clone.make("revision")
     assert finished.returncode != 0
