@@ -101,7 +101,10 @@ def processes_of(server: EmbeddedServer) -> list[psutil.Process]:
 
 
 def is_alive(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def eventually_gone(pids: list[int]) -> bool:
@@ -469,10 +472,13 @@ async def test_a_kept_server_stays_until_it_is_stopped_and_its_data_for_longer(f
 
 
 def test_attaching_to_a_running_server_is_quick(folder: Path) -> None:
-    with start(folder):
+    def attach() -> float:
         begun = time.perf_counter()
         with start(folder):
-            assert time.perf_counter() - begun < 0.5  # 0.03 to 0.08 s; the rest is for a busy machine
+            return time.perf_counter() - begun
+
+    with start(folder):
+        assert min(attach() for _ in range(5)) < 0.2  # 0.03 s where nothing else runs
 
 
 def test_find_makes_nothing(fresh: Path) -> None:
