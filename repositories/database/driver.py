@@ -19,6 +19,7 @@ else:
 
 # Seconds, and what is not a number of seconds says so. Names that an operating system lacks are left out.
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
+_GOODBYE_SECONDS: Final = 5.0
 _UNANSWERED_MILLISECONDS: Final = 15_000
 
 
@@ -33,6 +34,11 @@ class Connection(_Connection):
     def __init__(self, protocol: Any, transport: BaseTransport, *arguments: Any) -> None:
         super().__init__(protocol, transport, *arguments)
         _keep_alive(transport.get_extra_info("socket"))
+
+    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 (the driver's own signature)
+        """Close, and do not wait longer than five seconds for a server that does not answer the goodbye."""
+        with suppress(TimeoutError):
+            await super().close(timeout=timeout or _GOODBYE_SECONDS)
 
     async def reload_schema_state(self) -> None:
         """Forget cached types; SQLAlchemy calls this on every connection after DDL, such as creating the extension."""

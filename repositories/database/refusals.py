@@ -83,6 +83,8 @@ def _reason(error: OSError) -> str:
         return "no answer in time"
     if isinstance(error, socket.gaierror):
         return "its name cannot be resolved now"
+    if isinstance(error, ConnectionResetError):
+        return "connection reset"
     # With several addresses behind one name, asyncio gives a text of all their errors and no number.
     numbers = {int(number) for number in re.findall(r"\[Errno (\d+)\]", str(error))}
     return ", ".join(sorted(os.strerror(number) for number in numbers)) or type(error).__name__
