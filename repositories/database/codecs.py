@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 from pgvector import HalfVector, Vector
 
 if TYPE_CHECKING:
-    from domain.embedding import VectorLike
+    from collections.abc import Callable
+
     from repositories.database.driver import Connection
 
 # The extension may live in any schema; its types are where it is.
@@ -31,16 +32,15 @@ async def register_vector_codecs(connection: Connection) -> bool:
     return True
 
 
-def _encoder(kind: type[Vector | HalfVector]) -> Any:
-    def encode(value: VectorLike) -> bytes:
-        if not isinstance(value, kind):
-            value = kind(_numbers(value))
-        return value.to_binary()
+def _encoder(kind: type[Vector | HalfVector]) -> Callable[[Any], bytes]:
+    def encode(value: Any) -> bytes:
+        vector = value if isinstance(value, kind) else kind(_numbers(value))
+        return vector.to_binary()
 
     return encode
 
 
-def _numbers(value: VectorLike) -> Any:
+def _numbers(value: Any) -> Any:
     if isinstance(value, (Vector, HalfVector)):
         return value.to_list()
     return list(value) if isinstance(value, tuple) else value

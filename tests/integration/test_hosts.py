@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from contextlib import asynccontextmanager, closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ import trustme
 from sqlalchemy import text
 
 from domain import errors
+from repositories.database import driver
 from repositories.database.connect import connect_with_retry
 from repositories.database.embedded import EmbeddedServer
 from repositories.database.engine import create_engine
@@ -70,7 +72,7 @@ class Proxy:
     def __init__(self, postgres: EmbeddedServer, *, port: int = 0, cut_after: bytes | None = None) -> None:
         self._target, self._port, self._cut_after = postgres.port, port, cut_after
         self._conversations: set[asyncio.Task[None]] = set()
-        self.port = 0
+        self.frozen = False
 
     @asynccontextmanager
     async def listening(self, *, silent: bool = False) -> AsyncIterator[int]:
@@ -95,6 +97,8 @@ class Proxy:
         with closing(writer), closing(server_writer):
             try:
                 while data := await reader.read(65536):
+                    if self.frozen:
+                        continue
                     if self._cut_after is not None and self._cut_after in data:
                         back.cancel()
                         server_writer.write(data)
@@ -185,12 +189,18 @@ async def test_what_no_waiting_mends_is_said_at_once(
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)
 
 
-async def test_a_server_that_starts_late_is_waited_for(postgres: EmbeddedServer, caplog: pytest.LogCaptureFixture) -> None:
-    port = free_port()
+def noticed(happened: asyncio.Event, _: logging.LogRecord) -> bool:
+    happened.set()
+    return True
+
+
+async def test_a_server_that_starts_late_is_waited_for(
+    postgres: EmbeddedServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port, refused = free_port(), asyncio.Event()
+    monkeypatch.setattr(logging.getLogger("recollect.database"), "filters", [partial(noticed, refused)])
     waiting = asyncio.ensure_future(answer(reached(postgres, f"127.0.0.1:{port}", connect_deadline=30)))
-    async with asyncio.timeout(10):
-        while not caplog.records:
-            await asyncio.sleep(0.01)
+    await asyncio.wait_for(refused.wait(), 10)
     assert not waiting.done()
     async with Proxy(postgres, port=port).listening():
         assert await waiting == postgres.port
@@ -231,6 +241,22 @@ async def test_a_connection_that_breaks_after_commit_was_sent_leaves_the_outcome
             with pytest.raises(errors.CommitOutcomeUnknown), translating(Phase.COMMIT):
                 await connection.commit()
         await engine.dispose()
+
+
+async def test_closing_does_not_wait_for_a_server_that_fell_silent(
+    postgres: EmbeddedServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(driver, "_GOODBYE_SECONDS", 0.2)
+    proxy = Proxy(postgres)
+    async with proxy.listening() as port:
+        engine = create_engine(reached(postgres, f"127.0.0.1:{port}"))
+        async with engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+        proxy.frozen = True
+        started = time.monotonic()
+        await engine.dispose()
+        assert 0.2 <= time.monotonic() - started < 10
+    assert not caplog.records
 
 
 class Debian:
