@@ -1,0 +1,149 @@
+"""Passages and how they are embedded, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, cast
+
+from domain import filters
+from domain.embedding import VectorLike
+from domain.errors import EmbeddingMismatch, NotFound
+from domain.knowledge import EmbeddingMetadata, KnowledgeChunk
+from domain.search import Distance, Match, SearchHits, Weights, max_distance_for
+from repositories.fakes.filters import meeting
+from repositories.fakes.repairs import FakeRepairs
+from repositories.fakes.repository import FakeRepository
+from repositories.fakes.search import SearchesBoth
+from repositories.fakes.tracking import copy_of
+from repositories.fakes.writes import always, anything
+
+if TYPE_CHECKING:
+    from domain.filters import Filter
+    from domain.ports import Rows
+    from repositories.fakes.transaction import Transaction
+
+_KEPT = {"tenant", "id", "repo", "chunk_id", "created_at"}
+
+
+class FakeKnowledgeReader(SearchesBoth[KnowledgeChunk]):
+    """Finds passages by their name, by vector, by words, and by both."""
+
+    searched = (("title", "A"), ("summary", "B"), ("content", "C"))
+
+    async def find_by_chunk_id(self, chunk_id: str, *, repo: str = "", with_embedding: bool = False) -> KnowledgeChunk | None:
+        rows = await self._rows(lambda row: (row["repo"], row["chunk_id"]) == (repo, chunk_id))
+        return self._first(rows, with_embedding=with_embedding)
+
+    async def vector_search(
+        self,
+        embedding: VectorLike,
+        *,
+        limit: int = 10,
+        where: Filter | None = None,
+        min_score: float | None = None,
+        distance: Distance = Distance.COSINE,
+    ) -> SearchHits[KnowledgeChunk]:
+        farthest = None if min_score is None or min_score <= 0 else max_distance_for(min_score, distance)
+        meets = meeting(self._entity, where)
+        return await self._search_vectors(embedding, meets, limit=limit, metric=distance, max_distance=farthest)
+
+    async def keyword_search(
+        self,
+        query: str,
+        *,
+        limit: int = 10,
+        where: Filter | None = None,
+        match: Match = Match.ANY,
+        source_types: Sequence[str] = (),
+        languages: Sequence[str] = (),
+        explain: bool = False,
+    ) -> SearchHits[KnowledgeChunk]:
+        wanted = {"source_type": source_types, "language": languages}
+        conditions = [filters.where(name).one_of(values) for name, values in wanted.items() if values]
+        meets = meeting(self._entity, filters.AllOf((*conditions, where or filters.AllOf())))
+        return await self._search_words(query, meets, limit=limit, match=match, explain=explain)
+
+    async def hybrid_search(
+        self,
+        query: str,
+        embedding: VectorLike,
+        *,
+        limit: int = 10,
+        where: Filter | None = None,
+        weights: Weights = Weights(),
+        match: Match = Match.ANY,
+    ) -> SearchHits[KnowledgeChunk]:
+        meets = meeting(self._entity, where)
+        return await self._search_both(query, embedding, meets, limit=limit, weights=weights, match=match)
+
+
+class FakeKnowledgeRepository(FakeKnowledgeReader, FakeRepairs[KnowledgeChunk], FakeRepository[KnowledgeChunk]):
+    """Keeps passages up to date."""
+
+    repaired_text = "content"
+
+    async def upsert_many(self, chunks: Rows[KnowledgeChunk]) -> int:
+        latest = {(chunk.repo, chunk.chunk_id): chunk for chunk in await self._stamped(chunks)}
+        named = self._table.unique_over("repo", "chunk_id")
+        async with self._transaction.statement():
+            for row in self._new([latest[name] for name in sorted(latest)]):
+                replaced = {name: value for name, value in row.items() if name not in _KEPT}
+                change = always({**replaced, "updated_at": self._transaction.now})
+                await self._transaction.rows.upsert(self._table, row, named, change)
+        return len(latest)
+
+    async def delete_where(self, where: Filter) -> int:
+        return await self._delete(meeting(self._entity, filters.require_selective(where)))
+
+    async def delete_chunks(self, chunk_ids: Iterable[str], *, repo: str = "") -> int:
+        wanted = list(chunk_ids)
+        if not wanted:
+            return 0
+        return await self.delete_where(filters.where("repo").equals(repo) & filters.where("chunk_id").one_of(wanted))
+
+    async def reset(self) -> int:
+        async with self._transaction.statement():
+            deleted = await self._transaction.delete(self._table, anything)
+            await self._transaction.delete(self._transaction.state.tables[EmbeddingMetadata.__tablename__], anything)
+        return deleted
+
+
+class FakeEmbeddingMetadataReader:
+    """Tells how this database embeds."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+        self._table = transaction.state.tables[EmbeddingMetadata.__tablename__]
+
+    async def get(self) -> EmbeddingMetadata:
+        found = await self.find()
+        if found is None:
+            raise NotFound(EmbeddingMetadata.__name__, "1")
+        return found
+
+    async def find(self) -> EmbeddingMetadata | None:
+        async with self._transaction.statement():
+            rows = self._transaction.select(self._table)
+        return cast("EmbeddingMetadata", copy_of(self._table, rows[0], with_embedding=False)) if rows else None
+
+    async def check_compatible(self, *, provider: str, model: str, dimensions: int) -> None:
+        recorded = await self.find()
+        given: dict[str, str | int] = {"provider": provider, "model": model, "dimensions": dimensions}
+        for field, value in given.items():
+            if recorded is not None and getattr(recorded, field) != value:
+                raise EmbeddingMismatch(field, recorded=getattr(recorded, field), given=value)
+
+
+class FakeEmbeddingMetadataRepository(FakeEmbeddingMetadataReader):
+    """Records how this database embeds."""
+
+    async def set(self, *, provider: str, model: str, dimensions: int) -> EmbeddingMetadata:
+        existing = self._transaction.state.dimensions
+        record = EmbeddingMetadata(provider=provider, model=model, dimensions=dimensions)
+        if dimensions != existing:
+            raise EmbeddingMismatch("dimensions", recorded=existing, given=dimensions)
+        said = {"provider": record.provider, "model": record.model, "dimensions": dimensions}
+        async with self._transaction.statement():
+            row = self._table.row_of(record, self._transaction.now)
+            await self._transaction.rows.upsert(self._table, row, self._table.key, always(said))
+        return await self.get()

@@ -1,0 +1,59 @@
+"""Rows in layers: what is committed, over it what one unit of work changed, over that what each of its savepoints changed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+Key: TypeAlias = tuple[Any, ...]
+Layer: TypeAlias = defaultdict[str, dict[Key, Any]]
+"""By table, rows by primary key; by unique rule, primary keys by value. None stands for what was removed."""
+
+
+def new_layer() -> Layer:
+    """Return a layer that changes nothing."""
+    return defaultdict(dict)
+
+
+class Layers:
+    """What one unit of work sees: the committed layer as it is now, and its own changes over it."""
+
+    def __init__(self, committed: Layer) -> None:
+        self._layers = [committed, new_layer()]
+
+    def find(self, name: str, key: Key) -> Any | None:
+        """Return what stands under `key`, or None."""
+        for layer in reversed(self._layers):
+            if key in layer[name]:
+                return layer[name][key]
+        return None
+
+    def all(self, name: str) -> Mapping[Key, Any]:
+        """Return everything under `name`, as it is at this moment."""
+        merged: dict[Key, Any] = {}
+        for layer in self._layers:
+            merged.update(layer[name])
+        return {key: value for key, value in merged.items() if value is not None}
+
+    def put(self, name: str, key: Key, value: Any | None) -> None:
+        """Let `value` stand under `key`; None removes what stood there."""
+        self._layers[-1][name][key] = value
+
+    def push(self) -> None:
+        """Begin a savepoint."""
+        self._layers.append(new_layer())
+
+    def discard(self) -> None:
+        """Undo what was changed since the last savepoint, or since the beginning."""
+        self._layers.pop()
+
+    def merge(self) -> None:
+        """Keep what was changed since the last savepoint; what the unit of work changed becomes what is committed."""
+        changed = self._layers.pop()
+        below = self._layers[-1]
+        for name, values in changed.items():
+            below[name].update(values)
+            if len(self._layers) == 1:
+                for key in [key for key, value in values.items() if value is None]:
+                    del below[name][key]

@@ -1,0 +1,200 @@
+"""Reviews, findings, suppressions and reactions, in memory."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from operator import itemgetter
+from typing import TYPE_CHECKING
+
+from domain.classification import Severity
+from domain.errors import InvalidInput
+from domain.insights import TOP_FILES, FeedbackPattern, FileCount, PriorFinding, RepoStats, TrendDay, title_fingerprint
+from domain.moments import require_zone
+from domain.paging import DEFAULT_LIMIT, require_limit
+from domain.reviews import FeedbackReaction, Finding, Reaction, Review, SuppressionLogEntry
+from domain.search import Match, SearchHits
+from repositories.fakes.repository import FakeReadRepository, FakeRepository, by_id
+from repositories.fakes.runs import newest_completed
+from repositories.fakes.search import SearchesWords
+
+if TYPE_CHECKING:
+    from domain.ports import Rows
+    from repositories.fakes.checks import Row
+    from repositories.fakes.transaction import Transaction
+    from repositories.fakes.writes import Condition
+
+MAX_TREND_DAYS = 3_650
+
+by_creation = itemgetter("created_at")
+
+
+class FakeReviewReader(FakeReadRepository[Review]):
+    """Reads reviews and what they add up to."""
+
+    async def stats(self, repo: str, *, since: datetime | None = None) -> RepoStats:
+        start = require_zone(since, "since")
+        reviews, findings = await self._of(lambda row: row["repo"] == repo and (start is None or row["created_at"] >= start))
+        severities = Counter(row["severity"] for row in findings)
+        files = Counter(row["file_path"] for row in findings)
+        most_first = sorted(files.items(), key=lambda item: (-item[1], item[0]))
+        return RepoStats(
+            reviews=len(reviews),
+            findings=len(findings),
+            by_severity={severity: severities[severity] for severity in Severity},
+            suppressed=_suppressed(findings),
+            findings_per_review=_mean(len(findings), len(reviews)),
+            average_confidence=_confidence(findings),
+            declared_findings=sum(row["findings_total"] for row in reviews),
+            top_files=tuple(FileCount(file_path=path, findings=number) for path, number in most_first[:TOP_FILES]),
+        )
+
+    async def trends(self, repo: str, *, days: int) -> Sequence[TrendDay]:
+        if not 1 <= days <= MAX_TREND_DAYS:
+            raise InvalidInput(f"days must be between 1 and {MAX_TREND_DAYS:,}", field="days")
+        reviews, findings = await self._of(lambda row: row["repo"] == repo)
+        written = {row["id"]: _day(row) for row in reviews}
+        reviewed = Counter(written.values())
+        found: defaultdict[date, list[Row]] = defaultdict(list)
+        for row in findings:
+            found[written[row["review_id"]]].append(row)
+        today = self._transaction.now.date()
+        return [_trend(day, reviewed[day], found[day]) for day in (today - timedelta(ago) for ago in reversed(range(days)))]
+
+    async def _of(self, meets: Condition) -> tuple[Sequence[Row], Sequence[Row]]:
+        """Return the reviews that are meant, and their findings."""
+        async with self._transaction.statement():
+            reviews = self._transaction.select(self._table, meets)
+            ids = {row["id"] for row in reviews}
+            table = self._transaction.state.tables[Finding.__tablename__]
+            return reviews, self._transaction.select(table, lambda row: row["review_id"] in ids)
+
+
+class FakeReviewRepository(FakeReviewReader, FakeRepository[Review]):
+    """Writes reviews."""
+
+
+class FakeFindingReader(SearchesWords[Finding]):
+    """Finds findings by comment, by run and by words."""
+
+    searched = (("title", "A"),)
+
+    async def recent_comment_candidates(self, repo: str, *, limit: int = DEFAULT_LIMIT) -> Sequence[Finding]:
+        told = ("comment_id", "comment_surface", "review_output_key")
+        rows = await self._newest_first(lambda row: row["repo"] == repo and all(row[name] is not None for name in told))
+        return self._entities(rows[: require_limit(limit)])
+
+    async def find_by_comment(self, repo: str, comment_id: int) -> Finding | None:
+        rows = await self._newest_first(lambda row: row["repo"] == repo and row["comment_id"] == comment_id)
+        return self._first(rows)
+
+    async def prior(self, repo: str, pr_number: int, *, limit: int = DEFAULT_LIMIT) -> Sequence[PriorFinding]:
+        require_limit(limit)
+        async with self._transaction.statement():
+            rows = sorted(self._prior(repo, pr_number), key=by_id)
+        findings = self._entities(rows[:limit])
+        return [PriorFinding(finding=finding, fingerprint=title_fingerprint(finding.title)) for finding in findings]
+
+    async def keyword_search(
+        self, query: str, *, repo: str | None = None, limit: int = 10, match: Match = Match.ANY, explain: bool = False
+    ) -> SearchHits[Finding]:
+        return await self._search_words(
+            query, lambda row: repo is None or row["repo"] == repo, limit=limit, match=match, explain=explain
+        )
+
+    def _prior(self, repo: str, pr_number: int) -> Iterable[Row]:
+        run = newest_completed(self._transaction, repo, pr_number)
+        if run is None:
+            return []
+        same = {"repo": repo, "pr_number": pr_number, "head_sha": run["head_sha"]}
+        reviews = self._transaction.state.tables[Review.__tablename__]
+        of_head = self._transaction.select(reviews, lambda row: all(row[name] == value for name, value in same.items()))
+        ids = {row["id"] for row in of_head}
+        return self._transaction.select(self._table, lambda row: row["review_id"] in ids and not row["suppressed"])
+
+    async def _newest_first(self, meets: Condition) -> Sequence[Row]:
+        return sorted(await self._rows(meets), key=by_creation, reverse=True)
+
+
+class FakeFindingRepository(FakeFindingReader, FakeRepository[Finding]):
+    """Writes findings."""
+
+
+class FakeSuppressionReader(FakeReadRepository[SuppressionLogEntry]):
+    """Reads which pattern held back which findings."""
+
+
+class FakeSuppressionRepository(FakeSuppressionReader, FakeRepository[SuppressionLogEntry]):
+    """Writes which pattern held back which findings."""
+
+
+class FakeReactionReader(FakeReadRepository[FeedbackReaction]):
+    """Reads reactions and the patterns in them."""
+
+    async def patterns(self, repo: str) -> Sequence[FeedbackPattern]:
+        async with self._transaction.statement():
+            reactions = self._transaction.select(self._table, lambda row: row["repo"] == repo)
+            pull_requests = _pull_requests(self._transaction)
+        titles: defaultdict[str, list[Row]] = defaultdict(list)
+        for row in reactions:
+            titles[title_fingerprint(row["title"])].append({**row, "pr_number": pull_requests[row["review_id"]]})
+        patterns = (_pattern(fingerprint, rows) for fingerprint, rows in titles.items())
+        disliked = (pattern for pattern in patterns if pattern.thumbs_down)
+        return sorted(disliked, key=lambda pattern: (-pattern.thumbs_down, pattern.fingerprint))
+
+
+class FakeReactionRepository(FakeReactionReader, FakeRepository[FeedbackReaction]):
+    """Writes reactions."""
+
+    async def add_many(self, entities: Rows[FeedbackReaction]) -> int:
+        return await self.add_new(entities, "repo", "comment_id", "reaction_id")
+
+    async def clear(self, repo: str) -> int:
+        return await self._delete(lambda row: row["repo"] == repo)
+
+
+def _pull_requests(transaction: Transaction) -> dict[object, int]:
+    return {row["id"]: row["pr_number"] for row in transaction.select(transaction.state.tables[Review.__tablename__])}
+
+
+def _pattern(fingerprint: str, rows: Sequence[Row]) -> FeedbackPattern:
+    newest = max(rows, key=lambda row: (row["created_at"], row["id"]))
+    disliked = [row for row in rows if row["reaction_content"] == Reaction.THUMBS_DOWN]
+    return FeedbackPattern(
+        fingerprint=fingerprint,
+        title=newest["title"],
+        severity=newest["severity"],
+        category=newest["category"],
+        thumbs_down=len(disliked),
+        thumbs_up=len(rows) - len(disliked),
+        reactors=len({row["reactor_login"] for row in disliked}),
+        pull_requests=len({row["pr_number"] for row in disliked}),
+    )
+
+
+def _trend(day: date, reviews: int, findings: Sequence[Row]) -> TrendDay:
+    return TrendDay(
+        day=day,
+        reviews=reviews,
+        findings=len(findings),
+        suppressions=_suppressed(findings),
+        average_confidence=_confidence(findings),
+    )
+
+
+def _day(row: Row) -> date:
+    written: datetime = row["created_at"]
+    return written.astimezone(UTC).date()
+
+
+def _suppressed(findings: Iterable[Row]) -> int:
+    return sum(row["suppressed"] for row in findings)
+
+
+def _confidence(findings: Sequence[Row]) -> float | None:
+    return _mean(sum(row["confidence"] for row in findings), len(findings))
+
+
+def _mean(total: int, count: int) -> float | None:
+    return total / count if count else None

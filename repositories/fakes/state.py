@@ -1,0 +1,30 @@
+"""What all units of work of one fake database share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import count
+from typing import TYPE_CHECKING
+
+from repositories.fakes.layers import Layer, new_layer
+
+if TYPE_CHECKING:
+    from repositories.fakes.locks import Locks
+    from repositories.fakes.tables import Table
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The committed rows of every table, the locks on them, the rules that they keep, and the clock.
+
+    `ticks` numbers events in the order in which they happened, whatever the clock says.
+    """
+
+    tables: Mapping[str, Table]
+    locks: Locks
+    clock: Callable[[], datetime]
+    dimensions: int
+    committed: Layer = field(default_factory=new_layer)
+    ticks: count[int] = field(default_factory=count)

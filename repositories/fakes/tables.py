@@ -1,0 +1,184 @@
+"""What the fakes know of a table: its columns, keys and rules, read from the entity that declares them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any, TypeAlias
+
+from domain.entity import Entity, constraint_name, metadata
+from domain.errors import CheckViolated, MissingValue, UnexpectedFailure
+from domain.filter_rules import column_name
+from repositories.fakes.checks import Condition, Row, read_condition
+from repositories.fakes.values import Store, storing
+
+Key: TypeAlias = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unique:
+    """A primary key, a unique constraint, or a unique index with the predicate `where`; NULLs are distinct."""
+
+    name: str
+    columns: tuple[str, ...]
+    where: Condition | None = None
+
+    def of(self, row: Row) -> Key | None:
+        """Return the row's values, or None where it is not indexed or a value is missing: then nothing can conflict."""
+        if self.where is not None and not self.where(row):
+            return None
+        values = tuple(row[column] for column in self.columns)
+        return None if None in values else values
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A foreign key to the primary key of `parent`."""
+
+    name: str
+    columns: tuple[str, ...]
+    parent: str
+
+    def of(self, row: Row) -> Key | None:
+        """Return the parent's key, or None where the row names no parent."""
+        values = tuple(row[column] for column in self.columns)
+        return None if None in values else values
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: how it stores a value, and what it takes where none is given (None: nothing)."""
+
+    name: str
+    field: str
+    nullable: bool
+    store: Store
+    default: Callable[[datetime], Any]
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table's rules. `uniques` begin with the primary key; `checks` are in the order that PostgreSQL tests them in."""
+
+    entity: type[Entity]
+    name: str
+    columns: tuple[Column, ...]
+    uniques: tuple[Unique, ...]
+    checks: tuple[tuple[str, Condition], ...]
+    references: tuple[Reference, ...]
+
+    @cached_property
+    def key(self) -> Unique:
+        return self.uniques[0]
+
+    @cached_property
+    def has_tenant(self) -> bool:
+        return "tenant" in self.entity.model_fields
+
+    @cached_property
+    def embedding_fields(self) -> frozenset[str]:
+        return frozenset(self.entity.embedding_fields())
+
+    def key_of(self, row: Row) -> Key:
+        """Return the row's primary key."""
+        return tuple(row[column] for column in self.key.columns)
+
+    def unique_over(self, *columns: str) -> Unique:
+        """Return the unique rule over these columns, the tenant aside."""
+        wanted = set(columns)
+        return next(unique for unique in self.uniques if set(unique.columns) - {"tenant"} == wanted)
+
+    def others(self, unique: Unique) -> tuple[Unique, ...]:
+        """Return the unique rules beside this one."""
+        return tuple(rule for rule in self.uniques if rule is not unique)
+
+    def row_of(self, entity: Entity, now: datetime) -> dict[str, Any]:
+        """Return the entity's values by column, with defaults where it has none."""
+        values = vars(entity)
+        given = ((column, values.get(column.field)) for column in self.columns)
+        return {column.name: column.default(now) if value is None else value for column, value in given}
+
+    def stored(self, row: Row) -> dict[str, Any]:
+        """Return the row as the table keeps it.
+
+        Raises:
+            InvalidInput, MissingValue, CheckViolated: a value does not fit its column, is missing, or breaks a CHECK.
+        """
+        kept = {column.name: column.store(row[column.name]) for column in self.columns}
+        for column in self.columns:
+            if kept[column.name] is None and not column.nullable:
+                raise MissingValue(constraint=None, table=self.name, column=column.name)
+        for name, holds in self.checks:
+            if holds(kept) is False:
+                raise CheckViolated(constraint=name, table=self.name)
+        return kept
+
+
+def read_tables(dimensions: int) -> dict[str, Table]:
+    """Return every table of the entities by name, parents before their children.
+
+    Raises:
+        UnexpectedFailure: an entity has a column type, a CHECK or an index that the fakes cannot imitate.
+    """
+    entities = {entity.__tablename__: entity for entity in _with_tables(Entity)}
+    return {table.name: _read(entities[table.name], dimensions) for table in metadata.sorted_tables}
+
+
+def _with_tables(parent: type[Entity]) -> Iterator[type[Entity]]:
+    for entity in parent.__subclasses__():
+        if hasattr(entity, "__table__"):
+            yield entity
+        yield from _with_tables(entity)
+
+
+def _read(entity: type[Entity], dimensions: int) -> Table:
+    constraints = entity.__table__.constraints
+    checks = [(constraint_name(found), str(getattr(found, "sqltext", ""))) for found in constraints]
+    return Table(
+        entity=entity,
+        name=entity.__table__.name,
+        columns=tuple(_columns(entity, dimensions)),
+        uniques=tuple(_uniques(entity)),
+        checks=tuple(sorted((name, read_condition(sql)) for name, sql in checks if sql)),
+        references=tuple(_references(entity)),
+    )
+
+
+def _columns(entity: type[Entity], dimensions: int) -> Iterator[Column]:
+    for name, field in entity.model_fields.items():
+        column = entity.__table__.columns[column_name(entity, name)]
+        server_default = getattr(column.server_default, "arg", None)
+        default = _now if str(server_default) == "now()" else _constant(field)
+        yield Column(column.name, name, bool(column.nullable), storing(column.name, column.type, dimensions=dimensions), default)
+
+
+def _now(now: datetime) -> datetime:
+    return now
+
+
+def _constant(field: Any) -> Callable[[datetime], Any]:
+    return lambda _: None if field.is_required() else field.get_default(call_default_factory=True)
+
+
+def _uniques(entity: type[Entity]) -> Iterator[Unique]:
+    table = entity.__table__
+    yield Unique(constraint_name(table.primary_key), tuple(column.name for column in table.primary_key))
+    for constraint in sorted(table.constraints, key=constraint_name):
+        if constraint.__visit_name__ == "unique_constraint":
+            yield Unique(constraint_name(constraint), tuple(column.name for column in getattr(constraint, "columns", ())))
+    for index in table.indexes:
+        if index.unique:
+            condition = index.dialect_options["postgresql"]["where"]
+            where = None if condition is None else read_condition(str(condition))
+            yield Unique(constraint_name(index), tuple(column.name for column in index.columns), where)
+
+
+def _references(entity: type[Entity]) -> Iterator[Reference]:
+    columns = [column.name for column in entity.__table__.columns]
+    # PostgreSQL checks them in the order in which they were made, which is that of the columns they are about.
+    for key in sorted(entity.__table__.foreign_key_constraints, key=lambda key: columns.index(list(key.columns)[-1].name)):
+        if key.ondelete != "CASCADE" or [link.column for link in key.elements] != list(key.referred_table.primary_key):
+            raise UnexpectedFailure(f"the fakes cannot keep the foreign key {key.name}")
+        yield Reference(constraint_name(key), tuple(column.name for column in key.columns), key.referred_table.name)

@@ -1,0 +1,104 @@
+"""What it cost and how it went, in memory."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from domain.errors import InvalidInput
+from domain.moments import days_old, require_age, require_zone
+from domain.telemetry import RateLimitEvent, ResilienceEvent, RetrievalQualityEvent, TelemetryEvent
+from domain.usage import Usage, UsageBy
+from repositories.fakes.repository import FakeReadRepository, FakeRepository
+
+if TYPE_CHECKING:
+    from domain.ports import Rows
+    from repositories.fakes.checks import Row
+    from repositories.fakes.transaction import Transaction
+
+EVENTS = (TelemetryEvent, RateLimitEvent, RetrievalQualityEvent, ResilienceEvent)
+"""Every kind of event."""
+
+TIMEOUTS = ("timeout", "timeout_partial")
+
+
+class FakeTelemetryReader(FakeReadRepository[TelemetryEvent]):
+    """Reads telemetry."""
+
+    def __init__(self, transaction: Transaction, entity: type[TelemetryEvent] = TelemetryEvent) -> None:
+        super().__init__(transaction, entity)
+        self.rate_limits = FakeReadRepository(transaction, RateLimitEvent)
+        self.retrieval_quality = FakeReadRepository(transaction, RetrievalQualityEvent)
+        self.resilience = FakeReadRepository(transaction, ResilienceEvent)
+
+    async def count_recent_timeouts(self, repo: str, author: str, *, days: float = 7) -> int:
+        age = days_old(days)
+        rows = await self._rows(lambda row: (row["repo"], row["pr_author"]) == (repo, author) and row["conclusion"] in TIMEOUTS)
+        return sum(row["created_at"] >= self._transaction.now - age for row in rows)
+
+    async def usage(
+        self, *, by: UsageBy, repo: str | None = None, since: datetime | None = None, until: datetime | None = None
+    ) -> Sequence[Usage]:
+        start, end = require_zone(since, "since"), require_zone(until, "until")
+        groups: defaultdict[str, list[Row]] = defaultdict(list)
+        for row in await self._rows(lambda row: repo is None or row["repo"] == repo):
+            if (start is None or row["created_at"] >= start) and (end is None or row["created_at"] < end):
+                groups[_key(row, by)].append(row)
+        return [_usage(key, groups[key]) for key in sorted(groups)]
+
+
+class FakeTelemetryRepository(FakeTelemetryReader, FakeRepository[TelemetryEvent]):
+    """Records telemetry."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        super().__init__(transaction)
+        self._rate_limits = FakeRepository(transaction, RateLimitEvent)
+        self._retrieval_quality = FakeRepository(transaction, RetrievalQualityEvent)
+        self._resilience = FakeRepository(transaction, ResilienceEvent)
+
+    async def record(self, event: TelemetryEvent) -> None:
+        await self.add_many([event])
+
+    async def record_many(self, events: Rows[TelemetryEvent]) -> int:
+        return await self.add_many(events)
+
+    async def record_rate_limit(self, event: RateLimitEvent) -> bool:
+        return await self._rate_limits.add_new([event], "delivery_id", "event_type") > 0
+
+    async def record_retrieval_quality(self, event: RetrievalQualityEvent) -> bool:
+        return await self._retrieval_quality.add_new([event], "delivery_id") > 0
+
+    async def record_resilience(self, event: ResilienceEvent) -> None:
+        await self._resilience.replace(event, "delivery_id")
+
+    async def purge(self, *, older_than: timedelta, batch_size: int = 10_000) -> int:
+        if batch_size < 1:
+            raise InvalidInput("batch_size must be at least 1", field="batch_size")
+        age = require_age(older_than, "older_than")
+        tables = [self._transaction.state.tables[entity.__tablename__] for entity in EVENTS]
+        async with self._transaction.statement():
+            written_before = self._transaction.now - age
+            return sum([await self._transaction.delete(table, lambda row: row["created_at"] < written_before) for table in tables])
+
+
+def _key(row: Row, by: UsageBy) -> str:
+    if by is UsageBy.DAY:
+        written: datetime = row["created_at"]
+        return written.astimezone(UTC).date().isoformat()
+    return str(row[by.value])
+
+
+def _usage(key: str, rows: Sequence[Row]) -> Usage:
+    return Usage(
+        key=key,
+        runs=len(rows),
+        input_tokens=sum(row["input_tokens"] for row in rows),
+        output_tokens=sum(row["output_tokens"] for row in rows),
+        cache_read_tokens=sum(row["cache_read_tokens"] for row in rows),
+        cache_creation_tokens=sum(row["cache_creation_tokens"] for row in rows),
+        duration_ms=sum(row["duration_ms"] for row in rows),
+        cost_usd=sum((row["cost_usd"] for row in rows), start=Decimal(0)),
+    )

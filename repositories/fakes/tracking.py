@@ -1,0 +1,124 @@
+"""Entities that a unit of work watches: those that were added, and those that it read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from domain import Vector
+
+if TYPE_CHECKING:
+    from domain.entity import Entity
+    from repositories.fakes.checks import Row
+    from repositories.fakes.tables import Key, Table
+
+
+@dataclass(slots=True)
+class Tracked:
+    """One entity that stands for a row, and the values that it had when it was last read or written."""
+
+    table: Table
+    key: Key
+    entity: Entity
+    known: dict[str, Any]
+
+    def changes(self) -> dict[str, Any]:
+        """Return the columns that were assigned since, with their new values."""
+        values = vars(self.entity)
+        fields = ((column, values[column.field]) for column in self.table.columns if column.field in values)
+        return {column.name: value for column, value in fields if self._differs(column.field, value)}
+
+    def _differs(self, field: str, value: Any) -> bool:
+        known = self.known.get(field)
+        return field not in self.known or (value is not known and value != known)
+
+
+class Tracker:
+    """The identity map of one unit of work: one row, one entity."""
+
+    def __init__(self) -> None:
+        self._pending: dict[int, Entity] = {}
+        self._tracked: dict[tuple[str, Key], Tracked] = {}
+        self._known: set[int] = set()
+
+    def add(self, entity: Entity) -> None:
+        """Take a new entity in; one that is here already is left as it is."""
+        if id(entity) not in self._known:
+            self._pending[id(entity)] = entity
+
+    def pending(self, table: Table) -> list[Entity]:
+        """Return the table's entities that wait to be inserted."""
+        return [entity for entity in self._pending.values() if type(entity) is table.entity]
+
+    def changed(self, table: Table) -> Iterator[tuple[Tracked, Mapping[str, Any]]]:
+        """Yield the table's entities that were changed, and how."""
+        for tracked in list(self._tracked.values()):
+            if tracked.table is table and (changes := tracked.changes()):
+                yield tracked, changes
+
+    def inserted(self, table: Table, entity: Entity, row: Row) -> None:
+        """Track an entity that was inserted as `row`, and give it what the server filled in."""
+        del self._pending[id(entity)]
+        _fill(table, entity, row, {column.field for column in table.columns})
+        self._track(table, entity, row)
+
+    def updated(self, tracked: Tracked, row: Row) -> None:
+        """Remember that a tracked entity was written and that `row` is what stands there now."""
+        self._drop(tracked)
+        self._track(tracked.table, tracked.entity, row)
+
+    def read(self, table: Table, row: Row, *, with_embedding: bool) -> Entity:
+        """Return the entity of the row, up to date; the same one as before if it was read before."""
+        tracked = self._tracked.get((table.name, table.key_of(row)))
+        if tracked is None:
+            return self._track(table, copy_of(table, row, with_embedding=with_embedding), row)
+        self._refresh(tracked, row, table.embedding_fields if with_embedding else frozenset())
+        return tracked.entity
+
+    def undo(self, find: Callable[[str, Key], Row | None]) -> None:
+        """Drop what waits, and set every entity back to its row; one without a row is watched no longer."""
+        self._pending.clear()
+        for tracked in list(self._tracked.values()):
+            row = find(tracked.table.name, tracked.key)
+            if row is None:
+                self._drop(tracked)
+            else:
+                self._refresh(tracked, row, frozenset())
+
+    def _track(self, table: Table, entity: Entity, row: Row) -> Entity:
+        key = table.key_of(row)
+        self._tracked[table.name, key] = Tracked(table, key, entity, _values(entity, table))
+        self._known.add(id(entity))
+        return entity
+
+    def _drop(self, tracked: Tracked) -> None:
+        del self._tracked[tracked.table.name, tracked.key]
+        self._known.discard(id(tracked.entity))
+
+    @staticmethod
+    def _refresh(tracked: Tracked, row: Row, also: frozenset[str]) -> None:
+        fields = {column.field for column in tracked.table.columns if column.field in vars(tracked.entity)} | also
+        _fill(tracked.table, tracked.entity, row, fields)
+        tracked.known = _values(tracked.entity, tracked.table)
+
+
+def copy_of(table: Table, row: Row, *, with_embedding: bool) -> Entity:
+    """Return a new entity of the row, its embedding left out unless asked for."""
+    left_out = frozenset() if with_embedding else table.embedding_fields
+    values = {column.field: _copied(row[column.name]) for column in table.columns if column.field not in left_out}
+    return table.entity.model_construct(**values)
+
+
+def _fill(table: Table, entity: Entity, row: Row, fields: set[str]) -> None:
+    vars(entity).update({column.field: _copied(row[column.name]) for column in table.columns if column.field in fields})
+
+
+def _copied(value: Any) -> Any:
+    # Everything else in a row is immutable; numpy can write into a vector.
+    return Vector(value.to_list()) if isinstance(value, Vector) else value
+
+
+def _values(entity: Entity, table: Table) -> dict[str, Any]:
+    values = vars(entity)
+    return {column.field: values[column.field] for column in table.columns if column.field in values}

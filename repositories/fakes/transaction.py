@@ -1,0 +1,200 @@
+"""One transaction: what it sees, what it writes, and what becomes of it when a statement fails."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar, cast
+from uuid import UUID
+
+from domain.entity import Entity
+from domain.errors import Conflict, TenantMismatch, TransactionPoisoned, UnitOfWorkClosed, UnitOfWorkError
+from repositories.fakes.layers import Layers
+from repositories.fakes.locks import Owner
+from repositories.fakes.tracking import Tracker, copy_of
+from repositories.fakes.writes import Change, Condition, Writer, always, anything
+
+if TYPE_CHECKING:
+    from domain.maintenance import Operation
+    from repositories.fakes.checks import Row
+    from repositories.fakes.state import State
+    from repositories.fakes.tables import Table
+
+E = TypeVar("E", bound=Entity)
+
+
+class Transaction:
+    """The rows of one unit of work, and the only way to them; each statement sees what is committed when it begins.
+
+    `tracks` says whether the entities that it reads are watched for changes. A failure outside a savepoint poisons it.
+    """
+
+    def __init__(self, state: State, *, tenant: str, tracks: bool) -> None:
+        self.state = state
+        self.tenant = tenant
+        self.tracks = tracks
+        self.began = 0
+        self.layers = Layers(state.committed)
+        self._tracker = Tracker()
+        self._now: datetime | None = None
+        self._open = False
+        self._poisoned = False
+        self._savepoints: list[int] = []
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has begun and not ended."""
+        return self._open
+
+    @property
+    def now(self) -> datetime:
+        """When its first statement began: one moment for all of them."""
+        if self._now is None:
+            self._now = self.state.clock().astimezone(UTC)
+        return self._now
+
+    @cached_property
+    def rows(self) -> Writer:
+        return Writer(self.state.tables, self.layers, self.state.locks, self.owner)
+
+    def begin(self) -> None:
+        """Open it."""
+        self.owner = Owner()
+        self.began = next(self.state.ticks)
+        self._open = True
+
+    def require_open(self) -> None:
+        """Raise UnitOfWorkClosed unless the unit of work is under way."""
+        if not self._open:
+            raise UnitOfWorkClosed("this unit of work is not open: use it inside its `async with`, before it ends")
+
+    def _require_usable(self) -> None:
+        self.require_open()
+        if self._poisoned:
+            raise TransactionPoisoned("a statement failed before: leave this unit of work, and nothing of it is kept")
+
+    def stamp(self, entity: E) -> E:
+        """Make the entity this tenant's, or raise TenantMismatch if it was made another's."""
+        if "tenant" in type(entity).model_fields:
+            values = vars(entity)
+            if "tenant" in entity.model_fields_set and values["tenant"] != self.tenant:
+                raise TenantMismatch(f"a {type(entity).__name__} of another tenant was given to this unit of work")
+            values["tenant"] = self.tenant
+        return entity
+
+    def add(self, entity: E) -> E:
+        """Stamp the entity with the tenant, and let it wait for the next statement."""
+        self.require_open()
+        self._tracker.add(self.stamp(entity))
+        return entity
+
+    @asynccontextmanager
+    async def statement(self) -> AsyncIterator[None]:
+        """Write what was added or changed, then do what is inside; what fails poisons the transaction.
+
+        Others get their turn first, as they do while a server is asked: a fake that never lets go would hide every race.
+
+        Raises:
+            UnitOfWorkClosed: it was not entered yet, or has ended.
+            TransactionPoisoned: a statement failed before.
+        """
+        self._require_usable()
+        await asyncio.sleep(0)
+        self._require_usable()
+        try:
+            await self._flush(self.now)
+            yield
+        except BaseException:
+            self._poisoned = True
+            self.state.locks.release(self.owner, since=self._savepoints[-1] if self._savepoints else 0)
+            raise
+
+    async def flush(self) -> None:
+        """Write what was added or changed."""
+        async with self.statement():
+            pass
+
+    async def _flush(self, now: datetime) -> None:
+        for table in self.state.tables.values():
+            for tracked, changes in self._tracker.changed(table):
+                row = await self.rows.update(table, tracked.key, always(changes))
+                if row is None:
+                    raise Conflict("another transaction changed or deleted the same rows")
+                self._tracker.updated(tracked, row)
+            if pending := self._tracker.pending(table):
+                inserted = await self.rows.insert(table, [table.row_of(entity, now) for entity in pending])
+                for entity, row in zip(pending, inserted, strict=True):
+                    self._tracker.inserted(table, entity, row)
+
+    def select(self, table: Table, meets: Condition = anything) -> list[Row]:
+        """Return the tenant's rows that meet the condition; only inside a statement."""
+        rows = self.layers.all(table.name).values()
+        return [row for row in rows if self._owns(table, row) and meets(row)]
+
+    def find(self, table: Table, id: UUID) -> Row | None:
+        """Return the tenant's row with this id, or None; only inside a statement."""
+        known = {"tenant": self.tenant, "id": id}
+        if set(table.key.columns) <= known.keys():
+            return cast("Row | None", self.layers.find(table.name, tuple(known[column] for column in table.key.columns)))
+        return next(iter(self.select(table, lambda row: row["id"] == id)), None)
+
+    async def update(self, table: Table, meets: Condition, change: Change) -> int:
+        """Change the tenant's rows that meet the condition, and return how many did; only inside a statement."""
+        keys = [table.key_of(row) for row in self.select(table, meets)]
+        return sum([await self.rows.update(table, key, change, meets) is not None for key in keys])
+
+    async def delete(self, table: Table, meets: Condition) -> int:
+        """Delete the tenant's rows that meet the condition, and return how many did; only inside a statement."""
+        keys = [table.key_of(row) for row in self.select(table, meets)]
+        return sum([await self.rows.delete(table, key, meets) for key in keys])
+
+    def _owns(self, table: Table, row: Row) -> bool:
+        return not table.has_tenant or row["tenant"] == self.tenant
+
+    def entities(self, table: Table, rows: Iterable[Row], *, with_embedding: bool = False) -> list[Entity]:
+        """Return the rows as entities, watched where this transaction watches."""
+        if not self.tracks:
+            return [copy_of(table, row, with_embedding=with_embedding) for row in rows]
+        return [self._tracker.read(table, row, with_embedding=with_embedding) for row in rows]
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """Undo a part alone: what leaves it by an exception is undone, and the transaction goes on."""
+        await self.flush()
+        self.layers.push()
+        self._savepoints.append(len(self.owner.held))
+        try:
+            yield
+            await self.flush()
+        except BaseException:
+            if self._open:
+                self._undo()
+            raise
+        self._savepoints.pop()
+        self.layers.merge()
+
+    def _undo(self) -> None:
+        self.layers.discard()
+        self.state.locks.release(self.owner, since=self._savepoints.pop())
+        self._poisoned = False
+        self._tracker.undo(lambda name, key: cast("Row | None", self.layers.find(name, key)))
+
+    async def commit(self, ledger_row: Operation | None) -> None:
+        """Write what was added or changed, and the ledger's row where there is to be one, and make everything last."""
+        self._require_usable()
+        if self._savepoints:
+            raise UnitOfWorkError("a savepoint is open: leave it before the commit")
+        if ledger_row is not None:
+            self.add(ledger_row)
+        await self.flush()
+        self.layers.merge()
+        self.end()
+
+    def end(self) -> None:
+        """End it; what was not committed is discarded. Entities keep their values and may be used again."""
+        if self._open:
+            self._open = False
+            self.state.locks.release(self.owner)

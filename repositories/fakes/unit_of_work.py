@@ -1,0 +1,115 @@
+"""One transaction of one tenant in one task, in memory; and its read-only sibling."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+from uuid import UUID
+
+from domain.errors import UnitOfWorkClosed
+from domain.history import AuthorCacheEntry, DependencyBumpMerge
+from domain.knowledge import KnowledgeChunk
+from domain.learning import GlobalPattern, LearningMemory
+from domain.maintenance import Operation
+from domain.reviews import FeedbackReaction, Finding, Review, SuppressionLogEntry
+from domain.runs import ReviewCheckpoint, RunState
+from repositories.fakes import history, knowledge, learning, reviews, runs, telemetry
+from repositories.fakes.transaction import Transaction
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+    from types import TracebackType
+
+    from repositories.fakes.state import State
+
+
+class _Unit:
+    """What a unit of work and a reader have in common: they are entered once, and end."""
+
+    def __init__(self, state: State, *, tenant: str, writes: bool) -> None:
+        self._transaction = Transaction(state, tenant=tenant, tracks=writes)
+        self._entered = False
+
+    @property
+    def tenant(self) -> str:
+        return self._transaction.tenant
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was entered and has not ended."""
+        return self._transaction.is_open
+
+    async def __aenter__(self) -> Self:
+        if self._entered:
+            raise UnitOfWorkClosed("this unit of work was entered before: open another one")
+        self._entered = True
+        self._transaction.begin()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._transaction.end()
+
+
+class FakeUnitOfWork(_Unit):
+    """The unit of work in memory; `domain.UnitOfWork` says what it promises.
+
+    Its commit cannot be lost on the way, so that `CommitOutcomeUnknown` never happens here.
+    """
+
+    def __init__(self, state: State, *, tenant: str, operation_id: UUID | None = None) -> None:
+        super().__init__(state, tenant=tenant, writes=True)
+        self._operation = Operation() if operation_id is None else Operation(operation_id=operation_id)
+        self._is_remembered = operation_id is not None
+        transaction = self._transaction
+        self.knowledge = knowledge.FakeKnowledgeRepository(transaction, KnowledgeChunk)
+        self.embedding_metadata = knowledge.FakeEmbeddingMetadataRepository(transaction)
+        self.reviews = reviews.FakeReviewRepository(transaction, Review)
+        self.findings = reviews.FakeFindingRepository(transaction, Finding)
+        self.suppressions = reviews.FakeSuppressionRepository(transaction, SuppressionLogEntry)
+        self.reactions = reviews.FakeReactionRepository(transaction, FeedbackReaction)
+        self.memories = learning.FakeMemoryRepository(transaction, LearningMemory)
+        self.patterns = learning.FakePatternRepository(transaction, GlobalPattern)
+        self.runs = runs.FakeRunRepository(transaction, RunState)
+        self.checkpoints = runs.FakeCheckpointRepository(transaction, ReviewCheckpoint)
+        self.authors = history.FakeAuthorRepository(transaction, AuthorCacheEntry)
+        self.dependency_bumps = history.FakeDependencyBumpRepository(transaction, DependencyBumpMerge)
+        self.telemetry = telemetry.FakeTelemetryRepository(transaction)
+
+    @property
+    def operation_id(self) -> UUID:
+        return self._operation.operation_id
+
+    async def flush(self) -> None:
+        await self._transaction.flush()
+
+    async def commit(self) -> None:
+        await self._transaction.commit(self._operation if self._is_remembered else None)
+
+    async def rollback(self) -> None:
+        self._transaction.require_open()
+        self._transaction.end()
+
+    def savepoint(self) -> AbstractAsyncContextManager[None]:
+        return self._transaction.savepoint()
+
+
+class FakeReader(_Unit):
+    """The reader in memory: nothing to add, nothing to commit; `domain.ReadUnitOfWork` says what it promises."""
+
+    def __init__(self, state: State, *, tenant: str) -> None:
+        super().__init__(state, tenant=tenant, writes=False)
+        transaction = self._transaction
+        self.knowledge = knowledge.FakeKnowledgeReader(transaction, KnowledgeChunk)
+        self.embedding_metadata = knowledge.FakeEmbeddingMetadataReader(transaction)
+        self.reviews = reviews.FakeReviewReader(transaction, Review)
+        self.findings = reviews.FakeFindingReader(transaction, Finding)
+        self.suppressions = reviews.FakeSuppressionReader(transaction, SuppressionLogEntry)
+        self.reactions = reviews.FakeReactionReader(transaction, FeedbackReaction)
+        self.memories = learning.FakeMemoryReader(transaction, LearningMemory)
+        self.patterns = learning.FakePatternReader(transaction, GlobalPattern)
+        self.runs = runs.FakeRunReader(transaction, RunState)
+        self.checkpoints = runs.FakeCheckpointReader(transaction, ReviewCheckpoint)
+        self.authors = history.FakeAuthorReader(transaction, AuthorCacheEntry)
+        self.dependency_bumps = history.FakeDependencyBumpReader(transaction, DependencyBumpMerge)
+        self.telemetry = telemetry.FakeTelemetryReader(transaction)

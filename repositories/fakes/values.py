@@ -1,0 +1,122 @@
+"""Values as PostgreSQL's columns keep them, or refuse them: what a column's type does before any constraint is looked at."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_UP, Decimal, DecimalException
+from enum import StrEnum
+from functools import partial
+from typing import Any, Final, TypeAlias
+from uuid import UUID
+
+from domain import Vector
+from domain.columns import INT32_MAX, INT64_MAX
+from domain.errors import InvalidEmbedding, InvalidInput, UnexpectedFailure
+from domain.jsonb import normalise
+from domain.text import storable
+
+Store: TypeAlias = Callable[[Any], Any]
+
+
+def storing(name: str, column_type: Any, *, dimensions: int) -> Store:
+    """Return what turns a value into what the column `name` would give back.
+
+    The function raises InvalidInput for what the type cannot hold, InvalidEmbedding for a vector that is not of the database's.
+
+    Raises:
+        UnexpectedFailure: the fakes do not know this type.
+    """
+    kind = type(column_type).__name__
+    if kind == "EmbeddingColumn":
+        return partial(_vector, name, dimensions)
+    try:
+        convert = _OF_TYPE[kind](column_type)
+    except KeyError:
+        raise UnexpectedFailure(f"the fakes cannot keep a column of type {kind}") from None
+    return partial(_stored, name, convert)
+
+
+def _stored(name: str, convert: Store, value: Any) -> Any:
+    if value is None:
+        return None
+    try:
+        return convert(value)
+    except (TypeError, ValueError, OverflowError, DecimalException):
+        raise InvalidInput("a value does not fit the type of its column", field=name) from None
+
+
+def _vector(name: str, dimensions: int, value: Any) -> Vector | None:
+    if value is None:
+        return None
+    vector = Vector(value.to_list() if isinstance(value, Vector) else list(value))
+    if vector.dimensions() != dimensions:
+        raise InvalidEmbedding(f"the embedding has {vector.dimensions()} dimensions, not {dimensions}", field=name)
+    if not all(map(math.isfinite, vector.to_list())):
+        raise InvalidEmbedding("a component of the embedding is NaN, infinite or beyond float32", field=name)
+    return vector
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return storable(str(value))
+
+
+def _member(kind: type[StrEnum], value: Any) -> str:
+    # A word that is no member is the CHECK's to refuse.
+    return kind(value) if value in list(kind) else _text(value)
+
+
+def _integer(limit: int, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError
+    if not -limit - 1 <= value <= limit:
+        raise ValueError
+    return value
+
+
+def _numeric(precision: int, scale: int, value: Any) -> Decimal:
+    rounded = Decimal(value).quantize(Decimal(1).scaleb(-scale), rounding=ROUND_HALF_UP)
+    if abs(rounded) >= Decimal(10) ** (precision - scale):
+        raise ValueError
+    return rounded
+
+
+def _moment(value: Any) -> datetime:
+    if value.utcoffset() is None:
+        raise ValueError
+    moment: datetime = value.astimezone(UTC)
+    return moment
+
+
+def _boolean(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _array(convert: Store, value: Any) -> tuple[Any, ...]:
+    return tuple(map(convert, value))
+
+
+def _uuid(value: Any) -> UUID:
+    return UUID(int=value.int) if isinstance(value, UUID) else UUID(value)
+
+
+_OF_TYPE: Final[Mapping[str, Callable[[Any], Store]]] = {
+    "ARRAY": lambda column_type: partial(_array, _OF_TYPE[type(column_type.item_type).__name__](column_type.item_type)),
+    "BigInteger": lambda _: partial(_integer, INT64_MAX),
+    "Boolean": lambda _: _boolean,
+    "Double": lambda _: float,
+    "EnumText": lambda column_type: partial(_member, column_type.enum),
+    "FrozenJsonb": lambda _: normalise,
+    "Integer": lambda _: partial(_integer, INT32_MAX),
+    "LargeBinary": lambda _: bytes,
+    "Numeric": lambda column_type: partial(_numeric, column_type.precision, column_type.scale),
+    "Text": lambda _: _text,
+    "UTCDateTime": lambda _: _moment,
+    "Uuid": lambda _: _uuid,
+    "_CheckpointJsonb": lambda _: lambda value: value,
+}

@@ -1,0 +1,176 @@
+"""Writing rows: every rule of the schema is held to, in PostgreSQL's order, and every lock is taken that it would take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from domain.errors import AlreadyExists, ReferenceViolated
+from repositories.fakes.locks import Mode
+
+if TYPE_CHECKING:
+    from repositories.fakes.checks import Row
+    from repositories.fakes.layers import Layers
+    from repositories.fakes.locks import Locks, Owner
+    from repositories.fakes.tables import Key, Table, Unique
+
+Change = Callable[["Row"], Mapping[str, Any]]
+"""What becomes of a row that exists: new values by column."""
+
+Condition = Callable[["Row"], bool]
+"""Whether a row is meant; asked again when the row was waited for."""
+
+
+def anything(_: Row) -> bool:
+    """Mean every row."""
+    return True
+
+
+def always(values: Mapping[str, Any]) -> Change:
+    """Return the change that sets these values."""
+    return lambda _: values
+
+
+class Writer:
+    """Writes the rows of one unit of work. Whatever it raises ends the statement, and what the statement did is void."""
+
+    def __init__(self, tables: Mapping[str, Table], layers: Layers, locks: Locks, owner: Owner) -> None:
+        self._tables = tables
+        self._layers = layers
+        self._locks = locks
+        self._owner = owner
+
+    async def insert(self, table: Table, rows: Sequence[Row]) -> list[Row]:
+        """Insert the rows and return them as they were kept.
+
+        Raises:
+            AlreadyExists, ReferenceViolated, CheckViolated, MissingValue, InvalidInput: as the schema says.
+        """
+        inserted = [await self._insert(table, table.stored(row), table.uniques) for row in rows]
+        for row in inserted:
+            await self._require_parents(table, row)
+        return inserted
+
+    async def insert_new(self, table: Table, rows: Sequence[Row], unique: Unique) -> int:
+        """Insert the rows whose values of `unique` are new, the first of equal ones, and return how many were."""
+        inserted = [
+            await self._insert(table, row, table.others(unique))
+            for row in map(table.stored, rows)
+            if await self._conflicting(unique, row) is None
+        ]
+        for new in inserted:
+            await self._require_parents(table, new)
+        return len(inserted)
+
+    async def upsert(self, table: Table, row: Row, unique: Unique, change: Change) -> Row:
+        """Insert the row, or change the one with the same values of `unique`; return what stands there then."""
+        row = table.stored(row)
+        while (key := await self._conflicting(unique, row)) is not None:
+            changed = await self.update(table, key, change)
+            if changed is not None:
+                return changed
+        await self._insert(table, row, table.others(unique))
+        await self._require_parents(table, row)
+        return row
+
+    async def insert_if_free(self, table: Table, row: Row) -> bool:
+        """Insert the row unless any unique rule stands against it; return whether it was inserted."""
+        row = table.stored(row)
+        for rule in table.uniques:
+            if await self._conflicting(rule, row) is not None:
+                return False
+        self._put(table, row)
+        await self._require_parents(table, row)
+        return True
+
+    async def lock(self, table: Table, key: Key, meets: Condition = anything, *, mode: Mode = Mode.ALONE) -> Row | None:
+        """Hold the row and return it as it is then, or None where there is none any more that is meant."""
+        if self._layers.find(table.name, key) is None:
+            return None
+        await self._locks.acquire(self._owner, (table.key.name, key), mode)
+        row: Row | None = self._layers.find(table.name, key)
+        return row if row is not None and meets(row) else None
+
+    async def update(self, table: Table, key: Key, change: Change, meets: Condition = anything) -> Row | None:
+        """Change the row and return it, or None where there is none any more that is meant."""
+        old = await self.lock(table, key, meets, mode=Mode.WRITE)
+        if old is None:
+            return None
+        new = table.stored({**old, **change(old)})
+        for rule in (rule for rule in table.uniques if rule.of(new) != rule.of(old)):
+            await self._require_new(rule, new, table)
+            await self._keep(rule, old)
+        self._remove(table, old)
+        self._put(table, new)
+        if [reference.of(new) for reference in table.references] != [reference.of(old) for reference in table.references]:
+            await self._require_parents(table, new)
+        return new
+
+    async def delete(self, table: Table, key: Key, meets: Condition = anything) -> bool:
+        """Delete the row and what refers to it; return whether there was one that is meant."""
+        row = await self.lock(table, key, meets)
+        if row is None:
+            return False
+        for rule in table.uniques:
+            await self._keep(rule, row)
+        self._remove(table, row)
+        await self._delete_children(table, key)
+        return True
+
+    async def _insert(self, table: Table, row: Row, uniques: Sequence[Unique]) -> Row:
+        for rule in uniques:
+            await self._require_new(rule, row, table)
+        self._put(table, row)
+        return row
+
+    async def _require_new(self, rule: Unique, row: Row, table: Table) -> None:
+        if await self._conflicting(rule, row) is not None:
+            raise AlreadyExists(constraint=rule.name, table=table.name)
+
+    async def _conflicting(self, rule: Unique, row: Row) -> Key | None:
+        # Whoever else is inserting or deleting these values decides, so he is waited for; if they are free they are ours.
+        if (values := rule.of(row)) is None:
+            return None
+        await self._locks.wait(self._owner, (rule.name, values), Mode.WRITE)
+        found: Key | None = self._layers.find(rule.name, values)
+        if found is None:
+            self._locks.take(self._owner, (rule.name, values), Mode.ALONE)
+        return found
+
+    async def _keep(self, rule: Unique, old: Row) -> None:
+        # Values that are given up may come back by a rollback: nobody else has them before the end.
+        if values := rule.of(old):
+            await self._locks.acquire(self._owner, (rule.name, values), Mode.ALONE)
+
+    def _put(self, table: Table, row: Row) -> None:
+        for rule in table.uniques:
+            if values := rule.of(row):
+                self._layers.put(rule.name, values, table.key_of(row))
+        self._layers.put(table.name, table.key_of(row), row)
+
+    def _remove(self, table: Table, row: Row) -> None:
+        for rule in table.uniques:
+            if values := rule.of(row):
+                self._layers.put(rule.name, values, None)
+        self._layers.put(table.name, table.key_of(row), None)
+
+    async def _require_parents(self, table: Table, row: Row) -> None:
+        for reference in table.references:
+            parent = self._tables[reference.parent]
+            if (key := reference.of(row)) is not None and not await self._share(parent, key):
+                raise ReferenceViolated(constraint=reference.name, table=table.name)
+
+    async def _share(self, parent: Table, key: Key) -> bool:
+        # A parent that another unit of work has not committed is not there, and is not waited for.
+        if self._layers.find(parent.name, key) is None:
+            return False
+        await self._locks.acquire(self._owner, (parent.key.name, key), Mode.SHARE)
+        return self._layers.find(parent.name, key) is not None
+
+    async def _delete_children(self, parent: Table, key: Key) -> None:
+        for table in self._tables.values():
+            for reference in table.references:
+                if reference.parent == parent.name:
+                    for child, row in self._layers.all(table.name).items():
+                        if reference.of(row) == key:
+                            await self.delete(table, child)
