@@ -17,10 +17,15 @@ from repositories.writes import insert_or_replace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from sqlalchemy import RowMapping
 
     from repositories.transaction import Transaction
+
+
+CLOCK_READINGS = 10
+"""How often the server is asked for the time before a claim gives way to one that may be a concurrent one."""
 
 
 class RunReader(ReadRepository[RunState]):
@@ -60,7 +65,7 @@ class RunRepository(RunReader, Repository[RunState]):
             action=action,
         )
         self._transaction.stamp(run)
-        found = await self._transaction.execute(runs.runs_in_the_way(run, age=self._transaction.age))
+        found = await self._transaction.execute(runs.runs_in_the_way(run))
         claim = await self._claim(run, found.mappings().all())
         if claim.claimed:
             self._own.add(key)
@@ -70,9 +75,21 @@ class RunRepository(RunReader, Repository[RunState]):
         for row in in_the_way:
             if row["run_key"] == run.run_key:
                 return await self._claim_existing(run, is_stale=row["stale"])
-            if row["concurrent"] and row["run_key"] not in self._own:
+            if row["run_key"] not in self._own and await self._began_before(row["claimed_at"]):
                 return RunClaim(run_key=run.run_key, outcome=ClaimOutcome.DUPLICATE)
         return await self._claim_new(run, tuple(row["run_key"] for row in in_the_way))
+
+    async def _began_before(self, moment: datetime) -> bool:
+        # The server's clock was read at an age between the two, so when we began is known within a round trip. Asking again
+        # narrows it, and who cannot tell gives way: two that both begin before a claim must not both be granted theirs.
+        for _ in range(CLOCK_READINGS):
+            sent = self._transaction.age
+            clock = await self._scalar(runs.server_clock())
+            if clock - sent <= moment:
+                return True
+            if clock - self._transaction.age > moment:
+                return False
+        return True
 
     async def _claim_existing(self, run: RunState, *, is_stale: bool) -> RunClaim:
         if not is_stale:

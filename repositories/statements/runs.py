@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Interval, Select, Text, Update, and_, any_, case, cast, func, literal, or_, select, update
+from sqlalchemy import Select, Text, Update, and_, any_, case, cast, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
@@ -18,22 +18,21 @@ _COLUMNS = _TABLE.c
 _IS_UNFINISHED = _COLUMNS.status.in_(sorted(UNFINISHED))
 
 
-def runs_in_the_way(run: RunState, *, age: timedelta) -> Select[str, bool, bool]:
-    """Select and lock the run with this key and the unfinished run of its pull request.
-
-    `age` is how long ago the claiming unit of work began. A row tells whether it was claimed since (`concurrent`), and whether it
-    has been pending for too long (`stale`).
-    """
-    # Either may be the later one: the statement takes a moment to arrive, and the transaction begins with its first statement.
-    began = func.least(func.now(), func.statement_timestamp() - literal(age, Interval()))
+def runs_in_the_way(run: RunState) -> Select[str, datetime, bool]:
+    """Select and lock the run with this key and the unfinished run of its pull request, and whether it was pending too long."""
     same_pull_request = and_(_COLUMNS.repo == run.repo, _COLUMNS.pr_number == run.pr_number)
     is_stale = and_(_COLUMNS.status == RunStatus.PENDING, _COLUMNS.claimed_at < ago(STALE_RUN_AFTER))
     return (
-        select(_COLUMNS.run_key, (_COLUMNS.claimed_at >= began).label("concurrent"), is_stale.label("stale"))
+        select(_COLUMNS.run_key, _COLUMNS.claimed_at, is_stale.label("stale"))
         .where(_COLUMNS.tenant == run.tenant, or_(_COLUMNS.run_key == run.run_key, and_(same_pull_request, _IS_UNFINISHED)))
         .order_by(_COLUMNS.id)
         .with_for_update()
     )
+
+
+def server_clock() -> Select[datetime]:
+    """Select what time it is, unlike `now()` also in the middle of a transaction."""
+    return select(func.clock_timestamp())
 
 
 def claim_again(run: RunState) -> Update:
