@@ -20,16 +20,16 @@ def usage(
     tenant: str, by: UsageBy, *, repo: str | None, since: datetime | None, until: datetime | None
 ) -> Select[*tuple[Any, ...]]:
     """Select the number of runs and the sums of each group, in the order of its key."""
-    key = _key(by).label("key")
+    key = _key(by)
     sums = (func.sum(_COLUMNS[name]).label(name) for name in _SUMMED)
-    statement = select(key, func.count().label("runs"), *sums).where(_COLUMNS.tenant == tenant)
+    statement = select(key.label("key"), func.count().label("runs"), *sums).where(_COLUMNS.tenant == tenant)
     if repo is not None:
         statement = statement.where(_COLUMNS.repo == repo)
     if since is not None:
         statement = statement.where(_COLUMNS.created_at >= since)
     if until is not None:
         statement = statement.where(_COLUMNS.created_at < until)
-    return statement.group_by(key).order_by(_key(by).collate("C"))
+    return statement.group_by(key).order_by(key.collate("C"))
 
 
 def count_timeouts(tenant: str, repo: str, author: str, age: timedelta) -> Select[int]:
