@@ -119,6 +119,8 @@ class EmbeddingColumn(VECTOR):
     """
 
     cache_ok = True
+    # A parameter on its own would be taken for text.
+    render_bind_cast = True
 
     def bind_processor(self, dialect: Dialect) -> Any:
         return None

@@ -16,7 +16,7 @@ from repositories.base import BATCH_SIZE, Repository, batches
 from repositories.repairs import RepairRepository
 from repositories.search import SearchRepository
 from repositories.statements import knowledge, rows
-from repositories.statements.filters import filter_condition
+from repositories.statements.filters import filter_condition, narrowing
 
 if TYPE_CHECKING:
     from domain.filters import Filter
@@ -45,7 +45,7 @@ class KnowledgeReader(SearchRepository[KnowledgeChunk]):
         distance: Distance = Distance.COSINE,
     ) -> SearchHits[KnowledgeChunk]:
         farthest = self.max_distance(min_score, distance)
-        condition = filter_condition(self.entity, where)
+        condition = narrowing(self.entity, where=where)
         return await self._search_vectors(embedding, condition, limit=limit, metric=distance, max_distance=farthest)
 
     async def keyword_search(
@@ -59,8 +59,8 @@ class KnowledgeReader(SearchRepository[KnowledgeChunk]):
         languages: Sequence[str] = (),
         explain: bool = False,
     ) -> SearchHits[KnowledgeChunk]:
-        conditions = [filter_condition(self.entity, where), *_any_of(source_types, languages)]
-        return await self._search_words(query, *conditions, limit=limit, match=match, explain=explain)
+        condition = narrowing(self.entity, *_any_of(source_types, languages), where=where)
+        return await self._search_words(query, condition, limit=limit, match=match, explain=explain)
 
     async def hybrid_search(
         self,
@@ -72,7 +72,7 @@ class KnowledgeReader(SearchRepository[KnowledgeChunk]):
         weights: Weights = Weights(),
         match: Match = Match.ANY,
     ) -> SearchHits[KnowledgeChunk]:
-        condition = filter_condition(self.entity, where)
+        condition = narrowing(self.entity, where=where)
         return await self._search_both(query, embedding, condition, limit=limit, weights=weights, match=match)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from sqlalchemy import ColumnElement, and_
+
 from domain.classification import Category, Severity
 from domain.embedding import VectorLike
 from domain.errors import InvalidInput
@@ -21,7 +23,10 @@ if TYPE_CHECKING:
     from domain.ports import Rows
 
 _COLUMNS = LearningMemory.__table__.c
-_LIVE = _COLUMNS.stale.is_(False)
+
+
+def _live(repo: str) -> ColumnElement[bool]:
+    return and_(_COLUMNS.stale.is_(False), _COLUMNS.repo == repo)
 
 
 class MemoryReader(SearchRepository[LearningMemory]):
@@ -36,7 +41,7 @@ class MemoryReader(SearchRepository[LearningMemory]):
     async def nearest(
         self, embedding: VectorLike, *, repo: str, limit: int = 10, max_distance: float | None = None
     ) -> SearchHits[LearningMemory]:
-        return await self._search_vectors(embedding, _LIVE, _COLUMNS.repo == repo, limit=limit, max_distance=max_distance)
+        return await self._search_vectors(embedding, _live(repo), limit=limit, max_distance=max_distance)
 
     async def nearest_for_owner(
         self, embedding: VectorLike, *, owner: str, exclude_repo: str, limit: int = 10
@@ -50,7 +55,7 @@ class MemoryReader(SearchRepository[LearningMemory]):
     async def keyword_search(
         self, query: str, *, repo: str, limit: int = 10, match: Match = Match.ANY, explain: bool = False
     ) -> SearchHits[LearningMemory]:
-        return await self._search_words(query, _LIVE, _COLUMNS.repo == repo, limit=limit, match=match, explain=explain)
+        return await self._search_words(query, _live(repo), limit=limit, match=match, explain=explain)
 
     async def hybrid_search(
         self,
@@ -65,8 +70,7 @@ class MemoryReader(SearchRepository[LearningMemory]):
         self.query_vector(embedding)
         if not query.strip():
             return SearchHits()
-        conditions = (_LIVE, _COLUMNS.repo == repo)
-        return await self._search_both(query, embedding, *conditions, limit=limit, weights=weights, match=match)
+        return await self._search_both(query, embedding, _live(repo), limit=limit, weights=weights, match=match)
 
     async def recall(self, embedding: VectorLike, text: str, *, repo: str, owner: str, limit: int = 10) -> Recall:
         vector = self.query_vector(embedding)

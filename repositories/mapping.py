@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from sqlalchemy import Table
 from sqlalchemy.orm import Mapper, foreign, relationship, remote
 
-from domain.entity import mappers
+from domain.entity import Entity, mappers
 
 
 def order_writes_by_foreign_keys() -> None:
@@ -15,13 +14,12 @@ def order_writes_by_foreign_keys() -> None:
     Nobody reads it: it raises when touched, so that no relation is ever loaded behind one's back. It joins on the id alone; joining
     on the tenant too would make every relationship of a table claim the same column.
     """
-    by_table: dict[str, Mapper[Any]] = {mapper.local_table.fullname: mapper for mapper in mappers.mappers}
-    for mapper in by_table.values():
-        for key in mapper.local_table.foreign_key_constraints:
-            parent = by_table[key.referred_table.fullname]
+    by_table: dict[Table, Mapper[Entity]] = {mapper.class_.__table__: mapper for mapper in mappers.mappers}
+    for table, mapper in by_table.items():
+        for key in table.foreign_key_constraints:
+            parent = by_table[key.referred_table]
             column = next(element.parent for element in key.elements if element.column.name == "id")
-            name = f"_{parent.local_table.name}"
+            name = f"_{key.referred_table.name}"
             if name not in mapper.all_orm_descriptors:
                 join = foreign(mapper.c[column.key]) == remote(parent.c.id)
                 mapper.add_property(name, relationship(parent, primaryjoin=join, lazy="raise", cascade="", uselist=False))
-

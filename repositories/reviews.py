@@ -15,7 +15,9 @@ from domain.insights import FeedbackPattern, FileCount, PriorFinding, RepoStats,
 from domain.moments import require_zone
 from domain.paging import DEFAULT_LIMIT, require_limit
 from domain.reviews import FeedbackReaction, Finding, Review, SuppressionLogEntry
+from domain.search import Match, SearchHits
 from repositories.base import ReadRepository, Repository
+from repositories.search import SearchRepository
 from repositories.statements import insights, runs
 from repositories.statements.rows import delete_rows
 from repositories.writes import insert_new
@@ -58,8 +60,8 @@ class ReviewRepository(ReviewReader, Repository[Review]):
     """Writes reviews."""
 
 
-class FindingReader(ReadRepository[Finding]):
-    """Finds findings by comment and by run."""
+class FindingReader(SearchRepository[Finding]):
+    """Finds findings by comment, by run and by words."""
 
     entity = Finding
 
@@ -71,6 +73,12 @@ class FindingReader(ReadRepository[Finding]):
     async def find_by_comment(self, repo: str, comment_id: int) -> Finding | None:
         columns = Finding.__table__.c
         return await self._one(self._newest_first().where(columns.repo == repo, columns.comment_id == comment_id))
+
+    async def keyword_search(
+        self, query: str, *, repo: str | None = None, limit: int = 10, match: Match = Match.ANY, explain: bool = False
+    ) -> SearchHits[Finding]:
+        condition = None if repo is None else Finding.__table__.c.repo == repo
+        return await self._search_words(query, condition, limit=limit, match=match, explain=explain)
 
     async def prior(self, repo: str, pr_number: int, *, limit: int = DEFAULT_LIMIT) -> Sequence[PriorFinding]:
         findings, reviews, tenant = Finding.__table__.c, Review.__table__.c, self._transaction.tenant

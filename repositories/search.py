@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from domain.embedding import require_dimensions, to_vector
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
 
 E = TypeVar("E", bound=Entity)
 
-MAX_EF_SEARCH = 1000
-"""pgvector's largest list of candidates."""
-
 
 class SearchRepository(ReadRepository[E]):
     """Finds entities that have an embedding, a `search_vector`, or both. Hits are not tracked."""
@@ -41,64 +39,72 @@ class SearchRepository(ReadRepository[E]):
     async def _search_vectors(
         self,
         embedding: VectorLike,
-        *conditions: ColumnElement[bool],
+        condition: ColumnElement[bool] | None,
+        *,
         limit: int,
         metric: Distance = Distance.COSINE,
         max_distance: float | None = None,
     ) -> SearchHits[E]:
-        distance = vector.distance_to(self.entity, self.query_vector(embedding), metric)
-        await self._prepare_scan(require_limit(limit))
-        found = await self._nearest(distance, conditions, limit=limit, max_distance=max_distance, exact=False)
-        # Deleted rows, identical vectors or a rare filter can starve the index; a scan of the rows cannot.
-        if exact := len(found) < limit:
-            found = await self._nearest(distance, conditions, limit=limit, max_distance=max_distance, exact=True)
-        return self._hits(found, metric=metric, exact=exact)
+        question = self._question(embedding, limit=require_limit(limit), metric=metric)
+        await self._prepare_scan(question)
+        found = await self._nearest(question, condition, max_distance)
+        # Deleted rows or identical vectors can starve the index; a scan of the rows cannot.
+        if len(found) < limit and not all(row["hit_exact"] for row in found):
+            found = await self._nearest(replace(question, exact=True), condition, max_distance)
+        return self._hits(found, metric=metric)
 
     async def _nearest(
-        self,
-        distance: ColumnElement[float],
-        conditions: Sequence[ColumnElement[bool]],
-        *,
-        limit: int,
-        max_distance: float | None,
-        exact: bool,
+        self, question: vector.Question, condition: ColumnElement[bool] | None, max_distance: float | None
     ) -> Sequence[Any]:
-        arm = vector.nearest(self.entity, distance, self._of_tenant, *conditions, limit=limit, exact=exact)
-        return await self._found(
-            hybrid.hits(self.entity, self._transaction.tenant, hybrid.only_vector(arm), max_distance=max_distance)
+        arm = hybrid.only_vector(vector.nearest(self.entity, question, self._of_tenant, condition))
+        return await self._found(hybrid.hits(self.entity, self._transaction.tenant, arm, max_distance=max_distance))
+
+    def _question(self, embedding: VectorLike, *, limit: int, metric: Distance = Distance.COSINE) -> vector.Question:
+        schema = self._transaction.schema
+        return vector.Question(
+            embedding=self.query_vector(embedding),
+            limit=limit,
+            metric=metric,
+            dimensions=schema.dimensions,
+            ef_search=schema.ef_search,
         )
 
     async def _search_words(
-        self, query: str, *conditions: ColumnElement[bool], limit: int, match: Match = Match.ANY, explain: bool = False
+        self,
+        query: str,
+        condition: ColumnElement[bool] | None,
+        *,
+        limit: int,
+        match: Match = Match.ANY,
+        explain: bool = False,
     ) -> SearchHits[E]:
         language = self._transaction.schema.language
         asked = text.ts_query(query, language, match)
-        arm = text.matching(self.entity, asked, self._of_tenant, *conditions, limit=require_limit(limit))
+        arm = text.matching(self.entity, asked, self._of_tenant, condition, limit=require_limit(limit))
         terms = text.matched_terms(self.entity, query, language) if explain else None
-        return self._hits(
-            await self._found(hybrid.hits(self.entity, self._transaction.tenant, hybrid.only_keyword(arm), terms=terms))
-        )
+        found = hybrid.hits(self.entity, self._transaction.tenant, hybrid.only_keyword(arm), terms=terms)
+        return self._hits(await self._found(found))
 
     async def _search_both(
         self,
         query: str,
         embedding: VectorLike,
-        *conditions: ColumnElement[bool],
+        condition: ColumnElement[bool] | None,
+        *,
         limit: int,
         weights: Weights,
         match: Match = Match.ANY,
     ) -> SearchHits[E]:
         depth = hybrid.arm_depth(require_limit(limit))
-        distance = vector.distance_to(self.entity, self.query_vector(embedding))
-        await self._prepare_scan(depth)
+        question = self._question(embedding, limit=depth)
+        await self._prepare_scan(question)
         asked = text.ts_query(query, self._transaction.schema.language, match)
         arms = (
-            vector.nearest(self.entity, distance, self._of_tenant, *conditions, limit=depth),
-            text.matching(self.entity, asked, self._of_tenant, *conditions, limit=depth),
+            vector.nearest(self.entity, question, self._of_tenant, condition),
+            text.matching(self.entity, asked, self._of_tenant, condition, limit=depth),
         )
         found = hybrid.fused(*arms, weights, limit=limit)
-        hits = await self._found(hybrid.hits(self.entity, self._transaction.tenant, found))
-        return self._hits(hits, weights=weights, exact=False)
+        return self._hits(await self._found(hybrid.hits(self.entity, self._transaction.tenant, found)), weights=weights)
 
     def query_vector(self, embedding: VectorLike) -> Vector:
         """Return the embedding as a vector that this database can compare with its own.
@@ -122,20 +128,17 @@ class SearchRepository(ReadRepository[E]):
     def _of_tenant(self) -> ColumnElement[bool]:
         return rows.of_tenant(self.entity, self._transaction.tenant)
 
-    async def _prepare_scan(self, limit: int) -> None:
-        size = min(MAX_EF_SEARCH, max(self._transaction.schema.ef_search, 2 * limit))
-        if self._transaction.scan_size < size:
-            await self._transaction.execute(vector.scan_settings(size))
-            self._transaction.scan_size = size
+    async def _prepare_scan(self, question: vector.Question) -> None:
+        if self._transaction.scan_size < question.scan_size:
+            await self._transaction.execute(vector.scan_settings(question.scan_size))
+            self._transaction.scan_size = question.scan_size
 
     async def _found(self, statement: Select[Any]) -> Sequence[Any]:
         return (await self._transaction.execute(statement)).mappings().all()
 
-    def _hits(
-        self, found: Sequence[Any], *, metric: Distance = Distance.COSINE, weights: Weights | None = None, exact: bool = True
-    ) -> SearchHits[E]:
+    def _hits(self, found: Sequence[Any], *, metric: Distance = Distance.COSINE, weights: Weights | None = None) -> SearchHits[E]:
         hits = tuple(self._hit(row, metric, weights) for row in found if row["id"] is not None)
-        return SearchHits(hits, exact=exact)
+        return SearchHits(hits, exact=all(row["hit_exact"] for row in found))
 
     def _hit(self, row: Any, metric: Distance, weights: Weights | None) -> SearchHit[E]:
         item = self._hydrate({name: value for name, value in row.items() if not name.startswith("hit_")})

@@ -14,7 +14,7 @@ from sqlalchemy.orm import InstanceState, make_transient
 
 from domain.entity import Entity
 from domain.errors import TenantMismatch, TransactionPoisoned, UnitOfWorkClosed
-from repositories.failures import Phase, translate
+from repositories.failures import Phase, raise_bare, translate
 from repositories.shield import finished
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Transaction:
         except BaseException as error:
             self._poisoned = True
             if isinstance(error, Exception):
-                raise translate(error, phase=phase) from None
+                raise_bare(translate(error, phase=phase))
             raise
 
     def require_open(self) -> None:

@@ -92,6 +92,8 @@ class Database:
             await connect_with_retry(self._engine, self.settings)
             if self._migrate:
                 await self.migrate()
+                # Connections from before the extension was created do not know its types.
+                await self._engine.dispose()
             self._schema = await self._read_schema()
         except BaseException:
             await self.close()

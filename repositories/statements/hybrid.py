@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import CTE, ColumnElement, Float, Integer, Select, and_, func, literal, null, select
+from sqlalchemy import CTE, ColumnElement, Float, Integer, Select, and_, func, literal, null, select, true
 
 from domain.search import RRF_K, Weights
 from repositories.statements.rows import fields, of_tenant
@@ -31,6 +31,7 @@ def fused(vector: CTE, keyword: CTE, weights: Weights, *, limit: int) -> CTE:
             identity.label("id"),
             score.label("fused"),
             vector.c.distance,
+            func.coalesce(vector.c.exact, true()).label("exact"),
             vector.c.rank.label("vector_rank"),
             keyword.c.relevance,
             keyword.c.rank.label("keyword_rank"),
@@ -44,18 +45,16 @@ def fused(vector: CTE, keyword: CTE, weights: Weights, *, limit: int) -> CTE:
 
 def only_vector(vector: CTE) -> CTE:
     """Return the vector arm in the shape of `fused`."""
+    absent = _absent("relevance", "keyword_rank")
     rank = vector.c.rank.label("vector_rank")
-    return select(
-        vector.c.id, null().cast(Float).label("fused"), vector.c.distance, rank, *_absent("relevance", "keyword_rank")
-    ).cte("found")
+    return select(vector.c.id, null().cast(Float).label("fused"), vector.c.distance, vector.c.exact, rank, *absent).cte("found")
 
 
 def only_keyword(keyword: CTE) -> CTE:
     """Return the keyword arm in the shape of `fused`."""
+    absent = (*_absent("distance", "vector_rank"), true().label("exact"))
     rank = keyword.c.rank.label("keyword_rank")
-    return select(
-        keyword.c.id, null().cast(Float).label("fused"), *_absent("distance", "vector_rank"), keyword.c.relevance, rank
-    ).cte("found")
+    return select(keyword.c.id, null().cast(Float).label("fused"), *absent, keyword.c.relevance, rank).cte("found")
 
 
 def _absent(score: str, rank: str) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
@@ -78,7 +77,8 @@ def hits(
     within = and_(columns.id == found.c.id, of_tenant(entity, tenant))
     if max_distance is not None:
         within = and_(within, found.c.distance <= max_distance)
-    scores = [found.c[name].label(f"hit_{name}") for name in ("fused", "distance", "vector_rank", "relevance", "keyword_rank")]
+    names = ("fused", "distance", "exact", "vector_rank", "relevance", "keyword_rank")
+    scores = [found.c[name].label(f"hit_{name}") for name in names]
     matched = null() if terms is None else terms
     return (
         select(*fields(entity), *scores, matched.label("hit_terms"))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Float, Integer, Select, Update, and_, func, null, select, update
+from sqlalchemy import ColumnElement, Float, Integer, Select, Update, and_, bindparam, func, null, select, true, update
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.sql.dml import ReturningInsert
 
+from domain.embedding import EmbeddingColumn
 from domain.learning import GlobalPattern, LearningMemory
 from domain.recall import OWNER_REPOS
+from domain.search import Distance
 from repositories.statements.rows import fields
-from repositories.statements.vector import distance_to
+from repositories.statements.vector import distance_between
 
 if TYPE_CHECKING:
     from pgvector import Vector
@@ -22,7 +24,7 @@ _COLUMNS = _TABLE.c
 
 def cosine_distance(embedding: Vector) -> ColumnElement[float]:
     """Return the cosine distance of a memory's embedding."""
-    return distance_to(LearningMemory, embedding)
+    return distance_between(_COLUMNS.embedding, bindparam("embedding", embedding, EmbeddingColumn()), Distance.COSINE)
 
 
 def nearest_for_owner(distance: ColumnElement[float], tenant: str, *, owner: str, exclude_repo: str, limit: int) -> Select[Any]:
@@ -55,6 +57,7 @@ def nearest_for_owner(distance: ColumnElement[float], tenant: str, *, owner: str
             ranked.c.distance.label("hit_distance"),
             rank.label("hit_vector_rank"),
             *absent,
+            true().label("hit_exact"),
             null().cast(Integer).label("hit_keyword_rank"),
             null().label("hit_terms"),
         )

@@ -35,7 +35,14 @@ def ts_query(query: str, language: str, match: Match) -> ColumnElement[Any]:
     return select(cast(any_word, TSQUERY)).scalar_subquery()
 
 
-def matching(entity: type[Entity], query: ColumnElement[Any], *conditions: ColumnElement[bool], limit: int) -> CTE:
+def matching(
+    entity: type[Entity],
+    query: ColumnElement[Any],
+    tenant: ColumnElement[bool],
+    condition: ColumnElement[bool] | None,
+    *,
+    limit: int,
+) -> CTE:
     """Return ids and keyword ranks of the rows that best match the query and meet the conditions, ranked, ties by id."""
     columns = entity.__table__.c
     asked = select(query.label("query")).cte("asked").prefix_with("MATERIALIZED", dialect="postgresql")
@@ -43,7 +50,7 @@ def matching(entity: type[Entity], query: ColumnElement[Any], *conditions: Colum
     best = (
         select(columns.id, relevance.label("relevance"))
         .join_from(entity.__table__, asked, true())
-        .where(columns.search_vector.op("@@")(asked.c.query), *conditions)
+        .where(columns.search_vector.op("@@")(asked.c.query), tenant, true() if condition is None else condition)
         .order_by(relevance.desc(), columns.id)
         .limit(limit)
         .cte("best")
