@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -33,6 +32,11 @@ CALLERS = 16
 async def claim(uow: UnitOfWork, head: str, *, repo: str = REPO, pr_number: int = 7, **values: Any) -> RunClaim:
     names = {"base_sha": "base", "delivery_id": "delivery", "action": "opened", **values}
     return await uow.runs.claim(repo, pr_number, head_sha=head, **names)
+
+
+def run_state(**values: Any) -> RunState:
+    given = {"run_key": "by hand", "repo": REPO, "base_sha": "base", "head_sha": "by hand", "delivery_id": "d", "action": "opened"}
+    return RunState(**{**given, **values})
 
 
 async def claimed(database: Database, head: str, *, tenant: str = "default", **values: Any) -> RunClaim:
@@ -135,7 +139,7 @@ class TestClaim:
 
     async def test_one_unit_of_work_may_claim_one_head_after_the_other(self, uow: UnitOfWork) -> None:
         first, second = await claim(uow, "one"), await claim(uow, "two")
-        added = uow.runs.add(RunState(run_key="by hand", repo=REPO, pr_number=8, head_sha="one", **_names()))
+        added = uow.runs.add(run_state(pr_number=8))
         third = await claim(uow, "two", pr_number=8)
         assert (second.superseded, third.superseded) == ((first.run_key,), (added.run_key,))
 
@@ -153,13 +157,9 @@ class TestClaim:
 
     async def test_a_pull_request_has_one_unfinished_run_at_most_whoever_writes_it(self, uow: UnitOfWork) -> None:
         await claim(uow, "one")
-        uow.runs.add(RunState(run_key="by hand", repo=REPO, pr_number=7, head_sha="two", **_names()))
+        uow.runs.add(run_state(pr_number=7))
         with pytest.raises(AlreadyExists):
             await uow.flush()
-
-
-def _names() -> dict[str, str]:
-    return {"base_sha": "base", "delivery_id": "delivery", "action": "opened"}
 
 
 one_key_or_many = pytest.mark.parametrize(
