@@ -1,0 +1,1 @@
+"""The demo: a real linter over a real package, remembered and asked, with the domain's ports and nothing else."""

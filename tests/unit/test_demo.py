@@ -1,0 +1,286 @@
+"""The demo's parts: what it reads, how it grades, and what it makes of both; no database."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from rich.console import Console
+
+from domain import Category, Finding, Outcome, Severity
+from domain.embedding import to_vector
+from domain.errors import ConfigurationError
+from domain.search import SearchHit
+from repositories.demo import embedder, linter, report, source
+from repositories.demo.embedder import WordLlamaEmbedder
+from repositories.demo.grades import confidence, grade
+from repositories.demo.passages import Section, document_sections, packed, passages
+from repositories.demo.source import Document
+from repositories.demo.tables import hit_table
+from repositories.demo.wording import shown, storable
+
+SHOP = '''"""What a shop keeps of its customers, and for how long it does so."""
+import subprocess
+import unused  # noqa: F401
+
+
+class Customer:
+    """Somebody who bought something here, with an address to send it to.
+
+    Customers are kept for ten years, because the law on accounting wants their invoices for that long.
+    """
+
+    def charge(self, command, seen=[]):
+        """Charge the customer by running a command that the payment provider gave us."""
+        assert command
+        exec(command)
+        try:
+            subprocess.run(command)
+        except:
+            pass
+        return seen
+
+
+def short():
+    """Too short."""
+'''
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    folder = tmp_path / "shop"
+    (folder / "docs").mkdir(parents=True)
+    (folder / "customers.py").write_text(SHOP)
+    (folder / "broken.py").write_text("def (:\n")
+    (folder / "README.md").write_text("# Shop\n\nSells things.\n\n## Returns\n\nGoods are taken back for thirty days.\n")
+    (folder / "docs" / "taxes.rst").write_text("Taxes\n=====\n\nVAT is added when the invoice is written.\n")
+    (folder / ".venv").mkdir()
+    (folder / ".venv" / "theirs.py").write_text("import os\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("code", "severity", "category"),
+    [
+        ("S101", Severity.MINOR, Category.SECURITY),
+        ("S102", Severity.CRITICAL, Category.SECURITY),
+        ("S608", Severity.MAJOR, Category.SECURITY),
+        ("SIM117", Severity.MINOR, Category.STYLE),
+        ("F821", Severity.MAJOR, Category.CORRECTNESS),
+        ("F401", Severity.MEDIUM, Category.CORRECTNESS),
+        ("BLE001", Severity.MEDIUM, Category.CORRECTNESS),
+        ("B006", Severity.MAJOR, Category.CORRECTNESS),
+        ("D103", Severity.MINOR, Category.DOCUMENTATION),
+        ("DTZ005", Severity.MEDIUM, Category.CORRECTNESS),
+        ("PERF401", Severity.MEDIUM, Category.PERFORMANCE),
+        ("E501", Severity.MINOR, Category.STYLE),
+        ("E999", Severity.CRITICAL, Category.CORRECTNESS),
+        ("invalid-syntax", Severity.CRITICAL, Category.CORRECTNESS),
+        ("XYZ1", Severity.MINOR, Category.STYLE),
+    ],
+)
+def test_the_longest_known_prefix_of_a_rule_grades_it(code: str, severity: Severity, category: Category) -> None:
+    assert grade(code) == (severity, category)
+
+
+def test_a_repair_that_is_safe_makes_a_finding_surest() -> None:
+    assert confidence("safe") > confidence("unsafe") > confidence(None)
+
+
+def test_the_linter_tells_what_stands_and_what_its_authors_suppressed(shop: Path) -> None:
+    found = linter.lint(shop)
+    assert found.linter.startswith("ruff ")
+    assert found.duration_ms > 0
+    by_code = {violation.code: violation for violation in found.violations}
+    assert {"S102", "E722", "B006", "F401", "invalid-syntax"} <= by_code.keys()
+    assert [violation.code for violation in found.violations if violation.suppressed] == ["F401"]
+    assert by_code["S102"].path == shop / "customers.py"
+    assert by_code["S102"].line == 15
+    assert ".venv" not in str([violation.path for violation in found.violations])
+
+
+def test_linting_leaves_nothing_behind_and_heeds_no_configuration_of_the_source(shop: Path) -> None:
+    (shop / "pyproject.toml").write_text("[tool.ruff.lint]\nignore = ['S102']\n")
+    before = sorted(shop.rglob("*"))
+    assert "S102" in {violation.code for violation in linter.lint(shop).violations}
+    assert sorted(shop.rglob("*")) == before
+
+
+def test_a_folder_is_read_with_its_readme_and_its_documents(shop: Path) -> None:
+    found = source.folder(shop)
+    assert found.repo == "local/shop"
+    assert [found.relative(path) for path in found.files] == ["shop/broken.py", "shop/customers.py"]
+    assert [document.name for document in found.documents] == ["shop/README.md", "shop/docs/taxes.rst"]
+
+
+def test_the_head_changes_with_every_file_and_document_and_with_nothing_else(shop: Path) -> None:
+    head = source.folder(shop).head()
+    assert len(head) == 40
+    (shop / "broken.py").touch()
+    assert source.folder(shop).head() == head
+    (shop / "broken.py").write_text("def f(): ...\n")
+    changed = source.folder(shop).head()
+    (shop / "README.md").write_text("# Another shop\n")
+    assert len({head, changed, source.folder(shop).head()}) == 3
+
+
+def test_the_default_is_an_installed_package_with_its_description() -> None:
+    found = source.installed_package()
+    assert found.repo == f"installed/{source.DEFAULT_PACKAGE}"
+    assert found.version
+    assert len(found.files) > 20
+    assert len(found.documents[0].text) > 1_000
+
+
+@pytest.mark.parametrize("path", ["missing", "empty", "file.py"])
+def test_what_is_no_folder_of_python_source_is_told_in_a_sentence(tmp_path: Path, path: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file.py").touch()
+    with pytest.raises(ConfigurationError, match=r"is not a folder|no Python file"):
+        source.folder(tmp_path / path)
+
+
+def test_a_folder_with_too_many_files_is_refused(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "MAX_FILES", 1)
+    with pytest.raises(ConfigurationError, match="has 2 Python files: name a smaller folder"):
+        source.folder(shop)
+
+
+def test_documentation_is_documents_by_section_and_docstrings_by_name(shop: Path) -> None:
+    chunks = {chunk.title: chunk for chunk in passages(source.folder(shop))}
+    names = ["shop.customers", "shop.customers.Customer", "shop.customers.Customer.charge"]
+    assert list(chunks) == ["Shop", "Returns", "Taxes", *names]
+    assert chunks["Returns"].content == "Goods are taken back for thirty days."
+    assert chunks["Returns"].source == "shop/README.md"
+    customer = chunks["shop.customers.Customer"]
+    assert (customer.source, customer.language, customer.source_type) == ("shop/customers.py", "python", "doc")
+    assert customer.summary == "Somebody who bought something here, with an address to send it to."
+    assert customer.metadata_ == {"kind": "class"}
+
+
+def test_a_text_that_stands_in_two_places_is_one_passage(shop: Path) -> None:
+    (shop / "copy.py").write_text(SHOP)
+    chunks = passages(source.folder(shop))
+    assert len({chunk.content for chunk in chunks}) == len(chunks)
+    assert len({chunk.chunk_id for chunk in chunks}) == len(chunks)
+
+
+def test_paragraphs_are_packed_and_nothing_is_lost() -> None:
+    text = "\n\n".join(f"paragraph {number} " + "word " * (number * 7) for number in range(30)) + "\n\n" + "x" * 950
+    parts = list(packed(text, 400))
+    assert all(0 < len(part) <= 400 for part in parts)
+    assert "".join("".join(parts).split()) == "".join(text.split())
+    assert parts[0].count("paragraph") > 1
+
+
+def test_doubtful_source_is_read_without_a_warning(shop: Path) -> None:
+    (shop / "doubtful.py").write_text('"""A pattern, with an escape that Python will refuse one day: \\d, for a digit."""\n')
+    assert "shop.doubtful" in {chunk.title for chunk in passages(source.folder(shop))}
+
+
+def test_a_blank_text_has_no_passage() -> None:
+    assert list(packed(" \n\n \n")) == []
+
+
+def test_a_document_without_headings_is_one_section() -> None:
+    (section,) = document_sections(Document(name="shop/notes.txt", text="# not a heading\n\ntext"))
+    assert section == Section(
+        name="shop/notes.txt:notes.txt",
+        source="shop/notes.txt",
+        kind="document",
+        language=None,
+        title="notes.txt",
+        text="# not a heading\n\ntext",
+    )
+
+
+def test_a_review_declares_everything_and_keeps_the_most_severe(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "MAX_FINDINGS", 3)
+    found = source.folder(shop)
+    made = report.review_report(found, linter.lint(found.root), head_sha=found.head())
+    assert len(made.findings) == 3
+    assert made.left_out == made.review.findings_total - 3 > 0
+    assert made.findings[0].severity is Severity.CRITICAL
+    declared = (made.review.findings_critical, made.review.findings_major, made.review.findings_medium, made.review.findings_minor)
+    assert sum(declared) == made.review.findings_total
+    assert made.review.conclusion == "failure"
+    assert made.telemetry.duration_ms == made.review.duration_ms
+
+
+def test_what_the_authors_suppressed_is_remembered_as_suppressed(shop: Path) -> None:
+    found = source.folder(shop)
+    made = report.review_report(found, linter.lint(found.root), head_sha=found.head())
+    (held_back,) = [finding for finding in made.findings if finding.suppressed]
+    assert held_back.title.endswith("(F401)")
+    assert held_back.file_path == "shop/customers.py"
+    (entry,) = made.suppressions
+    assert (entry.pattern, entry.finding_ids) == ("# noqa: F401", (held_back.id,))
+    outcomes = {memory.finding_id: memory.outcome for memory in made.memories}
+    assert outcomes[held_back.id] is Outcome.SUPPRESSED
+    assert set(outcomes.values()) == {Outcome.SUPPRESSED, Outcome.ACCEPTED}
+    texts = [memory.finding_text for memory in made.memories if memory.outcome is Outcome.ACCEPTED]
+    assert len(set(texts)) == len(texts)
+    assert "exec builtin: Use of `exec` detected" in texts
+
+
+def test_embeddings_are_real_and_need_no_network() -> None:
+    model = WordLlamaEmbedder.load()
+    texts = ["a customer bought something", "somebody purchased an item", "the compiler emits machine code"]
+    near, nearer, far = (to_vector(embedding).to_numpy() for embedding in asyncio.run(model.embed(texts)))
+    assert near.shape == (embedder.DIMENSIONS,)
+    assert near @ nearer > near @ far
+    assert to_vector(asyncio.run(model.embed([texts[0]]))[0]).to_list() == near.tolist()
+    assert model.count_tokens(["word", "word word word word"])[0] < model.count_tokens(["word word word word"])[0]
+    assert model.count_tokens([]) == []
+
+
+def test_loading_embeddings_leaves_the_programs_logging_alone() -> None:
+    before = list(logging.getLogger().handlers)
+    WordLlamaEmbedder.load()
+    assert logging.getLogger().handlers == before
+
+
+def test_without_the_extra_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedder, "find_spec", lambda _: None)
+    monkeypatch.setattr(linter, "find_spec", lambda _: None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'recollect\[demo\]'"):
+        WordLlamaEmbedder.load()
+    with pytest.raises(ConfigurationError, match=r"pip install 'recollect\[demo\]'"):
+        linter.require_linter()
+
+
+def test_what_postgresql_cannot_store_is_replaced() -> None:
+    assert storable("a\0b\ud800c") == "a�b?c"
+
+
+def test_what_is_shown_obeys_the_terminals_user_and_not_the_text() -> None:
+    assert shown("one\ntwo \x1b[31mred\x07 and more", 100) == "one two [31mred and more"
+    assert len(shown("word " * 100, 40)) <= 40
+
+
+def test_a_table_tells_scores_ranks_words_and_whether_it_is_exact() -> None:
+    finding = Finding(
+        review_id=uuid4(),
+        repo="a/b",
+        file_path="api.py",
+        start_line=3,
+        severity=Severity.MAJOR,
+        category=Category.SECURITY,
+        confidence=90,
+        title="[red]not markup[/red]",
+    )
+    hit = SearchHit(item=finding, score=0.5, distance=0.25, vector_rank=2, keyword_rank=1, matched_terms=("red",))
+    console = Console(width=120, no_color=True, force_terminal=False)
+    with console.capture() as captured:
+        console.print(hit_table("[bold]?", [hit], exact=False, how="by words"))
+        console.print(hit_table("none", [], exact=True, how="by words"))
+    said = captured.get()
+    for part in ("0.500", "0.250", "v2 w1", "api.py:3", "major, security", "[red]not markup[/red]", "words: red", "[bold]?"):
+        assert part in said
+    assert "by words; through the approximate index" in said
+    assert "nothing" in said
+    assert "by words; exact" in said
+    assert "\x1b" not in said
