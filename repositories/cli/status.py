@@ -1,0 +1,51 @@
+"""What a database says of itself, whatever revision it is at, as facts for a table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from repositories import migrations
+from repositories.cli.places import connected
+from repositories.database.health import Health, facts, pool_figures, problems
+
+if TYPE_CHECKING:
+    from repositories.cli.places import Place
+    from repositories.database import Settings
+
+
+async def health_of(settings: Settings) -> Health:
+    """Return the health of a database that may be empty or outdated; `Database.health` is for one that is open.
+
+    Raises:
+        DatabaseFailure: no connection.
+    """
+    expected = migrations.head()
+    async with connected(settings) as engine:
+        revision = await migrations.current(engine)
+        async with engine.connect() as connection:
+            found = await facts(connection, language=settings.language, revision=revision)
+        return Health(
+            server_version=found.server_version,
+            pgvector_version=found.pgvector_version,
+            revision=found.revision,
+            expected_revision=expected,
+            provider=found.provider,
+            model=found.model,
+            dimensions=found.dimensions,
+            pool=pool_figures(engine),
+            problems=problems(found, expected_revision=expected, settings=settings),
+        )
+
+
+def status_figures(place: Place, health: Health) -> list[tuple[str, str]]:
+    """Return names and values for a table; the URL is without its password."""
+    embeddings = f"{health.dimensions} dimensions, provider {health.provider}, model {health.model}"
+    return [
+        ("database", place.kind),
+        ("address", str(place.settings.url)),
+        ("PostgreSQL", health.server_version),
+        ("pgvector", health.pgvector_version or "missing"),
+        ("revision", f"{health.revision or 'none'} (newest: {health.expected_revision})"),
+        ("embeddings", "not recorded" if health.dimensions is None else embeddings),
+        ("pool", health.pool.status),
+    ]

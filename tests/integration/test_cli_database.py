@@ -1,0 +1,306 @@
+"""`recollect db …` against real servers: an embedded one, and one that a stand-in `docker` answers for."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from pydantic import SecretStr
+from typer.testing import CliRunner, Result
+
+from repositories import migrations
+from repositories.cli import places
+from repositories.cli.app import app
+from repositories.database import EmbeddedServer
+
+ROOT = Path(__file__).parents[2]
+
+# The tests share one server, which each of them leaves running and migrated.
+pytestmark = pytest.mark.xdist_group("cli-database")
+
+Recollect = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("cli")
+    yield folder
+    server = EmbeddedServer.find(folder / places.POSTGRES)
+    if server is not None:
+        server.stop()
+
+
+@pytest.fixture
+def recollect(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recollect:
+    """Run a command as if Docker did not exist and nothing were set."""
+    for name in (*places.NAMES_A_DATABASE, "RECOLLECT_PORT", "RECOLLECT_PASSWORD"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    def run(*arguments: str, data_dir: Path = folder) -> Result:
+        return CliRunner().invoke(app, [*arguments, "--data-dir", str(data_dir)])
+
+    return run
+
+
+@pytest.fixture
+def up(recollect: Recollect) -> str:
+    """The URL of a server that `db up` started; where it runs already, it stays."""
+    result = recollect("db", "up")
+    assert result.exit_code == 0, result.stderr
+    name, _, value = result.stdout.strip().partition("=")
+    assert name == "DATABASE_URL"
+    (url,) = shlex.split(value)
+    return url
+
+
+def password_of(url: str) -> str:
+    password = urlsplit(url).password
+    assert password
+    return password
+
+
+def test_up_says_what_it_starts_and_prints_one_line_for_the_shell(recollect: Recollect, up: str, folder: Path) -> None:
+    again = recollect("db", "up")
+    assert again.exit_code == 0
+    assert again.stdout == f"DATABASE_URL={shlex.quote(up)}\n"
+    assert "Docker does not answer" in again.stderr
+    assert str(folder / "postgres") in again.stderr
+    assert f"at revision {migrations.head()}" in again.stderr
+    assert password_of(up) not in again.stderr
+
+
+def test_url_prints_the_same_url_and_nothing_else(recollect: Recollect, up: str) -> None:
+    result = recollect("db", "url")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, f"{up}\n", "")
+
+
+def test_the_url_leads_to_the_server_from_any_program(up: str, folder: Path, tmp_path: Path) -> None:
+    variables = {**os.environ, "DATABASE_URL": up, "PYTHONPATH": str(ROOT)}
+    finished = subprocess.run(
+        [sys.executable, "-m", "repositories.cli", "db", "status"],
+        env=variables, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    assert "the database that DATABASE_URL names" in finished.stdout
+
+
+def test_status_tells_what_the_database_is_without_its_password(recollect: Recollect, up: str) -> None:
+    result = recollect("db", "status")
+    assert result.exit_code == 0
+    for part in ("PostgreSQL", "pgvector", migrations.head(), "1024 dimensions", "0 of 20 connections in use"):
+        assert part in result.stdout
+    assert password_of(up) not in result.output
+
+
+def test_rollback_takes_back_the_newest_revision_and_migrate_brings_it_again(recollect: Recollect, up: str) -> None:
+    back = recollect("db", "rollback")
+    assert back.exit_code == 0
+    assert migrations.head() not in back.stdout
+    told = recollect("db", "status")
+    assert told.exit_code == 1
+    assert "run `recollect db migrate`" in told.stdout
+    assert recollect("db", "check").exit_code == 1
+    forward = recollect("db", "migrate")
+    assert (forward.exit_code, migrations.head() in forward.stdout) == (0, True)
+    assert recollect("db", "status").exit_code == 0
+
+
+def test_rollback_takes_a_number_or_a_revision(recollect: Recollect, up: str) -> None:
+    assert recollect("db", "rollback", "-2").exit_code == 0
+    emptied = recollect("db", "rollback", "base")
+    assert (emptied.exit_code, "is empty" in emptied.stdout) == (0, True)
+    refused = recollect("db", "migrate", "nowhere")
+    assert refused.exit_code == 1
+    assert refused.stderr.count("\n") == 1
+    assert recollect("db", "migrate").exit_code == 0
+
+
+def test_reset_refuses_where_nobody_can_be_asked(recollect: Recollect, up: str) -> None:
+    refused = recollect("db", "reset")
+    assert refused.exit_code == 1
+    assert "say --yes" in refused.stderr
+    assert "***" in refused.stderr
+
+
+def test_reset_deletes_everything_and_migrates_anew(recollect: Recollect, up: str) -> None:
+    def count() -> int:
+        async def reviews() -> int:
+            from repositories import Database
+
+            async with Database.from_url(up) as database, database.reader() as view:
+                return await view.reviews.count()
+
+        return asyncio.run(reviews())
+
+    async def write() -> None:
+        from domain import Review
+        from repositories import Database
+
+        async with Database.from_url(up) as database, database.unit_of_work() as uow:
+            uow.reviews.add(Review(repo="a/b", pr_number=1))
+            await uow.commit()
+
+    asyncio.run(write())
+    assert count() == 1
+    result = recollect("db", "reset", "--yes")
+    assert result.exit_code == 0, result.stderr
+    assert count() == 0
+
+
+def test_check_tells_each_difference_and_ends_with_1(recollect: Recollect, up: str) -> None:
+    agrees = recollect("db", "check")
+    drop = "COMMENT ON TABLE reviews IS 'drifted'"
+
+    async def drift() -> None:
+        from sqlalchemy import text
+
+        async with places.connected(places.at(SecretStr(up))) as engine, engine.begin() as connection:
+            await connection.execute(text(drop))
+
+    asyncio.run(drift())
+    drifted = recollect("db", "check")
+    assert drifted.exit_code == 1
+    assert "the comment of table reviews is `drifted`" in drifted.stdout
+    assert (agrees.exit_code, agrees.stdout) == (0, "")
+    assert recollect("db", "reset", "--yes").exit_code == 0
+
+
+def test_the_doctor_finds_nothing_wrong(recollect: Recollect, up: str) -> None:
+    result = recollect("doctor")
+    assert result.exit_code == 0, result.stdout
+    assert "problem" not in result.stdout
+    assert "pgvector" in result.stdout
+
+
+def test_search_goes_by_words_alone_where_the_embeddings_are_others(recollect: Recollect, up: str) -> None:
+    result = recollect("search", "retries")
+    assert result.exit_code == 0, result.stderr
+    assert "searching by words alone" in result.stderr
+    assert "provider 'unspecified'" in result.stderr
+    assert "Passages" in result.stdout
+    assert "Findings" in result.stdout
+
+
+def is_running(folder: Path) -> bool:
+    server = EmbeddedServer.find(folder)
+    if server is None:
+        return False
+    server.release()
+    return True
+
+
+def test_down_stops_the_server_and_keeps_the_data(recollect: Recollect, up: str, folder: Path) -> None:
+    assert is_running(folder / "postgres")
+    stopped = recollect("db", "down")
+    assert (stopped.exit_code, "stopped the embedded server" in stopped.stderr) == (0, True)
+    assert not is_running(folder / "postgres")
+    nothing = recollect("db", "url")
+    assert (nothing.exit_code, nothing.stdout) == (1, "")
+    assert "recollect db up" in nothing.stderr
+    assert recollect("db", "down").stderr == "nothing runs\n"
+    restarted = recollect("db", "up")
+    assert restarted.stdout == f"DATABASE_URL={shlex.quote(up)}\n"
+
+
+def test_check_of_a_temporary_server_leaves_nothing_behind(
+    recollect: Recollect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders: list[Path] = []
+    start = EmbeddedServer.start
+
+    def remembered(folder: Path, **options: object) -> EmbeddedServer:
+        folders.append(folder)
+        return start(folder, settings={"fsync": "off"})
+
+    monkeypatch.setattr(EmbeddedServer, "start", remembered)
+    checked = recollect("db", "check", "--embedded", data_dir=tmp_path / "unused")
+    assert (checked.exit_code, checked.stdout, checked.stderr) == (0, "", "")
+    (folder,) = folders
+    assert not folder.parent.exists()
+    assert not (tmp_path / "unused").exists()
+
+
+def test_a_revision_is_written_from_a_temporary_server(
+    recollect: Recollect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = migrations.revise
+    monkeypatch.setattr(migrations, "revise", lambda engine, message: real(engine, message, tmp_path))
+    result = CliRunner().invoke(app, ["db", "revision", "-m", "add what is missing"])
+    assert result.exit_code == 0, result.stderr
+    written = Path(result.stdout.strip())
+    assert written.parent == tmp_path
+    assert written.name.endswith("add_what_is_missing.py")
+
+
+DOCKER = """#!/bin/sh
+printf '%s\\n' "$*" >> {log}
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def docker(folder: Path, tmp_path: Path, recollect: Recollect, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A `docker` that says yes to everything, and a server where the one of the compose file would be."""
+    port = free_port()
+    with EmbeddedServer.start(folder / "stand-in", tcp_port=port, settings={"fsync": "off"}) as server:
+        assert server.tcp_url is not None
+        password = password_of(server.tcp_url.get_secret_value())
+        monkeypatch.setenv("RECOLLECT_PORT", str(port))
+        monkeypatch.setenv("RECOLLECT_PASSWORD", password)
+        (tmp_path / "docker").write_text(DOCKER.format(log=tmp_path / "log"))
+        (tmp_path / "docker").chmod(0o755)
+        yield tmp_path / "log"
+
+
+def test_where_docker_answers_it_is_used(docker: Path, recollect: Recollect, tmp_path: Path) -> None:
+    started = recollect("db", "up", data_dir=tmp_path / "data")
+    assert started.exit_code == 0, started.stderr
+    assert "PostgreSQL in Docker runs" in started.stderr
+    assert not (tmp_path / "data").exists()
+    assert any(" up --detach --wait" in call for call in docker.read_text().splitlines())
+    told = recollect("db", "status", data_dir=tmp_path / "data")
+    assert (told.exit_code, "PostgreSQL in Docker" in told.stdout) == (0, True)
+    stopped = recollect("db", "down", data_dir=tmp_path / "data")
+    assert "stopped PostgreSQL in Docker" in stopped.stderr
+    assert docker.read_text().splitlines()[-1].endswith(" down")
+
+
+def test_the_embedded_server_can_be_asked_for_where_docker_answers(docker: Path, recollect: Recollect) -> None:
+    started = recollect("db", "up", "--embedded")
+    assert started.exit_code == 0, started.stderr
+    assert "starting the embedded server" in started.stderr
+    assert not docker.exists()
+
+
+def test_a_command_that_is_interrupted_takes_its_temporary_server_along(tmp_path: Path) -> None:
+    variables = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
+    running = subprocess.Popen(
+        [sys.executable, "-m", "repositories.cli", "db", "check", "--embedded"],
+        cwd=tmp_path, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("recollect-*/postgres/postgresql/postmaster.pid")):
+        assert time.monotonic() < deadline
+        assert running.poll() is None
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=60)
+    assert (running.returncode, said) == (130, "")
+    assert not list(tmp_path.glob("recollect-*/postgres"))

@@ -1,0 +1,78 @@
+"""What the doctor looks at, and what it keeps to itself."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from typer.testing import CliRunner
+
+from repositories.cli import doctor, places
+from repositories.cli.app import app
+from repositories.database import compose
+
+
+class Usage(NamedTuple):
+    total: int
+    used: int
+    free: int
+
+
+@pytest.fixture(autouse=True)
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*places.NAMES_A_DATABASE, "RECOLLECT_PORT", "RECOLLECT_PASSWORD"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+
+def named(name: str, findings: list[doctor.Finding]) -> doctor.Finding:
+    (found,) = [finding for finding in findings if finding.name == name]
+    return found
+
+
+def test_the_environment_is_fit_to_run_these_tests() -> None:
+    findings = list(doctor.environment(Path(".data")))
+    assert not any(finding.problem for finding in findings)
+    assert named("extra testing", findings).fact == "installed"
+    assert "asyncpg" in named("packages", findings).fact
+
+
+def test_a_full_disk_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(2**40, 2**40, 2**20))
+    disk = named("disk", list(doctor.environment(Path(".data"))))
+    assert disk.problem
+    assert "free at least 1 GiB" in disk.fact
+
+
+def test_an_extra_that_is_missing_is_no_problem_and_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "EXTRAS", {"demo": ("no_such_module_anywhere",)})
+    extra = named("extra demo", list(doctor.environment(Path(".data"))))
+    assert not extra.problem
+    assert "pip install 'recollect[demo]'" in extra.fact
+
+
+def test_docker_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compose, "docker_answers", lambda: True)
+    assert named("Docker", list(doctor.environment(Path(".data")))).fact == "answers"
+
+
+def test_settings_are_named_and_their_values_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECOLLECT_PASSWORD", "hunter2")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://localhost/secretly")
+    (finding,) = doctor.settings()
+    assert finding.fact == "DATABASE_URL, RECOLLECT_PASSWORD"
+    monkeypatch.setenv("RECOLLECT_POOL_SIZE", "hunter2")
+    (finding,) = doctor.settings()
+    assert finding.problem
+    assert "pool_size" in finding.fact
+    assert "hunter2" not in finding.fact
+
+
+def test_without_a_database_it_says_so_and_ends_with_1() -> None:
+    result = CliRunner().invoke(app, ["doctor"])
+    assert result.exit_code == 1
+    assert "recollect db up" in result.stdout
+    assert result.stderr == ""
