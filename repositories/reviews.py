@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +46,7 @@ class ReviewReader(ReadRepository[Review]):
             findings_per_review=_mean(row["findings"], row["reviews"]),
             average_confidence=_mean(row["confidence"], row["findings"]),
             declared_findings=row["declared"],
-            top_files=tuple(FileCount(file_path=path, findings=findings) for path, findings in row["top_files"] or ()),
+            top_files=_top_files(row["top_files"] or ()),
         )
 
     async def trends(self, repo: str, *, days: int) -> Sequence[TrendDay]:
@@ -137,6 +137,11 @@ class ReactionRepository(ReactionReader, Repository[FeedbackReaction]):
 
 def _mean(total: int | None, count: int) -> float | None:
     return None if total is None or count == 0 else total / count
+
+
+def _top_files(counted: Iterable[tuple[str, int]]) -> tuple[FileCount, ...]:
+    files = (FileCount(file_path=path, findings=findings) for path, findings in counted)
+    return tuple(sorted(files, key=lambda file: (-file.findings, file.file_path)))
 
 
 def _trend_day(row: RowMapping) -> TrendDay:

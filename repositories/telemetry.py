@@ -98,8 +98,8 @@ class TelemetryRepository(TelemetryReader, Repository[TelemetryEvent]):
         while True:
             statement = delete_batch(entity, self._transaction.tenant, age, after=after, size=batch_size)
             batch = (await self._transaction.execute(statement)).mappings().one()
-            deleted, after = deleted + int(batch["rows"]), batch["last"]
-            if batch["rows"] < batch_size:
+            deleted, after = deleted + int(batch["deleted"]), batch["last"]
+            if batch["found"] < batch_size:
                 return deleted
 
 

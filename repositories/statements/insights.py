@@ -18,20 +18,21 @@ _REACTIONS = FeedbackReaction.__table__
 
 
 def repo_stats(tenant: str, repo: str, since: datetime | None) -> Select[*tuple[Any, ...]]:
-    """Select one row with the figures of the repository's reviews, and as JSON the files with most findings."""
+    """Select one row with the figures of the repository's reviews, and as JSON, in no order, the files with most findings."""
     columns = _REVIEWS.c
     wanted = [columns.tenant == tenant, columns.repo == repo]
     if since is not None:
         wanted.append(columns.created_at >= since)
     reviewed = select(columns.id, columns.findings_total).where(*wanted).cte("reviewed")
     of_review = and_(_FINDINGS.c.tenant == tenant, _FINDINGS.c.review_id == reviewed.c.id)
-    found = select(_FINDINGS).join_from(reviewed, _FINDINGS, of_review).cte("found")
-    counted = (func.count().filter(found.c.severity == severity).label(severity.value) for severity in Severity)
+    facts = [_FINDINGS.c[name] for name in ("severity", "suppressed", "confidence", "file_path")]
+    found = select(*facts).join_from(reviewed, _FINDINGS, of_review).cte("found")
+    by_severity = (func.count().filter(found.c.severity == severity).label(severity.value) for severity in Severity)
     return select(
         select(func.count()).select_from(reviewed).scalar_subquery().label("reviews"),
         select(func.coalesce(func.sum(reviewed.c.findings_total), 0)).scalar_subquery().label("declared"),
         func.count().label("findings"),
-        *counted,
+        *by_severity,
         func.count().filter(found.c.suppressed).label("suppressed"),
         func.sum(found.c.confidence).label("confidence"),
         _top_files(found).label("top_files"),
@@ -39,15 +40,12 @@ def repo_stats(tenant: str, repo: str, since: datetime | None) -> Select[*tuple[
 
 
 def _top_files(found: FromClause) -> ColumnElement[Any]:
+    counted = select(found.c.file_path, func.count().label("findings")).group_by(found.c.file_path).subquery("counted")
     # "C" is the order of code points, which is Python's.
-    def most_first(files: FromClause, findings: ColumnElement[int]) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
-        return findings.desc(), files.c.file_path.collate("C")
-
-    counted = select(found.c.file_path, func.count().label("findings")).group_by(found.c.file_path)
-    files = counted.order_by(*most_first(found, func.count())).limit(TOP_FILES).subquery("files")
-    pair = func.json_build_array(files.c.file_path, files.c.findings)
-    ordered = aggregate_order_by(pair, *most_first(files, files.c.findings))
-    return select(func.json_agg(ordered, type_=JSON)).scalar_subquery()
+    most_first = (counted.c.findings.desc(), counted.c.file_path.collate("C"))
+    files = select(counted).order_by(*most_first).limit(TOP_FILES).subquery("files")
+    pairs = func.json_agg(func.json_build_array(files.c.file_path, files.c.findings), type_=JSON)
+    return select(pairs).scalar_subquery()
 
 
 def daily_trends(tenant: str, repo: str, days: int) -> Select[*tuple[Any, ...]]:

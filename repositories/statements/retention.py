@@ -25,18 +25,19 @@ def delete_older(entity: type[Entity], tenant: str, column: str, age: timedelta)
     return delete_rows(entity, tenant, entity.__table__.c[column] < ago(age))
 
 
-def delete_batch(entity: type[Entity], tenant: str, age: timedelta, *, after: UUID, size: int) -> Select[int, UUID]:
-    """Delete the next `size` of the tenant's rows written longer ago than `age`, by id, and select their number and the last id.
+def delete_batch(entity: type[Entity], tenant: str, age: timedelta, *, after: UUID, size: int) -> Select[int, int, UUID]:
+    """Delete the next `size` of the tenant's rows written longer ago than `age`, by id.
 
-    Each batch begins where the one before it ended, so that together they read the primary key once and no dead row twice.
+    Selects how many rows were deleted, how many there were to delete (someone else may be at it), and the last of their ids. Each
+    batch begins where the one before it ended, so that together they read the primary key once and no dead row twice.
     """
     table, columns = entity.__table__, entity.__table__.c
     old = (columns.tenant == tenant, columns.created_at < ago(age), columns.id > after)
-    batch = select(columns.id).where(*old).order_by(columns.id).limit(size).subquery("batch")
+    batch = select(columns.id).where(*old).order_by(columns.id).limit(size).cte("batch")
     last = select(batch.c.id).order_by(batch.c.id.desc()).limit(1).scalar_subquery()
     deleted = delete(table).where(*old, columns.id <= last).returning(columns.id).cte("deleted")
-    passed = select(deleted.c.id).order_by(deleted.c.id.desc()).limit(1).scalar_subquery()
-    return select(func.count().label("rows"), passed.label("last")).select_from(deleted)
+    found = select(func.count()).select_from(batch).scalar_subquery()
+    return select(func.count().label("deleted"), found.label("found"), last.label("last")).select_from(deleted)
 
 
 def delete_runs(tenant: str, *, completed: timedelta, superseded: timedelta, pending: timedelta) -> Delete:

@@ -270,7 +270,11 @@ class TestReactions:
         of = review()
         to = finding(of)
         await write(database, of, to, reaction(to, reaction_id=1))
-        again, first, second = reaction(to, reaction_id=1), reaction(to, reaction_id=2), reaction(to, Reaction.THUMBS_UP, reaction_id=2)
+        again, first, second = (
+            reaction(to, reaction_id=1),
+            reaction(to, reaction_id=2),
+            reaction(to, Reaction.THUMBS_UP, reaction_id=2),
+        )
         async with database.unit_of_work() as uow:
             assert await uow.reactions.add_many([again, first, second]) == 1
             await uow.commit()

@@ -257,6 +257,21 @@ class TestPurge:
             assert len(statements) == 3 + 3
             assert {one.created_at for one in await uow.telemetry.list()} == {new}
 
+    async def test_two_who_purge_at_once_delete_everything_once(self, database: Database) -> None:
+        async with database.unit_of_work() as uow:
+            await uow.telemetry.record_many(event(created_at=MOMENT) for _ in range(100))
+            await uow.commit()
+
+        async def purge() -> int:
+            async with database.unit_of_work() as uow:
+                deleted = await uow.telemetry.purge(older_than=timedelta(days=1), batch_size=9)
+                await uow.commit()
+                return deleted
+
+        assert sum(await asyncio.gather(purge(), purge())) == 100
+        async with database.reader() as view:
+            assert await view.telemetry.count() == 0
+
     async def test_events_are_purged_from_whatever_month_they_are_in(self, uow: UnitOfWork) -> None:
         months = [datetime(2025, month, 15, tzinfo=UTC) for month in range(1, 13)]
         await uow.telemetry.record_many([event(created_at=month) for month in [*months, datetime(1970, 1, 1, tzinfo=UTC)]])
