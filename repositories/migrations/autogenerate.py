@@ -50,6 +50,7 @@ class Autogenerate:
             "target_metadata": self.target,
             "include_name": self._is_our_table,
             "include_object": self._differs,
+            "compare_server_default": self._default_differs,
             "render_item": self._render,
             "process_revision_directives": vector_indexes,
             "autogenerate_plugins": ["alembic.autogenerate.*", PLUGIN.name],
@@ -62,10 +63,14 @@ class Autogenerate:
     def _differs(self, thing: Any, name: str | None, kind: str, _reflected: bool, _compared_to: Any) -> bool:  # noqa: FBT001 -- Alembic's
         if kind not in _KINDS or name is None:
             return True
-        item = Item(_KINDS[kind], thing.table.name, name)
-        missing = Item("table", thing.table.name, "")
-        facts = {difference.fact for difference in self.drift if difference.item in (item, missing)}
+        facts = self._facts(Item(_KINDS[kind], thing.table.name, name)) | self._facts(Item("table", thing.table.name, "")) & {None}
         return bool(facts) and "generated value" not in facts
+
+    def _default_differs(self, _context: object, _found: object, column: Column[Any], *_: object) -> bool:
+        return "default" in self._facts(Item("column", column.table.name, column.name))
+
+    def _facts(self, item: Item) -> set[str | None]:
+        return {difference.fact for difference in self.drift if difference.item == item}
 
     def _render(self, kind: str, thing: Any, _: AutogenContext) -> str | Literal[False]:
         if kind == "type" and isinstance(thing, VECTOR):

@@ -33,7 +33,7 @@ class Item:
 
 # Names are printed without their schema where the search path finds them, so both schemas are read with theirs at its front.
 # Left out on purpose: the order of columns, partitions, what indexes serve a constraint (it is compared itself), and not-null
-# constraints, which are rows of pg_constraint from PostgreSQL 18 on and say what `nullable` says.
+# constraints, which are rows of pg_constraint from PostgreSQL 18 on and say what nullability says.
 _FACTS: Final = text("""
 WITH ours AS (
     SELECT oid, relname::text AS "table", relkind FROM pg_class
@@ -53,7 +53,7 @@ FROM ours JOIN pg_attribute ON attrelid = oid AND attnum > 0 AND NOT attisdroppe
 LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum,
 LATERAL (VALUES
     ('type', format_type(atttypid, atttypmod)),
-    ('nullable', CASE WHEN attnotnull THEN 'no' ELSE 'yes' END),
+    ('nullability', CASE WHEN attnotnull THEN 'not null' ELSE 'nullable' END),
     (CASE attgenerated WHEN '' THEN 'default' ELSE 'generated value' END, pg_get_expr(adbin, adrelid)),
     ('identity', nullif(attidentity::text, '')),
     ('collation', (SELECT collname::text FROM pg_collation c JOIN pg_type t ON t.oid = atttypid

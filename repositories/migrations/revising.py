@@ -101,6 +101,5 @@ def _revise(message: str, directory: Path | None, entities: MetaData, connection
 async def _format(path: Path) -> None:
     if importlib.util.find_spec("ruff") is None:
         return
-    for arguments in (["check", "--quiet", "--select", "I", "--fix"], ["format", "--quiet"]):
-        process = await create_subprocess_exec(sys.executable, "-m", "ruff", *arguments, path, stdout=DEVNULL, stderr=DEVNULL)
-        await process.wait()
+    process = await create_subprocess_exec(sys.executable, "-m", "ruff", "format", path, stdout=DEVNULL, stderr=DEVNULL)
+    await process.wait()

@@ -105,18 +105,23 @@ async def migration_session(engine: AsyncEngine, deadline: timedelta) -> AsyncIt
         connection = await engine.connect()
     try:
         with translating():
-            await connection.run_sync(Connection.detach)
             await connection.execute(_LIMITS, {"lock": _milliseconds(LOCK_TIMEOUT), "statement": _milliseconds(STATEMENT_TIMEOUT)})
             await connection.commit()
         await _take_lock(connection, deadline)
-        try:
-            yield MigrationSession(connection, until)
-        finally:
-            with suppress(SQLAlchemyError, OSError):
-                await connection.rollback()
-                await connection.execute(_UNLOCK)
-                await connection.execute(text("RESET ALL"))
+        yield MigrationSession(connection, until)
     finally:
+        await _give_up(connection)
+
+
+async def _give_up(connection: AsyncConnection) -> None:
+    # Closing it would do; but a pooler keeps the server's connection, with what was set in it.
+    try:
+        with suppress(SQLAlchemyError, OSError):
+            await connection.rollback()
+            await connection.execute(_UNLOCK)
+            await connection.execute(text("RESET ALL"))
+    finally:
+        await connection.invalidate()
         await connection.close()
 
 

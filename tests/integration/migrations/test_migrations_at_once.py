@@ -1,0 +1,261 @@
+"""Migrating while others do, while others work, and after somebody was interrupted."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from domain.errors import MigrationFailed
+from repositories import migrations
+from repositories.migrations import session
+from tests.integration.migrations.support import HEAD, execute, opened, scalar, write_revision
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from repositories.testing.servers import TestServer
+
+MIGRATORS, ROUNDS = 8, 5
+CHECKOUT = Path(__file__).parents[3]
+
+# Migrates each database whose URL comes in on a line, and answers with the revision or the error.
+PROGRAM = """
+import asyncio, sys
+from repositories import migrations
+from repositories.database.engine import create_engine
+from repositories.database.settings import Settings
+
+async def migrate(url):
+    engine = create_engine(Settings(url=url))
+    try:
+        return await migrations.migrate(engine, migrations.SchemaOptions(dimensions=8))
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    finally:
+        await engine.dispose()
+
+print("ready", flush=True)
+for url in sys.stdin:
+    print(asyncio.run(migrate(url.strip())), flush=True)
+"""
+INDEX = "operations.create_index_concurrently('ix_reviews_model', 'reviews', ['model'])"
+DROP = "op.drop_index('ix_reviews_model', if_exists=True)"
+OTHERS = "datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+LIMITS = """SELECT string_agg(current_setting(name), ' ' ORDER BY name) FROM unnest(ARRAY[
+    'lock_timeout', 'statement_timeout', 'idle_in_transaction_session_timeout']) AS name"""
+IS_VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('ix_reviews_model')"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let statements of migrations wait for a table for a fifth of a second only."""
+    monkeypatch.setattr(session, "LOCK_TIMEOUT", timedelta(milliseconds=200))
+
+
+async def until(engine: AsyncEngine, question: str) -> None:
+    """Return when the database says yes."""
+    for _ in range(500):
+        if await scalar(engine, question):
+            return
+        await asyncio.sleep(0.02)
+    pytest.fail(f"never true: {question}")
+
+
+@asynccontextmanager
+async def migrators() -> AsyncIterator[list[asyncio.subprocess.Process]]:
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    pipe = asyncio.subprocess.PIPE
+    started = [
+        await asyncio.create_subprocess_exec(sys.executable, "-c", PROGRAM, stdin=pipe, stdout=pipe, env=environment)
+        for _ in range(MIGRATORS)
+    ]
+    try:
+        assert [await answer(process) for process in started] == ["ready"] * MIGRATORS
+        yield started
+    finally:
+        for process in started:
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
+
+
+async def answer(process: asyncio.subprocess.Process) -> str:
+    assert process.stdout is not None
+    return (await asyncio.wait_for(process.stdout.readline(), 60)).decode().strip()
+
+
+async def test_eight_migrators_at_once_on_an_empty_database_all_succeed_five_times(server: TestServer) -> None:
+    async with migrators() as started:
+        for _ in range(ROUNDS):
+            url = server.empty()
+            for process in started:
+                assert process.stdin is not None
+                process.stdin.write(f"{url.get_secret_value()}\n".encode())
+            assert await asyncio.gather(*map(answer, started)) == [HEAD] * MIGRATORS
+            async with opened(url) as engine:
+                assert await migrations.check(engine) == []
+
+
+@asynccontextmanager
+async def holding_the_lock(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    async with engine.connect() as other:
+        assert await other.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": session.LOCK_KEY})
+        await other.commit()
+        yield other
+        await other.invalidate()
+
+
+async def test_a_migrator_waits_for_the_lock_until_its_deadline_and_holds_no_transaction_meanwhile(empty: AsyncEngine) -> None:
+    async with holding_the_lock(empty) as other:
+        waiting = asyncio.create_task(migrations.migrate(empty, deadline=timedelta(seconds=1.5)))
+        await asyncio.sleep(0.5)
+        for _ in range(20):
+            others = await other.execute(text(f"SELECT state FROM pg_stat_activity WHERE {OTHERS}"))
+            await other.rollback()
+            assert {row.state for row in others} == {"idle"}
+        with pytest.raises(MigrationFailed, match=r"^other migrators held the lock for 1.5 s$"):
+            await waiting
+        going_on = asyncio.create_task(migrations.migrate(empty, revision="0001"))
+        await asyncio.sleep(0.3)
+        assert not going_on.done()
+    assert await going_on == "0001"
+
+
+async def test_what_waits_for_a_table_lets_readers_through_and_tries_again(
+    migrated: AsyncEngine, tmp_path: Path, impatient: None
+) -> None:
+    write_revision(tmp_path, "op.execute('ALTER TABLE reviews ADD a int')")
+    async with migrated.connect() as reader:
+        await reader.execute(text("SELECT FROM reviews"))
+        migrating = asyncio.create_task(migrations.migrate(migrated, directory=tmp_path))
+        for _ in range(5):
+            await asyncio.sleep(0.15)
+            async with asyncio.timeout(2):
+                await scalar(migrated, "SELECT count(*) FROM reviews")
+        assert not migrating.done()
+    assert await migrating == "0008"
+
+
+async def test_a_table_that_stays_locked_until_the_deadline_is_told(migrated: AsyncEngine, tmp_path: Path, impatient: None) -> None:
+    write_revision(tmp_path, "op.execute('ALTER TABLE reviews ADD a int')")
+    async with migrated.connect() as reader:
+        await reader.execute(text("SELECT FROM reviews"))
+        with pytest.raises(MigrationFailed, match=r"^revision 0008 failed: canceling statement due to lock timeout \(55P03\)$"):
+            await migrations.migrate(migrated, directory=tmp_path, deadline=timedelta(seconds=0.5))
+    assert await migrations.current(migrated) == HEAD
+
+
+async def test_a_migrator_that_lost_its_lock_keeps_nothing_of_the_revision(migrated: AsyncEngine, tmp_path: Path) -> None:
+    write_revision(tmp_path, "op.execute('CREATE TABLE half (id int)')\n    op.execute('SELECT pg_advisory_unlock_all()')")
+    with pytest.raises(MigrationFailed, match="the migration lock was lost: migrate through a direct connection"):
+        await migrations.migrate(migrated, directory=tmp_path)
+    assert await scalar(migrated, "SELECT to_regclass('half')") is None
+    assert await migrations.current(migrated) == HEAD
+
+
+async def test_a_cancelled_migrator_leaves_neither_a_lock_nor_a_query_nor_half_a_revision(
+    migrated: AsyncEngine, tmp_path: Path
+) -> None:
+    write_revision(tmp_path, "op.execute('CREATE TABLE half (id int)')\n    op.execute('SELECT pg_sleep(60)')")
+    migrating = asyncio.create_task(migrations.migrate(migrated, directory=tmp_path))
+    await until(migrated, f"SELECT EXISTS (SELECT FROM pg_stat_activity WHERE {OTHERS} AND wait_event = 'PgSleep')")
+    migrating.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await migrating
+    await until(migrated, f"SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE {OTHERS} AND wait_event = 'PgSleep')")
+    assert await scalar(migrated, "SELECT to_regclass('half')") is None
+    assert await migrations.migrate(migrated) == HEAD
+
+
+async def test_what_a_migrator_sets_stays_in_its_own_connection(migrated: AsyncEngine) -> None:
+    before = await scalar(migrated, LIMITS)
+    await migrations.migrate(migrated)
+    async with migrated.connect() as first, migrated.connect() as second:
+        for connection in (first, second):
+            assert await connection.scalar(text(LIMITS)) == before
+        assert await first.scalar(text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")) == 0
+
+
+@asynccontextmanager
+async def writing(engine: AsyncEngine) -> AsyncIterator[None]:
+    """A transaction that has written to the reviews, for whose end CREATE INDEX CONCURRENTLY waits."""
+    async with engine.connect() as writer:
+        await writer.execute(text("INSERT INTO reviews (id, repo, pr_number) VALUES (gen_random_uuid(), 'a/b', 1)"))
+        yield
+
+
+async def cancel_the_build(engine: AsyncEngine) -> None:
+    found = f"FROM pg_stat_activity WHERE {OTHERS} AND query ~ 'INDEX.* CONCURRENTLY' AND wait_event_type = 'Lock'"
+    await until(engine, f"SELECT EXISTS (SELECT {found})")
+    await scalar(engine, f"SELECT pg_cancel_backend(pid) {found}")
+
+
+async def build(engine: AsyncEngine, statement: str) -> None:
+    async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        await connection.execute(text("SET lock_timeout = 0"))
+        try:
+            await connection.execute(text(statement))
+        finally:
+            await connection.invalidate()
+
+
+async def test_an_index_built_concurrently_that_was_interrupted_is_built_by_the_next_attempt(
+    migrated: AsyncEngine, tmp_path: Path, impatient: None
+) -> None:
+    write_revision(tmp_path, INDEX, downgrade=DROP)
+    async with writing(migrated):
+        migrating = asyncio.create_task(migrations.migrate(migrated, directory=tmp_path))
+        await asyncio.sleep(1)  # five times as long as a statement waits for a table
+        assert not migrating.done()
+        await cancel_the_build(migrated)
+        with pytest.raises(MigrationFailed, match=r"^revision 0008 failed: canceling statement due to user request \(57014\)$"):
+            await migrating
+    assert await scalar(migrated, IS_VALID) is False
+    assert await migrations.current(migrated) == HEAD
+    assert await migrations.migrate(migrated, directory=tmp_path) == "0008"
+    assert await scalar(migrated, IS_VALID) is True
+    assert await migrations.rollback(migrated, directory=tmp_path) == HEAD
+    assert await scalar(migrated, IS_VALID) is None
+
+
+async def test_every_migration_rebuilds_what_was_interrupted_and_drops_what_is_left_over(migrated: AsyncEngine) -> None:
+    definition = await scalar(migrated, "SELECT pg_get_indexdef('ix_reviews_tenant_repo_pr_number'::regclass)")
+    await execute(migrated, "DROP INDEX ix_reviews_tenant_repo_pr_number")
+    async with writing(migrated):
+        for statement in (
+            definition.replace("INDEX", "INDEX CONCURRENTLY"),
+            "REINDEX INDEX CONCURRENTLY ix_reviews_tenant_repo_created_at",
+        ):
+            building = asyncio.create_task(build(migrated, statement))
+            await cancel_the_build(migrated)
+            with pytest.raises(DBAPIError, match="user request"):
+                await building
+    assert await migrations.check(migrated) == [
+        "index ix_reviews_tenant_repo_created_at_ccnew of reviews is in the database and not in the entities",
+        "the state of index ix_reviews_tenant_repo_pr_number of reviews is `invalid`, the entities say `valid`",
+    ]
+    assert await migrations.migrate(migrated) == HEAD
+    assert await migrations.check(migrated) == []
+
+
+async def test_an_index_that_somebody_is_building_is_left_to_them(migrated: AsyncEngine) -> None:
+    async with writing(migrated):
+        building = asyncio.create_task(build(migrated, "CREATE INDEX CONCURRENTLY ix_reviews_model ON reviews (model)"))
+        await until(migrated, f"SELECT EXISTS (SELECT FROM pg_stat_activity WHERE {OTHERS} AND wait_event_type = 'Lock')")
+        assert await scalar(migrated, IS_VALID) is False
+        assert await migrations.migrate(migrated) == HEAD
+        assert not building.done()
+    await building
+    assert await scalar(migrated, IS_VALID) is True
