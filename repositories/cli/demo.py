@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from domain import VectorLike
 
-EMBEDDING = {
+EMBEDDING: Final[Mapping[str, Any]] = {
     "embedding_provider": embedder.PROVIDER,
     "embedding_model": embedder.MODEL,
     "embedding_dimensions": embedder.DIMENSIONS,

@@ -166,3 +166,18 @@ def test_a_program_that_is_terminated_cleans_up_on_its_way_out(tmp_path: Path) -
         running.send_signal(signal.SIGTERM)
         assert running.stdout.read() == "cleaned up\n"
         assert running.wait(timeout=30) == 143
+
+
+def test_an_interrupt_while_the_program_still_loads_ends_silently() -> None:
+    program = (
+        "import sys\n"
+        "from repositories.cli import main\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'repositories.cli.app':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        "main()\n"
+    )
+    finished = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (finished.returncode, finished.stdout, finished.stderr) == (130, "", "")

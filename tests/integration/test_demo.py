@@ -1,0 +1,219 @@
+"""The demo from end to end, as a program: what it writes, what it finds, and what a second run recognises."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from domain import ReadUnitOfWork, RunStatus, Severity, UsageBy, where
+from repositories import Database
+from repositories.cli import places
+from repositories.cli.demo import EMBEDDING
+from repositories.database import EmbeddedServer
+from repositories.demo import embedder
+
+ROOT = Path(__file__).parents[2]
+REPO = "installed/alembic"
+QUESTIONS = 5
+
+# The tests look at what one run, and a second one, left in one server.
+pytestmark = pytest.mark.xdist_group("demo")
+
+
+class Program:
+    """The command line, in a folder of its own and without Docker or settings."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        unset = dict.fromkeys(places.NAMES_A_DATABASE, "")
+        return subprocess.run(
+            [sys.executable, "-m", "repositories.cli", *arguments],
+            cwd=self.folder,
+            env={**os.environ, **unset, "PYTHONPATH": str(ROOT), **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+
+    @property
+    def server(self) -> Path:
+        return self.folder / ".data" / "demo"
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    return Program(tmp_path_factory.mktemp("demo"))
+
+
+@pytest.fixture(scope="module")
+def first(program: Program) -> subprocess.CompletedProcess[str]:
+    """The first run, on an empty folder."""
+    return program("demo")
+
+
+@pytest.fixture(scope="module")
+def second(program: Program, first: subprocess.CompletedProcess[str]) -> tuple[subprocess.CompletedProcess[str], float]:
+    """The second run, and how many seconds it took."""
+    started = time.monotonic()
+    return program("demo"), time.monotonic() - started
+
+
+@pytest_asyncio.fixture
+async def view(program: Program, second: object) -> AsyncIterator[ReadUnitOfWork]:
+    """A reader of what both runs left."""
+    async with Database.embedded(program.server, **EMBEDDING) as database, database.reader() as view:
+        yield view
+
+
+def tables(output: str) -> int:
+    return output.count("score")
+
+
+def answers(output: str) -> str:
+    return output[output.index("What the database knows") : output.index("Done in")]
+
+
+def test_the_first_run_ends_by_itself_with_five_answers(first: subprocess.CompletedProcess[str]) -> None:
+    assert first.returncode == 0, first.stderr
+    assert tables(first.stdout) == QUESTIONS
+    assert re.search(r"Reviewed alembic \S+ with ruff \S+: [\d,]+ findings in [\d,]+ files", first.stdout)
+    assert re.search(r"[\d,]+ passages embedded with wordllama", first.stdout)
+    assert "nothing" not in first.stdout
+    assert "exact" in first.stdout
+    assert "through the approximate index" in first.stdout
+
+
+def test_the_answers_are_what_the_package_says(first: subprocess.CompletedProcess[str]) -> None:
+    rename, script, batch, memory, finding = first.stdout.split("score")[1:]
+    assert "ALTER TABLE to rename a table" in rename
+    assert "README.rst" in script
+    assert "words: alter, batch, sqlite" in batch
+    assert "argument default" in memory
+    assert "BLE001" in finding
+
+
+def test_without_a_terminal_the_output_is_plain(first: subprocess.CompletedProcess[str]) -> None:
+    assert "\x1b" not in first.stdout + first.stderr
+    assert "\r" not in first.stdout + first.stderr
+    assert max(map(len, first.stdout.splitlines())) <= 200
+
+
+def test_the_second_run_recognises_everything_in_time(
+    second: tuple[subprocess.CompletedProcess[str], float], first: subprocess.CompletedProcess[str]
+) -> None:
+    finished, seconds = second
+    assert finished.returncode == 0, finished.stderr
+    assert "Seen before: the review of alembic" in finished.stdout
+    embedded = re.search(r"([\d,]+) passages embedded", first.stdout)
+    assert embedded is not None
+    assert f"Seen before: {embedded[1]} passages unchanged, 0 embedded." in finished.stdout
+    assert seconds < 20
+    assert answers(first.stdout) == answers(finished.stdout)
+
+
+def test_the_server_is_stopped_afterwards(program: Program, second: object) -> None:
+    assert EmbeddedServer.find(program.server) is None
+
+
+async def test_the_review_is_there_once_with_everything_that_belongs_to_it(view: ReadUnitOfWork) -> None:
+    (review,) = await view.reviews.list(where("repo").equals(REPO))
+    stats = await view.reviews.stats(REPO)
+    assert stats.reviews == 1
+    assert stats.findings == review.findings_total > 500
+    assert stats.by_severity[Severity.CRITICAL] == review.findings_critical > 0
+    assert stats.suppressed == review.suppressions_applied > 0
+    held_back = await view.suppressions.list(where("review_id").equals(review.id))
+    assert sum(entry.matched_count for entry in held_back) == stats.suppressed
+    (run,) = await view.runs.list(where("repo").equals(REPO))
+    assert (run.status, run.head_sha) == (RunStatus.COMPLETED, review.head_sha)
+
+
+async def test_findings_have_a_place_a_sentence_and_a_grade(view: ReadUnitOfWork) -> None:
+    async for finding in view.findings.stream():
+        assert finding.file_path.startswith("alembic/")
+        assert re.fullmatch(r".{10,} \([A-Z]+\d+\)", finding.title, re.DOTALL), finding.title
+        assert finding.start_line is not None
+
+
+async def test_the_run_of_the_linter_is_in_the_telemetry(view: ReadUnitOfWork) -> None:
+    (usage,) = await view.telemetry.usage(by=UsageBy.MODEL, repo=REPO)
+    assert usage.key.startswith("ruff ")
+    assert (usage.runs, usage.input_tokens, usage.cost_usd) == (1, 0, Decimal(0))
+    assert usage.duration_ms > 0
+
+
+async def test_passages_have_real_embeddings_and_token_counts(view: ReadUnitOfWork) -> None:
+    chunks = await view.knowledge.list(where("repo").equals(REPO), limit=1_000, with_embedding=True)
+    assert len(chunks) > 200
+    assert {chunk.embedding_model for chunk in chunks} == {embedder.MODEL}
+    assert all(chunk.token_count > 0 for chunk in chunks)
+    distinct = {tuple(chunk.embedding.to_list()) for chunk in chunks if chunk.embedding is not None}
+    assert len(distinct) == len(chunks)
+
+
+async def test_every_memory_is_of_a_finding_that_exists(view: ReadUnitOfWork) -> None:
+    memories = await view.memories.list(where("repo").equals(REPO), limit=1_000)
+    ids = [memory.finding_id for memory in memories if memory.finding_id is not None]
+    assert len(ids) == len(memories) > 30
+    assert len(await view.findings.get_many(ids)) == len(set(ids))
+    assert {memory.outcome.value for memory in memories} == {"accepted", "suppressed"}
+    assert {memory.embedding_dim for memory in memories} == {embedder.DIMENSIONS}
+
+
+def test_search_finds_by_vector_and_by_words_in_the_demos_database(program: Program, second: object) -> None:
+    finished = program("search", "how is a table renamed?", "--limit", "2")
+    assert finished.returncode == 0, finished.stderr
+    assert "rename_table" in finished.stdout
+    assert "by vector (v) and by words (w)" in finished.stdout
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "README.md").write_text("# Shop\n\nSells things to people.\n")
+    (folder / "money.py").write_text('"""Prices are kept in cents, because floats lose some of them on the way."""\nexec("1")\n')
+    return folder
+
+
+@pytest.mark.usefixtures("second")
+def test_a_folder_is_reviewed_beside_it_and_only_what_changed_is_embedded_again(program: Program, shop: Path) -> None:
+    reviewed = program("demo", "--source", str(shop))
+    assert reviewed.returncode == 0, reviewed.stderr
+    assert "Reviewed shop with ruff" in reviewed.stdout
+    assert "2 passages embedded" in reviewed.stdout
+    assert "local/shop" in reviewed.stdout
+    assert tables(reviewed.stdout) == QUESTIONS
+    (shop / "README.md").unlink()
+    (shop / "stock.py").write_text('"""What is in the warehouse is counted every night, after the last parcel has left."""\n')
+    again = program("demo", "--source", str(shop))
+    assert "Reviewed shop with ruff" in again.stdout
+    assert "Seen before: 1 passages unchanged, 1 embedded, 1 deleted." in again.stdout
+
+
+def test_a_source_that_is_none_is_one_sentence(program: Program, tmp_path: Path) -> None:
+    finished = program("demo", "--source", str(tmp_path))
+    assert (finished.returncode, finished.stdout) == (1, "")
+    assert finished.stderr == f"recollect: there is no Python file under {tmp_path}\n"
+
+
+def test_a_database_with_other_embeddings_is_one_sentence_and_nothing_is_written(program: Program, tmp_path: Path) -> None:
+    with EmbeddedServer.start(tmp_path / "other", settings={"fsync": "off"}) as server:
+        url = server.url.get_secret_value()
+        assert program("db", "migrate", DATABASE_URL=url).returncode == 0
+        refused = program("demo", "--use-database-url", DATABASE_URL=url)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "this database holds embeddings with dimensions 1024, not 256" in refused.stderr
