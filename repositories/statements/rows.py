@@ -24,11 +24,9 @@ def of_tenant(entity: type[Entity], tenant: str) -> ColumnElement[bool]:
 
 def select_entities(entity: type[Entity], tenant: str, *, with_embedding: bool = False) -> Select[Any]:
     """Select the tenant's entities through the ORM, their embeddings only if asked for: 4 kB that few readers want."""
-    statement = select(entity).where(of_tenant(entity, tenant))
     left_out = [] if with_embedding else entity.embedding_fields()
-    if left_out:
-        return statement.options(*(defer(getattr(entity, name)) for name in left_out))
-    # Statements change rows that are tracked already. Where every column is read, what was read before is brought up to date.
+    statement = select(entity).where(of_tenant(entity, tenant)).options(*(defer(getattr(entity, name)) for name in left_out))
+    # Statements change rows that are tracked already: what is read again is brought up to date.
     return statement.execution_options(populate_existing=True)
 
 
