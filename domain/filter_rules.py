@@ -163,10 +163,15 @@ def _plain(annotation: Any) -> type[Any]:
 def _coercion(entity: type[Entity], name: str, kind: type[Any]) -> Coerce | None:
     if issubclass(kind, StrEnum):
         return kind
-    if kind is int:
-        wide = type(entity.__table__.columns[name].type).__name__ == "BigInteger"
-        return partial(_integer, limit=INT64_MAX if wide else INT32_MAX)
-    return _COERCIONS.get(kind)
+    match type(entity.__table__.columns[name].type).__name__:
+        case "BigInteger":
+            return partial(_integer, limit=INT64_MAX)
+        case "Integer":
+            return partial(_integer, limit=INT32_MAX)
+        case "UTCDateTime":
+            return _moment
+        case _:
+            return _COERCIONS.get(kind)
 
 
 def _number(value: object) -> int | float | Decimal:
@@ -222,7 +227,6 @@ def _json(value: object) -> Scalar:
 
 _COERCIONS: Final[Mapping[type[Any], Coerce]] = {
     bool: partial(_exactly, bool),
-    datetime: _moment,
     Decimal: _decimal,
     float: lambda value: float(_number(value)),
     str: _text,

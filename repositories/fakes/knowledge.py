@@ -84,6 +84,8 @@ class FakeKnowledgeRepository(FakeKnowledgeReader, FakeRepairs[KnowledgeChunk], 
 
     async def upsert_many(self, chunks: Rows[KnowledgeChunk]) -> int:
         latest = {(chunk.repo, chunk.chunk_id): chunk for chunk in await self._stamped(chunks)}
+        if not latest:
+            return 0
         named = self._table.unique_over("repo", "chunk_id")
         async with self._transaction.statement():
             for row in self._new([latest[name] for name in sorted(latest)]):

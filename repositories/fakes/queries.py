@@ -19,7 +19,7 @@ Meets: TypeAlias = Callable[[Places], bool]
 MAX_QUERY_CHARACTERS: Final = 1_000
 """A longer query is cut, as the server's is."""
 
-_TERM: Final = re.compile(r'(?P<minus>-*)(?:"(?P<phrase>[^"]*)"?|(?P<word>[^\s"]+))')
+_TERM: Final = re.compile(r'(-*)(?:"([^"]*)"?|([^\s"]+))')
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +68,11 @@ def _read_web(text: str) -> Question:
 def _terms(text: str) -> Iterator[_Term | None]:
     """Yield the terms of a web search, and None for each OR between them."""
     for found in _TERM.finditer(text):
-        word, phrase = found["word"], found["phrase"]
-        if word is not None and word.lower() == "or" and not found["minus"]:
+        minus, phrase, word = found.groups()
+        if not minus and phrase is None and word.lower() == "or":
             yield None
         else:
-            yield _Term(lexemes(word if phrase is None else phrase), len(found["minus"]) % 2 == 1)
+            yield _Term(lexemes(word or phrase or ""), len(minus) % 2 == 1)
 
 
 def _stands(phrase: tuple[Lexeme, ...], places: Places) -> bool:

@@ -121,15 +121,22 @@ class FakeRepository(FakeReadRepository[E]):
         return self._transaction.add(entity)
 
     async def add_many(self, entities: Rows[E]) -> int:
-        rows = await self._stamped(entities)
+        new = await self._stamped(entities)
+        if not new:
+            return 0
         async with self._transaction.statement():
-            return len(await self._transaction.rows.insert(self._table, self._new(rows)))
+            for row in self._new(new):
+                await self._transaction.rows.insert(self._table, [row])
+        return len(new)
 
     async def delete(self, id: UUID) -> bool:
         return await self._delete(lambda row: row["id"] == id) > 0
 
     async def add_new(self, entities: Rows[E], *key: str) -> int:
+        """Insert the entities whose key is new, of equals the first, and return how many were."""
         new = await self._stamped(entities)
+        if not new:
+            return 0
         new.sort(key=lambda entity: tuple(str(getattr(entity, name)) for name in key))
         async with self._transaction.statement():
             return await self._transaction.rows.insert_new(self._table, self._new(new), self._table.unique_over(*key))

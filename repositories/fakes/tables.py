@@ -176,9 +176,8 @@ def _uniques(entity: type[Entity]) -> Iterator[Unique]:
 
 
 def _references(entity: type[Entity]) -> Iterator[Reference]:
-    columns = [column.name for column in entity.__table__.columns]
-    # PostgreSQL checks them in the order in which they were made, which is that of the columns they are about.
-    for key in sorted(entity.__table__.foreign_key_constraints, key=lambda key: columns.index(list(key.columns)[-1].name)):
+    # PostgreSQL checks them in the order in which they were made, which is that of their names.
+    for key in sorted(entity.__table__.foreign_key_constraints, key=constraint_name):
         if key.ondelete != "CASCADE" or [link.column for link in key.elements] != list(key.referred_table.primary_key):
             raise UnexpectedFailure(f"the fakes cannot keep the foreign key {key.name}")
         yield Reference(constraint_name(key), tuple(column.name for column in key.columns), key.referred_table.name)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -104,8 +104,13 @@ class Transaction:
         self._require_usable()
         await asyncio.sleep(0)
         self._require_usable()
-        try:
+        with self._poisoned_by_failure():
             await self._flush(self.now)
+            yield
+
+    @contextmanager
+    def _poisoned_by_failure(self) -> Iterator[None]:
+        try:
             yield
         except BaseException:
             self._poisoned = True
@@ -189,9 +194,12 @@ class Transaction:
             raise UnitOfWorkError("a savepoint is open: leave it before the commit")
         if ledger_row is not None:
             self.add(ledger_row)
-        await self.flush()
+        with self._poisoned_by_failure():
+            await self._flush(self.now)
         self.layers.merge()
         self.end()
+        # Whoever cancels a commit learns of it when it has happened.
+        await asyncio.sleep(0)
 
     def end(self) -> None:
         """End it; what was not committed is discarded. Entities keep their values and may be used again."""

@@ -14,7 +14,7 @@ from uuid import UUID
 from domain import Vector
 from domain.columns import INT32_MAX, INT64_MAX
 from domain.errors import InvalidEmbedding, InvalidInput, UnexpectedFailure
-from domain.jsonb import normalise
+from domain.jsonb import FrozenDict, FrozenList, normalise
 from domain.text import storable
 
 Store: TypeAlias = Callable[[Any], Any]
@@ -105,13 +105,25 @@ def _uuid(value: Any) -> UUID:
     return UUID(int=value.int) if isinstance(value, UUID) else UUID(value)
 
 
+def _json(value: Any) -> Any:
+    return _with_sorted_keys(normalise(value))
+
+
+def _with_sorted_keys(value: Any) -> Any:
+    # jsonb keeps the keys of an object by their length in bytes, and of one length by their bytes.
+    if isinstance(value, dict):
+        keys = sorted(value, key=lambda key: (len(key.encode()), key.encode()))
+        return FrozenDict({key: _with_sorted_keys(value[key]) for key in keys})
+    return FrozenList(map(_with_sorted_keys, value)) if isinstance(value, list) else value
+
+
 _OF_TYPE: Final[Mapping[str, Callable[[Any], Store]]] = {
     "ARRAY": lambda column_type: partial(_array, _OF_TYPE[type(column_type.item_type).__name__](column_type.item_type)),
     "BigInteger": lambda _: partial(_integer, INT64_MAX),
     "Boolean": lambda _: _boolean,
     "Double": lambda _: float,
     "EnumText": lambda column_type: partial(_member, column_type.enum),
-    "FrozenJsonb": lambda _: normalise,
+    "FrozenJsonb": lambda _: _json,
     "Integer": lambda _: partial(_integer, INT32_MAX),
     "LargeBinary": lambda _: bytes,
     "Numeric": lambda column_type: partial(_numeric, column_type.precision, column_type.scale),

@@ -41,7 +41,7 @@ class Writer:
         self._owner = owner
 
     async def insert(self, table: Table, rows: Sequence[Row]) -> list[Row]:
-        """Insert the rows and return them as they were kept.
+        """Insert the rows in one statement, at whose end their parents are looked for; return them as they were kept.
 
         Raises:
             AlreadyExists, ReferenceViolated, CheckViolated, MissingValue, InvalidInput: as the schema says.
