@@ -36,7 +36,7 @@ class Array(Protocol):
 VectorLike: TypeAlias = Vector | Sequence[float] | Array
 """A `Vector`, a list or tuple of numbers, or a one-dimensional numpy array."""
 
-_known_dimensions: Counter[int] = Counter()
+_known_dimensions: Counter[int] = Counter()  # in the order in which they were learned last
 
 
 @contextmanager
@@ -54,7 +54,12 @@ def known_dimensions(dimensions: int) -> Iterator[None]:
 
 def learn_dimensions(dimensions: int) -> None:
     """Count one more user of `dimensions` in this process."""
-    _known_dimensions[dimensions] += 1
+    _known_dimensions[dimensions] = _known_dimensions.pop(dimensions, 0) + 1
+
+
+def newest_dimensions() -> int:
+    """Return the dimension of the database that was opened last and still is, or `DEFAULT_DIMENSIONS` with none open."""
+    return next(reversed(_known_dimensions), DEFAULT_DIMENSIONS)
 
 
 def forget_dimensions(dimensions: int) -> None:

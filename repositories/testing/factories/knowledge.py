@@ -1,0 +1,41 @@
+"""Passages of documents, and how a database embeds."""
+
+from __future__ import annotations
+
+from factory import fuzzy
+from factory.declarations import LazyAttribute, LazyAttributeSequence, LazyFunction, SelfAttribute, Sequence
+
+from domain.embedding import newest_dimensions
+from domain.knowledge import EmbeddingMetadata, KnowledgeChunk
+from repositories.testing.factories.base import EntityFactory, new_embedding, new_id
+from repositories.testing.factories.texts import REPOS, any_passage
+
+PROVIDER, MODEL = "example", "random-unit"
+
+
+class KnowledgeChunkFactory(EntityFactory[KnowledgeChunk]):
+    """A passage of a document, with a random embedding; `embedding=None` leaves it out."""
+
+    class Params:
+        passage = LazyFunction(any_passage)
+
+    id = LazyFunction(new_id)
+    chunk_id = LazyAttributeSequence(lambda chunk, n: f"{chunk.source}#{n}")
+    repo = fuzzy.FuzzyChoice(REPOS)
+    source = SelfAttribute("passage.source")
+    source_type = "doc"
+    language = "markdown"
+    title = SelfAttribute("passage.title")
+    content = SelfAttribute("passage.content")
+    metadata_ = Sequence(lambda n: {"section": n})
+    token_count = LazyAttribute(lambda chunk: len(chunk.content.split()))
+    embedding_model = MODEL
+    embedding = LazyFunction(new_embedding)
+
+
+class EmbeddingMetadataFactory(EntityFactory[EmbeddingMetadata]):
+    """The record of a database that embeds as these factories do. There is one in every database already."""
+
+    provider = PROVIDER
+    model = MODEL
+    dimensions = LazyFunction(newest_dimensions)

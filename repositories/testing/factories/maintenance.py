@@ -1,0 +1,23 @@
+"""What the library keeps for itself."""
+
+from __future__ import annotations
+
+from factory.declarations import LazyFunction, Sequence
+
+from domain.maintenance import EmbeddingRepair, Operation
+from repositories.testing.factories.base import EntityFactory, new_id
+from repositories.testing.factories.knowledge import MODEL
+
+
+class OperationFactory(EntityFactory[Operation]):
+    """A unit of work that was remembered."""
+
+    operation_id = LazyFunction(new_id)
+
+
+class EmbeddingRepairFactory(EntityFactory[EmbeddingRepair]):
+    """A job that has just begun to embed again."""
+
+    corpus = "knowledge"
+    key = Sequence(lambda n: f"repair-{n}")
+    target_model = MODEL

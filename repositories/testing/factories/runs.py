@@ -1,0 +1,41 @@
+"""Runs and checkpoints."""
+
+from __future__ import annotations
+
+from factory import fuzzy
+from factory.declarations import LazyAttribute, LazyAttributeSequence, LazyFunction, Sequence
+from factory.faker import Faker
+
+from domain.claims import run_key
+from domain.runs import CheckpointData, ReviewCheckpoint, RunState
+from repositories.testing.factories.base import EntityFactory, new_id
+from repositories.testing.factories.texts import ISSUES, REPOS
+
+
+class RunStateFactory(EntityFactory[RunState]):
+    """A pending run; of each pull request there is one."""
+
+    id = LazyFunction(new_id)
+    run_key = LazyAttribute(lambda run: run_key(run.repo, run.pr_number, run.base_sha, run.head_sha))
+    repo = fuzzy.FuzzyChoice(REPOS)
+    pr_number = Sequence(lambda n: n + 1)
+    base_sha = Faker("sha1")
+    head_sha = Faker("sha1")
+    delivery_id = Faker("uuid4")
+    action = "opened"
+
+
+class ReviewCheckpointFactory(EntityFactory[ReviewCheckpoint]):
+    """A review that came half-way."""
+
+    id = LazyFunction(new_id)
+    review_output_key = LazyAttributeSequence(lambda checkpoint, n: f"{checkpoint.repo}#{checkpoint.pr_number}#{n}")
+    repo = fuzzy.FuzzyChoice(REPOS)
+    pr_number = Sequence(lambda n: n + 1)
+    checkpoint_data = CheckpointData(
+        files_reviewed=tuple(issue.file_path for issue in ISSUES[:2]),
+        files_inspected=tuple(issue.file_path for issue in ISSUES[:4]),
+        finding_count=2,
+        summary_draft="Retries and authentication have been looked at.",
+        total_files=len(ISSUES),
+    )
