@@ -47,7 +47,7 @@ def _render(entity: type[Entity], condition: Filter) -> ColumnElement[bool]:
             return _one_of(entity, path, values)
         case Exists(path):
             column, keys = _column(entity, path)
-            return (column.op("#>")(_keys(keys)) if keys else column).is_not(None)
+            return _at(column, keys).is_not(None)
         case _:
             raise TypeError(f"{type(condition).__name__} is no filter")
 
@@ -57,8 +57,11 @@ def _column(entity: type[Entity], path: tuple[str, ...]) -> tuple[ColumnElement[
     return entity.__table__.c[name], tuple(keys)
 
 
-def _keys(keys: Sequence[str]) -> ColumnElement[Any]:
-    return cast(list(keys), ARRAY(Text))
+def _at(column: ColumnElement[Any], keys: Sequence[str]) -> ColumnElement[Any]:
+    # With "#>", the key "0" would be a place in an array, and a path leads through objects alone.
+    for key in keys:
+        column = column.op("->", return_type=JSONB())(literal(key, Text))
+    return column
 
 
 def _json(value: Scalar) -> ColumnElement[Any]:
@@ -81,9 +84,9 @@ def _compare(entity: type[Entity], path: tuple[str, ...], operator: Operator, va
         ordered = operator is not Operator.EQUAL and isinstance(column.type, Text | String)
         left = column.collate("C") if ordered else column
         return _operate(left, operator, literal(value, column.type))
-    there = column.op("#>")(_keys(keys))
+    there = _at(column, keys)
     if isinstance(value, str):
-        words = column.op("#>>", return_type=Text())(_keys(keys)).collate("C")
+        words = _at(column, keys[:-1]).op("->>", return_type=Text())(literal(keys[-1], Text)).collate("C")
         return and_(func.jsonb_typeof(there) == "string", _operate(words, operator, literal(value, Text)))
     return and_(func.jsonb_typeof(there) == "number", _operate(there, operator, _json(value)))
 
