@@ -31,7 +31,7 @@ _KIND = ("severity", "category", "confidence_band", "pattern_fingerprint")
 class FakeMemoryReader(SearchesBoth[LearningMemory]):
     """Recalls what was learned."""
 
-    searched = (("finding_text", "A"),)
+    searched = (("finding_text", "C"),)
 
     async def exists_for(self, repo: str, finding_id: UUID, outcome: Outcome) -> bool:
         same = (repo, finding_id, outcome)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final, TypeAlias
 
 from domain.search import Match
-from repositories.fakes.lexemes import Lexeme, lexemes
+from repositories.fakes.lexemes import Lexeme, lexemes, split_compounds
 
-Places: TypeAlias = Mapping[str, frozenset[int]]
+Places: TypeAlias = Mapping[str, Set[int]]
 """Where each stem of a row stands."""
-
-Meets: TypeAlias = Callable[[Places], bool]
 
 MAX_QUERY_CHARACTERS: Final = 1_000
 """A longer query is cut, as the server's is."""
@@ -24,61 +23,64 @@ _TERM: Final = re.compile(r'(-*)(?:"([^"]*)"?|([^\s"]+))')
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A query that was read: the stems to rank by, with their number of times, and what a row must meet."""
+    """A query that was read: its stems, with how often it names them; those of them to rank by; and what a row must meet.
 
-    stems: Mapping[str, int]
-    meets: Meets
+    `meets` is also given the stems that any row has; nothing else can be found by words.
+    """
+
+    asked: Mapping[str, int]
+    ranked: Set[str]
+    meets: Callable[[Places, Set[str]], bool]
 
 
 def read_query(query: str, match: Match) -> Question:
-    """Return what the query asks; nothing in it raises. Without any stem it asks for nothing."""
-    text = query[:MAX_QUERY_CHARACTERS]
-    if match is Match.WEB:
-        return _read_web(text)
-    asked = _counted(lexemes(text))
-    quantifier = all if match is Match.ALL else any
-    return Question(asked, lambda places: quantifier(stem in places for stem in asked))
-
-
-def _counted(found: tuple[Lexeme, ...]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for lexeme in found:
-        counts[lexeme.stem] = counts.get(lexeme.stem, 0) + 1
-    return counts
+    """Return what the query asks; nothing in it raises."""
+    asked = Counter(lexeme.stem for lexeme in lexemes(split_compounds(query, MAX_QUERY_CHARACTERS)))
+    match match:
+        case Match.ANY:
+            return Question(asked, asked.keys(), lambda places, words: any(stem in places for stem in words))
+        case Match.ALL:
+            # The parts of a compound and not the whole, which would leave out "parse the config".
+            parts = [stem for stem in asked if "-" not in stem[1:]] or list(asked)
+            return Question(asked, asked.keys(), lambda places, _: all(stem in places for stem in parts))
+        case Match.WEB:
+            return _read_web(query[:MAX_QUERY_CHARACTERS], asked)
 
 
 @dataclass(frozen=True, slots=True)
 class _Term:
     phrase: tuple[Lexeme, ...]
-    is_unwanted: bool
+    minuses: int
 
     def meets(self, places: Places) -> bool:
-        return _stands(self.phrase, places) is not self.is_unwanted
+        # Two minuses are none, but what has any is not looked up and adds nothing to the rank.
+        return _stands(self.phrase, places) is (self.minuses % 2 == 0)
 
 
-def _read_web(text: str) -> Question:
+def _read_web(text: str, asked: Mapping[str, int]) -> Question:
     # OR binds less than the words beside it: `a b or c` is (a and b) or c.
     split = groupby(_terms(text), key=lambda term: term is not None)
-    groups = [[term for term in group if term is not None] for is_term, group in split if is_term]
-    groups = [kept for group in groups if (kept := [term for term in group if term.phrase])]
-    wanted = tuple(lexeme for group in groups for term in group if not term.is_unwanted for lexeme in term.phrase)
-    return Question(_counted(wanted), lambda places: any(all(term.meets(places) for term in group) for group in groups))
+    groups = [[term for term in group if term is not None and term.phrase] for is_term, group in split if is_term]
+    wanted = [{lexeme.stem for term in group if not term.minuses for lexeme in term.phrase} for group in groups if group]
+    # An alternative that only says what is unwanted cannot be looked up: the whole query finds nothing.
+    ranked = set[str]().union(*wanted) if all(wanted) else set[str]()
+    return Question(asked, ranked, lambda places, _: any(all(term.meets(places) for term in group) for group in groups if group))
 
 
 def _terms(text: str) -> Iterator[_Term | None]:
-    """Yield the terms of a web search, and None for each OR between them."""
+    """Yield the terms of a web search, and None for each OR between them; a compound is a phrase of its parts."""
     for found in _TERM.finditer(text):
         minus, phrase, word = found.groups()
         if not minus and phrase is None and word.lower() == "or":
             yield None
         else:
-            yield _Term(lexemes(word or phrase or ""), len(minus) % 2 == 1)
+            apart = split_compounds(word or phrase or "", MAX_QUERY_CHARACTERS, joint=" ")
+            yield _Term(lexemes(apart), len(minus))
 
 
 def _stands(phrase: tuple[Lexeme, ...], places: Places) -> bool:
     """Return whether the words stand in the row one after the other, as far apart as in the phrase."""
     first = phrase[0]
+    offsets = [(lexeme.stem, lexeme.position - first.position) for lexeme in phrase]
     starts = places.get(first.stem, frozenset())
-    return any(
-        all(start + lexeme.position - first.position in places.get(lexeme.stem, ()) for lexeme in phrase) for start in starts
-    )
+    return any(all(start + offset in places.get(stem, ()) for stem, offset in offsets) for start in starts)

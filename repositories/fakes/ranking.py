@@ -10,19 +10,25 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from domain.search import Match
-from repositories.fakes.lexemes import lexemes
+from repositories.fakes.lexemes import lexemes, split_compounds
 from repositories.fakes.queries import Places, Question, read_query
 
 if TYPE_CHECKING:
     from repositories.fakes.checks import Row
 
 Searched: TypeAlias = tuple[tuple[str, str], ...]
-"""Columns, in order, and the weight of each, `A` (most) to `D`."""
+"""Columns, in order, and the weight of each: `A` (title), `B` (summary) or `C` (body)."""
 
 K1: Final = 1.2
 B: Final = 0.75
-WEIGHTS: Final[Mapping[str, float]] = {"A": 2.0, "B": 1.5, "C": 1.0, "D": 1.0}
+WEIGHTS: Final[Mapping[str, int]] = {"A": 3, "B": 2, "C": 1}
 """How much an occurrence counts, by the weight of its column."""
+
+CHARACTERS: Final[Mapping[str, int]] = {"A": 1_000, "B": 9_000, "C": 90_000}
+"""How much of a column is searched, by its weight."""
+
+MAX_WORDS: Final = 32
+"""The stems of a query that are ranked by: those that tell most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +36,7 @@ class Document:
     """A row's words: where each stem stands, how often it occurs by weight, and the length of the texts in bytes."""
 
     places: Places
-    frequencies: Mapping[str, float]
+    frequencies: Mapping[str, int]
     length: int
 
 
@@ -48,36 +54,37 @@ def best(
 ) -> Sequence[Found]:
     """Return the `rows` that match the query best, ties by id; how common a word is, `everything` tells."""
     question = read_query(query, match)
-    if not question.stems:
+    if not question.ranked:
         return []
-    corpus = _Corpus([document_of(row, searched) for row in everything], question)
+    corpus = [document_of(row, searched) for row in everything]
+    gains = _gains(question, corpus)
+    average = sum(document.length for document in corpus) / max(1, len(corpus))
     documents = ((row, document_of(row, searched)) for row in rows)
     found = [
-        Found(row, corpus.relevance(document), tuple(sorted(stem for stem in question.stems if stem in document.places)))
+        Found(row, _relevance(document, gains, average), tuple(sorted(gains.keys() & document.places.keys())))
         for row, document in documents
-        if question.meets(document.places)
+        if gains and question.meets(document.places, gains.keys())
     ]
     return sorted(found, key=lambda hit: (-hit.relevance, hit.row["id"]))[:limit]
 
 
-class _Corpus:
-    """What the ranking knows of all rows: how many, how long on average, and in how many each stem of the question is."""
-
-    def __init__(self, documents: Sequence[Document], question: Question) -> None:
-        self._average = sum(document.length for document in documents) / max(1, len(documents))
-        self._gains = {
-            stem: times * _rarity(len(documents), sum(stem in document.places for document in documents))
-            for stem, times in question.stems.items()
-        }
-
-    def relevance(self, document: Document) -> float:
-        norm = K1 * (1 - B + B * document.length / max(1.0, self._average))
-        frequencies = ((gain, document.frequencies.get(stem, 0.0)) for stem, gain in self._gains.items())
-        return sum(gain * (K1 + 1) * frequency / (frequency + norm) for gain, frequency in frequencies if frequency)
+def _gains(question: Question, corpus: Sequence[Document]) -> Mapping[str, float]:
+    """Return how much each stem can add: its inverse document frequency, as often as the query names it."""
+    having = {stem: sum(stem in document.places for document in corpus) for stem in question.ranked & question.asked.keys()}
+    # With one word there is nothing to weigh it against, and counting its rows would cost the server more than finding them.
+    rows_with = {stem: 1 if len(question.asked) == 1 else rows for stem, rows in having.items() if rows}
+    gains = {stem: (K1 + 1) * question.asked[stem] * _rarity(len(corpus), rows) for stem, rows in rows_with.items()}
+    return dict(sorted(gains.items(), key=lambda gain: (-gain[1], gain[0]))[:MAX_WORDS])
 
 
 def _rarity(rows: int, having: int) -> float:
     return math.log(1 + (rows - having + 0.5) / (having + 0.5))
+
+
+def _relevance(document: Document, gains: Mapping[str, float], average: float) -> float:
+    norm = K1 * (1 - B + B * document.length / max(1.0, average))
+    frequencies = ((gain, document.frequencies.get(stem, 0)) for stem, gain in gains.items())
+    return sum(gain * frequency / (frequency + norm) for gain, frequency in frequencies)
 
 
 def document_of(row: Row, searched: Searched) -> Document:
@@ -88,13 +95,12 @@ def document_of(row: Row, searched: Searched) -> Document:
 @lru_cache(maxsize=20_000)
 def _document(texts: tuple[tuple[str, str], ...]) -> Document:
     places: defaultdict[str, set[int]] = defaultdict(set)
-    frequencies: defaultdict[str, float] = defaultdict(float)
+    frequencies: defaultdict[str, int] = defaultdict(int)
     shift = 0
     for text, weight in texts:
-        found = lexemes(text)
+        found = lexemes(split_compounds(text, CHARACTERS[weight]))
         for lexeme in found:
             places[lexeme.stem].add(shift + lexeme.position)
             frequencies[lexeme.stem] += WEIGHTS[weight]
         shift += found[-1].position if found else 0
-    length = sum(len(text.encode()) for text, _ in texts)
-    return Document({stem: frozenset(where) for stem, where in places.items()}, frequencies, length)
+    return Document(dict(places), dict(frequencies), sum(len(text.encode()) for text, _ in texts))

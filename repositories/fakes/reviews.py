@@ -78,7 +78,7 @@ class FakeReviewRepository(FakeReviewReader, FakeRepository[Review]):
 class FakeFindingReader(SearchesWords[Finding]):
     """Finds findings by comment, by run and by words."""
 
-    searched = (("title", "A"),)
+    searched = (("title", "C"),)
 
     async def recent_comment_candidates(self, repo: str, *, limit: int = DEFAULT_LIMIT) -> Sequence[Finding]:
         told = ("comment_id", "comment_surface", "review_output_key")
