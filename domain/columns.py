@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from annotated_types import Ge, Le
 from pydantic import AfterValidator, AwareDatetime, Field
-from sqlalchemy import Column, Computed, Index
+from sqlalchemy import Column, Computed, Index, literal_column
 from sqlalchemy import Text as SqlText
 from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.types import TypeDecorator
@@ -74,15 +74,37 @@ SEARCH_VECTOR_UNMAPPED: Final = {"exclude_properties": ["search_vector"]}
 """`__mapper_args__` of an entity with a `search_vector`."""
 
 
-def search_vector(**weights: str) -> tuple[Column[Any], Index]:
+def search_vector(language: str = "english", /, **weights: str) -> tuple[Column[Any], Index]:
     """Return the generated tsvector column over the named columns, each with its weight `A` (most) to `D`, and its GIN index.
 
     Entities leave it out of their mapping (`exclude_properties`): it is the server's, and only statements speak of it.
     """
+    shares = {"A": 1, "B": 9, "C": 90}
     parts = (
-        f"setweight(to_tsvector('english', left(coalesce({column}, ''), {INDEXED_CHARACTERS})), '{weight}')"
+        f"setweight(to_tsvector('{language}', {split_compounds(column, shares[weight] * INDEXED_CHARACTERS // 100)}), '{weight}')"
         for column, weight in weights.items()
     )
     comment = "Lexemes for keyword search, made by the server."
-    column = Column("search_vector", TSVECTOR, Computed(" || ".join(parts), persisted=True), nullable=True, comment=comment)
+    # Not text, which would take the classes of a regular expression for bind parameters.
+    generated = Computed(literal_column(" || ".join(parts)), persisted=True)
+    column = Column("search_vector", TSVECTOR, generated, nullable=True, comment=comment)
     return column, Index(None, "search_vector", postgresql_using="gin")
+
+
+def split_compounds(expression: str, characters: int) -> str:
+    """Return SQL for the first `characters` of a text, with the humps and separators inside identifiers and paths as hyphens.
+
+    Of a word with hyphens PostgreSQL's parser keeps the whole and every part, so `getUserName`, `get_user_name` and "user name"
+    meet; plain words stay as they are, and count once. Two letters on one side of a separator are asked for, so that `e.g.` stays
+    whole.
+    """
+    hyphened = f"regexp_replace(left(coalesce({expression}, ''), {characters}), '{_INNER_BOUNDARY}', '\\1\\3\\5-\\2\\4\\6\\7', 'g')"
+    numbered = f"regexp_replace({hyphened}, '[/\\\\]([[:digit:]])', ' \\1', 'g')"
+    # 100,000 characters of "_a" cost the server's parser 115 s; without the underscores that are left, 0.15 s.
+    return f"left(replace({numbered}, '_', ' '), {characters})"
+
+
+_INNER_BOUNDARY: Final = (
+    "([[:lower:][:digit:]])([[:upper:]])|([[:upper:]])([[:upper:]][[:lower:]])"
+    r"|([[:alnum:]]{2})[_/.\\]([[:alpha:]])|[_/.\\]([[:alpha:]]{2})"
+)

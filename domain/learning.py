@@ -52,7 +52,7 @@ class LearningMemory(Record, table=True):
         index("owner", "repo"),
         index("stale"),
         embedding_check(),
-        *search_vector(finding_text="A"),
+        *search_vector(finding_text="C"),
     )
     __mapper_args__ = SEARCH_VECTOR_UNMAPPED
 

@@ -74,7 +74,7 @@ class Finding(Record, table=True):
         index("repo", "severity"),
         index("repo", "file_path"),
         index("repo", "comment_id"),
-        *search_vector(title="A"),
+        *search_vector(title="C"),
     )
     __mapper_args__ = SEARCH_VECTOR_UNMAPPED
 

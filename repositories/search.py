@@ -22,11 +22,11 @@ from domain.search import (
     vector_score,
 )
 from repositories.base import ReadRepository
-from repositories.statements import hybrid, rows, text, vector
+from repositories.statements import bm25, hybrid, rows, vector
 
 if TYPE_CHECKING:
     from pgvector import Vector
-    from sqlalchemy import ColumnElement, Select
+    from sqlalchemy import CTE, ColumnElement, Select
 
     from domain.embedding import VectorLike
 
@@ -78,12 +78,23 @@ class SearchRepository(ReadRepository[E]):
         match: Match = Match.ANY,
         explain: bool = False,
     ) -> SearchHits[E]:
+        arm = self._matching(query, condition, limit=require_limit(limit), match=match, explain=explain)
+        return self._hits(await self._found(hybrid.hits(self.entity, self._transaction.tenant, hybrid.only_keyword(arm))))
+
+    def _matching(
+        self, query: str, condition: ColumnElement[bool] | None, *, limit: int, match: Match, explain: bool = False
+    ) -> CTE:
         language = self._transaction.schema.language
-        asked = text.ts_query(query, language, match)
-        arm = text.matching(self.entity, asked, self._of_tenant, condition, limit=require_limit(limit))
-        terms = text.matched_terms(self.entity, query, language) if explain else None
-        found = hybrid.hits(self.entity, self._transaction.tenant, hybrid.only_keyword(arm), terms=terms)
-        return self._hits(await self._found(found))
+        return bm25.matching(
+            self.entity,
+            query,
+            match,
+            language=language,
+            tenant=self._of_tenant,
+            condition=condition,
+            limit=limit,
+            explain=explain,
+        )
 
     async def _search_both(
         self,
@@ -98,10 +109,9 @@ class SearchRepository(ReadRepository[E]):
         depth = hybrid.arm_depth(require_limit(limit))
         question = self._question(embedding, limit=depth)
         await self._prepare_scan(question)
-        asked = text.ts_query(query, self._transaction.schema.language, match)
         arms = (
             vector.nearest(self.entity, question, self._of_tenant, condition),
-            text.matching(self.entity, asked, self._of_tenant, condition, limit=depth),
+            self._matching(query, condition, limit=depth, match=match),
         )
         found = hybrid.fused(*arms, weights, limit=limit)
         return self._hits(await self._found(hybrid.hits(self.entity, self._transaction.tenant, found)), weights=weights)

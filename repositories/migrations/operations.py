@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from alembic import op
-from sqlalchemy import Column, Computed, MetaData, Table
+from sqlalchemy import Column, Computed, MetaData, Table, literal_column
 from sqlalchemy.schema import CreateIndex
 
 from domain.embedding import EmbeddingColumn
@@ -37,7 +37,19 @@ def create_extension() -> None:
 
 def generated(expression: str) -> Computed:
     """Return a stored generated column's expression, with the language of this database in place of English."""
-    return Computed(target.in_language(expression, options().language), persisted=True)
+    # Not text, which would take the classes of a regular expression for bind parameters.
+    return Computed(literal_column(target.in_language(expression, options().language)), persisted=True)
+
+
+def lexemes(column: str, characters: int, weight: str) -> str:
+    """Return the weighted lexemes of a column as the first revisions made them; another form needs another function."""
+    inner = (
+        "([[:lower:][:digit:]])([[:upper:]])|([[:upper:]])([[:upper:]][[:lower:]])"
+        r"|([[:alnum:]]{2})[_/.\\]([[:alpha:]])|[_/.\\]([[:alpha:]]{2})"
+    )
+    hyphened = f"regexp_replace(left(coalesce({column}, ''), {characters}), '{inner}', '\\1\\3\\5-\\2\\4\\6\\7', 'g')"
+    numbered = f"regexp_replace({hyphened}, '[/\\\\]([[:digit:]])', ' \\1', 'g')"
+    return f"setweight(to_tsvector('english', left(replace({numbered}, '_', ' '), {characters})), '{weight}')"
 
 
 def create_vector_index(table: str, column: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Column, Computed, Index, MetaData, text
+from sqlalchemy import Column, Computed, Index, MetaData, literal_column
 from sqlalchemy.types import TypeDecorator
 
 from domain import metadata
@@ -51,4 +51,4 @@ def _complete(column: Column[Any], options: SchemaOptions) -> None:
     elif isinstance(column.type, TypeDecorator):
         column.type = column.type.impl_instance
     if isinstance(column.computed, Computed):
-        column.computed.sqltext = text(in_language(str(column.computed.sqltext), options.language))
+        column.computed.sqltext = literal_column(in_language(str(column.computed.sqltext), options.language))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import CTE, ColumnElement, Float, Integer, Select, and_, func, literal, null, select, true
+from sqlalchemy import ARRAY, CTE, ColumnElement, Float, Integer, Select, Text, and_, func, literal, null, select, true
 
 from domain.search import RRF_K, Weights
 from repositories.statements.rows import fields, of_tenant
@@ -35,6 +35,7 @@ def fused(vector: CTE, keyword: CTE, weights: Weights, *, limit: int) -> CTE:
             vector.c.rank.label("vector_rank"),
             keyword.c.relevance,
             keyword.c.rank.label("keyword_rank"),
+            keyword.c.terms,
         )
         .select_from(vector.outerjoin(keyword, vector.c.id == keyword.c.id, full=True))
         .order_by(score.desc(), identity)
@@ -45,7 +46,7 @@ def fused(vector: CTE, keyword: CTE, weights: Weights, *, limit: int) -> CTE:
 
 def only_vector(vector: CTE) -> CTE:
     """Return the vector arm in the shape of `fused`."""
-    absent = _absent("relevance", "keyword_rank")
+    absent = (*_absent("relevance", "keyword_rank"), null().cast(ARRAY(Text())).label("terms"))
     rank = vector.c.rank.label("vector_rank")
     return select(vector.c.id, null().cast(Float).label("fused"), vector.c.distance, vector.c.exact, rank, *absent).cte("found")
 
@@ -54,7 +55,7 @@ def only_keyword(keyword: CTE) -> CTE:
     """Return the keyword arm in the shape of `fused`."""
     absent = (*_absent("distance", "vector_rank"), true().label("exact"))
     rank = keyword.c.rank.label("keyword_rank")
-    return select(keyword.c.id, null().cast(Float).label("fused"), *absent, keyword.c.relevance, rank).cte("found")
+    return select(keyword.c.id, null().cast(Float).label("fused"), *absent, keyword.c.relevance, rank, keyword.c.terms).cte("found")
 
 
 def _absent(score: str, rank: str) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
@@ -67,7 +68,6 @@ def hits(
     found: CTE,
     *,
     max_distance: float | None = None,
-    terms: ColumnElement[Any] | None = None,
 ) -> Select[Any]:
     """Select the found rows with their scores and ranks, best first.
 
@@ -77,11 +77,10 @@ def hits(
     within = and_(columns.id == found.c.id, of_tenant(entity, tenant))
     if max_distance is not None:
         within = and_(within, found.c.distance <= max_distance)
-    names = ("fused", "distance", "exact", "vector_rank", "relevance", "keyword_rank")
+    names = ("fused", "distance", "exact", "vector_rank", "relevance", "keyword_rank", "terms")
     scores = [found.c[name].label(f"hit_{name}") for name in names]
-    matched = null() if terms is None else terms
     return (
-        select(*fields(entity), *scores, matched.label("hit_terms"))
+        select(*fields(entity), *scores)
         .select_from(found.outerjoin(entity.__table__, within))
         .order_by(func.coalesce(-found.c.fused, found.c.vector_rank, found.c.keyword_rank), found.c.id)
     )

@@ -87,9 +87,9 @@ def upgrade() -> None:
             "search_vector",
             postgresql.TSVECTOR(),
             operations.generated(
-                "setweight(to_tsvector('english', left(coalesce(title, ''), 100000)), 'A') "
-                "|| setweight(to_tsvector('english', left(coalesce(summary, ''), 100000)), 'B') "
-                "|| setweight(to_tsvector('english', left(coalesce(content, ''), 100000)), 'C')"
+                f"{operations.lexemes('title', 1_000, 'A')} "
+                f"|| {operations.lexemes('summary', 9_000, 'B')} "
+                f"|| {operations.lexemes('content', 90_000, 'C')}"
             ),
             comment="Lexemes for keyword search, made by the server.",
         ),

@@ -113,7 +113,7 @@ def upgrade() -> None:
         sa.Column(
             "search_vector",
             postgresql.TSVECTOR(),
-            operations.generated("setweight(to_tsvector('english', left(coalesce(title, ''), 100000)), 'A')"),
+            operations.generated(operations.lexemes("title", 90_000, "C")),
             comment="Lexemes for keyword search, made by the server.",
         ),
         sa.CheckConstraint(

@@ -75,7 +75,7 @@ def upgrade() -> None:
         sa.Column(
             "search_vector",
             postgresql.TSVECTOR(),
-            operations.generated("setweight(to_tsvector('english', left(coalesce(finding_text, ''), 100000)), 'A')"),
+            operations.generated(operations.lexemes("finding_text", 90_000, "C")),
             comment="Lexemes for keyword search, made by the server.",
         ),
         sa.CheckConstraint(

@@ -1,0 +1,5 @@
+"""Rows that match words, ranked by BM25 in plain PostgreSQL."""
+
+from repositories.statements.bm25.ranking import matching
+
+__all__ = ["matching"]

@@ -1,0 +1,157 @@
+"""BM25 over weighted fields, for a bounded number of candidates.
+
+Term frequencies are `ts_rank_cd` of one word, which is the weighted number of its occurrences; the cheaper `ts_rank` of one word
+inverts to about the same and picks the rows that are worth the exact figure. Candidates are chosen by the rarest words first, so
+that a word in half of the rows costs no more than the bound.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Float,
+    Integer,
+    Select,
+    Text,
+    and_,
+    func,
+    literal_column,
+    select,
+    text,
+    true,
+    union_all,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY, TSVECTOR
+
+from domain.search import Match
+from repositories.statements.bm25.corpus import K1, MAX_QUERY_CHARACTERS, B, corpus, octets
+from repositories.statements.bm25.web import web_syntax
+
+if TYPE_CHECKING:
+    from domain.entity import Entity
+
+# Weights of the labels D, C, B and A. ts_rank_cd takes none above 1, so they are thirds, and so is what they are compared with.
+_WEIGHTS: Final = "{0.33333334,0.33333334,0.66666667,1}"
+_SCALE: Final = 3
+
+_ROUGH: Final = """(SELECT sum(w.gain * w.r / (w.r + (1 - w.r) * c.norm / 0.645))
+  FROM (SELECT gain, ts_rank('{1,1,1,1}', c.vec, query) AS r FROM words OFFSET 0) AS w)"""
+_EXACT: Final = f"""(SELECT sum(w.gain * (1 - c.norm / {_SCALE} / (ts_rank_cd('{_WEIGHTS}', c.vec, w.query) + c.norm / {_SCALE})))
+  FROM words AS w)"""
+_TERMS: Final = "(SELECT array_agg(w.lexeme ORDER BY w.lexeme) FROM words AS w WHERE c.vec @@ w.query)"
+
+# Rarest words first until their rows fill the bound; then a common word beside any commoner one; then the next word alone.
+_ANY: Final = {
+    "ranked": """
+        SELECT w.*, sum(df) OVER rarest AS reach, string_agg(quoted, ' | ') OVER commoner AS others,
+          1 - exp(coalesce(sum(ln(greatest(1 - df / n, 1e-9))) OVER commoner, 0)) AS share
+        FROM words AS w WINDOW rarest AS (ORDER BY df, lexeme),
+          commoner AS (ORDER BY df DESC, lexeme DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)""",
+    "parts": """
+        SELECT part, sum(expected) OVER cheapest AS reach, row_number() OVER cheapest AS step FROM (
+          SELECT 1 AS level, quoted AS part, df AS expected, reach FROM ranked, bound WHERE reach <= bound.size
+          UNION ALL
+          SELECT 2, '(' || quoted || ' & (' || others || '))', df * share, reach FROM ranked, bound
+          WHERE reach > bound.size AND others IS NOT NULL
+          UNION ALL
+          SELECT 3, quoted, df, reach FROM ranked, bound WHERE reach > bound.size
+        ) AS p WINDOW cheapest AS (ORDER BY level, p.reach)""",
+    "chosen": """
+        SELECT string_agg(part, ' | ') FILTER (WHERE reach <= bound.size)::tsquery AS first,
+          (array_agg(part ORDER BY step) FILTER (WHERE reach > bound.size))[1]::tsquery AS second,
+          (SELECT string_agg(quoted, ' | ') FROM words)::tsquery AS every
+        FROM parts, bound""",
+}
+# The parts of a compound word say as much as the whole, which "parse the config" does not have.
+_ALL: Final = {
+    "chosen": """
+        SELECT string_agg(quoted, ' & ') FILTER (WHERE plain OR NOT some_plain)::tsquery AS first FROM (
+          SELECT quoted, plain, bool_or(plain) OVER () AS some_plain
+          FROM (SELECT quoted, strpos(substr(lexeme, 2), '-') = 0 AS plain FROM asked) AS a) AS a"""
+}
+_WEB: Final = {
+    "chosen": "SELECT websearch_to_tsquery(CAST(:language AS regconfig), :web) AS first WHERE EXISTS (SELECT FROM words)"
+}
+_CHOSEN: Final = {Match.ANY: _ANY, Match.ALL: _ALL, Match.WEB: _WEB}
+
+
+def matching(
+    entity: type[Entity],
+    query: str,
+    match: Match,
+    *,
+    language: str,
+    tenant: ColumnElement[bool],
+    condition: ColumnElement[bool] | None,
+    limit: int,
+    explain: bool = False,
+) -> CTE:
+    """Return ids, relevance (BM25's sum), ranks and matched lexemes of the rows that match best, ties by id.
+
+    Nothing in `query` raises; without a word that counts it matches nothing. `explain` fills the lexemes.
+    """
+    asked = query[:MAX_QUERY_CHARACTERS]
+    binds = {"query": asked, "language": language, "depth": limit, "web": web_syntax(asked)}
+    parts = [_part(name, sql, binds) for name, sql in {**corpus(entity, match), **_CHOSEN[match]}.items()]
+    there = and_(tenant, true() if condition is None else condition)
+    likely = _likely(entity, match, there, limit)
+    near = _near(entity, match, there, likely, limit)
+    relevance = literal_column(_EXACT, Float()).label("relevance")
+    terms = literal_column(_TERMS if explain else "NULL::text[]", ARRAY(Text())).label("terms")
+    exact = select(near.c.id, relevance, terms).order_by(relevance.desc(), near.c.id).limit(limit).cte("exact")
+    rank = func.row_number().over(order_by=(exact.c.relevance.desc(), exact.c.id)).label("rank")
+    return select(exact.c.id, exact.c.relevance, rank, exact.c.terms).add_cte(*parts).cte("keyword")
+
+
+def _part(name: str, sql: str, binds: dict[str, Any]) -> CTE:
+    # Not text(), which would take the classes of a regular expression for bind parameters: only our own are left unescaped.
+    escaped = sql.replace("[:", r"[\:").replace(":]", r"\:]")
+    used = {bind: value for bind, value in binds.items() if f":{bind}" in sql}
+    return _materialized(text(escaped).bindparams(**used).columns(), name)
+
+
+def _materialized(statement: Any, name: str) -> CTE:
+    cte: CTE = statement.cte(name)
+    return cte.prefix_with("MATERIALIZED", dialect="postgresql")
+
+
+def _candidates(entity: type[Entity], condition: ColumnElement[bool]) -> Select[Any]:
+    columns = entity.__table__.c
+    norm = f"{K1 * (1 - B):.6g}::float8 + (SELECT slope FROM average) * {octets(entity, entity.__table__.name)}"
+    # Under the LIMIT, so that a lexeme vector kept out of line is fetched once for all words.
+    vector = func.ts_delete(columns.search_vector, "", type_=TSVECTOR()).label("vec")
+    statement = select(columns.id, vector, literal_column(norm, Float()).label("norm")).where(condition)
+    return statement.limit(literal_column("(SELECT size FROM bound)", Integer()))
+
+
+def _matches(entity: type[Entity], which: str) -> ColumnElement[bool]:
+    query = literal_column(f"(SELECT {which} FROM chosen)", TSQUERY())
+    return entity.__table__.c.search_vector.bool_op("@@")(query)
+
+
+def _likely(entity: type[Entity], match: Match, there: ColumnElement[bool], limit: int) -> CTE:
+    first = _candidates(entity, and_(_matches(entity, "first"), there))
+    if match is Match.ANY:
+        others = and_(_matches(entity, "second"), _matches(entity, "first").is_not(true()), there)
+        both = union_all(first.subquery().select(), _candidates(entity, others).subquery().select())
+        found = both.limit(literal_column("(SELECT size FROM bound)", Integer())).subquery("c")
+    else:
+        found = first.subquery("c")
+    score = literal_column(_ROUGH, Float()).label("score")
+    statement = select(found.c.id, found.c.vec, found.c.norm, score).order_by(score.desc(), found.c.id)
+    return _materialized(statement.limit(max(50, 2 * limit)), "likely")
+
+
+def _near(entity: type[Entity], match: Match, there: ColumnElement[bool], likely: CTE, limit: int) -> Any:
+    """Return what is ranked exactly: the likely rows, and others with any word where a selective filter left too few."""
+    enough = select(likely.c.id, likely.c.vec, likely.c.norm)
+    if match is not Match.ANY:
+        return enough.subquery("c")
+    too_few = select(func.count() < limit).select_from(likely).scalar_subquery()
+    new = entity.__table__.c.id.not_in(select(likely.c.id))
+    far = _candidates(entity, and_(too_few, _matches(entity, "every"), new, there)).subquery("c")
+    more = select(far.c.id, far.c.vec, far.c.norm).order_by(literal_column(_ROUGH, Float()).desc(), far.c.id).limit(limit)
+    return union_all(enough, more.subquery().select()).subquery("c")
