@@ -7,16 +7,18 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from typer.testing import CliRunner, Result
 
 from domain import ReadUnitOfWork, RunStatus, Severity, UsageBy, where
 from repositories import Database
 from repositories.cli import places
+from repositories.cli.app import app
 from repositories.cli.demo import EMBEDDING
 from repositories.database import EmbeddedServer
 from repositories.demo import embedder
@@ -24,6 +26,8 @@ from repositories.demo import embedder
 ROOT = Path(__file__).parents[2]
 REPO = "installed/alembic"
 QUESTIONS = 5
+
+Recollect = Callable[..., Result]
 
 # The tests look at what one run, and a second one, left in one server.
 pytestmark = pytest.mark.xdist_group("demo")
@@ -49,8 +53,12 @@ class Program:
         )
 
     @property
+    def data_dir(self) -> Path:
+        return self.folder / ".data"
+
+    @property
     def server(self) -> Path:
-        return self.folder / ".data" / "demo"
+        return self.data_dir / "demo"
 
 
 @pytest.fixture(scope="module")
@@ -173,9 +181,18 @@ async def test_every_memory_is_of_a_finding_that_exists(view: ReadUnitOfWork) ->
     assert {memory.embedding_dim for memory in memories} == {embedder.DIMENSIONS}
 
 
-def test_search_finds_by_vector_and_by_words_in_the_demos_database(program: Program, second: object) -> None:
-    finished = program("search", "how is a table renamed?", "--limit", "2")
-    assert finished.returncode == 0, finished.stderr
+@pytest.fixture
+def recollect(monkeypatch: pytest.MonkeyPatch) -> Recollect:
+    """Run a command in this process: the next ones need not load everything again."""
+    for name in places.NAMES_A_DATABASE:
+        monkeypatch.delenv(name, raising=False)
+    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.mark.usefixtures("second")
+def test_search_finds_by_vector_and_by_words_in_the_demos_database(program: Program, recollect: Recollect) -> None:
+    finished = recollect("search", "how is a table renamed?", "--limit", "2", "--data-dir", program.data_dir)
+    assert finished.exit_code == 0, finished.stderr
     assert "rename_table" in finished.stdout
     assert "by vector (v) and by words (w)" in finished.stdout
 
@@ -190,30 +207,35 @@ def shop(tmp_path: Path) -> Path:
 
 
 @pytest.mark.usefixtures("second")
-def test_a_folder_is_reviewed_beside_it_and_only_what_changed_is_embedded_again(program: Program, shop: Path) -> None:
-    reviewed = program("demo", "--source", str(shop))
-    assert reviewed.returncode == 0, reviewed.stderr
+def test_a_folder_is_reviewed_beside_it_and_only_what_changed_is_embedded_again(
+    program: Program, recollect: Recollect, shop: Path
+) -> None:
+    reviewed = recollect("demo", "--source", shop, "--data-dir", program.data_dir)
+    assert reviewed.exit_code == 0, reviewed.stderr
     assert "Reviewed shop with ruff" in reviewed.stdout
     assert "2 passages embedded" in reviewed.stdout
     assert "local/shop" in reviewed.stdout
     assert tables(reviewed.stdout) == QUESTIONS
     (shop / "README.md").unlink()
     (shop / "stock.py").write_text('"""What is in the warehouse is counted every night, after the last parcel has left."""\n')
-    again = program("demo", "--source", str(shop))
+    again = recollect("demo", "--source", shop, "--data-dir", program.data_dir)
     assert "Reviewed shop with ruff" in again.stdout
     assert "Seen before: 1 passages unchanged, 1 embedded, 1 deleted." in again.stdout
 
 
-def test_a_source_that_is_none_is_one_sentence(program: Program, tmp_path: Path) -> None:
-    finished = program("demo", "--source", str(tmp_path))
-    assert (finished.returncode, finished.stdout) == (1, "")
+def test_a_source_that_is_none_is_one_sentence(recollect: Recollect, tmp_path: Path) -> None:
+    finished = recollect("demo", "--source", tmp_path, "--data-dir", tmp_path / "data")
+    assert (finished.exit_code, finished.stdout) == (1, "")
     assert finished.stderr == f"recollect: there is no Python file under {tmp_path}\n"
+    assert not (tmp_path / "data").exists()
 
 
-def test_a_database_with_other_embeddings_is_one_sentence_and_nothing_is_written(program: Program, tmp_path: Path) -> None:
+def test_a_database_with_other_embeddings_is_one_sentence_and_nothing_is_written(
+    recollect: Recollect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with EmbeddedServer.start(tmp_path / "other", settings={"fsync": "off"}) as server:
-        url = server.url.get_secret_value()
-        assert program("db", "migrate", DATABASE_URL=url).returncode == 0
-        refused = program("demo", "--use-database-url", DATABASE_URL=url)
-    assert (refused.returncode, refused.stdout) == (1, "")
+        monkeypatch.setenv("DATABASE_URL", server.url.get_secret_value())
+        assert recollect("db", "migrate").exit_code == 0
+        refused = recollect("demo", "--use-database-url")
+    assert (refused.exit_code, refused.stdout) == (1, "")
     assert "this database holds embeddings with dimensions 1024, not 256" in refused.stderr

@@ -136,13 +136,13 @@ def test_a_setting_that_cannot_be_read_is_one_sentence_without_its_value(tmp_pat
     assert finished.stderr == "recollect: DATABASE_URL must start with postgresql://\n"
 
 
-def test_a_database_that_does_not_answer_is_one_sentence(tmp_path: Path) -> None:
-    finished = recollect(
-        "db", "status", cwd=tmp_path, DATABASE_URL="postgresql://recollect@127.0.0.1:1/x", RECOLLECT_CONNECT_DEADLINE="0.3"
-    )
-    assert (finished.returncode, finished.stdout) == (1, "")
-    assert finished.stderr.count("\n") == 1
-    assert "127.0.0.1" in finished.stderr
+def test_a_database_that_does_not_answer_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://recollect@127.0.0.1:1/x")
+    monkeypatch.setenv("RECOLLECT_CONNECT_DEADLINE", "0.3")
+    result = CliRunner().invoke(app, ["db", "status"])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.count("\n") == 1
+    assert "127.0.0.1" in result.stderr
 
 
 def test_a_program_that_is_terminated_cleans_up_on_its_way_out(tmp_path: Path) -> None:
