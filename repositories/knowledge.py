@@ -103,7 +103,10 @@ class KnowledgeRepository(KnowledgeReader, RepairRepository[KnowledgeChunk], Rep
         wanted = list(chunk_ids)
         if not wanted:
             return 0
-        return await self.delete_where(filters.where("repo").equals(repo) & filters.where("chunk_id").one_of(wanted))
+        # A condition takes only so many names.
+        batches = (wanted[start : start + filters.MAX_CHOICES] for start in range(0, len(wanted), filters.MAX_CHOICES))
+        any_of_them = filters.AnyOf(tuple(map(filters.where("chunk_id").one_of, batches)))
+        return await self.delete_where(filters.where("repo").equals(repo) & any_of_them)
 
     async def reset(self) -> int:
         deleted = await self._transaction.changed(rows.delete_rows(self.entity, self._transaction.tenant))

@@ -101,7 +101,10 @@ class FakeKnowledgeRepository(FakeKnowledgeReader, FakeRepairs[KnowledgeChunk], 
         wanted = list(chunk_ids)
         if not wanted:
             return 0
-        return await self.delete_where(filters.where("repo").equals(repo) & filters.where("chunk_id").one_of(wanted))
+        # A condition takes only so many names.
+        batches = (wanted[start : start + filters.MAX_CHOICES] for start in range(0, len(wanted), filters.MAX_CHOICES))
+        any_of_them = filters.AnyOf(tuple(map(filters.where("chunk_id").one_of, batches)))
+        return await self.delete_where(filters.where("repo").equals(repo) & any_of_them)
 
     async def reset(self) -> int:
         async with self._transaction.statement():
