@@ -1,0 +1,42 @@
+"""The contract: what every adapter of the ports has to do, as test classes to run on yours.
+
+A suite asks for one fixture, `store`: your database, as `Store` describes it. Subclass what you want to hold to::
+
+    from repositories.testing import contract
+
+    class TestKnowledge(contract.KnowledgeContract): ...
+
+    @pytest_asyncio.fixture
+    async def store() -> AsyncIterator[contract.Store]:
+        async with MyDatabase(...) as database:
+            yield database
+            await database.remove_all_rows()
+
+Tests are coroutines: pytest-asyncio in auto mode runs them.
+"""
+
+from repositories.testing.contract.common import CommonContract
+from repositories.testing.contract.embeddings import EmbeddingsContract
+from repositories.testing.contract.failures import FailureContract
+from repositories.testing.contract.filters import FiltersContract
+from repositories.testing.contract.knowledge import EmbeddingMetadataContract, KnowledgeContract
+from repositories.testing.contract.listing import ListingContract
+from repositories.testing.contract.repairs import RepairsContract
+from repositories.testing.contract.store import Store
+from repositories.testing.contract.tracking import TrackingContract
+from repositories.testing.contract.unit_of_work import RunContract, UnitOfWorkContract
+
+__all__ = [
+    "CommonContract",
+    "EmbeddingMetadataContract",
+    "EmbeddingsContract",
+    "FailureContract",
+    "FiltersContract",
+    "KnowledgeContract",
+    "ListingContract",
+    "RepairsContract",
+    "RunContract",
+    "Store",
+    "TrackingContract",
+    "UnitOfWorkContract",
+]
