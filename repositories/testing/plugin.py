@@ -1,88 +1,56 @@
-"""A pytest plugin: fixtures for services that keep their memory in Recollect.
+"""A pytest plugin for services that keep their memory in Recollect. It is on wherever Recollect is installed.
 
-`fake_database` and `fake_uow` need no server. `recollect_database` is a migrated PostgreSQL database, cloned for each worker from a
-template and emptied after each test; `recollect_uow` is a unit of work on it that is discarded. The options `--recollect-postgres`
-and `--recollect-dimensions` choose the server's version and the embeddings' dimension.
+Fixtures, which need the extra `testing`:
+
+- `fake_database`, `fake_uow`: in memory, empty for each test, without a server.
+- `recollect_database`, `recollect_uow`: a migrated PostgreSQL database of this worker, open; empty for each test.
+- `recollect_url`: its URL, for a program that opens it by itself; nothing empties it but `recollect_database`.
+- `recollect_server`: the embedded server of this session, shared by all workers; started by the first, stopped by the last.
+
+What a `..._uow` does not commit is discarded.
+
+Options, on the command line or in pytest's configuration:
+
+- `--recollect-dimensions`, `recollect_dimensions`: dimension of the embeddings, 1,024 by default.
+- `--recollect-postgres`, `recollect_postgres`: major version of PostgreSQL, 18 by default.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
-import pytest_asyncio
 
-if TYPE_CHECKING:
-    from pydantic import SecretStr
+pytest.register_assert_rewrite("repositories.testing.contract")
 
-    from repositories import Database, FakeDatabase, UnitOfWork
-    from repositories.fakes import FakeUnitOfWork
-    from repositories.testing.servers import TestServer
+_OPTIONS = {
+    "dimensions": (1024, "dimension of the embeddings in test databases"),
+    "postgres": (18, "major version of the embedded PostgreSQL (16 or 18)"),
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the plugin's options."""
     group = parser.getgroup("recollect")
-    group.addoption("--recollect-postgres", type=int, default=18, help="major version of the embedded PostgreSQL (16 or 18)")
-    group.addoption("--recollect-dimensions", type=int, default=1024, help="dimension of the embeddings in the test database")
+    for name, (default, what) in _OPTIONS.items():
+        group.addoption(f"--recollect-{name}", type=int, metavar="N", help=f"{what}, by default {default}")
+        parser.addini(f"recollect_{name}", what, type="int", default=default)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Bring the fixtures, unless what they are made with is not installed: other suites go on without."""
+    if find_spec("pytest_asyncio") is not None:
+        config.pluginmanager.import_plugin("repositories.testing.fixtures")
+
+
+def option(config: pytest.Config, name: str) -> int:
+    """Return the option from the command line, or else from the configuration."""
+    given = config.getoption(f"--recollect-{name}")
+    return int(config.getini(f"recollect_{name}") if given is None else given)
 
 
 def shared_folder(factory: pytest.TempPathFactory) -> Path:
     """Return the folder that all workers of this session share."""
     base = factory.getbasetemp()
     return base.parent / f"{base.parent.name}-recollect" if base.name.startswith("popen-") else base / "recollect"
-
-
-@pytest.fixture
-def fake_database(request: pytest.FixtureRequest) -> FakeDatabase:
-    """A database in memory, empty for each test."""
-    from repositories.fakes import FakeDatabase
-
-    return FakeDatabase(dimensions=request.config.getoption("--recollect-dimensions"))
-
-
-@pytest_asyncio.fixture
-async def fake_uow(fake_database: FakeDatabase) -> AsyncIterator[FakeUnitOfWork]:
-    """A unit of work in memory; what it does not commit is discarded."""
-    async with fake_database.unit_of_work() as uow:
-        yield uow
-
-
-@pytest.fixture(scope="session")
-def recollect_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestServer]:
-    """The embedded server of this session, shared by its workers."""
-    from repositories.testing.servers import TestServer
-
-    server = TestServer(
-        shared_folder(tmp_path_factory),
-        version=request.config.getoption("--recollect-postgres"),
-        embedding_dimensions=request.config.getoption("--recollect-dimensions"),
-    )
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="session")
-def recollect_url(recollect_server: TestServer) -> SecretStr:
-    """The URL of this worker's migrated database."""
-    return recollect_server.clone()
-
-
-@pytest_asyncio.fixture
-async def recollect_database(recollect_url: SecretStr) -> AsyncIterator[Database]:
-    """This worker's database, open; emptied after the test."""
-    from repositories import Database
-    from repositories.testing.tables import empty
-
-    async with Database.from_url(recollect_url) as database:
-        yield database
-        await empty(database)
-
-
-@pytest_asyncio.fixture
-async def recollect_uow(recollect_database: Database) -> AsyncIterator[UnitOfWork]:
-    """A unit of work on PostgreSQL; what it does not commit is discarded."""
-    async with recollect_database.unit_of_work() as uow:
-        yield uow

@@ -40,7 +40,13 @@ class TestServer:
     @cached_property
     def server(self) -> EmbeddedServer:
         """The server; the first worker that asks starts it, the last that leaves stops it."""
-        return EmbeddedServer.start(self._folder / "data", version=self._version, settings=FAST_BUT_NOT_DURABLE)
+        with self._coming_and_going():
+            return EmbeddedServer.start(self._folder / "data", version=self._version, settings=FAST_BUT_NOT_DURABLE)
+
+    def _coming_and_going(self) -> FileLock:
+        # Beside the folder, which the last one deletes.
+        self._folder.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(self._folder.with_suffix(".lock"))
 
     @cached_property
     def template(self) -> str:
@@ -79,6 +85,9 @@ class TestServer:
         """Give the server up; the last to do so also deletes its data."""
         if "server" not in self.__dict__:
             return
-        self.server.release()
-        if EmbeddedServer.find(self._folder / "data") is None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        with self._coming_and_going():
+            self.server.release()
+            if (still_used := EmbeddedServer.find(self._folder / "data")) is None:
+                shutil.rmtree(self._folder, ignore_errors=True)
+            else:
+                still_used.release()

@@ -1,0 +1,76 @@
+"""The plugin's fixtures; `repositories.testing.plugin` says what each is for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+from repositories.testing.plugin import option, shared_folder
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+    from repositories import Database, FakeDatabase, UnitOfWork
+    from repositories.fakes import FakeUnitOfWork
+    from repositories.testing.servers import TestServer
+
+
+@pytest.fixture
+def fake_database(pytestconfig: pytest.Config) -> FakeDatabase:
+    """A database in memory, empty for each test."""
+    from repositories.fakes import FakeDatabase
+
+    return FakeDatabase(dimensions=option(pytestconfig, "dimensions"))
+
+
+@pytest_asyncio.fixture
+async def fake_uow(fake_database: FakeDatabase) -> AsyncIterator[FakeUnitOfWork]:
+    """A unit of work in memory; what it does not commit is discarded."""
+    async with fake_database.unit_of_work() as uow:
+        yield uow
+
+
+@pytest.fixture(scope="session")
+def recollect_server(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestServer]:
+    """The embedded server of this session, shared by its workers."""
+    from repositories.testing.servers import TestServer
+
+    server = TestServer(
+        shared_folder(tmp_path_factory) / "plugin",
+        version=option(pytestconfig, "postgres"),
+        embedding_dimensions=option(pytestconfig, "dimensions"),
+    )
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def recollect_url(recollect_server: TestServer) -> SecretStr:
+    """The URL of this worker's migrated database."""
+    return recollect_server.clone()
+
+
+@pytest_asyncio.fixture
+async def recollect_database(recollect_url: SecretStr) -> AsyncIterator[Database]:
+    """This worker's database, open; emptied after the test, and its record of how it embeds as it was."""
+    from repositories import Database
+    from repositories.testing.tables import empty
+
+    async with Database.from_url(recollect_url) as database:
+        async with database.reader() as view:
+            recorded = await view.embedding_metadata.get()
+        yield database
+        await empty(database)
+        async with database.unit_of_work() as uow:
+            await uow.embedding_metadata.set(provider=recorded.provider, model=recorded.model, dimensions=recorded.dimensions)
+            await uow.commit()
+
+
+@pytest_asyncio.fixture
+async def recollect_uow(recollect_database: Database) -> AsyncIterator[UnitOfWork]:
+    """A unit of work on PostgreSQL; what it does not commit is discarded."""
+    async with recollect_database.unit_of_work() as uow:
+        yield uow
