@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from domain.filter_rules import check_filter
 from domain.filters import AllOf, AnyOf, Compare, Exists, Filter, Not, OneOf, Operator, Scalar
@@ -14,6 +15,8 @@ from domain.jsonb import FrozenDict
 if TYPE_CHECKING:
     from domain.entity import Entity
     from repositories.fakes.checks import Row
+
+Predicate: TypeAlias = "Callable[[Row], bool]"
 
 _MISSING: Final = object()
 _COMPARISONS: Final[Mapping[Operator, Callable[[Any, Any], bool]]] = {
@@ -25,36 +28,58 @@ _COMPARISONS: Final[Mapping[Operator, Callable[[Any, Any], bool]]] = {
 }
 
 
-def meeting(entity: type[Entity], condition: Filter | None) -> Callable[[Row], bool]:
+def meeting(entity: type[Entity], condition: Filter | None) -> Predicate:
     """Return whether a row meets the filter; without a filter, every row does.
 
     Raises:
         InvalidFilter: it names no column of the entity, or compares what cannot be compared.
     """
-    if condition is None:
-        return lambda _: True
-    checked = check_filter(condition, entity)
-    return lambda row: matches(checked, row)
+    return (lambda _: True) if condition is None else _predicate(check_filter(condition, entity))
 
 
-def matches(condition: Filter, row: Row) -> bool:
-    """Return whether the row meets a filter that was checked. What is missing compares with nothing."""
+def _predicate(condition: Filter) -> Predicate:
     match condition:
         case AllOf(parts):
-            return all(matches(part, row) for part in parts)
+            every = [_predicate(part) for part in parts]
+            return lambda row: all(meets(row) for meets in every)
         case AnyOf(parts):
-            return any(matches(part, row) for part in parts)
+            some = [_predicate(part) for part in parts]
+            return lambda row: any(meets(row) for meets in some)
         case Not(part):
-            return not matches(part, row)
+            unwanted = _predicate(part)
+            return lambda row: not unwanted(row)
         case Compare(path, comparison, value):
-            return _compares(_at(row, path), comparison, value)
+            return _comparing(path, comparison, value)
         case OneOf(path, values):
-            return any(_compares(_at(row, path), Operator.EQUAL, value) for value in values)
+            return _choosing(path, values)
         case Exists(path):
-            found = _at(row, path)
-            return found is not _MISSING and (found is not None or len(path) > 1)
+            return lambda row: (found := _at(row, path)) is not _MISSING and (found is not None or len(path) > 1)
         case _:
             raise TypeError(f"{type(condition).__name__} is no filter")
+
+
+def _comparing(path: tuple[str, ...], comparison: Operator, value: Scalar) -> Predicate:
+    kind, holds = _kind(value), _COMPARISONS[comparison]
+
+    def compares(row: Row) -> bool:
+        # What is missing is of no kind that a value has.
+        found = _at(row, path)
+        return _kind(found) is kind and holds(found, value)
+
+    return compares
+
+
+def _choosing(path: tuple[str, ...], values: Iterable[Scalar]) -> Predicate:
+    choices: defaultdict[type[Any], set[Scalar]] = defaultdict(set)
+    for value in values:
+        choices[_kind(value)].add(value)
+
+    def is_chosen(row: Row) -> bool:
+        found = _at(row, path)
+        kind = _kind(found)
+        return kind in choices and found in choices[kind]
+
+    return is_chosen
 
 
 def _at(row: Row, path: tuple[str, ...]) -> Any:
@@ -65,12 +90,6 @@ def _at(row: Row, path: tuple[str, ...]) -> Any:
             return _MISSING
         found = found[key]
     return found
-
-
-def _compares(found: Any, comparison: Operator, value: Scalar) -> bool:
-    if found is None or found is _MISSING or _kind(found) is not _kind(value):
-        return False
-    return _COMPARISONS[comparison](found, value)
 
 
 def _kind(value: Any) -> type[Any]:

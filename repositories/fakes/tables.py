@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, TypeAlias
 
 from domain.entity import Entity, constraint_name, metadata
@@ -116,7 +116,8 @@ class Table:
         return kept
 
 
-def read_tables(dimensions: int) -> dict[str, Table]:
+@cache
+def read_tables(dimensions: int) -> Mapping[str, Table]:
     """Return every table of the entities by name, parents before their children.
 
     Raises:
