@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import reduce
+from operator import and_
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy import delete, select
 
 from domain import filters
 from domain.embedding import VectorLike
@@ -16,7 +18,7 @@ from repositories.base import BATCH_SIZE, Repository, batches
 from repositories.repairs import RepairRepository
 from repositories.search import SearchRepository
 from repositories.statements import knowledge, rows
-from repositories.statements.filters import filter_condition, narrowing
+from repositories.statements.filters import filter_condition
 
 if TYPE_CHECKING:
     from domain.filters import Filter
@@ -45,8 +47,7 @@ class KnowledgeReader(SearchRepository[KnowledgeChunk]):
         distance: Distance = Distance.COSINE,
     ) -> SearchHits[KnowledgeChunk]:
         farthest = self.max_distance(min_score, distance)
-        condition = narrowing(self.entity, where=where)
-        return await self._search_vectors(embedding, condition, limit=limit, metric=distance, max_distance=farthest)
+        return await self._search_vectors(embedding, where, limit=limit, metric=distance, max_distance=farthest)
 
     async def keyword_search(
         self,
@@ -59,8 +60,8 @@ class KnowledgeReader(SearchRepository[KnowledgeChunk]):
         languages: Sequence[str] = (),
         explain: bool = False,
     ) -> SearchHits[KnowledgeChunk]:
-        condition = narrowing(self.entity, *_any_of(source_types, languages), where=where)
-        return await self._search_words(query, condition, limit=limit, match=match, explain=explain)
+        narrowed = _narrowed(where, source_type=source_types, language=languages)
+        return await self._search_words(query, narrowed, limit=limit, match=match, explain=explain)
 
     async def hybrid_search(
         self,
@@ -72,13 +73,12 @@ class KnowledgeReader(SearchRepository[KnowledgeChunk]):
         weights: Weights = Weights(),
         match: Match = Match.ANY,
     ) -> SearchHits[KnowledgeChunk]:
-        condition = narrowing(self.entity, where=where)
-        return await self._search_both(query, embedding, condition, limit=limit, weights=weights, match=match)
+        return await self._search_both(query, embedding, where, limit=limit, weights=weights, match=match)
 
 
-def _any_of(source_types: Sequence[str], languages: Sequence[str]) -> list[ColumnElement[bool]]:
-    wanted = {"source_type": source_types, "language": languages}
-    return [filter_condition(KnowledgeChunk, filters.where(name).one_of(values)) for name, values in wanted.items() if values]
+def _narrowed(where: Filter | None, **any_of: Sequence[str]) -> Filter | None:
+    conditions = [filters.where(column).one_of(values) for column, values in any_of.items() if values]
+    return reduce(and_, conditions, where) if where is not None else reduce(and_, conditions) if conditions else None
 
 
 class KnowledgeRepository(KnowledgeReader, RepairRepository[KnowledgeChunk], Repository[KnowledgeChunk]):

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_
-
 from domain.classification import Category, Severity
 from domain.embedding import VectorLike
 from domain.errors import InvalidInput
+from domain.filters import Filter, where
 from domain.learning import ConfidenceBand, GlobalPattern, LearningMemory, Outcome
 from domain.paging import require_limit
 from domain.recall import Recall, merge_recall
@@ -25,8 +24,8 @@ if TYPE_CHECKING:
 _COLUMNS = LearningMemory.__table__.c
 
 
-def _live(repo: str) -> ColumnElement[bool]:
-    return and_(_COLUMNS.stale.is_(False), _COLUMNS.repo == repo)
+def _live(repo: str) -> Filter:
+    return where("stale").equals(value=False) & where("repo").equals(repo)
 
 
 class MemoryReader(SearchRepository[LearningMemory]):
@@ -46,11 +45,8 @@ class MemoryReader(SearchRepository[LearningMemory]):
     async def nearest_for_owner(
         self, embedding: VectorLike, *, owner: str, exclude_repo: str, limit: int = 10
     ) -> SearchHits[LearningMemory]:
-        distance = learning.cosine_distance(self.query_vector(embedding))
-        statement = learning.nearest_for_owner(
-            distance, self._transaction.tenant, owner=owner, exclude_repo=exclude_repo, limit=require_limit(limit)
-        )
-        return self._hits(await self._found(statement), metric=Distance.COSINE)
+        values = {"embedding": self.query_vector(embedding), "owner": owner, "exclude_repo": exclude_repo}
+        return self._hits(await self._found(learning.nearest_for_owner(require_limit(limit)), values), metric=Distance.COSINE)
 
     async def keyword_search(
         self, query: str, *, repo: str, limit: int = 10, match: Match = Match.ANY, explain: bool = False

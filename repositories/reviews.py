@@ -11,6 +11,7 @@ from sqlalchemy import Select, and_
 
 from domain.classification import Severity
 from domain.errors import InvalidInput
+from domain.filters import where
 from domain.insights import FeedbackPattern, FileCount, PriorFinding, RepoStats, TrendDay, title_fingerprint
 from domain.moments import require_zone
 from domain.paging import DEFAULT_LIMIT, require_limit
@@ -77,8 +78,8 @@ class FindingReader(SearchRepository[Finding]):
     async def keyword_search(
         self, query: str, *, repo: str | None = None, limit: int = 10, match: Match = Match.ANY, explain: bool = False
     ) -> SearchHits[Finding]:
-        condition = None if repo is None else Finding.__table__.c.repo == repo
-        return await self._search_words(query, condition, limit=limit, match=match, explain=explain)
+        of_repo = None if repo is None else where("repo").equals(repo)
+        return await self._search_words(query, of_repo, limit=limit, match=match, explain=explain)
 
     async def prior(self, repo: str, pr_number: int, *, limit: int = DEFAULT_LIMIT) -> Sequence[PriorFinding]:
         findings, reviews, tenant = Finding.__table__.c, Review.__table__.c, self._transaction.tenant

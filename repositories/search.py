@@ -22,13 +22,14 @@ from domain.search import (
     vector_score,
 )
 from repositories.base import ReadRepository
-from repositories.statements import bm25, hybrid, rows, vector
+from repositories.statements import bm25, hybrid, vector
 
 if TYPE_CHECKING:
     from pgvector import Vector
-    from sqlalchemy import CTE, ColumnElement, Select
+    from sqlalchemy import Select
 
     from domain.embedding import VectorLike
+    from domain.filters import Filter
 
 E = TypeVar("E", bound=Entity)
 
@@ -39,82 +40,50 @@ class SearchRepository(ReadRepository[E]):
     async def _search_vectors(
         self,
         embedding: VectorLike,
-        condition: ColumnElement[bool] | None,
+        where: Filter | None,
         *,
         limit: int,
         metric: Distance = Distance.COSINE,
         max_distance: float | None = None,
     ) -> SearchHits[E]:
-        question = self._question(embedding, limit=require_limit(limit), metric=metric)
-        await self._prepare_scan(question)
-        found = await self._nearest(question, condition, max_distance)
+        values: dict[str, Any] = {"embedding": self.query_vector(embedding)}
+        if bounded := max_distance is not None:
+            values["max_distance"] = max_distance
+        scan, chosen = self._scan(require_limit(limit), metric), hybrid.Where(where)
+        found = await self._found(hybrid.by_vector(self.entity, scan, chosen, bounded=bounded), values)
         # Deleted rows or identical vectors can starve the index; a scan of the rows cannot.
-        if len(found) < limit and not all(row["hit_exact"] for row in found):
-            found = await self._nearest(replace(question, exact=True), condition, max_distance)
+        if len(found) < limit and scan.indexed and not (found and all(row["hit_exact"] for row in found)):
+            exact = replace(scan, exact=True)
+            found = await self._found(hybrid.by_vector(self.entity, exact, chosen, bounded=bounded), values)
         return self._hits(found, metric=metric)
 
-    async def _nearest(
-        self, question: vector.Question, condition: ColumnElement[bool] | None, max_distance: float | None
-    ) -> Sequence[Any]:
-        arm = hybrid.only_vector(vector.nearest(self.entity, question, self._of_tenant, condition))
-        return await self._found(hybrid.hits(self.entity, self._transaction.tenant, arm, max_distance=max_distance))
-
-    def _question(self, embedding: VectorLike, *, limit: int, metric: Distance = Distance.COSINE) -> vector.Question:
-        schema = self._transaction.schema
-        return vector.Question(
-            embedding=self.query_vector(embedding),
-            limit=limit,
-            metric=metric,
-            dimensions=schema.dimensions,
-            ef_search=schema.ef_search,
-        )
-
     async def _search_words(
-        self,
-        query: str,
-        condition: ColumnElement[bool] | None,
-        *,
-        limit: int,
-        match: Match = Match.ANY,
-        explain: bool = False,
+        self, query: str, where: Filter | None, *, limit: int, match: Match = Match.ANY, explain: bool = False
     ) -> SearchHits[E]:
-        arm = self._matching(query, condition, limit=require_limit(limit), match=match, explain=explain)
-        return self._hits(await self._found(hybrid.hits(self.entity, self._transaction.tenant, hybrid.only_keyword(arm))))
-
-    def _matching(
-        self, query: str, condition: ColumnElement[bool] | None, *, limit: int, match: Match, explain: bool = False
-    ) -> CTE:
-        language = self._transaction.schema.language
-        return bm25.matching(
-            self.entity,
-            query,
-            match,
-            language=language,
-            tenant=self._of_tenant,
-            condition=condition,
-            limit=limit,
-            explain=explain,
-        )
+        statement = hybrid.by_words(self.entity, match, hybrid.Where(where), limit=require_limit(limit), explain=explain)
+        return self._hits(await self._found(statement, self._question(query, match)))
 
     async def _search_both(
         self,
         query: str,
         embedding: VectorLike,
-        condition: ColumnElement[bool] | None,
+        where: Filter | None,
         *,
         limit: int,
         weights: Weights,
         match: Match = Match.ANY,
     ) -> SearchHits[E]:
-        depth = hybrid.arm_depth(require_limit(limit))
-        question = self._question(embedding, limit=depth)
-        await self._prepare_scan(question)
-        arms = (
-            vector.nearest(self.entity, question, self._of_tenant, condition),
-            self._matching(query, condition, limit=depth, match=match),
-        )
-        found = hybrid.fused(*arms, weights, limit=limit)
-        return self._hits(await self._found(hybrid.hits(self.entity, self._transaction.tenant, found)), weights=weights)
+        values = {**self._question(query, match), "embedding": self.query_vector(embedding)}
+        scan = self._scan(hybrid.arm_depth(require_limit(limit)))
+        statement = hybrid.by_both(self.entity, scan, match, hybrid.Where(where), weights=weights, limit=limit)
+        return self._hits(await self._found(statement, values), weights=weights)
+
+    def _question(self, query: str, match: Match) -> dict[str, Any]:
+        return dict(bm25.question(query, match, self._transaction.schema.language))
+
+    def _scan(self, limit: int, metric: Distance = Distance.COSINE) -> vector.Scan:
+        schema = self._transaction.schema
+        return vector.Scan(limit=limit, metric=metric, dimensions=schema.dimensions, ef_search=schema.ef_search)
 
     def query_vector(self, embedding: VectorLike) -> Vector:
         """Return the embedding as a vector that this database can compare with its own.
@@ -134,17 +103,9 @@ class SearchRepository(ReadRepository[E]):
         """Return the distance that `min_score` stands for; None where it excludes nothing."""
         return None if min_score is None or min_score <= 0 else max_distance_for(min_score, metric)
 
-    @property
-    def _of_tenant(self) -> ColumnElement[bool]:
-        return rows.of_tenant(self.entity, self._transaction.tenant)
-
-    async def _prepare_scan(self, question: vector.Question) -> None:
-        if self._transaction.scan_size < question.scan_size:
-            await self._transaction.execute(vector.scan_settings(question.scan_size))
-            self._transaction.scan_size = question.scan_size
-
-    async def _found(self, statement: Select[Any]) -> Sequence[Any]:
-        return (await self._transaction.execute(statement)).mappings().all()
+    async def _found(self, statement: Select[Any], values: dict[str, Any]) -> Sequence[Any]:
+        result = await self._transaction.execute(statement, {**values, "tenant": self._transaction.tenant})
+        return result.mappings().all()
 
     def _hits(self, found: Sequence[Any], *, metric: Distance = Distance.COSINE, weights: Weights | None = None) -> SearchHits[E]:
         hits = tuple(self._hit(row, metric, weights) for row in found if row["id"] is not None)

@@ -41,8 +41,6 @@ class Transaction:
         self._session = session
         self._open = False
         self._begun_at = 0.0
-        # What the transaction's HNSW scans are set to; settings are undone with the transaction or savepoint that made them.
-        self.scan_size = 0
         self._poisoned = False
         self._added: WeakSet[InstanceState[Any]] = WeakSet()
 
@@ -153,7 +151,6 @@ class Transaction:
                 await nested.commit()
         except BaseException:
             self._poisoned = False
-            self.scan_size = 0
             with self.guarded():
                 await nested.rollback()
                 await self._reload_expired()

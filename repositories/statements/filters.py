@@ -17,12 +17,6 @@ if TYPE_CHECKING:
     from domain.entity import Entity
 
 
-def narrowing(entity: type[Entity], *conditions: ColumnElement[bool], where: Filter | None = None) -> ColumnElement[bool] | None:
-    """Return the conditions and the filter in one, or None where there is nothing that narrows a search down."""
-    given = (*conditions, *(() if where is None else (filter_condition(entity, where),)))
-    return and_(*given) if given else None
-
-
 def filter_condition(entity: type[Entity], condition: Filter | None) -> ColumnElement[bool]:
     """Return the SQL condition that holds where the filter is met; without a filter, everywhere.
 

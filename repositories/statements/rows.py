@@ -7,7 +7,24 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, ColumnElement, Delete, Label, Select, Uuid, any_, cast, delete, exists, func, inspect, select, true
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Delete,
+    Label,
+    Select,
+    Text,
+    Uuid,
+    any_,
+    bindparam,
+    cast,
+    delete,
+    exists,
+    func,
+    inspect,
+    select,
+    true,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import defer
 
@@ -20,6 +37,12 @@ def of_tenant(entity: type[Entity], tenant: str) -> ColumnElement[bool]:
     """Return the condition that every statement carries; entities that no tenant owns have none."""
     columns = entity.__table__.c
     return columns.tenant == tenant if "tenant" in columns else true()
+
+
+def the_tenants(entity: type[Entity]) -> ColumnElement[bool]:
+    """Return the same condition for a statement that is kept: the tenant is bound, as `tenant`, when it is executed."""
+    columns = entity.__table__.c
+    return columns.tenant == bindparam("tenant", type_=Text()) if "tenant" in columns else true()
 
 
 def select_entities(entity: type[Entity], tenant: str, *, with_embedding: bool = False) -> Select[Any]:

@@ -1,5 +1,5 @@
 """Rows that match words, ranked by BM25 in plain PostgreSQL."""
 
-from repositories.statements.bm25.ranking import matching
+from repositories.statements.bm25.ranking import matching, question
 
-__all__ = ["matching"]
+__all__ = ["matching", "question"]

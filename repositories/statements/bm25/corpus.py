@@ -36,11 +36,12 @@ def octets(entity: type[Entity], alias: str) -> str:
     return "(" + " + ".join(f"coalesce(octet_length({alias}.{name}), 0)" for name in texts) + ")"
 
 
-def corpus(entity: type[Entity], match: Match) -> dict[str, str]:
+def corpus(entity: type[Entity], match: Match, depth: int) -> dict[str, str]:
     """Return the SQL of the common table expressions, by name, in order; they end in `words`, `bound` and `average`.
 
     `words` are the query's lexemes with their gain, (k1 + 1) x times in the query x inverse document frequency; `bound` says how
-    many rows may be ranked; `average` relates a row's length to the mean. Binds: `query`, `web`, `language`, `depth`.
+    many rows may be ranked, `depth` at least; `average` relates a row's length to the mean. Binds: `query`, `language`, and for a
+    web search `web`.
     """
     table = entity.__table__.name
     query = split_compounds("CAST(:query AS text)", MAX_QUERY_CHARACTERS)
@@ -73,7 +74,7 @@ def corpus(entity: type[Entity], match: Match) -> dict[str, str]:
               {K1 + 1} * times * ln(1 + (n - df + 0.5) / (df + 0.5)) AS gain
             FROM counted WHERE df > 0 ORDER BY gain DESC, lexeme LIMIT {MAX_WORDS}""",
         "bound": f"""
-            SELECT greatest({_FEWEST}, CAST(:depth AS integer), least({_CANDIDATES}, {_WORK} / greatest(count(*), 1))) AS size
+            SELECT greatest({_FEWEST}, {depth}, least({_CANDIDATES}, {_WORK} / greatest(count(*), 1))) AS size
             FROM words""",
         "average": f"""
             SELECT {K1 * B:.6g} / greatest(avg(octets), 1)::float8 AS slope FROM (

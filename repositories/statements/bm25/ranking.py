@@ -29,6 +29,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY, TSVECTOR
 from domain.search import Match
 from repositories.statements.bm25.corpus import K1, MAX_QUERY_CHARACTERS, B, corpus, octets
 from repositories.statements.bm25.web import web_syntax
+from repositories.statements.rows import the_tenants
+from repositories.statements.vector import number
 
 if TYPE_CHECKING:
     from domain.entity import Entity
@@ -79,38 +81,35 @@ _CHOSEN: Final = {Match.ANY: _ANY, Match.ALL: _ALL, Match.WEB: _WEB}
 
 
 def matching(
-    entity: type[Entity],
-    query: str,
-    match: Match,
-    *,
-    language: str,
-    tenant: ColumnElement[bool],
-    condition: ColumnElement[bool] | None,
-    limit: int,
-    explain: bool = False,
+    entity: type[Entity], match: Match, condition: ColumnElement[bool] | None, *, limit: int, explain: bool = False
 ) -> CTE:
-    """Return ids, relevance (BM25's sum), ranks and matched lexemes of the rows that match best, ties by id.
+    """Return ids, relevance (BM25's sum), ranks and matched lexemes of the tenant's rows that match best, ties by id.
 
-    Nothing in `query` raises; without a word that counts it matches nothing. `explain` fills the lexemes.
+    Nothing in the query raises; without a word that counts it matches nothing. `explain` fills the lexemes. Binds: `tenant` and
+    what `question` returns.
     """
-    asked = query[:MAX_QUERY_CHARACTERS]
-    binds = {"query": asked, "language": language, "depth": limit, "web": web_syntax(asked)}
-    parts = [_part(name, sql, binds) for name, sql in {**corpus(entity, match), **_CHOSEN[match]}.items()]
-    there = and_(tenant, true() if condition is None else condition)
+    parts = [_part(name, sql) for name, sql in {**corpus(entity, match, limit), **_CHOSEN[match]}.items()]
+    there = and_(the_tenants(entity), true() if condition is None else condition)
     likely = _likely(entity, match, there, limit)
     near = _near(entity, match, there, likely, limit)
     relevance = literal_column(_EXACT, Float()).label("relevance")
     terms = literal_column(_TERMS if explain else "NULL::text[]", ARRAY(Text())).label("terms")
-    exact = select(near.c.id, relevance, terms).order_by(relevance.desc(), near.c.id).limit(limit).cte("exact")
+    exact = select(near.c.id, relevance, terms).order_by(relevance.desc(), near.c.id).limit(number(limit)).cte("exact")
     rank = func.row_number().over(order_by=(exact.c.relevance.desc(), exact.c.id)).label("rank")
     return select(exact.c.id, exact.c.relevance, rank, exact.c.terms).add_cte(*parts).cte("keyword")
 
 
-def _part(name: str, sql: str, binds: dict[str, Any]) -> CTE:
-    # Not text(), which would take the classes of a regular expression for bind parameters: only our own are left unescaped.
-    escaped = sql.replace("[:", r"[\:").replace(":]", r"\:]")
-    used = {bind: value for bind, value in binds.items() if f":{bind}" in sql}
-    return _materialized(text(escaped).bindparams(**used).columns(), name)
+def question(query: str, match: Match, language: str) -> dict[str, str]:
+    """Return the values of the binds that a search with `match` has."""
+    # What PostgreSQL cannot store, it cannot be asked for either; nothing that a user types is an error.
+    asked = query[:MAX_QUERY_CHARACTERS].replace("\0", " ").encode(errors="replace").decode()
+    values = {"query": asked, "language": language}
+    return {**values, "web": web_syntax(asked)} if match is Match.WEB else values
+
+
+def _part(name: str, sql: str) -> CTE:
+    # The classes of a regular expression are no bind parameters.
+    return _materialized(text(sql.replace("[:", r"[\:").replace(":]", r"\:]")).columns(), name)
 
 
 def _materialized(statement: Any, name: str) -> CTE:
@@ -142,7 +141,7 @@ def _likely(entity: type[Entity], match: Match, there: ColumnElement[bool], limi
         found = first.subquery("c")
     score = literal_column(_ROUGH, Float()).label("score")
     statement = select(found.c.id, found.c.vec, found.c.norm, score).order_by(score.desc(), found.c.id)
-    return _materialized(statement.limit(max(50, 2 * limit)), "likely")
+    return _materialized(statement.limit(number(max(50, 2 * limit))), "likely")
 
 
 def _near(entity: type[Entity], match: Match, there: ColumnElement[bool], likely: CTE, limit: int) -> Any:
@@ -150,8 +149,8 @@ def _near(entity: type[Entity], match: Match, there: ColumnElement[bool], likely
     enough = select(likely.c.id, likely.c.vec, likely.c.norm)
     if match is not Match.ANY:
         return enough.subquery("c")
-    too_few = select(func.count() < limit).select_from(likely).scalar_subquery()
+    too_few = select(func.count() < number(limit)).select_from(likely).scalar_subquery()
     new = entity.__table__.c.id.not_in(select(likely.c.id))
     far = _candidates(entity, and_(too_few, _matches(entity, "every"), new, there)).subquery("c")
-    more = select(far.c.id, far.c.vec, far.c.norm).order_by(literal_column(_ROUGH, Float()).desc(), far.c.id).limit(limit)
+    more = select(far.c.id, far.c.vec, far.c.norm).order_by(literal_column(_ROUGH, Float()).desc(), far.c.id).limit(number(limit))
     return union_all(enough, more.subquery().select()).subquery("c")
