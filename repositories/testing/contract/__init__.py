@@ -15,28 +15,57 @@ A suite asks for one fixture, `store`: your database, as `Store` describes it. S
 Tests are coroutines: pytest-asyncio in auto mode runs them.
 """
 
+from repositories.testing.contract.checkpoints import CheckpointsContract
 from repositories.testing.contract.common import CommonContract
+from repositories.testing.contract.completion import CompletionContract, RunPurgeContract
 from repositories.testing.contract.embeddings import EmbeddingsContract
 from repositories.testing.contract.failures import FailureContract
 from repositories.testing.contract.filters import FiltersContract
+from repositories.testing.contract.history import AuthorsContract, DependencyBumpsContract
 from repositories.testing.contract.knowledge import EmbeddingMetadataContract, KnowledgeContract
 from repositories.testing.contract.listing import ListingContract
+from repositories.testing.contract.reactions import FeedbackPatternsContract, ReactionsContract
 from repositories.testing.contract.repairs import RepairsContract
+from repositories.testing.contract.reviews import (
+    FindingsContract,
+    PriorContract,
+    StatsContract,
+    SuppressionsContract,
+    TrendsContract,
+)
+from repositories.testing.contract.runs import ClaimsContract
 from repositories.testing.contract.store import Store
+from repositories.testing.contract.telemetry import TelemetryContract, TelemetryPurgeContract, UsageContract
 from repositories.testing.contract.tracking import TrackingContract
-from repositories.testing.contract.unit_of_work import RunContract, UnitOfWorkContract
+from repositories.testing.contract.unit_of_work import RetryContract, UnitOfWorkContract
 
 __all__ = [
+    "AuthorsContract",
+    "CheckpointsContract",
+    "ClaimsContract",
     "CommonContract",
+    "CompletionContract",
+    "DependencyBumpsContract",
     "EmbeddingMetadataContract",
     "EmbeddingsContract",
     "FailureContract",
+    "FeedbackPatternsContract",
     "FiltersContract",
+    "FindingsContract",
     "KnowledgeContract",
     "ListingContract",
+    "PriorContract",
+    "ReactionsContract",
     "RepairsContract",
-    "RunContract",
+    "RetryContract",
+    "RunPurgeContract",
+    "StatsContract",
     "Store",
+    "SuppressionsContract",
+    "TelemetryContract",
+    "TelemetryPurgeContract",
     "TrackingContract",
+    "TrendsContract",
     "UnitOfWorkContract",
+    "UsageContract",
 ]

@@ -199,7 +199,7 @@ class UnitOfWorkContract:
             assert not hasattr(view.runs, "claim")
 
 
-class RunContract:
+class RetryContract:
     """`run` commits what a function did, and does it again where that is safe."""
 
     async def test_it_commits_and_returns(self, store: Store) -> None:
