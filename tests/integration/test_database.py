@@ -109,8 +109,8 @@ async def test_a_wrong_password_is_told_at_once(database_url: SecretStr) -> None
 
 
 async def test_an_exhausted_pool_says_its_figures(database_url: SecretStr) -> None:
-    settings = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 0.2}
-    async with Database.from_url(database_url, **settings) as database, database.reader():
+    alone = Database.from_url(database_url, pool_size=1, max_overflow=0, pool_timeout=0.2)
+    async with alone as database, database.reader():
         with pytest.raises(PoolExhausted) as refusal:
             async with database.reader():
                 pass

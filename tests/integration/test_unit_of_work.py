@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import uuid4
@@ -348,7 +348,7 @@ async def test_adding_the_same_row_twice_is_told_with_the_constraint(database: D
 
 
 async def test_add_many_takes_any_iterable_in_one_statement(database: Database) -> None:
-    async def made() -> Any:
+    async def made() -> AsyncIterator[Review]:
         for number in range(1, 31):
             yield review(pr_number=number)
 

@@ -1,4 +1,4 @@
-"""What type checkers must refuse. Every line marked here is an error; one that were none would be an unused ignore, which is one too."""
+"""What type checkers must refuse. Every line marked here is an error; where one were none, the unused ignore would be."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def telemetry(**values: Any) -> TelemetryEvent:
 
 
 def test_a_missing_field_is_named() -> None:
-    assert refused_fields(lambda: Review(**{})) == {"repo", "pr_number"}
+    assert refused_fields(lambda: Review.model_validate({})) == {"repo", "pr_number"}
 
 
 def test_an_assignment_is_validated_and_a_refused_one_changes_nothing() -> None:
