@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from repositories.cli import database, demo, doctor
+from repositories.cli import database, demo, doctor, evaluate
 from repositories.cli.failing import Commands
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.add_typer(database.app, name="db")
 app.command()(doctor.doctor)
 app.command()(demo.demo)
 app.command()(demo.search)
+app.command("eval")(evaluate.evaluate)
 
 
 def own_version() -> str:

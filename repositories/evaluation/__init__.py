@@ -1,0 +1,1 @@
+"""How well a database finds what a test collection asks for, and how fast: keyword, vector and hybrid search, side by side."""
