@@ -38,8 +38,9 @@ class FakeDatabase:
     """The database that `repositories.Database` is, in memory. It lives as long as the object; `async with` may be left out.
 
     Units of work do not see what others have not committed, wait for each other's locks up to `lock_timeout` seconds, and break
-    the same rules of the schema with the same errors and constraint names. While the fake lives, entities take embeddings of its
-    dimension. `clock` gives the moment of the server; each unit of work asks it once, and each claim of a run.
+    the same rules of the schema with the same errors and constraint names. While the fake or a unit of work of it lives, entities
+    take embeddings of its dimension. `clock` gives the moment of the server: each unit of work asks it once, and each claim of a
+    run.
 
     What differs from PostgreSQL: vector search is always exact; two units of work of one task that want the same row fail at once
     instead of after the timeout; a server's statistics, plans, connections and lost commits do not exist.
@@ -59,7 +60,8 @@ class FakeDatabase:
         self._state = State(tables=read_tables(dimensions), locks=Locks(lock_timeout), clock=clock, dimensions=dimensions)
         self._record_embedding(EmbeddingMetadata(provider=provider, model=model, dimensions=dimensions))
         learn_dimensions(dimensions)
-        weakref.finalize(self, forget_dimensions, dimensions)
+        # A unit of work keeps the state, so that `FakeDatabase().unit_of_work()` is enough to write embeddings.
+        weakref.finalize(self._state, forget_dimensions, dimensions)
 
     @property
     def dimensions(self) -> int:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from repositories.fakes.tables import Table
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class State:
     """The committed rows of every table, the locks on them, the rules that they keep, and the clock.
 
