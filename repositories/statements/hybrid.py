@@ -6,7 +6,6 @@ call is bound: `tenant`, `embedding`, `query`, `web`, `language`, `max_distance`
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ARRAY, CTE, ColumnElement, Float, Integer, Select, Text, and_, bindparam, func, literal, null, select, true
@@ -14,6 +13,7 @@ from sqlalchemy import ARRAY, CTE, ColumnElement, Float, Integer, Select, Text, 
 from domain.search import RRF_K, Match, Weights
 from repositories.statements import bm25
 from repositories.statements.filters import filter_condition
+from repositories.statements.keeping import kept
 from repositories.statements.rows import fields, the_tenants
 from repositories.statements.vector import Scan, nearest, number
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from domain.filters import Filter
 
 ARM_DEPTH = 40
-_KEPT = 512
 
 
 def arm_depth(limit: int) -> int:
@@ -54,7 +53,7 @@ class Where:
         return None if self.filter is None else filter_condition(entity, self.filter)
 
 
-@lru_cache(_KEPT)
+@kept
 def by_vector(entity: type[Entity], scan: Scan, where: Where, *, bounded: bool) -> Select[Any]:
     """Select the nearest rows; `bounded`, what is farther than `max_distance` comes without its row.
 
@@ -67,7 +66,7 @@ def by_vector(entity: type[Entity], scan: Scan, where: Where, *, bounded: bool) 
     return _hits(entity, found, found.c.distance <= bindparam("max_distance", type_=Float()) if bounded else true())
 
 
-@lru_cache(_KEPT)
+@kept
 def by_words(entity: type[Entity], match: Match, where: Where, *, limit: int, explain: bool) -> Select[Any]:
     """Select the rows that match the words best."""
     keyword = bm25.matching(entity, match, where.condition(entity), limit=limit, explain=explain)
@@ -77,7 +76,7 @@ def by_words(entity: type[Entity], match: Match, where: Where, *, limit: int, ex
     return _hits(entity, found.cte("found"))
 
 
-@lru_cache(_KEPT)
+@kept
 def by_both(entity: type[Entity], scan: Scan, match: Match, where: Where, *, weights: Weights, limit: int) -> Select[Any]:
     """Select the rows of both arms by weighted reciprocal rank: sum of weight / (60 + rank), best first, ties by id."""
     condition = where.condition(entity)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Float, Select, Update, and_, bindparam, func, null, select, true, update
@@ -12,6 +11,7 @@ from sqlalchemy.sql.dml import ReturningInsert
 from domain.learning import GlobalPattern, LearningMemory
 from domain.recall import OWNER_REPOS
 from domain.search import Distance
+from repositories.statements.keeping import kept
 from repositories.statements.rows import fields, the_tenants
 from repositories.statements.vector import distance_between
 
@@ -19,7 +19,7 @@ _TABLE = LearningMemory.__table__
 _COLUMNS = _TABLE.c
 
 
-@lru_cache
+@kept
 def nearest_for_owner(limit: int) -> Select[Any]:
     """Select the nearest memories of the owner's other repositories with most of them, each giving its fair share.
 

@@ -36,7 +36,8 @@ def candidates(
 ) -> Select[Any]:
     """Select ids and texts of the next rows to embed, by id."""
     key = entity.__table__.c.id
-    statement = select(key, text.label("text")).where(of_tenant(entity, tenant), _needs_embedding(entity, target_model))
+    chosen: list[ColumnElement[Any]] = [key, text.label("text")]
+    statement = select(*chosen).where(of_tenant(entity, tenant), _needs_embedding(entity, target_model))
     if after is not None:
         statement = statement.where(key > after)
     return statement.order_by(key).limit(limit)

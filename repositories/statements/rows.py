@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -31,6 +30,7 @@ from sqlalchemy.orm import defer
 from domain.entity import Entity
 from domain.filters import Filter
 from repositories.statements.filters import filter_condition
+from repositories.statements.keeping import kept
 
 
 def of_tenant(entity: type[Entity], tenant: str) -> ColumnElement[bool]:
@@ -58,7 +58,7 @@ def select_fields(entity: type[Entity], tenant: str, *, with_embedding: bool = F
     return select(*fields(entity, with_embedding=with_embedding)).where(of_tenant(entity, tenant))
 
 
-@cache
+@kept
 def fields(entity: type[Entity], *, with_embedding: bool = False) -> tuple[Label[Any], ...]:
     """Return the entity's columns, labelled with the names of their fields."""
     left_out = () if with_embedding else entity.embedding_fields()
@@ -102,7 +102,7 @@ def count_rows(entity: type[Entity], tenant: str, where: Filter | None) -> Selec
     return select(func.count()).select_from(entity.__table__).where(of_tenant(entity, tenant), filter_condition(entity, where))
 
 
-def any_rows(entity: type[Entity], tenant: str, *conditions: ColumnElement[bool]) -> Select[tuple[bool]]:
+def any_rows(entity: type[Entity], tenant: str, *conditions: ColumnElement[bool]) -> Select[bool]:
     """Ask whether the tenant has a row that meets the conditions."""
     return select(exists().select_from(entity.__table__).where(of_tenant(entity, tenant), *conditions))
 

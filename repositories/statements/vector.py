@@ -116,8 +116,9 @@ def _branch(
     limit: int,
     exact: bool,
 ) -> Select[Any]:
-    way = literal_column("true" if exact else "false").label("exact")
-    return select(key, distance.label("distance"), way).where(condition).order_by(order, key).limit(number(limit))
+    way: ColumnElement[Any] = literal_column("true" if exact else "false")
+    chosen: list[ColumnElement[Any]] = [key, distance.label("distance"), way.label("exact")]
+    return select(*chosen).where(condition).order_by(order, key).limit(number(limit))
 
 
 def _through_index(entity: type[Entity], scan: Scan, there: ColumnElement[bool]) -> Select[Any]:

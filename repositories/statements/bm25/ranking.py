@@ -122,8 +122,8 @@ def _candidates(entity: type[Entity], condition: ColumnElement[bool]) -> Select[
     norm = f"{K1 * (1 - B):.6g}::float8 + (SELECT slope FROM average) * {octets(entity, entity.__table__.name)}"
     # Under the LIMIT, so that a lexeme vector kept out of line is fetched once for all words.
     vector = func.ts_delete(columns.search_vector, "", type_=TSVECTOR()).label("vec")
-    statement = select(columns.id, vector, literal_column(norm, Float()).label("norm")).where(condition)
-    return statement.limit(literal_column("(SELECT size FROM bound)", Integer()))
+    chosen: list[ColumnElement[Any]] = [columns.id, vector, literal_column(norm, Float()).label("norm")]
+    return select(*chosen).where(condition).limit(literal_column("(SELECT size FROM bound)", Integer()))
 
 
 def _matches(entity: type[Entity], which: str) -> ColumnElement[bool]:
