@@ -83,8 +83,8 @@ def by_both(entity: type[Entity], scan: Scan, match: Match, where: Where, *, wei
     vector = nearest(entity, scan, condition)
     keyword = bm25.matching(entity, match, condition, limit=scan.limit, explain=False)
     identity = func.coalesce(vector.c.id, keyword.c.id)
-    score = func.coalesce(literal(weights.vector) / (RRF_K + vector.c.rank), 0.0) + func.coalesce(
-        literal(weights.keyword) / (RRF_K + keyword.c.rank), 0.0
+    score = func.coalesce(literal(weights.vector, Float()) / (RRF_K + vector.c.rank), 0.0) + func.coalesce(
+        literal(weights.keyword, Float()) / (RRF_K + keyword.c.rank), 0.0
     )
     found = select(
         identity.label("id"),
