@@ -23,8 +23,10 @@ from repositories.testing.contract.failures import FailureContract
 from repositories.testing.contract.filters import FiltersContract
 from repositories.testing.contract.history import AuthorsContract, DependencyBumpsContract
 from repositories.testing.contract.knowledge import EmbeddingMetadataContract, KnowledgeContract
+from repositories.testing.contract.learning import MemoriesContract, PatternsContract
 from repositories.testing.contract.listing import ListingContract
 from repositories.testing.contract.reactions import FeedbackPatternsContract, ReactionsContract
+from repositories.testing.contract.recall import MemorySearchContract, NearestContract, RecallContract, SharedMemoriesContract
 from repositories.testing.contract.repairs import RepairsContract
 from repositories.testing.contract.reviews import (
     FindingsContract,
@@ -54,11 +56,17 @@ __all__ = [
     "FindingsContract",
     "KnowledgeContract",
     "ListingContract",
+    "MemoriesContract",
+    "MemorySearchContract",
+    "NearestContract",
+    "PatternsContract",
     "PriorContract",
     "ReactionsContract",
+    "RecallContract",
     "RepairsContract",
     "RetryContract",
     "RunPurgeContract",
+    "SharedMemoriesContract",
     "StatsContract",
     "Store",
     "SuppressionsContract",
