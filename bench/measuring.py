@@ -1,0 +1,54 @@
+"""Interleaved runs: what is compared is measured in turn, so that a noisy machine disturbs all of it alike."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+Run = Callable[[], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """One way to do a piece of work; `prepare` is not measured."""
+
+    name: str
+    run: Run
+    prepare: Run | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """The median of one way's runs in seconds, and its ratio to the first way's."""
+
+    work: str
+    way: str
+    seconds: float
+    ratio: float
+
+
+async def compare(work: str, ways: Sequence[Way], *, rounds: int, repeat: int = 1) -> list[Figure]:
+    """Run the ways in turn, `rounds` times after one that warms up, and return their medians."""
+    taken: dict[str, list[float]] = {way.name: [] for way in ways}
+    for turn in range(rounds + 1):
+        for way in ways:
+            if way.prepare is not None:
+                await way.prepare()
+            began = time.perf_counter()
+            for _ in range(repeat):
+                await way.run()
+            if turn:
+                taken[way.name].append((time.perf_counter() - began) / repeat)
+    medians = {name: statistics.median(times) for name, times in taken.items()}
+    first = medians[ways[0].name]
+    return [Figure(work=work, way=name, seconds=median, ratio=median / first) for name, median in medians.items()]
+
+
+async def driver_of(connection: AsyncConnection) -> Any:
+    """Return the asyncpg connection under SQLAlchemy's."""
+    return (await connection.get_raw_connection()).driver_connection
