@@ -64,8 +64,9 @@ def create_index_concurrently(
 ) -> None:
     """Create an index while others write to the table; what an interrupted attempt left behind is dropped first.
 
-    It cannot be part of a transaction: what the revision did before is committed, so let it do nothing else, and take it back
-    with `op.drop_index(..., if_exists=True)`. `dialect_options` are those of `op.create_index`.
+    For a table that is big and in use, in place of a generated `op.create_index`, which keeps writers out. It cannot be part of
+    a transaction: what the revision did before is committed, so let it do nothing else, and take it back with
+    `op.drop_index(..., if_exists=True)`. `dialect_options` are those of `op.create_index`.
     """
     with op.get_context().autocommit_block(), indexes.patient(op.get_bind()):
         if indexes.is_invalid(op.get_bind(), name):

@@ -19,7 +19,8 @@ from repositories.migrations.autogenerate import Autogenerate
 from repositories.migrations.drift import find_drift
 from repositories.migrations.environment import VERSIONS, Environment, configure, scripts
 from repositories.migrations.options import SchemaOptions, read_recorded
-from repositories.migrations.runner import BASE, head, require_known
+from repositories.migrations.runner import BASE, DEADLINE, head, require_known
+from repositories.migrations.session import alembic_for_us
 from repositories.migrations.target import target_metadata
 
 if TYPE_CHECKING:
@@ -60,13 +61,14 @@ async def revise(
     Raises:
         SchemaOutdated: the database is not at the newest revision.
         ConfigurationError: the message has no letters to name the file with.
+        MigrationFailed: migrations of this process went on for a minute.
         DatabaseFailure: no connection, or a missing privilege.
     """
     if not any(character.isalnum() for character in message):
         raise ConfigurationError("a revision needs a message that says what it changes", setting="message")
     words = " ".join(message.replace('"', "'").replace("\\", "/").split())
     with translating():
-        async with engine.connect() as connection:
+        async with alembic_for_us(DEADLINE), engine.connect() as connection:
             path = await connection.run_sync(partial(_revise, words, directory, entities, autogenerate=autogenerate))
     await _format(path)
     return path

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import operator
+import threading
 import time
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -26,7 +28,7 @@ from repositories.failures import raise_bare, translating
 from repositories.migrations.reasons import reason
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -88,6 +90,28 @@ class MigrationSession:
         return result
 
 
+# Alembic keeps what it works on in global names, `op` and `context`: one at a time in a process, whatever the database.
+_alembic: Final = threading.Lock()
+
+
+@asynccontextmanager
+async def alembic_for_us(deadline: timedelta) -> AsyncIterator[None]:
+    """Keep Alembic from the other tasks and threads of this process.
+
+    Raises:
+        MigrationFailed: they kept it until the deadline.
+    """
+
+    async def acquire() -> bool:
+        return _alembic.acquire(blocking=False)
+
+    await _poll(acquire, deadline)
+    try:
+        yield
+    finally:
+        _alembic.release()
+
+
 @asynccontextmanager
 async def migration_session(engine: AsyncEngine, deadline: timedelta) -> AsyncIterator[MigrationSession]:
     """Lend a connection that holds the migration lock.
@@ -101,16 +125,18 @@ async def migration_session(engine: AsyncEngine, deadline: timedelta) -> AsyncIt
         DatabaseFailure: no connection.
     """
     until = time.monotonic() + deadline.total_seconds()
-    with translating():
-        connection = await engine.connect()
-    try:
+    async with alembic_for_us(deadline):
         with translating():
-            await connection.execute(_LIMITS, {"lock": _milliseconds(LOCK_TIMEOUT), "statement": _milliseconds(STATEMENT_TIMEOUT)})
-            await connection.commit()
-        await _take_lock(connection, deadline)
-        yield MigrationSession(connection, until)
-    finally:
-        await _give_up(connection)
+            connection = await engine.connect()
+        try:
+            with translating():
+                limits = {"lock": _milliseconds(LOCK_TIMEOUT), "statement": _milliseconds(STATEMENT_TIMEOUT)}
+                await connection.execute(_LIMITS, limits)
+                await connection.commit()
+            await _poll(partial(_try_lock, connection), deadline)
+            yield MigrationSession(connection, until)
+        finally:
+            await _give_up(connection)
 
 
 async def _give_up(connection: AsyncConnection) -> None:
@@ -131,16 +157,15 @@ def require_lock(connection: Connection) -> None:
         raise MigrationFailed("the migration lock was lost: migrate through a direct connection, not through a pooler")
 
 
-async def _take_lock(connection: AsyncConnection, deadline: timedelta) -> None:
-    # Polled: a migrator that waited inside pg_advisory_lock would be a transaction that CREATE INDEX CONCURRENTLY waits for,
-    # while it waits for the one who creates the index.
-    polling = AsyncRetrying(
-        retry=retry_if_result(operator.not_), stop=stop_after_delay(deadline.total_seconds()), wait=wait_random(0.02, 0.25)
-    )
+async def _poll(acquire: Callable[[], Awaitable[bool]], deadline: timedelta) -> None:
+    # A migrator that waited inside pg_advisory_lock would be a transaction that CREATE INDEX CONCURRENTLY waits for, while it
+    # waits for the one who creates the index.
+    seconds = deadline.total_seconds()
+    polling = AsyncRetrying(retry=retry_if_result(operator.not_), stop=stop_after_delay(seconds), wait=wait_random(0.02, 0.25))
     try:
-        await polling(_try_lock, connection)
+        await polling(acquire)
     except RetryError:
-        raise_bare(MigrationFailed(f"other migrators held the lock for {deadline.total_seconds():g} s"))
+        raise_bare(MigrationFailed(f"other migrators held the lock for {seconds:g} s"))
 
 
 async def _try_lock(connection: AsyncConnection) -> bool:

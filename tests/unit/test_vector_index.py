@@ -1,0 +1,42 @@
+"""Which form of an embedding is indexed, and that a search asks for the same one."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import bindparam, column
+from sqlalchemy.dialects.postgresql.base import PGDialect
+
+from domain.embedding import EmbeddingColumn
+from repositories.statements.vector_index import IndexForm
+
+DIALECT = PGDialect()  # type: ignore[no-untyped-call]  # SQLAlchemy types no dialect
+
+
+@pytest.mark.parametrize(
+    ("dimensions", "form", "ranks_again"),
+    [
+        (1, IndexForm.VECTOR, False),
+        (2000, IndexForm.VECTOR, False),
+        (2001, IndexForm.HALFVEC, False),
+        (4000, IndexForm.HALFVEC, False),
+        (4001, IndexForm.BIT, True),
+        (16_000, IndexForm.BIT, True),
+    ],
+)
+def test_the_form_is_the_most_exact_that_can_be_indexed(dimensions: int, form: IndexForm, ranks_again: bool) -> None:
+    assert IndexForm.for_dimensions(dimensions) is form
+    assert form.ranks_again is ranks_again
+
+
+@pytest.mark.parametrize("dimensions", [-1, 0, 16_001])
+def test_what_no_column_can_hold_has_no_form(dimensions: int) -> None:
+    with pytest.raises(ValueError, match="1 to 16,000 dimensions"):
+        IndexForm.for_dimensions(dimensions)
+
+
+@pytest.mark.parametrize("form", IndexForm)
+def test_a_distance_is_over_exactly_what_is_indexed(form: IndexForm) -> None:
+    embedding, query = column("embedding", EmbeddingColumn(8)), bindparam("query", type_=EmbeddingColumn())
+    indexed = str(form.indexed(embedding, 8).compile(dialect=DIALECT))
+    distance = str(form.distance(embedding, query, 8).compile(dialect=DIALECT))
+    assert distance.startswith(f"{indexed} {'<~>' if form is IndexForm.BIT else '<=>'} ")
