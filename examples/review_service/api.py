@@ -1,0 +1,95 @@
+"""The routes: from HTTP to the service and back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request, Response
+from pydantic import AwareDatetime
+
+from domain import Embedder
+from domain.text import DEFAULT_TENANT, Name, Tenant
+from examples.review_service import models
+from examples.review_service.failures import answer_failures
+from examples.review_service.service import Memory, ReviewService, agree_on_embeddings
+
+router = APIRouter()
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What requests are served with."""
+
+    memory: Memory
+    embedder: Embedder
+
+
+def _service(request: Request, x_tenant: Annotated[Tenant, Header()] = DEFAULT_TENANT) -> ReviewService:
+    parts: Parts = request.app.state.parts
+    return ReviewService(parts.memory, parts.embedder, tenant=x_tenant)
+
+
+def _repo(owner: Annotated[Name, Path()], name: Annotated[Name, Path()]) -> str:
+    return f"{owner}/{name}"
+
+
+Service = Annotated[ReviewService, Depends(_service)]
+Repo = Annotated[str, Depends(_repo)]
+
+
+@router.post("/reviews", status_code=201)
+async def record_review(new: models.NewReview, service: Service, response: Response) -> models.RecordedReview:
+    """Record a review with its findings; 200 and what there is, where this head is recorded already."""
+    review = new.review()
+    recorded = await service.record(review, [finding.of(review) for finding in new.findings], new.delivery())
+    response.status_code = 201 if recorded.is_new else 200
+    return models.RecordedReview.model_validate(recorded)
+
+
+@router.post("/findings/{finding_id}/feedback")
+async def give_feedback(finding_id: UUID, feedback: models.Feedback, service: Service) -> models.FeedbackHeard:
+    """Count a thumb up or down, and learn from it."""
+    return models.FeedbackHeard.model_validate(await service.hear(finding_id, feedback.opinion()))
+
+
+@router.get("/repos/{owner}/{name}/similar")
+async def similar(
+    repo: Repo,
+    service: Service,
+    text: Annotated[models.Title, Query()],
+    limit: Annotated[int, Query(ge=1, le=100)] = 10,
+) -> models.SimilarThings:
+    """Find what was learned of the like, and findings with the same words."""
+    return models.SimilarThings.of(await service.similar(repo, text, limit=limit))
+
+
+@router.get("/repos/{owner}/{name}/stats")
+async def stats(repo: Repo, service: Service, since: AwareDatetime | None = None) -> models.Stats:
+    """Show a repository in figures."""
+    return models.Stats.model_validate(await service.stats(repo, since=since))
+
+
+@router.get("/repos/{owner}/{name}/trends")
+async def trends(repo: Repo, service: Service, days: Annotated[int, Query(ge=1, le=3_650)] = 30) -> Sequence[models.Day]:
+    """Show a repository's last UTC days, today included, oldest first."""
+    return [models.Day.model_validate(day) for day in await service.trends(repo, days=days)]
+
+
+def create_app(database: AbstractAsyncContextManager[Memory], embedder: Embedder) -> FastAPI:
+    """Return the application; it opens the database when it starts and closes it when it ends."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with database as memory:
+            await agree_on_embeddings(memory, embedder, tenant=DEFAULT_TENANT)
+            app.state.parts = Parts(memory, embedder)
+            yield
+
+    app = FastAPI(title="Reviews", lifespan=lifespan)
+    app.include_router(router)
+    answer_failures(app)
+    return app
