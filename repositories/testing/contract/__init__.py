@@ -36,10 +36,12 @@ from repositories.testing.contract.reviews import (
     TrendsContract,
 )
 from repositories.testing.contract.runs import ClaimsContract
+from repositories.testing.contract.search import VectorSearchContract
 from repositories.testing.contract.store import Store
 from repositories.testing.contract.telemetry import TelemetryContract, TelemetryPurgeContract, UsageContract
 from repositories.testing.contract.tracking import TrackingContract
 from repositories.testing.contract.unit_of_work import RetryContract, UnitOfWorkContract
+from repositories.testing.contract.words import HybridSearchContract, KeywordSearchContract
 
 __all__ = [
     "AuthorsContract",
@@ -54,6 +56,8 @@ __all__ = [
     "FeedbackPatternsContract",
     "FiltersContract",
     "FindingsContract",
+    "HybridSearchContract",
+    "KeywordSearchContract",
     "KnowledgeContract",
     "ListingContract",
     "MemoriesContract",
@@ -76,4 +80,5 @@ __all__ = [
     "TrendsContract",
     "UnitOfWorkContract",
     "UsageContract",
+    "VectorSearchContract",
 ]
