@@ -7,6 +7,7 @@ import subprocess
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from pydantic import SecretStr
 from sqlalchemy import make_url, text
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from repositories.testing.servers import TestServer
 
 HEAD = "0007"
+
+newest = pytest.mark.parametrize("server", [18], indirect=True, ids=["postgres-18"])
+"""For what is the same on every version of the server."""
 
 REVISION = """
 from alembic import op

@@ -17,7 +17,7 @@ from repositories import migrations
 from repositories.database.settings import Settings
 from repositories.migrations import SchemaOptions, requirements
 from repositories.statements.vector_index import IndexForm
-from tests.integration.migrations.support import HEAD, Schema, as_superuser, execute, opened, scalar, write_revision
+from tests.integration.migrations.support import HEAD, Schema, as_superuser, execute, newest, opened, scalar, write_revision
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,6 +67,7 @@ async def test_rolled_back_to_base_and_migrated_again_the_schema_is_identical(
     assert schema.dump() == everything
 
 
+@newest
 async def test_migrating_and_rolling_back_what_is_there_already_changes_nothing(empty: AsyncEngine) -> None:
     assert await migrations.rollback(empty) is None
     assert await migrations.current(empty) is None
@@ -92,6 +93,7 @@ async def test_the_vector_index_is_the_one_that_fits_the_dimension_and_searches_
             assert f"Index Scan using ix_{name}_embedding" in str(plan.all())
 
 
+@newest
 async def test_how_the_database_embeds_is_recorded_and_later_options_have_to_agree(empty: AsyncEngine) -> None:
     options = SchemaOptions(dimensions=256, provider="acme", model="small")
     await migrations.migrate(empty, options, revision="0001")
@@ -122,6 +124,7 @@ async def test_how_the_database_embeds_is_recorded_and_later_options_have_to_agr
     )
 
 
+@newest
 async def test_the_language_is_the_generated_columns(empty: AsyncEngine) -> None:
     with pytest.raises(ConfigurationError, match="no text search configuration 'klingon'"):
         await migrations.migrate(empty, SchemaOptions(language="klingon"))
@@ -154,6 +157,7 @@ def test_options_that_cannot_be_are_refused(wrong: dict[str, int | str]) -> None
         SchemaOptions(**wrong)  # type: ignore[arg-type]  # some are of the wrong type for some
 
 
+@newest
 async def test_an_event_of_any_month_finds_its_partition(migrated: AsyncEngine) -> None:
     for moment in ("1999-12-31", "2099-01-01"):
         await execute(
@@ -178,6 +182,7 @@ async def test_tables_of_others_are_left_alone(empty: AsyncEngine) -> None:
     assert await scalar(empty, "SELECT version_num FROM alembic_version") == "of another application"
 
 
+@newest
 async def test_a_failure_names_the_revision_keeps_those_before_and_repeats_no_row(empty: AsyncEngine, tmp_path: Path) -> None:
     await migrations.migrate(empty)
     await execute(empty, f"INSERT INTO global_patterns VALUES (gen_random_uuid(), 'major', 'style', 'low', '{SECRET}', 1)")
@@ -207,6 +212,7 @@ async def test_a_failure_names_the_revision_keeps_those_before_and_repeats_no_ro
         await migrations.migrate(empty, directory=tmp_path)
 
 
+@newest
 async def test_a_revision_that_does_not_exist_is_refused(migrated: AsyncEngine) -> None:
     for revision in ("9999", "+1", "nonsense"):
         with pytest.raises(ConfigurationError, match="there is no way up from 0007 to"):
@@ -216,6 +222,7 @@ async def test_a_revision_that_does_not_exist_is_refused(migrated: AsyncEngine) 
             await migrations.rollback(migrated, revision)
 
 
+@newest
 async def test_a_database_that_is_ahead_is_not_touched(migrated: AsyncEngine) -> None:
     await execute(migrated, "UPDATE recollect_version SET version_num = '0099'")
     for refused in (migrations.migrate(migrated), migrations.rollback(migrated), migrations.check(migrated)):
@@ -234,6 +241,7 @@ async def test_without_the_extension_an_administrator_is_asked_for(server: TestS
         assert await migrations.check(admin) == []
 
 
+@newest
 async def test_old_servers_and_old_extensions_are_refused(
     server: TestServer, empty_url: SecretStr, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,6 +257,7 @@ async def test_old_servers_and_old_extensions_are_refused(
             await migrations.migrate(engine)
 
 
+@newest
 async def test_a_role_that_may_not_create_is_told_so(server: TestServer, empty_url: SecretStr) -> None:
     async with opened(as_superuser(server, empty_url)) as admin, opened(empty_url) as engine:
         await execute(admin, "ALTER SCHEMA public OWNER TO postgres", "REVOKE CREATE ON SCHEMA public FROM PUBLIC")

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from domain.errors import MigrationFailed
 from repositories import migrations
 from repositories.migrations import SchemaOptions, session
-from tests.integration.migrations.support import HEAD, execute, opened, scalar, write_revision
+from tests.integration.migrations.support import HEAD, execute, newest, opened, scalar, write_revision
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -133,6 +133,7 @@ async def holding_the_lock(engine: AsyncEngine) -> AsyncIterator[AsyncConnection
         await other.invalidate()
 
 
+@newest
 async def test_a_migrator_waits_for_the_lock_until_its_deadline_and_holds_no_transaction_meanwhile(empty: AsyncEngine) -> None:
     async with holding_the_lock(empty) as other:
         waiting = asyncio.create_task(migrations.migrate(empty, deadline=timedelta(seconds=1.5)))
@@ -151,6 +152,7 @@ async def test_a_migrator_waits_for_the_lock_until_its_deadline_and_holds_no_tra
     assert await going_on == "0001"
 
 
+@newest
 async def test_what_waits_for_a_table_lets_readers_through_and_tries_again(
     migrated: AsyncEngine, tmp_path: Path, impatient: None
 ) -> None:
@@ -166,6 +168,7 @@ async def test_what_waits_for_a_table_lets_readers_through_and_tries_again(
     assert await migrating == "0008"
 
 
+@newest
 async def test_a_table_that_stays_locked_until_the_deadline_is_told(migrated: AsyncEngine, tmp_path: Path, impatient: None) -> None:
     write_revision(tmp_path, "op.execute('ALTER TABLE reviews ADD a int')")
     async with migrated.connect() as reader:
@@ -175,6 +178,7 @@ async def test_a_table_that_stays_locked_until_the_deadline_is_told(migrated: As
     assert await migrations.current(migrated) == HEAD
 
 
+@newest
 async def test_a_migrator_that_lost_its_lock_keeps_nothing_of_the_revision(migrated: AsyncEngine, tmp_path: Path) -> None:
     write_revision(tmp_path, "op.execute('CREATE TABLE half (id int)')\n    op.execute('SELECT pg_advisory_unlock_all()')")
     with pytest.raises(MigrationFailed, match="the migration lock was lost: migrate through a direct connection"):
@@ -183,6 +187,7 @@ async def test_a_migrator_that_lost_its_lock_keeps_nothing_of_the_revision(migra
     assert await migrations.current(migrated) == HEAD
 
 
+@newest
 async def test_a_cancelled_migrator_leaves_neither_a_lock_nor_a_query_nor_half_a_revision(
     migrated: AsyncEngine, tmp_path: Path
 ) -> None:
@@ -197,6 +202,7 @@ async def test_a_cancelled_migrator_leaves_neither_a_lock_nor_a_query_nor_half_a
     assert await migrations.migrate(migrated) == HEAD
 
 
+@newest
 async def test_what_a_migrator_sets_stays_in_its_own_connection(migrated: AsyncEngine) -> None:
     before = await scalar(migrated, LIMITS)
     await migrations.migrate(migrated)

@@ -14,7 +14,7 @@ from repositories.migrations import SchemaOptions
 from repositories.migrations.drift import find_drift
 from repositories.migrations.options import read_recorded
 from repositories.migrations.target import target_metadata
-from tests.integration.migrations.support import HEAD, Schema, as_superuser, execute, opened, scalar
+from tests.integration.migrations.support import HEAD, Schema, as_superuser, execute, newest, opened, scalar
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -112,6 +112,7 @@ async def test_every_drift_is_told_in_a_sentence_of_its_own(migrated: AsyncEngin
     assert told == {"SELECT": [], **CHANGES}
 
 
+@newest
 async def test_drift_that_was_committed_is_told_until_it_is_mended(migrated: AsyncEngine) -> None:
     definition = await scalar(migrated, "SELECT pg_get_indexdef('ix_knowledge_embedding'::regclass)")
     await execute(migrated, "DROP INDEX ix_knowledge_embedding")
@@ -120,6 +121,7 @@ async def test_drift_that_was_committed_is_told_until_it_is_mended(migrated: Asy
     assert await migrations.check(migrated) == []
 
 
+@newest
 async def test_checking_changes_nothing_and_takes_no_more_than_temporary_tables(
     migrated: AsyncEngine, migrated_url: SecretStr, server: TestServer
 ) -> None:
@@ -144,6 +146,7 @@ async def test_checking_changes_nothing_and_takes_no_more_than_temporary_tables(
     assert await scalar(migrated, "SELECT count(*) FROM pg_class WHERE relpersistence = 't'") == 0
 
 
+@newest
 async def test_a_database_that_is_not_at_the_newest_revision_is_not_compared(empty: AsyncEngine) -> None:
     with pytest.raises(SchemaOutdated) as error:
         await migrations.check(empty)

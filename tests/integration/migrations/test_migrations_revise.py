@@ -19,7 +19,7 @@ from domain.embedding import EmbeddingColumn, embedding_check
 from domain.errors import ConfigurationError, SchemaOutdated
 from repositories import migrations
 from repositories.migrations import SchemaOptions
-from tests.integration.migrations.support import HEAD, Schema, execute, scalar
+from tests.integration.migrations.support import HEAD, Schema, execute, newest, scalar
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -111,6 +111,7 @@ def grown_entities() -> MetaData:
     return later
 
 
+@newest
 async def test_what_is_generated_in_one_database_runs_in_one_of_another_dimension_and_language(
     migrated: AsyncEngine, empty: AsyncEngine, tmp_path: Path
 ) -> None:
@@ -128,6 +129,7 @@ async def test_what_is_generated_in_one_database_runs_in_one_of_another_dimensio
     assert await scalar(empty, "SELECT search_vector::text FROM notes") == "'haus':2A"
 
 
+@newest
 async def test_nothing_is_generated_where_nothing_differs_and_nothing_was_asked_for(migrated: AsyncEngine, tmp_path: Path) -> None:
     first = await migrations.revise(migrated, "nothing", tmp_path)
     lint(first)
@@ -143,6 +145,7 @@ async def test_nothing_is_generated_where_nothing_differs_and_nothing_was_asked_
     assert await migrations.rollback(migrated, HEAD, directory=tmp_path) == HEAD
 
 
+@newest
 async def test_revisions_are_numbered_from_the_newest_which_the_database_has_to_have(migrated: AsyncEngine, tmp_path: Path) -> None:
     await migrations.revise(migrated, "one", tmp_path)
     with pytest.raises(SchemaOutdated, match="at revision 0007 and this version needs 0008"):
