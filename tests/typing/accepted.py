@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import assert_type
+from typing import Protocol, TypeVar, assert_type
 from uuid import UUID
 
 from domain import (
     Category,
+    Embedder,
     Finding,
     KnowledgeChunk,
+    LearningMemory,
+    Outcome,
     Page,
     ReadUnitOfWork,
+    RepoStats,
     Review,
     SearchHits,
     Severity,
+    TrendDay,
     UnitOfWork,
     Vector,
     where,
 )
-from repositories import Database
+from repositories import Database, FakeDatabase
+from repositories.testing.factories import FindingFactory, ReviewFactory, review_with_findings
 from repositories.unit_of_work import ReadUnitOfWork as PostgresReader
 from repositories.unit_of_work import UnitOfWork as PostgresUnitOfWork
+
+T = TypeVar("T")
 
 
 def the_postgres_unit_of_work_is_one(uow: PostgresUnitOfWork) -> UnitOfWork:
@@ -56,6 +64,55 @@ async def a_service(uow: UnitOfWork, view: ReadUnitOfWork, key: UUID, embedding:
     assert_type(chunk.embedding, Vector | None)
     async for found in view.knowledge.stream():
         assert_type(found, KnowledgeChunk)
+
+
+class Memory(Protocol):
+    """What a service of one's own asks for, so that it knows the ports alone."""
+
+    def unit_of_work(self, *, tenant: str) -> UnitOfWork: ...
+
+    def reader(self, *, tenant: str) -> ReadUnitOfWork: ...
+
+    async def run(self, work: Callable[[UnitOfWork], Awaitable[T]], *, tenant: str) -> T: ...
+
+
+class OwnEmbedder:
+    """What an application brings along."""
+
+    provider, model, dimensions = "own", "model", 3
+
+    async def embed(self, texts: Sequence[str]) -> Sequence[Vector]:
+        return [Vector([1.0, 0.0, 0.0]) for _ in texts]
+
+
+def both_databases_are_what_services_ask_for(database: Database, fake: FakeDatabase) -> list[Memory]:
+    return [database, fake]
+
+
+async def a_service_of_ones_own(memory: Memory, embedder: Embedder, finding_id: UUID) -> bool:
+    async with memory.reader(tenant="acme") as view:
+        finding = await view.findings.get(finding_id)
+        assert_type(await view.memories.exists_for(finding.repo, finding.id, Outcome.ACCEPTED), bool)
+    [embedding] = await embedder.embed([finding.title])
+
+    async def work(uow: UnitOfWork) -> int:
+        recall = await uow.memories.recall(embedding, finding.title, repo=finding.repo, owner="acme")
+        assert_type([recalled.hit.item for recalled in recall.memories], list[LearningMemory])
+        return len(recall.memories)
+
+    assert_type(await memory.run(work, tenant="acme"), int)
+    await a_service_of_ones_own(memory, OwnEmbedder(), finding_id)
+    async with memory.unit_of_work(tenant="acme") as uow:
+        assert_type((await uow.runs.claim("a/b", 1, base_sha="b", head_sha="h", delivery_id="d", action="opened")).claimed, bool)
+        assert_type(await uow.reviews.stats("a/b"), RepoStats)
+        assert_type(await uow.reviews.trends("a/b", days=7), Sequence[TrendDay])
+        return await uow.reviews.delete(finding_id)
+
+
+def tests_of_ones_own() -> None:
+    assert_type(FindingFactory.build(), Finding)
+    assert_type(ReviewFactory.build_batch(2), list[Review])
+    assert_type(review_with_findings().findings, tuple[Finding, ...])
 
 
 async def an_application(database: Database) -> None:
