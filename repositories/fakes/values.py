@@ -44,7 +44,8 @@ def _stored(name: str, convert: Store, value: Any) -> Any:
     try:
         return convert(value)
     except (TypeError, ValueError, OverflowError, DecimalException):
-        raise InvalidInput("a value does not fit the type of its column", field=name) from None
+        # The server does not say which column.
+        raise InvalidInput("a value does not fit the type of its column") from None
 
 
 def _vector(name: str, dimensions: int, value: Any) -> Vector | None:
