@@ -23,7 +23,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from domain.errors import MigrationFailed
+from domain.errors import MigrationFailed, RecollectError
 from repositories.failures import raise_bare, translating
 from repositories.migrations.reasons import reason
 
@@ -142,7 +142,7 @@ async def migration_session(engine: AsyncEngine, deadline: timedelta) -> AsyncIt
 async def _give_up(connection: AsyncConnection) -> None:
     # Closing it would do; but a pooler keeps the server's connection, with what was set in it.
     try:
-        with suppress(SQLAlchemyError, OSError):
+        with suppress(SQLAlchemyError, OSError, RecollectError):
             await connection.rollback()
             await connection.execute(_UNLOCK)
             await connection.execute(text("RESET ALL"))

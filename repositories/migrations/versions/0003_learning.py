@@ -34,7 +34,7 @@ def upgrade() -> None:
             "category",
             "confidence_band",
             "pattern_fingerprint",
-            name="uq_global_patterns_severity_category_confidence_band_pa_5f20",
+            name="uq_global_patterns_kind",
         ),
         comment="How often findings of one kind were seen, over all tenants. It holds no tenant's text: the fingerprint is a hash.",
     )

@@ -203,6 +203,24 @@ async def test_a_cancelled_migrator_leaves_neither_a_lock_nor_a_query_nor_half_a
 
 
 @newest
+async def test_a_migrator_that_lost_its_connection_keeps_nothing_and_the_next_one_goes_on(
+    migrated: AsyncEngine, tmp_path: Path
+) -> None:
+    write_revision(tmp_path, "op.execute('CREATE TABLE half (id int)')\n    op.execute('SELECT pg_sleep(60)')")
+    migrating = asyncio.create_task(migrations.migrate(migrated, directory=tmp_path))
+    asleep = f"FROM pg_stat_activity WHERE {OTHERS} AND wait_event = 'PgSleep'"
+    await until(migrated, f"SELECT EXISTS (SELECT {asleep})")
+    await scalar(migrated, f"SELECT pg_terminate_backend(pid) {asleep}")
+    with pytest.raises(
+        MigrationFailed, match=r"^revision 0008 failed: terminating connection due to administrator command \(57P01\)$"
+    ):
+        await migrating
+    assert await scalar(migrated, "SELECT to_regclass('half')") is None
+    write_revision(tmp_path, "op.execute('CREATE TABLE whole (id int)')")
+    assert await migrations.migrate(migrated, directory=tmp_path) == "0008"
+
+
+@newest
 async def test_what_a_migrator_sets_stays_in_its_own_connection(migrated: AsyncEngine) -> None:
     before = await scalar(migrated, LIMITS)
     await migrations.migrate(migrated)
