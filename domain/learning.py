@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, model_validator
@@ -81,6 +81,10 @@ class LearningMemory(Record, table=True):
         return self
 
 
+PATTERN_KIND: Final = ("severity", "category", "confidence_band", "pattern_fingerprint")
+"""What makes two counts the same pattern's."""
+
+
 class GlobalPattern(Identified, Entity, table=True):
     """How often findings of one kind were seen, over all tenants. It holds no tenant's text: the fingerprint is a hash.
 
@@ -88,7 +92,7 @@ class GlobalPattern(Identified, Entity, table=True):
     """
 
     __tablename__ = "global_patterns"
-    __table_args__ = (UniqueConstraint("severity", "category", "confidence_band", "pattern_fingerprint"),)
+    __table_args__ = (UniqueConstraint(*PATTERN_KIND, name="uq_global_patterns_kind"),)
 
     severity: Severity = Field(description="Severity of the findings.")
     category: Category = Field(description="Category of the findings.")

@@ -7,13 +7,14 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
 from weakref import WeakSet
 
 from sqlalchemy import inspect
 from sqlalchemy.orm import InstanceState, make_transient
 
 from domain.entity import Entity
-from domain.errors import TenantMismatch, TransactionPoisoned, UnitOfWorkClosed
+from domain.errors import InvalidEmbedding, TenantMismatch, TransactionPoisoned, UnitOfWorkClosed, UnitOfWorkError
 from repositories.failures import Phase, raise_bare, translate
 from repositories.shield import finished
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import CursorResult, Executable, Result, RowMapping
     from sqlalchemy.ext.asyncio import AsyncSession
 
+    from domain.plans import SearchPlan
     from repositories.schema import Schema
 
 T = TypeVar("T")
@@ -30,8 +32,9 @@ E = TypeVar("E", bound=Entity)
 class Transaction:
     """The session of one unit of work, and the only way to it.
 
-    `tracks` says whether the entities it reads are watched for changes; a reader's are not. A failure outside
-    a savepoint poisons it: PostgreSQL would answer the COMMIT of such a transaction with ROLLBACK and no error.
+    `tracks` says whether the entities it reads are watched for changes; a reader's are not. Where `plans` is a list, searches add
+    theirs to it. A failure outside a savepoint poisons it: PostgreSQL would answer the COMMIT of such a transaction with ROLLBACK
+    and no error.
     """
 
     def __init__(self, session: AsyncSession, *, tenant: str, schema: Schema, tracks: bool) -> None:
@@ -42,7 +45,9 @@ class Transaction:
         self._open = False
         self._begun_at = 0.0
         self._poisoned = False
+        self._savepoints = 0
         self._added: WeakSet[InstanceState[Any]] = WeakSet()
+        self.plans: list[SearchPlan] | None = None
 
     @property
     def is_open(self) -> bool:
@@ -63,7 +68,7 @@ class Transaction:
             await session.connection(execution_options=options)
 
     @contextmanager
-    def guarded(self, phase: Phase = Phase.WORK) -> Iterator[AsyncSession]:
+    def guarded(self, phase: Phase = Phase.WORK, operation_id: UUID | None = None) -> Iterator[AsyncSession]:
         """Lend the session; what fails inside is raised as a domain error and poisons the transaction.
 
         Raises:
@@ -78,7 +83,7 @@ class Transaction:
         except BaseException as error:
             self._poisoned = True
             if isinstance(error, Exception):
-                raise_bare(translate(error, phase=phase))
+                raise_bare(translate(error, phase=phase, operation_id=operation_id))
             raise
 
     def require_open(self) -> None:
@@ -96,12 +101,21 @@ class Transaction:
 
     def stamp(self, entity: Entity) -> None:
         """Make the entity this tenant's, or raise TenantMismatch if it was made another's."""
+        self.require_dimensions(entity)
         if "tenant" not in type(entity).model_fields:
             return
         values = vars(entity)
         if "tenant" in entity.model_fields_set and values["tenant"] != self.tenant:
             raise TenantMismatch(f"a {type(entity).__name__} of another tenant was given to this unit of work")
         values["tenant"] = self.tenant
+
+    def require_dimensions(self, entity: Entity) -> None:
+        """Raise InvalidEmbedding where the entity's embedding is not of this database's dimension: it may know others too."""
+        embedding = vars(entity).get("embedding")
+        if embedding is not None and embedding.dimensions() != self.schema.dimensions:
+            raise InvalidEmbedding(
+                f"the embedding has {embedding.dimensions()} dimensions, not {self.schema.dimensions}", field="embedding"
+            )
 
     async def flush(self) -> None:
         """Write what was added or changed."""
@@ -121,6 +135,15 @@ class Transaction:
         """Execute a statement that writes and return how many rows it touched."""
         result: CursorResult[Any] = await self.execute(statement, parameters)  # type: ignore[assignment]  # rows come from Select
         return result.rowcount
+
+    @contextmanager
+    def explaining(self) -> Iterator[list[SearchPlan]]:
+        """Collect the plans of the searches inside."""
+        before, self.plans = self.plans, []
+        try:
+            yield self.plans
+        finally:
+            self.plans = before
 
     async def stream(self, statement: Executable, *, batch_size: int) -> AsyncIterator[RowMapping]:
         """Yield every row from a server-side cursor, `batch_size` rows at a time."""
@@ -144,17 +167,22 @@ class Transaction:
         await self.flush()
         with self.guarded() as session:
             nested = await session.begin_nested()
+        self._savepoints += 1
         try:
             yield
             await self.flush()
             with self.guarded():
                 await nested.commit()
         except BaseException:
-            self._poisoned = False
-            with self.guarded():
-                await nested.rollback()
-                await self._reload_expired()
+            # Where the whole unit of work has ended inside, there is nothing left to undo.
+            if self._open:
+                self._poisoned = False
+                with self.guarded():
+                    await nested.rollback()
+                    await self._reload_expired()
             raise
+        finally:
+            self._savepoints -= 1
 
     async def _reload_expired(self) -> None:
         # Undoing a savepoint expires what it changed, and an expired attribute cannot be read without the event loop.
@@ -174,10 +202,12 @@ class Transaction:
                 make_transient(entity)
         await finished(self._session.close())
 
-    async def commit(self) -> None:
-        """Write what was added or changed, and make everything last."""
+    async def commit(self, operation_id: UUID) -> None:
+        """Write what was added or changed, and make everything last; an unknown outcome is raised with `operation_id`."""
+        if self._savepoints:
+            raise UnitOfWorkError("a savepoint is open: leave it before the unit of work is committed")
         await self.flush()
-        with self.guarded(Phase.COMMIT) as session:
+        with self.guarded(Phase.COMMIT, operation_id) as session:
             await finished(session.commit())
         self._added.clear()
         await self.end()

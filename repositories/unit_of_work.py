@@ -9,16 +9,18 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
 from domain.errors import UnitOfWorkClosed
+from domain.maintenance import Operation
 from repositories import history, knowledge, learning, reviews, runs, telemetry
 from repositories.mapping import order_writes_by_foreign_keys
 from repositories.transaction import Transaction
 
 if TYPE_CHECKING:
-    from contextlib import AbstractAsyncContextManager
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
     from types import TracebackType
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from domain.plans import SearchPlan
     from repositories.schema import Schema
 
 
@@ -42,6 +44,9 @@ class _Unit:
         """Whether it was entered and has not ended."""
         return self._transaction.is_open
 
+    def explaining(self) -> AbstractContextManager[list[SearchPlan]]:
+        return self._transaction.explaining()
+
     async def __aenter__(self) -> Self:
         if self._entered:
             raise UnitOfWorkClosed("this unit of work was entered before: open another one")
@@ -61,6 +66,8 @@ class UnitOfWork(_Unit):
     def __init__(self, engine: AsyncEngine, *, tenant: str, schema: Schema, operation_id: UUID | None = None) -> None:
         super().__init__(engine, tenant=tenant, schema=schema, writes=True)
         self.operation_id = uuid7() if operation_id is None else operation_id
+        # Who names the operation means to ask for its outcome: the ledger's row is written in the same transaction.
+        self._ledger = None if operation_id is None else Operation(operation_id=operation_id)
         transaction = self._transaction
         self.knowledge = knowledge.KnowledgeRepository(transaction)
         self.embedding_metadata = knowledge.EmbeddingMetadataRepository(transaction)
@@ -76,11 +83,17 @@ class UnitOfWork(_Unit):
         self.dependency_bumps = history.DependencyBumpRepository(transaction)
         self.telemetry = telemetry.TelemetryRepository(transaction)
 
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        if self._ledger is not None:
+            self._transaction.add(self._ledger)
+        return self
+
     async def flush(self) -> None:
         await self._transaction.flush()
 
     async def commit(self) -> None:
-        await self._transaction.commit()
+        await self._transaction.commit(self.operation_id)
 
     async def rollback(self) -> None:
         self._transaction.require_open()

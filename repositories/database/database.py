@@ -22,6 +22,7 @@ from repositories.database.engine import create_engine
 from repositories.database.health import Facts, Health, PoolFigures, facts, pool_figures, problems
 from repositories.database.settings import Settings
 from repositories.schema import Schema
+from repositories.statements import rows
 from repositories.unit_of_work import ReadUnitOfWork, UnitOfWork
 
 if TYPE_CHECKING:
@@ -147,6 +148,12 @@ class Database:
             if uow.is_open:
                 await uow.commit()
             return result
+
+    async def outcome(self, operation_id: UUID, *, tenant: str | None = None) -> bool:
+        """Return whether the unit of work that was given this operation id was committed: its ledger row went with it."""
+        row = {"tenant": self._tenant(tenant), "operation_id": operation_id}
+        async with self.engine.connect() as connection:
+            return bool((await connection.execute(rows.was_committed(), row)).scalar_one())
 
     async def migrate(self, revision: str = "head") -> str:
         """Bring the schema to `revision` and return it; safe while others do the same."""

@@ -58,6 +58,4 @@ def _shown(settings: Settings) -> URL:
     """Return what the engine's `repr` shows; the connection is made from the settings, and the password is not in here."""
     address = settings.addresses[0]
     made = URL.create("postgresql+asyncpg", username=settings.user, database=settings.database)
-    return (
-        made.update_query_dict({"host": address.host}) if address.is_socket else made.set(host=address.host, port=address.port)
-    )
+    return made.update_query_dict({"host": address.host}) if address.is_socket else made.set(host=address.host, port=address.port)

@@ -82,9 +82,7 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, hide_input_in_errors=True
     )
 
-    host: str = Field(
-        "localhost", description="A name, an IP address, a socket's folder; several with commas, each `host:port`."
-    )
+    host: str = Field("localhost", description="A name, an IP address, a socket's folder; several with commas, each `host:port`.")
     port: int = Field(DEFAULT_PORT, ge=1, le=65535, description="For hosts that name none of their own.")
     database: Name = "recollect"
     user: Name = "recollect"

@@ -87,9 +87,7 @@ class DatabaseUrl:
             query["host"] = ",".join(address.host for address in self.addresses)
             query["port"] = ",".join(str(address.port) for address in self.addresses)
         tail = "?" + "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items()) if query else ""
-        return (
-            f"postgresql://{self._credentials(show_password=show_password)}{hosts}/{quote(self.database or '', safe='')}{tail}"
-        )
+        return f"postgresql://{self._credentials(show_password=show_password)}{hosts}/{quote(self.database or '', safe='')}{tail}"
 
     def _credentials(self, *, show_password: bool) -> str:
         if self.user is None and self.password is None:

@@ -8,7 +8,7 @@ from sqlalchemy import Float, Select, Update, and_, bindparam, func, null, selec
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.sql.dml import ReturningInsert
 
-from domain.learning import GlobalPattern, LearningMemory
+from domain.learning import PATTERN_KIND, GlobalPattern, LearningMemory
 from domain.recall import OWNER_REPOS
 from domain.search import Distance
 from repositories.statements.keeping import kept
@@ -65,8 +65,7 @@ def mark_stale(tenant: str, model: str) -> Update:
 
 def add_up(pattern: GlobalPattern) -> ReturningInsert[Any]:
     """Insert the pattern or add its count to what there is; returns the sum."""
-    kind = ("severity", "category", "confidence_band", "pattern_fingerprint")
-    values = {name: getattr(pattern, name) for name in (*kind, "id", "count")}
+    values = {name: getattr(pattern, name) for name in (*PATTERN_KIND, "id", "count")}
     statement = insert(GlobalPattern.__table__).values(values)
     counted = GlobalPattern.__table__.c.count + statement.excluded.count
-    return statement.on_conflict_do_update(index_elements=kind, set_={"count": counted}).returning(*fields(GlobalPattern))
+    return statement.on_conflict_do_update(index_elements=PATTERN_KIND, set_={"count": counted}).returning(*fields(GlobalPattern))
