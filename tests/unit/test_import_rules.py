@@ -148,12 +148,17 @@ def declared(*extras: str) -> set[str]:
 
 @pytest.mark.parametrize(
     ("folder", "extras"),
-    [("domain", ()), ("repositories", ("embedded", "demo", "testing")), ("tests", ("embedded", "demo", "testing", "dev"))],
+    [
+        ("domain", ()),
+        ("examples", ("example", "testing", "dev")),
+        ("repositories", ("embedded", "demo", "testing")),
+        ("tests", ("embedded", "demo", "example", "testing", "dev")),
+    ],
 )
 def test_what_is_imported_is_declared(folder: str, extras: tuple[str, ...]) -> None:
     files = (ROOT / folder).rglob("*.py")
     roots = {name.partition(".")[0] for path in files for name in imported(path.read_text())}
-    own = {"domain", "repositories", "tests", *sys.stdlib_module_names}
+    own = {"domain", "examples", "repositories", "tests", *sys.stdlib_module_names}
     distributions = packages_distributions()
     owners = {root: {canonicalize_name(name) for name in distributions.get(root, [])} for root in roots - own}
     assert {root for root, names in owners.items() if not names & declared(*extras)} == set()
