@@ -1,1 +1,1 @@
-"""Measures what the library costs beside the driver alone: medians of interleaved runs, as ratios."""
+"""Measurements: what is promised about speed and answers, on a server of their own, through the repositories' public methods."""

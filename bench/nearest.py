@@ -1,0 +1,167 @@
+"""Vector search under filters, after deletions and among copies: how many of ten come back, how good they are, how fast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pgvector import Vector
+
+from bench.clock import median
+from bench.fixture import Labels
+from bench.vectors import Truth, normalized
+from bench.watch import Watch, explain, indexes, watching
+from domain import KnowledgeChunk, where
+
+if TYPE_CHECKING:
+    from bench.vectors import Flags, Space, Vectors
+    from domain import Filter
+    from repositories import Database
+
+K = 10
+COPIES = 1_000
+IN_A_UNIT = 250
+
+
+@dataclass(frozen=True)
+class NearestFigures:
+    """What came back for ten asked for, on average and at the least; recall is against a scan of all rows.
+
+    `exact` is the share of the answers that say so, `indexes` what the server used for the first statement of one of them.
+    """
+
+    case: str
+    rows: float
+    fewest_rows: int
+    recall: float
+    lowest_recall: float
+    exact: float
+    p50: float
+    indexes: list[str]
+
+
+@dataclass
+class Filters:
+    """Shares of the rows, each with a filter of its own: columns and metadata, anywhere, near one direction and far from it."""
+
+    space: Space
+    flags: dict[str, Flags] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        random, rows = np.random.default_rng(7), len(self.space.vectors)
+        for name, share in {"50 %": 0.5, "10 %": 0.1, "1 %": 0.01, "0.1 %": 0.001}.items():
+            self._flag(name, random.permutation(rows)[: max(1, round(rows * share))])
+        order, twentieth = self.space.nearness(), rows // 20
+        self._flag("5 %, near the query", order[:twentieth])
+        self._flag("5 %, far from the query", order[-twentieth:])
+        self._flag("nearest tenth", order[: rows // 10])
+
+    def _flag(self, name: str, where_true: Any) -> None:
+        self.flags[name] = np.zeros(len(self.space.vectors), dtype=np.bool_)
+        self.flags[name][where_true] = True
+
+    def labels(self) -> Labels:
+        """Return the columns and metadata by which the rows are filtered."""
+        rows = range(len(self.space.vectors))
+        flags = {name: flag.tolist() for name, flag in self.flags.items()}
+        metadata = [
+            {
+                "half": flags["50 %"][row],
+                "rare": flags["0.1 %"][row],
+                "place": "near" if flags["5 %, near the query"][row] else "far" if flags["5 %, far from the query"][row] else "",
+                "doomed": flags["nearest tenth"][row],
+            }
+            for row in rows
+        ]
+        repos = ["acme/rare" if flags["1 %"][row] else "acme/api" for row in rows]
+        return Labels(repos, ["code" if flags["10 %"][row] else "doc" for row in rows], metadata)
+
+
+FILTERS: dict[str, Filter] = {
+    "50 %": where("metadata", "half").equals(value=True),
+    "10 %": where("source_type").equals("code"),
+    "5 %, near the query": where("metadata", "place").equals("near"),
+    "5 %, far from the query": where("metadata", "place").equals("far"),
+    "1 %": where("repo").equals("acme/rare"),
+    "0.1 %": where("metadata", "rare").equals(value=True),
+}
+
+
+async def measure(database: Database, space: Space, filters: Filters, *, queries: int) -> list[NearestFigures]:
+    """Measure every filter, then delete the nearest tenth of the rows, and then add copies of one vector."""
+    everywhere, nearby = space.queries(queries), space.queries(queries, around=space.near)
+    there = np.ones(len(space.vectors), dtype=np.bool_)
+    found = [await _case(database, "no filter", everywhere, Truth(space.vectors, there))]
+    for name, condition in FILTERS.items():
+        asked = nearby if "query" in name else everywhere
+        found.append(await _case(database, name, asked, Truth(space.vectors, filters.flags[name]), condition))
+    there &= ~filters.flags["nearest tenth"]
+    await _delete(database)
+    found.append(await _case(database, "no filter, nearest 10 % deleted", nearby, Truth(space.vectors, there)))
+    left = Truth(space.vectors, there & filters.flags["10 %"])
+    found.append(await _case(database, "10 %, nearest 10 % deleted", nearby, left, FILTERS["10 %"]))
+    return [*found, *await _among_copies(database, space, there, filters.flags["10 %"], queries=queries)]
+
+
+async def _delete(database: Database) -> None:
+    async with database.unit_of_work() as uow:
+        assert await uow.knowledge.delete_where(where("metadata", "doomed").equals(value=True))
+        await uow.commit()
+
+
+async def _among_copies(database: Database, space: Space, there: Flags, tenth: Flags, *, queries: int) -> list[NearestFigures]:
+    copied = space.queries(1)[0]
+    vectors = np.vstack([space.vectors, np.tile(copied, (COPIES, 1))])
+    are_copies = np.arange(len(vectors)) >= len(space.vectors)
+    for start in range(len(space.vectors), len(vectors), IN_A_UNIT):
+        async with database.unit_of_work() as uow:
+            await uow.knowledge.upsert_many(_copy(row, copied) for row in range(start, min(start + IN_A_UNIT, len(vectors))))
+            await uow.commit()
+    noise = np.random.default_rng(11).standard_normal((queries, len(copied)), dtype=np.float32)
+    asked = normalized(copied + 0.2 * normalized(noise))
+    padding = np.zeros(COPIES, dtype=np.bool_)
+    remain = np.concatenate([there, padding])
+    everything = await _case(database, f"no filter, among {COPIES:,} copies", asked, Truth(vectors, remain | are_copies))
+    others = Truth(vectors, remain & np.concatenate([tenth, padding]))
+    return [everything, await _case(database, f"10 %, none of {COPIES:,} copies near", asked, others, FILTERS["10 %"])]
+
+
+def _copy(row: int, vector: Vectors) -> KnowledgeChunk:
+    return KnowledgeChunk(
+        chunk_id=str(row), repo="acme/api", source=str(row), source_type="doc", content="a copy", embedding=Vector(vector)
+    )
+
+
+async def _case(database: Database, case: str, queries: Vectors, truth: Truth, condition: Filter | None = None) -> NearestFigures:
+    counts, recalls, exact, milliseconds = [], [], [], []
+    for warming in (True, False):
+        for query in queries[:3] if warming else queries:
+            async with database.reader() as view:
+                started = perf_counter()
+                hits = await view.knowledge.vector_search(query, limit=K, where=condition)
+                taken = (perf_counter() - started) * 1_000
+            if not warming:
+                counts.append(len(hits))
+                recalls.append(truth.recall(query, [int(hit.item.chunk_id) for hit in hits], k=K))
+                exact.append(hits.exact)
+                milliseconds.append(taken)
+    return NearestFigures(
+        case=case,
+        rows=float(np.mean(counts)),
+        fewest_rows=min(counts),
+        recall=float(np.mean(recalls)),
+        lowest_recall=min(recalls),
+        exact=float(np.mean(exact)),
+        p50=median(milliseconds),
+        indexes=await _indexes(database, queries[0], condition),
+    )
+
+
+async def _indexes(database: Database, query: Vectors, condition: Filter | None) -> list[str]:
+    with watching(database) as watch:
+        async with database.reader() as view:
+            await view.knowledge.vector_search(query, limit=K, where=condition)
+    async with database.engine.connect() as connection:
+        return indexes(await explain(connection, Watch(watch.sent[:1])))

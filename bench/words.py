@@ -1,0 +1,79 @@
+"""Keyword search against the plain query: any of the words, ranked by `ts_rank`, on a small table and on one ten times as large."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+
+from bench.clock import percentile, sample
+from bench.corpus import PLANTED, questions
+
+if TYPE_CHECKING:
+    from repositories import Database
+
+LIMIT = 10
+# What a service would write by itself; every column but the embedding, as the repository reads.
+PLAIN = text("""
+SELECT k.id, k.chunk_id, k.repo, k.source, k.source_type, k.language, k.title, k.summary, k.content, k.metadata, k.content_hash,
+  k.token_count, k.embedding_model, k.stale, k.created_at, k.updated_at, ts_rank(k.search_vector, q.query) AS rank
+FROM knowledge k, to_tsquery('english', :query) AS q (query)
+WHERE k.tenant = :tenant AND k.search_vector @@ q.query
+ORDER BY rank DESC, k.id LIMIT :limit
+""")
+
+
+@dataclass(frozen=True)
+class WordsFigures:
+    """Milliseconds of one kind of question on a table of `rows` rows: the repository's and the plain query's."""
+
+    question: str
+    rows: int
+    p50: float
+    p99: float
+    plain_p50: float
+    plain_p99: float
+    samples: int
+
+    @property
+    def ratio(self) -> float:
+        return self.p50 / self.plain_p50
+
+
+def kinds() -> dict[str, list[str]]:
+    """Return the questions by what is asked."""
+    one = {f"a word in {share:.0%} of the rows": [word] for word, share in PLANTED.items()}
+    return {**one, "three words": [" ".join(PLANTED)], "twelve words": questions(25)}
+
+
+async def measure(database: Database, *, rows: int, samples: int) -> list[WordsFigures]:
+    found = []
+    for name, asked in kinds().items():
+        ours = await sample(lambda query: _ours(database, query), asked, samples=samples)
+        plain = await sample(lambda query: _plain(database, query), asked, samples=samples)
+        found.append(
+            WordsFigures(
+                question=name,
+                rows=rows,
+                p50=percentile(ours, 50),
+                p99=percentile(ours, 99),
+                plain_p50=percentile(plain, 50),
+                plain_p99=percentile(plain, 99),
+                samples=min(len(ours), len(plain)),
+            )
+        )
+    return found
+
+
+async def _ours(database: Database, query: str) -> None:
+    async with database.reader() as view:
+        assert await view.knowledge.keyword_search(query, limit=LIMIT)
+
+
+async def _plain(database: Database, query: str) -> None:
+    any_word = " | ".join(query.split())
+    async with database.engine.connect() as connection:
+        await connection.execution_options(postgresql_readonly=True)
+        values = {"query": any_word, "tenant": "default", "limit": LIMIT}
+        assert (await connection.execute(PLAIN, values)).all()
