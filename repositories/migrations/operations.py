@@ -9,6 +9,7 @@ from sqlalchemy import Column, Computed, MetaData, Table, literal_column
 from sqlalchemy.schema import CreateIndex
 
 from domain.embedding import EmbeddingColumn
+from domain.errors import MigrationFailed
 from repositories.migrations import indexes, requirements, target
 
 if TYPE_CHECKING:
@@ -23,9 +24,14 @@ OPTIONS: Final = "schema_options"
 
 
 def options() -> SchemaOptions:
-    """Return what the database that is being migrated was, or is to be, created with."""
+    """Return what the database that is being migrated was, or is to be, created with.
+
+    Raises:
+        MigrationFailed: the revision was not run by `repositories.migrations`.
+    """
     config = op.get_context().config
-    assert config is not None  # noqa: S101 -- there is one whenever a revision runs
+    if config is None:
+        raise MigrationFailed("revisions are run by repositories.migrations")
     found: SchemaOptions = config.attributes[OPTIONS]
     return found
 

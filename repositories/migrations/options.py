@@ -56,17 +56,22 @@ class SchemaOptions:
         return cls(**values, insists_on=cls.insists_on & said)
 
     def __post_init__(self) -> None:
-        _require(1 <= self.dimensions <= MAX_DIMENSIONS, "dimensions", f"1 to {MAX_DIMENSIONS:,}")
-        _require(2 <= self.hnsw_m <= 100, "hnsw_m", "2 to 100")
-        _require(
-            2 * self.hnsw_m <= self.hnsw_ef_construction <= 1000, "hnsw_ef_construction", "at least twice hnsw_m, at most 1,000"
-        )
-        _require(self.metric == "cosine", "metric", "cosine")
-        _require(_LANGUAGE.fullmatch(self.language) is not None, "language", "the name of a text search configuration")
-        for name in ("provider", "model"):
-            label: str = getattr(self, name)
-            usable = "\0" not in label and 1 <= len(label.encode()) <= _MAX_LABEL_BYTES
-            _require(usable, name, f"1 to {_MAX_LABEL_BYTES} bytes without NUL")
+        label = f"1 to {_MAX_LABEL_BYTES} bytes without NUL"
+        rules = {
+            "dimensions": (1 <= self.dimensions <= MAX_DIMENSIONS, f"1 to {MAX_DIMENSIONS:,}"),
+            "provider": (_is_label(self.provider), label),
+            "model": (_is_label(self.model), label),
+            "metric": (self.metric == "cosine", "cosine"),
+            "hnsw_m": (2 <= self.hnsw_m <= 100, "2 to 100"),
+            "hnsw_ef_construction": (
+                2 * self.hnsw_m <= self.hnsw_ef_construction <= 1000,
+                "at least twice hnsw_m, at most 1,000",
+            ),
+            "language": (_LANGUAGE.fullmatch(self.language), "the name of a text search configuration"),
+        }
+        for field, (holds, allowed) in rules.items():
+            if not holds:
+                raise ConfigurationError(f"{field} must be {allowed}", setting=field)
 
     def require_agreement(self, recorded: SchemaOptions) -> None:
         """Raise where these contradict what a database records.
@@ -85,9 +90,8 @@ class SchemaOptions:
             )
 
 
-def _require(holds: bool, field: str, allowed: str) -> None:  # noqa: FBT001 -- reads as an assertion
-    if not holds:
-        raise ConfigurationError(f"{field} must be {allowed}", setting=field)
+def _is_label(value: str) -> bool:
+    return "\0" not in value and 1 <= len(value.encode()) <= _MAX_LABEL_BYTES
 
 
 _RECORDED: Final = text("SELECT dimensions, provider, model, metric FROM embedding_metadata")

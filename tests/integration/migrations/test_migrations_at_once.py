@@ -33,6 +33,7 @@ CHECKOUT = Path(__file__).parents[3]
 # Migrates each database whose URL comes in on a line, and answers with the revision or the error.
 PROGRAM = """
 import asyncio, sys
+from datetime import timedelta
 from repositories import migrations
 from repositories.database.engine import create_engine
 from repositories.database.settings import Settings
@@ -40,7 +41,7 @@ from repositories.database.settings import Settings
 async def migrate(url):
     engine = create_engine(Settings(url=url))
     try:
-        return await migrations.migrate(engine, migrations.SchemaOptions(dimensions=8))
+        return await migrations.migrate(engine, migrations.SchemaOptions(dimensions=8), deadline=timedelta(minutes=2))
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     finally:
@@ -94,7 +95,7 @@ async def migrators() -> AsyncIterator[list[asyncio.subprocess.Process]]:
 
 async def answer(process: asyncio.subprocess.Process) -> str:
     assert process.stdout is not None
-    return (await asyncio.wait_for(process.stdout.readline(), 60)).decode().strip()
+    return (await asyncio.wait_for(process.stdout.readline(), 150)).decode().strip()
 
 
 async def test_eight_migrators_at_once_on_an_empty_database_all_succeed_five_times(servers: dict[int, TestServer]) -> None:
