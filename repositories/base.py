@@ -123,10 +123,11 @@ class Repository(ReadRepository[E]):
     async def add_many(self, entities: Rows[E]) -> int:
         statement = insert(self.entity.__table__)
         written = 0
-        async for batch in batches(entities):
-            for group in self._groups(batch):
-                await self._transaction.execute(statement, group)
-                written += len(group)
+        with self._transaction.all_or_none():
+            async for batch in batches(entities):
+                for group in self._groups(batch):
+                    await self._transaction.execute(statement, group)
+                    written += len(group)
         return written
 
     async def delete(self, id: UUID) -> bool:

@@ -17,7 +17,7 @@ from domain.search import Distance, Match, SearchHits, Weights
 from repositories.base import BATCH_SIZE, Repository, batches
 from repositories.repairs import RepairRepository
 from repositories.search import SearchRepository
-from repositories.statements import knowledge, rows
+from repositories.statements import knowledge, rows, upsert
 from repositories.statements.filters import filter_condition
 
 if TYPE_CHECKING:
@@ -88,11 +88,15 @@ class KnowledgeRepository(KnowledgeReader, RepairRepository[KnowledgeChunk], Rep
 
     async def upsert_many(self, chunks: Rows[KnowledgeChunk]) -> int:
         names: set[tuple[str, str]] = set()
-        async for batch in batches(chunks, BATCH_SIZE):
-            latest = {(chunk.repo, chunk.chunk_id): chunk for chunk in batch}
-            names |= latest.keys()
-            for row_group in self._groups([latest[name] for name in sorted(latest)]):
-                await self._transaction.execute(knowledge.replace_chunks(row_group[0]), row_group)
+        with self._transaction.all_or_none():
+            async for batch in batches(chunks, BATCH_SIZE):
+                for chunk in batch:
+                    self._transaction.stamp(chunk)
+                latest = {(chunk.repo, chunk.chunk_id): chunk for chunk in batch}
+                names |= latest.keys()
+                # In one order: writers that lock the same rows in another one deadlock.
+                values = [upsert.row_values(latest[name]) for name in sorted(latest)]
+                await self._transaction.execute(knowledge.replace_chunks(), values)
         return len(names)
 
     async def delete_where(self, where: Filter) -> int:

@@ -13,10 +13,11 @@ from domain.learning import ConfidenceBand, GlobalPattern, LearningMemory, Outco
 from domain.paging import require_limit
 from domain.recall import Recall, merge_recall
 from domain.search import Distance, Match, SearchHits, Weights
-from repositories.base import BATCH_SIZE, ReadRepository, Repository, batches
+from repositories.base import ReadRepository, Repository, batches
 from repositories.repairs import RepairRepository
 from repositories.search import SearchRepository
 from repositories.statements import learning, rows
+from repositories.writes import insert_new
 
 if TYPE_CHECKING:
     from domain.ports import Rows
@@ -87,11 +88,9 @@ class MemoryRepository(MemoryReader, RepairRepository[LearningMemory], Repositor
         return await self.write_many([memory]) == 1
 
     async def write_many(self, memories: Rows[LearningMemory]) -> int:
-        written = 0
-        async for batch in batches(memories, BATCH_SIZE):
-            for group in self._groups(batch):
-                written += await self._transaction.changed(learning.write_new(group))
-        return written
+        key = ("repo", "finding_id", "outcome")
+        with self._transaction.all_or_none():
+            return sum([await insert_new(self._transaction, LearningMemory, batch, *key) async for batch in batches(memories)])
 
     async def mark_stale(self, model: str) -> int:
         return await self._transaction.changed(learning.mark_stale(self._transaction.tenant, model))

@@ -45,6 +45,7 @@ class Transaction:
         self._open = False
         self._begun_at = 0.0
         self._poisoned = False
+        self._executed = 0
         self._savepoints = 0
         self._added: WeakSet[InstanceState[Any]] = WeakSet()
         self.plans: list[SearchPlan] | None = None
@@ -129,12 +130,24 @@ class Transaction:
         """Write what was added or changed, then execute the statement."""
         await self.flush()
         with self.guarded() as session:
-            return await session.execute(statement, parameters)
+            result = await session.execute(statement, parameters)
+        self._executed += 1
+        return result
 
     async def changed(self, statement: Executable, parameters: Sequence[dict[str, Any]] | None = None) -> int:
         """Execute a statement that writes and return how many rows it touched."""
         result: CursorResult[Any] = await self.execute(statement, parameters)  # type: ignore[assignment]  # rows come from Select
         return result.rowcount
+
+    @contextmanager
+    def all_or_none(self) -> Iterator[None]:
+        """Hold statements together: whatever breaks off after the first of them poisons the transaction."""
+        before = self._executed
+        try:
+            yield
+        except BaseException:
+            self._poisoned = self._poisoned or self._executed > before
+            raise
 
     @contextmanager
     def explaining(self) -> Iterator[list[SearchPlan]]:

@@ -25,12 +25,12 @@ async def insert_new(
     """
     statement = upsert.insert_new(entity, *key, where_given=where_given)
     rows = [row async for batch in batches(entities) for row in batch]
+    for row in rows:
+        transaction.stamp(row)
     rows.sort(key=lambda row: tuple(str(getattr(row, name)) for name in key))
     written = 0
     for start in range(0, len(rows), BATCH_SIZE):
         batch = rows[start : start + BATCH_SIZE]
-        for row in batch:
-            transaction.stamp(row)
         result = await transaction.execute(statement, [upsert.row_values(row) for row in batch])
         written += len(result.all())
     return written

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from domain.knowledge import EmbeddingMetadata, KnowledgeChunk
+from repositories.statements.upsert import insert_rows
 
 _KEPT = {"tenant", "id", "repo", "chunk_id", "created_at", "updated_at"}
 
 
-def replace_chunks(columns: Collection[str]) -> Insert:
-    """Insert chunks that give these columns, or replace those with the same name, of which id and `created_at` stay."""
-    statement = insert(KnowledgeChunk.__table__)
+def replace_chunks() -> Insert:
+    """Insert chunks, or replace those with the same name, of which id and `created_at` stay."""
+    statement = insert_rows(KnowledgeChunk)
     replaced: dict[str, Any] = {
         column.name: statement.excluded[column.name]
         for column in KnowledgeChunk.__table__.c
-        if column.name not in _KEPT and column.computed is None and column.name in columns
+        if column.name not in _KEPT and column.computed is None
     }
     return statement.on_conflict_do_update(
         index_elements=["tenant", "repo", "chunk_id"], set_={**replaced, "updated_at": func.now()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import Float, Select, Update, and_, bindparam, func, null, select, true, update
-from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.dml import ReturningInsert
 
 from domain.learning import PATTERN_KIND, GlobalPattern, LearningMemory
@@ -49,11 +49,6 @@ def nearest_for_owner(limit: int) -> Select[Any]:
         .order_by(ranked.c.distance, ranked.c.id)
         .limit(limit)
     )
-
-
-def write_new(values: list[dict[str, Any]]) -> Insert:
-    """Insert the memories whose `(repo, finding_id, outcome)` is new; the first one wins."""
-    return insert(_TABLE).values(values).on_conflict_do_nothing(index_elements=["tenant", "repo", "finding_id", "outcome"])
 
 
 def mark_stale(tenant: str, model: str) -> Update:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, DefaultClause, bindparam, func
+from sqlalchemy import Column, ColumnElement, DefaultClause, bindparam, func, literal_column
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.sql.dml import ReturningInsert
 
@@ -54,4 +54,7 @@ def insert_or_replace(entity: type[Entity], *key: str, keep_if_missing: Collecti
 def _given(column: Column[Any]) -> ColumnElement[Any]:
     value = bindparam(f"{_GIVEN}{column.name}", type_=column.type)
     default = column.server_default
-    return func.coalesce(value, default.arg) if isinstance(default, DefaultClause) else value
+    if not isinstance(default, DefaultClause):
+        return value
+    # A string is the default's literal, as in the column's definition; bound, it would be text whatever the column is.
+    return func.coalesce(value, literal_column(f"'{default.arg}'") if isinstance(default.arg, str) else default.arg)
