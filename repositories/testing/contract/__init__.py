@@ -18,6 +18,7 @@ Tests are coroutines: pytest-asyncio in auto mode runs them.
 from repositories.testing.contract.checkpoints import CheckpointsContract
 from repositories.testing.contract.common import CommonContract
 from repositories.testing.contract.completion import CompletionContract, RunPurgeContract
+from repositories.testing.contract.concurrency import ConcurrentClaimsContract, ConcurrentWritesContract
 from repositories.testing.contract.embeddings import EmbeddingsContract
 from repositories.testing.contract.failures import FailureContract
 from repositories.testing.contract.filters import FiltersContract
@@ -49,6 +50,8 @@ __all__ = [
     "ClaimsContract",
     "CommonContract",
     "CompletionContract",
+    "ConcurrentClaimsContract",
+    "ConcurrentWritesContract",
     "DependencyBumpsContract",
     "EmbeddingMetadataContract",
     "EmbeddingsContract",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
@@ -19,9 +21,13 @@ from domain import (
     where,
 )
 from repositories.testing.contract.kinds import write
-from repositories.testing.contract.samples import MANY, UNICODE, review
+from repositories.testing.contract.samples import MANY, UNICODE, chunk, event, finding, memory, reaction, review
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from domain import UnitOfWork
+    from domain.entity import Entity
     from repositories.testing.contract.store import Store
 
 both_orders = pytest.mark.parametrize("order", ["ascending", "descending"])
@@ -190,12 +196,38 @@ class ListingContract:
         async with store.reader() as view:
             assert await view.reviews.count() == 0
 
-    async def test_a_row_of_another_tenant_among_many_is_refused(self, store: Store) -> None:
-        async with store.unit_of_work() as uow:
-            with pytest.raises(TenantMismatch):
-                await uow.reviews.add_many([review(), review(tenant="other")])
+    @pytest.mark.parametrize("written", [0, MANY])
+    async def test_whatever_breaks_off_a_write_of_many_rows_nothing_of_it_is_kept(self, store: Store, written: int) -> None:
+        of = review()
+        to = finding(of)
+        await write(store, of, to)
+        ways: Sequence[tuple[Callable[..., Entity], Callable[[UnitOfWork], Callable[..., Awaitable[int]]]]] = (
+            (review, lambda uow: uow.reviews.add_many),
+            (chunk, lambda uow: uow.knowledge.upsert_many),
+            (memory, lambda uow: uow.memories.write_many),
+            (event, lambda uow: uow.telemetry.record_many),
+            (partial(reaction, to), lambda uow: uow.reactions.add_many),
+        )
+
+        def foreign(make: Callable[..., Entity]) -> Iterator[Entity]:
+            yield from (make() for _ in range(written))
+            yield make(tenant="other")
+
+        def breaking(make: Callable[..., Entity]) -> Iterator[Entity]:
+            yield from (make() for _ in range(written))
+            raise ZeroDivisionError
+
+        for make, way in ways:
+            for rows, error in ((foreign(make), TenantMismatch), (breaking(make), ZeroDivisionError)):
+                async with store.unit_of_work() as uow:
+                    with pytest.raises(error):
+                        await way(uow)(rows)
+                    # Where something was sent by then, there is no way on.
+                    with suppress(TransactionPoisoned):
+                        await uow.commit()
         async with store.reader() as view:
-            assert await view.reviews.count() == 0
+            repositories = (view.reviews, view.knowledge, view.memories, view.telemetry, view.reactions)
+            assert [await repository.count() for repository in repositories] == [1, 0, 0, 0, 0]
 
     async def test_values_come_back_as_they_were_given(self, store: Store) -> None:
         plain = {"name": UNICODE, "none": None, "numbers": [0, -0.0, 1.5, 10**30, 1e22], "nested": {"": [[], {}, True]}}
