@@ -145,23 +145,23 @@ def _starting(data_dir: Path, *, embedded: bool) -> Iterator[Started]:
 
 
 async def _migrate(settings: Settings, revision: str) -> str:
-    async with places.connected(settings) as engine:
+    async with places.connected(settings.for_migrations()) as engine:
         return await migrations.migrate(engine, migrations.SchemaOptions.from_settings(settings), revision=revision)
 
 
 async def _rollback(settings: Settings, revision: str) -> str | None:
-    async with places.connected(settings) as engine:
+    async with places.connected(settings.for_migrations()) as engine:
         return await migrations.rollback(engine, revision)
 
 
 async def _check(settings: Settings, *, migrating: bool) -> list[str]:
-    async with places.connected(settings) as engine:
+    async with places.connected(settings.for_migrations()) as engine:
         if migrating:
             await migrations.migrate(engine, migrations.SchemaOptions.from_settings(settings))
         return await migrations.check(engine)
 
 
 async def _revise(settings: Settings, message: str) -> Path:
-    async with places.connected(settings) as engine:
+    async with places.connected(settings.for_migrations()) as engine:
         await migrations.migrate(engine, migrations.SchemaOptions.from_settings(settings))
         return await migrations.revise(engine, message)

@@ -93,8 +93,6 @@ class Database:
             await connect_with_retry(self._engine, self.settings)
             if self._migrate:
                 await self.migrate()
-                # Connections from before the extension was created do not know its types.
-                await self._engine.dispose()
             self._schema = await self._read_schema()
         except BaseException:
             await self.close()
@@ -157,7 +155,14 @@ class Database:
 
     async def migrate(self, revision: str = "head") -> str:
         """Bring the schema to `revision` and return it; safe while others do the same."""
-        return await migrations.migrate(self.engine, migrations.SchemaOptions.from_settings(self.settings), revision=revision)
+        engine = create_engine(self.settings.for_migrations())
+        try:
+            reached = await migrations.migrate(engine, migrations.SchemaOptions.from_settings(self.settings), revision=revision)
+        finally:
+            await engine.dispose()
+        # Connections from before the extension was created do not know its types.
+        await self.engine.dispose()
+        return reached
 
     async def health(self) -> Health:
         """Return what the database says of itself, and what to do about each thing that is wrong."""

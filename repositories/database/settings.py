@@ -148,6 +148,10 @@ class Settings(BaseSettings):
         parameters = {name: _plain(value) for name, value in sorted(given.items()) if value != fields[name].get_default()}
         return DatabaseUrl(self.addresses, self.database, self.user, self.password, parameters)
 
+    def for_migrations(self) -> Self:
+        """The same without a limit on statements: building an index takes its time, and migrations set limits of their own."""
+        return self.model_copy(update={"statement_timeout": _NO_LIMIT})
+
     @classmethod
     def settings_customise_sources(
         cls,
