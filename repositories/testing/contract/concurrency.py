@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 from uuid import UUID, uuid4
 
 import pytest
@@ -19,6 +19,7 @@ from repositories.testing.contract.samples import (
     bump,
     checkpoint,
     chunk,
+    event,
     finding,
     memory,
     pattern,
@@ -75,7 +76,7 @@ async def _winners(store: Store, heads: Sequence[str], pr_number: int) -> tuple[
 class ConcurrentClaimsContract:
     """Of any number of concurrent callers for one pull request exactly one is granted its claim."""
 
-    rounds: ClassVar[int] = 200
+    rounds: int = 200
 
     @one_key_or_many
     async def test_exactly_one_of_sixteen_wins_every_time(self, store: Store, heads: Sequence[str]) -> None:
@@ -85,7 +86,7 @@ class ConcurrentClaimsContract:
     @one_key_or_many
     async def test_exactly_one_of_sixteen_gets_what_another_left_behind(self, store: Store, heads: Sequence[str]) -> None:
         wanted = ClaimOutcome.STALE_PENDING if len(set(heads)) == 1 else ClaimOutcome.SUPERSEDED_PRIOR
-        for number in range(1, 21):
+        for number in range(1, 11):
             left = await claimed(store, "one", pr_number=number)
             await change(store, left.run_key, claimed_at=ago(2 * HOUR))
             assert await _winners(store, heads, number) == (wanted,)
@@ -157,7 +158,7 @@ async def _begun(store: Store, work: Callable[[UnitOfWork], Awaitable[T]]) -> as
 class ConcurrentWritesContract:
     """Writes of which the first one wins tell exactly one caller so; upserts leave one row; counters add up."""
 
-    rounds: ClassVar[int] = 20
+    rounds: int = 5
 
     async def test_exactly_one_of_sixteen_is_told_that_it_wrote(self, store: Store) -> None:
         of = review()
@@ -193,6 +194,11 @@ class ConcurrentWritesContract:
         async with store.reader() as view:
             repositories = (view.authors, view.checkpoints, view.telemetry.resilience, view.knowledge)
             assert [await repository.count() for repository in repositories] == [1, 1, 1, 1]
+
+    async def test_of_many_who_purge_together_each_row_is_deleted_by_one(self, store: Store) -> None:
+        await write(store, *(event(created_at=MOMENT) for _ in range(100)))
+        purged = await at_once(store, *[lambda uow: uow.telemetry.purge(older_than=HOUR, batch_size=9)] * 4)
+        assert sum(purged) == 100
 
     async def test_writers_of_the_same_rows_in_opposite_order_do_not_wait_for_each_other(self, store: Store) -> None:
         of = review()

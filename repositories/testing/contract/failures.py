@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from domain import AlreadyExists, InvalidInput, ReferenceViolated, TenantMismatch, TransactionPoisoned, UnitOfWorkClosed
+from domain import (
+    AlreadyExists,
+    InvalidInput,
+    ReferenceViolated,
+    TenantMismatch,
+    TransactionPoisoned,
+    UnitOfWorkClosed,
+    UnitOfWorkError,
+)
 from repositories.testing.contract.kinds import put, write
 from repositories.testing.contract.samples import finding, review
 
@@ -107,6 +115,16 @@ class FailureContract:
                     await uow.commit()
             async with store.reader() as view:
                 assert await view.reviews.count() == int(commits)
+
+    async def test_a_unit_of_work_is_not_committed_inside_a_savepoint(self, store: Store) -> None:
+        async with store.unit_of_work() as uow:
+            async with uow.savepoint():
+                uow.reviews.add(review())
+                with pytest.raises(UnitOfWorkError):
+                    await uow.commit()
+            await uow.commit()
+        async with store.reader() as view:
+            assert await view.reviews.count() == 1
 
     async def test_what_was_read_before_a_savepoint_is_as_it_was_when_that_is_undone(self, store: Store) -> None:
         of = review()

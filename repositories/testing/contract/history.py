@@ -49,6 +49,15 @@ class AuthorsContract:
         async with store.reader(tenant="other") as view:
             assert await view.authors.find_author(REPO, "fresh") is None
 
+    async def test_what_was_cached_just_now_is_fresh_and_shows_in_what_was_read_before(self, store: Store) -> None:
+        async with store.unit_of_work() as uow:
+            await uow.authors.upsert(author("ada"))
+            before = await uow.authors.find_author(REPO, "ada", max_age=timedelta(0))
+            assert before is not None
+            await uow.authors.upsert(author("ada", tier=AuthorTier.CORE))
+            assert await uow.authors.find_author(REPO, "ada") is before
+            assert before.tier is AuthorTier.CORE
+
     async def test_repository_and_login_make_the_key_in_each_tenant(self, store: Store) -> None:
         for tenant, repo, login in (
             ("default", REPO, "ada"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +65,15 @@ class TelemetryContract:
                 await uow.telemetry.record_many([event(), twice, twice.model_copy()])
         async with store.reader() as view:
             assert await view.telemetry.count() == MANY + 2
+
+    async def test_what_is_recorded_is_not_watched_and_what_is_added_is(self, store: Store) -> None:
+        async with store.unit_of_work() as uow:
+            recorded, added = event(), uow.telemetry.add(event())
+            await uow.telemetry.record(recorded)
+            recorded.conclusion = added.conclusion = "timeout"
+            await uow.commit()
+        async with store.reader() as view:
+            assert [one.conclusion for one in await view.telemetry.list()] == ["success", "timeout"]
 
     async def test_a_rate_limit_is_recorded_once_for_each_delivery_and_type(self, store: Store) -> None:
         async with store.unit_of_work() as uow:
@@ -154,14 +163,14 @@ class UsageContract:
         models = ["b", "é", "B", "a-b", "a/b", "_"]
         await write(store, *(event(model=model, input_tokens=1) for model in models))
         cheap = {"cost_usd": Decimal("0.00000001"), "output_tokens": 3, "cache_read_tokens": 4, "cache_creation_tokens": 5}
-        await write(store, *(event(model="a", input_tokens=2**62, duration_ms=2**31 - 1, **cheap) for _ in range(10)))
+        await write(store, *(event(model="a", input_tokens=2**63 - 1, duration_ms=2**31 - 1, **cheap) for _ in range(10)))
         async with store.reader() as view:
             usage = await view.telemetry.usage(by=UsageBy.MODEL)
         assert [one.key for one in usage] == sorted([*models, "a"])
         assert next(one for one in usage if one.key == "a") == Usage(
             key="a",
             runs=10,
-            input_tokens=10 * 2**62,
+            input_tokens=10 * (2**63 - 1),
             output_tokens=30,
             cache_read_tokens=40,
             cache_creation_tokens=50,
@@ -183,14 +192,15 @@ class UsageContract:
             event(created_at=midnight - timedelta(microseconds=1), event_type="review"),
             event(created_at=midnight, event_type="mention"),
             event(created_at=midnight, repo="acme/web", event_type="mention"),
+            event(created_at=datetime(987, 6, 5, tzinfo=UTC), repo="acme/web"),
         )
         async with store.reader() as view:
             by = {by: [(one.key, one.runs) for one in await view.telemetry.usage(by=by)] for by in UsageBy}
         assert by == {
-            UsageBy.MODEL: [("model", 3)],
-            UsageBy.REPO: [(REPO, 2), ("acme/web", 1)],
-            UsageBy.DAY: [(f"{date(2026, 3, 1)}", 1), (f"{date(2026, 3, 2)}", 2)],
-            UsageBy.EVENT_TYPE: [("mention", 2), ("review", 1)],
+            UsageBy.MODEL: [("model", 4)],
+            UsageBy.REPO: [(REPO, 2), ("acme/web", 2)],
+            UsageBy.DAY: [("0987-06-05", 1), ("2026-03-01", 1), ("2026-03-02", 2)],
+            UsageBy.EVENT_TYPE: [("mention", 2), ("review", 2)],
         }
 
     async def test_usage_is_of_one_repository_from_a_moment_until_before_another(self, store: Store) -> None:
@@ -236,6 +246,13 @@ class TelemetryPurgeContract:
                 await uow.commit()
         async with store.reader(tenant="other") as view:
             assert (await view.telemetry.count(), await view.telemetry.resilience.count()) == (4, 4)
+
+    async def test_events_are_purged_from_whatever_month_they_are_in(self, store: Store) -> None:
+        months = [datetime(2025, month, 15, tzinfo=UTC) for month in range(1, 13)]
+        await write(store, *(event(created_at=moment) for moment in (*months, datetime(1970, 1, 1, tzinfo=UTC))), event())
+        async with store.unit_of_work() as uow:
+            assert await uow.telemetry.purge(older_than=DAY, batch_size=5) == 13
+            assert await uow.telemetry.count() == 1
 
     async def test_an_age_or_a_batch_size_that_is_none_is_refused(self, store: Store) -> None:
         await write(store, event(created_at=MOMENT))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from domain import (
     Conflict,
+    EmbeddingRepair,
     InvalidInput,
     ReferenceViolated,
     RunStatus,
@@ -17,7 +18,20 @@ from domain import (
 )
 from domain.text import DEFAULT_TENANT
 from repositories.testing.contract.kinds import write
-from repositories.testing.contract.samples import chunk, finding, review, run
+from repositories.testing.contract.samples import (
+    author,
+    bump,
+    checkpoint,
+    chunk,
+    event,
+    finding,
+    memory,
+    rate_limit,
+    resilience,
+    retrieval_quality,
+    review,
+    run,
+)
 
 if TYPE_CHECKING:
     from domain import UnitOfWork
@@ -190,6 +204,24 @@ class UnitOfWorkContract:
             await uow.commit()
         async with store.reader() as view:
             assert await view.reviews.count() == 0
+
+    async def test_what_is_another_tenants_is_refused_by_every_way_of_writing(self, store: Store) -> None:
+        async with store.unit_of_work() as uow:
+            theirs: dict[str, Any] = {"tenant": "theirs"}
+            for way in (
+                uow.memories.write(memory(**theirs)),
+                uow.checkpoints.save(checkpoint(**theirs)),
+                uow.authors.upsert(author(**theirs)),
+                uow.dependency_bumps.record(bump(**theirs)),
+                uow.telemetry.record(event(**theirs)),
+                uow.telemetry.record_rate_limit(rate_limit(**theirs)),
+                uow.telemetry.record_retrieval_quality(retrieval_quality(**theirs)),
+                uow.telemetry.record_resilience(resilience(**theirs)),
+                uow.memories.save_repair_state(EmbeddingRepair(corpus="any", key="job", target_model="m", **theirs)),
+            ):
+                with pytest.raises(TenantMismatch):
+                    await way
+            await uow.commit()
 
     async def test_a_reader_has_nothing_to_write_with(self, store: Store) -> None:
         async with store.reader() as view:
