@@ -60,6 +60,7 @@ from domain.knowledge import EmbeddingMetadata, KnowledgeChunk
 from domain.learning import ConfidenceBand, GlobalPattern, LearningMemory, Outcome
 from domain.maintenance import EmbeddingRepair, Operation, RepairStatus
 from domain.paging import Cursor, Page
+from domain.plans import SearchPlan
 from domain.ports import (
     AuthorReader,
     AuthorRepository,
@@ -222,6 +223,7 @@ __all__ = [
     "SchemaOutdated",
     "SearchHit",
     "SearchHits",
+    "SearchPlan",
     "SemverBump",
     "Severity",
     "StalePlan",

@@ -22,7 +22,8 @@ from domain.search import (
     vector_score,
 )
 from repositories.base import ReadRepository
-from repositories.statements import bm25, hybrid, vector
+from repositories.plans import read_plan
+from repositories.statements import bm25, explain, hybrid, vector
 
 if TYPE_CHECKING:
     from pgvector import Vector
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from domain.embedding import VectorLike
     from domain.filters import Filter
+    from domain.plans import SearchPlan
 
 E = TypeVar("E", bound=Entity)
 
@@ -104,8 +106,17 @@ class SearchRepository(ReadRepository[E]):
         return None if min_score is None or min_score <= 0 else max_distance_for(min_score, metric)
 
     async def _found(self, statement: Select[Any], values: dict[str, Any]) -> Sequence[Any]:
-        result = await self._transaction.execute(statement, {**values, "tenant": self._transaction.tenant})
+        bound = {**values, "tenant": self._transaction.tenant}
+        if self._transaction.plans is not None:
+            self._transaction.plans.append(await self._plan(statement, bound))
+        result = await self._transaction.execute(statement, bound)
         return result.mappings().all()
+
+    async def _plan(self, statement: Select[Any], bound: dict[str, Any]) -> SearchPlan:
+        table = {"table_name": self.entity.__table__.name}
+        statistics = (await self._transaction.execute(explain.STATISTICS, table)).mappings().one()
+        [explained] = (await self._transaction.execute(explain.Explain(statement), bound)).scalar_one()
+        return read_plan(self.entity, explained, statistics)
 
     def _hits(self, found: Sequence[Any], *, metric: Distance = Distance.COSINE, weights: Weights | None = None) -> SearchHits[E]:
         hits = tuple(self._hit(row, metric, weights) for row in found if row["id"] is not None)

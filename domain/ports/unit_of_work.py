@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 from uuid import UUID
 
 if TYPE_CHECKING:
+    from domain.plans import SearchPlan
     from domain.ports.history import AuthorReader, AuthorRepository, DependencyBumpReader, DependencyBumpRepository
     from domain.ports.knowledge import (
         EmbeddingMetadataReader,
@@ -62,6 +63,13 @@ class ReadUnitOfWork(Protocol):
     @property
     def telemetry(self) -> TelemetryReader: ...
 
+    def explaining(self) -> AbstractContextManager[list[SearchPlan]]:
+        """Collect the plans of the searches inside, one for each statement: `with view.explaining() as plans: …`.
+
+        Each search is executed once more for it.
+        """
+        ...
+
     async def __aenter__(self) -> Self: ...
 
     async def __aexit__(
@@ -108,6 +116,13 @@ class UnitOfWork(Protocol):
     def dependency_bumps(self) -> DependencyBumpRepository: ...
     @property
     def telemetry(self) -> TelemetryRepository: ...
+
+    def explaining(self) -> AbstractContextManager[list[SearchPlan]]:
+        """Collect the plans of the searches inside, one for each statement: `with view.explaining() as plans: …`.
+
+        Each search is executed once more for it.
+        """
+        ...
 
     async def __aenter__(self) -> Self: ...
 

@@ -31,6 +31,8 @@ def session_settings(settings: Settings, *, readonly: bool = False) -> dict[str,
         "TimeZone": "UTC",
         # Statements here are short; compiling one costs more than it saves.
         "jit": "off",
+        # After five executions the server may plan for unknown values, and a search then leaves its index.
+        "plan_cache_mode": "force_custom_plan",
     }
     if not _on_windows(settings):
         # Without it a query whose client is gone runs to its end, with its locks.

@@ -47,7 +47,9 @@ class FakeMemoryReader(SearchesBoth[LearningMemory]):
     ) -> SearchHits[LearningMemory]:
         query = self._query_vector(embedding)
         require_limit(limit)
-        rows = await self._rows(lambda row: row["owner"] == owner and row["repo"] != exclude_repo and _is_near(row))
+        async with self._searching():
+            theirs = self._transaction.select(self._table, lambda row: row["owner"] == owner and row["repo"] != exclude_repo)
+        rows = [row for row in theirs if _is_near(row)]
         sizes = Counter(row["repo"] for row in rows)
         repos = sorted(sizes, key=lambda repo: (-sizes[repo], repo))[:OWNER_REPOS]
         share = max(1, math.ceil(limit / max(1, len(repos))))

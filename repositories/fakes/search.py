@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from time import perf_counter
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 from uuid import UUID
 
 from domain.entity import Entity
 from domain.paging import require_limit
+from domain.plans import SearchPlan
 from domain.search import (
     Distance,
     Match,
@@ -48,9 +51,21 @@ class SearchesWords(FakeReadRepository[E]):
         self, query: str, meets: Condition, *, limit: int, match: Match = Match.ANY, explain: bool = False
     ) -> SearchHits[E]:
         require_limit(limit)
-        async with self._transaction.statement():
+        async with self._searching():
             found = self._best(query, meets, limit=limit, match=match)
         return SearchHits(tuple(self._keyword_hit(hit, rank, explain=explain) for rank, hit in enumerate(found, start=1)))
+
+    @asynccontextmanager
+    async def _searching(self) -> AsyncIterator[None]:
+        """Note the plan of what is searched inside, where plans are collected: every row of the tenant is compared."""
+        async with self._transaction.statement():
+            began = perf_counter()
+            yield
+            if self._transaction.plans is not None:
+                rows = len(self._transaction.select(self._table))
+                took = (perf_counter() - began) * 1_000
+                plan = SearchPlan(searched=self._table.name, indexes=(), rows_examined=rows, milliseconds=took, exact=True)
+                self._transaction.plans.append(plan)
 
     def _best(self, query: str, meets: Condition, *, limit: int, match: Match) -> Sequence[Found]:
         # How common a word is depends on every tenant's rows, as the server's statistics do.
@@ -78,9 +93,10 @@ class SearchesBoth(SearchesWords[E]):
     ) -> SearchHits[E]:
         query = self._query_vector(embedding)
         require_limit(limit)
-        async with self._transaction.statement():
+        async with self._searching():
             rows = self._transaction.select(self._table, meets)
-        return self._vector_hits(nearest(rows, query, metric, limit=limit, max_distance=max_distance), metric)
+            found = nearest(rows, query, metric, limit=limit, max_distance=max_distance)
+        return self._vector_hits(found, metric)
 
     def _vector_hits(self, found: Sequence[tuple[Row, float]], metric: Distance) -> SearchHits[E]:
         hits = (
@@ -94,7 +110,7 @@ class SearchesBoth(SearchesWords[E]):
     ) -> SearchHits[E]:
         vector = self._query_vector(embedding)
         depth = max(ARM_DEPTH, 4 * require_limit(limit))
-        async with self._transaction.statement():
+        async with self._searching():
             near = nearest(self._transaction.select(self._table, meets), vector, Distance.COSINE, limit=depth)
             words = self._best(query, meets, limit=depth, match=match)
         return SearchHits(tuple(self._fused(near, words, weights)[:limit]))

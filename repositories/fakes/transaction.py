@@ -19,6 +19,7 @@ from repositories.fakes.writes import Change, Condition, Writer, always, anythin
 
 if TYPE_CHECKING:
     from domain.maintenance import Operation
+    from domain.plans import SearchPlan
     from repositories.fakes.checks import Row
     from repositories.fakes.state import State
     from repositories.fakes.tables import Table
@@ -38,6 +39,7 @@ class Transaction:
         self.tracks = tracks
         self.began = 0
         self.layers = Layers(state.committed)
+        self.plans: list[SearchPlan] | None = None
         self._tracker = Tracker()
         self._now: datetime | None = None
         self._open = False
@@ -138,6 +140,15 @@ class Transaction:
         """Return the tenant's rows that meet the condition; only inside a statement."""
         rows = self.layers.all(table.name).values()
         return [row for row in rows if self._owns(table, row) and meets(row)]
+
+    @contextmanager
+    def explaining(self) -> Iterator[list[SearchPlan]]:
+        """Collect the plans of the searches inside."""
+        before, self.plans = self.plans, []
+        try:
+            yield self.plans
+        finally:
+            self.plans = before
 
     def find(self, table: Table, id: UUID) -> Row | None:
         """Return the tenant's row with this id, or None; only inside a statement."""

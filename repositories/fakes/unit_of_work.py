@@ -16,9 +16,10 @@ from repositories.fakes import history, knowledge, learning, reviews, runs, tele
 from repositories.fakes.transaction import Transaction
 
 if TYPE_CHECKING:
-    from contextlib import AbstractAsyncContextManager
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
     from types import TracebackType
 
+    from domain.plans import SearchPlan
     from repositories.fakes.state import State
 
 
@@ -37,6 +38,9 @@ class _Unit:
     def is_open(self) -> bool:
         """Whether it was entered and has not ended."""
         return self._transaction.is_open
+
+    def explaining(self) -> AbstractContextManager[list[SearchPlan]]:
+        return self._transaction.explaining()
 
     async def __aenter__(self) -> Self:
         if self._entered:

@@ -85,7 +85,7 @@ def nearest(entity: type[Entity], scan: Scan, condition: ColumnElement[bool] | N
     there = and_(the_tenants(entity), columns.embedding.is_not(None), true() if condition is None else condition)
     if not scan.indexed:
         distance = distance_between(columns.embedding, scan.metric)
-        scanned: Any = _branch(columns.id, distance, there, order=distance + 0.0, limit=scan.limit, exact=True)
+        scanned: Any = _one_by_one(columns.id, distance, there, order=distance + 0.0, limit=scan.limit)
     elif condition is None:
         scanned = _through_index(entity, scan, there)
     else:
@@ -107,27 +107,29 @@ def distance_between(embedding: ColumnElement[Any], metric: Distance) -> ColumnE
     return embedding.op(OPERATORS[metric], return_type=Float())(EMBEDDING)
 
 
-def _branch(
+def _one_by_one(
     key: ColumnElement[Any],
     distance: ColumnElement[float],
     condition: ColumnElement[bool],
     *,
     order: ColumnElement[Any],
     limit: int,
-    exact: bool,
 ) -> Select[Any]:
-    way: ColumnElement[Any] = literal_column("true" if exact else "false")
-    chosen: list[ColumnElement[Any]] = [key, distance.label("distance"), way.label("exact")]
-    return select(*chosen).where(condition).order_by(order, key).limit(number(limit))
+    way = literal_column("true").label("exact")
+    return select(key, distance.label("distance"), way).where(condition).order_by(order, key).limit(number(limit))
 
 
 def _through_index(entity: type[Entity], scan: Scan, there: ColumnElement[bool]) -> Select[Any]:
     columns = entity.__table__.c
     order = scan.form.distance(columns.embedding, EMBEDDING, scan.dimensions)
     condition = and_(there, _settings(scan.size))
-    return _branch(
-        columns.id, distance_between(columns.embedding, scan.metric), condition, order=order, limit=scan.candidates, exact=False
-    )
+    distance = distance_between(columns.embedding, scan.metric)
+    way = literal_column("false").label("exact")
+    found = select(columns.id, distance.label("distance"), way).where(condition).order_by(order)
+    if scan.candidates > scan.limit:
+        return found.limit(number(scan.candidates))
+    # Before PostgreSQL 17 a second sort key, as the id of a tie, keeps a query from an index that orders by an operator.
+    return found.fetch(number(scan.limit), with_ties=True)
 
 
 def _few_or_index(entity: type[Entity], scan: Scan, there: ColumnElement[bool]) -> Any:
@@ -136,7 +138,7 @@ def _few_or_index(entity: type[Entity], scan: Scan, there: ColumnElement[bool]) 
     few = few.prefix_with("MATERIALIZED", dialect="postgresql")
     are_few = select(func.count() <= FEW_ROWS).select_from(few).scalar_subquery()
     distance = distance_between(few.c.embedding, scan.metric)
-    one_by_one = _branch(few.c.id, distance, are_few, order=distance, limit=scan.limit, exact=True)
+    one_by_one = _one_by_one(few.c.id, distance, are_few, order=distance, limit=scan.limit)
     through_index = _through_index(entity, scan, and_(there, not_(are_few)))
     # A condition on a subquery alone is decided once: the branch that does not hold is not executed.
     return union_all(one_by_one.subquery().select(), through_index.subquery().select())

@@ -42,6 +42,7 @@ SESSION = {
     "idle_in_transaction_session_timeout": "30000",
     "jit": "off",
     "lock_timeout": "5000",
+    "plan_cache_mode": "force_custom_plan",
     "search_path": '"public", pg_temp',
     "statement_timeout": "30000",
 }

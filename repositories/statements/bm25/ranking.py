@@ -43,6 +43,7 @@ _ROUGH: Final = """(SELECT sum(w.gain * w.r / (w.r + (1 - w.r) * c.norm / 0.645)
   FROM (SELECT gain, ts_rank('{1,1,1,1}', c.vec, query) AS r FROM words OFFSET 0) AS w)"""
 _EXACT: Final = f"""(SELECT sum(w.gain * (1 - c.norm / {_SCALE} / (ts_rank_cd('{_WEIGHTS}', c.vec, w.query) + c.norm / {_SCALE})))
   FROM words AS w)"""
+_BOUND: Final = literal_column("(SELECT size FROM bound)", Integer())
 _TERMS: Final = "(SELECT array_agg(w.lexeme ORDER BY w.lexeme) FROM words AS w WHERE c.vec @@ w.query)"
 
 # Rarest words first until their rows fill the bound; then a common word beside any commoner one; then the next word alone.
@@ -120,10 +121,10 @@ def _materialized(statement: Any, name: str) -> CTE:
 def _candidates(entity: type[Entity], condition: ColumnElement[bool]) -> Select[Any]:
     columns = entity.__table__.c
     norm = f"{K1 * (1 - B):.6g}::float8 + (SELECT slope FROM average) * {octets(entity, entity.__table__.name)}"
-    # Under the LIMIT, so that a lexeme vector kept out of line is fetched once for all words.
+    # Under a LIMIT, so that a lexeme vector kept out of line is fetched once for all words.
     vector = func.ts_delete(columns.search_vector, "", type_=TSVECTOR()).label("vec")
     chosen: list[ColumnElement[Any]] = [columns.id, vector, literal_column(norm, Float()).label("norm")]
-    return select(*chosen).where(condition).limit(literal_column("(SELECT size FROM bound)", Integer()))
+    return select(*chosen).where(condition)
 
 
 def _matches(entity: type[Entity], which: str) -> ColumnElement[bool]:
@@ -132,13 +133,12 @@ def _matches(entity: type[Entity], which: str) -> ColumnElement[bool]:
 
 
 def _likely(entity: type[Entity], match: Match, there: ColumnElement[bool], limit: int) -> CTE:
-    first = _candidates(entity, and_(_matches(entity, "first"), there))
+    candidates: Any = _candidates(entity, and_(_matches(entity, "first"), there))
     if match is Match.ANY:
         others = and_(_matches(entity, "second"), _matches(entity, "first").is_not(true()), there)
-        both = union_all(first.subquery().select(), _candidates(entity, others).subquery().select())
-        found = both.limit(literal_column("(SELECT size FROM bound)", Integer())).subquery("c")
-    else:
-        found = first.subquery("c")
+        # One bound over both: with one for each as well the planner expects a hundredth of the rows, and scans the table for them.
+        candidates = union_all(candidates.subquery().select(), _candidates(entity, others).subquery().select())
+    found = candidates.limit(_BOUND).subquery("c")
     score = literal_column(_ROUGH, Float()).label("score")
     statement = select(found.c.id, found.c.vec, found.c.norm, score).order_by(score.desc(), found.c.id)
     return _materialized(statement.limit(number(max(50, 2 * limit))), "likely")
@@ -151,6 +151,6 @@ def _near(entity: type[Entity], match: Match, there: ColumnElement[bool], likely
         return enough.subquery("c")
     too_few = select(func.count() < number(limit)).select_from(likely).scalar_subquery()
     new = entity.__table__.c.id.not_in(select(likely.c.id))
-    far = _candidates(entity, and_(too_few, _matches(entity, "every"), new, there)).subquery("c")
+    far = _candidates(entity, and_(too_few, _matches(entity, "every"), new, there)).limit(_BOUND).subquery("c")
     more = select(far.c.id, far.c.vec, far.c.norm).order_by(literal_column(_ROUGH, Float()).desc(), far.c.id).limit(number(limit))
     return union_all(enough, more.subquery().select()).subquery("c")

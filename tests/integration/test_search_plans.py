@@ -1,0 +1,163 @@
+"""Every search, on enough rows, goes through the index that was made for it; the tenth time as the first."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytest_asyncio
+from sqlalchemy import text
+
+from domain import Distance, Match, SearchHits, SearchPlan, where
+from repositories import Database
+from tests.integration.searchable import COMMON, RARE, REPO, ROWS, SMALL_REPO, fill
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+    from repositories import ReadUnitOfWork
+    from repositories.testing.servers import TestServer
+
+Search = Callable[["ReadUnitOfWork"], Awaitable[SearchHits[Any]]]
+
+DIMENSIONS = 64
+EMBEDDING = [random.Random(7).uniform(-1, 1) for _ in range(DIMENSIONS)]
+WORDS = f"{COMMON} {RARE} word200"
+EXECUTIONS = 12
+"""More than the five after which the server may turn to a plan that knows no values."""
+
+GRAPH, LEXEMES, KEY = "ix_knowledge_embedding", "ix_knowledge_search_vector", "pk_knowledge"
+
+SEARCHES: dict[str, tuple[Search, set[str], bool]] = {
+    "nearest chunks": (lambda view: view.knowledge.vector_search(EMBEDDING), {GRAPH}, False),
+    "nearest chunks, with a threshold": (
+        lambda view: view.knowledge.vector_search(EMBEDDING, min_score=0.1),
+        {GRAPH},
+        False,
+    ),
+    "nearest of few rows by repository": (
+        lambda view: view.knowledge.vector_search(EMBEDDING, where=where("repo").equals(SMALL_REPO)),
+        {"ix_knowledge_tenant_repo_source"},
+        True,
+    ),
+    "nearest of few rows by metadata": (
+        lambda view: view.knowledge.vector_search(EMBEDDING, where=where("metadata", "n").equals(7)),
+        {"ix_knowledge_metadata"},
+        True,
+    ),
+    "nearest of most rows": (
+        lambda view: view.knowledge.vector_search(EMBEDDING, where=where("source_type").equals("doc")),
+        {GRAPH},
+        False,
+    ),
+    "any of the words": (lambda view: view.knowledge.keyword_search(WORDS), {LEXEMES}, True),
+    "all of the words": (lambda view: view.knowledge.keyword_search(f"{RARE} word200", match=Match.ALL), {LEXEMES}, True),
+    "web search": (lambda view: view.knowledge.keyword_search(f'"{RARE}" OR word200', match=Match.WEB), {LEXEMES}, True),
+    "both": (lambda view: view.knowledge.hybrid_search(WORDS, EMBEDDING), {GRAPH, LEXEMES}, False),
+    "both, of few rows": (
+        lambda view: view.knowledge.hybrid_search(WORDS, EMBEDDING, where=where("metadata", "n").equals(7)),
+        {"ix_knowledge_metadata", LEXEMES},
+        True,
+    ),
+    "nearest memories": (lambda view: view.memories.nearest(EMBEDDING, repo=REPO), {"ix_learning_memories_embedding"}, False),
+    "nearest memories of a small repository": (
+        lambda view: view.memories.nearest(EMBEDDING, repo=SMALL_REPO),
+        {"ix_learning_memories_tenant_repo"},
+        True,
+    ),
+    "memories by words": (
+        lambda view: view.memories.keyword_search(WORDS, repo=REPO),
+        {"ix_learning_memories_search_vector"},
+        True,
+    ),
+    "memories by both": (
+        lambda view: view.memories.hybrid_search(WORDS, EMBEDDING, repo=REPO),
+        {"ix_learning_memories_embedding", "ix_learning_memories_search_vector"},
+        False,
+    ),
+    "findings by words": (lambda view: view.findings.keyword_search(WORDS), {"ix_findings_search_vector"}, True),
+    "a repository's findings by words": (
+        lambda view: view.findings.keyword_search(WORDS, repo=REPO),
+        {"ix_findings_search_vector"},
+        True,
+    ),
+}
+
+every_search = pytest.mark.parametrize(("search", "indexes", "exact"), SEARCHES.values(), ids=SEARCHES)
+
+
+@pytest.fixture(scope="module")
+def filled_url(server: TestServer) -> SecretStr:
+    """A database with some thousand rows of each kind."""
+    url = server.empty()
+
+    async def make() -> None:
+        async with Database.from_url(url, migrate=True, embedding_dimensions=DIMENSIONS) as database:
+            await fill(database)
+
+    asyncio.run(make())
+    return url
+
+
+@pytest_asyncio.fixture
+async def view(filled_url: SecretStr) -> AsyncIterator[ReadUnitOfWork]:
+    async with Database.from_url(filled_url) as database, database.reader() as view:
+        yield view
+
+
+async def _plan(view: ReadUnitOfWork, search: Search) -> SearchPlan:
+    with view.explaining() as plans:
+        await search(view)
+    [plan] = plans
+    return plan
+
+
+async def _scans(view: ReadUnitOfWork) -> dict[str, int]:
+    """Return how often this transaction scanned each table and each of its indexes."""
+    counted = text(
+        "SELECT relname, pg_stat_get_xact_numscans(oid) FROM pg_class"
+        " WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'i')"
+    )
+    return {row[0]: row[1] for row in await view._transaction.execute(counted)}
+
+
+@every_search
+async def test_a_search_goes_through_its_index(view: ReadUnitOfWork, search: Search, indexes: set[str], exact: bool) -> None:
+    hits = await search(view)
+    assert hits
+    plan = await _plan(view, search)
+    assert {name for name in plan.indexes if not name.startswith("pk_")} == indexes
+    assert plan.exact is exact is hits.exact
+    assert len(hits) <= plan.rows_examined
+    assert plan.milliseconds > 0
+
+
+@every_search
+async def test_a_search_goes_the_same_way_the_twelfth_time(
+    view: ReadUnitOfWork, search: Search, indexes: set[str], exact: bool
+) -> None:
+    before, scans = await _scans(view), []
+    for _ in range(EXECUTIONS):
+        await search(view)
+        after = await _scans(view)
+        scans.append({name: after[name] - count for name, count in before.items() if after[name] > count})
+        before = after
+    assert indexes <= scans[0].keys()
+    assert scans == scans[:1] * EXECUTIONS
+
+
+async def test_the_searches_are_prepared_once(view: ReadUnitOfWork) -> None:
+    for _ in range(EXECUTIONS):
+        await view.knowledge.hybrid_search(WORDS, EMBEDDING)
+    prepared = text("SELECT custom_plans FROM pg_prepared_statements WHERE statement LIKE 'WITH%nearest%keyword%'")
+    assert list((await view._transaction.execute(prepared)).scalars()) == [EXECUTIONS]
+
+
+async def test_a_search_without_an_index_says_so(view: ReadUnitOfWork) -> None:
+    plan = await _plan(view, lambda view: view.knowledge.vector_search(EMBEDDING, distance=Distance.L2))
+    assert plan.exact
+    assert plan.indexes in ((), (KEY,))
+    assert plan.rows_examined >= ROWS
