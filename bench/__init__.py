@@ -1,1 +1,1 @@
-"""Measurements: what is promised about speed and answers, on a server of their own, through the repositories' public methods."""
+"""Measurements: `python -m bench` sets writes and reads beside the driver alone, `bench.search` shows what searches do."""

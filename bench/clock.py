@@ -12,20 +12,26 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MAX_SECONDS = 6.0
+MAX_SECONDS = 10.0
 MIN_SAMPLES = 20
+WARMING = 3
 
 
-async def sample(work: Callable[[T], Awaitable[object]], inputs: Sequence[T], *, samples: int) -> list[float]:
-    """Return the milliseconds of `work` on the inputs in turn, after one round that warms up; fewer samples where it is slow."""
-    for given in inputs[:3]:
-        await work(given)
-    taken: list[float] = []
+async def alternate(ways: Sequence[Callable[[T], Awaitable[object]]], inputs: Sequence[T], *, samples: int) -> list[list[float]]:
+    """Return the milliseconds that each way takes for the inputs in turn, fewer samples where it is slow.
+
+    The ways alternate, so that what else the machine does falls on all of them.
+    """
+    taken: list[list[float]] = [[] for _ in ways]
     began = perf_counter()
-    while len(taken) < samples and (len(taken) < MIN_SAMPLES or perf_counter() - began < MAX_SECONDS):
-        started = perf_counter()
-        await work(inputs[len(taken) % len(inputs)])
-        taken.append((perf_counter() - started) * 1_000)
+    for turn in range(samples + WARMING):
+        if turn >= MIN_SAMPLES + WARMING and perf_counter() - began > MAX_SECONDS:
+            break
+        for way, times in zip(ways, taken, strict=True):
+            started = perf_counter()
+            await way(inputs[turn % len(inputs)])
+            if turn >= WARMING:
+                times.append((perf_counter() - started) * 1_000)
     return taken
 
 

@@ -56,7 +56,6 @@ def server() -> Iterator[EmbeddedServer]:
 async def fill(database: Database, space: Space, labels: Labels) -> None:
     """Copy the rows in and leave the table as a database in use has it: indexed, analyzed, and with no vacuum in between."""
     async with database.engine.connect() as connection:
-        await connection.execute(text("SET statement_timeout = 0"))
         await connection.execute(text("SET maintenance_work_mem = '1GB'"))
         await connection.execute(text("ALTER TABLE knowledge SET (autovacuum_enabled = false)"))
         indexes = await _drop_indexes(connection)

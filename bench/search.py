@@ -94,8 +94,9 @@ class Run:
         self.results.nearest = await nearest.measure(database, space, filters, queries=size.queries)
 
     def _database(self, url: SecretStr) -> Database:
-        # One connection: every statement meets the plans that were prepared on it before.
-        settings: dict[str, Any] = {"pool_size": 1, "max_overflow": 0, "embedding_dimensions": self.size.dimensions}
+        # One connection: every statement meets the plans that were prepared on it before. Building an index takes minutes.
+        settings: dict[str, Any] = {"pool_size": 1, "max_overflow": 0, "statement_timeout": 0}
+        settings["embedding_dimensions"] = self.size.dimensions
         return Database.from_url(url, migrate=True, **settings)
 
     def _note(self, what: str) -> None:

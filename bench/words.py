@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
-from bench.clock import percentile, sample
+from bench.clock import alternate, percentile
 from bench.corpus import PLANTED, questions
 
 if TYPE_CHECKING:
@@ -50,8 +51,7 @@ def kinds() -> dict[str, list[str]]:
 async def measure(database: Database, *, rows: int, samples: int) -> list[WordsFigures]:
     found = []
     for name, asked in kinds().items():
-        ours = await sample(lambda query: _ours(database, query), asked, samples=samples)
-        plain = await sample(lambda query: _plain(database, query), asked, samples=samples)
+        ours, plain = await alternate([partial(_ours, database), partial(_plain, database)], asked, samples=samples)
         found.append(
             WordsFigures(
                 question=name,
@@ -60,7 +60,7 @@ async def measure(database: Database, *, rows: int, samples: int) -> list[WordsF
                 p99=percentile(ours, 99),
                 plain_p50=percentile(plain, 50),
                 plain_p99=percentile(plain, 99),
-                samples=min(len(ours), len(plain)),
+                samples=len(ours),
             )
         )
     return found
