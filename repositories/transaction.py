@@ -11,6 +11,7 @@ from uuid import UUID
 from weakref import WeakSet
 
 from sqlalchemy import inspect
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import InstanceState, make_transient
 
 from domain.entity import Entity
@@ -201,7 +202,11 @@ class Transaction:
         # Undoing a savepoint expires what it changed, and an expired attribute cannot be read without the event loop.
         for entity in list(self._session.sync_session.identity_map.values()):
             if inspect(entity).expired:
-                await self._session.refresh(entity)
+                try:
+                    await self._session.refresh(entity)
+                except InvalidRequestError:
+                    # Its row was written inside and is undone as well.
+                    self._session.expunge(entity)
 
     async def end(self) -> None:
         """End the session; what was not committed is discarded. Entities keep their values and may be used again."""
