@@ -43,6 +43,7 @@ class FakeKnowledgeReader(SearchesBoth[KnowledgeChunk]):
         min_score: float | None = None,
         distance: Distance = Distance.COSINE,
     ) -> SearchHits[KnowledgeChunk]:
+        self._query_vector(embedding)
         farthest = None if min_score is None or min_score <= 0 else max_distance_for(min_score, distance)
         meets = meeting(self._entity, where)
         return await self._search_vectors(embedding, meets, limit=limit, metric=distance, max_distance=farthest)
@@ -73,6 +74,7 @@ class FakeKnowledgeReader(SearchesBoth[KnowledgeChunk]):
         weights: Weights = Weights(),
         match: Match = Match.ANY,
     ) -> SearchHits[KnowledgeChunk]:
+        self._query_vector(embedding)
         meets = meeting(self._entity, where)
         return await self._search_both(query, embedding, meets, limit=limit, weights=weights, match=match)
 

@@ -35,6 +35,8 @@ class Question:
 
 def read_query(query: str, match: Match) -> Question:
     """Return what the query asks; nothing in it raises."""
+    # A text cannot hold NUL, and the server is asked with a space in its place.
+    query = query.replace("\0", " ")
     asked = Counter(lexeme.stem for lexeme in lexemes(split_compounds(query, MAX_QUERY_CHARACTERS)))
     match match:
         case Match.ANY:
