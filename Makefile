@@ -26,6 +26,11 @@ demo: $(READY) ## Fill a database from source code and search it: make demo SOUR
 test: $(READY) ## Run the tests; make test ARGS="-k embedding" runs some
 	@$(PYTHON) -m pytest --quiet --numprocesses logical --maxprocesses 4 --dist loadgroup $(ARGS)
 
+.PHONY: soak
+soak: $(READY) ## Compare the fake with PostgreSQL for 300,000 steps, others each time: make soak steps=1000000
+	@STATEFUL_STEPS=$${steps:-300000} STATEFUL_SEED=$${seed:-$$(date +%s)} $(PYTHON) -m pytest --quiet -rP \
+	  --override-ini faulthandler_timeout=0 --numprocesses logical --maxprocesses 4 tests/stateful/test_stateful.py
+
 .PHONY: check
 check: $(READY) ## Lint, types, shell scripts, and whether the migrations equal the entities
 	@$(PYTHON) -m ruff check --quiet

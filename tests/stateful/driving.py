@@ -1,0 +1,41 @@
+"""Driving the machine for a number of steps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.stateful.machine import Machine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.stateful.sides import Sides
+
+STEPS_PER_EXAMPLE: Final = 250
+EXAMPLES_PER_ROUND: Final = 5
+
+
+def drive(sides: Sides, *, steps: int, start: int, shrinks: bool = True) -> None:
+    """Run the machine until so many steps were compared. `start` seeds what is done.
+
+    Raises:
+        Difference: the two sides disagree; before it, the shortest program that was found is printed.
+    """
+    phases: Sequence[Phase] = (Phase.generate, Phase.shrink) if shrinks else (Phase.generate,)
+    plan = settings(
+        max_examples=EXAMPLES_PER_ROUND,
+        stateful_step_count=STEPS_PER_EXAMPLE,
+        deadline=None,
+        database=None,
+        phases=phases,
+        report_multiple_bugs=False,
+        suppress_health_check=tuple(HealthCheck.__members__.values()),
+    )
+    while sides.steps < steps:
+        machine = type(Machine.__name__, (Machine,), {"sides": sides})
+        # A round of its own is another beginning; the number of steps so far tells it from the one before.
+        seed(start + sides.steps)(machine)
+        run_state_machine_as_test(machine, settings=plan)

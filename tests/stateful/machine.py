@@ -1,0 +1,240 @@
+"""The state machine: every step does the same to both sides and compares what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from copy import deepcopy
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from hypothesis.stateful import RuleBasedStateMachine, rule
+from pydantic import ValidationError
+
+from tests.stateful.choices import CHOICES, Choices
+from tests.stateful.comparison import Raised, Returned, entities_in
+from tests.stateful.kinds import ALL, KIND_OF
+from tests.stateful.reads import READS
+from tests.stateful.searches import SEARCHES
+from tests.stateful.world import TENANTS, Made, World
+from tests.stateful.writes import WRITES
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from domain import ReadUnitOfWork, UnitOfWork
+    from domain.entity import Entity
+    from tests.stateful.kinds import Operation
+    from tests.stateful.sides import Sides
+
+    Savepoint = tuple[Sequence[AbstractAsyncContextManager[None]], dict[str, Made]]
+
+MAX_SAVEPOINTS = 3
+
+
+class Undo(Exception):
+    """Leaves a savepoint, so that it is undone."""
+
+
+class Machine(RuleBasedStateMachine):
+    """Two databases, at most one unit of work open on each at a time, and what both were given."""
+
+    sides: ClassVar[Sides]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World()
+        self.units: Sequence[UnitOfWork] = ()
+        self.savepoints: list[Savepoint] = []
+        self.held: list[Sequence[Entity]] = []
+        self.before: dict[str, Made] = {}
+        self.poisoned = False
+        self.sides.empty()
+
+    def teardown(self) -> None:
+        if self.units:
+            self.end("rollback")
+        self.everything()
+
+    # What one step does.
+
+    def write(self, operation: Operation, choices: Choices) -> None:
+        self.begin_step(choices)
+        self.require_open()
+        self.apply(operation, self.units)
+
+    def read(self, operation: Operation, choices: Choices) -> None:
+        self.begin_step(choices)
+        if choices.below(4):
+            self.require_open()
+            self.apply(operation, self.units)
+        else:
+            self.with_reader(partial(self.apply, operation))
+
+    def begin_step(self, choices: Choices) -> None:
+        self.sides.steps += 1
+        self.world.choices = choices
+        if self.poisoned and choices.below(8):
+            self.recover()
+
+    def apply(self, operation: Operation, units: Sequence[Any]) -> None:
+        call = operation(self.world)
+        outcomes = self.same([partial(call, unit) for unit in units], operation.__name__)
+        if units is self.units:
+            self.hold(outcomes)
+
+    def same(self, calls: Sequence[Callable[[], Awaitable[Any]]], what: str) -> Sequence[Returned | Raised]:
+        return self.sides.same(calls, what, self.world.base)
+
+    def hold(self, outcomes: Sequence[Returned | Raised]) -> None:
+        """Keep the entities that both units of work track, and notice that they are poisoned."""
+        values = [outcome.value for outcome in outcomes if isinstance(outcome, Returned)]
+        if len(values) == len(outcomes):
+            pairs = zip(*map(entities_in, values), strict=True)
+            self.held.extend(pair for pair in pairs if type(pair[0]) in KIND_OF)
+        else:
+            self.poisoned = True
+
+    # Units of work.
+
+    def require_open(self) -> None:
+        if not self.units:
+            if self.world.choices.one_in(4):
+                self.world.tenant = self.world.choices.pick(TENANTS)
+            self.units = [store.unit_of_work(tenant=self.world.tenant) for store in self.sides.stores]
+            self.enter(self.units)
+            self.before = self.world.snapshot()
+
+    def enter(self, units: Sequence[UnitOfWork | ReadUnitOfWork]) -> None:
+        for unit in units:
+            self.sides.run(unit.__aenter__())
+
+    def with_reader(self, read: Callable[[Sequence[Any]], None]) -> None:
+        readers = [store.reader(tenant=self.world.tenant) for store in self.sides.stores]
+        self.enter(readers)
+        try:
+            read(readers)
+        finally:
+            for reader in readers:
+                self.sides.run(reader.__aexit__(None, None, None))
+
+    def recover(self) -> None:
+        """Leave what is poisoned."""
+        if self.savepoints:
+            self.leave_savepoint(undo=True)
+        else:
+            self.end("rollback")
+
+    def end(self, how: str) -> None:
+        outcomes = self.same([getattr(unit, how) for unit in self.units], how)
+        committed = how == "commit" and all(isinstance(outcome, Returned) for outcome in outcomes)
+        while self.savepoints:
+            self.leave_savepoint(undo=True)
+        for unit in self.units:
+            self.sides.run(unit.__aexit__(None, None, None))
+        self.look()
+        if not committed:
+            self.world.restore(self.before)
+        self.units, self.held, self.poisoned = (), [], False
+
+    def leave_savepoint(self, *, undo: bool) -> None:
+        savepoints, before = self.savepoints.pop()
+        error = Undo() if undo else None
+        outcomes = self.same([partial(one.__aexit__, type(error) if error else None, error, None) for one in savepoints], "leave")
+        if undo or any(isinstance(outcome, Raised) for outcome in outcomes):
+            self.world.restore(before)
+        self.poisoned = False
+
+    def look(self) -> None:
+        """Compare the entities that are held; those of a unit of work that failed have to be read again."""
+        if self.poisoned:
+            return
+        # So has one whose row was undone together with what was assigned to it.
+        self.held = [pair for pair in self.held if all("id" in vars(entity) for entity in pair)]
+        self.sides.compare([Returned([pair[side] for pair in self.held]) for side in (0, 1)], "held", self.world.base)
+
+    # Rules that are no operations of a repository.
+
+    @rule(choices=CHOICES)
+    def commit(self, choices: Choices) -> None:
+        self.begin_step(choices)
+        if self.units and not (self.savepoints and choices.below(8)):
+            self.end("commit")
+
+    @rule(choices=CHOICES)
+    def roll_back(self, choices: Choices) -> None:
+        self.begin_step(choices)
+        if self.units and choices.one_in(3):
+            self.end("rollback")
+
+    @rule(choices=CHOICES)
+    def enter_savepoint(self, choices: Choices) -> None:
+        self.begin_step(choices)
+        self.require_open()
+        if len(self.savepoints) < MAX_SAVEPOINTS:
+            before = self.world.snapshot()
+            savepoints = [unit.savepoint() for unit in self.units]
+            outcomes = self.same([one.__aenter__ for one in savepoints], "enter_savepoint")
+            if all(isinstance(outcome, Returned) for outcome in outcomes):
+                self.savepoints.append((savepoints, before))
+            else:
+                self.poisoned = True
+
+    @rule(choices=CHOICES)
+    def exit_savepoint(self, choices: Choices) -> None:
+        self.begin_step(choices)
+        if self.savepoints:
+            self.leave_savepoint(undo=choices.one_in(2))
+
+    @rule(choices=CHOICES)
+    def assign(self, choices: Choices) -> None:
+        self.begin_step(choices)
+        self.look()
+        if self.poisoned or not self.held:
+            return
+        pair = self.held[-1 - choices.below(len(self.held))]
+        other = self.world.make(type(pair[0]))
+        name = choices.pick([name for name in type(other).model_fields if name not in {"id", "tenant"}])
+        refusals = [_assigned(entity, name, deepcopy(vars(other)[name])) for entity in pair]
+        assert refusals[0] == refusals[1]
+
+    @rule(choices=CHOICES)
+    def look_at_what_is_held(self, choices: Choices) -> None:
+        self.begin_step(choices)
+        self.look()
+
+    def everything(self) -> None:
+        """Compare all rows of all tenants."""
+        for tenant in TENANTS:
+            self.world.tenant = tenant
+            self.with_reader(self._everything)
+
+    def _everything(self, readers: Sequence[ReadUnitOfWork]) -> None:
+        for kind in ALL:
+            lists = [partial(KIND_OF[kind].read(reader).list, limit=10_000, with_embedding=True) for reader in readers]
+            self.same(lists, f"all {kind.__name__}")
+        self.same([reader.embedding_metadata.find for reader in readers], "embedding_metadata")
+
+
+def _assigned(entity: Entity, name: str, value: Any) -> bool:
+    try:
+        setattr(entity, name, value)
+    except ValidationError:
+        return False
+    return True
+
+
+def _rules() -> None:
+    for operations, step in ((WRITES, Machine.write), (READS, Machine.read), (SEARCHES, Machine.read)):
+        for operation in operations:
+            setattr(Machine, operation.__name__, rule(choices=CHOICES)(_step(step, operation)))
+
+
+def _step(step: Callable[[Machine, Operation, Choices], None], operation: Operation) -> Callable[[Machine, Choices], None]:
+    def run(self: Machine, choices: Choices) -> None:
+        step(self, operation, choices)
+
+    run.__name__ = operation.__name__
+    return run
+
+
+_rules()

@@ -1,0 +1,114 @@
+"""The two sides: a fake and PostgreSQL, which are asked the same and have to answer the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from sqlalchemy import text
+
+from repositories import Database
+from repositories.fakes import FakeDatabase
+from repositories.testing.tables import empty
+from tests.conftest import DIMENSIONS
+from tests.stateful.comparison import Outcome, Returned, differences, outcome_of, plain
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+    from repositories.testing.contract import Store
+
+T = TypeVar("T")
+
+# Nothing may estimate what a few rows allow to count: keyword ranking is exact while the planner has no statistics.
+_NEVER_ANALYSED: Final = "ALTER TABLE {table} SET (autovacuum_enabled = off)"
+_SEARCHED: Final = ("knowledge", "findings", "learning_memories")
+
+
+class Difference(AssertionError):
+    """The two sides disagree."""
+
+
+class Sides:
+    """A fake and a PostgreSQL database, with the event loop that both live on, and how often they were compared."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, database: Database) -> None:
+        self._loop = loop
+        self._database = database
+        self._fake = FakeDatabase(dimensions=DIMENSIONS)
+        self.steps = 0
+
+    @property
+    def stores(self) -> Sequence[Store]:
+        """Return the fake, then PostgreSQL."""
+        return (self._fake, self._database)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run the coroutine to its end."""
+        return self._loop.run_until_complete(work)
+
+    def empty(self) -> None:
+        """Begin anew, with nothing on either side but the record of how embeddings are made."""
+        self._fake = FakeDatabase(dimensions=DIMENSIONS)
+        self.run(self._empty())
+
+    async def _empty(self) -> None:
+        await empty(self._database)
+        # Deleted rows would make the table too long for the ranking to look at all of it.
+        async with self._database.engine.begin() as connection:
+            await connection.execute(text("TRUNCATE findings, feedback_reactions"))
+        for store in self.stores:
+            async with store.unit_of_work() as uow:
+                await uow.knowledge.reset()
+                await uow.embedding_metadata.set(provider="example", model="model-a", dimensions=DIMENSIONS)
+                await uow.commit()
+
+    def same(self, calls: Sequence[Callable[[], Awaitable[Any]]], what: str, since: datetime) -> Sequence[Outcome]:
+        """Await the call of each side and return the outcomes.
+
+        Raises:
+            Difference: they differ.
+        """
+        outcomes = self.run(self._each(calls))
+        self.compare(outcomes, what, since)
+        return outcomes
+
+    def compare(self, outcomes: Sequence[Outcome], what: str, since: datetime) -> None:
+        """Raise `Difference` unless the outcomes are the same."""
+        fake, postgres = (
+            Returned(plain(outcome.value, since)) if isinstance(outcome, Returned) else outcome for outcome in outcomes
+        )
+        if fake == postgres:
+            return
+        if isinstance(fake, Returned) and isinstance(postgres, Returned):
+            if found := list(differences(fake.value, postgres.value)):
+                raise Difference(f"{what}: the fake and PostgreSQL differ at {found[:5]}")
+        else:
+            raise Difference(f"{what}: the fake {fake}, PostgreSQL {postgres}")
+
+    @staticmethod
+    async def _each(calls: Sequence[Callable[[], Awaitable[Any]]]) -> Sequence[Outcome]:
+        return [await outcome_of(call) for call in calls]
+
+
+@contextmanager
+def open_sides(url: SecretStr) -> Iterator[Sides]:
+    """Open both sides on an event loop of their own."""
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        database = loop.run_until_complete(_opened(url))
+        try:
+            yield Sides(loop, database)
+        finally:
+            loop.run_until_complete(database.__aexit__(None, None, None))
+
+
+async def _opened(url: SecretStr) -> Database:
+    database = await Database.from_url(url).__aenter__()
+    async with database.engine.begin() as connection:
+        for table in _SEARCHED:
+            await connection.execute(text(_NEVER_ANALYSED.format(table=table)))
+    return database

@@ -1,0 +1,30 @@
+"""Whatever is done to a fake and to PostgreSQL, both come to the same: results, order and errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from tests.conftest import VERSIONS
+from tests.stateful.driving import drive
+from tests.stateful.sides import open_sides
+
+if TYPE_CHECKING:
+    from repositories.testing.servers import TestServer
+
+SHARDS: Final = 4
+STEPS: Final = int(os.environ.get("STATEFUL_STEPS", "20_000")) // SHARDS
+SEED: Final = int(os.environ.get("STATEFUL_SEED", "0"))
+"""The same steps each time, unless asked for others."""
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_a_fake_and_postgresql_do_the_same(shard: int, servers: dict[int, TestServer]) -> None:
+    server = servers[VERSIONS[shard % len(VERSIONS)]]
+    with open_sides(server.clone()) as sides:
+        drive(sides, steps=STEPS, start=SEED + shard * 1_000_000_000)
+        assert sides.steps >= STEPS
+        sys.stdout.write(f"{sides.steps:,} steps from seed {SEED}, 0 differences\n")

@@ -1,0 +1,225 @@
+"""A small world: what has been made so far, and new entities that often meet it again."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from uuid import UUID
+
+from domain import (
+    AuthorCacheEntry,
+    AuthorTier,
+    Category,
+    CheckpointData,
+    ConfidenceBand,
+    DependencyBumpMerge,
+    FeedbackReaction,
+    Finding,
+    GlobalPattern,
+    KnowledgeChunk,
+    LearningMemory,
+    Outcome,
+    RateLimitEvent,
+    Reaction,
+    ResilienceEvent,
+    RetrievalQualityEvent,
+    Review,
+    ReviewCheckpoint,
+    RunState,
+    RunStatus,
+    Severity,
+    SuppressionLogEntry,
+    TelemetryEvent,
+)
+from domain.claims import run_key
+from repositories.testing.contract import samples
+from tests.stateful import texts
+from tests.stateful.texts import LOGINS, MODELS, OWNERS, REPOS, VECTORS
+
+if TYPE_CHECKING:
+    from domain.entity import Entity
+    from tests.stateful.choices import Choices
+
+E = TypeVar("E", bound="Entity")
+
+TENANTS: Final = ("default", "acme")
+AGES: Final = (timedelta(hours=2), timedelta(hours=36), timedelta(days=9), timedelta(days=45))
+"""How long ago things happened; far from what anything is purged by."""
+
+FREE: Final = {Review, Finding, SuppressionLogEntry, TelemetryEvent}
+"""Kinds that no rule keeps apart but their id."""
+
+Made = dict[type[Any], list[Any]]
+
+
+class World:
+    """What the current unit of work can expect to exist, by kind, and how it makes more."""
+
+    def __init__(self) -> None:
+        self.choices: Choices
+        self.tenant = TENANTS[0]
+        self.base = datetime.now(UTC).replace(microsecond=0)
+        self.is_risky = False
+        self._made: dict[str, Made] = {tenant: defaultdict(list) for tenant in TENANTS}
+        self._number = 0
+
+    def snapshot(self) -> dict[str, Made]:
+        """Return what exists, to come back to when what follows is undone."""
+        return {tenant: _copied(made) for tenant, made in self._made.items()}
+
+    def restore(self, snapshot: dict[str, Made]) -> None:
+        self._made = snapshot
+
+    def made(self, kind: type[E]) -> Sequence[E]:
+        return self._made[self.tenant][kind]
+
+    def known(self, kind: type[E]) -> E:
+        """Return something that was made, the newest most simply; something new where nothing was."""
+        made = self.made(kind)
+        return made[-1 - self.choices.below(len(made))] if made else self.make(kind)
+
+    def id_of(self, kind: type[Any]) -> UUID:
+        """Return the id of something that was made, or of nothing at all."""
+        return self.new_id() if self.choices.one_in(8) else vars(self.known(kind))["id"]
+
+    def new_id(self) -> UUID:
+        """Return an id that nothing has, in no order."""
+        self._number += 1
+        return UUID(bytes=sha256(b"%d" % self._number).digest()[:16], version=4)
+
+    def moment(self) -> datetime | None:
+        """Return a moment long before this example, or None for the server's own."""
+        age = self.choices.maybe(AGES)
+        return None if age is None else self.base - age
+
+    def make(self, kind: type[E], **values: Any) -> E:
+        """Return a valid entity, nearly always a new one, and remember it."""
+        repeats = self.choices.one_in(16) and bool(self.made(kind)) and kind is not TelemetryEvent
+        self.is_risky = repeats or kind not in FREE
+        key = vars(self.known(kind))["id"] if repeats else self.new_id()
+        entity: E = getattr(self, f"_{kind.__tablename__}")(id=key, **values)
+        self._made[self.tenant][kind].append(entity)
+        return entity
+
+    def broken(self, kind: type[E]) -> E:
+        """Return an entity that breaks a rule of the schema, as no validated one can."""
+        entity = self.make(kind)
+        self.is_risky = True
+        return entity.model_copy(update=self.choices.pick(BROKEN[kind]))
+
+    def maybe_broken(self, kind: type[E]) -> E:
+        return self.broken(kind) if kind in BROKEN and self.choices.one_in(24) else self.make(kind)
+
+    def _reviews(self, **values: Any) -> Review:
+        pick = self.choices.pick
+        given = {"repo": pick(REPOS), "pr_number": 1 + self.choices.below(3), "head_sha": self.choices.maybe(texts.HEADS)}
+        counted = {"findings_total": self.choices.below(4), "config_snapshot": self.choices.maybe(texts.JSON)}
+        return samples.review(**{**given, **counted, "created_at": self.moment(), **values})
+
+    def _findings(self, **values: Any) -> Finding:
+        pick, maybe = self.choices.pick, self.choices.maybe
+        of, is_lost = self.known(Review), self.choices.one_in(24)
+        self.is_risky |= is_lost
+        parent = self.new_id() if is_lost else of.id
+        line = self.choices.below(5)
+        given = {
+            "review_id": parent,
+            "title": pick(texts.TITLES),
+            "file_path": pick(texts.PATHS),
+        }
+        told = {"comment_id": maybe((1, 2, 2**40)), "comment_surface": maybe(("inline",)), "review_output_key": maybe(("output",))}
+        lines = {"start_line": line, "end_line": line + 2} if line else {}
+        graded = {"severity": pick(tuple(Severity)), "category": pick(tuple(Category))}
+        more = {"confidence": self.choices.below(101), "suppressed": self.choices.one_in(3), "created_at": self.moment()}
+        return samples.finding(of, **{**given, **told, **lines, **more, **graded, **values})
+
+    def _suppression_log(self, **values: Any) -> SuppressionLogEntry:
+        held_back = tuple(self.choices.several(lambda: self.id_of(Finding)))
+        return samples.suppression(self.known(Review), finding_ids=held_back, matched_count=self.choices.below(4), **values)
+
+    def _feedback_reactions(self, **values: Any) -> FeedbackReaction:
+        pick = self.choices.pick
+        to = self.known(Finding)
+        given = {"comment_id": 1 + self.choices.below(2), "reaction_id": 1 + self.choices.below(6), "reactor_login": pick(LOGINS)}
+        return samples.reaction(to, pick(tuple(Reaction)), **{**given, "created_at": self.moment(), **values})
+
+    def _knowledge(self, **values: Any) -> KnowledgeChunk:
+        pick, maybe = self.choices.pick, self.choices.maybe
+        given = {"repo": pick(("", *REPOS)), "embedding": maybe(VECTORS), "embedding_model": maybe(MODELS)}
+        kind = {"source_type": pick(("doc", "code", "test")), "language": maybe(("python", "go")), "title": maybe(texts.TITLES)}
+        more = {"summary": maybe(texts.SUMMARIES), "metadata_": pick(texts.JSON), "token_count": self.choices.below(4)}
+        content, stale = pick(texts.CONTENTS), self.choices.one_in(4)
+        return samples.chunk(f"chunk-{self.choices.below(12)}", content, **{**given, **kind, **more, "stale": stale, **values})
+
+    def _learning_memories(self, **values: Any) -> LearningMemory:
+        pick, maybe = self.choices.pick, self.choices.maybe
+        finding = self.known(Finding).id if self.choices.one_in(3) else None
+        given = {"repo": pick(texts.SHARED), "owner": pick(OWNERS), "finding_id": finding, "outcome": pick(tuple(Outcome))}
+        more = {"embedding": maybe(VECTORS), "embedding_model": pick(MODELS), "stale": self.choices.one_in(4)}
+        return samples.memory(pick(texts.CONTENTS), **{**given, **more, "language": maybe(("Python", "go")), **values})
+
+    def _global_patterns(self, **values: Any) -> GlobalPattern:
+        kind = {"severity": self.choices.pick(tuple(Severity)), "confidence_band": self.choices.pick(tuple(ConfidenceBand))}
+        return samples.pattern(f"print-{self.choices.below(3)}", **{**kind, "count": 1 + self.choices.below(3), **values})
+
+    def _run_state(self, **values: Any) -> RunState:
+        pick = self.choices.pick
+        repo, number, head = pick(REPOS), 1 + self.choices.below(3), pick(texts.HEADS)
+        status, claimed = pick(tuple(RunStatus)), self.moment()
+        done = {"completed_at": claimed} if status is RunStatus.COMPLETED else {}
+        names = {"repo": repo, "pr_number": number, "head_sha": head, "run_key": run_key(repo, number, "base", head)}
+        return samples.run(**{**names, **done, "status": status, "claimed_at": claimed, **values})
+
+    def _review_checkpoints(self, **values: Any) -> ReviewCheckpoint:
+        data = CheckpointData(files_reviewed=tuple(self.choices.several(lambda: self.choices.pick(texts.PATHS))))
+        given = {"checkpoint_data": data, "partial_comment_id": self.choices.maybe((1, -(2**60)))}
+        return samples.checkpoint(f"output-{self.choices.below(4)}", **{**given, **values})
+
+    def _author_cache(self, **values: Any) -> AuthorCacheEntry:
+        given = {"repo": self.choices.pick(REPOS), "tier": self.choices.pick(tuple(AuthorTier)), "cached_at": self.moment()}
+        return samples.author(self.choices.pick(LOGINS), **{**given, "pr_count": self.choices.maybe((0, 7)), **values})
+
+    def _dep_bump_merge_history(self, **values: Any) -> DependencyBumpMerge:
+        package, merged = self.choices.maybe(texts.PACKAGES), self.moment()
+        given = {"repo": self.choices.pick(REPOS), "pr_number": 1 + self.choices.below(8), "package_name": package}
+        return samples.bump(**{**given, "merged_at": merged, "signals": self.choices.maybe(texts.JSON), **values})
+
+    def _telemetry_events(self, **values: Any) -> TelemetryEvent:
+        pick, below = self.choices.pick, self.choices.below
+        given = {"repo": pick(REPOS), "model": pick(MODELS), "event_type": pick(("review", "mention")), "created_at": self.moment()}
+        ended = {"conclusion": pick(("success", "timeout", "timeout_partial")), "pr_author": self.choices.maybe(LOGINS)}
+        figures = {"input_tokens": below(3) * 2**40, "output_tokens": below(100), "cost_usd": pick(texts.COSTS)}
+        return samples.event(**{**given, **ended, **figures, "duration_ms": below(5), **values})
+
+    def _rate_limit_events(self, **values: Any) -> RateLimitEvent:
+        given = {"delivery_id": self.choices.maybe(texts.DELIVERIES), "event_type": self.choices.pick(("review", "mention"))}
+        return samples.rate_limit(**{**given, "created_at": self.moment(), "cache_hit_rate": self.choices.below(8) / 7, **values})
+
+    def _retrieval_quality_events(self, **values: Any) -> RetrievalQualityEvent:
+        given = {"delivery_id": self.choices.maybe(texts.DELIVERIES), "avg_distance": self.choices.maybe((0.1, -1e300))}
+        return samples.retrieval_quality(**{**given, "created_at": self.moment(), **values})
+
+    def _resilience_events(self, **values: Any) -> ResilienceEvent:
+        reasons = tuple(self.choices.several(lambda: self.choices.pick(texts.SUMMARIES)))
+        given = {"timeout_classification_reasons": reasons, "retry_enqueued": self.choices.maybe((False, True))}
+        return samples.resilience(self.choices.pick(texts.DELIVERIES), **{**given, "created_at": self.moment(), **values})
+
+
+def _copied(made: Made) -> Made:
+    return defaultdict(list, {kind: list(of_kind) for kind, of_kind in made.items()})
+
+
+BROKEN: Final[Mapping[type[Any], Sequence[dict[str, Any]]]] = {
+    Review: ({"pr_number": 0}, {"repo": None}, {"files_analyzed": -1}, {"pr_number": 2**31}),
+    Finding: ({"confidence": 101}, {"title": None}, {"start_line": 9, "end_line": 2}, {"comment_id": 2**63}),
+    FeedbackReaction: ({"severity": None}, {"reactor_login": None}),
+    KnowledgeChunk: ({"content": None}, {"token_count": -1}, {"source": None}),
+    LearningMemory: ({"finding_text": None}, {"embedding_dim": 16_001}),
+    RunState: ({"head_sha": None}, {"pr_number": 0}),
+    AuthorCacheEntry: ({"pr_count": -1}, {"tier": None}),
+    TelemetryEvent: ({"input_tokens": -1}, {"model": None}),
+}
+"""What no entity can be made with, and a row must not have."""

@@ -1,0 +1,294 @@
+"""Operations that write, one repository after another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from domain import (
+    AuthorCacheEntry,
+    DependencyBumpMerge,
+    EmbeddingRepair,
+    FeedbackReaction,
+    Finding,
+    GlobalPattern,
+    KnowledgeChunk,
+    LearningMemory,
+    RateLimitEvent,
+    RepairedEmbedding,
+    ResilienceEvent,
+    RetrievalQualityEvent,
+    Review,
+    ReviewCheckpoint,
+    RunState,
+    TelemetryEvent,
+)
+from tests.stateful.conditions import a_filter
+from tests.stateful.kinds import KIND_OF, WRITTEN_BY_ADD
+from tests.stateful.texts import HEADS, LOGINS, MODELS, REPOS, VECTORS
+
+if TYPE_CHECKING:
+    from domain import Repairs, UnitOfWork
+    from domain.entity import Entity
+    from tests.stateful.kinds import Call, Operation
+    from tests.stateful.world import World
+
+E = TypeVar("E", bound="Entity")
+
+EMBEDDED: Final[Sequence[type[Any]]] = (KnowledgeChunk, LearningMemory)
+
+
+def copies(entities: Sequence[E]) -> list[E]:
+    """Return what one side may keep and change."""
+    return [entity.model_copy(deep=True) for entity in entities]
+
+
+def add(world: World) -> Call:
+    return _added(world, world.choices.pick(WRITTEN_BY_ADD))
+
+
+def add_finding(world: World) -> Call:
+    return _added(world, Finding)
+
+
+def add_review(world: World) -> Call:
+    return _added(world, Review)
+
+
+def _added(world: World, kind: type[Any]) -> Call:
+    entity = world.maybe_broken(kind)
+    is_risky = world.is_risky
+
+    async def call(uow: UnitOfWork) -> Any:
+        # Of two rows that break two rules at once, it is not said which one is told.
+        if is_risky:
+            await uow.flush()
+        added = KIND_OF[kind].written(uow).add(entity.model_copy(deep=True))
+        if is_risky:
+            await uow.flush()
+        return added
+
+    return call
+
+
+def add_many(world: World) -> Call:
+    kind = world.choices.pick(WRITTEN_BY_ADD)
+    entities = world.choices.several(lambda: world.maybe_broken(kind))
+    return lambda uow: KIND_OF[kind].written(uow).add_many(copies(entities))
+
+
+def delete(world: World) -> Call:
+    kind = world.choices.pick(WRITTEN_BY_ADD)
+    key = world.id_of(kind)
+    return lambda uow: KIND_OF[kind].written(uow).delete(key)
+
+
+def upsert_chunks(world: World) -> Call:
+    chunks = world.choices.several(lambda: world.maybe_broken(KnowledgeChunk), 4)
+    return lambda uow: uow.knowledge.upsert_many(copies(chunks))
+
+
+def delete_chunks_where(world: World) -> Call:
+    condition = a_filter(world, KnowledgeChunk)
+    return lambda uow: uow.knowledge.delete_where(condition)
+
+
+def delete_chunks(world: World) -> Call:
+    chunks = world.choices.several(lambda: world.known(KnowledgeChunk))
+    names, repo = [chunk.chunk_id for chunk in chunks], chunks[0].repo if chunks else ""
+    return lambda uow: uow.knowledge.delete_chunks([*names, "no such chunk"] if names else [], repo=repo)
+
+
+def reset_knowledge(world: World) -> Call:
+    if world.choices.below(4):
+        return lambda uow: uow.embedding_metadata.set(provider="example", model=MODELS[0], dimensions=8)
+    return lambda uow: uow.knowledge.reset()
+
+
+def set_embedding_metadata(world: World) -> Call:
+    model, dimensions = world.choices.pick(MODELS), 9 if world.choices.one_in(6) else 8
+    return lambda uow: uow.embedding_metadata.set(provider="example", model=model, dimensions=dimensions)
+
+
+def add_reactions(world: World) -> Call:
+    reactions = world.choices.several(lambda: world.maybe_broken(FeedbackReaction), 4)
+    return lambda uow: uow.reactions.add_many(copies(reactions))
+
+
+def clear_reactions(world: World) -> Call:
+    repo = world.choices.pick(REPOS)
+    return lambda uow: uow.reactions.clear(repo)
+
+
+def write_memory(world: World) -> Call:
+    memory = world.maybe_broken(LearningMemory)
+    return lambda uow: uow.memories.write(memory.model_copy(deep=True))
+
+
+def write_memories(world: World) -> Call:
+    memories = world.choices.several(lambda: world.make(LearningMemory), 5)
+    return lambda uow: uow.memories.write_many(copies(memories))
+
+
+def mark_memories_stale(world: World) -> Call:
+    model = world.choices.pick(MODELS)
+    return lambda uow: uow.memories.mark_stale(model)
+
+
+def delete_stale_memories(world: World) -> Call:
+    return lambda uow: uow.memories.delete_stale()
+
+
+def _repairs(uow: UnitOfWork, kind: type[Any]) -> Repairs:
+    return uow.knowledge if kind is KnowledgeChunk else uow.memories
+
+
+def write_repaired(world: World) -> Call:
+    kind = world.choices.pick(EMBEDDED)
+    repaired = {world.id_of(kind): world.choices.pick(VECTORS) for _ in range(1 + world.choices.below(3))}
+    rows = [RepairedEmbedding(id=key, embedding=vector) for key, vector in repaired.items()]
+    job, model = world.choices.pick(("job", "other")), world.choices.pick(MODELS)
+    state = EmbeddingRepair(corpus=kind.__tablename__, key=job, target_model=model, cursor=max(repaired), processed=len(rows))
+    return lambda uow: _repairs(uow, kind).write_repaired(rows, state.model_copy())
+
+
+def repair_state(world: World) -> Call:
+    kind, job = world.choices.pick(EMBEDDED), world.choices.pick(("job", "other"))
+    return lambda uow: _repairs(uow, kind).repair_state(job)
+
+
+def repair_candidates(world: World) -> Call:
+    kind, model, limit = world.choices.pick(EMBEDDED), world.choices.pick(MODELS), world.choices.pick((100, 1, 2, 0))
+    after = world.id_of(kind) if world.choices.one_in(2) else None
+    if world.choices.one_in(3):
+        return lambda uow: _repairs(uow, kind).count_repair_candidates(model)
+    return lambda uow: _repairs(uow, kind).repair_candidates(model, after=after, limit=limit)
+
+
+def record_pattern(world: World) -> Call:
+    pattern = world.make(GlobalPattern)
+    return lambda uow: uow.patterns.record(pattern.model_copy())
+
+
+def claim_run(world: World) -> Call:
+    repo, number, head = world.choices.pick(REPOS), 1 + world.choices.below(3), world.choices.pick(HEADS)
+    return lambda uow: uow.runs.claim(repo, number, base_sha="base", head_sha=head, delivery_id="d", action="opened")
+
+
+def complete_run(world: World) -> Call:
+    key = "no such run" if world.choices.one_in(8) else world.known(RunState).run_key
+    return lambda uow: uow.runs.complete(key)
+
+
+def purge_runs(world: World) -> Call:
+    ages = {"completed_days": (30, 7, 1, -1), "superseded_days": (7, 1, 30), "pending_hours": (1, 24 * 7)}
+    given = {name: world.choices.pick(options) for name, options in ages.items()}
+    return lambda uow: uow.runs.purge(**given)
+
+
+def save_checkpoint(world: World) -> Call:
+    checkpoint = world.make(ReviewCheckpoint)
+    return lambda uow: uow.checkpoints.save(checkpoint.model_copy(deep=True))
+
+
+def change_checkpoint(world: World) -> Call:
+    key, deletes = f"output-{world.choices.below(5)}", world.choices.one_in(2)
+    if deletes:
+        return lambda uow: uow.checkpoints.delete_by_key(key)
+    return lambda uow: uow.checkpoints.set_comment(key, 2**40)
+
+
+def upsert_author(world: World) -> Call:
+    author = world.maybe_broken(AuthorCacheEntry)
+    return lambda uow: uow.authors.upsert(author.model_copy())
+
+
+def purge_authors(world: World) -> Call:
+    days = world.choices.pick((7.0, 1.0, 30.0, -1.0, 0.5))
+    return lambda uow: uow.authors.purge(days=days)
+
+
+def record_bump(world: World) -> Call:
+    bump = world.make(DependencyBumpMerge)
+    return lambda uow: uow.dependency_bumps.record(bump.model_copy(deep=True))
+
+
+def record_event(world: World) -> Call:
+    event = world.maybe_broken(TelemetryEvent)
+    return lambda uow: uow.telemetry.record(event.model_copy())
+
+
+def record_events(world: World) -> Call:
+    events = world.choices.several(lambda: world.make(TelemetryEvent), 4)
+    return lambda uow: uow.telemetry.record_many(copies(events))
+
+
+def record_rate_limit(world: World) -> Call:
+    event = world.make(RateLimitEvent)
+    return lambda uow: uow.telemetry.record_rate_limit(event.model_copy())
+
+
+def record_retrieval_quality(world: World) -> Call:
+    event = world.make(RetrievalQualityEvent)
+    return lambda uow: uow.telemetry.record_retrieval_quality(event.model_copy())
+
+
+def record_resilience(world: World) -> Call:
+    event = world.make(ResilienceEvent)
+    return lambda uow: uow.telemetry.record_resilience(event.model_copy())
+
+
+def purge_telemetry(world: World) -> Call:
+    age, size = timedelta(days=world.choices.pick((30, 7, 1, 100, -1))), world.choices.pick((10_000, 1, 2))
+    return lambda uow: uow.telemetry.purge(older_than=age, batch_size=size)
+
+
+def flush(world: World) -> Call:
+    return lambda uow: uow.flush()
+
+
+def forget_author(world: World) -> Call:
+    login = world.choices.pick(LOGINS)
+    condition_id = next((entry.id for entry in world.made(AuthorCacheEntry) if entry.author_login == login), world.new_id())
+    return lambda uow: uow.authors.delete(condition_id)
+
+
+WRITES: Final[Sequence[Operation]] = (
+    add,
+    add_finding,
+    add_review,
+    add_many,
+    delete,
+    upsert_chunks,
+    delete_chunks_where,
+    delete_chunks,
+    reset_knowledge,
+    set_embedding_metadata,
+    add_reactions,
+    clear_reactions,
+    write_memory,
+    write_memories,
+    mark_memories_stale,
+    delete_stale_memories,
+    write_repaired,
+    repair_state,
+    repair_candidates,
+    record_pattern,
+    claim_run,
+    complete_run,
+    purge_runs,
+    save_checkpoint,
+    change_checkpoint,
+    upsert_author,
+    purge_authors,
+    record_bump,
+    record_event,
+    record_events,
+    record_rate_limit,
+    record_retrieval_quality,
+    record_resilience,
+    purge_telemetry,
+    flush,
+    forget_author,
+)
