@@ -35,10 +35,10 @@ def storing(name: str, column_type: Any, *, dimensions: int) -> Store:
         convert = _OF_TYPE[kind](column_type)
     except KeyError:
         raise UnexpectedFailure(f"the fakes cannot keep a column of type {kind}") from None
-    return partial(_stored, name, convert)
+    return partial(_stored, convert)
 
 
-def _stored(name: str, convert: Store, value: Any) -> Any:
+def _stored(convert: Store, value: Any) -> Any:
     if value is None:
         return None
     try:

@@ -323,9 +323,7 @@ def raw(statement: str, **parameters: object) -> Executable:
 
 
 FAULTS = [
-    Fault(
-        "unique", errors.AlreadyExists, insert(notes).values([{"id": n, "email": SECRET} for n in (1, 2)]), ("uq_notes_email",)
-    ),
+    Fault("unique", errors.AlreadyExists, insert(notes).values([{"id": n, "email": SECRET} for n in (1, 2)]), ("uq_notes_email",)),
     Fault("foreign key", errors.ReferenceViolated, note(parent_id=424_242), ("fk_notes_parent", "notes")),
     Fault("check", errors.CheckViolated, note(email="bad", data={"pii": SECRET}), ("ck_notes_email", "notes")),
     Fault("not null", errors.MissingValue, note(email=None, data={"pii": SECRET}), ("notes.email",)),

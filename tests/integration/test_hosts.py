@@ -205,9 +205,9 @@ async def test_a_server_that_starts_late_is_waited_for(
     async with Proxy(postgres, port=port).listening():
         assert await waiting == postgres.port
     said = [record for record in caplog.records if record.name == "recollect.database"]
-    assert [record.getMessage() for record in said] == [
-        f"no connection yet, trying again: 127.0.0.1:{port}: Connection refused"
-    ], "the same cause is logged once"
+    assert [record.getMessage() for record in said] == [f"no connection yet, trying again: 127.0.0.1:{port}: Connection refused"], (
+        "the same cause is logged once"
+    )
     assert said[0].levelno == logging.WARNING
 
 
@@ -348,8 +348,6 @@ async def encrypted(url: str) -> bool:
     try:
         await connect_with_retry(engine, settings)
         async with engine.connect() as connection:
-            return bool(
-                (await connection.execute(text("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"))).scalar_one()
-            )
+            return bool((await connection.execute(text("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"))).scalar_one())
     finally:
         await engine.dispose()

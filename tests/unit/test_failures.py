@@ -292,9 +292,7 @@ def test_an_exhausted_pool_tells_its_figures() -> None:
 
 
 def test_an_unavailable_host_is_named_with_its_port_and_the_reason() -> None:
-    error = translate(
-        ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed"), phase=Phase.CONNECT, host="db", port=5433
-    )
+    error = translate(ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed"), phase=Phase.CONNECT, host="db", port=5433)
     assert isinstance(error, errors.DatabaseUnavailable)
     assert (error.host, error.port, str(error)) == ("db", 5433, "db:5433: Connection refused")
 

@@ -32,9 +32,7 @@ def test_without_anything_said_the_database_is_a_local_one() -> None:
     assert (settings.database, settings.user, settings.password) == ("recollect", "recollect", None)
     assert settings.sslmode is SslMode.PREFER
     assert (settings.pool_size, settings.max_overflow, settings.pool_timeout) == (10, 10, timedelta(seconds=10))
-    assert (
-        settings.statement_timeout == settings.idle_in_transaction_timeout == settings.connect_deadline == timedelta(seconds=30)
-    )
+    assert settings.statement_timeout == settings.idle_in_transaction_timeout == settings.connect_deadline == timedelta(seconds=30)
     assert (settings.lock_timeout, settings.connect_timeout) == (timedelta(seconds=5), timedelta(seconds=10))
     assert (settings.language, settings.hnsw_m, settings.hnsw_ef_construction, settings.ef_search) == ("english", 16, 64, 40)
     assert (settings.tenant, settings.pooler, settings.echo, settings.embedding_dimensions) == ("default", "none", False, 1024)
@@ -68,9 +66,7 @@ def test_without_anything_said_the_database_is_a_local_one() -> None:
 )
 def test_a_url_and_its_parts_are_the_same_connection(url: str, parts: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     expected = Settings(url=url)
-    assert (
-        Settings(**parts) == expected == Settings(url=SecretStr(url)) == Settings(url=expected.url.render(show_password=True))
-    )
+    assert Settings(**parts) == expected == Settings(url=SecretStr(url)) == Settings(url=expected.url.render(show_password=True))
     for name, value in parts.items():
         monkeypatch.setenv(f"RECOLLECT_{name.upper()}", str(value))
     assert Settings.from_env() == expected
