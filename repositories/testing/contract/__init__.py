@@ -26,6 +26,7 @@ from repositories.testing.contract.history import AuthorsContract, DependencyBum
 from repositories.testing.contract.knowledge import EmbeddingMetadataContract, KnowledgeContract
 from repositories.testing.contract.learning import MemoriesContract, PatternsContract
 from repositories.testing.contract.listing import ListingContract
+from repositories.testing.contract.plans import PlansContract
 from repositories.testing.contract.reactions import FeedbackPatternsContract, ReactionsContract
 from repositories.testing.contract.recall import MemorySearchContract, NearestContract, RecallContract, SharedMemoriesContract
 from repositories.testing.contract.repairs import RepairsContract
@@ -67,6 +68,7 @@ __all__ = [
     "MemorySearchContract",
     "NearestContract",
     "PatternsContract",
+    "PlansContract",
     "PriorContract",
     "ReactionsContract",
     "RecallContract",

@@ -75,8 +75,10 @@ class CompletionContract:
         done = {"pr_number": 7, "status": RunStatus.COMPLETED, "completed_at": MOMENT}
         first, second = run(head_sha="one", **done), run(head_sha="two", **done)
         await write(store, second, first, run(**{**done, "completed_at": MOMENT - HOUR}))
-        async with store.reader() as view:
-            assert await view.runs.last_reviewed_head(REPO, 7) == "two"
+        async with store.unit_of_work() as uow:
+            assert await uow.runs.last_reviewed_head(REPO, 7) == "two"
+            uow.runs.add(run(head_sha="three", **done))
+            assert await uow.runs.last_reviewed_head(REPO, 7) == "three"
 
 
 class RunPurgeContract:

@@ -239,6 +239,7 @@ class EmbeddingMetadataContract:
                 recorded = await view.embedding_metadata.get()
                 assert (recorded.provider, recorded.model, recorded.dimensions) == ("second", UNICODE, dimensions)
                 assert await view.embedding_metadata.find() == recorded
+                await view.embedding_metadata.check_compatible(provider="second", model=UNICODE, dimensions=dimensions)
 
     async def test_any_of_the_three_that_differs_is_a_mismatch_and_the_first_is_named(self, store: Store) -> None:
         async with store.unit_of_work() as uow:

@@ -157,7 +157,9 @@ class FeedbackPatternsContract:
         of = review()
         found = [finding(of, title=f"Title {n}") for n in range(6)]
         await write(store, of, *found, *(reaction(to) for to in [*found, found[3]]))
-        async with store.reader() as view:
-            patterns = await view.reactions.patterns(REPO)
+        async with store.unit_of_work() as uow:
+            patterns = await uow.reactions.patterns(REPO)
+            assert await uow.reactions.add_many([reaction(found[0])] * 5) == 1
+            assert {pattern.thumbs_down for pattern in await uow.reactions.patterns(REPO)} == {1, 2}
         expected = sorted(title_fingerprint(to.title) for to in found if to is not found[3])
         assert [pattern.fingerprint for pattern in patterns] == [title_fingerprint(found[3].title), *expected]

@@ -144,11 +144,14 @@ class TelemetryContract:
         ]
         await write(store, *counted, *others)
         await write(store, event(**timeout), tenant="other")
+        async with store.reader() as view:
+            assert await view.telemetry.count_recent_timeouts(REPO, "ada") == 2
         async with store.unit_of_work() as uow:
             count = uow.telemetry.count_recent_timeouts
-            assert await count(REPO, "ada") == 2
-            assert await count(REPO, "ada", days=1) == 1
-            assert await count(REPO, "ada", days=36_500) == 3
+            await uow.telemetry.record(event(**timeout))
+            assert await count(REPO, "ada") == 3
+            assert await count(REPO, "ada", days=1) == 2
+            assert await count(REPO, "ada", days=36_500) == 4
             assert await count(REPO, "") == 0
             for days in (-1, float("nan"), 36_501):
                 with pytest.raises(InvalidInput) as refusal:

@@ -1,0 +1,59 @@
+"""The contract calls every method of every port."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, Protocol
+
+import domain.ports
+from domain import UnitOfWork
+from repositories.fakes import FakeDatabase
+from repositories.testing import contract
+from tests.conftest import DIMENSIONS
+from tests.contract import test_contract
+from tests.contract.ports import UNITS, all_operations, is_port, operations, parts_of, reached
+from tests.contract.recording import CONTRACTS, RecordedStore, each_test_of
+
+
+def all_parts(port: Any, path: str) -> set[str]:
+    own = {f"{path}.{name}": part for name, part in parts_of(port)}
+    return {*own}.union(*(all_parts(part, name) for name, part in own.items()))
+
+
+async def called_by_the_contract() -> set[str]:
+    """Run the whole contract on a fake and return what it asked."""
+    called: set[str] = set()
+    parts = {part for path, port in UNITS.items() for part in all_parts(port, path)}
+    for suite in CONTRACTS:
+        for test in each_test_of(suite):
+            await test(RecordedStore(FakeDatabase(dimensions=DIMENSIONS), parts, called))
+    return called
+
+
+async def test_the_contract_calls_every_method_of_every_port() -> None:
+    called = await called_by_the_contract()
+    assert all_operations() - called == set()
+    assert called - all_operations() == set(), "and nothing that no port has"
+
+
+def test_a_method_that_the_contract_does_not_call_would_be_found() -> None:
+    class Extended(UnitOfWork, Protocol):
+        async def vacuum(self) -> None: ...
+
+    assert set(operations(Extended, "uow")) - all_operations() == {"uow.vacuum"}
+    assert "uow.telemetry.rate_limits.count" in all_operations()
+    assert "view.knowledge.hybrid_search" in all_operations()
+    assert "view.knowledge.upsert_many" not in all_operations()
+
+
+def test_every_port_is_part_of_a_unit_of_work_or_a_reader() -> None:
+    ports = {getattr(domain.ports, name) for name in domain.ports.__all__ if is_port(getattr(domain.ports, name))}
+    assert ports - {found for unit in UNITS.values() for found in reached(unit)} == set()
+
+
+def test_every_suite_is_run_on_every_store() -> None:
+    run = {base for _, case in inspect.getmembers(test_contract, inspect.isclass) for base in case.__bases__}
+    assert run == set(CONTRACTS)
+    modules = [vars(module) for name, module in inspect.getmembers(contract, inspect.ismodule) if name != "annotations"]
+    written = {value for names in modules for key, value in names.items() if key.endswith("Contract")}
+    assert written == set(CONTRACTS), "and every suite that is written is one of them"
