@@ -16,6 +16,7 @@ from sqlalchemy import (
     func,
     literal_column,
     not_,
+    or_,
     select,
     true,
     union_all,
@@ -38,7 +39,7 @@ FEW_ROWS = 4_000
 """Up to so many matching rows are compared one by one: perfect, and at 11 µs a row faster than an index that skips the rest."""
 
 # Half precision and single bits are less exact, so that more candidates are ranked again by the embeddings themselves.
-_MIN_CANDIDATES = {IndexForm.VECTOR: 0, IndexForm.HALFVEC: 100, IndexForm.BIT: 200}
+_MIN_CANDIDATES = {IndexForm.VECTOR: 0, IndexForm.HALFVEC: 200, IndexForm.BIT: 400}
 
 EMBEDDING = bindparam("embedding", type_=EmbeddingColumn(), required=True)
 """What is asked for; given when the statement is executed."""
@@ -115,16 +116,16 @@ def _one_by_one(
     order: ColumnElement[Any],
     limit: int,
 ) -> Select[Any]:
-    way = literal_column("true").label("exact")
+    way: ColumnElement[bool] = literal_column("true").label("exact")
     return select(key, distance.label("distance"), way).where(condition).order_by(order, key).limit(number(limit))
 
 
 def _through_index(entity: type[Entity], scan: Scan, there: ColumnElement[bool]) -> Select[Any]:
     columns = entity.__table__.c
     order = scan.form.distance(columns.embedding, EMBEDDING, scan.dimensions)
-    condition = and_(there, _settings(scan.size))
+    condition = and_(there, _settings(scan.size), _priced(columns.embedding, scan.dimensions))
     distance = distance_between(columns.embedding, scan.metric)
-    way = literal_column("false").label("exact")
+    way: ColumnElement[bool] = literal_column("false").label("exact")
     found = select(columns.id, distance.label("distance"), way).where(condition).order_by(order)
     if scan.candidates > scan.limit:
         return found.limit(number(scan.candidates))
@@ -142,6 +143,17 @@ def _few_or_index(entity: type[Entity], scan: Scan, there: ColumnElement[bool]) 
     through_index = _through_index(entity, scan, and_(there, not_(are_few)))
     # A condition on a subquery alone is decided once: the branch that does not hold is not executed.
     return union_all(one_by_one.subquery().select(), through_index.subquery().select())
+
+
+def _priced(embedding: ColumnElement[Any], dimensions: int) -> ColumnElement[bool]:
+    """Return a condition that holds where there is an embedding, and tells the planner what comparing one costs.
+
+    It takes one that is kept out of line for as cheap to read as a number, and sorted 8,000 of 1,024 dimensions in 100 ms where the
+    index took 2.5 ms. The second part is priced like the comparison, 11 µs for 1,024 dimensions, row by row, and never decided.
+    """
+    steps = func.generate_series(1, literal_column(str(1 + dimensions // 3), Integer())).table_valued("step")
+    price = select(func.count()).select_from(steps).where(embedding.is_(None)).scalar_subquery()
+    return or_(embedding.is_not(None), price > 0)
 
 
 def _settings(size: int) -> ColumnElement[bool]:

@@ -118,10 +118,11 @@ async def _plan(view: ReadUnitOfWork, search: Search) -> SearchPlan:
 async def _scans(view: ReadUnitOfWork) -> dict[str, int]:
     """Return how often this transaction scanned each table and each of its indexes."""
     counted = text(
-        "SELECT relname, pg_stat_get_xact_numscans(oid) FROM pg_class"
+        "SELECT relname, pg_stat_get_xact_numscans(oid) AS scans FROM pg_class"
         " WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'i')"
     )
-    return {row[0]: row[1] for row in await view._transaction.execute(counted)}
+    result = await view._transaction.execute(counted)
+    return {row["relname"]: row["scans"] for row in result.mappings()}
 
 
 @every_search
