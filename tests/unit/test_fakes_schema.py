@@ -163,9 +163,9 @@ class TestKeys:
         error = await refused(database, "knowledge", chunk(), chunk())
         assert (type(error), error.constraint) == (AlreadyExists, "uq_knowledge_tenant_repo_chunk_id")
 
-    def test_a_name_that_is_too_long_is_told_as_the_database_shortens_it(self) -> None:
+    def test_a_constraint_that_is_named_keeps_its_name(self) -> None:
         table = read_tables(3)["global_patterns"]
-        assert table.uniques[1].name.endswith("_confidence_band_pa_5f20")
+        assert table.uniques[1].name == "uq_global_patterns_kind"
         assert table.uniques[1].columns == ("severity", "category", "confidence_band", "pattern_fingerprint")
 
     async def test_tenants_have_keys_of_their_own(self, database: FakeDatabase) -> None:
