@@ -108,6 +108,10 @@ def distance_between(embedding: ColumnElement[Any], metric: Distance) -> ColumnE
     return embedding.op(OPERATORS[metric], return_type=Float())(EMBEDDING)
 
 
+def _columns(key: ColumnElement[Any], distance: ColumnElement[float], exact: str) -> list[ColumnElement[Any]]:
+    return [key, distance.label("distance"), literal_column(exact).label("exact")]
+
+
 def _one_by_one(
     key: ColumnElement[Any],
     distance: ColumnElement[float],
@@ -116,8 +120,7 @@ def _one_by_one(
     order: ColumnElement[Any],
     limit: int,
 ) -> Select[Any]:
-    way: ColumnElement[bool] = literal_column("true").label("exact")
-    return select(key, distance.label("distance"), way).where(condition).order_by(order, key).limit(number(limit))
+    return select(*_columns(key, distance, "true")).where(condition).order_by(order, key).limit(number(limit))
 
 
 def _through_index(entity: type[Entity], scan: Scan, there: ColumnElement[bool]) -> Select[Any]:
@@ -125,8 +128,7 @@ def _through_index(entity: type[Entity], scan: Scan, there: ColumnElement[bool])
     order = scan.form.distance(columns.embedding, EMBEDDING, scan.dimensions)
     condition = and_(there, _settings(scan.size), _priced(columns.embedding, scan.dimensions))
     distance = distance_between(columns.embedding, scan.metric)
-    way: ColumnElement[bool] = literal_column("false").label("exact")
-    found = select(columns.id, distance.label("distance"), way).where(condition).order_by(order)
+    found = select(*_columns(columns.id, distance, "false")).where(condition).order_by(order)
     if scan.candidates > scan.limit:
         return found.limit(number(scan.candidates))
     # Before PostgreSQL 17 a second sort key, as the id of a tie, keeps a query from an index that orders by an operator.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -209,11 +209,11 @@ class ListingContract:
             (partial(reaction, to), lambda uow: uow.reactions.add_many),
         )
 
-        def foreign(make: Callable[..., Entity]) -> Iterator[Entity]:
+        def foreign(make: Callable[..., Any]) -> Iterator[Any]:
             yield from (make() for _ in range(written))
             yield make(tenant="other")
 
-        def breaking(make: Callable[..., Entity]) -> Iterator[Entity]:
+        def breaking(make: Callable[..., Any]) -> Iterator[Any]:
             yield from (make() for _ in range(written))
             raise ZeroDivisionError
 
