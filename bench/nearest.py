@@ -1,4 +1,7 @@
-"""Vector search under filters, after deletions and among copies: how many of ten come back, how good they are, how fast."""
+"""Vector search under filters, after deletions and among copies: how many of ten come back, how good they are, how fast.
+
+A tenth of the rows is deleted, and no vacuum follows: rows everywhere, and among them those that were nearest to some queries.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
 K = 10
 COPIES = 1_000
+NEAREST_DELETED = 100
 IN_A_UNIT = 250
 
 
@@ -56,7 +60,8 @@ class Filters:
         order, twentieth = self.space.nearness(), rows // 20
         self._flag("5 %, near the query", order[:twentieth])
         self._flag("5 %, far from the query", order[-twentieth:])
-        self._flag("nearest tenth", order[: rows // 10])
+        anywhere = random.permutation(order[NEAREST_DELETED:])[: rows // 10 - NEAREST_DELETED]
+        self._flag("deleted", np.concatenate([order[:NEAREST_DELETED], anywhere]))
 
     def _flag(self, name: str, where_true: Any) -> None:
         self.flags[name] = np.zeros(len(self.space.vectors), dtype=np.bool_)
@@ -71,7 +76,7 @@ class Filters:
                 "half": flags["50 %"][row],
                 "rare": flags["0.1 %"][row],
                 "place": "near" if flags["5 %, near the query"][row] else "far" if flags["5 %, far from the query"][row] else "",
-                "doomed": flags["nearest tenth"][row],
+                "doomed": flags["deleted"][row],
             }
             for row in rows
         ]
@@ -90,18 +95,19 @@ FILTERS: dict[str, Filter] = {
 
 
 async def measure(database: Database, space: Space, filters: Filters, *, queries: int) -> list[NearestFigures]:
-    """Measure every filter, then delete the nearest tenth of the rows, and then add copies of one vector."""
+    """Measure every filter, then delete a tenth of the rows, and then add copies of one vector."""
     everywhere, nearby = space.queries(queries), space.queries(queries, around=space.near)
     there = np.ones(len(space.vectors), dtype=np.bool_)
     found = [await _case(database, "no filter", everywhere, Truth(space.vectors, there))]
     for name, condition in FILTERS.items():
         asked = nearby if "query" in name else everywhere
         found.append(await _case(database, name, asked, Truth(space.vectors, filters.flags[name]), condition))
-    there &= ~filters.flags["nearest tenth"]
+    there &= ~filters.flags["deleted"]
     await _delete(database)
-    found.append(await _case(database, "no filter, nearest 10 % deleted", nearby, Truth(space.vectors, there)))
-    left = Truth(space.vectors, there & filters.flags["10 %"])
-    found.append(await _case(database, "10 %, nearest 10 % deleted", nearby, left, FILTERS["10 %"]))
+    rest, left = Truth(space.vectors, there), Truth(space.vectors, there & filters.flags["10 %"])
+    for name, asked in {"a tenth deleted": everywhere, "a tenth deleted, the nearest too": nearby}.items():
+        found.append(await _case(database, f"no filter, {name}", asked, rest))
+        found.append(await _case(database, f"10 %, {name}", asked, left, FILTERS["10 %"]))
     return [*found, *await _among_copies(database, space, there, filters.flags["10 %"], queries=queries)]
 
 

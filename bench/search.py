@@ -117,7 +117,7 @@ def main(
         results = asyncio.run(Run(size).everything(running))
     if json_file is not None:
         json_file.write_text(json.dumps(asdict(results), indent=2) + "\n", encoding="utf-8")
-    console = Console(width=None if Console().is_terminal else 120)
+    console = Console(width=None if Console().is_terminal else 150)
     for table in tables.of(results.words, results.nearest, results.arms, results.plans, results.wide):
         console.print(table)
 
