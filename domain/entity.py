@@ -256,6 +256,8 @@ class Identified(SQLModel):
         default_factory=uuid7,
         primary_key=True,
         schema_extra={"frozen": True},
+        # Tells which of many inserted rows came back, so that one statement inserts them all.
+        sa_column_kwargs={"insert_sentinel": True},
         description="UUID version 7, made by the client.",
     )
 

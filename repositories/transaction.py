@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from time import monotonic
@@ -10,14 +11,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 from weakref import WeakSet
 
-from sqlalchemy import inspect
+from sqlalchemy import func, inspect, select
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import InstanceState, make_transient
 
 from domain.entity import Entity
-from domain.errors import InvalidEmbedding, TenantMismatch, TransactionPoisoned, UnitOfWorkClosed, UnitOfWorkError
+from domain.errors import Conflict, InvalidEmbedding, TenantMismatch, TransactionPoisoned, UnitOfWorkClosed, UnitOfWorkError
 from repositories.failures import Phase, raise_bare, translate
 from repositories.shield import finished
+from repositories.statements.rows import by_ids, of_tenant
 
 if TYPE_CHECKING:
     from sqlalchemy import CursorResult, Executable, Result, RowMapping
@@ -123,7 +125,24 @@ class Transaction:
         """Write what was added or changed."""
         with self.guarded() as session:
             if session.new or session.dirty or session.deleted:
+                changed = self._changed_together(session)
                 await session.flush()
+                for entity, ids in changed.items():
+                    await self._require_rows(session, entity, ids)
+
+    @staticmethod
+    def _changed_together(session: AsyncSession) -> Mapping[type[Entity], Sequence[UUID]]:
+        # Of one changed row the ORM learns whether it was still there; of several, sent together, the driver does not tell.
+        changed: defaultdict[type[Entity], list[UUID]] = defaultdict(list)
+        for entity in session.dirty:
+            if session.is_modified(entity):
+                changed[type(entity)].append(vars(entity)["id"])
+        return {entity: ids for entity, ids in changed.items() if len(ids) > 1}
+
+    async def _require_rows(self, session: AsyncSession, entity: type[Entity], ids: Sequence[UUID]) -> None:
+        counted = select(func.count()).select_from(entity.__table__).where(of_tenant(entity, self.tenant))
+        if (await session.execute(by_ids(counted, entity, ids))).scalar_one() < len(ids):
+            raise Conflict("another transaction changed or deleted the same rows")
 
     async def execute(
         self, statement: Executable, parameters: Sequence[dict[str, Any]] | dict[str, Any] | None = None
