@@ -82,6 +82,20 @@ class TrackingContract:
             with pytest.raises(Conflict):
                 await uow.commit()
 
+    async def test_one_of_many_changed_rows_that_someone_else_deleted_is_a_conflict(self, store: Store) -> None:
+        reviews = [review() for _ in range(5)]
+        await write(store, *reviews)
+        async with store.unit_of_work() as uow:
+            for one in await uow.reviews.list():
+                one.conclusion = "late"
+            async with store.unit_of_work() as other:
+                assert await other.reviews.delete(reviews[2].id)
+                await other.commit()
+            with pytest.raises(Conflict):
+                await uow.commit()
+        async with store.reader() as view:
+            assert {one.conclusion for one in await view.reviews.list()} == {"unknown"}
+
     async def test_deleting_a_row_deletes_what_belongs_to_it(self, store: Store) -> None:
         async with store.unit_of_work() as uow:
             of, other = uow.reviews.add(review()), uow.reviews.add(review())
