@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from tests.conftest import VERSIONS
-from tests.stateful.driving import drive
+from tests.stateful.driving import drive, quietly
 from tests.stateful.sides import open_sides
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ SEED: Final = int(os.environ.get("STATEFUL_SEED", "0"))
 """The same steps each time, unless asked for others."""
 
 
+@quietly
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_a_fake_and_postgresql_do_the_same(shard: int, servers: dict[int, TestServer]) -> None:
     server = servers[VERSIONS[shard % len(VERSIONS)]]

@@ -27,6 +27,7 @@ from domain import (
 from tests.stateful.conditions import a_filter
 from tests.stateful.kinds import KIND_OF, WRITTEN_BY_ADD
 from tests.stateful.texts import HEADS, LOGINS, MODELS, REPOS, VECTORS
+from tests.stateful.world import BROKEN
 
 if TYPE_CHECKING:
     from domain import Repairs, UnitOfWork
@@ -42,6 +43,13 @@ EMBEDDED: Final[Sequence[type[Any]]] = (KnowledgeChunk, LearningMemory)
 def copies(entities: Sequence[E]) -> list[E]:
     """Return what one side may keep and change."""
     return [entity.model_copy(deep=True) for entity in entities]
+
+
+def _rows(world: World, kind: type[E]) -> list[E]:
+    """Return valid rows, or a broken one alone: of two rules that are broken at once, it is not said which one is told."""
+    return (
+        [world.broken(kind)] if kind in BROKEN and world.choices.one_in(16) else world.choices.several(lambda: world.make(kind), 4)
+    )
 
 
 def add(world: World) -> Call:
@@ -61,7 +69,7 @@ def _added(world: World, kind: type[Any]) -> Call:
     is_risky = world.is_risky
 
     async def call(uow: UnitOfWork) -> Any:
-        # Of two rows that break two rules at once, it is not said which one is told.
+        # It alone, then: nothing that waits beside it may break a rule as well.
         if is_risky:
             await uow.flush()
         added = KIND_OF[kind].written(uow).add(entity.model_copy(deep=True))
@@ -74,7 +82,7 @@ def _added(world: World, kind: type[Any]) -> Call:
 
 def add_many(world: World) -> Call:
     kind = world.choices.pick(WRITTEN_BY_ADD)
-    entities = world.choices.several(lambda: world.maybe_broken(kind))
+    entities = _rows(world, kind)
     return lambda uow: KIND_OF[kind].written(uow).add_many(copies(entities))
 
 
@@ -85,7 +93,7 @@ def delete(world: World) -> Call:
 
 
 def upsert_chunks(world: World) -> Call:
-    chunks = world.choices.several(lambda: world.maybe_broken(KnowledgeChunk), 4)
+    chunks = _rows(world, KnowledgeChunk)
     return lambda uow: uow.knowledge.upsert_many(copies(chunks))
 
 
@@ -112,7 +120,7 @@ def set_embedding_metadata(world: World) -> Call:
 
 
 def add_reactions(world: World) -> Call:
-    reactions = world.choices.several(lambda: world.maybe_broken(FeedbackReaction), 4)
+    reactions = _rows(world, FeedbackReaction)
     return lambda uow: uow.reactions.add_many(copies(reactions))
 
 
