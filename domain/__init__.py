@@ -4,6 +4,7 @@ from pgvector import Vector
 
 from domain.claims import ClaimOutcome, RunClaim, run_key
 from domain.classification import Category, Severity
+from domain.corpora import Remembered
 from domain.embedding import DEFAULT_DIMENSIONS, Embedder, Embedding, VectorLike, known_dimensions
 from domain.entity import Entity, metadata
 from domain.errors import (
@@ -70,6 +71,7 @@ from domain.ports import (
     DependencyBumpRepository,
     EmbeddingMetadataReader,
     EmbeddingMetadataRepository,
+    FederatedSearch,
     FindingReader,
     FindingRepository,
     KnowledgeReader,
@@ -96,10 +98,12 @@ from domain.ports import (
     UnitOfWork,
 )
 from domain.recall import Recall, RecalledMemory, RepairCandidate, RepairedEmbedding
+from domain.reranking import Diversity, Recency, maximal_marginal_relevance
 from domain.reviews import FeedbackReaction, Finding, Reaction, Review, SuppressionLogEntry
 from domain.runs import ALLOWED_CHANGES, STALE_RUN_AFTER, CheckpointData, ReviewCheckpoint, RunState, RunStatus
 from domain.search import (
     RRF_K,
+    Corpus,
     Distance,
     Match,
     SearchHit,
@@ -138,6 +142,7 @@ __all__ = [
     "Conflict",
     "ConnectionLost",
     "ConstraintViolated",
+    "Corpus",
     "Cursor",
     "DatabaseFailure",
     "DatabaseUnavailable",
@@ -145,6 +150,7 @@ __all__ = [
     "DependencyBumpReader",
     "DependencyBumpRepository",
     "Distance",
+    "Diversity",
     "EmbeddedServerError",
     "Embedder",
     "Embedding",
@@ -154,6 +160,7 @@ __all__ = [
     "EmbeddingMismatch",
     "EmbeddingRepair",
     "Entity",
+    "FederatedSearch",
     "FeedbackPattern",
     "FeedbackReaction",
     "FileCount",
@@ -197,8 +204,10 @@ __all__ = [
     "ReadUnitOfWork",
     "Recall",
     "RecalledMemory",
+    "Recency",
     "RecollectError",
     "ReferenceViolated",
+    "Remembered",
     "RepairCandidate",
     "RepairStatus",
     "RepairedEmbedding",
@@ -249,6 +258,7 @@ __all__ = [
     "Where",
     "keyword_score",
     "known_dimensions",
+    "maximal_marginal_relevance",
     "metadata",
     "reciprocal_rank_fusion",
     "run_key",

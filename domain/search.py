@@ -31,6 +31,14 @@ class Match(StrEnum):
     WEB = "web"
 
 
+class Corpus(StrEnum):
+    """What is searched."""
+
+    KNOWLEDGE = "knowledge"
+    MEMORIES = "memories"
+    FINDINGS = "findings"
+
+
 def vector_score(distance: float, metric: Distance) -> float:
     """Return a score from 0 to 1, higher is nearer, that depends on nothing but the hit.
 
@@ -70,6 +78,7 @@ class SearchHit(Generic[E_co]):
 
     `score` is between 0 and 1, higher is better. `distance` and `vector_rank` are the vector arm's, `keyword_score` and
     `keyword_rank` the keyword arm's; None where that arm did not find the row or was not asked. Ranks count from 1.
+    `corpus` says where the row comes from where several were searched.
     """
 
     item: E_co
@@ -79,11 +88,12 @@ class SearchHit(Generic[E_co]):
     keyword_score: float | None = None
     keyword_rank: int | None = None
     matched_terms: tuple[str, ...] = ()
+    corpus: Corpus | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SearchHits(Sequence[SearchHit[E_co]]):
-    """The hits of one search, best first, ties by id.
+    """The hits of one search, best first, ties by id; those of a diverse one in the order in which they were chosen.
 
     `exact` tells that no approximate index stood between the question and the answer.
     """

@@ -13,6 +13,7 @@ from domain import filters
 from domain.embedding import VectorLike
 from domain.errors import EmbeddingMismatch, NotFound
 from domain.knowledge import EmbeddingMetadata, KnowledgeChunk
+from domain.reranking import Diversity, Recency
 from domain.search import Distance, Match, SearchHits, Weights
 from repositories.base import BATCH_SIZE, Repository, batches
 from repositories.repairs import RepairRepository
@@ -72,8 +73,12 @@ class KnowledgeReader(SearchRepository[KnowledgeChunk]):
         where: Filter | None = None,
         weights: Weights = Weights(),
         match: Match = Match.ANY,
+        diversity: Diversity | None = None,
+        recency: Recency | None = None,
     ) -> SearchHits[KnowledgeChunk]:
-        return await self._search_both(query, embedding, where, limit=limit, weights=weights, match=match)
+        return await self._search_both(
+            query, embedding, where, limit=limit, weights=weights, match=match, diversity=diversity, recency=recency
+        )
 
 
 def _narrowed(where: Filter | None, **any_of: Sequence[str]) -> Filter | None:

@@ -12,6 +12,7 @@ from domain.filters import Filter, where
 from domain.learning import ConfidenceBand, GlobalPattern, LearningMemory, Outcome
 from domain.paging import require_limit
 from domain.recall import Recall, merge_recall
+from domain.reranking import Diversity, Recency
 from domain.search import Distance, Match, SearchHits, Weights
 from repositories.base import ReadRepository, Repository, batches
 from repositories.repairs import RepairRepository
@@ -63,11 +64,15 @@ class MemoryReader(SearchRepository[LearningMemory]):
         limit: int = 10,
         weights: Weights = Weights(),
         match: Match = Match.ANY,
+        diversity: Diversity | None = None,
+        recency: Recency | None = None,
     ) -> SearchHits[LearningMemory]:
         self.query_vector(embedding)
         if not query.strip():
             return SearchHits()
-        return await self._search_both(query, embedding, _live(repo), limit=limit, weights=weights, match=match)
+        return await self._search_both(
+            query, embedding, _live(repo), limit=limit, weights=weights, match=match, diversity=diversity, recency=recency
+        )
 
     async def recall(self, embedding: VectorLike, text: str, *, repo: str, owner: str, limit: int = 10) -> Recall:
         vector = self.query_vector(embedding)

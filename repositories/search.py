@@ -10,6 +10,7 @@ from domain.embedding import require_dimensions, to_vector
 from domain.entity import Entity
 from domain.errors import InvalidEmbedding
 from domain.paging import require_limit
+from domain.reranking import Diversity, Recency, maximal_marginal_relevance
 from domain.search import (
     Distance,
     Match,
@@ -74,11 +75,25 @@ class SearchRepository(ReadRepository[E]):
         limit: int,
         weights: Weights,
         match: Match = Match.ANY,
+        diversity: Diversity | None = None,
+        recency: Recency | None = None,
     ) -> SearchHits[E]:
         values = {**self._question(query, match), "embedding": self.query_vector(embedding)}
+        if recency is not None:
+            values["half_life"] = recency.half_life_days
         scan = self._scan(hybrid.arm_depth(require_limit(limit)))
-        statement = hybrid.by_both(self.entity, scan, match, hybrid.Where(where), weights=weights, limit=limit)
-        return self._hits(await self._found(statement, values), weights=weights)
+        statement = hybrid.by_both(
+            self.entity,
+            scan,
+            match,
+            hybrid.Where(where),
+            weights=weights,
+            limit=limit if diversity is None else hybrid.diverse_depth(limit),
+            recent=recency is not None,
+            diverse=diversity is not None,
+        )
+        found = await self._found(statement, values)
+        return self._hits(found if diversity is None else _diverse(found, diversity, weights, limit), weights=weights)
 
     def _question(self, query: str, match: Match) -> dict[str, Any]:
         return dict(bm25.question(query, match, self._transaction.schema.language))
@@ -139,3 +154,12 @@ class SearchRepository(ReadRepository[E]):
             keyword_rank=row["hit_keyword_rank"],
             matched_terms=tuple(sorted(row["hit_terms"] or ())),
         )
+
+
+def _diverse(found: Sequence[Any], diversity: Diversity, weights: Weights, limit: int) -> Sequence[Any]:
+    scores = [fused_score(row["hit_fused"], (weights.vector, weights.keyword)) for row in found]
+
+    def similarity(one: int, other: int) -> float:
+        return found[one]["hit_similar"][other] or 0.0
+
+    return [found[place] for place in maximal_marginal_relevance(scores, similarity, limit=limit, lambda_=diversity.lambda_)]

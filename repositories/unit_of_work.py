@@ -10,7 +10,7 @@ from uuid_utils.compat import uuid7
 
 from domain.errors import UnitOfWorkClosed
 from domain.maintenance import Operation
-from repositories import history, knowledge, learning, reviews, runs, telemetry
+from repositories import corpora, history, knowledge, learning, reviews, runs, telemetry
 from repositories.mapping import order_writes_by_foreign_keys
 from repositories.transaction import Transaction
 
@@ -82,6 +82,7 @@ class UnitOfWork(_Unit):
         self.authors = history.AuthorRepository(transaction)
         self.dependency_bumps = history.DependencyBumpRepository(transaction)
         self.telemetry = telemetry.TelemetryRepository(transaction)
+        self.corpora = corpora.FederatedSearch(transaction)
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
@@ -122,3 +123,4 @@ class ReadUnitOfWork(_Unit):
         self.authors = history.AuthorReader(transaction)
         self.dependency_bumps = history.DependencyBumpReader(transaction)
         self.telemetry = telemetry.TelemetryReader(transaction)
+        self.corpora = corpora.FederatedSearch(transaction)

@@ -1,5 +1,6 @@
 """The ports: what application services receive, and what PostgreSQL and the fakes both do."""
 
+from domain.ports.corpora import FederatedSearch
 from domain.ports.history import AuthorReader, AuthorRepository, DependencyBumpReader, DependencyBumpRepository
 from domain.ports.knowledge import EmbeddingMetadataReader, EmbeddingMetadataRepository, KnowledgeReader, KnowledgeRepository
 from domain.ports.learning import MemoryReader, MemoryRepository, PatternReader, PatternRepository
@@ -28,6 +29,7 @@ __all__ = [
     "DependencyBumpRepository",
     "EmbeddingMetadataReader",
     "EmbeddingMetadataRepository",
+    "FederatedSearch",
     "FindingReader",
     "FindingRepository",
     "KnowledgeReader",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from domain.embedding import VectorLike
     from domain.filters import Filter
     from domain.knowledge import EmbeddingMetadata
+    from domain.reranking import Diversity, Recency
     from domain.search import SearchHits
 
 
@@ -67,8 +68,13 @@ class KnowledgeReader(ReadRepository[KnowledgeChunk], Protocol):
         where: Filter | None = None,
         weights: Weights = Weights(),
         match: Match = Match.ANY,
+        diversity: Diversity | None = None,
+        recency: Recency | None = None,
     ) -> SearchHits[KnowledgeChunk]:
         """Return nearest and best matching chunks, fused by weighted reciprocal rank, in one round trip; the filter holds for both.
+
+        `recency` multiplies each fused score by the weight of the chunk's age, before the limit. `diversity` then chooses among
+        max(40, 4 × limit) chunks, 400 at most unless more are asked for; hits come as they were chosen, with the same scores.
 
         Raises:
             InvalidEmbedding: not finite, all zeros, or not of the database's dimension.

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from domain.embedding import VectorLike
     from domain.learning import ConfidenceBand, Outcome
     from domain.recall import Recall
+    from domain.reranking import Diversity, Recency
     from domain.search import SearchHits
 
 
@@ -62,8 +63,12 @@ class MemoryReader(ReadRepository[LearningMemory], Protocol):
         limit: int = 10,
         weights: Weights = Weights(),
         match: Match = Match.ANY,
+        diversity: Diversity | None = None,
+        recency: Recency | None = None,
     ) -> SearchHits[LearningMemory]:
         """Return the repository's live memories, nearest and best matching fused, in one round trip; a blank query finds nothing.
+
+        `diversity` and `recency` do what they do to passages: `KnowledgeReader.hybrid_search`.
 
         Raises:
             InvalidEmbedding: not finite, all zeros, or not of the database's dimension.

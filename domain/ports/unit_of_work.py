@@ -9,6 +9,7 @@ from uuid import UUID
 
 if TYPE_CHECKING:
     from domain.plans import SearchPlan
+    from domain.ports.corpora import FederatedSearch
     from domain.ports.history import AuthorReader, AuthorRepository, DependencyBumpReader, DependencyBumpRepository
     from domain.ports.knowledge import (
         EmbeddingMetadataReader,
@@ -62,6 +63,8 @@ class ReadUnitOfWork(Protocol):
     def dependency_bumps(self) -> DependencyBumpReader: ...
     @property
     def telemetry(self) -> TelemetryReader: ...
+    @property
+    def corpora(self) -> FederatedSearch: ...
 
     def explaining(self) -> AbstractContextManager[list[SearchPlan]]:
         """Collect the plans of the searches inside, one for each statement: `with view.explaining() as plans: …`.
@@ -116,6 +119,8 @@ class UnitOfWork(Protocol):
     def dependency_bumps(self) -> DependencyBumpRepository: ...
     @property
     def telemetry(self) -> TelemetryRepository: ...
+    @property
+    def corpora(self) -> FederatedSearch: ...
 
     def explaining(self) -> AbstractContextManager[list[SearchPlan]]:
         """Collect the plans of the searches inside, one for each statement: `with view.explaining() as plans: …`.

@@ -9,6 +9,7 @@ from domain import filters
 from domain.embedding import VectorLike
 from domain.errors import EmbeddingMismatch, NotFound
 from domain.knowledge import EmbeddingMetadata, KnowledgeChunk
+from domain.reranking import Diversity, Recency
 from domain.search import Distance, Match, SearchHits, Weights, max_distance_for
 from repositories.fakes.filters import meeting
 from repositories.fakes.repairs import FakeRepairs
@@ -73,10 +74,14 @@ class FakeKnowledgeReader(SearchesBoth[KnowledgeChunk]):
         where: Filter | None = None,
         weights: Weights = Weights(),
         match: Match = Match.ANY,
+        diversity: Diversity | None = None,
+        recency: Recency | None = None,
     ) -> SearchHits[KnowledgeChunk]:
         self._query_vector(embedding)
         meets = meeting(self._entity, where)
-        return await self._search_both(query, embedding, meets, limit=limit, weights=weights, match=match)
+        return await self._search_both(
+            query, embedding, meets, limit=limit, weights=weights, match=match, diversity=diversity, recency=recency
+        )
 
 
 class FakeKnowledgeRepository(FakeKnowledgeReader, FakeRepairs[KnowledgeChunk], FakeRepository[KnowledgeChunk]):

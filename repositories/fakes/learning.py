@@ -13,6 +13,7 @@ from domain.errors import InvalidInput
 from domain.learning import ConfidenceBand, GlobalPattern, LearningMemory, Outcome
 from domain.paging import require_limit
 from domain.recall import OWNER_REPOS, Recall, merge_recall
+from domain.reranking import Diversity, Recency
 from domain.search import Distance, Match, SearchHits, Weights
 from repositories.fakes.repairs import FakeRepairs
 from repositories.fakes.repository import FakeReadRepository, FakeRepository
@@ -74,11 +75,15 @@ class FakeMemoryReader(SearchesBoth[LearningMemory]):
         limit: int = 10,
         weights: Weights = Weights(),
         match: Match = Match.ANY,
+        diversity: Diversity | None = None,
+        recency: Recency | None = None,
     ) -> SearchHits[LearningMemory]:
         self._query_vector(embedding)
         if not query.strip():
             return SearchHits()
-        return await self._search_both(query, embedding, _live_in(repo), limit=limit, weights=weights, match=match)
+        return await self._search_both(
+            query, embedding, _live_in(repo), limit=limit, weights=weights, match=match, diversity=diversity, recency=recency
+        )
 
     async def recall(self, embedding: VectorLike, text: str, *, repo: str, owner: str, limit: int = 10) -> Recall:
         vector = self._query_vector(embedding)

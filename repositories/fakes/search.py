@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
 from time import perf_counter
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 from uuid import UUID
@@ -11,6 +13,7 @@ from uuid import UUID
 from domain.entity import Entity
 from domain.paging import require_limit
 from domain.plans import SearchPlan
+from domain.reranking import Diversity, Recency, maximal_marginal_relevance
 from domain.search import (
     Distance,
     Match,
@@ -24,7 +27,7 @@ from domain.search import (
 )
 from repositories.fakes.ranking import Found, Searched, best
 from repositories.fakes.repository import FakeReadRepository
-from repositories.fakes.vectors import nearest, query_vector
+from repositories.fakes.vectors import distance_between, nearest, query_vector
 
 if TYPE_CHECKING:
     from domain import Vector
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound=Entity)
 
 ARM_DEPTH = 40
+MAX_DIVERSE = 400
 
 
 class SearchesWords(FakeReadRepository[E]):
@@ -106,18 +110,39 @@ class SearchesBoth(SearchesWords[E]):
         return SearchHits(tuple(hits))
 
     async def _search_both(
-        self, query: str, embedding: VectorLike, meets: Condition, *, limit: int, weights: Weights, match: Match
+        self,
+        query: str,
+        embedding: VectorLike,
+        meets: Condition,
+        *,
+        limit: int,
+        weights: Weights,
+        match: Match,
+        diversity: Diversity | None = None,
+        recency: Recency | None = None,
     ) -> SearchHits[E]:
         vector = self._query_vector(embedding)
         depth = max(ARM_DEPTH, 4 * require_limit(limit))
         async with self._searching():
             near = nearest(self._transaction.select(self._table, meets), vector, Distance.COSINE, limit=depth)
             words = self._best(query, meets, limit=depth, match=match)
-        return SearchHits(tuple(self._fused(near, words, weights)[:limit]))
-
-    def _fused(self, near: Sequence[tuple[Row, float]], words: Sequence[Found], weights: Weights) -> list[SearchHit[E]]:
-        shares = (weights.vector, weights.keyword)
         rows = {row["id"]: row for row in (*(row for row, _ in near), *(found.row for found in words))}
+        hits = self._fused(rows, near, words, weights)
+        if recency is not None:
+            weighed = [replace(hit, score=hit.score * recency.weight(self._age(rows[_id(hit)]))) for hit in hits]
+            hits = sorted(weighed, key=lambda hit: (-hit.score, _id(hit)))
+        if diversity is not None:
+            hits = _diverse(hits[: max(limit, min(depth, MAX_DIVERSE))], rows, diversity, limit)
+        return SearchHits(tuple(hits[:limit]))
+
+    def _age(self, row: Row) -> timedelta:
+        moment: datetime = row["updated_at"] if "updated_at" in row else row["created_at"]
+        return self._transaction.now - moment
+
+    def _fused(
+        self, rows: Mapping[UUID, Row], near: Sequence[tuple[Row, float]], words: Sequence[Found], weights: Weights
+    ) -> list[SearchHit[E]]:
+        shares = (weights.vector, weights.keyword)
         by_vector = {row["id"]: (rank, distance) for rank, (row, distance) in enumerate(near, start=1)}
         by_words = {found.row["id"]: (rank, keyword_score(found.relevance)) for rank, found in enumerate(words, start=1)}
         scores = reciprocal_rank_fusion([list(by_vector), list(by_words)], shares)
@@ -138,3 +163,20 @@ class SearchesBoth(SearchesWords[E]):
 
     def _query_vector(self, embedding: VectorLike) -> Vector:
         return query_vector(embedding, self._transaction.state.dimensions)
+
+
+def _id(hit: SearchHit[E]) -> UUID:
+    key: UUID = vars(hit.item)["id"]
+    return key
+
+
+def _diverse(hits: Sequence[SearchHit[E]], rows: Mapping[UUID, Row], diversity: Diversity, limit: int) -> list[SearchHit[E]]:
+    embeddings = [rows[_id(hit)]["embedding"] for hit in hits]
+
+    def similarity(one: int, other: int) -> float:
+        if embeddings[one] is None or embeddings[other] is None:
+            return 0.0
+        return 1.0 - distance_between(embeddings[one], embeddings[other], Distance.COSINE)
+
+    scores = [hit.score for hit in hits]
+    return [hits[place] for place in maximal_marginal_relevance(scores, similarity, limit=limit, lambda_=diversity.lambda_)]

@@ -12,7 +12,7 @@ from domain.learning import GlobalPattern, LearningMemory
 from domain.maintenance import Operation
 from domain.reviews import FeedbackReaction, Finding, Review, SuppressionLogEntry
 from domain.runs import ReviewCheckpoint, RunState
-from repositories.fakes import history, knowledge, learning, reviews, runs, telemetry
+from repositories.fakes import corpora, history, knowledge, learning, reviews, runs, telemetry
 from repositories.fakes.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ class FakeUnitOfWork(_Unit):
         self.authors = history.FakeAuthorRepository(transaction, AuthorCacheEntry)
         self.dependency_bumps = history.FakeDependencyBumpRepository(transaction, DependencyBumpMerge)
         self.telemetry = telemetry.FakeTelemetryRepository(transaction)
+        self.corpora = corpora.FakeFederatedSearch(transaction)
 
     @property
     def operation_id(self) -> UUID:
@@ -117,3 +118,4 @@ class FakeReader(_Unit):
         self.authors = history.FakeAuthorReader(transaction, AuthorCacheEntry)
         self.dependency_bumps = history.FakeDependencyBumpReader(transaction, DependencyBumpMerge)
         self.telemetry = telemetry.FakeTelemetryReader(transaction)
+        self.corpora = corpora.FakeFederatedSearch(transaction)

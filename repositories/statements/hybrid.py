@@ -9,24 +9,34 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ARRAY, CTE, ColumnElement, Float, Integer, Select, Text, and_, bindparam, func, literal, null, select, true
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 
-from domain.search import RRF_K, Match, Weights
+from domain.embedding import EmbeddingColumn
+from domain.reranking import MAX_HALVINGS
+from domain.search import RRF_K, Distance, Match, Weights
 from repositories.statements import bm25
 from repositories.statements.filters import filter_condition
 from repositories.statements.keeping import kept
 from repositories.statements.rows import fields, the_tenants
-from repositories.statements.vector import Scan, nearest, number
+from repositories.statements.vector import OPERATORS, Scan, nearest, number
 
 if TYPE_CHECKING:
     from domain.entity import Entity
     from domain.filters import Filter
 
 ARM_DEPTH = 40
+MAX_DIVERSE = 400
+"""Candidates that are compared with each other, unless more are asked for: their number squared."""
 
 
 def arm_depth(limit: int) -> int:
     """Return how many rows each arm of a hybrid search ranks."""
     return max(ARM_DEPTH, 4 * limit)
+
+
+def diverse_depth(limit: int) -> int:
+    """Return among how many fused rows a diverse search chooses."""
+    return max(limit, min(arm_depth(limit), MAX_DIVERSE))
 
 
 class Where:
@@ -77,8 +87,22 @@ def by_words(entity: type[Entity], match: Match, where: Where, *, limit: int, ex
 
 
 @kept
-def by_both(entity: type[Entity], scan: Scan, match: Match, where: Where, *, weights: Weights, limit: int) -> Select[Any]:
-    """Select the rows of both arms by weighted reciprocal rank: sum of weight / (60 + rank), best first, ties by id."""
+def by_both(
+    entity: type[Entity],
+    scan: Scan,
+    match: Match,
+    where: Where,
+    *,
+    weights: Weights,
+    limit: int,
+    recent: bool = False,
+    diverse: bool = False,
+) -> Select[Any]:
+    """Select the rows of both arms by weighted reciprocal rank: sum of weight / (60 + rank), best first, ties by id.
+
+    `recent` weighs the sum by the row's age, and has one bind more, `half_life` in days. `diverse` tells how similar each row is to
+    every one, in order.
+    """
     condition = where.condition(entity)
     vector = nearest(entity, scan, condition)
     keyword = bm25.matching(entity, match, condition, limit=scan.limit, explain=False)
@@ -96,7 +120,37 @@ def by_both(entity: type[Entity], scan: Scan, match: Match, where: Where, *, wei
         keyword.c.rank.label("keyword_rank"),
         keyword.c.terms,
     ).select_from(vector.outerjoin(keyword, vector.c.id == keyword.c.id, full=True))
-    return _hits(entity, found.order_by(score.desc(), identity).limit(number(limit)).cte("found"))
+    fused = _weighed_by_age(entity, found.cte("fused")) if recent else found
+    best = fused.order_by(fused.selected_columns.fused.desc(), fused.selected_columns.id).limit(number(limit)).cte("found")
+    return _with_similarities(entity, best) if diverse else _hits(entity, best)
+
+
+def _weighed_by_age(entity: type[Entity], fused: CTE) -> Select[Any]:
+    columns = entity.__table__.c
+    days = func.extract("epoch", func.now() - columns[moment_of(entity)]).cast(Float) / 86_400
+    halvings = func.least(MAX_HALVINGS, func.greatest(0.0, days / bindparam("half_life", type_=Float())))
+    weighed = (fused.c.fused * func.power(literal(0.5, Float()), halvings)).label("fused")
+    there = and_(columns.id == fused.c.id, the_tenants(entity))
+    return select(*(weighed if column.key == "fused" else column for column in fused.c)).join_from(fused, entity.__table__, there)
+
+
+def _with_similarities(entity: type[Entity], found: CTE) -> Select[Any]:
+    columns, hits = entity.__table__.c, _hits(entity, found)
+    # Of length one and read once: embeddings kept out of line would be fetched for every pair.
+    unit = func.l2_normalize(columns.embedding, type_=EmbeddingColumn()).label("unit")
+    there = and_(columns.id == found.c.id, the_tenants(entity))
+    units = select(found.c.id, found.c.fused, unit).join_from(found, entity.__table__, there).cte("units")
+    units = units.prefix_with("MATERIALIZED", dialect="postgresql")
+    one, other = units.alias("one"), units.alias("other")
+    cosine = -one.c.unit.op(OPERATORS[Distance.INNER_PRODUCT], return_type=Float())(other.c.unit)
+    in_order = aggregate_order_by(cosine, other.c.fused.desc(), other.c.id)
+    similar = select(func.array_agg(in_order)).select_from(one.join(other, true())).where(one.c.id == found.c.id)
+    return hits.add_columns(similar.scalar_subquery().label("hit_similar"))
+
+
+def moment_of(entity: type[Entity]) -> str:
+    """Return the name of the column that tells a row's age."""
+    return "updated_at" if "updated_at" in entity.__table__.c else "created_at"
 
 
 def _absent(score: str, rank: str) -> tuple[ColumnElement[Any], ColumnElement[Any]]:

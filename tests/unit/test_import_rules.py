@@ -26,7 +26,20 @@ VALUES = {
     *(ROOT / "domain" / "ports").glob("*.py"),
     *(
         ROOT / "domain" / f"{name}.py"
-        for name in ("claims", "classification", "errors", "filters", "insights", "paging", "recall", "search", "usage")
+        for name in (
+            "claims",
+            "classification",
+            "corpora",
+            "errors",
+            "filters",
+            "insights",
+            "paging",
+            "plans",
+            "recall",
+            "reranking",
+            "search",
+            "usage",
+        )
     ),
 }
 FAKES = set((ROOT / "repositories" / "fakes").rglob("*.py"))

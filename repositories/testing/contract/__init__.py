@@ -19,6 +19,7 @@ from repositories.testing.contract.checkpoints import CheckpointsContract
 from repositories.testing.contract.common import CommonContract
 from repositories.testing.contract.completion import CompletionContract, RunPurgeContract
 from repositories.testing.contract.concurrency import ConcurrentClaimsContract, ConcurrentWritesContract
+from repositories.testing.contract.corpora import CorporaContract
 from repositories.testing.contract.embeddings import EmbeddingsContract
 from repositories.testing.contract.failures import FailureContract
 from repositories.testing.contract.filters import FiltersContract
@@ -30,6 +31,7 @@ from repositories.testing.contract.plans import PlansContract
 from repositories.testing.contract.reactions import FeedbackPatternsContract, ReactionsContract
 from repositories.testing.contract.recall import MemorySearchContract, NearestContract, RecallContract, SharedMemoriesContract
 from repositories.testing.contract.repairs import RepairsContract
+from repositories.testing.contract.reranking import DiversityContract, RecencyContract
 from repositories.testing.contract.reviews import (
     FindingsContract,
     PriorContract,
@@ -53,7 +55,9 @@ __all__ = [
     "CompletionContract",
     "ConcurrentClaimsContract",
     "ConcurrentWritesContract",
+    "CorporaContract",
     "DependencyBumpsContract",
+    "DiversityContract",
     "EmbeddingMetadataContract",
     "EmbeddingsContract",
     "FailureContract",
@@ -72,6 +76,7 @@ __all__ = [
     "PriorContract",
     "ReactionsContract",
     "RecallContract",
+    "RecencyContract",
     "RepairsContract",
     "RetryContract",
     "RunPurgeContract",

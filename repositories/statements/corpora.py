@@ -1,0 +1,43 @@
+"""Rows of several corpora whose embeddings are nearly the same."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Float, Select, Uuid, and_, any_, bindparam, func, select, union_all
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from domain.corpora import ALIKE
+from domain.embedding import EmbeddingColumn
+from domain.knowledge import KnowledgeChunk
+from domain.learning import LearningMemory
+from domain.search import Corpus, Distance
+from repositories.statements.rows import the_tenants
+from repositories.statements.vector import OPERATORS
+
+if TYPE_CHECKING:
+    from domain.entity import Entity
+
+
+@cache
+def alike() -> Select[Any]:
+    """Select the pairs of ids whose embeddings have a cosine similarity of `ALIKE` or more.
+
+    Binds: `tenant`, and ids of chunks and memories as `knowledge` and `memories`.
+    """
+    each = (_units(KnowledgeChunk, Corpus.KNOWLEDGE), _units(LearningMemory, Corpus.MEMORIES))
+    units = union_all(*each).cte("units").prefix_with("MATERIALIZED", dialect="postgresql")
+    one, other = units.alias("one"), units.alias("other")
+    cosine = -one.c.unit.op(OPERATORS[Distance.INNER_PRODUCT], return_type=Float())(other.c.unit)
+    return select(one.c.id.label("one"), other.c.id.label("other")).join_from(
+        one, other, and_(one.c.id < other.c.id, cosine >= ALIKE)
+    )
+
+
+def _units(entity: type[Entity], corpus: Corpus) -> Select[Any]:
+    columns = entity.__table__.c
+    # Of length one and read once: embeddings kept out of line would be fetched for every pair.
+    unit = func.l2_normalize(columns.embedding, type_=EmbeddingColumn()).label("unit")
+    wanted = columns.id == any_(bindparam(corpus.value, type_=ARRAY(Uuid())))
+    return select(columns.id, unit).where(the_tenants(entity), wanted, columns.embedding.is_not(None))
