@@ -254,6 +254,7 @@ OWN: dict[str, tuple[int, Call]] = {
     ),
     "telemetry.record_resilience": (1, lambda uow, _: uow.telemetry.record_resilience(samples.resilience())),
     # One for each of the four tables.
+    "corpora.search": (4, lambda uow, given: uow.corpora.search("deadline", NEAR, repo=REPO)),
     "telemetry.purge": (4, lambda uow, _: uow.telemetry.purge(older_than=timedelta(days=1))),
 }
 
