@@ -38,7 +38,7 @@ def read_plan(entity: type[Entity], explained: Mapping[str, Any], statistics: Ro
         rows_examined=sum(_examined(node) for node in nodes if node.get("Relation Name") == table),
         milliseconds=milliseconds,
         exact=by_vector.isdisjoint(indexes),
-        advice=tuple(advice),
+        advice=tuple(dict.fromkeys(advice)),
     )
 
 

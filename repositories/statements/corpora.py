@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Float, Select, Uuid, and_, any_, bindparam, func, select, union_all
+from sqlalchemy import ColumnElement, Float, Select, Uuid, and_, any_, bindparam, func, select, union_all
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from domain.corpora import ALIKE
@@ -30,14 +30,13 @@ def alike() -> Select[Any]:
     units = union_all(*each).cte("units").prefix_with("MATERIALIZED", dialect="postgresql")
     one, other = units.alias("one"), units.alias("other")
     cosine = -one.c.unit.op(OPERATORS[Distance.INNER_PRODUCT], return_type=Float())(other.c.unit)
-    return select(one.c.id.label("one"), other.c.id.label("other")).join_from(
-        one, other, and_(one.c.id < other.c.id, cosine >= ALIKE)
-    )
+    pair: list[ColumnElement[Any]] = [one.c.id.label("one"), other.c.id.label("other")]
+    return select(*pair).join_from(one, other, and_(one.c.id < other.c.id, cosine >= ALIKE))
 
 
 def _units(entity: type[Entity], corpus: Corpus) -> Select[Any]:
     columns = entity.__table__.c
     # Of length one and read once: embeddings kept out of line would be fetched for every pair.
-    unit = func.l2_normalize(columns.embedding, type_=EmbeddingColumn()).label("unit")
+    unit: list[ColumnElement[Any]] = [columns.id, func.l2_normalize(columns.embedding, type_=EmbeddingColumn()).label("unit")]
     wanted = columns.id == any_(bindparam(corpus.value, type_=ARRAY(Uuid())))
-    return select(columns.id, unit).where(the_tenants(entity), wanted, columns.embedding.is_not(None))
+    return select(*unit).where(the_tenants(entity), wanted, columns.embedding.is_not(None))

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
-from domain import Distance, Match, SearchHits, SearchPlan, where
+from domain import Distance, Diversity, Match, Recency, SearchHits, SearchPlan, where
 from repositories import Database
 from tests.integration.searchable import COMMON, RARE, REPO, ROWS, SMALL_REPO, fill
 
@@ -61,6 +61,11 @@ SEARCHES: dict[str, tuple[Search, set[str], bool]] = {
         lambda view: view.knowledge.hybrid_search(WORDS, EMBEDDING, where=where("metadata", "n").equals(7)),
         {"ix_knowledge_metadata", LEXEMES},
         True,
+    ),
+    "both, newer first and diverse": (
+        lambda view: view.knowledge.hybrid_search(WORDS, EMBEDDING, recency=Recency(), diversity=Diversity()),
+        {GRAPH, LEXEMES},
+        False,
     ),
     "nearest memories": (lambda view: view.memories.nearest(EMBEDDING, repo=REPO), {"ix_learning_memories_embedding"}, False),
     "nearest memories of a small repository": (
@@ -162,3 +167,12 @@ async def test_a_search_without_an_index_says_so(view: ReadUnitOfWork) -> None:
     assert plan.exact
     assert plan.indexes in ((), (KEY,))
     assert plan.rows_examined >= ROWS
+
+
+async def test_a_search_of_everything_has_a_plan_for_each_corpus(view: ReadUnitOfWork) -> None:
+    with view.explaining() as plans:
+        await view.corpora.search(WORDS, EMBEDDING)
+    assert [plan.searched for plan in plans] == ["knowledge", "learning_memories", "findings"]
+    assert {GRAPH, "ix_learning_memories_embedding", "ix_findings_search_vector"} <= {
+        name for plan in plans for name in plan.indexes
+    }
