@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from tests.stateful.sides import Sides
 
 STEPS_PER_EXAMPLE: Final = 250
-EXAMPLES_PER_ROUND: Final = 5
 
 # What a row that is added twice makes SQLAlchemy say, beside the error.
 quietly = pytest.mark.filterwarnings("ignore:New instance:sqlalchemy.exc.SAWarning")
@@ -30,7 +30,7 @@ def drive(sides: Sides, *, steps: int, start: int, shrinks: bool = True) -> None
     """
     phases: Sequence[Phase] = (Phase.generate, Phase.shrink) if shrinks else (Phase.generate,)
     plan = settings(
-        max_examples=EXAMPLES_PER_ROUND,
+        max_examples=ceil(steps / STEPS_PER_EXAMPLE),
         stateful_step_count=STEPS_PER_EXAMPLE,
         deadline=None,
         database=None,
@@ -40,6 +40,6 @@ def drive(sides: Sides, *, steps: int, start: int, shrinks: bool = True) -> None
     )
     while sides.steps < steps:
         machine = type(Machine.__name__, (Machine,), {"sides": sides})
-        # A round of its own is another beginning; the number of steps so far tells it from the one before.
+        # Once is nearly always enough; another time begins elsewhere.
         seed(start + sides.steps)(machine)
         run_state_machine_as_test(machine, settings=plan)

@@ -64,7 +64,7 @@ class Machine(RuleBasedStateMachine):
 
     def read(self, operation: Operation, choices: Choices) -> None:
         self.begin_step(choices)
-        if choices.below(4):
+        if not choices.one_in(4):
             self.require_open()
             self.apply(operation, self.units)
         else:
@@ -73,7 +73,7 @@ class Machine(RuleBasedStateMachine):
     def begin_step(self, choices: Choices) -> None:
         self.sides.steps += 1
         self.world.choices = choices
-        if self.poisoned and choices.below(8):
+        if self.poisoned and not choices.one_in(8):
             self.recover()
 
     def apply(self, operation: Operation, units: Sequence[Any]) -> None:
@@ -157,7 +157,7 @@ class Machine(RuleBasedStateMachine):
     @rule(choices=CHOICES)
     def commit(self, choices: Choices) -> None:
         self.begin_step(choices)
-        if self.units and not (self.savepoints and choices.below(8)):
+        if self.units and (not self.savepoints or choices.one_in(8)):
             self.end("commit")
 
     @rule(choices=CHOICES)

@@ -152,7 +152,7 @@ class World:
         kind = {"source_type": pick(("doc", "code", "test")), "language": maybe(("python", "go")), "title": maybe(texts.TITLES)}
         more = {"summary": maybe(texts.SUMMARIES), "metadata_": pick(texts.JSON), "token_count": self.choices.below(4)}
         content, stale = pick(texts.CONTENTS), self.choices.one_in(4)
-        return samples.chunk(f"chunk-{self.choices.below(12)}", content, **{**given, **kind, **more, "stale": stale, **values})
+        return samples.chunk(f"chunk-{self.choices.below(6)}", content, **{**given, **kind, **more, "stale": stale, **values})
 
     def _learning_memories(self, **values: Any) -> LearningMemory:
         pick, maybe = self.choices.pick, self.choices.maybe
