@@ -31,6 +31,10 @@ soak: $(READY) ## Compare the fake with PostgreSQL for 300,000 steps, others eac
 	@STATEFUL_STEPS=$${steps:-300000} STATEFUL_SEED=$${seed:-$$(date +%s)} $(PYTHON) -m pytest --quiet -rP \
 	  --override-ini faulthandler_timeout=0 --numprocesses logical --maxprocesses 4 tests/stateful/test_stateful.py
 
+.PHONY: faults
+faults: $(READY) ## Inject every fault, and write docs/promises.md from what was measured; under ten minutes
+	@$(PYTHON) -m tests.faults $(ARGS)
+
 .PHONY: check
 check: $(READY) ## Lint, types, shell scripts, and whether the migrations equal the entities
 	@$(PYTHON) -m ruff check --quiet

@@ -23,6 +23,7 @@ TARGETS = {
     "db-up": "recollect db up",
     "db-url": "recollect db url",
     "demo": "recollect demo",
+    "faults": "python -m tests.faults",
     "fmt": "python -m ruff format --quiet",
     "migrate": "recollect db migrate",
     "rollback": "recollect db rollback",

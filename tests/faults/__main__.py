@@ -1,0 +1,28 @@
+"""`make faults`: every fault test in its full form, then docs/promises.md from what they measured."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.faults.page import PAGE, figures_in, page
+
+WORKERS = 2  # more would measure each other
+PYTEST = (sys.executable, "-m", "pytest", "--quiet", "--numprocesses", str(WORKERS), "--dist", "loadgroup")
+
+
+def main(arguments: list[str]) -> int:
+    with tempfile.TemporaryDirectory(prefix="recollect-faults-") as folder:
+        recorded = Path(folder) / "figures.jsonl"
+        environment = {**os.environ, "FAULTS": "full", "FAULTS_FIGURES": str(recorded)}
+        finished = subprocess.run([*PYTEST, "tests/faults", *arguments], env=environment, check=False)
+        # A part of the tests, or tests that failed, are no reason to publish less than there was.
+        if finished.returncode == 0 and not arguments:
+            PAGE.write_text(page(figures_in(recorded)), encoding="utf-8")
+    return finished.returncode
+
+
+sys.exit(main(sys.argv[1:]))

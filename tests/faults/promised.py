@@ -1,0 +1,33 @@
+"""What the library promises under faults, in the words of its users; the order is the published table's."""
+
+from __future__ import annotations
+
+from typing import Final
+
+PROMISES: Final = (
+    "An acknowledged commit survives a crash",
+    "No unit of work is half applied",
+    "An unknown commit is reported as unknown, and can be resolved",
+    "A cancelled task leaves no running query and no lost connection",
+    "A restart is invisible to the next call",
+    "The library recovers as soon as the server does",
+    "A failover is followed to the new primary",
+    "A pooler in transaction mode changes nothing",
+    "Conflicts are retried until they succeed",
+    "Isolation levels are what they say",
+    "Bulk writes do not deadlock",
+    "A swallowed error cannot turn into silent loss",
+    "Every failure has a typed error",
+    "The fake behaves like PostgreSQL",
+    "A filtered search returns as many rows as asked for where they exist",
+    "No bad value reaches the database",
+    "Pages have no gaps and no repeats",
+    "No secret and no row value appears in errors or logs",
+    "No tenant sees another's rows",
+    "TLS cannot be stripped or spoofed",
+    "Concurrent migrators are safe",
+    "A wrong event loop or a fork fails at once and harms nobody",
+    "Nothing leaks",
+    "The embedded server is private",
+    "A backup restores what was committed",
+)
