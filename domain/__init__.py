@@ -114,6 +114,7 @@ from domain.search import (
     vector_score,
 )
 from domain.telemetry import RateLimitEvent, ResilienceEvent, ResilienceKind, RetrievalQualityEvent, TelemetryEvent
+from domain.transactions import Isolation
 from domain.usage import Usage, UsageBy
 
 __all__ = [
@@ -173,6 +174,7 @@ __all__ = [
     "InvalidEmbedding",
     "InvalidFilter",
     "InvalidInput",
+    "Isolation",
     "Json",
     "JsonObject",
     "KnowledgeChunk",

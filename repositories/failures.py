@@ -35,6 +35,8 @@ class Phase(Enum):
     COMMIT = auto()
 
 
+# The code is every unsupported feature's, and the message is the server's language.
+_STANDBY_REFUSES_SERIALIZABLE = ("check_transaction_isolation", "check_XactIsoLevel", "GetSerializableTransactionSnapshot")
 _UNSENT_COMMIT = "cannot call Transaction.commit()"
 
 
@@ -150,6 +152,8 @@ def _of_the_server(chain: tuple[BaseException, ...]) -> RecollectError | None:
         return errors.StalePlan("the schema changed under a prepared statement", sqlstate=state)
     if error is None or state is None:
         return None
+    if state == "0A000" and error.server_source_function in _STANDBY_REFUSES_SERIALIZABLE:
+        return errors.ReadOnly("a standby has no serializable transactions: use repeatable read there", sqlstate=state)
     if state == "25P02":
         return errors.TransactionPoisoned("a statement of this transaction failed before: nothing of it can be committed")
     for code in (state, state[:2]):

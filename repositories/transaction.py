@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from domain.plans import SearchPlan
+    from domain.transactions import Isolation
     from repositories.schema import Schema
 
 T = TypeVar("T")
@@ -40,10 +41,11 @@ class Transaction:
     and no error.
     """
 
-    def __init__(self, session: AsyncSession, *, tenant: str, schema: Schema, tracks: bool) -> None:
+    def __init__(self, session: AsyncSession, *, tenant: str, schema: Schema, tracks: bool, isolation: Isolation) -> None:
         self.tenant = tenant
         self.schema = schema
         self.tracks = tracks
+        self.isolation = isolation
         self._session = session
         self._open = False
         self._begun_at = 0.0
@@ -64,10 +66,15 @@ class Transaction:
         return timedelta(seconds=monotonic() - self._begun_at)
 
     async def begin(self) -> None:
-        """Take a connection and open the transaction; a reader's is READ ONLY on the server."""
+        """Take a connection and open the transaction; a reader's is READ ONLY on the server.
+
+        The isolation is always said: a role may have another default.
+        """
         self._open = True
         self._begun_at = monotonic()
-        options = {} if self.tracks else {"postgresql_readonly": True}
+        options: dict[str, Any] = {"isolation_level": self.isolation.upper()}
+        if not self.tracks:
+            options["postgresql_readonly"] = True
         with self.guarded() as session:
             await session.connection(execution_options=options)
 

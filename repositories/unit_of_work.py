@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 from uuid import UUID
 
@@ -10,8 +11,10 @@ from uuid_utils.compat import uuid7
 
 from domain.errors import UnitOfWorkClosed
 from domain.maintenance import Operation
+from domain.transactions import Isolation
 from repositories import corpora, history, knowledge, learning, reviews, runs, telemetry
 from repositories.mapping import order_writes_by_foreign_keys
+from repositories.statements import ledger
 from repositories.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -30,9 +33,11 @@ order_writes_by_foreign_keys()
 class _Unit:
     """What a unit of work and a reader have in common: they are entered once, and end."""
 
-    def __init__(self, engine: AsyncEngine, *, tenant: str, schema: Schema, writes: bool) -> None:
+    def __init__(
+        self, engine: AsyncEngine, *, tenant: str, schema: Schema, writes: bool, isolation: Isolation = Isolation.READ_COMMITTED
+    ) -> None:
         session = AsyncSession(engine, expire_on_commit=False, autoflush=False)
-        self._transaction = Transaction(session, tenant=tenant, schema=schema, tracks=writes)
+        self._transaction = Transaction(session, tenant=tenant, schema=schema, tracks=writes, isolation=isolation)
         self._entered = False
 
     @property
@@ -63,8 +68,16 @@ class _Unit:
 class UnitOfWork(_Unit):
     """The PostgreSQL unit of work; `domain.UnitOfWork` says what it promises."""
 
-    def __init__(self, engine: AsyncEngine, *, tenant: str, schema: Schema, operation_id: UUID | None = None) -> None:
-        super().__init__(engine, tenant=tenant, schema=schema, writes=True)
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        *,
+        tenant: str,
+        schema: Schema,
+        operation_id: UUID | None = None,
+        isolation: Isolation = Isolation.READ_COMMITTED,
+    ) -> None:
+        super().__init__(engine, tenant=tenant, schema=schema, writes=True, isolation=isolation)
         self.operation_id = uuid7() if operation_id is None else operation_id
         # Who names the operation means to ask for its outcome: the ledger's row is written in the same transaction.
         self._ledger = None if operation_id is None else Operation(operation_id=operation_id)
@@ -107,8 +120,10 @@ class UnitOfWork(_Unit):
 class ReadUnitOfWork(_Unit):
     """The PostgreSQL reader: READ ONLY on the server; `domain.ReadUnitOfWork` says what it promises."""
 
-    def __init__(self, engine: AsyncEngine, *, tenant: str, schema: Schema) -> None:
-        super().__init__(engine, tenant=tenant, schema=schema, writes=False)
+    def __init__(
+        self, engine: AsyncEngine, *, tenant: str, schema: Schema, isolation: Isolation = Isolation.READ_COMMITTED
+    ) -> None:
+        super().__init__(engine, tenant=tenant, schema=schema, writes=False, isolation=isolation)
         transaction = self._transaction
         self.knowledge = knowledge.KnowledgeReader(transaction)
         self.embedding_metadata = knowledge.EmbeddingMetadataReader(transaction)
@@ -124,3 +139,21 @@ class ReadUnitOfWork(_Unit):
         self.dependency_bumps = history.DependencyBumpReader(transaction)
         self.telemetry = telemetry.TelemetryReader(transaction)
         self.corpora = corpora.FederatedSearch(transaction)
+
+
+class Ledger(_Unit):
+    """Asks for one operation. Nothing that it does is kept."""
+
+    def __init__(self, engine: AsyncEngine, *, tenant: str, schema: Schema, operation_id: UUID) -> None:
+        super().__init__(engine, tenant=tenant, schema=schema, writes=True)
+        self._operation_id = operation_id
+
+    async def knows(self, *, within: timedelta) -> bool:
+        """Return whether the operation was committed.
+
+        Raises:
+            LockTimeout: its transaction was still under way after that time.
+        """
+        await self._transaction.execute(ledger.lock_timeout(within))
+        # Of two rows with one key the second waits for the first one's end, and only then is there an answer.
+        return await self._transaction.changed(ledger.take_operation(self.tenant, self._operation_id)) == 0

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import UUID
 
 from pydantic import SecretStr
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
 
 from domain.embedding import forget_dimensions, learn_dimensions
-from domain.errors import ConfigurationError, RecollectError, SchemaOutdated, UnitOfWorkClosed
+from domain.errors import ConfigurationError, SchemaOutdated, UnitOfWorkClosed
 from domain.text import require_tenant
+from domain.transactions import ATTEMPTS, OUTCOME_WITHIN, RETRY_FOR, Isolation
 from repositories import migrations
 from repositories.database.connect import connect_with_retry
 from repositories.database.engine import create_engine
 from repositories.database.health import Facts, Health, PoolFigures, facts, pool_figures, problems
+from repositories.database.retrying import ask_ledger, run_whole
 from repositories.database.settings import Settings
 from repositories.schema import Schema
-from repositories.statements import rows
-from repositories.unit_of_work import ReadUnitOfWork, UnitOfWork
+from repositories.unit_of_work import Ledger, ReadUnitOfWork, UnitOfWork
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from repositories.database.embedded import EmbeddedServer
 
 T = TypeVar("T")
-
-ATTEMPTS = 10
-RETRY_FOR = timedelta(seconds=30)
 
 
 class Database:
@@ -111,47 +108,64 @@ class Database:
         if server is not None:
             await asyncio.to_thread(server.release)
 
-    def unit_of_work(self, *, tenant: str | None = None, operation_id: UUID | None = None) -> UnitOfWork:
-        """Return a unit of work of one tenant, by default the settings'. It opens with `async with`."""
-        tenant = self._tenant(tenant)
-        return UnitOfWork(self.engine, tenant=tenant, schema=self._known, operation_id=operation_id)
+    def unit_of_work(
+        self,
+        *,
+        tenant: str | None = None,
+        operation_id: UUID | None = None,
+        isolation: Isolation = Isolation.READ_COMMITTED,
+    ) -> UnitOfWork:
+        """Return a unit of work of one tenant, by default the settings'. It opens with `async with`.
 
-    def reader(self, *, tenant: str | None = None) -> ReadUnitOfWork:
-        """Return a read-only unit of work of one tenant, by default the settings'. It opens with `async with`."""
-        return ReadUnitOfWork(self.engine, tenant=self._tenant(tenant), schema=self._known)
+        With `operation_id` it can be asked for by `outcome`, and of those with the same one only one can be committed: the
+        others raise `AlreadyExists` with the constraint `pk_operations`.
+        """
+        tenant = self._tenant(tenant)
+        return UnitOfWork(self.engine, tenant=tenant, schema=self._known, operation_id=operation_id, isolation=isolation)
+
+    def reader(self, *, tenant: str | None = None, isolation: Isolation = Isolation.READ_COMMITTED) -> ReadUnitOfWork:
+        """Return a read-only unit of work of one tenant, by default the settings'. It opens with `async with`.
+
+        On a standby one that is SERIALIZABLE raises `ReadOnly` when it opens; REPEATABLE READ reads one moment there as well.
+        """
+        return ReadUnitOfWork(self.engine, tenant=self._tenant(tenant), schema=self._known, isolation=isolation)
 
     async def run(
         self,
         work: Callable[[UnitOfWork], Awaitable[T]],
         *,
         tenant: str | None = None,
+        operation_id: UUID | None = None,
+        isolation: Isolation = Isolation.READ_COMMITTED,
         attempts: int = ATTEMPTS,
         retry_for: timedelta = RETRY_FOR,
     ) -> T:
         """Run `work` in a unit of work and commit, unless it did; run it whole again where the failure says that is safe.
 
-        `work` must not do anything outside the unit of work that may not happen twice.
+        `work` must make its entities itself, and do nothing outside the unit of work that may not happen twice. Between two
+        attempts there is a random pause, up to 20 ms at first, twice as much each time, and two seconds at most; `retry_for`
+        is when the last one may begin.
+
+        A commit whose outcome is lost is never repeated blindly. With `operation_id` the ledger is asked: what was committed is
+        returned, what was not is run again. Without it, or where no answer is to be had, `CommitOutcomeUnknown` is raised.
         """
-        retrying = AsyncRetrying(
-            retry=retry_if_exception(lambda error: isinstance(error, RecollectError) and error.safe_to_retry),
-            stop=stop_after_attempt(attempts) | stop_after_delay(retry_for.total_seconds()),
-            wait=wait_random_exponential(multiplier=0.05, max=2),
-            reraise=True,
-        )
-        return await retrying(self._run_once, work, tenant)
+        lend = partial(self.unit_of_work, tenant=tenant, operation_id=operation_id, isolation=isolation)
+        asking = None if operation_id is None else partial(self.outcome, operation_id, tenant=tenant)
+        return await run_whole(work, lend, engine=self.engine, was_committed=asking, attempts=attempts, retry_for=retry_for)
 
-    async def _run_once(self, work: Callable[[UnitOfWork], Awaitable[T]], tenant: str | None) -> T:
-        async with self.unit_of_work(tenant=tenant) as uow:
-            result = await work(uow)
-            if uow.is_open:
-                await uow.commit()
-            return result
+    async def outcome(self, operation_id: UUID, *, tenant: str | None = None, wait_for: timedelta = OUTCOME_WITHIN) -> bool:
+        """Return whether the unit of work that was given this operation id was committed: its ledger row went with it.
 
-    async def outcome(self, operation_id: UUID, *, tenant: str | None = None) -> bool:
-        """Return whether the unit of work that was given this operation id was committed: its ledger row went with it."""
-        row = {"tenant": self._tenant(tenant), "operation_id": operation_id}
-        async with self.engine.connect() as connection:
-            return bool((await connection.execute(rows.was_committed(), row)).scalar_one())
+        While its transaction is under way there is no answer: it is waited for, as is a server that is away. False is final once
+        its commit has been tried; where another process may still be about to, run the work again under the same operation id,
+        and only one of the two can be committed.
+
+        Raises:
+            LockTimeout: the transaction was still under way when `wait_for` had passed.
+            DatabaseFailure: the ledger could not be read until then.
+        """
+        lend = partial(Ledger, self.engine, tenant=self._tenant(tenant), schema=self._known, operation_id=operation_id)
+        return await ask_ledger(lend, engine=self.engine, wait_for=wait_for)
 
     async def migrate(self, revision: str = "head") -> str:
         """Bring the schema to `revision` and return it; safe while others do the same."""

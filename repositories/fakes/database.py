@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from uuid import UUID
 
 from domain.embedding import DEFAULT_DIMENSIONS, forget_dimensions, learn_dimensions
-from domain.errors import ConfigurationError, RecollectError
+from domain.errors import ConfigurationError
 from domain.knowledge import EmbeddingMetadata
 from domain.maintenance import Operation
 from domain.text import DEFAULT_TENANT, require_tenant
+from domain.transactions import ATTEMPTS, OUTCOME_WITHIN, RETRY_FOR, Failures, Isolation
 from repositories.fakes.layers import Layers
-from repositories.fakes.locks import Locks
+from repositories.fakes.locks import Locks, Mode, Owner
 from repositories.fakes.state import State
 from repositories.fakes.tables import read_tables
 from repositories.fakes.unit_of_work import FakeReader, FakeUnitOfWork
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_DIMENSIONS = 16_000
-ATTEMPTS = 10
-RETRY_FOR = timedelta(seconds=30)
 
 
 def _utc_now() -> datetime:
@@ -43,7 +42,8 @@ class FakeDatabase:
     run.
 
     What differs from PostgreSQL: vector search is always exact; two units of work of one task that want the same row fail at once
-    instead of after the timeout; a server's statistics, plans, connections and lost commits do not exist.
+    instead of after the timeout; above READ COMMITTED whatever else was committed meanwhile makes a conflict of the commit, also
+    where nothing was read of it; a server's statistics, plans, connections and lost commits do not exist.
     """
 
     def __init__(
@@ -75,55 +75,68 @@ class FakeDatabase:
     ) -> None:
         pass
 
-    def unit_of_work(self, *, tenant: str = DEFAULT_TENANT, operation_id: UUID | None = None) -> FakeUnitOfWork:
+    def unit_of_work(
+        self,
+        *,
+        tenant: str = DEFAULT_TENANT,
+        operation_id: UUID | None = None,
+        isolation: Isolation = Isolation.READ_COMMITTED,
+    ) -> FakeUnitOfWork:
         """Return a unit of work of one tenant. It opens with `async with`.
+
+        Of those with the same `operation_id` only one can be committed: the others raise `AlreadyExists`.
 
         Raises:
             InvalidInput: `tenant` cannot name one.
         """
-        return FakeUnitOfWork(self._state, tenant=require_tenant(tenant), operation_id=operation_id)
+        return FakeUnitOfWork(self._state, tenant=require_tenant(tenant), operation_id=operation_id, isolation=isolation)
 
-    def reader(self, *, tenant: str = DEFAULT_TENANT) -> FakeReader:
+    def reader(self, *, tenant: str = DEFAULT_TENANT, isolation: Isolation = Isolation.READ_COMMITTED) -> FakeReader:
         """Return a read-only unit of work of one tenant. It opens with `async with`.
 
         Raises:
             InvalidInput: `tenant` cannot name one.
         """
-        return FakeReader(self._state, tenant=require_tenant(tenant))
+        return FakeReader(self._state, tenant=require_tenant(tenant), isolation=isolation)
 
     async def run(
         self,
         work: Callable[[FakeUnitOfWork], Awaitable[T]],
         *,
         tenant: str = DEFAULT_TENANT,
+        operation_id: UUID | None = None,
+        isolation: Isolation = Isolation.READ_COMMITTED,
         attempts: int = ATTEMPTS,
         retry_for: timedelta = RETRY_FOR,
     ) -> T:
         """Run `work` in a unit of work and commit, unless it did; run it whole again where the failure says that is safe.
 
-        `work` must not do anything outside the unit of work that may not happen twice.
+        `work` must make its entities itself, and do nothing outside the unit of work that may not happen twice.
         """
-        loop = asyncio.get_running_loop()
+        loop, failures = asyncio.get_running_loop(), Failures()
         deadline = loop.time() + retry_for.total_seconds()
         for attempt in range(1, attempts + 1):
             try:
-                return await self._run_once(work, tenant)
-            except RecollectError as error:
-                if not error.safe_to_retry or attempt == attempts or loop.time() >= deadline:
+                async with self.unit_of_work(tenant=tenant, operation_id=operation_id, isolation=isolation) as uow:
+                    result = await work(uow)
+                    if uow.is_open:
+                        await uow.commit()
+                    return result
+            except Exception as error:
+                if not failures.allow_another(error) or attempt == attempts or loop.time() >= deadline:
                     raise
         raise ConfigurationError("attempts must be at least 1", setting="attempts")
 
-    async def outcome(self, operation_id: UUID, *, tenant: str = DEFAULT_TENANT) -> bool:
-        """Return whether the unit of work that was given this operation id was committed."""
-        key = (require_tenant(tenant), operation_id)
-        return key in self._state.committed[Operation.__tablename__]
+    async def outcome(self, operation_id: UUID, *, tenant: str = DEFAULT_TENANT, wait_for: timedelta = OUTCOME_WITHIN) -> bool:
+        """Return whether the unit of work that was given this operation id was committed; while it is under way, wait.
 
-    async def _run_once(self, work: Callable[[FakeUnitOfWork], Awaitable[T]], tenant: str) -> T:
-        async with self.unit_of_work(tenant=tenant) as uow:
-            result = await work(uow)
-            if uow.is_open:
-                await uow.commit()
-            return result
+        Raises:
+            LockTimeout: it was still under way when `wait_for` had passed.
+        """
+        table = self._state.tables[Operation.__tablename__]
+        key = (require_tenant(tenant), operation_id)
+        await self._state.locks.wait(Owner(), (table.key.name, key), Mode.WRITE, within=wait_for.total_seconds())
+        return key in self._state.committed[table.name]
 
     def _record_embedding(self, record: EmbeddingMetadata) -> None:
         table = self._state.tables[EmbeddingMetadata.__tablename__]

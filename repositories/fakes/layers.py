@@ -17,10 +17,21 @@ def new_layer() -> Layer:
 
 
 class Layers:
-    """What one unit of work sees: the committed layer as it is now, and its own changes over it."""
+    """What one unit of work sees: the committed layer, as it is now or as it was, and its own changes over it."""
 
     def __init__(self, committed: Layer) -> None:
+        self._committed = committed
         self._layers = [committed, new_layer()]
+
+    def freeze(self) -> None:
+        """See from now on what is committed at this moment."""
+        self._layers[0] = new_layer()
+        self._layers[0].update({name: dict(values) for name, values in self._committed.items()})
+
+    @property
+    def changes_anything(self) -> bool:
+        """Whether there is anything to keep."""
+        return any(any(layer.values()) for layer in self._layers[1:])
 
     def find(self, name: str, key: Key) -> Any | None:
         """Return what stands under `key`, or None."""
@@ -51,9 +62,10 @@ class Layers:
     def merge(self) -> None:
         """Keep what was changed since the last savepoint; what the unit of work changed becomes what is committed."""
         changed = self._layers.pop()
-        below = self._layers[-1]
+        is_last = len(self._layers) == 1
+        below = self._committed if is_last else self._layers[-1]
         for name, values in changed.items():
             below[name].update(values)
-            if len(self._layers) == 1:
+            if is_last:
                 for key in [key for key, value in values.items() if value is None]:
                     del below[name][key]

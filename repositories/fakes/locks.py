@@ -47,14 +47,16 @@ class Locks:
         self._waiting: dict[Owner, set[Owner]] = {}
         self._wakers: set[asyncio.Future[None]] = set()
 
-    async def wait(self, owner: Owner, resource: Resource, mode: Mode) -> None:
+    async def wait(self, owner: Owner, resource: Resource, mode: Mode, *, within: float | None = None) -> None:
         """Wait until nobody else holds `resource` in a mode that excludes `mode`; nothing is taken.
+
+        `within` is in seconds, by default the timeout of all.
 
         Raises:
             LockTimeout: that took too long.
             Conflict: the two wait for each other.
         """
-        deadline = asyncio.get_running_loop().time() + self._timeout
+        deadline = asyncio.get_running_loop().time() + (self._timeout if within is None else within)
         try:
             while blockers := self._blockers(owner, resource, mode):
                 self._waiting[owner] = blockers

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from repositories.fakes.tables import Table
 
 
+@dataclass(slots=True)
+class Progress:
+    """How many units of work that changed something were committed."""
+
+    commits: int = 0
+
+
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class State:
     """The committed rows of every table, the locks on them, the rules that they keep, and the clock.
@@ -28,3 +35,4 @@ class State:
     dimensions: int
     committed: Layer = field(default_factory=new_layer)
     ticks: count[int] = field(default_factory=count)
+    progress: Progress = field(default_factory=Progress)

@@ -12,13 +12,13 @@ from uuid import UUID
 
 from domain.entity import Entity
 from domain.errors import Conflict, TenantMismatch, TransactionPoisoned, UnitOfWorkClosed, UnitOfWorkError
+from domain.transactions import Isolation
 from repositories.fakes.layers import Layers
 from repositories.fakes.locks import Owner
 from repositories.fakes.tracking import Tracker, copy_of
 from repositories.fakes.writes import Change, Condition, Writer, always, anything
 
 if TYPE_CHECKING:
-    from domain.maintenance import Operation
     from domain.plans import SearchPlan
     from repositories.fakes.checks import Row
     from repositories.fakes.state import State
@@ -30,16 +30,21 @@ E = TypeVar("E", bound=Entity)
 class Transaction:
     """The rows of one unit of work, and the only way to them; each statement sees what is committed when it begins.
 
+    Above READ COMMITTED all see what is committed when the first begins, and one that changed something is a conflict at its commit
+    where anything else was committed since: more often than on PostgreSQL, which knows what was read.
+
     `tracks` says whether the entities that it reads are watched for changes. A failure outside a savepoint poisons it.
     """
 
-    def __init__(self, state: State, *, tenant: str, tracks: bool) -> None:
+    def __init__(self, state: State, *, tenant: str, tracks: bool, isolation: Isolation = Isolation.READ_COMMITTED) -> None:
         self.state = state
         self.tenant = tenant
         self.tracks = tracks
         self.began = 0
         self.layers = Layers(state.committed)
         self.plans: list[SearchPlan] | None = None
+        self._sees_one_moment = isolation is not Isolation.READ_COMMITTED
+        self._seen: int | None = None
         self._tracker = Tracker()
         self._now: datetime | None = None
         self._open = False
@@ -107,8 +112,18 @@ class Transaction:
         await asyncio.sleep(0)
         self._require_usable()
         with self._poisoned_by_failure():
+            self._look()
             await self._flush(self.now)
             yield
+
+    def _look(self) -> None:
+        if self._sees_one_moment and self._seen is None:
+            self._seen = self.state.progress.commits
+            self.layers.freeze()
+
+    def _require_nothing_new(self) -> None:
+        if self._seen not in (None, self.state.progress.commits) and self.layers.changes_anything:
+            raise Conflict("another transaction changed the same rows", sqlstate="40001")
 
     @contextmanager
     def _poisoned_by_failure(self) -> Iterator[None]:
@@ -198,15 +213,16 @@ class Transaction:
         self._poisoned = False
         self._tracker.undo(lambda name, key: cast("Row | None", self.layers.find(name, key)))
 
-    async def commit(self, ledger_row: Operation | None) -> None:
-        """Write what was added or changed, and the ledger's row where there is to be one, and make everything last."""
+    async def commit(self) -> None:
+        """Write what was added or changed, and make everything last."""
         self._require_usable()
         if self._savepoints:
             raise UnitOfWorkError("a savepoint is open: leave it before the commit")
-        if ledger_row is not None:
-            self.add(ledger_row)
         with self._poisoned_by_failure():
+            self._look()
             await self._flush(self.now)
+            self._require_nothing_new()
+        self.state.progress.commits += self.layers.changes_anything
         self.layers.merge()
         self.end()
         # Whoever cancels a commit learns of it when it has happened.

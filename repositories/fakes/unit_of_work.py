@@ -12,6 +12,7 @@ from domain.learning import GlobalPattern, LearningMemory
 from domain.maintenance import Operation
 from domain.reviews import FeedbackReaction, Finding, Review, SuppressionLogEntry
 from domain.runs import ReviewCheckpoint, RunState
+from domain.transactions import Isolation
 from repositories.fakes import corpora, history, knowledge, learning, reviews, runs, telemetry
 from repositories.fakes.transaction import Transaction
 
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 class _Unit:
     """What a unit of work and a reader have in common: they are entered once, and end."""
 
-    def __init__(self, state: State, *, tenant: str, writes: bool) -> None:
-        self._transaction = Transaction(state, tenant=tenant, tracks=writes)
+    def __init__(self, state: State, *, tenant: str, writes: bool, isolation: Isolation = Isolation.READ_COMMITTED) -> None:
+        self._transaction = Transaction(state, tenant=tenant, tracks=writes, isolation=isolation)
         self._entered = False
 
     @property
@@ -61,8 +62,15 @@ class FakeUnitOfWork(_Unit):
     Its commit cannot be lost on the way, so that `CommitOutcomeUnknown` never happens here.
     """
 
-    def __init__(self, state: State, *, tenant: str, operation_id: UUID | None = None) -> None:
-        super().__init__(state, tenant=tenant, writes=True)
+    def __init__(
+        self,
+        state: State,
+        *,
+        tenant: str,
+        operation_id: UUID | None = None,
+        isolation: Isolation = Isolation.READ_COMMITTED,
+    ) -> None:
+        super().__init__(state, tenant=tenant, writes=True, isolation=isolation)
         self._operation = Operation() if operation_id is None else Operation(operation_id=operation_id)
         self._is_remembered = operation_id is not None
         transaction = self._transaction
@@ -85,11 +93,17 @@ class FakeUnitOfWork(_Unit):
     def operation_id(self) -> UUID:
         return self._operation.operation_id
 
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        if self._is_remembered:
+            self._transaction.add(self._operation)
+        return self
+
     async def flush(self) -> None:
         await self._transaction.flush()
 
     async def commit(self) -> None:
-        await self._transaction.commit(self._operation if self._is_remembered else None)
+        await self._transaction.commit()
 
     async def rollback(self) -> None:
         self._transaction.require_open()
@@ -102,8 +116,8 @@ class FakeUnitOfWork(_Unit):
 class FakeReader(_Unit):
     """The reader in memory: nothing to add, nothing to commit; `domain.ReadUnitOfWork` says what it promises."""
 
-    def __init__(self, state: State, *, tenant: str) -> None:
-        super().__init__(state, tenant=tenant, writes=False)
+    def __init__(self, state: State, *, tenant: str, isolation: Isolation = Isolation.READ_COMMITTED) -> None:
+        super().__init__(state, tenant=tenant, writes=False, isolation=isolation)
         transaction = self._transaction
         self.knowledge = knowledge.FakeKnowledgeReader(transaction, KnowledgeChunk)
         self.embedding_metadata = knowledge.FakeEmbeddingMetadataReader(transaction)

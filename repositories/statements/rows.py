@@ -29,7 +29,6 @@ from sqlalchemy.orm import defer
 
 from domain.entity import Entity
 from domain.filters import Filter
-from domain.maintenance import Operation
 from repositories.statements.filters import filter_condition
 from repositories.statements.keeping import kept
 
@@ -111,10 +110,3 @@ def any_rows(entity: type[Entity], tenant: str, *conditions: ColumnElement[bool]
 def delete_rows(entity: type[Entity], tenant: str, *conditions: ColumnElement[Any]) -> Delete:
     """Delete the tenant's rows that meet the conditions."""
     return delete(entity).where(of_tenant(entity, tenant), *conditions).execution_options(synchronize_session=False)
-
-
-@kept
-def was_committed() -> Select[bool]:
-    """Ask the ledger for an operation. Binds: `tenant`, `operation_id`."""
-    ledger = Operation.__table__
-    return select(exists().select_from(ledger).where(the_tenants(Operation), ledger.c.operation_id == bindparam("operation_id")))

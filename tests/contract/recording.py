@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from itertools import product
 from types import TracebackType
 from typing import Any, Self
+from uuid import UUID
 
 from repositories.testing import contract
 from repositories.testing.contract import Store
@@ -56,14 +57,17 @@ class RecordedStore:
         self._parts = parts
         self._called = called
 
-    def unit_of_work(self, *, tenant: str = "default") -> Any:
-        return Recorded(self._store.unit_of_work(tenant=tenant), "uow", self._parts, self._called)
+    def unit_of_work(self, **asked: Any) -> Any:
+        return Recorded(self._store.unit_of_work(**asked), "uow", self._parts, self._called)
 
-    def reader(self, *, tenant: str = "default") -> Any:
-        return Recorded(self._store.reader(tenant=tenant), "view", self._parts, self._called)
+    def reader(self, **asked: Any) -> Any:
+        return Recorded(self._store.reader(**asked), "view", self._parts, self._called)
 
-    async def run(self, work: Callable[[Any], Awaitable[Any]], *, tenant: str = "default") -> Any:
-        return await self._store.run(work, tenant=tenant)
+    async def run(self, work: Callable[[Any], Awaitable[Any]], **asked: Any) -> Any:
+        return await self._store.run(work, **asked)
+
+    async def outcome(self, operation_id: UUID, **asked: Any) -> bool:
+        return await self._store.outcome(operation_id, **asked)
 
 
 def each_test_of(suite: type[Any]) -> Iterator[Callable[[Store], Awaitable[None]]]:

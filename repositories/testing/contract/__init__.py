@@ -44,7 +44,8 @@ from repositories.testing.contract.search import VectorSearchContract
 from repositories.testing.contract.store import Store
 from repositories.testing.contract.telemetry import TelemetryContract, TelemetryPurgeContract, UsageContract
 from repositories.testing.contract.tracking import TrackingContract
-from repositories.testing.contract.unit_of_work import RetryContract, UnitOfWorkContract
+from repositories.testing.contract.transactions import IsolationContract, LedgerContract, RetryContract
+from repositories.testing.contract.unit_of_work import UnitOfWorkContract
 from repositories.testing.contract.words import HybridSearchContract, KeywordSearchContract
 
 __all__ = [
@@ -65,8 +66,10 @@ __all__ = [
     "FiltersContract",
     "FindingsContract",
     "HybridSearchContract",
+    "IsolationContract",
     "KeywordSearchContract",
     "KnowledgeContract",
+    "LedgerContract",
     "ListingContract",
     "MemoriesContract",
     "MemorySearchContract",

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol, TypeVar
+from uuid import UUID
 
 from domain.text import DEFAULT_TENANT
+from domain.transactions import OUTCOME_WITHIN, Isolation
 
 if TYPE_CHECKING:
     from domain import ReadUnitOfWork, UnitOfWork
@@ -19,14 +22,31 @@ class Store(Protocol):
     Sixteen units of work have to fit into it at the same time, each in a task of its own.
     """
 
-    def unit_of_work(self, *, tenant: str = DEFAULT_TENANT) -> UnitOfWork:
+    def unit_of_work(
+        self,
+        *,
+        tenant: str = DEFAULT_TENANT,
+        operation_id: UUID | None = None,
+        isolation: Isolation = Isolation.READ_COMMITTED,
+    ) -> UnitOfWork:
         """Return a unit of work of the tenant."""
         ...
 
-    def reader(self, *, tenant: str = DEFAULT_TENANT) -> ReadUnitOfWork:
+    def reader(self, *, tenant: str = DEFAULT_TENANT, isolation: Isolation = Isolation.READ_COMMITTED) -> ReadUnitOfWork:
         """Return a read-only unit of work of the tenant."""
         ...
 
-    async def run(self, work: Callable[[UnitOfWork], Awaitable[T]], *, tenant: str = DEFAULT_TENANT) -> T:
+    async def run(
+        self,
+        work: Callable[[UnitOfWork], Awaitable[T]],
+        *,
+        tenant: str = DEFAULT_TENANT,
+        operation_id: UUID | None = None,
+        isolation: Isolation = Isolation.READ_COMMITTED,
+    ) -> T:
         """Run `work` in a unit of work and commit; run it again where the failure says that is safe."""
+        ...
+
+    async def outcome(self, operation_id: UUID, *, tenant: str = DEFAULT_TENANT, wait_for: timedelta = OUTCOME_WITHIN) -> bool:
+        """Return whether the unit of work of this operation id was committed; raise LockTimeout while it is under way."""
         ...

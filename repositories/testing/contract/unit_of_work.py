@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from domain import (
-    Conflict,
     EmbeddingRepair,
     InvalidInput,
     ReferenceViolated,
     RunStatus,
     TenantMismatch,
     UnitOfWorkClosed,
+    UnitOfWorkError,
 )
 from domain.text import DEFAULT_TENANT
 from repositories.testing.contract.kinds import write
@@ -34,7 +34,6 @@ from repositories.testing.contract.samples import (
 )
 
 if TYPE_CHECKING:
-    from domain import UnitOfWork
     from repositories.testing.contract.store import Store
 
 
@@ -176,6 +175,13 @@ class UnitOfWorkContract:
         with pytest.raises(UnitOfWorkClosed):
             await uow.__aenter__()
 
+    async def test_a_unit_of_work_is_not_committed_inside_a_savepoint(self, store: Store) -> None:
+        async with store.unit_of_work() as uow:
+            async with uow.savepoint():
+                with pytest.raises(UnitOfWorkError):
+                    await uow.commit()
+            await uow.commit()
+
     async def test_a_unit_of_work_that_was_not_entered_cannot_be_used(self, store: Store) -> None:
         with pytest.raises(UnitOfWorkClosed):
             await store.unit_of_work().reviews.count()
@@ -229,55 +235,3 @@ class UnitOfWorkContract:
             assert not any(hasattr(view.reviews, name) for name in ("add", "add_many", "delete"))
             assert not hasattr(view.embedding_metadata, "set")
             assert not hasattr(view.runs, "claim")
-
-
-class RetryContract:
-    """`run` commits what a function did, and does it again where that is safe."""
-
-    async def test_it_commits_and_returns(self, store: Store) -> None:
-        async def work(uow: UnitOfWork) -> str:
-            uow.reviews.add(review())
-            return uow.tenant
-
-        assert await store.run(work, tenant="acme") == "acme"
-        async with store.reader(tenant="acme") as view:
-            assert await view.reviews.count() == 1
-
-    async def test_it_does_again_what_may_be_done_again_from_nothing(self, store: Store) -> None:
-        attempts = 0
-
-        async def work(uow: UnitOfWork) -> int:
-            nonlocal attempts
-            attempts += 1
-            uow.reviews.add(review())
-            await uow.flush()
-            if attempts < 3:
-                raise Conflict("somebody else was first")
-            return await uow.reviews.count()
-
-        assert await store.run(work) == 1
-        assert attempts == 3
-
-    async def test_it_does_not_do_again_what_is_wrong(self, store: Store) -> None:
-        attempts = 0
-
-        async def work(uow: UnitOfWork) -> None:
-            nonlocal attempts
-            attempts += 1
-            uow.reviews.add(review())
-            await uow.findings.add_many([finding(review())])
-
-        with pytest.raises(ReferenceViolated):
-            await store.run(work)
-        assert attempts == 1
-        async with store.reader() as view:
-            assert await view.reviews.count() == 0
-
-    async def test_work_may_commit_by_itself(self, store: Store) -> None:
-        async def work(uow: UnitOfWork) -> None:
-            uow.reviews.add(review())
-            await uow.commit()
-
-        await store.run(work)
-        async with store.reader() as view:
-            assert await view.reviews.count() == 1
