@@ -5,6 +5,9 @@
     RecollectError
     ├── ConfigurationError              a setting is missing, malformed or contradicts another
     ├── EmbeddedServerError             the embedded PostgreSQL cannot be prepared, started or stopped
+    ├── BackupError                     a backup cannot be written or read
+    │   ├── BackupDamaged               not a backup, or not as it was written
+    │   └── BackupUnfit                 a backup of another revision, or a database with rows in the way
     ├── InvalidInput                    a value that can never be stored or looked up
     │   ├── InvalidCursor               a page cursor that this library did not make for this listing
     │   ├── InvalidFilter               a filter that is empty where it must not be, or names no column
@@ -67,6 +70,18 @@ class ConfigurationError(RecollectError, ValueError):
 
 class EmbeddedServerError(RecollectError):
     """The embedded PostgreSQL cannot be prepared, started or stopped; the message says what to do."""
+
+
+class BackupError(RecollectError):
+    """A backup cannot be written or read; the message says why."""
+
+
+class BackupDamaged(BackupError):
+    """The file is not a backup, or not as it was written: truncated or altered. Nothing of it was restored."""
+
+
+class BackupUnfit(BackupError):
+    """The backup does not fit the database: another revision, or rows that would be in the way. Nothing was changed."""
 
 
 class InvalidInput(RecollectError, ValueError):

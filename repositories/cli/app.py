@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from repositories.cli import database, demo, doctor, evaluate
+from repositories.cli import backup, database, demo, doctor, evaluate
 from repositories.cli.failing import Commands
 
 app = typer.Typer(
@@ -18,6 +18,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="The memory of a code-review agent, on PostgreSQL and pgvector.",
 )
+database.app.command()(backup.dump)
+database.app.command()(backup.restore)
 app.add_typer(database.app, name="db")
 app.command()(doctor.doctor)
 app.command()(demo.demo)

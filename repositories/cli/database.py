@@ -23,7 +23,7 @@ from repositories.demo.tables import figures_table
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-app = typer.Typer(no_args_is_help=True, help="Start and stop a database to develop with; look at and migrate its schema.")
+app = typer.Typer(no_args_is_help=True, help="Start and stop a database to develop with; look at, migrate, dump and restore one.")
 
 Embedded = Annotated[bool, typer.Option("--embedded", help="Use the embedded server even where Docker answers.")]
 Temporary = Annotated[bool, typer.Option("--embedded", help="Migrate an empty, temporary embedded server and check that.")]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from domain.errors import ConfigurationError, SchemaOutdated, UnitOfWorkClosed
 from domain.text import require_tenant
 from domain.transactions import ATTEMPTS, OUTCOME_WITHIN, RETRY_FOR, Isolation
 from repositories import migrations
+from repositories.database import backup
 from repositories.database.connect import connect_with_retry
 from repositories.database.engine import create_engine
 from repositories.database.health import Facts, Health, PoolFigures, facts, pool_figures, problems
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from repositories.database.backup import Manifest
     from repositories.database.embedded import EmbeddedServer
 
 T = TypeVar("T")
@@ -169,14 +172,21 @@ class Database:
 
     async def migrate(self, revision: str = "head") -> str:
         """Bring the schema to `revision` and return it; safe while others do the same."""
-        engine = create_engine(self.settings.for_migrations())
-        try:
+        async with self._for_migrations() as engine:
             reached = await migrations.migrate(engine, migrations.SchemaOptions.from_settings(self.settings), revision=revision)
-        finally:
-            await engine.dispose()
         # Connections from before the extension was created do not know its types.
         await self.engine.dispose()
         return reached
+
+    async def dump(self, path: Path | str, *, tenant: str | None = None) -> Manifest:
+        """Write a backup of every row, or of one tenant's, as they are at one moment; `backup.dump` says how and what it raises."""
+        async with self._for_migrations() as engine:
+            return await backup.dump(engine, Path(path), tenant=tenant)
+
+    async def restore(self, path: Path | str, *, replace: bool = False) -> Manifest:
+        """Write a backup into this database, all of it or nothing; `backup.restore` says how and what it raises."""
+        async with self._for_migrations() as engine:
+            return await backup.restore(engine, Path(path), replace=replace)
 
     async def health(self) -> Health:
         """Return what the database says of itself, and what to do about each thing that is wrong."""
@@ -209,6 +219,14 @@ class Database:
         revision = await migrations.current(self.engine)
         async with self.engine.connect() as connection:
             return await facts(connection, language=self.settings.language, revision=revision)
+
+    @asynccontextmanager
+    async def _for_migrations(self) -> AsyncIterator[AsyncEngine]:
+        engine = create_engine(self.settings.for_migrations())
+        try:
+            yield engine
+        finally:
+            await engine.dispose()
 
     def _tenant(self, tenant: str | None) -> str:
         return self.settings.tenant if tenant is None else require_tenant(tenant)

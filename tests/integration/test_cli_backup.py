@@ -1,0 +1,91 @@
+"""`recollect db dump` and `recollect db restore`, on real databases."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from repositories import Database, migrations
+from repositories.cli.app import app
+from repositories.testing.factories import KnowledgeChunkFactory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pydantic import SecretStr
+
+    from repositories.testing.servers import TestServer
+
+    Recollect = Callable[..., Result]
+
+
+@pytest.fixture
+def recollect(monkeypatch: pytest.MonkeyPatch) -> Recollect:
+    def run(url: SecretStr, *arguments: str) -> Result:
+        monkeypatch.setenv("DATABASE_URL", url.get_secret_value())
+        return CliRunner().invoke(app, ["db", *arguments])
+
+    return run
+
+
+def add_chunk(url: SecretStr) -> None:
+    async def add() -> None:
+        async with Database.from_url(url) as database, database.unit_of_work() as uow:
+            uow.knowledge.add(KnowledgeChunkFactory.build())
+            await uow.commit()
+
+    asyncio.run(add())
+
+
+def count_chunks(url: SecretStr) -> int:
+    async def count() -> int:
+        async with Database.from_url(url) as database, database.reader() as view:
+            return await view.knowledge.count()
+
+    return asyncio.run(count())
+
+
+def test_a_database_goes_into_a_file_and_into_another_database(
+    recollect: Recollect, servers: dict[int, TestServer], tmp_path: Path
+) -> None:
+    source, target, file = servers[18].clone(), servers[18].empty(), str(tmp_path / "backup")
+    add_chunk(source)
+    dumped = recollect(source, "dump", file)
+    assert (dumped.exit_code, dumped.stderr) == (0, "")
+    assert f"{file} holds 2 rows at revision {migrations.head()} of the database that DATABASE_URL names" in dumped.stdout
+    restored = recollect(target, "restore", file)
+    assert (restored.exit_code, restored.stderr) == (0, "")
+    assert f"restored 2 rows at revision {migrations.head()} into" in restored.stdout
+    assert count_chunks(target) == 1
+
+    again = recollect(target, "restore", file)
+    assert again.exit_code == 1
+    assert again.stderr.startswith("recollect: the database has rows already, in knowledge: ")
+    unsure = recollect(target, "restore", file, "--replace")
+    assert (unsure.exit_code, "say --yes" in unsure.stderr) == (1, True)
+    add_chunk(target)
+    assert recollect(target, "restore", file, "--replace", "--yes").exit_code == 0
+    assert count_chunks(target) == 1
+
+
+def test_what_cannot_be_dumped_or_restored_ends_in_one_sentence(
+    recollect: Recollect, servers: dict[int, TestServer], tmp_path: Path
+) -> None:
+    url, file = servers[18].clone(), tmp_path / "backup"
+    file.write_bytes(b"PK\x03\x04")
+    for arguments, words in (
+        (["restore", str(file)], "this is no backup that can be read"),
+        (["restore", str(tmp_path / "nothing")], "cannot be read: No such file or directory"),
+        (["dump", str(tmp_path / "no" / "where")], "cannot be written: No such file or directory"),
+        (["dump", str(file), "--tenant", "nobody"], "the database has no rows of the tenant 'nobody'"),
+        (["dump", str(file), "--tenant", "a'b"], "a tenant is 1 to 100"),
+    ):
+        ended = recollect(url, *arguments)
+        assert (ended.exit_code, ended.stdout) == (1, "")
+        assert ended.stderr.startswith("recollect: ")
+        assert words in " ".join(ended.stderr.split())
+    assert file.read_bytes() == b"PK\x03\x04"

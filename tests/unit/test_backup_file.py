@@ -1,0 +1,144 @@
+"""The file of a backup: what it takes to be believed, and that there is never half of one."""
+
+from __future__ import annotations
+
+import stat
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from domain.errors import BackupDamaged, BackupError, BackupUnfit
+from repositories.database.backup import BackupReader, Manifest
+from repositories.database.backup.manifest import LINE_BYTES, TableManifest
+from repositories.database.backup.reading import PIECE_BYTES
+from repositories.database.backup.writing import BackupWriter
+
+BODY = (b"first rows", b"second rows" * 3)
+
+
+def draft() -> Manifest:
+    return Manifest(
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+        revision="0001",
+        dimensions=8,
+        provider="p",
+        model="m",
+        metric="cosine",
+        language="english",
+        hnsw_m=16,
+        hnsw_ef_construction=64,
+        postgresql="18.4",
+        pgvector="0.8.5",
+        tenant=None,
+        tables=(TableManifest(name="a", columns=("x", "y")), TableManifest(name="b", columns=("z",))),
+    )
+
+
+def write(path: Path, *bodies: bytes) -> Manifest:
+    with BackupWriter(path, draft()) as writer:
+        for body in bodies:
+            writer.write(body)
+        tables = [
+            table.model_copy(update={"rows": 1, "bytes": len(body)}) for table, body in zip(draft().tables, bodies, strict=True)
+        ]
+        return writer.finish(draft().model_copy(update={"tables": tuple(tables)}))
+
+
+async def read(path: Path) -> list[bytes]:
+    with BackupReader(path) as backup:
+        backup.verify()
+        return [b"".join([piece async for piece in backup.pieces(table.bytes)]) for table in backup.manifest.tables]
+
+
+async def test_what_was_written_is_read_table_by_table(tmp_path: Path) -> None:
+    written = write(tmp_path / "backup", *BODY)
+    assert await read(tmp_path / "backup") == list(BODY)
+    with BackupReader(tmp_path / "backup") as backup:
+        assert backup.manifest == written
+
+
+async def test_a_body_is_unpacked_in_pieces_that_stay_small(tmp_path: Path) -> None:
+    write(tmp_path / "backup", b"\0" * 5_000_000, b"end")
+    with BackupReader(tmp_path / "backup") as backup:
+        sizes = [len(piece) async for piece in backup.pieces(5_000_000)]
+        assert (sum(sizes), max(sizes) <= PIECE_BYTES) == (5_000_000, True)
+        assert [piece async for piece in backup.pieces(3)] == [b"end"]
+
+
+async def test_every_flipped_bit_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "backup"
+    write(path, *BODY)
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        altered = bytearray(whole)
+        altered[place] ^= 1 << place % 8
+        path.write_bytes(altered)
+        with pytest.raises((BackupDamaged, BackupUnfit)):
+            await read(path)
+
+
+async def test_every_truncation_and_every_addition_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "backup"
+    write(path, *BODY)
+    whole = path.read_bytes()
+    for size in range(len(whole)):
+        path.write_bytes(whole[:size])
+        with pytest.raises(BackupDamaged):
+            await read(path)
+    path.write_bytes(whole + b"\0")
+    with pytest.raises(BackupDamaged, match="longer"):
+        await read(path)
+
+
+async def test_a_body_with_fewer_bytes_than_the_manifest_says_is_damaged(tmp_path: Path) -> None:
+    write(tmp_path / "backup", *BODY)
+    with BackupReader(tmp_path / "backup") as backup, pytest.raises(BackupDamaged, match="fewer rows"):
+        assert [piece async for piece in backup.pieces(1_000)]
+
+
+def test_other_files_and_other_formats_are_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "backup"
+    write(path, *BODY)
+    newer = path.read_bytes().replace(b"recollect-backup 0001", b"recollect-backup 0002", 1)
+    for content, error, words in (
+        (b"PGDMP", BackupDamaged, "not one of Recollect's"),
+        (b"", BackupDamaged, "not one of Recollect's"),
+        (b"recollect-backup", BackupDamaged, "first line"),
+        (newer, BackupUnfit, "format 2, and this version reads format 1"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(error, match=words):
+            BackupReader(path)
+
+
+def test_the_manifest_can_be_read_by_a_person(tmp_path: Path) -> None:
+    write(tmp_path / "backup", *BODY)
+    assert b'"revision":"0001"' in (tmp_path / "backup").read_bytes()[LINE_BYTES:]
+
+
+def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
+    write(tmp_path / "backup", *BODY)
+    assert stat.S_IMODE((tmp_path / "backup").stat().st_mode) == 0o600
+
+
+def test_an_interrupted_backup_leaves_nothing_and_the_one_before_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "backup"
+    path.write_bytes(b"the one before")
+    with suppress(KeyboardInterrupt), BackupWriter(path, draft()) as writer:
+        writer.write(BODY[0])
+        assert len(list(tmp_path.iterdir())) == 2
+        raise KeyboardInterrupt
+    assert [found.read_bytes() for found in tmp_path.iterdir()] == [b"the one before"]
+
+
+def test_a_place_where_nothing_can_be_written_or_read_is_told_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(BackupError, match=r"nowhere/backup cannot be written: No such file or directory"):
+        write(tmp_path / "nowhere" / "backup", *BODY)
+    with pytest.raises(BackupError, match="it is a folder"):
+        write(tmp_path, *BODY)
+    with pytest.raises(BackupError, match=r"nothing cannot be read: No such file or directory"):
+        BackupReader(tmp_path / "nothing")
+    with pytest.raises(BackupError, match="cannot be read: Is a directory"):
+        BackupReader(tmp_path)
