@@ -273,7 +273,9 @@ class PoolExhausted(DatabaseFailure):
 
 
 class ReadOnly(DatabaseFailure):
-    """A write reached a reader, or a server that is a standby."""
+    """A write reached a reader, or a server that is a standby: the unit of work may find the primary when it runs again."""
+
+    safe_to_retry = True
 
 
 class StalePlan(DatabaseFailure):

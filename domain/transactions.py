@@ -8,7 +8,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
-from domain.errors import LockTimeout, ReadOnly, RecollectError, StalePlan
+from domain.errors import LockTimeout, RecollectError, StalePlan
 
 ATTEMPTS: Final = 10
 """How often a unit of work is run at most; eight writers on five rows needed up to six, serializable."""
@@ -19,7 +19,7 @@ RETRY_FOR: Final = timedelta(seconds=30)
 OUTCOME_WITHIN: Final = timedelta(seconds=60)
 """How long an operation's transaction is waited for: a server gives up one without a client after half of it."""
 
-_RETRIES: Final[Mapping[type[RecollectError], int]] = {LockTimeout: 2, ReadOnly: 1, StalePlan: 1}
+_RETRIES: Final[Mapping[type[RecollectError], int]] = {LockTimeout: 2, StalePlan: 1}
 
 
 class Isolation(StrEnum):
@@ -41,8 +41,7 @@ class Isolation(StrEnum):
 class Failures:
     """How often one unit of work failed, and with what; decides whether it is run again.
 
-    What is safe to retry is, but for a lock (twice) and a stale plan (once): what has not helped then will not. A server that
-    turns out to be read-only is left for the primary, once.
+    What is safe to retry is, but for a lock (twice) and a stale plan (once): what has not helped then will not.
     """
 
     def __init__(self) -> None:
@@ -50,7 +49,7 @@ class Failures:
 
     def allow_another(self, error: BaseException) -> bool:
         """Count the failure, and say whether to run the unit of work again."""
-        if not isinstance(error, RecollectError) or not (error.safe_to_retry or isinstance(error, ReadOnly)):
+        if not isinstance(error, RecollectError) or not error.safe_to_retry:
             return False
         kind = type(error)
         self._seen[kind] += 1

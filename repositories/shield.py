@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from domain.errors import RecollectError
+
 T = TypeVar("T")
 
 
 async def finished(work: Coroutine[Any, Any, T]) -> T:
-    """Await `work` to its end; a cancellation meanwhile is raised afterwards, once."""
+    """Await `work` to its end; a cancellation meanwhile is raised afterwards, once, from the error that the work ended with."""
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
@@ -23,6 +25,7 @@ async def finished(work: Coroutine[Any, Any, T]) -> T:
         except BaseException:  # noqa: BLE001, S110 -- task.result() raises it below
             pass
     if cancelled is not None:
-        task.exception()  # asked for, so that it is not reported as never retrieved
-        raise cancelled
+        failure = task.exception()
+        # The driver's own errors hold rows, and a chained one is printed.
+        raise cancelled from failure if isinstance(failure, RecollectError) else None
     return task.result()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -16,14 +17,23 @@ from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import InstanceState, make_transient
 
 from domain.entity import Entity
-from domain.errors import Conflict, InvalidEmbedding, TenantMismatch, TransactionPoisoned, UnitOfWorkClosed, UnitOfWorkError
+from domain.errors import (
+    CommitOutcomeUnknown,
+    Conflict,
+    InvalidEmbedding,
+    RecollectError,
+    TenantMismatch,
+    TransactionPoisoned,
+    UnitOfWorkClosed,
+    UnitOfWorkError,
+)
 from repositories.failures import Phase, raise_bare, translate
 from repositories.shield import finished
 from repositories.statements.rows import by_ids, of_tenant
 
 if TYPE_CHECKING:
     from sqlalchemy import CursorResult, Executable, Result, RowMapping
-    from sqlalchemy.ext.asyncio import AsyncSession
+    from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
 
     from domain.plans import SearchPlan
     from domain.transactions import Isolation
@@ -31,6 +41,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Entity)
+
+_CANCELLED_IN_COMMIT = {
+    True: "cancelled while COMMIT was under way: it was carried out, and the unit of work was kept",
+    False: "cancelled while COMMIT was under way: it failed, and nothing was kept",
+    None: "cancelled while COMMIT was under way: whether it happened is unknown",
+}
 
 
 class Transaction:
@@ -47,6 +63,7 @@ class Transaction:
         self.tracks = tracks
         self.isolation = isolation
         self._session = session
+        self.committed: bool | None = False
         self._open = False
         self._begun_at = 0.0
         self._poisoned = False
@@ -75,8 +92,13 @@ class Transaction:
         options: dict[str, Any] = {"isolation_level": self.isolation.upper()}
         if not self.tracks:
             options["postgresql_readonly"] = True
-        with self.guarded() as session:
-            await session.connection(execution_options=options)
+        try:
+            with self.guarded() as session:
+                await session.connection(execution_options=options)
+        except BaseException:
+            # Python calls no `__aexit__` for what failed in `__aenter__`.
+            await self.end()
+            raise
 
     @contextmanager
     def guarded(self, phase: Phase = Phase.WORK, operation_id: UUID | None = None) -> Iterator[AsyncSession]:
@@ -213,16 +235,24 @@ class Transaction:
             await self.flush()
             with self.guarded():
                 await nested.commit()
-        except BaseException:
+        except BaseException as error:
             # Where the whole unit of work has ended inside, there is nothing left to undo.
             if self._open:
-                self._poisoned = False
-                with self.guarded():
-                    await nested.rollback()
-                    await self._reload_expired()
+                await finished(self._undo(nested, error))
             raise
         finally:
             self._savepoints -= 1
+
+    async def _undo(self, nested: AsyncSessionTransaction, error: BaseException) -> None:
+        self._poisoned = False
+        try:
+            with self.guarded():
+                await nested.rollback()
+                await self._reload_expired()
+        except RecollectError:
+            # A cancelled statement takes its connection with it: the unit of work stays poisoned, and the cancellation goes on.
+            if isinstance(error, Exception):
+                raise
 
     async def _reload_expired(self) -> None:
         # Undoing a savepoint expires what it changed, and an expired attribute cannot be read without the event loop.
@@ -236,22 +266,42 @@ class Transaction:
 
     async def end(self) -> None:
         """End the session; what was not committed is discarded. Entities keep their values and may be used again."""
-        if not self._open:
-            return
+        if self._open:
+            await finished(self._end())
+
+    async def _end(self) -> None:
         self._open = False
         added = [state.obj() for state in self._added]
         self._session.expunge_all()
         for entity in added:
             if entity is not None:
                 make_transient(entity)
-        await finished(self._session.close())
+        await self._session.close()
 
     async def commit(self, operation_id: UUID) -> None:
-        """Write what was added or changed, and make everything last; an unknown outcome is raised with `operation_id`."""
+        """Write what was added or changed, and make everything last; an unknown outcome is raised with `operation_id`.
+
+        A cancellation that comes while COMMIT is under way is raised when the server has answered; `committed` says what.
+        """
         if self._savepoints:
             raise UnitOfWorkError("a savepoint is open: leave it before the unit of work is committed")
         await self.flush()
-        with self.guarded(Phase.COMMIT, operation_id) as session:
-            await finished(session.commit())
+        try:
+            await finished(self._commit(operation_id))
+        except asyncio.CancelledError as cancellation:
+            cancellation.add_note(_CANCELLED_IN_COMMIT[self.committed])
+            raise
+
+    async def _commit(self, operation_id: UUID) -> None:
+        self.committed = None
+        try:
+            with self.guarded(Phase.COMMIT, operation_id) as session:
+                await session.commit()
+        except (CommitOutcomeUnknown, asyncio.CancelledError):
+            raise
+        except RecollectError:
+            self.committed = False
+            raise
+        self.committed = True
         self._added.clear()
-        await self.end()
+        await self._end()

@@ -103,6 +103,10 @@ class UnitOfWork(_Unit):
             self._transaction.add(self._ledger)
         return self
 
+    @property
+    def committed(self) -> bool | None:
+        return self._transaction.committed
+
     async def flush(self) -> None:
         await self._transaction.flush()
 

@@ -94,6 +94,14 @@ class UnitOfWork(Protocol):
         ...
 
     @property
+    def committed(self) -> bool | None:
+        """Whether a commit made everything last; None where one was tried and its outcome is unknown.
+
+        It tells what a cancelled commit came to.
+        """
+        ...
+
+    @property
     def knowledge(self) -> KnowledgeRepository: ...
     @property
     def embedding_metadata(self) -> EmbeddingMetadataRepository: ...
@@ -141,6 +149,8 @@ class UnitOfWork(Protocol):
 
     async def commit(self) -> None:
         """Make everything last, and end the unit of work.
+
+        Cancelled meanwhile, it waits for the answer, and raises the cancellation then; `committed` says what became of it.
 
         Raises:
             TransactionPoisoned: a statement failed before; nothing was kept.

@@ -20,11 +20,13 @@ from domain.transactions import ATTEMPTS, OUTCOME_WITHIN, RETRY_FOR, Isolation
 from repositories import migrations
 from repositories.database import backup
 from repositories.database.connect import connect_with_retry
+from repositories.database.driver import goodbyes
 from repositories.database.engine import create_engine
 from repositories.database.health import Facts, Health, PoolFigures, facts, pool_figures, problems
 from repositories.database.retrying import ask_ledger, run_whole
 from repositories.database.settings import Settings
 from repositories.schema import Schema
+from repositories.shield import finished
 from repositories.unit_of_work import Ledger, ReadUnitOfWork, UnitOfWork
 
 if TYPE_CHECKING:
@@ -86,9 +88,9 @@ class Database:
 
     async def open(self) -> None:
         """Connect, migrate if asked to, and read what repositories have to know; `async with` does it."""
-        if self._embedded is not None:
-            self._server, self.settings = await asyncio.to_thread(self._embedded)
         try:
+            if self._embedded is not None:
+                await finished(self._start(self._embedded))
             self._engine = create_engine(self.settings)
             await connect_with_retry(self._engine, self.settings)
             if self._migrate:
@@ -99,14 +101,28 @@ class Database:
             raise
         learn_dimensions(self._schema.dimensions)
 
+    async def _start(self, embedded: Callable[[], tuple[EmbeddedServer, Settings]]) -> None:
+        # The thread goes on whoever is cancelled, and what it starts has to be stopped.
+        self._server, self.settings = await asyncio.to_thread(embedded)
+
     async def close(self) -> None:
-        """Close every connection, and stop the embedded server if nobody else uses it; closing twice is no error."""
+        """Close every connection, and stop the embedded server if nobody else uses it; closing twice is no error.
+
+        A connection that a unit of work still has is closed when it ends. Cancelled, it comes to its end all the same.
+
+        Raises:
+            UnitOfWorkError: the database belongs to another event loop, or was opened before a fork; it stays as it is.
+        """
+        await finished(self._close())
+
+    async def _close(self) -> None:
+        if self._engine is not None:
+            await self._engine.dispose()
+            await goodbyes()
+        self._engine = None
         schema, self._schema = self._schema, None
         if schema is not None:
             forget_dimensions(schema.dimensions)
-        engine, self._engine = self._engine, None
-        if engine is not None:
-            await engine.dispose()
         server, self._server = self._server, None
         if server is not None:
             await asyncio.to_thread(server.release)
@@ -154,7 +170,7 @@ class Database:
         """
         lend = partial(self.unit_of_work, tenant=tenant, operation_id=operation_id, isolation=isolation)
         asking = None if operation_id is None else partial(self.outcome, operation_id, tenant=tenant)
-        return await run_whole(work, lend, engine=self.engine, was_committed=asking, attempts=attempts, retry_for=retry_for)
+        return await run_whole(work, lend, was_committed=asking, attempts=attempts, retry_for=retry_for)
 
     async def outcome(self, operation_id: UUID, *, tenant: str | None = None, wait_for: timedelta = OUTCOME_WITHIN) -> bool:
         """Return whether the unit of work that was given this operation id was committed: its ledger row went with it.
@@ -168,7 +184,7 @@ class Database:
             DatabaseFailure: the ledger could not be read until then.
         """
         lend = partial(Ledger, self.engine, tenant=self._tenant(tenant), schema=self._known, operation_id=operation_id)
-        return await ask_ledger(lend, engine=self.engine, wait_for=wait_for)
+        return await ask_ledger(lend, wait_for=wait_for)
 
     async def migrate(self, revision: str = "head") -> str:
         """Bring the schema to `revision` and return it; safe while others do the same."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +22,7 @@ else:
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 _GOODBYE_SECONDS: Final = 5.0
 _UNANSWERED_MILLISECONDS: Final = 15_000
+_goodbyes: set[asyncio.Future[None]] = set()
 
 
 class Connection(_Connection):
@@ -29,16 +31,35 @@ class Connection(_Connection):
     A dead peer is noticed after 15 s with something to send and about a minute without (Linux), not after two hours.
     """
 
-    __slots__ = ()
+    __slots__ = ("_closing",)
 
     def __init__(self, protocol: Any, transport: BaseTransport, *arguments: Any) -> None:
         super().__init__(protocol, transport, *arguments)
         _keep_alive(transport.get_extra_info("socket"))
+        self._closing = False
 
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 (the driver's own signature)
         """Close, and do not wait longer than five seconds for a server that does not answer the goodbye."""
-        with suppress(TimeoutError):
-            await super().close(timeout=timeout or _GOODBYE_SECONDS)
+        self._closing = True
+        said = asyncio.get_running_loop().create_future()
+        _goodbyes.add(said)
+        try:
+            with suppress(TimeoutError):
+                await super().close(timeout=timeout or _GOODBYE_SECONDS)
+        finally:
+            self._closing = False
+            _goodbyes.discard(said)
+            if not said.done():
+                said.set_result(None)
+
+    def terminate(self) -> None:
+        """Drop the connection at once, unless it is being closed: that cancels a running statement first, and has its own time.
+
+        Who is cancelled again and again, as anyio does it, waits for no goodbye; terminated, the connection would leave its
+        statement running on the server.
+        """
+        if not self._closing:
+            super().terminate()
 
     async def reload_schema_state(self) -> None:
         """Forget cached types; SQLAlchemy calls this on every connection after DDL, such as creating the extension."""
@@ -46,6 +67,13 @@ class Connection(_Connection):
         # The driver calls this as well, from inside a statement of its own, when there is no room for another one.
         with suppress(asyncpg.InterfaceError):
             await register_vector_codecs(self)
+
+
+async def goodbyes() -> None:
+    """Wait until the connections that are being closed in this event loop are: whoever was to wait may have been cancelled."""
+    here = asyncio.get_running_loop()
+    if saying := [said for said in _goodbyes if said.get_loop() is here]:
+        await asyncio.wait(saying)
 
 
 def _keep_alive(connected: socket.socket) -> None:

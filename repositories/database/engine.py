@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import URL, event
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from domain.errors import ReadOnly
 from repositories.database.hosts import Hosts
 from repositories.database.pool import RECYCLE_SECONDS, GuardedPool
 from repositories.database.session import TransactionSettings
+from repositories.failures import translate
 
 if TYPE_CHECKING:
+    from sqlalchemy.engine import ExceptionContext
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from repositories.database.settings import Settings
@@ -26,7 +29,8 @@ _dumps: Final = partial(json.dumps, allow_nan=False, ensure_ascii=False, separat
 def create_engine(settings: Settings, *, readonly: bool = False) -> AsyncEngine:
     """Make an engine; nothing connects before it is used.
 
-    With `readonly` every transaction is READ ONLY on the server, and of several hosts a standby is preferred.
+    With `readonly` every transaction is READ ONLY on the server, and of several hosts a standby is preferred; without, the
+    primary.
 
     The engine is at home in the process and the event loop of its first use; elsewhere its pool raises `UnitOfWorkError`.
     What a connection that cannot be made raises comes out as an error of `domain.errors`, not of SQLAlchemy.
@@ -49,9 +53,19 @@ def create_engine(settings: Settings, *, readonly: bool = False) -> AsyncEngine:
         json_serializer=_dumps,
         json_deserializer=json.loads,
     )
+    if not readonly:
+        event.listen(engine.sync_engine, "handle_error", _leave_a_standby)
     if settings.pooler == "pgbouncer":
         event.listen(engine.sync_engine, "begin", TransactionSettings(settings, readonly=readonly))
     return engine
+
+
+def _leave_a_standby(failed: ExceptionContext) -> None:
+    """Count a refused write as a lost connection, so that the whole pool is connected anew: there may be another primary now."""
+    connection = failed.connection
+    declared = connection is not None and connection.get_execution_options().get("postgresql_readonly", False)
+    if not declared and isinstance(translate(failed.original_exception), ReadOnly):
+        failed.is_disconnect = True
 
 
 def _shown(settings: Settings) -> URL:

@@ -49,10 +49,12 @@ class Hosts:
     async def __call__(self) -> Connection:
         """Raise `DatabaseUnavailable` where no host takes a connection now, `AccessDenied` or `ConfigurationError` at once."""
         failures: list[RecollectError] = []
+        addresses = self._addresses
         for wanted in self._wanted:
-            for address in self._addresses:
+            unfit: list[Address] = []
+            for address in addresses:
                 try:
-                    return await self._open(address, wanted)
+                    return await self._open(address, wanted, unfit)
                 except DatabaseUnavailable as failure:
                     failures.insert(0, failure)
                 except ConfigurationError as failure:
@@ -60,19 +62,25 @@ class Hosts:
                     if failure.setting != "host":
                         raise
                     failures.append(failure)
+            # The others would not answer a second time, and would take their time over it.
+            addresses = tuple(unfit)
         raise failures[0]
 
-    async def _open(self, address: Address, wanted: SessionAttribute) -> Connection:
+    async def _open(self, address: Address, wanted: SessionAttribute, unfit: list[Address]) -> Connection:
         with translating(Phase.CONNECT, host=address.host, port=address.port):
             async with asyncio.timeout(self._seconds):
-                connection = await asyncpg.connect(
-                    host=address.host,
-                    port=address.port,
-                    target_session_attrs=wanted,
-                    timeout=self._seconds,
-                    connection_class=Connection,
-                    **self._arguments,
-                )
+                try:
+                    connection = await asyncpg.connect(
+                        host=address.host,
+                        port=address.port,
+                        target_session_attrs=wanted,
+                        timeout=self._seconds,
+                        connection_class=Connection,
+                        **self._arguments,
+                    )
+                except asyncpg.TargetServerAttributeNotMatched:
+                    unfit.append(address)
+                    raise
                 try:
                     await register_vector_codecs(connection)
                 except BaseException:
@@ -82,7 +90,10 @@ class Hosts:
 
 
 def _wanted(settings: Settings, *, readonly: bool) -> tuple[SessionAttribute, ...]:
-    wanted = "prefer-standby" if readonly and len(settings.addresses) > 1 else settings.target_session_attrs
-    if wanted == "prefer-standby":
+    several, wanted = len(settings.addresses) > 1, settings.target_session_attrs
+    if wanted == "prefer-standby" or (readonly and several):
         return SessionAttribute.standby, SessionAttribute.any
+    if wanted == "any" and several:
+        # A unit of work writes: on a standby that happens to answer first, everything would fail.
+        return SessionAttribute.primary, SessionAttribute.any
     return (SessionAttribute(wanted),)

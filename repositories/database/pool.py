@@ -11,7 +11,7 @@ from domain.errors import PoolExhausted
 from repositories.database.guard import LoopGuard
 
 if TYPE_CHECKING:
-    from sqlalchemy.pool import PoolProxiedConnection
+    from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 RECYCLE_SECONDS: Final = 1800
 """The age at which a connection is replaced when it is next used, give or take five per cent for each pool."""
@@ -26,6 +26,7 @@ class GuardedPool(AsyncAdaptedQueuePool):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._guard = LoopGuard()
+        self._disposed = False
 
     def connect(self) -> PoolProxiedConnection:
         """Lend a connection. Raises `UnitOfWorkError` in a foreign loop or a forked process, and `PoolExhausted`."""
@@ -42,7 +43,15 @@ class GuardedPool(AsyncAdaptedQueuePool):
     def dispose(self) -> None:
         """Close what is idle. Raises `UnitOfWorkError` in a foreign loop or a forked process."""
         self._guard.check()
+        self._disposed = True
         super().dispose()
+
+    def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
+        if self._disposed:
+            # Nobody would lend it again, and it would stay connected for as long as anyone knows this pool.
+            record.close()
+        else:
+            super()._do_return_conn(record)
 
     def figures(self) -> dict[str, int]:
         """Return how many connections there are: `size` and `max_overflow` allowed, the others at this moment."""

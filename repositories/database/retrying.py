@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop_before_delay, wait_random_exponential
 
-from domain.errors import CommitOutcomeUnknown, ConnectionLost, DatabaseFailure, ReadOnly
+from domain.errors import CommitOutcomeUnknown, ConnectionLost, DatabaseFailure
 from domain.transactions import Failures
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
-
     from repositories.unit_of_work import Ledger, UnitOfWork
 
 T = TypeVar("T")
@@ -29,7 +26,6 @@ async def run_whole(
     work: Callable[[UnitOfWork], Awaitable[T]],
     lend: Callable[[], UnitOfWork],
     *,
-    engine: AsyncEngine,
     was_committed: Callable[[], Awaitable[bool]] | None,
     attempts: int,
     retry_for: timedelta,
@@ -38,7 +34,7 @@ async def run_whole(
     failures = Failures()
 
     async def once() -> T:
-        async with leaving_read_only_servers(engine), lend() as uow:
+        async with lend() as uow:
             result = await work(uow)
             if uow.is_open:
                 await _commit(uow, was_committed)
@@ -53,12 +49,12 @@ async def run_whole(
     return await retrying(once)
 
 
-async def ask_ledger(lend: Callable[[], Ledger], *, engine: AsyncEngine, wait_for: timedelta) -> bool:
+async def ask_ledger(lend: Callable[[], Ledger], *, wait_for: timedelta) -> bool:
     """Ask until the ledger answers, or `wait_for` has passed and it raises what the last attempt did."""
     until = monotonic() + wait_for.total_seconds()
 
     async def once() -> bool:
-        async with leaving_read_only_servers(engine), lend() as ledger:
+        async with lend() as ledger:
             # In short waits: the server of a long one may be gone, and another one have the answer.
             left = timedelta(seconds=max(until - monotonic(), 0.001))
             return await ledger.knows(within=min(left, _LOCK_PATIENCE))
@@ -90,17 +86,4 @@ async def _resolved(was_committed: Callable[[], Awaitable[bool]], unknown: Commi
 
 
 def _answers_later(error: BaseException) -> bool:
-    return isinstance(error, DatabaseFailure) and (error.safe_to_retry or isinstance(error, ReadOnly))
-
-
-@asynccontextmanager
-async def leaving_read_only_servers(engine: AsyncEngine) -> AsyncIterator[None]:
-    """Give up the connections to a server that turned out to be read-only: after a failover the primary is another one."""
-    pool = engine.pool
-    try:
-        yield
-    except ReadOnly:
-        # Of many that notice at the same time, the first gives them up.
-        if engine.pool is pool:
-            await engine.dispose()
-        raise
+    return isinstance(error, DatabaseFailure) and error.safe_to_retry

@@ -47,6 +47,7 @@ class Transaction:
         self._seen: int | None = None
         self._tracker = Tracker()
         self._now: datetime | None = None
+        self.committed = False
         self._open = False
         self._poisoned = False
         self._savepoints: list[int] = []
@@ -224,6 +225,7 @@ class Transaction:
             self._require_nothing_new()
         self.state.progress.commits += self.layers.changes_anything
         self.layers.merge()
+        self.committed = True
         self.end()
         # Whoever cancels a commit learns of it when it has happened.
         await asyncio.sleep(0)

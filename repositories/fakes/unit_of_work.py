@@ -93,6 +93,10 @@ class FakeUnitOfWork(_Unit):
     def operation_id(self) -> UUID:
         return self._operation.operation_id
 
+    @property
+    def committed(self) -> bool | None:
+        return self._transaction.committed
+
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         if self._is_remembered:

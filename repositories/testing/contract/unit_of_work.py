@@ -98,6 +98,33 @@ class UnitOfWorkContract:
         async with store.reader() as view:
             assert await view.reviews.count() == 0
 
+    async def test_a_unit_of_work_knows_whether_it_was_committed(self, store: Store) -> None:
+        for end, committed in (("commit", True), ("rollback", False), ("flush", False)):
+            async with store.unit_of_work() as uow:
+                assert uow.committed is False
+                await getattr(uow, end)()
+            assert uow.committed is committed, end
+        async with store.unit_of_work() as uow:
+            uow.findings.add(finding(review()))
+            with pytest.raises(ReferenceViolated):
+                await uow.commit()
+        assert uow.committed is False
+
+    async def test_a_commit_whose_task_is_cancelled_has_happened_or_not_and_knows_which(self, store: Store) -> None:
+        uow = store.unit_of_work()
+
+        async def commit() -> None:
+            async with uow:
+                uow.reviews.add(review())
+                asyncio.get_running_loop().call_soon(task.cancel)
+                await uow.commit()
+
+        task = asyncio.create_task(commit())
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        async with store.reader() as view:
+            assert await view.reviews.exists() is uow.committed
+
     async def test_others_see_nothing_before_the_commit(self, store: Store) -> None:
         async with store.unit_of_work() as uow:
             of = uow.reviews.add(review())

@@ -1,0 +1,55 @@
+"""Work that writes two rows or none, and how to tell afterwards that one of them is missing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+
+from domain import Review
+
+if TYPE_CHECKING:
+    from repositories import Database, UnitOfWork
+
+
+async def write_first(uow: UnitOfWork, name: str) -> None:
+    uow.reviews.add(Review(repo=name, pr_number=1))
+    await uow.flush()
+
+
+async def write_second(uow: UnitOfWork, name: str) -> None:
+    uow.reviews.add(Review(repo=name, pr_number=2))
+    await uow.flush()
+
+
+async def rows_by_name(database: Database) -> dict[str, int]:
+    """Return how many rows each name has: two, or the name is not there."""
+    async with database.engine.connect() as connection:
+        rows = await connection.execute(text("SELECT repo, count(*) FROM reviews GROUP BY repo"))
+        return {row[0]: row[1] for row in rows}
+
+
+async def busy(database: Database) -> int:
+    """Return how many backends of this database, but the one that is asked, are executing something."""
+    async with database.engine.connect() as connection:
+        counted = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        return int((await connection.execute(text(f"{counted} AND state <> 'idle'"))).scalar_one())
+
+
+async def backends(database: Database) -> int:
+    """Return how many client backends this database has."""
+    async with database.engine.connect() as connection:
+        counted = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
+        return int((await connection.execute(text(counted))).scalar_one())
+
+
+async def settled(database: Database, *, at_most: int, within: float = 1) -> tuple[int, int]:
+    """Return the busy and the other backends, as soon as they are as they should be or the time is over."""
+    async with asyncio.timeout(within + 10):
+        end = asyncio.get_running_loop().time() + within
+        while True:
+            found = await busy(database), await backends(database)
+            if (found[0] == 0 and found[1] <= at_most) or asyncio.get_running_loop().time() > end:
+                return found
+            await asyncio.sleep(0.02)

@@ -1,0 +1,186 @@
+"""Tasks that are cancelled at any moment, by asyncio once and by anyio again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import anyio
+import asyncpg
+import pytest
+from sqlalchemy import NullPool, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from domain.errors import Conflict
+from repositories import Database
+from repositories.testing.tables import empty
+from tests.faults.pairs import busy, rows_by_name, settled, write_first, write_second
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+    from repositories import UnitOfWork
+    from tests.faults.conftest import Effort, Promises
+
+Work = Callable[[Database, str], Awaitable[None]]
+Cancelling = Callable[[Awaitable[None], float], Awaitable[None]]
+
+PROMISE = "A cancelled task leaves no running query and no lost connection"
+SIZE, OVERFLOW, AT_ONCE = 3, 1, 6
+LONG = text("SELECT pg_sleep(60)")
+
+
+async def by_asyncio(work: Awaitable[None], seconds: float) -> None:
+    task = asyncio.ensure_future(work)
+    await asyncio.sleep(seconds)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def by_anyio(work: Awaitable[None], seconds: float) -> None:
+    with anyio.move_on_after(seconds):
+        await work
+
+
+async def pair(database: Database, name: str) -> None:
+    async with database.unit_of_work() as uow:
+        await write_first(uow, name)
+        await write_second(uow, name)
+        await uow.commit()
+
+
+async def slow_pair(database: Database, name: str) -> None:
+    async with database.unit_of_work() as uow:
+        await write_first(uow, name)
+        await uow.reviews._transaction.execute(LONG)
+        await write_second(uow, name)
+        await uow.commit()
+
+
+async def nested_pair(database: Database, name: str) -> None:
+    async with database.unit_of_work() as uow:
+        await write_first(uow, name)
+        async with uow.savepoint():
+            await write_second(uow, name)
+            await asyncio.sleep(0.002)
+        await uow.commit()
+
+
+async def slow_nested_pair(database: Database, name: str) -> None:
+    async with database.unit_of_work() as uow:
+        await write_first(uow, name)
+        async with uow.savepoint():
+            await uow.reviews._transaction.execute(LONG)
+        await write_second(uow, name)
+        await uow.commit()
+
+
+async def retried_pair(database: Database, name: str) -> None:
+    tried = 0
+
+    async def work(uow: UnitOfWork) -> None:
+        nonlocal tried
+        tried += 1
+        await write_first(uow, name)
+        if tried < 3:
+            raise Conflict("once more")
+        await write_second(uow, name)
+
+    await database.run(work)
+
+
+async def streamed(database: Database, name: str) -> None:
+    async with database.reader() as view:
+        async for _ in view.reviews.stream(batch_size=1):
+            await asyncio.sleep(0)
+        await view.reviews._transaction.execute(LONG)
+
+
+WORKS: tuple[tuple[Work, int], ...] = (
+    (pair, 8), (slow_pair, 3), (nested_pair, 3), (slow_nested_pair, 2), (retried_pair, 2), (streamed, 2),
+)  # fmt: skip
+
+
+async def storm(database: Database, cancelling: Cancelling, times: int) -> None:
+    """Begin work of every kind, and cancel each at a moment of its own; more at once than the pool has connections."""
+    chance = random.Random(times)
+    works, weights = zip(*WORKS, strict=True)
+    left = iter(range(times))
+
+    async def cancel_one_after_another() -> None:
+        for number in left:
+            (work,) = chance.choices(works, weights)
+            with suppress(Conflict):
+                await cancelling(work(database, f"acme/{number}"), chance.expovariate(15))
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(AT_ONCE):
+            group.create_task(cancel_one_after_another())
+
+
+@pytest.mark.parametrize("cancelling", [by_asyncio, by_anyio])
+async def test_nothing_is_left_running_lost_or_half_written_by_a_cancelled_task(
+    database_url: SecretStr, effort: Effort, promises: Promises, cancelling: Cancelling
+) -> None:
+    times = effort.times(30, 1_000)
+    async with Database.from_url(database_url, pool_size=SIZE, max_overflow=OVERFLOW) as database, emptied(database):
+        await storm(database, cancelling, times)
+        assert database.pool_figures().checked_out == 0
+        running, connected = await settled(database, at_most=SIZE)
+        written = await rows_by_name(database)
+        half = sum(rows != 2 for rows in written.values())
+        async with AsyncExitStack() as all_at_once:
+            for _ in range(SIZE + OVERFLOW):
+                await all_at_once.enter_async_context(database.unit_of_work())
+    orphaned, torn = await without_the_library(database_url, effort.times(3, 20))
+    assert (running, half) == (0, 0)
+    assert connected <= SIZE
+    assert orphaned > 0
+    assert torn > 0
+    promises(
+        PROMISE,
+        f"{running} queries running and {connected} of {SIZE} connections within 1 s after {times:,} cancelled units of work",
+        control=f"{orphaned} of {effort.times(3, 20)} queries of SQLAlchemy and asyncpg alone run on when anyio cancels them",
+    )
+    promises(
+        "No unit of work is half applied",
+        f"{half} of {times:,} after a cancellation at a random moment; {len(written):,} were whole",
+        control=f"{torn} of {effort.times(3, 20)} without a transaction",
+    )
+
+
+async def without_the_library(url: SecretStr, times: int) -> tuple[int, int]:
+    """Do the same to SQLAlchemy and asyncpg alone, and return how many statements ran on and how many pairs were half written."""
+    connect = partial(asyncpg.connect, url.get_secret_value())
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+
+    async def torn(number: int) -> None:
+        async with engine.connect() as connection:
+            pair = {"id": uuid4(), "repo": f"acme/{number}"}
+            await connection.execute(text("INSERT INTO reviews (tenant, id, repo, pr_number) VALUES ('a', :id, :repo, 1)"), pair)
+            await connection.execute(LONG)
+
+    async with Database.from_url(url) as database, emptied(database):
+        for number in range(times):
+            await by_anyio(torn(number), 0.2)
+        await asyncio.sleep(0.1)
+        found = await busy(database), len(await rows_by_name(database))
+        async with database.engine.connect() as connection:
+            others = "datname = current_database() AND pid <> pg_backend_pid()"
+            await connection.execute(text(f"SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE {others}"))
+    await engine.dispose()
+    return found
+
+
+@asynccontextmanager
+async def emptied(database: Database) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        await empty(database)
