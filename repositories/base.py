@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Select, insert
+from sqlalchemy import Select
 
 from domain.entity import Entity
 from domain.errors import InvalidInput, NotFound
 from domain.paging import DEFAULT_LIMIT, Cursor, Page, require_limit
+from repositories.bulk import BulkWrite
 from repositories.statements import rows
 from repositories.statements.filters import filter_condition
 
@@ -18,13 +19,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Executable
 
     from domain.filters import Filter
-    from domain.ports import Rows
+    from domain.ports import Progress, Rows
     from repositories.transaction import Transaction
 
 E = TypeVar("E", bound=Entity)
-
-BATCH_SIZE = 1_000
-"""Rows that a bulk write holds in memory at a time."""
 
 
 class ReadRepository(Generic[E]):
@@ -120,28 +118,12 @@ class Repository(ReadRepository[E]):
     def add(self, entity: E) -> E:
         return self._transaction.add(entity)
 
-    async def add_many(self, entities: Rows[E]) -> int:
-        statement = insert(self.entity.__table__)
-        written = 0
-        with self._transaction.all_or_none():
-            async for batch in batches(entities):
-                for group in self._groups(batch):
-                    await self._transaction.execute(statement, group)
-                    written += len(group)
-        return written
+    async def add_many(self, entities: Rows[E], *, progress: Progress | None = None) -> int:
+        return await BulkWrite(self._transaction, self.entity).run(entities, progress)
 
     async def delete(self, id: UUID) -> bool:
         key = rows.id_column(self.entity)
         return await self._transaction.changed(rows.delete_rows(self.entity, self._transaction.tenant, key == id)) > 0
-
-    def _groups(self, entities: Iterable[E]) -> Sequence[list[dict[str, Any]]]:
-        """Return the entities' values by column, grouped by the columns that they give: a statement writes one group."""
-        groups: dict[frozenset[str], list[dict[str, Any]]] = {}
-        for entity in entities:
-            self._transaction.stamp(entity)
-            values = column_values(entity)
-            groups.setdefault(frozenset(values), []).append(values)
-        return list(groups.values())
 
 
 def column_values(entity: Entity) -> dict[str, Any]:
@@ -150,24 +132,3 @@ def column_values(entity: Entity) -> dict[str, Any]:
     columns = ((attribute.element, attribute.name) for attribute in rows.fields(type(entity), with_embedding=True))
     given = ((column, values[name]) for column, name in columns)
     return {column.name: value for column, value in given if value is not None or column.server_default is None}
-
-
-async def batches(entities: Rows[E], size: int = BATCH_SIZE) -> AsyncIterator[list[E]]:
-    """Yield the entities in lists of at most `size`, from an iterable or an async iterable."""
-    batch: list[E] = []
-    async for entity in _each(entities):
-        batch.append(entity)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-async def _each(entities: Rows[E]) -> AsyncIterator[E]:
-    if isinstance(entities, AsyncIterable):
-        async for entity in entities:
-            yield entity
-    else:
-        for entity in entities:
-            yield entity

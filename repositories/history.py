@@ -55,7 +55,7 @@ class DependencyBumpRepository(DependencyBumpReader, Repository[DependencyBumpMe
     """Remembers merged dependency bumps."""
 
     async def record(self, bump: DependencyBumpMerge) -> bool:
-        return await insert_new(self._transaction, DependencyBumpMerge, [bump], "repo", "pr_number") > 0
+        return await insert_new(self._transaction, DependencyBumpMerge, [bump], ("repo", "pr_number")) > 0
 
 
 def _named(name: str, field: str) -> str:

@@ -15,15 +15,16 @@ from domain.errors import EmbeddingMismatch, NotFound
 from domain.knowledge import EmbeddingMetadata, KnowledgeChunk
 from domain.reranking import Diversity, Recency
 from domain.search import Distance, Match, SearchHits, Weights
-from repositories.base import BATCH_SIZE, Repository, batches
+from repositories.base import Repository
+from repositories.bulk import BulkWrite
 from repositories.repairs import RepairRepository
 from repositories.search import SearchRepository
-from repositories.statements import knowledge, rows, upsert
+from repositories.statements import knowledge, rows
 from repositories.statements.filters import filter_condition
 
 if TYPE_CHECKING:
     from domain.filters import Filter
-    from domain.ports import Rows
+    from domain.ports import Progress, Rows
     from repositories.transaction import Transaction
 
 _COLUMNS = KnowledgeChunk.__table__.c
@@ -91,18 +92,10 @@ class KnowledgeRepository(KnowledgeReader, RepairRepository[KnowledgeChunk], Rep
 
     repaired_text = _COLUMNS.content
 
-    async def upsert_many(self, chunks: Rows[KnowledgeChunk]) -> int:
-        names: set[tuple[str, str]] = set()
-        with self._transaction.all_or_none():
-            async for batch in batches(chunks, BATCH_SIZE):
-                for chunk in batch:
-                    self._transaction.stamp(chunk)
-                latest = {(chunk.repo, chunk.chunk_id): chunk for chunk in batch}
-                names |= latest.keys()
-                # In one order: writers that lock the same rows in another one deadlock.
-                values = [upsert.row_values(latest[name]) for name in sorted(latest)]
-                await self._transaction.execute(knowledge.replace_chunks(), values)
-        return len(names)
+    async def upsert_many(self, chunks: Rows[KnowledgeChunk], *, progress: Progress | None = None) -> int:
+        key = ("repo", "chunk_id")
+        write = BulkWrite(self._transaction, self.entity, key, conflict=knowledge.or_replace_chunk, latest=True)
+        return await write.run(chunks, progress)
 
     async def delete_where(self, where: Filter) -> int:
         condition = filter_condition(self.entity, filters.require_selective(where))

@@ -14,14 +14,14 @@ from domain.paging import require_limit
 from domain.recall import Recall, merge_recall
 from domain.reranking import Diversity, Recency
 from domain.search import Distance, Match, SearchHits, Weights
-from repositories.base import ReadRepository, Repository, batches
+from repositories.base import ReadRepository, Repository
 from repositories.repairs import RepairRepository
 from repositories.search import SearchRepository
 from repositories.statements import learning, rows
 from repositories.writes import insert_new
 
 if TYPE_CHECKING:
-    from domain.ports import Rows
+    from domain.ports import Progress, Rows
 
 _COLUMNS = LearningMemory.__table__.c
 
@@ -92,10 +92,9 @@ class MemoryRepository(MemoryReader, RepairRepository[LearningMemory], Repositor
     async def write(self, memory: LearningMemory) -> bool:
         return await self.write_many([memory]) == 1
 
-    async def write_many(self, memories: Rows[LearningMemory]) -> int:
+    async def write_many(self, memories: Rows[LearningMemory], *, progress: Progress | None = None) -> int:
         key = ("repo", "finding_id", "outcome")
-        with self._transaction.all_or_none():
-            return sum([await insert_new(self._transaction, LearningMemory, batch, *key) async for batch in batches(memories)])
+        return await insert_new(self._transaction, LearningMemory, memories, key, progress=progress)
 
     async def mark_stale(self, model: str) -> int:
         return await self._transaction.changed(learning.mark_stale(self._transaction.tenant, model))

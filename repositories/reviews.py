@@ -26,7 +26,7 @@ from repositories.writes import insert_new
 if TYPE_CHECKING:
     from sqlalchemy import RowMapping
 
-    from domain.ports import Rows
+    from domain.ports import Progress, Rows
 
 MAX_TREND_DAYS = 3_650
 
@@ -127,8 +127,9 @@ class ReactionReader(ReadRepository[FeedbackReaction]):
 class ReactionRepository(ReactionReader, Repository[FeedbackReaction]):
     """Writes reactions."""
 
-    async def add_many(self, entities: Rows[FeedbackReaction]) -> int:
-        return await insert_new(self._transaction, FeedbackReaction, entities, "repo", "comment_id", "reaction_id")
+    async def add_many(self, entities: Rows[FeedbackReaction], *, progress: Progress | None = None) -> int:
+        key = ("repo", "comment_id", "reaction_id")
+        return await insert_new(self._transaction, FeedbackReaction, entities, key, progress=progress)
 
     async def clear(self, repo: str) -> int:
         return await self._transaction.changed(

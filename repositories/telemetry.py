@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import RowMapping
 
     from domain.entity import Entity
-    from domain.ports import Rows
+    from domain.ports import Progress, Rows
     from repositories.transaction import Transaction
 
 EVENTS: tuple[type[Entity], ...] = (TelemetryEvent, RateLimitEvent, RetrievalQualityEvent, ResilienceEvent)
@@ -73,16 +73,16 @@ class TelemetryRepository(TelemetryReader, Repository[TelemetryEvent]):
     async def record(self, event: TelemetryEvent) -> None:
         await self.add_many([event])
 
-    async def record_many(self, events: Rows[TelemetryEvent]) -> int:
-        return await self.add_many(events)
+    async def record_many(self, events: Rows[TelemetryEvent], *, progress: Progress | None = None) -> int:
+        return await self.add_many(events, progress=progress)
 
     async def record_rate_limit(self, event: RateLimitEvent) -> bool:
         key = ("delivery_id", "event_type")
-        return await insert_new(self._transaction, RateLimitEvent, [event], *key, where_given="delivery_id") > 0
+        return await insert_new(self._transaction, RateLimitEvent, [event], key, where_given="delivery_id") > 0
 
     async def record_retrieval_quality(self, event: RetrievalQualityEvent) -> bool:
-        key = "delivery_id"
-        return await insert_new(self._transaction, RetrievalQualityEvent, [event], key, where_given=key) > 0
+        key = ("delivery_id",)
+        return await insert_new(self._transaction, RetrievalQualityEvent, [event], key, where_given="delivery_id") > 0
 
     async def record_resilience(self, event: ResilienceEvent) -> None:
         await insert_or_replace(self._transaction, event, "delivery_id")

@@ -5,7 +5,7 @@ from domain.ports.history import AuthorReader, AuthorRepository, DependencyBumpR
 from domain.ports.knowledge import EmbeddingMetadataReader, EmbeddingMetadataRepository, KnowledgeReader, KnowledgeRepository
 from domain.ports.learning import MemoryReader, MemoryRepository, PatternReader, PatternRepository
 from domain.ports.repairs import Repairs
-from domain.ports.repository import ReadRepository, Repository, Rows
+from domain.ports.repository import Progress, ReadRepository, Repository, Rows
 from domain.ports.reviews import (
     FindingReader,
     FindingRepository,
@@ -38,6 +38,7 @@ __all__ = [
     "MemoryRepository",
     "PatternReader",
     "PatternRepository",
+    "Progress",
     "ReactionReader",
     "ReactionRepository",
     "ReadRepository",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from domain.knowledge import KnowledgeChunk
 from domain.ports.repairs import Repairs
-from domain.ports.repository import ReadRepository, Repository, Rows
+from domain.ports.repository import Progress, ReadRepository, Repository, Rows
 from domain.search import Distance, Match, Weights
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class KnowledgeReader(ReadRepository[KnowledgeChunk], Protocol):
 class KnowledgeRepository(KnowledgeReader, Repository[KnowledgeChunk], Repairs, Protocol):
     """Keeps passages up to date."""
 
-    async def upsert_many(self, chunks: Rows[KnowledgeChunk]) -> int:
+    async def upsert_many(self, chunks: Rows[KnowledgeChunk], *, progress: Progress | None = None) -> int:
         """Insert the chunks or replace those with the same `(repo, chunk_id)`, all or none, and return how many there were.
 
         Text, metadata, embedding and `updated_at` are replaced; id and `created_at` stay. Of the same name twice the last wins and

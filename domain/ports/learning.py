@@ -7,7 +7,7 @@ from uuid import UUID
 
 from domain.learning import GlobalPattern, LearningMemory
 from domain.ports.repairs import Repairs
-from domain.ports.repository import ReadRepository, Repository, Rows
+from domain.ports.repository import Progress, ReadRepository, Repository, Rows
 from domain.search import Match, Weights
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class MemoryRepository(MemoryReader, Repository[LearningMemory], Repairs, Protoc
         """Write the memory if `(repo, finding_id, outcome)` is new, and return whether it was; without a finding it always is."""
         ...
 
-    async def write_many(self, memories: Rows[LearningMemory]) -> int:
+    async def write_many(self, memories: Rows[LearningMemory], *, progress: Progress | None = None) -> int:
         """Write the memories that are new, as `write` does, and return how many were."""
         ...
 

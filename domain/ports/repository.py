@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -16,6 +16,10 @@ E = TypeVar("E")
 E_co = TypeVar("E_co", covariant=True)
 
 Rows: TypeAlias = "Iterable[E] | AsyncIterable[E]"
+"""Entities to write; however many an iterator yields, a few thousand at a time are in memory."""
+
+Progress: TypeAlias = Callable[[int], None]
+"""Is told, after each batch of a bulk write, how many of its rows were sent so far. What it raises ends the write."""
 
 
 class ReadRepository(Protocol[E_co]):
@@ -85,7 +89,7 @@ class Repository(ReadRepository[E], Protocol[E]):
         """
         ...
 
-    async def add_many(self, entities: Rows[E]) -> int:
+    async def add_many(self, entities: Rows[E], *, progress: Progress | None = None) -> int:
         """Write all entities, or none, and return how many. They are not tracked afterwards.
 
         Raises:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from domain.paging import DEFAULT_LIMIT
-from domain.ports.repository import ReadRepository, Repository, Rows
+from domain.ports.repository import Progress, ReadRepository, Repository, Rows
 from domain.reviews import FeedbackReaction, Finding, Review, SuppressionLogEntry
 from domain.search import Match
 
@@ -94,7 +94,7 @@ class ReactionReader(ReadRepository[FeedbackReaction], Protocol):
 class ReactionRepository(ReactionReader, Repository[FeedbackReaction], Protocol):
     """Writes reactions. `add_many` lets the first one win."""
 
-    async def add_many(self, entities: Rows[FeedbackReaction]) -> int:
+    async def add_many(self, entities: Rows[FeedbackReaction], *, progress: Progress | None = None) -> int:
         """Write the reactions whose `(repo, comment_id, reaction_id)` is new, and return how many were.
 
         Of the same one twice in a call the first is written.

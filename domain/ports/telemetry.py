@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from domain.ports.repository import ReadRepository, Repository, Rows
+from domain.ports.repository import Progress, ReadRepository, Repository, Rows
 from domain.telemetry import TelemetryEvent
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class TelemetryRepository(TelemetryReader, Repository[TelemetryEvent], Protocol)
         """Append the event. It is written now, and not tracked afterwards."""
         ...
 
-    async def record_many(self, events: Rows[TelemetryEvent]) -> int:
+    async def record_many(self, events: Rows[TelemetryEvent], *, progress: Progress | None = None) -> int:
         """Append the events, all or none, and return how many."""
         ...
 

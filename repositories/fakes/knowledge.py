@@ -13,14 +13,14 @@ from domain.reranking import Diversity, Recency
 from domain.search import Distance, Match, SearchHits, Weights, max_distance_for
 from repositories.fakes.filters import meeting
 from repositories.fakes.repairs import FakeRepairs
-from repositories.fakes.repository import FakeRepository
+from repositories.fakes.repository import FakeRepository, told
 from repositories.fakes.search import SearchesBoth
 from repositories.fakes.tracking import copy_of
 from repositories.fakes.writes import always, anything
 
 if TYPE_CHECKING:
     from domain.filters import Filter
-    from domain.ports import Rows
+    from domain.ports import Progress, Rows
     from repositories.fakes.transaction import Transaction
 
 _KEPT = {"tenant", "id", "repo", "chunk_id", "created_at"}
@@ -89,8 +89,9 @@ class FakeKnowledgeRepository(FakeKnowledgeReader, FakeRepairs[KnowledgeChunk], 
 
     repaired_text = "content"
 
-    async def upsert_many(self, chunks: Rows[KnowledgeChunk]) -> int:
-        latest = {(chunk.repo, chunk.chunk_id): chunk for chunk in await self._stamped(chunks)}
+    async def upsert_many(self, chunks: Rows[KnowledgeChunk], *, progress: Progress | None = None) -> int:
+        given = await self._stamped(chunks)
+        latest = {(chunk.repo, chunk.chunk_id): chunk for chunk in given}
         if not latest:
             return 0
         named = self._table.unique_over("repo", "chunk_id")
@@ -99,6 +100,7 @@ class FakeKnowledgeRepository(FakeKnowledgeReader, FakeRepairs[KnowledgeChunk], 
                 replaced = {name: value for name, value in row.items() if name not in _KEPT}
                 change = always({**replaced, "updated_at": self._transaction.now})
                 await self._transaction.rows.upsert(self._table, row, named, change)
+        told(progress, len(given))
         return len(latest)
 
     async def delete_where(self, where: Filter) -> int:

@@ -22,7 +22,7 @@ from repositories.fakes.vectors import nearest
 from repositories.fakes.writes import always
 
 if TYPE_CHECKING:
-    from domain.ports import Rows
+    from domain.ports import Progress, Rows
     from repositories.fakes.checks import Row
     from repositories.fakes.writes import Condition
 
@@ -103,8 +103,8 @@ class FakeMemoryRepository(FakeMemoryReader, FakeRepairs[LearningMemory], FakeRe
     async def write(self, memory: LearningMemory) -> bool:
         return await self.write_many([memory]) == 1
 
-    async def write_many(self, memories: Rows[LearningMemory]) -> int:
-        return await self.add_new(memories, "repo", "finding_id", "outcome")
+    async def write_many(self, memories: Rows[LearningMemory], *, progress: Progress | None = None) -> int:
+        return await self.add_new(memories, "repo", "finding_id", "outcome", progress=progress)
 
     async def mark_stale(self, model: str) -> int:
         async with self._transaction.statement():

@@ -16,7 +16,7 @@ from repositories.fakes.writes import Condition, always, anything
 
 if TYPE_CHECKING:
     from domain.filters import Filter
-    from domain.ports import Rows
+    from domain.ports import Progress, Rows
     from repositories.fakes.checks import Row
     from repositories.fakes.transaction import Transaction
 
@@ -120,26 +120,30 @@ class FakeRepository(FakeReadRepository[E]):
     def add(self, entity: E) -> E:
         return self._transaction.add(entity)
 
-    async def add_many(self, entities: Rows[E]) -> int:
+    async def add_many(self, entities: Rows[E], *, progress: Progress | None = None) -> int:
         new = await self._stamped(entities)
         if not new:
             return 0
+        if (rule := self._table.natural_key) is not None:
+            new.sort(key=_by(rule.columns))
         async with self._transaction.statement():
-            for row in self._new(new):
-                await self._transaction.rows.insert(self._table, [row])
+            await self._transaction.rows.insert(self._table, self._new(new))
+        told(progress, len(new))
         return len(new)
 
     async def delete(self, id: UUID) -> bool:
         return await self._delete(lambda row: row["id"] == id) > 0
 
-    async def add_new(self, entities: Rows[E], *key: str) -> int:
+    async def add_new(self, entities: Rows[E], *key: str, progress: Progress | None = None) -> int:
         """Insert the entities whose key is new, of equals the first, and return how many were."""
         new = await self._stamped(entities)
         if not new:
             return 0
-        new.sort(key=lambda entity: tuple(str(getattr(entity, name)) for name in key))
+        new.sort(key=_by(key))
         async with self._transaction.statement():
-            return await self._transaction.rows.insert_new(self._table, self._new(new), self._table.unique_over(*key))
+            inserted = await self._transaction.rows.insert_new(self._table, self._new(new), self._table.unique_over(*key))
+        told(progress, len(new))
+        return inserted
 
     async def replace(self, entity: E, *key: str, keep_if_missing: Collection[str] = ()) -> Row:
         """Insert the entity, or replace all of the row with the same key but its id and `created_at`."""
@@ -158,6 +162,16 @@ class FakeRepository(FakeReadRepository[E]):
 
     def _new(self, entities: Iterable[E]) -> list[Row]:
         return [self._table.row_of(entity, self._transaction.now) for entity in entities]
+
+
+def _by(columns: Sequence[str]) -> Callable[[Entity], Any]:
+    return lambda entity: tuple((vars(entity)[name] is None, vars(entity)[name]) for name in columns if name != "tenant")
+
+
+def told(progress: Progress | None, rows: int) -> None:
+    """Tell that so many rows were sent."""
+    if progress is not None:
+        progress(rows)
 
 
 async def _each(entities: Rows[E]) -> AsyncIterator[E]:

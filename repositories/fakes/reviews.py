@@ -20,7 +20,7 @@ from repositories.fakes.runs import newest_completed
 from repositories.fakes.search import SearchesWords
 
 if TYPE_CHECKING:
-    from domain.ports import Rows
+    from domain.ports import Progress, Rows
     from repositories.fakes.checks import Row
     from repositories.fakes.transaction import Transaction
     from repositories.fakes.writes import Condition
@@ -147,8 +147,8 @@ class FakeReactionReader(FakeReadRepository[FeedbackReaction]):
 class FakeReactionRepository(FakeReactionReader, FakeRepository[FeedbackReaction]):
     """Writes reactions."""
 
-    async def add_many(self, entities: Rows[FeedbackReaction]) -> int:
-        return await self.add_new(entities, "repo", "comment_id", "reaction_id")
+    async def add_many(self, entities: Rows[FeedbackReaction], *, progress: Progress | None = None) -> int:
+        return await self.add_new(entities, "repo", "comment_id", "reaction_id", progress=progress)
 
     async def clear(self, repo: str) -> int:
         return await self._delete(lambda row: row["repo"] == repo)

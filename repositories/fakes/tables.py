@@ -73,6 +73,11 @@ class Table:
     def key(self) -> Unique:
         return self.uniques[0]
 
+    @property
+    def natural_key(self) -> Unique | None:
+        """The first unique rule beside the primary key, in whose order rows are written."""
+        return self.uniques[1] if len(self.uniques) > 1 else None
+
     @cached_property
     def has_tenant(self) -> bool:
         return "tenant" in self.entity.model_fields

@@ -15,7 +15,7 @@ from domain.usage import Usage, UsageBy
 from repositories.fakes.repository import FakeReadRepository, FakeRepository
 
 if TYPE_CHECKING:
-    from domain.ports import Rows
+    from domain.ports import Progress, Rows
     from repositories.fakes.checks import Row
     from repositories.fakes.transaction import Transaction
 
@@ -62,8 +62,8 @@ class FakeTelemetryRepository(FakeTelemetryReader, FakeRepository[TelemetryEvent
     async def record(self, event: TelemetryEvent) -> None:
         await self.add_many([event])
 
-    async def record_many(self, events: Rows[TelemetryEvent]) -> int:
-        return await self.add_many(events)
+    async def record_many(self, events: Rows[TelemetryEvent], *, progress: Progress | None = None) -> int:
+        return await self.add_many(events, progress=progress)
 
     async def record_rate_limit(self, event: RateLimitEvent) -> bool:
         return await self._rate_limits.add_new([event], "delivery_id", "event_type") > 0

@@ -8,14 +8,12 @@ from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from domain.knowledge import EmbeddingMetadata, KnowledgeChunk
-from repositories.statements.upsert import insert_rows
 
 _KEPT = {"tenant", "id", "repo", "chunk_id", "created_at", "updated_at"}
 
 
-def replace_chunks() -> Insert:
-    """Insert chunks, or replace those with the same name, of which id and `created_at` stay."""
-    statement = insert_rows(KnowledgeChunk)
+def or_replace_chunk(statement: Insert) -> Insert:
+    """Let the statement insert chunks, or replace those with the same name, of which id and `created_at` stay."""
     replaced: dict[str, Any] = {
         column.name: statement.excluded[column.name]
         for column in KnowledgeChunk.__table__.c

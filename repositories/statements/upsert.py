@@ -2,57 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, DefaultClause, bindparam, func, literal_column
 from sqlalchemy.dialects.postgresql import Insert, insert
-from sqlalchemy.sql.dml import ReturningInsert
 
 from domain.entity import Entity
+from repositories.statements.keeping import kept
 from repositories.statements.rows import fields
 
-# A parameter that is named like a column is SQLAlchemy's own.
-_GIVEN = "given_"
+
+@kept
+def written_columns(entity: type[Entity]) -> Sequence[Column[Any]]:
+    """Return the columns that are written: those of the fields, the embedding included."""
+    columns = entity.__table__.c
+    return tuple(columns[field.element.name] for field in fields(entity, with_embedding=True))
+
+
+def given(column: Column[Any]) -> str:
+    """Return the name of the parameter for a column; one that is named like the column is SQLAlchemy's own."""
+    return f"given_{column.name}"
 
 
 def row_values(entity: Entity) -> dict[str, Any]:
-    """Return the entity's row as the parameters of the statements of this module."""
+    """Return the entity's row as the parameters of `insert_row`."""
     values = vars(entity)
-    return {f"{_GIVEN}{field.element.name}": values[field.name] for field in fields(type(entity), with_embedding=True)}
+    return {f"given_{field.element.name}": values[field.name] for field in fields(type(entity), with_embedding=True)}
 
 
-def insert_rows(entity: type[Entity]) -> Insert:
-    """Insert rows, each with all columns: the server fills in what is None and has a default, so one statement fits all rows."""
-    names = [field.element.name for field in fields(entity, with_embedding=True)]
-    return insert(entity.__table__).values({name: _given(entity.__table__.c[name]) for name in names})
+@kept
+def insert_row(entity: type[Entity]) -> Insert:
+    """Insert a row with all columns: the server fills in what is None and has a default, so one statement fits all rows."""
+    columns = written_columns(entity)
+    values = {column.name: or_default(column, bindparam(given(column), type_=column.type)) for column in columns}
+    return insert(entity.__table__).values(values)
 
 
-def insert_new(entity: type[Entity], *key: str, where_given: str | None = None) -> ReturningInsert[Any]:
-    """Insert the rows whose key is new, of equals the first, and return the ids of those that were.
+def if_new(statement: Insert, key: Collection[str], *, where_given: str | None = None) -> Insert:
+    """Let the statement insert the rows whose key is new, of equals the first.
 
     `where_given` names the column without which a row has no key, and is always new.
     """
-    table = entity.__table__
-    condition = None if where_given is None else table.c[where_given].is_not(None)
-    statement = insert_rows(entity).on_conflict_do_nothing(index_elements=["tenant", *key], index_where=condition)
-    return statement.returning(table.c.id)
+    condition = None if where_given is None else statement.table.c[where_given].is_not(None)
+    return statement.on_conflict_do_nothing(index_elements=["tenant", *key], index_where=condition)
 
 
-def insert_or_replace(entity: type[Entity], *key: str, keep_if_missing: Collection[str] = ()) -> Insert:
-    """Insert the row, or replace all of the row with the same key but its id and `created_at`.
+def or_replace(statement: Insert, key: Collection[str], *, keep_if_missing: Collection[str] = ()) -> Insert:
+    """Let the statement insert a row, or replace all of the row with the same key but its id and `created_at`.
 
     Columns of `keep_if_missing` stay as they are where the new row has no value.
     """
-    statement, table = insert_rows(entity), entity.__table__
+    columns = statement.table.c
     kept = {"tenant", "id", "created_at", *key}
-    replaced = {column.name: statement.excluded[column.name] for column in table.c if column.name not in kept}
-    merged = {name: func.coalesce(statement.excluded[name], table.c[name]) for name in keep_if_missing}
+    replaced = {column.name: statement.excluded[column.name] for column in columns if column.name not in kept}
+    merged = {name: func.coalesce(statement.excluded[name], columns[name]) for name in keep_if_missing}
     return statement.on_conflict_do_update(index_elements=["tenant", *key], set_={**replaced, **merged})
 
 
-def _given(column: Column[Any]) -> ColumnElement[Any]:
-    value = bindparam(f"{_GIVEN}{column.name}", type_=column.type)
+def or_default(column: Column[Any], value: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return the value, or what the server fills in for the column where it is NULL."""
     default = column.server_default
     if not isinstance(default, DefaultClause):
         return value

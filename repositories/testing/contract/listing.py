@@ -196,6 +196,21 @@ class ListingContract:
         async with store.reader() as view:
             assert await view.reviews.count() == 0
 
+    async def test_progress_is_told_up_to_the_number_of_rows_that_were_given(self, store: Store) -> None:
+        of = review()
+        to = finding(of)
+        await write(store, of, to)
+        again = chunk("again")
+        async with store.unit_of_work() as uow:
+            told: list[list[int]] = [[] for _ in range(6)]
+            await uow.reviews.add_many([review() for _ in range(3)], progress=told[0].append)
+            await uow.knowledge.upsert_many([again, chunk(), again], progress=told[1].append)
+            await uow.memories.write_many([memory() for _ in range(3)], progress=told[2].append)
+            await uow.telemetry.record_many([event() for _ in range(3)], progress=told[3].append)
+            await uow.reactions.add_many([reaction(to)] * 3, progress=told[4].append)
+            await uow.reviews.add_many([], progress=told[5].append)
+        assert told == [[3]] * 5 + [[]]
+
     @pytest.mark.parametrize("written", [0, MANY])
     async def test_whatever_breaks_off_a_write_of_many_rows_nothing_of_it_is_kept(self, store: Store, written: int) -> None:
         of = review()

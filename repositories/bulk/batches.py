@@ -1,0 +1,37 @@
+"""Rows in batches, from an iterable or an async iterable: no more than one batch is held in memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from domain.entity import Entity
+
+if TYPE_CHECKING:
+    from domain.ports import Rows
+
+E = TypeVar("E", bound=Entity)
+
+BATCH_SIZE: Final = 5_000
+"""Rows that a bulk write holds in memory at a time."""
+
+
+async def batches(entities: Rows[E], size: int) -> AsyncGenerator[list[E], None]:
+    """Yield the entities in lists of at most `size`; it is one list, emptied before the next."""
+    batch: list[E] = []
+    async for entity in _each(entities):
+        batch.append(entity)
+        if len(batch) == size:
+            yield batch
+            batch.clear()
+    if batch:
+        yield batch
+
+
+async def _each(entities: Rows[E]) -> AsyncIterator[E]:
+    if isinstance(entities, AsyncIterable):
+        async for entity in entities:
+            yield entity
+    else:
+        for entity in entities:
+            yield entity

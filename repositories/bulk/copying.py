@@ -1,0 +1,42 @@
+"""COPY, by the driver, on the unit of work's own connection and in its transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from domain.errors import InvalidInput
+from repositories.shield import finished
+
+if TYPE_CHECKING:
+    from sqlalchemy import Dialect
+
+    from repositories.transaction import Transaction
+
+
+async def dialect_of(transaction: Transaction) -> Dialect:
+    """Return the dialect that speaks to the transaction's server."""
+    with transaction.guarded() as session:
+        return (await session.connection()).dialect
+
+
+async def copy(
+    transaction: Transaction, table: str, columns: Sequence[str], records: Iterable[Sequence[Any]], *, schema: str | None = None
+) -> None:
+    """Write the records into the table in binary; a statement must have been executed before, with which the transaction began.
+
+    What fails is raised as by any other statement, and poisons the transaction.
+    """
+    await transaction.flush()
+    with transaction.guarded() as session:
+        connection = await session.connection()
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        try:
+            await driver.copy_records_to_table(table, records=records, columns=columns, schema_name=schema)
+        except (TypeError, ValueError, OverflowError):
+            raise InvalidInput("a value is not one that its column can hold") from None
+        except BaseException as error:
+            # SQLAlchemy does not see it, and would go on with a connection that is lost or in the middle of a COPY.
+            if driver.is_closed() or not isinstance(error, Exception):
+                await finished(connection.invalidate(error))
+            raise

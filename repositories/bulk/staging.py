@@ -1,0 +1,49 @@
+"""A temporary table in which more rows than memory holds are laid ready, to be written in the order of their key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from repositories.bulk.copying import copy, dialect_of
+from repositories.statements import bulk
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects.postgresql import Insert
+
+    from domain.entity import Entity
+    from repositories.bulk.layout import Layout
+    from repositories.transaction import Transaction
+
+
+class Stage:
+    """The table of one bulk write; it ends with the transaction, or when its rows are written."""
+
+    def __init__(self, transaction: Transaction, entity: type[Entity], layout: Layout) -> None:
+        self._transaction = transaction
+        self._entity = entity
+        self._layout = layout
+        self.rows = 0
+
+    async def create(self) -> None:
+        await self._transaction.execute(bulk.create_stage(self._entity))
+
+    async def lay(self, entities: Sequence[Entity]) -> None:
+        """Lay the entities ready, after those that lie there."""
+        columns = [*self._layout.names, bulk.POSITION]
+        records = self._layout.records(entities, await dialect_of(self._transaction))
+        await copy(self._transaction, bulk.stage_of(self._entity), columns, self._placed(records), schema=bulk.STAGE_SCHEMA)
+        self.rows += len(entities)
+
+    def _placed(self, records: Iterator[Sequence[Any]]) -> Iterator[Sequence[Any]]:
+        for place, record in enumerate(records, self.rows):
+            yield *record, place
+
+    async def write(self, statement: Insert) -> int:
+        """Execute what inserts the rows; return how many rows that made, and drop the table."""
+        before = (await self._transaction.execute(bulk.sort_memory())).scalar_one()
+        await self._transaction.execute(bulk.sort_in(bulk.SORT_MEMORY))
+        written = await self._transaction.changed(statement)
+        await self._transaction.execute(bulk.sort_in(before))
+        await self._transaction.execute(bulk.drop_stage(self._entity))
+        return written

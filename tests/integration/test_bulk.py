@@ -1,0 +1,396 @@
+"""Bulk writes on PostgreSQL: whichever way the rows go, the outcome is the same."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+
+from domain import (
+    AlreadyExists,
+    CheckViolated,
+    ConnectionLost,
+    InvalidInput,
+    KnowledgeChunk,
+    MissingValue,
+    NotLoaded,
+    Outcome,
+    ReferenceViolated,
+    TransactionPoisoned,
+    UnitOfWork,
+    Vector,
+)
+from repositories import Database
+from repositories.bulk import writing
+from repositories.testing.contract.kinds import write
+from repositories.testing.contract.samples import chunk, event, finding, memory, reaction, review, suppression
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+    from domain.entity import Entity
+
+NEVER = 1_000_000
+FEW = 3
+"""Rows in a batch, where more than a batch are wanted."""
+
+WAYS = {"one INSERT": (NEVER, NEVER), "COPY": (1, NEVER), "laid ready": (NEVER, FEW), "batch after batch": (1, FEW)}
+
+
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each way that a bulk write can take, forced upon a few rows."""
+    chosen: str = request.param
+    copy_from, batch_size = WAYS[chosen]
+    monkeypatch.setattr(writing, "COPY_FROM", copy_from)
+    monkeypatch.setattr(writing, "BATCH_SIZE", batch_size)
+    if chosen == "batch after batch":
+        monkeypatch.setattr(writing, "natural_key", lambda _: ())
+    return chosen
+
+
+@pytest.fixture
+def in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a batch be a few rows."""
+    monkeypatch.setattr(writing, "BATCH_SIZE", FEW)
+
+
+@pytest.fixture
+def by_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let COPY write any number of new rows."""
+    monkeypatch.setattr(writing, "COPY_FROM", 1)
+
+
+def full(number: int) -> KnowledgeChunk:
+    return chunk(
+        f"chunk {number}",
+        f"tab\t, back\\slash, null \\N and 'quotes' {number}",
+        repo="acme/ünï",
+        language="python",
+        title="{a,b}",
+        metadata_={"number": number, "text": "ä\\\"'", "list": [1, [2.5, None]], "none": None},
+        embedding=Vector([0.1 * number + 0.1] * 8),
+        embedding_model="model",
+        stale=True,
+        token_count=3,
+        created_at=datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC),
+    )
+
+
+def values(entity: Entity) -> dict[str, Any]:
+    return {name: vars(entity)[name] for name in type(entity).model_fields}
+
+
+async def test_every_column_arrives_as_it_was_whichever_way_it_goes(database: Database, way: str) -> None:
+    of = review()
+    told = finding(of)
+    rows: dict[str, list[Any]] = {
+        "knowledge": [full(number) for number in range(7)],
+        "findings": [told, *(finding(of, file_path=f"{n}.py", confidence=n) for n in range(4))],
+        "suppressions": [suppression(of, finding_ids=(told.id, of.id)[:n]) for n in (2, 0, 1, 2)],
+        "reactions": [reaction(told) for _ in range(5)],
+        "memories": [memory(embedding=[0.5] * 8, outcome=Outcome.ACCEPTED) for _ in range(5)],
+        "telemetry": [event(cost_usd=Decimal("1.23456789"), input_tokens=2**40, session_id="s") for _ in range(5)],
+    }
+    await write(database, of)
+    async with database.unit_of_work() as uow:
+        for path, entities in rows.items():
+            assert await getattr(uow, path).add_many(iter(entities)) == len(entities)
+        await uow.commit()
+    async with database.reader() as view:
+        for path, entities in rows.items():
+            found = await getattr(view, path).list(with_embedding=path in ("knowledge", "memories"))
+            for there, given in zip(found, sorted(entities, key=lambda entity: entity.id), strict=True):
+                assert values(there) == values(given) | {
+                    name: vars(there)[name] for name in ("created_at", "updated_at") if vars(given).get(name, 0) is None
+                }
+
+
+async def test_what_is_not_given_is_filled_in_by_the_server(database: Database, way: str) -> None:
+    moment = datetime(2026, 1, 2, tzinfo=UTC)
+    undated, mixed = [event() for _ in range(4)], [event(created_at=moment), event(), event(created_at=moment)]
+    async with database.unit_of_work() as uow:
+        await uow.telemetry.record_many(undated)
+        await uow.telemetry.record_many(mixed)
+        await uow.knowledge.upsert_many([chunk(f"{n}") for n in range(5)])
+        now = (await uow.telemetry._transaction.execute(text("SELECT now()"))).scalar_one()  # type: ignore[attr-defined]
+        found = await uow.telemetry.get_many(row.id for row in [*undated, *mixed])
+        assert [found[row.id].created_at for row in undated] == [now] * 4
+        assert [found[row.id].created_at for row in mixed] == [moment, now, moment]
+        assert {row.updated_at for row in await uow.knowledge.list()} == {now}
+
+
+KEYS = [uuid4() for _ in range(12)]
+Bad = Callable[[UnitOfWork], Awaitable[Any]]
+
+VIOLATIONS: dict[str, tuple[type[Exception], str, Callable[[Any], Bad]]] = {
+    "unique": (
+        AlreadyExists,
+        "uq_knowledge_tenant_repo_chunk_id",
+        lambda _: lambda uow: uow.knowledge.add_many([chunk("a"), chunk("b"), chunk("c"), chunk("a")]),
+    ),
+    "key": (
+        AlreadyExists,
+        "pk_knowledge",
+        lambda _: (
+            lambda uow: uow.knowledge.add_many(
+                [chunk(name).model_copy(update={"id": KEYS[number % 3]}) for number, name in enumerate("abcd")]
+            )
+        ),
+    ),
+    "reference": (
+        ReferenceViolated,
+        "fk_findings_reviews",
+        lambda of: lambda uow: uow.findings.add_many([*(finding(of) for _ in range(3)), finding(review())]),
+    ),
+    "check": (
+        CheckViolated,
+        "ck_findings_confidence",
+        lambda of: (
+            lambda uow: uow.findings.add_many(
+                [*(finding(of) for _ in range(3)), finding(of).model_copy(update={"confidence": 101})]
+            )
+        ),
+    ),
+    "check of an upsert": (
+        CheckViolated,
+        "ck_knowledge_token_count",
+        lambda _: (
+            lambda uow: uow.knowledge.upsert_many(
+                [*(chunk(f"{n}") for n in range(3)), chunk("x").model_copy(update={"token_count": -1})]
+            )
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("violation", VIOLATIONS)
+async def test_a_broken_rule_has_the_name_that_it_has_for_one_row(database: Database, way: str, violation: str) -> None:
+    kind, constraint, bad = VIOLATIONS[violation]
+    of = review()
+    await write(database, of)
+    async with database.unit_of_work() as uow:
+        uow.knowledge.add(chunk("kept"))
+        with pytest.raises(kind) as raised:
+            async with uow.savepoint():
+                await bad(of)(uow)
+        assert getattr(raised.value, "constraint", None) == constraint
+        assert await uow.knowledge.count() == 1, "a savepoint undoes the write, and the rest goes on"
+        assert await uow.findings.count() == 0
+        with pytest.raises(kind):
+            await bad(of)(uow)
+        with pytest.raises(TransactionPoisoned):
+            await uow.commit()
+
+
+async def test_a_missing_value_names_its_column(database: Database, way: str) -> None:
+    rows = [*(event() for _ in range(3)), event().model_copy(update={"repo": None})]
+    async with database.unit_of_work() as uow:
+        with pytest.raises(MissingValue) as raised:
+            await uow.telemetry.record_many(rows)
+    assert raised.value.column == "repo"
+
+
+@pytest.mark.parametrize("wrong", [{"content": 7}, {"token_count": 2**40}, {"content": "\ud800"}, {"metadata_": {"a": object()}}])
+async def test_a_value_of_another_type_is_refused_without_being_told(database: Database, way: str, wrong: dict[str, Any]) -> None:
+    rows = [*(chunk(f"{n}") for n in range(3)), chunk("x").model_copy(update=wrong)]
+    async with database.unit_of_work() as uow:
+        with pytest.raises(InvalidInput) as raised:
+            await uow.knowledge.add_many(rows)
+        assert raised.value.__cause__ is None
+        assert raised.value.__context__ is None
+        with pytest.raises(TransactionPoisoned):
+            await uow.commit()
+
+
+async def test_an_entity_whose_embedding_was_not_read_is_not_written_without_it(database: Database, way: str) -> None:
+    await write(database, *(full(number) for number in range(4)))
+    async with database.reader() as view:
+        read = await view.knowledge.list()
+    async with database.unit_of_work() as uow:
+        with pytest.raises(NotLoaded):
+            await uow.knowledge.upsert_many(read)
+
+
+async def test_of_equal_chunks_the_last_wins_and_counts_once_however_far_apart(database: Database, way: str) -> None:
+    await write(database, chunk("b", "old"))
+    before = await only(database)
+    given = [chunk(name, f"{name}{n}") for n in range(4) for name in "cab"]
+    async with database.unit_of_work() as uow:
+        assert await uow.knowledge.upsert_many(given) == 3
+        await uow.commit()
+    async with database.reader() as view:
+        assert {row.chunk_id: row.content for row in await view.knowledge.list()} == {"a": "a3", "b": "b3", "c": "c3"}
+        replaced = await view.knowledge.find_by_chunk_id("b")
+    assert replaced is not None
+    assert (replaced.id, replaced.created_at) == (before.id, before.created_at)
+
+
+async def only(database: Database) -> KnowledgeChunk:
+    async with database.reader() as view:
+        return (await view.knowledge.list())[0]
+
+
+async def test_of_equal_memories_the_first_wins_however_far_apart(database: Database, way: str) -> None:
+    given = [memory(f"{n}", finding_id=key) for n in range(4) for key in KEYS[:3]]
+    async with database.unit_of_work() as uow:
+        assert await uow.memories.write_many([memory("there", finding_id=KEYS[0])]) == 1
+        assert await uow.memories.write_many(given) == 2
+        assert sorted(row.finding_text for row in await uow.memories.list()) == ["0", "0", "there"]
+
+
+async def test_progress_is_told_after_each_batch(database: Database, way: str) -> None:
+    told: list[int] = []
+    async with database.unit_of_work() as uow:
+        assert await uow.knowledge.add_many([chunk(f"{n}") for n in range(7)], progress=told.append) == 7
+    assert told == ([3, 6, 7] if WAYS[way][1] == FEW else [7])
+
+
+async def test_no_more_than_a_batch_is_in_memory(database: Database, in_batches: None) -> None:
+    seen: list[weakref.ref[Any]] = []
+    most = 0
+
+    def made(make: Callable[[int], Any]) -> Iterator[Any]:
+        nonlocal most
+        for number in range(10 * FEW):
+            entity = make(number)
+            seen.append(weakref.ref(entity))
+            yield entity
+            del entity
+            gc.collect()
+            most = max(most, sum(ref() is not None for ref in seen))
+
+    async with database.unit_of_work() as uow:
+        await uow.knowledge.add_many(made(lambda number: chunk(f"{number}")))
+        await uow.knowledge.upsert_many(made(lambda number: chunk(f"{number}")))
+        await uow.memories.write_many(made(lambda _: memory()))
+        await uow.telemetry.record_many(made(lambda _: event()))
+    assert most == FEW
+
+
+async def test_what_is_read_in_the_same_unit_of_work_can_be_written_as_it_comes(database: Database, way: str) -> None:
+    await write(database, *(full(number) for number in range(7)))
+    async with database.unit_of_work() as uow:
+
+        async def copies() -> AsyncIterator[KnowledgeChunk]:
+            async for row in uow.knowledge.stream(batch_size=2, with_embedding=True):
+                yield KnowledgeChunk(**row.model_dump(exclude={"id"}) | {"repo": "acme/copy", "embedding": row.embedding})
+
+        assert await uow.knowledge.add_many(copies()) == 7
+        assert await uow.knowledge.count() == 14
+
+
+WRITES: dict[str, Callable[[UnitOfWork, list[int]], Awaitable[int]]] = {
+    "upsert_many": lambda uow, numbers: uow.knowledge.upsert_many([chunk(f"Ä{n}") for n in numbers]),
+    "write_many": lambda uow, numbers: uow.memories.write_many([memory(finding_id=KEYS[n]) for n in numbers]),
+}
+
+
+@pytest.mark.parametrize("operation", WRITES)
+async def test_writers_of_many_batches_in_any_order_do_not_deadlock(database: Database, operation: str, in_batches: None) -> None:
+    forwards, backwards = list(range(12)), list(reversed(range(12)))
+
+    async def run(numbers: list[int]) -> None:
+        async with database.unit_of_work() as uow:
+            await WRITES[operation](uow, numbers)
+            await uow.commit()
+
+    for _ in range(4):
+        await asyncio.gather(run(forwards), run(backwards), run(forwards[6:] + forwards[:6]), run(backwards[:2]))
+
+
+async def test_a_write_that_is_cancelled_leaves_nothing_and_no_connection_behind(database: Database, by_copy: None) -> None:
+    async with database.unit_of_work() as holder:
+        await holder.knowledge.upsert_many([chunk("b")])
+
+        async def waiting() -> None:
+            async with database.unit_of_work() as uow:
+                await uow.knowledge.add_many([chunk(name) for name in "abc"])
+
+        async with asyncio.timeout(10):
+            task = asyncio.create_task(waiting())
+            await blocked(database)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+    assert database.pool_figures().checked_out == 0
+    async with database.unit_of_work() as uow:
+        assert await uow.knowledge.add_many([chunk(name) for name in "abc"]) == 3
+
+
+async def test_a_connection_that_ends_during_a_write_is_told_and_replaced(database: Database, by_copy: None) -> None:
+    async with database.unit_of_work() as holder:
+        await holder.knowledge.upsert_many([chunk("b")])
+
+        async def waiting() -> None:
+            async with database.unit_of_work() as uow:
+                await uow.knowledge.add_many([chunk(name) for name in "abc"])
+
+        async with asyncio.timeout(10):
+            task = asyncio.create_task(waiting())
+            waiter = await blocked(database)
+            async with database.engine.connect() as connection:
+                await connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": waiter})
+            with pytest.raises(ConnectionLost):
+                await task
+    async with database.unit_of_work() as uow:
+        assert await uow.knowledge.add_many([chunk(name) for name in "abc"]) == 3
+
+
+async def blocked(database: Database) -> int:
+    """Return the process of a session that waits for another one, once there is one."""
+    waiting = text("SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0")
+    async with database.engine.connect() as connection:
+        while (pid := (await connection.execute(waiting)).scalar()) is None:
+            await connection.execute(text("SELECT pg_sleep(0.01)"))
+        return int(pid)
+
+
+@asynccontextmanager
+async def altered(database: Database, there: str, back: str) -> AsyncIterator[None]:
+    """Change what the database allows, for a while."""
+
+    async def execute(statements: str) -> None:
+        async with database.engine.begin() as connection:
+            for statement in statements.split(";"):
+                await connection.execute(text(statement))
+
+    await execute(there)
+    try:
+        yield
+    finally:
+        await execute(back)
+
+
+async def test_where_policies_forbid_copy_the_rows_go_another_way(database: Database, way: str) -> None:
+    there = "CREATE POLICY p ON knowledge USING (true); ALTER TABLE knowledge ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"
+    back = "ALTER TABLE knowledge DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY; DROP POLICY p ON knowledge"
+    async with altered(database, there, back), database.unit_of_work() as uow:
+        assert await uow.knowledge.add_many([full(number) for number in range(4)]) == 4
+        assert await uow.knowledge.upsert_many([full(number) for number in range(8)]) == 8
+
+
+async def test_a_role_without_temporary_tables_writes_batch_after_batch(database: Database, in_batches: None) -> None:
+    name = database.engine.url.database
+    rule = f'TEMPORARY ON DATABASE "{name}"'
+    there = f"REVOKE {rule} FROM PUBLIC; REVOKE {rule} FROM CURRENT_USER"
+    back = f"GRANT {rule} TO PUBLIC; GRANT {rule} TO CURRENT_USER"
+    async with altered(database, there, back), database.unit_of_work() as uow:
+        assert await uow.knowledge.upsert_many([chunk(name) for name in "abcdabcd"]) == 4
+        assert await uow.memories.write_many([memory(finding_id=key) for key in KEYS[:8]]) == 8
+
+
+async def test_behind_a_pooler_the_ways_are_the_same(database_url: SecretStr, database: Database, way: str) -> None:
+    async with Database.from_url(database_url, pooler="pgbouncer") as pooled, pooled.unit_of_work() as uow:
+        assert await uow.knowledge.add_many([full(number) for number in range(7)]) == 7
+        assert await uow.knowledge.upsert_many([full(number) for number in range(9)]) == 9
+        assert (await uow.knowledge.list(with_embedding=True))[0].embedding == full(0).embedding
