@@ -122,7 +122,7 @@ async def test_what_is_not_given_is_filled_in_by_the_server(database: Database, 
         await uow.telemetry.record_many(undated)
         await uow.telemetry.record_many(mixed)
         await uow.knowledge.upsert_many([chunk(f"{n}") for n in range(5)])
-        now = (await uow.telemetry._transaction.execute(text("SELECT now()"))).scalar_one()  # type: ignore[attr-defined]
+        now = (await uow.telemetry._transaction.execute(text("SELECT now()"))).scalar_one()
         found = await uow.telemetry.get_many(row.id for row in [*undated, *mixed])
         assert [found[row.id].created_at for row in undated] == [now] * 4
         assert [found[row.id].created_at for row in mixed] == [moment, now, moment]
