@@ -18,7 +18,7 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from domain import errors
 from repositories.database import refusals
-from repositories.sqlstates import CONSTRAINTS, FAILURES, INPUT
+from repositories.sqlstates import CONSTRAINTS, FAILURES, INPUT, MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,7 +36,7 @@ class Phase(Enum):
 
 
 # The code is every unsupported feature's, and the message is the server's language.
-_STANDBY_REFUSES_SERIALIZABLE = ("check_transaction_isolation", "check_XactIsoLevel", "GetSerializableTransactionSnapshot")
+_STANDBY_REFUSES_SERIALIZABLE = ("call_enum_check_hook", "GetSerializableTransactionSnapshot")
 _UNSENT_COMMIT = "cannot call Transaction.commit()"
 
 
@@ -148,7 +148,9 @@ def _may_have_committed(chain: tuple[BaseException, ...]) -> bool:
 def _of_the_server(chain: tuple[BaseException, ...]) -> RecollectError | None:
     error = _server_error(chain)
     state = error.sqlstate if error is not None else None
-    if isinstance(error, asyncpg.InvalidCachedStatementError):
+    # A type that was dropped, with its extension: the server has no code for that, and does not translate the message.
+    dropped = state == "XX000" and str(error).startswith("cache lookup failed for")
+    if dropped or isinstance(error, asyncpg.InvalidCachedStatementError):
         return errors.StalePlan("the schema changed under a prepared statement", sqlstate=state)
     if error is None or state is None:
         return None
@@ -156,6 +158,8 @@ def _of_the_server(chain: tuple[BaseException, ...]) -> RecollectError | None:
         return errors.ReadOnly("a standby has no serializable transactions: use repeatable read there", sqlstate=state)
     if state == "25P02":
         return errors.TransactionPoisoned("a statement of this transaction failed before: nothing of it can be committed")
+    if state in MISSING:
+        return errors.SchemaError(f"{MISSING[state]} ({state}): it may be at another revision")
     for code in (state, state[:2]):
         if code in CONSTRAINTS:
             names = {"constraint": error.constraint_name, "table": error.table_name, "column": error.column_name}

@@ -26,6 +26,11 @@ INPUT: Final[dict[str, str]] = {
     "22P05": "a text holds a character that PostgreSQL cannot store, such as NUL",
     "54": "a value or a statement is larger than PostgreSQL allows",
 }
+MISSING: Final[dict[str, str]] = {
+    "3F000": "the database lacks a schema that this version uses",
+    "42703": "the database lacks a column that this version uses",
+    "42P01": "the database lacks a table that this version uses",
+}
 FAILURES: Final[dict[str, tuple[type[errors.DatabaseFailure], str]]] = {
     "08": (errors.ConnectionLost, "the connection was lost before COMMIT: nothing was kept"),
     "25006": (errors.ReadOnly, "this connection only reads: it is a reader's, or the server is a standby"),

@@ -13,7 +13,7 @@ from uuid import UUID
 from weakref import WeakSet
 
 from sqlalchemy import func, inspect, select
-from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.exc import InvalidRequestError, SQLAlchemyError
 from sqlalchemy.orm import InstanceState, make_transient
 
 from domain.entity import Entity
@@ -276,7 +276,14 @@ class Transaction:
         for entity in added:
             if entity is not None:
                 make_transient(entity)
-        await self._session.close()
+        await self._close()
+
+    async def _close(self) -> None:
+        try:
+            await self._session.close()
+        except (SQLAlchemyError, OSError):
+            # It could not be rolled back, because its connection is lost: so is what was not committed, as it should be.
+            await self._session.invalidate()
 
     async def commit(self, operation_id: UUID) -> None:
         """Write what was added or changed, and make everything last; an unknown outcome is raised with `operation_id`.

@@ -145,7 +145,7 @@ class Database:
     def reader(self, *, tenant: str | None = None, isolation: Isolation = Isolation.READ_COMMITTED) -> ReadUnitOfWork:
         """Return a read-only unit of work of one tenant, by default the settings'. It opens with `async with`.
 
-        On a standby one that is SERIALIZABLE raises `ReadOnly` when it opens; REPEATABLE READ reads one moment there as well.
+        On a standby the first statement of one that is SERIALIZABLE raises `ReadOnly`; REPEATABLE READ reads one moment there too.
         """
         return ReadUnitOfWork(self.engine, tenant=self._tenant(tenant), schema=self._known, isolation=isolation)
 

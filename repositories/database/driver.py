@@ -14,6 +14,8 @@ from repositories.database.codecs import register_vector_codecs
 if TYPE_CHECKING:
     from asyncio import BaseTransport
 
+    from asyncpg.transaction import Transaction
+
     _Connection = asyncpg.Connection[asyncpg.Record]
 else:
     _Connection = asyncpg.Connection
@@ -37,6 +39,15 @@ class Connection(_Connection):
         super().__init__(protocol, transport, *arguments)
         _keep_alive(transport.get_extra_info("socket"))
         self._closing = False
+
+    def transaction(self, **options: Any) -> Transaction:
+        """Return a transaction to begin; a BEGIN that the server refused is none that it could be a part of.
+
+        The driver remembers the refused one for ever, and would give the next user of the connection a savepoint in nothing.
+        """
+        if not self.is_in_transaction():
+            self._top_xact = None
+        return super().transaction(**options)
 
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 (the driver's own signature)
         """Close, and do not wait longer than five seconds for a server that does not answer the goodbye."""

@@ -335,7 +335,7 @@ FAULTS = [
     Fault("parameters", errors.InvalidInput, select(parents.c.id).where(parents.c.id.in_(range(40_000))), ("32,767",)),
     Fault("privilege", errors.AccessDenied, raw("SELECT pg_read_file(:file)", file=SECRET)),
     Fault("timeout", errors.StatementTimeout, raw("SELECT pg_sleep(5), CAST(:value AS text)", value=SECRET)),
-    Fault("no such table", errors.UnexpectedFailure, raw(f'SELECT 1 FROM "{SECRET}"'), ("42P01",)),
+    Fault("no such table", errors.SchemaError, raw(f'SELECT 1 FROM "{SECRET}"'), ("42P01",)),
 ]
 
 
@@ -354,7 +354,7 @@ async def test_a_failed_statement_is_called_by_its_name_without_its_values(engin
 
 async def test_what_follows_a_failed_statement_is_poisoned(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
-        with pytest.raises(errors.UnexpectedFailure), translating():
+        with pytest.raises(errors.SchemaError), translating():
             await connection.execute(text("SELECT 1/0 FROM nowhere"))
         with pytest.raises(errors.TransactionPoisoned), translating():
             await connection.execute(text("SELECT 1"))

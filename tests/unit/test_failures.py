@@ -29,7 +29,7 @@ DBAPI = make_dbapi(asyncpg)
 
 def server_error(state: str, **fields: str) -> asyncpg.PostgresError:
     """What asyncpg makes of an ErrorResponse; by default it quotes a row wherever a server does."""
-    letters = {"constraint": "n", "table": "t", "column": "c", "function": "R"}
+    letters = {"constraint": "n", "table": "t", "column": "c", "function": "R", "message": "M"}
     return asyncpg.PostgresError.new(
         {
             "S": "ERROR",
@@ -101,7 +101,12 @@ AT_WORK = [
     Row("11 pool exhausted", sa.TimeoutError("QueuePool limit of size 1 overflow 0 reached"), errors.PoolExhausted),
     Row("12 command_timeout", TimeoutError(), errors.StatementTimeout),
     Row("13 read-only transaction", wrapped(server_error("25006")), errors.ReadOnly),
-    Row("14 SERIALIZABLE on a standby", wrapped(server_error("0A000")), errors.UnexpectedFailure),
+    Row(
+        "14 SERIALIZABLE on a standby",
+        wrapped(server_error("0A000", function="call_enum_check_hook")),
+        errors.ReadOnly,
+    ),
+    Row("another unsupported feature", wrapped(server_error("0A000")), errors.UnexpectedFailure),
     Row("15 recovery conflict", wrapped(closed("PreparedStatement.fetch()"), lost=True), errors.ConnectionLost),
     Row(
         "20 postmaster killed",
@@ -113,7 +118,9 @@ AT_WORK = [
     Row("23 too many connections", wrapped(server_error("53300")), errors.DatabaseUnavailable),
     Row("27 stale plan", wrapped(server_error("0A000", function="RevalidateCachedQuery")), errors.StalePlan),
     Row("27 stale type", wrapped(asyncpg.OutdatedSchemaCacheError("unexpected number of attributes")), errors.StalePlan),
-    Row("28 renamed column", wrapped(server_error("42703")), errors.UnexpectedFailure),
+    Row("29 type created anew", wrapped(server_error("XX000", message="cache lookup failed for type 16716")), errors.StalePlan),
+    Row("29 another internal error", wrapped(server_error("XX000")), errors.UnexpectedFailure),
+    Row("28 renamed column", wrapped(server_error("42703")), errors.SchemaError),
     Row("31 disk full, server gone", wrapped(cut(server_error("53100")), lost=True), errors.ResourceExhausted),
     Row("32 temp_file_limit", wrapped(server_error("53400")), errors.ResourceExhausted),
     Row("33 foreign event loop", wrapped(asyncpg.InterfaceError("another operation is in progress")), errors.UnitOfWorkError),
