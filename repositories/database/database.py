@@ -232,10 +232,10 @@ class Database:
 
         Raises:
             InvalidInput: `moment` has no time zone.
-            MigrationFailed: locks were not to be had within a minute: what was dropped stays dropped.
+            LockTimeout: a lock was not to be had within a minute: what was dropped stays dropped.
+            AccessDenied: the role does not own the table.
         """
-        async with self._for_migrations() as engine:
-            return await migrations.drop_before(engine, moment)
+        return await migrations.drop_before(self.engine, moment)
 
     async def health(self) -> Health:
         """Return what the database says of itself, and what to do about each thing that is wrong."""

@@ -6,23 +6,35 @@ import time
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from sqlalchemy import text
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from domain.errors import InvalidInput, SchemaOutdated
+from domain.errors import InvalidInput, LockTimeout, SchemaOutdated
 from domain.moments import require_age, require_zone
+from repositories.failures import translating
 from repositories.migrations import partitions
 from repositories.migrations.partitions import AHEAD, MOST_PARTITIONS
 from repositories.migrations.runner import BASE, DEADLINE, head, require_known
 from repositories.migrations.session import migration_session, require_lock
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from repositories.migrations.months import Month
-    from repositories.migrations.session import MigrationSession
+
+T = TypeVar("T")
+
+
+class Step(Protocol):
+    """Runs work in a transaction of its own and returns what it returns, once it is committed."""
+
+    async def __call__(self, work: Callable[[Connection], T], *, doing: str) -> T: ...
+
 
 BATCH_SIZE: Final = 10_000
 _NOW: Final = text("SELECT now()")
@@ -66,7 +78,7 @@ async def maintain(
     until = time.monotonic() + deadline.total_seconds()
     async with migration_session(engine, deadline) as session:
         now = await session.run(_begin, doing="looking at the database")
-        dropped = Maintenance() if age is None else await _drop(session, now - age)
+        dropped = Maintenance() if age is None else await _drop(session.run, now - age)
         months, left = await session.run(partial(_missing, ahead), doing="looking at the partitions")
         moved = 0
         for month in months:
@@ -77,25 +89,43 @@ async def maintain(
 async def drop_before(engine: AsyncEngine, moment: datetime, *, deadline: timedelta = DEADLINE) -> Maintenance:
     """Drop what belongs to months that ended by `moment`, of every tenant: partitions whole, rows of the default one in batches.
 
+    Each partition goes in a transaction of its own. While one waits for a lock, writers wait behind it, half a second at most; then
+    they have their turn, and it is tried again until the deadline.
+
     Raises:
         InvalidInput: `moment` has no time zone.
-        SchemaOutdated, MigrationFailed, DatabaseFailure: as in `maintain`.
+        LockTimeout: a lock was not to be had until the deadline; what was dropped before stays dropped.
+        DatabaseFailure: no connection, or the role does not own the table.
     """
     require_zone(moment, "moment")
-    async with migration_session(engine, deadline) as session:
-        await session.run(_begin, doing="looking at the database")
-        return await _drop(session, moment)
+    retrying = AsyncRetrying(
+        retry=retry_if_exception_type(LockTimeout),
+        stop=stop_after_delay(deadline),
+        wait=wait_random_exponential(multiplier=0.1, max=1),
+        reraise=True,
+    )
+
+    async def run(work: Callable[[Connection], T]) -> T:
+        with translating():
+            async with engine.begin() as connection:
+                return await connection.run_sync(work)
+
+    async def step(work: Callable[[Connection], T], *, doing: str) -> T:
+        del doing  # a domain error says what was in the way
+        return await retrying(run, work)
+
+    return await _drop(step, moment)
 
 
-async def _drop(session: MigrationSession, moment: datetime) -> Maintenance:
-    found = await session.run(partitions.partitions, doing="looking at the partitions")
+async def _drop(run: Step, moment: datetime) -> Maintenance:
+    found = await run(partitions.partitions, doing="looking at the partitions")
     old = [one for one in found if one.is_before(moment)]
     for one in old:
-        await session.run(partial(partitions.drop_partition, partition=one), doing=f"dropping {one.name}")
+        await run(partial(partitions.drop_partition, partition=one), doing=f"dropping {one.name}")
     deleted, batch = 0, BATCH_SIZE
     while batch == BATCH_SIZE:
         delete = partial(partitions.delete_before, moment=moment, size=BATCH_SIZE)
-        batch = await session.run(delete, doing="deleting from the default partition")
+        batch = await run(delete, doing="deleting from the default partition")
         deleted += batch
     return Maintenance(dropped=tuple(one.name for one in old), dropped_rows=sum(one.rows for one in old), deleted=deleted)
 

@@ -143,7 +143,7 @@ def drop_partition(connection: Connection, partition: Partition) -> None:
     for those before them.
     """
     connection.execute(_LIMITS, {"lock": str(LOCK_TIMEOUT_MS), "statement": "0"})
-    _run(connection, f"DROP TABLE {partition.name}")
+    _run(connection, f"DROP TABLE IF EXISTS {partition.name}")
 
 
 def delete_before(connection: Connection, moment: datetime, *, size: int) -> int:
