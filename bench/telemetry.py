@@ -34,8 +34,8 @@ DELETE = text("DELETE FROM telemetry_events WHERE created_at < :ends")
 
 # The embedded server calls its folder /proc/self/cwd.
 FILES = """
-SELECT replace(current_setting('data_directory'), 'self', pg_backend_pid()::text) || '/' || pg_relation_filepath(c.oid) FROM pg_class c
-WHERE c.relname LIKE 'telemetry_events_2%' AND pg_relation_size(c.oid) > 0
+SELECT replace(current_setting('data_directory'), 'self', pg_backend_pid()::text) || '/' || pg_relation_filepath(c.oid)
+FROM pg_class c WHERE c.relname LIKE 'telemetry_events_2%' AND pg_relation_size(c.oid) > 0
 """
 
 

@@ -210,9 +210,10 @@ async def test_health_says_which_month_is_missing_and_that_events_wait(migrated:
 
 @newest
 async def test_what_cannot_be_asked_for_is_refused(migrated: AsyncEngine) -> None:
-    for wrong, field in (({"ahead": -1}, "ahead"), ({"ahead": 121}, "ahead"), ({"keep": timedelta(days=-1)}, "keep")):
-        with pytest.raises(InvalidInput) as refusal:
-            await migrations.maintain(migrated, **wrong)
-        assert refusal.value.field == field
+    for months in (-1, 121):
+        with pytest.raises(InvalidInput, match=r"^ahead must be"):
+            await migrations.maintain(migrated, ahead=months)
+    with pytest.raises(InvalidInput, match=r"^keep must be"):
+        await migrations.maintain(migrated, keep=timedelta(days=-1))
     with pytest.raises(InvalidInput, match="time zone"):
         await migrations.drop_before(migrated, datetime(2026, 1, 1))  # noqa: DTZ001 -- that is what is wrong
