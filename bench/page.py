@@ -69,11 +69,12 @@ def _nearest(figures: Iterable[Figures]) -> str:
             f"{found['recall']:.3f}",
             f"{found['exact']:.0%}",
             f"{found['p50']:.1f}",
+            f"{found['cpu']:.1f}",
             names(found["indexes"]),
         )
         for found in figures
     ]
-    return _table(("the filter matches", "rows of 10, at the least", "recall@10", "exact", "p50 ms", "indexes"), rows)
+    return _table(("the filter matches", "rows of 10, at the least", "recall@10", "exact", "p50 ms", "cpu ms", "indexes"), rows)
 
 
 def _words(figures: Iterable[Figures]) -> str:
@@ -85,10 +86,12 @@ def _words(figures: Iterable[Figures]) -> str:
             f"{found['p99']:.1f}",
             f"{found['plain_p50']:.1f}",
             f"{found['p50'] / found['plain_p50']:.2f}",
+            f"{found['cpu']:.1f}",
+            f"{found['plain_cpu']:.1f}",
         )
         for found in figures
     ]
-    return _table(("the question has", "rows", "p50 ms", "p99 ms", "`ts_rank` p50 ms", "ratio"), rows)
+    return _table(("the question has", "rows", "p50 ms", "p99 ms", "`ts_rank` p50 ms", "ratio", "cpu ms", "`ts_rank` cpu ms"), rows)
 
 
 def _growth(figures: Sequence[Figures]) -> str:

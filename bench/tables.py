@@ -42,11 +42,12 @@ def _table(title: str, *headings: str, caption: str | None = None) -> Table:
 
 
 def _words(figures: Iterable[WordsFigures]) -> Table:
-    headings = ("rows", "p50 ms", "p99 ms", "plain p50 ms", "plain p99 ms", "p50 / plain", "samples")
+    headings = ("rows", "p50 ms", "p99 ms", "plain p50 ms", "plain p99 ms", "p50 / plain", "cpu ms", "cpu / plain", "samples")
     table = _table("Keyword search and the plain query", *headings, caption="plain: any word, ts_rank, same LIMIT and connection")
     for found in figures:
         times = (f"{value:.1f}" for value in (found.p50, found.p99, found.plain_p50, found.plain_p99))
-        table.add_row(found.question, f"{found.rows:,}", *times, f"{found.ratio:.2f}", f"{found.samples}")
+        cpu = f"{found.cpu:.1f}", f"{found.cpu_ratio:.2f}"
+        table.add_row(found.question, f"{found.rows:,}", *times, f"{found.ratio:.2f}", *cpu, f"{found.samples}")
     return table
 
 
@@ -67,12 +68,14 @@ def _curve(figures: Iterable[CurvePoint]) -> Table:
 
 
 def _nearest(figures: Iterable[NearestFigures]) -> Table:
-    headings = ("rows of 10", "fewest", "recall@10", "lowest", "exact", "p50 ms", "indexes")
+    headings = ("rows of 10", "fewest", "recall@10", "lowest", "exact", "p50 ms", "cpu ms", "indexes")
     table = _table("Vector search, by what the filter matches", *headings)
     for found in figures:
         rows = f"{found.rows:.1f}", f"{found.fewest_rows}"
         recalls = f"{found.recall:.3f}", f"{found.lowest_recall:.1f}"
-        table.add_row(found.case, *rows, *recalls, f"{found.exact:.0%}", f"{found.p50:.1f}", names(found.indexes))
+        table.add_row(
+            found.case, *rows, *recalls, f"{found.exact:.0%}", f"{found.p50:.1f}", f"{found.cpu:.1f}", names(found.indexes)
+        )
     return table
 
 
