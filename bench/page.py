@@ -67,6 +67,7 @@ def _nearest(figures: Iterable[Figures]) -> str:
             found["case"],
             f"{found['fewest_rows']}",
             f"{found['recall']:.3f}",
+            f"{found['lowest_recall']:.1f}",
             f"{found['exact']:.0%}",
             f"{found['p50']:.1f}",
             f"{found['cpu']:.1f}",
@@ -74,7 +75,9 @@ def _nearest(figures: Iterable[Figures]) -> str:
         )
         for found in figures
     ]
-    return _table(("the filter matches", "rows of 10, at the least", "recall@10", "exact", "p50 ms", "cpu ms", "indexes"), rows)
+    return _table(
+        ("the filter matches", "rows of 10, at the least", "recall@10", "lowest", "exact", "p50 ms", "cpu ms", "indexes"), rows
+    )
 
 
 def _words(figures: Iterable[Figures]) -> str:

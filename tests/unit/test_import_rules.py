@@ -178,7 +178,7 @@ def declared(*extras: str) -> set[str]:
 def test_what_is_imported_is_declared(folder: str, extras: tuple[str, ...]) -> None:
     files = (ROOT / folder).rglob("*.py")
     roots = {name.partition(".")[0] for path in files for name in imported(path.read_text())}
-    own = {"domain", "examples", "repositories", "tests", *sys.stdlib_module_names}
+    own = {"bench", "domain", "examples", "repositories", "tests", *sys.stdlib_module_names}
     distributions = packages_distributions()
     owners = {root: {canonicalize_name(name) for name in distributions.get(root, [])} for root in roots - own}
     assert {root for root, names in owners.items() if not names & declared(*extras)} == set()
