@@ -144,9 +144,10 @@ def _comparable(entity: type[Entity], path: tuple[str, ...], value: Scalar, *, o
 
 def _comparing(entity: type[Entity], path: tuple[str, ...]) -> Coerce:
     kind = _require_column(entity, path)
-    coerce = _json if len(path) > 1 else _coercion(entity, path[0], kind)
+    name, *keys = path
+    coerce = _json if keys else _coercion(entity, name, kind)
     if coerce is None:
-        raise InvalidFilter(f"{path[0]} cannot be compared with a value", field=path[0])
+        raise InvalidFilter(f"{name} cannot be compared with a value", field=name)
     return coerce
 
 
