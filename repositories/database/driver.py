@@ -80,6 +80,17 @@ class Connection(_Connection):
             await register_vector_codecs(self)
 
 
+class PooledConnection(Connection):
+    """A connection through a pooler that lends a session for one transaction: what is set for the session reaches strangers."""
+
+    __slots__ = ()
+
+    def __init__(self, protocol: Any, transport: BaseTransport, *arguments: Any) -> None:
+        super().__init__(protocol, transport, *arguments)
+        # The driver turns jit off for the session while it looks types up, unless the server has none.
+        self._server_caps = self._server_caps._replace(jit=False)  # type: ignore[has-type]  # the stubs know no type of it
+
+
 async def goodbyes() -> None:
     """Wait until the connections that are being closed in this event loop are: whoever was to wait may have been cancelled."""
     here = asyncio.get_running_loop()

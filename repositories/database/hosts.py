@@ -10,7 +10,7 @@ from asyncpg.connect_utils import SessionAttribute
 
 from domain.errors import ConfigurationError, DatabaseUnavailable, RecollectError
 from repositories.database.codecs import register_vector_codecs
-from repositories.database.driver import Connection
+from repositories.database.driver import Connection, PooledConnection
 from repositories.database.session import startup_settings
 from repositories.database.tls import tls_argument
 from repositories.failures import Phase, translating
@@ -34,6 +34,7 @@ class Hosts:
         self._addresses = settings.addresses
         self._seconds = settings.connect_timeout.total_seconds()
         self._wanted = _wanted(settings, readonly=readonly)
+        self._kind = PooledConnection if settings.pooler == "pgbouncer" else Connection
         limit = settings.statement_timeout.total_seconds()
         self._arguments: dict[str, Any] = {
             "database": settings.database,
@@ -75,7 +76,7 @@ class Hosts:
                         port=address.port,
                         target_session_attrs=wanted,
                         timeout=self._seconds,
-                        connection_class=Connection,
+                        connection_class=self._kind,
                         **self._arguments,
                     )
                 except asyncpg.TargetServerAttributeNotMatched:
@@ -95,5 +96,5 @@ def _wanted(settings: Settings, *, readonly: bool) -> tuple[SessionAttribute, ..
         return SessionAttribute.standby, SessionAttribute.any
     if wanted == "any" and several:
         # A unit of work writes: on a standby that happens to answer first, everything would fail.
-        return SessionAttribute.primary, SessionAttribute.any
+        return SessionAttribute.read_write, SessionAttribute.any
     return (SessionAttribute(wanted),)

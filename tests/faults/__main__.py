@@ -11,7 +11,11 @@ from pathlib import Path
 from tests.faults.page import PAGE, figures_in, page
 
 WORKERS = 2  # more would measure each other
-PYTEST = (sys.executable, "-m", "pytest", "--quiet", "--numprocesses", str(WORKERS), "--dist", "loadgroup")
+PATIENCE_SECONDS = 400  # for one test: its full form takes as long as several short ones
+PYTEST = (
+    sys.executable, "-m", "pytest", "--quiet", "--override-ini", f"faulthandler_timeout={PATIENCE_SECONDS}",
+    "--numprocesses", str(WORKERS), "--dist", "loadgroup",
+)  # fmt: skip
 
 
 def main(arguments: list[str]) -> int:

@@ -414,6 +414,26 @@ async def test_an_idle_connection_that_ended_is_replaced_in_silence(engine: Asyn
         assert pid not in {await pid_of(connection), await pid_of(another)}
 
 
+async def test_a_server_that_turns_out_to_be_read_only_is_connected_to_anew_and_a_reader_keeps_its_connection(
+    engine: AsyncEngine,
+) -> None:
+    async with engine.connect() as connection, engine.connect() as idle:
+        before = {await pid_of(connection), await pid_of(idle)}
+        await connection.execute(text("SELECT set_config('default_transaction_read_only', 'on', false)"))
+        await connection.commit()
+        with pytest.raises(errors.ReadOnly), translating():
+            await connection.execute(text("CREATE TABLE unwritten ()"))
+    async with engine.connect() as connection, engine.connect() as another:
+        assert before & {await pid_of(connection), await pid_of(another)} == set(), "any of them may lead to the old primary"
+        kept = await pid_of(connection)
+        await connection.rollback()
+        await connection.execution_options(postgresql_readonly=True)
+        with pytest.raises(errors.ReadOnly), translating():
+            await connection.execute(text("CREATE TABLE unwritten ()"))
+        await connection.rollback()
+        assert await pid_of(connection) == kept, "who asked for a read-only transaction has got one"
+
+
 async def test_an_exhausted_pool_says_what_it_has(engine: AsyncEngine) -> None:
     async with engine.connect(), engine.connect(), engine.connect():
         with pytest.raises(errors.PoolExhausted, match="all 3 connections are in use") as caught:

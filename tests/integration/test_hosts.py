@@ -164,6 +164,15 @@ async def test_a_server_of_the_wrong_kind_is_not_used(postgres: EmbeddedServer) 
     assert await answer(reached(postgres, f"{host},{host}"), readonly=True) == postgres.port
 
 
+async def test_where_no_host_can_be_written_to_a_writer_reads_and_asks_no_silent_host_twice(postgres: EmbeddedServer) -> None:
+    proxy = Proxy(postgres)
+    async with proxy.listening(silent=True) as hole:
+        hosts = f"127.0.0.1:{hole},127.0.0.1:{postgres.port}"
+        readonly = "-c default_transaction_read_only=on"
+        assert await answer(reached(postgres, hosts, connect_timeout=1, sslmode="disable", options=readonly)) == postgres.port
+        assert len(proxy._conversations) == 1
+
+
 @pytest.mark.parametrize(
     ("wrong", "expected", "words"),
     [

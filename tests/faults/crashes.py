@@ -1,0 +1,114 @@
+"""Writers that keep a book of what they were told, and servers that are killed under them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import signal
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import psutil
+
+from domain.errors import CommitOutcomeUnknown, RecollectError
+from tests.faults.pairs import rows_by_name, write_first, write_second
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from repositories import Database
+    from repositories.database import EmbeddedServer
+
+WRITERS = 8
+PAUSE_SECONDS = 0.01
+
+
+@dataclass
+class Book:
+    """The names of the pairs that writers wrote, by what they were told."""
+
+    committed: set[str] = field(default_factory=set)
+    refused: set[str] = field(default_factory=set)
+    unknown: set[str] = field(default_factory=set)
+    last_commit: float = 0.0
+
+    async def commits_again(self, *, within: float = 60) -> float:
+        """Wait for the next commit, and return when it was."""
+        began = monotonic()
+        async with asyncio.timeout(within):
+            while self.last_commit < began:  # noqa: ASYNC110 (writers are what is waited for)
+                await asyncio.sleep(0.002)
+        return self.last_commit
+
+    async def compared(self, database: Database) -> Differences:
+        """Compare the book with the database, where nobody writes any more."""
+        rows = await rows_by_name(database)
+        return Differences(
+            lost=sum(rows.get(name) is None for name in self.committed),
+            half=sum(count != 2 for count in rows.values()),
+            refused_and_kept=sum(name in rows for name in self.refused),
+            unknown_and_kept=sum(name in rows for name in self.unknown),
+        )
+
+
+@dataclass(frozen=True)
+class Differences:
+    """What the database has and the writers were not told, or the other way round."""
+
+    lost: int
+    half: int
+    refused_and_kept: int
+    unknown_and_kept: int
+
+
+@asynccontextmanager
+async def writing(database: Database, book: Book, writers: int = WRITERS) -> AsyncIterator[None]:
+    """Let writers write pairs meanwhile; an error that is not typed ends it."""
+    done = asyncio.Event()
+    run = next(_RUNS)
+    async with asyncio.TaskGroup() as group:
+        for number in range(writers):
+            group.create_task(_write(database, book, f"{run}/{number}", done))
+        try:
+            yield
+        finally:
+            done.set()
+
+
+_RUNS = itertools.count()
+
+
+async def _write(database: Database, book: Book, prefix: str, done: asyncio.Event) -> None:
+    for number in itertools.count():
+        if done.is_set():
+            return
+        name = f"{prefix}/{number}"
+        try:
+            async with database.unit_of_work() as uow:
+                await write_first(uow, name)
+                await write_second(uow, name)
+                await uow.commit()
+        except CommitOutcomeUnknown:
+            book.unknown.add(name)
+        except RecollectError:
+            book.refused.add(name)
+            await asyncio.sleep(PAUSE_SECONDS)
+        else:
+            book.committed.add(name)
+            book.last_commit = monotonic()
+
+
+def kill_postmaster(server: EmbeddedServer) -> None:
+    """Kill the main process alone: the others live until they notice."""
+    os.kill(server.pid, signal.SIGKILL)
+
+
+def kill_everything(server: EmbeddedServer) -> None:
+    """Kill every process of the server, the main one first, so that it cannot start others."""
+    postmaster = psutil.Process(server.pid)
+    for process in (postmaster, *postmaster.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            process.kill()

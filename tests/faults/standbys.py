@@ -1,0 +1,58 @@
+"""A primary and its streaming standby, both embedded servers, made of the wheel's own programs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from contextlib import closing
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from repositories.database import EmbeddedServer, Settings
+from repositories.database.embedded.binaries import Installation
+from repositories.database.embedded.directory import DataDirectory
+from repositories.database.embedded.waiting import Deadline
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SMALL = {"max_connections": "30", "shared_buffers": "16MB", "fsync": "off"}
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as probing:
+        probing.bind(("127.0.0.1", 0))
+        return int(probing.getsockname()[1])
+
+
+def start(folder: Path, port: int) -> EmbeddedServer:
+    return EmbeddedServer.start(folder, version=18, settings=SMALL, tcp_port=port)
+
+
+def make_standby(primary: EmbeddedServer, folder: Path) -> None:
+    """Copy the primary into a folder that `start` makes a streaming standby of."""
+    directory = DataDirectory.prepare(folder)
+    shutil.copy2(DataDirectory(primary.data_dir).credentials, directory.credentials)
+    admin = Settings(url=primary.admin_url)
+    assert admin.password is not None
+    command = [
+        Installation.of(primary.version).program("pg_basebackup"), "--pgdata", str(directory.cluster), "--write-recovery-conf",
+        "--checkpoint=fast", "--host", admin.host, "--port", str(admin.port), "--username", admin.user, "--no-password",
+    ]  # fmt: skip
+    environment = {**os.environ, "PGPASSWORD": admin.password.get_secret_value()}
+    with directory.starting(Deadline(timedelta(seconds=30))):
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+
+
+def make_it_follow(folder: Path) -> None:
+    """Let a server that was the primary start again as a standby."""
+    (DataDirectory(folder).cluster / "standby.signal").touch()
+
+
+def at(primary: EmbeddedServer, *ports: int, **settings: object) -> Settings:
+    """The application's settings with these ports of this machine as hosts, in this order."""
+    known = Settings(url=primary.tcp_url)
+    parts = {"database": known.database, "user": known.user, "password": known.password, "embedding_dimensions": 8}
+    return Settings(host=",".join(f"127.0.0.1:{port}" for port in ports), connect_timeout=1, **{**parts, **settings})

@@ -1,0 +1,207 @@
+"""Servers that are killed and restarted under a program that goes on using them."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, ExitStack
+from dataclasses import dataclass
+from functools import partial
+from statistics import median
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest
+import sqlalchemy.exc
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from repositories import Database
+from repositories.database import EmbeddedServer
+from repositories.testing.tables import empty
+from tests.conftest import DIMENSIONS
+from tests.faults.conftest import FULL
+from tests.faults.crashes import Book, Differences, kill_everything, kill_postmaster, writing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from tests.faults.conftest import Effort, Promises
+
+pytestmark = pytest.mark.xdist_group("crashes")
+
+# Whether a page reaches the disk matters when the power fails: a killed process leaves it to the system.
+SMALL = {"max_connections": "30", "shared_buffers": "16MB", "fsync": "on" if FULL else "off"}
+# What is lost is what the server has not written yet: it may take its time.
+CARELESS = {**SMALL, "synchronous_commit": "off", "wal_writer_delay": "10s"}
+Kill = Callable[[EmbeddedServer], None]
+
+
+class Mortal:
+    """An embedded server that is started again each time it dies or is stopped; a program that uses it never leaves."""
+
+    def __init__(self, folder: Path, version: int) -> None:
+        self.folder, self.version = folder, version
+        self._leases = ExitStack()
+        self.server = self.start()
+
+    def start(self, settings: Mapping[str, str] = SMALL) -> EmbeddedServer:
+        self.server = self._leases.enter_context(EmbeddedServer.start(self.folder, version=self.version, settings=settings))
+        return self.server
+
+    def restart(self, settings: Mapping[str, str] = SMALL) -> None:
+        self.server.stop()
+        self.start(settings)
+
+    def close(self) -> None:
+        self._leases.close()
+
+
+Mortals = Callable[[int], Awaitable[Mortal]]
+
+
+@pytest.fixture(scope="module")
+def mortals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mortals]:
+    """Return a server of a version, with the schema, that writes as durably as PostgreSQL does by itself."""
+    made: dict[int, Mortal] = {}
+
+    async def of(version: int) -> Mortal:
+        if version not in made:
+            folder = tmp_path_factory.mktemp("mortal") / "data"
+            made[version] = await asyncio.to_thread(Mortal, folder, version)
+            await migrated(made[version])
+        return made[version]
+
+    yield of
+    for mortal in made.values():
+        mortal.close()
+
+
+async def migrated(mortal: Mortal) -> None:
+    async with Database.from_url(mortal.server.url, migrate=True, embedding_dimensions=DIMENSIONS):
+        pass
+
+
+@dataclass(frozen=True)
+class Crashed:
+    """What writers were told, what was kept, and the seconds until the next commit."""
+
+    book: Book
+    found: Differences
+    since_kill: list[float]
+    since_answer: list[float]
+
+
+async def crash(mortal: Mortal, kill: Kill, times: int, settings: Mapping[str, str] = SMALL) -> Crashed:
+    """Kill the server under its writers so many times, and start it again."""
+    chance, book, since_kill, since_answer = random.Random(times), Book(), [], []
+    async with Database.from_url(mortal.server.url, pool_size=4, max_overflow=2) as database:
+        for _ in range(times):
+            async with writing(database, book):
+                await book.commits_again()
+                await asyncio.sleep(chance.uniform(0.1, 0.4))
+                killed = monotonic()
+                kill(mortal.server)
+                await asyncio.to_thread(mortal.start, settings)
+                answered = monotonic()
+                recovered = await book.commits_again()
+            since_kill.append(recovered - killed)
+            since_answer.append(recovered - answered)
+        found = await book.compared(database)
+        await empty(database)
+    return Crashed(book, found, since_kill, since_answer)
+
+
+CASES = (
+    pytest.param(18, kill_everything, 20, id="PostgreSQL 18, every process"),
+    pytest.param(18, kill_postmaster, 20, id="PostgreSQL 18, the main process"),
+    pytest.param(16, kill_everything, 5, id="PostgreSQL 16, every process"),
+)
+
+
+@pytest.mark.parametrize(("version", "kill", "kills"), CASES if FULL else CASES[:1])
+async def test_what_was_acknowledged_survives_a_killed_server_and_nothing_is_half_applied(
+    mortals: Mortals, effort: Effort, promises: Promises, version: int, kill: Kill, kills: int
+) -> None:
+    crashed = await crash(await mortals(version), kill, effort.times(1, kills))
+    book, found = crashed.book, crashed.found
+    assert (found.lost, found.half, found.refused_and_kept) == (0, 0, 0)
+    assert book.committed
+
+    mortal, times = await mortals(18), effort.times(1, 3)
+    await asyncio.to_thread(mortal.restart, CARELESS)
+    careless = await crash(mortal, kill_everything, times, CARELESS)
+    await asyncio.to_thread(mortal.restart)
+    assert careless.found.lost > 0
+    assert careless.found.half == 0
+
+    after = f"after kill -9, {effort.times(1, kills)} times"
+    promises(
+        "An acknowledged commit survives a crash",
+        f"{found.lost} of {len(book.committed):,} lost {after}",
+        control=f"{careless.found.lost:,} of {len(careless.book.committed):,} lost with synchronous_commit off",
+    )
+    told = len(book.committed) + len(book.refused) + len(book.unknown)
+    promises("No unit of work is half applied", f"{found.half} of {told:,} {after}")
+    promises(
+        "An unknown commit is reported as unknown, and can be resolved",
+        f"{found.refused_and_kept} of {len(book.refused):,} kept that were told to have failed, {found.unknown_and_kept} of "
+        f"{len(book.unknown)} that were told to be unknown, {after}",
+    )
+    promises(
+        "The library recovers as soon as the server does",
+        f"{median(crashed.since_kill):.2f} s from the kill to the next commit (median), {median(crashed.since_answer):.3f} s of it "
+        f"after the server was started again, {after}",
+    )
+
+
+async def test_a_restart_of_the_server_is_not_noticed_by_the_next_call(
+    mortals: Mortals, effort: Effort, promises: Promises
+) -> None:
+    mortal, times = await mortals(18), effort.times(2, 100)
+    usual, after_restart = [], []
+    async with Database.from_url(mortal.server.url, pool_size=5, max_overflow=0) as database:
+        for _ in range(times):
+            async with AsyncExitStack() as all_at_once:
+                for _ in range(5):
+                    await all_at_once.enter_async_context(database.unit_of_work())
+            usual.append(await seconds_of_a_call(database))
+            await asyncio.to_thread(mortal.restart)
+            assert database.pool_figures().checked_in == 5, "the pool is warm, and all of it is dead"
+            after_restart.append(await seconds_of_a_call(database))
+        await empty(database)
+        with pytest.raises(sqlalchemy.exc.DBAPIError):
+            await without_asking_first(mortal)
+    added = sorted(after - median(usual) for after in after_restart)
+    promises(
+        "A restart is invisible to the next call",
+        f"0 errors of {times}; {1000 * median(added):.0f} ms added (median), "
+        f"{1000 * added[math.ceil(0.99 * len(added)) - 1]:.0f} ms (99 %), with five idle connections",
+        control="the first call fails where a pooled connection is not tried out before it is lent",
+    )
+
+
+async def seconds_of_a_call(database: Database) -> float:
+    began = monotonic()
+    async with database.reader() as view:
+        await view.reviews.exists()
+    return monotonic() - began
+
+
+async def without_asking_first(mortal: Mortal) -> None:
+    """Use a connection of SQLAlchemy's pool as it comes, after a restart."""
+    engine = create_async_engine(
+        "postgresql+asyncpg://", async_creator=partial(asyncpg.connect, mortal.server.url.get_secret_value())
+    )
+    try:
+        async with engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+        await asyncio.to_thread(mortal.restart)
+        async with engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+    finally:
+        await engine.dispose()

@@ -1,0 +1,191 @@
+"""pgbouncer in transaction mode: each transaction may be on another session, and no session is anyone's own."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import shutil
+import socket
+import subprocess
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from domain import KnowledgeChunk, Vector
+from repositories import Database
+from repositories.database import Settings
+from repositories.database.embedded.account import Account
+from repositories.testing.tables import empty
+from tests.faults.pairs import rows_by_name, write_first, write_second
+from tests.faults.recorder import Recorder
+from tests.faults.standbys import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pydantic import SecretStr
+
+    from repositories.testing.servers import TestServer
+    from tests.faults.conftest import Effort, Promises
+
+PROMISE = "A pooler in transaction mode changes nothing"
+# What pgbouncer forwards when a session starts; anything else it refuses.
+FORWARDED = {"user", "database", "client_encoding", "application_name", "TimeZone"}
+# What stays with the session when the transaction has ended, and so with whoever gets it next.
+STAYS = ("pg_advisory_lock", "pg_try_advisory_lock", "LISTEN", "PREPARE ", "WITH HOLD", "SET SESSION", "set_config('")
+PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin")
+
+
+def through(url: SecretStr, port: int, **settings: object) -> Settings:
+    known = Settings(url=url)
+    parts = {"database": known.database, "user": known.user, "password": known.password, "sslmode": "disable"}
+    return Settings(host="127.0.0.1", port=port, pooler="pgbouncer", **{**parts, **settings})
+
+
+async def everything(database: Database, name: str) -> None:
+    """Use what has to do with the session: settings, statements prepared again and again, savepoints, cursors, the ledger."""
+    operation = uuid4()
+    async with database.unit_of_work(operation_id=operation) as uow:
+        await write_first(uow, name)
+        async with uow.savepoint():
+            await write_second(uow, name)
+        chunk = KnowledgeChunk(
+            chunk_id=name, source="a.md", source_type="doc", content="retries are bounded", embedding=Vector([0.5] * 8)
+        )
+        await uow.knowledge.upsert_many([chunk])
+        await uow.runs.claim(name, 7, base_sha="a" * 40, head_sha="b" * 40, delivery_id=str(operation), action="opened")
+        result = await uow.reviews._transaction.execute(text("SELECT current_setting('statement_timeout')"))
+        assert result.scalar_one() == "30s"
+        await uow.commit()
+    assert await database.outcome(operation)
+    async with database.reader() as view:
+        assert [hit async for hit in view.reviews.stream(batch_size=1)]
+        assert await view.knowledge.vector_search(Vector([0.5] * 8), limit=1)
+        assert await view.knowledge.hybrid_search("retries", Vector([0.5] * 8), limit=1)
+
+
+async def test_what_is_sent_needs_no_session_of_ones_own(database_url: SecretStr, promises: Promises) -> None:
+    known = Settings(url=database_url)
+    recorder = Recorder(f"{known.addresses[0].host}/.s.PGSQL.{known.addresses[0].port}")
+    async with recorder.listening() as port, Database(through(database_url, port, pool_size=1, max_overflow=0)) as database:
+        await everything(database, "acme/api")
+        await empty(database)
+    assert all(startup.keys() <= FORWARDED for startup in recorder.startups)
+    statements = recorder.statements
+    assert {name for name, _ in statements} == {""}, "a named statement stays with its session"
+    assert [query for _, query in statements if any(words in query for words in STAYS)] == []
+    first = [following for (_, query), (_, following) in itertools.pairwise(statements) if query.startswith("BEGIN")]
+    # SQLAlchemy's own questions, of a new server and of a connection that was idle, come before any setting.
+    assert [query for query in first if not query.startswith(("SELECT set_config(", "select pg_catalog.", ";"))] == []
+    assert sum(query.startswith("SELECT set_config(") for query in first) > 3
+    promises(
+        PROMISE,
+        f"0 of {len(statements)} statements named, 0 settings outside of their transaction, and {len(recorder.startups[0])} "
+        "startup parameters, all of which pgbouncer forwards (read from the protocol)",
+    )
+
+
+@contextmanager
+def pgbouncer(url: SecretStr, folder: Path, port: int) -> Iterator[None]:
+    """Run pgbouncer in transaction mode, with two sessions for everyone, as the user whose the server's socket is."""
+    known, account = Settings(url=url), Account.for_server()
+    assert known.password is not None
+    assert PROGRAM is not None
+    host = known.addresses[0]
+    (folder / "users.txt").write_text(f'"{known.user}" "{known.password.get_secret_value()}"\n')
+    (folder / "pgbouncer.ini").write_text(
+        f"[databases]\n* = host={host.host} port={host.port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n"
+        "unix_socket_dir =\nauth_type = scram-sha-256\nauth_file = users.txt\npool_mode = transaction\ndefault_pool_size = 2\n"
+        "max_client_conn = 100\n"
+    )
+    for path in (folder, folder / "pgbouncer.ini", folder / "users.txt"):
+        account.own(path)
+    user, group = (account.uid, account.gid) if account.switches else (None, None)
+    command = [PROGRAM, "--quiet", "pgbouncer.ini"]
+    with subprocess.Popen(
+        command, cwd=folder, user=user, group=group, extra_groups=[] if account.switches else None, stderr=subprocess.PIPE
+    ) as running:
+        try:
+            wait_for(port, running)
+            yield
+        finally:
+            running.terminate()
+
+
+def wait_for(port: int, running: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + 10
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except OSError:
+            assert running.poll() is None, running.stderr and running.stderr.read()
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        else:
+            return
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="pgbouncer is not installed")
+async def test_behind_pgbouncer_everything_works_and_no_setting_reaches_another_client(
+    servers: dict[int, TestServer], effort: Effort, promises: Promises, tmp_path: Path
+) -> None:
+    url, port, times = servers[18].clone(), free_port(), effort.times(4, 60)
+    with pgbouncer(url, tmp_path, port):
+        async with Database(through(url, port, pool_size=5)) as one, Database(through(url, port, pool_size=5)) as another:
+            names = ((database, f"acme/{number}/{id(database)}") for number in range(times) for database in (one, another))
+            await asyncio.gather(*(everything(*each) for each in names))
+            assert set((await rows_by_name(one)).values()) == {2}
+        left = [await settings_of_a_stranger(url, port) for _ in range(4)]
+        assert left == [[]] * 4
+        tried = failed = 0
+        while tried < effort.times(40, 200) or (failed == 0 and tried < 4_000):
+            tried, failed = tried + 40, failed + await of_the_driver_alone(url, port, 40)
+    assert failed > 0
+    promises(
+        PROMISE,
+        f"0 errors of {6 * times} transactions from two pools on two sessions; 0 settings left for other clients",
+        control=f"{failed} of {tried} transactions of SQLAlchemy and asyncpg alone failed",
+    )
+
+
+async def settings_of_a_stranger(url: SecretStr, port: int) -> list[str]:
+    """Return what is set in the session that another client gets, but for what it asked for itself."""
+    known = through(url, port)
+    password = known.password.get_secret_value() if known.password else None
+    connection = await asyncpg.connect(
+        host="127.0.0.1", port=port, user=known.user, password=password, database=known.database, ssl=False, statement_cache_size=0
+    )
+    try:
+        own = "'client_encoding', 'application_name', 'TimeZone'"
+        asked = f"SELECT name FROM pg_settings WHERE source = 'session' AND name NOT IN ({own})"
+        return [row[0] for row in await connection.fetch(asked)]
+    finally:
+        await connection.close()
+
+
+async def of_the_driver_alone(url: SecretStr, port: int, times: int) -> int:
+    """Return how many of so many transactions fail where statements are prepared by name."""
+    known = through(url, port)
+    password = known.password.get_secret_value() if known.password else ""
+    engine = create_async_engine(f"postgresql+asyncpg://{known.user}:{password}@127.0.0.1:{port}/{known.database}?ssl=disable")
+
+    async def transaction(number: int) -> bool:
+        try:
+            async with engine.begin() as connection:
+                await connection.execute(text(f"SELECT {number % 7}, :number"), {"number": str(number)})
+                await connection.execute(text("SELECT count(*) FROM reviews"))
+        except SQLAlchemyError:
+            return False
+        return True
+
+    succeeded = await asyncio.gather(*(transaction(number) for number in range(times)))
+    await engine.dispose()
+    return succeeded.count(False)
