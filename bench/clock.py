@@ -6,9 +6,13 @@ from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+import psutil
+from sqlalchemy import text
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+
+    from repositories import Database
 
 T = TypeVar("T")
 
@@ -33,6 +37,32 @@ async def alternate(ways: Sequence[Callable[[T], Awaitable[object]]], inputs: Se
             if turn >= WARMING:
                 times.append((perf_counter() - started) * 1_000)
     return taken
+
+
+class Cpu:
+    """Counts the processor time of this process and of the server's for the one connection of a database.
+
+    It is what a search costs however much else the machine does: about its latency where nothing else does anything.
+    """
+
+    def __init__(self, server: int) -> None:
+        self._processes = (psutil.Process(), psutil.Process(server))
+        self._began = self._milliseconds()
+
+    @classmethod
+    async def of(cls, database: Database) -> Cpu:
+        async with database.engine.connect() as connection:
+            return cls((await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one())
+
+    def start(self) -> None:
+        self._began = self._milliseconds()
+
+    def taken(self, searches: int) -> float:
+        """Return the milliseconds of each of so many searches since the start; the clock ticks every ten."""
+        return (self._milliseconds() - self._began) / searches
+
+    def _milliseconds(self) -> float:
+        return sum(1_000 * (times.user + times.system) for times in (process.cpu_times() for process in self._processes))
 
 
 def percentile(milliseconds: Sequence[float], percent: int) -> float:

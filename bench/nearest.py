@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pgvector import Vector
 
-from bench.clock import median
+from bench.clock import Cpu, median
 from bench.fixture import Labels
 from bench.vectors import Truth, normalized
 from bench.watch import Watch, explain, indexes, watching
@@ -33,7 +33,8 @@ IN_A_UNIT = 250
 class NearestFigures:
     """What came back for ten asked for, on average and at the least; recall is against a scan of all rows.
 
-    `exact` is the share of the answers that say so, `indexes` what the server used for the first statement of one of them.
+    `exact` is the share of the answers that say so. `cpu` is the processor time of client and server, in milliseconds. `indexes`
+    are those that the server used for the first statement of an answer.
     """
 
     case: str
@@ -43,6 +44,7 @@ class NearestFigures:
     lowest_recall: float
     exact: float
     p50: float
+    cpu: float
     indexes: list[str]
 
 
@@ -141,26 +143,30 @@ def _copy(row: int, vector: Vectors) -> KnowledgeChunk:
 
 
 async def _case(database: Database, case: str, queries: Vectors, truth: Truth, condition: Filter | None = None) -> NearestFigures:
-    counts, recalls, exact, milliseconds = [], [], [], []
+    answers: list[list[int]] = []
+    exact, milliseconds, cpu = [], [], await Cpu.of(database)
     for warming in (True, False):
+        cpu.start()
         for query in queries[:3] if warming else queries:
             async with database.reader() as view:
                 started = perf_counter()
                 hits = await view.knowledge.vector_search(query, limit=K, where=condition)
                 taken = (perf_counter() - started) * 1_000
             if not warming:
-                counts.append(len(hits))
-                recalls.append(truth.recall(query, [int(hit.item.chunk_id) for hit in hits], k=K))
+                answers.append([int(hit.item.chunk_id) for hit in hits])
                 exact.append(hits.exact)
                 milliseconds.append(taken)
+    taken = cpu.taken(len(queries))
+    recalls = [truth.recall(query, answer, k=K) for query, answer in zip(queries, answers, strict=True)]
     return NearestFigures(
         case=case,
-        rows=float(np.mean(counts)),
-        fewest_rows=min(counts),
+        rows=float(np.mean([len(answer) for answer in answers])),
+        fewest_rows=min(len(answer) for answer in answers),
         recall=float(np.mean(recalls)),
         lowest_recall=min(recalls),
         exact=float(np.mean(exact)),
         p50=median(milliseconds),
+        cpu=taken,
         indexes=await _indexes(database, queries[0], condition),
     )
 

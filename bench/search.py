@@ -1,7 +1,7 @@
 """Measure searches: `python -m bench.search --help`.
 
-Words against the plain query, vectors under filters, both together, plans after ten executions, and wide embeddings; on a server
-of its own, in tables of `--rows` rows and of a tenth of them.
+Words against the plain query, recall against latency, vectors under filters, both together, plans after ten executions, and wide
+embeddings; on a server of its own, in tables of `--rows` rows and of a tenth of them. `bench.page` makes docs/search.md of them.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ import asyncio
 import json
 import time
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
-from bench import both, nearest, tables, wide, words
+from bench import both, curve, nearest, tables, wide, words
 from bench.fixture import Labels, fill, server
+from bench.machine import Machine
 from bench.vectors import Space
 from repositories import Database
 
@@ -47,7 +49,9 @@ class Results:
 
     rows: int
     dimensions: int
+    machine: Machine | None = None
     words: list[words.WordsFigures] = field(default_factory=list)
+    curve: list[curve.CurvePoint] = field(default_factory=list)
     nearest: list[nearest.NearestFigures] = field(default_factory=list)
     arms: list[both.ArmFigures] = field(default_factory=list)
     plans: list[both.PlanFigures] = field(default_factory=list)
@@ -74,29 +78,33 @@ class Run:
         self._note(f"filling {size.rows:,} rows and building their indexes")
         space = Space.of(size.rows, size.dimensions)
         filters = nearest.Filters(space)
-        async with self._database(server.create_database("large")) as large:
+        url = server.create_database("large")
+        async with self._database(url) as large:
             await fill(large, space, filters.labels())
-            await self._large(large, space, filters)
+            await self._large(large, url, space, filters)
+            self.results.machine = await Machine.of(large)
         for dimensions in WIDE:
             self._note(f"writing {size.wide_rows:,} rows of {dimensions:,} dimensions")
             self.results.wide.append(await wide.measure(server, dimensions, rows=size.wide_rows, queries=size.queries))
         self._note("done")
         return self.results
 
-    async def _large(self, database: Database, space: Space, filters: nearest.Filters) -> None:
+    async def _large(self, database: Database, url: SecretStr, space: Space, filters: nearest.Filters) -> None:
         size = self.size
         self._note("words in the large table")
         self.results.words += await words.measure(database, rows=size.rows, samples=size.samples)
         self._note("both together, and plans")
         self.results.arms = await both.arms(database, space, queries=size.queries)
         self.results.plans = await both.plans(database, space)
+        self._note("recall against latency")
+        self.results.curve = await curve.measure(partial(self._database, url), space, filters, queries=size.queries)
         self._note("vectors under filters, after deletions, among copies")
         self.results.nearest = await nearest.measure(database, space, filters, queries=size.queries)
 
-    def _database(self, url: SecretStr) -> Database:
+    def _database(self, url: SecretStr, ef_search: int = 40) -> Database:
         # One connection: every statement meets the plans that were prepared on it before. Building an index takes minutes.
         settings: dict[str, Any] = {"pool_size": 1, "max_overflow": 0, "statement_timeout": 0}
-        settings["embedding_dimensions"] = self.size.dimensions
+        settings |= {"embedding_dimensions": self.size.dimensions, "ef_search": ef_search}
         return Database.from_url(url, migrate=True, **settings)
 
     def _note(self, what: str) -> None:
@@ -118,7 +126,7 @@ def main(
     if json_file is not None:
         json_file.write_text(json.dumps(asdict(results), indent=2) + "\n", encoding="utf-8")
     console = Console(width=None if Console().is_terminal else 150)
-    for table in tables.of(results.words, results.nearest, results.arms, results.plans, results.wide):
+    for table in tables.of(results.words, results.curve, results.nearest, results.arms, results.plans, results.wide):
         console.print(table)
 
 

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
-from bench.clock import alternate, percentile
+from bench.clock import Cpu, alternate, percentile
 from bench.corpus import PLANTED, questions
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
     from repositories import Database
 
 LIMIT = 10
+CPU_SAMPLES = 25
 # What a service would write by itself; every column but the embedding, as the repository reads.
 PLAIN = text("""
 SELECT k.id, k.chunk_id, k.repo, k.source, k.source_type, k.language, k.title, k.summary, k.content, k.metadata, k.content_hash,
@@ -27,7 +30,10 @@ ORDER BY rank DESC, k.id LIMIT :limit
 
 @dataclass(frozen=True)
 class WordsFigures:
-    """Milliseconds of one kind of question on a table of `rows` rows: the repository's and the plain query's."""
+    """Milliseconds of one kind of question on a table of `rows` rows: the repository's and the plain query's.
+
+    `cpu` and `plain_cpu` are the processor time of client and server.
+    """
 
     question: str
     rows: int
@@ -35,11 +41,17 @@ class WordsFigures:
     p99: float
     plain_p50: float
     plain_p99: float
+    cpu: float
+    plain_cpu: float
     samples: int
 
     @property
     def ratio(self) -> float:
         return self.p50 / self.plain_p50
+
+    @property
+    def cpu_ratio(self) -> float:
+        return self.cpu / self.plain_cpu
 
 
 def kinds() -> dict[str, list[str]]:
@@ -60,10 +72,19 @@ async def measure(database: Database, *, rows: int, samples: int) -> list[WordsF
                 p99=percentile(ours, 99),
                 plain_p50=percentile(plain, 50),
                 plain_p99=percentile(plain, 99),
+                cpu=await _cpu(database, _ours, asked),
+                plain_cpu=await _cpu(database, _plain, asked),
                 samples=len(ours),
             )
         )
     return found
+
+
+async def _cpu(database: Database, way: Callable[[Database, str], Awaitable[None]], asked: Sequence[str]) -> float:
+    cpu = await Cpu.of(database)
+    for turn in range(CPU_SAMPLES):
+        await way(database, asked[turn % len(asked)])
+    return cpu.taken(CPU_SAMPLES)
 
 
 async def _ours(database: Database, query: str) -> None:

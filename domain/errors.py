@@ -23,6 +23,7 @@
     │   ├── TransactionPoisoned         a statement failed before; nothing of this unit can be committed
     │   └── TenantMismatch              an entity of another tenant
     ├── NotLoaded                       a column that was left out on purpose, such as an embedding
+    ├── RecorderClosed                  an event was given to a telemetry recorder that is closed or not yet entered
     ├── SchemaError                     the database is not the one this version expects
     │   ├── SchemaOutdated              migrations are missing, or the database is ahead
     │   ├── EmbeddingMismatch           another provider, model or dimension than recorded
@@ -179,6 +180,10 @@ class NotLoaded(RecollectError, AttributeError):
         super().__init__(f"{entity}.{field} was not loaded: ask for it when you read the row")
         self.entity = entity
         self.field = field
+
+
+class RecorderClosed(RecollectError):
+    """A telemetry recorder was used outside its `async with`, or ended before an event was written."""
 
 
 class SchemaError(RecollectError):

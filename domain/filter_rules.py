@@ -60,7 +60,7 @@ def check_filter(condition: Filter, entity: type[Entity]) -> Filter:
     Raises:
         InvalidFilter: it names no column of the entity, compares what cannot be compared, is too large, or is no filter.
     """
-    _require_shallow(condition)
+    require_shallow(condition)
     if len(conditions(condition)) > MAX_CONDITIONS:
         raise InvalidFilter(f"a filter has at most {MAX_CONDITIONS} conditions", field="where")
     return _checked(condition, entity)
@@ -71,15 +71,16 @@ def column_name(entity: type[Entity], field: str) -> str:
     return field if field in entity.__table__.columns else field.rstrip("_")
 
 
-def _require_shallow(condition: Filter, depth: int = 0) -> None:
+def require_shallow(condition: Filter, depth: int = 0) -> None:
+    """Raise InvalidFilter where parts are inside each other more than `MAX_NESTING` levels deep."""
     if depth > MAX_NESTING:
         raise InvalidFilter(f"a filter is nested at most {MAX_NESTING} levels deep", field="where")
     match condition:
         case AllOf(parts) | AnyOf(parts):
             for part in parts:
-                _require_shallow(part, depth + 1)
+                require_shallow(part, depth + 1)
         case Not(part):
-            _require_shallow(part, depth + 1)
+            require_shallow(part, depth + 1)
         case _:
             pass
 
@@ -95,6 +96,7 @@ def _checked(condition: Filter, entity: type[Entity]) -> Filter:
         case Compare(path, operator, value):
             return Compare(path, operator, _comparable(entity, path, value, ordered=operator is not Operator.EQUAL))
         case OneOf(path, values):
+            _comparing(entity, path)  # with no value to compare as well
             _require_few(values, path)
             return OneOf(path, tuple(_comparable(entity, path, value) for value in values))
         case Exists(path):
@@ -130,10 +132,7 @@ def _is_storable(key: object) -> bool:
 
 
 def _comparable(entity: type[Entity], path: tuple[str, ...], value: Scalar, *, ordered: bool = False) -> Scalar:
-    kind, name = _require_column(entity, path), path[0]
-    coerce = _json if len(path) > 1 else _coercion(entity, name, kind)
-    if coerce is None:
-        raise InvalidFilter(f"{name} cannot be compared with a value", field=name)
+    coerce, name = _comparing(entity, path), path[0]
     try:
         coerced = coerce(value)
     except (TypeError, ValueError, OverflowError):
@@ -141,6 +140,15 @@ def _comparable(entity: type[Entity], path: tuple[str, ...], value: Scalar, *, o
     if ordered and isinstance(coerced, bool | StrEnum):
         raise InvalidFilter(f"{name} has no order: it can only be compared for equality", field=name)
     return coerced
+
+
+def _comparing(entity: type[Entity], path: tuple[str, ...]) -> Coerce:
+    kind = _require_column(entity, path)
+    name, *keys = path
+    coerce = _json if keys else _coercion(entity, name, kind)
+    if coerce is None:
+        raise InvalidFilter(f"{name} cannot be compared with a value", field=name)
+    return coerce
 
 
 def _kind(entity: type[Entity], name: str) -> type[Any] | None:

@@ -141,16 +141,20 @@ def where(column: str, *keys: str) -> Where:
 
 
 def conditions(condition: Filter) -> Sequence[Compare | OneOf | Exists]:
-    """Return the conditions that the filter is made of, in order."""
-    match condition:
-        case AllOf(parts) | AnyOf(parts):
-            return [leaf for part in parts for leaf in conditions(part)]
-        case Not(part):
-            return conditions(part)
-        case Compare() | OneOf() | Exists():
-            return [condition]
-        case _:
-            raise InvalidFilter("a filter is made with where()", field="where")
+    """Return the conditions that the filter is made of, in order; however deep it is nested."""
+    found: list[Compare | OneOf | Exists] = []
+    left = [condition]
+    while left:
+        match left.pop():
+            case AllOf(parts) | AnyOf(parts):
+                left += reversed(parts)
+            case Not(part):
+                left.append(part)
+            case Compare() | OneOf() | Exists() as leaf:
+                found.append(leaf)
+            case _:
+                raise InvalidFilter("a filter is made with where()", field="where")
+    return found
 
 
 def require_selective(condition: Filter | None) -> Filter:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from repositories.database import Database, EmbeddedServer, Health, Settings
     from repositories.fakes import FakeDatabase
+    from repositories.recorder import RecorderFigures, TelemetryRecorder
     from repositories.unit_of_work import ReadUnitOfWork, UnitOfWork
 
 _HOMES = {
@@ -19,11 +20,23 @@ _HOMES = {
     "FakeDatabase": "repositories.fakes",
     "Health": "repositories.database",
     "ReadUnitOfWork": "repositories.unit_of_work",
+    "RecorderFigures": "repositories.recorder",
     "Settings": "repositories.database",
+    "TelemetryRecorder": "repositories.recorder",
     "UnitOfWork": "repositories.unit_of_work",
 }
 
-__all__ = ["Database", "EmbeddedServer", "FakeDatabase", "Health", "ReadUnitOfWork", "Settings", "UnitOfWork"]
+__all__ = [
+    "Database",
+    "EmbeddedServer",
+    "FakeDatabase",
+    "Health",
+    "ReadUnitOfWork",
+    "RecorderFigures",
+    "Settings",
+    "TelemetryRecorder",
+    "UnitOfWork",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from domain import ConfigurationError
+from domain.moments import days_old
 from repositories import migrations
 from repositories.cli import places
 from repositories.cli.output import note, results
@@ -19,9 +20,13 @@ from repositories.cli.places import DATA_DIR, DataDir, Started
 from repositories.cli.status import health_of, status_figures
 from repositories.database import EmbeddedServer, Settings, compose
 from repositories.demo.tables import figures_table
+from repositories.migrations.partitions import AHEAD, MOST_PARTITIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import timedelta
+
+    from repositories.migrations import Maintenance
 
 app = typer.Typer(no_args_is_help=True, help="Start and stop a database to develop with; look at, migrate, dump and restore one.")
 
@@ -29,6 +34,8 @@ Embedded = Annotated[bool, typer.Option("--embedded", help="Use the embedded ser
 Temporary = Annotated[bool, typer.Option("--embedded", help="Migrate an empty, temporary embedded server and check that.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 Message = Annotated[str, typer.Option("--message", "-m", help="What the revision changes.")]
+Ahead = Annotated[int, typer.Option("--ahead", help="Months to make beside the present one.", min=0, max=MOST_PARTITIONS)]
+KeepDays = Annotated[int | None, typer.Option("--keep-days", help="Drop months that ended so many days ago; without it, none.")]
 UpTo = Annotated[str, typer.Argument(help="Revision to reach.")]
 DownTo = Annotated[str, typer.Argument(help="Revision to leave in place; -1 takes back the newest one, base all of them.")]
 
@@ -111,6 +118,14 @@ def check(data_dir: DataDir = DATA_DIR, embedded: Temporary = False) -> None:
 
 
 @app.command()
+def maintain(data_dir: DataDir = DATA_DIR, ahead: Ahead = AHEAD, keep_days: KeepDays = None) -> None:
+    """Make the months of telemetry ahead, and drop those that are too old; to be run every month."""
+    keep = None if keep_days is None else days_old(keep_days, "--keep-days")
+    with places.reach(data_dir) as place:
+        typer.echo(f"{place.kind}: {_told(asyncio.run(_maintain(place.settings, ahead, keep)))}")
+
+
+@app.command()
 def reset(data_dir: DataDir = DATA_DIR, yes: Yes = False) -> None:
     """Delete everything that is kept in the database, and migrate it anew."""
     with places.reach(data_dir) as place:
@@ -152,6 +167,22 @@ async def _migrate(settings: Settings, revision: str) -> str:
 async def _rollback(settings: Settings, revision: str) -> str | None:
     async with places.connected(settings.for_migrations()) as engine:
         return await migrations.rollback(engine, revision)
+
+
+async def _maintain(settings: Settings, ahead: int, keep: timedelta | None) -> Maintenance:
+    async with places.connected(settings.for_migrations()) as engine:
+        return await migrations.maintain(engine, ahead=ahead, keep=keep)
+
+
+def _told(done: Maintenance) -> str:
+    facts = {
+        f"made {len(done.made)} months of telemetry ({', '.join(done.made)})": done.made,
+        f"moved {done.moved:,} events into them": done.moved,
+        f"dropped {len(done.dropped)} ({', '.join(done.dropped)}) with about {done.dropped_rows:,} events": done.dropped,
+        f"deleted {done.deleted:,} old events from the default partition": done.deleted,
+        f"left {done.left} months in the default partition, because there are so many": done.left,
+    }
+    return ", ".join(fact for fact, happened in facts.items() if happened) or "nothing to do"
 
 
 async def _check(settings: Settings, *, migrating: bool) -> list[str]:

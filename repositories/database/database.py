@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 from uuid import UUID
 
 from pydantic import SecretStr
@@ -25,6 +25,8 @@ from repositories.database.engine import create_engine
 from repositories.database.health import Facts, Health, PoolFigures, facts, pool_figures, problems
 from repositories.database.retrying import ask_ledger, run_whole
 from repositories.database.settings import Settings
+from repositories.migrations.partitions import AHEAD
+from repositories.recorder import RecorderOptions, TelemetryRecorder
 from repositories.schema import Schema
 from repositories.shield import finished
 from repositories.unit_of_work import Ledger, ReadUnitOfWork, UnitOfWork
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
     from repositories.database.backup import Manifest
     from repositories.database.embedded import EmbeddedServer
+    from repositories.migrations import Maintenance
 
 T = TypeVar("T")
 
@@ -186,6 +189,13 @@ class Database:
         lend = partial(Ledger, self.engine, tenant=self._tenant(tenant), schema=self._known, operation_id=operation_id)
         return await ask_ledger(lend, wait_for=wait_for)
 
+    def telemetry_recorder(self, *, tenant: str | None = None, **options: Unpack[RecorderOptions]) -> TelemetryRecorder:
+        """Return a recorder of single telemetry events of one tenant, by default the settings'. It opens with `async with`.
+
+        What it can be told, and what it promises, `TelemetryRecorder` says.
+        """
+        return TelemetryRecorder(self, tenant=self._tenant(tenant), **options)
+
     async def migrate(self, revision: str = "head") -> str:
         """Bring the schema to `revision` and return it; safe while others do the same."""
         async with self._for_migrations() as engine:
@@ -203,6 +213,29 @@ class Database:
         """Write a backup into this database, all of it or nothing; `backup.restore` says how and what it raises."""
         async with self._for_migrations() as engine:
             return await backup.restore(engine, Path(path), replace=replace)
+
+    async def maintain(self, *, ahead: int = AHEAD, keep: timedelta | None = None) -> Maintenance:
+        """Make the partitions of telemetry for this month and the next `ahead`, and drop months that ended as long ago as `keep`.
+
+        For every tenant, and for a job that runs now and then, at least once in `ahead` months; safe while others do the same.
+        Rows that wait in the default partition are moved to their months. Nothing is dropped without `keep`.
+
+        Raises:
+            InvalidInput: `ahead` or `keep` is out of bounds.
+            MigrationFailed: locks were not to be had, or rows were not moved, within a minute: what was done stays.
+        """
+        async with self._for_migrations() as engine:
+            return await migrations.maintain(engine, ahead=ahead, keep=keep)
+
+    async def drop_telemetry_before(self, moment: datetime) -> Maintenance:
+        """Drop the telemetry of months that ended by `moment`, of every tenant; `telemetry.purge` is for one tenant's.
+
+        Raises:
+            InvalidInput: `moment` has no time zone.
+            LockTimeout: a lock was not to be had within a minute: what was dropped stays dropped.
+            AccessDenied: the role does not own the table.
+        """
+        return await migrations.drop_before(self.engine, moment)
 
     async def health(self) -> Health:
         """Return what the database says of itself, and what to do about each thing that is wrong."""

@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 
 from repositories.database.pool import GuardedPool
+from repositories.migrations import partitions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from repositories.database.settings import Settings
@@ -78,6 +82,8 @@ class Facts:
     column_dimensions: int | None
     language_known: bool
     invalid_indexes: tuple[str, ...]
+    missing_months: tuple[str, ...]
+    default_holds_events: bool
 
 
 # One statement each, because a table that does not exist cannot be asked in the same breath as whether it does.
@@ -99,6 +105,7 @@ async def facts(connection: AsyncConnection, *, language: str, revision: str | N
     """Return what the catalog says; works on an empty database too."""
     server = (await connection.execute(_SERVER, {"language": language})).one()
     embedding = (await connection.execute(_EMBEDDING)).one_or_none() if server.has_metadata else None
+    months, in_default = await connection.run_sync(_telemetry)
     return Facts(
         server_version=server.server_version,
         server_number=server.server_number,
@@ -110,7 +117,18 @@ async def facts(connection: AsyncConnection, *, language: str, revision: str | N
         column_dimensions=server.column_dimensions,
         language_known=server.language_known,
         invalid_indexes=tuple(server.invalid_indexes),
+        missing_months=months,
+        default_holds_events=in_default,
     )
+
+
+def _telemetry(connection: Connection) -> tuple[tuple[str, ...], bool]:
+    found = partitions.partitions(connection)
+    default = partitions.default_of(found)
+    missing = partitions.missing_ahead(connection, found, ahead=1)
+    # A role that may use the table need not have a right to its partitions.
+    holds = default is not None and default.readable and partitions.holds_rows(connection, default)
+    return tuple(map(str, missing)), holds
 
 
 def problems(found: Facts, *, expected_revision: str, settings: Settings) -> tuple[Problem, ...]:
@@ -136,11 +154,22 @@ def problems(found: Facts, *, expected_revision: str, settings: Settings) -> tup
         wrong.append(
             Problem(what=f"the server knows no text search configuration {settings.language}", remedy="set language to one it has")
         )
+    if found.revision == expected_revision:
+        wrong.extend(_of_telemetry(found))
     wrong.extend(
         Problem(what=f"the index {name} is invalid", remedy="run `recollect db migrate`, which builds it again")
         for name in found.invalid_indexes
     )
     return tuple(wrong)
+
+
+def _of_telemetry(found: Facts) -> Iterator[Problem]:
+    # Neither loses an event: the default partition takes what no month does, and then cannot be dropped as a month can.
+    remedy = "run `recollect db maintain`, and let it run every month"
+    if found.missing_months:
+        yield Problem(what=f"telemetry has no partition for {' and '.join(found.missing_months)}", remedy=remedy)
+    if found.default_holds_events:
+        yield Problem(what="the default partition of telemetry holds events", remedy=remedy)
 
 
 def _version(text: str) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from domain.learning import LearningMemory
 from domain.paging import require_limit
 from domain.reviews import Finding
 from domain.search import Corpus, Distance, Match, SearchHits, Weights
+from repositories.fakes.filters import meeting
 from repositories.fakes.knowledge import FakeKnowledgeReader
 from repositories.fakes.learning import FakeMemoryReader
 from repositories.fakes.reviews import FakeFindingReader
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from domain import Vector
     from domain.corpora import Remembered
     from domain.embedding import VectorLike
-    from repositories.fakes.checks import Row
     from repositories.fakes.transaction import Transaction
 
 
@@ -31,10 +31,9 @@ class _Memories(FakeMemoryReader):
     async def live(
         self, query: str, embedding: VectorLike, *, repo: str | None, limit: int, weights: Weights
     ) -> SearchHits[LearningMemory]:
-        def is_meant(row: Row) -> bool:
-            return not row["stale"] and repo in (None, row["repo"])
-
-        return await self._search_both(query, embedding, is_meant, limit=limit, weights=weights, match=Match.ANY)
+        live = where("stale").equals(value=False)
+        meets = meeting(LearningMemory, live if repo is None else live & where("repo").equals(repo))
+        return await self._search_both(query, embedding, meets, limit=limit, weights=weights, match=Match.ANY)
 
 
 class FakeFederatedSearch:

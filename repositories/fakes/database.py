@@ -6,7 +6,7 @@ import asyncio
 import weakref
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 from uuid import UUID
 
 from domain.embedding import DEFAULT_DIMENSIONS, forget_dimensions, learn_dimensions
@@ -20,6 +20,7 @@ from repositories.fakes.locks import Locks, Mode, Owner
 from repositories.fakes.state import State
 from repositories.fakes.tables import read_tables
 from repositories.fakes.unit_of_work import FakeReader, FakeUnitOfWork
+from repositories.recorder import RecorderOptions, TelemetryRecorder
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -126,6 +127,10 @@ class FakeDatabase:
                 if not failures.allow_another(error) or attempt == attempts or loop.time() >= deadline:
                     raise
         raise ConfigurationError("attempts must be at least 1", setting="attempts")
+
+    def telemetry_recorder(self, *, tenant: str = DEFAULT_TENANT, **options: Unpack[RecorderOptions]) -> TelemetryRecorder:
+        """Return a recorder of single telemetry events of one tenant. It opens with `async with`."""
+        return TelemetryRecorder(self, tenant=tenant, **options)
 
     async def outcome(self, operation_id: UUID, *, tenant: str = DEFAULT_TENANT, wait_for: timedelta = OUTCOME_WITHIN) -> bool:
         """Return whether the unit of work that was given this operation id was committed; while it is under way, wait.

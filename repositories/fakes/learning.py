@@ -10,11 +10,13 @@ from uuid import UUID
 from domain.classification import Category, Severity
 from domain.embedding import VectorLike
 from domain.errors import InvalidInput
+from domain.filters import where
 from domain.learning import ConfidenceBand, GlobalPattern, LearningMemory, Outcome
 from domain.paging import require_limit
 from domain.recall import OWNER_REPOS, Recall, merge_recall
 from domain.reranking import Diversity, Recency
 from domain.search import Distance, Match, SearchHits, Weights
+from repositories.fakes.filters import meeting
 from repositories.fakes.repairs import FakeRepairs
 from repositories.fakes.repository import FakeReadRepository, FakeRepository
 from repositories.fakes.search import SearchesBoth
@@ -41,6 +43,7 @@ class FakeMemoryReader(SearchesBoth[LearningMemory]):
     async def nearest(
         self, embedding: VectorLike, *, repo: str, limit: int = 10, max_distance: float | None = None
     ) -> SearchHits[LearningMemory]:
+        self._query_vector(embedding)
         return await self._search_vectors(embedding, _live_in(repo), limit=limit, max_distance=max_distance)
 
     async def nearest_for_owner(
@@ -145,4 +148,4 @@ def _is_near(row: Row) -> bool:
 
 
 def _live_in(repo: str) -> Condition:
-    return lambda row: row["repo"] == repo and not row["stale"]
+    return meeting(LearningMemory, where("stale").equals(value=False) & where("repo").equals(repo))

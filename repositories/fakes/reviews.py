@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 from domain.classification import Severity
 from domain.errors import InvalidInput
+from domain.filters import where
 from domain.insights import TOP_FILES, FeedbackPattern, FileCount, PriorFinding, RepoStats, TrendDay, title_fingerprint
 from domain.moments import require_zone
 from domain.paging import DEFAULT_LIMIT, require_limit
 from domain.reviews import FeedbackReaction, Finding, Reaction, Review, SuppressionLogEntry
 from domain.search import Match, SearchHits
+from repositories.fakes.filters import meeting
 from repositories.fakes.repository import FakeReadRepository, FakeRepository, by_id
 from repositories.fakes.runs import newest_completed
 from repositories.fakes.search import SearchesWords
@@ -99,9 +101,8 @@ class FakeFindingReader(SearchesWords[Finding]):
     async def keyword_search(
         self, query: str, *, repo: str | None = None, limit: int = 10, match: Match = Match.ANY, explain: bool = False
     ) -> SearchHits[Finding]:
-        return await self._search_words(
-            query, lambda row: repo is None or row["repo"] == repo, limit=limit, match=match, explain=explain
-        )
+        of_repo = meeting(Finding, None if repo is None else where("repo").equals(repo))
+        return await self._search_words(query, of_repo, limit=limit, match=match, explain=explain)
 
     def _prior(self, repo: str, pr_number: int) -> Iterable[Row]:
         run = newest_completed(self._transaction, repo, pr_number)

@@ -1,11 +1,23 @@
 """The schema's revisions, and what runs them: Alembic, configured in code, from wherever the package is installed.
 
 A database is created with options that stay (`SchemaOptions`), brought to a revision (`migrate`), taken back (`rollback`), and
-held against the entities (`check`). `revise` writes the next revision.
+held against the entities (`check`). `revise` writes the next revision. `maintain` makes and drops the months of telemetry.
 """
 
+from repositories.migrations.maintenance import Maintenance, drop_before, maintain
 from repositories.migrations.options import SchemaOptions
 from repositories.migrations.revising import check, revise
 from repositories.migrations.runner import current, head, migrate, rollback
 
-__all__ = ["SchemaOptions", "check", "current", "head", "migrate", "revise", "rollback"]
+__all__ = [
+    "Maintenance",
+    "SchemaOptions",
+    "check",
+    "current",
+    "drop_before",
+    "head",
+    "maintain",
+    "migrate",
+    "revise",
+    "rollback",
+]

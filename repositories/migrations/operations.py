@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from alembic import op
@@ -10,7 +11,8 @@ from sqlalchemy.schema import CreateIndex
 
 from domain.embedding import EmbeddingColumn
 from domain.errors import MigrationFailed
-from repositories.migrations import indexes, requirements, target
+from repositories.migrations import indexes, partitions, requirements, target
+from repositories.migrations.session import STATEMENT_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,6 +65,19 @@ def create_vector_index(table: str, column: str) -> None:
     embedding: Column[Any] = Column(column, EmbeddingColumn(options().dimensions))
     Table(table, MetaData(), embedding)
     op.get_bind().execute(CreateIndex(target.vector_index(embedding, options())))
+
+
+def create_month_partitions(ahead: int) -> None:
+    """Make partitions of telemetry for this month and the next `ahead`; what the default one holds of them is moved."""
+    connection = op.get_bind()
+    until = time.monotonic() + STATEMENT_TIMEOUT.total_seconds()
+    for month in partitions.missing_ahead(connection, partitions.partitions(connection), ahead=ahead):
+        partitions.make_month(connection, month, until=until)
+
+
+def drop_month_partitions() -> None:
+    """Bring the events of every month back into the default partition."""
+    partitions.fold_back(op.get_bind())
 
 
 def create_index_concurrently(

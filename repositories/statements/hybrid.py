@@ -12,6 +12,7 @@ from sqlalchemy import ARRAY, CTE, ColumnElement, Float, Integer, Select, Text, 
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from domain.embedding import EmbeddingColumn
+from domain.filter_rules import require_shallow
 from domain.reranking import MAX_HALVINGS
 from domain.search import RRF_K, Distance, Match, Weights
 from repositories.statements import bm25
@@ -45,6 +46,8 @@ class Where:
     __slots__ = ("_key", "filter")
 
     def __init__(self, condition: Filter | None) -> None:
+        if condition is not None:
+            require_shallow(condition)  # before repr, which goes as deep
         self.filter = condition
         self._key = repr(condition)
 

@@ -82,11 +82,11 @@ def nearest(entity: type[Entity], scan: Scan, condition: ColumnElement[bool] | N
     `exact` tells which way it went. With a condition, up to `FEW_ROWS` rows that meet it are compared one by one; an index that
     has to skip the others finds rows far from the query with a recall of 0.63. Binds: `tenant`, `embedding`.
     """
-    columns = entity.__table__.c
-    there = and_(the_tenants(entity), columns.embedding.is_not(None), true() if condition is None else condition)
+    there = and_(the_tenants(entity), true() if condition is None else condition)
     if not scan.indexed:
-        distance = distance_between(columns.embedding, scan.metric)
-        scanned: Any = _one_by_one(columns.id, distance, there, order=distance + 0.0, limit=scan.limit)
+        those = _with_embedding(entity, there).subquery("those")
+        distance = distance_between(those.c.embedding, scan.metric)
+        scanned: Any = _one_by_one(those.c.id, distance, true(), limit=scan.limit)
     elif condition is None:
         scanned = _through_index(entity, scan, there)
     else:
@@ -117,16 +117,25 @@ def _one_by_one(
     distance: ColumnElement[float],
     condition: ColumnElement[bool],
     *,
-    order: ColumnElement[Any],
     limit: int,
 ) -> Select[Any]:
-    return select(*_columns(key, distance, "true")).where(condition).order_by(order, key).limit(number(limit))
+    return select(*_columns(key, distance, "true")).where(condition).order_by(distance, key).limit(number(limit))
+
+
+def _with_embedding(entity: type[Entity], there: ColumnElement[bool]) -> Select[Any]:
+    columns = entity.__table__.c
+    # The embedding lies behind the texts. Under OFFSET 0 it is looked for in rows that meet the condition alone: 15 ms, not 23, for
+    # one row in ten of 50,000.
+    both: list[ColumnElement[Any]] = [columns.id, columns.embedding]
+    met = select(*both).where(there).offset(number(0)).subquery("met")
+    found: list[ColumnElement[Any]] = [met.c.id, met.c.embedding]
+    return select(*found).where(met.c.embedding.is_not(None))
 
 
 def _through_index(entity: type[Entity], scan: Scan, there: ColumnElement[bool]) -> Select[Any]:
     columns = entity.__table__.c
     order = scan.form.distance(columns.embedding, EMBEDDING, scan.dimensions)
-    condition = and_(there, _settings(scan.size), _priced(columns.embedding, scan.dimensions))
+    condition = and_(there, columns.embedding.is_not(None), _settings(scan.size), _priced(columns.embedding, scan.dimensions))
     distance = distance_between(columns.embedding, scan.metric)
     found = select(*_columns(columns.id, distance, "false")).where(condition).order_by(order)
     if scan.candidates > scan.limit:
@@ -136,12 +145,11 @@ def _through_index(entity: type[Entity], scan: Scan, there: ColumnElement[bool])
 
 
 def _few_or_index(entity: type[Entity], scan: Scan, there: ColumnElement[bool]) -> Any:
-    columns = entity.__table__.c
-    few = select(columns.id, columns.embedding).where(there).limit(number(FEW_ROWS + 1)).cte("few")
+    few = _with_embedding(entity, there).limit(number(FEW_ROWS + 1)).cte("few")
     few = few.prefix_with("MATERIALIZED", dialect="postgresql")
     are_few = select(func.count() <= FEW_ROWS).select_from(few).scalar_subquery()
     distance = distance_between(few.c.embedding, scan.metric)
-    one_by_one = _one_by_one(few.c.id, distance, are_few, order=distance, limit=scan.limit)
+    one_by_one = _one_by_one(few.c.id, distance, are_few, limit=scan.limit)
     through_index = _through_index(entity, scan, and_(there, not_(are_few)))
     # A condition on a subquery alone is decided once: the branch that does not hold is not executed.
     return union_all(one_by_one.subquery().select(), through_index.subquery().select())

@@ -20,6 +20,7 @@ PROMISES: Final = (
     "Every failure has a typed error",
     "The fake behaves like PostgreSQL",
     "A filtered search returns as many rows as asked for where they exist",
+    "No question breaks a search",
     "No bad value reaches the database",
     "Pages have no gaps and no repeats",
     "No secret and no row value appears in errors or logs",

@@ -176,6 +176,27 @@ def test_check_tells_each_difference_and_ends_with_1(recollect: Recollect, up: s
     assert recollect("db", "reset", "--yes").exit_code == 0
 
 
+def test_maintain_says_in_one_sentence_what_it_did(recollect: Recollect, up: str, folder: Path) -> None:
+    async def age() -> None:
+        from sqlalchemy import text
+
+        event = "INSERT INTO telemetry_events (id, repo, event_type, model, conclusion, created_at) VALUES"
+        async with places.connected(places.at(SecretStr(up))) as engine, engine.begin() as connection:
+            await connection.execute(text(f"{event} (gen_random_uuid(), 'a/b', 'review', 'm', 'ok', '2020-01-01')"))
+
+    place = f"the embedded server in {folder / 'postgres'}"
+    asyncio.run(age())
+    told = recollect("db", "status")
+    assert (told.exit_code, "run `recollect db maintain`" in told.stdout) == (1, True)
+    done = recollect("db", "maintain")
+    assert (done.exit_code, done.stdout) == (0, f"{place}: made 1 months of telemetry (2020-01), moved 1 events into them\n")
+    kept = recollect("db", "maintain", "--keep-days", "365")
+    assert kept.stdout.startswith(f"{place}: dropped 1 (telemetry_events_2020_01) with about ")
+    assert recollect("db", "maintain").stdout == f"{place}: nothing to do\n"
+    assert recollect("db", "maintain", "--keep-days", "-1").exit_code == 1
+    assert recollect("db", "status").exit_code == 0
+
+
 def test_the_doctor_finds_nothing_wrong(recollect: Recollect, up: str) -> None:
     result = recollect("doctor")
     assert result.exit_code == 0, result.stdout

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
-from domain import Distance, Diversity, Match, Recency, SearchHits, SearchPlan, where
+from domain import Corpus, Distance, Diversity, Match, Recency, SearchHits, SearchPlan, where
 from repositories import Database
 from tests.integration.searchable import COMMON, RARE, REPO, ROWS, SMALL_REPO, fill
 
@@ -30,6 +30,9 @@ EXECUTIONS = 12
 """More than the five after which the server may turn to a plan that knows no values."""
 
 GRAPH, LEXEMES, KEY = "ix_knowledge_embedding", "ix_knowledge_search_vector", "pk_knowledge"
+METADATA, OF_MEMORIES = "ix_knowledge_metadata", "ix_learning_memories_tenant_repo"
+DOCS, FEW = where("source_type").equals("doc"), where("metadata", "n").equals(7)
+"""Seven rows in eight, and one in two hundred."""
 
 SEARCHES: dict[str, tuple[Search, set[str], bool]] = {
     "nearest chunks": (lambda view: view.knowledge.vector_search(EMBEDDING), {GRAPH}, False),
@@ -44,22 +47,30 @@ SEARCHES: dict[str, tuple[Search, set[str], bool]] = {
         True,
     ),
     "nearest of few rows by metadata": (
-        lambda view: view.knowledge.vector_search(EMBEDDING, where=where("metadata", "n").equals(7)),
-        {"ix_knowledge_metadata"},
+        lambda view: view.knowledge.vector_search(EMBEDDING, where=FEW),
+        {METADATA},
         True,
     ),
     "nearest of most rows": (
-        lambda view: view.knowledge.vector_search(EMBEDDING, where=where("source_type").equals("doc")),
+        lambda view: view.knowledge.vector_search(EMBEDDING, where=DOCS),
         {GRAPH},
         False,
     ),
     "any of the words": (lambda view: view.knowledge.keyword_search(WORDS), {LEXEMES}, True),
     "all of the words": (lambda view: view.knowledge.keyword_search(f"{RARE} word200", match=Match.ALL), {LEXEMES}, True),
     "web search": (lambda view: view.knowledge.keyword_search(f'"{RARE}" OR word200', match=Match.WEB), {LEXEMES}, True),
+    "any of the words, in most rows": (lambda view: view.knowledge.keyword_search(WORDS, where=DOCS), {LEXEMES}, True),
+    "any of the words, in few rows": (lambda view: view.knowledge.keyword_search(WORDS, where=FEW), {LEXEMES, METADATA}, True),
+    "any of the words, by kind": (lambda view: view.knowledge.keyword_search(WORDS, source_types=["doc"]), {LEXEMES}, True),
     "both": (lambda view: view.knowledge.hybrid_search(WORDS, EMBEDDING), {GRAPH, LEXEMES}, False),
+    "both, of most rows": (
+        lambda view: view.knowledge.hybrid_search(WORDS, EMBEDDING, where=DOCS),
+        {GRAPH, LEXEMES},
+        False,
+    ),
     "both, of few rows": (
-        lambda view: view.knowledge.hybrid_search(WORDS, EMBEDDING, where=where("metadata", "n").equals(7)),
-        {"ix_knowledge_metadata", LEXEMES},
+        lambda view: view.knowledge.hybrid_search(WORDS, EMBEDDING, where=FEW),
+        {METADATA, LEXEMES},
         True,
     ),
     "both, newer first and diverse": (
@@ -70,12 +81,22 @@ SEARCHES: dict[str, tuple[Search, set[str], bool]] = {
     "nearest memories": (lambda view: view.memories.nearest(EMBEDDING, repo=REPO), {"ix_learning_memories_embedding"}, False),
     "nearest memories of a small repository": (
         lambda view: view.memories.nearest(EMBEDDING, repo=SMALL_REPO),
-        {"ix_learning_memories_tenant_repo"},
+        {OF_MEMORIES},
         True,
     ),
     "memories by words": (
         lambda view: view.memories.keyword_search(WORDS, repo=REPO),
         {"ix_learning_memories_search_vector"},
+        True,
+    ),
+    "memories of a small repository by words": (
+        lambda view: view.memories.keyword_search(WORDS, repo=SMALL_REPO),
+        {OF_MEMORIES, "ix_learning_memories_search_vector"},
+        True,
+    ),
+    "memories of a small repository by both": (
+        lambda view: view.memories.hybrid_search(WORDS, EMBEDDING, repo=SMALL_REPO),
+        {OF_MEMORIES, "ix_learning_memories_search_vector"},
         True,
     ),
     "memories by both": (
@@ -87,6 +108,11 @@ SEARCHES: dict[str, tuple[Search, set[str], bool]] = {
     "a repository's findings by words": (
         lambda view: view.findings.keyword_search(WORDS, repo=REPO),
         {"ix_findings_search_vector"},
+        True,
+    ),
+    "a small repository's findings by words": (
+        lambda view: view.findings.keyword_search(WORDS, repo=SMALL_REPO),
+        {"ix_findings_search_vector", "ix_findings_tenant_repo_severity"},
         True,
     ),
 }
@@ -169,10 +195,21 @@ async def test_a_search_without_an_index_says_so(view: ReadUnitOfWork) -> None:
     assert plan.rows_examined >= ROWS
 
 
-async def test_a_search_of_everything_has_a_plan_for_each_corpus(view: ReadUnitOfWork) -> None:
+@pytest.mark.parametrize(
+    ("repo", "of_knowledge", "of_memories"),
+    [
+        (None, GRAPH, "ix_learning_memories_embedding"),
+        (REPO, GRAPH, "ix_learning_memories_embedding"),
+        (SMALL_REPO, "ix_knowledge_tenant_repo_source", OF_MEMORIES),
+    ],
+)
+async def test_a_search_of_everything_has_a_plan_for_each_corpus(
+    view: ReadUnitOfWork, repo: str | None, of_knowledge: str, of_memories: str
+) -> None:
     with view.explaining() as plans:
-        await view.corpora.search(WORDS, EMBEDDING)
+        hits = await view.corpora.search(WORDS, EMBEDDING, repo=repo)
+    assert {hit.corpus for hit in hits} == set(Corpus)
     assert [plan.searched for plan in plans] == ["knowledge", "learning_memories", "findings"]
-    assert {GRAPH, "ix_learning_memories_embedding", "ix_findings_search_vector"} <= {
-        name for plan in plans for name in plan.indexes
-    }
+    for plan, nearest in zip(plans[:2], (of_knowledge, of_memories), strict=True):
+        assert {nearest, f"ix_{plan.searched}_search_vector"} <= set(plan.indexes)
+    assert "ix_findings_search_vector" in plans[2].indexes

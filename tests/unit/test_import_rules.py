@@ -43,6 +43,7 @@ VALUES = {
     ),
 }
 FAKES = set((ROOT / "repositories" / "fakes").rglob("*.py"))
+RECORDER = set((ROOT / "repositories" / "recorder").glob("*.py"))
 STATEMENTS = set((ROOT / "repositories" / "statements").rglob("*.py"))
 REPOSITORIES = {path for path in (ROOT / "repositories").glob("*.py") if path.stem not in {"transaction", "unit_of_work"}}
 
@@ -150,7 +151,13 @@ def test_values_and_ports_import_no_sqlalchemy(value: Path) -> None:
 @pytest.mark.parametrize("fake", sorted(FAKES), ids=lambda path: path.stem)
 def test_fakes_import_the_domain_and_each_other_alone(fake: Path) -> None:
     foreign = [name for name in imported(fake.read_text()) if name.partition(".")[0] not in {*sys.stdlib_module_names, "domain"}]
-    assert [name for name in foreign if not name.startswith("repositories.fakes.")] == []
+    assert [name for name in foreign if not name.startswith(("repositories.fakes.", "repositories.recorder."))] == []
+
+
+@pytest.mark.parametrize("module", sorted(RECORDER), ids=lambda path: path.stem)
+def test_the_recorder_stands_on_the_ports_alone_and_so_may_be_the_fakes_too(module: Path) -> None:
+    foreign = [name for name in imported(module.read_text()) if name.partition(".")[0] not in {*sys.stdlib_module_names, "domain"}]
+    assert [name for name in foreign if not name.startswith(("repositories.recorder.", "repositories.shield."))] == []
 
 
 def declared(*extras: str) -> set[str]:
@@ -171,7 +178,7 @@ def declared(*extras: str) -> set[str]:
 def test_what_is_imported_is_declared(folder: str, extras: tuple[str, ...]) -> None:
     files = (ROOT / folder).rglob("*.py")
     roots = {name.partition(".")[0] for path in files for name in imported(path.read_text())}
-    own = {"domain", "examples", "repositories", "tests", *sys.stdlib_module_names}
+    own = {"bench", "domain", "examples", "repositories", "tests", *sys.stdlib_module_names}
     distributions = packages_distributions()
     owners = {root: {canonicalize_name(name) for name in distributions.get(root, [])} for root in roots - own}
     assert {root for root, names in owners.items() if not names & declared(*extras)} == set()

@@ -30,6 +30,7 @@ from repositories.testing.contract.listing import ListingContract
 from repositories.testing.contract.plans import PlansContract
 from repositories.testing.contract.reactions import FeedbackPatternsContract, ReactionsContract
 from repositories.testing.contract.recall import MemorySearchContract, NearestContract, RecallContract, SharedMemoriesContract
+from repositories.testing.contract.recorder import RecorderContract
 from repositories.testing.contract.repairs import RepairsContract
 from repositories.testing.contract.reranking import DiversityContract, RecencyContract
 from repositories.testing.contract.reviews import (
@@ -80,6 +81,7 @@ __all__ = [
     "ReactionsContract",
     "RecallContract",
     "RecencyContract",
+    "RecorderContract",
     "RepairsContract",
     "RetryContract",
     "RunPurgeContract",

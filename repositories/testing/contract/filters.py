@@ -102,8 +102,11 @@ REFUSED: Final[Sequence[tuple[Filter, str]]] = (
     (where("metadata", *"a" * 21).exists(), "metadata"),
     (where("token_count").one_of([1, "2"]), "token_count"),
     (where("token_count").one_of(range(10_001)), "token_count"),
+    (where("nonsense").one_of([]), "nonsense"),
+    (where("embedding").one_of([]), "embedding"),
     (reduce(and_, [where("stale").exists()] * 101), "where"),
     (reduce(lambda condition, _: Not(condition), range(51), where("stale").exists()), "where"),
+    (reduce(lambda condition, _: Not(condition), range(5_000), where("stale").exists()), "where"),
     (where("stale").exists() & where("nonsense").exists(), "nonsense"),
 )
 """What cannot be asked of a chunk, and the field that is named."""

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     from repositories.testing.servers import TestServer
 
-HEAD = "0007"
+HEAD = "0008"
+NEXT, AFTER_NEXT = (f"{int(HEAD) + number:04d}" for number in (1, 2))
+"""Revisions that tests write."""
 
 newest = pytest.mark.parametrize("server", [18], indirect=True, ids=["postgres-18"])
 """For what is the same on every version of the server."""
@@ -100,7 +102,7 @@ async def scalar(engine: AsyncEngine, query: str, **parameters: Any) -> Any:
 
 
 def write_revision(
-    directory: Path, upgrade: str, *, downgrade: str = "pass", revision: str = "0008", down_revision: str = HEAD
+    directory: Path, upgrade: str, *, downgrade: str = "pass", revision: str = NEXT, down_revision: str = HEAD
 ) -> Path:
     """Write a revision that does `upgrade`; it comes after those of the package."""
     path = directory / f"{revision}_written.py"

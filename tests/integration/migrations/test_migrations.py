@@ -17,7 +17,18 @@ from repositories import migrations
 from repositories.database.settings import Settings
 from repositories.migrations import SchemaOptions, requirements
 from repositories.statements.vector_index import IndexForm
-from tests.integration.migrations.support import HEAD, Schema, as_superuser, execute, newest, opened, scalar, write_revision
+from tests.integration.migrations.support import (
+    AFTER_NEXT,
+    HEAD,
+    NEXT,
+    Schema,
+    as_superuser,
+    execute,
+    newest,
+    opened,
+    scalar,
+    write_revision,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -189,36 +200,36 @@ async def test_a_failure_names_the_revision_keeps_those_before_and_repeats_no_ro
     write_revision(tmp_path, "op.execute('CREATE TABLE first (id int)')")
     narrower = "ALTER TABLE global_patterns ADD CHECK (pattern_fingerprint IS NULL)"
     both = f"op.execute('CREATE TABLE second (id int)')\n    op.execute('{narrower}')"
-    write_revision(tmp_path, both, revision="0009", down_revision="0008")
-    refused = "^revision 0009 failed: a value is outside what .+ of global_patterns allows$"
+    write_revision(tmp_path, both, revision=AFTER_NEXT, down_revision=NEXT)
+    refused = f"^revision {AFTER_NEXT} failed: a value is outside what .+ of global_patterns allows$"
     with pytest.raises(MigrationFailed, match=refused) as failure:
         await migrations.migrate(empty, directory=tmp_path)
     assert SECRET not in "".join(traceback.format_exception(failure.value))
-    assert await migrations.current(empty) == "0008"
+    assert await migrations.current(empty) == NEXT
     assert {"first", "second"} & set(await scalar(empty, TABLES)) == {"first"}
 
     write_revision(
         tmp_path,
         "op.execute('ALTER TABLE global_patterns ALTER pattern_fingerprint TYPE int USING pattern_fingerprint::int')",
-        revision="0009",
-        down_revision="0008",
+        revision=AFTER_NEXT,
+        down_revision=NEXT,
     )
     with pytest.raises(MigrationFailed, match="a value is not written as its type demands") as failure:
         await migrations.migrate(empty, directory=tmp_path)
     assert SECRET not in "".join(traceback.format_exception(failure.value))
 
-    write_revision(tmp_path, "op.execute('ALTER TABLE nowhere ADD a int')", revision="0009", down_revision="0008")
-    with pytest.raises(MigrationFailed, match=r'^revision 0009 failed: relation "nowhere" does not exist \(42P01\)$'):
+    write_revision(tmp_path, "op.execute('ALTER TABLE nowhere ADD a int')", revision=AFTER_NEXT, down_revision=NEXT)
+    with pytest.raises(MigrationFailed, match=rf'^revision {AFTER_NEXT} failed: relation "nowhere" does not exist \(42P01\)$'):
         await migrations.migrate(empty, directory=tmp_path)
 
 
 @newest
 async def test_a_revision_that_does_not_exist_is_refused(migrated: AsyncEngine) -> None:
     for revision in ("9999", "+1", "nonsense"):
-        with pytest.raises(ConfigurationError, match="there is no way up from 0007 to"):
+        with pytest.raises(ConfigurationError, match=f"there is no way up from {HEAD} to"):
             await migrations.migrate(migrated, revision=revision)
-    for revision in ("9999", "-8", "+1"):
-        with pytest.raises(ConfigurationError, match="there is no way down from 0007 to"):
+    for revision in ("9999", f"-{int(HEAD) + 1}", "+1"):
+        with pytest.raises(ConfigurationError, match=f"there is no way down from {HEAD} to"):
             await migrations.rollback(migrated, revision)
 
 

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from domain.errors import MigrationFailed
 from repositories import migrations
 from repositories.migrations import SchemaOptions, session
-from tests.integration.migrations.support import HEAD, execute, newest, opened, scalar, write_revision
+from tests.integration.migrations.support import HEAD, NEXT, execute, newest, opened, scalar, write_revision
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -166,7 +166,7 @@ async def test_what_waits_for_a_table_lets_readers_through_and_tries_again(
             async with asyncio.timeout(2):
                 await scalar(migrated, "SELECT count(*) FROM reviews")
         assert not migrating.done()
-    assert await migrating == "0008"
+    assert await migrating == NEXT
 
 
 @newest
@@ -174,7 +174,7 @@ async def test_a_table_that_stays_locked_until_the_deadline_is_told(migrated: As
     write_revision(tmp_path, "op.execute('ALTER TABLE reviews ADD a int')")
     async with migrated.connect() as reader:
         await reader.execute(text("SELECT FROM reviews"))
-        with pytest.raises(MigrationFailed, match=r"^revision 0008 failed: canceling statement due to lock timeout \(55P03\)$"):
+        with pytest.raises(MigrationFailed, match=rf"^revision {NEXT} failed: canceling statement due to lock timeout \(55P03\)$"):
             await migrations.migrate(migrated, directory=tmp_path, deadline=timedelta(seconds=0.5))
     assert await migrations.current(migrated) == HEAD
 
@@ -213,12 +213,12 @@ async def test_a_migrator_that_lost_its_connection_keeps_nothing_and_the_next_on
     await until(migrated, f"SELECT EXISTS (SELECT {asleep})")
     await scalar(migrated, f"SELECT pg_terminate_backend(pid) {asleep}")
     with pytest.raises(
-        MigrationFailed, match=r"^revision 0008 failed: terminating connection due to administrator command \(57P01\)$"
+        MigrationFailed, match=rf"^revision {NEXT} failed: terminating connection due to administrator command \(57P01\)$"
     ):
         await migrating
     assert await scalar(migrated, "SELECT to_regclass('half')") is None
     write_revision(tmp_path, "op.execute('CREATE TABLE whole (id int)')")
-    assert await migrations.migrate(migrated, directory=tmp_path) == "0008"
+    assert await migrations.migrate(migrated, directory=tmp_path) == NEXT
 
 
 @newest
@@ -264,11 +264,11 @@ async def test_an_index_built_concurrently_that_was_interrupted_is_built_by_the_
         await asyncio.sleep(1)  # five times as long as a statement waits for a table
         assert not migrating.done()
         await cancel_the_build(migrated)
-        with pytest.raises(MigrationFailed, match=r"^revision 0008 failed: canceling statement due to user request \(57014\)$"):
+        with pytest.raises(MigrationFailed, match=rf"^revision {NEXT} failed: canceling statement due to user request \(57014\)$"):
             await migrating
     assert await scalar(migrated, IS_VALID) is False
     assert await migrations.current(migrated) == HEAD
-    assert await migrations.migrate(migrated, directory=tmp_path) == "0008"
+    assert await migrations.migrate(migrated, directory=tmp_path) == NEXT
     assert await scalar(migrated, IS_VALID) is True
     assert await migrations.rollback(migrated, directory=tmp_path) == HEAD
     assert await scalar(migrated, IS_VALID) is None

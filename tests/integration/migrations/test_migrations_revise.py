@@ -19,7 +19,7 @@ from domain.embedding import EmbeddingColumn, embedding_check
 from domain.errors import ConfigurationError, SchemaOutdated
 from repositories import migrations
 from repositories.migrations import SchemaOptions
-from tests.integration.migrations.support import HEAD, Schema, execute, newest, scalar
+from tests.integration.migrations.support import AFTER_NEXT, HEAD, NEXT, Schema, execute, newest, scalar
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -81,9 +81,9 @@ async def test_what_is_generated_runs_up_and_down_and_ends_the_drift(
     schema = Schema(server, migrated_url)
     before = schema.dump()
     path = await migrations.revise(migrated, 'Bring back "everything"!', tmp_path)
-    assert path == tmp_path / "0008_bring_back_everything.py"
+    assert path == tmp_path / f"{NEXT}_bring_back_everything.py"
     lint(path)
-    assert await migrations.migrate(migrated, directory=tmp_path) == "0008"
+    assert await migrations.migrate(migrated, directory=tmp_path) == NEXT
     assert await migrations.check(migrated, directory=tmp_path) == []
     assert await migrations.rollback(migrated, directory=tmp_path) == HEAD
     assert sorted(schema.dump().splitlines()) == sorted(before.splitlines())
@@ -118,7 +118,7 @@ async def test_what_is_generated_in_one_database_runs_in_one_of_another_dimensio
     entities = grown_entities()
     path = await migrations.revise(migrated, "notes", tmp_path, entities=entities)
     lint(path)
-    assert await migrations.migrate(migrated, directory=tmp_path) == "0008"
+    assert await migrations.migrate(migrated, directory=tmp_path) == NEXT
     assert await migrations.check(migrated, entities=entities, directory=tmp_path) == []
 
     await migrations.migrate(empty, SchemaOptions(dimensions=3072, language="german"), directory=tmp_path)
@@ -136,19 +136,19 @@ async def test_nothing_is_generated_where_nothing_differs_and_nothing_was_asked_
     assert first.read_text().count("    pass\n") == 2
     assert "import sqlmodel\n" in first.read_text()
     assert "import pgvector.sqlalchemy\n" in first.read_text()
-    assert await migrations.migrate(migrated, directory=tmp_path) == "0008"
+    assert await migrations.migrate(migrated, directory=tmp_path) == NEXT
     await execute(migrated, "DROP TABLE operations")
     second = await migrations.revise(migrated, "by hand", tmp_path, autogenerate=False)
-    assert second.name == "0009_by_hand.py"
+    assert second.name == f"{AFTER_NEXT}_by_hand.py"
     assert second.read_text().count("    pass\n") == 2
-    assert await migrations.migrate(migrated, directory=tmp_path) == "0009"
+    assert await migrations.migrate(migrated, directory=tmp_path) == AFTER_NEXT
     assert await migrations.rollback(migrated, HEAD, directory=tmp_path) == HEAD
 
 
 @newest
 async def test_revisions_are_numbered_from_the_newest_which_the_database_has_to_have(migrated: AsyncEngine, tmp_path: Path) -> None:
     await migrations.revise(migrated, "one", tmp_path)
-    with pytest.raises(SchemaOutdated, match="at revision 0007 and this version needs 0008"):
+    with pytest.raises(SchemaOutdated, match=f"at revision {HEAD} and this version needs {NEXT}"):
         await migrations.revise(migrated, "two", tmp_path)
     with pytest.raises(ConfigurationError, match="a message that says what it changes"):
         await migrations.revise(migrated, "!?", tmp_path)

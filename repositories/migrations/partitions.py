@@ -1,0 +1,204 @@
+"""The monthly partitions of telemetry: which there are, which are missing, how one is made and how one is dropped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from domain.errors import MigrationFailed
+from repositories.migrations.months import LAST, Month
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+EVENTS: Final = "telemetry_events"
+AHEAD: Final = 3
+"""Months that are made beside the present one."""
+
+MOST_PARTITIONS: Final = 120
+"""More are not made for what the default partition holds: every partition that cannot be left out costs a plan its time."""
+
+LOCK_TIMEOUT_MS: Final = 500
+"""How long DDL waits for writers; every later writer waits behind it."""
+
+# A bound is printed and read again in the same session, so that neither its time zone nor its style of dates matters.
+_FOUND: Final = text(r"""
+SELECT c.oid::regclass::text AS name, bound = 'DEFAULT' AS is_default,
+       substring(bound FROM $$FROM \('([^']+)'\)$$)::timestamptz AS begins,
+       substring(bound FROM $$TO \('([^']+)'\)$$)::timestamptz AS ends,
+       greatest(c.reltuples, pg_stat_get_live_tuples(c.oid), 0)::bigint AS rows,
+       has_table_privilege(c.oid, 'SELECT') AS readable
+FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid, LATERAL pg_get_expr(c.relpartbound, c.oid) AS bound
+WHERE inhparent = to_regclass(:table) ORDER BY c.relname
+""").bindparams(table=EVENTS)
+_COLUMNS: Final = text("""
+SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
+WHERE attrelid = to_regclass(:table) AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
+""").bindparams(table=EVENTS)
+_NOW: Final = text("SELECT now()")
+_LIMITS: Final = text("SELECT set_config('lock_timeout', :lock, true), set_config('statement_timeout', :statement, true)")
+_PAUSE: Final = text("SELECT pg_sleep(random() * 0.3)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partition:
+    """A partition, by the name that SQL calls it; `rows` is the server's estimate. A bound that is None is open."""
+
+    name: str
+    is_default: bool
+    begins: datetime | None
+    ends: datetime | None
+    rows: int
+    readable: bool
+
+    def overlaps(self, month: Month) -> bool:
+        """Whether events of the month are, or would be, in it because of its bounds."""
+        if self.is_default:
+            return False
+        return (self.begins is None or self.begins < month.ends) and (self.ends is None or month.begins < self.ends)
+
+    def is_before(self, moment: datetime) -> bool:
+        """Whether nothing in it can be as late as the moment."""
+        return self.ends is not None and self.ends <= moment
+
+
+def partitions(connection: Connection) -> list[Partition]:
+    """Return the partitions of telemetry, by name; none where the table is not there."""
+    return [Partition(**row) for row in connection.execute(_FOUND).mappings()]
+
+
+def default_of(found: Iterable[Partition]) -> Partition | None:
+    """Return the partition that takes what no other does."""
+    return next((partition for partition in found if partition.is_default), None)
+
+
+def missing_ahead(connection: Connection, found: Iterable[Partition], *, ahead: int) -> list[Month]:
+    """Return which of this month and the next `ahead`, by the server's clock, have no partition."""
+    this = Month.of(connection.execute(_NOW).scalar_one())
+    return _without_partition([this.plus(number) for number in range(ahead + 1)], found)
+
+
+def missing_behind(connection: Connection, found: Iterable[Partition]) -> list[Month]:
+    """Return the months that the default partition holds events of, latest first."""
+    default = default_of(found)
+    if default is None:
+        return []
+    held = connection.execute(
+        text(
+            "SELECT DISTINCT extract(year FROM month)::int, extract(month FROM month)::int"  # noqa: S608 -- a name from the catalog
+            f" FROM (SELECT created_at AT TIME ZONE 'UTC' AS month FROM ONLY {default.name} WHERE created_at >= '0001-01-01 UTC'"
+            f" AND created_at < '{LAST.ends.isoformat()}') AS held"
+        )
+    )
+    return _without_partition(sorted((Month(*row) for row in held), reverse=True), found)
+
+
+def _without_partition(months: Iterable[Month], found: Iterable[Partition]) -> list[Month]:
+    return [month for month in months if not any(partition.overlaps(month) for partition in found)]
+
+
+def holds_rows(connection: Connection, partition: Partition) -> bool:
+    """Whether there is a row in the partition."""
+    return bool(connection.scalar(text(f"SELECT EXISTS (SELECT FROM ONLY {partition.name})")))  # noqa: S608 -- from the catalog
+
+
+def make_month(connection: Connection, month: Month, *, until: float) -> int:
+    """Make the partition of a month and return how many rows of the default partition were moved into it.
+
+    All in the caller's transaction, so that no reader misses a row meanwhile. Writers go on while rows are moved, and wait at the
+    end, while what they added is moved and PostgreSQL looks through the default partition once more. `until`, by the monotonic
+    clock, is when to give up.
+    """
+    name = f"{EVENTS}_{month.year:04}_{month.number:02}"
+    bounds = f"created_at >= '{month.begins.isoformat()}' AND created_at < '{month.ends.isoformat()}'"
+    _limit(connection, until)
+    # Against others that change partitions, and before any lock of a partition, as ANALYZE does.
+    _run(connection, f"LOCK TABLE ONLY {EVENTS} IN SHARE UPDATE EXCLUSIVE MODE")
+    # The CHECK spares PostgreSQL a look through the rows when it attaches them.
+    _run(connection, f"CREATE TABLE {name} (LIKE {EVENTS} INCLUDING ALL, CONSTRAINT ck_{name}_bounds CHECK ({bounds}))")
+    _run(connection, f"COMMENT ON TABLE {name} IS 'Telemetry events of {month}, by UTC.'")
+    default = default_of(partitions(connection))
+    moved = 0
+    if default is not None:
+        moved += _move(connection, default.name, name, bounds)
+        _lock_out_writers(connection, default.name, until)
+        moved += _move(connection, default.name, name, bounds)
+    begins, ends = month.begins.isoformat(), month.ends.isoformat()
+    _run(connection, f"ALTER TABLE {EVENTS} ATTACH PARTITION {name} FOR VALUES FROM ('{begins}') TO ('{ends}')")
+    _run(connection, f"ALTER TABLE {name} DROP CONSTRAINT ck_{name}_bounds")
+    return moved
+
+
+def drop_partition(connection: Connection, partition: Partition) -> None:
+    """Drop a partition with its rows. The lock lasts for the change of the catalog; files are deleted after it.
+
+    PostgreSQL detaches nothing CONCURRENTLY from a table with a default partition, so writers wait, as long as `LOCK_TIMEOUT_MS`
+    for those before them.
+    """
+    connection.execute(_LIMITS, {"lock": str(LOCK_TIMEOUT_MS), "statement": "0"})
+    _run(connection, f"DROP TABLE IF EXISTS {partition.name}")
+
+
+def delete_before(connection: Connection, moment: datetime, *, size: int) -> int:
+    """Delete up to `size` rows of the default partition from months that ended by the moment; return how many."""
+    default = default_of(partitions(connection))
+    if default is None:
+        return 0
+    old = f"SELECT ctid FROM ONLY {default.name} WHERE created_at < :before LIMIT :size"  # noqa: S608 -- a name from the catalog
+    deletion = text(f"DELETE FROM ONLY {default.name} WHERE ctid = ANY (ARRAY({old}))")  # noqa: S608 -- likewise
+    return connection.execute(deletion, {"before": Month.of(moment).begins, "size": size}).rowcount
+
+
+def fold_back(connection: Connection) -> None:
+    """Bring the rows of every other partition back into the default one, and drop those."""
+    columns = connection.scalar(_COLUMNS)
+    for partition in partitions(connection):
+        if not partition.is_default:
+            _run(connection, f"ALTER TABLE {EVENTS} DETACH PARTITION {partition.name}")
+            _run(connection, f"INSERT INTO {EVENTS} ({columns}) SELECT {columns} FROM {partition.name}")  # noqa: S608 -- as above
+            _run(connection, f"DROP TABLE {partition.name}")
+
+
+def _move(connection: Connection, source: str, target: str, bounds: str) -> int:
+    columns = connection.scalar(_COLUMNS)
+    moving = text(
+        f"WITH moved AS (DELETE FROM ONLY {source} WHERE {bounds} RETURNING {columns})"  # noqa: S608 -- names from the catalog
+        f" INSERT INTO {target} ({columns}) SELECT {columns} FROM moved"
+    )
+    return connection.execute(moving).rowcount
+
+
+def _lock_out_writers(connection: Connection, default: str, until: float) -> None:
+    # Who waited for the default partition alone would be refused: its row was sent there before there was a better place. Each
+    # attempt is short, and between two of them those who waited behind it have their turn; rows moved so far stay moved.
+    while True:
+        try:
+            with connection.begin_nested():
+                connection.execute(_LIMITS, {"lock": str(LOCK_TIMEOUT_MS), "statement": "0"})
+                _run(connection, f"LOCK TABLE ONLY {EVENTS} IN SHARE ROW EXCLUSIVE MODE")
+                _run(connection, f"LOCK TABLE ONLY {default} IN ACCESS EXCLUSIVE MODE")
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) != "55P03" or time.monotonic() > until:
+                raise
+            connection.execute(_PAUSE)
+        else:
+            _limit(connection, until)
+            return
+
+
+def _limit(connection: Connection, until: float) -> None:
+    left = round((until - time.monotonic()) * 1000)
+    if left <= 0:
+        raise MigrationFailed("making partitions took longer than the deadline: those that are made stay, and so do rows that wait")
+    connection.execute(_LIMITS, {"lock": str(LOCK_TIMEOUT_MS), "statement": str(left)})
+
+
+def _run(connection: Connection, statement: str) -> None:
+    connection.execute(text(statement))
