@@ -27,7 +27,8 @@
     ├── SchemaError                     the database is not the one this version expects
     │   ├── SchemaOutdated              migrations are missing, or the database is ahead
     │   ├── EmbeddingMismatch           another provider, model or dimension than recorded
-    │   └── MigrationFailed             a migration did not finish, or its lock was not to be had
+    │   ├── MigrationFailed             a migration did not finish, or its lock was not to be had
+    │   └── NotIsolated                 row-level security was asked for, and would not keep tenants apart
     └── DatabaseFailure                 the server or the way to it
         ├── Conflict                    serialization failure or deadlock: run the unit of work again
         ├── LockTimeout                 a row or table lock was not to be had in time
@@ -213,6 +214,10 @@ class EmbeddingMismatch(SchemaError):
 
 class MigrationFailed(SchemaError):
     """A migration did not finish, or another migrator held the lock until the deadline."""
+
+
+class NotIsolated(SchemaError):
+    """Row-level security was asked for, and would not keep tenants apart: tables are without it, or the role passes it."""
 
 
 class DatabaseFailure(RecollectError):

@@ -28,6 +28,7 @@ from domain.errors import (
     UnitOfWorkError,
 )
 from repositories.failures import Phase, raise_bare, translate
+from repositories.schema import TENANT
 from repositories.shield import finished
 from repositories.statements.rows import by_ids, of_tenant
 
@@ -92,6 +93,8 @@ class Transaction:
         options: dict[str, Any] = {"isolation_level": self.isolation.upper()}
         if not self.tracks:
             options["postgresql_readonly"] = True
+        if self.schema.row_level_security:
+            options[TENANT] = self.tenant
         try:
             with self.guarded() as session:
                 await session.connection(execution_options=options)
@@ -138,7 +141,9 @@ class Transaction:
         if "tenant" not in type(entity).model_fields:
             return
         values = vars(entity)
-        if "tenant" in entity.model_fields_set and values["tenant"] != self.tenant:
+        # One that was read, or written and committed, was made its tenant's by that, whoever named it.
+        named = "tenant" in entity.model_fields_set or inspect(entity).key is not None
+        if named and values["tenant"] != self.tenant:
             raise TenantMismatch(f"a {type(entity).__name__} of another tenant was given to this unit of work")
         values["tenant"] = self.tenant
 

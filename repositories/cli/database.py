@@ -32,6 +32,7 @@ app = typer.Typer(no_args_is_help=True, help="Start and stop a database to devel
 
 Embedded = Annotated[bool, typer.Option("--embedded", help="Use the embedded server even where Docker answers.")]
 Temporary = Annotated[bool, typer.Option("--embedded", help="Migrate an empty, temporary embedded server and check that.")]
+Off = Annotated[bool, typer.Option("--off", help="Take it back.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 Message = Annotated[str, typer.Option("--message", "-m", help="What the revision changes.")]
 Ahead = Annotated[int, typer.Option("--ahead", help="Months to make beside the present one.", min=0, max=MOST_PARTITIONS)]
@@ -126,6 +127,14 @@ def maintain(data_dir: DataDir = DATA_DIR, ahead: Ahead = AHEAD, keep_days: Keep
 
 
 @app.command()
+def isolate(data_dir: DataDir = DATA_DIR, off: Off = False) -> None:
+    """Let the server itself keep tenants apart, by row-level security on every table with tenants; --off takes it back."""
+    with places.reach(data_dir) as place:
+        tables = asyncio.run(_isolate(place.settings, off=off))
+        typer.echo(f"{place.kind}: row-level security is {'off' if off else 'on'}, {len(tables)} tables changed")
+
+
+@app.command()
 def reset(data_dir: DataDir = DATA_DIR, yes: Yes = False) -> None:
     """Delete everything that is kept in the database, and migrate it anew."""
     with places.reach(data_dir) as place:
@@ -183,6 +192,11 @@ def _told(done: Maintenance) -> str:
         f"left {done.left} months in the default partition, because there are so many": done.left,
     }
     return ", ".join(fact for fact, happened in facts.items() if happened) or "nothing to do"
+
+
+async def _isolate(settings: Settings, *, off: bool) -> list[str]:
+    async with places.connected(settings.for_migrations()) as engine:
+        return await (migrations.expose(engine) if off else migrations.isolate(engine))
 
 
 async def _check(settings: Settings, *, migrating: bool) -> list[str]:

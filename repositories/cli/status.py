@@ -32,6 +32,7 @@ async def health_of(settings: Settings) -> Health:
             provider=found.provider,
             model=found.model,
             dimensions=found.dimensions,
+            row_level_security=found.row_security.on,
             pool=pool_figures(engine),
             problems=problems(found, expected_revision=expected, settings=settings),
         )
@@ -47,5 +48,6 @@ def status_figures(place: Place, health: Health) -> list[tuple[str, str]]:
         ("pgvector", health.pgvector_version or "missing"),
         ("revision", f"{health.revision or 'none'} (newest: {health.expected_revision})"),
         ("embeddings", "not recorded" if health.dimensions is None else embeddings),
+        ("row-level security", "on" if health.row_level_security else "off"),
         ("pool", health.pool.status),
     ]

@@ -53,6 +53,7 @@ class Database:
         DatabaseUnavailable: nothing answered until the deadline; it names host, port and the last cause.
         AccessDenied, ConfigurationError: it answered, and trying again would not help.
         SchemaOutdated: migrations are missing, and `migrate` was not asked for.
+        NotIsolated: the settings ask for row-level security, and it is not there, or does not bind the role.
     """
 
     def __init__(
@@ -197,9 +198,14 @@ class Database:
         return TelemetryRecorder(self, tenant=self._tenant(tenant), **options)
 
     async def migrate(self, revision: str = "head") -> str:
-        """Bring the schema to `revision` and return it; safe while others do the same."""
+        """Bring the schema to `revision` and return it; safe while others do the same.
+
+        Where the settings ask for row-level security, it is switched on as well.
+        """
         async with self._for_migrations() as engine:
             reached = await migrations.migrate(engine, migrations.SchemaOptions.from_settings(self.settings), revision=revision)
+            if self.settings.row_level_security:
+                await migrations.isolate(engine)
         # Connections from before the extension was created do not know its types.
         await self.engine.dispose()
         return reached
@@ -248,6 +254,7 @@ class Database:
             provider=found.provider,
             model=found.model,
             dimensions=found.dimensions,
+            row_level_security=found.row_security.on,
             pool=self.pool_figures(),
             problems=problems(found, expected_revision=expected, settings=self.settings),
         )
@@ -262,7 +269,15 @@ class Database:
             raise SchemaOutdated(current=found.revision, expected=expected)
         if not found.language_known:
             raise ConfigurationError("the server has no text search configuration of this name", setting="language")
-        return Schema(dimensions=found.column_dimensions, language=self.settings.language, ef_search=self.settings.ef_search)
+        if self.settings.row_level_security:
+            found.row_security.require()
+        return Schema(
+            dimensions=found.column_dimensions,
+            language=self.settings.language,
+            ef_search=self.settings.ef_search,
+            # Where it is on, it is on for those too who did not ask for it.
+            row_level_security=found.row_security.on,
+        )
 
     async def _facts(self) -> Facts:
         revision = await migrations.current(self.engine)

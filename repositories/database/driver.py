@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 
+from domain.text import require_tenant
 from repositories.database.codecs import register_vector_codecs
+from repositories.statements.row_security import SETTING
 
 if TYPE_CHECKING:
     from asyncio import BaseTransport
@@ -33,10 +35,11 @@ class Connection(_Connection):
     A dead peer is noticed after 15 s with something to send and about a minute without (Linux), not after two hours.
     """
 
-    __slots__ = ("_closing",)
+    __slots__ = ("_closing", "_tenant")
 
     def __init__(self, protocol: Any, transport: BaseTransport, *arguments: Any) -> None:
         super().__init__(protocol, transport, *arguments)
+        self._tenant: str | None = None
         _keep_alive(transport.get_extra_info("socket"))
         self._closing = False
 
@@ -48,6 +51,22 @@ class Connection(_Connection):
         if not self.is_in_transaction():
             self._top_xact = None
         return super().transaction(**options)
+
+    def speak_for(self, tenant: str | None) -> None:
+        """Let the next transaction, and it alone, be the tenant's in the eyes of row-level security; None takes that back.
+
+        Raises:
+            InvalidInput: `tenant` cannot name one.
+        """
+        self._tenant = None if tenant is None else require_tenant(tenant)
+
+    async def execute(self, query: str, *arguments: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109 (the driver's own signature)
+        """Execute a statement; the tenant that was named goes with BEGIN, in the same message, and ends with its transaction."""
+        if self._tenant is not None and query.startswith("BEGIN"):
+            tenant, self._tenant = self._tenant, None
+            # SET takes no parameter; a tenant's name has no character that would have to be quoted.
+            query = f"{query} SET LOCAL {SETTING} = '{tenant}';"
+        return await super().execute(query, *arguments, timeout=timeout)
 
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 (the driver's own signature)
         """Close, and do not wait longer than five seconds for a server that does not answer the goodbye."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import URL, event
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -15,8 +15,10 @@ from repositories.database.hosts import Hosts
 from repositories.database.pool import RECYCLE_SECONDS, GuardedPool
 from repositories.database.session import TransactionSettings
 from repositories.failures import translate
+from repositories.schema import TENANT
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
     from sqlalchemy.engine import ExceptionContext
     from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -55,6 +57,8 @@ def create_engine(settings: Settings, *, readonly: bool = False) -> AsyncEngine:
     )
     if not readonly:
         event.listen(engine.sync_engine, "handle_error", _leave_a_standby)
+    event.listen(engine.sync_engine, "set_connection_execution_options", _speak_for)
+    event.listen(engine.sync_engine, "checkin", _speak_for_nobody)
     if settings.pooler == "pgbouncer":
         event.listen(engine.sync_engine, "begin", TransactionSettings(settings, readonly=readonly))
     return engine
@@ -66,6 +70,17 @@ def _leave_a_standby(failed: ExceptionContext) -> None:
     declared = connection is not None and connection.get_execution_options().get("postgresql_readonly", False)
     if not declared and isinstance(translate(failed.original_exception), ReadOnly):
         failed.is_disconnect = True
+
+
+def _speak_for(connection: Connection, options: dict[str, Any]) -> None:
+    if TENANT in options:
+        connection.connection.driver_connection.speak_for(options[TENANT])  # type: ignore[union-attr]  # it is our driver's
+
+
+def _speak_for_nobody(connection: Any, _: object) -> None:
+    # A transaction that never began would leave its tenant to the next one.
+    if connection is not None:
+        connection.driver_connection.speak_for(None)
 
 
 def _shown(settings: Settings) -> URL:

@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from repositories.database.pool import GuardedPool
 from repositories.migrations import partitions
+from repositories.row_security import RowSecurity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,6 +60,7 @@ class Health:
     provider: str | None
     model: str | None
     dimensions: int | None
+    row_level_security: bool
     pool: PoolFigures
     problems: tuple[Problem, ...]
 
@@ -84,6 +86,7 @@ class Facts:
     invalid_indexes: tuple[str, ...]
     missing_months: tuple[str, ...]
     default_holds_events: bool
+    row_security: RowSecurity
 
 
 # One statement each, because a table that does not exist cannot be asked in the same breath as whether it does.
@@ -119,6 +122,7 @@ async def facts(connection: AsyncConnection, *, language: str, revision: str | N
         invalid_indexes=tuple(server.invalid_indexes),
         missing_months=months,
         default_holds_events=in_default,
+        row_security=await connection.run_sync(RowSecurity.read),
     )
 
 
@@ -160,6 +164,7 @@ def problems(found: Facts, *, expected_revision: str, settings: Settings) -> tup
         Problem(what=f"the index {name} is invalid", remedy="run `recollect db migrate`, which builds it again")
         for name in found.invalid_indexes
     )
+    wrong.extend(_ways_round(found.row_security, asked_for=settings.row_level_security))
     return tuple(wrong)
 
 
@@ -170,6 +175,15 @@ def _of_telemetry(found: Facts) -> Iterator[Problem]:
         yield Problem(what=f"telemetry has no partition for {' and '.join(found.missing_months)}", remedy=remedy)
     if found.default_holds_events:
         yield Problem(what="the default partition of telemetry holds events", remedy=remedy)
+
+
+def _ways_round(row_security: RowSecurity, *, asked_for: bool) -> Iterator[Problem]:
+    yield from (Problem(what=gap, remedy="run `recollect db isolate`, `--off` to do without") for gap in row_security.gaps())
+    if asked_for and not row_security.on:
+        yield Problem(what="row-level security is asked for and not there", remedy="run `recollect db isolate`")
+    elif asked_for and row_security.passed:
+        what = f"row-level security does not bind the role {row_security.role}"
+        yield Problem(what=what, remedy="connect as one that is no superuser and has no BYPASSRLS: see `recollect db roles`")
 
 
 def _version(text: str) -> tuple[int, ...]:

@@ -108,6 +108,9 @@ class Settings(BaseSettings):
     echo: bool = Field(default=False, description="Log statements, never their parameters.")
     language: str = Field("english", pattern=r"^[a-z_][a-z0-9_]{0,62}$", description="Of full text; the server must know it.")
     tenant: str = Field("default", pattern=r"^[A-Za-z0-9._-]{1,100}$")
+    row_level_security: bool = Field(
+        default=False, description="Refuse a database, or a role, that row-level security does not bind."
+    )
     hnsw_m: int = Field(16, ge=2, le=100)
     hnsw_ef_construction: int = Field(64, ge=4, le=1000, description="At least twice `hnsw_m`.")
     ef_search: int = Field(40, ge=1, le=1000)

@@ -86,6 +86,12 @@ class Tracker:
             else:
                 self._refresh(tracked, row, frozenset())
 
+    def keep_tenants(self) -> None:
+        """Let every entity be its tenant's from now on, whoever named it: its row is there."""
+        for tracked in self._tracked.values():
+            if tracked.table.has_tenant:
+                tracked.entity.model_fields_set.add("tenant")
+
     def _track(self, table: Table, entity: Entity, row: Row) -> Entity:
         key = table.key_of(row)
         self._tracked[table.name, key] = Tracked(table, key, entity, _values(entity, table))

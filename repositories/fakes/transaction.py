@@ -226,6 +226,7 @@ class Transaction:
         self.state.progress.commits += self.layers.changes_anything
         self.layers.merge()
         self.committed = True
+        self._tracker.keep_tenants()
         self.end()
         # Whoever cancels a commit learns of it when it has happened.
         await asyncio.sleep(0)

@@ -1,12 +1,14 @@
 """The schema's revisions, and what runs them: Alembic, configured in code, from wherever the package is installed.
 
 A database is created with options that stay (`SchemaOptions`), brought to a revision (`migrate`), taken back (`rollback`), and
-held against the entities (`check`). `revise` writes the next revision. `maintain` makes and drops the months of telemetry.
+held against the entities (`check`). `revise` writes the next revision. `maintain` makes and drops the months of telemetry. `isolate`
+and `expose` switch row-level security on and off.
 """
 
 from repositories.migrations.maintenance import Maintenance, drop_before, maintain
 from repositories.migrations.options import SchemaOptions
 from repositories.migrations.revising import check, revise
+from repositories.migrations.row_security import expose, isolate
 from repositories.migrations.runner import current, head, migrate, rollback
 
 __all__ = [
@@ -15,7 +17,9 @@ __all__ = [
     "check",
     "current",
     "drop_before",
+    "expose",
     "head",
+    "isolate",
     "maintain",
     "migrate",
     "revise",

@@ -19,9 +19,10 @@ from repositories.migrations.autogenerate import Autogenerate
 from repositories.migrations.drift import find_drift
 from repositories.migrations.environment import VERSIONS, Environment, configure, scripts
 from repositories.migrations.options import SchemaOptions, read_recorded
-from repositories.migrations.runner import BASE, DEADLINE, head, require_known
-from repositories.migrations.session import alembic_for_us
+from repositories.migrations.runner import BASE, head, require_known
+from repositories.migrations.session import DEADLINE, alembic_for_us
 from repositories.migrations.target import target_metadata
+from repositories.row_security import RowSecurity
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, MetaData
@@ -32,8 +33,8 @@ async def check(engine: AsyncEngine, *, entities: MetaData = metadata, directory
     """Return what differs between the database and the entities, one sentence each; nothing is changed.
 
     Compared are columns with type, default, expression and comment, constraints, indexes with their parameters, and triggers, as
-    PostgreSQL describes them; not the order of columns, nor tables that are no entity's. It takes a role that may create temporary
-    tables.
+    PostgreSQL describes them; not the order of columns, nor tables that are no entity's. Where row-level security is on, what it
+    does not cover is told as well. It takes a role that may create temporary tables.
 
     Raises:
         SchemaOutdated: the database is not at the newest revision.
@@ -83,7 +84,8 @@ def _at_head(connection: Connection, directory: Path | None) -> SchemaOptions:
 
 def _check(entities: MetaData, directory: Path | None, connection: Connection) -> list[str]:
     target = target_metadata(_at_head(connection, directory), entities)
-    return [difference.sentence for difference in find_drift(connection, target)]
+    gaps = list(RowSecurity.read(connection).gaps())
+    return [*(difference.sentence for difference in find_drift(connection, target)), *gaps]
 
 
 def _revise(message: str, directory: Path | None, entities: MetaData, connection: Connection, *, autogenerate: bool) -> Path:

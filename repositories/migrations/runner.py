@@ -13,10 +13,10 @@ from sqlalchemy import text
 from domain import metadata
 from domain.errors import ConfigurationError, SchemaOutdated
 from repositories.failures import raise_bare, translating
-from repositories.migrations import indexes, requirements
+from repositories.migrations import indexes, requirements, row_security
 from repositories.migrations.environment import VERSION_TABLE, Environment, configure, current_revision, scripts
 from repositories.migrations.options import SchemaOptions, read_recorded
-from repositories.migrations.session import migration_session
+from repositories.migrations.session import DEADLINE, migration_session
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-DEADLINE: Final = timedelta(seconds=60)
 BASE: Final = "base"
 
 
@@ -52,8 +51,9 @@ async def migrate(
     async with migration_session(engine, deadline) as session:
         decided = await session.run(partial(_decide, options), doing="looking at the database")
         path = await session.run(partial(_way_up, revision, directory), doing="looking at the revisions")
-        for step in path:
-            await session.run(partial(_upgrade, step, decided, directory), doing=f"revision {step}")
+        async with row_security.passed_by_the_owner(session, needed=bool(path)):
+            for step in path:
+                await session.run(partial(_upgrade, step, decided, directory), doing=f"revision {step}")
         rebuild = partial(indexes.rebuild_interrupted, tables=list(metadata.tables))
         await session.run(rebuild, doing="rebuilding an index that was interrupted")
         return await session.run(current_revision, doing="looking at the database") or BASE
@@ -68,8 +68,9 @@ async def rollback(
     """
     async with migration_session(engine, deadline) as session:
         path = await session.run(partial(_way_down, revision, directory), doing="looking at the revisions")
-        for step, before in path:
-            await session.run(partial(_downgrade, before, directory), doing=f"taking back revision {step}")
+        async with row_security.passed_by_the_owner(session, needed=bool(path)):
+            for step, before in path:
+                await session.run(partial(_downgrade, before, directory), doing=f"taking back revision {step}")
         return await session.run(_forget_empty, doing="looking at the database")
 
 

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+DEADLINE: Final = timedelta(seconds=60)
+"""How long the lock, and tables that statements wait for, are waited for."""
+
 LOCK_TIMEOUT: Final = timedelta(seconds=2)
 """How long a statement waits for a table: every later reader of the table waits behind it."""
 
@@ -176,7 +179,8 @@ async def _try_lock(connection: AsyncConnection) -> bool:
 
 
 def _waited_for_a_lock(error: BaseException) -> bool:
-    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) == "55P03"
+    # A deadlock is a wait that the server ended, before the timeout did.
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in ("55P03", "40P01")
 
 
 def _milliseconds(duration: timedelta) -> str:

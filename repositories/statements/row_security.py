@@ -1,0 +1,70 @@
+"""Row-level security: the policy that shows a transaction one tenant's rows, and what the catalog says of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import ARRAY, Text, bindparam, text
+
+from domain.entity import metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SETTING: Final = "recollect.tenant"
+"""The setting that names a transaction's tenant. Unset it is NULL, and after a transaction that set it '': neither is a tenant."""
+
+POLICY: Final = "tenant_isolation"
+
+_OURS: Final = f"(tenant = NULLIF(current_setting('{SETTING}', true), ''))"
+_AS_THE_CATALOG_SAYS: Final = f"(tenant = NULLIF(current_setting('{SETTING}'::text, true), ''::text))"
+
+WALLS: Final = text("""
+WITH RECURSIVE ours AS (
+    SELECT oid FROM pg_catalog.pg_class
+    WHERE relnamespace = current_schema()::regnamespace AND relname = ANY(:tables) AND relkind IN ('r', 'p')
+    UNION ALL
+    SELECT inhrelid FROM pg_catalog.pg_inherits JOIN ours ON inhparent = ours.oid
+)
+SELECT c.oid::regclass::text AS "table", current_user::text AS role,
+       EXISTS (SELECT FROM pg_catalog.pg_policy WHERE polrelid = c.oid AND polname = :policy) AS begun,
+       c.relrowsecurity AND c.relforcerowsecurity AND coalesce((
+           SELECT bool_and(polname = :policy AND polcmd = '*' AND polroles = '{0}'
+                           AND pg_get_expr(polqual, polrelid) = :expression AND pg_get_expr(polwithcheck, polrelid) = :expression)
+           FROM pg_catalog.pg_policy WHERE polrelid = c.oid AND polpermissive), false) AS covered,
+       row_security_active(c.oid) AS active,
+       ARRAY(SELECT DISTINCT v.oid::regclass::text FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid
+             JOIN pg_catalog.pg_class v ON v.oid = r.ev_class
+             WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid
+             AND v.oid <> c.oid AND NOT coalesce((SELECT option_value::bool FROM pg_options_to_table(v.reloptions)
+                                                  WHERE option_name = 'security_invoker'), false) ORDER BY 1) AS views
+FROM ours JOIN pg_catalog.pg_class c USING (oid) ORDER BY 1
+""").bindparams(
+    bindparam("tables", [table.name for table in metadata.sorted_tables if "tenant" in table.c], ARRAY(Text)),
+    bindparam("policy", POLICY),
+    bindparam("expression", _AS_THE_CATALOG_SAYS),
+)
+"""One row for each table with tenants, and each partition of one.
+
+`begun` where it has our policy, `covered` where nothing is missing and no other policy lets more through, `active` where it binds
+the current role; `views` are those that read the table with their owner's rights.
+"""
+
+
+def build_wall(table: str) -> Iterator[str]:
+    """Yield the statements that show a transaction only its tenant's rows of the table; what was there of it is replaced."""
+    yield f"DROP POLICY IF EXISTS {POLICY} ON {table}"
+    yield f"CREATE POLICY {POLICY} ON {table} USING {_OURS} WITH CHECK {_OURS}"
+    # Without FORCE the owner passes, and the owner is often who runs the application.
+    yield f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"
+
+
+def let_the_owner_pass(table: str) -> str:
+    """Return the statement that lets a migration see every tenant's rows."""
+    return f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY"
+
+
+def take_wall_down(table: str) -> Iterator[str]:
+    """Yield the statements that undo `build_wall`."""
+    yield f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY"
+    yield f"DROP POLICY IF EXISTS {POLICY} ON {table}"
