@@ -14,7 +14,7 @@ import typer
 from domain import ConfigurationError
 from domain.moments import days_old
 from repositories import migrations
-from repositories.cli import places
+from repositories.cli import places, roles
 from repositories.cli.output import note, results
 from repositories.cli.places import DATA_DIR, DataDir, Started
 from repositories.cli.status import health_of, status_figures
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from repositories.migrations import Maintenance
 
 app = typer.Typer(no_args_is_help=True, help="Start and stop a database to develop with; look at, migrate, dump and restore one.")
+app.command()(roles.roles)
 
 Embedded = Annotated[bool, typer.Option("--embedded", help="Use the embedded server even where Docker answers.")]
 Temporary = Annotated[bool, typer.Option("--embedded", help="Migrate an empty, temporary embedded server and check that.")]

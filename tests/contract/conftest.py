@@ -15,6 +15,7 @@ from tests.conftest import DIMENSIONS, VERSIONS
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
+    from repositories import Database
     from repositories.testing.contract import Store
     from repositories.testing.servers import TestServer
 
@@ -55,5 +56,22 @@ async def _postgres(url: SecretStr) -> AsyncIterator[Store]:
     from repositories.testing.tables import empty
 
     async with Database.from_url(url) as database:
+        yield database
+        await empty(database)
+
+
+@pytest.fixture
+def newest_url(clone: Callable[[int], SecretStr]) -> SecretStr:
+    """Where PostgreSQL's newest version is, for what every version does alike."""
+    return clone(max(VERSIONS))
+
+
+@pytest_asyncio.fixture
+async def postgres(newest_url: SecretStr) -> AsyncIterator[Database]:
+    """A database there, open and empty."""
+    from repositories import Database
+    from repositories.testing.tables import empty
+
+    async with Database.from_url(newest_url) as database:
         yield database
         await empty(database)

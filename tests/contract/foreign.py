@@ -1,0 +1,158 @@
+"""What one tenant is told, and what becomes of another's rows, whatever is asked: with the other there and without."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from pydantic import BaseModel
+from sqlalchemy import text
+
+from domain import RecollectError
+from domain.entity import Entity, metadata
+from repositories import Database, FakeDatabase
+from repositories.fakes.unit_of_work import FakeUnitOfWork
+from repositories.testing.contract import Store
+from tests.conftest import DIMENSIONS
+from tests.contract.calls import OPERATIONS, Given, keep
+from tests.contract.ports import all_operations
+
+OURS: Final = "ours"
+THEIRS: Final = "theirs"
+
+_TABLES: Final = [table.name for table in metadata.sorted_tables if "tenant" in table.c]
+
+_ROWS: Final = text(
+    " UNION ALL ".join(
+        f"SELECT '{table}', xmin::text, ctid::text, t::text FROM {table} AS t WHERE tenant = '{THEIRS}'" for table in _TABLES
+    )
+)
+"""Every row of theirs, byte for byte, with the transaction that wrote it last and the place where it lies."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What an operation answered, and whether it touched a row of theirs."""
+
+    answer: Any
+    touched: bool
+
+
+@dataclass(frozen=True)
+class Case:
+    """A store for one operation after another, each as if nothing had been asked before."""
+
+    store: Store
+    foreign_rows: Callable[[Any], Awaitable[list[Any]]]
+
+
+Fresh = Callable[[], AbstractAsyncContextManager[Case]]
+
+
+async def a_fake(ours: Given | None, theirs: Given | None) -> Fresh:
+    """Return what makes a fake with these rows for each operation; units of work are committed."""
+    filled = FakeDatabase(dimensions=DIMENSIONS)
+    await _keep(filled, ours, theirs)
+
+    @asynccontextmanager
+    async def fresh() -> AsyncIterator[Case]:
+        store = FakeDatabase(dimensions=DIMENSIONS)
+        committed = store._state.committed
+        for name, rows in filled._state.committed.items():
+            committed[name] = dict(rows)
+
+        async def foreign_rows(uow: Any) -> list[Any]:
+            if isinstance(uow, FakeUnitOfWork) and uow.is_open:
+                await uow.commit()
+            return [dict(row) for name in _TABLES for row in committed[name].values() if row and row["tenant"] == THEIRS]
+
+        yield Case(store, foreign_rows)
+
+    return fresh
+
+
+async def a_database(database: Database, ours: Given | None, theirs: Given | None) -> Fresh:
+    """Return what lends the database with these rows; units of work are not committed, and looked at from inside."""
+    await _keep(database, ours, theirs)
+
+    async def foreign_rows(uow: Any) -> list[Any]:
+        if uow is not None and uow.is_open:
+            return sorted(map(tuple, await uow._transaction.execute(_ROWS)))
+        async with database.engine.connect() as connection:
+            return sorted(map(tuple, await connection.execute(_ROWS)))
+
+    @asynccontextmanager
+    async def fresh() -> AsyncIterator[Case]:
+        yield Case(database, foreign_rows)
+
+    return fresh
+
+
+async def _keep(store: Store, ours: Given | None, theirs: Given | None) -> None:
+    for tenant, given in ((OURS, ours), (THEIRS, theirs)):
+        if given is not None:
+            await keep(store, tenant, given)
+
+
+async def told_by_every_operation(fresh: Fresh, given: Given) -> dict[str, Told]:
+    """Do every operation as us, with the keys of `given`, and return what came of each."""
+    known = {key for keys in given.ids.values() for key in keys} | {given.review.id, given.finding.id, given.pending.id}
+    return {operation: await _told_by(operation, fresh, given, known) for operation in _in_order()}
+
+
+def _in_order() -> list[str]:
+    # What commits comes last: what it writes stays.
+    return sorted(all_operations(), key=lambda operation: (operation.endswith((".commit", ".rollback")), operation))
+
+
+async def _told_by(operation: str, fresh: Fresh, given: Given, known: Collection[UUID]) -> Told:
+    unit, _, name = operation.partition(".")
+    _, call = OPERATIONS[name]
+    async with fresh() as case:
+        open_unit: Callable[..., Any] = case.store.unit_of_work if unit == "uow" else case.store.reader
+        async with open_unit(tenant=OURS) as uow:
+            before = await case.foreign_rows(None)
+            try:
+                answer = comparable(await call(uow, given), known)
+            except RecollectError as error:
+                # A transaction that failed keeps nothing.
+                return Told(type(error).__name__, touched=False)
+            return Told(answer, touched=await case.foreign_rows(uow) != before)
+
+
+def comparable(answer: Any, known: Collection[UUID]) -> Any:
+    """Return the answer without what differs from call to call: moments, ids and names that were just made, scores.
+
+    A score by words may depend on how common they are in the whole table; what is found, and in which order, does not.
+    """
+    match answer:
+        case UUID():
+            return answer if answer in known else "an id"
+        case float() | datetime():
+            return type(answer).__name__
+        case str():
+            return re.sub(r"-\d+$", "", answer)
+        case Mapping():
+            return {comparable(key, known): comparable(value, known) for key, value in answer.items()}
+        case set() | frozenset():
+            return sorted(repr(comparable(one, known)) for one in answer)
+        case list() | tuple():
+            return [comparable(one, known) for one in answer]
+        case _ if names := _parts(answer):
+            return {name: comparable(getattr(answer, name, None), known) for name in names}
+        case _:
+            return repr(answer)
+
+
+def _parts(answer: Any) -> list[str]:
+    if isinstance(answer, Entity):
+        # Not an embedding that was left out.
+        return [name for name in type(answer).model_fields if name in vars(answer)]
+    if isinstance(answer, BaseModel):
+        return list(type(answer).model_fields)
+    return [field.name for field in fields(answer)] if is_dataclass(answer) else []

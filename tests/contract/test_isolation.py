@@ -1,0 +1,120 @@
+"""Tenants do not meet: no operation tells one of another's rows, or touches them, though both have the same ids and keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import true
+
+from domain import Cursor, TenantMismatch
+from repositories import Database, FakeDatabase
+from repositories.fakes.transaction import Transaction as FakeTransaction
+from repositories.statements import rows
+from repositories.testing.contract import samples
+from repositories.testing.contract.kinds import KINDS, write
+from repositories.testing.tables import empty
+from tests.conftest import DIMENSIONS
+from tests.contract.calls import Given
+from tests.contract.foreign import OURS, THEIRS, Told, a_database, a_fake, told_by_every_operation
+
+if TYPE_CHECKING:
+    from repositories.testing.contract import Store
+
+both_situations = pytest.mark.parametrize("we_have_the_same", [False, True], ids=["all-is-theirs", "we-have-the-same"])
+
+
+@pytest.fixture
+def given() -> Iterator[Given]:
+    """What they have, and we ask for; entities take embeddings while a database is open."""
+    database = FakeDatabase(dimensions=DIMENSIONS)
+    yield Given(2)
+    del database
+
+
+def differing(alone: dict[str, Told], beside_them: dict[str, Told]) -> list[str]:
+    """Return the operations that answer otherwise because others are there, or that touched their rows."""
+    return [name for name, told in beside_them.items() if told.touched or told.answer != alone[name].answer]
+
+
+async def on_a_fake(given: Given, ours: Given | None = None) -> list[str]:
+    alone = await told_by_every_operation(await a_fake(ours, None), given)
+    return differing(alone, await told_by_every_operation(await a_fake(ours, given), given))
+
+
+async def on_postgresql(database: Database, given: Given, ours: Given | None = None) -> list[str]:
+    alone = await told_by_every_operation(await a_database(database, ours, None), given)
+    await empty(database)
+    return differing(alone, await told_by_every_operation(await a_database(database, ours, given), given))
+
+
+@both_situations
+async def test_no_operation_of_the_fake_meets_another_tenants_rows(given: Given, we_have_the_same: bool) -> None:
+    assert await on_a_fake(given, given if we_have_the_same else None) == []
+
+
+@both_situations
+async def test_no_operation_on_postgresql_meets_another_tenants_rows(
+    postgres: Database, given: Given, we_have_the_same: bool
+) -> None:
+    assert await on_postgresql(postgres, given, given if we_have_the_same else None) == []
+
+
+async def test_without_the_predicate_the_operations_that_leak_are_found(
+    postgres: Database, given: Given, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "of_tenant", lambda *_: true())
+    found = await on_postgresql(postgres, given)
+    assert {"uow.reviews.get", "view.findings.count", "uow.memories.stream", "uow.knowledge.delete_where"} <= set(found)
+
+
+async def test_a_fake_without_the_predicate_is_found_as_well(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeTransaction, "_owns", lambda *_: True)
+    assert {"uow.reviews.list", "view.findings.count", "uow.memories.delete_stale"} <= set(await on_a_fake(given))
+
+
+async def test_a_cursor_of_another_tenants_listing_shows_nothing_of_it(store: Store) -> None:
+    theirs, ours = [samples.review() for _ in range(3)], [samples.review() for _ in range(2)]
+    await write(store, *theirs, tenant=THEIRS)
+    await write(store, *ours, tenant=OURS)
+    async with store.reader(tenant=THEIRS) as view:
+        cursor = (await view.reviews.page(limit=1)).next
+    assert cursor is not None
+    async with store.reader(tenant=OURS) as view:
+        page = await view.reviews.page(after=Cursor.parse(str(cursor)), limit=10)
+    assert [review.id for review in page.items] == [review.id for review in ours]
+
+
+async def test_an_entity_that_was_read_or_written_stays_its_tenants(store: Store) -> None:
+    written = samples.review()
+    async with store.unit_of_work(tenant=THEIRS) as uow:
+        uow.reviews.add(written)
+        await uow.commit()
+    async with store.unit_of_work(tenant=THEIRS) as uow:
+        tracked = await uow.reviews.get(written.id)
+    async with store.reader(tenant=THEIRS) as view:
+        read = await view.reviews.get(written.id)
+    for theirs in (written, tracked, read):
+        async with store.unit_of_work(tenant=OURS) as uow:
+            with pytest.raises(TenantMismatch):
+                uow.reviews.add(theirs)
+            with pytest.raises(TenantMismatch):
+                await uow.reviews.add_many([theirs])
+            assert theirs.tenant == THEIRS
+
+
+async def test_an_entity_that_was_discarded_may_be_written_for_another_tenant(store: Store) -> None:
+    review = samples.review()
+    async with store.unit_of_work(tenant=THEIRS) as uow:
+        uow.reviews.add(review)
+        await uow.flush()
+    async with store.unit_of_work(tenant=OURS) as uow:
+        uow.reviews.add(review)
+        await uow.commit()
+    async with store.reader(tenant=OURS) as view:
+        assert (await view.reviews.get(review.id)).tenant == OURS
+
+
+def test_every_kind_of_tenants_is_looked_at(given: Given) -> None:
+    assert {kind.path for kind in KINDS if kind.is_of_tenant} == given.kept.keys()
