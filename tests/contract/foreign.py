@@ -125,6 +125,11 @@ async def _told_by(operation: str, fresh: Fresh, given: Given, known: Collection
             return Told(answer, touched=await case.foreign_rows(uow) != before)
 
 
+def differing(alone: dict[str, Told], beside_them: dict[str, Told]) -> list[str]:
+    """Return the operations that answer otherwise because others are there, or that touched their rows."""
+    return [name for name, told in beside_them.items() if told.touched or told.answer != alone[name].answer]
+
+
 def comparable(answer: Any, known: Collection[UUID]) -> Any:
     """Return the answer without what differs from call to call: moments, ids and names that were just made, scores.
 

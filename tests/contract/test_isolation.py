@@ -17,7 +17,7 @@ from repositories.testing.contract.kinds import KINDS, write
 from repositories.testing.tables import empty
 from tests.conftest import DIMENSIONS
 from tests.contract.calls import Given
-from tests.contract.foreign import OURS, THEIRS, Told, a_database, a_fake, told_by_every_operation
+from tests.contract.foreign import OURS, THEIRS, a_database, a_fake, differing, told_by_every_operation
 
 if TYPE_CHECKING:
     from repositories.testing.contract import Store
@@ -31,11 +31,6 @@ def given() -> Iterator[Given]:
     database = FakeDatabase(dimensions=DIMENSIONS)
     yield Given(2)
     del database
-
-
-def differing(alone: dict[str, Told], beside_them: dict[str, Told]) -> list[str]:
-    """Return the operations that answer otherwise because others are there, or that touched their rows."""
-    return [name for name, told in beside_them.items() if told.touched or told.answer != alone[name].answer]
 
 
 async def on_a_fake(given: Given, ours: Given | None = None) -> list[str]:

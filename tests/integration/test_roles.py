@@ -65,9 +65,8 @@ def place(servers: dict[int, TestServer]) -> Place:
 async def do(url: SecretStr, *statements: str) -> Any:
     with translating():
         async with opened(url) as engine, engine.connect() as connection:
-            for statement in statements:
-                result = await connection.execute(text(statement))
-            return result.scalar() if result.returns_rows else None
+            results = [await connection.execute(text(statement)) for statement in statements]
+            return results[-1].scalar() if results[-1].returns_rows else None
 
 
 @pytest.mark.parametrize("isolated", [False, True], ids=["as-it-is", "behind-row-level-security"])

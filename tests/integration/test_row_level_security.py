@@ -11,10 +11,12 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 from sqlalchemy import make_url, text
+from typer.testing import CliRunner
 
 from domain import AccessDenied, NotIsolated, where
 from domain.entity import metadata
 from repositories import Database, migrations
+from repositories.cli.app import app
 from repositories.failures import translating
 from repositories.schema import TENANT
 from repositories.testing.contract import samples
@@ -231,3 +233,17 @@ async def test_migrations_see_every_tenants_rows_and_leave_everything_covered(se
         await migrations.migrate(owner)
         assert await migrations.check(owner) == []
     await refused(url)
+
+
+def test_the_command_switches_it_on_and_off(server: TestServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", server.clone().get_secret_value())
+
+    def said(*options: str) -> str:
+        result = CliRunner().invoke(app, ["db", "isolate", *options])
+        assert result.exit_code == 0, result.stderr
+        return result.stdout.partition(": ")[2].strip()
+
+    assert said() == "row-level security is on, 17 tables changed"
+    assert said() == "row-level security is on, 0 tables changed"
+    assert "row-level security" in CliRunner().invoke(app, ["db", "status"]).stdout
+    assert said("--off") == "row-level security is off, 17 tables changed"

@@ -1,0 +1,42 @@
+"""Another user of the machine, at the socket, the folder and the password of an embedded server that root started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.integration.test_embedded_server import TRESPASS, as_root, open_folder, run_as, start
+
+if TYPE_CHECKING:
+    from repositories.database import EmbeddedServer
+    from tests.faults.conftest import Effort, Promises
+
+PROMISE = "The embedded server is private"
+
+
+def attempts(server: EmbeddedServer, folder: Path) -> list[str]:
+    """Return what comes of it when somebody else tries the socket, the folder and the file with the passwords."""
+    socket = server.socket_dir / f".s.PGSQL.{server.port}"
+    return run_as("nobody", TRESPASS, socket, folder, folder / "credentials.json").stdout.split()
+
+
+@as_root
+def test_no_other_user_of_the_machine_gets_in(effort: Effort, promises: Promises) -> None:
+    tried: list[str] = []
+    for depth in range(1, 1 + effort.times(1, 8), 7):
+        with open_folder() as base:
+            folder = Path(base, *["long-folder-name-" * 2] * (depth - 1), "data")
+            with start(folder) as server:
+                tried += attempts(server, folder)
+                mode = server.socket_dir.stat().st_mode
+                server.socket_dir.chmod(0o755)
+                Path(server.socket_dir, f".s.PGSQL.{server.port}").chmod(0o777)
+                opened, *_ = attempts(server, folder)
+                server.socket_dir.chmod(mode)
+    assert set(tried) == {"PermissionError"}
+    assert opened == "succeeded"
+    promises(
+        PROMISE,
+        f"0 of {len(tried)} attempts of another user, at its socket, its folder and its passwords, under short and long paths",
+        control="the socket is reached once its folder is opened to everyone",
+    )

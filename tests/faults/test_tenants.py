@@ -1,0 +1,63 @@
+"""Every operation beside another tenant that has the same ids and keys: with each wall alone, and with neither."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import true
+
+from repositories import Database, migrations
+from repositories.statements import rows
+from repositories.testing.tables import empty
+from tests.contract.calls import Given
+from tests.contract.foreign import Told, a_database, differing, told_by_every_operation
+from tests.integration.migrations.support import as_superuser, opened
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+    from repositories.testing.servers import TestServer
+    from tests.faults.conftest import Promises
+
+PROMISE = "No tenant sees another's rows"
+
+
+@pytest.fixture
+def url(server: TestServer) -> SecretStr:
+    return server.clone()
+
+
+@pytest.fixture
+def admin(server: TestServer, url: SecretStr) -> SecretStr:
+    return as_superuser(server, url)
+
+
+async def told(url: SecretStr, admin: SecretStr, given: Given, *, beside_them: bool) -> dict[str, Told]:
+    """Return what every operation tells a tenant that has nothing, and leave the database empty."""
+    async with Database.from_url(url) as database:
+        answers = await told_by_every_operation(await a_database(database, None, given if beside_them else None), given)
+    async with Database.from_url(admin) as everything:
+        await empty(everything)
+    return answers
+
+
+async def test_no_operation_meets_another_tenants_rows(
+    url: SecretStr, admin: SecretStr, promises: Promises, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Database.from_url(url):
+        given = Given(2)
+    alone = await told(url, admin, given, beside_them=False)
+    by_predicate = differing(alone, await told(url, admin, given, beside_them=True))
+    monkeypatch.setattr(rows, "of_tenant", lambda *_: true())
+    by_nothing = differing(alone, await told(url, admin, given, beside_them=True))
+    async with opened(url) as owner:
+        await migrations.isolate(owner)
+    by_the_server = differing(alone, await told(url, admin, given, beside_them=True))
+    assert (by_predicate, by_the_server) == ([], [])
+    assert len(by_nothing) > 50
+    promises(
+        PROMISE,
+        f"0 of {len(alone)} operations tell or touch another tenant's row, by the predicate alone or by row-level security alone",
+        control=f"{len(by_nothing)} do with the predicate taken out of what repositories share",
+    )
