@@ -99,10 +99,10 @@ async def _keep(store: Store, ours: Given | None, theirs: Given | None) -> None:
             await keep(store, tenant, given)
 
 
-async def told_by_every_operation(fresh: Fresh, given: Given) -> dict[str, Told]:
-    """Do every operation as us, with the keys of `given`, and return what came of each."""
+async def told_by_every_operation(fresh: Fresh, given: Given, *, only: str = "") -> dict[str, Told]:
+    """Do every operation as us, or those that have `only` in their name, with the keys of `given`; return what came of each."""
     known = {key for keys in given.ids.values() for key in keys} | {given.review.id, given.finding.id, given.pending.id}
-    return {operation: await _told_by(operation, fresh, given, known) for operation in _in_order()}
+    return {operation: await _told_by(operation, fresh, given, known) for operation in _in_order() if only in operation}
 
 
 def _in_order() -> list[str]:

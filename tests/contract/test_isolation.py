@@ -38,10 +38,10 @@ async def on_a_fake(given: Given, ours: Given | None = None) -> list[str]:
     return differing(alone, await told_by_every_operation(await a_fake(ours, given), given))
 
 
-async def on_postgresql(database: Database, given: Given, ours: Given | None = None) -> list[str]:
-    alone = await told_by_every_operation(await a_database(database, ours, None), given)
+async def on_postgresql(database: Database, given: Given, ours: Given | None = None, *, only: str = "") -> list[str]:
+    alone = await told_by_every_operation(await a_database(database, ours, None), given, only=only)
     await empty(database)
-    return differing(alone, await told_by_every_operation(await a_database(database, ours, given), given))
+    return differing(alone, await told_by_every_operation(await a_database(database, ours, given), given, only=only))
 
 
 @both_situations
@@ -60,8 +60,8 @@ async def test_without_the_predicate_the_operations_that_leak_are_found(
     postgres: Database, given: Given, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rows, "of_tenant", lambda *_: true())
-    found = await on_postgresql(postgres, given)
-    assert {"uow.reviews.get", "view.findings.count", "uow.memories.stream", "uow.knowledge.delete_where"} <= set(found)
+    found = await on_postgresql(postgres, given, only=".memories.")
+    assert {"uow.memories.get", "view.memories.count", "uow.memories.stream", "uow.memories.delete_stale"} <= set(found)
 
 
 async def test_a_fake_without_the_predicate_is_found_as_well(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ def attempts(server: EmbeddedServer, folder: Path) -> list[str]:
 @as_root
 def test_no_other_user_of_the_machine_gets_in(effort: Effort, promises: Promises) -> None:
     tried: list[str] = []
+    opened: list[str] = []
     for depth in range(1, 1 + effort.times(1, 8), 7):
         with open_folder() as base:
             folder = Path(base, *["long-folder-name-" * 2] * (depth - 1), "data")
@@ -31,12 +32,12 @@ def test_no_other_user_of_the_machine_gets_in(effort: Effort, promises: Promises
                 mode = server.socket_dir.stat().st_mode
                 server.socket_dir.chmod(0o755)
                 Path(server.socket_dir, f".s.PGSQL.{server.port}").chmod(0o777)
-                opened, *_ = attempts(server, folder)
+                opened += attempts(server, folder)[:1]
                 server.socket_dir.chmod(mode)
     assert set(tried) == {"PermissionError"}
-    assert opened == "succeeded"
+    assert set(opened) == {"succeeded"}
     promises(
         PROMISE,
         f"0 of {len(tried)} attempts of another user, at its socket, its folder and its passwords, under short and long paths",
-        control="the socket is reached once its folder is opened to everyone",
+        control=f"{len(opened)} of {len(opened)} sockets are reached once their folder is opened to everyone",
     )
