@@ -16,8 +16,8 @@ from domain.moments import require_age, require_zone
 from repositories.failures import translating
 from repositories.migrations import partitions
 from repositories.migrations.partitions import AHEAD, MOST_PARTITIONS
-from repositories.migrations.runner import BASE, DEADLINE, head, require_known
-from repositories.migrations.session import migration_session, require_lock
+from repositories.migrations.runner import BASE, head, require_known
+from repositories.migrations.session import DEADLINE, migration_session, require_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable

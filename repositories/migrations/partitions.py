@@ -12,11 +12,12 @@ from sqlalchemy.exc import DBAPIError
 
 from domain.errors import MigrationFailed
 from repositories.migrations.months import LAST, Month
+from repositories.migrations.row_security import cover_if_on, every_tenants
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, TextClause
 
 EVENTS: Final = "telemetry_events"
 AHEAD: Final = 3
@@ -90,14 +91,17 @@ def missing_behind(connection: Connection, found: Iterable[Partition]) -> list[M
     default = default_of(found)
     if default is None:
         return []
-    held = connection.execute(
-        text(
-            "SELECT DISTINCT extract(year FROM month)::int, extract(month FROM month)::int"  # noqa: S608 -- a name from the catalog
-            f" FROM (SELECT created_at AT TIME ZONE 'UTC' AS month FROM ONLY {default.name} WHERE created_at >= '0001-01-01 UTC'"
-            f" AND created_at < '{LAST.ends.isoformat()}') AS held"
-        )
-    )
+    with every_tenants(connection, default.name):
+        held = connection.execute(_held(default)).all()
     return _without_partition(sorted((Month(*row) for row in held), reverse=True), found)
+
+
+def _held(default: Partition) -> TextClause:
+    return text(
+        "SELECT DISTINCT extract(year FROM month)::int, extract(month FROM month)::int"  # noqa: S608 -- a name from the catalog
+        f" FROM (SELECT created_at AT TIME ZONE 'UTC' AS month FROM ONLY {default.name} WHERE created_at >= '0001-01-01 UTC'"
+        f" AND created_at < '{LAST.ends.isoformat()}') AS held"
+    )
 
 
 def _without_partition(months: Iterable[Month], found: Iterable[Partition]) -> list[Month]:
@@ -127,12 +131,14 @@ def make_month(connection: Connection, month: Month, *, until: float) -> int:
     default = default_of(partitions(connection))
     moved = 0
     if default is not None:
-        moved += _move(connection, default.name, name, bounds)
-        _lock_out_writers(connection, default.name, until)
-        moved += _move(connection, default.name, name, bounds)
+        with every_tenants(connection, default.name):
+            moved += _move(connection, default.name, name, bounds)
+            _lock_out_writers(connection, default.name, until)
+            moved += _move(connection, default.name, name, bounds)
     begins, ends = month.begins.isoformat(), month.ends.isoformat()
     _run(connection, f"ALTER TABLE {EVENTS} ATTACH PARTITION {name} FOR VALUES FROM ('{begins}') TO ('{ends}')")
     _run(connection, f"ALTER TABLE {name} DROP CONSTRAINT ck_{name}_bounds")
+    cover_if_on(connection)
     return moved
 
 
@@ -153,7 +159,8 @@ def delete_before(connection: Connection, moment: datetime, *, size: int) -> int
         return 0
     old = f"SELECT ctid FROM ONLY {default.name} WHERE created_at < :before LIMIT :size"  # noqa: S608 -- a name from the catalog
     deletion = text(f"DELETE FROM ONLY {default.name} WHERE ctid = ANY (ARRAY({old}))")  # noqa: S608 -- likewise
-    return connection.execute(deletion, {"before": Month.of(moment).begins, "size": size}).rowcount
+    with every_tenants(connection, default.name):
+        return connection.execute(deletion, {"before": Month.of(moment).begins, "size": size}).rowcount
 
 
 def fold_back(connection: Connection) -> None:

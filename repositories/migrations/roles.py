@@ -107,7 +107,7 @@ def _set_up(roles: Roles, verifiers: Mapping[str, str], connection: Connection) 
     versions = connection.scalar(text("SELECT to_regclass(:name)::text"), {"name": VERSION_TABLE})
     _execute(connection, *statements.give_to(roles.migrator, [row["table"] for row in found if row["owner"] != roles.migrator]))
     for row in found:
-        _execute(connection, *statements.on_table(roles, row["table"], partition=row["partition"]))
+        _execute(connection, *statements.on_table(roles, row["table"]))
     if versions is not None:
         _execute(connection, *statements.give_to(roles.migrator, [versions]), *statements.on_version_table(roles, versions))
     return created

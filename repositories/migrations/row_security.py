@@ -5,16 +5,16 @@ That it is on is recorded by the policies themselves. Migrating covers what is n
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
 from repositories.migrations.session import DEADLINE, migration_session
-from repositories.statements.row_security import WALLS, build_wall, let_the_owner_pass, take_wall_down
+from repositories.statements.row_security import WALLS, bind_the_owner, build_wall, let_the_owner_pass, take_wall_down
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from datetime import timedelta
 
     from sqlalchemy import Connection
@@ -58,6 +58,27 @@ async def passed_by_the_owner(session: MigrationSession, *, needed: bool) -> Asy
     finally:
         if on:
             await session.run(_cover, doing="covering tables by row-level security")
+
+
+@contextmanager
+def every_tenants(connection: Connection, table: str) -> Iterator[None]:
+    """Let the owner of a table see every tenant's rows of it inside; until the transaction ends nobody else notices.
+
+    Where row-level security binds its owner, it would count no row, and move and delete none.
+    """
+    bound = connection.scalar(text("SELECT row_security_active(CAST(:table AS text))"), {"table": table})
+    if bound:
+        connection.execute(text(let_the_owner_pass(table)))
+    yield
+    # What fails inside takes the transaction along, and this with it.
+    if bound:
+        connection.execute(text(bind_the_owner(table)))
+
+
+def cover_if_on(connection: Connection) -> None:
+    """Cover what is new, where row-level security is on."""
+    if _is_on(connection):
+        _cover(connection)
 
 
 def _is_on(connection: Connection) -> bool:

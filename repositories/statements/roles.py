@@ -49,7 +49,7 @@ WITH RECURSIVE ours AS (
     UNION ALL
     SELECT inhrelid FROM pg_catalog.pg_inherits JOIN ours ON inhparent = ours.oid
 )
-SELECT c.oid::regclass::text AS "table", c.relispartition AS partition, pg_get_userbyid(c.relowner)::text AS owner
+SELECT c.oid::regclass::text AS "table", pg_get_userbyid(c.relowner)::text AS owner
 FROM ours JOIN pg_catalog.pg_class c USING (oid) ORDER BY 1
 """).bindparams(bindparam("tables", [table.name for table in metadata.sorted_tables], ARRAY(Text)))
 """Our tables that there are, with their partitions and owners."""
@@ -80,12 +80,11 @@ def on_database(roles: Roles, database: str, schema: str) -> Iterator[str]:
     yield f"{later} GRANT SELECT ON TABLES TO {roles.reader}"
 
 
-def on_table(roles: Roles, table: str, *, partition: bool) -> Iterator[str]:
-    """Yield what each role may do to one table of entities; a partition is reached through its table alone."""
+def on_table(roles: Roles, table: str) -> Iterator[str]:
+    """Yield what each role may do to one table of entities, or one partition."""
     yield f"REVOKE ALL ON TABLE {table} FROM PUBLIC, {roles.application}, {roles.reader}"
-    if not partition:
-        yield f"GRANT {_WRITES} ON TABLE {table} TO {roles.application}"
-        yield f"GRANT SELECT ON TABLE {table} TO {roles.reader}"
+    yield f"GRANT {_WRITES} ON TABLE {table} TO {roles.application}"
+    yield f"GRANT SELECT ON TABLE {table} TO {roles.reader}"
 
 
 def on_version_table(roles: Roles, table: str) -> Iterator[str]:

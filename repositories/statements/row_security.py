@@ -64,6 +64,11 @@ def let_the_owner_pass(table: str) -> str:
     return f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY"
 
 
+def bind_the_owner(table: str) -> str:
+    """Return the statement that takes `let_the_owner_pass` back."""
+    return f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY"
+
+
 def take_wall_down(table: str) -> Iterator[str]:
     """Yield the statements that undo `build_wall`."""
     yield f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY"

@@ -102,7 +102,6 @@ NOBODY_MAY = {
     "switch off policies": "ALTER TABLE reviews DISABLE ROW LEVEL SECURITY",
     "index": "CREATE INDEX ON reviews (repo)",
     "lie about the revision": "UPDATE recollect_version SET version_num = '0001'",
-    "go round the table": "SELECT FROM telemetry_events_default",
     "run a program": "COPY (SELECT 1) TO PROGRAM 'true'",
     "write a file": "COPY (SELECT 1) TO '/tmp/mine'",
     "read a file": "SELECT pg_read_file('/etc/passwd')",
