@@ -1,0 +1,149 @@
+"""What must not happen in silence: a commit that keeps nothing, a connection that two processes use, memory that is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain import AlreadyExists, RecollectError, Review, TransactionPoisoned, UnitOfWorkError
+from repositories import Database
+from repositories.testing.contract.samples import author
+from tests.faults.conftest import Effort, Promises
+from tests.faults.expected import ask, require_sound
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+
+async def test_an_error_that_is_swallowed_cannot_be_committed(database: Database, effort: Effort, promises: Promises) -> None:
+    times, raised = effort.times(10, 100), 0
+    async with database.unit_of_work() as uow:
+        await uow.authors.upsert(author("ada"))
+        await uow.commit()
+    for _ in range(times):
+        async with database.unit_of_work() as uow:
+            uow.reviews.add(Review(repo="acme/api", pr_number=7))
+            await uow.flush()
+            with suppress(AlreadyExists):
+                await uow.authors.add_many([author("ada")])
+            try:
+                await uow.commit()
+            except TransactionPoisoned:
+                raised += 1
+    assert raised == times
+    await require_sound(database)
+
+    silent = 0
+    for _ in range(times):
+        async with AsyncSession(database.engine) as session:
+            await session.execute(text("DELETE FROM author_cache"))
+            connection = await session.connection()
+            with suppress(DBAPIError):
+                await connection.execute(text("SELECT 1 / 0"))
+            await session.commit()
+        silent += 1
+    async with database.reader() as view:
+        assert await view.authors.count() == 1
+    promises(
+        "A swallowed error cannot turn into silent loss",
+        f"0 of {times} committed in silence",
+        control=f"{silent} of {times} with SQLAlchemy alone",
+    )
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+async def test_a_wrong_loop_and_a_fork_are_refused_at_once_and_harm_nobody(
+    database_url: SecretStr, effort: Effort, promises: Promises
+) -> None:
+    times, slowest = effort.times(3, 30), 0.0
+    async with Database.from_url(database_url, pool_size=1, max_overflow=0) as database:
+        async with database.reader() as view:
+            before = await ask(view, "SELECT pg_backend_pid()")
+        for _ in range(times):
+            seconds = await asyncio.to_thread(asyncio.run, _refused(database))
+            slowest = max(slowest, seconds)
+            child = os.fork()
+            if child == 0:
+                code = 1
+                try:
+                    signal.alarm(10)
+                    asyncio.run(_refused(database))
+                    code = 0
+                finally:
+                    os._exit(code)
+            _, status = await asyncio.to_thread(os.waitpid, child, 0)
+            assert os.waitstatus_to_exitcode(status) == 0
+            async with database.reader() as view:
+                assert await ask(view, "SELECT pg_backend_pid()") == before
+        await require_sound(database)
+    promises(
+        "A wrong event loop or a fork fails at once and harms nobody",
+        f"{2 * times} of {2 * times} refused, within {slowest * 1e3:.1f} ms; the connection stayed the same",
+    )
+
+
+async def _refused(database: Database) -> float:
+    started = time.perf_counter()
+    try:
+        async with database.reader() as view:
+            await ask(view)
+    except UnitOfWorkError:
+        return time.perf_counter() - started
+    raise AssertionError("it was let in")
+
+
+async def test_many_units_of_work_leave_no_memory_no_file_and_no_connection_behind(
+    database: Database, effort: Effort, promises: Promises
+) -> None:
+    # Few rounds say nothing of a slope, only of a flood.
+    rounds, each, allowed = effort.times(4, 8), effort.times(10, 1500), effort.times(4_000, 200)
+
+    async def work(hoard: list[bytes] | None = None) -> None:
+        with suppress(RecollectError):
+            async with database.unit_of_work() as uow:
+                uow.reviews.add(Review(repo="acme/api", pr_number=7))
+                await uow.reviews.count()
+                await uow.authors.add_many([author("ada"), author("ada")])
+        async with database.unit_of_work() as uow:
+            await uow.authors.upsert(author("ada"))
+            await uow.commit()
+        if hoard is not None:
+            hoard.append(b"x" * (800_000 + len(hoard)))
+
+    kilobytes, files, connections = await _growth(database, work, rounds, each)
+    assert kilobytes < allowed
+    assert files == 0
+    assert connections == 0
+    hoard: list[bytes] = []
+    leaked, _, _ = await _growth(database, lambda: work(hoard), 4, 10)
+    assert leaked > allowed, "a leak would be seen"
+    promises(
+        "Nothing leaks",
+        f"{kilobytes:+,.0f} kB in the last half of {2 * rounds * each:,} units of work; files and connections constant",
+        control=f"{leaked:+,.0f} kB where something is kept on purpose",
+    )
+
+
+async def _growth(database: Database, work: Callable[[], Awaitable[None]], rounds: int, each: int) -> tuple[float, int, int]:
+    """Return by how much memory in kB, open files and connections grew from the middle of the rounds to their end."""
+    process = psutil.Process()
+    marks: list[tuple[float, int, int]] = []
+    for _ in range(rounds):
+        for _ in range(each):
+            await work()
+        gc.collect()
+        marks.append((process.memory_info().rss / 1024, process.num_fds(), database.pool_figures().total))
+    middle, end = marks[rounds // 2 - 1], marks[-1]
+    return end[0] - middle[0], end[1] - middle[1], end[2] - middle[2]
