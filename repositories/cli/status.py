@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from repositories import migrations
 from repositories.cli.places import connected
 from repositories.database.health import Health, facts, pool_figures, problems
+from repositories.failures import translating
 
 if TYPE_CHECKING:
     from repositories.cli.places import Place
@@ -22,8 +23,9 @@ async def health_of(settings: Settings) -> Health:
     expected = migrations.head()
     async with connected(settings) as engine:
         revision = await migrations.current(engine)
-        async with engine.connect() as connection:
-            found = await facts(connection, language=settings.language, revision=revision)
+        with translating():
+            async with engine.connect() as connection:
+                found = await facts(connection, language=settings.language, revision=revision)
         return Health(
             server_version=found.server_version,
             pgvector_version=found.pgvector_version,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
 from domain.errors import DatabaseUnavailable
+from repositories.failures import Phase, translating
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -45,8 +46,10 @@ async def connect_with_retry(engine: AsyncEngine, settings: Settings) -> None:
 
 
 async def _connect_once(engine: AsyncEngine) -> None:
-    async with engine.connect():
-        pass
+    # The first connection is asked for what the dialect has to know, and may be lost over it.
+    with translating(Phase.CONNECT):
+        async with engine.connect():
+            pass
 
 
 class _Causes:

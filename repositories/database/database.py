@@ -25,6 +25,7 @@ from repositories.database.engine import create_engine
 from repositories.database.health import Facts, Health, PoolFigures, facts, pool_figures, problems
 from repositories.database.retrying import ask_ledger, run_whole
 from repositories.database.settings import Settings
+from repositories.failures import translating
 from repositories.migrations.partitions import AHEAD
 from repositories.recorder import RecorderOptions, TelemetryRecorder
 from repositories.schema import Schema
@@ -281,8 +282,9 @@ class Database:
 
     async def _facts(self) -> Facts:
         revision = await migrations.current(self.engine)
-        async with self.engine.connect() as connection:
-            return await facts(connection, language=self.settings.language, revision=revision)
+        with translating():
+            async with self.engine.connect() as connection:
+                return await facts(connection, language=self.settings.language, revision=revision)
 
     @asynccontextmanager
     async def _for_migrations(self) -> AsyncIterator[AsyncEngine]:

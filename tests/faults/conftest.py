@@ -16,6 +16,10 @@ FULL = os.environ.get("FAULTS") == "full"
 FOLDER = Path(__file__).parent
 
 
+on_the_newest = pytest.mark.parametrize("server", [18], indirect=True, ids=["postgres-18"])
+"""For what is measured: the older server's figures would tell nothing new, and take as long."""
+
+
 @dataclass(frozen=True)
 class Effort:
     """How much to do: a second or two of everything, or what `make faults` publishes."""

@@ -86,6 +86,25 @@ async def test_a_unit_of_work_that_is_cut_off_at_any_message_is_kept_whole_or_no
     promises("No unit of work is half applied", f"0 of {cuts} that were cut off at each message to the server")
 
 
+async def test_a_database_that_is_cut_off_while_it_opens_is_opened_in_the_end_or_refused_by_name(
+    database_url: SecretStr, effort: Effort
+) -> None:
+    proxy, told = Proxy(database_url), Counter[str]()
+    async with proxy.listening():
+        for position in count(0, effort.times(2, 1)):
+            cut = _Cut(position, Verdict.CUT_BEFORE)
+            proxy.judge = cut
+            try:
+                async with Database(proxy.settings()):
+                    told["opened"] += 1
+            except RecollectError as error:
+                told[type(error).__name__] += 1
+            if not cut.done:
+                break
+    assert told["opened"] > 1
+    assert told.keys() <= {"opened", "ConnectionLost"}
+
+
 async def _write_two(database: Database, operation: UUID) -> str:
     try:
         async with database.unit_of_work(operation_id=operation) as uow:

@@ -20,11 +20,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from domain import AlreadyExists, RecollectError, Review, TransactionPoisoned, UnitOfWorkError
 from repositories import Database
 from repositories.testing.contract.samples import author
-from tests.faults.conftest import Effort, Promises
+from tests.faults.conftest import Effort, Promises, on_the_newest
 from tests.faults.expected import ask, require_sound
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
+
+pytestmark = on_the_newest
 
 
 async def test_an_error_that_is_swallowed_cannot_be_committed(database: Database, effort: Effort, promises: Promises) -> None:
@@ -108,7 +110,7 @@ async def test_many_units_of_work_leave_no_memory_no_file_and_no_connection_behi
     database: Database, effort: Effort, promises: Promises
 ) -> None:
     # Few rounds say nothing of a slope, only of a flood.
-    rounds, each, allowed = effort.times(4, 8), effort.times(10, 1500), effort.times(4_000, 200)
+    rounds, each, allowed = effort.times(4, 8), effort.times(10, 1000), effort.times(4_000, 200)
 
     async def work(hoard: list[bytes] | None = None) -> None:
         with suppress(RecollectError):

@@ -15,11 +15,13 @@ from sqlalchemy import text
 
 from domain import CommitOutcomeUnknown, LockTimeout, Review, UnitOfWork
 from repositories import Database
-from tests.faults.conftest import Effort, Promises
+from tests.faults.conftest import Effort, Promises, on_the_newest
 from tests.faults.proxy import Judge, Proxy, Verdict, at_commit, let_pass
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
+
+pytestmark = on_the_newest
 
 REQUEST_LOST = at_commit(Verdict.CUT_BEFORE)
 REPLY_LOST = at_commit(Verdict.PASS, reply=Verdict.CUT_BEFORE)
