@@ -21,7 +21,7 @@ from tests.conftest import DIMENSIONS, VERSIONS
 from tests.faults.catalogue import injects
 from tests.faults.conftest import FULL
 from tests.faults.expected import CANARY, SLEEP, ask, failing, pid_of, require_sound, until, until_gone, written
-from tests.faults.standby import standby_of
+from tests.faults.standbys import make_standby
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -99,9 +99,12 @@ def own(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def standby(own: Server) -> Iterator[SecretStr]:
-    with standby_of(own.running, max_standby_streaming_delay="0", hot_standby_feedback="off") as url:
-        yield url
+def standby(own: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecretStr]:
+    folder = tmp_path_factory.mktemp("standby") / "data"
+    make_standby(own.running, folder)
+    settings = {**SMALL, "max_standby_streaming_delay": "0", "hot_standby_feedback": "off"}
+    with EmbeddedServer.start(folder, version=own.running.version, settings=settings) as running:
+        yield running.url
 
 
 @injects("13", "14")
