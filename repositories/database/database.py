@@ -26,6 +26,7 @@ from repositories.database.health import Facts, Health, PoolFigures, facts, pool
 from repositories.database.retrying import ask_ledger, run_whole
 from repositories.database.settings import Settings
 from repositories.failures import translating
+from repositories.migrations.loading import MEMORY_MB
 from repositories.migrations.partitions import AHEAD
 from repositories.recorder import RecorderOptions, TelemetryRecorder
 from repositories.schema import Schema
@@ -37,9 +38,11 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from domain.entity import Entity
     from repositories.database.backup import Manifest
     from repositories.database.embedded import EmbeddedServer
     from repositories.migrations import Maintenance
+    from repositories.migrations.loading import OnBuild
 
 T = TypeVar("T")
 
@@ -210,6 +213,35 @@ class Database:
         # Connections from before the extension was created do not know its types.
         await self.engine.dispose()
         return reached
+
+    @asynccontextmanager
+    async def first_load(
+        self, entity: type[Entity], *, memory_mb: int = MEMORY_MB, workers: int | None = None, on_build: OnBuild | None = None
+    ) -> AsyncIterator[None]:
+        """Fill a table that is not in use yet: inside the block it has no vector index, and at its end one is built at once.
+
+        That takes a fraction of the time of rows that are woven into an index one by one. Inside, write and commit with units of
+        work as always, and leave none open around it: the build waits for every transaction that is older. Others may read and
+        write all the while, but their vector searches compare all rows: this is for a table that is new or empty, or for the
+        nights of one that may be slow. It needs the role that owns the tables, on a direct connection.
+
+        The graph is built in at most `memory_mb` of the server's memory (in shared memory, of which containers have little by
+        default) by `workers` processes beside the first, or as many as the server's settings say. `on_build` is told how far it is.
+        A graph that does not fit is a warning in the log `recollect.load`. An exception in the block leaves the index out, as does
+        a crash: searches stay exact, `health` says so, and the next `migrate`, or first load, builds it.
+
+        Raises:
+            LockTimeout: another first load is under way: two would drop each other's indexes and share the server's memory.
+            ConfigurationError: the entity has no vector index, or a pooler is in between, which would lend the lock to others.
+            MigrationFailed: the server refused to drop or to build the index.
+        """
+        if self.settings.pooler != "none":
+            raise ConfigurationError("a first load needs a direct connection, not a pooler's", setting="pooler")
+        async with (
+            self._for_migrations() as engine,
+            migrations.first_load(engine, entity, memory_mb=memory_mb, workers=workers, on_build=on_build),
+        ):
+            yield
 
     async def dump(self, path: Path | str, *, tenant: str | None = None) -> Manifest:
         """Write a backup of every row, or of one tenant's, as they are at one moment; `backup.dump` says how and what it raises."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import text
+from sqlalchemy import ARRAY, BigInteger, Text, bindparam, text
 
 from repositories.database.pool import GuardedPool
 from repositories.migrations import partitions
+from repositories.migrations.indexes import LOAD_KEY
+from repositories.migrations.target import VECTOR_INDEXES
 from repositories.row_security import RowSecurity
 
 if TYPE_CHECKING:
@@ -87,6 +89,8 @@ class Facts:
     missing_months: tuple[str, ...]
     default_holds_events: bool
     row_security: RowSecurity
+    missing_indexes: tuple[str, ...]
+    is_loading: bool
 
 
 # One statement each, because a table that does not exist cannot be asked in the same breath as whether it does.
@@ -99,8 +103,12 @@ SELECT current_setting('server_version') AS server_version,
        (SELECT atttypmod FROM pg_catalog.pg_attribute
         WHERE attrelid = to_regclass('knowledge') AND attname = 'embedding') AS column_dimensions,
        ARRAY(SELECT c.relname::text FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
-             WHERE NOT i.indisvalid AND c.relnamespace = current_schema()::regnamespace ORDER BY 1) AS invalid_indexes
-""")
+             WHERE NOT i.indisvalid AND c.relnamespace = current_schema()::regnamespace ORDER BY 1) AS invalid_indexes,
+       ARRAY(SELECT name FROM unnest(:vector_indexes) AS name WHERE to_regclass(name) IS NULL ORDER BY 1) AS missing_indexes,
+       EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted
+               AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+               AND (classid::bigint << 32) | objid::bigint = :load) AS is_loading
+""").bindparams(bindparam("vector_indexes", list(VECTOR_INDEXES), ARRAY(Text)), bindparam("load", LOAD_KEY, BigInteger))
 _EMBEDDING = text("SELECT provider, model, dimensions FROM embedding_metadata")
 
 
@@ -123,6 +131,8 @@ async def facts(connection: AsyncConnection, *, language: str, revision: str | N
         missing_months=months,
         default_holds_events=in_default,
         row_security=await connection.run_sync(RowSecurity.read),
+        missing_indexes=tuple(server.missing_indexes),
+        is_loading=server.is_loading,
     )
 
 
@@ -165,6 +175,8 @@ def problems(found: Facts, *, expected_revision: str, settings: Settings) -> tup
         for name in found.invalid_indexes
     )
     wrong.extend(_ways_round(found.row_security, asked_for=settings.row_level_security))
+    if found.revision == expected_revision:
+        wrong.extend(_missing(name, found) for name in found.missing_indexes)
     return tuple(wrong)
 
 
@@ -184,6 +196,13 @@ def _ways_round(row_security: RowSecurity, *, asked_for: bool) -> Iterator[Probl
     elif asked_for and row_security.passed:
         what = f"row-level security does not bind the role {row_security.role}"
         yield Problem(what=what, remedy="connect as one that is no superuser and has no BYPASSRLS: see `recollect db roles`")
+
+
+def _missing(name: str, found: Facts) -> Problem:
+    what = f"the index {name} is missing, so that searches read every row"
+    if found.is_loading:
+        return Problem(what=what, remedy="wait for the first load that is under way, which builds it at its end")
+    return Problem(what=what, remedy="run `recollect db migrate`, which builds it")
 
 
 def _version(text: str) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ held against the entities (`check`). `revise` writes the next revision. `maintai
 `isolate` and `expose` switch row-level security on and off; `set_up_roles` has roles in place with least rights.
 """
 
+from repositories.migrations.loading import BuildProgress, first_load
 from repositories.migrations.maintenance import Maintenance, drop_before, maintain
 from repositories.migrations.options import SchemaOptions
 from repositories.migrations.revising import check, revise
@@ -14,6 +15,7 @@ from repositories.migrations.runner import current, head, migrate, rollback
 from repositories.statements.roles import Roles
 
 __all__ = [
+    "BuildProgress",
     "Maintenance",
     "Roles",
     "SchemaOptions",
@@ -21,6 +23,7 @@ __all__ = [
     "current",
     "drop_before",
     "expose",
+    "first_load",
     "head",
     "isolate",
     "maintain",

@@ -1,16 +1,30 @@
-"""Indexes that are built while others write, and those whose building was interrupted."""
+"""Indexes that are built while others write, those whose building was interrupted, and those that a first load left out."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import ARRAY, Text, bindparam, text
+from sqlalchemy import ARRAY, BigInteger, Text, bindparam, text
+from sqlalchemy.schema import CreateIndex
+
+from repositories.migrations.target import table_of, vector_indexes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Index
+
+    from repositories.migrations.options import SchemaOptions
+
+LOAD_KEY: Final = int.from_bytes(sha256(b"recollect.first_load").digest()[:8], signed=True)
+"""Who holds this advisory lock fills a table, and builds its vector index afterwards."""
+
+_LOAD: Final = bindparam("key", LOAD_KEY, BigInteger)
+_TRY_LOAD: Final = text("SELECT pg_try_advisory_lock(:key)").bindparams(_LOAD)
+_END_LOAD: Final = text("SELECT pg_advisory_unlock(:key)").bindparams(_LOAD)
+_IS_LEFT_OUT: Final = text("SELECT to_regclass(:table) IS NOT NULL AND to_regclass(:name) IS NULL")
 
 _WAIT: Final = text("SELECT current_setting('lock_timeout'), set_config('lock_timeout', '0', false)")
 _LIMIT: Final = text("SELECT set_config('lock_timeout', :limit, false)")
@@ -52,14 +66,51 @@ def rebuild_interrupted(connection: Connection, tables: Sequence[str]) -> None:
     connection.rollback()
     if not found:
         return
+    with outside_of_transactions(connection):
+        for name, is_leftover in found:
+            # A copy that an interrupted REINDEX CONCURRENTLY made stands beside the index itself.
+            command = "DROP INDEX" if is_leftover else "REINDEX INDEX"
+            connection.execute(text(f"{command} CONCURRENTLY {name}"))
+
+
+def build_left_out(connection: Connection, options: SchemaOptions) -> None:
+    """Build the vector indexes that an interrupted first load left out, unless one is under way: it builds its own."""
+    left_out = [index for index in vector_indexes(options).values() if is_left_out(connection, index)]
+    if left_out and load_for_us(connection):
+        try:
+            for index in left_out:
+                build(connection, index)
+        finally:
+            connection.execute(_END_LOAD)
+    connection.rollback()
+
+
+def load_for_us(connection: Connection) -> bool:
+    """Take the lock of those who load, or say that another connection has it; it ends with the connection."""
+    return bool(connection.scalar(_TRY_LOAD))
+
+
+def is_left_out(connection: Connection, index: Index) -> bool:
+    """Whether the index is missing although its table is there."""
+    return bool(connection.scalar(_IS_LEFT_OUT, {"table": table_of(index), "name": index.name}))
+
+
+def build(connection: Connection, index: Index) -> None:
+    """Build an index while others write to its table."""
+    index.dialect_options["postgresql"]["concurrently"] = True
+    connection.rollback()
+    with outside_of_transactions(connection):
+        connection.execute(CreateIndex(index))
+
+
+@contextmanager
+def outside_of_transactions(connection: Connection) -> Iterator[None]:
+    """Let each statement of the block be one of its own, which waits for locks as long as statements may run."""
     level = connection.get_isolation_level()
     connection.execution_options(isolation_level="AUTOCOMMIT")
     try:
         with patient(connection):
-            for name, is_leftover in found:
-                # A copy that an interrupted REINDEX CONCURRENTLY made stands beside the index itself.
-                command = "DROP INDEX" if is_leftover else "REINDEX INDEX"
-                connection.execute(text(f"{command} CONCURRENTLY {name}"))
+            yield
     finally:
         connection.rollback()
         connection.execution_options(isolation_level=level)

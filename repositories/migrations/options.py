@@ -6,10 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import text
+from sqlalchemy import ARRAY, Text, bindparam, text
 
 from domain.embedding import DEFAULT_DIMENSIONS, MAX_DIMENSIONS
 from domain.errors import ConfigurationError, EmbeddingMismatch, MigrationFailed
+from repositories.migrations.target import VECTOR_INDEXES
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -96,15 +97,18 @@ def _is_label(value: str) -> bool:
 
 _RECORDED: Final = text("SELECT dimensions, provider, model, metric FROM embedding_metadata")
 # What no table records is in the catalog: the language in the generated column, the parameters with the index.
+# Any of them tells: one is missing during a first load.
 _BUILT: Final = text("""
+WITH indexes AS (
+    SELECT option_name, option_value FROM unnest(:indexes) AS name
+    JOIN pg_class c ON c.oid = to_regclass(name), pg_options_to_table(c.reloptions)
+)
 SELECT (SELECT substring(pg_get_expr(d.adbin, d.adrelid) FROM $$to_tsvector\\('(\\w+)'$$)
         FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
         WHERE d.adrelid = to_regclass('knowledge') AND a.attname = 'search_vector') AS language,
-       (SELECT option_value::int FROM pg_class c, pg_options_to_table(c.reloptions)
-        WHERE c.oid = to_regclass('ix_knowledge_embedding') AND option_name = 'm') AS hnsw_m,
-       (SELECT option_value::int FROM pg_class c, pg_options_to_table(c.reloptions)
-        WHERE c.oid = to_regclass('ix_knowledge_embedding') AND option_name = 'ef_construction') AS hnsw_ef_construction
-""")
+       (SELECT min(option_value::int) FROM indexes WHERE option_name = 'm') AS hnsw_m,
+       (SELECT min(option_value::int) FROM indexes WHERE option_name = 'ef_construction') AS hnsw_ef_construction
+""").bindparams(bindparam("indexes", list(VECTOR_INDEXES), ARRAY(Text)))
 
 
 def read_recorded(connection: Connection) -> SchemaOptions | None:

@@ -35,7 +35,7 @@ async def migrate(
     deadline: timedelta = DEADLINE,
     directory: Path | None = None,
 ) -> str:
-    """Bring the database to `revision` and return it; indexes whose building was interrupted are built again.
+    """Bring the database to `revision` and return it; indexes that an interruption left invalid or out are built.
 
     Each revision is one transaction, so a failure leaves the ones before it in place, and the next attempt goes on from there. Any
     number of processes may do this at once: `deadline` is for the lock that lets them in one by one, and for the tables that
@@ -56,7 +56,11 @@ async def migrate(
                 await session.run(partial(_upgrade, step, decided, directory), doing=f"revision {step}")
         rebuild = partial(indexes.rebuild_interrupted, tables=list(metadata.tables))
         await session.run(rebuild, doing="rebuilding an index that was interrupted")
-        return await session.run(current_revision, doing="looking at the database") or BASE
+        reached = await session.run(current_revision, doing="looking at the database") or BASE
+        if reached == head(directory):
+            complete = partial(indexes.build_left_out, options=decided)
+            await session.run(complete, doing="building a vector index that a first load left out")
+        return reached
 
 
 async def rollback(

@@ -53,7 +53,7 @@ SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_bac
                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
                AND (classid::bigint << 32) | objid::bigint = :key)
 """).bindparams(_KEY)
-_LIMITS: Final = text("""
+LIMITS: Final = text("""
 SELECT set_config('lock_timeout', :lock, false), set_config('statement_timeout', :statement, false),
        set_config('idle_in_transaction_session_timeout', :statement, false)
 """)
@@ -133,8 +133,8 @@ async def migration_session(engine: AsyncEngine, deadline: timedelta) -> AsyncIt
             connection = await engine.connect()
         try:
             with translating():
-                limits = {"lock": _milliseconds(LOCK_TIMEOUT), "statement": _milliseconds(STATEMENT_TIMEOUT)}
-                await connection.execute(_LIMITS, limits)
+                limits = {"lock": milliseconds(LOCK_TIMEOUT), "statement": milliseconds(STATEMENT_TIMEOUT)}
+                await connection.execute(LIMITS, limits)
                 await connection.commit()
             await _poll(partial(_try_lock, connection), deadline)
             yield MigrationSession(connection, until)
@@ -183,5 +183,6 @@ def _waited_for_a_lock(error: BaseException) -> bool:
     return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in ("55P03", "40P01")
 
 
-def _milliseconds(duration: timedelta) -> str:
+def milliseconds(duration: timedelta) -> str:
+    """Return the duration as PostgreSQL's settings take it."""
     return str(round(duration.total_seconds() * 1000))

@@ -12,7 +12,23 @@ from domain.embedding import EmbeddingColumn
 from repositories.statements.vector_index import IndexForm
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from repositories.migrations.options import SchemaOptions
+
+
+def vector_index_name(column: Column[Any]) -> str:
+    """Return the name of the HNSW index of a column of embeddings."""
+    return f"ix_{column.table.name}_{column.name}"
+
+
+VECTOR_INDEXES: Final = tuple(
+    vector_index_name(column)
+    for table in metadata.sorted_tables
+    for column in table.columns
+    if isinstance(column.type, EmbeddingColumn)
+)
+"""The names of the HNSW indexes that every database has."""
 
 TEMPLATE_LANGUAGE: Final = "english"
 """What stands in the entities where each database has its own."""
@@ -32,11 +48,24 @@ def in_language(expression: str, language: str, *, of: str = TEMPLATE_LANGUAGE) 
     return expression.replace(f"to_tsvector('{of}',", f"to_tsvector('{language}',")
 
 
+def vector_indexes(options: SchemaOptions) -> Mapping[str, Index]:
+    """Return the HNSW index of each table with a column of embeddings, by the table's name."""
+    indexes = (index for table in target_metadata(options).sorted_tables for index in table.indexes)
+    return {table_of(index): index for index in indexes if index.dialect_options["postgresql"]["using"] == "hnsw"}
+
+
+def table_of(index: Index) -> str:
+    """Return the name of the table that an index is of."""
+    if index.table is None:
+        raise TypeError("this index belongs to no table")
+    return index.table.name
+
+
 def vector_index(column: Column[Any], options: SchemaOptions) -> Index:
     """Return the HNSW index of a column of embeddings, in the form that fits the dimension."""
     form = IndexForm.for_dimensions(options.dimensions)
     return Index(
-        f"ix_{column.table.name}_{column.name}",
+        vector_index_name(column),
         form.indexed(column, options.dimensions).label(column.name),
         postgresql_using="hnsw",
         postgresql_ops={column.name: form.opclass},

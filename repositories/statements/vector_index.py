@@ -46,6 +46,10 @@ class IndexForm(Enum):
         """Whether what the index returns are candidates, to be ranked by the distance of the embeddings themselves."""
         return self is IndexForm.BIT
 
+    def bytes_of(self, dimensions: int) -> int:
+        """Return the size of what the index keeps of an embedding."""
+        return {IndexForm.VECTOR: 4 * dimensions, IndexForm.HALFVEC: 2 * dimensions, IndexForm.BIT: dimensions // 8 + 1}[self]
+
     def indexed(self, embedding: ColumnElement[Any], dimensions: int) -> ColumnElement[Any]:
         """Return what the index is over; `embedding` is the column."""
         match self:
