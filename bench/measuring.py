@@ -32,17 +32,17 @@ class Figure:
     ratio: float
 
 
-async def compare(work: str, ways: Sequence[Way], *, rounds: int, repeat: int = 1) -> list[Figure]:
-    """Run the ways in turn, `rounds` times after one that warms up, and return their medians."""
+async def compare(work: str, ways: Sequence[Way], *, rounds: int, repeat: int = 1, warming: int = 1) -> list[Figure]:
+    """Run the ways in turn, `rounds` times after those that warm up, and return their medians."""
     taken: dict[str, list[float]] = {way.name: [] for way in ways}
-    for turn in range(rounds + 1):
+    for turn in range(rounds + warming):
         for way in ways:
             if way.prepare is not None:
                 await way.prepare()
             began = time.perf_counter()
             for _ in range(repeat):
                 await way.run()
-            if turn:
+            if turn >= warming:
                 taken[way.name].append((time.perf_counter() - began) / repeat)
     medians = {name: statistics.median(times) for name, times in taken.items()}
     first = medians[ways[0].name]

@@ -1,10 +1,15 @@
-"""Bulk writes: entities through `add_many` and `upsert_many`, beside the driver's COPY and executemany of the same rows."""
+"""Bulk writes: entities through the repositories, beside the driver's own fastest ways with rows that are ready."""
 
 from __future__ import annotations
 
 import json
 import random
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import partial
+from operator import itemgetter
+from typing import Any
 
 from bench.measuring import Figure, Way, compare, driver_of
 from domain import KnowledgeChunk, TelemetryEvent, Vector
@@ -37,54 +42,140 @@ def record(chunk: KnowledgeChunk) -> tuple[object, ...]:
     return tuple(values[name] for name in COLUMNS)
 
 
-async def measure(database: Database, *, rows: int, dimensions: int, rounds: int) -> Sequence[Figure]:
-    """Compare ways to write `rows` chunks, with the vector index in place as the migrations make it, and telemetry."""
+EVENT_COLUMNS = (
+    *("tenant", "id", "created_at", "delivery_id", "repo", "pr_number", "pr_author", "event_type", "provider", "model"),
+    *("input_tokens", "output_tokens", "cache_read_tokens", "cache_creation_tokens", "duration_ms", "cost_usd", "conclusion"),
+)
+WITH_INDEX = 10
+"""Rows that meet a vector index are so many times fewer: each takes milliseconds."""
+
+PART = 200
+"""Rows of one unit of work where they meet a vector index: a statement has thirty seconds."""
+
+RAW_UPSERT = f"""
+INSERT INTO knowledge ({", ".join(COLUMNS)})
+SELECT * FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::jsonb[],
+                     $10::bytea[], $11::vector[])
+ON CONFLICT (tenant, repo, chunk_id) DO UPDATE SET source = excluded.source, source_type = excluded.source_type,
+  title = excluded.title, content = excluded.content, metadata = excluded.metadata, content_hash = excluded.content_hash,
+  embedding = excluded.embedding, updated_at = now()
+"""  # noqa: S608 -- our own names
+
+
+async def measure(database: Database, *, rows: int, dimensions: int, rounds: int, events: int = 100_000) -> Sequence[Figure]:
+    """Compare ways to write `rows` chunks, without and with the vector index that the migrations make, and telemetry."""
     new = chunks(rows, dimensions)
+    await _execute(database, "DROP INDEX ix_knowledge_embedding")
+    without = await _chunks(database, "without a vector index", new, rounds=rounds)
+    await database.migrate()  # builds the index again
+    within = await _chunks(database, "into a vector index", new[: rows // WITH_INDEX], rounds=rounds)
+    return [*without, *within, *await _first_load(database, new), *await _events(database, events, rounds=rounds)]
+
+
+async def _chunks(database: Database, where: str, new: Sequence[KnowledgeChunk], *, rounds: int) -> Sequence[Figure]:
     records = [record(chunk) for chunk in new]
-    events = [TelemetryEvent(repo="acme/api", event_type="review", model="m", conclusion="success") for _ in range(rows)]
-    names = ("tenant", "id", "repo", "event_type", "model", "conclusion")
-    event_records = [tuple(vars(event)[name] for name in names) for event in events]
+    batches = [sorted(records[start : start + 1_000], key=itemgetter(3, 2)) for start in range(0, len(records), 1_000)]
 
-    async def empty() -> None:
-        async with database.engine.begin() as connection:
-            await connection.exec_driver_sql("TRUNCATE knowledge, telemetry_events")
+    async def copy() -> None:
+        await _copy(database, "knowledge", records, COLUMNS)
 
-    async def copy_chunks() -> None:
+    async def raw_upsert() -> None:
         async with database.engine.begin() as connection:
             driver = await driver_of(connection)
-            await driver.copy_records_to_table("knowledge", records=records, columns=COLUMNS)
+            async with driver.transaction():
+                for batch in batches:
+                    await driver.execute(RAW_UPSERT, *map(list, zip(*batch, strict=True)))
 
-    async def copy_events() -> None:
-        async with database.engine.begin() as connection:
-            driver = await driver_of(connection)
-            await driver.copy_records_to_table("telemetry_events", records=event_records, columns=names)
+    async def half() -> None:
+        await _empty(database)
+        await _copy(database, "knowledge", records[::2], COLUMNS)
 
-    async def add_many() -> None:
-        async with database.unit_of_work() as uow:
-            await uow.knowledge.add_many(new)
-            await uow.commit()
+    add = Way(name="knowledge.add_many", run=partial(_add_many, database, new), prepare=partial(_empty, database))
+    upsert = Way(name="knowledge.upsert_many", run=partial(_upsert_many, database, new), prepare=half)
+    added = [Way(name="COPY by the driver", run=copy, prepare=partial(_empty, database)), add]
+    upserted = [Way(name="INSERT from unnest by the driver", run=raw_upsert, prepare=half), upsert]
+    return [
+        *await compare(f"write {len(new):,} chunks {where}", added, rounds=rounds),
+        *await compare(f"upsert {len(new):,} chunks {where}, half existing", upserted, rounds=rounds),
+    ]
 
-    async def upsert_many() -> None:
-        async with database.unit_of_work() as uow:
-            await uow.knowledge.upsert_many(new)
-            await uow.commit()
+
+async def _first_load(database: Database, new: Sequence[KnowledgeChunk]) -> Sequence[Figure]:
+    async def load() -> None:
+        async with database.first_load(KnowledgeChunk):
+            await _in_parts(database, new)
+
+    empty = partial(_empty, database)
+    ways = [
+        Way(name="Database.first_load", run=load, prepare=empty),
+        Way(name="knowledge.add_many, index in place", run=partial(_in_parts, database, new), prepare=empty),
+    ]
+    return await compare(f"load {len(new):,} chunks and have them indexed", ways, rounds=1, warming=0)
+
+
+async def _events(database: Database, count: int, *, rounds: int) -> Sequence[Figure]:
+    moment, cost = datetime.now(UTC), Decimal("0.01234567")
+    run: dict[str, Any] = {
+        "repo": "acme/api",
+        "pr_number": 7,
+        "pr_author": "ada",
+        "event_type": "review",
+        "model": "m",
+        "conclusion": "success",
+    }
+    spent: dict[str, Any] = {
+        "input_tokens": 12_345,
+        "output_tokens": 678,
+        "duration_ms": 4_321,
+        "cost_usd": cost,
+        "created_at": moment,
+    }
+    events = [TelemetryEvent(delivery_id=f"delivery-{number}", **run, **spent) for number in range(count)]
+    records = [tuple(vars(event)[name] for name in EVENT_COLUMNS) for event in events]
+
+    async def copy() -> None:
+        await _copy(database, "telemetry_events", records, EVENT_COLUMNS)
 
     async def record_many() -> None:
         async with database.unit_of_work() as uow:
             await uow.telemetry.record_many(events)
             await uow.commit()
 
-    written = [
-        Way(name="COPY by the driver", run=copy_chunks, prepare=empty),
-        Way(name="knowledge.add_many", run=add_many, prepare=empty),
-        Way(name="knowledge.upsert_many, new rows", run=upsert_many, prepare=empty),
-        Way(name="knowledge.upsert_many, all rows existing", run=upsert_many),
-    ]
-    recorded = [
-        Way(name="COPY by the driver", run=copy_events, prepare=empty),
+    empty = partial(_empty, database)
+    ways = [
+        Way(name="COPY by the driver", run=copy, prepare=empty),
         Way(name="telemetry.record_many", run=record_many, prepare=empty),
     ]
-    return [
-        *await compare(f"write {rows:,} chunks of {dimensions} dimensions", written, rounds=rounds),
-        *await compare(f"record {rows:,} events", recorded, rounds=rounds),
-    ]
+    return await compare(f"record {count:,} events", ways, rounds=rounds)
+
+
+async def _copy(database: Database, table: str, records: Sequence[tuple[object, ...]], columns: Sequence[str]) -> None:
+    async with database.engine.begin() as connection:
+        driver = await driver_of(connection)
+        await driver.copy_records_to_table(table, records=records, columns=columns)
+
+
+async def _add_many(database: Database, new: Sequence[KnowledgeChunk]) -> None:
+    async with database.unit_of_work() as uow:
+        await uow.knowledge.add_many(new)
+        await uow.commit()
+
+
+async def _in_parts(database: Database, new: Sequence[KnowledgeChunk]) -> None:
+    for start in range(0, len(new), PART):
+        await _add_many(database, new[start : start + PART])
+
+
+async def _upsert_many(database: Database, new: Sequence[KnowledgeChunk]) -> None:
+    async with database.unit_of_work() as uow:
+        await uow.knowledge.upsert_many(new)
+        await uow.commit()
+
+
+async def _empty(database: Database) -> None:
+    await _execute(database, "TRUNCATE knowledge, telemetry_events")
+
+
+async def _execute(database: Database, statement: str) -> None:
+    async with database.engine.begin() as connection:
+        await connection.exec_driver_sql(statement)

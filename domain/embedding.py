@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -77,12 +78,20 @@ def to_vector(value: VectorLike) -> Vector:
             included).
     """
     vector = value if isinstance(value, Vector) else _convert(value)
-    norm = math.hypot(*vector.to_list())
+    norm = _norm(vector)
     if not math.isfinite(norm):
         raise ValueError("a component of the embedding is NaN, infinite or beyond float32")
     if not MIN_NORM <= norm <= MAX_NORM:
         raise ValueError("the embedding is all zeros" if norm == 0 else "the embedding's norm is not between 1e-6 and 1e6")
     return vector
+
+
+def _norm(vector: Vector) -> float:
+    # Forty times as fast, where the program has numpy anyway: an entity is made for each row that is written.
+    if "numpy" in sys.modules:
+        numbers = vector.to_numpy().astype(float)
+        return math.sqrt(numbers.dot(numbers))
+    return math.hypot(*vector.to_list())
 
 
 def _convert(value: VectorLike) -> Vector:
@@ -131,7 +140,12 @@ class EmbeddingColumn(VECTOR):
         return None
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
-        return None
+        return _from_server
+
+
+def _from_server(value: Vector | str | None) -> Vector | None:
+    # A connection that met the types of an extension that was made anew reads them as text until it has learned them.
+    return Vector.from_text(value) if isinstance(value, str) else value
 
 
 def embedding_check() -> CheckConstraint:

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound=Entity)
 
 BATCH_SIZE: Final = 5_000
-"""Rows that a bulk write holds in memory at a time."""
+"""Rows that a bulk write holds in memory at a time, and puts in order."""
+
+STATEMENT_ROWS: Final = 1_000
+"""Rows that one statement writes: where a vector index is kept up they take some seconds, of the thirty that a statement has."""
 
 
 async def batches(entities: Rows[E], size: int) -> AsyncGenerator[list[E], None]:

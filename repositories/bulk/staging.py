@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from repositories.bulk.batches import STATEMENT_ROWS
 from repositories.bulk.copying import copy, dialect_of
 from repositories.statements import bulk
 
@@ -41,9 +42,9 @@ class Stage:
 
     async def write(self, statement: Insert) -> int:
         """Execute what inserts the rows; return how many rows that made, and drop the table."""
-        before = (await self._transaction.execute(bulk.sort_memory())).scalar_one()
-        await self._transaction.execute(bulk.sort_in(bulk.SORT_MEMORY))
+        before = (await self._transaction.execute(bulk.limits())).mappings().one()
+        await self._transaction.execute(bulk.raise_limits(-(-self.rows // STATEMENT_ROWS)))
         written = await self._transaction.changed(statement)
-        await self._transaction.execute(bulk.sort_in(before))
+        await self._transaction.execute(bulk.set_limits(**before))
         await self._transaction.execute(bulk.drop_stage(self._entity))
         return written

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from domain.entity import Entity
-from repositories.bulk.batches import BATCH_SIZE, batches
+from repositories.bulk.batches import BATCH_SIZE, STATEMENT_ROWS, batches
 from repositories.bulk.copying import copy, dialect_of
 from repositories.bulk.layout import Layout, natural_key, sort_key
 from repositories.bulk.staging import Stage
@@ -97,6 +97,10 @@ class BulkWrite(Generic[E]):
         return [latest[name] for name in sorted(latest)]
 
     async def _write(self, batch: Sequence[E]) -> int:
+        starts = range(0, len(batch), STATEMENT_ROWS)
+        return sum([await self._write_together(batch[start : start + STATEMENT_ROWS]) for start in starts])
+
+    async def _write_together(self, batch: Sequence[E]) -> int:
         if len(batch) == 1:
             return await self._insert(upsert.insert_row(self._entity), upsert.row_values(batch[0]))
         if self._conflict is None and len(batch) >= COPY_FROM:

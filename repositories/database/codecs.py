@@ -4,35 +4,47 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from pgvector import HalfVector, Vector
+import asyncpg
+from pgvector import Bit, HalfVector, Vector
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from repositories.database.driver import Connection
 
+    Kind = type[Vector | HalfVector]
+
 # The extension may live in any schema; its types are where it is.
-_SCHEMA_OF_THE_EXTENSION: Final = """
-SELECT n.nspname FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
+_TYPES_OF_THE_EXTENSION: Final = """
+SELECT t.oid, t.typname AS name, n.nspname AS schema
+FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
+JOIN pg_catalog.pg_type t ON t.typnamespace = n.oid AND t.typname = ANY($1)
 WHERE e.extname = 'vector'
 """
+_KINDS: Final[dict[str, Kind]] = {"vector": Vector, "halfvec": HalfVector}
 
 
-async def register_vector_codecs(connection: Connection) -> bool:
-    """Teach a connection `vector` and `halfvec`, in five round trips; say whether the database has the extension.
+async def register_vector_codecs(connection: Connection) -> frozenset[int]:
+    """Teach a connection `vector`, `halfvec` and `bit`; return the ids that the types of the extension have in this database.
 
-    Without the extension nothing is registered, and nothing fails: migrations create it through such a connection.
+    Without the extension none is returned, and nothing fails: migrations create it through such a connection.
     """
-    schema = await connection.fetchval(_SCHEMA_OF_THE_EXTENSION)
-    if schema is None:
-        return False
-    types: tuple[tuple[str, type[Vector | HalfVector]], ...] = (("vector", Vector), ("halfvec", HalfVector))
-    for name, kind in types:
-        await connection.set_type_codec(name, schema=schema, encoder=_encoder(kind), decoder=kind.from_binary, format="binary")
-    return True
+    await connection.set_type_codec("bit", schema="pg_catalog", encoder=_bits, decoder=Bit.from_binary, format="binary")
+    found = await connection.fetch(_TYPES_OF_THE_EXTENSION, list(_KINDS))
+    for known in found:
+        kind = _KINDS[known["name"]]
+        await connection.set_type_codec(
+            known["name"], schema=known["schema"], encoder=_encoder(kind), decoder=kind.from_binary, format="binary"
+        )
+    return frozenset(known["oid"] for known in found)
 
 
-def _encoder(kind: type[Vector | HalfVector]) -> Callable[[Any], bytes]:
+def is_vector_type(name: str) -> bool:
+    """Whether a type of this name is one of those that are taught."""
+    return name in _KINDS
+
+
+def _encoder(kind: Kind) -> Callable[[Any], bytes]:
     def encode(value: Any) -> bytes:
         vector = value if isinstance(value, kind) else kind(_numbers(value))
         return vector.to_binary()
@@ -44,3 +56,9 @@ def _numbers(value: Any) -> Any:
     if isinstance(value, (Vector, HalfVector)):
         return value.to_list()
     return list(value) if isinstance(value, tuple) else value
+
+
+def _bits(value: Any) -> bytes:
+    if isinstance(value, asyncpg.BitString):
+        value = value.as_string().replace(" ", "")
+    return (value if isinstance(value, Bit) else Bit(value)).to_binary()

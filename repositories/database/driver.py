@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import asyncpg
 
 from domain.text import require_tenant
-from repositories.database.codecs import register_vector_codecs
+from repositories.database.codecs import is_vector_type, register_vector_codecs
 from repositories.statements.row_security import SETTING
 
 if TYPE_CHECKING:
@@ -35,13 +35,14 @@ class Connection(_Connection):
     A dead peer is noticed after 15 s with something to send and about a minute without (Linux), not after two hours.
     """
 
-    __slots__ = ("_closing", "_tenant")
+    __slots__ = ("_closing", "_tenant", "_vector_types")
 
     def __init__(self, protocol: Any, transport: BaseTransport, *arguments: Any) -> None:
         super().__init__(protocol, transport, *arguments)
         self._tenant: str | None = None
         _keep_alive(transport.get_extra_info("socket"))
         self._closing = False
+        self._vector_types: frozenset[int] = frozenset()
 
     def transaction(self, **options: Any) -> Transaction:
         """Return a transaction to begin; a BEGIN that the server refused is none that it could be a part of.
@@ -96,7 +97,18 @@ class Connection(_Connection):
         await super().reload_schema_state()
         # The driver calls this as well, from inside a statement of its own, when there is no room for another one.
         with suppress(asyncpg.InterfaceError):
-            await register_vector_codecs(self)
+            await self.learn_vectors()
+
+    async def learn_vectors(self) -> None:
+        """Exchange vectors in binary from now on, where the database has them."""
+        self._vector_types = await register_vector_codecs(self)
+
+    async def _introspect_types(self, *arguments: Any) -> Any:
+        # The driver asks here for types that it does not know, and would take vectors of an extension that was made anew for text.
+        found, statement = await super()._introspect_types(*arguments)  # type: ignore[misc]
+        if any(is_vector_type(known["name"]) and known["oid"] not in self._vector_types for known in found):
+            await self.learn_vectors()
+        return found, statement
 
 
 class PooledConnection(Connection):

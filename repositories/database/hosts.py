@@ -9,7 +9,6 @@ import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 
 from domain.errors import ConfigurationError, DatabaseUnavailable, RecollectError
-from repositories.database.codecs import register_vector_codecs
 from repositories.database.driver import Connection, PooledConnection
 from repositories.database.session import startup_settings
 from repositories.database.tls import tls_argument
@@ -83,7 +82,7 @@ class Hosts:
                     unfit.append(address)
                     raise
                 try:
-                    await register_vector_codecs(connection)
+                    await connection.learn_vectors()
                 except BaseException:
                     connection.terminate()
                     raise

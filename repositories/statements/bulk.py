@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
     Column,
     ColumnElement,
     Select,
@@ -23,12 +24,13 @@ from sqlalchemy import (
     select,
     table,
     text,
+    true,
 )
 from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
 from sqlalchemy.dialects.postgresql import distinct_on as only_the_first
 from sqlalchemy.types import TypeDecorator
 
-from domain.columns import EnumText
+from domain.columns import INT32_MAX, EnumText
 from domain.entity import Entity
 from repositories.statements.keeping import kept
 from repositories.statements.upsert import given, or_default, written_columns
@@ -41,6 +43,8 @@ POSITION: Final = "recollect_position"
 
 SORT_MEMORY: Final = "64MB"
 """For putting them in order; what does not fit is sorted on disk."""
+
+_LIMITS: Final = ("work_mem", "statement_timeout")
 
 
 class PackedArray(TypeDecorator[Any]):
@@ -111,14 +115,22 @@ def allowances(entity: type[Entity]) -> Select[bool, bool]:
     )
 
 
-def sort_memory() -> Select[str]:
-    """Ask in how much memory the transaction sorts."""
-    return select(func.current_setting("work_mem"))
+def limits() -> Select[str, str]:
+    """Ask in how much memory a statement may sort, as `work_mem`, and how long it may take, as `statement_timeout`."""
+    return select(*(func.current_setting(name).label(name) for name in _LIMITS))
 
 
-def sort_in(memory: str) -> Select[str]:
-    """Let the rest of the transaction sort in so much memory."""
-    return select(func.set_config("work_mem", memory, True))  # noqa: FBT003 -- for the transaction
+def set_limits(**limits: str) -> Select[str, str]:
+    """Set them for the rest of the transaction."""
+    return select(*(func.set_config(name, limits[name], true()) for name in _LIMITS))
+
+
+def raise_limits(statements: int) -> Select[str, str]:
+    """Let one statement do the work of so many: it may sort in `SORT_MEMORY`, and take the time of all of them."""
+    settings = table("pg_settings", column("name"), column("setting"))
+    together = func.least(cast(settings.c.setting, BigInteger) * statements, INT32_MAX)
+    raised = (func.set_config("work_mem", SORT_MEMORY, true()), func.set_config("statement_timeout", cast(together, Text), true()))
+    return select(*raised).where(settings.c.name == "statement_timeout")
 
 
 def _named(column: Column[Any]) -> ColumnElement[Any]:

@@ -7,7 +7,7 @@ import gc
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -30,9 +30,11 @@ from domain import (
     Vector,
 )
 from repositories import Database
-from repositories.bulk import writing
+from repositories.bulk import staging, writing
+from repositories.statements.bulk import raise_limits
 from repositories.testing.contract.kinds import write
 from repositories.testing.contract.samples import chunk, event, finding, memory, reaction, review, suppression
+from tests.integration.observed import statements_of
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -173,23 +175,22 @@ VIOLATIONS: dict[str, tuple[type[Exception], str, Callable[[Any], Bad]]] = {
 }
 
 
-@pytest.mark.parametrize("violation", VIOLATIONS)
-async def test_a_broken_rule_has_the_name_that_it_has_for_one_row(database: Database, way: str, violation: str) -> None:
-    kind, constraint, bad = VIOLATIONS[violation]
+async def test_a_broken_rule_has_the_name_that_it_has_for_one_row(database: Database, way: str) -> None:
     of = review()
     await write(database, of)
-    async with database.unit_of_work() as uow:
-        uow.knowledge.add(chunk("kept"))
-        with pytest.raises(kind) as raised:
-            async with uow.savepoint():
+    for kind, constraint, bad in VIOLATIONS.values():
+        async with database.unit_of_work() as uow:
+            uow.knowledge.add(chunk("kept"))
+            with pytest.raises(kind) as raised:
+                async with uow.savepoint():
+                    await bad(of)(uow)
+            assert getattr(raised.value, "constraint", None) == constraint
+            assert await uow.knowledge.count() == 1, "a savepoint undoes the write, and the rest goes on"
+            assert await uow.findings.count() == 0
+            with pytest.raises(kind):
                 await bad(of)(uow)
-        assert getattr(raised.value, "constraint", None) == constraint
-        assert await uow.knowledge.count() == 1, "a savepoint undoes the write, and the rest goes on"
-        assert await uow.findings.count() == 0
-        with pytest.raises(kind):
-            await bad(of)(uow)
-        with pytest.raises(TransactionPoisoned):
-            await uow.commit()
+            with pytest.raises(TransactionPoisoned):
+                await uow.commit()
 
 
 async def test_a_missing_value_names_its_column(database: Database, way: str) -> None:
@@ -200,16 +201,19 @@ async def test_a_missing_value_names_its_column(database: Database, way: str) ->
     assert raised.value.column == "repo"
 
 
-@pytest.mark.parametrize("wrong", [{"content": 7}, {"token_count": 2**40}, {"content": "\ud800"}, {"metadata_": {"a": object()}}])
-async def test_a_value_of_another_type_is_refused_without_being_told(database: Database, way: str, wrong: dict[str, Any]) -> None:
-    rows = [*(chunk(f"{n}") for n in range(3)), chunk("x").model_copy(update=wrong)]
-    async with database.unit_of_work() as uow:
-        with pytest.raises(InvalidInput) as raised:
-            await uow.knowledge.add_many(rows)
-        assert raised.value.__cause__ is None
-        assert raised.value.__context__ is None
-        with pytest.raises(TransactionPoisoned):
-            await uow.commit()
+WRONG: tuple[dict[str, Any], ...] = ({"content": 7}, {"token_count": 2**40}, {"content": "\ud800"}, {"metadata_": {"a": object()}})
+
+
+async def test_a_value_of_another_type_is_refused_without_being_told(database: Database, way: str) -> None:
+    for wrong in WRONG:
+        rows = [*(chunk(f"{n}") for n in range(3)), chunk("x").model_copy(update=wrong)]
+        async with database.unit_of_work() as uow:
+            with pytest.raises(InvalidInput) as raised:
+                await uow.knowledge.add_many(rows)
+            assert raised.value.__cause__ is None
+            assert raised.value.__context__ is None
+            with pytest.raises(TransactionPoisoned):
+                await uow.commit()
 
 
 async def test_an_entity_whose_embedding_was_not_read_is_not_written_without_it(database: Database, way: str) -> None:
@@ -387,6 +391,23 @@ async def test_a_role_without_temporary_tables_writes_batch_after_batch(database
     async with altered(database, there, back), database.unit_of_work() as uow:
         assert await uow.knowledge.upsert_many([chunk(name) for name in "abcdabcd"]) == 4
         assert await uow.memories.write_many([memory(finding_id=key) for key in KEYS[:8]]) == 8
+
+
+async def test_the_limits_of_statements_are_raised_for_the_one_that_does_the_work_of_many(
+    database_url: SecretStr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "BATCH_SIZE", FEW)
+    monkeypatch.setattr(staging, "STATEMENT_ROWS", 2)
+    ask = text("SELECT current_setting('statement_timeout'), current_setting('work_mem')")
+    async with Database.from_url(database_url, statement_timeout=timedelta(seconds=7)) as own, own.unit_of_work() as uow:
+        before = (await uow.knowledge._transaction.execute(ask)).one()
+        assert before[0] == "7s"
+        with statements_of(own) as seen:
+            assert await uow.knowledge.add_many([chunk(f"{n}") for n in range(7)]) == 7
+        assert sum("set_config" in statement for statement in seen) == 2, "raised, and taken back"
+        assert (await uow.knowledge._transaction.execute(ask)).one() == before
+        raised = (await uow.knowledge._transaction.execute(raise_limits(4))).one()
+        assert tuple(raised) == ("64MB", "28s")
 
 
 async def test_behind_a_pooler_the_ways_are_the_same(database_url: SecretStr, database: Database, way: str) -> None:

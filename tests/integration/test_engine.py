@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import asyncpg
 import numpy as np
 import pytest
-from pgvector import HalfVector, Vector
+from pgvector import Bit, HalfVector, Vector
 from sqlalchemy import Column, Executable, Float, Integer, MetaData, Table, Text, insert, literal, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import UserDefinedType
@@ -288,6 +288,24 @@ async def test_a_recreated_extension_is_learned_again(postgres: EmbeddedServer) 
                     except errors.RecollectError as error:
                         outcomes.append(type(error))
             assert outcomes[-1] == Vector([1.0, 2.0, 3.0])
+    finally:
+        await owner.close()
+
+
+async def test_a_statement_that_is_new_to_a_connection_meets_no_vector_as_text(postgres: EmbeddedServer) -> None:
+    settings = Settings(url=postgres.create_database("moved_extension"), search_path="public, elsewhere")
+    owner = await asyncpg.connect(postgres.admin_url.get_secret_value(), database="moved_extension")
+    vector, half, bits = Vector([1.0, 2.0, 3.0]), HalfVector([1.0, 2.0]), Bit("101")
+    try:
+        async with opened(settings) as engine, engine.connect() as connection:
+            assert (await connection.execute(text("SELECT '[1,2,3]'::vector"))).scalar_one() == vector
+            await connection.rollback()
+            await owner.execute("DROP EXTENSION vector; CREATE SCHEMA elsewhere; CREATE EXTENSION vector SCHEMA elsewhere")
+            await owner.execute("GRANT USAGE ON SCHEMA elsewhere TO PUBLIC")
+            asked = text("SELECT '[1,2,3]'::vector, '[1,2]'::halfvec, ARRAY['[1,2,3]'::vector], '101'::bit(3)")
+            assert tuple((await connection.execute(asked)).one()) == (vector, half, [vector], bits)
+            given = select(literal(vector, VectorType()), literal(half, VectorType("halfvec", 2)), literal(bits, VectorType("bit")))
+            assert tuple((await connection.execute(given)).one()) == (vector, half, bits)
     finally:
         await owner.close()
 
