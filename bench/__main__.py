@@ -27,6 +27,7 @@ async def measured(*, rows: int, dimensions: int, rounds: int, events: int, reta
             return [
                 *await writing.measure(database, rows=rows, dimensions=dimensions, rounds=rounds),
                 *await reading.measure(database, rows=rows, dimensions=dimensions, rounds=rounds),
+                *await reading.importing(rounds=rounds),
                 *await telemetry.singles(database, events=events, rounds=rounds),
                 *await telemetry.retention(database, admin_url, rows=retained, rounds=rounds),
             ]

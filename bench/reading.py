@@ -1,22 +1,32 @@
-"""Reads: by key and by vector, beside the driver doing the same on a held connection."""
+"""Reads: by key, a hundred rows, and by vector, beside the driver doing the same on a held connection; and what an import costs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import defer
+from sqlmodel import col
 
 from bench.measuring import Figure, Way, compare, driver_of
 from bench.writing import chunks
-from domain import Vector
+from domain import KnowledgeChunk, Vector
 from repositories import Database
 
-BY_KEY = """SELECT id, chunk_id, repo, source, source_type, language, title, summary, content, metadata, content_hash, token_count,
- embedding_model, stale, created_at, updated_at FROM knowledge WHERE tenant = $1 AND id = $2"""
-NEAREST = """SELECT id, content, embedding <=> $2 AS distance FROM knowledge WHERE tenant = $1
- ORDER BY embedding <=> $2, id LIMIT 10"""
+_COLUMNS = """tenant, id, created_at, chunk_id, repo, source, source_type, language, title, summary, content, metadata,
+ content_hash, token_count, embedding_model, stale, updated_at"""
+BY_KEY = f"SELECT {_COLUMNS} FROM knowledge WHERE tenant = $1 AND id = $2"
+HUNDRED = f"SELECT {_COLUMNS} FROM knowledge WHERE tenant = $1 ORDER BY id LIMIT 100"
+NEAREST = f"""WITH nearest AS MATERIALIZED (
+ SELECT id AS found, embedding <=> $2 AS distance FROM knowledge WHERE tenant = $1 ORDER BY embedding <=> $2 LIMIT 10)
+ SELECT {_COLUMNS}, distance FROM nearest JOIN knowledge ON tenant = $1 AND id = found ORDER BY distance, id"""
 
 
 async def measure(database: Database, *, rows: int, dimensions: int, rounds: int) -> Sequence[Figure]:
-    """Compare ways to read one chunk by key, and the ten nearest of `rows`."""
+    """Compare ways to read one chunk by key, a hundred, and the ten nearest of `rows`."""
     async with database.engine.begin() as connection:
         await connection.exec_driver_sql("TRUNCATE knowledge")
     stored = chunks(rows, dimensions)
@@ -27,8 +37,15 @@ async def measure(database: Database, *, rows: int, dimensions: int, rounds: int
         await (await connection.execution_options(isolation_level="AUTOCOMMIT")).exec_driver_sql("VACUUM ANALYZE knowledge")
     key, asked = stored[rows // 2].id, stored[0].embedding or Vector([1.0] * dimensions)
 
-    async with database.engine.connect() as held, database.reader() as view, database.unit_of_work() as uow:
+    async with (
+        database.read_engine.connect() as held,
+        database.reader() as view,
+        database.unit_of_work() as uow,
+        AsyncSession(database.engine) as session,
+    ):
         driver = await driver_of(held)
+        # The list of candidates that a search has, and what it does where they are not enough.
+        await driver.execute("SET hnsw.ef_search = 40; SET hnsw.iterative_scan = relaxed_order")
 
         async def in_a_reader_of_its_own() -> None:
             async with database.reader() as own:
@@ -37,8 +54,15 @@ async def measure(database: Database, *, rows: int, dimensions: int, rounds: int
         by_key = [
             Way(name="fetchrow by the driver", run=lambda: driver.fetchrow(BY_KEY, "default", key)),
             Way(name="knowledge.get in an open reader", run=lambda: view.knowledge.get(key)),
-            Way(name="knowledge.get in an open unit of work", run=lambda: uow.knowledge.get(key)),
             Way(name="a reader opened for one knowledge.get", run=in_a_reader_of_its_own),
+        ]
+        tracked = [
+            Way(name="the ORM's statement by hand", run=_by_hand(session, key)),
+            Way(name="knowledge.get in an open unit of work", run=lambda: uow.knowledge.get(key)),
+        ]
+        hundred = [
+            Way(name="fetch by the driver", run=lambda: driver.fetch(HUNDRED, "default")),
+            Way(name="knowledge.list in an open reader", run=lambda: view.knowledge.list(limit=100)),
         ]
         nearest = [
             Way(name="fetch by the driver", run=lambda: driver.fetch(NEAREST, "default", asked)),
@@ -46,5 +70,31 @@ async def measure(database: Database, *, rows: int, dimensions: int, rounds: int
         ]
         return [
             *await compare("one chunk by key", by_key, rounds=rounds, repeat=100),
-            *await compare(f"ten nearest of {rows:,}", nearest, rounds=rounds, repeat=50),
+            *await compare("one tracked chunk by key", tracked, rounds=rounds, repeat=50),
+            *await compare("a hundred chunks", hundred, rounds=rounds, repeat=20),
+            *await compare(f"ten nearest of {rows:,}, with their text", nearest, rounds=rounds, repeat=50),
         ]
+
+
+def _by_hand(session: AsyncSession, key: object) -> Callable[[], Awaitable[KnowledgeChunk]]:
+    without_embedding = defer(getattr(KnowledgeChunk, "embedding"))  # noqa: B009 -- its type is the field's
+
+    async def get() -> KnowledgeChunk:
+        statement = select(KnowledgeChunk).where(col(KnowledgeChunk.tenant) == "default", col(KnowledgeChunk.id) == key)
+        statement = statement.options(without_embedding).execution_options(populate_existing=True)
+        return (await session.execute(statement)).scalars().one()
+
+    return get
+
+
+async def importing(*, rounds: int) -> Sequence[Figure]:
+    """Compare what imports take, each in a process of its own."""
+
+    def importing(program: str) -> Callable[[], Awaitable[int]]:
+        async def run() -> int:
+            return await (await asyncio.create_subprocess_exec(sys.executable, "-c", program)).wait()
+
+        return run
+
+    programs = ("import sqlmodel", "import domain", "from domain import KnowledgeChunk", "from domain import *")
+    return await compare("importing", [Way(name=program, run=importing(program)) for program in programs], rounds=rounds)

@@ -41,16 +41,18 @@ class Watch:
 @contextmanager
 def watching(database: Database) -> Iterator[Watch]:
     """Note every statement that is sent meanwhile: each is one round trip."""
-    watch, engine = Watch(), database.engine.sync_engine
+    watch, engines = Watch(), (database.engine.sync_engine, database.read_engine.sync_engine)
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         watch.sent.append(Sent(statement, tuple(parameters)))
 
-    event.listen(engine, "before_cursor_execute", note)
+    for engine in engines:
+        event.listen(engine, "before_cursor_execute", note)
     try:
         yield watch
     finally:
-        event.remove(engine, "before_cursor_execute", note)
+        for engine in engines:
+            event.remove(engine, "before_cursor_execute", note)
 
 
 async def explain(connection: AsyncConnection, watch: Watch) -> Plan:

@@ -59,7 +59,7 @@ SELECT * FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[],
 ON CONFLICT (tenant, repo, chunk_id) DO UPDATE SET source = excluded.source, source_type = excluded.source_type,
   title = excluded.title, content = excluded.content, metadata = excluded.metadata, content_hash = excluded.content_hash,
   embedding = excluded.embedding, updated_at = now()
-"""  # noqa: S608 -- our own names
+"""
 
 
 async def measure(database: Database, *, rows: int, dimensions: int, rounds: int, events: int = 100_000) -> Sequence[Figure]:

@@ -1,282 +1,70 @@
-"""The vocabulary of a code-review agent's memory: entities, values, ports and errors. No driver, no engine."""
+"""The vocabulary of a code-review agent's memory: entities, values, ports and errors. No driver, no engine.
 
-from pgvector import Vector
+A name is imported from its module when it is first used: whoever needs an error waits for no table. `__init__.pyi` says the same to
+type checkers.
+"""
 
-from domain.claims import ClaimOutcome, RunClaim, run_key
-from domain.classification import Category, Severity
-from domain.corpora import Remembered
-from domain.embedding import DEFAULT_DIMENSIONS, Embedder, Embedding, VectorLike, known_dimensions
-from domain.entity import Entity, metadata
-from domain.errors import (
-    AccessDenied,
-    AlreadyExists,
-    BackupDamaged,
-    BackupError,
-    BackupUnfit,
-    CheckViolated,
-    CommitOutcomeUnknown,
-    ConfigurationError,
-    Conflict,
-    ConnectionLost,
-    ConstraintViolated,
-    DatabaseFailure,
-    DatabaseUnavailable,
-    EmbeddedServerError,
-    EmbeddingMismatch,
-    InvalidCursor,
-    InvalidEmbedding,
-    InvalidFilter,
-    InvalidInput,
-    LockTimeout,
-    MigrationFailed,
-    MissingValue,
-    NotFound,
-    NotIsolated,
-    NotLoaded,
-    PoolExhausted,
-    ReadOnly,
-    RecollectError,
-    RecorderClosed,
-    ReferenceViolated,
-    ResourceExhausted,
-    SchemaError,
-    SchemaOutdated,
-    StalePlan,
-    StatementTimeout,
-    TenantMismatch,
-    TransactionPoisoned,
-    UnexpectedFailure,
-    UnitOfWorkClosed,
-    UnitOfWorkError,
-)
-from domain.filters import Filter, Where, where
-from domain.history import (
-    AdvisorySeverity,
-    AdvisoryStatus,
-    AuthorCacheEntry,
-    AuthorTier,
-    BumpSource,
-    DependencyBumpMerge,
-    MergeConfidence,
-    SemverBump,
-)
-from domain.insights import FeedbackPattern, FileCount, PriorFinding, RepoStats, TrendDay, title_fingerprint
-from domain.jsonb import Json, JsonObject
-from domain.knowledge import EmbeddingMetadata, KnowledgeChunk
-from domain.learning import ConfidenceBand, GlobalPattern, LearningMemory, Outcome
-from domain.maintenance import EmbeddingRepair, Operation, RepairStatus
-from domain.paging import Cursor, Page
-from domain.plans import SearchPlan
-from domain.ports import (
-    AuthorReader,
-    AuthorRepository,
-    CheckpointReader,
-    CheckpointRepository,
-    DependencyBumpReader,
-    DependencyBumpRepository,
-    EmbeddingMetadataReader,
-    EmbeddingMetadataRepository,
-    FederatedSearch,
-    FindingReader,
-    FindingRepository,
-    KnowledgeReader,
-    KnowledgeRepository,
-    MemoryReader,
-    MemoryRepository,
-    PatternReader,
-    PatternRepository,
-    Progress,
-    ReactionReader,
-    ReactionRepository,
-    ReadRepository,
-    ReadUnitOfWork,
-    Repairs,
-    Repository,
-    ReviewReader,
-    ReviewRepository,
-    Rows,
-    RunReader,
-    RunRepository,
-    SuppressionReader,
-    SuppressionRepository,
-    TelemetryReader,
-    TelemetryRepository,
-    UnitOfWork,
-)
-from domain.recall import Recall, RecalledMemory, RepairCandidate, RepairedEmbedding
-from domain.reranking import Diversity, Recency, maximal_marginal_relevance
-from domain.reviews import FeedbackReaction, Finding, Reaction, Review, SuppressionLogEntry
-from domain.runs import ALLOWED_CHANGES, STALE_RUN_AFTER, CheckpointData, ReviewCheckpoint, RunState, RunStatus
-from domain.search import (
-    RRF_K,
-    Corpus,
-    Distance,
-    Match,
-    SearchHit,
-    SearchHits,
-    Weights,
-    keyword_score,
-    reciprocal_rank_fusion,
-    vector_score,
-)
-from domain.telemetry import RateLimitEvent, ResilienceEvent, ResilienceKind, RetrievalQualityEvent, TelemetryEvent
-from domain.transactions import Isolation
-from domain.usage import Usage, UsageBy
+from importlib import import_module
+from typing import Any, Final
 
-__all__ = [
-    "ALLOWED_CHANGES",
-    "DEFAULT_DIMENSIONS",
-    "RRF_K",
-    "STALE_RUN_AFTER",
-    "AccessDenied",
-    "AdvisorySeverity",
-    "AdvisoryStatus",
-    "AlreadyExists",
-    "AuthorCacheEntry",
-    "AuthorReader",
-    "AuthorRepository",
-    "AuthorTier",
-    "BackupDamaged",
-    "BackupError",
-    "BackupUnfit",
-    "BumpSource",
-    "Category",
-    "CheckViolated",
-    "CheckpointData",
-    "CheckpointReader",
-    "CheckpointRepository",
-    "ClaimOutcome",
-    "CommitOutcomeUnknown",
-    "ConfidenceBand",
-    "ConfigurationError",
-    "Conflict",
-    "ConnectionLost",
-    "ConstraintViolated",
-    "Corpus",
-    "Cursor",
-    "DatabaseFailure",
-    "DatabaseUnavailable",
-    "DependencyBumpMerge",
-    "DependencyBumpReader",
-    "DependencyBumpRepository",
-    "Distance",
-    "Diversity",
-    "EmbeddedServerError",
-    "Embedder",
-    "Embedding",
-    "EmbeddingMetadata",
-    "EmbeddingMetadataReader",
-    "EmbeddingMetadataRepository",
-    "EmbeddingMismatch",
-    "EmbeddingRepair",
-    "Entity",
-    "FederatedSearch",
-    "FeedbackPattern",
-    "FeedbackReaction",
-    "FileCount",
-    "Filter",
-    "Finding",
-    "FindingReader",
-    "FindingRepository",
-    "GlobalPattern",
-    "InvalidCursor",
-    "InvalidEmbedding",
-    "InvalidFilter",
-    "InvalidInput",
-    "Isolation",
-    "Json",
-    "JsonObject",
-    "KnowledgeChunk",
-    "KnowledgeReader",
-    "KnowledgeRepository",
-    "LearningMemory",
-    "LockTimeout",
-    "Match",
-    "MemoryReader",
-    "MemoryRepository",
-    "MergeConfidence",
-    "MigrationFailed",
-    "MissingValue",
-    "NotFound",
-    "NotIsolated",
-    "NotLoaded",
-    "Operation",
-    "Outcome",
-    "Page",
-    "PatternReader",
-    "PatternRepository",
-    "PoolExhausted",
-    "PriorFinding",
-    "Progress",
-    "RateLimitEvent",
-    "Reaction",
-    "ReactionReader",
-    "ReactionRepository",
-    "ReadOnly",
-    "ReadRepository",
-    "ReadUnitOfWork",
-    "Recall",
-    "RecalledMemory",
-    "Recency",
-    "RecollectError",
-    "RecorderClosed",
-    "ReferenceViolated",
-    "Remembered",
-    "RepairCandidate",
-    "RepairStatus",
-    "RepairedEmbedding",
-    "Repairs",
-    "RepoStats",
-    "Repository",
-    "ResilienceEvent",
-    "ResilienceKind",
-    "ResourceExhausted",
-    "RetrievalQualityEvent",
-    "Review",
-    "ReviewCheckpoint",
-    "ReviewReader",
-    "ReviewRepository",
-    "Rows",
-    "RunClaim",
-    "RunReader",
-    "RunRepository",
-    "RunState",
-    "RunStatus",
-    "SchemaError",
-    "SchemaOutdated",
-    "SearchHit",
-    "SearchHits",
-    "SearchPlan",
-    "SemverBump",
-    "Severity",
-    "StalePlan",
-    "StatementTimeout",
-    "SuppressionLogEntry",
-    "SuppressionReader",
-    "SuppressionRepository",
-    "TelemetryEvent",
-    "TelemetryReader",
-    "TelemetryRepository",
-    "TenantMismatch",
-    "TransactionPoisoned",
-    "TrendDay",
-    "UnexpectedFailure",
-    "UnitOfWork",
-    "UnitOfWorkClosed",
-    "UnitOfWorkError",
-    "Usage",
-    "UsageBy",
-    "Vector",
-    "VectorLike",
-    "Weights",
-    "Where",
-    "keyword_score",
-    "known_dimensions",
-    "maximal_marginal_relevance",
-    "metadata",
-    "reciprocal_rank_fusion",
-    "run_key",
-    "title_fingerprint",
-    "vector_score",
-    "where",
-]
+_HOMES: Final = {
+    "pgvector": "Vector",
+    "domain.claims": "ClaimOutcome RunClaim run_key",
+    "domain.classification": "Category Severity",
+    "domain.corpora": "Remembered",
+    "domain.embedding": "DEFAULT_DIMENSIONS Embedder Embedding VectorLike known_dimensions",
+    "domain.entity": "Entity metadata",
+    "domain.errors": (
+        "AccessDenied AlreadyExists BackupDamaged BackupError BackupUnfit CheckViolated CommitOutcomeUnknown ConfigurationError "
+        "Conflict ConnectionLost ConstraintViolated DatabaseFailure DatabaseUnavailable EmbeddedServerError EmbeddingMismatch "
+        "InvalidCursor InvalidEmbedding InvalidFilter InvalidInput LockTimeout MigrationFailed MissingValue NotFound NotIsolated "
+        "NotLoaded PoolExhausted ReadOnly RecollectError RecorderClosed ReferenceViolated ResourceExhausted SchemaError "
+        "SchemaOutdated StalePlan StatementTimeout TenantMismatch TransactionPoisoned UnexpectedFailure UnitOfWorkClosed "
+        "UnitOfWorkError"
+    ),
+    "domain.filters": "Filter Where where",
+    "domain.history": (
+        "AdvisorySeverity AdvisoryStatus AuthorCacheEntry AuthorTier BumpSource DependencyBumpMerge MergeConfidence SemverBump"
+    ),
+    "domain.insights": "FeedbackPattern FileCount PriorFinding RepoStats TrendDay title_fingerprint",
+    "domain.jsonb": "Json JsonObject",
+    "domain.knowledge": "EmbeddingMetadata KnowledgeChunk",
+    "domain.learning": "ConfidenceBand GlobalPattern LearningMemory Outcome",
+    "domain.maintenance": "EmbeddingRepair Operation RepairStatus",
+    "domain.paging": "Cursor Page",
+    "domain.plans": "SearchPlan",
+    "domain.ports": (
+        "AuthorReader AuthorRepository CheckpointReader CheckpointRepository DependencyBumpReader DependencyBumpRepository "
+        "EmbeddingMetadataReader EmbeddingMetadataRepository FederatedSearch FindingReader FindingRepository KnowledgeReader "
+        "KnowledgeRepository MemoryReader MemoryRepository PatternReader PatternRepository Progress ReactionReader "
+        "ReactionRepository ReadRepository ReadUnitOfWork Repairs Repository ReviewReader ReviewRepository Rows RunReader "
+        "RunRepository SuppressionReader SuppressionRepository TelemetryReader TelemetryRepository UnitOfWork"
+    ),
+    "domain.recall": "Recall RecalledMemory RepairCandidate RepairedEmbedding",
+    "domain.reranking": "Diversity Recency maximal_marginal_relevance",
+    "domain.reviews": "FeedbackReaction Finding Reaction Review SuppressionLogEntry",
+    "domain.runs": "ALLOWED_CHANGES STALE_RUN_AFTER CheckpointData ReviewCheckpoint RunState RunStatus",
+    "domain.search": "RRF_K Corpus Distance Match SearchHit SearchHits Weights keyword_score reciprocal_rank_fusion vector_score",
+    "domain.telemetry": "RateLimitEvent ResilienceEvent ResilienceKind RetrievalQualityEvent TelemetryEvent",
+    "domain.transactions": "Isolation",
+    "domain.usage": "Usage UsageBy",
+}
+_HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in names.split()}
+_WITH_TABLES: Final = ("history", "knowledge", "learning", "maintenance", "reviews", "runs", "telemetry")
+
+__all__ = sorted(_HOME_OF)  # noqa: PLE0605  # pyright: ignore[reportUnsupportedDunderAll] -- the stub has them one by one
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "metadata":
+        # Whoever asks for all tables gets all of them.
+        for module in _WITH_TABLES:
+            import_module(f"{__name__}.{module}")
+    found = globals()[name] = getattr(import_module(_HOME_OF[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import Text as SqlText
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.orm import registry
+from sqlalchemy.orm import InstanceState, Mapper, registry
 from sqlalchemy.orm.attributes import InstrumentedAttribute, set_attribute
 from sqlmodel import Field, SQLModel
 from sqlmodel._compat import SQLModelConfig, finish_init, partial_init
@@ -62,6 +62,8 @@ metadata = MetaData(naming_convention=NAMING_CONVENTION)
 
 mappers = registry(metadata=metadata)
 """The mappers of all entities."""
+
+_set = object.__setattr__
 
 _TYPE_LIMITS = {-(2**31), INT32_MAX, -(2**63), INT64_MAX}
 
@@ -175,9 +177,12 @@ class Entity(SQLModel, registry=mappers, metaclass=EntityMeta):
     `pydantic.ValidationError`, which names the field. Rows that come from the database are trusted and not validated again.
     """
 
-    model_config = SQLModelConfig(extra="forbid", validate_assignment=True, hide_input_in_errors=True, arbitrary_types_allowed=True)
+    model_config = SQLModelConfig(
+        extra="forbid", validate_assignment=True, hide_input_in_errors=True, arbitrary_types_allowed=True, defer_build=True
+    )
 
     __table__: ClassVar[Table]
+    __mapper__: ClassVar[Mapper[Any]]
     if TYPE_CHECKING:
         # SQLModel declares a declared_attr here, which no string is.
         __tablename__: ClassVar[Any]
@@ -209,10 +214,13 @@ class Entity(SQLModel, registry=mappers, metaclass=EntityMeta):
     @classmethod
     def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> Self:
         """Return an entity of values that are known to be valid, such as a row's; nothing is checked or filled in."""
-        with partial_init():
-            entity = cls()
-        vars(entity).update(values)
-        object.__setattr__(entity, "__pydantic_fields_set__", set(values) if _fields_set is None else _fields_set)
+        # As SQLAlchemy makes one of a row, without __init__: that would cost more than to read the row.
+        entity = object.__new__(cls)
+        _set(entity, "__pydantic_fields_set__", set(values) if _fields_set is None else _fields_set)
+        _set(entity, "__pydantic_extra__", None)
+        _set(entity, "__pydantic_private__", None)
+        values["_sa_instance_state"] = InstanceState(entity, cls.__mapper__.class_manager)
+        _set(entity, "__dict__", values)
         return entity
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:

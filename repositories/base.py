@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from domain.errors import InvalidInput, NotFound
 from domain.paging import DEFAULT_LIMIT, Cursor, Page, require_limit
 from repositories.bulk import BulkWrite
 from repositories.statements import rows
-from repositories.statements.filters import filter_condition
+from repositories.statements.filters import Where
 
 if TYPE_CHECKING:
     from sqlalchemy import Executable
@@ -40,28 +40,27 @@ class ReadRepository(Generic[E]):
         return found
 
     async def find(self, id: UUID, *, with_embedding: bool = False) -> E | None:
-        return await self._one(self._select(with_embedding=with_embedding).where(rows.id_column(self.entity) == id))
+        return await self._one(self._build(rows.by_id, with_embedding=with_embedding), id=id)
 
     async def get_many(self, ids: Iterable[UUID], *, with_embedding: bool = False) -> Mapping[UUID, E]:
         wanted = list(dict.fromkeys(ids))
         if not wanted:
             return {}
-        found = await self._all(rows.by_ids(self._select(with_embedding=with_embedding), self.entity, wanted))
+        found = await self._all(self._build(rows.many_by_id, with_embedding=with_embedding), ids=wanted)
         by_id = {vars(entity)["id"]: entity for entity in found}
         return {key: by_id[key] for key in wanted if key in by_id}
 
     async def exists(self, where: Filter | None = None) -> bool:
-        condition = filter_condition(self.entity, where)
-        return bool(await self._scalar(rows.any_rows(self.entity, self._transaction.tenant, condition)))
+        return bool(await self._scalar(rows.any_that_meets(self.entity, Where(where))))
 
     async def count(self, where: Filter | None = None) -> int:
-        return int(await self._scalar(rows.count_rows(self.entity, self._transaction.tenant, where)))
+        return int(await self._scalar(rows.count_rows(self.entity, Where(where))))
 
     async def list(
         self, where: Filter | None = None, *, limit: int = DEFAULT_LIMIT, descending: bool = False, with_embedding: bool = False
     ) -> Sequence[E]:
-        listing = self._select(with_embedding=with_embedding)
-        return await self._all(rows.page_of(listing, self.entity, where, limit=require_limit(limit), descending=descending))
+        listing = self._listed(where, descending=descending, with_embedding=with_embedding)
+        return await self._all(listing, limit=require_limit(limit))
 
     async def page(
         self,
@@ -74,10 +73,9 @@ class ReadRepository(Generic[E]):
     ) -> Page[E]:
         name = self.entity.__name__
         start = None if after is None else after.require(name, descending=descending)
-        listing = self._select(with_embedding=with_embedding)
+        listing = self._listed(where, descending=descending, with_embedding=with_embedding, continued=start is not None)
         # One row more than asked for tells whether another page follows.
-        more = require_limit(limit) + 1
-        found = await self._all(rows.page_of(listing, self.entity, where, after=start, limit=more, descending=descending))
+        found = await self._all(listing, after=start, limit=require_limit(limit) + 1)
         items = found[:limit]
         last = Cursor(listing=name, descending=descending, id=vars(items[-1])["id"]) if len(found) > limit else None
         return Page(items=items, next=last)
@@ -87,26 +85,34 @@ class ReadRepository(Generic[E]):
     ) -> AsyncIterator[E]:
         if batch_size < 1:
             raise InvalidInput("batch_size must be at least 1", field="batch_size")
-        listing = rows.select_fields(self.entity, self._transaction.tenant, with_embedding=with_embedding)
-        statement = rows.page_of(listing, self.entity, where, descending=descending)
-        async for row in self._transaction.stream(statement, batch_size=batch_size):
+        shape = {"descending": descending, "with_embedding": with_embedding, "continued": False, "limited": False}
+        listing = rows.listed(self.entity, Where(where), tracked=False, **shape)
+        async for row in self._transaction.stream(listing, self._bound(), batch_size=batch_size):
             yield self._hydrate(row)
 
     def _select(self, *, with_embedding: bool = False) -> Select[Any]:
-        select = rows.select_entities if self._transaction.tracks else rows.select_fields
-        return select(self.entity, self._transaction.tenant, with_embedding=with_embedding)
+        return self._build(rows.selected, with_embedding=with_embedding)
 
-    async def _all(self, statement: Select[Any]) -> Sequence[E]:
-        result = await self._transaction.execute(statement)
+    def _build(self, build: Callable[..., Select[Any]], *, with_embedding: bool) -> Select[Any]:
+        return build(self.entity, tracked=self._transaction.tracks, with_embedding=with_embedding)
+
+    def _listed(self, where: Filter | None, *, continued: bool = False, **shape: bool) -> Select[Any]:
+        tracked = self._transaction.tracks
+        return rows.listed(self.entity, Where(where), tracked=tracked, continued=continued, limited=True, **shape)
+
+    def _bound(self, **values: Any) -> dict[str, Any]:
+        return {"tenant": self._transaction.tenant, **values}
+
+    async def _all(self, statement: Select[Any], **values: Any) -> Sequence[E]:
         if self._transaction.tracks:
-            return result.scalars().all()
-        return [self._hydrate(row) for row in result.mappings()]
+            return (await self._transaction.execute(statement, self._bound(**values))).scalars().all()
+        return [self._hydrate(row) for row in await self._transaction.rows(statement, self._bound(**values))]
 
-    async def _one(self, statement: Select[Any]) -> E | None:
-        return next(iter(await self._all(statement.limit(1))), None)
+    async def _one(self, statement: Select[Any], **values: Any) -> E | None:
+        return next(iter(await self._all(statement, **values)), None)
 
     async def _scalar(self, statement: Executable) -> Any:
-        return (await self._transaction.execute(statement)).scalar_one()
+        return await self._transaction.scalar(statement, self._bound())
 
     def _hydrate(self, row: Mapping[Any, Any]) -> E:
         return self.entity.model_construct(**row)  # type: ignore[return-value]  # a class variable cannot name E

@@ -69,5 +69,5 @@ class FederatedSearch:
         ids = {corpus.value: keys for corpus, keys in ids_with_embeddings(found).items()}
         if sum(map(len, ids.values())) < 2:
             return set()
-        result = await self._transaction.execute(alike(), {**ids, "tenant": self._transaction.tenant})
-        return {frozenset((row["one"], row["other"])) for row in result.mappings()}
+        pairs = await self._transaction.rows(alike(), {**ids, "tenant": self._transaction.tenant})
+        return {frozenset((row["one"], row["other"])) for row in pairs}

@@ -7,7 +7,7 @@ from functools import reduce
 from operator import and_
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete
 
 from domain import filters
 from domain.embedding import VectorLike
@@ -129,9 +129,8 @@ class EmbeddingMetadataReader:
         return found
 
     async def find(self) -> EmbeddingMetadata | None:
-        result = await self._transaction.execute(select(*rows.fields(EmbeddingMetadata)))
-        row = result.mappings().one_or_none()
-        return None if row is None else EmbeddingMetadata.model_construct(**row)
+        found = await self._transaction.rows(knowledge.embedding_record())
+        return EmbeddingMetadata.model_construct(**found[0]) if found else None
 
     async def check_compatible(self, *, provider: str, model: str, dimensions: int) -> None:
         recorded = await self.find()

@@ -39,7 +39,7 @@ class RepairRepository(SearchRepository[E]):
             after=after,
             limit=require_limit(limit),
         )
-        return [RepairCandidate(id=row.id, text=row.text) for row in await self._transaction.execute(statement)]
+        return [RepairCandidate(id=row["id"], text=row["text"]) for row in await self._transaction.rows(statement)]
 
     async def write_repaired(self, rows: Sequence[RepairedEmbedding], state: EmbeddingRepair) -> int:
         written = 0
@@ -51,9 +51,8 @@ class RepairRepository(SearchRepository[E]):
         return written
 
     async def repair_state(self, key: str) -> EmbeddingRepair | None:
-        result = await self._transaction.execute(repairs.state(self._transaction.tenant, self.entity.__tablename__, key))
-        row = result.mappings().one_or_none()
-        return None if row is None else EmbeddingRepair.model_construct(**row)
+        found = await self._transaction.rows(repairs.state(self._transaction.tenant, self.entity.__tablename__, key))
+        return EmbeddingRepair.model_construct(**found[0]) if found else None
 
     async def save_repair_state(self, state: EmbeddingRepair) -> None:
         self._transaction.stamp(state)

@@ -24,9 +24,8 @@ from repositories.statements.rows import delete_rows
 from repositories.writes import insert_new
 
 if TYPE_CHECKING:
-    from sqlalchemy import RowMapping
-
     from domain.ports import Progress, Rows
+    from repositories.direct import Row
 
 MAX_TREND_DAYS = 3_650
 
@@ -38,7 +37,7 @@ class ReviewReader(ReadRepository[Review]):
 
     async def stats(self, repo: str, *, since: datetime | None = None) -> RepoStats:
         statement = insights.repo_stats(self._transaction.tenant, repo, require_zone(since, "since"))
-        row = (await self._transaction.execute(statement)).mappings().one()
+        [row] = await self._transaction.rows(statement)
         return RepoStats(
             reviews=row["reviews"],
             findings=row["findings"],
@@ -53,8 +52,9 @@ class ReviewReader(ReadRepository[Review]):
     async def trends(self, repo: str, *, days: int) -> Sequence[TrendDay]:
         if not 1 <= days <= MAX_TREND_DAYS:
             raise InvalidInput(f"days must be between 1 and {MAX_TREND_DAYS:,}", field="days")
-        result = await self._transaction.execute(insights.daily_trends(self._transaction.tenant, repo, days))
-        return [_trend_day(row) for row in result.mappings()]
+        return [
+            _trend_day(row) for row in await self._transaction.rows(insights.daily_trends(self._transaction.tenant, repo, days))
+        ]
 
 
 class ReviewRepository(ReviewReader, Repository[Review]):
@@ -73,7 +73,7 @@ class FindingReader(SearchRepository[Finding]):
 
     async def find_by_comment(self, repo: str, comment_id: int) -> Finding | None:
         columns = Finding.__table__.c
-        return await self._one(self._newest_first().where(columns.repo == repo, columns.comment_id == comment_id))
+        return await self._one(self._newest_first().where(columns.repo == repo, columns.comment_id == comment_id).limit(1))
 
     async def keyword_search(
         self, query: str, *, repo: str | None = None, limit: int = 10, match: Match = Match.ANY, explain: bool = False
@@ -115,9 +115,8 @@ class ReactionReader(ReadRepository[FeedbackReaction]):
     entity = FeedbackReaction
 
     async def patterns(self, repo: str) -> Sequence[FeedbackPattern]:
-        result = await self._transaction.execute(insights.reactions_by_title(self._transaction.tenant, repo))
-        titles: defaultdict[str, list[RowMapping]] = defaultdict(list)
-        for row in result.mappings():
+        titles: defaultdict[str, list[Row]] = defaultdict(list)
+        for row in await self._transaction.rows(insights.reactions_by_title(self._transaction.tenant, repo)):
             titles[title_fingerprint(row["title"])].append(row)
         patterns = (_pattern(fingerprint, rows) for fingerprint, rows in titles.items())
         disliked = (pattern for pattern in patterns if pattern.thumbs_down)
@@ -146,7 +145,7 @@ def _top_files(counted: Iterable[tuple[str, int]]) -> tuple[FileCount, ...]:
     return tuple(sorted(files, key=lambda file: (-file.findings, file.file_path)))
 
 
-def _trend_day(row: RowMapping) -> TrendDay:
+def _trend_day(row: Row) -> TrendDay:
     return TrendDay(
         day=row["day"],
         reviews=row["reviews"] or 0,
@@ -156,7 +155,7 @@ def _trend_day(row: RowMapping) -> TrendDay:
     )
 
 
-def _pattern(fingerprint: str, rows: Sequence[RowMapping]) -> FeedbackPattern:
+def _pattern(fingerprint: str, rows: Sequence[Row]) -> FeedbackPattern:
     newest = max(rows, key=lambda row: (row["newest_at"], row["newest_id"]))
     return FeedbackPattern(
         fingerprint=fingerprint,

@@ -38,7 +38,7 @@ class RunReader(ReadRepository[RunState]):
 
     async def last_reviewed_head(self, repo: str, pr_number: int) -> str | None:
         statement = runs.last_reviewed_head(self._transaction.tenant, repo, pr_number)
-        head: str | None = (await self._transaction.execute(statement)).scalar_one_or_none()
+        head: str | None = await self._transaction.scalar(statement)
         return head
 
 

@@ -25,6 +25,7 @@ from domain.search import (
 from repositories.base import ReadRepository
 from repositories.plans import read_plan
 from repositories.statements import bm25, explain, hybrid, vector
+from repositories.statements.filters import Where
 
 if TYPE_CHECKING:
     from pgvector import Vector
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from domain.embedding import VectorLike
     from domain.filters import Filter
     from domain.plans import SearchPlan
+    from repositories.direct import Row
 
 E = TypeVar("E", bound=Entity)
 
@@ -52,7 +54,7 @@ class SearchRepository(ReadRepository[E]):
         values: dict[str, Any] = {"embedding": self.query_vector(embedding)}
         if bounded := max_distance is not None:
             values["max_distance"] = max_distance
-        scan, chosen = self._scan(require_limit(limit), metric), hybrid.Where(where)
+        scan, chosen = self._scan(require_limit(limit), metric), Where(where)
         found = await self._found(hybrid.by_vector(self.entity, scan, chosen, bounded=bounded), values)
         # Deleted rows or identical vectors can starve the index; a scan of the rows cannot.
         if len(found) < limit and scan.indexed and not (found and all(row["hit_exact"] for row in found)):
@@ -63,7 +65,7 @@ class SearchRepository(ReadRepository[E]):
     async def _search_words(
         self, query: str, where: Filter | None, *, limit: int, match: Match = Match.ANY, explain: bool = False
     ) -> SearchHits[E]:
-        statement = hybrid.by_words(self.entity, match, hybrid.Where(where), limit=require_limit(limit), explain=explain)
+        statement = hybrid.by_words(self.entity, match, Where(where), limit=require_limit(limit), explain=explain)
         return self._hits(await self._found(statement, self._question(query, match)))
 
     async def _search_both(
@@ -86,7 +88,7 @@ class SearchRepository(ReadRepository[E]):
             self.entity,
             scan,
             match,
-            hybrid.Where(where),
+            Where(where),
             weights=weights,
             limit=limit if diversity is None else hybrid.diverse_depth(limit),
             recent=recency is not None,
@@ -120,12 +122,11 @@ class SearchRepository(ReadRepository[E]):
         """Return the distance that `min_score` stands for; None where it excludes nothing."""
         return None if min_score is None or min_score <= 0 else max_distance_for(min_score, metric)
 
-    async def _found(self, statement: Select[Any], values: dict[str, Any]) -> Sequence[Any]:
+    async def _found(self, statement: Select[Any], values: dict[str, Any]) -> Sequence[Row]:
         bound = {**values, "tenant": self._transaction.tenant}
         if self._transaction.plans is not None:
             self._transaction.plans.append(await self._plan(statement, bound))
-        result = await self._transaction.execute(statement, bound)
-        return result.mappings().all()
+        return await self._transaction.rows(statement, bound)
 
     async def _plan(self, statement: Select[Any], bound: dict[str, Any]) -> SearchPlan:
         table = {"table_name": self.entity.__table__.name}
@@ -133,33 +134,42 @@ class SearchRepository(ReadRepository[E]):
         [explained] = (await self._transaction.execute(explain.Explain(statement), bound)).scalar_one()
         return read_plan(self.entity, explained, statistics)
 
-    def _hits(self, found: Sequence[Any], *, metric: Distance = Distance.COSINE, weights: Weights | None = None) -> SearchHits[E]:
+    def _hits(self, found: Sequence[Row], *, metric: Distance = Distance.COSINE, weights: Weights | None = None) -> SearchHits[E]:
+        exact = all(row["hit_exact"] for row in found)
         hits = tuple(self._hit(row, metric, weights) for row in found if row["id"] is not None)
-        return SearchHits(hits, exact=all(row["hit_exact"] for row in found))
+        return SearchHits(hits, exact=exact)
 
-    def _hit(self, row: Any, metric: Distance, weights: Weights | None) -> SearchHit[E]:
-        item = self._hydrate({name: value for name, value in row.items() if not name.startswith("hit_")})
-        distance, relevance = row["hit_distance"], row["hit_relevance"]
+    def _hit(self, row: Row, metric: Distance, weights: Weights | None) -> SearchHit[E]:
+        # What is left of the row is the entity's.
+        take = row.pop
+        fused, distance, relevance, terms = take("hit_fused"), take("hit_distance"), take("hit_relevance"), take("hit_terms")
+        vector_rank, keyword_rank, _, _ = (
+            take("hit_vector_rank"),
+            take("hit_keyword_rank"),
+            take("hit_exact"),
+            take("hit_similar", 0),
+        )
         by_words = None if relevance is None else keyword_score(relevance)
         if weights is not None:
-            score = fused_score(row["hit_fused"], (weights.vector, weights.keyword))
+            score = fused_score(fused, (weights.vector, weights.keyword))
         else:
             score = by_words if by_words is not None else vector_score(distance, metric)
         return SearchHit(
-            item=item,
+            item=self._hydrate(row),
             score=score,
             distance=distance,
-            vector_rank=row["hit_vector_rank"],
+            vector_rank=vector_rank,
             keyword_score=by_words,
-            keyword_rank=row["hit_keyword_rank"],
-            matched_terms=tuple(sorted(row["hit_terms"] or ())),
+            keyword_rank=keyword_rank,
+            matched_terms=tuple(sorted(terms or ())),
         )
 
 
-def _diverse(found: Sequence[Any], diversity: Diversity, weights: Weights, limit: int) -> Sequence[Any]:
+def _diverse(found: Sequence[Row], diversity: Diversity, weights: Weights, limit: int) -> Sequence[Row]:
     scores = [fused_score(row["hit_fused"], (weights.vector, weights.keyword)) for row in found]
 
     def similarity(one: int, other: int) -> float:
-        return found[one]["hit_similar"][other] or 0.0
+        similar: float | None = found[one]["hit_similar"][other]
+        return similar or 0.0
 
     return [found[place] for place in maximal_marginal_relevance(scores, similarity, limit=limit, lambda_=diversity.lambda_)]

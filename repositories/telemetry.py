@@ -16,10 +16,9 @@ from repositories.statements.retention import FIRST_ID, delete_batch
 from repositories.writes import insert_new, insert_or_replace
 
 if TYPE_CHECKING:
-    from sqlalchemy import RowMapping
-
     from domain.entity import Entity
     from domain.ports import Progress, Rows
+    from repositories.direct import Row
     from repositories.transaction import Transaction
 
 EVENTS: tuple[type[Entity], ...] = (TelemetryEvent, RateLimitEvent, RetrievalQualityEvent, ResilienceEvent)
@@ -63,8 +62,7 @@ class TelemetryReader(ReadRepository[TelemetryEvent]):
         self, *, by: UsageBy, repo: str | None = None, since: datetime | None = None, until: datetime | None = None
     ) -> Sequence[Usage]:
         bounds = {"since": require_zone(since, "since"), "until": require_zone(until, "until")}
-        result = await self._transaction.execute(usage.usage(self._transaction.tenant, by, repo=repo, **bounds))
-        return [_usage(row) for row in result.mappings()]
+        return [_usage(row) for row in await self._transaction.rows(usage.usage(self._transaction.tenant, by, repo=repo, **bounds))]
 
 
 class TelemetryRepository(TelemetryReader, Repository[TelemetryEvent]):
@@ -103,7 +101,7 @@ class TelemetryRepository(TelemetryReader, Repository[TelemetryEvent]):
                 return deleted
 
 
-def _usage(row: RowMapping) -> Usage:
+def _usage(row: Row) -> Usage:
     # The server's sum of bigints is numeric, as no bigint might hold it.
     tokens = {name: int(row[name]) for name in ("input_tokens", "output_tokens", "cache_read_tokens", "cache_creation_tokens")}
     return Usage(key=row["key"], runs=row["runs"], **tokens, duration_ms=int(row["duration_ms"]), cost_usd=row["cost_usd"])

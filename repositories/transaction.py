@@ -27,6 +27,8 @@ from domain.errors import (
     UnitOfWorkClosed,
     UnitOfWorkError,
 )
+from domain.transactions import Isolation
+from repositories import direct
 from repositories.failures import Phase, raise_bare, translate
 from repositories.schema import TENANT
 from repositories.shield import finished
@@ -34,10 +36,10 @@ from repositories.statements.rows import by_ids, of_tenant
 
 if TYPE_CHECKING:
     from sqlalchemy import CursorResult, Executable, Result, RowMapping
-    from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, AsyncSessionTransaction
 
     from domain.plans import SearchPlan
-    from domain.transactions import Isolation
+    from repositories.direct import Row
     from repositories.schema import Schema
 
 T = TypeVar("T")
@@ -63,8 +65,11 @@ class Transaction:
         self.schema = schema
         self.tracks = tracks
         self.isolation = isolation
+        # A statement alone sees what one in a READ COMMITTED transaction does.
+        self._needs_begin = tracks or isolation is not Isolation.READ_COMMITTED or schema.row_level_security
         self._session = session
         self.committed: bool | None = False
+        self._connection: AsyncConnection | None = None
         self._open = False
         self._begun_at = 0.0
         self._poisoned = False
@@ -84,20 +89,20 @@ class Transaction:
         return timedelta(seconds=monotonic() - self._begun_at)
 
     async def begin(self) -> None:
-        """Take a connection and open the transaction; a reader's is READ ONLY on the server.
+        """Take a connection. BEGIN goes with the first statement; a reader's is READ ONLY, and sent only where it is needed.
 
         The isolation is always said: a role may have another default.
         """
         self._open = True
         self._begun_at = monotonic()
-        options: dict[str, Any] = {"isolation_level": self.isolation.upper()}
-        if not self.tracks:
+        options: dict[str, Any] = {"isolation_level": self.isolation.upper()} if self._needs_begin else {}
+        if not self.tracks and self._needs_begin:
             options["postgresql_readonly"] = True
         if self.schema.row_level_security:
             options[TENANT] = self.tenant
         try:
             with self.guarded() as session:
-                await session.connection(execution_options=options)
+                self._connection = await session.connection(execution_options=options)
         except BaseException:
             # Python calls no `__aexit__` for what failed in `__aenter__`.
             await self.end()
@@ -188,6 +193,23 @@ class Transaction:
         self._executed += 1
         return result
 
+    async def rows(self, statement: Executable, values: Mapping[str, Any] | None = None) -> list[Row]:
+        """Write what was added or changed, then execute a statement that selects; no entity is tracked."""
+        if self.tracks:
+            await self.flush()
+        with self.guarded() as session:
+            connection = self._connection or await session.connection()
+            if self._needs_begin and not direct.has_begun(connection):
+                found = [dict(row) for row in (await session.execute(statement, values)).mappings()]
+            else:
+                found = await direct.fetch(connection, statement, values or {})
+        self._executed += 1
+        return found
+
+    async def scalar(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Any:
+        """Return the first value of the first row that the statement selects, or None where it selects none."""
+        return next((value for row in await self.rows(statement, values) for value in row.values()), None)
+
     async def changed(self, statement: Executable, parameters: Sequence[dict[str, Any]] | None = None) -> int:
         """Execute a statement that writes and return how many rows it touched."""
         result: CursorResult[Any] = await self.execute(statement, parameters)  # type: ignore[assignment]  # rows come from Select
@@ -212,11 +234,11 @@ class Transaction:
         finally:
             self.plans = before
 
-    async def stream(self, statement: Executable, *, batch_size: int) -> AsyncIterator[RowMapping]:
+    async def stream(self, statement: Executable, values: Mapping[str, Any], *, batch_size: int) -> AsyncIterator[RowMapping]:
         """Yield every row from a server-side cursor, `batch_size` rows at a time."""
         await self.flush()
         with self.guarded() as session:
-            result = await session.stream(statement, execution_options={"yield_per": batch_size})
+            result = await session.stream(statement, values, execution_options={"yield_per": batch_size})
         try:
             while True:
                 with self.guarded():

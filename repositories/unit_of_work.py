@@ -122,7 +122,11 @@ class UnitOfWork(_Unit):
 
 
 class ReadUnitOfWork(_Unit):
-    """The PostgreSQL reader: READ ONLY on the server; `domain.ReadUnitOfWork` says what it promises."""
+    """The PostgreSQL reader: its `engine` is one whose sessions are READ ONLY; `domain.ReadUnitOfWork` says what it promises.
+
+    With READ COMMITTED each statement sees what is committed when it begins, in a transaction or not: none is begun before a
+    cursor needs one.
+    """
 
     def __init__(
         self, engine: AsyncEngine, *, tenant: str, schema: Schema, isolation: Isolation = Isolation.READ_COMMITTED

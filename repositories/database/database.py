@@ -21,7 +21,7 @@ from repositories import migrations
 from repositories.database import backup
 from repositories.database.connect import connect_with_retry
 from repositories.database.driver import goodbyes
-from repositories.database.engine import create_engine
+from repositories.database.engine import create_engine, settle
 from repositories.database.health import Facts, Health, PoolFigures, facts, pool_figures, problems
 from repositories.database.retrying import ask_ledger, run_whole
 from repositories.database.settings import Settings
@@ -68,6 +68,7 @@ class Database:
         self._embedded = embedded
         self._server: EmbeddedServer | None = None
         self._engine: AsyncEngine | None = None
+        self._read_engine: AsyncEngine | None = None
         self._schema: Schema | None = None
 
     @classmethod
@@ -100,10 +101,12 @@ class Database:
             if self._embedded is not None:
                 await finished(self._start(self._embedded))
             self._engine = create_engine(self.settings)
+            self._read_engine = create_engine(self.settings, readonly=True)
             await connect_with_retry(self._engine, self.settings)
             if self._migrate:
                 await self.migrate()
             self._schema = await self._read_schema()
+            settle(self._read_engine)
         except BaseException:
             await self.close()
             raise
@@ -124,10 +127,11 @@ class Database:
         await finished(self._close())
 
     async def _close(self) -> None:
-        if self._engine is not None:
-            await self._engine.dispose()
-            await goodbyes()
-        self._engine = None
+        for engine in (self._engine, self._read_engine):
+            if engine is not None:
+                await engine.dispose()
+                await goodbyes()
+        self._engine = self._read_engine = None
         schema, self._schema = self._schema, None
         if schema is not None:
             forget_dimensions(schema.dimensions)
@@ -153,9 +157,12 @@ class Database:
     def reader(self, *, tenant: str | None = None, isolation: Isolation = Isolation.READ_COMMITTED) -> ReadUnitOfWork:
         """Return a read-only unit of work of one tenant, by default the settings'. It opens with `async with`.
 
-        On a standby the first statement of one that is SERIALIZABLE raises `ReadOnly`; REPEATABLE READ reads one moment there too.
+        Of several hosts it prefers a standby, which lags behind by a moment. No standby has SERIALIZABLE: such a reader reads
+        where units of work write, and its first statement raises `ReadOnly` where that is a standby. REPEATABLE READ reads one
+        moment anywhere.
         """
-        return ReadUnitOfWork(self.engine, tenant=self._tenant(tenant), schema=self._known, isolation=isolation)
+        engine = self.engine if isolation is Isolation.SERIALIZABLE else self.read_engine
+        return ReadUnitOfWork(engine, tenant=self._tenant(tenant), schema=self._known, isolation=isolation)
 
     async def run(
         self,
@@ -212,6 +219,7 @@ class Database:
                 await migrations.isolate(engine)
         # Connections from before the extension was created do not know its types.
         await self.engine.dispose()
+        await self.read_engine.dispose()
         return reached
 
     @asynccontextmanager
@@ -292,9 +300,9 @@ class Database:
             problems=problems(found, expected_revision=expected, settings=self.settings),
         )
 
-    def pool_figures(self) -> PoolFigures:
-        """Return how many connections there are, idle and in use."""
-        return pool_figures(self.engine)
+    def pool_figures(self, *, readers: bool = False) -> PoolFigures:
+        """Return how many connections there are for units of work, or for readers: idle and in use."""
+        return pool_figures(self.read_engine if readers else self.engine)
 
     async def _read_schema(self) -> Schema:
         found, expected = await self._facts(), migrations.head()
@@ -339,6 +347,17 @@ class Database:
         if self._engine is None:
             raise UnitOfWorkClosed("this database is not open: use `async with`")
         return self._engine
+
+    @property
+    def read_engine(self) -> AsyncEngine:
+        """The engine of readers, with a pool of its own: every session is READ ONLY, on a standby where there are several hosts.
+
+        Raises:
+            UnitOfWorkClosed: the database is not open.
+        """
+        if self._read_engine is None:
+            raise UnitOfWorkClosed("this database is not open: use `async with`")
+        return self._read_engine
 
     @property
     def _known(self) -> Schema:

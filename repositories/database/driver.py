@@ -44,6 +44,11 @@ class Connection(_Connection):
         self._closing = False
         self._vector_types: frozenset[int] = frozenset()
 
+    def is_alive(self) -> bool:
+        """Whether nothing is known against it; the driver itself learns of a goodbye one turn of the event loop later."""
+        transport: BaseTransport = self._transport  # type: ignore[attr-defined]  # as the driver's base class has it
+        return not (self.is_closed() or transport.is_closing())
+
     def transaction(self, **options: Any) -> Transaction:
         """Return a transaction to begin; a BEGIN that the server refused is none that it could be a part of.
 

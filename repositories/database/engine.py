@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from domain.errors import ReadOnly
 from repositories.database.hosts import Hosts
-from repositories.database.pool import RECYCLE_SECONDS, GuardedPool
+from repositories.database.pool import RECYCLE_SECONDS, GuardedPool, require_alive
 from repositories.database.session import TransactionSettings
 from repositories.failures import translate
 from repositories.schema import TENANT
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from repositories.database.settings import Settings
 
 # NaN and infinity are no JSON, though Python writes them; the server would refuse the whole statement.
-_dumps: Final = partial(json.dumps, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+dumps: Final = partial(json.dumps, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 
 
 def create_engine(settings: Settings, *, readonly: bool = False) -> AsyncEngine:
@@ -46,22 +46,30 @@ def create_engine(settings: Settings, *, readonly: bool = False) -> AsyncEngine:
         pool_size=settings.pool_size,
         max_overflow=settings.max_overflow,
         pool_timeout=settings.pool_timeout.total_seconds(),
-        pool_pre_ping=True,
         pool_use_lifo=True,
         # Different for each pool, so that many processes started together do not reconnect together.
         pool_recycle=round(RECYCLE_SECONDS * random.uniform(0.95, 1.05)),  # noqa: S311 (spreads load, keeps no secret)
         hide_parameters=True,
         echo=settings.echo,
-        json_serializer=_dumps,
+        json_serializer=dumps,
         json_deserializer=json.loads,
+        # Said with every BEGIN, because a role may have another default; said by each unit of work itself where it writes.
+        isolation_level="READ COMMITTED" if readonly else None,
     )
     if not readonly:
         event.listen(engine.sync_engine, "handle_error", _leave_a_standby)
     event.listen(engine.sync_engine, "set_connection_execution_options", _speak_for)
     event.listen(engine.sync_engine, "checkin", _speak_for_nobody)
+    event.listen(engine.sync_engine, "checkout", require_alive)
     if settings.pooler == "pgbouncer":
         event.listen(engine.sync_engine, "begin", TransactionSettings(settings, readonly=readonly))
     return engine
+
+
+def settle(engine: AsyncEngine) -> None:
+    """Have an engine of `create_engine` at home in this process and event loop, although nothing is asked of it yet."""
+    if isinstance(engine.pool, GuardedPool):
+        engine.pool.settle()
 
 
 def _leave_a_standby(failed: ExceptionContext) -> None:

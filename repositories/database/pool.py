@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import exc
@@ -13,8 +14,32 @@ from repositories.database.guard import LoopGuard
 if TYPE_CHECKING:
     from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
+FRESH_SECONDS: Final = 1.0
+"""A connection that was lent so recently is not asked whether it lives; asking costs three round trips."""
+
 RECYCLE_SECONDS: Final = 1800
 """The age at which a connection is replaced when it is next used, give or take five per cent for each pool."""
+
+
+_CHECKED_AT: Final = "recollect_checked_at"
+
+
+def require_alive(dbapi_connection: Any, record: ConnectionPoolEntry, _: PoolProxiedConnection) -> None:
+    """Have a connection that is gone replaced, before anything is asked of it: the pool's listener when it lends one.
+
+    What the driver knows to be closed is never lent. What it takes to be open is asked, unless that was just done.
+    """
+    now, checked_at = time.monotonic(), record.info.get(_CHECKED_AT)
+    if checked_at is not None:
+        if not dbapi_connection.driver_connection.is_alive():
+            raise exc.InvalidatePoolError
+        if now - checked_at < FRESH_SECONDS:
+            return
+        try:
+            dbapi_connection.ping()
+        except (dbapi_connection.dbapi.Error, OSError):
+            raise exc.InvalidatePoolError from None
+    record.info[_CHECKED_AT] = now
 
 
 class GuardedPool(AsyncAdaptedQueuePool):
@@ -39,6 +64,10 @@ class GuardedPool(AsyncAdaptedQueuePool):
         raise PoolExhausted(
             f"all {figures['total']} connections are in use, and none came back within {self.timeout():g} s", figures=figures
         )
+
+    def settle(self) -> None:
+        """Be at home in this process and event loop before the first use."""
+        self._guard.check()
 
     def dispose(self) -> None:
         """Close what is idle. Raises `UnitOfWorkError` in a foreign loop or a forked process."""

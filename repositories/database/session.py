@@ -39,6 +39,8 @@ def session_settings(settings: Settings, *, readonly: bool = False) -> dict[str,
         ours["client_connection_check_interval"] = "2s"
     if readonly:
         ours["default_transaction_read_only"] = "on"
+        # Of statements without a transaction; a role may have another default.
+        ours["default_transaction_isolation"] = "read committed"
     return ours | parse_options(settings.options)
 
 

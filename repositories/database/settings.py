@@ -98,7 +98,7 @@ class Settings(BaseSettings):
     search_path: str = Field("public", pattern=r"^[a-z_][a-z0-9_]*(, ?[a-z_][a-z0-9_]*)*$")
     connect_timeout: Duration = Field(10 * _SECOND, description="For one host.")
     connect_deadline: Duration = Field(30 * _SECOND, description="For the first connection, all hosts and attempts together.")
-    pool_size: int = Field(10, ge=1)
+    pool_size: int = Field(10, ge=1, description="Of units of work, and as many again of readers.")
     max_overflow: int = Field(10, ge=0)
     pool_timeout: Duration = 10 * _SECOND
     statement_timeout: Limit = 30 * _SECOND

@@ -8,7 +8,8 @@ from datetime import datetime
 from functools import cache, cached_property
 from typing import Any, TypeAlias
 
-from domain.entity import Entity, constraint_name, metadata
+from domain import metadata
+from domain.entity import Entity, constraint_name
 from domain.errors import CheckViolated, MissingValue, UnexpectedFailure
 from domain.filter_rules import column_name
 from repositories.fakes.checks import Condition, Row, read_condition

@@ -8,13 +8,43 @@ from sqlalchemy import ColumnElement, String, and_, cast, false, func, literal, 
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.types import Text
 
-from domain.filter_rules import check_filter
+from domain.filter_rules import check_filter, require_shallow
 from domain.filters import AllOf, AnyOf, Compare, Exists, Filter, Not, OneOf, Operator, Scalar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from domain.entity import Entity
+
+
+class Where:
+    """A filter as part of a key: filters with equal values of different types (1, 1.0, True) are different statements."""
+
+    __slots__ = ("_key", "filter")
+
+    def __init__(self, condition: Filter | None) -> None:
+        if condition is not None:
+            require_shallow(condition)  # before repr, which goes as deep
+        self.filter = condition
+        self._key = repr(condition)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Where) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def condition(self, entity: type[Entity]) -> ColumnElement[bool] | None:
+        """Return the SQL condition, or None where there is no filter.
+
+        Raises:
+            InvalidFilter: it names no column of the entity, or compares what cannot be compared.
+        """
+        return None if self.filter is None else filter_condition(entity, self.filter)
+
+
+ANYWHERE = Where(None)
+"""No filter."""
 
 
 def filter_condition(entity: type[Entity], condition: Filter | None) -> ColumnElement[bool]:

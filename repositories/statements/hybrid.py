@@ -12,18 +12,16 @@ from sqlalchemy import ARRAY, CTE, ColumnElement, Float, Integer, Select, Text, 
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from domain.embedding import EmbeddingColumn
-from domain.filter_rules import require_shallow
 from domain.reranking import MAX_HALVINGS
 from domain.search import RRF_K, Distance, Match, Weights
 from repositories.statements import bm25
-from repositories.statements.filters import filter_condition
+from repositories.statements.filters import Where
 from repositories.statements.keeping import kept
 from repositories.statements.rows import fields, the_tenants
 from repositories.statements.vector import OPERATORS, Scan, nearest, number
 
 if TYPE_CHECKING:
     from domain.entity import Entity
-    from domain.filters import Filter
 
 ARM_DEPTH = 40
 MAX_DIVERSE = 400
@@ -38,32 +36,6 @@ def arm_depth(limit: int) -> int:
 def diverse_depth(limit: int) -> int:
     """Return among how many fused rows a diverse search chooses."""
     return max(limit, min(arm_depth(limit), MAX_DIVERSE))
-
-
-class Where:
-    """A filter as part of a key: filters with equal values of different types (1, 1.0, True) are different statements."""
-
-    __slots__ = ("_key", "filter")
-
-    def __init__(self, condition: Filter | None) -> None:
-        if condition is not None:
-            require_shallow(condition)  # before repr, which goes as deep
-        self.filter = condition
-        self._key = repr(condition)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Where) and self._key == other._key
-
-    def __hash__(self) -> int:
-        return hash(self._key)
-
-    def condition(self, entity: type[Entity]) -> ColumnElement[bool] | None:
-        """Return the SQL condition, or None where there is no filter.
-
-        Raises:
-            InvalidFilter: it names no column of the entity, or compares what cannot be compared.
-        """
-        return None if self.filter is None else filter_condition(entity, self.filter)
 
 
 @kept

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import func
+from sqlalchemy import Select, func, select
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from domain.knowledge import EmbeddingMetadata, KnowledgeChunk
+from repositories.statements.keeping import kept
+from repositories.statements.rows import fields
 
 _KEPT = {"tenant", "id", "repo", "chunk_id", "created_at", "updated_at"}
 
@@ -22,6 +24,12 @@ def or_replace_chunk(statement: Insert) -> Insert:
     return statement.on_conflict_do_update(
         index_elements=["tenant", "repo", "chunk_id"], set_={**replaced, "updated_at": func.now()}
     )
+
+
+@kept
+def embedding_record() -> Select[Any]:
+    """Select the record of how this database embeds."""
+    return select(*fields(EmbeddingMetadata))
 
 
 def record_embedding(record: EmbeddingMetadata) -> Insert:

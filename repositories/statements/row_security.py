@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import ARRAY, Text, bindparam, text
 
-from domain.entity import metadata
+from domain import metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

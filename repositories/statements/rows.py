@@ -10,6 +10,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Delete,
+    Integer,
     Label,
     Select,
     Text,
@@ -28,8 +29,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import defer
 
 from domain.entity import Entity
-from domain.filters import Filter
-from repositories.statements.filters import filter_condition
+from repositories.statements.filters import Where, filter_condition
 from repositories.statements.keeping import kept
 
 
@@ -45,17 +45,50 @@ def the_tenants(entity: type[Entity]) -> ColumnElement[bool]:
     return columns.tenant == bindparam("tenant", type_=Text()) if "tenant" in columns else true()
 
 
-def select_entities(entity: type[Entity], tenant: str, *, with_embedding: bool = False) -> Select[Any]:
-    """Select the tenant's entities through the ORM, their embeddings only if asked for: 4 kB that few readers want."""
+@kept
+def by_id(entity: type[Entity], *, tracked: bool, with_embedding: bool) -> Select[Any]:
+    """Select the tenant's row with an id. Binds: `tenant`, `id`."""
+    return selected(entity, tracked=tracked, with_embedding=with_embedding).where(
+        id_column(entity) == bindparam("id", type_=Uuid())
+    )
+
+
+@kept
+def many_by_id(entity: type[Entity], *, tracked: bool, with_embedding: bool) -> Select[Any]:
+    """Select the tenant's rows with any of these ids. Binds: `tenant`, `ids`."""
+    wanted = id_column(entity) == any_(bindparam("ids", type_=ARRAY(Uuid())))
+    return selected(entity, tracked=tracked, with_embedding=with_embedding).where(wanted)
+
+
+@kept
+def listed(
+    entity: type[Entity], where: Where, *, tracked: bool, with_embedding: bool, descending: bool, continued: bool, limited: bool
+) -> Select[Any]:
+    """Select the tenant's rows that meet the filter, in the order of ids.
+
+    Binds: `tenant`; `after`, an id, where the listing is `continued`; `limit` where it is `limited`.
+    """
+    key = id_column(entity)
+    statement = selected(entity, tracked=tracked, with_embedding=with_embedding).where(filter_condition(entity, where.filter))
+    if continued:
+        after = bindparam("after", type_=Uuid())
+        statement = statement.where(key < after if descending else key > after)
+    statement = statement.order_by(key.desc() if descending else key.asc())
+    return statement.limit(bindparam("limit", type_=Integer())) if limited else statement
+
+
+@kept
+def selected(entity: type[Entity], *, tracked: bool, with_embedding: bool) -> Select[Any]:
+    """Select the tenant's rows, their embeddings only if asked for: 4 kB that few readers want. Binds: `tenant`.
+
+    Entities to be `tracked` come through the ORM, others as columns with the names of their fields.
+    """
+    if not tracked:
+        return select(*fields(entity, with_embedding=with_embedding)).where(the_tenants(entity))
     left_out = [] if with_embedding else entity.embedding_fields()
-    statement = select(entity).where(of_tenant(entity, tenant)).options(*(defer(getattr(entity, name)) for name in left_out))
+    statement = select(entity).where(the_tenants(entity)).options(*(defer(getattr(entity, name)) for name in left_out))
     # Statements change rows that are tracked already: what is read again is brought up to date.
     return statement.execution_options(populate_existing=True)
-
-
-def select_fields(entity: type[Entity], tenant: str, *, with_embedding: bool = False) -> Select[Any]:
-    """Select the columns of the tenant's entities, labelled with the names of their fields, for `hydrate`."""
-    return select(*fields(entity, with_embedding=with_embedding)).where(of_tenant(entity, tenant))
 
 
 @kept
@@ -80,26 +113,16 @@ def id_column(entity: type[Entity]) -> ColumnElement[UUID]:
     return column
 
 
-def page_of(
-    statement: Select[Any],
-    entity: type[Entity],
-    where: Filter | None,
-    *,
-    after: UUID | None = None,
-    limit: int | None = None,
-    descending: bool = False,
-) -> Select[Any]:
-    """Keep the rows that meet the filter and come after an id, in the order of ids."""
-    key = id_column(entity)
-    statement = statement.where(filter_condition(entity, where)).order_by(key.desc() if descending else key.asc())
-    if after is not None:
-        statement = statement.where(key < after if descending else key > after)
-    return statement if limit is None else statement.limit(limit)
+@kept
+def count_rows(entity: type[Entity], where: Where) -> Select[int]:
+    """Count the tenant's rows that meet the filter. Binds: `tenant`."""
+    return select(func.count()).select_from(entity.__table__).where(the_tenants(entity), filter_condition(entity, where.filter))
 
 
-def count_rows(entity: type[Entity], tenant: str, where: Filter | None) -> Select[int]:
-    """Count the tenant's rows that meet the filter."""
-    return select(func.count()).select_from(entity.__table__).where(of_tenant(entity, tenant), filter_condition(entity, where))
+@kept
+def any_that_meets(entity: type[Entity], where: Where) -> Select[bool]:
+    """Ask whether the tenant has a row that meets the filter. Binds: `tenant`."""
+    return select(exists().select_from(entity.__table__).where(the_tenants(entity), filter_condition(entity, where.filter)))
 
 
 def any_rows(entity: type[Entity], tenant: str, *conditions: ColumnElement[bool]) -> Select[bool]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, text
 
+from domain import metadata
 from domain.embedding import EmbeddingColumn
-from domain.entity import metadata
 from domain.knowledge import EmbeddingMetadata
 
 if TYPE_CHECKING:

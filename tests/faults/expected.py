@@ -90,4 +90,4 @@ async def require_sound(database: Database, *, reviews: int = 0) -> None:
         assert await uow.reviews.count() == reviews
         others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state <> 'idle'"
         assert await ask(uow, others) == 1, "only this very question is under way"
-    assert database.pool_figures().checked_out == 0
+    assert database.pool_figures().checked_out == database.pool_figures(readers=True).checked_out == 0

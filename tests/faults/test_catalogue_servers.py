@@ -200,6 +200,7 @@ async def test_a_server_that_stops_takes_no_connection(own: Server) -> None:
                         await ask(view)
             assert getattr(caught.value, "sqlstate", None) == "57P03"
         await database.engine.dispose()
+        await database.read_engine.dispose()
         await asyncio.to_thread(_restarted_after_a_crash, own)
         await require_sound(database)
 

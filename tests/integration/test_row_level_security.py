@@ -118,7 +118,7 @@ async def test_the_tenant_ends_with_its_transaction_whoever_uses_the_connection_
 
 async def test_naming_the_tenant_takes_no_message_of_its_own(isolated: Database) -> None:
     sent: list[str] = []
-    async with isolated.engine.connect() as connection:
+    async with isolated.read_engine.connect() as connection:
         driver: Any = (await connection.get_raw_connection()).driver_connection
         driver.add_query_logger(lambda query: sent.append(query.query))
     with statements_of(isolated) as statements:

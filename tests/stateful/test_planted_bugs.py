@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import Uuid, bindparam
 
 from domain.filters import AllOf
 from repositories.fakes import knowledge as fake_knowledge
@@ -46,15 +47,15 @@ def _an_upsert_keeps_the_old_embedding(patch: pytest.MonkeyPatch) -> None:
 
 
 def _a_page_downwards_begins_with_the_row_before(patch: pytest.MonkeyPatch) -> None:
-    honest = rows.page_of
+    honest = rows.listed
 
-    def page_of(listing: Any, entity: Any, where: Any, *, after: Any = None, descending: bool = False, **given: Any) -> Any:
-        statement = honest(listing, entity, where, after=after, descending=descending, **given)
-        if after is None or not descending:
-            return statement
-        return honest(listing, entity, where, descending=True, **given).where(rows.id_column(entity) <= after)
+    def listed(entity: Any, where: Any, *, continued: bool, descending: bool, **given: Any) -> Any:
+        if not (continued and descending):
+            return honest(entity, where, continued=continued, descending=descending, **given)
+        statement = honest(entity, where, continued=False, descending=True, **given)
+        return statement.where(rows.id_column(entity) <= bindparam("after", type_=Uuid()))
 
-    patch.setattr(rows, "page_of", page_of)
+    patch.setattr(rows, "listed", listed)
 
 
 @quietly

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import math
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
-from types import ModuleType
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -239,6 +242,23 @@ def test_a_repr_names_the_row_and_not_its_contents() -> None:
 
 
 def test_the_vocabulary_is_what_it_says() -> None:
-    public = {name for name, value in vars(domain).items() if not name.startswith("_") and not isinstance(value, ModuleType)}
-    assert set(domain.__all__) == public
-    assert len(domain.__all__) == len(public)
+    stub = ast.parse(Path(domain.__file__).with_suffix(".pyi").read_text())
+    imported = [node for node in stub.body if isinstance(node, ast.ImportFrom)]
+    homes = {str(node.module): {alias.name for alias in node.names} for node in imported}
+    [told] = [ast.literal_eval(node.value) for node in stub.body if isinstance(node, ast.Assign)]
+    assert {module: set(names.split()) for module, names in vars(domain)["_HOMES"].items()} == homes
+    assert sorted(domain.__all__) == sorted(told) == sorted(name for names in homes.values() for name in names)
+    assert all(getattr(domain, name) is not None for name in domain.__all__)
+    with pytest.raises(AttributeError):
+        getattr(domain, "Nothing")  # noqa: B009 -- type checkers know better
+
+
+@pytest.mark.parametrize("program", ["import domain", "import domain.errors", "from domain import NotFound, Filter"])
+def test_what_needs_no_table_loads_none(program: str) -> None:
+    tables = "[name for name in sys.modules if name.startswith(('sqlmodel', 'sqlalchemy'))]"
+    subprocess.run([sys.executable, "-c", f"import sys; {program}; sys.exit(bool({tables}))"], check=True)
+
+
+def test_whoever_asks_for_the_tables_gets_all_of_them() -> None:
+    program = "from domain import metadata; import domain, sys; before = {*metadata.tables}; from domain import *"
+    subprocess.run([sys.executable, "-c", f"{program}; sys.exit(before != {{*metadata.tables}} or len(before) < 18)"], check=True)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import ARRAY, Text, bindparam, text
 from sqlalchemy.dialects import postgresql
 
-from domain.entity import metadata
+from domain import metadata
 from domain.knowledge import EmbeddingMetadata
 
 if TYPE_CHECKING:
