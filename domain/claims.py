@@ -32,5 +32,7 @@ class RunClaim:
 
 def run_key(repo: str, pr_number: int, base_sha: str, head_sha: str) -> str:
     """Return the key that names a repository, pull request, base and head: readable, and the same for the same four."""
-    digest = hashlib.sha256("\n".join((repo, str(pr_number), base_sha, head_sha)).encode()).hexdigest()
+    # Whether it can be stored is the entity's to say.
+    named = "\n".join((repo, str(pr_number), base_sha, head_sha)).encode(errors="surrogatepass")
+    digest = hashlib.sha256(named).hexdigest()
     return f"{repo}#{pr_number}@{digest[:32]}"

@@ -40,6 +40,7 @@ from uuid_utils.compat import uuid7
 from domain.columns import INT32_MAX, INT64_MAX, EnumText, Timestamp
 from domain.embedding import EmbeddingColumn
 from domain.errors import NotLoaded
+from domain.refusing import without_input
 from domain.text import DEFAULT_TENANT, Tenant
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ class EntityMeta(SQLModelMetaclass):
 def _fill(entity: EntityT, validate: Callable[..., Any], data: Any, **options: Any) -> EntityT:
     # Pydantic replaces __dict__, in which SQLAlchemy keeps its state.
     state = vars(entity).get("_sa_instance_state")
-    validate(data, self_instance=entity, **options)
+    without_input(type(entity).__name__, lambda: validate(data, self_instance=entity, **options))
     if state is not None:
         vars(entity)["_sa_instance_state"] = state
     return entity
@@ -240,7 +241,7 @@ class Entity(SQLModel, registry=mappers, metaclass=EntityMeta):
             return
         before = self.__dict__
         try:
-            self.__pydantic_validator__.validate_assignment(self, name, value)
+            without_input(type(self).__name__, lambda: self.__pydantic_validator__.validate_assignment(self, name, value))
             after = self.__dict__
         finally:
             object.__setattr__(self, "__dict__", before)

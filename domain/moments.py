@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from domain.errors import InvalidInput
@@ -19,7 +19,7 @@ def require_age(age: timedelta, field: str) -> timedelta:
     Raises:
         InvalidInput: it is not.
     """
-    if not timedelta(0) <= age <= MAX_AGE:
+    if not _is_span(age) or not timedelta(0) <= age <= MAX_AGE:
         raise InvalidInput(f"{field} must be between 0 and {MAX_AGE.days:,} days", field=field)
     return age
 
@@ -30,7 +30,7 @@ def days_old(days: float, field: str = "days") -> timedelta:
     Raises:
         InvalidInput: it is negative, not a number, or more than `MAX_AGE`.
     """
-    if not 0 <= days <= MAX_AGE.days:
+    if not _is_number(days) or not 0 <= days <= MAX_AGE.days:
         raise InvalidInput(f"{field} must be between 0 and {MAX_AGE.days:,} days", field=field)
     return timedelta(days=days)
 
@@ -41,15 +41,35 @@ def hours_old(hours: float, field: str = "hours") -> timedelta:
     Raises:
         InvalidInput: it is negative, not a number, or more than `MAX_AGE`.
     """
-    return days_old(hours / 24, field)
+    if not _is_number(hours) or not 0 <= hours <= MAX_AGE.days * 24:
+        raise InvalidInput(f"{field} must be between 0 and {MAX_AGE.days * 24:,} hours", field=field)
+    return timedelta(hours=hours)
+
+
+def _is_span(value: object) -> bool:
+    return isinstance(value, timedelta)
+
+
+def _has_zone(value: object) -> bool:
+    return isinstance(value, datetime) and value.utcoffset() is not None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def require_zone(moment: MomentT, field: str) -> MomentT:
     """Return `moment` if it has a time zone, or is None.
 
     Raises:
-        InvalidInput: it has none, so that nobody knows when it is.
+        InvalidInput: it has none, so that nobody knows when it is, or is outside the years 1 to 9999 in UTC.
     """
-    if moment is not None and moment.utcoffset() is None:
-        raise InvalidInput(f"{field} must have a time zone", field=field)
+    if moment is None:
+        return moment
+    if not _has_zone(moment):
+        raise InvalidInput(f"{field} must be a moment with a time zone", field=field)
+    try:
+        moment.astimezone(UTC)
+    except OverflowError:
+        raise InvalidInput(f"{field} is outside the years 1 to 9999 in UTC", field=field) from None
     return moment

@@ -19,15 +19,32 @@ MAX_LIMIT = 10_000
 """The most rows that one call returns; `stream` has no such bound."""
 
 
+MAX_BATCH_SIZE = 1_000_000
+"""The most rows that a batch of `stream` or of a purge has."""
+
+
 def require_limit(limit: int) -> int:
     """Return `limit` if it is between 1 and `MAX_LIMIT`.
 
     Raises:
         InvalidInput: it is not.
     """
-    if not 1 <= limit <= MAX_LIMIT:
-        raise InvalidInput(f"limit must be between 1 and {MAX_LIMIT:,}", field="limit")
-    return limit
+    return require_whole(limit, "limit", most=MAX_LIMIT)
+
+
+def require_whole(number: int, field: str, *, most: int) -> int:
+    """Return `number` if it is a whole number from 1 to `most`.
+
+    Raises:
+        InvalidInput: it is not.
+    """
+    if not _is_whole(number) or not 1 <= number <= most:
+        raise InvalidInput(f"{field} must be a whole number between 1 and {most:,}", field=field)
+    return number
+
+
+def _is_whole(number: object) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, model_validator
 from sqlalchemy import Index, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator
@@ -14,6 +14,7 @@ from sqlmodel import Field
 
 from domain.columns import Count, ExternalId, Positive, Timestamp
 from domain.entity import Record, index, unique
+from domain.refusing import without_input
 from domain.text import Key, Name, Text
 
 STALE_RUN_AFTER = timedelta(hours=1)
@@ -84,6 +85,11 @@ class CheckpointData(BaseModel):
     finding_count: Count = 0
     summary_draft: Text = ""
     total_files: Count = 0
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _refuse_without_input(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        return without_input(cls.__name__, lambda: handler(data))
 
 
 class _CheckpointJsonb(TypeDecorator[CheckpointData]):

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar, overload
 
+from domain.errors import InvalidInput
+
 E_co = TypeVar("E_co", covariant=True)
 K = TypeVar("K", bound=Hashable)
 
@@ -54,17 +56,31 @@ def vector_score(distance: float, metric: Distance) -> float:
             return 1.0 / (1.0 + math.exp(distance)) if distance < 700 else 0.0
 
 
-def max_distance_for(min_score: float, metric: Distance) -> float:
-    """Return the largest distance whose score is at least `min_score`; the inverse of `vector_score`."""
+def max_distance_for(min_score: float | None, metric: Distance) -> float | None:
+    """Return the largest distance whose score is at least `min_score`, the inverse of `vector_score`; None where all are.
+
+    Raises:
+        InvalidInput: `min_score` is not a number.
+    """
+    if min_score is None:
+        return None
+    if not _is_number(min_score):
+        raise InvalidInput("min_score must be a number", field="min_score")
     if min_score <= 0:
-        return math.inf
+        return None
+    # Nothing has a score above 1, however far above.
+    least = float(min(min_score, 2))
     match metric:
         case Distance.COSINE:
-            return 1.0 - min_score
+            return 1.0 - least
         case Distance.L2:
-            return 1.0 / min_score - 1.0
+            return 1.0 / least - 1.0
         case Distance.INNER_PRODUCT:
-            return math.log(1.0 / min_score - 1.0) if min_score < 1 else -math.inf
+            return math.log(1.0 / least - 1.0) if least < 1 else -math.inf
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) or (isinstance(value, float) and not math.isnan(value))
 
 
 def keyword_score(bm25: float) -> float:

@@ -65,6 +65,10 @@ def require_tenant(tenant: str) -> str:
     Raises:
         InvalidInput: it is not 1 to 100 ASCII letters, digits, dots, underscores and hyphens.
     """
-    if re.fullmatch(TENANT_PATTERN.strip("^$"), tenant) is None:
+    if not _can_name_a_tenant(tenant):
         raise InvalidInput("a tenant is 1 to 100 ASCII letters, digits, dots, underscores and hyphens", field="tenant")
     return tenant
+
+
+def _can_name_a_tenant(tenant: object) -> bool:
+    return isinstance(tenant, str) and re.fullmatch(TENANT_PATTERN.strip("^$"), tenant) is not None

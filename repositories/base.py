@@ -9,8 +9,8 @@ from uuid import UUID
 from sqlalchemy import Select
 
 from domain.entity import Entity
-from domain.errors import InvalidInput, NotFound
-from domain.paging import DEFAULT_LIMIT, Cursor, Page, require_limit
+from domain.errors import NotFound
+from domain.paging import DEFAULT_LIMIT, MAX_BATCH_SIZE, Cursor, Page, require_limit, require_whole
 from repositories.bulk import BulkWrite
 from repositories.statements import rows
 from repositories.statements.filters import Where
@@ -83,8 +83,7 @@ class ReadRepository(Generic[E]):
     async def stream(
         self, where: Filter | None = None, *, batch_size: int = 500, descending: bool = False, with_embedding: bool = False
     ) -> AsyncIterator[E]:
-        if batch_size < 1:
-            raise InvalidInput("batch_size must be at least 1", field="batch_size")
+        require_whole(batch_size, "batch_size", most=MAX_BATCH_SIZE)
         shape = {"descending": descending, "with_embedding": with_embedding, "continued": False, "limited": False}
         listing = rows.listed(self.entity, Where(where), tracked=False, **shape)
         async for row in self._transaction.stream(listing, self._bound(), batch_size=batch_size):

@@ -14,7 +14,7 @@ from domain.embedding import VectorLike
 from domain.errors import EmbeddingMismatch, NotFound
 from domain.knowledge import EmbeddingMetadata, KnowledgeChunk
 from domain.reranking import Diversity, Recency
-from domain.search import Distance, Match, SearchHits, Weights
+from domain.search import Distance, Match, SearchHits, Weights, max_distance_for
 from repositories.base import Repository
 from repositories.bulk import BulkWrite
 from repositories.repairs import RepairRepository
@@ -48,7 +48,7 @@ class KnowledgeReader(SearchRepository[KnowledgeChunk]):
         min_score: float | None = None,
         distance: Distance = Distance.COSINE,
     ) -> SearchHits[KnowledgeChunk]:
-        farthest = self.max_distance(min_score, distance)
+        farthest = max_distance_for(min_score, distance)
         return await self._search_vectors(embedding, where, limit=limit, metric=distance, max_distance=farthest)
 
     async def keyword_search(

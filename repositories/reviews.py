@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Select, and_
 
 from domain.classification import Severity
-from domain.errors import InvalidInput
 from domain.filters import where
 from domain.insights import FeedbackPattern, FileCount, PriorFinding, RepoStats, TrendDay, title_fingerprint
 from domain.moments import require_zone
-from domain.paging import DEFAULT_LIMIT, require_limit
+from domain.paging import DEFAULT_LIMIT, require_limit, require_whole
 from domain.reviews import FeedbackReaction, Finding, Review, SuppressionLogEntry
 from domain.search import Match, SearchHits
 from repositories.base import ReadRepository, Repository
@@ -50,8 +49,7 @@ class ReviewReader(ReadRepository[Review]):
         )
 
     async def trends(self, repo: str, *, days: int) -> Sequence[TrendDay]:
-        if not 1 <= days <= MAX_TREND_DAYS:
-            raise InvalidInput(f"days must be between 1 and {MAX_TREND_DAYS:,}", field="days")
+        require_whole(days, "days", most=MAX_TREND_DAYS)
         return [
             _trend_day(row) for row in await self._transaction.rows(insights.daily_trends(self._transaction.tenant, repo, days))
         ]

@@ -19,7 +19,6 @@ from domain.search import (
     Weights,
     fused_score,
     keyword_score,
-    max_distance_for,
     vector_score,
 )
 from repositories.base import ReadRepository
@@ -116,11 +115,6 @@ class SearchRepository(ReadRepository[E]):
         except ValueError as error:
             raise InvalidEmbedding(str(error), field="embedding") from None
         return asked
-
-    @staticmethod
-    def max_distance(min_score: float | None, metric: Distance) -> float | None:
-        """Return the distance that `min_score` stands for; None where it excludes nothing."""
-        return None if min_score is None or min_score <= 0 else max_distance_for(min_score, metric)
 
     async def _found(self, statement: Select[Any], values: dict[str, Any]) -> Sequence[Row]:
         bound = {**values, "tenant": self._transaction.tenant}

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from domain.errors import InvalidInput
 from domain.moments import days_old, require_age, require_zone
+from domain.paging import MAX_BATCH_SIZE, require_whole
 from domain.telemetry import RateLimitEvent, ResilienceEvent, RetrievalQualityEvent, TelemetryEvent
 from domain.usage import Usage, UsageBy
 from repositories.base import ReadRepository, Repository
@@ -86,8 +86,7 @@ class TelemetryRepository(TelemetryReader, Repository[TelemetryEvent]):
         await insert_or_replace(self._transaction, event, "delivery_id")
 
     async def purge(self, *, older_than: timedelta, batch_size: int = 10_000) -> int:
-        if batch_size < 1:
-            raise InvalidInput("batch_size must be at least 1", field="batch_size")
+        require_whole(batch_size, "batch_size", most=MAX_BATCH_SIZE)
         age = require_age(older_than, "older_than")
         return sum([await self._purge(entity, age, batch_size) for entity in EVENTS])
 

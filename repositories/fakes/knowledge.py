@@ -9,8 +9,10 @@ from domain import filters
 from domain.embedding import VectorLike
 from domain.errors import EmbeddingMismatch, NotFound
 from domain.knowledge import EmbeddingMetadata, KnowledgeChunk
+from domain.paging import require_limit
 from domain.reranking import Diversity, Recency
 from domain.search import Distance, Match, SearchHits, Weights, max_distance_for
+from repositories.fakes.binding import Binds
 from repositories.fakes.filters import meeting
 from repositories.fakes.repairs import FakeRepairs
 from repositories.fakes.repository import FakeRepository, told
@@ -44,8 +46,8 @@ class FakeKnowledgeReader(SearchesBoth[KnowledgeChunk]):
         min_score: float | None = None,
         distance: Distance = Distance.COSINE,
     ) -> SearchHits[KnowledgeChunk]:
+        farthest = max_distance_for(min_score, distance)
         self._query_vector(embedding)
-        farthest = None if min_score is None or min_score <= 0 else max_distance_for(min_score, distance)
         meets = meeting(self._entity, where)
         return await self._search_vectors(embedding, meets, limit=limit, metric=distance, max_distance=farthest)
 
@@ -60,6 +62,7 @@ class FakeKnowledgeReader(SearchesBoth[KnowledgeChunk]):
         languages: Sequence[str] = (),
         explain: bool = False,
     ) -> SearchHits[KnowledgeChunk]:
+        require_limit(limit)
         wanted = {"source_type": source_types, "language": languages}
         conditions = [filters.where(name).one_of(values) for name, values in wanted.items() if values]
         meets = meeting(self._entity, filters.AllOf((*conditions, where or filters.AllOf())))
@@ -122,7 +125,7 @@ class FakeKnowledgeRepository(FakeKnowledgeReader, FakeRepairs[KnowledgeChunk], 
         return deleted
 
 
-class FakeEmbeddingMetadataReader:
+class FakeEmbeddingMetadataReader(Binds):
     """Tells how this database embeds."""
 
     def __init__(self, transaction: Transaction) -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from uuid import UUID
 
 from domain.entity import Entity
-from domain.errors import InvalidInput, NotFound
-from domain.paging import DEFAULT_LIMIT, Cursor, Page, require_limit
+from domain.errors import NotFound
+from domain.paging import DEFAULT_LIMIT, MAX_BATCH_SIZE, Cursor, Page, require_limit, require_whole
+from repositories.fakes.binding import Binds
 from repositories.fakes.filters import meeting
 from repositories.fakes.tracking import copy_of
 from repositories.fakes.writes import Condition, always, anything
@@ -25,7 +26,7 @@ E = TypeVar("E", bound=Entity)
 by_id = itemgetter("id")
 
 
-class FakeReadRepository(Generic[E]):
+class FakeReadRepository(Binds, Generic[E]):
     """Reads the tenant's entities of one kind. In a unit of work they are tracked, in a reader they are not."""
 
     def __init__(self, transaction: Transaction, entity: type[E]) -> None:
@@ -84,8 +85,7 @@ class FakeReadRepository(Generic[E]):
     async def stream(
         self, where: Filter | None = None, *, batch_size: int = 500, descending: bool = False, with_embedding: bool = False
     ) -> AsyncIterator[E]:
-        if batch_size < 1:
-            raise InvalidInput("batch_size must be at least 1", field="batch_size")
+        require_whole(batch_size, "batch_size", most=MAX_BATCH_SIZE)
         for row in await self._ordered(where, descending=descending):
             self._transaction.require_open()
             yield self._copy(row, with_embedding=with_embedding)

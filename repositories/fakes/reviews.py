@@ -9,11 +9,10 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from domain.classification import Severity
-from domain.errors import InvalidInput
 from domain.filters import where
 from domain.insights import TOP_FILES, FeedbackPattern, FileCount, PriorFinding, RepoStats, TrendDay, title_fingerprint
 from domain.moments import require_zone
-from domain.paging import DEFAULT_LIMIT, require_limit
+from domain.paging import DEFAULT_LIMIT, require_limit, require_whole
 from domain.reviews import FeedbackReaction, Finding, Reaction, Review, SuppressionLogEntry
 from domain.search import Match, SearchHits
 from repositories.fakes.filters import meeting
@@ -53,8 +52,7 @@ class FakeReviewReader(FakeReadRepository[Review]):
         )
 
     async def trends(self, repo: str, *, days: int) -> Sequence[TrendDay]:
-        if not 1 <= days <= MAX_TREND_DAYS:
-            raise InvalidInput(f"days must be between 1 and {MAX_TREND_DAYS:,}", field="days")
+        require_whole(days, "days", most=MAX_TREND_DAYS)
         reviews, findings = await self._of(lambda row: row["repo"] == repo)
         written = {row["id"]: _day(row) for row in reviews}
         reviewed = Counter(written.values())
@@ -101,8 +99,9 @@ class FakeFindingReader(SearchesWords[Finding]):
     async def keyword_search(
         self, query: str, *, repo: str | None = None, limit: int = 10, match: Match = Match.ANY, explain: bool = False
     ) -> SearchHits[Finding]:
-        of_repo = meeting(Finding, None if repo is None else where("repo").equals(repo))
-        return await self._search_words(query, of_repo, limit=limit, match=match, explain=explain)
+        require_limit(limit)
+        meets = meeting(self._entity, None if repo is None else where("repo").equals(repo))
+        return await self._search_words(query, meets, limit=limit, match=match, explain=explain)
 
     def _prior(self, repo: str, pr_number: int) -> Iterable[Row]:
         run = newest_completed(self._transaction, repo, pr_number)

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from domain.errors import InvalidInput
 from domain.moments import days_old, require_age, require_zone
+from domain.paging import MAX_BATCH_SIZE, require_whole
 from domain.telemetry import RateLimitEvent, ResilienceEvent, RetrievalQualityEvent, TelemetryEvent
 from domain.usage import Usage, UsageBy
 from repositories.fakes.repository import FakeReadRepository, FakeRepository
@@ -75,8 +75,7 @@ class FakeTelemetryRepository(FakeTelemetryReader, FakeRepository[TelemetryEvent
         await self._resilience.replace(event, "delivery_id")
 
     async def purge(self, *, older_than: timedelta, batch_size: int = 10_000) -> int:
-        if batch_size < 1:
-            raise InvalidInput("batch_size must be at least 1", field="batch_size")
+        require_whole(batch_size, "batch_size", most=MAX_BATCH_SIZE)
         age = require_age(older_than, "older_than")
         tables = [self._transaction.state.tables[entity.__tablename__] for entity in EVENTS]
         async with self._transaction.statement():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from uuid import UUID
 
 from domain.entity import Entity
-from domain.errors import Conflict, TenantMismatch, TransactionPoisoned, UnitOfWorkClosed, UnitOfWorkError
+from domain.errors import Conflict, InvalidInput, TenantMismatch, TransactionPoisoned, UnitOfWorkClosed, UnitOfWorkError
 from domain.transactions import Isolation
 from repositories.fakes.layers import Layers
 from repositories.fakes.locks import Owner
@@ -50,6 +50,7 @@ class Transaction:
         self.committed = False
         self._open = False
         self._poisoned = False
+        self._can_be_sent = True
         self._savepoints: list[int] = []
 
     @property
@@ -115,7 +116,18 @@ class Transaction:
         with self._poisoned_by_failure():
             self._look()
             await self._flush(self.now)
+            if not self._can_be_sent:
+                raise InvalidInput("a value does not fit the type of its column")
             yield
+
+    @contextmanager
+    def binding(self, *, sendable: bool) -> Iterator[None]:
+        """Say of the block whether what its statements are given can be sent to a server."""
+        before, self._can_be_sent = self._can_be_sent, sendable
+        try:
+            yield
+        finally:
+            self._can_be_sent = before
 
     def _look(self) -> None:
         if self._sees_one_moment and self._seen is None:

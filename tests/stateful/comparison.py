@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from domain import Page, SearchHits, Vector
 from domain.entity import Entity
@@ -45,6 +45,10 @@ async def outcome_of(call: Callable[[], Awaitable[Any]]) -> Outcome:
     """Await the call; an error that is not the library's own is raised."""
     try:
         return Returned(await call())
+    except ValidationError as error:
+        return Raised(
+            type(error).__name__, {"fields": sorted({str(detail["loc"]) for detail in error.errors(include_input=False)})}
+        )
     except RecollectError as error:
         return Raised(type(error).__name__, {name: _fact(getattr(error, name)) for name in _FACTS if hasattr(error, name)})
 

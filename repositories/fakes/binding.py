@@ -1,0 +1,78 @@
+"""Arguments that PostgreSQL could not be sent: a fake's statement refuses them as the server's would."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from datetime import UTC, datetime
+from functools import wraps
+from inspect import iscoroutinefunction, signature
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from domain.columns import INT32_MAX, INT64_MAX
+from domain.text import storable
+
+if TYPE_CHECKING:
+    from repositories.fakes.transaction import Transaction
+
+R = TypeVar("R")
+
+_WORDS: Final = frozenset({"query", "text"})
+"""What is searched for in words: whatever cannot be sent is no word."""
+
+_IN_32_BITS: Final = frozenset({"pr_number"})
+
+
+class Binds:
+    """Makes every public method hand its arguments to the statements inside it, whose first one refuses what cannot be sent.
+
+    A method that asks nothing of the server refuses nothing, and what is checked before a statement is refused before.
+    """
+
+    _transaction: Transaction
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name, method in list(vars(cls).items()):
+            if not name.startswith("_") and iscoroutinefunction(method):
+                setattr(cls, name, _binding(method))
+
+
+def _binding(method: Callable[..., Coroutine[Any, Any, R]]) -> Callable[..., Coroutine[Any, Any, R]]:
+    parameters = signature(method)
+
+    @wraps(method)
+    async def bound(self: Binds, *args: Any, **kwargs: Any) -> R:
+        given = parameters.bind(self, *args, **kwargs).arguments
+        with self._transaction.binding(sendable=all_sendable(given)):
+            return await method(self, *args, **kwargs)
+
+    return bound
+
+
+def all_sendable(given: Mapping[str, Any]) -> bool:
+    """Return whether every argument is one that the driver can send and the server can take."""
+    return all(_is_sendable(name, value) for name, values in given.items() if name not in _WORDS for value in _each(values))
+
+
+def _each(value: Any) -> Iterator[Any]:
+    if isinstance(value, list | tuple):
+        yield from value
+    else:
+        yield value
+
+
+def _is_sendable(name: str, value: Any) -> bool:
+    try:
+        match value:
+            case str():
+                storable(value)
+            case int():
+                limit = INT32_MAX if name in _IN_32_BITS else INT64_MAX
+                return -limit - 1 <= value <= limit
+            case datetime():
+                value.astimezone(UTC)
+            case _:
+                pass
+    except (ValueError, OverflowError):
+        return False
+    return True
