@@ -76,17 +76,19 @@ def corpus(entity: type[Entity], match: Match, depth: int) -> dict[str, str]:
         "bound": f"""
             SELECT greatest({_FEWEST}, {depth}, least({_CANDIDATES}, {_WORK} / greatest(count(*), 1))) AS size
             FROM words""",
+        # Of few rows all are measured, and so are the first where the sample holds none: its pages may be full of rows that are
+        # gone, or of other tenants' that the server does not show.
         "average": f"""
-            SELECT {K1 * B:.6g} / greatest(coalesce(avg(octets), (
-              SELECT avg(few.octets) FROM (SELECT {octets(entity, "f")} AS octets FROM {table} AS f LIMIT {_SAMPLED}) AS few
-            )), 1)::float8 AS slope FROM (
-              SELECT {octets(entity, "s")} AS octets FROM {table} AS s
-              TABLESAMPLE SYSTEM (least(100, 2000.0 / greatest(1, (SELECT pages FROM size)))) REPEATABLE (1) LIMIT {_SAMPLED}
-            ) AS sample""",
+            SELECT {K1 * B:.6g} / greatest(coalesce(
+                CASE WHEN size.n > {_SAMPLED} THEN (SELECT avg(octets) FROM (
+                  SELECT {octets(entity, "s")} AS octets FROM {table} AS s
+                  TABLESAMPLE SYSTEM (least(100, 2000.0 / greatest(1, (SELECT pages FROM size)))) REPEATABLE (1) LIMIT {_SAMPLED}
+                ) AS sample) END,
+                (SELECT avg(octets) FROM (SELECT {octets(entity, "s")} AS octets FROM {table} AS s LIMIT {_SAMPLED}) AS few)
+              ), 1)::float8 AS slope
+            FROM size""",
     }
 
-
-# A sample of a big table holds no row of a small tenant where the server shows no other rows: then it is the first ones.
 
 _CANDIDATES: Final = 2_000
 _FEWEST: Final = 500
