@@ -81,9 +81,10 @@ class FakeFindingReader(SearchesWords[Finding]):
     searched = (("title", "C"),)
 
     async def recent_comment_candidates(self, repo: str, *, limit: int = DEFAULT_LIMIT) -> Sequence[Finding]:
+        require_limit(limit)
         told = ("comment_id", "comment_surface", "review_output_key")
         rows = await self._newest_first(lambda row: row["repo"] == repo and all(row[name] is not None for name in told))
-        return self._entities(rows[: require_limit(limit)])
+        return self._entities(rows[:limit])
 
     async def find_by_comment(self, repo: str, comment_id: int) -> Finding | None:
         rows = await self._newest_first(lambda row: row["repo"] == repo and row["comment_id"] == comment_id)
