@@ -17,9 +17,16 @@ if TYPE_CHECKING:
     from tests.stateful.sides import Sides
 
 STEPS_PER_EXAMPLE: Final = 250
+SHARDS: Final = 4
+STEPS_PER_SHARD: Final = 20_000 // SHARDS
 
 # What a row that is added twice makes SQLAlchemy say, beside the error.
 quietly = pytest.mark.filterwarnings("ignore:New instance:sqlalchemy.exc.SAWarning")
+
+
+def beginning(shard: int, seed: int = 0) -> int:
+    """Return where the random operations of a shard begin; the same ones each time for a seed."""
+    return seed + shard * 1_000_000_000
 
 
 def drive(sides: Sides, *, steps: int, start: int, shrinks: bool = True) -> None:

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from tests.conftest import VERSIONS
-from tests.stateful.driving import drive, quietly
+from tests.stateful.driving import SHARDS, STEPS_PER_SHARD, beginning, drive, quietly
 from tests.stateful.sides import open_sides
 
 if TYPE_CHECKING:
     from repositories.testing.servers import TestServer
 
-SHARDS: Final = 4
-STEPS: Final = int(os.environ.get("STATEFUL_STEPS", "20_000")) // SHARDS
+STEPS: Final = int(os.environ.get("STATEFUL_STEPS", SHARDS * STEPS_PER_SHARD)) // SHARDS
 SEED: Final = int(os.environ.get("STATEFUL_SEED", "0"))
 """The same steps each time, unless asked for others."""
 
@@ -26,6 +25,6 @@ SEED: Final = int(os.environ.get("STATEFUL_SEED", "0"))
 def test_a_fake_and_postgresql_do_the_same(shard: int, servers: dict[int, TestServer]) -> None:
     server = servers[VERSIONS[shard % len(VERSIONS)]]
     with open_sides(server.clone()) as sides:
-        drive(sides, steps=STEPS, start=SEED + shard * 1_000_000_000)
+        drive(sides, steps=STEPS, start=beginning(shard, SEED))
         assert sides.steps >= STEPS
         sys.stdout.write(f"{sides.steps:,} steps from seed {SEED}, 0 differences\n")
