@@ -40,7 +40,7 @@ class Layout:
         left_out = set()
         for column, field in zip(self.columns, self._fields, strict=True):
             if column.server_default is not None:
-                missing = sum(vars(entity)[field] is None for entity in entities)
+                missing = [vars(entity)[field] for entity in entities].count(None)
                 if missing == len(entities):
                     left_out.add(field)
                 elif missing:

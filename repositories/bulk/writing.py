@@ -97,8 +97,9 @@ class BulkWrite(Generic[E]):
         return [latest[name] for name in sorted(latest)]
 
     async def _write(self, batch: Sequence[E]) -> int:
-        starts = range(0, len(batch), STATEMENT_ROWS)
-        return sum([await self._write_together(batch[start : start + STATEMENT_ROWS]) for start in starts])
+        # Without an embedding a row takes microseconds, and each statement a few round trips.
+        size = STATEMENT_ROWS if self._entity.embedding_fields() else BATCH_SIZE
+        return sum([await self._write_together(batch[start : start + size]) for start in range(0, len(batch), size)])
 
     async def _write_together(self, batch: Sequence[E]) -> int:
         if len(batch) == 1:
