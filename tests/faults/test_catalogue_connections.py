@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -81,9 +82,15 @@ async def test_a_unit_of_work_that_is_cut_off_at_any_message_is_kept_whole_or_no
                 await require_sound(database, reviews=kept)
             if not was_cut:
                 break
+        halves = [await _is_half_done(database, behind, proxy, position) for position in range(12, 24)]
+    assert any(halves), "two units of work instead of one would be noticed"
     assert outcomes["CommitOutcomeUnknown"] + outcomes["ConnectionLost"] > effort.times(4, 20)
     cuts = sum(outcomes.values())
-    promises("No unit of work is half applied", f"0 of {cuts} that were cut off at each message to the server")
+    promises(
+        "No unit of work is half applied",
+        f"0 of {cuts} that were cut off at each message to the server",
+        control=f"{sum(halves)} of {len(halves)} are, where the same is done in two units of work",
+    )
 
 
 async def test_a_database_that_is_cut_off_while_it_opens_is_opened_in_the_end_or_refused_by_name(
@@ -103,6 +110,22 @@ async def test_a_database_that_is_cut_off_while_it_opens_is_opened_in_the_end_or
                 break
     assert told["opened"] > 1
     assert told.keys() <= {"opened", "ConnectionLost"}
+
+
+async def _is_half_done(database: Database, behind: Database, proxy: Proxy, position: int) -> bool:
+    # On a connection that is there already, so that the positions mean the same each time.
+    async with written(behind) as uow:
+        await uow.commit()
+    async with database.reader() as view:
+        before = await view.reviews.count()
+    proxy.judge = _Cut(position, Verdict.CUT_BEFORE)
+    with suppress(RecollectError):
+        for _ in range(2):
+            async with written(behind) as uow:
+                await uow.commit()
+    proxy.judge = let_pass
+    async with database.reader() as view:
+        return await view.reviews.count() == before + 1
 
 
 async def _write_two(database: Database, operation: UUID) -> str:
