@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import text
 
-from domain import BackupDamaged, BackupError, BackupUnfit, EmbeddingMismatch, SchemaOutdated, Vector, metadata
+from domain import AccessDenied, BackupDamaged, BackupError, BackupUnfit, EmbeddingMismatch, SchemaOutdated, Vector, metadata
 from repositories import Database, migrations
 from repositories.database import Settings
 from repositories.database.backup import BackupReader, dump, dumping, restore
@@ -200,6 +200,14 @@ async def test_one_tenant_moves_beside_others(source: Database, target: Database
 async def test_a_tenant_without_rows_is_no_backup(source: Database, tmp_path: Path) -> None:
     with pytest.raises(BackupError, match="no rows of the tenant 'nobody'"):
         await source.dump(tmp_path / "backup", tenant="nobody")
+    assert names(tmp_path) == []
+
+
+async def test_a_role_from_which_policies_hide_rows_gets_no_backup_without_them(source: Database, tmp_path: Path) -> None:
+    async with source.engine.begin() as connection:
+        await connection.execute(text("ALTER TABLE knowledge ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"))
+    with pytest.raises(AccessDenied):
+        await source.dump(tmp_path / "backup")
     assert names(tmp_path) == []
 
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-# Where policies hide rows from this role, an error is better than a backup without them.
-_ALL_ROWS: Final = text("SELECT set_config('row_security', 'off', true)")
 _VERSIONS: Final = text("""
 SELECT current_setting('server_version'), (SELECT extversion FROM pg_extension WHERE extname = 'vector')
 """)
@@ -49,7 +47,7 @@ async def dump(engine: AsyncEngine, path: Path, *, tenant: str | None = None) ->
     with translating():
         async with engine.connect() as connection:
             await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-            await connection.execute(_ALL_ROWS)
+            await connection.execute(catalog.ALL_ROWS)
             draft = await connection.run_sync(partial(_draft, tenant))
             with BackupWriter(path, draft) as writer:
                 written = [await _copy(connection, table, tenant, writer) for table in draft.tables]

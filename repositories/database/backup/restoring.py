@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from repositories.database.backup.manifest import Manifest, TableManifest
-
-_ALL_ROWS: Final = text("SELECT set_config('row_security', 'off', true)")
 
 
 async def restore(engine: AsyncEngine, path: Path, *, replace: bool = False) -> Manifest:
@@ -61,7 +59,7 @@ async def restore(engine: AsyncEngine, path: Path, *, replace: bool = False) -> 
 async def _restore(connection: AsyncConnection, backup: BackupReader, *, replace: bool) -> None:
     manifest = backup.manifest
     names = [table.name for table in manifest.tables]
-    await connection.execute(_ALL_ROWS)
+    await connection.execute(catalog.ALL_ROWS)
     await connection.run_sync(partial(_require_fit, manifest))
     indexes = await connection.run_sync(partial(_make_room, manifest, replace=replace))
     for table in manifest.tables:

@@ -21,6 +21,9 @@ TENANT: Final = "tenant"
 RECORD: Final = str(EmbeddingMetadata.__tablename__)
 """The table whose one row comes with the schema."""
 
+ALL_ROWS: Final = text("SELECT set_config('row_security', 'off', true)")
+"""Where policies hide rows from this role, an error is better than a backup without them."""
+
 _quoted: Final = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]
 
 # What the server makes itself is left out. Partitions are part of their table.
