@@ -23,6 +23,17 @@ MAX_BATCH_SIZE = 1_000_000
 """The most rows that a batch of `stream` or of a purge has."""
 
 
+def require_at_most(at_most: int | None) -> int | None:
+    """Return `at_most` if it is between 1 and `MAX_BATCH_SIZE`, or None, which is all.
+
+    Raises:
+        InvalidInput: it is not.
+    """
+    if at_most is not None and not 1 <= at_most <= MAX_BATCH_SIZE:
+        raise InvalidInput(f"at_most must be between 1 and {MAX_BATCH_SIZE:,}", field="at_most")
+    return at_most
+
+
 def require_limit(limit: int) -> int:
     """Return `limit` if it is between 1 and `MAX_LIMIT`.
 

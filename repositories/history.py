@@ -8,7 +8,7 @@ from datetime import timedelta
 from domain.errors import InvalidInput
 from domain.history import AuthorCacheEntry, DependencyBumpMerge
 from domain.moments import days_old, require_age
-from domain.paging import DEFAULT_LIMIT, require_limit
+from domain.paging import DEFAULT_LIMIT, require_at_most, require_limit
 from domain.ports.history import AUTHOR_MAX_AGE
 from repositories.base import ReadRepository, Repository
 from repositories.statements.retention import ago, delete_older
@@ -33,10 +33,10 @@ class AuthorRepository(AuthorReader, Repository[AuthorCacheEntry]):
     async def upsert(self, entry: AuthorCacheEntry) -> None:
         await insert_or_replace(self._transaction, entry, "repo", "author_login")
 
-    async def purge(self, *, days: float = 7) -> int:
-        return await self._transaction.changed(
-            delete_older(AuthorCacheEntry, self._transaction.tenant, "cached_at", days_old(days, "days"))
-        )
+    async def purge(self, *, days: float = 7, at_most: int | None = None) -> int:
+        age, at_most = days_old(days, "days"), require_at_most(at_most)
+        statement = delete_older(AuthorCacheEntry, self._transaction.tenant, "cached_at", age, at_most=at_most)
+        return await self._transaction.changed(statement)
 
 
 class DependencyBumpReader(ReadRepository[DependencyBumpMerge]):

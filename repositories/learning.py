@@ -10,7 +10,7 @@ from domain.embedding import VectorLike
 from domain.errors import InvalidInput
 from domain.filters import Filter, where
 from domain.learning import ConfidenceBand, GlobalPattern, LearningMemory, Outcome
-from domain.paging import require_limit
+from domain.paging import require_at_most, require_limit
 from domain.recall import Recall, merge_recall
 from domain.reranking import Diversity, Recency
 from domain.search import Distance, Match, SearchHits, Weights
@@ -96,11 +96,14 @@ class MemoryRepository(MemoryReader, RepairRepository[LearningMemory], Repositor
         key = ("repo", "finding_id", "outcome")
         return await insert_new(self._transaction, LearningMemory, memories, key, progress=progress)
 
-    async def mark_stale(self, model: str) -> int:
-        return await self._transaction.changed(learning.mark_stale(self._transaction.tenant, model))
+    async def mark_stale(self, model: str, *, at_most: int | None = None) -> int:
+        statement = learning.mark_stale(self._transaction.tenant, model, at_most=require_at_most(at_most))
+        return await self._transaction.changed(statement)
 
-    async def delete_stale(self) -> int:
-        return await self._transaction.changed(rows.delete_rows(self.entity, self._transaction.tenant, _COLUMNS.stale))
+    async def delete_stale(self, *, at_most: int | None = None) -> int:
+        tenant = self._transaction.tenant
+        statement = rows.delete_rows(self.entity, tenant, _COLUMNS.stale, at_most=require_at_most(at_most))
+        return await self._transaction.changed(statement)
 
 
 class PatternReader(ReadRepository[GlobalPattern]):

@@ -9,6 +9,7 @@ from sqlalchemy import update
 from domain.claims import ClaimOutcome, RunClaim, run_key
 from domain.errors import NotFound
 from domain.moments import days_old, hours_old
+from domain.paging import require_at_most
 from domain.runs import ReviewCheckpoint, RunState, RunStatus
 from repositories.base import ReadRepository, Repository
 from repositories.statements import retention, runs
@@ -114,12 +115,20 @@ class RunRepository(RunReader, Repository[RunState]):
             raise NotFound(self.entity.__name__, run_key)
         return status
 
-    async def purge(self, *, completed_days: float = 30, superseded_days: float = 7, pending_hours: float = 1) -> int:
+    async def purge(
+        self,
+        *,
+        completed_days: float = 30,
+        superseded_days: float = 7,
+        pending_hours: float = 1,
+        at_most: int | None = None,
+    ) -> int:
         statement = retention.delete_runs(
             self._transaction.tenant,
             completed=days_old(completed_days, "completed_days"),
             superseded=days_old(superseded_days, "superseded_days"),
             pending=hours_old(pending_hours, "pending_hours"),
+            at_most=require_at_most(at_most),
         )
         return await self._transaction.changed(statement)
 

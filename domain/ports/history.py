@@ -35,11 +35,11 @@ class AuthorRepository(AuthorReader, Repository[AuthorCacheEntry], Protocol):
         """
         ...
 
-    async def purge(self, *, days: float = 7) -> int:
-        """Delete entries cached longer ago and return how many there were.
+    async def purge(self, *, days: float = 7, at_most: int | None = None) -> int:
+        """Delete entries cached longer ago, or the first `at_most`, and return how many there were.
 
         Raises:
-            InvalidInput: `days` is negative, not a number, or over a hundred years.
+            InvalidInput: `days` is negative, not a number, or over a hundred years; `at_most` is not between 1 and a million.
         """
         ...
 

@@ -97,12 +97,23 @@ class MemoryRepository(MemoryReader, Repository[LearningMemory], Repairs, Protoc
         """Write the memories that are new, as `write` does, and return how many were."""
         ...
 
-    async def mark_stale(self, model: str) -> int:
-        """Mark every memory of another model than `model` stale and return how many were not before."""
+    async def mark_stale(self, model: str, *, at_most: int | None = None) -> int:
+        """Mark every memory of another model than `model` stale, or the first `at_most`, and return how many were not before.
+
+        Each keeps its row locked until the unit of work ends, and is written anew with its place in the index: of many, mark some
+        in each of several units of work until there are none.
+
+        Raises:
+            InvalidInput: `at_most` is not between 1 and a million.
+        """
         ...
 
-    async def delete_stale(self) -> int:
-        """Delete the stale memories and return how many there were."""
+    async def delete_stale(self, *, at_most: int | None = None) -> int:
+        """Delete the stale memories, or the first `at_most`, and return how many there were.
+
+        Raises:
+            InvalidInput: `at_most` is not between 1 and a million.
+        """
         ...
 
 

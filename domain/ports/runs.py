@@ -51,13 +51,20 @@ class RunRepository(RunReader, Repository[RunState], Protocol):
         """
         ...
 
-    async def purge(self, *, completed_days: float = 30, superseded_days: float = 7, pending_hours: float = 1) -> int:
-        """Delete runs completed, superseded or left pending for longer, and return how many. Running ones stay.
+    async def purge(
+        self,
+        *,
+        completed_days: float = 30,
+        superseded_days: float = 7,
+        pending_hours: float = 1,
+        at_most: int | None = None,
+    ) -> int:
+        """Delete runs completed, superseded or left pending for longer, or the first `at_most`; return how many. Running ones stay.
 
         Each has its own age: since `completed_at` where it is completed, since `claimed_at` where it is superseded or pending.
 
         Raises:
-            InvalidInput: an age is negative, not a number, or over a hundred years.
+            InvalidInput: an age is negative, not a number, or over a hundred years; `at_most` is not between 1 and a million.
         """
         ...
 

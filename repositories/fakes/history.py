@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from domain.errors import InvalidInput
 from domain.history import AuthorCacheEntry, DependencyBumpMerge
 from domain.moments import days_old, require_age
-from domain.paging import DEFAULT_LIMIT, require_limit
+from domain.paging import DEFAULT_LIMIT, require_at_most, require_limit
 from domain.ports.history import AUTHOR_MAX_AGE
 from repositories.fakes.repository import FakeReadRepository, FakeRepository
 
@@ -34,9 +34,9 @@ class FakeAuthorRepository(FakeAuthorReader, FakeRepository[AuthorCacheEntry]):
     async def upsert(self, entry: AuthorCacheEntry) -> None:
         await self.replace(entry, "repo", "author_login")
 
-    async def purge(self, *, days: float = 7) -> int:
-        age = days_old(days, "days")
-        return await self._delete(lambda row: row["cached_at"] < self._transaction.now - age)
+    async def purge(self, *, days: float = 7, at_most: int | None = None) -> int:
+        age, at_most = days_old(days, "days"), require_at_most(at_most)
+        return await self._delete(lambda row: row["cached_at"] < self._transaction.now - age, at_most=at_most)
 
 
 class FakeDependencyBumpReader(FakeReadRepository[DependencyBumpMerge]):

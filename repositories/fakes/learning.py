@@ -12,7 +12,7 @@ from domain.embedding import VectorLike
 from domain.errors import InvalidInput
 from domain.filters import where
 from domain.learning import ConfidenceBand, GlobalPattern, LearningMemory, Outcome
-from domain.paging import require_limit
+from domain.paging import require_at_most, require_limit
 from domain.recall import OWNER_REPOS, Recall, merge_recall
 from domain.reranking import Diversity, Recency
 from domain.search import Distance, Match, SearchHits, Weights
@@ -109,14 +109,17 @@ class FakeMemoryRepository(FakeMemoryReader, FakeRepairs[LearningMemory], FakeRe
     async def write_many(self, memories: Rows[LearningMemory], *, progress: Progress | None = None) -> int:
         return await self.add_new(memories, "repo", "finding_id", "outcome", progress=progress)
 
-    async def mark_stale(self, model: str) -> int:
-        async with self._transaction.statement():
-            return await self._transaction.update(
-                self._table, lambda row: row["embedding_model"] != model and not row["stale"], always({"stale": True})
-            )
+    async def mark_stale(self, model: str, *, at_most: int | None = None) -> int:
+        require_at_most(at_most)
 
-    async def delete_stale(self) -> int:
-        return await self._delete(lambda row: bool(row["stale"]))
+        def is_to_be_marked(row: Row) -> bool:
+            return row["embedding_model"] != model and not row["stale"]
+
+        async with self._transaction.statement():
+            return await self._transaction.update(self._table, is_to_be_marked, always({"stale": True}), at_most=at_most)
+
+    async def delete_stale(self, *, at_most: int | None = None) -> int:
+        return await self._delete(lambda row: bool(row["stale"]), at_most=require_at_most(at_most))
 
 
 class FakePatternReader(FakeReadRepository[GlobalPattern]):

@@ -153,9 +153,9 @@ class FakeRepository(FakeReadRepository[E]):
         async with self._transaction.statement():
             return await self._transaction.rows.upsert(self._table, new, self._table.unique_over(*key), change)
 
-    async def _delete(self, meets: Condition) -> int:
+    async def _delete(self, meets: Condition, *, at_most: int | None = None) -> int:
         async with self._transaction.statement():
-            return await self._transaction.delete(self._table, meets)
+            return await self._transaction.delete(self._table, meets, at_most=at_most)
 
     async def _stamped(self, entities: Rows[E]) -> list[E]:
         return [self._transaction.stamp(entity) async for entity in _each(entities)]

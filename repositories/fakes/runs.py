@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, cast
 from domain.claims import ClaimOutcome, RunClaim, run_key
 from domain.errors import NotFound
 from domain.moments import days_old, hours_old
+from domain.paging import require_at_most
 from domain.runs import STALE_RUN_AFTER, UNFINISHED, ReviewCheckpoint, RunState, RunStatus
 from repositories.fakes.repository import FakeReadRepository, FakeRepository, by_id
 from repositories.fakes.writes import always
@@ -65,7 +66,14 @@ class FakeRunRepository(FakeRunReader, FakeRepository[RunState]):
             raise NotFound(self._entity.__name__, run_key)
         return RunStatus(found[0]["status"])
 
-    async def purge(self, *, completed_days: float = 30, superseded_days: float = 7, pending_hours: float = 1) -> int:
+    async def purge(
+        self,
+        *,
+        completed_days: float = 30,
+        superseded_days: float = 7,
+        pending_hours: float = 1,
+        at_most: int | None = None,
+    ) -> int:
         ages = {
             RunStatus.COMPLETED: ("completed_at", days_old(completed_days, "completed_days")),
             RunStatus.SUPERSEDED: ("claimed_at", days_old(superseded_days, "superseded_days")),
@@ -78,7 +86,7 @@ class FakeRunRepository(FakeRunReader, FakeRepository[RunState]):
             clock, age = ages[row["status"]]
             return row[clock] is not None and row[clock] < self._transaction.now - age
 
-        return await self._delete(is_too_old)
+        return await self._delete(is_too_old, at_most=require_at_most(at_most))
 
     async def _in_the_way(self, run: RunState) -> Sequence[Row]:
         """Hold and return the run with this key and the unfinished run of its pull request."""

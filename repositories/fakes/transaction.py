@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from domain.plans import SearchPlan
     from repositories.fakes.checks import Row
     from repositories.fakes.state import State
-    from repositories.fakes.tables import Table
+    from repositories.fakes.tables import Key, Table
 
 E = TypeVar("E", bound=Entity)
 
@@ -185,15 +185,21 @@ class Transaction:
             return cast("Row | None", self.layers.find(table.name, tuple(known[column] for column in table.key.columns)))
         return next(iter(self.select(table, lambda row: row["id"] == id)), None)
 
-    async def update(self, table: Table, meets: Condition, change: Change) -> int:
-        """Change the tenant's rows that meet the condition, and return how many did; only inside a statement."""
-        keys = [table.key_of(row) for row in self.select(table, meets)]
+    async def update(self, table: Table, meets: Condition, change: Change, *, at_most: int | None = None) -> int:
+        """Change the tenant's rows that meet the condition, or the first by id; return how many; only inside a statement."""
+        keys = self._keys(table, meets, at_most)
         return sum([await self.rows.update(table, key, change, meets) is not None for key in keys])
 
-    async def delete(self, table: Table, meets: Condition) -> int:
-        """Delete the tenant's rows that meet the condition, and return how many did; only inside a statement."""
-        keys = [table.key_of(row) for row in self.select(table, meets)]
+    async def delete(self, table: Table, meets: Condition, *, at_most: int | None = None) -> int:
+        """Delete the tenant's rows that meet the condition, or the first by id; return how many; only inside a statement."""
+        keys = self._keys(table, meets, at_most)
         return sum([await self.rows.delete(table, key, meets) for key in keys])
+
+    def _keys(self, table: Table, meets: Condition, at_most: int | None) -> list[Key]:
+        found = self.select(table, meets)
+        if at_most is not None:
+            found = sorted(found, key=lambda row: row["id"])[:at_most]
+        return [table.key_of(row) for row in found]
 
     def _owns(self, table: Table, row: Row) -> bool:
         return not table.has_tenant or row["tenant"] == self.tenant

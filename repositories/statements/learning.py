@@ -12,7 +12,7 @@ from domain.learning import PATTERN_KIND, GlobalPattern, LearningMemory
 from domain.recall import OWNER_REPOS
 from domain.search import Distance
 from repositories.statements.keeping import kept
-from repositories.statements.rows import fields, the_tenants
+from repositories.statements.rows import fields, first_rows, the_tenants
 from repositories.statements.vector import distance_between
 
 _TABLE = LearningMemory.__table__
@@ -51,11 +51,11 @@ def nearest_for_owner(limit: int) -> Select[Any]:
     )
 
 
-def mark_stale(tenant: str, model: str) -> Update:
+def mark_stale(tenant: str, model: str, *, at_most: int | None) -> Update:
     """Mark the memories of every other model stale, those that are not yet."""
     statement = update(LearningMemory).values(stale=True)
     others = (_COLUMNS.tenant == tenant, _COLUMNS.embedding_model != model, _COLUMNS.stale.is_(False))
-    return statement.where(*others).execution_options(synchronize_session=False)
+    return statement.where(*first_rows(LearningMemory, at_most, *others)).execution_options(synchronize_session=False)
 
 
 def add_up(pattern: GlobalPattern) -> ReturningInsert[Any]:

@@ -20,9 +20,9 @@ def ago(age: timedelta) -> ColumnElement[datetime]:
     return func.now() - literal(age, Interval())
 
 
-def delete_older(entity: type[Entity], tenant: str, column: str, age: timedelta) -> Delete:
+def delete_older(entity: type[Entity], tenant: str, column: str, age: timedelta, *, at_most: int | None) -> Delete:
     """Delete the tenant's rows whose `column` is longer ago than `age`."""
-    return delete_rows(entity, tenant, entity.__table__.c[column] < ago(age))
+    return delete_rows(entity, tenant, entity.__table__.c[column] < ago(age), at_most=at_most)
 
 
 def delete_batch(entity: type[Entity], tenant: str, age: timedelta, *, after: UUID, size: int) -> Select[int, int, UUID]:
@@ -40,7 +40,7 @@ def delete_batch(entity: type[Entity], tenant: str, age: timedelta, *, after: UU
     return select(func.count().label("deleted"), found.label("found"), last.label("last")).select_from(deleted)
 
 
-def delete_runs(tenant: str, *, completed: timedelta, superseded: timedelta, pending: timedelta) -> Delete:
+def delete_runs(tenant: str, *, completed: timedelta, superseded: timedelta, pending: timedelta, at_most: int | None) -> Delete:
     """Delete the runs that were completed, superseded or left pending for longer; a superseded run's age is its claim's."""
     columns = RunState.__table__.c
     too_old = or_(
@@ -48,4 +48,4 @@ def delete_runs(tenant: str, *, completed: timedelta, superseded: timedelta, pen
         and_(columns.status == RunStatus.SUPERSEDED, columns.claimed_at < ago(superseded)),
         and_(columns.status == RunStatus.PENDING, columns.claimed_at < ago(pending)),
     )
-    return delete_rows(RunState, tenant, too_old)
+    return delete_rows(RunState, tenant, too_old, at_most=at_most)

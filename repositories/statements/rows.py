@@ -130,6 +130,16 @@ def any_rows(entity: type[Entity], tenant: str, *conditions: ColumnElement[bool]
     return select(exists().select_from(entity.__table__).where(of_tenant(entity, tenant), *conditions))
 
 
-def delete_rows(entity: type[Entity], tenant: str, *conditions: ColumnElement[Any]) -> Delete:
-    """Delete the tenant's rows that meet the conditions."""
-    return delete(entity).where(of_tenant(entity, tenant), *conditions).execution_options(synchronize_session=False)
+def delete_rows(entity: type[Entity], tenant: str, *conditions: ColumnElement[Any], at_most: int | None = None) -> Delete:
+    """Delete the tenant's rows that meet the conditions, or the first of them by id."""
+    chosen = first_rows(entity, at_most, of_tenant(entity, tenant), *conditions)
+    return delete(entity).where(*chosen).execution_options(synchronize_session=False)
+
+
+def first_rows(entity: type[Entity], at_most: int | None, *conditions: ColumnElement[bool]) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions, and where not all rows are meant, that they are the first by id of those that meet them."""
+    if at_most is None:
+        return conditions
+    key = id_column(entity)
+    first = select(key).where(*conditions).order_by(key).limit(at_most).correlate(None)
+    return (*conditions, key.in_(first))

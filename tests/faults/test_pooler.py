@@ -138,8 +138,9 @@ async def test_behind_pgbouncer_everything_works_and_no_setting_reaches_another_
     servers: dict[int, TestServer], effort: Effort, promises: Promises, tmp_path: Path
 ) -> None:
     url, port, times = servers[18].clone(), free_port(), effort.times(4, 60)
+    patient = through(url, port, pool_size=5, pool_timeout=120)
     with pgbouncer(url, tmp_path, port):
-        async with Database(through(url, port, pool_size=5)) as one, Database(through(url, port, pool_size=5)) as another:
+        async with Database(patient) as one, Database(patient) as another:
             names = ((database, f"acme/{number}/{id(database)}") for number in range(times) for database in (one, another))
             await asyncio.gather(*(everything(*each) for each in names))
             assert set((await rows_by_name(one)).values()) == {2}

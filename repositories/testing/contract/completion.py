@@ -109,11 +109,25 @@ class RunPurgeContract:
         async with store.reader(tenant="other") as view:
             assert await view.runs.count() == 1
 
+    async def test_many_are_purged_some_at_a_time_the_first_by_id_first(self, store: Store) -> None:
+        old = [run(status=RunStatus.SUPERSEDED, claimed_at=ago(8 * DAY)) for _ in range(5)]
+        await write(store, *old, run(status=RunStatus.RUNNING, claimed_at=ago(8 * DAY)))
+        purged: list[int] = []
+        while not purged or purged[-1]:
+            purged.append(await store.run(lambda uow: uow.runs.purge(at_most=2)))
+            async with store.reader() as view:
+                assert [one.id for one in await view.runs.list()][:-1] == [one.id for one in old][sum(purged) :]
+        assert purged == [2, 2, 1, 0]
+        async with store.unit_of_work() as uow:
+            with pytest.raises(InvalidInput) as refusal:
+                await uow.runs.purge(at_most=0)
+            assert refusal.value.field == "at_most"
+
     async def test_an_age_that_is_none_is_refused_and_named(self, store: Store) -> None:
         async with store.unit_of_work() as uow:
             for name in ("completed_days", "superseded_days", "pending_hours"):
                 for age in (-1.0, float("nan"), float("inf"), 1e9):
                     with pytest.raises(InvalidInput) as refusal:
-                        await uow.runs.purge(**{name: age})
+                        await uow.runs.purge(**{name: age})  # type: ignore[arg-type]  # the names are those of ages
                     assert refusal.value.field == name
             assert await uow.runs.count() == 0

@@ -93,7 +93,10 @@ class AuthorsContract:
             assert await uow.authors.purge() == 1
             assert [one.id for one in await uow.authors.list()] == [new.id]
             assert await uow.authors.purge() == 0
-            assert await uow.authors.purge(days=6.5) == 1
+            with pytest.raises(InvalidInput) as unbounded:
+                await uow.authors.purge(at_most=0)
+            assert unbounded.value.field == "at_most"
+            assert await uow.authors.purge(days=6.5, at_most=1) == 1
             await uow.commit()
         async with store.unit_of_work(tenant="other") as uow:
             assert await uow.authors.count() == 1

@@ -113,6 +113,21 @@ class MemoriesContract:
             assert await uow.memories.delete_stale() == 0
             assert await uow.memories.count() == 1
 
+    async def test_many_are_marked_and_deleted_some_at_a_time_the_first_by_id_first(self, store: Store) -> None:
+        await write(store, *(memory(embedding_model="old") for _ in range(3)), memory(embedding_model="new"))
+        await write(store, memory(embedding_model="old"), tenant="other")
+        async with store.unit_of_work() as uow:
+            assert await uow.memories.mark_stale("new", at_most=2) == 2
+            assert [one.stale for one in await uow.memories.list()] == [True, True, False, False]
+            assert await uow.memories.delete_stale(at_most=1) == 1
+            assert [one.stale for one in await uow.memories.list()] == [True, False, False]
+            assert await uow.memories.mark_stale("new", at_most=2) == 1
+            assert await uow.memories.delete_stale(at_most=5) == 2
+            for refused in (uow.memories.mark_stale("new", at_most=0), uow.memories.delete_stale(at_most=-1)):
+                with pytest.raises(InvalidInput) as refusal:
+                    await refused
+                assert refusal.value.field == "at_most"
+
     async def test_memories_that_were_read_before_show_that_they_are_stale(self, store: Store) -> None:
         async with store.unit_of_work() as uow:
             one = uow.memories.add(memory())
