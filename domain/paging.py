@@ -18,20 +18,17 @@ DEFAULT_LIMIT = 100
 MAX_LIMIT = 10_000
 """The most rows that one call returns; `stream` has no such bound."""
 
-
 MAX_BATCH_SIZE = 1_000_000
 """The most rows that a batch of `stream` or of a purge has."""
 
 
 def require_at_most(at_most: int | None) -> int | None:
-    """Return `at_most` if it is between 1 and `MAX_BATCH_SIZE`, or None, which is all.
+    """Return `at_most` if it is a whole number from 1 to `MAX_BATCH_SIZE`, or None, which is all.
 
     Raises:
         InvalidInput: it is not.
     """
-    if at_most is not None and not 1 <= at_most <= MAX_BATCH_SIZE:
-        raise InvalidInput(f"at_most must be between 1 and {MAX_BATCH_SIZE:,}", field="at_most")
-    return at_most
+    return None if at_most is None else require_whole(at_most, "at_most", most=MAX_BATCH_SIZE)
 
 
 def require_limit(limit: int) -> int:

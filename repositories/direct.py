@@ -40,6 +40,7 @@ _FLOATS: Final = 1022
 """PostgreSQL's number for an array of double precision, the one kind of array of numbers that is selected here."""
 
 _INTERNAL_ERROR: Final = "XX000"
+_READ_ONLY: Final = "25006"
 
 _KEPT: Final = 512
 _shapes: Final = LRUCache[Any, Any](_KEPT)
@@ -104,13 +105,16 @@ async def _given_up(connection: AsyncConnection, driver: Any, error: BaseExcepti
     interrupted = not isinstance(error, Exception)
     # Of types that are gone, such as those of an extension that was created anew, every connection remembers the old ones.
     outdated = getattr(error, "sqlstate", None) == _INTERNAL_ERROR
-    lost = driver.is_closed() or outdated or interrupted
+    # A server that turned out to be read-only is no primary: there may be another by now. Who asked for a reader has got one.
+    declared = connection.sync_connection.get_execution_options().get("postgresql_readonly", False)  # type: ignore[union-attr]
+    demoted = getattr(error, "sqlstate", None) == _READ_ONLY and not declared
+    lost = driver.is_closed() or outdated or demoted or interrupted
     if lost and not interrupted:
         sync: Any = connection.sync_connection
         sync.engine.pool._invalidate(sync.connection, error)
     if lost:
         await connection.invalidate(error)
-    return lost and not outdated
+    return lost and not outdated and not demoted
 
 
 def has_begun(connection: AsyncConnection) -> bool:

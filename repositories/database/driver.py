@@ -43,6 +43,8 @@ class Connection(_Connection):
         _keep_alive(transport.get_extra_info("socket"))
         self._closing = False
         self._vector_types: frozenset[int] = frozenset()
+        # Where there is jit the driver turns it off for the session to look types up: ours have none, a pooler's are others' too.
+        self._server_caps = self._server_caps._replace(jit=False)  # type: ignore[has-type]  # the stubs know no type of it
 
     def is_alive(self) -> bool:
         """Whether nothing is known against it; the driver itself learns of a goodbye one turn of the event loop later."""
@@ -114,17 +116,6 @@ class Connection(_Connection):
         if any(is_vector_type(known["name"]) and known["oid"] not in self._vector_types for known in found):
             await self.learn_vectors()
         return found, statement
-
-
-class PooledConnection(Connection):
-    """A connection through a pooler that lends a session for one transaction: what is set for the session reaches strangers."""
-
-    __slots__ = ()
-
-    def __init__(self, protocol: Any, transport: BaseTransport, *arguments: Any) -> None:
-        super().__init__(protocol, transport, *arguments)
-        # The driver turns jit off for the session while it looks types up, unless the server has none.
-        self._server_caps = self._server_caps._replace(jit=False)  # type: ignore[has-type]  # the stubs know no type of it
 
 
 async def goodbyes() -> None:

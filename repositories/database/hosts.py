@@ -9,7 +9,7 @@ import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 
 from domain.errors import ConfigurationError, DatabaseUnavailable, RecollectError
-from repositories.database.driver import Connection, PooledConnection
+from repositories.database.driver import Connection
 from repositories.database.session import startup_settings
 from repositories.database.tls import tls_argument
 from repositories.failures import Phase, translating
@@ -33,7 +33,6 @@ class Hosts:
         self._addresses = settings.addresses
         self._seconds = settings.connect_timeout.total_seconds()
         self._wanted = _wanted(settings, readonly=readonly)
-        self._kind = PooledConnection if settings.pooler == "pgbouncer" else Connection
         limit = settings.statement_timeout.total_seconds()
         self._arguments: dict[str, Any] = {
             "database": settings.database,
@@ -75,7 +74,7 @@ class Hosts:
                         port=address.port,
                         target_session_attrs=wanted,
                         timeout=self._seconds,
-                        connection_class=self._kind,
+                        connection_class=Connection,
                         **self._arguments,
                     )
                 except asyncpg.TargetServerAttributeNotMatched:

@@ -13,7 +13,7 @@ from uuid import uuid4
 import anyio
 import asyncpg
 import pytest
-from sqlalchemy import NullPool, text
+from sqlalchemy import NullPool, func, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from domain.errors import Conflict
@@ -63,6 +63,19 @@ async def slow_pair(database: Database, name: str) -> None:
         await uow.commit()
 
 
+async def slow_read(database: Database, name: str) -> None:
+    async with database.reader() as view:
+        await view.reviews._transaction.rows(select(func.pg_sleep(60)))
+
+
+async def pair_with_slow_read(database: Database, name: str) -> None:
+    async with database.unit_of_work() as uow:
+        await write_first(uow, name)
+        await uow.reviews._transaction.rows(select(func.pg_sleep(60)))
+        await write_second(uow, name)
+        await uow.commit()
+
+
 async def nested_pair(database: Database, name: str) -> None:
     async with database.unit_of_work() as uow:
         await write_first(uow, name)
@@ -104,6 +117,7 @@ async def streamed(database: Database, name: str) -> None:
 
 WORKS: tuple[tuple[Work, int], ...] = (
     (pair, 8), (slow_pair, 3), (nested_pair, 3), (slow_nested_pair, 2), (retried_pair, 2), (streamed, 2),
+    (slow_read, 2), (pair_with_slow_read, 2),
 )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 import pytest_asyncio
-from sqlalchemy import event, text
+from sqlalchemy import event, func, select, text
 
 from domain import Review
 from domain.errors import Conflict, DatabaseUnavailable, PoolExhausted, TransactionPoisoned, UnitOfWorkClosed
@@ -55,6 +55,10 @@ async def long_statement(uow: UnitOfWork) -> None:
     await uow.reviews._transaction.execute(LONG)
 
 
+async def long_read(uow: UnitOfWork) -> None:
+    await uow.reviews._transaction.rows(select(func.pg_sleep(60)))
+
+
 async def cancelled(work: Awaitable[None]) -> None:
     """Cancel a task that waits for the server; it has to end as a cancelled one."""
     task = asyncio.ensure_future(work)
@@ -75,13 +79,14 @@ Cancel = Callable[[Awaitable[None]], Awaitable[None]]
 
 
 @both
+@pytest.mark.parametrize("statement", [long_statement, long_read])
 async def test_a_statement_ends_with_its_task_also_where_the_task_is_cancelled_again_and_again(
-    database: Database, cancel: Cancel
+    database: Database, cancel: Cancel, statement: Callable[[UnitOfWork], Awaitable[None]]
 ) -> None:
     async def work() -> None:
         async with database.unit_of_work() as uow:
             await write_first(uow, "acme/api")
-            await long_statement(uow)
+            await statement(uow)
 
     await cancel(work())
     await goodbyes()
