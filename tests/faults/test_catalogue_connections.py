@@ -82,7 +82,7 @@ async def test_a_unit_of_work_that_is_cut_off_at_any_message_is_kept_whole_or_no
                 await require_sound(database, reviews=kept)
             if not was_cut:
                 break
-        halves = [await _is_half_done(database, behind, proxy, position) for position in range(12, 24)]
+        halves = [await _is_half_done(database, behind, proxy) for _ in range(effort.times(2, 20))]
     assert any(halves), "two units of work instead of one would be noticed"
     assert outcomes["CommitOutcomeUnknown"] + outcomes["ConnectionLost"] > effort.times(4, 20)
     cuts = sum(outcomes.values())
@@ -112,16 +112,14 @@ async def test_a_database_that_is_cut_off_while_it_opens_is_opened_in_the_end_or
     assert told.keys() <= {"opened", "ConnectionLost"}
 
 
-async def _is_half_done(database: Database, behind: Database, proxy: Proxy, position: int) -> bool:
-    # On a connection that is there already, so that the positions mean the same each time.
-    async with written(behind) as uow:
-        await uow.commit()
+async def _is_half_done(database: Database, behind: Database, proxy: Proxy) -> bool:
+    """Do in two units of work what belongs in one, with the second commit cut off."""
     async with database.reader() as view:
         before = await view.reviews.count()
-    proxy.judge = _Cut(position, Verdict.CUT_BEFORE)
     with suppress(RecollectError):
-        for _ in range(2):
+        for judge in (let_pass, at_commit(Verdict.CUT_BEFORE)):
             async with written(behind) as uow:
+                proxy.judge = judge
                 await uow.commit()
     proxy.judge = let_pass
     async with database.reader() as view:
@@ -167,6 +165,8 @@ async def test_a_server_without_a_connection_left_is_unavailable(server: TestSer
                 async with database.reader():
                     pass
         assert getattr(caught.value, "sqlstate", None) == "53300"
+        async with administered(server, database) as admin:
+            await admin.execute(f"ALTER DATABASE {database.settings.database} CONNECTION LIMIT -1")
         await require_sound(database)
 
 
