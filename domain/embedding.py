@@ -98,6 +98,9 @@ def _convert(value: VectorLike) -> Vector:
     if isinstance(value, str | bytes | bytearray):
         raise ValueError("an embedding is a sequence of numbers, not text")
     try:
+        # Of a complex number numpy would keep one part; a flag and a moment it would take for a number.
+        if getattr(getattr(value, "dtype", None), "kind", "f") not in "fiu":
+            raise TypeError
         if isinstance(value, Sequence):
             if bool in set(map(type, value)):
                 raise TypeError

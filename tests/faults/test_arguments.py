@@ -6,6 +6,7 @@ import os
 import reprlib
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -62,7 +63,9 @@ class Drawn:
 
     def __repr__(self) -> str:
         inside = [cell.cell_contents for cell in getattr(self.value, "__closure__", None) or ()]
-        return f"{self.name}: {reprlib.repr(inside or self.value)}"
+        with suppress(ValueError):  # too many digits
+            return f"{self.name}: {reprlib.repr(inside or self.value)}"
+        return self.name
 
 
 @st.composite
