@@ -44,6 +44,12 @@ STAYS = ("pg_advisory_lock", "pg_try_advisory_lock", "LISTEN", "PREPARE ", "WITH
 PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin")
 
 
+@pytest.fixture
+def url(servers: dict[int, TestServer]) -> SecretStr:
+    """A database of this test's own: strangers are looked at, too."""
+    return servers[18].clone()
+
+
 def through(url: SecretStr, port: int, **settings: object) -> Settings:
     known = Settings(url=url)
     parts = {"database": known.database, "user": known.user, "password": known.password, "sslmode": "disable"}
@@ -135,9 +141,9 @@ def wait_for(port: int, running: subprocess.Popen[bytes]) -> None:
 
 @pytest.mark.skipif(PROGRAM is None, reason="pgbouncer is not installed")
 async def test_behind_pgbouncer_everything_works_and_no_setting_reaches_another_client(
-    servers: dict[int, TestServer], effort: Effort, promises: Promises, tmp_path: Path
+    url: SecretStr, effort: Effort, promises: Promises, tmp_path: Path
 ) -> None:
-    url, port, times = servers[18].clone(), free_port(), effort.times(4, 60)
+    port, times = free_port(), effort.times(4, 60)
     patient = through(url, port, pool_size=5, pool_timeout=120)
     with pgbouncer(url, tmp_path, port):
         async with Database(patient) as one, Database(patient) as another:
