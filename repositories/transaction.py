@@ -15,6 +15,7 @@ from weakref import WeakSet
 from sqlalchemy import func, inspect, select
 from sqlalchemy.exc import InvalidRequestError, SQLAlchemyError
 from sqlalchemy.orm import InstanceState, make_transient
+from sqlalchemy.orm.attributes import instance_state
 
 from domain.entity import Entity
 from domain.errors import (
@@ -142,13 +143,14 @@ class Transaction:
 
     def stamp(self, entity: Entity) -> None:
         """Make the entity this tenant's, or raise TenantMismatch if it was made another's."""
-        self.require_dimensions(entity)
-        if "tenant" not in type(entity).model_fields:
-            return
         values = vars(entity)
+        if values.get("embedding") is not None:
+            self.require_dimensions(entity)
+        # Nearly always, and a bulk write asks for every row.
+        if values.get("tenant") == self.tenant or "tenant" not in type(entity).model_fields:
+            return
         # One that was read, or written and committed, was made its tenant's by that, whoever named it.
-        named = "tenant" in entity.model_fields_set or inspect(entity).key is not None
-        if named and values["tenant"] != self.tenant:
+        if "tenant" in entity.model_fields_set or instance_state(entity).key is not None:
             raise TenantMismatch(f"a {type(entity).__name__} of another tenant was given to this unit of work")
         values["tenant"] = self.tenant
 

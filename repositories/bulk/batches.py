@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable
+from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from domain.entity import Entity
@@ -21,20 +22,17 @@ STATEMENT_ROWS: Final = 1_000
 
 async def batches(entities: Rows[E], size: int) -> AsyncGenerator[list[E], None]:
     """Yield the entities in lists of at most `size`; it is one list, emptied before the next."""
-    batch: list[E] = []
-    async for entity in _each(entities):
+    if not isinstance(entities, AsyncIterable):
+        source = iter(entities)
+        while batch := list(islice(source, size)):
+            yield batch
+            batch.clear()
+        return
+    batch = []
+    async for entity in entities:
         batch.append(entity)
         if len(batch) == size:
             yield batch
             batch.clear()
     if batch:
         yield batch
-
-
-async def _each(entities: Rows[E]) -> AsyncIterator[E]:
-    if isinstance(entities, AsyncIterable):
-        async for entity in entities:
-            yield entity
-    else:
-        for entity in entities:
-            yield entity

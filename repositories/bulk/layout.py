@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -21,15 +21,17 @@ if TYPE_CHECKING:
 class Layout:
     """Some columns of an entity's table."""
 
-    def __init__(self, columns: Sequence[Column[Any]], fields: Sequence[str]) -> None:
+    def __init__(self, columns: Sequence[Column[Any]], fields: Sequence[str], optional: Collection[str]) -> None:
         self.columns = columns
         self._fields = fields
+        self._optional = optional
 
     @classmethod
     def of(cls, entity: type[Entity]) -> Layout:
         """Return all columns that are written."""
         names = [field.name for field in rows.fields(entity, with_embedding=True)]
-        return cls(upsert.written_columns(entity), names)
+        optional = {name for name, field in entity.model_fields.items() if field.default is None}
+        return cls(upsert.written_columns(entity), names, optional)
 
     @property
     def names(self) -> list[str]:
@@ -39,7 +41,7 @@ class Layout:
         """Return the columns that the entities give, where all give the same; the server fills in the others."""
         left_out = set()
         for column, field in zip(self.columns, self._fields, strict=True):
-            if column.server_default is not None:
+            if field in self._optional and column.server_default is not None:
                 missing = [vars(entity)[field] for entity in entities].count(None)
                 if missing == len(entities):
                     left_out.add(field)
@@ -48,7 +50,7 @@ class Layout:
         if not left_out:
             return self
         pairs = [pair for pair in zip(self.columns, self._fields, strict=True) if pair[1] not in left_out]
-        return Layout([column for column, _ in pairs], [field for _, field in pairs])
+        return Layout([column for column, _ in pairs], [field for _, field in pairs], self._optional)
 
     def arrays(self, entities: Sequence[Entity]) -> dict[str, list[Any]]:
         """Return the values of each column, as the parameters of `insert_arrays`."""

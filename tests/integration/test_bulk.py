@@ -45,16 +45,24 @@ NEVER = 1_000_000
 FEW = 3
 """Rows in a batch, where more than a batch are wanted."""
 
-WAYS = {"one INSERT": (NEVER, NEVER), "COPY": (1, NEVER), "laid ready": (NEVER, FEW), "batch after batch": (1, FEW)}
+WAYS = {
+    "one INSERT": (NEVER, NEVER, True),
+    "COPY": (1, NEVER, True),
+    "a list in batches": (1, FEW, True),
+    "laid ready": (NEVER, FEW, False),
+    "batch after batch": (1, FEW, False),
+}
 
 
 @pytest.fixture(params=WAYS)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each way that a bulk write can take, forced upon a few rows."""
     chosen: str = request.param
-    copy_from, batch_size = WAYS[chosen]
+    copy_from, batch_size, held = WAYS[chosen]
     monkeypatch.setattr(writing, "COPY_FROM", copy_from)
     monkeypatch.setattr(writing, "BATCH_SIZE", batch_size)
+    if not held:
+        monkeypatch.setattr(writing, "in_memory", lambda _: False)
     if chosen == "batch after batch":
         monkeypatch.setattr(writing, "natural_key", lambda _: ())
     return chosen
@@ -294,8 +302,9 @@ async def test_what_is_read_in_the_same_unit_of_work_can_be_written_as_it_comes(
 
 
 WRITES: dict[str, Callable[[UnitOfWork, list[int]], Awaitable[int]]] = {
-    "upsert_many": lambda uow, numbers: uow.knowledge.upsert_many([chunk(f"Ä{n}") for n in numbers]),
-    "write_many": lambda uow, numbers: uow.memories.write_many([memory(finding_id=KEYS[n]) for n in numbers]),
+    "upsert_many of a list": lambda uow, numbers: uow.knowledge.upsert_many([chunk(f"Ä{n}") for n in numbers]),
+    "upsert_many": lambda uow, numbers: uow.knowledge.upsert_many(chunk(f"Ä{n}") for n in numbers),
+    "write_many": lambda uow, numbers: uow.memories.write_many(memory(finding_id=KEYS[n]) for n in numbers),
 }
 
 
@@ -389,8 +398,8 @@ async def test_a_role_without_temporary_tables_writes_batch_after_batch(database
     there = f"REVOKE {rule} FROM PUBLIC; REVOKE {rule} FROM CURRENT_USER"
     back = f"GRANT {rule} TO PUBLIC; GRANT {rule} TO CURRENT_USER"
     async with altered(database, there, back), database.unit_of_work() as uow:
-        assert await uow.knowledge.upsert_many([chunk(name) for name in "abcdabcd"]) == 4
-        assert await uow.memories.write_many([memory(finding_id=key) for key in KEYS[:8]]) == 8
+        assert await uow.knowledge.upsert_many(chunk(name) for name in "abcdabcd") == 4
+        assert await uow.memories.write_many(memory(finding_id=key) for key in KEYS[:8]) == 8
 
 
 async def test_the_limits_of_statements_are_raised_for_the_one_that_does_the_work_of_many(
@@ -403,7 +412,7 @@ async def test_the_limits_of_statements_are_raised_for_the_one_that_does_the_wor
         before = (await uow.knowledge._transaction.execute(ask)).one()
         assert before[0] == "7s"
         with statements_of(own) as seen:
-            assert await uow.knowledge.add_many([chunk(f"{n}") for n in range(7)]) == 7
+            assert await uow.knowledge.add_many(chunk(f"{n}") for n in range(7)) == 7
         assert sum("set_config" in statement for statement in seen) == 2, "raised, and taken back"
         assert (await uow.knowledge._transaction.execute(ask)).one() == before
         raised = (await uow.knowledge._transaction.execute(raise_limits(4))).one()
