@@ -25,7 +25,7 @@ class RepairStatus(StrEnum):
 class Operation(Timestamped, Owned, Entity, table=True):
     """A unit of work that asked to be remembered: its row is written in the same transaction, so it tells whether COMMIT happened.
 
-    Purged by age; index `(tenant, created_at)`.
+    Kept until `Database.maintain` is told from which age on they may go; index `(tenant, created_at)`.
     """
 
     __tablename__ = "operations"

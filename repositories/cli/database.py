@@ -38,6 +38,9 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 Message = Annotated[str, typer.Option("--message", "-m", help="What the revision changes.")]
 Ahead = Annotated[int, typer.Option("--ahead", help="Months to make beside the present one.", min=0, max=MOST_PARTITIONS)]
 KeepDays = Annotated[int | None, typer.Option("--keep-days", help="Drop months that ended so many days ago; without it, none.")]
+KeepOperationsDays = Annotated[
+    int | None, typer.Option("--keep-operations-days", help="Purge the ledger of what is so many days old; without it, of nothing.")
+]
 UpTo = Annotated[str, typer.Argument(help="Revision to reach.")]
 DownTo = Annotated[str, typer.Argument(help="Revision to leave in place; -1 takes back the newest one, base all of them.")]
 
@@ -120,11 +123,14 @@ def check(data_dir: DataDir = DATA_DIR, embedded: Temporary = False) -> None:
 
 
 @app.command()
-def maintain(data_dir: DataDir = DATA_DIR, ahead: Ahead = AHEAD, keep_days: KeepDays = None) -> None:
-    """Make the months of telemetry ahead, and drop those that are too old; to be run every month."""
+def maintain(
+    data_dir: DataDir = DATA_DIR, ahead: Ahead = AHEAD, keep_days: KeepDays = None, keep_operations_days: KeepOperationsDays = None
+) -> None:
+    """Make the months of telemetry ahead, drop those that are too old, and purge the ledger; to be run every month."""
     keep = None if keep_days is None else days_old(keep_days, "--keep-days")
+    operations = None if keep_operations_days is None else days_old(keep_operations_days, "--keep-operations-days")
     with places.reach(data_dir) as place:
-        typer.echo(f"{place.kind}: {_told(asyncio.run(_maintain(place.settings, ahead, keep)))}")
+        typer.echo(f"{place.kind}: {_told(asyncio.run(_maintain(place.settings, ahead, keep, operations)))}")
 
 
 @app.command()
@@ -179,9 +185,9 @@ async def _rollback(settings: Settings, revision: str) -> str | None:
         return await migrations.rollback(engine, revision)
 
 
-async def _maintain(settings: Settings, ahead: int, keep: timedelta | None) -> Maintenance:
+async def _maintain(settings: Settings, ahead: int, keep: timedelta | None, operations: timedelta | None) -> Maintenance:
     async with places.connected(settings.for_migrations()) as engine:
-        return await migrations.maintain(engine, ahead=ahead, keep=keep)
+        return await migrations.maintain(engine, ahead=ahead, keep=keep, keep_operations=operations)
 
 
 def _told(done: Maintenance) -> str:
@@ -191,6 +197,7 @@ def _told(done: Maintenance) -> str:
         f"dropped {len(done.dropped)} ({', '.join(done.dropped)}) with about {done.dropped_rows:,} events": done.dropped,
         f"deleted {done.deleted:,} old events from the default partition": done.deleted,
         f"left {done.left} months in the default partition, because there are so many": done.left,
+        f"purged the ledger of {done.operations:,} operations": done.operations,
     }
     return ", ".join(fact for fact, happened in facts.items() if happened) or "nothing to do"
 

@@ -261,18 +261,22 @@ class Database:
         async with self._for_migrations() as engine:
             return await backup.restore(engine, Path(path), replace=replace)
 
-    async def maintain(self, *, ahead: int = AHEAD, keep: timedelta | None = None) -> Maintenance:
+    async def maintain(
+        self, *, ahead: int = AHEAD, keep: timedelta | None = None, keep_operations: timedelta | None = None
+    ) -> Maintenance:
         """Make the partitions of telemetry for this month and the next `ahead`, and drop months that ended as long ago as `keep`.
 
         For every tenant, and for a job that runs now and then, at least once in `ahead` months; safe while others do the same.
-        Rows that wait in the default partition are moved to their months. Nothing is dropped without `keep`.
+        Rows that wait in the default partition are moved to their months. Nothing is dropped without `keep`. The ledger forgets
+        units of work that began longer ago than `keep_operations`, an hour at least, and none without it: the outcome of what it
+        forgot is told as not committed, and its operation id may be used again.
 
         Raises:
-            InvalidInput: `ahead` or `keep` is out of bounds.
+            InvalidInput: `ahead`, `keep` or `keep_operations` is out of bounds.
             MigrationFailed: locks were not to be had, or rows were not moved, within a minute: what was done stays.
         """
         async with self._for_migrations() as engine:
-            return await migrations.maintain(engine, ahead=ahead, keep=keep)
+            return await migrations.maintain(engine, ahead=ahead, keep=keep, keep_operations=keep_operations)
 
     async def drop_telemetry_before(self, moment: datetime) -> Maintenance:
         """Drop the telemetry of months that ended by `moment`, of every tenant; `telemetry.purge` is for one tenant's.

@@ -1,7 +1,8 @@
 """The schema's revisions, and what runs them: Alembic, configured in code, from wherever the package is installed.
 
 A database is created with options that stay (`SchemaOptions`), brought to a revision (`migrate`), taken back (`rollback`), and
-held against the entities (`check`). `revise` writes the next revision. `maintain` makes and drops the months of telemetry.
+held against the entities (`check`). `revise` writes the next revision. `maintain` makes and drops the months of telemetry,
+and purges the ledger.
 `isolate` and `expose` switch row-level security on and off; `set_up_roles` has roles in place with least rights.
 """
 

@@ -1,4 +1,4 @@
-"""What has to be done to a database now and then: months of telemetry made ahead, and months that are too old dropped whole."""
+"""What has to be done to a database now and then: months of telemetry made ahead, old ones dropped whole, the ledger purged."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from domain.moments import require_age, require_zone
 from repositories.failures import translating
 from repositories.migrations import partitions
 from repositories.migrations.partitions import AHEAD, MOST_PARTITIONS
+from repositories.migrations.row_security import every_tenants
 from repositories.migrations.runner import BASE, head, require_known
 from repositories.migrations.session import DEADLINE, migration_session, require_lock
+from repositories.statements.ledger import DELETE_OLD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +39,9 @@ class Step(Protocol):
 
 
 BATCH_SIZE: Final = 10_000
+LEAST_AGE_OF_OPERATIONS: Final = timedelta(hours=1)
+"""Of younger units of work the outcome may still be asked for, and the answer would be no."""
+
 _NOW: Final = text("SELECT now()")
 
 
@@ -46,7 +51,7 @@ class Maintenance:
 
     `dropped_rows` is the server's estimate of what was in the dropped partitions: counting them would take longer than dropping
     them. `left` says how many months the default partition holds that were not given a partition of their own, because there are
-    many.
+    many. `operations` is how many rows of the ledger were deleted.
     """
 
     made: tuple[str, ...] = ()
@@ -55,19 +60,26 @@ class Maintenance:
     dropped_rows: int = 0
     deleted: int = 0
     left: int = 0
+    operations: int = 0
 
 
 async def maintain(
-    engine: AsyncEngine, *, ahead: int = AHEAD, keep: timedelta | None = None, deadline: timedelta = DEADLINE
+    engine: AsyncEngine,
+    *,
+    ahead: int = AHEAD,
+    keep: timedelta | None = None,
+    keep_operations: timedelta | None = None,
+    deadline: timedelta = DEADLINE,
 ) -> Maintenance:
     """Drop what is too old, and make partitions for this month, the next `ahead`, and each month that the default one holds.
 
-    Too old is what belongs to a month that ended as long ago as `keep`, by the server's clock; nothing where it is None. Each step
-    is one transaction: a failure leaves those before it done, and the next call goes on from there. Callers at the same time, and
-    those that migrate, go one by one.
+    Too old is what belongs to a month that ended as long ago as `keep`, by the server's clock; nothing where it is None. The ledger
+    is purged of operations older than `keep_operations`, of none where that is None. Each step is one transaction, and so is each
+    batch of rows: a failure leaves those before it done, and the next call goes on from there. Callers at the same time, and those
+    that migrate, go one by one.
 
     Raises:
-        InvalidInput: `ahead` is not between 0 and `MOST_PARTITIONS`, or `keep` is no age.
+        InvalidInput: `ahead` is not between 0 and `MOST_PARTITIONS`, or `keep` is no age, or `keep_operations` less than an hour.
         SchemaOutdated: the database is not at this version's revision.
         MigrationFailed: a lock was not to be had or rows were not moved until the deadline, or the server refused; it says which.
         DatabaseFailure: no connection.
@@ -75,6 +87,8 @@ async def maintain(
     if not 0 <= ahead <= MOST_PARTITIONS:
         raise InvalidInput(f"ahead must be between 0 and {MOST_PARTITIONS}", field="ahead")
     age = None if keep is None else require_age(keep, "keep")
+    if keep_operations is not None and require_age(keep_operations, "keep_operations") < LEAST_AGE_OF_OPERATIONS:
+        raise InvalidInput("keep_operations must be an hour at least: younger ones may still be asked for", field="keep_operations")
     until = time.monotonic() + deadline.total_seconds()
     async with migration_session(engine, deadline) as session:
         now = await session.run(_begin, doing="looking at the database")
@@ -83,7 +97,8 @@ async def maintain(
         moved = 0
         for month in months:
             moved += await session.run(partial(_make, month, until), doing=f"making the partition of {month}")
-    return replace(dropped, made=tuple(map(str, months)), moved=moved, left=left)
+        operations = 0 if keep_operations is None else await _purge_ledger(session.run, now - keep_operations)
+    return replace(dropped, made=tuple(map(str, months)), moved=moved, left=left, operations=operations)
 
 
 async def drop_before(engine: AsyncEngine, moment: datetime, *, deadline: timedelta = DEADLINE) -> Maintenance:
@@ -122,12 +137,26 @@ async def _drop(run: Step, moment: datetime) -> Maintenance:
     old = [one for one in found if one.is_before(moment)]
     for one in old:
         await run(partial(partitions.drop_partition, partition=one), doing=f"dropping {one.name}")
+    deleted = await _in_batches(run, partial(partitions.delete_before, moment=moment), doing="deleting from the default partition")
+    return Maintenance(dropped=tuple(one.name for one in old), dropped_rows=sum(one.rows for one in old), deleted=deleted)
+
+
+async def _purge_ledger(run: Step, moment: datetime) -> int:
+    return await _in_batches(run, partial(_delete_operations, moment=moment), doing="purging the ledger")
+
+
+async def _in_batches(run: Step, delete: Callable[..., int], *, doing: str) -> int:
     deleted, batch = 0, BATCH_SIZE
     while batch == BATCH_SIZE:
-        delete = partial(partitions.delete_before, moment=moment, size=BATCH_SIZE)
-        batch = await run(delete, doing="deleting from the default partition")
+        batch = await run(partial(delete, size=BATCH_SIZE), doing=doing)
         deleted += batch
-    return Maintenance(dropped=tuple(one.name for one in old), dropped_rows=sum(one.rows for one in old), deleted=deleted)
+    return deleted
+
+
+def _delete_operations(connection: Connection, *, moment: datetime, size: int) -> int:
+    partitions.wait_briefly(connection)
+    with every_tenants(connection, "operations"):
+        return connection.execute(DELETE_OLD, {"before": moment, "size": size}).rowcount
 
 
 def _begin(connection: Connection) -> datetime:

@@ -142,13 +142,18 @@ def make_month(connection: Connection, month: Month, *, until: float) -> int:
     return moved
 
 
+def wait_briefly(connection: Connection) -> None:
+    """Wait for no lock longer than `LOCK_TIMEOUT_MS` in this transaction; once it is there, a statement may take its time."""
+    connection.execute(_LIMITS, {"lock": str(LOCK_TIMEOUT_MS), "statement": "0"})
+
+
 def drop_partition(connection: Connection, partition: Partition) -> None:
     """Drop a partition with its rows. The lock lasts for the change of the catalog; files are deleted after it.
 
     PostgreSQL detaches nothing CONCURRENTLY from a table with a default partition, so writers wait, as long as `LOCK_TIMEOUT_MS`
     for those before them.
     """
-    connection.execute(_LIMITS, {"lock": str(LOCK_TIMEOUT_MS), "statement": "0"})
+    wait_briefly(connection)
     _run(connection, f"DROP TABLE IF EXISTS {partition.name}")
 
 
@@ -188,7 +193,7 @@ def _lock_out_writers(connection: Connection, default: str, until: float) -> Non
     while True:
         try:
             with connection.begin_nested():
-                connection.execute(_LIMITS, {"lock": str(LOCK_TIMEOUT_MS), "statement": "0"})
+                wait_briefly(connection)
                 _run(connection, f"LOCK TABLE ONLY {EVENTS} IN SHARE ROW EXCLUSIVE MODE")
                 _run(connection, f"LOCK TABLE ONLY {default} IN ACCESS EXCLUSIVE MODE")
         except DBAPIError as error:

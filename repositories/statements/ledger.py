@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Select, func, select, true
+from sqlalchemy import Select, func, select, text, true
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from domain.maintenance import Operation
+
+# The index begins with the tenant, and PostgreSQL before 18 skips nothing in it: tenant by tenant, no young row is looked at.
+DELETE_OLD: Final = text("""
+WITH RECURSIVE tenants AS (
+    (SELECT tenant FROM operations ORDER BY tenant LIMIT 1)
+    UNION ALL
+    SELECT following.tenant FROM tenants, LATERAL (
+        SELECT tenant FROM operations WHERE tenant > tenants.tenant ORDER BY tenant LIMIT 1
+    ) AS following
+)
+DELETE FROM operations WHERE ctid = ANY (ARRAY(
+    SELECT old.row FROM tenants, LATERAL (
+        SELECT ctid AS row FROM operations
+        WHERE tenant = tenants.tenant AND created_at < :before ORDER BY created_at LIMIT :size
+    ) AS old LIMIT :size
+))
+""")
+"""Delete the next `size` rows, of any tenant, whose transactions began before the moment. Binds: `before`, `size`."""
 
 
 def lock_timeout(limit: timedelta) -> Select[str]:

@@ -183,6 +183,8 @@ def test_maintain_says_in_one_sentence_what_it_did(recollect: Recollect, up: str
         event = "INSERT INTO telemetry_events (id, repo, event_type, model, conclusion, created_at) VALUES"
         async with places.connected(places.at(SecretStr(up))) as engine, engine.begin() as connection:
             await connection.execute(text(f"{event} (gen_random_uuid(), 'a/b', 'review', 'm', 'ok', '2020-01-01')"))
+            operation = "INSERT INTO operations (operation_id, created_at) VALUES (gen_random_uuid(), now() - interval '8 days')"
+            await connection.execute(text(operation))
 
     place = f"the embedded server in {folder / 'postgres'}"
     asyncio.run(age())
@@ -194,6 +196,9 @@ def test_maintain_says_in_one_sentence_what_it_did(recollect: Recollect, up: str
     assert kept.stdout.startswith(f"{place}: dropped 1 (telemetry_events_2020_01) with about ")
     assert recollect("db", "maintain").stdout == f"{place}: nothing to do\n"
     assert recollect("db", "maintain", "--keep-days", "-1").exit_code == 1
+    assert recollect("db", "maintain", "--keep-operations-days", "0").exit_code == 1
+    purged = recollect("db", "maintain", "--keep-operations-days", "7")
+    assert purged.stdout == f"{place}: purged the ledger of 1 operations\n"
     assert recollect("db", "status").exit_code == 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -238,6 +238,21 @@ async def test_migrations_see_every_tenants_rows_and_leave_everything_covered(se
         await migrations.migrate(owner)
         assert await migrations.check(owner) == []
     await refused(url)
+
+
+async def test_the_ledger_is_purged_behind_the_wall_of_every_tenants_operations(server: TestServer) -> None:
+    url = server.clone()
+    now, day = datetime.now(UTC), timedelta(days=1)
+    aged = "INSERT INTO operations (operation_id, tenant, created_at) VALUES (gen_random_uuid(), :tenant, :began)"
+    async with Database.from_url(url, migrate=True, row_level_security=True) as database:
+        for tenant in ("ours", "theirs"):
+            async with database.engine.connect() as connection:
+                await connection.execution_options(**{TENANT: tenant})
+                await connection.execute(text(aged), [{"tenant": tenant, "began": began} for began in (now - 8 * day, now - 6 * day)])
+                await connection.commit()
+        assert (await database.maintain(keep_operations=timedelta(days=7))).operations == 2
+        assert await migrations.check(database.engine) == [], "the owner is bound again"
+        assert await as_tenant(database, "theirs", "SELECT tenant FROM operations") == [("theirs",)]
 
 
 async def test_months_are_made_and_dropped_behind_the_wall_with_every_tenants_rows(server: TestServer) -> None:
