@@ -16,7 +16,7 @@ import pytest
 
 from domain import ConnectionLost, DatabaseUnavailable, Isolation, ReadOnly, ResourceExhausted, Review
 from repositories import Database
-from repositories.database import EmbeddedServer
+from repositories.database import EmbeddedServer, Settings
 from tests.conftest import DIMENSIONS, VERSIONS
 from tests.faults.catalogue import injects
 from tests.faults.conftest import FULL
@@ -30,6 +30,14 @@ pytestmark = pytest.mark.xdist_group("servers of their own")
 
 _MOUNT, _ROOMY = ("mount", "-t", "tmpfs", "-o"), "size=600m"
 SMALL = {"shared_buffers": "16MB", "fsync": "off", "full_page_writes": "off", "autovacuum": "off"}
+
+
+IN_RECOVERY = "SELECT pg_is_in_recovery()"
+
+
+def of_hosts(url: SecretStr, *hosts: str) -> Settings:
+    """Return the settings of a URL with these hosts in place of its own."""
+    return Settings(url=url).model_copy(update={"host": ",".join(hosts)})
 
 
 class Disk:
@@ -133,6 +141,25 @@ async def test_a_transaction_in_the_way_of_a_standbys_recovery_is_lost(own: Serv
                     await uow.commit()
                 await until_gone(database, pid)
                 await view.reviews.count()
+
+
+@pytest.mark.parametrize("standby_first", [False, True])
+async def test_of_two_hosts_readers_go_to_the_standby_and_units_of_work_to_the_primary(
+    own: Server, standby: SecretStr, standby_first: bool
+) -> None:
+    hosts = [Settings(url=url).host for url in (own.url, standby)]
+    async with Database(of_hosts(own.url, *(reversed(hosts) if standby_first else hosts))) as database:
+        async with database.reader() as view, database.unit_of_work() as uow:
+            assert (await ask(view, IN_RECOVERY), await ask(uow, IN_RECOVERY)) == (True, False)
+        async with database.reader(isolation=Isolation.SERIALIZABLE) as view:
+            assert await ask(view, IN_RECOVERY) is False, "no standby has this level"
+
+
+async def test_where_the_standby_is_away_readers_read_from_the_primary_and_may_not_write_there(own: Server, tmp_path: Path) -> None:
+    async with Database(of_hosts(own.url, str(tmp_path), Settings(url=own.url).host)) as database, database.reader() as view:
+        assert await ask(view, IN_RECOVERY) is False
+        with failing(ReadOnly, again=True):
+            await ask(view, "DELETE FROM reviews")
 
 
 @injects("18")

@@ -47,6 +47,14 @@ async def port_of(uow: UnitOfWork) -> int:
     return int(result.scalar_one())
 
 
+async def reads_from(database: Database) -> int:
+    """Read and return the port of the server that answered."""
+    async with database.reader() as view:
+        await view.reviews.count()
+        result = await view.reviews._transaction.execute(text("SELECT inet_server_port()"))
+        return int(result.scalar_one())
+
+
 async def writes_to(database: Database, name: str, *, attempts: int = 10) -> int:
     """Write a pair, again where that is safe, and return the port of the server that took it."""
 
@@ -115,6 +123,7 @@ async def test_the_writer_follows_the_primary_whichever_server_that_is(
     async with Database(settings) as database, Database(standby_first) as other:
         assert await writes_to(database, "before") == first
         assert await writes_to(other, "before, with the standby as its first host") == first
+        assert [await reads_from(one) for one in (database, other)] == [second, second]
 
         async with writing(database, book, writers=3):
             await book.commits_again()
@@ -123,6 +132,7 @@ async def test_the_writer_follows_the_primary_whichever_server_that_is(
             await asked(new, "SELECT pg_promote()")
             followed = await book.commits_again() - killed
         assert await writes_to(other, "after the failover") == second
+        assert [await reads_from(one) for one in (database, other)] == [second, second], "though it is the primary now"
         found = await book.compared(database)
     assert (found.lost, found.half, found.refused_and_kept) == (0, 0, 0)
 
@@ -131,6 +141,7 @@ async def test_the_writer_follows_the_primary_whichever_server_that_is(
     old = leases.enter_context(await asyncio.to_thread(start, tmp_path / "first", first))
     async with Database(settings) as database:
         assert await writes_to(database, "the old primary is a standby") == second
+        assert await reads_from(database) == first
     alone = await refuses_writes_where_the_driver_looks_first(old, first, second)
     assert alone
 
@@ -144,7 +155,10 @@ async def test_the_writer_follows_the_primary_whichever_server_that_is(
         assert await writes_to(database, "the primary is back", attempts=2) == second
 
         # A machine that hangs in place of the first host costs its own time for each new connection, and no more.
+        assert await reads_from(database) == first
         kill_everything(old)
+        await database.read_engine.dispose()
+        assert await reads_from(database) == second, "the standby is away"
         async with swallowing(first):
             await database.engine.dispose()
             began = monotonic()
