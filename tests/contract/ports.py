@@ -10,7 +10,7 @@ import domain
 import domain.ports
 from domain.ports import ReadUnitOfWork, UnitOfWork
 
-_NAMES = {**vars(domain), **vars(domain.ports)}
+_NAMES = {**{name: getattr(domain, name) for name in domain.__all__}, **vars(domain.ports)}
 """What the annotations of a protocol may name; most of it is imported for type checkers alone."""
 
 UNITS: dict[str, type[Any]] = {"uow": UnitOfWork, "view": ReadUnitOfWork}
