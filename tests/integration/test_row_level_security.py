@@ -248,7 +248,7 @@ async def test_the_ledger_is_purged_behind_the_wall_of_every_tenants_operations(
         for tenant in ("ours", "theirs"):
             async with database.engine.connect() as connection:
                 await connection.execution_options(**{TENANT: tenant})
-                await connection.execute(text(aged), [{"tenant": tenant, "began": began} for began in (now - 8 * day, now - 6 * day)])
+                await connection.execute(text(aged), [{"tenant": tenant, "began": now - age * day} for age in (8, 6)])
                 await connection.commit()
         assert (await database.maintain(keep_operations=timedelta(days=7))).operations == 2
         assert await migrations.check(database.engine) == [], "the owner is bound again"
