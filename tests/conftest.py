@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 
@@ -61,3 +62,9 @@ async def uow(database: Database) -> AsyncIterator[UnitOfWork]:
     """A unit of work that is discarded after the test."""
     async with database.unit_of_work() as uow:
         yield uow
+
+
+def pytest_collection_finish() -> None:
+    """Leave what collecting the tests has made, which stays, out of every later garbage collection."""
+    gc.collect()
+    gc.freeze()

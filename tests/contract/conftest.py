@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
@@ -51,13 +51,25 @@ async def _fake() -> AsyncIterator[Store]:
 
 
 @asynccontextmanager
-async def _postgres(url: SecretStr) -> AsyncIterator[Store]:
+async def _postgres(url: SecretStr) -> AsyncIterator[Database]:
     from repositories import Database
     from repositories.testing.tables import empty
 
     async with Database.from_url(url) as database:
+        recorded = await _recorded(database)
         yield database
         await empty(database)
+        if recorded != await _recorded(database):
+            # It is not emptied, and what a test has set is not what the next one expects.
+            async with database.unit_of_work() as uow:
+                await uow.embedding_metadata.set(**recorded)
+                await uow.commit()
+
+
+async def _recorded(database: Database) -> dict[str, Any]:
+    async with database.reader() as view:
+        found = await view.embedding_metadata.find()
+    return {} if found is None else found.model_dump(include={"provider", "model", "dimensions"})
 
 
 @pytest.fixture
@@ -69,9 +81,5 @@ def newest_url(clone: Callable[[int], SecretStr]) -> SecretStr:
 @pytest_asyncio.fixture
 async def postgres(newest_url: SecretStr) -> AsyncIterator[Database]:
     """A database there, open and empty."""
-    from repositories import Database
-    from repositories.testing.tables import empty
-
-    async with Database.from_url(newest_url) as database:
+    async with _postgres(newest_url) as database:
         yield database
-        await empty(database)

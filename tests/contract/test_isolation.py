@@ -6,18 +6,17 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import true
 
 from domain import Cursor, TenantMismatch
 from repositories import Database, FakeDatabase
 from repositories.fakes.transaction import Transaction as FakeTransaction
-from repositories.statements import rows
 from repositories.testing.contract import samples
 from repositories.testing.contract.kinds import KINDS, write
 from repositories.testing.tables import empty
 from tests.conftest import DIMENSIONS
 from tests.contract.calls import Given
 from tests.contract.foreign import OURS, THEIRS, a_database, a_fake, differing, told_by_every_operation
+from tests.contract.unguarded import without_the_predicate
 
 if TYPE_CHECKING:
     from repositories.testing.contract import Store
@@ -56,11 +55,9 @@ async def test_no_operation_on_postgresql_meets_another_tenants_rows(
     assert await on_postgresql(postgres, given, given if we_have_the_same else None) == []
 
 
-async def test_without_the_predicate_the_operations_that_leak_are_found(
-    postgres: Database, given: Given, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rows, "of_tenant", lambda *_: true())
-    found = await on_postgresql(postgres, given, only=".memories.")
+async def test_without_the_predicate_the_operations_that_leak_are_found(postgres: Database, given: Given) -> None:
+    with without_the_predicate():
+        found = await on_postgresql(postgres, given, only=".memories.")
     assert {"uow.memories.get", "view.memories.count", "uow.memories.stream", "uow.memories.delete_stale"} <= set(found)
 
 

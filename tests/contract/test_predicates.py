@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-import pytest
-from sqlalchemy import text, true
+from sqlalchemy import text
 
 from domain.entity import metadata
 from repositories import Database
-from repositories.statements import rows
 from tests.contract.calls import OPERATIONS, fill
 from tests.contract.ports import all_operations
+from tests.contract.unguarded import without_the_predicate
 from tests.integration.observed import statements_of
 
 if TYPE_CHECKING:
@@ -83,9 +82,9 @@ async def test_every_scan_of_every_statement_has_a_condition_on_the_tenant(postg
     assert await unconditional_scans(postgres, sent) == {}
 
 
-async def test_a_statement_without_the_condition_would_be_found(postgres: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "of_tenant", lambda *_: true())
-    found = await unconditional_scans(postgres, await sent_by_every_operation(postgres))
+async def test_a_statement_without_the_condition_would_be_found(postgres: Database) -> None:
+    with without_the_predicate():
+        found = await unconditional_scans(postgres, await sent_by_every_operation(postgres))
     assert any(statement.startswith("DELETE FROM knowledge") for statement in found)
     assert any("FROM reviews" in statement for statement in found)
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import true
 
 from repositories import Database, migrations
-from repositories.statements import rows
 from repositories.testing.tables import empty
 from tests.contract.calls import Given
 from tests.contract.foreign import Told, a_database, differing, told_by_every_operation
+from tests.contract.unguarded import without_the_predicate
 from tests.integration.migrations.support import as_superuser, opened
 
 if TYPE_CHECKING:
@@ -43,18 +42,18 @@ async def told(url: SecretStr, admin: SecretStr, given: Given, only: str, *, bes
 
 
 async def test_no_operation_meets_another_tenants_rows(
-    url: SecretStr, admin: SecretStr, effort: Effort, promises: Promises, monkeypatch: pytest.MonkeyPatch
+    url: SecretStr, admin: SecretStr, effort: Effort, promises: Promises
 ) -> None:
     only = "" if effort.full else ".findings."
     async with Database.from_url(url):
         given = Given(2)
     alone = await told(url, admin, given, only, beside_them=False)
     by_predicate = differing(alone, await told(url, admin, given, only, beside_them=True))
-    monkeypatch.setattr(rows, "of_tenant", lambda *_: true())
-    by_nothing = differing(alone, await told(url, admin, given, only, beside_them=True))
-    async with opened(url) as owner:
-        await migrations.isolate(owner)
-    by_the_server = differing(alone, await told(url, admin, given, only, beside_them=True))
+    with without_the_predicate():
+        by_nothing = differing(alone, await told(url, admin, given, only, beside_them=True))
+        async with opened(url) as owner:
+            await migrations.isolate(owner)
+        by_the_server = differing(alone, await told(url, admin, given, only, beside_them=True))
     assert (by_predicate, by_the_server) == ([], [])
     assert len(by_nothing) > 10
     promises(

@@ -1,0 +1,33 @@
+"""Statements without the condition on the tenant: what a check has to find."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from sqlalchemy import true
+
+from repositories.statements import rows
+
+
+@contextmanager
+def without_the_predicate() -> Iterator[None]:
+    """Build statements anew inside, without their condition; what is built is kept no longer than that."""
+    _forget_statements()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("of_tenant", "the_tenants"):
+                patch.setattr(rows, name, lambda *_: true())
+            yield
+    finally:
+        _forget_statements()
+
+
+def _forget_statements() -> None:
+    for name, module in list(sys.modules.items()):
+        if name.startswith("repositories.statements"):
+            for built in vars(module).values():
+                if callable(forget := getattr(built, "cache_clear", None)):
+                    forget()
