@@ -59,8 +59,9 @@ class ReadRepository(Generic[E]):
     async def list(
         self, where: Filter | None = None, *, limit: int = DEFAULT_LIMIT, descending: bool = False, with_embedding: bool = False
     ) -> Sequence[E]:
+        most = require_limit(limit)
         listing = self._listed(where, descending=descending, with_embedding=with_embedding)
-        return await self._all(listing, limit=require_limit(limit))
+        return await self._all(listing, limit=most)
 
     async def page(
         self,
@@ -73,9 +74,10 @@ class ReadRepository(Generic[E]):
     ) -> Page[E]:
         name = self.entity.__name__
         start = None if after is None else after.require(name, descending=descending)
-        listing = self._listed(where, descending=descending, with_embedding=with_embedding, continued=start is not None)
         # One row more than asked for tells whether another page follows.
-        found = await self._all(listing, after=start, limit=require_limit(limit) + 1)
+        more = require_limit(limit) + 1
+        listing = self._listed(where, descending=descending, with_embedding=with_embedding, continued=start is not None)
+        found = await self._all(listing, after=start, limit=more)
         items = found[:limit]
         last = Cursor(listing=name, descending=descending, id=vars(items[-1])["id"]) if len(found) > limit else None
         return Page(items=items, next=last)
