@@ -106,7 +106,7 @@ def _convert(value: VectorLike) -> Vector:
                 raise TypeError
             return Vector(list(value))
         return Vector(cast("list[float]", value))  # or a numpy array, which pgvector tells apart
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError, AttributeError):  # the last of masked arrays, whose data is no buffer
         raise ValueError("an embedding is a one-dimensional sequence of numbers or a numpy array") from None
 
 

@@ -19,6 +19,9 @@ R = TypeVar("R")
 _WORDS: Final = frozenset({"query", "text"})
 """What is searched for in words: whatever cannot be sent is no word."""
 
+_NOT_SENT: Final = frozenset({"min_score"})
+"""What a distance is made of, which is sent instead."""
+
 _IN_32_BITS: Final = frozenset({"pr_number"})
 
 
@@ -51,7 +54,7 @@ def _binding(method: Callable[..., Coroutine[Any, Any, R]]) -> Callable[..., Cor
 
 def all_sendable(given: Mapping[str, Any]) -> bool:
     """Return whether every argument is one that the driver can send and the server can take."""
-    return all(_is_sendable(name, value) for name, values in given.items() if name not in _WORDS for value in _each(values))
+    return all(_is_sendable(name, value) for name, values in given.items() if name not in _WORDS | _NOT_SENT for value in _each(values))
 
 
 def _each(value: Any) -> Iterator[Any]:

@@ -26,7 +26,11 @@ class Where:
         if condition is not None:
             require_shallow(condition)  # before repr, which goes as deep
         self.filter = condition
-        self._key = repr(condition)
+        try:
+            self._key = repr(condition)
+        except (ValueError, RecursionError):
+            # An integer of thousands of digits, or a value that is nested as deep, which no column takes: refused, and not kept.
+            self._key = hex(id(condition))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Where) and self._key == other._key
