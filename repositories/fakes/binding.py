@@ -22,6 +22,8 @@ _WORDS: Final = frozenset({"query", "text"})
 _NOT_SENT: Final = frozenset({"min_score"})
 """What a distance is made of, which is sent instead."""
 
+_NEVER_SENT: Final = _WORDS | _NOT_SENT
+
 _IN_32_BITS: Final = frozenset({"pr_number"})
 
 
@@ -54,7 +56,9 @@ def _binding(method: Callable[..., Coroutine[Any, Any, R]]) -> Callable[..., Cor
 
 def all_sendable(given: Mapping[str, Any]) -> bool:
     """Return whether every argument is one that the driver can send and the server can take."""
-    return all(_is_sendable(name, value) for name, values in given.items() if name not in _WORDS | _NOT_SENT for value in _each(values))
+    return all(
+        _is_sendable(name, value) for name, values in given.items() if name not in _WORDS | _NOT_SENT for value in _each(values)
+    )
 
 
 def _each(value: Any) -> Iterator[Any]:

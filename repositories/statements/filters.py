@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import ColumnElement, String, and_, cast, false, func, literal, or_, true
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -17,10 +17,14 @@ if TYPE_CHECKING:
     from domain.entity import Entity
 
 
+LARGE: Final = 4_000
+"""Characters of a filter that is written down, from which on its statement is built each time."""
+
+
 class Where:
     """A filter as part of a key: filters with equal values of different types (1, 1.0, True) are different statements."""
 
-    __slots__ = ("_key", "filter")
+    __slots__ = ("_key", "filter", "is_large")
 
     def __init__(self, condition: Filter | None) -> None:
         if condition is not None:
@@ -31,6 +35,7 @@ class Where:
         except (ValueError, RecursionError):
             # An integer of thousands of digits, or a value that is nested as deep, which no column takes: refused, and not kept.
             self._key = hex(id(condition))
+        self.is_large = len(self._key) > LARGE
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Where) and self._key == other._key

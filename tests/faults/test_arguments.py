@@ -68,36 +68,38 @@ class Drawn:
         return self.name
 
 
-@st.composite
-def filters(draw: st.DrawFn) -> Any:
-    """Filters over the kind's own columns mostly, and over what is no column."""
-    kind = draw(st.sampled_from(KINDS))
+def _filters_of(kind: Any) -> st.SearchStrategy[Any]:
     columns = [column.name for column in type(kind.make()[-1]).__table__.columns]
-
-    def condition() -> st.SearchStrategy[Filter]:
-        path = st.one_of(
-            st.sampled_from(columns).map(lambda name: (name,)),
-            st.tuples(st.sampled_from(columns), hostile.texts),
-            st.lists(hostile.texts, min_size=1, max_size=22).map(tuple),
-        )
-        on = path.map(lambda keys: where(*keys))
-        return st.one_of(
-            *(
-                st.builds(lambda of, value, name=name: getattr(of, name)(value), on, scalars)
-                for name in ("equals", "less_than", "at_most", "greater_than", "at_least")
-            ),
-            st.builds(lambda of, values: of.one_of(values), on, st.lists(scalars, max_size=4)),
-            on.map(lambda of: of.exists()),
-        )
-
+    path = st.one_of(
+        st.sampled_from(columns).map(lambda name: (name,)),
+        st.tuples(st.sampled_from(columns), hostile.texts),
+        st.lists(hostile.texts, min_size=1, max_size=22).map(tuple),
+    )
+    on = path.map(lambda keys: where(*keys))
+    condition = st.one_of(
+        *(
+            st.builds(lambda of, value, name=name: getattr(of, name)(value), on, scalars)
+            for name in ("equals", "less_than", "at_most", "greater_than", "at_least")
+        ),
+        st.builds(lambda of, values: of.one_of(values), on, st.lists(scalars, max_size=4)),
+        on.map(lambda of: of.exists()),
+    )
     made = st.recursive(
-        condition(),
+        condition,
         lambda inner: st.one_of(
             inner.map(Not), *(st.lists(inner, max_size=3).map(partial(_put_together, of)) for of in (AllOf, AnyOf))
         ),
         max_leaves=4,
     )  # fmt: skip
-    return kind, draw(made)
+    return made.map(lambda condition: (kind, condition))
+
+
+def filters() -> st.SearchStrategy[Any]:
+    """Filters over the kind's own columns mostly, and over what is no column.
+
+    Made once: a strategy is written down when it is first used, and hostile texts are long.
+    """
+    return st.one_of(*map(_filters_of, KINDS))
 
 
 def _put_together(of: type[AllOf | AnyOf], parts: list[Filter]) -> Filter:
