@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from alembic import command
@@ -85,9 +85,8 @@ async def current(engine: AsyncEngine) -> str | None:
             return await connection.run_sync(current_revision)
 
 
-@cache
 def head(directory: Path | None = None) -> str:
-    """Return the newest revision of this version, which stays what it is: Alembic compiles every revision to find it."""
+    """Return the newest revision of this version."""
     return scripts(directory).get_current_head() or BASE
 
 
