@@ -80,17 +80,26 @@ revision: $(READY) ## Write a revision from what the entities changed: make revi
 	@if [ -z "$$m" ]; then echo 'make revision m="what it changes"' >&2; exit 2; fi; $(RECOLLECT) db revision -m "$$m"
 
 .PHONY: bench
-bench: $(READY) ## Measure, and compare with the driver alone
-	@$(PYTHON) -m bench
+bench: $(READY) ## Measure everything, beside the driver and other libraries, and write docs/performance.md: half an hour
+	@$(PYTHON) -m bench.search --json docs/measured/search.json
+	@$(PYTHON) -m bench --peers --json docs/measured/performance.json || true
+	@$(PYTHON) -m bench.page
+	@$(PYTHON) -m bench.judging
+
+.PHONY: bench-quick
+bench-quick: $(READY) ## Measure in two minutes, beside the driver alone
+	@$(PYTHON) -m bench --quick
 
 .PHONY: lock
-lock: $(READY) ## Pin the newest versions that pyproject.toml allows
+lock: $(READY) ## Pin the newest versions that pyproject.toml allows, and of the peers of the benchmark
 	@$(PYTHON) -m uv pip compile --quiet --upgrade --universal --fork-strategy fewest --extra dev \
 	  --no-header --no-annotate --no-emit-index-url --output-file requirements/dev.txt pyproject.toml
+	@$(PYTHON) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+	  --no-header --no-annotate --no-emit-index-url --output-file requirements/peers.txt requirements/peers.in
 
 .PHONY: clean
 clean: ## Delete the environment and every cache; databases stay
-	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .venv-peers build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 # The mark of an unfinished environment is set before the first file of it and removed after the last: what was interrupted

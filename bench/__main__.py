@@ -1,11 +1,15 @@
-"""`python -m bench`: measures on an embedded server of its own and prints a table; `--json` also writes it to a file."""
+"""`python -m bench`: measures on an embedded server of its own, judges, and ends with 1 where a bar was missed.
+
+`make bench` does all of it, with peers, and writes docs/performance.md; `make bench-quick` takes two minutes, without them.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import tempfile
-from dataclasses import asdict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -13,41 +17,114 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench import reading, telemetry, writing
+from bench import memory, reading, telemetry, writing
+from bench.fixture import server
+from bench.judging import judged, table
+from bench.machine import Machine
 from bench.measuring import Figure
+from bench.memory import MemoryFigure
+from bench.peers.ways import Others, others
+from domain import KnowledgeChunk, known_dimensions
 from repositories import Database, EmbeddedServer
 
 
-async def measured(*, rows: int, dimensions: int, rounds: int, events: int, retained: int) -> list[Figure]:
-    with tempfile.TemporaryDirectory(prefix="recollect-bench-") as folder:
-        data = Path(folder) / "data"
-        async with Database.embedded(data, embedding_dimensions=dimensions) as database:
-            with EmbeddedServer.start(data) as server:
-                admin_url = server.admin_url
-            return [
-                *await writing.measure(database, rows=rows, dimensions=dimensions, rounds=rounds),
-                *await reading.measure(database, rows=rows, dimensions=dimensions, rounds=rounds),
-                *await reading.importing(rounds=rounds),
-                *await telemetry.singles(database, events=events, rounds=rounds),
-                *await telemetry.retention(database, admin_url, rows=retained, rounds=rounds),
-            ]
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """How much is measured."""
+
+    rows: int
+    dimensions: int
+    loaded: int
+    events: int
+    singles: int
+    retained: int
+    rounds: int
+
+
+QUICK = Size(rows=1_000, dimensions=1_024, loaded=1_000, events=20_000, singles=1_600, retained=100_000, rounds=2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """Everything that was measured; the fields are the keys of the JSON."""
+
+    machine: Machine
+    figures: Sequence[Figure]
+    memory: Sequence[MemoryFigure]
+
+
+async def measured(running: EmbeddedServer, size: Size, *, peers: bool) -> Results:
+    """Measure everything, in databases of their own on one server."""
+    url = running.create_database("measured")
+    with known_dimensions(size.dimensions):
+        new, loaded = writing.chunks(size.rows, size.dimensions), writing.chunks(size.loaded, size.dimensions)
+    async with (
+        Database.from_url(url, migrate=True, embedding_dimensions=size.dimensions, statement_timeout=0) as database,
+        _others(url.get_secret_value(), new, size, wanted=peers) as beside,
+    ):
+        wrote = await writing.measure(database, new, loaded, others=beside, events=size.events, rounds=size.rounds)
+        read = await reading.measure(database, loaded, others=beside, rounds=size.rounds)
+        return Results(
+            figures=[
+                *wrote,
+                *read,
+                *await reading.importing(rounds=max(5, size.rounds)),
+                *await telemetry.singles(database, events=size.singles, rounds=size.rounds),
+                *await telemetry.retention(database, running.admin_url, rows=size.retained, rounds=size.rounds),
+            ],
+            memory=await _memory(running, size),
+            machine=await Machine.of(database),
+        )
+
+
+@asynccontextmanager
+async def _others(url: str, new: Sequence[KnowledgeChunk], size: Size, *, wanted: bool) -> AsyncIterator[Others]:
+    if not wanted:
+        yield Others.none()
+        return
+    async with others(url, new, dimensions=size.dimensions) as beside:
+        yield beside
+
+
+async def _memory(running: EmbeddedServer, size: Size) -> Sequence[MemoryFigure]:
+    url = running.create_database("remembered")
+    opened = Database.from_url(url, migrate=True, embedding_dimensions=size.dimensions)
+    async with opened as database, database.engine.begin() as connection:
+        # An index takes the server's memory and time, not the client's.
+        await connection.exec_driver_sql("DROP INDEX ix_knowledge_embedding")
+    return await memory.measure(url.get_secret_value(), rows=size.rows, dimensions=size.dimensions)
 
 
 def main(
-    rows: Annotated[int, typer.Option(help="Rows that are written and searched.")] = 2_000,
+    rows: Annotated[int, typer.Option(help="Rows that are written and searched.")] = 4_000,
     dimensions: Annotated[int, typer.Option(help="Dimensions of an embedding.")] = 1_024,
+    loaded: Annotated[int, typer.Option(help="Rows of a first load.")] = 50_000,
+    events: Annotated[int, typer.Option(help="Events that are recorded together.")] = 100_000,
+    singles: Annotated[int, typer.Option(help="Events that are recorded one by one.")] = 4_000,
+    retained: Annotated[int, typer.Option(help="Events of a month that has grown too old.")] = 1_000_000,
     rounds: Annotated[int, typer.Option(help="Measured rounds; the median counts.")] = 3,
-    events: Annotated[int, typer.Option(help="Single events that are recorded.")] = 2_000,
-    retained: Annotated[int, typer.Option(help="Events of a month that has grown too old.")] = 100_000,
+    quick: Annotated[bool, typer.Option("--quick", help="Measure less, in two minutes.")] = False,  # noqa: FBT002 -- an option
+    peers: Annotated[bool, typer.Option("--peers", help="Have other libraries do the same work.")] = False,  # noqa: FBT002 -- an option
     output: Annotated[Path | None, typer.Option("--json", help="File for the figures.")] = None,
 ) -> None:
-    figures = asyncio.run(measured(rows=rows, dimensions=dimensions, rounds=rounds, events=events, retained=retained))
-    table = Table("work", "way", "ms", "× the first")
-    for figure in figures:
-        table.add_row(figure.work, figure.way, f"{figure.seconds * 1e3:,.2f}", f"{figure.ratio:.2f}")
-    Console().print(table)
+    size = QUICK
+    if not quick:
+        given = {"loaded": loaded, "events": events, "singles": singles, "retained": retained}
+        size = Size(rows=rows, dimensions=dimensions, rounds=rounds, **given)
+    with server() as running:
+        results = asdict(asyncio.run(measured(running, size, peers=peers)))
     if output is not None:
-        output.write_text(json.dumps([asdict(figure) for figure in figures], indent=2))
+        output.write_text(json.dumps(results, indent=1) + "\n")
+    console, found = Console(), list(judged(results))
+    console.print(_times(results["figures"]), table(found))
+    raise typer.Exit(0 if all(verdict.met for verdict in found) else 1)
+
+
+def _times(figures: Sequence[dict[str, object]]) -> Table:
+    shown = Table("work", "way", "ms", "× the first")
+    for figure in (Figure(**figure) for figure in figures):  # type: ignore[arg-type]  # as asdict gave them
+        shown.add_row(figure.work, figure.way, f"{figure.seconds * 1e3:,.2f}", f"{figure.ratio:.2f}")
+    return shown
 
 
 typer.run(main)

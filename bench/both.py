@@ -46,6 +46,7 @@ class ArmFigures:
     """What one search costs the server, planning included, and how many round trips it takes inside its transaction."""
 
     search: str
+    rows: int
     round_trips: int
     server_p50: float
 
@@ -74,7 +75,7 @@ async def arms(database: Database, space: Space, *, queries: int) -> list[ArmFig
             trips[name] = max(trips[name], len(watch.sent))
             async with database.engine.connect() as connection:
                 times[name].append(server_milliseconds(await explain(connection, watch)))
-    return [ArmFigures(name, trips[name], median(times[name])) for name in ARMS]
+    return [ArmFigures(name, len(space.vectors), trips[name], median(times[name])) for name in ARMS]
 
 
 async def plans(database: Database, space: Space) -> list[PlanFigures]:

@@ -1,16 +1,17 @@
-"""Put what was measured into docs/search.md: `python -m bench.page`.
+"""Put what was measured into docs/search.md and docs/performance.md: `python -m bench.page`.
 
-First `python -m bench.search --json docs/measured/search.json`, or `recollect eval DIR --json docs/measured/cisi.json`.
+First `python -m bench.search --json docs/measured/search.json`, `recollect eval DIR --json docs/measured/cisi.json`, or `python -m
+bench --json docs/measured/performance.json`.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench import blocks, performance
 from bench.machine import Machine
 from bench.plot import svg
 from bench.tables import names
@@ -20,7 +21,6 @@ PAGE, PICTURE = DOCS / "search.md", DOCS / "search.svg"
 SEARCH, QUALITY = DOCS / "measured" / "search.json", DOCS / "measured" / "cisi.json"
 
 Figures = Mapping[str, Any]
-_BLOCK = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def filled(page: str, search: Figures, quality: Figures) -> str:
@@ -29,7 +29,7 @@ def filled(page: str, search: Figures, quality: Figures) -> str:
     Raises:
         KeyError: there is no such block.
     """
-    blocks = {
+    made = {
         "machine": Machine(**search["machine"]).described(),
         "quality": _quality(quality),
         "nearest": _nearest(search["nearest"]),
@@ -39,7 +39,7 @@ def filled(page: str, search: Figures, quality: Figures) -> str:
         "wide": _wide(search["wide"]),
         "plans": _plans(search["plans"]),
     }
-    return _BLOCK.sub(lambda found: f"{found[1]}{blocks[found[2]]}\n{found[3]}", page)
+    return blocks.filled(page, made)
 
 
 def picture(search: Figures) -> str:
@@ -48,17 +48,12 @@ def picture(search: Figures) -> str:
     return svg(search["curve"], title=title)
 
 
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def _quality(report: Figures) -> str:
     rows = [
         (kind, f"{found['ndcg_at_10']:.3f}", f"{found['recall_at_100']:.3f}", f"{found['queries_without_result']}")
         for kind, found in report["searches"].items()
     ]
-    return _table(("search", "nDCG@10", "recall@100", "questions without a result"), rows)
+    return blocks.table(("search", "nDCG@10", "recall@100", "questions without a result"), rows)
 
 
 def _nearest(figures: Iterable[Figures]) -> str:
@@ -75,7 +70,7 @@ def _nearest(figures: Iterable[Figures]) -> str:
         )
         for found in figures
     ]
-    return _table(
+    return blocks.table(
         ("the filter matches", "rows of 10, at the least", "recall@10", "lowest", "exact", "p50 ms", "cpu ms", "indexes"), rows
     )
 
@@ -94,7 +89,10 @@ def _words(figures: Iterable[Figures]) -> str:
         )
         for found in figures
     ]
-    return _table(("the question has", "rows", "p50 ms", "p99 ms", "`ts_rank` p50 ms", "ratio", "cpu ms", "`ts_rank` cpu ms"), rows)
+    return blocks.table(
+        ("the question has", "rows", "p50 ms", "p99 ms", "`ts_rank` p50 ms", "ratio", "cpu ms", "`ts_rank` cpu ms"),
+        rows,
+    )
 
 
 def _growth(figures: Sequence[Figures]) -> str:
@@ -103,13 +101,13 @@ def _growth(figures: Sequence[Figures]) -> str:
         (large["question"], f"× {large['rows'] / small['rows']:.0f}", f"× {large['p50'] / small['p50']:.1f}")
         for small, large in zip(figures[:half], figures[half:], strict=True)
     ]
-    return _table(("the question has", "rows", "p50"), rows)
+    return blocks.table(("the question has", "rows", "p50"), rows)
 
 
 def _arms(figures: Sequence[Figures]) -> str:
     arms = sum(found["server_p50"] for found in figures if found["search"] != "hybrid")
     rows = [(found["search"], f"{found['round_trips']}", f"{found['server_p50']:.1f}") for found in figures]
-    return _table(("search", "round trips", "the server's p50 ms"), [*rows, ("sum of the arms", "", f"{arms:.1f}")])
+    return blocks.table(("search", "round trips", "the server's p50 ms"), [*rows, ("sum of the arms", "", f"{arms:.1f}")])
 
 
 def _wide(figures: Iterable[Figures]) -> str:
@@ -123,19 +121,20 @@ def _wide(figures: Iterable[Figures]) -> str:
         )
         for found in figures
     ]
-    return _table(("dimensions", "rows", "recall@10", "rows of 10, at the least", "p50 ms"), rows)
+    return blocks.table(("dimensions", "rows", "recall@10", "rows of 10, at the least", "p50 ms"), rows)
 
 
 def _plans(figures: Iterable[Figures]) -> str:
     rows = [(found["search"], "yes" if found["same_plan"] else "no", f"{found['generic_plans']}") for found in figures]
-    return _table(("search", "the same plan after ten executions", "generic plans"), rows)
+    return blocks.table(("search", "the same plan after ten executions", "generic plans"), rows)
 
 
 def main() -> None:
-    """Write the page and its picture."""
+    """Write both pages and their pictures."""
     search, quality = (json.loads(file.read_text(encoding="utf-8")) for file in (SEARCH, QUALITY))
     PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), search, quality), encoding="utf-8")
     PICTURE.write_text(picture(search), encoding="utf-8")
+    performance.write(search)
 
 
 if __name__ == "__main__":

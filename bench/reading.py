@@ -12,8 +12,8 @@ from sqlalchemy.orm import defer
 from sqlmodel import col
 
 from bench.measuring import Figure, Way, compare, driver_of
-from bench.writing import chunks
-from domain import KnowledgeChunk, Vector
+from bench.peers.ways import Others
+from domain import KnowledgeChunk
 from repositories import Database
 
 _COLUMNS = """tenant, id, created_at, chunk_id, repo, source, source_type, language, title, summary, content, metadata,
@@ -25,17 +25,13 @@ NEAREST = f"""WITH nearest AS MATERIALIZED (
  SELECT {_COLUMNS}, distance FROM nearest JOIN knowledge ON tenant = $1 AND id = found ORDER BY distance, id"""
 
 
-async def measure(database: Database, *, rows: int, dimensions: int, rounds: int) -> Sequence[Figure]:
-    """Compare ways to read one chunk by key, a hundred, and the ten nearest of `rows`."""
-    async with database.engine.begin() as connection:
-        await connection.exec_driver_sql("TRUNCATE knowledge")
-    stored = chunks(rows, dimensions)
-    async with database.unit_of_work() as uow:
-        await uow.knowledge.upsert_many(stored)
-        await uow.commit()
+async def measure(database: Database, stored: Sequence[KnowledgeChunk], *, others: Others, rounds: int) -> Sequence[Figure]:
+    """Compare ways to read one chunk by key, a hundred, and the ten nearest of what is stored; the others have fewer to search."""
     async with database.engine.connect() as connection:
         await (await connection.execution_options(isolation_level="AUTOCOMMIT")).exec_driver_sql("VACUUM ANALYZE knowledge")
-    key, asked = stored[rows // 2].id, stored[0].embedding or Vector([1.0] * dimensions)
+    await others.fill()
+    key, asked = stored[len(stored) // 2].id, stored[0].embedding
+    assert asked is not None
 
     async with (
         database.read_engine.connect() as held,
@@ -55,6 +51,7 @@ async def measure(database: Database, *, rows: int, dimensions: int, rounds: int
             Way(name="fetchrow by the driver", run=lambda: driver.fetchrow(BY_KEY, "default", key)),
             Way(name="knowledge.get in an open reader", run=lambda: view.knowledge.get(key)),
             Way(name="a reader opened for one knowledge.get", run=in_a_reader_of_its_own),
+            *others.getting(),
         ]
         tracked = [
             Way(name="the ORM's statement by hand", run=_by_hand(session, key)),
@@ -67,12 +64,13 @@ async def measure(database: Database, *, rows: int, dimensions: int, rounds: int
         nearest = [
             Way(name="fetch by the driver", run=lambda: driver.fetch(NEAREST, "default", asked)),
             Way(name="knowledge.vector_search in an open reader", run=lambda: view.knowledge.vector_search(asked)),
+            *others.searching(10),
         ]
         return [
             *await compare("one chunk by key", by_key, rounds=rounds, repeat=100),
             *await compare("one tracked chunk by key", tracked, rounds=rounds, repeat=50),
             *await compare("a hundred chunks", hundred, rounds=rounds, repeat=20),
-            *await compare(f"ten nearest of {rows:,}, with their text", nearest, rounds=rounds, repeat=50),
+            *await compare(f"ten nearest of {len(stored):,}, with their text", nearest, rounds=rounds, repeat=50),
         ]
 
 

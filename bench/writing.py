@@ -12,6 +12,7 @@ from operator import itemgetter
 from typing import Any
 
 from bench.measuring import Figure, Way, compare, driver_of
+from bench.peers.ways import Others
 from domain import KnowledgeChunk, TelemetryEvent, Vector
 from repositories import Database
 
@@ -62,17 +63,31 @@ ON CONFLICT (tenant, repo, chunk_id) DO UPDATE SET source = excluded.source, sou
 """
 
 
-async def measure(database: Database, *, rows: int, dimensions: int, rounds: int, events: int = 100_000) -> Sequence[Figure]:
-    """Compare ways to write `rows` chunks, without and with the vector index that the migrations make, and telemetry."""
-    new = chunks(rows, dimensions)
+async def measure(
+    database: Database,
+    new: Sequence[KnowledgeChunk],
+    loaded: Sequence[KnowledgeChunk],
+    *,
+    others: Others,
+    events: int,
+    rounds: int,
+) -> Sequence[Figure]:
+    """Compare ways to write chunks, without and with the vector index that the migrations make, telemetry, and a first load.
+
+    What is `loaded` stays in the database.
+    """
     await _execute(database, "DROP INDEX ix_knowledge_embedding")
-    without = await _chunks(database, "without a vector index", new, rounds=rounds)
+    without = await _chunks(database, "without a vector index", new, others.writing(len(new), indexed=False), rounds=rounds)
     await database.migrate()  # builds the index again
-    within = await _chunks(database, "into a vector index", new[: rows // WITH_INDEX], rounds=rounds)
-    return [*without, *within, *await _first_load(database, new), *await _events(database, events, rounds=rounds)]
+    few = new[: len(new) // WITH_INDEX]
+    within = await _chunks(database, "into a vector index", few, others.writing(len(few), indexed=True), rounds=rounds)
+    recorded = await _events(database, events, rounds=rounds)
+    return [*without, *within, *recorded, *await _first_load(database, loaded)]
 
 
-async def _chunks(database: Database, where: str, new: Sequence[KnowledgeChunk], *, rounds: int) -> Sequence[Figure]:
+async def _chunks(
+    database: Database, where: str, new: Sequence[KnowledgeChunk], others: Sequence[Way], *, rounds: int
+) -> Sequence[Figure]:
     records = [record(chunk) for chunk in new]
     batches = [sorted(records[start : start + 1_000], key=itemgetter(3, 2)) for start in range(0, len(records), 1_000)]
 
@@ -92,7 +107,7 @@ async def _chunks(database: Database, where: str, new: Sequence[KnowledgeChunk],
 
     add = Way(name="knowledge.add_many", run=partial(_add_many, database, new), prepare=partial(_empty, database))
     upsert = Way(name="knowledge.upsert_many", run=partial(_upsert_many, database, new), prepare=half)
-    added = [Way(name="COPY by the driver", run=copy, prepare=partial(_empty, database)), add]
+    added = [Way(name="COPY by the driver", run=copy, prepare=partial(_empty, database)), add, *others]
     upserted = [Way(name="INSERT from unnest by the driver", run=raw_upsert, prepare=half), upsert]
     return [
         *await compare(f"write {len(new):,} chunks {where}", added, rounds=rounds),

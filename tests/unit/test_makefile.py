@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PINS = (ROOT / "requirements" / "dev.txt").read_text().splitlines()
 TARGETS = {
-    "bench": "python -m bench",
+    "bench": "python -m bench.judging",
+    "bench-quick": "python -m bench --quick",
     "db-down": "recollect db down",
     "db-reset": "recollect db reset",
     "db-up": "recollect db up",

@@ -1,0 +1,23 @@
+"""What a page of docs/ shows of what was measured: tables between `<!-- measured: name -->` and `<!-- end -->`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+_BLOCK = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def filled(page: str, blocks: Mapping[str, str]) -> str:
+    """Return the page with every block made anew.
+
+    Raises:
+        KeyError: a block of the page is not among these.
+    """
+    return _BLOCK.sub(lambda found: f"{found[1]}{blocks[found[2]]}\n{found[3]}", page)
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, words: int = 1) -> str:
+    """Return a table; the first `words` columns are words, the others numbers."""
+    lines = [headings, ["---"] * words + ["---:"] * (len(headings) - words), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

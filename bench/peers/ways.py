@@ -1,0 +1,80 @@
+"""The peers as ways to compare: those of their own environment, and those that a team writes by itself."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+from bench.measuring import Way
+from bench.peers.plain import DocumentStore, PlainSQLModel, ReviewStore
+from bench.peers.process import NAMES, peers
+from bench.peers.work import Passage, Peer, do, save
+from domain import KnowledgeChunk
+
+LANGCHAIN: Final = "langchain-postgres"
+DOCUMENTS: Final = "a document store, two transactions a row"
+_PLAIN: Final[Mapping[str, Callable[[str, int], Peer]]] = {
+    "SQLModel as its users write it": PlainSQLModel,
+    "a review agent's store, an INSERT a row": ReviewStore,
+    DOCUMENTS: DocumentStore,
+}
+_GETTERS: Final = ("advanced-alchemy", "SQLModel as its users write it")
+
+_Ask = Callable[..., Awaitable[Any]]
+
+
+class Others:
+    """What else is measured beside the library; `Others.none()` is nothing."""
+
+    def __init__(self, asks: dict[str, _Ask], passages: Sequence[Passage]) -> None:
+        self._asks = asks
+        self._passages = passages
+
+    @classmethod
+    def none(cls) -> Others:
+        return cls({}, [])
+
+    def writing(self, count: int, *, indexed: bool) -> list[Way]:
+        """Return the ways to write that many passages into an empty table."""
+        return [
+            Way(name=name, run=partial(ask, work="write", count=count), prepare=partial(ask, work="reset", indexed=indexed))
+            for name, ask in self._asks.items()
+        ]
+
+    def searching(self, limit: int) -> list[Way]:
+        """Return the ways to find the nearest passages of the first one, in tables that `fill` has filled."""
+        return [Way(name=name, run=partial(ask, work="search", place=0, limit=limit)) for name, ask in self._asks.items()]
+
+    def getting(self) -> list[Way]:
+        """Return the ways to read a passage by its id, in tables that `fill` has filled."""
+        return [Way(name=name, run=partial(self._asks[name], work="get", place=0)) for name in _GETTERS if name in self._asks]
+
+    async def fill(self) -> None:
+        """Put all passages into tables with a vector index."""
+        for ask in self._asks.values():
+            await ask(work="reset", indexed=True)
+            await ask(work="write", count=len(self._passages))
+
+
+@asynccontextmanager
+async def others(url: str, chunks: Sequence[KnowledgeChunk], *, dimensions: int) -> AsyncIterator[Others]:
+    """Start all of them on a database, with these chunks for a corpus."""
+    passages = [_passage(chunk) for chunk in chunks]
+    plain: dict[str, Peer] = {name: store(url, dimensions) for name, store in _PLAIN.items()}
+    with TemporaryDirectory(prefix="recollect-bench-") as folder:
+        save(Path(folder), passages)
+        async with peers(url, Path(folder), dimensions=dimensions) as worker:
+            asks: dict[str, _Ask] = {name: partial(worker.ask, name) for name in NAMES}
+            asks |= {name: partial(do, store, passages) for name, store in plain.items()}
+            yield Others(asks, passages)
+        for store in plain.values():
+            await store.close()
+
+
+def _passage(chunk: KnowledgeChunk) -> Passage:
+    assert chunk.embedding is not None
+    return Passage(str(chunk.id), chunk.title or "", chunk.content, dict(chunk.metadata_), chunk.embedding.to_list())

@@ -1,0 +1,58 @@
+"""The page on performance shows what was measured: its tables and its pictures are made of the figures beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from bench import page, performance
+from bench.bars import BARS, verdicts
+from bench.judging import PERFORMANCE, judged
+from bench.measuring import Figure
+
+
+@pytest.fixture(scope="module")
+def figures() -> tuple[page.Figures, page.Figures]:
+    measured, search = (json.loads(file.read_text(encoding="utf-8")) for file in (PERFORMANCE, page.SEARCH))
+    return measured, search
+
+
+def test_the_page_and_its_pictures_are_made_of_the_figures(figures: tuple[page.Figures, page.Figures]) -> None:
+    measured, search = figures
+    written = performance.PAGE.read_text(encoding="utf-8")
+    assert performance.filled(written, measured, search) == written
+    assert written.count("<!-- measured: ") == written.count("<!-- end -->") == 3
+    for name in performance.PICTURES:
+        drawn = (performance.PAGE.parent / name).read_text(encoding="utf-8")
+        assert performance.picture(measured, name) == drawn
+        assert ElementTree.fromstring(drawn).tag.endswith("svg")
+        assert f"]({Path(name).name})" in written
+
+
+def test_every_bar_was_measured(figures: tuple[page.Figures, page.Figures]) -> None:
+    found = list(verdicts([Figure(**figure) for figure in figures[0]["figures"]]))
+    assert {one.claim for one in found} == {bar.claim for bar in BARS}
+    assert len(found) == len(BARS)
+
+
+def _two(ours: float, theirs: float) -> list[Figure]:
+    work = "a hundred chunks"
+    ways = {"fetch by the driver": theirs, "knowledge.list in an open reader": ours}
+    return [Figure(work=work, way=way, seconds=seconds, ratio=seconds / theirs) for way, seconds in ways.items()]
+
+
+@pytest.mark.parametrize(("ours", "met"), [(1.49, True), (1.51, False)])
+def test_a_figure_under_its_bar_is_told(ours: float, met: bool) -> None:
+    [verdict] = verdicts(_two(ours, 1.0))
+    assert verdict.met is met
+    assert verdict.measured == f"{ours:.2f} ×"
+
+
+@pytest.mark.parametrize(("megabytes", "met"), [(30.0, True), (90.0, False)])
+def test_memory_that_grows_with_the_rows_is_told(megabytes: float, met: bool) -> None:
+    memory = [{"rows": 1_000, "megabytes": 25.0}, {"rows": 4_000, "megabytes": megabytes}]
+    [verdict] = judged({"figures": [], "memory": memory})
+    assert verdict.met is met
