@@ -38,10 +38,11 @@ class Size:
     events: int
     singles: int
     retained: int
+    remembered: int
     rounds: int
 
 
-QUICK = Size(rows=1_000, dimensions=1_024, loaded=1_000, events=20_000, singles=1_600, retained=100_000, rounds=2)
+QUICK = Size(rows=1_000, dimensions=1_024, loaded=1_000, events=20_000, singles=1_600, retained=100_000, remembered=5_000, rounds=2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +93,7 @@ async def _memory(running: EmbeddedServer, size: Size) -> Sequence[MemoryFigure]
     async with opened as database, database.engine.begin() as connection:
         # An index takes the server's memory and time, not the client's.
         await connection.exec_driver_sql("DROP INDEX ix_knowledge_embedding")
-    return await memory.measure(url.get_secret_value(), rows=size.rows, dimensions=size.dimensions)
+    return await memory.measure(url.get_secret_value(), rows=size.remembered, dimensions=size.dimensions)
 
 
 def main(
@@ -109,7 +110,7 @@ def main(
 ) -> None:
     size = QUICK
     if not quick:
-        given = {"loaded": loaded, "events": events, "singles": singles, "retained": retained}
+        given = {"remembered": 5_000, "loaded": loaded, "events": events, "singles": singles, "retained": retained}
         size = Size(rows=rows, dimensions=dimensions, rounds=rounds, **given)
     with server() as running:
         results = asdict(asyncio.run(measured(running, size, peers=peers)))
