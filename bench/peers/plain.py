@@ -28,7 +28,7 @@ GRAPH = f"CREATE INDEX ON {TABLE} USING hnsw (embedding vector_cosine_ops) WITH 
 
 
 class Chunk(SQLModel, table=True):
-    __tablename__ = TABLE
+    __tablename__ = TABLE  # pyright: ignore[reportAssignmentType] -- as SQLModel has it done
     metadata = MetaData()  # not among the entities
 
     id: UUID = Field(primary_key=True)

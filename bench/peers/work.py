@@ -32,6 +32,7 @@ class Peer(Protocol):
 
     async def search(self, embedding: list[float], limit: int) -> int:
         """Find the nearest passages with their text and return how many there were."""
+        ...
 
     async def close(self) -> None: ...
 
