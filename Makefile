@@ -80,14 +80,14 @@ revision: $(READY) ## Write a revision from what the entities changed: make revi
 	@if [ -z "$$m" ]; then echo 'make revision m="what it changes"' >&2; exit 2; fi; $(RECOLLECT) db revision -m "$$m"
 
 .PHONY: bench
-bench: $(READY) ## Measure everything, beside the driver and other libraries, and write docs/performance.md: half an hour
+bench: $(READY) ## Measure everything, beside the driver and other libraries, and write docs/performance.md
 	@$(PYTHON) -m bench.search --json docs/measured/search.json
 	@$(PYTHON) -m bench --peers --json docs/measured/performance.json || true
 	@$(PYTHON) -m bench.page
 	@$(PYTHON) -m bench.judging
 
 .PHONY: bench-quick
-bench-quick: $(READY) ## Measure in two minutes, beside the driver alone
+bench-quick: $(READY) ## Measure less, beside the driver alone
 	@$(PYTHON) -m bench --quick
 
 .PHONY: lock
