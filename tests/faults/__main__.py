@@ -12,6 +12,7 @@ from tests.faults.page import PAGE, figures_in, page
 
 WORKERS = 2  # more would measure each other
 PATIENCE_SECONDS = 400  # for one test: its full form takes as long as several short ones
+FOLDERS = ("tests/faults", "tests/stateful")
 PYTEST = (
     sys.executable, "-m", "pytest", "--quiet", "--override-ini", f"faulthandler_timeout={PATIENCE_SECONDS}",
     "--numprocesses", str(WORKERS), "--dist", "loadgroup",
@@ -22,7 +23,7 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="recollect-faults-") as folder:
         recorded = Path(folder) / "figures.jsonl"
         environment = {**os.environ, "FAULTS": "full", "FAULTS_FIGURES": str(recorded)}
-        finished = subprocess.run([*PYTEST, "tests/faults", *arguments], env=environment, check=False)
+        finished = subprocess.run([*PYTEST, *FOLDERS, *arguments], env=environment, check=False)
         # A part of the tests, or tests that failed, are no reason to publish less than there was.
         if finished.returncode == 0 and not arguments:
             PAGE.write_text(page(figures_in(recorded)), encoding="utf-8")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from repositories.testing.servers import TestServer
+    from tests.faults.conftest import Promises
 
 
 def _a_filter_that_nothing_meets_deletes_everything(patch: pytest.MonkeyPatch) -> None:
@@ -52,13 +53,21 @@ def _a_listing_downwards_comes_upwards(patch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("plant", "shard"),
     [
-        (_a_filter_that_nothing_meets_deletes_everything, 0),
-        (_a_reaction_may_come_twice, 3),
-        (_a_listing_downwards_comes_upwards, 0),
+        pytest.param(_a_filter_that_nothing_meets_deletes_everything, 0, id="a filter that nothing meets deletes everything"),
+        pytest.param(_a_reaction_may_come_twice, 3, id="a reaction may come twice"),
+        pytest.param(_a_listing_downwards_comes_upwards, 0, id="a listing downwards comes upwards"),
     ],
 )
-def test_a_planted_bug_is_found(plant: Callable[[pytest.MonkeyPatch], None], shard: int, servers: dict[int, TestServer]) -> None:
+def test_a_planted_bug_is_found(
+    plant: Callable[[pytest.MonkeyPatch], None], shard: int, servers: dict[int, TestServer], promises: Promises
+) -> None:
     # Without it the same steps find nothing: they are a shard of the test beside this one.
-    with open_sides(servers[18].clone()) as sides, pytest.MonkeyPatch.context() as patch, pytest.raises(Difference):
+    with open_sides(servers[18].clone()) as sides, pytest.MonkeyPatch.context() as patch:
         plant(patch)
-        drive(sides, steps=STEPS_PER_SHARD, start=beginning(shard), shrinks=False)
+        with pytest.raises(Difference):
+            drive(sides, steps=STEPS_PER_SHARD, start=beginning(shard), shrinks=False)
+    promises(
+        "The fake behaves like PostgreSQL",
+        "a bug that is planted on one side is found",
+        control=f"1 difference after {sides.steps:,} steps",
+    )

@@ -30,6 +30,9 @@ NEXT, AFTER_NEXT = (f"{int(HEAD) + number:04d}" for number in (1, 2))
 newest = pytest.mark.parametrize("server", [18], indirect=True, ids=["postgres-18"])
 """For what is the same on every version of the server."""
 
+INDEX = "operations.create_index_concurrently('ix_reviews_model', 'reviews', ['model'])"
+"""What such a revision may do."""
+
 REVISION = """
 from alembic import op
 

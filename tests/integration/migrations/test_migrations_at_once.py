@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,41 +14,17 @@ from sqlalchemy.exc import DBAPIError
 from domain.errors import MigrationFailed
 from repositories import migrations
 from repositories.migrations import SchemaOptions, session
-from tests.integration.migrations.support import HEAD, NEXT, execute, newest, opened, scalar, write_revision
+from tests.integration.migrations.support import HEAD, INDEX, NEXT, execute, newest, opened, scalar, write_revision
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from pydantic import SecretStr
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from repositories.testing.servers import TestServer
 
-MIGRATORS, ROUNDS = 8, 5
-CHECKOUT = Path(__file__).parents[3]
-
-# Migrates each database whose URL comes in on a line, and answers with the revision or the error.
-PROGRAM = """
-import asyncio, sys
-from datetime import timedelta
-from repositories import migrations
-from repositories.database.engine import create_engine
-from repositories.database.settings import Settings
-
-async def migrate(url):
-    engine = create_engine(Settings(url=url))
-    try:
-        return await migrations.migrate(engine, migrations.SchemaOptions(dimensions=8), deadline=timedelta(minutes=2))
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
-    finally:
-        await engine.dispose()
-
-print("ready", flush=True)
-for url in sys.stdin:
-    print(asyncio.run(migrate(url.strip())), flush=True)
-"""
-INDEX = "operations.create_index_concurrently('ix_reviews_model', 'reviews', ['model'])"
 DROP = "op.drop_index('ix_reviews_model', if_exists=True)"
 OTHERS = "datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
 HERE = "database = (SELECT oid FROM pg_database WHERE datname = current_database())"
@@ -73,41 +46,6 @@ async def until(engine: AsyncEngine, question: str) -> None:
             return
         await asyncio.sleep(0.02)
     pytest.fail(f"never true: {question}")
-
-
-@asynccontextmanager
-async def migrators() -> AsyncIterator[list[asyncio.subprocess.Process]]:
-    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
-    pipe = asyncio.subprocess.PIPE
-    started = [
-        await asyncio.create_subprocess_exec(sys.executable, "-c", PROGRAM, stdin=pipe, stdout=pipe, env=environment)
-        for _ in range(MIGRATORS)
-    ]
-    try:
-        assert [await answer(process) for process in started] == ["ready"] * MIGRATORS
-        yield started
-    finally:
-        for process in started:
-            if process.returncode is None:
-                process.kill()
-            await process.communicate()
-
-
-async def answer(process: asyncio.subprocess.Process) -> str:
-    assert process.stdout is not None
-    return (await asyncio.wait_for(process.stdout.readline(), 150)).decode().strip()
-
-
-async def test_eight_migrators_at_once_on_an_empty_database_all_succeed_five_times(servers: dict[int, TestServer]) -> None:
-    async with migrators() as started:
-        for version in (16, *[18] * ROUNDS):
-            url = servers[version].empty()
-            for process in started:
-                assert process.stdin is not None
-                process.stdin.write(f"{url.get_secret_value()}\n".encode())
-            assert await asyncio.gather(*map(answer, started)) == [HEAD] * MIGRATORS
-            async with opened(url) as engine:
-                assert await migrations.check(engine) == []
 
 
 async def test_databases_are_migrated_at_once_by_tasks_and_threads_of_one_process(servers: dict[int, TestServer]) -> None:
