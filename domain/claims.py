@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 
+from domain.errors import InvalidInput
+
 
 class ClaimOutcome(StrEnum):
     """Why a claim was granted or not."""
@@ -31,8 +33,16 @@ class RunClaim:
 
 
 def run_key(repo: str, pr_number: int, base_sha: str, head_sha: str) -> str:
-    """Return the key that names a repository, pull request, base and head: readable, and the same for the same four."""
+    """Return the key that names a repository, pull request, base and head: readable, and the same for the same four.
+
+    Raises:
+        InvalidInput: the number has more digits than Python writes down.
+    """
     # Whether it can be stored is the entity's to say.
-    named = "\n".join((repo, str(pr_number), base_sha, head_sha)).encode(errors="surrogatepass")
+    try:
+        number = str(pr_number)
+    except ValueError:
+        raise InvalidInput("pr_number has too many digits", field="pr_number") from None
+    named = "\n".join((repo, number, base_sha, head_sha)).encode(errors="surrogatepass")
     digest = hashlib.sha256(named).hexdigest()
-    return f"{repo}#{pr_number}@{digest[:32]}"
+    return f"{repo}#{number}@{digest[:32]}"

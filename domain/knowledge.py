@@ -12,6 +12,7 @@ from sqlmodel import Field
 from domain.columns import SEARCH_VECTOR_UNMAPPED, Count, Timestamp, search_vector
 from domain.embedding import Embedding, EmbeddingColumn, embedding_check
 from domain.entity import Entity, Record, Timestamped, index, unique
+from domain.errors import EmbeddingMismatch
 from domain.jsonb import FrozenDict, FrozenJsonb, JsonObject
 from domain.text import Key, Name, Text
 
@@ -76,3 +77,10 @@ class EmbeddingMetadata(Timestamped, Entity, table=True):
     model: Name = Field(description="Model that makes the embeddings.")
     dimensions: int = Field(ge=1, le=16_000, description="Components of every embedding.")
     metric: Name = Field(default="cosine", description="Distance that the index serves.")
+
+    def require_compatible(self, *, provider: str, model: str, dimensions: int) -> None:
+        """Raise EmbeddingMismatch where embeddings that are made like this are not comparable with those of the database."""
+        given: dict[str, str | int] = {"provider": provider, "model": model, "dimensions": dimensions}
+        for field, value in given.items():
+            if getattr(self, field) != value:
+                raise EmbeddingMismatch(field, recorded=getattr(self, field), given=value)

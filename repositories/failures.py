@@ -204,7 +204,9 @@ def _of_sqlalchemy(chain: tuple[BaseException, ...]) -> RecollectError | None:
     if isinstance(raised, sa.IllegalStateChangeError) or (isinstance(raised, sa.InvalidRequestError) and raised.code == "isce"):
         return errors.UnitOfWorkError("a unit of work was used by two tasks at once")
     unfit = (ValueError, TypeError, OverflowError, LookupError, RecursionError)
-    if isinstance(raised, sa.StatementError) and isinstance(deepest, unfit):
+    # Of a number with too many digits the driver cannot even say that it is too large.
+    untold = isinstance(raised, ValueError) and isinstance(raised.__context__, OverflowError)
+    if untold or (isinstance(raised, sa.StatementError) and isinstance(deepest, unfit)):
         return errors.InvalidInput(INPUT["22"])
     return None
 

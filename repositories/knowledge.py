@@ -133,11 +133,8 @@ class EmbeddingMetadataReader:
         return EmbeddingMetadata.model_construct(**found[0]) if found else None
 
     async def check_compatible(self, *, provider: str, model: str, dimensions: int) -> None:
-        recorded = await self.find()
-        given: dict[str, str | int] = {"provider": provider, "model": model, "dimensions": dimensions}
-        for field, value in given.items():
-            if recorded is not None and getattr(recorded, field) != value:
-                raise EmbeddingMismatch(field, recorded=getattr(recorded, field), given=value)
+        if recorded := await self.find():
+            recorded.require_compatible(provider=provider, model=model, dimensions=dimensions)
 
 
 class EmbeddingMetadataRepository(EmbeddingMetadataReader):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import socket
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +22,13 @@ if TYPE_CHECKING:
 VERSIONS = (18, 16)
 DIMENSIONS = 8
 """Few, so that a vector can be written down in a test."""
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
+    with closing(socket.socket()) as probing:
+        probing.bind(("127.0.0.1", 0))
+        return int(probing.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

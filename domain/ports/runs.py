@@ -40,6 +40,10 @@ class RunRepository(RunReader, Repository[RunState], Protocol):
         `duplicate` as well if another unit of work claimed an unfinished run of this pull request, of whatever head, after this
         unit of work was entered, or has claimed it and not committed yet: that is what concurrent means. Who lost to another head
         and still wants his own claims again in a new unit of work.
+
+        Raises:
+            ValidationError: what `RunState` refuses, before any statement.
+            InvalidInput: `pr_number` has more digits than Python writes down.
         """
         ...
 

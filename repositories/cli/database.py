@@ -17,7 +17,7 @@ from repositories import migrations
 from repositories.cli import places, roles
 from repositories.cli.output import note, results
 from repositories.cli.places import DATA_DIR, DataDir, Started
-from repositories.cli.status import health_of, status_figures
+from repositories.cli.status import health_at, status_figures
 from repositories.database import EmbeddedServer, Settings, compose
 from repositories.demo.tables import figures_table
 from repositories.migrations.partitions import AHEAD, MOST_PARTITIONS
@@ -84,7 +84,7 @@ def url(data_dir: DataDir = DATA_DIR) -> None:
 def status(data_dir: DataDir = DATA_DIR) -> None:
     """Show which database commands speak to, its versions and revision, and what is wrong with it."""
     with places.reach(data_dir) as place:
-        health = asyncio.run(health_of(place.settings))
+        health = asyncio.run(health_at(place.settings))
     results().print(figures_table("Database", status_figures(place, health)))
     for problem in health.problems:
         typer.echo(f"problem: {problem.what}; {problem.remedy}")

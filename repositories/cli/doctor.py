@@ -21,7 +21,7 @@ from domain import RecollectError
 from repositories.cli import places
 from repositories.cli.output import results
 from repositories.cli.places import DATA_DIR, DataDir
-from repositories.cli.status import health_of, status_figures
+from repositories.cli.status import health_at, status_figures
 from repositories.database import Settings, compose
 from repositories.database.settings import PREFIX, URL_VARIABLE
 
@@ -81,7 +81,7 @@ def database(data_dir: Path) -> Iterator[Finding]:
     """Yield what the database says of itself, and what is wrong with it."""
     try:
         with places.reach(data_dir) as place:
-            health = asyncio.run(health_of(place.settings))
+            health = asyncio.run(health_at(place.settings))
     except RecollectError as error:
         yield Finding(name="database", fact=str(error), problem=True)
         return

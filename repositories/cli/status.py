@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from repositories import migrations
 from repositories.cli.places import connected
-from repositories.database.health import Health, facts, pool_figures, problems
+from repositories.database.health import Health, facts, health_of
 from repositories.failures import translating
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from repositories.database import Settings
 
 
-async def health_of(settings: Settings) -> Health:
+async def health_at(settings: Settings) -> Health:
     """Return the health of a database that may be empty or outdated; `Database.health` is for one that is open.
 
     Raises:
@@ -26,18 +26,7 @@ async def health_of(settings: Settings) -> Health:
         with translating():
             async with engine.connect() as connection:
                 found = await facts(connection, language=settings.language, revision=revision)
-        return Health(
-            server_version=found.server_version,
-            pgvector_version=found.pgvector_version,
-            revision=found.revision,
-            expected_revision=expected,
-            provider=found.provider,
-            model=found.model,
-            dimensions=found.dimensions,
-            row_level_security=found.row_security.on,
-            pool=pool_figures(engine),
-            problems=problems(found, expected_revision=expected, settings=settings),
-        )
+        return health_of(found, engine, settings, expected_revision=expected)
 
 
 def status_figures(place: Place, health: Health) -> list[tuple[str, str]]:

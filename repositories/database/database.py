@@ -22,7 +22,7 @@ from repositories.database import backup
 from repositories.database.connect import connect_with_retry
 from repositories.database.driver import goodbyes
 from repositories.database.engine import create_engine, settle
-from repositories.database.health import Facts, Health, PoolFigures, facts, pool_figures, problems
+from repositories.database.health import Facts, Health, PoolFigures, facts, health_of, pool_figures
 from repositories.database.retrying import ask_ledger, run_whole
 from repositories.database.settings import Settings
 from repositories.failures import translating
@@ -290,19 +290,7 @@ class Database:
 
     async def health(self) -> Health:
         """Return what the database says of itself, and what to do about each thing that is wrong."""
-        found, expected = await self._facts(), migrations.head()
-        return Health(
-            server_version=found.server_version,
-            pgvector_version=found.pgvector_version,
-            revision=found.revision,
-            expected_revision=expected,
-            provider=found.provider,
-            model=found.model,
-            dimensions=found.dimensions,
-            row_level_security=found.row_security.on,
-            pool=self.pool_figures(),
-            problems=problems(found, expected_revision=expected, settings=self.settings),
-        )
+        return health_of(await self._facts(), self.engine, self.settings, expected_revision=migrations.head())
 
     def pool_figures(self, *, readers: bool = False) -> PoolFigures:
         """Return how many connections there are for units of work, or for readers: idle and in use."""

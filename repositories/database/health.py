@@ -145,6 +145,22 @@ def _telemetry(connection: Connection) -> tuple[tuple[str, ...], bool]:
     return tuple(map(str, missing)), holds
 
 
+def health_of(found: Facts, engine: AsyncEngine, settings: Settings, *, expected_revision: str) -> Health:
+    """Return what was found and what is wrong with it, beside the figures of the engine's pool."""
+    return Health(
+        server_version=found.server_version,
+        pgvector_version=found.pgvector_version,
+        revision=found.revision,
+        expected_revision=expected_revision,
+        provider=found.provider,
+        model=found.model,
+        dimensions=found.dimensions,
+        row_level_security=found.row_security.on,
+        pool=pool_figures(engine),
+        problems=problems(found, expected_revision=expected_revision, settings=settings),
+    )
+
+
 def problems(found: Facts, *, expected_revision: str, settings: Settings) -> tuple[Problem, ...]:
     """Return what is wrong, most fundamental first."""
     wrong: list[Problem] = []

@@ -144,11 +144,8 @@ class FakeEmbeddingMetadataReader(Binds):
         return cast("EmbeddingMetadata", copy_of(self._table, rows[0], with_embedding=False)) if rows else None
 
     async def check_compatible(self, *, provider: str, model: str, dimensions: int) -> None:
-        recorded = await self.find()
-        given: dict[str, str | int] = {"provider": provider, "model": model, "dimensions": dimensions}
-        for field, value in given.items():
-            if recorded is not None and getattr(recorded, field) != value:
-                raise EmbeddingMismatch(field, recorded=getattr(recorded, field), given=value)
+        if recorded := await self.find():
+            recorded.require_compatible(provider=provider, model=model, dimensions=dimensions)
 
 
 class FakeEmbeddingMetadataRepository(FakeEmbeddingMetadataReader):

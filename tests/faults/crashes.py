@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 import signal
+from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from time import monotonic
@@ -14,13 +15,15 @@ from typing import TYPE_CHECKING
 import psutil
 
 from domain.errors import CommitOutcomeUnknown, RecollectError
-from tests.faults.pairs import rows_by_name, write_first, write_second
+from tests.faults.pairs import rows_by_name, write_together
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from repositories import Database
     from repositories.database import EmbeddedServer
+
+Write = Callable[["Database", str], Awaitable[None]]
 
 WRITERS = 8
 PAUSE_SECONDS = 0.01
@@ -65,13 +68,13 @@ class Differences:
 
 
 @asynccontextmanager
-async def writing(database: Database, book: Book, writers: int = WRITERS) -> AsyncIterator[None]:
+async def writing(database: Database, book: Book, writers: int = WRITERS, *, write: Write = write_together) -> AsyncIterator[None]:
     """Let writers write pairs meanwhile; an error that is not typed ends it."""
     done = asyncio.Event()
     run = next(_RUNS)
     async with asyncio.TaskGroup() as group:
         for number in range(writers):
-            group.create_task(_write(database, book, f"{run}/{number}", done))
+            group.create_task(_write(database, book, write, f"{run}/{number}", done))
         try:
             yield
         finally:
@@ -81,16 +84,13 @@ async def writing(database: Database, book: Book, writers: int = WRITERS) -> Asy
 _RUNS = itertools.count()
 
 
-async def _write(database: Database, book: Book, prefix: str, done: asyncio.Event) -> None:
+async def _write(database: Database, book: Book, write: Write, prefix: str, done: asyncio.Event) -> None:
     for number in itertools.count():
         if done.is_set():
             return
         name = f"{prefix}/{number}"
         try:
-            async with database.unit_of_work() as uow:
-                await write_first(uow, name)
-                await write_second(uow, name)
-                await uow.commit()
+            await write(database, name)
         except CommitOutcomeUnknown:
             book.unknown.add(name)
         except RecollectError:

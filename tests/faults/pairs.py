@@ -23,6 +23,23 @@ async def write_second(uow: UnitOfWork, name: str) -> None:
     await uow.flush()
 
 
+async def write_together(database: Database, name: str) -> None:
+    """Write the two rows in one unit of work."""
+    async with database.unit_of_work() as uow:
+        await write_first(uow, name)
+        await write_second(uow, name)
+        await uow.commit()
+
+
+async def write_apart(database: Database, name: str) -> None:
+    """Write the two rows in two units of work, with most of the time in between: whatever ends it there leaves half of it."""
+    for pause, write in ((0.0, write_first), (0.1, write_second)):
+        await asyncio.sleep(pause)
+        async with database.unit_of_work() as uow:
+            await write(uow, name)
+            await uow.commit()
+
+
 async def rows_by_name(database: Database) -> dict[str, int]:
     """Return how many rows each name has: two, or the name is not there."""
     async with database.engine.connect() as connection:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
-from contextlib import closing
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -19,12 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SMALL = {"max_connections": "30", "shared_buffers": "16MB", "fsync": "off"}
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probing:
-        probing.bind(("127.0.0.1", 0))
-        return int(probing.getsockname()[1])
 
 
 def start(folder: Path, port: int) -> EmbeddedServer:

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from domain.errors import Conflict
 from repositories import Database
 from repositories.testing.tables import empty
-from tests.faults.pairs import busy, rows_by_name, settled, write_first, write_second
+from tests.faults.pairs import busy, rows_by_name, settled, write_first, write_second, write_together
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -46,13 +46,6 @@ async def by_asyncio(work: Awaitable[None], seconds: float) -> None:
 async def by_anyio(work: Awaitable[None], seconds: float) -> None:
     with anyio.move_on_after(seconds):
         await work
-
-
-async def pair(database: Database, name: str) -> None:
-    async with database.unit_of_work() as uow:
-        await write_first(uow, name)
-        await write_second(uow, name)
-        await uow.commit()
 
 
 async def slow_pair(database: Database, name: str) -> None:
@@ -116,7 +109,7 @@ async def streamed(database: Database, name: str) -> None:
 
 
 WORKS: tuple[tuple[Work, int], ...] = (
-    (pair, 8), (slow_pair, 3), (nested_pair, 3), (slow_nested_pair, 2), (retried_pair, 2), (streamed, 2),
+    (write_together, 8), (slow_pair, 3), (nested_pair, 3), (slow_nested_pair, 2), (retried_pair, 2), (streamed, 2),
     (slow_read, 2), (pair_with_slow_read, 2),
 )  # fmt: skip
 

@@ -24,7 +24,8 @@ from repositories.database import EmbeddedServer
 from repositories.testing.tables import empty
 from tests.conftest import DIMENSIONS
 from tests.faults.conftest import FULL
-from tests.faults.crashes import Book, Differences, kill_everything, kill_postmaster, writing
+from tests.faults.crashes import Book, Differences, Write, kill_everything, kill_postmaster, writing
+from tests.faults.pairs import write_apart, write_together
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -96,12 +97,14 @@ class Crashed:
     since_answer: list[float]
 
 
-async def crash(mortal: Mortal, kill: Kill, times: int, settings: Mapping[str, str] = SMALL) -> Crashed:
+async def crash(
+    mortal: Mortal, kill: Kill, times: int, settings: Mapping[str, str] = SMALL, *, write: Write = write_together
+) -> Crashed:
     """Kill the server under its writers so many times, and start it again."""
     chance, book, since_kill, since_answer = random.Random(times), Book(), [], []
     async with Database.from_url(mortal.server.url, pool_size=4, max_overflow=2) as database:
         for _ in range(times):
-            async with writing(database, book):
+            async with writing(database, book, write=write):
                 await book.commits_again()
                 await asyncio.sleep(chance.uniform(0.1, 0.4))
                 killed = monotonic()
@@ -138,6 +141,10 @@ async def test_what_was_acknowledged_survives_a_killed_server_and_nothing_is_hal
     await asyncio.to_thread(mortal.restart)
     assert careless.found.lost > 0
     assert careless.found.half == 0
+    apart = await crash(mortal, kill_everything, times, write=write_apart)
+    assert apart.found.half > 0
+    assert apart.found.refused_and_kept > 0
+    await require_no_commits_while_away(mortal)
 
     after = f"after kill -9, {effort.times(1, kills)} times"
     promises(
@@ -146,17 +153,37 @@ async def test_what_was_acknowledged_survives_a_killed_server_and_nothing_is_hal
         control=f"{careless.found.lost:,} of {len(careless.book.committed):,} lost with synchronous_commit off",
     )
     told = len(book.committed) + len(book.refused) + len(book.unknown)
-    promises("No unit of work is half applied", f"{found.half} of {told:,} {after}")
+    promises(
+        "No unit of work is half applied",
+        f"{found.half} of {told:,} {after}",
+        control=f"{apart.found.half} are, after {times} times, where the same is done in two units of work",
+    )
     promises(
         "An unknown commit is reported as unknown, and can be resolved",
         f"{found.refused_and_kept} of {len(book.refused):,} kept that were told to have failed, {found.unknown_and_kept} of "
         f"{len(book.unknown)} that were told to be unknown, {after}",
+        control=f"the first half of {apart.found.refused_and_kept} of {len(apart.book.refused):,} is kept, in two units of work",
     )
     promises(
         "The library recovers as soon as the server does",
         f"{median(crashed.since_kill):.2f} s from the kill to the next commit (median), {median(crashed.since_answer):.3f} s of it "
         f"after the server was started again, {after}",
+        control="no commit is seen while the server is away",
     )
+
+
+async def require_no_commits_while_away(mortal: Mortal) -> None:
+    """Show that whoever waits for the next commit waits for one of a server that is there."""
+    async with Database.from_url(mortal.server.url, pool_size=4) as database:
+        async with writing(database, book := Book()):
+            await book.commits_again()
+            kill_everything(mortal.server)
+            await asyncio.sleep(0.2)  # what was acknowledged before is told by then
+            with pytest.raises(TimeoutError):
+                await book.commits_again(within=0.5)
+            await asyncio.to_thread(mortal.start)
+            await book.commits_again()
+        await empty(database)
 
 
 async def test_a_restart_of_the_server_is_not_noticed_by_the_next_call(

@@ -13,9 +13,10 @@ from sqlalchemy import text
 
 from domain.errors import ReadOnly
 from repositories import Database
+from tests.conftest import free_port
 from tests.faults.crashes import Book, kill_everything, writing
 from tests.faults.pairs import rows_by_name, write_first, write_second
-from tests.faults.standbys import at, free_port, make_it_follow, make_standby, start
+from tests.faults.standbys import at, make_it_follow, make_standby, start
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -86,20 +87,40 @@ async def swallowing(port: int) -> AsyncIterator[None]:
         yield
 
 
+async def connected_alone(known: EmbeddedServer, *ports: int, within: float = 10) -> asyncpg.Connection:
+    """Connect with asyncpg by itself, given the same hosts."""
+    settings = at(known, *ports)
+    password = settings.password.get_secret_value() if settings.password else None
+    return await asyncpg.connect(
+        host=["127.0.0.1"] * len(ports),
+        port=list(ports),
+        user=settings.user,
+        password=password,
+        database=settings.database,
+        ssl=False,
+        timeout=within,
+    )
+
+
 async def refuses_writes_where_the_driver_looks_first(old: EmbeddedServer, *ports: int) -> bool:
     """Whether asyncpg by itself, given the same hosts, ends at a server that cannot be written to."""
-    settings = at(old, *ports)
-    password = settings.password.get_secret_value() if settings.password else None
-    hosts = ["127.0.0.1"] * len(ports)
-    connection = await asyncpg.connect(
-        host=hosts, port=list(ports), user=settings.user, password=password, database=settings.database, ssl=False
-    )
+    connection = await connected_alone(old, *ports)
     try:
         await connection.execute("DELETE FROM reviews")
     except asyncpg.ReadOnlySQLTransactionError:
         return True
     finally:
         await connection.close()
+    return False
+
+
+async def hangs_where_the_driver_looks_first(known: EmbeddedServer, *ports: int) -> bool:
+    """Whether asyncpg by itself, given the same hosts and two seconds, stays with the one that does not answer."""
+    try:
+        connection = await connected_alone(known, *ports, within=2)
+    except TimeoutError:
+        return True
+    await connection.close()
     return False
 
 
@@ -164,6 +185,7 @@ async def test_the_writer_follows_the_primary_whichever_server_that_is(
             began = monotonic()
             assert await writes_to(database, "the first host hangs") == second
             hanging = monotonic() - began
+            assert await hangs_where_the_driver_looks_first(new, first, second)
 
     promises(
         PROMISE,
@@ -171,7 +193,11 @@ async def test_the_writer_follows_the_primary_whichever_server_that_is(
         f"once it was a standby; {found.lost} of {len(book.committed):,} commits lost, acknowledged by both servers",
         control="asyncpg by itself stays with the first host that answers, where every write is refused",
     )
-    promises(PROMISE, f"{hanging:.2f} s to connect where the first host hangs, with a connect_timeout of 1 s for each")
+    promises(
+        PROMISE,
+        f"{hanging:.2f} s to connect where the first host hangs, with a connect_timeout of 1 s for each",
+        control="asyncpg by itself, given 2 s, never comes to the second host",
+    )
 
 
 async def acknowledge_together(primary: EmbeddedServer) -> None:

@@ -23,9 +23,9 @@ from repositories import Database
 from repositories.database import Settings
 from repositories.database.embedded.account import Account
 from repositories.testing.tables import empty
+from tests.conftest import free_port
 from tests.faults.pairs import rows_by_name, write_first, write_second
 from tests.faults.recorder import Recorder
-from tests.faults.standbys import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +53,7 @@ def url(servers: dict[int, TestServer]) -> SecretStr:
 def through(url: SecretStr, port: int, **settings: object) -> Settings:
     known = Settings(url=url)
     parts = {"database": known.database, "user": known.user, "password": known.password, "sslmode": "disable"}
-    return Settings(host="127.0.0.1", port=port, pooler="pgbouncer", **{**parts, **settings})
+    return Settings(host="127.0.0.1", port=port, **{"pooler": "pgbouncer", **parts, **settings})
 
 
 async def everything(database: Database, name: str) -> None:
@@ -79,11 +79,7 @@ async def everything(database: Database, name: str) -> None:
 
 
 async def test_what_is_sent_needs_no_session_of_ones_own(database_url: SecretStr, promises: Promises) -> None:
-    known = Settings(url=database_url)
-    recorder = Recorder(f"{known.addresses[0].host}/.s.PGSQL.{known.addresses[0].port}")
-    async with recorder.listening() as port, Database(through(database_url, port, pool_size=1, max_overflow=0)) as database:
-        await everything(database, "acme/api")
-        await empty(database)
+    recorder, unguarded = await recorded(database_url), await recorded(database_url, pooler="none")
     assert all(startup.keys() <= FORWARDED for startup in recorder.startups)
     statements = recorder.statements
     assert {name for name, _ in statements} == {""}, "a named statement stays with its session"
@@ -92,11 +88,26 @@ async def test_what_is_sent_needs_no_session_of_ones_own(database_url: SecretStr
     # SQLAlchemy's own questions, of a new server and of a connection that was idle, come before any setting.
     assert [query for query in first if not query.startswith(("SELECT set_config(", "select pg_catalog.", ";"))] == []
     assert sum(query.startswith("SELECT set_config(") for query in first) > 3
+    named = sum(name != "" for name, _ in unguarded.statements)
+    refused = unguarded.startups[0].keys() - FORWARDED
+    assert named > 0
+    assert refused
     promises(
         PROMISE,
         f"0 of {len(statements)} statements named, 0 settings outside of their transaction, and {len(recorder.startups[0])} "
         "startup parameters, all of which pgbouncer forwards (read from the protocol)",
+        control=f"{named} statements named and {len(refused)} startup parameters that it refuses, unless the settings name it",
     )
+
+
+async def recorded(url: SecretStr, **settings: object) -> Recorder:
+    """Return what is sent while everything is used that has to do with the session."""
+    address = Settings(url=url).addresses[0]
+    recorder = Recorder(f"{address.host}/.s.PGSQL.{address.port}")
+    async with recorder.listening() as port, Database(through(url, port, pool_size=1, max_overflow=0, **settings)) as database:
+        await everything(database, "acme/api")
+        await empty(database)
+    return recorder
 
 
 @contextmanager

@@ -330,7 +330,9 @@ async def test_writers_of_many_batches_in_any_order_do_not_deadlock(database: Da
         await asyncio.gather(run(forwards), run(backwards), run(forwards[6:] + forwards[:6]), run(backwards[:2]))
 
 
-async def test_a_write_that_is_cancelled_leaves_nothing_and_no_connection_behind(database: Database, by_copy: None) -> None:
+@asynccontextmanager
+async def a_write_that_waits(database: Database) -> AsyncIterator[tuple[asyncio.Task[None], int]]:
+    """Lend a task that waits for another's row, and its process in the server; the same rows can be written afterwards."""
     async with database.unit_of_work() as holder:
         await holder.knowledge.upsert_many([chunk("b")])
 
@@ -339,33 +341,25 @@ async def test_a_write_that_is_cancelled_leaves_nothing_and_no_connection_behind
                 await uow.knowledge.add_many([chunk(name) for name in "abc"])
 
         async with asyncio.timeout(10):
-            task = asyncio.create_task(waiting())
-            await blocked(database)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
+            yield asyncio.create_task(waiting()), await blocked(database)
     assert database.pool_figures().checked_out == 0
     async with database.unit_of_work() as uow:
         assert await uow.knowledge.add_many([chunk(name) for name in "abc"]) == 3
 
 
-async def test_a_connection_that_ends_during_a_write_is_told_and_replaced(database: Database, by_copy: None) -> None:
-    async with database.unit_of_work() as holder:
-        await holder.knowledge.upsert_many([chunk("b")])
+async def test_a_copy_that_is_cancelled_leaves_nothing_and_no_connection_behind(database: Database, by_copy: None) -> None:
+    async with a_write_that_waits(database) as (task, _):
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
 
-        async def waiting() -> None:
-            async with database.unit_of_work() as uow:
-                await uow.knowledge.add_many([chunk(name) for name in "abc"])
 
-        async with asyncio.timeout(10):
-            task = asyncio.create_task(waiting())
-            waiter = await blocked(database)
-            async with database.engine.connect() as connection:
-                await connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": waiter})
-            with pytest.raises(ConnectionLost):
-                await task
-    async with database.unit_of_work() as uow:
-        assert await uow.knowledge.add_many([chunk(name) for name in "abc"]) == 3
+async def test_a_connection_that_ends_during_a_copy_is_told_and_replaced(database: Database, by_copy: None) -> None:
+    async with a_write_that_waits(database) as (task, waiter):
+        async with database.engine.connect() as connection:
+            await connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": waiter})
+        with pytest.raises(ConnectionLost):
+            await task
 
 
 async def blocked(database: Database) -> int:

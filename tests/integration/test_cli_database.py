@@ -6,7 +6,6 @@ import asyncio
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from repositories import migrations
 from repositories.cli import places
 from repositories.cli.app import app
 from repositories.database import EmbeddedServer
+from tests.conftest import free_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -272,13 +272,6 @@ def test_a_revision_is_written_from_a_temporary_server(
 DOCKER = """#!/bin/sh
 printf '%s\\n' "$*" >> {log}
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture

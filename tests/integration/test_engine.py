@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import traceback
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import asyncpg
@@ -25,6 +25,7 @@ from repositories.database.engine import create_engine
 from repositories.database.pool import GuardedPool
 from repositories.database.settings import Settings
 from repositories.failures import Phase, translate, translating
+from tests.conftest import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -79,12 +80,6 @@ SCHEMA = (
     " data jsonb, embedding vector(3))",
     "INSERT INTO parents VALUES (1)",
 )
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probing:
-        probing.bind(("127.0.0.1", 0))
-        return int(probing.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

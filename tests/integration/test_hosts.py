@@ -26,6 +26,7 @@ from repositories.database.embedded import EmbeddedServer
 from repositories.database.engine import create_engine
 from repositories.database.settings import Settings
 from repositories.failures import Phase, translating
+from tests.conftest import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -33,12 +34,6 @@ if TYPE_CHECKING:
 SECRET = "canary-7Qx"
 DEBIAN = Path("/usr/lib/postgresql/15/bin")
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the embedded server runs on Linux and macOS")
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probing:
-        probing.bind(("127.0.0.1", 0))
-        return int(probing.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -9,23 +9,17 @@ from typing import NamedTuple
 import pytest
 from typer.testing import CliRunner
 
-from repositories.cli import doctor, places
+from repositories.cli import doctor
 from repositories.cli.app import app
 from repositories.database import compose
+
+pytestmark = pytest.mark.usefixtures("bare")
 
 
 class Usage(NamedTuple):
     total: int
     used: int
     free: int
-
-
-@pytest.fixture(autouse=True)
-def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (*places.NAMES_A_DATABASE, "RECOLLECT_PORT", "RECOLLECT_PASSWORD"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
 
 
 def named(name: str, findings: list[doctor.Finding]) -> doctor.Finding:

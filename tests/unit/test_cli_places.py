@@ -12,6 +12,8 @@ from domain import ConfigurationError
 from repositories.cli import places
 from repositories.database import compose
 
+pytestmark = pytest.mark.usefixtures("bare")
+
 STAND_IN = """#!{python} -IS
 import json, pathlib, sys
 folder = pathlib.Path({folder!r})
@@ -19,14 +21,6 @@ with (folder / "calls.jsonl").open("a") as calls:
     calls.write(json.dumps(sys.argv[1:]) + "\\n")
 sys.exit(0 if (folder / "answers").exists() else 1)
 """
-
-
-@pytest.fixture(autouse=True)
-def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (*places.NAMES_A_DATABASE, "RECOLLECT_PORT", "RECOLLECT_PASSWORD"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture

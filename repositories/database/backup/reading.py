@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import zlib
-from contextlib import contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING, BinaryIO, Final, Self
 
-from domain.errors import BackupDamaged, BackupError
+from domain.errors import BackupDamaged
 from repositories.database.backup.manifest import LINE_BYTES, MAX_MANIFEST_BYTES, Manifest
+from repositories.database.backup.telling import telling
 from repositories.database.backup.writing import GZIP
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
     from pathlib import Path
     from types import TracebackType
 
@@ -29,13 +29,13 @@ class BackupReader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with self._told():
+        with telling(self._path, "read"):
             self._file: BinaryIO = path.open("rb")
         try:
-            with self._told():
+            with telling(self._path, "read"):
                 head = self._file.read(LINE_BYTES + MAX_MANIFEST_BYTES)
             self.manifest, self._begin = Manifest.from_bytes(head)
-            with self._told():
+            with telling(self._path, "read"):
                 self._file.seek(self._begin)
         except BaseException:
             self._file.close()
@@ -56,7 +56,7 @@ class BackupReader:
             BackupDamaged: it is shorter, longer or other than what was written.
         """
         checksum, size = sha256(), 0
-        with self._told():
+        with telling(self._path, "read"):
             self._file.seek(self._begin)
             while piece := self._file.read(PIECE_BYTES):
                 checksum.update(piece)
@@ -85,7 +85,7 @@ class BackupReader:
         piece = b""
         while not piece and not self._unpacking.eof:
             if not self._packed:
-                with self._told():
+                with telling(self._path, "read"):
                     self._packed = self._file.read(PIECE_BYTES)
             try:
                 piece = self._unpacking.decompress(self._packed, limit)
@@ -95,13 +95,3 @@ class BackupReader:
                 return b""
             self._packed = self._unpacking.unconsumed_tail
         return piece
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        failed: str | None = None
-        try:
-            yield
-        except OSError as error:
-            failed = error.strerror or type(error).__name__
-        if failed is not None:
-            raise BackupError(f"{self._path} cannot be read: {failed}")

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import tempfile
 import zlib
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from domain.errors import BackupError
+from repositories.database.backup.telling import telling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import TracebackType
 
     from repositories.database.backup.manifest import Manifest
@@ -38,7 +38,7 @@ class BackupWriter:
         self._body_bytes = 0
         if path.is_dir():
             raise BackupError(f"{path} cannot be written: it is a folder")
-        with self._told():
+        with telling(self._path, "written"):
             # Readable and writable for the owner alone, from the start.
             descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".partial", dir=path.absolute().parent)
             self._partial = Path(name)
@@ -62,7 +62,7 @@ class BackupWriter:
         """Put the manifest, completed with the body's checksum, at the beginning, and the file in its place; return it."""
         self._keep(self._packing.flush())
         finished = manifest.model_copy(update={"body_bytes": self._body_bytes, "body_sha256": self._checksum.hexdigest()})
-        with self._told():
+        with telling(self._path, "written"):
             self._file.seek(0)
             self._file.write(finished.to_bytes(padded_to=self._head_bytes))
             self._file.flush()
@@ -75,18 +75,8 @@ class BackupWriter:
     def _keep(self, packed: bytes) -> None:
         self._checksum.update(packed)
         self._body_bytes += len(packed)
-        with self._told():
+        with telling(self._path, "written"):
             self._file.write(packed)
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        failed: str | None = None
-        try:
-            yield
-        except OSError as error:
-            failed = error.strerror or type(error).__name__
-        if failed is not None:
-            raise BackupError(f"{self._path} cannot be written: {failed}")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -19,7 +19,16 @@ from domain import (
     title_fingerprint,
 )
 from repositories.testing.contract.kinds import facts, write
-from repositories.testing.contract.samples import MOMENT, REPO, UNICODE, finding, review, run, suppression
+from repositories.testing.contract.samples import (
+    MOMENT,
+    MORE_DIGITS_THAN_PYTHON_WRITES,
+    REPO,
+    UNICODE,
+    finding,
+    review,
+    run,
+    suppression,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -203,6 +212,12 @@ class FindingsContract:
             assert await view.findings.find_by_comment("acme/web", 6) is None
         async with store.reader(tenant="other") as view:
             assert await view.findings.find_by_comment(REPO, 6) is None
+
+    async def test_a_comment_id_that_no_column_holds_is_refused(self, store: Store) -> None:
+        for number in (2**63, MORE_DIGITS_THAN_PYTHON_WRITES):
+            async with store.unit_of_work() as uow:
+                with pytest.raises(InvalidInput):
+                    await uow.findings.find_by_comment(REPO, number)
 
     async def test_a_finding_found_in_a_unit_of_work_is_tracked(self, store: Store) -> None:
         of = review()

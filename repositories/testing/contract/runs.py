@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import ValidationError
 
-from domain import AlreadyExists, ClaimOutcome, RunClaim, RunState, RunStatus, run_key
+from domain import AlreadyExists, ClaimOutcome, InvalidInput, RunClaim, RunState, RunStatus, run_key
 from domain.text import DEFAULT_TENANT
 from repositories.testing.contract.kinds import facts, write
-from repositories.testing.contract.samples import REPO, UNICODE, run
+from repositories.testing.contract.samples import MORE_DIGITS_THAN_PYTHON_WRITES, REPO, UNICODE, run
 
 if TYPE_CHECKING:
     from domain import UnitOfWork
@@ -182,6 +182,9 @@ class ClaimsContract:
             for wrong in wrongs:
                 with pytest.raises(ValidationError):
                     await claim(uow, **{"head": "one", **wrong})
+            with pytest.raises(InvalidInput) as refusal:
+                await claim(uow, "one", pr_number=MORE_DIGITS_THAN_PYTHON_WRITES)
+            assert refusal.value.field == "pr_number"
             assert (await claim(uow, "one")).claimed
 
     async def test_a_pull_request_has_one_unfinished_run_at_most_whoever_writes_it(self, store: Store) -> None:

@@ -44,6 +44,9 @@ MOMENT: Final = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MANY: Final = 1_003
 """More rows than an adapter is likely to write at a time."""
 
+MORE_DIGITS_THAN_PYTHON_WRITES: Final = 10**5_000
+"""Even a message that names this number fails."""
+
 UNICODE: Final = "Ünïcødé 未处理的异常 Утечка 👩\u200d👩 \u202e\u05e2\u05d1\u202c e\u0301 ﬁ \x01\n\t'\"\\%_$1 {}[]"
 """Scripts, combining and joined characters, direction marks, a control character, and what SQL and JSON quote."""
 
