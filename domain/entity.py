@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, Union, get_args,
 from uuid import UUID
 
 from annotated_types import Ge, Gt, Le
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo as PydanticFieldInfo
 from sqlalchemy import (
     BigInteger,
@@ -64,7 +65,10 @@ metadata = MetaData(naming_convention=NAMING_CONVENTION)
 mappers = registry(metadata=metadata)
 """The mappers of all entities."""
 
-_set = object.__setattr__
+# The slots themselves, without a look for their names: an entity is made for each row that is read.
+_set_fields_set, _set_extra, _set_private, _set_dict = (
+    vars(BaseModel)[slot].__set__ for slot in ("__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__", "__dict__")
+)
 
 _TYPE_LIMITS = {-(2**31), INT32_MAX, -(2**63), INT64_MAX}
 
@@ -171,6 +175,19 @@ class _OnlyWhenLoaded(InstrumentedAttribute[Any]):  # pyright: ignore[reportInco
             raise NotLoaded(type(instance).__name__, self.key) from None
 
 
+class _StateWhenAsked:
+    # What SQLAlchemy knows of an entity, made when it asks. Of rows that are only read it never does, and making it costs about as
+    # much as the rest of such an entity.
+
+    def __get__(self, entity: Entity | None, owner: type[Entity]) -> InstanceState[Any]:
+        # SQLAlchemy asks classes too, and whether one that is being made has a state yet.
+        if entity is None or not vars(entity):
+            raise AttributeError("_sa_instance_state")
+        state = InstanceState(entity, owner.__mapper__.class_manager)
+        vars(entity)["_sa_instance_state"] = state
+        return state
+
+
 class Entity(SQLModel, registry=mappers, metaclass=EntityMeta):
     """A row of one table, validated when it is made and when a field is assigned.
 
@@ -179,9 +196,15 @@ class Entity(SQLModel, registry=mappers, metaclass=EntityMeta):
     """
 
     model_config = SQLModelConfig(
-        extra="forbid", validate_assignment=True, hide_input_in_errors=True, arbitrary_types_allowed=True, defer_build=True
+        extra="forbid",
+        validate_assignment=True,
+        hide_input_in_errors=True,
+        arbitrary_types_allowed=True,
+        defer_build=True,
+        ignored_types=(_StateWhenAsked,),
     )
 
+    _sa_instance_state = _StateWhenAsked()
     __table__: ClassVar[Table]
     __mapper__: ClassVar[Mapper[Any]]
     if TYPE_CHECKING:
@@ -215,13 +238,20 @@ class Entity(SQLModel, registry=mappers, metaclass=EntityMeta):
     @classmethod
     def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> Self:
         """Return an entity of values that are known to be valid, such as a row's; nothing is checked or filled in."""
+        entity = cls.from_row(values)
+        if _fields_set is not None:
+            _set_fields_set(entity, _fields_set)
+        return entity
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> Self:
+        """Return an entity of a row's values by field, as `model_construct` does; the dictionary is the entity's from then on."""
         # As SQLAlchemy makes one of a row, without __init__: that would cost more than to read the row.
         entity = object.__new__(cls)
-        _set(entity, "__pydantic_fields_set__", set(values) if _fields_set is None else _fields_set)
-        _set(entity, "__pydantic_extra__", None)
-        _set(entity, "__pydantic_private__", None)
-        values["_sa_instance_state"] = InstanceState(entity, cls.__mapper__.class_manager)
-        _set(entity, "__dict__", values)
+        _set_fields_set(entity, set(row))
+        _set_extra(entity, None)
+        _set_private(entity, None)
+        _set_dict(entity, row)
         return entity
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
@@ -236,7 +266,7 @@ class Entity(SQLModel, registry=mappers, metaclass=EntityMeta):
         return self.model_copy(deep=True)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name not in type(self).model_fields or "_sa_instance_state" not in self.__dict__:
+        if name not in type(self).model_fields:
             super().__setattr__(name, value)
             return
         before = self.__dict__
@@ -244,7 +274,7 @@ class Entity(SQLModel, registry=mappers, metaclass=EntityMeta):
             without_input(type(self).__name__, lambda: self.__pydantic_validator__.validate_assignment(self, name, value))
             after = self.__dict__
         finally:
-            object.__setattr__(self, "__dict__", before)
+            _set_dict(self, before)
         # A validator may derive one field from another, so everything that changed is told to SQLAlchemy.
         for key, new in after.items():
             if key not in before or before[key] is not new:

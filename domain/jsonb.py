@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Annotated, Any, NoReturn, TypeAlias
+from typing import Annotated, Any, Final, NoReturn, TypeAlias
 
 from pydantic import PlainValidator
 from sqlalchemy.dialects.postgresql import JSONB
@@ -30,6 +30,7 @@ def _refused(*_: object, **__: object) -> NoReturn:
 
 
 _refuse: Any = _refused
+_NESTING: Final = frozenset({dict, list})
 
 
 class FrozenDict(dict[str, Any]):
@@ -111,6 +112,8 @@ def _key(key: object) -> str:
 def freeze(value: Any) -> Any:
     """Return parsed JSON with its objects and arrays frozen; for values that come from the server and need no check."""
     if isinstance(value, dict):
+        if _NESTING.isdisjoint(map(type, value.values())):
+            return FrozenDict(value)
         return FrozenDict({key: freeze(item) for key, item in value.items()})
     if isinstance(value, list):
         return FrozenList(freeze(item) for item in value)

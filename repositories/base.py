@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from domain.filters import Filter
     from domain.ports import Progress, Rows
+    from repositories.direct import Row
     from repositories.transaction import Transaction
 
 E = TypeVar("E", bound=Entity)
@@ -89,7 +90,7 @@ class ReadRepository(Generic[E]):
         shape = {"descending": descending, "with_embedding": with_embedding, "continued": False, "limited": False}
         listing = rows.listed(self.entity, Where(where), tracked=False, **shape)
         async for row in self._transaction.stream(listing, self._bound(), batch_size=batch_size):
-            yield self._hydrate(row)
+            yield self._hydrate(dict(row))
 
     def _select(self, *, with_embedding: bool = False) -> Select[Any]:
         return self._build(rows.selected, with_embedding=with_embedding)
@@ -115,8 +116,8 @@ class ReadRepository(Generic[E]):
     async def _scalar(self, statement: Executable) -> Any:
         return await self._transaction.scalar(statement, self._bound())
 
-    def _hydrate(self, row: Mapping[Any, Any]) -> E:
-        return self.entity.model_construct(**row)  # type: ignore[return-value]  # a class variable cannot name E
+    def _hydrate(self, row: Row) -> E:
+        return self.entity.from_row(row)  # type: ignore[return-value]  # a class variable cannot name E
 
 
 class Repository(ReadRepository[E]):

@@ -130,7 +130,7 @@ class EmbeddingMetadataReader:
 
     async def find(self) -> EmbeddingMetadata | None:
         found = await self._transaction.rows(knowledge.embedding_record())
-        return EmbeddingMetadata.model_construct(**found[0]) if found else None
+        return EmbeddingMetadata.from_row(found[0]) if found else None
 
     async def check_compatible(self, *, provider: str, model: str, dimensions: int) -> None:
         if recorded := await self.find():

@@ -52,7 +52,7 @@ class RepairRepository(SearchRepository[E]):
 
     async def repair_state(self, key: str) -> EmbeddingRepair | None:
         found = await self._transaction.rows(repairs.state(self._transaction.tenant, self.entity.__tablename__, key))
-        return EmbeddingRepair.model_construct(**found[0]) if found else None
+        return EmbeddingRepair.from_row(found[0]) if found else None
 
     async def save_repair_state(self, state: EmbeddingRepair) -> None:
         self._transaction.stamp(state)

@@ -141,12 +141,20 @@ class Transaction:
         self._added.add(inspect(entity))
         return entity
 
+    def stamp_all(self, entities: Sequence[Entity]) -> None:
+        """Make the entities this tenant's, as `stamp` does each."""
+        # A call for each of many rows that need nothing would cost as much as to read them.
+        kinds: set[type[Entity]] = set(map(type, entities))
+        tenants = {vars(entity).get("tenant") for entity in entities}
+        if tenants != {self.tenant} or any(kind.embedding_fields() for kind in kinds):
+            for entity in entities:
+                self.stamp(entity)
+
     def stamp(self, entity: Entity) -> None:
         """Make the entity this tenant's, or raise TenantMismatch if it was made another's."""
         values = vars(entity)
         if values.get("embedding") is not None:
             self.require_dimensions(entity)
-        # Nearly always, and a bulk write asks for every row.
         if values.get("tenant") == self.tenant or "tenant" not in type(entity).model_fields:
             return
         # One that was read, or written and committed, was made its tenant's by that, whoever named it.

@@ -16,6 +16,12 @@ E = TypeVar("E", bound=Entity)
 BATCH_SIZE: Final = 5_000
 """Rows that a bulk write holds in memory at a time, and puts in order."""
 
+COPY_ROWS: Final = 50_000
+"""Rows that one COPY writes where they are in memory anyway and take microseconds: a second, of the thirty that a statement has.
+
+Between two of them client and server wait for each other.
+"""
+
 STATEMENT_ROWS: Final = 1_000
 """Rows that one statement writes: where a vector index is kept up they take some seconds, of the thirty that a statement has."""
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import UTC
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Index, UniqueConstraint
+from sqlmodel.sql.sqltypes import UTCDateTime
 
 from domain.errors import NotLoaded
 from repositories.statements import rows, upsert
@@ -18,10 +20,19 @@ if TYPE_CHECKING:
     from domain.entity import Entity
 
 
+_BLOCK: Final = 500
+
+Values = Mapping[str, Any]
+"""What an entity holds, by field."""
+
+
 class Layout:
     """Some columns of an entity's table."""
 
-    def __init__(self, columns: Sequence[Column[Any]], fields: Sequence[str], optional: Collection[str]) -> None:
+    def __init__(
+        self, entity: type[Entity], columns: Sequence[Column[Any]], fields: Sequence[str], optional: Collection[str]
+    ) -> None:
+        self._entity = entity
         self.columns = columns
         self._fields = fields
         self._optional = optional
@@ -31,18 +42,18 @@ class Layout:
         """Return all columns that are written."""
         names = [field.name for field in rows.fields(entity, with_embedding=True)]
         optional = {name for name, field in entity.model_fields.items() if field.default is None}
-        return cls(upsert.written_columns(entity), names, optional)
+        return cls(entity, upsert.written_columns(entity), names, optional)
 
     @property
     def names(self) -> list[str]:
         return [column.name for column in self.columns]
 
-    def given(self, entities: Sequence[Entity]) -> Layout | None:
+    def given(self, entities: Sequence[Values]) -> Layout | None:
         """Return the columns that the entities give, where all give the same; the server fills in the others."""
         left_out = set()
         for column, field in zip(self.columns, self._fields, strict=True):
             if field in self._optional and column.server_default is not None:
-                missing = [vars(entity)[field] for entity in entities].count(None)
+                missing = [values[field] for values in entities].count(None)
                 if missing == len(entities):
                     left_out.add(field)
                 elif missing:
@@ -50,32 +61,31 @@ class Layout:
         if not left_out:
             return self
         pairs = [pair for pair in zip(self.columns, self._fields, strict=True) if pair[1] not in left_out]
-        return Layout([column for column, _ in pairs], [field for _, field in pairs], self._optional)
+        return Layout(self._entity, [column for column, _ in pairs], [field for _, field in pairs], self._optional)
 
-    def arrays(self, entities: Sequence[Entity]) -> dict[str, list[Any]]:
+    def arrays(self, entities: Sequence[Values]) -> dict[str, list[Any]]:
         """Return the values of each column, as the parameters of `insert_arrays`."""
         values = zip(*self._read(entities), strict=True)
         return {upsert.given(column): list(array) for column, array in zip(self.columns, values, strict=True)}
 
-    def records(self, entities: Sequence[Entity], dialect: Dialect) -> Iterator[Sequence[Any]]:
-        """Yield each entity's row as COPY takes it: SQLAlchemy's conversions, which COPY passes by, are made here."""
-        converted = [(place, convert) for place, column in enumerate(self.columns) if (convert := _conversion(column, dialect))]
-        for record in self._read(entities):
-            if not converted:
-                yield record
-                continue
-            values = list(record)
-            for place, convert in converted:
-                values[place] = convert(values[place])
-            yield values
+    def records(self, entities: Sequence[Values], dialect: Dialect) -> Iterator[Sequence[Any]]:
+        """Yield each entity's row as COPY takes it: SQLAlchemy's conversions, which COPY passes by, are made here.
 
-    def _read(self, entities: Sequence[Entity]) -> Iterator[tuple[Any, ...]]:
-        read = itemgetter(*self._fields)
-        for entity in entities:
-            try:
-                yield read(vars(entity))
-            except KeyError as error:
-                raise NotLoaded(type(entity).__name__, str(error.args[0])) from None
+        They are looked for in some rows at a time, while the server is at those before.
+        """
+        kinds = enumerate(zip(self.columns, self._fields, strict=True))
+        conversions = [(place, *kind, convert) for place, kind in kinds if (convert := _conversion(kind[0], dialect))]
+        for start in range(0, len(entities), _BLOCK):
+            block = entities[start : start + _BLOCK]
+            needed = {place: convert for place, column, field, convert in conversions if not _in_utc(column, field, block)}
+            records = self._read(block)
+            yield from _converted(records, needed) if needed else records
+
+    def _read(self, entities: Sequence[Values]) -> Iterator[tuple[Any, ...]]:
+        try:
+            yield from map(itemgetter(*self._fields), entities)
+        except KeyError as error:
+            raise NotLoaded(self._entity.__name__, str(error.args[0])) from None
 
 
 @kept
@@ -91,6 +101,27 @@ def natural_key(entity: type[Entity]) -> tuple[str, ...]:
 def sort_key(key: Sequence[str]) -> Callable[[Entity], tuple[Any, ...]]:
     """Return what orders entities as PostgreSQL orders their key, NULLs last."""
     return lambda entity: tuple((vars(entity)[name] is None, vars(entity)[name]) for name in key)
+
+
+def has_b_trees_alone(entity: type[Entity]) -> bool:
+    """Whether every index of the entity's table is a B-tree, so that a row is written in microseconds."""
+    kinds = (index.dialect_options["postgresql"]["using"] for index in entity.__table__.indexes)
+    return not entity.embedding_fields() and not any(kinds)
+
+
+def _converted(records: Iterator[Sequence[Any]], conversions: Mapping[int, Callable[[Any], Any]]) -> Iterator[Sequence[Any]]:
+    for record in records:
+        values = list(record)
+        for place, convert in conversions.items():
+            values[place] = convert(values[place])
+        yield values
+
+
+def _in_utc(column: Column[Any], field: str, entities: Sequence[Values]) -> bool:
+    # As entities keep moments, and the driver takes them: to look is a fifth of converting them once more.
+    if not isinstance(column.type, UTCDateTime):
+        return False
+    return {getattr(moment, "tzinfo", None) for values in entities if (moment := values.get(field)) is not None} <= {UTC}
 
 
 def _conversion(column: Column[Any], dialect: Dialect) -> Callable[[Any], Any] | None:

@@ -32,7 +32,7 @@ class Stage:
     async def lay(self, entities: Sequence[Entity]) -> None:
         """Lay the entities ready, after those that lie there."""
         columns = [*self._layout.names, bulk.POSITION]
-        records = self._layout.records(entities, await dialect_of(self._transaction))
+        records = self._layout.records(list(map(vars, entities)), await dialect_of(self._transaction))
         await copy(self._transaction, bulk.stage_of(self._entity), columns, self._placed(records), schema=bulk.STAGE_SCHEMA)
         self.rows += len(entities)
 

@@ -7,9 +7,9 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeGuard, TypeVar, cast
 
 from domain.entity import Entity
-from repositories.bulk.batches import BATCH_SIZE, STATEMENT_ROWS, batches
+from repositories.bulk.batches import BATCH_SIZE, COPY_ROWS, STATEMENT_ROWS, batches
 from repositories.bulk.copying import copy, dialect_of
-from repositories.bulk.layout import Layout, natural_key, sort_key
+from repositories.bulk.layout import Layout, has_b_trees_alone, natural_key, sort_key
 from repositories.bulk.staging import Stage
 from repositories.statements import bulk, upsert
 
@@ -68,23 +68,22 @@ class BulkWrite(Generic[E]):
 
     async def _of_a_list(self, entities: Sequence[E], progress: Progress | None) -> int:
         # No table is needed to put them in order, which costs a third more.
-        for entity in entities:
-            self._transaction.stamp(entity)
+        self._transaction.stamp_all(entities)
         names = set[tuple[Any, ...]]()
         ordered = self._in_order(entities, names)
         written = 0
-        for start in range(0, len(ordered), BATCH_SIZE):
-            written += await self._write(ordered[start : start + BATCH_SIZE])
+        size = COPY_ROWS if self._conflict is None and has_b_trees_alone(self._entity) else BATCH_SIZE
+        for start in range(0, len(ordered), size):
+            written += await self._write(ordered[start : start + size])
             if progress is not None:
                 # Of equal ones all count as sent with the last batch.
-                progress(len(entities) if start + BATCH_SIZE >= len(ordered) else start + BATCH_SIZE)
+                progress(len(entities) if start + size >= len(ordered) else start + size)
         return len(names) if self._latest else written
 
     async def _stamped(self, entities: Rows[E]) -> AsyncGenerator[list[E], None]:
         async with aclosing(batches(entities, BATCH_SIZE)) as source:
             async for batch in source:
-                for entity in batch:
-                    self._transaction.stamp(entity)
+                self._transaction.stamp_all(batch)
                 yield batch
 
     async def _staged(self, first: list[E], source: AsyncIterator[list[E]], progress: Progress | None) -> int:
@@ -115,19 +114,24 @@ class BulkWrite(Generic[E]):
 
     async def _write(self, batch: Sequence[E]) -> int:
         # Without an embedding a row takes microseconds, and each statement a few round trips.
-        size = STATEMENT_ROWS if self._entity.embedding_fields() else BATCH_SIZE
+        return await self._in_parts(batch, STATEMENT_ROWS if self._entity.embedding_fields() else COPY_ROWS)
+
+    async def _in_parts(self, batch: Sequence[E], size: int) -> int:
         return sum([await self._write_together(batch[start : start + size]) for start in range(0, len(batch), size)])
 
     async def _write_together(self, batch: Sequence[E]) -> int:
         if len(batch) == 1:
             return await self._insert(upsert.insert_row(self._entity), upsert.row_values(batch[0]))
+        values = list(map(vars, batch))
         if self._conflict is None and len(batch) >= COPY_FROM:
-            layout = self._layout.given(batch)
+            layout = self._layout.given(values)
             if layout is not None and (await self._allowances()).may_copy:
-                records = layout.records(batch, await dialect_of(self._transaction))
+                records = layout.records(values, await dialect_of(self._transaction))
                 await copy(self._transaction, self._entity.__tablename__, layout.names, records)
                 return len(batch)
-        return await self._insert(bulk.insert_arrays(self._entity), self._layout.arrays(batch))
+        if len(batch) > BATCH_SIZE:
+            return await self._in_parts(batch, BATCH_SIZE)
+        return await self._insert(bulk.insert_arrays(self._entity), self._layout.arrays(values))
 
     async def _insert(self, statement: Insert, values: dict[str, Any]) -> int:
         result = await self._transaction.execute(self._resolved(statement), values)

@@ -205,6 +205,30 @@ def test_an_embedding_that_was_not_loaded_is_not_taken_for_a_missing_one() -> No
     assert chunk().embedding is None
 
 
+def read_review() -> Review:
+    made = review()
+    return Review.from_row({name: vars(made)[name] for name in Review.model_fields})
+
+
+def test_what_was_only_read_has_no_state_until_sqlalchemy_asks_for_it() -> None:
+    read = read_review()
+    again = pickle.loads(pickle.dumps(read))
+    assert again == read
+    assert "_sa_instance_state" not in {**vars(read), **vars(again)}
+    assert inspect(read).transient
+    assert inspect(read) is inspect(read)
+    assert inspect(read).obj() is read
+
+
+def test_an_assignment_to_what_was_only_read_is_validated_and_told_to_sqlalchemy() -> None:
+    read = read_review()
+    with pytest.raises(ValidationError):
+        read.pr_number = 0
+    assert read.pr_number == 7
+    read.pr_number = 8
+    assert inspect(read).attrs.pr_number.history.added == [8]
+
+
 def test_json_cannot_be_changed_in_place() -> None:
     subject = chunk(metadata_={"tags": ["a"]})
     with pytest.raises(TypeError, match="assign"):
