@@ -64,8 +64,13 @@ class SearchRepository(ReadRepository[E]):
     async def _search_words(
         self, query: str, where: Filter | None, *, limit: int, match: Match = Match.ANY, explain: bool = False
     ) -> SearchHits[E]:
-        statement = hybrid.by_words(self.entity, match, Where(where), limit=require_limit(limit), explain=explain)
-        return self._hits(await self._found(statement, self._question(query, match)))
+        chosen, values = Where(where), self._question(query, match)
+        if match is Match.ANY and bm25.is_one_word(query):
+            found = await self._found(hybrid.by_word(self.entity, chosen, limit=require_limit(limit), explain=explain), values)
+            if all(row["id"] is not None for row in found):
+                return self._hits(found)
+        statement = hybrid.by_words(self.entity, match, chosen, limit=require_limit(limit), explain=explain)
+        return self._hits(await self._found(statement, values))
 
     async def _search_both(
         self,

@@ -54,7 +54,16 @@ def by_vector(entity: type[Entity], scan: Scan, where: Where, *, bounded: bool) 
 @kept
 def by_words(entity: type[Entity], match: Match, where: Where, *, limit: int, explain: bool) -> Select[Any]:
     """Select the rows that match the words best."""
-    keyword = bm25.matching(entity, match, where.condition(entity), limit=limit, explain=explain)
+    return _by_keyword(entity, bm25.matching(entity, match, where.condition(entity), limit=limit, explain=explain))
+
+
+@kept
+def by_word(entity: type[Entity], where: Where, *, limit: int, explain: bool) -> Select[Any]:
+    """Select the rows that match the only word best, or a row without an id where it is several lexemes."""
+    return _by_keyword(entity, bm25.matching_word(entity, where.condition(entity), limit=limit, explain=explain))
+
+
+def _by_keyword(entity: type[Entity], keyword: CTE) -> Select[Any]:
     absent = (*_absent("distance", "vector_rank"), true().label("exact"))
     rank = keyword.c.rank.label("keyword_rank")
     found = select(keyword.c.id, null().cast(Float).label("fused"), *absent, keyword.c.relevance, rank, keyword.c.terms)

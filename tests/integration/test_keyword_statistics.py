@@ -4,16 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+from sqlalchemy import text
+
 from domain import where
+from repositories import Database, Settings
+from repositories.database.engine import create_engine
+from repositories.statements.bm25 import is_one_word
 from repositories.testing.contract.samples import chunk
+from tests.integration.observed import statements_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from domain import KnowledgeChunk
-    from repositories import Database
+    from repositories.testing.servers import TestServer
 
 KEPT = ("a deadline", "a deadline bounds every retry that waits for it", "no word of it")
+COMPOUNDS = (
+    "CREATE TEXT SEARCH DICTIONARY compounds (TEMPLATE = ispell, DictFile = ispell_sample, AffFile = ispell_sample)",
+    "CREATE TEXT SEARCH CONFIGURATION compounds (COPY = simple)",
+    "ALTER TEXT SEARCH CONFIGURATION compounds ALTER MAPPING FOR asciiword WITH compounds, simple",
+)
+"""A language whose dictionary finds words in a word."""
+
 PADDING = " ".join(f"word{number}" for number in range(300))
 
 
@@ -24,9 +38,9 @@ async def _write(database: Database, *groups: Sequence[KnowledgeChunk]) -> None:
         await uow.commit()
 
 
-async def _scores(database: Database) -> Mapping[str, float]:
+async def _scores(database: Database, query: str = "deadline") -> Mapping[str, float]:
     async with database.reader() as view:
-        return {hit.item.content: hit.score for hit in await view.knowledge.keyword_search("deadline")}
+        return {hit.item.content: hit.score for hit in await view.knowledge.keyword_search(query)}
 
 
 async def test_rows_that_were_deleted_change_no_score(database: Database) -> None:
@@ -43,3 +57,42 @@ async def test_rows_that_were_deleted_change_no_score(database: Database) -> Non
         await uow.knowledge.delete_where(where("repo").equals("gone"))
         await uow.commit()
     assert await _scores(database) == fresh
+
+
+@pytest.mark.parametrize("query", ["deadline", " Deadline ", "HTTP", "größe"])
+def test_a_word_without_parts_is_one_word(query: str) -> None:
+    assert is_one_word(query)
+
+
+@pytest.mark.parametrize("query", ["", "a deadline", "parse_config", "getUserName", "client.ts", "2024", "x" * 1_001])
+def test_several_words_and_words_with_parts_are_not_one_word(query: str) -> None:
+    assert not is_one_word(query)
+
+
+async def test_a_word_alone_scores_as_beside_words_that_do_not_count(database: Database) -> None:
+    await _write(database, [chunk(content=content) for content in (*KEPT, "deadline after deadline")])
+    alone = await _scores(database)
+    assert len(alone) == 3
+    assert alone == await _scores(database, "the deadline")
+
+
+@pytest.mark.parametrize("query", ["deadline", "unheard", "the"])
+async def test_a_word_is_searched_in_one_statement_whatever_it_finds(database: Database, query: str) -> None:
+    await _write(database, [chunk(content=content) for content in KEPT])
+    with statements_of(database) as statements:
+        assert len(await _scores(database, query)) == (2 if query == "deadline" else 0)
+    assert len(statements) == 1
+
+
+async def test_a_word_of_which_a_dictionary_makes_several_is_found_by_each(server: TestServer) -> None:
+    url = server.empty()
+    engine = create_engine(Settings(url=url))
+    async with engine.begin() as connection:
+        for statement in COMPOUNDS:
+            await connection.execute(text(statement))
+    await engine.dispose()
+    async with Database.from_url(url, migrate=True, language="compounds") as database:
+        await _write(database, [chunk(content=content) for content in ("one foot", "two klubber", "a footballklubber", "neither")])
+        scores = await _scores(database, "footballklubber")
+    assert max(scores, key=scores.__getitem__) == "a footballklubber"
+    assert scores.keys() == {"one foot", "two klubber", "a footballklubber"}

@@ -44,24 +44,14 @@ def corpus(entity: type[Entity], match: Match, depth: int) -> dict[str, str]:
     web search `web`.
     """
     table = entity.__table__.name
-    query = split_compounds("CAST(:query AS text)", MAX_QUERY_CHARACTERS)
     # A query of negations alone asks for nothing: what is not indexed as wanted is no word to rank by.
     wanted = "WHERE strpos(querytree(websearch_to_tsquery(CAST(:language AS regconfig), :web)), asked.quoted) > 0"
     return {
-        "size": f"""
-            SELECT c.pages, CASE WHEN c.reltuples > 0 THEN greatest(1, c.reltuples / greatest(c.relpages, 1) * c.pages)
-              ELSE (SELECT CASE WHEN count(*) < {_COUNTED} THEN count(*) ELSE {_extrapolated("c.pages")} END
-                    FROM (SELECT ctid AS place FROM {table} LIMIT {_COUNTED}) AS few) END::float8 AS n
-            FROM (SELECT reltuples, relpages, pg_relation_size(oid) / 8192 AS pages
-                  FROM pg_class WHERE oid = '{table}'::regclass) AS c""",
+        "size": _size(table),
         "common": f"""
             SELECT s.most_common_elems::text::text[] AS elems, s.most_common_elem_freqs AS freqs FROM pg_stats AS s
             WHERE s.schemaname = current_schema() AND s.tablename = '{table}' AND s.attname = 'search_vector'""",
-        "asked": f"""
-            SELECT u.lexeme, cardinality(u.positions) AS times, count(*) OVER () AS words, size.n, size.pages,
-              '''' || replace(replace(u.lexeme, E'\\\\', E'\\\\\\\\'), '''', '''''') || '''' AS quoted
-            FROM unnest(to_tsvector(CAST(:language AS regconfig), {query})) AS u
-            CROSS JOIN size""",
+        "asked": _ASKED,
         "counted": f"""
             SELECT asked.*, least(asked.n, CASE WHEN asked.words = 1 THEN 1 ELSE coalesce(
                 (SELECT s.freqs[array_position(s.elems, asked.lexeme)] * asked.n FROM common AS s),
@@ -69,31 +59,63 @@ def corpus(entity: type[Entity], match: Match, depth: int) -> dict[str, str]:
                  FROM (SELECT ctid AS place FROM {table} WHERE search_vector @@ asked.quoted::tsquery LIMIT {_COUNTED}) AS hit)
               ) END) AS df
             FROM asked {wanted if match is Match.WEB else ""}""",
-        "words": f"""
-            SELECT quoted, lexeme, quoted::tsquery AS query, df, n,
-              {K1 + 1} * times * ln(1 + (n - df + 0.5) / (df + 0.5)) AS gain
-            FROM counted WHERE df > 0 ORDER BY gain DESC, lexeme LIMIT {MAX_WORDS}""",
+        "words": f"{_WEIGHED} FROM counted WHERE df > 0 ORDER BY gain DESC, lexeme LIMIT {MAX_WORDS}",
         "bound": f"""
-            SELECT greatest({_FEWEST}, {depth}, least({_CANDIDATES}, {_WORK} / greatest(count(*), 1))) AS size
+            SELECT greatest({_FEWEST}, {depth}, least({MAX_CANDIDATES}, {_WORK} / greatest(count(*), 1))) AS size
             FROM words""",
-        # Of few rows all are measured, and so are the first where the sample holds none: its pages may be full of rows that are
-        # gone, or of other tenants' that the server does not show.
-        "average": f"""
-            SELECT {K1 * B:.6g} / greatest(coalesce(
-                CASE WHEN size.n > {_SAMPLED} THEN (SELECT avg(octets) FROM (
-                  SELECT {octets(entity, "s")} AS octets FROM {table} AS s
-                  TABLESAMPLE SYSTEM (least(100, 2000.0 / greatest(1, (SELECT pages FROM size)))) REPEATABLE (1) LIMIT {_SAMPLED}
-                ) AS sample) END,
-                (SELECT avg(octets) FROM (SELECT {octets(entity, "s")} AS octets FROM {table} AS s LIMIT {_SAMPLED}) AS few)
-              ), 1)::float8 AS slope
-            FROM size""",
+        "average": _average(entity),
     }
 
 
-_CANDIDATES: Final = 2_000
+def corpus_of_a_word(entity: type[Entity]) -> dict[str, str]:
+    """Return the same for a query of one word, without a `bound`. There are no `words` where it is several lexemes.
+
+    Without others to be told from, how frequent it is does not matter.
+    """
+    return {
+        "size": _size(entity.__table__.name),
+        "asked": _ASKED,
+        "words": f"{_WEIGHED} FROM (SELECT *, least(n, 1) AS df FROM asked) AS counted WHERE words = 1 AND df > 0",
+        "average": _average(entity),
+    }
+
+
+MAX_CANDIDATES: Final = 2_000
 _FEWEST: Final = 500
 _WORK: Final = 12_000
-"""Rows that are ranked: at most `_CANDIDATES`, fewer the more words there are to look for in each."""
+"""Rows that are ranked: at most `MAX_CANDIDATES`, fewer the more words there are to look for in each."""
+
+_ASKED: Final = f"""
+    SELECT u.lexeme, cardinality(u.positions) AS times, count(*) OVER () AS words, size.n, size.pages,
+      '''' || replace(replace(u.lexeme, E'\\\\', E'\\\\\\\\'), '''', '''''') || '''' AS quoted
+    FROM unnest(to_tsvector(CAST(:language AS regconfig), {split_compounds("CAST(:query AS text)", MAX_QUERY_CHARACTERS)})) AS u
+    CROSS JOIN size"""
+_WEIGHED: Final = f"""
+    SELECT quoted, lexeme, quoted::tsquery AS query, df, n, {K1 + 1} * times * ln(1 + (n - df + 0.5) / (df + 0.5)) AS gain"""
+
+
+def _size(table: str) -> str:
+    return f"""
+        SELECT c.pages, CASE WHEN c.reltuples > 0 THEN greatest(1, c.reltuples / greatest(c.relpages, 1) * c.pages)
+          ELSE (SELECT CASE WHEN count(*) < {_COUNTED} THEN count(*) ELSE {_extrapolated("c.pages")} END
+                FROM (SELECT ctid AS place FROM {table} LIMIT {_COUNTED}) AS few) END::float8 AS n
+        FROM (SELECT reltuples, relpages, pg_relation_size(oid) / 8192 AS pages
+              FROM pg_class WHERE oid = '{table}'::regclass) AS c"""
+
+
+def _average(entity: type[Entity]) -> str:
+    table = entity.__table__.name
+    # Of few rows all are measured, and so are the first where the sample holds none: its pages may be full of rows that are
+    # gone, or of other tenants' that the server does not show.
+    return f"""
+        SELECT {K1 * B:.6g} / greatest(coalesce(
+            CASE WHEN size.n > {_SAMPLED} THEN (SELECT avg(octets) FROM (
+              SELECT {octets(entity, "s")} AS octets FROM {table} AS s
+              TABLESAMPLE SYSTEM (least(100, 2000.0 / greatest(1, (SELECT pages FROM size)))) REPEATABLE (1) LIMIT {_SAMPLED}
+            ) AS sample) END,
+            (SELECT avg(octets) FROM (SELECT {octets(entity, "s")} AS octets FROM {table} AS s LIMIT {_SAMPLED}) AS few)
+          ), 1)::float8 AS slope
+        FROM size"""
 
 
 def _extrapolated(pages: str) -> str:

@@ -33,6 +33,10 @@ from repositories.statements.rows import the_tenants
 from repositories.statements.vector import number
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import FromClause
+
     from domain.entity import Entity
 
 # Weights of the labels D, C, B and A. ts_rank_cd takes none above 1, so they are thirds, and so is what they are compared with.
@@ -80,6 +84,9 @@ _WEB: Final = {
 }
 _CHOSEN: Final = {Match.ANY: _ANY, Match.ALL: _ALL, Match.WEB: _WEB}
 
+LIKELY: Final = 50
+"""Rows that are ranked exactly, unless more are asked for."""
+
 
 def matching(
     entity: type[Entity], match: Match, condition: ColumnElement[bool] | None, *, limit: int, explain: bool = False
@@ -89,15 +96,21 @@ def matching(
     Nothing in the query raises; without a word that counts it matches nothing. `explain` fills the lexemes. Binds: `tenant` and
     what `question` returns.
     """
-    parts = [_part(name, sql) for name, sql in {**corpus(entity, match, limit), **_CHOSEN[match]}.items()]
+    parts = prepared({**corpus(entity, match, limit), **_CHOSEN[match]})
     there = and_(the_tenants(entity), true() if condition is None else condition)
     likely = _likely(entity, match, there, limit)
     near = _near(entity, match, there, likely, limit)
+    return best(near, limit=limit, explain=explain).add_cte(*parts).cte("keyword")
+
+
+def best(near: FromClause, *, limit: int, explain: bool) -> Select[Any]:
+    """Return id, relevance, rank and lexemes of those that match the `words` best; `near`, as "c", has ids, `vec` and `norm`."""
     relevance = literal_column(_EXACT, Float()).label("relevance")
     terms = literal_column(_TERMS if explain else "NULL::text[]", ARRAY(Text())).label("terms")
     exact = select(near.c.id, relevance, terms).order_by(relevance.desc(), near.c.id).limit(number(limit)).cte("exact")
     rank = func.row_number().over(order_by=(exact.c.relevance.desc(), exact.c.id)).label("rank")
-    return select(exact.c.id, exact.c.relevance, rank, exact.c.terms).add_cte(*parts).cte("keyword")
+    found: list[ColumnElement[Any]] = [exact.c.id, exact.c.relevance, rank, exact.c.terms]
+    return select(*found)
 
 
 def question(query: str, match: Match, language: str) -> dict[str, str]:
@@ -108,22 +121,29 @@ def question(query: str, match: Match, language: str) -> dict[str, str]:
     return {**values, "web": web_syntax(asked)} if match is Match.WEB else values
 
 
-def _part(name: str, sql: str) -> CTE:
+def prepared(parts: Mapping[str, str]) -> list[CTE]:
+    """Return the common table expressions for these names and their SQL."""
     # The classes of a regular expression are no bind parameters.
-    return _materialized(text(sql.replace("[:", r"[\:").replace(":]", r"\:]")).columns(), name)
+    return [materialized(text(sql.replace("[:", r"[\:").replace(":]", r"\:]")).columns(), name) for name, sql in parts.items()]
 
 
-def _materialized(statement: Any, name: str) -> CTE:
+def materialized(statement: Any, name: str) -> CTE:
+    """Return the statement under a name, executed once and planned by itself."""
     cte: CTE = statement.cte(name)
     return cte.prefix_with("MATERIALIZED", dialect="postgresql")
 
 
+def norm(entity: type[Entity]) -> ColumnElement[float]:
+    """Return what BM25 weighs a row's length by; it needs `average`."""
+    length = octets(entity, entity.__table__.name)
+    return literal_column(f"{K1 * (1 - B):.6g}::float8 + (SELECT slope FROM average) * {length}", Float()).label("norm")
+
+
 def _candidates(entity: type[Entity], condition: ColumnElement[bool]) -> Select[Any]:
     columns = entity.__table__.c
-    norm = f"{K1 * (1 - B):.6g}::float8 + (SELECT slope FROM average) * {octets(entity, entity.__table__.name)}"
     # Under a LIMIT, so that a lexeme vector kept out of line is fetched once for all words.
     vector = func.ts_delete(columns.search_vector, "", type_=TSVECTOR()).label("vec")
-    chosen: list[ColumnElement[Any]] = [columns.id, vector, literal_column(norm, Float()).label("norm")]
+    chosen: list[ColumnElement[Any]] = [columns.id, vector, norm(entity)]
     return select(*chosen).where(condition)
 
 
@@ -141,7 +161,7 @@ def _likely(entity: type[Entity], match: Match, there: ColumnElement[bool], limi
     found = candidates.limit(_BOUND).subquery("c")
     score = literal_column(_ROUGH, Float()).label("score")
     statement = select(found.c.id, found.c.vec, found.c.norm, score).order_by(score.desc(), found.c.id)
-    return _materialized(statement.limit(number(max(50, 2 * limit))), "likely")
+    return materialized(statement.limit(number(max(LIKELY, 2 * limit))), "likely")
 
 
 def _near(entity: type[Entity], match: Match, there: ColumnElement[bool], likely: CTE, limit: int) -> Any:
