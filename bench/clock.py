@@ -40,19 +40,22 @@ async def alternate(ways: Sequence[Callable[[T], Awaitable[object]]], inputs: Se
 
 
 class Cpu:
-    """Counts the processor time of this process and of the server's for the one connection of a database.
+    """Counts the processor time of this process and of the server's for a database's two connections, the readers' and the other.
 
     It is what a search costs however much else the machine does: about its latency where nothing else does anything.
     """
 
-    def __init__(self, server: int) -> None:
-        self._processes = (psutil.Process(), psutil.Process(server))
+    def __init__(self, *servers: int) -> None:
+        self._processes = (psutil.Process(), *map(psutil.Process, servers))
         self._began = self._milliseconds()
 
     @classmethod
     async def of(cls, database: Database) -> Cpu:
-        async with database.engine.connect() as connection:
-            return cls((await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one())
+        servers = set()
+        for engine in (database.engine, database.read_engine):
+            async with engine.connect() as connection:
+                servers.add((await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one())
+        return cls(*servers)
 
     def start(self) -> None:
         self._began = self._milliseconds()

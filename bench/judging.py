@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from bench import blocks
 from bench.bars import Verdict, verdicts
 from bench.measuring import Figure
 from bench.memory import GROWN
+from bench.search_bars import searches_judged
 
 MEASURED = Path(__file__).parents[1] / "docs" / "measured"
 PERFORMANCE, SEARCH = MEASURED / "performance.json", MEASURED / "search.json"
@@ -23,16 +25,6 @@ def judged(performance: Mapping[str, Any]) -> Iterator[Verdict]:
     """Judge one run of `python -m bench`."""
     yield from verdicts([Figure(**figure) for figure in performance["figures"]])
     yield _memory(*performance["memory"])
-
-
-def searches_judged(search: Mapping[str, Any]) -> Iterator[Verdict]:
-    """Judge one run of `python -m bench.search`."""
-    yield from _growth(search["words"])
-    # A run of before the arms were measured in the small table too says nothing of their growth.
-    for few, many in zip(search.get("arms_small", ()), search["arms"], strict=False):
-        bound = 2.0 if many["search"] == "vector arm" else many["rows"] / few["rows"]
-        yield _grown(many["search"], few, many, "server_p50", less_than=bound)
-    yield from _hybrid(*search["arms"])
 
 
 def _memory(few: Mapping[str, Any], many: Mapping[str, Any]) -> Verdict:
@@ -46,28 +38,10 @@ def _memory(few: Mapping[str, Any], many: Mapping[str, Any]) -> Verdict:
     )
 
 
-def _growth(words: Sequence[Mapping[str, Any]]) -> Iterator[Verdict]:
-    half = len(words) // 2
-    for small, large in zip(words[:half], words[half:], strict=True):
-        yield _grown(f"keyword search, {large['question']}", small, large, "p50", less_than=large["rows"] / small["rows"])
-
-
-def _hybrid(vector: Mapping[str, Any], keyword: Mapping[str, Any], hybrid: Mapping[str, Any]) -> Iterator[Verdict]:
-    trips, share = hybrid["round_trips"], hybrid["server_p50"] / (vector["server_p50"] + keyword["server_p50"])
-    yield Verdict(claim="Round trips", work="hybrid search", asked="1", measured=f"{trips}", met=trips == 1)
-    asked, measured = "at most 1.25 × the sum of its arms", f"{share:.2f} ×"
-    yield Verdict(claim="Hybrid search", work="the server's time", asked=asked, measured=measured, met=share <= 1.25)
-
-
-def _grown(what: str, small: Mapping[str, Any], large: Mapping[str, Any], name: str, *, less_than: float) -> Verdict:
-    grown, rows = large[name] / small[name], f"{small['rows']:,} to {large['rows']:,} rows"
-    return Verdict(
-        claim="Growth of search time",
-        work=f"{what}, {rows}",
-        asked=f"less than × {less_than:g}",
-        measured=f"× {grown:.1f}",
-        met=grown < less_than,
-    )
+def rows(found: Iterable[Verdict]) -> str:
+    """Return the verdicts as a table of a page."""
+    shown = [(one.claim, one.work, one.asked, one.measured, "yes" if one.met else "**no**") for one in found]
+    return blocks.table(("claim", "work", "to reach", "measured", "reached"), shown, words=3)
 
 
 def table(found: Sequence[Verdict]) -> Table:

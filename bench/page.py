@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import blocks, performance
+from bench import blocks, judging, performance
 from bench.machine import Machine
 from bench.plot import svg
+from bench.search_bars import searches_judged
 from bench.tables import names
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -34,7 +35,8 @@ def filled(page: str, search: Figures, quality: Figures) -> str:
         "quality": _quality(quality),
         "nearest": _nearest(search["nearest"]),
         "words": _words(search["words"]),
-        "growth": _growth(search["words"]),
+        "growth": _growth(search),
+        "bars": judging.rows(searches_judged(search)),
         "arms": _arms(search["arms"]),
         "wide": _wide(search["wide"]),
         "plans": _plans(search["plans"]),
@@ -95,13 +97,23 @@ def _words(figures: Iterable[Figures]) -> str:
     )
 
 
-def _growth(figures: Sequence[Figures]) -> str:
-    half = len(figures) // 2
-    rows = [
-        (large["question"], f"× {large['rows'] / small['rows']:.0f}", f"× {large['p50'] / small['p50']:.1f}")
-        for small, large in zip(figures[:half], figures[half:], strict=True)
+def _growth(search: Figures) -> str:
+    half = len(search["words"]) // 2
+    pairs = [
+        *(
+            (large["question"], "p50", small, large)
+            for small, large in zip(search["words"][:half], search["words"][half:], strict=True)
+        ),
+        # A run of before the arms were measured in the small table too says nothing of their growth.
+        *(
+            (large["search"], "server_p50", small, large)
+            for small, large in zip(search.get("arms_small", ()), search["arms"], strict=False)
+        ),
     ]
-    return blocks.table(("the question has", "rows", "p50"), rows)
+    rows = [
+        (what, f"× {large['rows'] / small['rows']:.0f}", f"× {large[name] / small[name]:.1f}") for what, name, small, large in pairs
+    ]
+    return blocks.table(("search", "rows", "p50"), rows)
 
 
 def _arms(figures: Sequence[Figures]) -> str:

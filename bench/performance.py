@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from bench import blocks, chart
-from bench.judging import MEASURED, PERFORMANCE, judged, searches_judged
+from bench.judging import MEASURED, PERFORMANCE, judged, rows
 from bench.machine import Machine
 from bench.measuring import Figure
+from bench.search_bars import searches_judged
 
 PAGE: Final = MEASURED.parent / "performance.md"
 PICTURES: Final = {
@@ -26,7 +27,7 @@ def filled(page: str, measured: Mapping[str, Any], search: Mapping[str, Any]) ->
         page,
         {
             "machine": Machine(**measured["machine"]).described(),
-            "bars": _bars(measured, search),
+            "bars": rows([*judged(measured), *searches_judged(search)]),
             "times": _times(figures),
         },
     )
@@ -51,18 +52,12 @@ def _figures(measured: Mapping[str, Any]) -> list[Figure]:
     return [Figure(**figure) for figure in measured["figures"]]
 
 
-def _bars(measured: Mapping[str, Any], search: Mapping[str, Any]) -> str:
-    found = [*judged(measured), *searches_judged(search)]
-    rows = [(one.claim, one.work, one.asked, one.measured, "yes" if one.met else "**no**") for one in found]
-    return blocks.table(("claim", "work", "to reach", "measured", "reached"), rows, words=3)
-
-
 def _times(figures: Iterable[Figure]) -> str:
-    rows, work = [], ""
+    shown, work = [], ""
     for figure in figures:
-        rows.append(("" if figure.work == work else figure.work, figure.way, _time(figure.seconds), f"{figure.ratio:.2f}"))
+        shown.append(("" if figure.work == work else figure.work, figure.way, _time(figure.seconds), f"{figure.ratio:.2f}"))
         work = figure.work
-    return blocks.table(("work", "way", "time", "× the first"), rows, words=2)
+    return blocks.table(("work", "way", "time", "× the first"), shown, words=2)
 
 
 def _time(seconds: float) -> str:

@@ -9,7 +9,9 @@ from xml.etree import ElementTree
 import pytest
 
 from bench import page
+from bench.bars import Verdict
 from bench.plot import svg
+from bench.search_bars import searches_judged
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +25,7 @@ def test_the_page_and_its_plot_are_made_of_the_figures(figures: tuple[page.Figur
     written = page.PAGE.read_text(encoding="utf-8")
     assert page.filled(written, search, quality) == written
     assert page.picture(search) == page.PICTURE.read_text(encoding="utf-8")
-    assert written.count("<!-- measured: ") == written.count("<!-- end -->") == 8
+    assert written.count("<!-- measured: ") == written.count("<!-- end -->") == 9
 
 
 def test_a_figure_that_changes_changes_the_page(figures: tuple[page.Figures, page.Figures]) -> None:
@@ -47,3 +49,75 @@ def test_a_plot_shows_every_point_and_keeps_inside_its_frame() -> None:
         assert 0 < float(circle.attrib["cx"]) < width
         assert 0 < float(circle.attrib["cy"]) < height
     assert "a < b" in "".join(drawn.itertext())
+
+
+def _searched(**changes: Any) -> dict[str, Any]:
+    """The figures of a run that reaches everything, but for these of the large table."""
+    words = {"question": "a word", "rows": 50_000, "p50": 3.0, "p99": 9.0, "plain_p50": 2.5}
+    near = {"fewest_rows": 10, "recall": 0.97, "p50": 4.0}
+    arms = {"vector arm": 2.0, "keyword arm": 5.0, "hybrid": 7.0}
+    plan = {"same_plan": True, "generic_plans": 0}
+    time = changes.pop("arm", {})
+    return {
+        "words": [{**words, "rows": 5_000, "p50": 2.0}, _changed(words, changes)],
+        "nearest": [_changed({"case": case, **near}, changes) for case in ("no filter", "1 %", "0.1 %")],
+        "arms_small": [{"search": name, "rows": 5_000, "round_trips": 1, "server_p50": 1.5} for name in arms],
+        "arms": [
+            {
+                "search": name,
+                "rows": 50_000,
+                "round_trips": changes.get("round_trips", 1),
+                "server_p50": time.get(name, milliseconds),
+            }
+            for name, milliseconds in arms.items()
+        ],
+        "plans": [_changed(plan, changes)],
+    }
+
+
+def _changed(figures: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    return {name: changes.get(name, value) for name, value in figures.items()}
+
+
+def _missed(search: dict[str, Any]) -> set[str]:
+    return {verdict.work for verdict in searches_judged(search) if not verdict.met}
+
+
+def test_a_run_that_reaches_everything_misses_nothing() -> None:
+    found: list[Verdict] = list(searches_judged(_searched()))
+    assert found
+    assert all(verdict.met for verdict in found)
+
+
+@pytest.mark.parametrize(
+    ("changes", "missed"),
+    [
+        ({"plain_p50": 1.9}, {"p50, a word"}),
+        ({"p99": 30.0}, {"p99, a word"}),
+        ({"fewest_rows": 9}, {"rows, 0.1 %"}),
+        ({"recall": 0.94}, {"recall@10, 0.1 %"}),
+        ({"arm": {"vector arm": 3.1}}, {"vector arm, 5,000 to 50,000 rows"}),
+        ({"arm": {"keyword arm": 15.5}}, {"keyword arm, 5,000 to 50,000 rows"}),
+        ({"arm": {"hybrid": 8.8}}, {"the server's time"}),
+        ({"arm": {"hybrid": 15.1}}, {"hybrid, 5,000 to 50,000 rows", "the server's time"}),
+        ({"round_trips": 2}, {"hybrid search"}),
+        ({"same_plan": False}, {"after ten executions"}),
+        ({"generic_plans": 1}, {"after ten executions"}),
+    ],
+)
+def test_a_search_under_its_bar_is_told(changes: dict[str, Any], missed: set[str]) -> None:
+    assert _missed(_searched(**changes)) == missed
+
+
+@pytest.mark.parametrize(("case", "milliseconds"), [("no filter", 60.0), ("1 %", 5.0), ("0.1 %", 5.0)])
+def test_a_vector_search_that_takes_too_long_is_told(case: str, milliseconds: float) -> None:
+    search = _searched()
+    [slow] = [found for found in search["nearest"] if found["case"] == case]
+    slow["p50"] = milliseconds
+    assert _missed(search) == {f"p50, {case}"}
+
+
+def test_a_question_in_words_that_takes_longer_in_proportion_is_told() -> None:
+    search = _searched(p50=20.0, p99=30.0, plain_p50=20.0)
+    search["nearest"] = _searched()["nearest"]
+    assert _missed(search) == {"keyword search, a word, 5,000 to 50,000 rows"}
