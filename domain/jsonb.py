@@ -7,9 +7,9 @@ lone surrogates. Doing the same on the way in makes an entity equal to itself re
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Any, Final, NoReturn, TypeAlias
+from typing import Annotated, Any, Final, NoReturn
 
 from pydantic import PlainValidator
 from sqlalchemy.dialects.postgresql import JSONB
@@ -21,8 +21,6 @@ MAX_DEPTH = 100
 """Levels of nesting; jsonb takes more, but Python's own parser does not."""
 
 MAX_INTEGER = 10**1000
-
-JsonValue: TypeAlias = "str | int | float | bool | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
 
 
 def _refused(*_: object, **__: object) -> NoReturn:

@@ -84,14 +84,6 @@ def translating(
         raise_bare(translate(error, phase=phase, operation_id=operation_id, host=host, port=port))
 
 
-def poisons(error: BaseException) -> bool:
-    """Whether a transaction is lost to `error`, as SQLAlchemy raised it: everything but what no statement came to see.
-
-    Errors of ours that come out of SQLAlchemy unwrapped are the pool's and the connector's: there was no transaction yet.
-    """
-    return not isinstance(error, errors.RecollectError)
-
-
 def raise_bare(failure: RecollectError) -> NoReturn:
     """Raise `failure` without the error that is being handled.
 

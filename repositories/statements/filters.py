@@ -52,10 +52,6 @@ class Where:
         return None if self.filter is None else filter_condition(entity, self.filter)
 
 
-ANYWHERE = Where(None)
-"""No filter."""
-
-
 def filter_condition(entity: type[Entity], condition: Filter | None) -> ColumnElement[bool]:
     """Return the SQL condition that holds where the filter is met; without a filter, everywhere.
 

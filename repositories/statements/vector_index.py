@@ -41,11 +41,6 @@ class IndexForm(Enum):
     def opclass(self) -> str:
         return self.value
 
-    @property
-    def ranks_again(self) -> bool:
-        """Whether what the index returns are candidates, to be ranked by the distance of the embeddings themselves."""
-        return self is IndexForm.BIT
-
     def bytes_of(self, dimensions: int) -> int:
         """Return the size of what the index keeps of an embedding."""
         return {IndexForm.VECTOR: 4 * dimensions, IndexForm.HALFVEC: 2 * dimensions, IndexForm.BIT: dimensions // 8 + 1}[self]

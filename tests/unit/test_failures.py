@@ -18,7 +18,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi, dia
 from sqlalchemy.orm.exc import StaleDataError
 
 from domain import errors
-from repositories.failures import Phase, poisons, translate, translating
+from repositories.failures import Phase, translate, translating
 from repositories.sqlstates import FAILURES
 
 SECRET = "canary-7Qx"
@@ -334,13 +334,6 @@ def test_only_bugs_and_cancelled_tasks_pass_untranslated() -> None:
         raise KeyboardInterrupt
     with pytest.raises(errors.CommitOutcomeUnknown), translating(Phase.COMMIT):
         raise asyncio.CancelledError
-
-
-def test_everything_poisons_but_what_came_before_a_transaction() -> None:
-    assert all(poisons(row.error) for row in AT_WORK)
-    assert poisons(wrapped(errors.InvalidEmbedding("all zeros")))
-    assert not poisons(errors.PoolExhausted("in use", figures={}))
-    assert not poisons(errors.DatabaseUnavailable("refused"))
 
 
 def test_what_is_safe_to_retry_never_happened() -> None:

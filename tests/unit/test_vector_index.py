@@ -13,19 +13,18 @@ DIALECT = PGDialect()  # type: ignore[no-untyped-call]  # SQLAlchemy types no di
 
 
 @pytest.mark.parametrize(
-    ("dimensions", "form", "ranks_again"),
+    ("dimensions", "form"),
     [
-        (1, IndexForm.VECTOR, False),
-        (2000, IndexForm.VECTOR, False),
-        (2001, IndexForm.HALFVEC, False),
-        (4000, IndexForm.HALFVEC, False),
-        (4001, IndexForm.BIT, True),
-        (16_000, IndexForm.BIT, True),
+        (1, IndexForm.VECTOR),
+        (2000, IndexForm.VECTOR),
+        (2001, IndexForm.HALFVEC),
+        (4000, IndexForm.HALFVEC),
+        (4001, IndexForm.BIT),
+        (16_000, IndexForm.BIT),
     ],
 )
-def test_the_form_is_the_most_exact_that_can_be_indexed(dimensions: int, form: IndexForm, ranks_again: bool) -> None:
+def test_the_form_is_the_most_exact_that_can_be_indexed(dimensions: int, form: IndexForm) -> None:
     assert IndexForm.for_dimensions(dimensions) is form
-    assert form.ranks_again is ranks_again
 
 
 @pytest.mark.parametrize("dimensions", [-1, 0, 16_001])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import ValidationError
 
-from domain import AlreadyExists, ClaimOutcome, InvalidInput, RunClaim, RunState, RunStatus, run_key
+from domain import ALLOWED_CHANGES, AlreadyExists, ClaimOutcome, InvalidInput, RunClaim, RunState, RunStatus, run_key
 from domain.text import DEFAULT_TENANT
 from repositories.testing.contract.kinds import facts, write
 from repositories.testing.contract.samples import MORE_DIGITS_THAN_PYTHON_WRITES, REPO, UNICODE, run
@@ -186,6 +186,29 @@ class ClaimsContract:
                 await claim(uow, "one", pr_number=MORE_DIGITS_THAN_PYTHON_WRITES)
             assert refusal.value.field == "pr_number"
             assert (await claim(uow, "one")).claimed
+
+    async def test_a_run_becomes_only_what_its_status_allows(self, store: Store) -> None:
+        async def again(uow: UnitOfWork, of: RunState) -> None:
+            await claim(uow, of.head_sha, pr_number=of.pr_number)
+
+        async def of_another_head(uow: UnitOfWork, of: RunState) -> None:
+            await claim(uow, "another", pr_number=of.pr_number)
+
+        async def complete(uow: UnitOfWork, of: RunState) -> None:
+            await uow.runs.complete(of.run_key)
+
+        became: dict[RunStatus, set[RunStatus]] = {status: set() for status in RunStatus}
+        for status in RunStatus:
+            for act in (again, of_another_head, complete):
+                of = run(status=status, claimed_at=ago(2 * HOUR))
+                of.run_key = run_key(of.repo, of.pr_number, of.base_sha, of.head_sha)
+                await write(store, of)
+                async with store.unit_of_work() as uow:
+                    await act(uow, of)
+                    await uow.commit()
+                became[status].add((await found(store, of.run_key)).status)
+        assert all(after <= ALLOWED_CHANGES[before] | {before} for before, after in became.items())
+        assert became[RunStatus.RUNNING] == {RunStatus.RUNNING, RunStatus.SUPERSEDED, RunStatus.COMPLETED}
 
     async def test_a_pull_request_has_one_unfinished_run_at_most_whoever_writes_it(self, store: Store) -> None:
         async with store.unit_of_work() as uow:
