@@ -73,7 +73,7 @@ async def arms(database: Database, space: Space, *, queries: int) -> list[ArmFig
         for name, search in ARMS.items():
             watch = await _watched(database, search, words, vector)
             trips[name] = max(trips[name], len(watch.sent))
-            async with database.engine.connect() as connection:
+            async with database.read_engine.connect() as connection:
                 times[name].append(server_milliseconds(await explain(connection, watch)))
     return [ArmFigures(name, len(space.vectors), trips[name], median(times[name])) for name in ARMS]
 
@@ -86,7 +86,7 @@ async def plans(database: Database, space: Space) -> list[PlanFigures]:
         watches = [await _watched(database, search, words, vector) for words, vector in asked]
         sent = watches[0].search
         assert all(watch.search.statement == sent.statement for watch in watches)
-        async with database.engine.connect() as connection:
+        async with database.read_engine.connect() as connection:
             custom, generic = await generic_plans(connection, sent)
             first, later = await prepared_plans(connection, sent, executions=EXECUTIONS)
         found.append(PlanFigures(name, shape(first) == shape(later), custom, generic))

@@ -175,5 +175,5 @@ async def _indexes(database: Database, query: Vectors, condition: Filter | None)
     with watching(database) as watch:
         async with database.reader() as view:
             await view.knowledge.vector_search(query, limit=K, where=condition)
-    async with database.engine.connect() as connection:
+    async with database.read_engine.connect() as connection:
         return indexes(await explain(connection, Watch(watch.sent[:1])))

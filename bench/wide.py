@@ -87,5 +87,5 @@ async def _indexes(database: Database, space: Space) -> list[str]:
     with watching(database) as watch:
         async with database.reader() as view:
             await view.knowledge.vector_search(space.near, limit=K)
-    async with database.engine.connect() as connection:
+    async with database.read_engine.connect() as connection:
         return indexes(await explain(connection, watch))
