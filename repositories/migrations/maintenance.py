@@ -137,7 +137,10 @@ async def _drop(run: Step, moment: datetime) -> Maintenance:
     old = [one for one in found if one.is_before(moment)]
     for one in old:
         await run(partial(partitions.drop_partition, partition=one), doing=f"dropping {one.name}")
-    deleted = await _in_batches(run, partial(partitions.delete_before, moment=moment), doing="deleting from the default partition")
+    default, deleted = partitions.default_of(found), 0
+    if default is not None:
+        delete = partial(partitions.delete_before, default=default, moment=moment)
+        deleted = await _in_batches(run, delete, doing="deleting from the default partition")
     return Maintenance(dropped=tuple(one.name for one in old), dropped_rows=sum(one.rows for one in old), deleted=deleted)
 
 

@@ -157,11 +157,8 @@ def drop_partition(connection: Connection, partition: Partition) -> None:
     _run(connection, f"DROP TABLE IF EXISTS {partition.name}")
 
 
-def delete_before(connection: Connection, moment: datetime, *, size: int) -> int:
+def delete_before(connection: Connection, default: Partition, moment: datetime, *, size: int) -> int:
     """Delete up to `size` rows of the default partition from months that ended by the moment; return how many."""
-    default = default_of(partitions(connection))
-    if default is None:
-        return 0
     old = f"SELECT ctid FROM ONLY {default.name} WHERE created_at < :before LIMIT :size"  # noqa: S608 -- a name from the catalog
     deletion = text(f"DELETE FROM ONLY {default.name} WHERE ctid = ANY (ARRAY({old}))")  # noqa: S608 -- likewise
     with every_tenants(connection, default.name):
