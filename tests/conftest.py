@@ -55,15 +55,22 @@ def database_url(server: TestServer) -> SecretStr:
     return server.clone()
 
 
-@pytest_asyncio.fixture
-async def database(database_url: SecretStr) -> AsyncIterator[Database]:
-    """That database, open; emptied after the test."""
+@pytest_asyncio.fixture(scope="session")
+async def opened(database_url: SecretStr) -> AsyncIterator[Database]:
+    """That database, open as long as the worker needs it."""
     from repositories import Database
-    from repositories.testing.tables import empty
 
     async with Database.from_url(database_url) as database:
         yield database
-        await empty(database)
+
+
+@pytest_asyncio.fixture
+async def database(opened: Database) -> AsyncIterator[Database]:
+    """The open database, empty."""
+    from repositories.testing.tables import emptied
+
+    async with emptied(opened):
+        yield opened
 
 
 @pytest_asyncio.fixture

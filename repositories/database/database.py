@@ -330,6 +330,15 @@ class Database:
         return self.settings.tenant if tenant is None else require_tenant(tenant)
 
     @property
+    def dimensions(self) -> int:
+        """The dimension of its embeddings.
+
+        Raises:
+            UnitOfWorkClosed: the database is not open.
+        """
+        return self._known.dimensions
+
+    @property
     def engine(self) -> AsyncEngine:
         """SQLAlchemy's engine, for what repositories do not do: migrations, maintenance, tests.
 

@@ -38,9 +38,9 @@ class FakeDatabase:
     """The database that `repositories.Database` is, in memory. It lives as long as the object; `async with` may be left out.
 
     Units of work do not see what others have not committed, wait for each other's locks up to `lock_timeout` seconds, and break
-    the same rules of the schema with the same errors and constraint names. While the fake or a unit of work of it lives, entities
-    take embeddings of its dimension. `clock` gives the moment of the server: each unit of work asks it once, and each claim of a
-    run.
+    the same rules of the schema with the same errors and constraint names. Entities take embeddings of its dimension until it is
+    closed, or while the fake or a unit of work of it lives. `clock` gives the moment of the server: each unit of work asks it
+    once, and each claim of a run.
 
     What differs from PostgreSQL: vector search is always exact; two units of work of one task that want the same row fail at once
     instead of after the timeout; above READ COMMITTED whatever else was committed meanwhile makes a conflict of the commit, also
@@ -60,21 +60,35 @@ class FakeDatabase:
             raise ConfigurationError(f"dimensions must be between 1 and {MAX_DIMENSIONS:,}", setting="dimensions")
         self._state = State(tables=read_tables(dimensions), locks=Locks(lock_timeout), clock=clock, dimensions=dimensions)
         self._record_embedding(EmbeddingMetadata(provider=provider, model=model, dimensions=dimensions))
-        learn_dimensions(dimensions)
+        self._learned = self._learn_dimensions()
+
+    def _learn_dimensions(self) -> weakref.finalize[[int], State]:
+        """Let entities take embeddings of this dimension, until what is returned is called or the state is no more."""
+        learn_dimensions(self.dimensions)
         # A unit of work keeps the state, so that `FakeDatabase().unit_of_work()` is enough to write embeddings.
-        weakref.finalize(self._state, forget_dimensions, dimensions)
+        return weakref.finalize(self._state, forget_dimensions, self.dimensions)
 
     @property
     def dimensions(self) -> int:
         return self._state.dimensions
 
     async def __aenter__(self) -> Self:
+        await self.open()
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        pass
+        await self.close()
+
+    async def open(self) -> None:
+        """Let entities take embeddings of its dimension again, if it was closed; its rows are there as they were."""
+        if not self._learned.alive:
+            self._learned = self._learn_dimensions()
+
+    async def close(self) -> None:
+        """Let entities take embeddings of its dimension no longer; closing twice is no error."""
+        self._learned()
 
     def unit_of_work(
         self,

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from repositories.testing.servers import TestServer
 
 
-@pytest.fixture
-def fake_database(pytestconfig: pytest.Config) -> FakeDatabase:
+@pytest_asyncio.fixture
+async def fake_database(pytestconfig: pytest.Config) -> AsyncIterator[FakeDatabase]:
     """A database in memory, empty for each test."""
     from repositories.fakes import FakeDatabase
 
-    return FakeDatabase(dimensions=option(pytestconfig, "dimensions"))
+    async with FakeDatabase(dimensions=option(pytestconfig, "dimensions")) as database:
+        yield database
 
 
 @pytest_asyncio.fixture
@@ -57,16 +58,10 @@ def recollect_url(recollect_server: TestServer) -> SecretStr:
 async def recollect_database(recollect_url: SecretStr) -> AsyncIterator[Database]:
     """This worker's database, open; emptied after the test, and its record of how it embeds as it was."""
     from repositories import Database
-    from repositories.testing.tables import empty
+    from repositories.testing.tables import emptied
 
-    async with Database.from_url(recollect_url) as database:
-        async with database.reader() as view:
-            recorded = await view.embedding_metadata.get()
+    async with Database.from_url(recollect_url) as database, emptied(database):
         yield database
-        await empty(database)
-        async with database.unit_of_work() as uow:
-            await uow.embedding_metadata.set(provider=recorded.provider, model=recorded.model, dimensions=recorded.dimensions)
-            await uow.commit()
 
 
 @pytest_asyncio.fixture

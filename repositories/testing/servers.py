@@ -22,7 +22,7 @@ FAST_BUT_NOT_DURABLE: Mapping[str, str] = {
     "fsync": "off",
     "full_page_writes": "off",
     "synchronous_commit": "off",
-    "max_connections": "100",  # four workers, each with sixteen callers at once and more
+    "max_connections": "200",  # four workers, each with sixteen callers at once and more
 }
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, text
 
 from domain import metadata
-from domain.embedding import EmbeddingColumn
+from domain.embedding import EmbeddingColumn, known_dimensions
 from domain.knowledge import EmbeddingMetadata
 
 if TYPE_CHECKING:
@@ -23,6 +24,24 @@ def _steps() -> Iterator[str]:
         elif table is not EmbeddingMetadata.__table__:
             # TRUNCATE makes new files for a table and each of its indexes: ten times as slow for a few rows.
             yield str(delete(table))
+
+
+@asynccontextmanager
+async def emptied(database: Database) -> AsyncIterator[None]:
+    """Take entities for this database; at the end remove every row, and record how it embeds as it was."""
+    before = await _recorded(database)
+    with known_dimensions(database.dimensions):
+        yield
+    await empty(database)
+    if before is not None and before != await _recorded(database):
+        async with database.unit_of_work() as uow:
+            await uow.embedding_metadata.set(provider=before.provider, model=before.model, dimensions=before.dimensions)
+            await uow.commit()
+
+
+async def _recorded(database: Database) -> EmbeddingMetadata | None:
+    async with database.reader() as view:
+        return await view.embedding_metadata.find()
 
 
 async def empty(database: Database) -> None:

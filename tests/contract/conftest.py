@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from functools import cache
-from typing import TYPE_CHECKING, Any
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
@@ -13,32 +13,37 @@ import pytest_asyncio
 from tests.conftest import DIMENSIONS, VERSIONS
 
 if TYPE_CHECKING:
-    from pydantic import SecretStr
-
     from repositories import Database
     from repositories.testing.contract import Store
     from repositories.testing.servers import TestServer
 
+CALLERS = 16
+"""At once, each on a connection of its own that stays: more would be connected anew each time."""
 STORES = {"fake": None, **{f"postgres-{version}": version for version in VERSIONS}}
 
 
-@pytest.fixture(scope="session")
-def clone(servers: dict[int, TestServer]) -> Callable[[int], SecretStr]:
-    """Return the URL of this worker's database on the server of a version."""
-    return cache(lambda version: servers[version].clone())
+@pytest_asyncio.fixture(scope="session")
+async def lent(servers: dict[int, TestServer]) -> AsyncIterator[Callable[[int], Awaitable[Database]]]:
+    """Return this worker's database on the server of a version, open."""
+    from repositories import Database
+
+    ready: dict[int, Database] = {}
+    async with AsyncExitStack() as stack:
+
+        async def lend(version: int) -> Database:
+            if version not in ready:
+                url = await asyncio.to_thread(servers[version].clone)
+                ready[version] = await stack.enter_async_context(Database.from_url(url, pool_size=CALLERS))
+            return ready[version]
+
+        yield lend
 
 
-@pytest.fixture(params=STORES)
-def store_url(request: pytest.FixtureRequest, clone: Callable[[int], SecretStr]) -> SecretStr | None:
-    """Where the store is; the fake is nowhere."""
-    version = STORES[request.param]
-    return None if version is None else clone(version)
-
-
-@pytest_asyncio.fixture
-async def store(store_url: SecretStr | None) -> AsyncIterator[Store]:
+@pytest_asyncio.fixture(params=STORES)
+async def store(request: pytest.FixtureRequest, lent: Callable[[int], Awaitable[Database]]) -> AsyncIterator[Store]:
     """Each store in turn, open and empty."""
-    async with _fake() if store_url is None else _postgres(store_url) as store:
+    version = STORES[request.param]
+    async with _fake() if version is None else _postgres(await lent(version)) as store:
         yield store
 
 
@@ -51,35 +56,15 @@ async def _fake() -> AsyncIterator[Store]:
 
 
 @asynccontextmanager
-async def _postgres(url: SecretStr) -> AsyncIterator[Database]:
-    from repositories import Database
-    from repositories.testing.tables import empty
+async def _postgres(database: Database) -> AsyncIterator[Database]:
+    from repositories.testing.tables import emptied
 
-    async with Database.from_url(url) as database:
-        recorded = await _recorded(database)
+    async with emptied(database):
         yield database
-        await empty(database)
-        if recorded != await _recorded(database):
-            # It is not emptied, and what a test has set is not what the next one expects.
-            async with database.unit_of_work() as uow:
-                await uow.embedding_metadata.set(**recorded)
-                await uow.commit()
-
-
-async def _recorded(database: Database) -> dict[str, Any]:
-    async with database.reader() as view:
-        found = await view.embedding_metadata.find()
-    return {} if found is None else found.model_dump(include={"provider", "model", "dimensions"})
-
-
-@pytest.fixture
-def newest_url(clone: Callable[[int], SecretStr]) -> SecretStr:
-    """Where PostgreSQL's newest version is, for what every version does alike."""
-    return clone(max(VERSIONS))
 
 
 @pytest_asyncio.fixture
-async def postgres(newest_url: SecretStr) -> AsyncIterator[Database]:
-    """A database there, open and empty."""
-    async with _postgres(newest_url) as database:
+async def postgres(lent: Callable[[int], Awaitable[Database]]) -> AsyncIterator[Database]:
+    """A database of PostgreSQL's newest version, open and empty, for what every version does alike."""
+    async with _postgres(await lent(max(VERSIONS))) as database:
         yield database

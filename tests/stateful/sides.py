@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import text
@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 # Nothing may estimate what a few rows allow to count: keyword ranking is exact while the planner has no statistics.
 _NEVER_ANALYSED: Final = "ALTER TABLE {table} SET (autovacuum_enabled = off)"
+# A unit of work waits, idle, for its turn among the operations, and it is not the time that is compared.
+_PATIENCE: Final = timedelta(minutes=10)
 _SEARCHED: Final = ("knowledge", "findings", "learning_memories")
 
 
@@ -107,7 +109,7 @@ def open_sides(url: SecretStr) -> Iterator[Sides]:
 
 
 async def _opened(url: SecretStr) -> Database:
-    database = await Database.from_url(url).__aenter__()
+    database = await Database.from_url(url, idle_in_transaction_timeout=_PATIENCE, statement_timeout=_PATIENCE).__aenter__()
     async with database.engine.begin() as connection:
         for table in _SEARCHED:
             await connection.execute(text(_NEVER_ANALYSED.format(table=table)))

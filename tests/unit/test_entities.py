@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 import copy
-import gc
 import math
 import pickle
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -36,14 +36,15 @@ from domain import (
     Vector,
     known_dimensions,
 )
+from domain import embedding as embeddings
 
 SECRET = "canary-value-7f3a"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def nothing_is_open() -> None:
-    """Fakes that earlier tests have left unclosed make their dimension known until they are collected."""
-    gc.collect()
+@pytest.fixture(autouse=True)
+def nothing_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Entities take what they take where nothing is open, whatever other tests of this process have open."""
+    monkeypatch.setattr(embeddings, "_known_dimensions", Counter())
 
 
 def review(**values: Any) -> Review:

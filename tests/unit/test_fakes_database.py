@@ -50,6 +50,16 @@ def test_entities_take_embeddings_of_its_dimension_as_long_as_it_lives() -> None
         chunk(5)
 
 
+async def test_entities_take_embeddings_of_its_dimension_until_it_is_closed() -> None:
+    database = FakeDatabase(dimensions=5)
+    for _ in range(2):
+        async with database:
+            assert chunk(5).embedding is not None
+        await database.close()
+        with pytest.raises(ValidationError):
+            chunk(5)
+
+
 @pytest.mark.parametrize("dimensions", [0, 16_001])
 def test_a_dimension_that_no_vector_has_is_refused(dimensions: int) -> None:
     with pytest.raises(ConfigurationError):
