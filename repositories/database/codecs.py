@@ -14,14 +14,16 @@ if TYPE_CHECKING:
 
     Kind = type[Vector | HalfVector]
 
-# The extension may live in any schema; its types are where it is.
+_KINDS: Final[dict[str, Kind]] = {"vector": Vector, "halfvec": HalfVector}
+
+# The extension may live in any schema; its types are where it is. No array among the parameters: the driver would have to look
+# its type up first, which costs more than all the rest, after each DDL statement.
 _TYPES_OF_THE_EXTENSION: Final = """
 SELECT t.oid, t.typname AS name, n.nspname AS schema
 FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
-JOIN pg_catalog.pg_type t ON t.typnamespace = n.oid AND t.typname = ANY($1)
+JOIN pg_catalog.pg_type t ON t.typnamespace = n.oid AND t.typname IN ($1, $2)
 WHERE e.extname = 'vector'
 """
-_KINDS: Final[dict[str, Kind]] = {"vector": Vector, "halfvec": HalfVector}
 
 
 async def register_vector_codecs(connection: Connection) -> frozenset[int]:
@@ -30,7 +32,7 @@ async def register_vector_codecs(connection: Connection) -> frozenset[int]:
     Without the extension none is returned, and nothing fails: migrations create it through such a connection.
     """
     await connection.set_type_codec("bit", schema="pg_catalog", encoder=_bits, decoder=Bit.from_binary, format="binary")
-    found = await connection.fetch(_TYPES_OF_THE_EXTENSION, list(_KINDS))
+    found = await connection.fetch(_TYPES_OF_THE_EXTENSION, *_KINDS)
     for known in found:
         kind = _KINDS[known["name"]]
         await connection.set_type_codec(
