@@ -22,6 +22,7 @@ from sqlalchemy import (
     union_all,
 )
 
+from domain.columns import INT32_MAX
 from domain.embedding import EmbeddingColumn
 from domain.search import Distance
 from repositories.statements.rows import the_tenants
@@ -145,15 +146,18 @@ def _through_index(entity: type[Entity], scan: Scan, there: ColumnElement[bool])
 
 
 def _few_or_index(entity: type[Entity], scan: Scan, there: ColumnElement[bool]) -> Any:
-    few = _with_embedding(entity, there).limit(number(FEW_ROWS + 1)).cte("few")
-    few = few.prefix_with("MATERIALIZED", dialect="postgresql")
-    probe = select((func.count() <= FEW_ROWS).label("are_few")).select_from(few).cte("probe")
-    are_few = select(probe.c.are_few).scalar_subquery()
-    distance = distance_between(few.c.embedding, scan.metric)
-    one_by_one = _one_by_one(few.c.id, distance, are_few, limit=scan.limit)
-    through_index = _through_index(entity, scan, and_(there, not_(are_few)))
+    # What is named is read as far as somebody asks for it. The bound is none, and has the planner think of the first rows.
+    matching = _with_embedding(entity, there).limit(select(number(INT32_MAX)).scalar_subquery()).cte("matching")
+    matching = matching.prefix_with("MATERIALIZED", dialect="postgresql")
+    few = select(matching.c.id).limit(number(FEW_ROWS + 1)).subquery("few")
+    are_many = select(func.count() > FEW_ROWS).select_from(few).scalar_subquery()
+    indexed = _through_index(entity, scan, and_(there, are_many)).cte("indexed")
+    indexed = indexed.prefix_with("MATERIALIZED", dialect="postgresql")
     # A condition on a subquery alone is decided once: the branch that does not hold is not executed.
-    return union_all(one_by_one.subquery().select(), through_index.subquery().select())
+    enough = select(func.count() >= number(scan.limit)).select_from(indexed).scalar_subquery()
+    distance = distance_between(matching.c.embedding, scan.metric)
+    one_by_one = _one_by_one(matching.c.id, distance, not_(enough), limit=scan.limit)
+    return union_all(select(indexed).where(enough), one_by_one.subquery().select())
 
 
 def _priced(embedding: ColumnElement[Any], dimensions: int) -> ColumnElement[bool]:
