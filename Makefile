@@ -13,6 +13,8 @@ UNFINISHED := $(VENV)/.unfinished
 PIP := $(PYTHON) -m pip -qq --disable-pip-version-check --no-input
 
 export PYTHONUTF8 := 1
+# The tests start hundreds of programs, which would all compile the same modules again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## List the targets
