@@ -221,6 +221,17 @@ def test_what_was_only_read_has_no_state_until_sqlalchemy_asks_for_it() -> None:
     assert inspect(read).obj() is read
 
 
+def test_of_what_was_only_read_all_fields_were_given_and_what_is_assigned_later() -> None:
+    read = KnowledgeChunk.from_row(
+        {name: value for name, value in vars(chunk()).items() if name not in ("_sa_instance_state", "embedding")}
+    )
+    read.embedding = Vector([1.0] * 1024)
+    assert read.model_fields_set == set(KnowledgeChunk.model_fields)
+    other = read_review()
+    assert other.model_dump(exclude_unset=True).keys() == set(Review.model_fields)
+    assert other.model_fields_set is other.model_fields_set
+
+
 def test_an_assignment_to_what_was_only_read_is_validated_and_told_to_sqlalchemy() -> None:
     read = read_review()
     with pytest.raises(ValidationError):
