@@ -42,7 +42,8 @@ async def measure(database: Database, stored: Sequence[KnowledgeChunk], *, other
     ):
         driver = await driver_of(held)
         # The list of candidates that a search has, and what it does where they are not enough.
-        await driver.execute("SET hnsw.ef_search = 40; SET hnsw.iterative_scan = relaxed_order; SET enable_seqscan = off")
+        size = database.settings.ef_search
+        await driver.execute(f"SET hnsw.ef_search = {size}; SET hnsw.iterative_scan = relaxed_order; SET enable_seqscan = off")
 
         async def in_a_reader_of_its_own() -> None:
             async with database.reader() as own:

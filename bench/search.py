@@ -10,7 +10,6 @@ import asyncio
 import json
 import time
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -99,15 +98,17 @@ class Run:
         self.results.arms = await both.arms(database, space, queries=size.queries)
         self.results.plans = await both.plans(database, space)
         self._note("recall against latency")
-        self.results.curve = await curve.measure(partial(self._database, url), space, filters, queries=size.queries)
+        self.results.curve = await curve.measure(
+            lambda size: self._database(url, ef_search=size), space, filters, queries=size.queries
+        )
         self._note("vectors under filters, after deletions, among copies")
         self.results.nearest = await nearest.measure(database, space, filters, queries=size.queries)
 
-    def _database(self, url: SecretStr, ef_search: int = 40) -> Database:
+    def _database(self, url: SecretStr, **search: int) -> Database:
         # One connection: every statement meets the plans that were prepared on it before. Building an index takes minutes.
         settings: dict[str, Any] = {"pool_size": 1, "max_overflow": 0, "statement_timeout": 0}
-        settings |= {"embedding_dimensions": self.size.dimensions, "ef_search": ef_search}
-        return Database.from_url(url, migrate=True, **settings)
+        settings |= {"embedding_dimensions": self.size.dimensions}
+        return Database.from_url(url, migrate=True, **settings, **search)
 
     def _note(self, what: str) -> None:
         self._console.print(f"{time.monotonic() - self._started:6.0f} s  {what}", highlight=False)

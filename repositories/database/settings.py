@@ -113,7 +113,7 @@ class Settings(BaseSettings):
     )
     hnsw_m: int = Field(16, ge=2, le=100)
     hnsw_ef_construction: int = Field(64, ge=4, le=1000, description="At least twice `hnsw_m`.")
-    ef_search: int = Field(40, ge=1, le=1000)
+    ef_search: int = Field(64, ge=1, le=1000, description="Candidates of a search by vector, twice its limit at least.")
     embedding_provider: Label = Field("unspecified", description="These three count when a database is created.")
     embedding_model: Label = "unspecified"
     embedding_dimensions: int = Field(1024, ge=1, le=16_000)

@@ -34,7 +34,7 @@ def test_without_anything_said_the_database_is_a_local_one() -> None:
     assert (settings.pool_size, settings.max_overflow, settings.pool_timeout) == (10, 10, timedelta(seconds=10))
     assert settings.statement_timeout == settings.idle_in_transaction_timeout == settings.connect_deadline == timedelta(seconds=30)
     assert (settings.lock_timeout, settings.connect_timeout) == (timedelta(seconds=5), timedelta(seconds=10))
-    assert (settings.language, settings.hnsw_m, settings.hnsw_ef_construction, settings.ef_search) == ("english", 16, 64, 40)
+    assert (settings.language, settings.hnsw_m, settings.hnsw_ef_construction, settings.ef_search) == ("english", 16, 64, 64)
     assert (settings.tenant, settings.pooler, settings.echo, settings.embedding_dimensions) == ("default", "none", False, 1024)
 
 
