@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tests.stateful.sides import Sides
 
 STEPS_PER_EXAMPLE: Final = 250
+COMPARED_PER_EXAMPLE: Final = 350
+"""About; some steps are compared more than once."""
 SHARDS: Final = 4
 STEPS_PER_SHARD: Final = 20_000 // SHARDS
 
@@ -37,7 +39,6 @@ def drive(sides: Sides, *, steps: int, start: int, shrinks: bool = True) -> None
     """
     phases: Sequence[Phase] = (Phase.generate, Phase.shrink) if shrinks else (Phase.generate,)
     plan = settings(
-        max_examples=ceil(steps / STEPS_PER_EXAMPLE),
         stateful_step_count=STEPS_PER_EXAMPLE,
         deadline=None,
         database=None,
@@ -47,6 +48,7 @@ def drive(sides: Sides, *, steps: int, start: int, shrinks: bool = True) -> None
     )
     while sides.steps < steps:
         machine = type(Machine.__name__, (Machine,), {"sides": sides})
-        # Once is nearly always enough; another time begins elsewhere.
+        # Another time begins elsewhere, for the few steps that are left.
         seed(start + sides.steps)(machine)
-        run_state_machine_as_test(machine, settings=plan)
+        examples = ceil((steps - sides.steps) / COMPARED_PER_EXAMPLE)
+        run_state_machine_as_test(machine, settings=settings(plan, max_examples=examples))
