@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from repositories import ReadUnitOfWork
     from repositories.testing.servers import TestServer
 
+# The rows that the tests search are written once for each version.
+pytestmark = pytest.mark.xdist_group("search plans")
+
 Search = Callable[["ReadUnitOfWork"], Awaitable[SearchHits[Any]]]
 
 DIMENSIONS = 64
