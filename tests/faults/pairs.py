@@ -48,10 +48,12 @@ async def rows_by_name(database: Database) -> dict[str, int]:
 
 
 async def busy(database: Database) -> int:
-    """Return how many backends of this database, but the one that is asked, are executing something."""
+    """Return how many client backends of this database, but the one that is asked, are executing something."""
     async with database.engine.connect() as connection:
         counted = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        return int((await connection.execute(text(f"{counted} AND state <> 'idle'"))).scalar_one())
+        # An autovacuum worker is active in the database as well, and nobody's query.
+        counted += " AND backend_type = 'client backend' AND state <> 'idle'"
+        return int((await connection.execute(text(counted))).scalar_one())
 
 
 async def backends(database: Database) -> int:
