@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from domain import Vector
 
@@ -34,6 +35,10 @@ class Tracked:
         return field not in self.known or (value is not known and value != known)
 
 
+Changed: TypeAlias = tuple[Tracked, Mapping[str, Any]]
+"""An entity and the columns that were assigned, with their new values."""
+
+
 class Tracker:
     """The identity map of one unit of work: one row, one entity."""
 
@@ -51,11 +56,12 @@ class Tracker:
         """Return the table's entities that wait to be inserted."""
         return [entity for entity in self._pending.values() if type(entity) is table.entity]
 
-    def changed(self, table: Table) -> Iterator[tuple[Tracked, Mapping[str, Any]]]:
-        """Yield the table's entities that were changed, and how."""
-        for tracked in list(self._tracked.values()):
-            if tracked.table is table and (changes := tracked.changes()):
-                yield tracked, changes
+    def changed_alike(self, table: Table) -> list[list[Changed]]:
+        """Return the table's entities that were changed, and how, by key: those whose same fields changed are written together."""
+        there = (tracked for tracked in self._tracked.values() if tracked.table is table)
+        changed = [(tracked, changes) for tracked in there if (changes := tracked.changes())]
+        changed.sort(key=lambda each: each[0].key)
+        return [list(alike) for _, alike in groupby(changed, key=lambda each: set(each[1]))]
 
     def inserted(self, table: Table, entity: Entity, row: Row) -> None:
         """Track an entity that was inserted as `row`, and give it what the server filled in."""

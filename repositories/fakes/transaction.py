@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 from uuid import UUID
 
 from domain.entity import Entity
@@ -15,7 +15,7 @@ from domain.errors import Conflict, InvalidInput, TenantMismatch, TransactionPoi
 from domain.transactions import Isolation
 from repositories.fakes.layers import Layers
 from repositories.fakes.locks import Owner
-from repositories.fakes.tracking import Tracker, copy_of
+from repositories.fakes.tracking import Changed, Tracker, copy_of
 from repositories.fakes.writes import Change, Condition, Writer, always, anything
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from repositories.fakes.tables import Key, Table
 
 E = TypeVar("E", bound=Entity)
+
+_GONE: Final = "another transaction changed or deleted the same rows"
 
 
 class Transaction:
@@ -153,16 +155,29 @@ class Transaction:
             pass
 
     async def _flush(self, now: datetime) -> None:
+        gone = False
         for table in self.state.tables.values():
-            for tracked, changes in self._tracker.changed(table):
-                row = await self.rows.update(table, tracked.key, always(changes))
-                if row is None:
-                    raise Conflict("another transaction changed or deleted the same rows")
-                self._tracker.updated(tracked, row)
+            for changed in self._tracker.changed_alike(table):
+                gone |= not await self._update_all(table, changed)
             if pending := self._tracker.pending(table):
                 inserted = await self.rows.insert(table, [table.row_of(entity, now) for entity in pending])
                 for entity, row in zip(pending, inserted, strict=True):
                     self._tracker.inserted(table, entity, row)
+        if gone:
+            raise Conflict(_GONE)
+
+    async def _update_all(self, table: Table, changed: Sequence[Changed]) -> bool:
+        """Return whether all of the rows are there; one that is not ends the flush at once where it is the only one."""
+        there = True
+        for tracked, changes in changed:
+            row = await self.rows.update(table, tracked.key, always(changes))
+            if row is not None:
+                self._tracker.updated(tracked, row)
+            elif len(changed) == 1:
+                raise Conflict(_GONE)
+            else:
+                there = False
+        return there
 
     def select(self, table: Table, meets: Condition = anything) -> list[Row]:
         """Return the tenant's rows that meet the condition; only inside a statement."""

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from domain import Conflict, RunStatus
+from domain import AlreadyExists, Conflict, RunStatus, where
 from repositories.testing.contract.kinds import write
 from repositories.testing.contract.samples import chunk, finding, review, run, vectors_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from repositories.testing.contract.store import Store
 
 
@@ -95,6 +97,28 @@ class TrackingContract:
                 await uow.commit()
         async with store.reader() as view:
             assert {one.conclusion for one in await view.reviews.list()} == {"unknown"}
+
+    @pytest.mark.parametrize(
+        ("gone", "taken", "also", "told"),
+        [
+            pytest.param(0, 1, (), Conflict, id="the missing row is the first"),
+            pytest.param(1, 0, (), AlreadyExists, id="the missing row is the second"),
+            pytest.param(0, 2, (1,), AlreadyExists, id="the missing row is one of several that are written together"),
+        ],
+    )
+    async def test_of_two_failures_of_one_flush_the_first_in_the_order_of_keys_is_told(
+        self, store: Store, gone: int, taken: int, also: Sequence[int], told: type[Exception]
+    ) -> None:
+        chunks = sorted((chunk() for _ in range(3)), key=lambda one: one.id)
+        await write(store, *chunks, chunk("taken"))
+        async with store.unit_of_work() as uow:
+            read = {one.id: await uow.knowledge.get(one.id) for one in reversed(chunks)}
+            assert await uow.knowledge.delete_where(where("chunk_id").equals(chunks[gone].chunk_id)) == 1
+            for number in (gone, *also):
+                read[chunks[number].id].title = "late"
+            read[chunks[taken].id].chunk_id = "taken"
+            with pytest.raises(told):
+                await uow.flush()
 
     async def test_deleting_a_row_deletes_what_belongs_to_it(self, store: Store) -> None:
         async with store.unit_of_work() as uow:
