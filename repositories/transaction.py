@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 from weakref import WeakSet
 
-from sqlalchemy import func, inspect, select
-from sqlalchemy.exc import InvalidRequestError, SQLAlchemyError
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import InstanceState, make_transient
 from sqlalchemy.orm.attributes import instance_state
 
@@ -34,6 +34,7 @@ from repositories.failures import Phase, raise_bare, translate
 from repositories.schema import TENANT
 from repositories.shield import finished
 from repositories.statements.rows import by_ids, of_tenant
+from repositories.undoing import Written, bring_back
 
 if TYPE_CHECKING:
     from sqlalchemy import CursorResult, Executable, Result, RowMapping
@@ -76,6 +77,7 @@ class Transaction:
         self._poisoned = False
         self._executed = 0
         self._savepoints = 0
+        self._written = Written()
         self._added: WeakSet[InstanceState[Any]] = WeakSet()
         self.plans: list[SearchPlan] | None = None
 
@@ -138,7 +140,7 @@ class Transaction:
         self.require_open()
         self.stamp(entity)
         self._session.add(entity)
-        self._added.add(inspect(entity))
+        self._added.add(instance_state(entity))
         return entity
 
     def stamp_all(self, entities: Sequence[Entity]) -> None:
@@ -174,6 +176,8 @@ class Transaction:
         """Write what was added or changed."""
         with self.guarded() as session:
             if session.new or session.dirty or session.deleted:
+                if self._savepoints:
+                    self._written.remember(session)
                 changed = self._changed_together(session)
                 await session.flush()
                 for entity, ids in changed.items():
@@ -279,27 +283,20 @@ class Transaction:
             raise
         finally:
             self._savepoints -= 1
+            if not self._savepoints:
+                self._written.forget()
 
     async def _undo(self, nested: AsyncSessionTransaction, error: BaseException) -> None:
         self._poisoned = False
+        watched = self._written.watched_by(self._session)
         try:
-            with self.guarded():
+            with self.guarded() as session:
                 await nested.rollback()
-                await self._reload_expired()
+                await bring_back(session, watched, tenant=self.tenant)
         except RecollectError:
             # A cancelled statement takes its connection with it: the unit of work stays poisoned, and the cancellation goes on.
             if isinstance(error, Exception):
                 raise
-
-    async def _reload_expired(self) -> None:
-        # Undoing a savepoint expires what it changed, and an expired attribute cannot be read without the event loop.
-        for entity in list(self._session.sync_session.identity_map.values()):
-            if inspect(entity).expired:
-                try:
-                    await self._session.refresh(entity)
-                except InvalidRequestError:
-                    # Its row was written inside and is undone as well.
-                    self._session.expunge(entity)
 
     async def end(self) -> None:
         """End the session; what was not committed is discarded. Entities keep their values and may be used again."""

@@ -104,7 +104,7 @@ def fields(entity: type[Entity], *, with_embedding: bool = False) -> tuple[Label
 
 def by_ids(statement: Select[Any], entity: type[Entity], ids: Sequence[UUID]) -> Select[Any]:
     """Keep the rows with these ids; one bound array, so that the statement is the same for any number of them."""
-    return statement.where(id_column(entity) == any_(cast(list(ids), ARRAY(Uuid()))))
+    return statement.where(id_column(entity) == any_(cast(list(ids), ARRAY(id_column(entity).type))))
 
 
 def id_column(entity: type[Entity]) -> ColumnElement[UUID]:

@@ -17,7 +17,7 @@ from domain import (
     UnitOfWorkError,
 )
 from repositories.testing.contract.kinds import put, write
-from repositories.testing.contract.samples import finding, review
+from repositories.testing.contract.samples import checkpoint, chunk, finding, review, vectors_of
 
 if TYPE_CHECKING:
     from domain import Review, UnitOfWork
@@ -141,6 +141,34 @@ class FailureContract:
             await uow.commit()
         async with store.reader() as view:
             assert (await view.reviews.get(of.id)).conclusion == "unknown"
+
+    async def test_what_a_statement_changed_is_read_again_when_its_savepoint_is_undone(self, store: Store) -> None:
+        vector = await vectors_of(store)
+        await write(store, checkpoint("kept"), chunk("embedded", embedding=vector(1.0)))
+        async with store.unit_of_work() as uow:
+            [read], [embedded] = await uow.checkpoints.list(), await uow.knowledge.list(with_embedding=True)
+            with suppress(ZeroDivisionError):
+                async with uow.savepoint():
+                    assert await uow.checkpoints.set_comment("kept", 5)
+                    assert [one.partial_comment_id for one in await uow.checkpoints.list()] == [5]
+                    raise ZeroDivisionError
+            assert read.partial_comment_id is None
+            assert embedded.embedding == vector(1.0)
+
+    async def test_a_row_that_was_undone_is_nobodys_and_can_be_added(self, store: Store) -> None:
+        async with store.unit_of_work() as uow:
+            with suppress(ZeroDivisionError):
+                async with uow.savepoint():
+                    await uow.checkpoints.save(checkpoint("undone"))
+                    [read] = await uow.checkpoints.list()
+                    raise ZeroDivisionError
+            read.partial_comment_id = 7
+            await uow.flush()
+            assert await uow.checkpoints.count() == 0
+            uow.checkpoints.add(read)
+            await uow.commit()
+        async with store.reader() as view:
+            assert [(one.review_output_key, one.partial_comment_id) for one in await view.checkpoints.list()] == [("undone", 7)]
 
 
 async def _in_a_savepoint(uow: UnitOfWork, *entities: Entity, changing: Review) -> None:

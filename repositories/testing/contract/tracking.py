@@ -100,11 +100,8 @@ class TrackingContract:
 
     @pytest.mark.parametrize(
         ("gone", "taken", "also", "told"),
-        [
-            pytest.param(0, 1, (), Conflict, id="the missing row is the first"),
-            pytest.param(1, 0, (), AlreadyExists, id="the missing row is the second"),
-            pytest.param(0, 2, (1,), AlreadyExists, id="the missing row is one of several that are written together"),
-        ],
+        [(0, 1, (), Conflict), (1, 0, (), AlreadyExists), (0, 2, (1,), AlreadyExists)],
+        ids=["the missing row first", "the missing row second", "the missing row among several that are written together"],
     )
     async def test_of_two_failures_of_one_flush_the_first_in_the_order_of_keys_is_told(
         self, store: Store, gone: int, taken: int, also: Sequence[int], told: type[Exception]
