@@ -148,6 +148,8 @@ class Machine(RuleBasedStateMachine):
         """Compare the entities that are held; those of a unit of work that failed have to be read again."""
         if self.poisoned:
             return
+        # A commit that fails takes their values as well.
+        self.held = [pair for pair in self.held if all("id" in vars(entity) for entity in pair)]
         self.sides.compare([Returned([pair[side] for pair in self.held]) for side in (0, 1)], "held", self.world.base)
 
     # Rules that are no operations of a repository.
