@@ -77,10 +77,11 @@ class FakeReadRepository(Binds, Generic[E]):
     ) -> Page[E]:
         name = self._entity.__name__
         start = None if after is None else after.require(name, descending=descending)
-        # One row more than asked for tells whether another page follows.
+        # One row more than asked for tells whether another page follows; it is read as the others are.
         rows = await self._ordered(where, after=start, descending=descending, limit=require_limit(limit) + 1)
+        items = self._entities(rows, with_embedding=with_embedding)[:limit]
         last = Cursor(listing=name, descending=descending, id=rows[limit - 1]["id"]) if len(rows) > limit else None
-        return Page(items=self._entities(rows[:limit], with_embedding=with_embedding), next=last)
+        return Page(items=items, next=last)
 
     async def stream(
         self, where: Filter | None = None, *, batch_size: int = 500, descending: bool = False, with_embedding: bool = False
