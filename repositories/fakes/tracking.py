@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -75,11 +76,12 @@ class Tracker:
         self._track(tracked.table, tracked.entity, row)
 
     def read(self, table: Table, row: Row, *, with_embedding: bool) -> Entity:
-        """Return the entity of the row, up to date; the same one as before if it was read before."""
+        """Return the entity of the row, up to date but for an embedding that was not asked for; the same one as before."""
         tracked = self._tracked.get((table.name, table.key_of(row)))
         if tracked is None:
             return self._track(table, copy_of(table, row, with_embedding=with_embedding), row)
-        self._refresh(tracked, row, table.embedding_fields if with_embedding else frozenset())
+        loaded = vars(tracked.entity).keys()
+        self._refresh(tracked, row, loaded | table.embedding_fields if with_embedding else loaded - table.embedding_fields)
         return tracked.entity
 
     def undo(self, find: Callable[[str, Key], Row | None]) -> None:
@@ -90,7 +92,7 @@ class Tracker:
             if row is None:
                 self._drop(tracked)
             else:
-                self._refresh(tracked, row, frozenset())
+                self._refresh(tracked, row, vars(tracked.entity).keys())
 
     def keep_tenants(self) -> None:
         """Let every entity be its tenant's from now on, whoever named it: its row is there."""
@@ -109,8 +111,7 @@ class Tracker:
         self._known.discard(id(tracked.entity))
 
     @staticmethod
-    def _refresh(tracked: Tracked, row: Row, also: frozenset[str]) -> None:
-        fields = {column.field for column in tracked.table.columns if column.field in vars(tracked.entity)} | also
+    def _refresh(tracked: Tracked, row: Row, fields: AbstractSet[str]) -> None:
         _fill(tracked.table, tracked.entity, row, fields)
         tracked.known = _values(tracked.entity, tracked.table)
 
@@ -122,7 +123,7 @@ def copy_of(table: Table, row: Row, *, with_embedding: bool) -> Entity:
     return table.entity.model_construct(**values)
 
 
-def _fill(table: Table, entity: Entity, row: Row, fields: set[str]) -> None:
+def _fill(table: Table, entity: Entity, row: Row, fields: AbstractSet[str]) -> None:
     vars(entity).update({column.field: _copied(row[column.name]) for column in table.columns if column.field in fields})
 
 
