@@ -19,6 +19,9 @@ RETRY_FOR: Final = timedelta(seconds=30)
 OUTCOME_WITHIN: Final = timedelta(seconds=60)
 """How long an operation's transaction is waited for: a server gives up one without a client after half of it."""
 
+ROWS_GONE: Final = "another transaction changed or deleted the same rows"
+"""What `Conflict` says where a changed row is no longer there."""
+
 _RETRIES: Final[Mapping[type[RecollectError], int]] = {LockTimeout: 2, StalePlan: 1}
 
 

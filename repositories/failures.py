@@ -17,6 +17,7 @@ from sqlalchemy import exc as sa
 from sqlalchemy.orm.exc import StaleDataError
 
 from domain import errors
+from domain.transactions import ROWS_GONE
 from repositories.database import refusals
 from repositories.sqlstates import CONSTRAINTS, FAILURES, INPUT, MISSING
 
@@ -192,7 +193,7 @@ def _of_sqlalchemy(chain: tuple[BaseException, ...]) -> RecollectError | None:
     if isinstance(raised, sa.PendingRollbackError):
         return errors.TransactionPoisoned("a statement of this transaction failed before: nothing of it can be committed")
     if isinstance(raised, StaleDataError):
-        return errors.Conflict("another transaction changed or deleted the same rows")
+        return errors.Conflict(ROWS_GONE)
     if isinstance(raised, sa.IllegalStateChangeError) or (isinstance(raised, sa.InvalidRequestError) and raised.code == "isce"):
         return errors.UnitOfWorkError("a unit of work was used by two tasks at once")
     unfit = (ValueError, TypeError, OverflowError, LookupError, RecursionError)

@@ -28,7 +28,7 @@ from domain.errors import (
     UnitOfWorkClosed,
     UnitOfWorkError,
 )
-from domain.transactions import Isolation
+from domain.transactions import ROWS_GONE, Isolation
 from repositories import direct
 from repositories.failures import Phase, raise_bare, translate
 from repositories.schema import TENANT
@@ -195,7 +195,7 @@ class Transaction:
     async def _require_rows(self, session: AsyncSession, entity: type[Entity], ids: Sequence[UUID]) -> None:
         counted = select(func.count()).select_from(entity.__table__).where(of_tenant(entity, self.tenant))
         if (await session.execute(by_ids(counted, entity, ids))).scalar_one() < len(ids):
-            raise Conflict("another transaction changed or deleted the same rows")
+            raise Conflict(ROWS_GONE)
 
     async def execute(
         self, statement: Executable, parameters: Sequence[dict[str, Any]] | dict[str, Any] | None = None

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 from uuid import UUID
 
 from domain.entity import Entity
 from domain.errors import Conflict, InvalidInput, TenantMismatch, TransactionPoisoned, UnitOfWorkClosed, UnitOfWorkError
-from domain.transactions import Isolation
+from domain.transactions import ROWS_GONE, Isolation
 from repositories.fakes.layers import Layers
 from repositories.fakes.locks import Owner
 from repositories.fakes.tracking import Changed, Tracker, copy_of
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from repositories.fakes.tables import Key, Table
 
 E = TypeVar("E", bound=Entity)
-
-_GONE: Final = "another transaction changed or deleted the same rows"
 
 
 class Transaction:
@@ -164,7 +162,7 @@ class Transaction:
                 for entity, row in zip(pending, inserted, strict=True):
                     self._tracker.inserted(table, entity, row)
         if gone:
-            raise Conflict(_GONE)
+            raise Conflict(ROWS_GONE)
 
     async def _update_all(self, table: Table, changed: Sequence[Changed]) -> bool:
         """Return whether all of the rows are there; one that is not ends the flush at once where it is the only one."""
@@ -174,7 +172,7 @@ class Transaction:
             if row is not None:
                 self._tracker.updated(tracked, row)
             elif len(changed) == 1:
-                raise Conflict(_GONE)
+                raise Conflict(ROWS_GONE)
             else:
                 there = False
         return there
