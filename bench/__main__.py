@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -24,6 +24,7 @@ from bench.machine import Machine
 from bench.measuring import Figure
 from bench.memory import MemoryFigure
 from bench.peers.ways import Others, others
+from bench.reading import CANDIDATES
 from domain import KnowledgeChunk, known_dimensions
 from repositories import Database, EmbeddedServer
 
@@ -41,6 +42,9 @@ class Size:
     remembered: int
     rounds: int
 
+
+UNLIMITED: Final[Mapping[str, Any]] = {"statement_timeout": 0, "idle_in_transaction_timeout": 0}
+"""An index is built in one statement, and transactions stay open while others take their turns."""
 
 QUICK = Size(rows=1_000, dimensions=1_024, loaded=1_000, events=20_000, singles=1_600, retained=100_000, remembered=5_000, rounds=2)
 
@@ -60,8 +64,8 @@ async def measured(running: EmbeddedServer, size: Size, *, peers: bool) -> Resul
     with known_dimensions(size.dimensions):
         new, loaded = writing.chunks(size.rows, size.dimensions), writing.chunks(size.loaded, size.dimensions)
     async with (
-        Database.from_url(url, migrate=True, embedding_dimensions=size.dimensions, statement_timeout=0) as database,
-        _others(url.get_secret_value(), new, size, wanted=peers) as beside,
+        Database.from_url(url, migrate=True, embedding_dimensions=size.dimensions, ef_search=CANDIDATES, **UNLIMITED) as database,
+        _others(url.get_secret_value(), loaded, size, wanted=peers) as beside,
     ):
         wrote = await writing.measure(database, new, loaded, others=beside, events=size.events, rounds=size.rounds)
         read = await reading.measure(database, loaded, others=beside, rounds=size.rounds)
@@ -79,11 +83,11 @@ async def measured(running: EmbeddedServer, size: Size, *, peers: bool) -> Resul
 
 
 @asynccontextmanager
-async def _others(url: str, new: Sequence[KnowledgeChunk], size: Size, *, wanted: bool) -> AsyncIterator[Others]:
+async def _others(url: str, loaded: Sequence[KnowledgeChunk], size: Size, *, wanted: bool) -> AsyncIterator[Others]:
     if not wanted:
         yield Others.none()
         return
-    async with others(url, new, dimensions=size.dimensions) as beside:
+    async with others(url, loaded, count=size.rows, dimensions=size.dimensions) as beside:
         yield beside
 
 
@@ -97,9 +101,9 @@ async def _memory(running: EmbeddedServer, size: Size) -> Sequence[MemoryFigure]
 
 
 def main(
-    rows: Annotated[int, typer.Option(help="Rows that are written and searched.")] = 4_000,
+    rows: Annotated[int, typer.Option(help="Rows that are written, fewer than those of a first load.")] = 4_000,
     dimensions: Annotated[int, typer.Option(help="Dimensions of an embedding.")] = 1_024,
-    loaded: Annotated[int, typer.Option(help="Rows of a first load.")] = 50_000,
+    loaded: Annotated[int, typer.Option(help="Rows of a first load, which are searched afterwards.")] = 50_000,
     events: Annotated[int, typer.Option(help="Events that are recorded together.")] = 100_000,
     singles: Annotated[int, typer.Option(help="Events that are recorded one by one.")] = 4_000,
     retained: Annotated[int, typer.Option(help="Events of a month that has grown too old.")] = 1_000_000,

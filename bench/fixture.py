@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 COLUMNS = ("tenant", "id", "chunk_id", "repo", "source", "source_type", "content", "metadata", "content_hash", "embedding")
 TENANT = "default"
-SERVER = {"shared_buffers": "1GB", "max_wal_size": "4GB"}
+# An index is built in memory, whoever builds it.
+SERVER = {"shared_buffers": "1GB", "max_wal_size": "4GB", "maintenance_work_mem": "512MB"}
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 Run = Callable[[], Awaitable[object]]
 
+TURN = 1.0
+"""Seconds of a way's turn, at least: the faster it is, the more of its runs the median is of."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
@@ -32,21 +35,30 @@ class Figure:
     ratio: float
 
 
-async def compare(work: str, ways: Sequence[Way], *, rounds: int, repeat: int = 1, warming: int = 1) -> list[Figure]:
-    """Run the ways in turn, `rounds` times after those that warm up, and return their medians."""
+async def compare(
+    work: str, ways: Sequence[Way], *, rounds: int, repeat: int = 1, warming: int = 1, turn: float = TURN
+) -> list[Figure]:
+    """Let the ways take turns of so many seconds, `rounds` times after those that warm up, and return their medians."""
     taken: dict[str, list[float]] = {way.name: [] for way in ways}
-    for turn in range(rounds + warming):
+    for number in range(rounds + warming):
         for way in ways:
-            if way.prepare is not None:
-                await way.prepare()
-            began = time.perf_counter()
-            for _ in range(repeat):
-                await way.run()
-            if turn >= warming:
-                taken[way.name].append((time.perf_counter() - began) / repeat)
+            times = [await _taken(way, repeat)]
+            while sum(times) * repeat < turn:
+                times.append(await _taken(way, repeat))
+            if number >= warming:
+                taken[way.name] += times
     medians = {name: statistics.median(times) for name, times in taken.items()}
     first = medians[ways[0].name]
     return [Figure(work=work, way=name, seconds=median, ratio=median / first) for name, median in medians.items()]
+
+
+async def _taken(way: Way, repeat: int) -> float:
+    if way.prepare is not None:
+        await way.prepare()
+    began = time.perf_counter()
+    for _ in range(repeat):
+        await way.run()
+    return (time.perf_counter() - began) / repeat
 
 
 async def driver_of(connection: AsyncConnection) -> Any:

@@ -16,6 +16,9 @@ from bench.peers.ways import Others
 from domain import KnowledgeChunk
 from repositories import Database
 
+CANDIDATES = 40
+"""Of a search by vector, for everybody: what pgvector takes, and with it those who do not say how many."""
+
 _COLUMNS = """tenant, id, created_at, chunk_id, repo, source, source_type, language, title, summary, content, metadata,
  content_hash, token_count, embedding_model, stale, updated_at"""
 BY_KEY = f"SELECT {_COLUMNS} FROM knowledge WHERE tenant = $1 AND id = $2"
@@ -27,10 +30,10 @@ NEAREST = f"""WITH nearest AS MATERIALIZED (
 
 
 async def measure(database: Database, stored: Sequence[KnowledgeChunk], *, others: Others, rounds: int) -> Sequence[Figure]:
-    """Compare ways to read one chunk by key, a hundred, and the ten nearest of what is stored; the others have fewer to search."""
-    async with database.engine.connect() as connection:
-        await (await connection.execution_options(isolation_level="AUTOCOMMIT")).exec_driver_sql("VACUUM ANALYZE knowledge")
+    """Compare ways to read one chunk by key, a hundred, and the ten nearest of what is stored."""
     await others.fill()
+    async with database.engine.connect() as connection:
+        await (await connection.execution_options(isolation_level="AUTOCOMMIT")).exec_driver_sql("VACUUM ANALYZE")
     key, asked = stored[len(stored) // 2].id, stored[0].embedding
     assert asked is not None
 
@@ -41,9 +44,9 @@ async def measure(database: Database, stored: Sequence[KnowledgeChunk], *, other
         AsyncSession(database.engine) as session,
     ):
         driver = await driver_of(held)
-        # The list of candidates that a search has, and what it does where they are not enough.
-        size = database.settings.ef_search
-        await driver.execute(f"SET hnsw.ef_search = {size}; SET hnsw.iterative_scan = relaxed_order; SET enable_seqscan = off")
+        # What a search does where the candidates are not enough.
+        scan = "SET hnsw.iterative_scan = relaxed_order; SET enable_seqscan = off"
+        await driver.execute(f"SET hnsw.ef_search = {CANDIDATES}; {scan}")
 
         async def in_a_reader_of_its_own() -> None:
             async with database.reader() as own:

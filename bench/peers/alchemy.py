@@ -40,15 +40,17 @@ class Alchemy:
         self._session = async_sessionmaker(self._engine, expire_on_commit=False)
         self._dimensions = dimensions
 
-    async def reset(self, *, indexed: bool) -> None:
+    async def reset(self) -> None:
         table = Chunk.__table__
         async with self._engine.begin() as connection:
             await connection.execute(text(f"DROP TABLE IF EXISTS {TABLE}"))
             await connection.run_sync(table.create)
             await connection.execute(text(f"ALTER TABLE {TABLE} ALTER embedding TYPE vector({self._dimensions})"))
             await connection.execute(text(f"CREATE INDEX ON {TABLE} USING gin (words)"))
-            if indexed:
-                await connection.execute(text(GRAPH))
+
+    async def index(self) -> None:
+        async with self._engine.begin() as connection:
+            await connection.execute(text(GRAPH))
 
     async def write(self, passages: Sequence[Passage]) -> None:
         rows = [

@@ -25,7 +25,7 @@ class Langchain:
         self._engine = PGEngine.from_engine(self._sqlalchemy)
         self._dimensions = dimensions
 
-    async def reset(self, *, indexed: bool) -> None:
+    async def reset(self) -> None:
         await self._engine.ainit_vectorstore_table(TABLE, self._dimensions, overwrite_existing=True)
         async with self._sqlalchemy.begin() as connection:
             for statement in WORDS:
@@ -33,8 +33,9 @@ class Langchain:
         # Embeddings are given; nothing asks this one for any.
         embeddings = DeterministicFakeEmbedding(size=self._dimensions)
         self._store = await PGVectorStore.create(self._engine, embeddings, TABLE)
-        if indexed:
-            await self._store.aapply_vector_index(HNSWIndex(m=16, ef_construction=64))
+
+    async def index(self) -> None:
+        await self._store.aapply_vector_index(HNSWIndex(m=16, ef_construction=64))
 
     async def write(self, passages: Sequence[Passage]) -> None:
         await self._store.aadd_embeddings(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from llama_index.core.schema import TextNode
 from llama_index.core.vector_stores.types import VectorStoreQuery
@@ -22,12 +23,18 @@ class LlamaIndex:
         self._dimensions = dimensions
         self._store: PGVectorStore | None = None
 
-    async def reset(self, *, indexed: bool) -> None:
-        await self.close()
+    async def reset(self) -> None:
         engine = create_async_engine(self._url)
         async with engine.begin() as connection:
             await connection.execute(text(f"DROP TABLE IF EXISTS data_{NAME}"))
         await engine.dispose()
+        await self._open(None)
+
+    async def index(self) -> None:
+        await self._open(GRAPH)
+
+    async def _open(self, graph: dict[str, Any] | None) -> None:
+        await self.close()
         self._store = PGVectorStore.from_params(
             # As text: a URL object is printed on the way, without its password.
             connection_string=self._url.set(drivername="postgresql+psycopg2").render_as_string(hide_password=False),
@@ -36,7 +43,7 @@ class LlamaIndex:
             hybrid_search=True,
             use_jsonb=True,
             embed_dim=self._dimensions,
-            hnsw_kwargs=GRAPH if indexed else None,
+            hnsw_kwargs=graph,
         )
         await self._store.async_add([])
 

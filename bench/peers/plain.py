@@ -46,10 +46,15 @@ class _Table:
         self._url = url
         self._dimensions = dimensions
 
-    async def reset(self, *, indexed: bool) -> None:
+    async def reset(self) -> None:
+        await self._execute(*RESET, f"ALTER TABLE {TABLE} ALTER embedding TYPE vector({self._dimensions})")
+
+    async def index(self) -> None:
+        await self._execute(GRAPH)
+
+    async def _execute(self, *statements: str) -> None:
         connection = await asyncpg.connect(self._url)
-        sized = f"ALTER TABLE {TABLE} ALTER embedding TYPE vector({self._dimensions})"
-        for statement in (*RESET, sized, *([GRAPH] if indexed else [])):
+        for statement in statements:
             await connection.execute(statement)
         await connection.close()
 
@@ -87,8 +92,8 @@ class _RowByRow(_Table):
         super().__init__(url, dimensions)
         self._pool: Any = None
 
-    async def reset(self, *, indexed: bool) -> None:
-        await super().reset(indexed=indexed)
+    async def reset(self) -> None:
+        await super().reset()
         if self._pool is None:
             self._pool = await asyncpg.create_pool(self._url, min_size=1, max_size=4)
 

@@ -39,8 +39,8 @@ class Peers:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
-    async def ask(self, peer: str, *, work: str, **details: Any) -> Any:
-        """Have a peer do something, and return its answer.
+    async def ask(self, peer: str, *, work: str, **details: Any) -> None:
+        """Have a peer do something.
 
         Raises:
             RuntimeError: it failed, or the worker is gone.
@@ -49,19 +49,18 @@ class Peers:
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps({"peer": peer, "work": work, **details}).encode() + b"\n")
         answered = json.loads(await self._process.stdout.readline() or b'{"error": "the worker has ended"}')
-        if "error" in answered:
+        if answered["error"] is not None:
             raise RuntimeError(f"{peer}, {work}: {answered['error']}")
-        return answered["answer"]
 
 
 @asynccontextmanager
-async def peers(url: str, folder: Path, *, dimensions: int) -> AsyncIterator[Peers]:
-    """Start the worker on a database, with the corpus of `folder`."""
+async def peers(url: str, folder: Path, *, dimensions: int, count: int) -> AsyncIterator[Peers]:
+    """Start the worker on a database, with the corpus of `folder`, of which so many passages are at hand."""
     python = await asyncio.to_thread(environment)
     driver_url = make_url(url).set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)
     process = await asyncio.create_subprocess_exec(
         python,
-        *("-W", "ignore", "-m", "bench.peers.worker", str(folder), str(dimensions)),
+        *("-W", "ignore", "-m", "bench.peers.worker", str(folder), str(dimensions), str(count)),
         cwd=ROOT,
         env={**os.environ, "BENCH_URL": driver_url, "PYTHONPATH": str(ROOT)},
         stdin=asyncio.subprocess.PIPE,

@@ -12,17 +12,18 @@ from typing import Any, Final
 from bench.measuring import Way
 from bench.peers.plain import DocumentStore, PlainSQLModel, ReviewStore
 from bench.peers.process import NAMES, peers
-from bench.peers.work import Passage, Peer, do, save
+from bench.peers.work import Corpus, Passage, Peer, do, save
 from domain import KnowledgeChunk
 
 LANGCHAIN: Final = "langchain-postgres"
+SQLMODEL: Final = "SQLModel as its users write it"
 DOCUMENTS: Final = "a document store, two transactions a row"
 _PLAIN: Final[Mapping[str, Callable[[str, int], Peer]]] = {
-    "SQLModel as its users write it": PlainSQLModel,
+    SQLMODEL: PlainSQLModel,
     "a review agent's store, an INSERT a row": ReviewStore,
     DOCUMENTS: DocumentStore,
 }
-_GETTERS: Final = ("advanced-alchemy", "SQLModel as its users write it")
+_GETTERS: Final = ("advanced-alchemy", SQLMODEL)
 
 _Ask = Callable[..., Awaitable[Any]]
 
@@ -30,13 +31,12 @@ _Ask = Callable[..., Awaitable[Any]]
 class Others:
     """What else is measured beside the library; `Others.none()` is nothing."""
 
-    def __init__(self, asks: dict[str, _Ask], passages: Sequence[Passage]) -> None:
+    def __init__(self, asks: dict[str, _Ask]) -> None:
         self._asks = asks
-        self._passages = passages
 
     @classmethod
     def none(cls) -> Others:
-        return cls({}, [])
+        return cls({})
 
     def writing(self, count: int, *, indexed: bool) -> list[Way]:
         """Return the ways to write that many passages into an empty table."""
@@ -54,23 +54,23 @@ class Others:
         return [Way(name=name, run=partial(self._asks[name], work="get", place=0)) for name in _GETTERS if name in self._asks]
 
     async def fill(self) -> None:
-        """Put all passages into tables with a vector index."""
-        for ask in self._asks.values():
-            await ask(work="reset", indexed=True)
-            await ask(work="write", count=len(self._passages))
+        """Put the whole corpus into tables with a vector index; what a team writes by itself is all of one table."""
+        for name in (*NAMES, SQLMODEL):
+            if name in self._asks:
+                await self._asks[name](work="fill")
 
 
 @asynccontextmanager
-async def others(url: str, chunks: Sequence[KnowledgeChunk], *, dimensions: int) -> AsyncIterator[Others]:
-    """Start all of them on a database, with these chunks for a corpus."""
-    passages = [_passage(chunk) for chunk in chunks]
+async def others(url: str, chunks: Sequence[KnowledgeChunk], *, count: int, dimensions: int) -> AsyncIterator[Others]:
+    """Start all of them on a database, with these chunks for a corpus, of which they write the first `count` again and again."""
     plain: dict[str, Peer] = {name: store(url, dimensions) for name, store in _PLAIN.items()}
     with TemporaryDirectory(prefix="recollect-bench-") as folder:
-        save(Path(folder), passages)
-        async with peers(url, Path(folder), dimensions=dimensions) as worker:
+        save(Path(folder), map(_passage, chunks))
+        corpus = Corpus(Path(folder), dimensions, count)
+        async with peers(url, Path(folder), dimensions=dimensions, count=count) as worker:
             asks: dict[str, _Ask] = {name: partial(worker.ask, name) for name in NAMES}
-            asks |= {name: partial(do, store, passages) for name, store in plain.items()}
-            yield Others(asks, passages)
+            asks |= {name: partial(do, store, corpus) for name, store in plain.items()}
+            yield Others(asks)
         for store in plain.values():
             await store.close()
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+
+_PART: Final = 1_000
+_LINES: Final = "passages.jsonl"
+_NUMBERS: Final = "embeddings.f32"
 
 
 @dataclass(frozen=True)
@@ -24,8 +29,11 @@ class Passage:
 class Peer(Protocol):
     """One library with a table of its own."""
 
-    async def reset(self, *, indexed: bool) -> None:
-        """Make the table anew: with a vector index (HNSW, cosine, m = 16, ef_construction = 64) or without."""
+    async def reset(self) -> None:
+        """Make the table anew, without a vector index."""
+
+    async def index(self) -> None:
+        """Build a vector index: HNSW, cosine, m = 16, ef_construction = 64."""
 
     async def write(self, passages: Sequence[Passage]) -> None:
         """Write new passages, as the library does many."""
@@ -37,35 +45,55 @@ class Peer(Protocol):
     async def close(self) -> None: ...
 
 
-async def do(peer: Any, corpus: Sequence[Passage], *, work: str, **details: Any) -> Any:
-    """Have a peer make its table anew, write so many passages, search for one's neighbours, or get one by its id."""
-    match work:
-        case "reset":
-            return await peer.reset(indexed=details["indexed"])
-        case "write":
-            return await peer.write(corpus[: details["count"]])
-        case "search":
-            return await peer.search(corpus[details["place"]].embedding, details["limit"])
-        case "get":
-            return await peer.get(corpus[details["place"]].id)
-        case unknown:
-            raise ValueError(unknown)
+class Corpus:
+    """The passages of a folder: the first `count` are at hand, all of them would take gigabytes as lists of floats."""
+
+    def __init__(self, folder: Path, dimensions: int, count: int) -> None:
+        self._folder = folder
+        self._dimensions = dimensions
+        self.at_hand = next(self.parts(count))
+
+    def parts(self, size: int = _PART) -> Iterator[Sequence[Passage]]:
+        """Yield all passages, so many at a time."""
+        with (self._folder / _LINES).open() as lines, (self._folder / _NUMBERS).open("rb") as numbers:
+            while described := [json.loads(line) for line in islice(lines, size)]:
+                flat = array("f")
+                flat.fromfile(numbers, self._dimensions * len(described))
+                starts = range(0, len(flat), self._dimensions)
+                embeddings = (flat[start : start + self._dimensions].tolist() for start in starts)
+                yield [
+                    Passage(key, title, content, metadata, embedding)
+                    for (key, title, content, metadata), embedding in zip(described, embeddings, strict=True)
+                ]
 
 
-def save(folder: Path, passages: Sequence[Passage]) -> None:
-    """Write the corpus where `load` finds it: a line of JSON and a run of float32 for each passage."""
-    with (folder / "passages.jsonl").open("w") as lines, (folder / "embeddings.f32").open("wb") as numbers:
+def save(folder: Path, passages: Iterable[Passage]) -> None:
+    """Write passages where a `Corpus` finds them: a line of JSON and a run of float32 for each."""
+    with (folder / _LINES).open("w") as lines, (folder / _NUMBERS).open("wb") as numbers:
         for one in passages:
             print(json.dumps([one.id, one.title, one.content, one.metadata]), file=lines)
             array("f", one.embedding).tofile(numbers)
 
 
-def load(folder: Path) -> list[Passage]:
-    """Read the corpus that `save` wrote."""
-    rows = [json.loads(line) for line in (folder / "passages.jsonl").read_text().splitlines()]
-    numbers = array("f", (folder / "embeddings.f32").read_bytes())
-    size = len(numbers) // max(1, len(rows))
-    return [
-        Passage(key, title, content, metadata, numbers[size * place : size * (place + 1)].tolist())
-        for place, (key, title, content, metadata) in enumerate(rows)
-    ]
+async def do(peer: Any, corpus: Corpus, *, work: str, **details: Any) -> None:
+    """Have a peer make its table anew, `fill` it with the whole corpus, write some passages, search, or get one by its key."""
+    match work:
+        case "reset":
+            await peer.reset()
+            if details["indexed"]:
+                await peer.index()
+        case "fill":
+            await peer.reset()
+            for part in corpus.parts():
+                await peer.write(part)
+            await peer.index()
+        case "write":
+            await peer.write(corpus.at_hand[: details["count"]])
+        case "search":
+            found = await peer.search(corpus.at_hand[details["place"]].embedding, details["limit"])
+            if found != details["limit"]:
+                raise ValueError(found)
+        case "get":
+            await peer.get(corpus.at_hand[details["place"]].id)
+        case unknown:
+            raise ValueError(unknown)

@@ -1,6 +1,6 @@
 """Runs in the peers' environment: reads a request a line, does it, and answers with a line.
 
-`python -m bench.peers.worker FOLDER DIMENSIONS`, with the URL of the database in `BENCH_URL`.
+`python -m bench.peers.worker FOLDER DIMENSIONS COUNT` with so many passages at hand, and the URL of the database in `BENCH_URL`.
 """
 
 from __future__ import annotations
@@ -9,23 +9,17 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from bench.peers.alchemy import Alchemy
 from bench.peers.langchain import Langchain
 from bench.peers.llama_index import LlamaIndex
-from bench.peers.work import Passage, Peer, do, load
+from bench.peers.work import Corpus, Peer, do
 
 
-async def answer(peers: Mapping[str, Peer], corpus: list[Passage], request: dict[str, Any]) -> Any:
-    return await do(peers[request.pop("peer")], corpus, **request)
-
-
-async def serve(folder: Path, dimensions: int) -> None:
+async def serve(folder: Path, dimensions: int, count: int) -> None:
     url = os.environ["BENCH_URL"]
-    corpus = load(folder)
+    corpus = Corpus(folder, dimensions, count)
     peers: dict[str, Peer] = {
         "langchain-postgres": Langchain(url, dimensions),
         "llama-index": LlamaIndex(url, dimensions),
@@ -34,14 +28,16 @@ async def serve(folder: Path, dimensions: int) -> None:
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         try:
-            given = {"answer": await answer(peers, corpus, json.loads(line))}
-        except Exception as error:  # noqa: BLE001 -- told to the benchmark, which stops
-            given = {"error": f"{type(error).__name__}: {error}"[:500]}
-        sys.stdout.write(json.dumps(given) + "\n")
+            request = json.loads(line)
+            await do(peers[request.pop("peer")], corpus, **request)
+            error = None
+        except Exception as failure:  # noqa: BLE001 -- told to the benchmark, which stops
+            error = f"{type(failure).__name__}: {failure}"[:500]
+        sys.stdout.write(json.dumps({"error": error}) + "\n")
         sys.stdout.flush()
     for peer in peers.values():
         await peer.close()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(serve(Path(sys.argv[1]), *map(int, sys.argv[2:])))

@@ -37,7 +37,6 @@ DEFAULTS: Final = {
     "max_wal_size": f"{_LOG_BYTES // 2**20}MB",
     "min_wal_size": "64MB",
     "maintenance_work_mem": "256MB",  # an HNSW graph that does not fit is built three times as slowly
-    "max_parallel_maintenance_workers": "0",  # would need as much of /dev/shm, of which a container has 64 MB
     "jit": "off",
     "log_error_verbosity": "terse",  # no DETAIL line: it quotes rows
     "log_min_error_statement": "panic",  # nor the statement, with its literals
@@ -56,6 +55,8 @@ host  all         all       127.0.0.1/32  scram-sha-256
 # Not the answers to our own question whether it is ready.
 _BLAMES: Final = re.compile(r"(FATAL|PANIC|error):(?!\s*the database system is )")
 _HERE: Final = Path("/proc/self/cwd")
+_SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 -- looked at, never written to
+_PARALLEL_BYTES: Final = 2 * 2**30  # twice the memory of a first load
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,8 @@ class Launcher:
         self._adopt(cluster)
         (cluster / PID_FILE).unlink(missing_ok=True)
         write_private(cluster / "pg_hba.conf", _ACCESS.encode(), owner=self.account.owner)
-        options = [word for item in {**DEFAULTS, **settings, **listening.settings}.items() for word in ("-c", "=".join(item))]
+        given = {**DEFAULTS, **_for_parallel_builds(), **settings, **listening.settings}
+        options = [word for item in given.items() for word in ("-c", "=".join(item))]
         command = [self.install.program("pg_ctl"), "start", "--no-wait", "--silent", "-D", _data_argument(cluster)]
         self.directory.rotate_log()
         with self._log() as log, _held(self.directory.processes_lock) as lock:
@@ -195,6 +197,13 @@ def _sync(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _for_parallel_builds() -> dict[str, str]:
+    """Have an index built by one process where there is no room for what several share: of /dev/shm a container has 64 MB."""
+    if _SHARED_MEMORY.is_dir() and shutil.disk_usage(_SHARED_MEMORY).free >= _PARALLEL_BYTES:
+        return {}
+    return {"max_parallel_maintenance_workers": "0"}
 
 
 def checked_settings(settings: Mapping[str, str]) -> dict[str, str]:
