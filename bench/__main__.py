@@ -24,7 +24,6 @@ from bench.machine import Machine
 from bench.measuring import Figure
 from bench.memory import MemoryFigure
 from bench.peers.ways import Others, others
-from bench.reading import CANDIDATES
 from domain import KnowledgeChunk, known_dimensions
 from repositories import Database, EmbeddedServer
 
@@ -64,7 +63,7 @@ async def measured(running: EmbeddedServer, size: Size, *, peers: bool) -> Resul
     with known_dimensions(size.dimensions):
         new, loaded = writing.chunks(size.rows, size.dimensions), writing.chunks(size.loaded, size.dimensions)
     async with (
-        Database.from_url(url, migrate=True, embedding_dimensions=size.dimensions, ef_search=CANDIDATES, **UNLIMITED) as database,
+        Database.from_url(url, migrate=True, embedding_dimensions=size.dimensions, **UNLIMITED) as database,
         _others(url.get_secret_value(), loaded, size, wanted=peers) as beside,
     ):
         wrote = await writing.measure(database, new, loaded, others=beside, events=size.events, rounds=size.rounds)

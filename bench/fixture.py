@@ -16,6 +16,7 @@ from uuid_utils.compat import uuid7
 
 from bench.corpus import texts
 from repositories import EmbeddedServer
+from repositories.database.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
 
 COLUMNS = ("tenant", "id", "chunk_id", "repo", "source", "source_type", "content", "metadata", "content_hash", "embedding")
 TENANT = "default"
-# An index is built in memory, whoever builds it.
-SERVER = {"shared_buffers": "1GB", "max_wal_size": "4GB", "maintenance_work_mem": "512MB"}
+CANDIDATES = Settings.model_fields["ef_search"].default
+# Whoever builds an index does so in memory, and searches it with as long a list of candidates as Recollect.
+SERVER = {"shared_buffers": "1GB", "max_wal_size": "4GB", "maintenance_work_mem": "512MB", "hnsw.ef_search": f"{CANDIDATES}"}
 
 
 @dataclass(frozen=True)

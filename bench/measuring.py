@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 Run = Callable[[], Awaitable[object]]
 
-TURN = 1.0
-"""Seconds of a way's turn, at least: the faster it is, the more of its runs the median is of."""
+SECONDS = 3.0
+"""Of every way, at least: the faster it is, the more of its runs the median is of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,17 +36,18 @@ class Figure:
 
 
 async def compare(
-    work: str, ways: Sequence[Way], *, rounds: int, repeat: int = 1, warming: int = 1, turn: float = TURN
+    work: str, ways: Sequence[Way], *, rounds: int, repeat: int = 1, warming: int = 1, seconds: float = SECONDS
 ) -> list[Figure]:
-    """Let the ways take turns of so many seconds, `rounds` times after those that warm up, and return their medians."""
+    """Run each way `rounds` times at least and for so long in all, after those runs that warm up, and return their medians.
+
+    Whose turn it is has had the least time so far.
+    """
+    for way in [*ways] * warming:
+        await _taken(way, repeat)
     taken: dict[str, list[float]] = {way.name: [] for way in ways}
-    for number in range(rounds + warming):
-        for way in ways:
-            times = [await _taken(way, repeat)]
-            while sum(times) * repeat < turn:
-                times.append(await _taken(way, repeat))
-            if number >= warming:
-                taken[way.name] += times
+    while waiting := [way for way in ways if len(taken[way.name]) < rounds or sum(taken[way.name]) * repeat < seconds]:
+        way = min(waiting, key=lambda way: sum(taken[way.name]))
+        taken[way.name].append(await _taken(way, repeat))
     medians = {name: statistics.median(times) for name, times in taken.items()}
     first = medians[ways[0].name]
     return [Figure(work=work, way=name, seconds=median, ratio=median / first) for name, median in medians.items()]

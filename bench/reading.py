@@ -16,9 +16,6 @@ from bench.peers.ways import Others
 from domain import KnowledgeChunk
 from repositories import Database
 
-CANDIDATES = 40
-"""Of a search by vector, for everybody: what pgvector takes, and with it those who do not say how many."""
-
 _COLUMNS = """tenant, id, created_at, chunk_id, repo, source, source_type, language, title, summary, content, metadata,
  content_hash, token_count, embedding_model, stale, updated_at"""
 BY_KEY = f"SELECT {_COLUMNS} FROM knowledge WHERE tenant = $1 AND id = $2"
@@ -45,8 +42,7 @@ async def measure(database: Database, stored: Sequence[KnowledgeChunk], *, other
     ):
         driver = await driver_of(held)
         # What a search does where the candidates are not enough.
-        scan = "SET hnsw.iterative_scan = relaxed_order; SET enable_seqscan = off"
-        await driver.execute(f"SET hnsw.ef_search = {CANDIDATES}; {scan}")
+        await driver.execute("SET hnsw.iterative_scan = relaxed_order; SET enable_seqscan = off")
 
         async def in_a_reader_of_its_own() -> None:
             async with database.reader() as own:
@@ -72,10 +68,10 @@ async def measure(database: Database, stored: Sequence[KnowledgeChunk], *, other
             *others.searching(10),
         ]
         return [
-            *await compare("one chunk by key", by_key, rounds=rounds, repeat=100),
-            *await compare("one tracked chunk by key", tracked, rounds=rounds, repeat=50),
+            *await compare("one chunk by key", by_key, rounds=rounds, repeat=20),
+            *await compare("one tracked chunk by key", tracked, rounds=rounds, repeat=20),
             *await compare("a hundred chunks", hundred, rounds=rounds, repeat=20),
-            *await compare(f"ten nearest of {len(stored):,}, with their text", nearest, rounds=rounds, repeat=50),
+            *await compare(f"ten nearest of {len(stored):,}, with their text", nearest, rounds=rounds, repeat=20),
         ]
 
 

@@ -133,4 +133,4 @@ async def retention(database: Database, admin_url: SecretStr, *, rows: int, roun
         Way(name="DELETE and VACUUM", run=delete_and_vacuum, prepare=fill),
         Way(name="drop_telemetry_before", run=drop, prepare=fill),
     ]
-    return await compare(f"be rid of a month of {rows:,} events", ways, rounds=rounds, turn=0)
+    return await compare(f"be rid of a month of {rows:,} events", ways, rounds=rounds, seconds=0)

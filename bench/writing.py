@@ -125,7 +125,7 @@ async def _first_load(database: Database, new: Sequence[KnowledgeChunk]) -> Sequ
         Way(name="Database.first_load", run=load, prepare=empty),
         Way(name="knowledge.add_many, index in place", run=partial(_in_parts, database, new), prepare=empty),
     ]
-    return await compare(f"load {len(new):,} chunks and have them indexed", ways, rounds=1, warming=0, turn=0)
+    return await compare(f"load {len(new):,} chunks and have them indexed", ways, rounds=1, warming=0, seconds=0)
 
 
 async def _events(database: Database, count: int, *, rounds: int) -> Sequence[Figure]:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from bench.peers.work import Passage
 
 NAME = "peer_llama_index"
-GRAPH = {"hnsw_m": 16, "hnsw_ef_construction": 64, "hnsw_ef_search": 40, "hnsw_dist_method": "vector_cosine_ops"}
+GRAPH = {"hnsw_m": 16, "hnsw_ef_construction": 64, "hnsw_ef_search": 64, "hnsw_dist_method": "vector_cosine_ops"}
 
 
 class LlamaIndex:

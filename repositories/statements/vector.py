@@ -166,9 +166,9 @@ def _priced(embedding: ColumnElement[Any], dimensions: int) -> ColumnElement[boo
     It takes one that is kept out of line for as cheap to read as a number, and sorted 8,000 of 1,024 dimensions in 100 ms where the
     index took 2.5 ms. The second part is priced like the comparison, 11 µs for 1,024 dimensions, row by row, and never decided.
     """
-    steps = func.generate_series(1, literal_column(str(1 + dimensions // 3), Integer())).table_valued("step")
+    steps = func.generate_series(number(1), number(1 + dimensions // 3)).table_valued("step")
     price = select(func.count()).select_from(steps).where(embedding.is_(None)).scalar_subquery()
-    return or_(embedding.is_not(None), price > 0)
+    return or_(embedding.is_not(None), price > number(0))
 
 
 def _settings(size: int) -> ColumnElement[bool]:
@@ -177,6 +177,7 @@ def _settings(size: int) -> ColumnElement[bool]:
     The scan keeps a list of `size` candidates and goes on until enough rows have passed the filter; without that, a filter that one
     row in a hundred meets left 0.3 of 10 rows on average. A statement of its own would cost a round trip.
     """
-    settings = {"hnsw.ef_search": str(size), "hnsw.iterative_scan": "relaxed_order"}
-    made = [func.set_config(name, value, literal_column("true")) for name, value in settings.items()]
-    return select(func.num_nonnulls(*made) == len(made)).scalar_subquery()
+    settings = {"hnsw.ef_search": size, "hnsw.iterative_scan": "relaxed_order"}
+    # Not bound: what is the same for every search of this shape need not be sent with each.
+    made = [func.set_config(*map(literal_column, (f"'{name}'", f"'{value}'", "true"))) for name, value in settings.items()]
+    return select(func.num_nonnulls(*made) == number(len(made))).scalar_subquery()
