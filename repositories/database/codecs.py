@@ -8,7 +8,7 @@ import asyncpg
 from pgvector import Bit, HalfVector, Vector
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
     from repositories.database.driver import Connection
 
@@ -17,28 +17,31 @@ if TYPE_CHECKING:
 _KINDS: Final[dict[str, Kind]] = {"vector": Vector, "halfvec": HalfVector}
 
 # The extension may live in any schema; its types are where it is. No array among the parameters: the driver would have to look
-# its type up first, which costs more than all the rest, after each DDL statement.
+# its type up first, which costs more than all the rest. Kind and element are what the driver asks before it takes a codec.
 _TYPES_OF_THE_EXTENSION: Final = """
-SELECT t.oid, t.typname AS name, n.nspname AS schema
+SELECT t.oid, t.typname AS name, n.nspname AS schema, t.typtype AS kind, NULL::oid AS elemtype
 FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
 JOIN pg_catalog.pg_type t ON t.typnamespace = n.oid AND t.typname IN ($1, $2)
 WHERE e.extname = 'vector'
 """
 
 
-async def register_vector_codecs(connection: Connection) -> frozenset[int]:
-    """Teach a connection `vector`, `halfvec` and `bit`; return the ids that the types of the extension have in this database.
+async def vector_types(connection: Connection) -> Sequence[asyncpg.Record]:
+    """Return what this database has of `vector` and `halfvec`: nothing before the extension is created.
 
-    Without the extension none is returned, and nothing fails: migrations create it through such a connection.
+    That is no failure: migrations create it through such a connection.
     """
+    return await connection.fetch(_TYPES_OF_THE_EXTENSION, *_KINDS)
+
+
+async def teach(connection: Connection, types: Iterable[asyncpg.Record]) -> None:
+    """Teach a connection `bit` and these types."""
     await connection.set_type_codec("bit", schema="pg_catalog", encoder=_bits, decoder=Bit.from_binary, format="binary")
-    found = await connection.fetch(_TYPES_OF_THE_EXTENSION, *_KINDS)
-    for known in found:
+    for known in types:
         kind = _KINDS[known["name"]]
         await connection.set_type_codec(
             known["name"], schema=known["schema"], encoder=_encoder(kind), decoder=kind.from_binary, format="binary"
         )
-    return frozenset(known["oid"] for known in found)
 
 
 def is_vector_type(name: str) -> bool:

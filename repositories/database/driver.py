@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 import asyncpg
 
 from domain.text import require_tenant
-from repositories.database.codecs import is_vector_type, register_vector_codecs
+from repositories.database.codecs import is_vector_type, teach, vector_types
 from repositories.statements.row_security import SETTING
 
 if TYPE_CHECKING:
     from asyncio import BaseTransport
+    from collections.abc import Sequence
 
     from asyncpg.transaction import Transaction
 
@@ -42,7 +43,7 @@ class Connection(_Connection):
         self._tenant: str | None = None
         _keep_alive(transport.get_extra_info("socket"))
         self._closing = False
-        self._vector_types: frozenset[int] = frozenset()
+        self._vector_types: Sequence[asyncpg.Record] = ()
         # Where there is jit the driver turns it off for the session to look types up: ours have none, a pooler's are others' too.
         self._server_caps = self._server_caps._replace(jit=False)  # type: ignore[has-type]  # the stubs know no type of it
 
@@ -100,20 +101,28 @@ class Connection(_Connection):
             super().terminate()
 
     async def reload_schema_state(self) -> None:
-        """Forget cached types; SQLAlchemy calls this on every connection after DDL, such as creating the extension."""
+        """Forget cached types; SQLAlchemy calls this on every connection after each DDL statement.
+
+        The types of vectors stay as they are, for nothing: those of an extension that was made anew are met as unknown ones.
+        """
         await super().reload_schema_state()
-        # The driver calls this as well, from inside a statement of its own, when there is no room for another one.
-        with suppress(asyncpg.InterfaceError):
-            await self.learn_vectors()
+        await teach(self, self._vector_types)
 
     async def learn_vectors(self) -> None:
         """Exchange vectors in binary from now on, where the database has them."""
-        self._vector_types = await register_vector_codecs(self)
+        self._vector_types = await vector_types(self)
+        await teach(self, self._vector_types)
+
+    async def _introspect_type(self, typename: str, schema: str) -> Any:
+        # The driver asks here what a type is that it gets a codec for, with a statement for each.
+        known = (record for record in self._vector_types if (record["name"], record["schema"]) == (typename, schema))
+        return next(known, None) or await super()._introspect_type(typename, schema)  # type: ignore[misc]
 
     async def _introspect_types(self, *arguments: Any) -> Any:
         # The driver asks here for types that it does not know, and would take vectors of an extension that was made anew for text.
         found, statement = await super()._introspect_types(*arguments)  # type: ignore[misc]
-        if any(is_vector_type(known["name"]) and known["oid"] not in self._vector_types for known in found):
+        known = {record["oid"] for record in self._vector_types}
+        if any(is_vector_type(met["name"]) and met["oid"] not in known for met in found):
             await self.learn_vectors()
         return found, statement
 
