@@ -26,7 +26,7 @@ demo: $(READY) ## Fill a database from source code and search it: make demo SOUR
 
 .PHONY: test
 test: $(READY) ## Run the tests; make test ARGS="-k embedding" runs some
-	@$(PYTHON) -m pytest --quiet --numprocesses logical --maxprocesses 4 --dist loadgroup $(ARGS)
+	@$(PYTHON) -m pytest --quiet --numprocesses logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 .PHONY: soak
 soak: $(READY) ## Compare the fake with PostgreSQL for 300,000 steps, others each time: make soak steps=1000000

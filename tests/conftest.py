@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import gc
+import os
+import shutil
 import socket
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +27,20 @@ if TYPE_CHECKING:
 VERSIONS = (18, 16)
 DIMENSIONS = 8
 """Few, so that a vector can be written down in a test."""
+
+MEMORY, MEMORY_BYTES = Path("/dev/shm"), 8 * 2**30
+"""A folder in memory, and the free space in it that is worth it; the tests take a fifth."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Let tests write to memory where there is much of it, and to a disk elsewhere: hundreds of databases are made and deleted."""
+    if config.option.basetemp is None and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_BYTES:
+        folder = tempfile.mkdtemp(prefix="recollect-tests-", dir=MEMORY)
+        config.add_cleanup(partial(shutil.rmtree, folder, ignore_errors=True))
+        # Some tests write programs and run them.
+        if not os.statvfs(folder).f_flag & os.ST_NOEXEC:
+            config.option.basetemp = folder
 
 
 def free_port() -> int:
@@ -81,6 +100,7 @@ async def uow(database: Database) -> AsyncIterator[UnitOfWork]:
 
 
 def pytest_collection_finish() -> None:
-    """Leave what collecting the tests has made, which stays, out of every later garbage collection."""
+    """Leave what collecting the tests has made, which stays, out of every later garbage collection; and have fewer of them."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 50)

@@ -22,6 +22,7 @@ FAST_BUT_NOT_DURABLE: Mapping[str, str] = {
     "fsync": "off",
     "full_page_writes": "off",
     "synchronous_commit": "off",
+    "scram_iterations": "1",  # thousands of connections give a password that was drawn at random
     "max_connections": "200",  # four workers, each with sixteen callers at once and more
 }
 

@@ -15,7 +15,7 @@ PATIENCE_SECONDS = 400  # for one test: its full form takes as long as several s
 FOLDERS = ("tests/faults", "tests/stateful")
 PYTEST = (
     sys.executable, "-m", "pytest", "--quiet", "--override-ini", f"faulthandler_timeout={PATIENCE_SECONDS}",
-    "--numprocesses", str(WORKERS), "--dist", "loadgroup",
+    "--numprocesses", str(WORKERS), "--dist", "loadscope", "--no-loadscope-reorder",
 )  # fmt: skip
 
 

@@ -26,8 +26,6 @@ from tests.faults.standbys import make_standby
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
-pytestmark = pytest.mark.xdist_group("servers of their own")
-
 _MOUNT, _ROOMY = ("mount", "-t", "tmpfs", "-o"), "size=600m"
 SMALL = {"shared_buffers": "16MB", "fsync": "off", "full_page_writes": "off", "autovacuum": "off"}
 

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     from tests.faults.conftest import Effort, Promises
 
-pytestmark = pytest.mark.xdist_group("crashes")
-
 # Whether a page reaches the disk matters when the power fails: a killed process leaves it to the system.
 SMALL = {"max_connections": "30", "shared_buffers": "16MB", "fsync": "on" if FULL else "off"}
 # What is lost is what the server has not written yet: it may take its time.

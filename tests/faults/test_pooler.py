@@ -40,7 +40,7 @@ PROMISE = "A pooler in transaction mode changes nothing"
 # What pgbouncer forwards when a session starts; anything else it refuses.
 FORWARDED = {"user", "database", "client_encoding", "application_name", "TimeZone"}
 # What stays with the session when the transaction has ended, and so with whoever gets it next.
-STAYS = ("pg_advisory_lock", "pg_try_advisory_lock", "LISTEN", "PREPARE ", "WITH HOLD", "SET SESSION", "set_config('")
+STAYS = ("pg_advisory_lock", "pg_try_advisory_lock", "LISTEN", "PREPARE ", "WITH HOLD", "SET SESSION", "', false)")
 PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin")
 
 

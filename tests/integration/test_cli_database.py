@@ -25,9 +25,6 @@ from tests.conftest import free_port
 
 ROOT = Path(__file__).parents[2]
 
-# The tests share one server, which each of them leaves running and migrated.
-pytestmark = pytest.mark.xdist_group("cli-database")
-
 Recollect = Callable[..., Result]
 
 

@@ -29,9 +29,6 @@ QUESTIONS = 5
 
 Recollect = Callable[..., Result]
 
-# The tests look at what one run, and a second one, left in one server.
-pytestmark = pytest.mark.xdist_group("demo")
-
 
 class Program:
     """The command line, in a folder of its own and without Docker or settings."""

@@ -16,13 +16,8 @@ from repositories import Database
 from tests.integration.searchable import COMMON, RARE, REPO, ROWS, SMALL_REPO, fill
 
 if TYPE_CHECKING:
-    from pydantic import SecretStr
-
     from repositories import ReadUnitOfWork
     from repositories.testing.servers import TestServer
-
-# The rows that the tests search are written once for each version.
-pytestmark = pytest.mark.xdist_group("search plans")
 
 Search = Callable[["ReadUnitOfWork"], Awaitable[SearchHits[Any]]]
 
@@ -126,22 +121,20 @@ SEARCHES: dict[str, tuple[Search, set[str], bool]] = {
 every_search = pytest.mark.parametrize(("search", "indexes", "exact"), SEARCHES.values(), ids=SEARCHES)
 
 
-@pytest.fixture(scope="module")
-def filled_url(server: TestServer) -> SecretStr:
-    """A database with some thousand rows of each kind."""
-    url = server.empty()
-
-    async def make() -> None:
-        async with Database.from_url(url, migrate=True, embedding_dimensions=DIMENSIONS) as database:
-            await fill(database)
-
-    asyncio.run(make())
-    return url
+@pytest_asyncio.fixture(scope="module")
+async def filled(server: TestServer) -> AsyncIterator[Database]:
+    """A database with some thousand rows of each kind, open."""
+    url = await asyncio.to_thread(server.empty)
+    async with Database.from_url(url, migrate=True, embedding_dimensions=DIMENSIONS) as database:
+        await fill(database)
+        yield database
 
 
 @pytest_asyncio.fixture
-async def view(filled_url: SecretStr) -> AsyncIterator[ReadUnitOfWork]:
-    async with Database.from_url(filled_url) as database, database.reader() as view:
+async def view(filled: Database) -> AsyncIterator[ReadUnitOfWork]:
+    """A reader on a connection that has prepared nothing yet."""
+    await filled.read_engine.dispose()
+    async with filled.reader() as view:
         yield view
 
 

@@ -26,6 +26,8 @@ _QUIET: Final = """\\set VERBOSITY terse
 SET client_min_messages = warning; SET search_path = pg_catalog;
 SET log_statement = none; SET log_min_duration_statement = -1; SET log_min_error_statement = panic;
 """
+# A program that was killed while it prepared leaves its psql behind, which goes on. A lock is of one database and one session.
+_ALONE: Final = "SELECT pg_advisory_lock(hashtext('recollect.embedded'));\n"
 _VECTOR: Final = """
 SELECT 'CREATE EXTENSION vector SCHEMA public' WHERE NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector') \\gexec
 SELECT 'ALTER EXTENSION vector UPDATE' FROM pg_available_extensions
@@ -55,7 +57,7 @@ class Admin:
         """
         known = f"\\set role {APPLICATION}\n\\set database {DATABASE}\n"
         secret = f"\\set password {application_password.get_secret_value()}\n"  # drawn by us: nothing in it to quote
-        self._run(f"{known}{secret}{_PREPARE}\\connect {DATABASE}\n{_QUIET}{_VECTOR}", deadline)
+        self._run(f"{_ALONE}{known}{secret}{_PREPARE}\\connect {DATABASE}\n{_QUIET}{_ALONE}{_VECTOR}", deadline)
 
     def create_database(self, name: str, template: str | None, deadline: Deadline) -> None:
         """Create a database that the application owns, with the extension.
