@@ -305,6 +305,23 @@ async def test_a_statement_that_is_new_to_a_connection_meets_no_vector_as_text(p
         await owner.close()
 
 
+async def test_after_ddl_vectors_are_known_without_asking(engine: AsyncEngine) -> None:
+    sent: list[str] = []
+    vector = Vector([1.0, 2.0, 3.0])
+    async with engine.connect() as connection:
+        driver = (await connection.get_raw_connection()).driver_connection
+        assert driver is not None
+        driver.add_query_logger(lambda record: sent.append(record.query))
+        for name in ("first", "second"):
+            await connection.run_sync(Table(name, MetaData(), Column("v", VectorType()), prefixes=["TEMPORARY"]).create)
+        assert (await connection.execute(select(literal(vector, VectorType())))).scalar_one() == vector
+    assert [statement.split()[0] for statement in sent if not statement.startswith(("BEGIN", "ROLLBACK"))] == [
+        "CREATE",
+        "CREATE",
+        "SELECT",
+    ]
+
+
 async def test_json_is_exact_and_nothing_else_is_json(engine: AsyncEngine) -> None:
     data = {"text": "é \"'", "large": 2**70, "float": 0.1, "nested": [None, True, {}]}
     async with engine.connect() as connection:
