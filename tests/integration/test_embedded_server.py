@@ -24,7 +24,7 @@ import psutil
 import pytest
 
 from domain.errors import ConfigurationError, EmbeddedServerError
-from repositories.database.embedded import EmbeddedServer
+from repositories.database.embedded import EmbeddedServer, cluster
 from repositories.database.embedded.account import SYSTEM_USER, Account
 from repositories.database.embedded.binaries import COPIES, Installation, open_to_everyone
 from repositories.database.embedded.locks import exclusive
@@ -425,6 +425,18 @@ async def test_four_programs_that_start_at_the_same_moment_get_one_server(fresh:
     assert not is_alive(pid)
 
 
+async def test_one_at_a_time_makes_the_server_ready(folder: Path) -> None:
+    with start(folder) as server:
+        # As the psql of a program that was killed meanwhile, which goes on.
+        left = await asyncpg.connect(server.admin_url.get_secret_value(), database="postgres")
+        await left.execute("SELECT pg_advisory_lock(hashtext('recollect.embedded'))")
+        with pytest.raises(EmbeddedServerError, match="did not answer within 1 s"):
+            await asyncio.to_thread(start, folder, deadline=timedelta(seconds=1))
+        await left.close()
+        with await asyncio.to_thread(start, folder) as again:
+            assert again.pid == server.pid
+
+
 async def test_two_objects_of_one_program_are_two_users(folder: Path) -> None:
     with start(folder) as outer:
         with start(folder) as inner:
@@ -619,6 +631,16 @@ async def test_settings_reach_the_server_and_quoting_does_not_break_them(folder:
         assert await ask(server.url, "SELECT current_setting('recollect.words')") == words
         assert await ask(server.url, "SHOW max_connections") == "20"
         assert await ask(server.url, "SHOW jit") == "off"
+
+
+@pytest.mark.parametrize(("needed", "builders"), [(0, "2"), (2**60, "0")], ids=["room", "no room"])
+async def test_an_index_is_built_in_parallel_where_shared_memory_has_room(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, needed: int, builders: str
+) -> None:
+    monkeypatch.setattr(cluster, "_SHARED_MEMORY", folder.parent)
+    monkeypatch.setattr(cluster, "_PARALLEL_BYTES", needed)
+    with start(folder) as server:
+        assert await ask(server.url, "SHOW max_parallel_maintenance_workers") == builders
 
 
 def test_a_program_that_starts_for_too_long_is_waited_for_until_the_deadline(folder: Path) -> None:
