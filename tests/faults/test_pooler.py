@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 import shutil
 import socket
 import subprocess
@@ -40,7 +41,8 @@ PROMISE = "A pooler in transaction mode changes nothing"
 # What pgbouncer forwards when a session starts; anything else it refuses.
 FORWARDED = {"user", "database", "client_encoding", "application_name", "TimeZone"}
 # What stays with the session when the transaction has ended, and so with whoever gets it next.
-STAYS = ("pg_advisory_lock", "pg_try_advisory_lock", "LISTEN", "PREPARE ", "WITH HOLD", "SET SESSION", "', false)")
+STAYS = ("pg_advisory_lock", "pg_try_advisory_lock", "LISTEN", "PREPARE ", "WITH HOLD", "SET SESSION")
+SETTING = re.compile(r"set_config\([^()]*, (\w+)\)")
 PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin")
 
 
@@ -84,6 +86,9 @@ async def test_what_is_sent_needs_no_session_of_ones_own(database_url: SecretStr
     statements = recorder.statements
     assert {name for name, _ in statements} == {""}, "a named statement stays with its session"
     assert [query for _, query in statements if any(words in query for words in STAYS)] == []
+    settings = [setting for _, query in statements for setting in SETTING.findall(query)]
+    assert len(settings) == sum(query.count("set_config(") for _, query in statements) > 0
+    assert set(settings) == {"true"}, "a setting ends with its transaction"
     first = [following for (_, query), (_, following) in itertools.pairwise(statements) if query.startswith("BEGIN")]
     # SQLAlchemy's own questions, of a new server and of a connection that was idle, come before any setting.
     assert [query for query in first if not query.startswith(("SELECT set_config(", "select pg_catalog.", ";"))] == []
