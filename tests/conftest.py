@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -34,7 +35,15 @@ MEMORY, MEMORY_BYTES = Path("/dev/shm"), 8 * 2**30
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Let tests write to memory where there is much of it, and to a disk elsewhere: hundreds of databases are made and deleted."""
+    """Have every program that a test starts be one that can be interrupted, and its files in memory where there is much of it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # As a shell has it in the background; programs inherit that.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    _write_to_memory(config)
+
+
+def _write_to_memory(config: pytest.Config) -> None:
+    # Hundreds of databases are made and deleted.
     if config.option.basetemp is None and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_BYTES:
         folder = tempfile.mkdtemp(prefix="recollect-tests-", dir=MEMORY)
         config.add_cleanup(partial(shutil.rmtree, folder, ignore_errors=True))

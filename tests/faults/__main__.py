@@ -23,7 +23,9 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="recollect-faults-") as folder:
         recorded = Path(folder) / "figures.jsonl"
         environment = {**os.environ, "FAULTS": "full", "FAULTS_FIGURES": str(recorded)}
-        finished = subprocess.run([*PYTEST, *FOLDERS, *arguments], env=environment, check=False)
+        # On a disk, as data that is to survive is.
+        on_disk = ("--basetemp", str(Path(folder) / "tests"))
+        finished = subprocess.run([*PYTEST, *on_disk, *FOLDERS, *arguments], env=environment, check=False)
         # A part of the tests, or tests that failed, are no reason to publish less than there was.
         if finished.returncode == 0 and not arguments:
             PAGE.write_text(page(figures_in(recorded)), encoding="utf-8")

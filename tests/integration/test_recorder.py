@@ -60,10 +60,13 @@ def signalled(program: str, number: int, url: SecretStr) -> tuple[int, str, str]
     with subprocess.Popen(
         [sys.executable, "-c", program], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as running:
-        assert running.stdout is not None
-        assert running.stdout.readline() == "50\n"
-        running.send_signal(number)
-        said, failed = running.communicate(timeout=60)
+        try:
+            assert running.stdout is not None
+            assert running.stdout.readline() == "50\n"
+            running.send_signal(number)
+            said, failed = running.communicate(timeout=60)
+        finally:
+            running.kill()
         return running.returncode, said, failed
 
 
