@@ -16,7 +16,7 @@ from uuid_utils.compat import uuid7
 
 from bench.corpus import texts
 from repositories import EmbeddedServer
-from repositories.database.settings import Settings
+from repositories.postgres.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

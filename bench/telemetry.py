@@ -17,7 +17,8 @@ from bench.measuring import Figure, Way, compare
 from domain import TelemetryEvent
 from repositories import Database
 from repositories.migrations.months import Month
-from repositories.migrations.partitions import drop_partition, make_month, partitions
+from repositories.migrations.partitions import make_month, partitions
+from repositories.operations.partitions import drop_partition
 
 TASKS = 16
 MONTH = Month.of(datetime.now(UTC)).plus(-6)

@@ -9,11 +9,11 @@ from typing import Any, Final
 
 _HOMES: Final = {
     "pgvector": "Vector",
-    "domain.claims": "ClaimOutcome RunClaim run_key",
-    "domain.classification": "Category Severity",
-    "domain.corpora": "Remembered",
-    "domain.embedding": "DEFAULT_DIMENSIONS Embedder Embedding VectorLike known_dimensions",
-    "domain.entity": "Entity metadata",
+    "domain.values.claims": "ClaimOutcome RunClaim run_key",
+    "domain.values.classification": "Category Severity",
+    "domain.values.corpora": "Remembered",
+    "domain.values.embedding": "DEFAULT_DIMENSIONS Embedder Embedding VectorLike known_dimensions",
+    "domain.schema.base": "Entity metadata",
     "domain.errors": (
         "AccessDenied AlreadyExists BackupDamaged BackupError BackupUnfit CheckViolated CommitOutcomeUnknown ConfigurationError "
         "Conflict ConnectionLost ConstraintViolated DatabaseFailure DatabaseUnavailable EmbeddedServerError EmbeddingMismatch "
@@ -22,17 +22,16 @@ _HOMES: Final = {
         "SchemaOutdated StalePlan StatementTimeout TenantMismatch TransactionPoisoned UnexpectedFailure UnitOfWorkClosed "
         "UnitOfWorkError"
     ),
-    "domain.filters": "Filter Where where",
-    "domain.history": (
-        "AdvisorySeverity AdvisoryStatus AuthorCacheEntry AuthorTier BumpSource DependencyBumpMerge MergeConfidence SemverBump"
-    ),
-    "domain.insights": "FeedbackPattern FileCount PriorFinding RepoStats TrendDay title_fingerprint",
-    "domain.jsonb": "Json JsonObject",
-    "domain.knowledge": "EmbeddingMetadata KnowledgeChunk",
-    "domain.learning": "ConfidenceBand GlobalPattern LearningMemory Outcome",
-    "domain.maintenance": "EmbeddingRepair Operation RepairStatus",
-    "domain.paging": "Cursor Page",
-    "domain.plans": "SearchPlan",
+    "domain.values.filters": "Filter Where where",
+    "domain.entities.authors": "AuthorCacheEntry AuthorTier",
+    "domain.entities.dependencies": "AdvisorySeverity AdvisoryStatus BumpSource DependencyBumpMerge MergeConfidence SemverBump",
+    "domain.values.insights": "FeedbackPattern FileCount PriorFinding RepoStats TrendDay title_fingerprint",
+    "domain.values.jsonb": "Json JsonObject",
+    "domain.entities.knowledge": "EmbeddingMetadata KnowledgeChunk",
+    "domain.entities.learning": "ConfidenceBand GlobalPattern LearningMemory Outcome",
+    "domain.entities.maintenance": "EmbeddingRepair Operation RepairStatus",
+    "domain.values.paging": "Cursor Page",
+    "domain.values.plans": "SearchPlan",
     "domain.ports": (
         "AuthorReader AuthorRepository CheckpointReader CheckpointRepository DependencyBumpReader DependencyBumpRepository "
         "EmbeddingMetadataReader EmbeddingMetadataRepository FederatedSearch FindingReader FindingRepository KnowledgeReader "
@@ -40,17 +39,19 @@ _HOMES: Final = {
         "ReactionRepository ReadRepository ReadUnitOfWork Repairs Repository ReviewReader ReviewRepository Rows RunReader "
         "RunRepository SuppressionReader SuppressionRepository TelemetryReader TelemetryRepository UnitOfWork"
     ),
-    "domain.recall": "Recall RecalledMemory RepairCandidate RepairedEmbedding",
-    "domain.reranking": "Diversity Recency maximal_marginal_relevance",
-    "domain.reviews": "FeedbackReaction Finding Reaction Review SuppressionLogEntry",
-    "domain.runs": "ALLOWED_CHANGES STALE_RUN_AFTER CheckpointData ReviewCheckpoint RunState RunStatus",
-    "domain.search": "RRF_K Corpus Distance Match SearchHit SearchHits Weights keyword_score reciprocal_rank_fusion vector_score",
-    "domain.telemetry": "RateLimitEvent ResilienceEvent ResilienceKind RetrievalQualityEvent TelemetryEvent",
-    "domain.transactions": "Isolation",
-    "domain.usage": "Usage UsageBy",
+    "domain.values.recall": "Recall RecalledMemory RepairCandidate RepairedEmbedding",
+    "domain.values.reranking": "Diversity Recency maximal_marginal_relevance",
+    "domain.entities.reviews": "FeedbackReaction Finding Reaction Review SuppressionLogEntry",
+    "domain.entities.runs": "ALLOWED_CHANGES STALE_RUN_AFTER CheckpointData ReviewCheckpoint RunState RunStatus",
+    "domain.values.search": (
+        "RRF_K Corpus Distance Match SearchHit SearchHits Weights keyword_score reciprocal_rank_fusion vector_score"
+    ),
+    "domain.entities.telemetry": "RateLimitEvent ResilienceEvent ResilienceKind RetrievalQualityEvent TelemetryEvent",
+    "domain.values.transactions": "Isolation",
+    "domain.values.usage": "Usage UsageBy",
 }
 _HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in names.split()}
-_WITH_TABLES: Final = ("history", "knowledge", "learning", "maintenance", "reviews", "runs", "telemetry")
+_CONTEXTS: Final = ("authors", "dependencies", "knowledge", "learning", "maintenance", "reviews", "runs", "telemetry")
 
 __all__ = sorted(_HOME_OF)  # noqa: PLE0605  # pyright: ignore[reportUnsupportedDunderAll] -- the stub has them one by one
 
@@ -60,8 +61,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "metadata":
         # Whoever asks for all tables gets all of them.
-        for module in _WITH_TABLES:
-            import_module(f"{__name__}.{module}")
+        for module in _CONTEXTS:
+            import_module(f"domain.entities.{module}")
     found = globals()[name] = getattr(import_module(_HOME_OF[name]), name)
     return found
 

@@ -1,10 +1,20 @@
 from pgvector import Vector
 
-from domain.claims import ClaimOutcome, RunClaim, run_key
-from domain.classification import Category, Severity
-from domain.corpora import Remembered
-from domain.embedding import DEFAULT_DIMENSIONS, Embedder, Embedding, VectorLike, known_dimensions
-from domain.entity import Entity, metadata
+from domain.entities.authors import AuthorCacheEntry, AuthorTier
+from domain.entities.dependencies import (
+    AdvisorySeverity,
+    AdvisoryStatus,
+    BumpSource,
+    DependencyBumpMerge,
+    MergeConfidence,
+    SemverBump,
+)
+from domain.entities.knowledge import EmbeddingMetadata, KnowledgeChunk
+from domain.entities.learning import ConfidenceBand, GlobalPattern, LearningMemory, Outcome
+from domain.entities.maintenance import EmbeddingRepair, Operation, RepairStatus
+from domain.entities.reviews import FeedbackReaction, Finding, Reaction, Review, SuppressionLogEntry
+from domain.entities.runs import ALLOWED_CHANGES, STALE_RUN_AFTER, CheckpointData, ReviewCheckpoint, RunState, RunStatus
+from domain.entities.telemetry import RateLimitEvent, ResilienceEvent, ResilienceKind, RetrievalQualityEvent, TelemetryEvent
 from domain.errors import (
     AccessDenied,
     AlreadyExists,
@@ -47,24 +57,6 @@ from domain.errors import (
     UnitOfWorkClosed,
     UnitOfWorkError,
 )
-from domain.filters import Filter, Where, where
-from domain.history import (
-    AdvisorySeverity,
-    AdvisoryStatus,
-    AuthorCacheEntry,
-    AuthorTier,
-    BumpSource,
-    DependencyBumpMerge,
-    MergeConfidence,
-    SemverBump,
-)
-from domain.insights import FeedbackPattern, FileCount, PriorFinding, RepoStats, TrendDay, title_fingerprint
-from domain.jsonb import Json, JsonObject
-from domain.knowledge import EmbeddingMetadata, KnowledgeChunk
-from domain.learning import ConfidenceBand, GlobalPattern, LearningMemory, Outcome
-from domain.maintenance import EmbeddingRepair, Operation, RepairStatus
-from domain.paging import Cursor, Page
-from domain.plans import SearchPlan
 from domain.ports import (
     AuthorReader,
     AuthorRepository,
@@ -101,11 +93,19 @@ from domain.ports import (
     TelemetryRepository,
     UnitOfWork,
 )
-from domain.recall import Recall, RecalledMemory, RepairCandidate, RepairedEmbedding
-from domain.reranking import Diversity, Recency, maximal_marginal_relevance
-from domain.reviews import FeedbackReaction, Finding, Reaction, Review, SuppressionLogEntry
-from domain.runs import ALLOWED_CHANGES, STALE_RUN_AFTER, CheckpointData, ReviewCheckpoint, RunState, RunStatus
-from domain.search import (
+from domain.schema.base import Entity, metadata
+from domain.values.claims import ClaimOutcome, RunClaim, run_key
+from domain.values.classification import Category, Severity
+from domain.values.corpora import Remembered
+from domain.values.embedding import DEFAULT_DIMENSIONS, Embedder, Embedding, VectorLike, known_dimensions
+from domain.values.filters import Filter, Where, where
+from domain.values.insights import FeedbackPattern, FileCount, PriorFinding, RepoStats, TrendDay, title_fingerprint
+from domain.values.jsonb import Json, JsonObject
+from domain.values.paging import Cursor, Page
+from domain.values.plans import SearchPlan
+from domain.values.recall import Recall, RecalledMemory, RepairCandidate, RepairedEmbedding
+from domain.values.reranking import Diversity, Recency, maximal_marginal_relevance
+from domain.values.search import (
     RRF_K,
     Corpus,
     Distance,
@@ -117,9 +117,8 @@ from domain.search import (
     reciprocal_rank_fusion,
     vector_score,
 )
-from domain.telemetry import RateLimitEvent, ResilienceEvent, ResilienceKind, RetrievalQualityEvent, TelemetryEvent
-from domain.transactions import Isolation
-from domain.usage import Usage, UsageBy
+from domain.values.transactions import Isolation
+from domain.values.usage import Usage, UsageBy
 
 __all__ = [
     "ALLOWED_CHANGES",

@@ -9,8 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from repositories.database import Database, EmbeddedServer, Health, Settings
+    from repositories.database import Database
+    from repositories.embedded import EmbeddedServer
     from repositories.fakes import FakeDatabase
+    from repositories.operations.health import Health
+    from repositories.postgres.settings import Settings
     from repositories.recorder import RecorderFigures, TelemetryRecorder
     from repositories.unit_of_work import ReadUnitOfWork, UnitOfWork
 

@@ -8,20 +8,20 @@ from uuid import UUID
 
 from sqlalchemy import Select
 
-from domain.entity import Entity
 from domain.errors import NotFound
-from domain.paging import DEFAULT_LIMIT, MAX_BATCH_SIZE, Cursor, Page, require_limit, require_whole
+from domain.schema.base import Entity
+from domain.values.paging import DEFAULT_LIMIT, MAX_BATCH_SIZE, Cursor, Page, require_limit, require_whole
 from repositories.bulk import BulkWrite
-from repositories.statements import rows
-from repositories.statements.filters import Where
+from repositories.sql import rows
+from repositories.sql.filters import Where
 
 if TYPE_CHECKING:
     from sqlalchemy import Executable
 
-    from domain.filters import Filter
     from domain.ports import Progress, Rows
-    from repositories.direct import Row
-    from repositories.transaction import Transaction
+    from domain.values.filters import Filter
+    from repositories.postgres.direct import Row
+    from repositories.postgres.transaction import Transaction
 
 E = TypeVar("E", bound=Entity)
 

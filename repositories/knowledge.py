@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete
 
-from domain import filters
-from domain.embedding import VectorLike
+from domain.entities.knowledge import EmbeddingMetadata, KnowledgeChunk
 from domain.errors import EmbeddingMismatch, NotFound
-from domain.knowledge import EmbeddingMetadata, KnowledgeChunk
-from domain.reranking import Diversity, Recency
-from domain.search import Distance, Match, SearchHits, Weights, max_distance_for
+from domain.values import filters
+from domain.values.embedding import VectorLike
+from domain.values.reranking import Diversity, Recency
+from domain.values.search import Distance, Match, SearchHits, Weights, max_distance_for
 from repositories.base import Repository
 from repositories.bulk import BulkWrite
-from repositories.repairs import RepairRepository
+from repositories.reembedding import RepairRepository
 from repositories.search import SearchRepository
-from repositories.statements import knowledge, rows
-from repositories.statements.filters import filter_condition
+from repositories.sql import knowledge, rows
+from repositories.sql.filters import filter_condition
 
 if TYPE_CHECKING:
-    from domain.filters import Filter
     from domain.ports import Progress, Rows
-    from repositories.transaction import Transaction
+    from domain.values.filters import Filter
+    from repositories.postgres.transaction import Transaction
 
 _COLUMNS = KnowledgeChunk.__table__.c
 

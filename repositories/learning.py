@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from domain.classification import Category, Severity
-from domain.embedding import VectorLike
+from domain.entities.learning import ConfidenceBand, GlobalPattern, LearningMemory, Outcome
 from domain.errors import InvalidInput
-from domain.filters import Filter, where
-from domain.learning import ConfidenceBand, GlobalPattern, LearningMemory, Outcome
-from domain.paging import require_at_most, require_limit
-from domain.recall import Recall, merge_recall
-from domain.reranking import Diversity, Recency
-from domain.search import Distance, Match, SearchHits, Weights
+from domain.values.classification import Category, Severity
+from domain.values.embedding import VectorLike
+from domain.values.filters import Filter, where
+from domain.values.paging import require_at_most, require_limit
+from domain.values.recall import Recall, merge_recall
+from domain.values.reranking import Diversity, Recency
+from domain.values.search import Distance, Match, SearchHits, Weights
 from repositories.base import ReadRepository, Repository
-from repositories.repairs import RepairRepository
+from repositories.conflict_writes import insert_new
+from repositories.reembedding import RepairRepository
 from repositories.search import SearchRepository
-from repositories.statements import learning, rows
-from repositories.writes import insert_new
+from repositories.sql import learning, rows
 
 if TYPE_CHECKING:
     from domain.ports import Progress, Rows

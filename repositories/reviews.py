@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Select, and_
 
-from domain.classification import Severity
-from domain.filters import where
-from domain.insights import FeedbackPattern, FileCount, PriorFinding, RepoStats, TrendDay, title_fingerprint
-from domain.moments import require_zone
-from domain.paging import DEFAULT_LIMIT, require_limit, require_whole
-from domain.reviews import FeedbackReaction, Finding, Review, SuppressionLogEntry
-from domain.search import Match, SearchHits
+from domain.entities.reviews import FeedbackReaction, Finding, Review, SuppressionLogEntry
+from domain.values.classification import Severity
+from domain.values.filters import where
+from domain.values.insights import FeedbackPattern, FileCount, PriorFinding, RepoStats, TrendDay, title_fingerprint
+from domain.values.paging import DEFAULT_LIMIT, require_limit, require_whole
+from domain.values.search import Match, SearchHits
+from domain.values.timestamps import require_zone
 from repositories.base import ReadRepository, Repository
+from repositories.conflict_writes import insert_new
 from repositories.search import SearchRepository
-from repositories.statements import insights, runs
-from repositories.statements.rows import delete_rows
-from repositories.writes import insert_new
+from repositories.sql import insights, runs
+from repositories.sql.rows import delete_rows
 
 if TYPE_CHECKING:
     from domain.ports import Progress, Rows
-    from repositories.direct import Row
+    from repositories.postgres.direct import Row
 
 MAX_TREND_DAYS = 3_650
 

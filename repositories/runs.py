@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import update
 
-from domain.claims import ClaimOutcome, RunClaim, run_key
+from domain.entities.runs import ReviewCheckpoint, RunState, RunStatus
 from domain.errors import NotFound
-from domain.moments import days_old, hours_old
-from domain.paging import require_at_most
-from domain.runs import ReviewCheckpoint, RunState, RunStatus
+from domain.values.claims import ClaimOutcome, RunClaim, run_key
+from domain.values.paging import require_at_most
+from domain.values.timestamps import days_old, hours_old
 from repositories.base import ReadRepository, Repository
-from repositories.statements import retention, runs
-from repositories.statements.rows import delete_rows, of_tenant
-from repositories.writes import insert_or_replace
+from repositories.conflict_writes import insert_or_replace
+from repositories.sql import retention, runs
+from repositories.sql.rows import delete_rows, of_tenant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import RowMapping
 
-    from repositories.transaction import Transaction
+    from repositories.postgres.transaction import Transaction
 
 
 CLOCK_READINGS = 10

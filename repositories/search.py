@@ -6,34 +6,25 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from domain.embedding import require_dimensions, to_vector
-from domain.entity import Entity
 from domain.errors import InvalidEmbedding
-from domain.paging import require_limit
-from domain.reranking import Diversity, Recency, maximal_marginal_relevance
-from domain.search import (
-    Distance,
-    Match,
-    SearchHit,
-    SearchHits,
-    Weights,
-    fused_score,
-    keyword_score,
-    vector_score,
-)
+from domain.schema.base import Entity
+from domain.values.embedding import require_dimensions, to_vector
+from domain.values.paging import require_limit
+from domain.values.reranking import Diversity, Recency, maximal_marginal_relevance
+from domain.values.search import Distance, Match, SearchHit, SearchHits, Weights, fused_score, keyword_score, vector_score
 from repositories.base import ReadRepository
-from repositories.plans import read_plan
-from repositories.statements import bm25, explain, hybrid, vector
-from repositories.statements.filters import Where
+from repositories.explain import read_plan
+from repositories.sql import bm25, explain, hybrid, vector
+from repositories.sql.filters import Where
 
 if TYPE_CHECKING:
     from pgvector import Vector
     from sqlalchemy import Select
 
-    from domain.embedding import VectorLike
-    from domain.filters import Filter
-    from domain.plans import SearchPlan
-    from repositories.direct import Row
+    from domain.values.embedding import VectorLike
+    from domain.values.filters import Filter
+    from domain.values.plans import SearchPlan
+    from repositories.postgres.direct import Row
 
 E = TypeVar("E", bound=Entity)
 

@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from domain.moments import days_old, require_age, require_zone
-from domain.paging import MAX_BATCH_SIZE, require_whole
-from domain.telemetry import RateLimitEvent, ResilienceEvent, RetrievalQualityEvent, TelemetryEvent
-from domain.usage import Usage, UsageBy
+from domain.entities.telemetry import RateLimitEvent, ResilienceEvent, RetrievalQualityEvent, TelemetryEvent
+from domain.values.paging import MAX_BATCH_SIZE, require_whole
+from domain.values.timestamps import days_old, require_age, require_zone
+from domain.values.usage import Usage, UsageBy
 from repositories.base import ReadRepository, Repository
-from repositories.statements import usage
-from repositories.statements.retention import FIRST_ID, delete_batch
-from repositories.writes import insert_new, insert_or_replace
+from repositories.conflict_writes import insert_new, insert_or_replace
+from repositories.sql import usage
+from repositories.sql.retention import FIRST_ID, delete_batch
 
 if TYPE_CHECKING:
-    from domain.entity import Entity
     from domain.ports import Progress, Rows
-    from repositories.direct import Row
-    from repositories.transaction import Transaction
+    from domain.schema.base import Entity
+    from repositories.postgres.direct import Row
+    from repositories.postgres.transaction import Transaction
 
 EVENTS: tuple[type[Entity], ...] = (TelemetryEvent, RateLimitEvent, RetrievalQualityEvent, ResilienceEvent)
 """Every kind of event."""

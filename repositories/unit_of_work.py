@@ -9,13 +9,13 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
+from domain.entities.maintenance import Operation
 from domain.errors import UnitOfWorkClosed
-from domain.maintenance import Operation
-from domain.transactions import Isolation
-from repositories import corpora, history, knowledge, learning, reviews, runs, telemetry
-from repositories.mapping import order_writes_by_foreign_keys
-from repositories.statements import ledger
-from repositories.transaction import Transaction
+from domain.values.transactions import Isolation
+from repositories import authors, dependencies, federated_search, knowledge, learning, reviews, runs, telemetry
+from repositories.postgres.mapping import order_writes_by_foreign_keys
+from repositories.postgres.transaction import Transaction
+from repositories.sql import committed_operations as ledger
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from domain.plans import SearchPlan
-    from repositories.schema import Schema
+    from domain.values.plans import SearchPlan
+    from repositories.postgres.database_info import Schema
 
 
 order_writes_by_foreign_keys()
@@ -92,10 +92,10 @@ class UnitOfWork(_Unit):
         self.patterns = learning.PatternRepository(transaction)
         self.runs = runs.RunRepository(transaction)
         self.checkpoints = runs.CheckpointRepository(transaction)
-        self.authors = history.AuthorRepository(transaction)
-        self.dependency_bumps = history.DependencyBumpRepository(transaction)
+        self.authors = authors.AuthorRepository(transaction)
+        self.dependency_bumps = dependencies.DependencyBumpRepository(transaction)
         self.telemetry = telemetry.TelemetryRepository(transaction)
-        self.corpora = corpora.FederatedSearch(transaction)
+        self.corpora = federated_search.FederatedSearch(transaction)
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
@@ -143,10 +143,10 @@ class ReadUnitOfWork(_Unit):
         self.patterns = learning.PatternReader(transaction)
         self.runs = runs.RunReader(transaction)
         self.checkpoints = runs.CheckpointReader(transaction)
-        self.authors = history.AuthorReader(transaction)
-        self.dependency_bumps = history.DependencyBumpReader(transaction)
+        self.authors = authors.AuthorReader(transaction)
+        self.dependency_bumps = dependencies.DependencyBumpReader(transaction)
         self.telemetry = telemetry.TelemetryReader(transaction)
-        self.corpora = corpora.FederatedSearch(transaction)
+        self.corpora = federated_search.FederatedSearch(transaction)
 
 
 class Ledger(_Unit):

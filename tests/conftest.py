@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from repositories import Database, UnitOfWork
     from repositories.testing.servers import TestServer
 
+pytest.register_assert_rewrite("tests.contract.suites")
+
 VERSIONS = (18, 16)
 DIMENSIONS = 8
 """Few, so that a vector can be written down in a test."""

@@ -1,10 +1,11 @@
 """The ports: what application services receive, and what PostgreSQL and the fakes both do."""
 
-from domain.ports.corpora import FederatedSearch
-from domain.ports.history import AuthorReader, AuthorRepository, DependencyBumpReader, DependencyBumpRepository
+from domain.ports.authors import AuthorReader, AuthorRepository
+from domain.ports.dependencies import DependencyBumpReader, DependencyBumpRepository
+from domain.ports.federated_search import FederatedSearch
 from domain.ports.knowledge import EmbeddingMetadataReader, EmbeddingMetadataRepository, KnowledgeReader, KnowledgeRepository
 from domain.ports.learning import MemoryReader, MemoryRepository, PatternReader, PatternRepository
-from domain.ports.repairs import Repairs
+from domain.ports.reembedding import Repairs
 from domain.ports.repository import Progress, ReadRepository, Repository, Rows
 from domain.ports.reviews import (
     FindingReader,

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from domain.knowledge import KnowledgeChunk
-from domain.ports.repairs import Repairs
+from domain.entities.knowledge import KnowledgeChunk
+from domain.ports.reembedding import Repairs
 from domain.ports.repository import Progress, ReadRepository, Repository, Rows
-from domain.search import Distance, Match, Weights
+from domain.values.search import Distance, Match, Weights
 
 if TYPE_CHECKING:
-    from domain.embedding import VectorLike
-    from domain.filters import Filter
-    from domain.knowledge import EmbeddingMetadata
-    from domain.reranking import Diversity, Recency
-    from domain.search import SearchHits
+    from domain.entities.knowledge import EmbeddingMetadata
+    from domain.values.embedding import VectorLike
+    from domain.values.filters import Filter
+    from domain.values.reranking import Diversity, Recency
+    from domain.values.search import SearchHits
 
 
 class KnowledgeReader(ReadRepository[KnowledgeChunk], Protocol):

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
-from domain.learning import GlobalPattern, LearningMemory
-from domain.ports.repairs import Repairs
+from domain.entities.learning import GlobalPattern, LearningMemory
+from domain.ports.reembedding import Repairs
 from domain.ports.repository import Progress, ReadRepository, Repository, Rows
-from domain.search import Match, Weights
+from domain.values.search import Match, Weights
 
 if TYPE_CHECKING:
-    from domain.classification import Category, Severity
-    from domain.embedding import VectorLike
-    from domain.learning import ConfidenceBand, Outcome
-    from domain.recall import Recall
-    from domain.reranking import Diversity, Recency
-    from domain.search import SearchHits
+    from domain.entities.learning import ConfidenceBand, Outcome
+    from domain.values.classification import Category, Severity
+    from domain.values.embedding import VectorLike
+    from domain.values.recall import Recall
+    from domain.values.reranking import Diversity, Recency
+    from domain.values.search import SearchHits
 
 
 class MemoryReader(ReadRepository[LearningMemory], Protocol):

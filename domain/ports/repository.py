@@ -6,11 +6,11 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Ma
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
-from domain.paging import DEFAULT_LIMIT
+from domain.values.paging import DEFAULT_LIMIT
 
 if TYPE_CHECKING:
-    from domain.filters import Filter
-    from domain.paging import Cursor, Page
+    from domain.values.filters import Filter
+    from domain.values.paging import Cursor, Page
 
 E = TypeVar("E")
 E_co = TypeVar("E_co", covariant=True)

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from domain.paging import DEFAULT_LIMIT
+from domain.entities.reviews import FeedbackReaction, Finding, Review, SuppressionLogEntry
 from domain.ports.repository import Progress, ReadRepository, Repository, Rows
-from domain.reviews import FeedbackReaction, Finding, Review, SuppressionLogEntry
-from domain.search import Match
+from domain.values.paging import DEFAULT_LIMIT
+from domain.values.search import Match
 
 if TYPE_CHECKING:
-    from domain.insights import FeedbackPattern, PriorFinding, RepoStats, TrendDay
-    from domain.search import SearchHits
+    from domain.values.insights import FeedbackPattern, PriorFinding, RepoStats, TrendDay
+    from domain.values.search import SearchHits
 
 
 class ReviewReader(ReadRepository[Review], Protocol):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from domain.entities.runs import ReviewCheckpoint, RunState
 from domain.ports.repository import ReadRepository, Repository
-from domain.runs import ReviewCheckpoint, RunState
 
 if TYPE_CHECKING:
-    from domain.claims import RunClaim
-    from domain.runs import RunStatus
+    from domain.entities.runs import RunStatus
+    from domain.values.claims import RunClaim
 
 
 class RunReader(ReadRepository[RunState], Protocol):

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
+from domain.entities.telemetry import TelemetryEvent
 from domain.ports.repository import Progress, ReadRepository, Repository, Rows
-from domain.telemetry import TelemetryEvent
 
 if TYPE_CHECKING:
-    from domain.telemetry import RateLimitEvent, ResilienceEvent, RetrievalQualityEvent
-    from domain.usage import Usage, UsageBy
+    from domain.entities.telemetry import RateLimitEvent, ResilienceEvent, RetrievalQualityEvent
+    from domain.values.usage import Usage, UsageBy
 
 
 class TelemetryReader(ReadRepository[TelemetryEvent], Protocol):

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Protocol, Self
 from uuid import UUID
 
 if TYPE_CHECKING:
-    from domain.plans import SearchPlan
-    from domain.ports.corpora import FederatedSearch
-    from domain.ports.history import AuthorReader, AuthorRepository, DependencyBumpReader, DependencyBumpRepository
+    from domain.ports.authors import AuthorReader, AuthorRepository
+    from domain.ports.dependencies import DependencyBumpReader, DependencyBumpRepository
+    from domain.ports.federated_search import FederatedSearch
     from domain.ports.knowledge import (
         EmbeddingMetadataReader,
         EmbeddingMetadataRepository,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from domain.ports.runs import CheckpointReader, CheckpointRepository, RunReader, RunRepository
     from domain.ports.telemetry import TelemetryReader, TelemetryRepository
+    from domain.values.plans import SearchPlan
 
 
 class ReadUnitOfWork(Protocol):

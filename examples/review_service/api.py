@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request, R
 from pydantic import AwareDatetime
 
 from domain import Embedder
-from domain.text import DEFAULT_TENANT, Name, Tenant
+from domain.values.text import DEFAULT_TENANT, Name, Tenant
 from examples.review_service import models
 from examples.review_service.failures import answer_failures
 from examples.review_service.service import Memory, ReviewService, agree_on_embeddings

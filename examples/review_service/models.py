@@ -11,8 +11,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from domain import Category, Finding, Outcome, Reaction, Recall, Review, SearchHits, Severity
-from domain.columns import Count, ExternalId, Positive
-from domain.text import Key, Name, Text
+from domain.values.numbers import Count, ExternalId, Positive
+from domain.values.text import Key, Name, Text
 from examples.review_service.service import Delivery, Opinion, Similar
 
 Title = Annotated[Text, Field(min_length=1, max_length=1_000)]

@@ -25,7 +25,7 @@ from domain import (
     UnitOfWork,
     where,
 )
-from domain.embedding import to_vector
+from domain.values.embedding import to_vector
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterable
 from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from domain.entity import Entity
+from domain.schema.base import Entity
 
 if TYPE_CHECKING:
     from domain.ports import Rows

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from domain.errors import InvalidInput
-from repositories.shield import finished
+from repositories.postgres.cancellation import finished
 
 if TYPE_CHECKING:
     from sqlalchemy import Dialect
 
-    from repositories.transaction import Transaction
+    from repositories.postgres.transaction import Transaction
 
 
 async def dialect_of(transaction: Transaction) -> Dialect:

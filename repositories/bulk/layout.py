@@ -11,13 +11,13 @@ from sqlalchemy import Index, UniqueConstraint
 from sqlmodel.sql.sqltypes import UTCDateTime
 
 from domain.errors import NotLoaded
-from repositories.statements import rows, upsert
-from repositories.statements.keeping import kept
+from repositories.sql import rows, upsert
+from repositories.sql.caching import kept
 
 if TYPE_CHECKING:
     from sqlalchemy import Column, Dialect
 
-    from domain.entity import Entity
+    from domain.schema.base import Entity
 
 
 _BLOCK: Final = 500

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from repositories.bulk.batches import STATEMENT_ROWS
 from repositories.bulk.copying import copy, dialect_of
-from repositories.statements import bulk
+from repositories.sql import bulk
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects.postgresql import Insert
 
-    from domain.entity import Entity
+    from domain.schema.base import Entity
     from repositories.bulk.layout import Layout
-    from repositories.transaction import Transaction
+    from repositories.postgres.transaction import Transaction
 
 
 class Stage:

@@ -6,19 +6,19 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection,
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeGuard, TypeVar, cast
 
-from domain.entity import Entity
+from domain.schema.base import Entity
 from repositories.bulk.batches import BATCH_SIZE, COPY_ROWS, STATEMENT_ROWS, batches
 from repositories.bulk.copying import copy, dialect_of
 from repositories.bulk.layout import Layout, has_b_trees_alone, natural_key, sort_key
 from repositories.bulk.staging import Stage
-from repositories.statements import bulk, upsert
+from repositories.sql import bulk, upsert
 
 if TYPE_CHECKING:
     from sqlalchemy import CursorResult, Row
     from sqlalchemy.dialects.postgresql import Insert
 
     from domain.ports import Progress, Rows
-    from repositories.transaction import Transaction
+    from repositories.postgres.transaction import Transaction
 
 E = TypeVar("E", bound=Entity)
 

@@ -8,8 +8,10 @@ from typing import Annotated
 
 import typer
 
-from repositories.cli import backup, database, demo, doctor, evaluate
-from repositories.cli.failing import Commands
+from repositories.cli import backup, database, doctor
+from repositories.cli.demo import command as demo
+from repositories.cli.evaluation import command as evaluate
+from repositories.cli.exit_codes import Commands
 
 app = typer.Typer(
     cls=Commands,

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from domain import ConfigurationError
-from repositories.cli import places
-from repositories.cli.places import DATA_DIR, DataDir
-from repositories.database import backup
+from repositories import backup
+from repositories.cli import targets as places
+from repositories.cli.targets import DATA_DIR, DataDir
 
 if TYPE_CHECKING:
-    from repositories.database import Settings
+    from repositories.postgres.settings import Settings
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The backup.")]
 Tenant = Annotated[str | None, typer.Option("--tenant", help="Dump this tenant's rows alone.", show_default="all tenants")]

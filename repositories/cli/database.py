@@ -12,21 +12,24 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from domain import ConfigurationError
-from domain.moments import days_old
-from repositories import migrations
-from repositories.cli import places, roles
+from domain.values.timestamps import days_old
+from repositories import migrations, operations
+from repositories.cli import compose, roles
+from repositories.cli import targets as places
 from repositories.cli.output import note, results
-from repositories.cli.places import DATA_DIR, DataDir, Started
 from repositories.cli.status import health_at, status_figures
-from repositories.database import EmbeddedServer, Settings, compose
-from repositories.demo.tables import figures_table
-from repositories.migrations.partitions import AHEAD, MOST_PARTITIONS
+from repositories.cli.tables import figures_table
+from repositories.cli.targets import DATA_DIR, DataDir, Started
+from repositories.embedded import EmbeddedServer
+from repositories.migrations.partitions import AHEAD
+from repositories.operations.partitions import MOST_PARTITIONS
+from repositories.postgres.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import timedelta
 
-    from repositories.migrations import Maintenance
+    from repositories.operations import Maintenance
 
 app = typer.Typer(no_args_is_help=True, help="Start and stop a database to develop with; look at, migrate, dump and restore one.")
 app.command()(roles.roles)
@@ -185,9 +188,9 @@ async def _rollback(settings: Settings, revision: str) -> str | None:
         return await migrations.rollback(engine, revision)
 
 
-async def _maintain(settings: Settings, ahead: int, keep: timedelta | None, operations: timedelta | None) -> Maintenance:
+async def _maintain(settings: Settings, ahead: int, keep: timedelta | None, keep_operations: timedelta | None) -> Maintenance:
     async with places.connected(settings.for_migrations()) as engine:
-        return await migrations.maintain(engine, ahead=ahead, keep=keep, keep_operations=operations)
+        return await operations.maintain(engine, ahead=ahead, keep=keep, keep_operations=keep_operations)
 
 
 def _told(done: Maintenance) -> str:
@@ -204,7 +207,7 @@ def _told(done: Maintenance) -> str:
 
 async def _isolate(settings: Settings, *, off: bool) -> list[str]:
     async with places.connected(settings.for_migrations()) as engine:
-        return await (migrations.expose(engine) if off else migrations.isolate(engine))
+        return await (operations.expose(engine) if off else operations.isolate(engine))
 
 
 async def _check(settings: Settings, *, migrating: bool) -> list[str]:

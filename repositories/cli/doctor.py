@@ -18,12 +18,12 @@ from rich.table import Table
 from rich.text import Text
 
 from domain import RecollectError
-from repositories.cli import places
+from repositories.cli import compose
+from repositories.cli import targets as places
 from repositories.cli.output import results
-from repositories.cli.places import DATA_DIR, DataDir
 from repositories.cli.status import health_at, status_figures
-from repositories.database import Settings, compose
-from repositories.database.settings import PREFIX, URL_VARIABLE
+from repositories.cli.targets import DATA_DIR, DataDir
+from repositories.postgres.settings import PREFIX, URL_VARIABLE, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,12 +11,12 @@ from typing import Annotated
 import typer
 from pydantic import SecretStr
 
-from repositories import migrations
-from repositories.cli import places
+from repositories import operations
+from repositories.cli import targets as places
 from repositories.cli.output import note
-from repositories.cli.places import DATA_DIR, DataDir
-from repositories.database.settings import PREFIX
-from repositories.migrations import Roles
+from repositories.cli.targets import DATA_DIR, DataDir
+from repositories.operations import Roles
+from repositories.postgres.settings import PREFIX
 
 _DEFAULT = Roles()
 
@@ -53,4 +53,4 @@ def roles(
 
 async def _set_up(place: places.Place, wanted: Roles, passwords: dict[str, SecretStr]) -> list[str]:
     async with places.connected(place.settings.for_migrations()) as engine:
-        return await migrations.set_up_roles(engine, wanted, passwords)
+        return await operations.set_up_roles(engine, wanted, passwords)

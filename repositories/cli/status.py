@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from repositories import migrations
-from repositories.cli.places import connected
-from repositories.database.health import Health, facts, health_of
-from repositories.failures import translating
+from repositories.cli.targets import connected
+from repositories.operations.health import Health, facts, health_of
+from repositories.postgres.errors import translating
 
 if TYPE_CHECKING:
-    from repositories.cli.places import Place
-    from repositories.database import Settings
+    from repositories.cli.targets import Place
+    from repositories.postgres.settings import Settings
 
 
 async def health_at(settings: Settings) -> Health:

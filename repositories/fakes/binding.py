@@ -8,8 +8,8 @@ from functools import wraps
 from inspect import iscoroutinefunction, signature
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from domain.columns import INT32_MAX, INT64_MAX
-from domain.text import storable
+from domain.values.numbers import INT32_MAX, INT64_MAX
+from domain.values.text import storable
 
 if TYPE_CHECKING:
     from repositories.fakes.transaction import Transaction

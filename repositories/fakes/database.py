@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 from uuid import UUID
 
-from domain.embedding import DEFAULT_DIMENSIONS, forget_dimensions, learn_dimensions
+from domain.entities.knowledge import EmbeddingMetadata
+from domain.entities.maintenance import Operation
 from domain.errors import ConfigurationError
-from domain.knowledge import EmbeddingMetadata
-from domain.maintenance import Operation
-from domain.text import DEFAULT_TENANT, require_tenant
-from domain.transactions import ATTEMPTS, OUTCOME_WITHIN, RETRY_FOR, Failures, Isolation
+from domain.values.embedding import DEFAULT_DIMENSIONS, forget_dimensions, learn_dimensions
+from domain.values.text import DEFAULT_TENANT, require_tenant
+from domain.values.transactions import ATTEMPTS, OUTCOME_WITHIN, RETRY_FOR, Failures, Isolation
 from repositories.fakes.layers import Layers
 from repositories.fakes.locks import Locks, Mode, Owner
 from repositories.fakes.state import State

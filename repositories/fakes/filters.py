@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from domain.filter_rules import check_filter
-from domain.filters import AllOf, AnyOf, Compare, Exists, Filter, Not, OneOf, Operator, Scalar
-from domain.jsonb import FrozenDict
+from domain.values.filter_rules import check_filter
+from domain.values.filters import AllOf, AnyOf, Compare, Exists, Filter, Not, OneOf, Operator, Scalar
+from domain.values.jsonb import FrozenDict
 
 if TYPE_CHECKING:
-    from domain.entity import Entity
+    from domain.schema.base import Entity
     from repositories.fakes.checks import Row
 
 Predicate: TypeAlias = "Callable[[Row], bool]"

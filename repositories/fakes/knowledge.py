@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, cast
 
-from domain import filters
-from domain.embedding import VectorLike
+from domain.entities.knowledge import EmbeddingMetadata, KnowledgeChunk
 from domain.errors import EmbeddingMismatch, NotFound
-from domain.knowledge import EmbeddingMetadata, KnowledgeChunk
-from domain.paging import require_limit
-from domain.reranking import Diversity, Recency
-from domain.search import Distance, Match, SearchHits, Weights, max_distance_for
+from domain.values import filters
+from domain.values.embedding import VectorLike
+from domain.values.paging import require_limit
+from domain.values.reranking import Diversity, Recency
+from domain.values.search import Distance, Match, SearchHits, Weights, max_distance_for
 from repositories.fakes.binding import Binds
 from repositories.fakes.filters import meeting
-from repositories.fakes.repairs import FakeRepairs
+from repositories.fakes.reembedding import FakeRepairs
 from repositories.fakes.repository import FakeRepository, told
 from repositories.fakes.search import SearchesBoth
 from repositories.fakes.tracking import copy_of
 from repositories.fakes.writes import always, anything
 
 if TYPE_CHECKING:
-    from domain.filters import Filter
     from domain.ports import Progress, Rows
+    from domain.values.filters import Filter
     from repositories.fakes.transaction import Transaction
 
 _KEPT = {"tenant", "id", "repo", "chunk_id", "created_at"}

@@ -7,17 +7,17 @@ from collections import Counter
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from domain.classification import Category, Severity
-from domain.embedding import VectorLike
+from domain.entities.learning import ConfidenceBand, GlobalPattern, LearningMemory, Outcome
 from domain.errors import InvalidInput
-from domain.filters import where
-from domain.learning import ConfidenceBand, GlobalPattern, LearningMemory, Outcome
-from domain.paging import require_at_most, require_limit
-from domain.recall import OWNER_REPOS, Recall, merge_recall
-from domain.reranking import Diversity, Recency
-from domain.search import Distance, Match, SearchHits, Weights
+from domain.values.classification import Category, Severity
+from domain.values.embedding import VectorLike
+from domain.values.filters import where
+from domain.values.paging import require_at_most, require_limit
+from domain.values.recall import OWNER_REPOS, Recall, merge_recall
+from domain.values.reranking import Diversity, Recency
+from domain.values.search import Distance, Match, SearchHits, Weights
 from repositories.fakes.filters import meeting
-from repositories.fakes.repairs import FakeRepairs
+from repositories.fakes.reembedding import FakeRepairs
 from repositories.fakes.repository import FakeReadRepository, FakeRepository
 from repositories.fakes.search import SearchesBoth
 from repositories.fakes.vectors import nearest

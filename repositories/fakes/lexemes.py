@@ -1,7 +1,8 @@
 """Text as lexemes: words, split, stopped and stemmed as PostgreSQL's `english` configuration does with plain words.
 
-Identifiers and paths are split first, as `domain.columns.split_compounds` does on the server: `getUserName`, `parse_config` and
-`db/client.ts` become compounds with hyphens, of which the whole and every part are lexemes.
+Identifiers and paths are split first, as `domain.schema.columns.split_compounds` does on the
+server: `getUserName`, `parse_config` and `db/client.ts` become compounds with hyphens, of which the
+whole and every part are lexemes.
 
 Where PostgreSQL goes another way: its parser also knows addresses of pages and mail, tags and entities of HTML, and numbers with
 an exponent, and its regular expressions see capitals of every script, where these see ASCII's. Stems are exactly its own with

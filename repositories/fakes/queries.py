@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final, TypeAlias
 
-from domain.search import Match
+from domain.values.search import Match
 from repositories.fakes.lexemes import Lexeme, lexemes, split_compounds
 
 Places: TypeAlias = Mapping[str, Set[int]]

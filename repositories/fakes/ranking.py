@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from domain.search import Match
+from domain.values.search import Match
 from repositories.fakes.lexemes import lexemes, split_compounds
 from repositories.fakes.queries import Places, Question, read_query
 

@@ -7,17 +7,17 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from uuid import UUID
 
-from domain.entity import Entity
 from domain.errors import NotFound
-from domain.paging import DEFAULT_LIMIT, MAX_BATCH_SIZE, Cursor, Page, require_limit, require_whole
+from domain.schema.base import Entity
+from domain.values.paging import DEFAULT_LIMIT, MAX_BATCH_SIZE, Cursor, Page, require_limit, require_whole
 from repositories.fakes.binding import Binds
 from repositories.fakes.filters import meeting
 from repositories.fakes.tracking import copy_of
 from repositories.fakes.writes import Condition, always, anything
 
 if TYPE_CHECKING:
-    from domain.filters import Filter
     from domain.ports import Progress, Rows
+    from domain.values.filters import Filter
     from repositories.fakes.checks import Row
     from repositories.fakes.transaction import Transaction
 

@@ -8,13 +8,13 @@ from datetime import UTC, date, datetime, timedelta
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from domain.classification import Severity
-from domain.filters import where
-from domain.insights import TOP_FILES, FeedbackPattern, FileCount, PriorFinding, RepoStats, TrendDay, title_fingerprint
-from domain.moments import require_zone
-from domain.paging import DEFAULT_LIMIT, require_limit, require_whole
-from domain.reviews import FeedbackReaction, Finding, Reaction, Review, SuppressionLogEntry
-from domain.search import Match, SearchHits
+from domain.entities.reviews import FeedbackReaction, Finding, Reaction, Review, SuppressionLogEntry
+from domain.values.classification import Severity
+from domain.values.filters import where
+from domain.values.insights import TOP_FILES, FeedbackPattern, FileCount, PriorFinding, RepoStats, TrendDay, title_fingerprint
+from domain.values.paging import DEFAULT_LIMIT, require_limit, require_whole
+from domain.values.search import Match, SearchHits
+from domain.values.timestamps import require_zone
 from repositories.fakes.filters import meeting
 from repositories.fakes.repository import FakeReadRepository, FakeRepository, by_id
 from repositories.fakes.runs import newest_completed

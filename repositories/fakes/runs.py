@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, cast
 
-from domain.claims import ClaimOutcome, RunClaim, run_key
+from domain.entities.runs import STALE_RUN_AFTER, UNFINISHED, ReviewCheckpoint, RunState, RunStatus
 from domain.errors import NotFound
-from domain.moments import days_old, hours_old
-from domain.paging import require_at_most
-from domain.runs import STALE_RUN_AFTER, UNFINISHED, ReviewCheckpoint, RunState, RunStatus
+from domain.values.claims import ClaimOutcome, RunClaim, run_key
+from domain.values.paging import require_at_most
+from domain.values.timestamps import days_old, hours_old
 from repositories.fakes.repository import FakeReadRepository, FakeRepository, by_id
 from repositories.fakes.writes import always
 

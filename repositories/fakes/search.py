@@ -10,11 +10,11 @@ from time import perf_counter
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 from uuid import UUID
 
-from domain.entity import Entity
-from domain.paging import require_limit
-from domain.plans import SearchPlan
-from domain.reranking import Diversity, Recency, maximal_marginal_relevance
-from domain.search import (
+from domain.schema.base import Entity
+from domain.values.paging import require_limit
+from domain.values.plans import SearchPlan
+from domain.values.reranking import Diversity, Recency, maximal_marginal_relevance
+from domain.values.search import (
     Distance,
     Match,
     SearchHit,
@@ -31,7 +31,7 @@ from repositories.fakes.vectors import distance_between, nearest, query_vector
 
 if TYPE_CHECKING:
     from domain import Vector
-    from domain.embedding import VectorLike
+    from domain.values.embedding import VectorLike
     from repositories.fakes.checks import Row
     from repositories.fakes.writes import Condition
 

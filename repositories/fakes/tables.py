@@ -9,9 +9,10 @@ from functools import cache, cached_property
 from typing import Any, TypeAlias
 
 from domain import metadata
-from domain.entity import Entity, constraint_name
 from domain.errors import CheckViolated, MissingValue, UnexpectedFailure
-from domain.filter_rules import column_name
+from domain.schema.base import Entity
+from domain.schema.constraints import constraint_name
+from domain.values.filter_rules import column_name
 from repositories.fakes.checks import Condition, Row, read_condition
 from repositories.fakes.values import Store, storing
 

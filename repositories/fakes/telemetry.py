@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from domain.moments import days_old, require_age, require_zone
-from domain.paging import MAX_BATCH_SIZE, require_whole
-from domain.telemetry import RateLimitEvent, ResilienceEvent, RetrievalQualityEvent, TelemetryEvent
-from domain.usage import Usage, UsageBy
+from domain.entities.telemetry import RateLimitEvent, ResilienceEvent, RetrievalQualityEvent, TelemetryEvent
+from domain.values.paging import MAX_BATCH_SIZE, require_whole
+from domain.values.timestamps import days_old, require_age, require_zone
+from domain.values.usage import Usage, UsageBy
 from repositories.fakes.repository import FakeReadRepository, FakeRepository
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from domain import Vector
 
 if TYPE_CHECKING:
-    from domain.entity import Entity
+    from domain.schema.base import Entity
     from repositories.fakes.checks import Row
     from repositories.fakes.tables import Key, Table
 

@@ -10,16 +10,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar, cast
 from uuid import UUID
 
-from domain.entity import Entity
 from domain.errors import Conflict, InvalidInput, TenantMismatch, TransactionPoisoned, UnitOfWorkClosed, UnitOfWorkError
-from domain.transactions import ROWS_GONE, Isolation
+from domain.schema.base import Entity
+from domain.values.transactions import ROWS_GONE, Isolation
 from repositories.fakes.layers import Layers
 from repositories.fakes.locks import Owner
 from repositories.fakes.tracking import Changed, Tracker, copy_of
 from repositories.fakes.writes import Change, Condition, Writer, always, anything
 
 if TYPE_CHECKING:
-    from domain.plans import SearchPlan
+    from domain.values.plans import SearchPlan
     from repositories.fakes.checks import Row
     from repositories.fakes.state import State
     from repositories.fakes.tables import Key, Table

@@ -5,22 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 from uuid import UUID
 
+from domain.entities.authors import AuthorCacheEntry
+from domain.entities.dependencies import DependencyBumpMerge
+from domain.entities.knowledge import KnowledgeChunk
+from domain.entities.learning import GlobalPattern, LearningMemory
+from domain.entities.maintenance import Operation
+from domain.entities.reviews import FeedbackReaction, Finding, Review, SuppressionLogEntry
+from domain.entities.runs import ReviewCheckpoint, RunState
 from domain.errors import UnitOfWorkClosed
-from domain.history import AuthorCacheEntry, DependencyBumpMerge
-from domain.knowledge import KnowledgeChunk
-from domain.learning import GlobalPattern, LearningMemory
-from domain.maintenance import Operation
-from domain.reviews import FeedbackReaction, Finding, Review, SuppressionLogEntry
-from domain.runs import ReviewCheckpoint, RunState
-from domain.transactions import Isolation
-from repositories.fakes import corpora, history, knowledge, learning, reviews, runs, telemetry
+from domain.values.transactions import Isolation
+from repositories.fakes import authors, dependencies, federated_search, knowledge, learning, reviews, runs, telemetry
 from repositories.fakes.transaction import Transaction
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
     from types import TracebackType
 
-    from domain.plans import SearchPlan
+    from domain.values.plans import SearchPlan
     from repositories.fakes.state import State
 
 
@@ -84,10 +85,10 @@ class FakeUnitOfWork(_Unit):
         self.patterns = learning.FakePatternRepository(transaction, GlobalPattern)
         self.runs = runs.FakeRunRepository(transaction, RunState)
         self.checkpoints = runs.FakeCheckpointRepository(transaction, ReviewCheckpoint)
-        self.authors = history.FakeAuthorRepository(transaction, AuthorCacheEntry)
-        self.dependency_bumps = history.FakeDependencyBumpRepository(transaction, DependencyBumpMerge)
+        self.authors = authors.FakeAuthorRepository(transaction, AuthorCacheEntry)
+        self.dependency_bumps = dependencies.FakeDependencyBumpRepository(transaction, DependencyBumpMerge)
         self.telemetry = telemetry.FakeTelemetryRepository(transaction)
-        self.corpora = corpora.FakeFederatedSearch(transaction)
+        self.corpora = federated_search.FakeFederatedSearch(transaction)
 
     @property
     def operation_id(self) -> UUID:
@@ -133,7 +134,7 @@ class FakeReader(_Unit):
         self.patterns = learning.FakePatternReader(transaction, GlobalPattern)
         self.runs = runs.FakeRunReader(transaction, RunState)
         self.checkpoints = runs.FakeCheckpointReader(transaction, ReviewCheckpoint)
-        self.authors = history.FakeAuthorReader(transaction, AuthorCacheEntry)
-        self.dependency_bumps = history.FakeDependencyBumpReader(transaction, DependencyBumpMerge)
+        self.authors = authors.FakeAuthorReader(transaction, AuthorCacheEntry)
+        self.dependency_bumps = dependencies.FakeDependencyBumpReader(transaction, DependencyBumpMerge)
         self.telemetry = telemetry.FakeTelemetryReader(transaction)
-        self.corpora = corpora.FakeFederatedSearch(transaction)
+        self.corpora = federated_search.FakeFederatedSearch(transaction)

@@ -12,10 +12,10 @@ from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from domain import Vector
-from domain.columns import INT32_MAX, INT64_MAX
 from domain.errors import InvalidEmbedding, InvalidInput, UnexpectedFailure
-from domain.jsonb import FrozenDict, FrozenList, normalise
-from domain.text import storable
+from domain.values.jsonb import FrozenDict, FrozenList, normalise
+from domain.values.numbers import INT32_MAX, INT64_MAX
+from domain.values.text import storable
 
 Store: TypeAlias = Callable[[Any], Any]
 

@@ -8,9 +8,9 @@ from operator import mul
 from typing import TYPE_CHECKING
 
 from domain import Vector
-from domain.embedding import VectorLike, require_dimensions, to_vector
 from domain.errors import InvalidEmbedding
-from domain.search import Distance
+from domain.values.embedding import VectorLike, require_dimensions, to_vector
+from domain.values.search import Distance
 
 if TYPE_CHECKING:
     from repositories.fakes.checks import Row

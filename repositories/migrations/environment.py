@@ -11,8 +11,8 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from repositories.migrations.operations import OPTIONS
 from repositories.migrations.options import SchemaOptions
+from repositories.migrations.revision_operations import OPTIONS
 from repositories.migrations.session import require_lock
 
 if TYPE_CHECKING:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import ARRAY, Text, bindparam, text
 
-from domain.embedding import DEFAULT_DIMENSIONS, MAX_DIMENSIONS
 from domain.errors import ConfigurationError, EmbeddingMismatch, MigrationFailed
-from repositories.migrations.target import VECTOR_INDEXES
+from domain.values.embedding import DEFAULT_DIMENSIONS, MAX_DIMENSIONS
+from repositories.sql.vector_index import VECTOR_INDEXES
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from repositories.database.settings import Settings
+    from repositories.postgres.settings import Settings
 
 UNSPECIFIED: Final = "unspecified"
 _MAX_LABEL_BYTES: Final = 400

@@ -11,20 +11,18 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from domain.errors import MigrationFailed
-from repositories.migrations.months import LAST, Month
-from repositories.migrations.row_security import cover_if_on, every_tenants
+from repositories.migrations.months import Month
+from repositories.migrations.row_level_security import cover_if_on, every_tenants
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sqlalchemy import Connection, TextClause
+    from sqlalchemy import Connection
 
 EVENTS: Final = "telemetry_events"
 AHEAD: Final = 3
 """Months that are made beside the present one."""
 
-MOST_PARTITIONS: Final = 120
-"""More are not made for what the default partition holds: every partition that cannot be left out costs a plan its time."""
 
 LOCK_TIMEOUT_MS: Final = 500
 """How long DDL waits for writers; every later writer waits behind it."""
@@ -83,34 +81,11 @@ def default_of(found: Iterable[Partition]) -> Partition | None:
 def missing_ahead(connection: Connection, found: Iterable[Partition], *, ahead: int) -> list[Month]:
     """Return which of this month and the next `ahead`, by the server's clock, have no partition."""
     this = Month.of(connection.execute(_NOW).scalar_one())
-    return _without_partition([this.plus(number) for number in range(ahead + 1)], found)
+    return months_without_partition([this.plus(number) for number in range(ahead + 1)], found)
 
 
-def missing_behind(connection: Connection, found: Iterable[Partition]) -> list[Month]:
-    """Return the months that the default partition holds events of, latest first."""
-    default = default_of(found)
-    if default is None:
-        return []
-    with every_tenants(connection, default.name):
-        held = connection.execute(_held(default)).all()
-    return _without_partition(sorted((Month(*row) for row in held), reverse=True), found)
-
-
-def _held(default: Partition) -> TextClause:
-    return text(
-        "SELECT DISTINCT extract(year FROM month)::int, extract(month FROM month)::int"  # noqa: S608 -- a name from the catalog
-        f" FROM (SELECT created_at AT TIME ZONE 'UTC' AS month FROM ONLY {default.name} WHERE created_at >= '0001-01-01 UTC'"
-        f" AND created_at < '{LAST.ends.isoformat()}') AS held"
-    )
-
-
-def _without_partition(months: Iterable[Month], found: Iterable[Partition]) -> list[Month]:
+def months_without_partition(months: Iterable[Month], found: Iterable[Partition]) -> list[Month]:
     return [month for month in months if not any(partition.overlaps(month) for partition in found)]
-
-
-def holds_rows(connection: Connection, partition: Partition) -> bool:
-    """Whether there is a row in the partition."""
-    return bool(connection.scalar(text(f"SELECT EXISTS (SELECT FROM ONLY {partition.name})")))  # noqa: S608 -- from the catalog
 
 
 def make_month(connection: Connection, month: Month, *, until: float) -> int:
@@ -124,10 +99,10 @@ def make_month(connection: Connection, month: Month, *, until: float) -> int:
     bounds = f"created_at >= '{month.begins.isoformat()}' AND created_at < '{month.ends.isoformat()}'"
     _limit(connection, until)
     # Against others that change partitions, and before any lock of a partition, as ANALYZE does.
-    _run(connection, f"LOCK TABLE ONLY {EVENTS} IN SHARE UPDATE EXCLUSIVE MODE")
+    run_statement(connection, f"LOCK TABLE ONLY {EVENTS} IN SHARE UPDATE EXCLUSIVE MODE")
     # The CHECK spares PostgreSQL a look through the rows when it attaches them.
-    _run(connection, f"CREATE TABLE {name} (LIKE {EVENTS} INCLUDING ALL, CONSTRAINT ck_{name}_bounds CHECK ({bounds}))")
-    _run(connection, f"COMMENT ON TABLE {name} IS 'Telemetry events of {month}, by UTC.'")
+    run_statement(connection, f"CREATE TABLE {name} (LIKE {EVENTS} INCLUDING ALL, CONSTRAINT ck_{name}_bounds CHECK ({bounds}))")
+    run_statement(connection, f"COMMENT ON TABLE {name} IS 'Telemetry events of {month}, by UTC.'")
     default = default_of(partitions(connection))
     moved = 0
     if default is not None:
@@ -136,8 +111,8 @@ def make_month(connection: Connection, month: Month, *, until: float) -> int:
             _lock_out_writers(connection, default.name, until)
             moved += _move(connection, default.name, name, bounds)
     begins, ends = month.begins.isoformat(), month.ends.isoformat()
-    _run(connection, f"ALTER TABLE {EVENTS} ATTACH PARTITION {name} FOR VALUES FROM ('{begins}') TO ('{ends}')")
-    _run(connection, f"ALTER TABLE {name} DROP CONSTRAINT ck_{name}_bounds")
+    run_statement(connection, f"ALTER TABLE {EVENTS} ATTACH PARTITION {name} FOR VALUES FROM ('{begins}') TO ('{ends}')")
+    run_statement(connection, f"ALTER TABLE {name} DROP CONSTRAINT ck_{name}_bounds")
     cover_if_on(connection)
     return moved
 
@@ -147,32 +122,14 @@ def wait_briefly(connection: Connection) -> None:
     connection.execute(_LIMITS, {"lock": str(LOCK_TIMEOUT_MS), "statement": "0"})
 
 
-def drop_partition(connection: Connection, partition: Partition) -> None:
-    """Drop a partition with its rows. The lock lasts for the change of the catalog; files are deleted after it.
-
-    PostgreSQL detaches nothing CONCURRENTLY from a table with a default partition, so writers wait, as long as `LOCK_TIMEOUT_MS`
-    for those before them.
-    """
-    wait_briefly(connection)
-    _run(connection, f"DROP TABLE IF EXISTS {partition.name}")
-
-
-def delete_before(connection: Connection, default: Partition, moment: datetime, *, size: int) -> int:
-    """Delete up to `size` rows of the default partition from months that ended by the moment; return how many."""
-    old = f"SELECT ctid FROM ONLY {default.name} WHERE created_at < :before LIMIT :size"  # noqa: S608 -- a name from the catalog
-    deletion = text(f"DELETE FROM ONLY {default.name} WHERE ctid = ANY (ARRAY({old}))")  # noqa: S608 -- likewise
-    with every_tenants(connection, default.name):
-        return connection.execute(deletion, {"before": Month.of(moment).begins, "size": size}).rowcount
-
-
 def fold_back(connection: Connection) -> None:
     """Bring the rows of every other partition back into the default one, and drop those."""
     columns = connection.scalar(_COLUMNS)
     for partition in partitions(connection):
         if not partition.is_default:
-            _run(connection, f"ALTER TABLE {EVENTS} DETACH PARTITION {partition.name}")
-            _run(connection, f"INSERT INTO {EVENTS} ({columns}) SELECT {columns} FROM {partition.name}")  # noqa: S608 -- as above
-            _run(connection, f"DROP TABLE {partition.name}")
+            run_statement(connection, f"ALTER TABLE {EVENTS} DETACH PARTITION {partition.name}")
+            run_statement(connection, f"INSERT INTO {EVENTS} ({columns}) SELECT {columns} FROM {partition.name}")  # noqa: S608 -- as above
+            run_statement(connection, f"DROP TABLE {partition.name}")
 
 
 def _move(connection: Connection, source: str, target: str, bounds: str) -> int:
@@ -191,8 +148,8 @@ def _lock_out_writers(connection: Connection, default: str, until: float) -> Non
         try:
             with connection.begin_nested():
                 wait_briefly(connection)
-                _run(connection, f"LOCK TABLE ONLY {EVENTS} IN SHARE ROW EXCLUSIVE MODE")
-                _run(connection, f"LOCK TABLE ONLY {default} IN ACCESS EXCLUSIVE MODE")
+                run_statement(connection, f"LOCK TABLE ONLY {EVENTS} IN SHARE ROW EXCLUSIVE MODE")
+                run_statement(connection, f"LOCK TABLE ONLY {default} IN ACCESS EXCLUSIVE MODE")
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) != "55P03" or time.monotonic() > until:
                 raise
@@ -209,5 +166,5 @@ def _limit(connection: Connection, until: float) -> None:
     connection.execute(_LIMITS, {"lock": str(LOCK_TIMEOUT_MS), "statement": str(left)})
 
 
-def _run(connection: Connection, statement: str) -> None:
+def run_statement(connection: Connection, statement: str) -> None:
     connection.execute(text(statement))

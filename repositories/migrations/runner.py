@@ -12,11 +12,12 @@ from sqlalchemy import text
 
 from domain import metadata
 from domain.errors import ConfigurationError, SchemaOutdated
-from repositories.failures import raise_bare, translating
-from repositories.migrations import indexes, requirements, row_security
+from repositories.migrations import indexes, requirements
+from repositories.migrations import row_level_security as row_security
 from repositories.migrations.environment import VERSION_TABLE, Environment, configure, current_revision, scripts
 from repositories.migrations.options import SchemaOptions, read_recorded
 from repositories.migrations.session import DEADLINE, migration_session
+from repositories.postgres.errors import raise_bare, translating
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -24,8 +24,8 @@ from tenacity import (
 )
 
 from domain.errors import MigrationFailed, RecollectError
-from repositories.failures import raise_bare, translating
-from repositories.migrations.reasons import reason
+from repositories.migrations.migration_errors import reason
+from repositories.postgres.errors import raise_bare, translating
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

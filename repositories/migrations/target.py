@@ -8,27 +8,14 @@ from sqlalchemy import Column, Computed, Index, MetaData, literal_column
 from sqlalchemy.types import TypeDecorator
 
 from domain import metadata
-from domain.embedding import EmbeddingColumn
-from repositories.statements.vector_index import IndexForm
+from domain.schema.columns import EmbeddingColumn
+from repositories.sql.vector_index import IndexForm, vector_index_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from repositories.migrations.options import SchemaOptions
 
-
-def vector_index_name(column: Column[Any]) -> str:
-    """Return the name of the HNSW index of a column of embeddings."""
-    return f"ix_{column.table.name}_{column.name}"
-
-
-VECTOR_INDEXES: Final = tuple(
-    vector_index_name(column)
-    for table in metadata.sorted_tables
-    for column in table.columns
-    if isinstance(column.type, EmbeddingColumn)
-)
-"""The names of the HNSW indexes that every database has."""
 
 TEMPLATE_LANGUAGE: Final = "english"
 """What stands in the entities where each database has its own."""

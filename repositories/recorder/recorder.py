@@ -12,11 +12,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, Self, TypedDict
 
 from domain.errors import CommitOutcomeUnknown, ConfigurationError, RecollectError, RecorderClosed
-from domain.text import DEFAULT_TENANT, require_tenant
+from domain.values.text import DEFAULT_TENANT, require_tenant
+from repositories.postgres.cancellation import finished
 from repositories.recorder.figures import RecorderFigures
 from repositories.recorder.signals import FlushOnSignals
 from repositories.recorder.writing import GroupWriter, is_refusal
-from repositories.shield import finished
 
 if TYPE_CHECKING:
     from types import TracebackType

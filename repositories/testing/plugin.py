@@ -22,8 +22,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("repositories.testing.contract")
-
 _OPTIONS = {
     "dimensions": (1024, "dimension of the embeddings in test databases"),
     "postgres": (18, "major version of the embedded PostgreSQL (16 or 18)"),

@@ -13,7 +13,8 @@ from uuid import uuid4
 from filelock import FileLock
 from pydantic import SecretStr
 
-from repositories.database import Database, EmbeddedServer
+from repositories.database import Database
+from repositories.embedded import EmbeddedServer
 
 TEMPLATE = "recollect_template"
 

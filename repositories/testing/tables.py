@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, text
 
 from domain import metadata
-from domain.embedding import EmbeddingColumn, known_dimensions
-from domain.knowledge import EmbeddingMetadata
+from domain.entities.knowledge import EmbeddingMetadata
+from domain.schema.columns import EmbeddingColumn
+from domain.values.embedding import known_dimensions
 
 if TYPE_CHECKING:
     from repositories import Database

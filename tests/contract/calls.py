@@ -19,13 +19,13 @@ from domain import (
     Where,
     where,
 )
-from repositories.testing.contract import samples
-from repositories.testing.contract.kinds import KINDS, write
-from repositories.testing.contract.samples import MOMENT, OWNER, REPO
 from tests.conftest import DIMENSIONS
+from tests.contract.suites import samples
+from tests.contract.suites.kinds import KINDS, write
+from tests.contract.suites.samples import MOMENT, OWNER, REPO
 
 if TYPE_CHECKING:
-    from repositories.testing.contract import Store
+    from tests.contract.suites import Store
 
 NEAR = Vector([1.0] * DIMENSIONS)
 ANYTHING: Where = where("id")

@@ -14,8 +14,8 @@ from tests.conftest import DIMENSIONS, VERSIONS
 
 if TYPE_CHECKING:
     from repositories import Database
-    from repositories.testing.contract import Store
     from repositories.testing.servers import TestServer
+    from tests.contract.suites import Store
 
 CALLERS = 16
 """At once, each on a connection of its own that stays: more would be connected anew each time."""

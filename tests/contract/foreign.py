@@ -14,13 +14,13 @@ from pydantic import BaseModel
 from sqlalchemy import text
 
 from domain import RecollectError
-from domain.entity import Entity, metadata
+from domain.schema.base import Entity, metadata
 from repositories import Database, FakeDatabase
 from repositories.fakes.unit_of_work import FakeUnitOfWork
-from repositories.testing.contract import Store
 from tests.conftest import DIMENSIONS
 from tests.contract.calls import OPERATIONS, Given, keep
 from tests.contract.ports import all_operations
+from tests.contract.suites import Store
 
 OURS: Final = "ours"
 THEIRS: Final = "theirs"

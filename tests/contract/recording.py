@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
-from repositories.testing import contract
-from repositories.testing.contract import Store
+from tests.contract import suites as contract
+from tests.contract.suites import Store
 
 CONTRACTS = [getattr(contract, name) for name in contract.__all__ if name.endswith("Contract")]
 

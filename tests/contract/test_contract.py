@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from repositories.testing import contract
+from tests.contract import suites as contract
 
 
 class TestAuthors(contract.AuthorsContract): ...

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import domain.ports
 from domain import UnitOfWork
 from repositories.fakes import FakeDatabase
-from repositories.testing import contract
 from tests.conftest import DIMENSIONS
+from tests.contract import suites as contract
 from tests.contract import test_contract
 from tests.contract.ports import UNITS, all_operations, is_port, operations, parts_of, reached
 from tests.contract.recording import CONTRACTS, RecordedStore, each_test_of

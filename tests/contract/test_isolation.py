@@ -10,16 +10,16 @@ import pytest
 from domain import Cursor, TenantMismatch
 from repositories import Database, FakeDatabase
 from repositories.fakes.transaction import Transaction as FakeTransaction
-from repositories.testing.contract import samples
-from repositories.testing.contract.kinds import KINDS, write
 from repositories.testing.tables import empty
 from tests.conftest import DIMENSIONS
 from tests.contract.calls import Given
 from tests.contract.foreign import OURS, THEIRS, a_database, a_fake, differing, told_by_every_operation
+from tests.contract.suites import samples
+from tests.contract.suites.kinds import KINDS, write
 from tests.contract.unguarded import without_the_predicate
 
 if TYPE_CHECKING:
-    from repositories.testing.contract import Store
+    from tests.contract.suites import Store
 
 both_situations = pytest.mark.parametrize("we_have_the_same", [False, True], ids=["all-is-theirs", "we-have-the-same"])
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import text
 
-from domain.entity import metadata
+from domain.schema.base import metadata
 from repositories import Database
 from tests.contract.calls import OPERATIONS, fill
 from tests.contract.ports import all_operations

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from repositories import Database
-from repositories.testing.contract import samples
-from repositories.testing.contract.kinds import write
 from tests.contract.calls import OPERATIONS, fill
 from tests.contract.ports import all_operations
+from tests.contract.suites import samples
+from tests.contract.suites.kinds import write
 from tests.integration.observed import statements_of
 
 

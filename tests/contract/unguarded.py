@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import true
 
-from repositories.statements import rows
+from repositories.sql import rows
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def without_the_predicate() -> Iterator[None]:
 
 def _forget_statements() -> None:
     for name, module in list(sys.modules.items()):
-        if name.startswith("repositories.statements"):
+        if name.startswith("repositories.sql"):
             for built in vars(module).values():
                 if callable(forget := getattr(built, "cache_clear", None)):
                     forget()

@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from repositories.cli.app import app
-from repositories.database import Settings
+from repositories.postgres.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]

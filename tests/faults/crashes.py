@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from repositories import Database
-    from repositories.database import EmbeddedServer
+    from repositories.embedded import EmbeddedServer
 
 Write = Callable[["Database", str], Awaitable[None]]
 

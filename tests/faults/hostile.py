@@ -9,7 +9,7 @@ from typing import Final
 from uuid import UUID
 
 from domain import Filter, where
-from domain.filters import AllOf, AnyOf, Scalar
+from domain.values.filters import AllOf, AnyOf, Scalar
 
 WORDS: Final = (
     "'; DROP TABLE knowledge; --",

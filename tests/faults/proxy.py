@@ -10,7 +10,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from repositories import Database
-from repositories.database.settings import Settings
+from repositories.postgres.settings import Settings
 
 if TYPE_CHECKING:
     from pydantic import SecretStr

@@ -8,10 +8,11 @@ import subprocess
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from repositories.database import EmbeddedServer, Settings
-from repositories.database.embedded.binaries import Installation
-from repositories.database.embedded.directory import DataDirectory
-from repositories.database.embedded.waiting import Deadline
+from repositories.embedded import EmbeddedServer
+from repositories.embedded.binaries import Installation
+from repositories.embedded.directory import DataDirectory
+from repositories.embedded.waiting import Deadline
+from repositories.postgres.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path

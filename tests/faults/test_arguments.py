@@ -16,10 +16,10 @@ from hypothesis import given, seed
 from hypothesis import strategies as st
 
 from domain import Cursor, InvalidCursor, Outcome, UsageBy, where
-from domain.filters import AllOf, AnyOf, Filter, Not
+from domain.values.filters import AllOf, AnyOf, Filter, Not
 from repositories.fakes import binding
-from repositories.testing.contract import samples
-from repositories.testing.contract.kinds import KINDS, put
+from tests.contract.suites import samples
+from tests.contract.suites.kinds import KINDS, put
 from tests.faults import drawn as hostile
 from tests.faults.test_inputs import plan, sides, try_all
 from tests.stateful.comparison import Raised

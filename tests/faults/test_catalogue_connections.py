@@ -22,7 +22,7 @@ from domain import (
     SchemaOutdated,
 )
 from repositories import Database
-from repositories.database.settings import Settings
+from repositories.postgres.settings import Settings
 from tests.faults.catalogue import injects
 from tests.faults.conftest import Effort, Promises
 from tests.faults.expected import CANARY, failing, require_sound, written

@@ -16,7 +16,8 @@ import pytest
 
 from domain import ConnectionLost, DatabaseUnavailable, Isolation, ReadOnly, ResourceExhausted, Review
 from repositories import Database
-from repositories.database import EmbeddedServer, Settings
+from repositories.embedded import EmbeddedServer
+from repositories.postgres.settings import Settings
 from tests.conftest import DIMENSIONS, VERSIONS
 from tests.faults.catalogue import injects
 from tests.faults.conftest import FULL

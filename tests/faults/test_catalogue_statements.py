@@ -31,7 +31,7 @@ from domain import (
     UnitOfWorkError,
 )
 from repositories import Database
-from repositories.database import hosts
+from repositories.postgres import hosts
 from tests.faults.catalogue import injects
 from tests.faults.expected import SLEEP, ask, failing, pid_of, require_sound, terminate, until_gone, until_waiting, written
 

@@ -15,8 +15,8 @@ from sqlalchemy import text
 
 from domain import CheckpointData, Conflict, Isolation, ReviewCheckpoint, UnitOfWork
 from repositories import Database
-from repositories.testing.contract.samples import chunk
 from tests.conftest import DIMENSIONS
+from tests.contract.suites.samples import chunk
 from tests.faults.conftest import Effort, Promises, on_the_newest
 from tests.faults.histories import Anomalies, Seen, anomalies
 

@@ -20,7 +20,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from repositories import Database
-from repositories.database import EmbeddedServer
+from repositories.embedded import EmbeddedServer
 from repositories.testing.tables import empty
 from tests.conftest import DIMENSIONS
 from tests.faults.conftest import FULL

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tests.integration.test_embedded_server import TRESPASS, as_root, open_folder, run_as, start
 
 if TYPE_CHECKING:
-    from repositories.database import EmbeddedServer
+    from repositories.embedded import EmbeddedServer
     from tests.faults.conftest import Effort, Promises
 
 PROMISE = "The embedded server is private"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from repositories import UnitOfWork
-    from repositories.database import EmbeddedServer
+    from repositories.embedded import EmbeddedServer
     from tests.faults.conftest import Effort, Promises
 
 PROMISE = "A failover is followed to the new primary"

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from domain import Diversity, InvalidFilter, KnowledgeChunk, Match, Recency, RecollectError, Vector
 from domain.errors import DatabaseFailure
 from repositories import Database, FakeDatabase
-from repositories.testing.contract.samples import memory
+from tests.contract.suites.samples import memory
 from tests.faults import hostile
 
 if TYPE_CHECKING:

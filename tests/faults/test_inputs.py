@@ -22,16 +22,16 @@ from pgvector import Vector
 from pydantic import ValidationError
 
 from repositories.fakes.tables import Table
-from repositories.testing.contract.kinds import KINDS, Kind, put
+from tests.contract.suites.kinds import KINDS, Kind, put
 from tests.faults import drawn as hostile
 from tests.stateful.comparison import Returned, differences, outcome_of, plain
 from tests.stateful.driving import quietly
 from tests.stateful.sides import Sides, open_sides
 
 if TYPE_CHECKING:
-    from domain.entity import Entity
-    from repositories.testing.contract import Store
+    from domain.schema.base import Entity
     from repositories.testing.servers import TestServer
+    from tests.contract.suites import Store
     from tests.faults.conftest import Effort, Promises
 
 pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")

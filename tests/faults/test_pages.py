@@ -14,7 +14,7 @@ from domain import Cursor, Review
 from tests.faults.test_inputs import plan, sides
 
 if TYPE_CHECKING:
-    from repositories.testing.contract import Store
+    from tests.contract.suites import Store
     from tests.faults.conftest import Effort, Promises
     from tests.stateful.sides import Sides
 

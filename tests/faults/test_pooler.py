@@ -21,8 +21,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from domain import KnowledgeChunk, Vector
 from repositories import Database
-from repositories.database import Settings
-from repositories.database.embedded.account import Account
+from repositories.embedded.account import Account
+from repositories.postgres.settings import Settings
 from repositories.testing.tables import empty
 from tests.conftest import free_port
 from tests.faults.pairs import rows_by_name, write_first, write_second

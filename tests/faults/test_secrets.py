@@ -30,14 +30,14 @@ from domain import (
     where,
 )
 from repositories import Database
-from repositories.database import Settings
-from repositories.testing.contract import samples
-from repositories.testing.contract.kinds import KINDS
+from repositories.postgres.settings import Settings
+from tests.contract.suites import samples
+from tests.contract.suites.kinds import KINDS
 from tests.stateful.driving import quietly
 
 if TYPE_CHECKING:
     from domain import UnitOfWork
-    from domain.entity import Entity
+    from domain.schema.base import Entity
     from repositories.testing.servers import TestServer
     from tests.faults.conftest import Promises
 
@@ -339,7 +339,7 @@ async def test_no_canary_is_found_in_any_error(url: SecretStr, promises: Promise
 
 async def bare(url: SecretStr, caplog: pytest.LogCaptureFixture) -> list[str]:
     """The places where SQLAlchemy and asyncpg alone show the values of a row that is there already."""
-    from repositories.database.hosts import Hosts
+    from repositories.postgres.hosts import Hosts
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=Hosts(Settings(url=url)), echo=True)
     insert = text("INSERT INTO embedding_metadata (id, provider, model, dimensions) VALUES (2, :canary, :canary, 8)")

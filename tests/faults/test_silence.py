@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain import AlreadyExists, RecollectError, Review, TransactionPoisoned, UnitOfWorkError
 from repositories import Database
-from repositories.testing.contract.samples import author
+from tests.contract.suites.samples import author
 from tests.faults.conftest import Effort, Promises, on_the_newest
 from tests.faults.expected import ask, require_sound
 

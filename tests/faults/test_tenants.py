@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from repositories import Database, migrations
+from repositories import Database, operations
 from repositories.testing.tables import empty
 from tests.contract.calls import Given
 from tests.contract.foreign import Told, a_database, differing, told_by_every_operation
@@ -52,7 +52,7 @@ async def test_no_operation_meets_another_tenants_rows(
     with without_the_predicate():
         by_nothing = differing(alone, await told(url, admin, given, only, beside_them=True))
         async with opened(url) as owner:
-            await migrations.isolate(owner)
+            await operations.isolate(owner)
         by_the_server = differing(alone, await told(url, admin, given, only, beside_them=True))
     assert (by_predicate, by_the_server) == ([], [])
     assert len(by_nothing) > 10

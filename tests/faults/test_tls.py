@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from domain.errors import AccessDenied, DatabaseUnavailable
-from repositories.database.hosts import Hosts
-from repositories.database.settings import Settings
+from repositories.postgres.hosts import Hosts
+from repositories.postgres.settings import Settings
 from tests.unit.test_tls import Files, server
 
 if TYPE_CHECKING:

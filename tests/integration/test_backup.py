@@ -11,10 +11,10 @@ from sqlalchemy import text
 
 from domain import AccessDenied, BackupDamaged, BackupError, BackupUnfit, EmbeddingMismatch, SchemaOutdated, Vector, metadata
 from repositories import Database, migrations
-from repositories.database import Settings
-from repositories.database.backup import BackupReader, dump, dumping, restore
-from repositories.database.engine import create_engine
+from repositories.backup import BackupReader, dump, dumping, restore
 from repositories.migrations.environment import scripts
+from repositories.postgres.engine import create_engine
+from repositories.postgres.settings import Settings
 from repositories.testing.factories import KnowledgeChunkFactory, ReviewFactory, RunStateFactory, TelemetryEventFactory
 from tests.integration.test_factories import write_all
 

@@ -31,15 +31,15 @@ from domain import (
 )
 from repositories import Database
 from repositories.bulk import staging, writing
-from repositories.statements.bulk import raise_limits
-from repositories.testing.contract.kinds import write
-from repositories.testing.contract.samples import chunk, event, finding, memory, reaction, review, suppression
+from repositories.sql.bulk import raise_limits
+from tests.contract.suites.kinds import write
+from tests.contract.suites.samples import chunk, event, finding, memory, reaction, review, suppression
 from tests.integration.observed import statements_of
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
-    from domain.entity import Entity
+    from domain.schema.base import Entity
 
 NEVER = 1_000_000
 FEW = 3

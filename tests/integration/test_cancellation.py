@@ -17,9 +17,10 @@ from sqlalchemy import event, func, select, text
 from domain import Review
 from domain.errors import Conflict, DatabaseUnavailable, PoolExhausted, TransactionPoisoned, UnitOfWorkClosed
 from repositories import Database
-from repositories.database import EmbeddedServer, Settings
-from repositories.database.driver import goodbyes
-from repositories.shield import finished
+from repositories.embedded import EmbeddedServer
+from repositories.postgres.cancellation import finished
+from repositories.postgres.connection import goodbyes
+from repositories.postgres.settings import Settings
 from repositories.testing.tables import empty
 from tests.faults.pairs import backends, busy, rows_by_name, write_first, write_second
 

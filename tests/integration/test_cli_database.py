@@ -18,9 +18,9 @@ from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
 from repositories import migrations
-from repositories.cli import places
+from repositories.cli import targets as places
 from repositories.cli.app import app
-from repositories.database import EmbeddedServer
+from repositories.embedded import EmbeddedServer
 from tests.conftest import free_port
 
 ROOT = Path(__file__).parents[2]

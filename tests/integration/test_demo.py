@@ -17,11 +17,11 @@ from typer.testing import CliRunner, Result
 
 from domain import ReadUnitOfWork, RunStatus, Severity, UsageBy, where
 from repositories import Database
-from repositories.cli import places
+from repositories.cli import targets as places
 from repositories.cli.app import app
-from repositories.cli.demo import EMBEDDING
-from repositories.database import EmbeddedServer
-from repositories.demo import embedder
+from repositories.cli.demo import embedder
+from repositories.cli.demo.command import EMBEDDING
+from repositories.embedded import EmbeddedServer
 
 ROOT = Path(__file__).parents[2]
 REPO = "installed/alembic"

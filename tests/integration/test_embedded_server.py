@@ -24,11 +24,11 @@ import psutil
 import pytest
 
 from domain.errors import ConfigurationError, EmbeddedServerError
-from repositories.database.embedded import EmbeddedServer, cluster
-from repositories.database.embedded.account import SYSTEM_USER, Account
-from repositories.database.embedded.binaries import COPIES, Installation, open_to_everyone
-from repositories.database.embedded.locks import exclusive
-from repositories.database.embedded.waiting import Deadline
+from repositories.embedded import EmbeddedServer, cluster
+from repositories.embedded.account import SYSTEM_USER, Account
+from repositories.embedded.binaries import COPIES, Installation, open_to_everyone
+from repositories.embedded.locks import exclusive
+from repositories.embedded.waiting import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,7 +123,7 @@ def run_as(user: str, code: str, *arguments: object) -> subprocess.CompletedProc
     entry = pwd.getpwnam(user)
     drop = f"os.setgroups([]); os.setgid({entry.pw_gid}); os.setuid({entry.pw_uid}); os.chdir('/')"
     return subprocess.run(
-        [sys.executable, "-c", f"import os\nfrom repositories.database.embedded import EmbeddedServer\n{drop}\n{code}"]
+        [sys.executable, "-c", f"import os\nfrom repositories.embedded import EmbeddedServer\n{drop}\n{code}"]
         + [str(argument) for argument in arguments],
         env={"PATH": os.environ["PATH"], "HOME": entry.pw_dir}, cwd=CHECKOUT,
         capture_output=True, text=True, timeout=60, check=False,

@@ -20,11 +20,11 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import UserDefinedType
 
 from domain import errors
-from repositories.database.embedded import EmbeddedServer
-from repositories.database.engine import create_engine
-from repositories.database.pool import GuardedPool
-from repositories.database.settings import Settings
-from repositories.failures import Phase, translate, translating
+from repositories.embedded import EmbeddedServer
+from repositories.postgres.engine import create_engine
+from repositories.postgres.errors import Phase, translate, translating
+from repositories.postgres.pool import GuardedPool
+from repositories.postgres.settings import Settings
 from tests.conftest import free_port
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from repositories import Database
-from repositories.cli import places
+from repositories.cli import targets as places
 from repositories.cli.app import app
-from repositories.cli.demo import EMBEDDING
-from repositories.database import EmbeddedServer
-from repositories.evaluation.measuring import Kind
+from repositories.cli.demo.command import EMBEDDING
+from repositories.cli.evaluation.measuring import Kind
+from repositories.embedded import EmbeddedServer
 
 if TYPE_CHECKING:
     from repositories.testing.servers import TestServer
@@ -152,7 +152,7 @@ def test_what_cannot_be_done_is_told_before_a_server_starts(evaluate: Evaluate, 
 def test_it_says_what_to_install_where_the_embedder_is_missing(
     evaluate: Evaluate, collection: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("repositories.demo.embedder.is_installed", lambda: False)
+    monkeypatch.setattr("repositories.cli.demo.embedder.is_installed", lambda: False)
     result = evaluate(collection)
     assert result.exit_code == 1
     assert "pip install 'recollect[demo]'" in result.stderr

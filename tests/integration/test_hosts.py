@@ -20,12 +20,12 @@ import trustme
 from sqlalchemy import text
 
 from domain import errors
-from repositories.database import driver
-from repositories.database.connect import connect_with_retry
-from repositories.database.embedded import EmbeddedServer
-from repositories.database.engine import create_engine
-from repositories.database.settings import Settings
-from repositories.failures import Phase, translating
+from repositories.embedded import EmbeddedServer
+from repositories.postgres import connection as driver
+from repositories.postgres.connect import connect_with_retry
+from repositories.postgres.engine import create_engine
+from repositories.postgres.errors import Phase, translating
+from repositories.postgres.settings import Settings
 from tests.conftest import free_port
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from sqlalchemy import text
 
 from domain import where
 from repositories import Database, Settings
-from repositories.database.engine import create_engine
-from repositories.statements.bm25 import is_one_word
-from repositories.testing.contract.samples import chunk
+from repositories.postgres.engine import create_engine
+from repositories.sql.bm25 import is_one_word
+from tests.contract.suites.samples import chunk
 from tests.integration.observed import statements_of
 
 if TYPE_CHECKING:

@@ -13,13 +13,13 @@ from sqlalchemy import make_url, text
 from typer.testing import CliRunner
 
 from domain import AccessDenied, ConfigurationError, MigrationFailed, ReadOnly
-from repositories import Database, migrations
+from repositories import Database, migrations, operations
 from repositories.cli.app import app
-from repositories.failures import translating
-from repositories.migrations import Roles
-from repositories.testing.contract import samples
+from repositories.operations import Roles
+from repositories.postgres.errors import translating
 from tests.contract.calls import OPERATIONS, fill
 from tests.contract.ports import all_operations
+from tests.contract.suites import samples
 from tests.integration.migrations.support import as_superuser, execute, opened
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ def place(servers: dict[int, TestServer]) -> Place:
 
     async def set_up() -> None:
         async with opened(place.admin) as engine:
-            assert await migrations.set_up_roles(engine, place.roles, PASSWORDS) == list(place.roles.names().values())
-            assert await migrations.set_up_roles(engine, place.roles, PASSWORDS) == [], "doing it again changes nothing"
+            assert await operations.set_up_roles(engine, place.roles, PASSWORDS) == list(place.roles.names().values())
+            assert await operations.set_up_roles(engine, place.roles, PASSWORDS) == [], "doing it again changes nothing"
 
     asyncio.run(set_up())
     return place
@@ -72,7 +72,7 @@ async def do(url: SecretStr, *statements: str) -> Any:
 @pytest.mark.parametrize("isolated", [False, True], ids=["as-it-is", "behind-row-level-security"])
 async def test_the_application_does_every_operation_and_the_reader_every_read(place: Place, isolated: bool) -> None:
     async with opened(place.url_of("migrator")) as engine:
-        await (migrations.isolate(engine) if isolated else migrations.expose(engine))
+        await (operations.isolate(engine) if isolated else operations.expose(engine))
     tenant = f"tenant-{isolated}"
     async with Database.from_url(place.url_of("application"), row_level_security=isolated) as database:
         given = await fill(database, tenant, 2)
@@ -188,8 +188,8 @@ async def test_an_owner_who_is_no_superuser_can_set_roles_up(servers: dict[int, 
     mine = SecretStr(name.set(username=owner, password="owner-password").render_as_string(hide_password=False))
     place = Place(url, unused_names(), admin)
     async with opened(mine) as engine:
-        await migrations.set_up_roles(engine, place.roles, PASSWORDS)
-        await migrations.set_up_roles(engine, place.roles)
+        await operations.set_up_roles(engine, place.roles, PASSWORDS)
+        await operations.set_up_roles(engine, place.roles)
     async with Database.from_url(place.url_of("application")) as database, database.unit_of_work() as uow:
         uow.reviews.add(samples.review())
         await uow.commit()
@@ -198,7 +198,7 @@ async def test_an_owner_who_is_no_superuser_can_set_roles_up(servers: dict[int, 
 async def test_a_role_that_may_more_is_not_taken_for_one_of_ours(place: Place) -> None:
     async with opened(place.admin) as engine:
         with pytest.raises(ConfigurationError, match="the role postgres exists and may do more than it should"):
-            await migrations.set_up_roles(engine, Roles(migrator="postgres"))
+            await operations.set_up_roles(engine, Roles(migrator="postgres"))
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ async def test_names_and_passwords_that_are_not_fit_are_refused_and_not_repeated
 ) -> None:
     async with opened(place.admin) as engine:
         with pytest.raises(ConfigurationError) as refusal:
-            await migrations.set_up_roles(engine, roles, passwords)
+            await operations.set_up_roles(engine, roles, passwords)
     assert "canary" not in str(refusal.value)
 
 

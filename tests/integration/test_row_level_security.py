@@ -16,13 +16,13 @@ from sqlalchemy import make_url, text
 from typer.testing import CliRunner
 
 from domain import AccessDenied, NotIsolated, where
-from domain.entity import metadata
-from repositories import Database, migrations
+from domain.schema.base import metadata
+from repositories import Database, migrations, operations
 from repositories.cli.app import app
-from repositories.failures import translating
-from repositories.schema import TENANT
-from repositories.testing.contract import samples
-from repositories.testing.contract.kinds import write
+from repositories.postgres.database_info import TENANT
+from repositories.postgres.errors import translating
+from tests.contract.suites import samples
+from tests.contract.suites.kinds import write
 from tests.integration.migrations.support import as_superuser, execute, opened, write_revision
 from tests.integration.observed import statements_of
 
@@ -156,8 +156,8 @@ async def test_what_row_level_security_does_not_bind_is_refused(server: TestServ
     async with opened(as_superuser(server, url)) as admin, opened(url) as owner:
         with pytest.raises(NotIsolated, match=r"does not cover author_cache and \d+ other tables: run `recollect db isolate`"):
             await refused(url)
-        assert set(TABLES) < set(await migrations.isolate(owner)), "and partitions"
-        assert await migrations.isolate(owner) == []
+        assert set(TABLES) < set(await operations.isolate(owner)), "and partitions"
+        assert await operations.isolate(owner) == []
         with pytest.raises(NotIsolated, match="does not bind the role postgres, which is a superuser"):
             await refused(as_superuser(server, url))
         await execute(admin, f"CREATE ROLE passing LOGIN BYPASSRLS PASSWORD 'p' IN ROLE {name}")
@@ -185,7 +185,7 @@ async def test_check_and_health_tell_what_is_not_covered(server: TestServer) -> 
     url = server.clone()
     async with opened(url) as owner, opened(as_superuser(server, url)) as admin:
         assert await migrations.check(owner) == [], "nothing is missing where it is off"
-        await migrations.isolate(owner)
+        await operations.isolate(owner)
         assert await migrations.check(owner) == []
         await execute(
             owner,
@@ -203,8 +203,8 @@ async def test_check_and_health_tell_what_is_not_covered(server: TestServer) -> 
         await execute(admin, "DROP VIEW leaking")
         assert await migrations.migrate(owner) == migrations.head(), "which covers what is new"
         assert await migrations.check(owner) == []
-        assert {*TABLES, "telemetry_events_2090"} < set(await migrations.expose(owner))
-        assert await migrations.expose(owner) == []
+        assert {*TABLES, "telemetry_events_2090"} < set(await operations.expose(owner))
+        assert await operations.expose(owner) == []
         assert await migrations.check(owner) == []
 
 
@@ -261,8 +261,8 @@ async def test_months_are_made_and_dropped_behind_the_wall_with_every_tenants_ro
         for tenant in ("ours", "theirs"):
             old, older = (datetime(year, 6, 15, tzinfo=UTC) for year in (2020, 2010))
             await write(database, samples.event(created_at=old), samples.event(created_at=older), tenant=tenant)
-        dropped = await migrations.drop_before(database.engine, datetime(2015, 1, 1, tzinfo=UTC))
-        made = await migrations.maintain(database.engine)
+        dropped = await operations.drop_before(database.engine, datetime(2015, 1, 1, tzinfo=UTC))
+        made = await operations.maintain(database.engine)
         assert (dropped.deleted, made.moved, "2020-06" in made.made) == (2, 2, True)
         assert await migrations.check(database.engine) == [], "the new month is covered, and the owner bound again"
         assert await as_tenant(database, "ours", "SELECT tenant FROM telemetry_events_2020_06") == [("ours",)]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from domain import UsageBy
 from repositories.migrations.months import Month
-from repositories.statements import usage
-from repositories.statements.explain import Explain
+from repositories.sql import usage
+from repositories.sql.explain import Explain
 
 if TYPE_CHECKING:
     from sqlalchemy import Select

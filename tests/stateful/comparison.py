@@ -12,9 +12,9 @@ from uuid import UUID
 from pydantic import BaseModel, ValidationError
 
 from domain import Page, SearchHits, Vector
-from domain.entity import Entity
 from domain.errors import RecollectError
-from domain.jsonb import FrozenDict
+from domain.schema.base import Entity
+from domain.values.jsonb import FrozenDict
 
 TOLERANCE: Final = 1e-6
 """Relative; the server keeps ranks of words in 32 bits."""

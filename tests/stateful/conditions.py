@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from domain import where
-from domain.embedding import EmbeddingColumn
-from domain.filter_rules import column_name
-from domain.filters import AllOf, AnyOf
+from domain.schema.columns import EmbeddingColumn
+from domain.values.filter_rules import column_name
+from domain.values.filters import AllOf, AnyOf
 
 if TYPE_CHECKING:
-    from domain.entity import Entity
-    from domain.filters import Filter, Where
+    from domain.schema.base import Entity
+    from domain.values.filters import Filter, Where
     from tests.stateful.world import World
 
 

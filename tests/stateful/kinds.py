@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from repositories.testing.contract.kinds import KINDS, Kind
+from tests.contract.suites.kinds import KINDS, Kind
 
 if TYPE_CHECKING:
     from domain import UnitOfWork

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from domain import ReadUnitOfWork, UnitOfWork
-    from domain.entity import Entity
+    from domain.schema.base import Entity
     from tests.stateful.kinds import Operation
     from tests.stateful.sides import Sides
 

@@ -19,7 +19,7 @@ from tests.stateful.comparison import Outcome, Returned, differences, outcome_of
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
-    from repositories.testing.contract import Store
+    from tests.contract.suites import Store
 
 T = TypeVar("T")
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from domain.filters import AllOf
+from domain.values.filters import AllOf
 from repositories.fakes import knowledge as fake_knowledge
 from repositories.fakes.filters import meeting
 from repositories.fakes.writes import Writer
-from repositories.statements import rows
+from repositories.sql import rows
 from tests.stateful.driving import STEPS_PER_SHARD, beginning, drive, quietly
 from tests.stateful.sides import Difference, open_sides
 

@@ -34,13 +34,13 @@ from domain import (
     SuppressionLogEntry,
     TelemetryEvent,
 )
-from domain.claims import run_key
-from repositories.testing.contract import samples
+from domain.values.claims import run_key
+from tests.contract.suites import samples
 from tests.stateful import texts
 from tests.stateful.texts import LOGINS, MODELS, OWNERS, REPOS, VECTORS
 
 if TYPE_CHECKING:
-    from domain.entity import Entity
+    from domain.schema.base import Entity
     from tests.stateful.choices import Choices
 
 E = TypeVar("E", bound="Entity")

@@ -31,7 +31,7 @@ from tests.stateful.world import BROKEN
 
 if TYPE_CHECKING:
     from domain import Repairs, UnitOfWork
-    from domain.entity import Entity
+    from domain.schema.base import Entity
     from tests.stateful.kinds import Call, Operation
     from tests.stateful.world import World
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from repositories.cli import places
+from repositories.cli import targets as places
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from domain.errors import BackupDamaged, BackupError, BackupUnfit
-from repositories.database.backup import BackupReader, Manifest
-from repositories.database.backup.manifest import LINE_BYTES, TableManifest
-from repositories.database.backup.reading import PIECE_BYTES
-from repositories.database.backup.writing import BackupWriter
+from repositories.backup import BackupReader, Manifest
+from repositories.backup.manifest import LINE_BYTES, TableManifest
+from repositories.backup.reader import PIECE_BYTES
+from repositories.backup.writer import BackupWriter
 
 BODY = (b"first rows", b"second rows" * 3)
 

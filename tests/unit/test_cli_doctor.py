@@ -9,9 +9,8 @@ from typing import NamedTuple
 import pytest
 from typer.testing import CliRunner
 
-from repositories.cli import doctor
+from repositories.cli import compose, doctor
 from repositories.cli.app import app
-from repositories.database import compose
 
 pytestmark = pytest.mark.usefixtures("bare")
 

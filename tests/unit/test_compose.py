@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from domain.errors import ConfigurationError, DatabaseUnavailable
-from repositories.database import compose
+from repositories.cli import compose
 
 FILE = Path(__file__).parents[2] / "docker-compose.yml"
 DOCUMENT: dict[str, Any] = yaml.safe_load(FILE.read_text())

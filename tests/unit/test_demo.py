@@ -11,16 +11,16 @@ import pytest
 from rich.console import Console
 
 from domain import Category, Finding, Outcome, Severity
-from domain.embedding import to_vector
 from domain.errors import ConfigurationError
-from domain.search import SearchHit
-from repositories.demo import embedder, linter, report, source
-from repositories.demo.embedder import WordLlamaEmbedder
-from repositories.demo.grades import confidence, grade
-from repositories.demo.passages import Section, document_sections, packed, passages
-from repositories.demo.source import Document
-from repositories.demo.tables import hit_table
-from repositories.demo.wording import shown, storable
+from domain.values.embedding import to_vector
+from domain.values.search import SearchHit
+from repositories.cli.demo import embedder, linter, report, source
+from repositories.cli.demo.embedder import WordLlamaEmbedder
+from repositories.cli.demo.grades import confidence, grade
+from repositories.cli.demo.passages import Section, document_sections, packed, passages
+from repositories.cli.demo.sanitizing import shown, storable
+from repositories.cli.demo.source import Document
+from repositories.cli.tables import hit_table
 
 SHOP = '''"""What a shop keeps of its customers, and for how long it does so."""
 import subprocess

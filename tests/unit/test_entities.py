@@ -36,7 +36,7 @@ from domain import (
     Vector,
     known_dimensions,
 )
-from domain import embedding as embeddings
+from domain.values import embedding as embeddings
 
 SECRET = "canary-value-7f3a"
 

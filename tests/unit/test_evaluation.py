@@ -14,13 +14,13 @@ from rich.console import Console
 
 from domain import ConfigurationError, EmbeddingMismatch, InvalidInput, KnowledgeChunk, RecollectError, VectorLike
 from repositories import FakeDatabase
-from repositories.evaluation import embedding, loading
-from repositories.evaluation.collection import Collection, Document, Query
-from repositories.evaluation.embedding import embeddings
-from repositories.evaluation.measures import ndcg, percentile, recall
-from repositories.evaluation.measuring import Kind
-from repositories.evaluation.program import Evaluation
-from repositories.evaluation.report import Report
+from repositories.cli.evaluation import embedding, loading
+from repositories.cli.evaluation.collection import Collection, Document, Query
+from repositories.cli.evaluation.embedding import embeddings
+from repositories.cli.evaluation.measures import ndcg, percentile, recall
+from repositories.cli.evaluation.measuring import Kind
+from repositories.cli.evaluation.program import Evaluation
+from repositories.cli.evaluation.report import Report
 
 DIMENSIONS = 64
 

@@ -15,8 +15,8 @@ from factory.declarations import Sequence
 from factory.fuzzy import FuzzyChoice
 
 from domain import DEFAULT_DIMENSIONS, Entity, Finding, InvalidInput, Reaction, Review, Severity, known_dimensions
-from domain.embedding import newest_dimensions
-from domain.entity import Identified, mappers
+from domain.schema.base import Identified, mappers
+from domain.values.embedding import newest_dimensions
 from repositories import FakeDatabase
 from repositories.testing import factories
 from repositories.testing.factories import (

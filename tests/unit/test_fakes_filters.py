@@ -22,9 +22,9 @@ from domain import (
     TelemetryEvent,
     where,
 )
-from domain.filter_rules import MAX_NESTING, check_filter, column_name
-from domain.filters import MAX_CHOICES, MAX_CONDITIONS, MAX_PATH, AllOf, AnyOf, Compare, OneOf
-from domain.jsonb import normalise
+from domain.values.filter_rules import MAX_NESTING, check_filter, column_name
+from domain.values.filters import MAX_CHOICES, MAX_CONDITIONS, MAX_PATH, AllOf, AnyOf, Compare, OneOf
+from domain.values.jsonb import normalise
 from repositories.fakes.filters import meeting
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)

@@ -27,7 +27,7 @@ from domain import (
     UnitOfWorkError,
     where,
 )
-from domain.learning import ConfidenceBand
+from domain.entities.learning import ConfidenceBand
 from repositories.fakes import FakeDatabase, FakeUnitOfWork
 
 

@@ -34,9 +34,9 @@ from domain import (
     known_dimensions,
     metadata,
 )
-from domain.entity import constraint_name
-from domain.jsonb import FrozenDict
-from domain.learning import LearningMemory
+from domain.entities.learning import LearningMemory
+from domain.schema.constraints import constraint_name
+from domain.values.jsonb import FrozenDict
 from repositories.fakes import FakeDatabase
 from repositories.fakes.checks import read_condition
 from repositories.fakes.tables import read_tables

@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from domain import ConfigurationError, Distance, Entity, InvalidEmbedding, KnowledgeChunk, Match, Vector, Weights, metadata
-from domain.search import fused_score, keyword_score
+from domain.values.search import fused_score, keyword_score
 from repositories.fakes import FakeDatabase, FakeUnitOfWork
 from repositories.fakes.knowledge import FakeKnowledgeReader
 from repositories.fakes.learning import FakeMemoryReader

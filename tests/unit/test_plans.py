@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import RowMapping
 
 from domain import KnowledgeChunk, SearchPlan
-from repositories.plans import read_plan
+from repositories.explain import read_plan
 
 GRAPH = "ix_knowledge_embedding"
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import Corpus, LearningMemory, Recency, SearchHit, SearchHits, maximal_marginal_relevance
-from domain.corpora import corpus_depth, fuse_corpora
-from domain.paging import MAX_LIMIT
-from repositories.testing.contract.samples import memory
+from domain.values.corpora import corpus_depth, fuse_corpora
+from domain.values.paging import MAX_LIMIT
+from tests.contract.suites.samples import memory
 
 shares = st.floats(0, 1)
 

@@ -27,7 +27,7 @@ from sqlalchemy.sql.elements import conv
 from sqlalchemy.types import SchemaType
 
 from domain import metadata
-from domain.entity import NAMING_CONVENTION
+from domain.schema.constraints import NAMING_CONVENTION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

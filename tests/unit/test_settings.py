@@ -12,9 +12,9 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from domain.errors import ConfigurationError
-from repositories.database.settings import Settings
-from repositories.database.tls import SslMode
-from repositories.database.url import Address
+from repositories.postgres.settings import Settings
+from repositories.postgres.tls import SslMode
+from repositories.postgres.url import Address
 
 SECRET = "canary-7Qx"
 

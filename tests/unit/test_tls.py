@@ -12,9 +12,9 @@ import pytest
 import trustme
 
 from domain.errors import AccessDenied, ConfigurationError, DatabaseUnavailable
-from repositories.database.hosts import Hosts
-from repositories.database.settings import Settings
-from repositories.database.tls import SslMode, tls_argument
+from repositories.postgres.hosts import Hosts
+from repositories.postgres.settings import Settings
+from repositories.postgres.tls import SslMode, tls_argument
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from domain.errors import ConfigurationError
-from repositories.database.url import Address, DatabaseUrl, parse_addresses, parse_options, parse_url
+from repositories.postgres.url import Address, DatabaseUrl, parse_addresses, parse_options, parse_url
 
 SECRET = "canary-7Qx"
 

@@ -24,8 +24,8 @@ from domain import (
     title_fingerprint,
     vector_score,
 )
-from domain.jsonb import normalise
-from domain.search import RRF_K, fused_score, max_distance_for
+from domain.values.jsonb import normalise
+from domain.values.search import RRF_K, fused_score, max_distance_for
 
 JSON = st.recursive(
     st.none()

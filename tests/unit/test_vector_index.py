@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import bindparam, column
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
-from domain.embedding import EmbeddingColumn
-from repositories.statements.vector_index import IndexForm
+from domain.schema.columns import EmbeddingColumn
+from repositories.sql.vector_index import IndexForm
 
 DIALECT = PGDialect()  # type: ignore[no-untyped-call]  # SQLAlchemy types no dialect
 

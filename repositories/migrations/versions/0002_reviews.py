@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from repositories.migrations import operations
+from repositories.migrations import revision_operations as operations
 
 revision = "0002"
 down_revision = "0001"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from repositories.migrations import operations
+from repositories.migrations import revision_operations as operations
 
 revision = "0008"
 down_revision = "0007"

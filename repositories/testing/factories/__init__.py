@@ -4,9 +4,10 @@
 belongs to another entity is given it (`review=`, `finding=`) and repeats its facts. `review_with_findings()` builds a graph.
 """
 
+from repositories.testing.factories.authors import AuthorCacheEntryFactory
 from repositories.testing.factories.base import EntityFactory, new_embedding, new_id, seed
+from repositories.testing.factories.dependencies import DependencyBumpMergeFactory
 from repositories.testing.factories.graphs import ReviewGraph, review_with_findings
-from repositories.testing.factories.history import AuthorCacheEntryFactory, DependencyBumpMergeFactory
 from repositories.testing.factories.knowledge import EmbeddingMetadataFactory, KnowledgeChunkFactory
 from repositories.testing.factories.learning import GlobalPatternFactory, LearningMemoryFactory
 from repositories.testing.factories.maintenance import EmbeddingRepairFactory, OperationFactory

@@ -13,8 +13,8 @@ from factory.base import Factory, FactoryMetaClass
 from factory.random import randgen, reseed_random
 from pgvector import Vector
 
-from domain.embedding import newest_dimensions
-from domain.entity import Entity
+from domain.schema.base import Entity
+from domain.values.embedding import newest_dimensions
 
 EntityT = TypeVar("EntityT", bound=Entity)
 

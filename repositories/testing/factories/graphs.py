@@ -6,9 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from domain.classification import Severity
+from domain.entities.reviews import FeedbackReaction, Finding, Review, SuppressionLogEntry
 from domain.errors import InvalidInput
-from domain.reviews import FeedbackReaction, Finding, Review, SuppressionLogEntry
+from domain.values.classification import Severity
 from repositories.testing.factories.reviews import (
     FeedbackReactionFactory,
     FindingFactory,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from factory import fuzzy
 from factory.declarations import LazyAttribute, LazyAttributeSequence, LazyFunction, SelfAttribute, Sequence
 
-from domain.embedding import newest_dimensions
-from domain.knowledge import EmbeddingMetadata, KnowledgeChunk
+from domain.entities.knowledge import EmbeddingMetadata, KnowledgeChunk
+from domain.values.embedding import newest_dimensions
 from repositories.testing.factories.base import EntityFactory, new_embedding, new_id
 from repositories.testing.factories.texts import REPOS, any_passage
 

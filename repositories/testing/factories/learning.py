@@ -5,8 +5,8 @@ from __future__ import annotations
 from factory import fuzzy
 from factory.declarations import LazyAttribute, LazyAttributeSequence, LazyFunction, SelfAttribute, SubFactory
 
-from domain.insights import title_fingerprint
-from domain.learning import ConfidenceBand, GlobalPattern, LearningMemory, Outcome
+from domain.entities.learning import ConfidenceBand, GlobalPattern, LearningMemory, Outcome
+from domain.values.insights import title_fingerprint
 from repositories.testing.factories.base import EntityFactory, new_embedding, new_id
 from repositories.testing.factories.knowledge import MODEL
 from repositories.testing.factories.reviews import FindingFactory

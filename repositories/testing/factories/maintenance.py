@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from factory.declarations import LazyFunction, Sequence
 
-from domain.maintenance import EmbeddingRepair, Operation
+from domain.entities.maintenance import EmbeddingRepair, Operation
 from repositories.testing.factories.base import EntityFactory, new_id
 from repositories.testing.factories.knowledge import MODEL
 

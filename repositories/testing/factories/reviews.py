@@ -9,7 +9,7 @@ from factory import fuzzy
 from factory.declarations import LazyAttribute, LazyAttributeSequence, LazyFunction, SelfAttribute, Sequence, SubFactory, Trait
 from factory.faker import Faker
 
-from domain.reviews import FeedbackReaction, Finding, Reaction, Review, SuppressionLogEntry
+from domain.entities.reviews import FeedbackReaction, Finding, Reaction, Review, SuppressionLogEntry
 from repositories.testing.factories.base import SEEDED_FROM, EntityFactory, new_id
 from repositories.testing.factories.texts import REPOS, any_issue, worded
 

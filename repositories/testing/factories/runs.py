@@ -6,8 +6,8 @@ from factory import fuzzy
 from factory.declarations import LazyAttribute, LazyAttributeSequence, LazyFunction, Sequence
 from factory.faker import Faker
 
-from domain.claims import run_key
-from domain.runs import CheckpointData, ReviewCheckpoint, RunState
+from domain.entities.runs import CheckpointData, ReviewCheckpoint, RunState
+from domain.values.claims import run_key
 from repositories.testing.factories.base import EntityFactory, new_id
 from repositories.testing.factories.texts import ISSUES, REPOS
 

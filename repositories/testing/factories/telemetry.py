@@ -8,7 +8,7 @@ from factory import fuzzy
 from factory.declarations import LazyAttribute, LazyFunction, Sequence
 from factory.faker import Faker
 
-from domain.telemetry import RateLimitEvent, ResilienceEvent, ResilienceKind, RetrievalQualityEvent, TelemetryEvent
+from domain.entities.telemetry import RateLimitEvent, ResilienceEvent, ResilienceKind, RetrievalQualityEvent, TelemetryEvent
 from repositories.testing.factories.base import EntityFactory, new_id
 from repositories.testing.factories.texts import REPOS
 

@@ -11,9 +11,9 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import make_url, text
 
-from repositories.database.embedded.binaries import Installation
-from repositories.database.engine import create_engine
-from repositories.database.settings import Settings
+from repositories.embedded.binaries import Installation
+from repositories.postgres.engine import create_engine
+from repositories.postgres.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

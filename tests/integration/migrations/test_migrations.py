@@ -11,12 +11,12 @@ from pgvector import Vector
 from sqlalchemy import bindparam, column, select, table, text
 
 from domain import metadata
-from domain.embedding import EmbeddingColumn
 from domain.errors import ConfigurationError, EmbeddingMismatch, MigrationFailed, SchemaOutdated
+from domain.schema.columns import EmbeddingColumn
 from repositories import migrations
-from repositories.database.settings import Settings
 from repositories.migrations import SchemaOptions, requirements
-from repositories.statements.vector_index import IndexForm
+from repositories.postgres.settings import Settings
+from repositories.sql.vector_index import IndexForm
 from tests.integration.migrations.support import (
     AFTER_NEXT,
     HEAD,

@@ -14,9 +14,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import AutoString
 
 from domain import metadata
-from domain.columns import search_vector
-from domain.embedding import EmbeddingColumn, embedding_check
 from domain.errors import ConfigurationError, SchemaOutdated
+from domain.schema.columns import EmbeddingColumn, search_vector
+from domain.schema.constraints import embedding_check
 from repositories import migrations
 from repositories.migrations import SchemaOptions
 from tests.integration.migrations.support import AFTER_NEXT, HEAD, NEXT, Schema, execute, newest, scalar

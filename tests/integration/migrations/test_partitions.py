@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from domain import InvalidInput, LockTimeout, MigrationFailed, SchemaOutdated
-from repositories import Database, migrations
+from repositories import Database, migrations, operations
 from repositories.migrations.months import LAST, Month
 from tests.integration.migrations.support import Schema, execute, newest, opened, scalar
 
@@ -54,7 +54,7 @@ def test_a_month_is_one_of_utc_and_knows_those_around_it() -> None:
 
 async def test_a_migrated_database_has_this_month_and_three_more_and_needs_nothing(migrated: AsyncEngine) -> None:
     assert await scalar(migrated, PARTITIONS) == names(0, 1, 2, 3)
-    assert await migrations.maintain(migrated) == migrations.Maintenance()
+    assert await operations.maintain(migrated) == operations.Maintenance()
     comment = await scalar(migrated, f"SELECT obj_description('{name_of(THIS)}'::regclass)")
     assert comment == f"Telemetry events of {THIS}, by UTC."
     described = "SELECT count(*) FILTER (WHERE col_description(attrelid, attnum) IS NULL) FROM pg_attribute"
@@ -67,10 +67,10 @@ async def test_months_that_are_missing_are_made_as_the_first_ones_were(
     schema = Schema(server, migrated_url)
     before = schema.dump()
     await execute(migrated, f"DROP TABLE {name_of(THIS.plus(1))}", f"DROP TABLE {name_of(THIS.plus(3))}")
-    done = await migrations.maintain(migrated)
-    assert done == migrations.Maintenance(made=(str(THIS.plus(1)), str(THIS.plus(3))))
+    done = await operations.maintain(migrated)
+    assert done == operations.Maintenance(made=(str(THIS.plus(1)), str(THIS.plus(3))))
     assert schema.dump() == before
-    assert (await migrations.maintain(migrated, ahead=5)).made == (str(THIS.plus(4)), str(THIS.plus(5)))
+    assert (await operations.maintain(migrated, ahead=5)).made == (str(THIS.plus(4)), str(THIS.plus(5)))
     assert await migrations.check(migrated) == []
 
 
@@ -78,8 +78,8 @@ async def test_events_that_wait_in_the_default_partition_are_moved_to_their_mont
     old = datetime(2020, 2, 29, 23, 59, 59, tzinfo=UTC)
     odd = [datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)]
     await execute(migrated, f"DROP TABLE {name_of(THIS)}", *(event_at(one) for one in (NOW, NOW, old, *odd)))
-    done = await migrations.maintain(migrated)
-    assert done == migrations.Maintenance(made=(str(THIS), "2020-02", "0001-01"), moved=4)
+    done = await operations.maintain(migrated)
+    assert done == operations.Maintenance(made=(str(THIS), "2020-02", "0001-01"), moved=4)
     assert await scalar(migrated, WHERE, moment=NOW) == name_of(THIS)
     assert await scalar(migrated, WHERE, moment=old) == "telemetry_events_2020_02"
     assert await scalar(migrated, WHERE, moment=odd[1]) == "telemetry_events_default", "no month comes after it"
@@ -95,7 +95,7 @@ async def test_rolling_back_brings_every_event_into_the_default_partition_and_mi
     assert await scalar(migrated, PARTITIONS) == ["telemetry_events_default"]
     assert await scalar(migrated, "SELECT count(*) FROM telemetry_events_default") == 3
     with pytest.raises(SchemaOutdated):
-        await migrations.maintain(migrated)
+        await operations.maintain(migrated)
     await migrations.migrate(migrated)
     assert await scalar(migrated, "SELECT count(*) FROM telemetry_events_default") == 1
     assert await scalar(migrated, "SELECT count(*) FROM telemetry_events") == 3
@@ -105,26 +105,26 @@ async def test_rolling_back_brings_every_event_into_the_default_partition_and_mi
 async def test_only_so_many_months_are_made_of_what_the_default_partition_holds(
     migrated: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("repositories.migrations.maintenance.MOST_PARTITIONS", 6)
+    monkeypatch.setattr("repositories.operations.maintenance.MOST_PARTITIONS", 6)
     await execute(migrated, *(event_at(THIS.plus(-number).begins) for number in (1, 2, 3)))
-    done = await migrations.maintain(migrated)
-    assert done == migrations.Maintenance(made=(str(THIS.plus(-1)),), moved=1, left=2)
+    done = await operations.maintain(migrated)
+    assert done == operations.Maintenance(made=(str(THIS.plus(-1)),), moved=1, left=2)
 
 
 async def test_months_that_ended_are_dropped_whole_and_the_rest_stays(migrated: AsyncEngine) -> None:
     for month in (-3, -2, -1):
         await execute(migrated, *(event_at(THIS.plus(month).begins, tenant=tenant) for tenant in ("a", "b")))
-    await migrations.maintain(migrated)
+    await operations.maintain(migrated)
     await execute(migrated, event_at(datetime(1999, 1, 1, tzinfo=UTC)), "ANALYZE telemetry_events")
     in_the_month_after = THIS.plus(-2).begins + timedelta(days=3)
-    done = await migrations.drop_before(migrated, in_the_month_after)
-    assert done == migrations.Maintenance(dropped=(name_of(THIS.plus(-3)),), dropped_rows=2, deleted=1)
+    done = await operations.drop_before(migrated, in_the_month_after)
+    assert done == operations.Maintenance(dropped=(name_of(THIS.plus(-3)),), dropped_rows=2, deleted=1)
     assert await scalar(migrated, "SELECT count(*) FROM telemetry_events") == 4
     kept = NOW - THIS.plus(-1).begins
-    done = await migrations.maintain(migrated, keep=kept)
+    done = await operations.maintain(migrated, keep=kept)
     assert (done.dropped, done.dropped_rows) == ((name_of(THIS.plus(-2)),), 2)
     assert await scalar(migrated, PARTITIONS) == names(-1, 0, 1, 2, 3)
-    assert await migrations.drop_before(migrated, THIS.begins) == migrations.Maintenance(
+    assert await operations.drop_before(migrated, THIS.begins) == operations.Maintenance(
         dropped=(name_of(THIS.plus(-1)),), dropped_rows=2
     )
     assert await migrations.check(migrated) == []
@@ -138,8 +138,8 @@ async def test_partitions_of_other_bounds_are_left_and_no_month_is_made_over_the
         "CREATE TABLE first PARTITION OF telemetry_events FOR VALUES FROM (MINVALUE) TO ('2001-01-01')",
         f"CREATE TABLE \"Last\" PARTITION OF telemetry_events FOR VALUES FROM ('{THIS.plus(2).begins.isoformat()}') TO (MAXVALUE)",
     )
-    assert await migrations.maintain(migrated, ahead=5) == migrations.Maintenance()
-    assert (await migrations.drop_before(migrated, NOW)).dropped == ("first",)
+    assert await operations.maintain(migrated, ahead=5) == operations.Maintenance()
+    assert (await operations.drop_before(migrated, NOW)).dropped == ("first",)
     assert await migrations.rollback(migrated) == "0007"
 
 
@@ -147,14 +147,14 @@ async def test_partitions_of_other_bounds_are_left_and_no_month_is_made_over_the
 async def test_many_who_maintain_at_the_same_time_do_it_once(migrated: AsyncEngine, migrated_url: SecretStr) -> None:
     await execute(migrated, f"DROP TABLE {name_of(THIS)}", event_at(NOW))
 
-    async def maintain() -> migrations.Maintenance:
+    async def maintain() -> operations.Maintenance:
         async with opened(migrated_url) as engine:
-            return await migrations.maintain(engine)
+            return await operations.maintain(engine)
 
     done = await asyncio.gather(*(maintain() for _ in range(4)))
     assert sorted(one.moved for one in done) == [0, 0, 0, 1]
     assert await scalar(migrated, PARTITIONS) == names(0, 1, 2, 3)
-    dropped = await asyncio.gather(*(migrations.drop_before(migrated, THIS.plus(1).begins) for _ in range(4)))
+    dropped = await asyncio.gather(*(operations.drop_before(migrated, THIS.plus(1).begins) for _ in range(4)))
     assert {one.dropped for one in dropped} <= {(name_of(THIS),), ()}
     assert await scalar(migrated, PARTITIONS) == names(1, 2, 3)
 
@@ -173,7 +173,7 @@ async def test_no_event_is_lost_or_refused_while_its_month_is_made(migrated: Asy
 
     writers = [asyncio.create_task(write()) for _ in range(3)]
     await execute(migrated, event_at(NOW))
-    done = await migrations.maintain(migrated)
+    done = await operations.maintain(migrated)
     stopped.set()
     written = sum(await asyncio.gather(*writers)) + 2
     assert done.made == (str(THIS),)
@@ -187,11 +187,11 @@ async def test_a_lock_that_is_not_to_be_had_is_told_and_changes_nothing(migrated
     async with migrated.begin() as reader:
         await reader.execute(text("SELECT count(*) FROM telemetry_events"))
         with pytest.raises(MigrationFailed, match=f"^making the partition of {THIS} failed: .+ lock timeout"):
-            await migrations.maintain(migrated, deadline=timedelta(seconds=0.7))
+            await operations.maintain(migrated, deadline=timedelta(seconds=0.7))
         with pytest.raises(LockTimeout):
-            await migrations.drop_before(migrated, THIS.plus(2).begins, deadline=timedelta(seconds=0.2))
+            await operations.drop_before(migrated, THIS.plus(2).begins, deadline=timedelta(seconds=0.2))
     assert await scalar(migrated, "SELECT count(*) FROM telemetry_events_default") == 1
-    assert (await migrations.maintain(migrated)).moved == 1
+    assert (await operations.maintain(migrated)).moved == 1
 
 
 async def test_health_says_which_month_is_missing_and_that_events_wait(migrated: AsyncEngine, migrated_url: SecretStr) -> None:
@@ -205,15 +205,15 @@ async def test_health_says_which_month_is_missing_and_that_events_wait(migrated:
         assert {problem.remedy for problem in problems} == {"run `recollect db maintain`, and let it run every month"}
         assert (await database.maintain()).moved == 1
         assert (await database.health()).healthy
-        assert (await database.drop_telemetry_before(NOW)) == migrations.Maintenance()
+        assert (await database.drop_telemetry_before(NOW)) == operations.Maintenance()
 
 
 @newest
 async def test_what_cannot_be_asked_for_is_refused(migrated: AsyncEngine) -> None:
     for months in (-1, 121):
         with pytest.raises(InvalidInput, match=r"^ahead must be"):
-            await migrations.maintain(migrated, ahead=months)
+            await operations.maintain(migrated, ahead=months)
     with pytest.raises(InvalidInput, match=r"^keep must be"):
-        await migrations.maintain(migrated, keep=timedelta(days=-1))
+        await operations.maintain(migrated, keep=timedelta(days=-1))
     with pytest.raises(InvalidInput, match="time zone"):
-        await migrations.drop_before(migrated, datetime(2026, 1, 1))  # noqa: DTZ001 -- that is what is wrong
+        await operations.drop_before(migrated, datetime(2026, 1, 1))  # noqa: DTZ001 -- that is what is wrong

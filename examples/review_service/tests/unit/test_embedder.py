@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from domain.embedding import to_vector
+from domain.values.embedding import to_vector
 from examples.review_service.embedder import HashedWords
 
 

@@ -1,0 +1,1 @@
+"""The entities, one context a module: knowledge, reviews, learning, runs, authors and so on."""

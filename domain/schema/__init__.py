@@ -1,0 +1,1 @@
+"""SQLAlchemy for entities: their base class, column types and constraints."""

@@ -1,0 +1,309 @@
+"""The base of every entity: what is declared once becomes validation, column, CHECK and comment."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from uuid import UUID
+
+from annotated_types import Ge, Gt, Le
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo as PydanticFieldInfo
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DefaultClause,
+    Double,
+    Float,
+    MetaData,
+    Table,
+    func,
+    text,
+)
+from sqlalchemy import Text as SqlText
+from sqlalchemy.orm import InstanceState, Mapper, registry
+from sqlalchemy.orm.attributes import InstrumentedAttribute, set_attribute
+from sqlmodel import Field, SQLModel
+from sqlmodel._compat import SQLModelConfig, finish_init, partial_init
+from sqlmodel.main import FieldInfo, SQLModelMetaclass
+from sqlmodel.sql.sqltypes import AutoString
+from typing_extensions import dataclass_transform
+from uuid_utils.compat import uuid7
+
+from domain.errors import NotLoaded
+from domain.schema.columns import EmbeddingColumn, EnumText
+from domain.schema.constraints import NAMING_CONVENTION
+from domain.values.numbers import INT32_MAX, INT64_MAX, field_constraints
+from domain.values.redaction import without_input
+from domain.values.text import DEFAULT_TENANT, Tenant
+from domain.values.timestamps import Timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+
+EntityT = TypeVar("EntityT", bound="Entity")
+
+metadata = MetaData(naming_convention=NAMING_CONVENTION)
+"""The tables of all entities."""
+
+mappers = registry(metadata=metadata)
+"""The mappers of all entities."""
+
+# The slots themselves, without a look for their names: an entity is made for each row that is read.
+_set_fields_set, _set_extra, _set_private, _set_dict = (
+    vars(BaseModel)[slot].__set__ for slot in ("__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__", "__dict__")
+)
+
+_TYPE_LIMITS = {-(2**31), INT32_MAX, -(2**63), INT64_MAX}
+
+
+def _bounds(column: Column[Any], field: PydanticFieldInfo) -> Iterator[str]:
+    """Yield the SQL conditions that the field's numeric bounds and enumeration stand for."""
+    if isinstance(column.type, EnumText):
+        yield f"{column.name} IN ({', '.join(repr(member.value) for member in column.type.enum)})"
+    for rule in field_constraints(field):
+        match rule:
+            case Ge(ge=limit) if limit not in _TYPE_LIMITS:
+                yield f"{column.name} >= {limit}"
+            case Gt(gt=limit):
+                yield f"{column.name} > {limit}"
+            case Le(le=limit) if limit not in _TYPE_LIMITS:
+                yield f"{column.name} <= {limit}"
+
+
+def _default_clause(field: PydanticFieldInfo) -> DefaultClause | None:
+    """Return the field's plain default as the server's, for rows that are written without this library."""
+    default = field.default
+    if isinstance(default, bool):
+        return DefaultClause(text(str(default).lower()))
+    if isinstance(default, int | Decimal):
+        return DefaultClause(text(str(default)))
+    return DefaultClause(text(f"'{default}'")) if isinstance(default, str) else None
+
+
+def _adapt(column: Column[Any], field: PydanticFieldInfo) -> None:
+    """Give the column PostgreSQL's natural type: text, not varchar; double precision; bigint where the bounds ask for it."""
+    if isinstance(column.type, AutoString):
+        column.type = SqlText()
+    elif isinstance(column.type, Float):
+        column.type = Double()
+    elif enum := getattr(column.type, "enum_class", None):
+        column.type = EnumText(enum)
+    elif any(isinstance(rule, Le) and rule.le == INT64_MAX for rule in field_constraints(field)):
+        column.type = BigInteger()
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(Field, FieldInfo))
+class EntityMeta(SQLModelMetaclass):
+    """Completes the columns of a table entity before it is mapped.
+
+    A field's bounds and enumeration become a CHECK named after the column, its description the column's comment, the first line
+    of the class docstring the table's.
+    """
+
+    def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any) -> None:
+        if cls.model_config.get("table"):
+            checks = list(cls._complete_columns())
+            arguments = list(namespace.get("__table_args__", ()))
+            options = arguments.pop() if arguments and isinstance(arguments[-1], dict) else {}
+            comment = (cls.__doc__ or "").partition("\n")[0].strip()
+            cls.__table_args__ = (*arguments, *checks, {"comment": comment, **options})
+        super().__init__(name, bases, namespace, **kwargs)
+        for attribute in cls.embedding_fields():
+            cls.__dict__[attribute].__class__ = _OnlyWhenLoaded
+
+    def embedding_fields(cls) -> list[str]:
+        """Return the names of the fields that are fetched only when asked for."""
+        table = cls.__dict__.get("__table__")
+        return [] if table is None else [column.key for column in table.columns if isinstance(column.type, EmbeddingColumn)]
+
+    def _complete_columns(cls) -> Iterator[CheckConstraint]:
+        for attribute, field in cls.model_fields.items():
+            column = cls.__dict__[attribute]
+            column.name = column.name or attribute
+            _adapt(column, field)
+            column.comment = field.description
+            column.server_default = column.server_default or _default_clause(field)
+            if conditions := list(_bounds(column, field)):
+                yield CheckConstraint(" AND ".join(conditions), name=column.name)
+
+
+def _fill(entity: EntityT, validate: Callable[..., Any], data: Any, **options: Any) -> EntityT:
+    # Pydantic replaces __dict__, in which SQLAlchemy keeps its state.
+    state = vars(entity).get("_sa_instance_state")
+    without_input(type(entity).__name__, lambda: validate(data, self_instance=entity, **options))
+    if state is not None:
+        vars(entity)["_sa_instance_state"] = state
+    return entity
+
+
+class _OnlyWhenLoaded(InstrumentedAttribute[Any]):  # pyright: ignore[reportIncompatibleVariableOverride] -- its base keeps __doc__ in a slot
+    # An embedding that was left out of a read must not be taken for one that is missing, nor be loaded behind one's back.
+
+    __slots__ = ()
+
+    def __get__(self, instance: object, owner: Any) -> Any:
+        if instance is None:
+            return self
+        try:
+            return instance.__dict__[self.key]
+        except KeyError:
+            raise NotLoaded(type(instance).__name__, self.key) from None
+
+
+class _StateWhenAsked:
+    # What SQLAlchemy knows of an entity, made when it asks. Of rows that are only read it never does, and making it costs about as
+    # much as the rest of such an entity.
+
+    def __get__(self, entity: Entity | None, owner: type[Entity]) -> InstanceState[Any]:
+        # SQLAlchemy asks classes too, and whether one that is being made has a state yet.
+        if entity is None or not vars(entity):
+            raise AttributeError("_sa_instance_state")
+        state = InstanceState(entity, owner.__mapper__.class_manager)
+        vars(entity)["_sa_instance_state"] = state
+        return state
+
+
+class Entity(SQLModel, registry=mappers, metaclass=EntityMeta):
+    """A row of one table, validated when it is made and when a field is assigned.
+
+    Unknown fields, wrong types, values out of range, naive datetimes and text that PostgreSQL cannot store raise
+    `pydantic.ValidationError`, which names the field. Rows that come from the database are trusted and not validated again.
+    """
+
+    model_config = SQLModelConfig(
+        extra="forbid",
+        validate_assignment=True,
+        hide_input_in_errors=True,
+        arbitrary_types_allowed=True,
+        defer_build=True,
+        ignored_types=(_StateWhenAsked,),
+    )
+
+    _sa_instance_state = _StateWhenAsked()
+    __table__: ClassVar[Table]
+    __mapper__: ClassVar[Mapper[Any]]
+    if TYPE_CHECKING:
+        # SQLModel declares a declared_attr here, which no string is.
+        __tablename__: ClassVar[Any]
+
+    def __init__(self, /, **data: Any) -> None:
+        # SQLModel leaves table models unvalidated; this is the validation that its other models have.
+        if finish_init.get():
+            _fill(self, self.__pydantic_validator__.validate_python, data)
+
+    @classmethod
+    def model_validate(
+        cls, obj: Any, *, update: dict[str, Any] | None = None, strict: bool | None = None, context: Any = None, **_: Any
+    ) -> Self:
+        """Return an entity made of a mapping, validated as the constructor does."""
+        with partial_init():
+            entity = cls()
+        values = {**obj, **(update or {})}
+        return _fill(entity, cls.__pydantic_validator__.validate_python, values, strict=strict, context=context)
+
+    @classmethod
+    def model_validate_json(
+        cls, json_data: str | bytes | bytearray, *, strict: bool | None = None, context: Any = None, **_: Any
+    ) -> Self:
+        """Return an entity made of a JSON object, validated as the constructor does."""
+        with partial_init():
+            entity = cls()
+        return _fill(entity, cls.__pydantic_validator__.validate_json, json_data, strict=strict, context=context)
+
+    @classmethod
+    def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> Self:
+        """Return an entity of values that are known to be valid, such as a row's; nothing is checked or filled in."""
+        entity = cls.from_row(values)
+        if _fields_set is not None:
+            _set_fields_set(entity, _fields_set)
+        return entity
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> Self:
+        """Return an entity of a row's values by field, as `model_construct` does; the dictionary is the entity's from then on."""
+        # As SQLAlchemy makes one of a row, without __init__: that would cost more than to read the row.
+        entity = object.__new__(cls)
+        _set_extra(entity, None)
+        _set_private(entity, None)
+        _set_dict(entity, row)
+        return entity
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            # Which fields were given: of a row all that it has. The set costs a third of what the entity does, and few ask for it.
+            if name != "__pydantic_fields_set__":
+                return super().__getattr__(name)
+            given = {field for field in vars(self) if field != "_sa_instance_state"}
+            _set_fields_set(self, given)
+            return given
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a new entity with the same values that no session knows; `update` is not validated."""
+        values = {key: value for key, value in self.__dict__.items() if key != "_sa_instance_state"}
+        return self.model_construct(set(self.model_fields_set), **{**(deepcopy(values) if deep else values), **(update or {})})
+
+    def __copy__(self) -> Self:
+        return self.model_copy()
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        return self.model_copy(deep=True)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in type(self).model_fields:
+            super().__setattr__(name, value)
+            return
+        before = self.__dict__
+        try:
+            without_input(type(self).__name__, lambda: self.__pydantic_validator__.validate_assignment(self, name, value))
+            after = self.__dict__
+        finally:
+            _set_dict(self, before)
+        # A validator may derive one field from another, so everything that changed is told to SQLAlchemy.
+        for key, new in after.items():
+            if key not in before or before[key] is not new:
+                set_attribute(self, key, new)
+
+    def __repr__(self) -> str:
+        """Name the row, never its contents: reprs end up in logs and tracebacks."""
+        keys = (column.key for column in self.__table__.primary_key)
+        return f"{type(self).__name__}({', '.join(f'{key}={self.__dict__.get(key)!s}' for key in keys)})"
+
+    __str__ = __repr__
+
+
+class Identified(SQLModel):
+    """A row with an id made by the client, so that it is known before anything is written."""
+
+    id: UUID = Field(
+        default_factory=uuid7,
+        primary_key=True,
+        schema_extra={"frozen": True},
+        # Tells which of many inserted rows came back, so that one statement inserts them all.
+        sa_column_kwargs={"insert_sentinel": True},
+        description="UUID version 7, made by the client.",
+    )
+
+
+class Owned(SQLModel):
+    """A row that belongs to one tenant. The unit of work stamps it; it is never changed."""
+
+    tenant: Tenant = Field(
+        default=DEFAULT_TENANT, primary_key=True, schema_extra={"frozen": True}, description="Whose row this is; never updated."
+    )
+
+
+class Timestamped(SQLModel):
+    """A row that remembers when it was written."""
+
+    created_at: Timestamp | None = Field(
+        default=None, nullable=False, sa_column_kwargs={"server_default": func.now()}, description="When the row was written."
+    )
+
+
+class Record(Timestamped, Identified, Owned, Entity):
+    """What nearly every entity is: one tenant's row, with an id and the time it was written."""

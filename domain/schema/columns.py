@@ -1,0 +1,115 @@
+"""Column types and builders that entities share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from pgvector import Vector
+from pgvector.sqlalchemy import VECTOR
+from sqlalchemy import Column, Computed, Index, literal_column
+from sqlalchemy import Text as SqlText
+from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
+from sqlalchemy.types import TypeDecorator
+
+from domain.values.jsonb import freeze
+
+if TYPE_CHECKING:
+    from sqlalchemy import Dialect
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Dialect
+
+
+# A longer text can pass tsvector's limit of 1 MB and fail the whole insert; 100,000 characters never did.
+INDEXED_CHARACTERS = 100_000
+
+
+class EnumText(TypeDecorator[StrEnum]):
+    """A `StrEnum` kept as text. The column's CHECK lists the values; rows are read back as members."""
+
+    impl = SqlText
+    cache_ok = True
+
+    def __init__(self, enum: type[StrEnum]) -> None:
+        super().__init__()
+        self.enum = enum
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        # A word of no member goes through, for the column's CHECK to refuse by name.
+        return None if value is None else str(value)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> StrEnum | None:
+        return None if value is None else self.enum(value)
+
+
+SEARCH_VECTOR_UNMAPPED: Final = {"exclude_properties": ["search_vector"]}
+"""`__mapper_args__` of an entity with a `search_vector`."""
+
+
+def search_vector(language: str = "english", /, **weights: str) -> tuple[Column[Any], Index]:
+    """Return the generated tsvector column over the named columns, each with its weight `A` (most) to `D`, and its GIN index.
+
+    Entities leave it out of their mapping (`exclude_properties`): it is the server's, and only statements speak of it.
+    """
+    shares = {"A": 1, "B": 9, "C": 90}
+    parts = (
+        f"setweight(to_tsvector('{language}', {split_compounds(column, shares[weight] * INDEXED_CHARACTERS // 100)}), '{weight}')"
+        for column, weight in weights.items()
+    )
+    comment = "Lexemes for keyword search, made by the server."
+    # Not text, which would take the classes of a regular expression for bind parameters.
+    generated = Computed(literal_column(" || ".join(parts)), persisted=True)
+    column = Column("search_vector", TSVECTOR, generated, nullable=True, comment=comment)
+    return column, Index(None, "search_vector", postgresql_using="gin")
+
+
+def split_compounds(expression: str, characters: int) -> str:
+    """Return SQL for the first `characters` of a text, with the humps and separators inside identifiers and paths as hyphens.
+
+    Of a word with hyphens PostgreSQL's parser keeps the whole and every part, so `getUserName`, `get_user_name` and "user name"
+    meet; plain words stay as they are, and count once. Two letters on one side of a separator are asked for, so that `e.g.` stays
+    whole.
+    """
+    hyphened = f"regexp_replace(left(coalesce({expression}, ''), {characters}), '{_INNER_BOUNDARY}', '\\1\\3\\5-\\2\\4\\6\\7', 'g')"
+    numbered = f"regexp_replace({hyphened}, '[/\\\\]([[:digit:]])', ' \\1', 'g')"
+    # 100,000 characters of "_a" cost the server's parser 115 s; without the underscores that are left, 0.15 s.
+    return f"left(replace({numbered}, '_', ' '), {characters})"
+
+
+_INNER_BOUNDARY: Final = (
+    "([[:lower:][:digit:]])([[:upper:]])|([[:upper:]])([[:upper:]][[:lower:]])"
+    r"|([[:alnum:]]{2})[_/.\\]([[:alpha:]])|[_/.\\]([[:alpha:]]{2})"
+)
+
+
+class EmbeddingColumn(VECTOR):
+    """pgvector's column type, exchanged as `pgvector.Vector` through the driver's binary codec instead of as text.
+
+    Without dimensions it is a template: the migrations that create a database give it that database's own.
+    """
+
+    cache_ok = True
+    # A parameter on its own would be taken for text.
+    render_bind_cast = True
+
+    def bind_processor(self, dialect: Dialect) -> Any:
+        return None
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        return _from_server
+
+
+def _from_server(value: Vector | str | None) -> Vector | None:
+    # A connection that met the types of an extension that was made anew reads them as text until it has learned them.
+    return Vector.from_text(value) if isinstance(value, str) else value
+
+
+class FrozenJsonb(TypeDecorator[Any]):
+    """A jsonb column whose values are read frozen. Python's None is SQL's NULL, never JSON's null."""
+
+    impl = JSONB(none_as_null=True)
+    cache_ok = True
+
+    def process_result_value(self, value: Any, dialect: object) -> Any:
+        return freeze(value)

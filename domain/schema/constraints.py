@@ -1,0 +1,62 @@
+"""Constraints and indexes of one tenant's rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import (
+    CheckConstraint,
+    Constraint,
+    ForeignKeyConstraint,
+    Index,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects import postgresql
+
+from domain.values.embedding import MAX_NORM, MIN_NORM
+
+if TYPE_CHECKING:
+    from sqlalchemy import Dialect
+
+
+NAMING_CONVENTION = {
+    "pk": "pk_%(table_name)s",
+    "fk": "fk_%(table_name)s_%(referred_table_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+}
+
+
+def unique(*columns: str) -> UniqueConstraint:
+    """Return a unique constraint of one tenant's rows."""
+    return UniqueConstraint("tenant", *columns)
+
+
+def references(table: str, column: str) -> ForeignKeyConstraint:
+    """Return the composite foreign key from `(tenant, column)`; deleting the parent deletes the row."""
+    return ForeignKeyConstraint(["tenant", column], [f"{table}.tenant", f"{table}.id"], ondelete="CASCADE")
+
+
+def index(*columns: str) -> Index:
+    """Return an index over one tenant's rows."""
+    return Index(None, "tenant", *columns)
+
+
+def unique_where_given(column: str, *others: str) -> Index:
+    """Return a unique index of one tenant's rows in which `column` has a value."""
+    return Index(None, "tenant", column, *others, unique=True, postgresql_where=text(f"{column} IS NOT NULL"))
+
+
+def constraint_name(constraint: Constraint | Index) -> str:
+    """Return the constraint's or index's name as the database has it: what is longer than PostgreSQL allows is shortened."""
+    dialect: type[Dialect] = postgresql.dialect
+    preparer = dialect().identifier_preparer
+    name = preparer.format_index(constraint) if isinstance(constraint, Index) else preparer.format_constraint(constraint)
+    return str(name)
+
+
+def embedding_check() -> CheckConstraint:
+    """Return the second wall behind the entity's validation: no zero vector, whose distance NaN passes every threshold."""
+    return CheckConstraint(f"vector_norm(embedding) BETWEEN {MIN_NORM} AND {MAX_NORM}", name="embedding_norm")

@@ -1,0 +1,1 @@
+"""Value objects and the rules that they follow. No module in this package imports SQLAlchemy."""

@@ -1,0 +1,92 @@
+"""What reviews add up to: statistics, trends and the patterns in people's feedback."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING
+
+from domain.values.classification import Category, Severity
+
+if TYPE_CHECKING:
+    from domain.entities.reviews import Finding
+
+TOP_FILES = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileCount:
+    """How many findings one file has."""
+
+    file_path: str
+    findings: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepoStats:
+    """One repository's reviews in figures, all counted from the rows.
+
+    `by_severity` has all four keys. The averages are None where there is nothing to average. `declared_findings` is the sum of what
+    the reviews declared, which may differ from the rows. `top_files`: most findings first, then by path.
+    """
+
+    reviews: int
+    findings: int
+    by_severity: Mapping[Severity, int]
+    suppressed: int
+    findings_per_review: float | None
+    average_confidence: float | None
+    declared_findings: int
+    top_files: tuple[FileCount, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrendDay:
+    """One UTC day of one repository; a day without a review has zeros and no average."""
+
+    day: date
+    reviews: int
+    findings: int
+    suppressions: int
+    average_confidence: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackPattern:
+    """One kind of finding that people disliked at least once.
+
+    Titles with the same fingerprint are one pattern; `title`, `severity` and `category` are those of its newest reaction. Reactors
+    and pull requests are counted over the thumbs-down only.
+    """
+
+    fingerprint: str
+    title: str
+    severity: Severity
+    category: Category
+    thumbs_down: int
+    thumbs_up: int
+    reactors: int
+    pull_requests: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriorFinding:
+    """A finding of the last completed run, with the fingerprint by which the next run recognises it."""
+
+    finding: Finding
+    fingerprint: str
+
+
+def title_fingerprint(title: str) -> str:
+    """Return 32 hexadecimal digits that are equal for titles which differ only in case, spacing, punctuation or digits' style.
+
+    Letters and digits of every script count, so titles without a Latin letter stay apart. A title of punctuation alone is hashed as
+    it is.
+    """
+    folded = unicodedata.normalize("NFKC", title).casefold()
+    words = " ".join(re.findall(r"\w+", folded.replace("_", " ")))
+    return hashlib.sha256((words or folded).encode()).hexdigest()[:32]

@@ -1,0 +1,134 @@
+"""JSON as PostgreSQL's `jsonb` keeps it: normalised when it comes in, immutable afterwards.
+
+jsonb stores numbers as `numeric`, so `1e22` comes back as an integer and `-0.0` as `0.0`; it refuses NaN, infinities, NUL and
+lone surrogates. Doing the same on the way in makes an entity equal to itself read back, on the server and in a fake.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from decimal import Decimal
+from functools import partial
+from typing import Annotated, Any, Final, NoReturn
+
+from pydantic import PlainValidator
+
+from domain.values.text import storable
+
+dumps: Final = partial(json.dumps, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+"""Serialize to JSON text that PostgreSQL accepts: NaN and infinity raise ValueError."""
+
+MAX_DEPTH = 100
+"""Levels of nesting; jsonb takes more, but Python's own parser does not."""
+
+MAX_INTEGER = 10**1000
+
+
+def _refused(*_: object, **__: object) -> NoReturn:
+    raise TypeError("JSON of an entity cannot be changed in place: assign a new value to the field")
+
+
+_refuse: Any = _refused
+_NESTING: Final = frozenset({dict, list})
+
+
+class FrozenDict(dict[str, Any]):
+    """A JSON object of an entity. Changing it in place would be lost in silence, so it refuses: assign a new value."""
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> tuple[type, tuple[dict[str, Any]]]:
+        return type(self), (dict(self),)
+
+    def __copy__(self) -> FrozenDict:
+        return self
+
+    def __deepcopy__(self, _: dict[int, Any]) -> FrozenDict:
+        return self
+
+
+class FrozenList(list[Any]):
+    """A JSON array of an entity; it refuses to be changed in place as `FrozenDict` does."""
+
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
+    append = clear = extend = insert = pop = remove = reverse = sort = _refuse
+
+    def __reduce__(self) -> tuple[type, tuple[list[Any]]]:
+        return type(self), (list(self),)
+
+    def __copy__(self) -> FrozenList:
+        return self
+
+    def __deepcopy__(self, _: dict[int, Any]) -> FrozenList:
+        return self
+
+
+def _number(value: float) -> float | int:
+    if not math.isfinite(value):
+        raise ValueError("JSON has no NaN and no infinity")
+    if value == 0:
+        return 0.0
+    written = repr(value)
+    if "e" in written and value.is_integer():
+        return int(Decimal(written))
+    return value
+
+
+def normalise(value: object, *, depth: int = 0) -> Any:
+    """Return `value` as jsonb would give it back, frozen.
+
+    Raises:
+        ValueError: not JSON (another type, a key that is no string, NaN, infinity), not storable text, or too deep.
+    """
+    if depth > MAX_DEPTH:
+        raise ValueError(f"JSON is nested deeper than {MAX_DEPTH} levels")
+    match value:
+        case None | bool():
+            return value
+        case str():
+            return storable(str(value))
+        case int():
+            if abs(value) >= MAX_INTEGER:
+                raise ValueError("a JSON integer has more than 1,000 digits")
+            return int(value)
+        case float():
+            return _number(value)
+        case Mapping():
+            return FrozenDict({_key(key): normalise(item, depth=depth + 1) for key, item in value.items()})
+        case list() | tuple():
+            return FrozenList(normalise(item, depth=depth + 1) for item in value)
+        case _:
+            raise ValueError(f"{type(value).__name__} is not JSON")
+
+
+def _key(key: object) -> str:
+    if not isinstance(key, str):
+        raise ValueError("a JSON key must be a string")
+    return storable(str(key))
+
+
+def freeze(value: Any) -> Any:
+    """Return parsed JSON with its objects and arrays frozen; for values that come from the server and need no check."""
+    if isinstance(value, dict):
+        if _NESTING.isdisjoint(map(type, value.values())):
+            return FrozenDict(value)
+        return FrozenDict({key: freeze(item) for key, item in value.items()})
+    if isinstance(value, list):
+        return FrozenList(freeze(item) for item in value)
+    return value
+
+
+def _object(value: object) -> Any:
+    if not isinstance(value, Mapping):
+        raise ValueError("must be a JSON object")
+    return normalise(value)
+
+
+Json = Annotated[Any, PlainValidator(normalise)]
+"""Any JSON value, normalised and frozen."""
+
+JsonObject = Annotated[Mapping[str, Any], PlainValidator(_object)]
+"""A JSON object, normalised and frozen."""

@@ -1,0 +1,91 @@
+"""Moments and ages that a caller gives, checked before anything is asked of a server."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+from pydantic import AfterValidator, AwareDatetime
+
+from domain.errors import InvalidInput
+
+if TYPE_CHECKING:
+    pass
+
+MAX_AGE = timedelta(days=36_500)
+"""The greatest age that may be asked for: a hundred years, so that no calendar ends before it."""
+
+MomentT = TypeVar("MomentT", bound="datetime | None")
+
+
+def require_age(age: timedelta, field: str) -> timedelta:
+    """Return `age` if it is between nothing and `MAX_AGE`.
+
+    Raises:
+        InvalidInput: it is not.
+    """
+    if not _is_span(age) or not timedelta(0) <= age <= MAX_AGE:
+        raise InvalidInput(f"{field} must be between 0 and {MAX_AGE.days:,} days", field=field)
+    return age
+
+
+def days_old(days: float, field: str = "days") -> timedelta:
+    """Return the age of so many days.
+
+    Raises:
+        InvalidInput: it is negative, not a number, or more than `MAX_AGE`.
+    """
+    if not _is_number(days) or not 0 <= days <= MAX_AGE.days:
+        raise InvalidInput(f"{field} must be between 0 and {MAX_AGE.days:,} days", field=field)
+    return timedelta(days=days)
+
+
+def hours_old(hours: float, field: str = "hours") -> timedelta:
+    """Return the age of so many hours.
+
+    Raises:
+        InvalidInput: it is negative, not a number, or more than `MAX_AGE`.
+    """
+    if not _is_number(hours) or not 0 <= hours <= MAX_AGE.days * 24:
+        raise InvalidInput(f"{field} must be between 0 and {MAX_AGE.days * 24:,} hours", field=field)
+    return timedelta(hours=hours)
+
+
+def _is_span(value: object) -> bool:
+    return isinstance(value, timedelta)
+
+
+def _has_zone(value: object) -> bool:
+    return isinstance(value, datetime) and value.utcoffset() is not None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def require_zone(moment: MomentT, field: str) -> MomentT:
+    """Return `moment` if it has a time zone, or is None.
+
+    Raises:
+        InvalidInput: it has none, so that nobody knows when it is, or is outside the years 1 to 9999 in UTC.
+    """
+    if moment is None:
+        return moment
+    if not _has_zone(moment):
+        raise InvalidInput(f"{field} must be a moment with a time zone", field=field)
+    try:
+        moment.astimezone(UTC)
+    except OverflowError:
+        raise InvalidInput(f"{field} is outside the years 1 to 9999 in UTC", field=field) from None
+    return moment
+
+
+def _to_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is outside the years 1 to 9999 in UTC") from None
+
+
+Timestamp = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+"""A moment, in UTC; a datetime without a time zone is refused."""

@@ -1,0 +1,96 @@
+"""A database into a file."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import text
+
+from domain.errors import BackupError, SchemaOutdated
+from domain.values.text import require_tenant
+from repositories import migrations
+from repositories.backup import tables as catalog
+from repositories.backup.manifest import Manifest, TableManifest
+from repositories.backup.writer import BackupWriter
+from repositories.migrations.environment import current_revision
+from repositories.migrations.options import read_recorded
+from repositories.postgres.errors import translating
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+_VERSIONS: Final = text("""
+SELECT current_setting('server_version'), (SELECT extversion FROM pg_extension WHERE extname = 'vector')
+""")
+
+
+async def dump(engine: AsyncEngine, path: Path, *, tenant: str | None = None) -> Manifest:
+    """Write every row, or every row of one tenant, as they are at one moment; return what was written.
+
+    Others go on writing meanwhile. The file appears under its name when it is complete and on disk, in place of one that was
+    there, and only its owner can read it. Memory does not grow with the database. `engine` is one without a limit on statements
+    (`Settings.for_migrations`); the database may be at any revision.
+
+    Raises:
+        BackupError: the file cannot be written, or the tenant has no rows.
+        SchemaOutdated: the database has no schema.
+        InvalidInput: there can be no such tenant.
+        DatabaseFailure: no connection, or none any more.
+    """
+    if tenant is not None:
+        require_tenant(tenant)
+    with translating():
+        async with engine.connect() as connection:
+            await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            await connection.execute(catalog.ALL_ROWS)
+            draft = await connection.run_sync(partial(_draft, tenant))
+            with BackupWriter(path, draft) as writer:
+                written = [await _copy(connection, table, tenant, writer) for table in draft.tables]
+                if tenant is not None and not any(table.rows for table in written):
+                    raise BackupError(f"the database has no rows of the tenant {tenant!r}")
+                return writer.finish(draft.model_copy(update={"tables": tuple(written)}))
+
+
+def _draft(tenant: str | None, connection: Connection) -> Manifest:
+    recorded, revision = read_recorded(connection), current_revision(connection)
+    if recorded is None or revision is None:
+        raise SchemaOutdated(current=revision, expected=migrations.head())
+    postgresql, pgvector = connection.execute(_VERSIONS).one()
+    return Manifest(
+        created_at=datetime.now(UTC),
+        revision=revision,
+        dimensions=recorded.dimensions,
+        provider=recorded.provider,
+        model=recorded.model,
+        metric=recorded.metric,
+        language=recorded.language,
+        hnsw_m=recorded.hnsw_m,
+        hnsw_ef_construction=recorded.hnsw_ef_construction,
+        postgresql=postgresql,
+        pgvector=pgvector,
+        tenant=tenant,
+        tables=tuple(
+            TableManifest(name=table.name, columns=table.columns)
+            for table in catalog.tables(connection)
+            if tenant is None or table.has_tenant
+        ),
+    )
+
+
+async def _copy(connection: AsyncConnection, table: TableManifest, tenant: str | None, writer: BackupWriter) -> TableManifest:
+    size = 0
+
+    async def keep(piece: bytes) -> None:
+        nonlocal size
+        size += len(piece)
+        writer.write(piece)
+
+    query = catalog.Table(name=table.name, columns=table.columns).rows_statement(tenant)
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    status: str = await driver.copy_from_query(query, output=keep, format="binary")
+    return table.model_copy(update={"rows": int(status.rpartition(" ")[2]), "bytes": size})

@@ -1,0 +1,91 @@
+"""Writing a backup: beside its place and under another name, until all of it is on disk."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zlib
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
+
+from domain.errors import BackupError
+from repositories.backup.file_errors import telling
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from repositories.backup.manifest import Manifest
+
+# Embeddings hardly get smaller at any level, and text at a higher one only a little, for three times the time.
+LEVEL: Final = 3
+GZIP: Final = 31
+"""zlib's number for the format of gzip, which other programs read as well."""
+
+
+class BackupWriter:
+    """A file that gets its name when it is finished, with a manifest as long as the draft; in a `with` that fails, it is removed.
+
+    Nobody but its owner can read it. Every method raises BackupError where the file system refuses.
+    """
+
+    def __init__(self, path: Path, draft: Manifest) -> None:
+        self._path = path
+        self._head_bytes = len(draft.to_bytes())
+        self._packing = zlib.compressobj(LEVEL, wbits=GZIP)
+        self._checksum = sha256()
+        self._body_bytes = 0
+        if path.is_dir():
+            raise BackupError(f"{path} cannot be written: it is a folder")
+        with telling(self._path, "written"):
+            # Readable and writable for the owner alone, from the start.
+            descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".partial", dir=path.absolute().parent)
+            self._partial = Path(name)
+            self._file = os.fdopen(descriptor, "wb")
+            self._file.seek(self._head_bytes)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None) -> None:
+        with suppress(OSError):
+            self._file.close()
+        with suppress(OSError):
+            self._partial.unlink(missing_ok=True)
+
+    def write(self, piece: bytes) -> None:
+        """Add a piece to the body."""
+        self._keep(self._packing.compress(piece))
+
+    def finish(self, manifest: Manifest) -> Manifest:
+        """Put the manifest, completed with the body's checksum, at the beginning, and the file in its place; return it."""
+        self._keep(self._packing.flush())
+        finished = manifest.model_copy(update={"body_bytes": self._body_bytes, "body_sha256": self._checksum.hexdigest()})
+        with telling(self._path, "written"):
+            self._file.seek(0)
+            self._file.write(finished.to_bytes(padded_to=self._head_bytes))
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._partial.replace(self._path)
+            _sync_folder(self._path.absolute().parent)
+        return finished
+
+    def _keep(self, packed: bytes) -> None:
+        self._checksum.update(packed)
+        self._body_bytes += len(packed)
+        with telling(self._path, "written"):
+            self._file.write(packed)
+
+
+def _sync_folder(folder: Path) -> None:
+    # Without it the name may be gone after a power cut. Not every system can do it to a folder.
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,119 @@
+"""What the demo writes: units of work on the domain's ports, and nothing that was written before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from domain import Embedder, KnowledgeChunk, RunStatus, run_key, where
+from domain.values.embedding import to_vector
+from repositories.cli.demo.report import BASE_SHA, PR_NUMBER, delivery_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from domain import ReadUnitOfWork, UnitOfWork
+    from repositories.cli.demo.report import ReviewReport
+
+BATCH: Final = 100
+"""Passages that are embedded and written together."""
+
+
+class Opens(Protocol):
+    """An open database, or its double: what lends units of work."""
+
+    def unit_of_work(self) -> UnitOfWork: ...
+
+    def reader(self) -> ReadUnitOfWork: ...
+
+
+class CountsTokens(Embedder, Protocol):
+    """An embedder that also says how long a text is for its model."""
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnowledgeChanges:
+    """What became of the passages: written, recognised, and deleted because the source has them no more."""
+
+    embedded: int
+    unchanged: int
+    deleted: int
+
+
+async def is_reviewed(database: Opens, repo: str, head_sha: str) -> bool:
+    """Return whether a completed run reviewed this head."""
+    async with database.reader() as view:
+        run = await view.runs.find_by_key(run_key(repo, PR_NUMBER, BASE_SHA, head_sha))
+    return run is not None and run.status is RunStatus.COMPLETED
+
+
+async def record_review(database: Opens, embedder: Embedder, report: ReviewReport, *, head_sha: str) -> bool:
+    """Write the review and all that belongs to it in one transaction; return False where another one has claimed its run.
+
+    The memories are embedded before the transaction begins.
+    """
+    embeddings = await embedder.embed([memory.finding_text for memory in report.memories])
+    for memory, embedding in zip(report.memories, embeddings, strict=True):
+        memory.embedding = to_vector(embedding)
+    repo = report.review.repo
+    async with database.unit_of_work() as uow:
+        claim = await uow.runs.claim(
+            repo, PR_NUMBER, base_sha=BASE_SHA, head_sha=head_sha, delivery_id=delivery_id(head_sha), action="opened"
+        )
+        if not claim.claimed:
+            return False
+        await uow.reviews.add_many([report.review])
+        await uow.findings.add_many(report.findings)
+        await uow.suppressions.add_many(report.suppressions)
+        await uow.memories.write_many(report.memories)
+        await uow.telemetry.record(report.telemetry)
+        await uow.runs.complete(claim.run_key)
+        await uow.commit()
+    return True
+
+
+async def record_knowledge(
+    database: Opens, embedder: CountsTokens, chunks: Sequence[KnowledgeChunk], repo: str, *, advance: Callable[[int], None]
+) -> KnowledgeChanges:
+    """Embed and write the passages that are new or changed, and delete those of `repo` that are no more.
+
+    `advance` is called with the number of passages that were dealt with.
+    """
+    known = await _known(database, repo)
+    fresh = [chunk for chunk in chunks if known.get(chunk.chunk_id) != chunk.content_hash]
+    advance(len(chunks) - len(fresh))
+    for start in range(0, len(fresh), BATCH):
+        batch = fresh[start : start + BATCH]
+        await _embed(embedder, batch)
+        async with database.unit_of_work() as uow:
+            await uow.knowledge.upsert_many(batch)
+            await uow.commit()
+        advance(len(batch))
+    gone = known.keys() - {chunk.chunk_id for chunk in chunks}
+    deleted = await _delete(database, repo, sorted(gone)) if gone else 0
+    return KnowledgeChanges(embedded=len(fresh), unchanged=len(chunks) - len(fresh), deleted=deleted)
+
+
+async def _known(database: Opens, repo: str) -> dict[str, bytes]:
+    """Return the content hashes of the passages that are there, by name; those without an embedding count as changed."""
+    async with database.reader() as view:
+        of_repo = where("repo").equals(repo) & where("embedding").exists() & where("stale").equals(value=False)
+        return {chunk.chunk_id: chunk.content_hash async for chunk in view.knowledge.stream(of_repo)}
+
+
+async def _embed(embedder: CountsTokens, chunks: Sequence[KnowledgeChunk]) -> None:
+    texts = [chunk.content for chunk in chunks]
+    embeddings = await embedder.embed(texts)
+    for chunk, embedding, tokens in zip(chunks, embeddings, embedder.count_tokens(texts), strict=True):
+        chunk.embedding = to_vector(embedding)
+        chunk.embedding_model = embedder.model
+        chunk.token_count = tokens
+
+
+async def _delete(database: Opens, repo: str, names: Sequence[str]) -> int:
+    async with database.unit_of_work() as uow:
+        deleted = await uow.knowledge.delete_chunks(names, repo=repo)
+        await uow.commit()
+    return deleted

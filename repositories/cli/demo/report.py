@@ -1,0 +1,151 @@
+"""What the linter found, in the domain's words: a review, its findings, what was held back, and what is to be remembered."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from domain import Finding, LearningMemory, Outcome, Review, Severity, SuppressionLogEntry, TelemetryEvent
+from repositories.cli.demo import embedder
+from repositories.cli.demo.grades import SELECTED, confidence, grade
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from uuid import UUID
+
+    from repositories.cli.demo.linter import LintReport, Violation
+    from repositories.cli.demo.source import Source
+
+MAX_FINDINGS: Final = 2_000
+"""Of more findings the most severe are written; the review declares how many there were."""
+
+PR_NUMBER: Final = 1
+BASE_SHA: Final = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+"""Git's empty tree: everything is new."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewReport:
+    """One review with all that belongs to it. The memories have no embeddings yet."""
+
+    review: Review
+    findings: tuple[Finding, ...]
+    suppressions: tuple[SuppressionLogEntry, ...]
+    memories: tuple[LearningMemory, ...]
+    telemetry: TelemetryEvent
+
+    @property
+    def left_out(self) -> int:
+        """How many findings were found and are not written."""
+        return self.review.findings_total - len(self.findings)
+
+
+def review_report(source: Source, report: LintReport, *, head_sha: str) -> ReviewReport:
+    """Return the report of one run of the linter over `source`."""
+    review = _review(source, report, head_sha=head_sha)
+    order = list(Severity)
+    worst_first = sorted(report.violations, key=lambda violation: order.index(grade(violation.code)[0]))
+    kept = [(violation, _finding(source, review, violation)) for violation in worst_first[:MAX_FINDINGS]]
+    return ReviewReport(
+        review=review,
+        findings=tuple(finding for _, finding in kept),
+        suppressions=tuple(_suppressions(review, kept)),
+        memories=tuple(_memories(source, kept)),
+        telemetry=_telemetry(source, report, review),
+    )
+
+
+def _review(source: Source, report: LintReport, *, head_sha: str) -> Review:
+    graded = Counter(grade(violation.code)[0] for violation in report.violations)
+    suppressed = sum(violation.suppressed for violation in report.violations)
+    return Review(
+        repo=source.repo,
+        pr_number=PR_NUMBER,
+        head_sha=head_sha,
+        delivery_id=delivery_id(head_sha),
+        files_analyzed=len(source.files),
+        lines_changed=source.count_lines(),
+        findings_critical=graded[Severity.CRITICAL],
+        findings_major=graded[Severity.MAJOR],
+        findings_medium=graded[Severity.MEDIUM],
+        findings_minor=graded[Severity.MINOR],
+        findings_total=graded.total(),
+        suppressions_applied=suppressed,
+        config_snapshot={"select": list(SELECTED), "version": source.version},
+        duration_ms=report.duration_ms,
+        model=report.linter,
+        conclusion="failure" if graded.total() > suppressed else "success",
+    )
+
+
+def delivery_id(head_sha: str) -> str:
+    """Return what stands for the webhook delivery that asks for the review of this head."""
+    return f"demo-{head_sha[:12]}"
+
+
+def _finding(source: Source, review: Review, violation: Violation) -> Finding:
+    severity, category = grade(violation.code)
+    return Finding(
+        review_id=review.id,
+        repo=review.repo,
+        file_path=source.relative(violation.path),
+        start_line=violation.line,
+        end_line=violation.last_line,
+        severity=severity,
+        category=category,
+        confidence=confidence(violation.repair),
+        title=f"{violation.message} ({violation.code})",
+        suppressed=violation.suppressed,
+        suppression_pattern=_pattern(violation) if violation.suppressed else None,
+        review_output_key=review.delivery_id,
+    )
+
+
+def _pattern(violation: Violation) -> str:
+    return f"# noqa: {violation.code}"
+
+
+def _suppressions(review: Review, kept: Sequence[tuple[Violation, Finding]]) -> Iterable[SuppressionLogEntry]:
+    held_back: dict[str, list[UUID]] = defaultdict(list)
+    for violation, finding in kept:
+        if violation.suppressed:
+            held_back[_pattern(violation)].append(finding.id)
+    for pattern, ids in sorted(held_back.items()):
+        yield SuppressionLogEntry(review_id=review.id, pattern=pattern, matched_count=len(ids), finding_ids=tuple(ids))
+
+
+def _memories(source: Source, kept: Sequence[tuple[Violation, Finding]]) -> Iterable[LearningMemory]:
+    """Yield one memory for each rule and outcome: the authors suppressed the finding in a comment, or let it stand."""
+    remembered: set[tuple[str, Outcome]] = set()
+    for violation, finding in kept:
+        outcome = Outcome.SUPPRESSED if violation.suppressed else Outcome.ACCEPTED
+        if (violation.code, outcome) not in remembered:
+            remembered.add((violation.code, outcome))
+            yield LearningMemory(
+                repo=finding.repo,
+                owner=source.owner,
+                finding_id=finding.id,
+                review_id=finding.review_id,
+                source_repo=finding.repo,
+                finding_text=f"{violation.name.replace('-', ' ')}: {violation.message}",
+                severity=finding.severity,
+                category=finding.category,
+                file_path=finding.file_path,
+                language="python",
+                outcome=outcome,
+                embedding_model=embedder.MODEL,
+            )
+
+
+def _telemetry(source: Source, report: LintReport, review: Review) -> TelemetryEvent:
+    return TelemetryEvent(
+        delivery_id=review.delivery_id,
+        repo=source.repo,
+        pr_number=PR_NUMBER,
+        event_type="lint",
+        provider="local",
+        model=report.linter,
+        duration_ms=report.duration_ms,
+        conclusion=review.conclusion,
+    )

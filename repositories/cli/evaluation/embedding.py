@@ -1,0 +1,57 @@
+"""Embeddings of texts of any length, by an embedder whose vectors are means over the words."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from domain.values.embedding import to_vector
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pgvector import Vector
+
+    from domain.values.embedding import VectorLike
+    from repositories.cli.demo.recording import CountsTokens
+
+PIECE_CHARACTERS: Final = 4_000
+"""Texts that are embedded together are made as long as the longest of them: with a book among them that would be gigabytes."""
+
+
+async def embeddings(embedder: CountsTokens, texts: Sequence[str]) -> list[Vector | None]:
+    """Return one embedding for each text, in order; None for a text without a word that the embedder knows.
+
+    A long text is embedded in pieces, and has the mean of theirs, each weighted with its tokens.
+    """
+    pieces = [list(_pieces(text)) for text in texts]
+    flat = [piece for parts in pieces for piece in parts]
+    vectors = iter(await embedder.embed(flat) if flat else ())
+    return [_whole(embedder, parts, [_vector(vector) for vector in islice(vectors, len(parts))]) for parts in pieces]
+
+
+def _pieces(text: str) -> Iterator[str]:
+    start = 0
+    while start < len(text):
+        end = start + PIECE_CHARACTERS
+        if end < len(text) and (space := text.rfind(" ", start, end)) > start:
+            end = space
+        yield text[start:end]
+        start = end
+
+
+def _vector(embedding: VectorLike) -> Vector | None:
+    try:
+        return to_vector(embedding)
+    except ValueError:
+        return None
+
+
+def _whole(embedder: CountsTokens, parts: Sequence[str], vectors: Sequence[Vector | None]) -> Vector | None:
+    if len(vectors) <= 1:
+        return next(iter(vectors), None)
+    weighed = zip(embedder.count_tokens(parts), vectors, strict=True)
+    known = [(tokens, vector.to_list()) for tokens, vector in weighed if vector is not None]
+    total = sum(tokens for tokens, _ in known)
+    columns = zip(*([tokens / total * component for component in vector] for tokens, vector in known), strict=True)
+    return _vector([sum(column) for column in columns]) if known else None

@@ -1,0 +1,38 @@
+"""Writes that meet rows with the same key: for any entity, in a transaction of the caller's."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from domain.schema.base import Entity
+from repositories.bulk import BulkWrite
+from repositories.sql import upsert
+
+if TYPE_CHECKING:
+    from domain.ports import Progress, Rows
+    from repositories.postgres.transaction import Transaction
+
+E = TypeVar("E", bound=Entity)
+
+
+async def insert_new(
+    transaction: Transaction,
+    entity: type[E],
+    entities: Rows[E],
+    key: Collection[str],
+    *,
+    where_given: str | None = None,
+    progress: Progress | None = None,
+) -> int:
+    """Insert the entities whose key is new, of equals the first, and return how many were; see `upsert.if_new`."""
+    conflict = partial(upsert.if_new, key=key, where_given=where_given)
+    return await BulkWrite(transaction, entity, key, conflict=conflict).run(entities, progress)
+
+
+async def insert_or_replace(transaction: Transaction, entity: Entity, *key: str, keep_if_missing: Collection[str] = ()) -> None:
+    """Insert the entity, or replace the row with the same key; see `upsert.or_replace`."""
+    transaction.stamp(entity)
+    statement = upsert.or_replace(upsert.insert_row(type(entity)), key, keep_if_missing=keep_if_missing)
+    await transaction.execute(statement, upsert.row_values(entity))

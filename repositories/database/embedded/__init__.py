@@ -1,5 +1,0 @@
-"""The embedded server: PostgreSQL with pgvector, launched from a wheel, private to its owner."""
-
-from repositories.database.embedded.server import EmbeddedServer
-
-__all__ = ["EmbeddedServer"]

@@ -1,0 +1,110 @@
+"""The operating system user that the server runs as.
+
+PostgreSQL refuses to run as root, and rightly. Started by an ordinary user, the server is that user's. Started by root, it
+belongs to a system user of its own that nothing else runs as, with a group of its own and no supplementary groups.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from domain.errors import EmbeddedServerError
+from repositories.embedded.waiting import Deadline
+
+if sys.platform != "win32":
+    import pwd
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import IO
+
+SYSTEM_USER = "recollect-pg"
+_CREATE_WITHIN = timedelta(seconds=10)
+_USERADD = (
+    "useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/bin/false",
+)  # fmt: skip
+_SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user and group id; `switches` says whether this process has to become that user to act as it."""
+
+    uid: int
+    gid: int
+    switches: bool
+
+    @classmethod
+    def for_server(cls) -> Account:
+        """The caller, or for root the system user, which is created where it is missing.
+
+        Raises:
+            EmbeddedServerError: there is no such user and it cannot be created, or it is not an unprivileged one.
+        """
+        if os.geteuid() != 0:
+            return cls(os.geteuid(), os.getegid(), switches=False)
+        entry = _find_system_user() or _create_system_user()
+        if entry.pw_uid == 0 or entry.pw_gid == 0:
+            raise EmbeddedServerError(f"the system user {SYSTEM_USER} must have neither user id 0 nor group id 0")
+        return cls(entry.pw_uid, entry.pw_gid, switches=True)
+
+    @property
+    def owner(self) -> tuple[int, int] | None:
+        """Whose the server's files are to be, where that is not whose they become by themselves."""
+        return (self.uid, self.gid) if self.switches else None
+
+    def own(self, path: Path) -> None:
+        """Give a file to this user; a link as a link."""
+        if self.owner is not None:
+            os.chown(path, *self.owner, follow_symlinks=False)
+
+    def run(self, command: Sequence[str], *, cwd: Path, output: IO[bytes], within: Deadline, keep_open: Sequence[int] = ()) -> int:
+        """Run a command as this user in a session of its own and return its exit code.
+
+        Raises:
+            EmbeddedServerError: it had not ended at the deadline, and was killed.
+            OSError: it cannot be run.
+        """
+        try:
+            done = subprocess.run(
+                command, cwd=cwd, env={"PATH": _SEARCH_PATH, "LANG": "C.UTF-8"}, umask=0o077, start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=keep_open, timeout=within.remaining,
+                user=self.uid if self.switches else None, group=self.gid if self.switches else None,
+                extra_groups=() if self.switches else None, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise EmbeddedServerError(f"{Path(command[0]).name} took more than {within.seconds:g} s") from None
+        return done.returncode
+
+
+def _find_system_user() -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwnam(SYSTEM_USER)
+    except KeyError:
+        return None
+
+
+def _create_system_user() -> pwd.struct_passwd:
+    """Create the user; where several programs try at once, the one that holds the password file's lock does."""
+    deadline = Deadline(_CREATE_WITHIN)
+    said = ""
+    while not deadline.passed:
+        try:
+            done = subprocess.run((*_USERADD, SYSTEM_USER), env={"PATH": _SEARCH_PATH}, capture_output=True, text=True, check=False)
+        except FileNotFoundError:
+            said = "useradd is not installed"
+            break
+        if (entry := _find_system_user()) is not None:
+            return entry
+        said = done.stderr.strip()
+        deadline.pause()
+    raise EmbeddedServerError(
+        f"PostgreSQL does not run as root, and the system user {SYSTEM_USER} cannot be created ({said}): "
+        "create it, or run as an ordinary user"
+    )

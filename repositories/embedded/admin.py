@@ -1,0 +1,111 @@
+"""The superuser's statements, by way of the wheel's psql: it works in any thread, with or without an event loop."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from domain.errors import ConfigurationError, EmbeddedServerError
+from repositories.embedded.credentials import APPLICATION, SUPERUSER
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+    from repositories.embedded.binaries import Installation
+    from repositories.embedded.credentials import Login
+    from repositories.embedded.waiting import Deadline
+
+DATABASE: Final = APPLICATION
+_PROTECTED: Final = frozenset({DATABASE, SUPERUSER, "template0", "template1"})
+_NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+# Whatever a user's settings log, a password is not in it; an error does not quote its statement.
+_QUIET: Final = """\\set VERBOSITY terse
+\\set SHOW_CONTEXT never
+SET client_min_messages = warning; SET search_path = pg_catalog;
+SET log_statement = none; SET log_min_duration_statement = -1; SET log_min_error_statement = panic;
+"""
+# A program that was killed while it prepared leaves its psql behind, which goes on. A lock is of one database and one session.
+_ALONE: Final = "SELECT pg_advisory_lock(hashtext('recollect.embedded'));\n"
+_VECTOR: Final = """
+SELECT 'CREATE EXTENSION vector SCHEMA public' WHERE NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector') \\gexec
+SELECT 'ALTER EXTENSION vector UPDATE' FROM pg_available_extensions
+ WHERE name = 'vector' AND installed_version <> default_version \\gexec
+"""
+_PREPARE: Final = """
+SELECT format('CREATE ROLE %I LOGIN PASSWORD %L', :'role', :'password')
+ WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'role') \\gexec
+SELECT format('ALTER ROLE %I NOSUPERUSER', rolname) FROM pg_roles WHERE rolname = :'role' AND rolsuper \\gexec
+SELECT format('CREATE DATABASE %I OWNER %I', :'database', :'role')
+ WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'database') \\gexec
+"""
+
+
+@dataclass(frozen=True)
+class Admin:
+    """The superuser of one running server."""
+
+    install: Installation
+    login: Login
+
+    def prepare(self, application_password: SecretStr, deadline: Deadline) -> None:
+        """Have the application's role, database and extension in place; changes nothing where they are.
+
+        Raises:
+            EmbeddedServerError: the server does not let us in, or refuses a statement.
+        """
+        known = f"\\set role {APPLICATION}\n\\set database {DATABASE}\n"
+        secret = f"\\set password {application_password.get_secret_value()}\n"  # drawn by us: nothing in it to quote
+        self._run(f"{_ALONE}{known}{secret}{_PREPARE}\\connect {DATABASE}\n{_QUIET}{_ALONE}{_VECTOR}", deadline)
+
+    def create_database(self, name: str, template: str | None, deadline: Deadline) -> None:
+        """Create a database that the application owns, with the extension.
+
+        Raises:
+            ConfigurationError: a name that would need quoting.
+            EmbeddedServerError: it exists, or the template is in use or missing.
+        """
+        source = f" TEMPLATE {_checked(template)}" if template is not None else ""
+        created = f"CREATE DATABASE {_checked(name)} OWNER {APPLICATION}{source};\n"
+        self._run(f"{created}\\connect {name}\n{_QUIET}{_VECTOR}", deadline)
+
+    def drop_database(self, name: str, deadline: Deadline) -> None:
+        """Drop a database and whatever is connected to it; one that does not exist is fine.
+
+        Raises:
+            ConfigurationError: a name that would need quoting, or the server's own database.
+        """
+        if name in _PROTECTED:
+            raise ConfigurationError(f"{name} is not a database to drop", setting="name")
+        self._run(f"DROP DATABASE IF EXISTS {_checked(name)} WITH (FORCE);\n", deadline)
+
+    def _run(self, script: str, deadline: Deadline) -> None:
+        environment = {
+            "PGHOST": str(self.login.host), "PGPORT": str(self.login.port), "PGUSER": self.login.role, "PGDATABASE": SUPERUSER,
+            "PGPASSWORD": self.login.password.get_secret_value(), "PGCLIENTENCODING": "UTF8", "PGAPPNAME": "recollect-admin",
+            "PGCONNECT_TIMEOUT": "10", "HOME": "/nonexistent", "LANG": "C.UTF-8",
+        }  # fmt: skip
+        command = [self.install.program("psql"), "--no-psqlrc", "--quiet", "--no-password", "--set", "ON_ERROR_STOP=1"]
+        try:
+            done = subprocess.run(
+                command, input=_QUIET + script, env=environment, capture_output=True, encoding="utf-8",
+                errors="replace", timeout=deadline.remaining, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise EmbeddedServerError(f"the embedded server did not answer within {deadline.seconds:g} s") from None
+        if done.returncode != 0:
+            raise EmbeddedServerError(f"the embedded server says: {_complaint(done.stderr)}")
+
+
+def _checked(name: str) -> str:
+    """A name as an identifier; quoting protects the one that is a keyword."""
+    if not _NAME.fullmatch(name):
+        raise ConfigurationError("a database name has lower-case letters, digits and underscores, 63 at most", setting="name")
+    return f'"{name}"'
+
+
+def _complaint(stderr: str) -> str:
+    """The first error of psql's output, without its line number; connection errors come after a colon as well."""
+    lines = [line for line in stderr.splitlines() if "ERROR:" in line or "error:" in line] or stderr.splitlines()
+    return re.sub(r"^psql:(<stdin>:\d+: )?\s*|ERROR:\s*|error:\s*", "", lines[0]) if lines else "no reason given"

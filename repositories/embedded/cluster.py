@@ -1,0 +1,229 @@
+"""Making a cluster and launching its server."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final
+
+from domain.errors import ConfigurationError, EmbeddedServerError
+from repositories.embedded.credentials import SUPERUSER, write_private
+from repositories.embedded.locks import FileLock
+from repositories.embedded.postmaster import PID_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pydantic import SecretStr
+
+    from repositories.embedded.account import Account
+    from repositories.embedded.binaries import Installation
+    from repositories.embedded.directory import DataDirectory
+    from repositories.embedded.waiting import Deadline
+
+# What the log may grow to between checkpoints, and so what must be free: a server whose log cannot grow dies, and does not
+# start again until there is room.
+_LOG_BYTES: Final = 256 * 2**20
+_LOG_TAIL_BYTES: Final = 8192
+DEFAULTS: Final = {
+    "shared_buffers": "128MB",
+    "max_wal_size": f"{_LOG_BYTES // 2**20}MB",
+    "min_wal_size": "64MB",
+    "maintenance_work_mem": "256MB",  # an HNSW graph that does not fit is built three times as slowly
+    "jit": "off",
+    "log_error_verbosity": "terse",  # no DETAIL line: it quotes rows
+    "log_min_error_statement": "panic",  # nor the statement, with its literals
+    "log_timezone": "UTC",
+    "timezone": "UTC",
+}
+_OURS: Final = frozenset({
+    "listen_addresses", "port", "unix_socket_directories", "unix_socket_permissions", "unix_socket_group", "data_directory",
+    "config_file", "hba_file", "ident_file", "external_pid_file", "cluster_name", "logging_collector", "password_encryption",
+})  # fmt: skip
+_ACCESS: Final = """# Written at every start. Nobody is trusted: every role gives its password, whichever way it comes.
+local all         all       scram-sha-256
+local replication postgres  scram-sha-256
+host  all         all       127.0.0.1/32  scram-sha-256
+"""
+# Not the answers to our own question whether it is ready.
+_BLAMES: Final = re.compile(r"(FATAL|PANIC|error):(?!\s*the database system is )")
+_HERE: Final = Path("/proc/self/cwd")
+_SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 -- looked at, never written to
+_PARALLEL_BYTES: Final = 2 * 2**30  # twice the memory of a first load
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Where a server listens: always in a private folder, on 127.0.0.1 only when a TCP port is asked for."""
+
+    socket_dir: Path
+    tcp_port: int | None = None
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """As the server's settings."""
+        return {
+            "unix_socket_directories": str(self.socket_dir),
+            "unix_socket_permissions": "0700",
+            "listen_addresses": "" if self.tcp_port is None else "127.0.0.1",
+            "port": str(self.tcp_port or 5432),
+            "password_encryption": "scram-sha-256",
+            "cluster_name": self.socket_dir.name,
+        }
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """One installation and one account, for one data directory; everything here happens under `directory.starting`."""
+
+    directory: DataDirectory
+    install: Installation
+    account: Account
+
+    def make_cluster(self, password: SecretStr, socket_dir: Path, deadline: Deadline) -> None:
+        """Make the cluster; it gets its name when it is whole, so that a killed program leaves nothing half-made behind.
+
+        Raises:
+            EmbeddedServerError: there is no room, or initdb fails; what it said is part of the message.
+        """
+        self._require_space()
+        unfinished = self.directory.unfinished_cluster
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(mode=0o700)
+        self.account.own(unfinished)
+        password_file = socket_dir / "password"
+        write_private(password_file, password.get_secret_value().encode(), owner=self.account.owner)
+        command = [
+            self.install.program("initdb"), "-D", _data_argument(unfinished), "-U", SUPERUSER, "--pwfile", str(password_file),
+            "--auth", "scram-sha-256", "--data-checksums", "--encoding", "UTF8", "--no-instructions", *self._locale(),
+        ]  # fmt: skip
+        try:
+            with self._log() as log, _held(self.directory.processes_lock) as lock:
+                start = log.tell()
+                if self.account.run(command, cwd=unfinished, output=log, within=deadline, keep_open=[lock.descriptor]) != 0:
+                    raise EmbeddedServerError(f"PostgreSQL could not make a cluster: {self.complaint(start)}")
+        finally:
+            password_file.unlink()
+        unfinished.rename(self.directory.cluster)
+        _sync(self.directory.path)
+
+    def launch(self, listening: Listening, settings: Mapping[str, str], deadline: Deadline) -> int:
+        """Start the server and return at once; the size of its log before is returned, for `complaint`.
+
+        What a dead server left is removed first. That is safe here and only here: no process of this cluster is alive.
+
+        Raises:
+            EmbeddedServerError: there is no room.
+        """
+        self._require_space()
+        cluster = self.directory.cluster
+        self._adopt(cluster)
+        (cluster / PID_FILE).unlink(missing_ok=True)
+        write_private(cluster / "pg_hba.conf", _ACCESS.encode(), owner=self.account.owner)
+        given = {**DEFAULTS, **_for_parallel_builds(), **settings, **listening.settings}
+        options = [word for item in given.items() for word in ("-c", "=".join(item))]
+        command = [self.install.program("pg_ctl"), "start", "--no-wait", "--silent", "-D", _data_argument(cluster)]
+        self.directory.rotate_log()
+        with self._log() as log, _held(self.directory.processes_lock) as lock:
+            start = log.tell()
+            self.account.run(
+                [*command, "-o", shlex.join(options)], cwd=cluster, output=log, within=deadline, keep_open=[lock.descriptor]
+            )
+        return start
+
+    def is_accepting(self, socket_dir: Path, port: int) -> bool:
+        """Whether the server takes connections; it does not yet while it starts or recovers (57P03), nor when it stops."""
+        asked = [self.install.program("pg_isready"), "-q", "-t", "2", "-h", str(socket_dir), "-p", str(port), "-d", SUPERUSER]
+        return subprocess.run(asked, env={"LANG": "C.UTF-8"}, stdin=subprocess.DEVNULL, check=False).returncode == 0
+
+    def complaint(self, start: int = 0) -> str:
+        """The last meaningful line that the server or initdb said after this position of the log."""
+        with self.directory.log.open("rb") as log:
+            log.seek(max(start, os.fstat(log.fileno()).st_size - _LOG_TAIL_BYTES))
+            lines = [line for line in log.read().decode(errors="replace").splitlines() if line.strip()]
+        blamed = [line for line in lines if _BLAMES.search(line)] or lines or ["it said nothing"]
+        return re.sub(r"^.*?(FATAL|PANIC|error):\s*", "", blamed[-1])
+
+    def _require_space(self) -> None:
+        free = shutil.disk_usage(self.directory.path).free
+        if free < _LOG_BYTES:
+            found, needed = free // 2**20, _LOG_BYTES // 2**20
+            raise EmbeddedServerError(
+                f"PostgreSQL needs {needed} MB of free space and {self.directory.path} has {found}: make room"
+            )
+
+    def _adopt(self, cluster: Path) -> None:
+        """Give the files to the server's user: a volume may come from a machine that gave this user another number."""
+        if self.account.switches and cluster.stat().st_uid != self.account.uid:
+            for path in (cluster, *cluster.rglob("*")):
+                self.account.own(path)
+        cluster.chmod(0o700)
+
+    def _locale(self) -> list[str]:
+        """Unicode rules that are the same on every machine; where the system has no C.UTF-8, plain C."""
+        provider = ["--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"] if self.install.version >= 17 else []
+        return ["--locale", "C.UTF-8" if sys.platform == "linux" else "C", *provider]
+
+    @contextmanager
+    def _log(self) -> Iterator[IO[bytes]]:
+        with self.directory.log.open("ab") as log:
+            self.directory.log.chmod(0o600)
+            yield log
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[FileLock]:
+    """Lock for a child: afterwards the child alone holds it, and for as long as it lives, whatever becomes of this program."""
+    lock = FileLock(path)
+    try:
+        if not lock.acquire():
+            raise EmbeddedServerError(f"{path} is held by a server that is running already")
+        yield lock
+    finally:
+        lock.close()
+
+
+def _sync(folder: Path) -> None:
+    """Make a rename in this folder survive a power cut: the next start would throw an unfinished cluster away."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _for_parallel_builds() -> dict[str, str]:
+    """Have an index built by one process where there is no room for what several share: of /dev/shm a container has 64 MB."""
+    if _SHARED_MEMORY.is_dir() and shutil.disk_usage(_SHARED_MEMORY).free >= _PARALLEL_BYTES:
+        return {}
+    return {"max_parallel_maintenance_workers": "0"}
+
+
+def checked_settings(settings: Mapping[str, str]) -> dict[str, str]:
+    """The settings, if a user may set them.
+
+    Raises:
+        ConfigurationError: one that this package sets itself, or that has no setting's name.
+    """
+    for name in settings:
+        if name.lower() in _OURS:
+            raise ConfigurationError(f"{name} is set by the embedded server itself", setting=name)
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.]*", name):
+            raise ConfigurationError("this is no name of a PostgreSQL setting", setting=name)
+    return {name.lower(): value for name, value in settings.items()}
+
+
+def _data_argument(cluster: Path) -> str:
+    """The cluster as the server's working directory, where the system can say so.
+
+    A process that stands in a folder needs no right to pass the folders above it, and its path may have any length. So
+    the server of root works below root's private folders, and nobody's permissions are touched.
+    """
+    return str(_HERE if _HERE.exists() else cluster)

@@ -1,0 +1,42 @@
+"""Authors, in memory."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from domain.entities.authors import AuthorCacheEntry
+from domain.errors import InvalidInput
+from domain.ports.authors import AUTHOR_MAX_AGE
+from domain.values.paging import require_at_most
+from domain.values.timestamps import days_old, require_age
+from repositories.fakes.repository import FakeReadRepository, FakeRepository
+
+if TYPE_CHECKING:
+    pass
+
+
+class FakeAuthorReader(FakeReadRepository[AuthorCacheEntry]):
+    """Reads what is known of authors."""
+
+    async def find_author(self, repo: str, login: str, *, max_age: timedelta = AUTHOR_MAX_AGE) -> AuthorCacheEntry | None:
+        author, age = (_named(repo, "repo"), _named(login, "login")), require_age(max_age, "max_age")
+        rows = await self._rows(lambda row: (row["repo"], row["author_login"]) == author)
+        return self._first([row for row in rows if row["cached_at"] >= self._transaction.now - age])
+
+
+class FakeAuthorRepository(FakeAuthorReader, FakeRepository[AuthorCacheEntry]):
+    """Remembers authors."""
+
+    async def upsert(self, entry: AuthorCacheEntry) -> None:
+        await self.replace(entry, "repo", "author_login")
+
+    async def purge(self, *, days: float = 7, at_most: int | None = None) -> int:
+        age, at_most = days_old(days, "days"), require_at_most(at_most)
+        return await self._delete(lambda row: row["cached_at"] < self._transaction.now - age, at_most=at_most)
+
+
+def _named(name: str, field: str) -> str:
+    if not name:
+        raise InvalidInput(f"{field} must not be empty", field=field)
+    return name

@@ -1,0 +1,29 @@
+"""Why the server refused a statement of a migration, in words that hold no row's values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import asyncpg
+
+from repositories.postgres.errors import translate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Messages of these classes name tables, columns and settings; those of 22 and 23 quote what is in them.
+_NAMES_ONLY: Final = frozenset({"0A", "2B", "3D", "3F", "42", "53", "54", "55", "57"})
+
+
+def reason(error: BaseException) -> str:
+    """Return the server's message where it can hold no value of a row, and otherwise our own words for it."""
+    for link in _causes(error):
+        if isinstance(link, asyncpg.PostgresError) and (link.sqlstate or "")[:2] in _NAMES_ONLY:
+            return f"{link.message} ({link.sqlstate})" if hasattr(link, "message") else str(link)
+    return str(translate(error))
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__

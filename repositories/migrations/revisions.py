@@ -1,0 +1,109 @@
+"""Whether the entities and a database agree, and the revision that makes them agree again."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from asyncio.subprocess import DEVNULL, create_subprocess_exec
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alembic import command
+from alembic.script import Script
+
+from domain import metadata
+from domain.errors import ConfigurationError, SchemaOutdated
+from repositories.migrations.autogenerate import Autogenerate
+from repositories.migrations.drift import find_drift
+from repositories.migrations.environment import VERSIONS, Environment, configure, scripts
+from repositories.migrations.options import SchemaOptions, read_recorded
+from repositories.migrations.runner import BASE, head, require_known
+from repositories.migrations.session import DEADLINE, alembic_for_us
+from repositories.migrations.target import target_metadata
+from repositories.postgres.errors import translating
+from repositories.postgres.row_level_security import RowSecurity
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, MetaData
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+
+async def check(engine: AsyncEngine, *, entities: MetaData = metadata, directory: Path | None = None) -> list[str]:
+    """Return what differs between the database and the entities, one sentence each; nothing is changed.
+
+    Compared are columns with type, default, expression and comment, constraints, indexes with their parameters, and triggers, as
+    PostgreSQL describes them; not the order of columns, nor tables that are no entity's. Where row-level security is on, what it
+    does not cover is told as well. It takes a role that may create temporary tables.
+
+    Raises:
+        SchemaOutdated: the database is not at the newest revision.
+        DatabaseFailure: no connection, or a missing privilege.
+    """
+    with translating():
+        async with engine.connect() as connection:
+            return await connection.run_sync(partial(_check, entities, directory))
+
+
+async def revise(
+    engine: AsyncEngine,
+    message: str,
+    directory: Path | None = None,
+    *,
+    autogenerate: bool = True,
+    entities: MetaData = metadata,
+) -> Path:
+    """Write the next revision into `directory`, by default the package's own, and return its path.
+
+    With `autogenerate` it holds what turns this database, which has to be at the newest revision, into what the entities ask for,
+    and back; without, nothing. A table whose entity is gone is not dropped: that is written by hand. The file is formatted where
+    ruff is installed.
+
+    Raises:
+        SchemaOutdated: the database is not at the newest revision.
+        ConfigurationError: the message has no letters to name the file with.
+        MigrationFailed: migrations of this process went on for a minute.
+        DatabaseFailure: no connection, or a missing privilege.
+    """
+    if not any(character.isalnum() for character in message):
+        raise ConfigurationError("a revision needs a message that says what it changes", setting="message")
+    words = " ".join(message.replace('"', "'").replace("\\", "/").split())
+    with translating():
+        async with alembic_for_us(DEADLINE), engine.connect() as connection:
+            path = await connection.run_sync(partial(_revise, words, directory, entities, autogenerate=autogenerate))
+    await _format(path)
+    return path
+
+
+def _at_head(connection: Connection, directory: Path | None) -> SchemaOptions:
+    found, expected = require_known(connection, directory), head(directory)
+    if found != expected:
+        raise SchemaOutdated(current=None if found == BASE else found, expected=expected)
+    return read_recorded(connection) or SchemaOptions()
+
+
+def _check(entities: MetaData, directory: Path | None, connection: Connection) -> list[str]:
+    target = target_metadata(_at_head(connection, directory), entities)
+    gaps = list(RowSecurity.read(connection).gaps())
+    return [*(difference.sentence for difference in find_drift(connection, target)), *gaps]
+
+
+def _revise(message: str, directory: Path | None, entities: MetaData, connection: Connection, *, autogenerate: bool) -> Path:
+    options = _at_head(connection, directory)
+    target = target_metadata(options, entities)
+    generator = Autogenerate(target, tuple(find_drift(connection, target)), options)
+    config = configure(Environment(connection=connection, options=options, extra=generator.configuration()), directory)
+    number = sum(1 for _ in scripts(directory).walk_revisions()) + 1
+    written = command.revision(
+        config, message, autogenerate=autogenerate, rev_id=f"{number:04d}", version_path=directory or VERSIONS
+    )
+    if not isinstance(written, Script):
+        raise TypeError("one revision was asked for")
+    return Path(written.path)
+
+
+async def _format(path: Path) -> None:
+    if importlib.util.find_spec("ruff") is None:
+        return
+    process = await create_subprocess_exec(sys.executable, "-m", "ruff", "format", path, stdout=DEVNULL, stderr=DEVNULL)
+    await process.wait()

@@ -1,0 +1,234 @@
+"""Whether a database is fit to be used, and what to do where it is not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import ARRAY, BigInteger, Text, bindparam, text
+
+from repositories.migrations import partitions
+from repositories.migrations.indexes import LOAD_KEY
+from repositories.operations.partitions import holds_rows
+from repositories.postgres.pool import GuardedPool
+from repositories.postgres.row_level_security import RowSecurity
+from repositories.sql.vector_index import VECTOR_INDEXES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from repositories.postgres.settings import Settings
+
+MIN_SERVER = 160_000
+MIN_PGVECTOR = (0, 8, 4)
+"""Older versions corrupt HNSW indexes on vacuum."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolFigures:
+    """The connections of one pool: `size` and `max_overflow` allowed, the others at this moment."""
+
+    size: int
+    max_overflow: int
+    checked_in: int
+    checked_out: int
+    overflow: int
+    total: int
+
+    @property
+    def status(self) -> str:
+        """The figures in a sentence."""
+        return f"{self.checked_out} of {self.size + self.max_overflow} connections in use, {self.checked_in} idle"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing that is wrong, and what to do about it."""
+
+    what: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """What a database says of itself; it is fit where `problems` is empty. None stands for what is not there."""
+
+    server_version: str
+    pgvector_version: str | None
+    revision: str | None
+    expected_revision: str
+    provider: str | None
+    model: str | None
+    dimensions: int | None
+    row_level_security: bool
+    pool: PoolFigures
+    problems: tuple[Problem, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What one look at the catalog tells."""
+
+    server_version: str
+    server_number: int
+    pgvector_version: str | None
+    revision: str | None
+    provider: str | None
+    model: str | None
+    dimensions: int | None
+    column_dimensions: int | None
+    language_known: bool
+    invalid_indexes: tuple[str, ...]
+    missing_months: tuple[str, ...]
+    default_holds_events: bool
+    row_security: RowSecurity
+    missing_indexes: tuple[str, ...]
+    is_loading: bool
+
+
+# One statement each, because a table that does not exist cannot be asked in the same breath as whether it does.
+_SERVER = text("""
+SELECT current_setting('server_version') AS server_version,
+       current_setting('server_version_num')::int AS server_number,
+       (SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'vector') AS pgvector_version,
+       EXISTS (SELECT FROM pg_catalog.pg_ts_config WHERE cfgname = :language) AS language_known,
+       to_regclass('embedding_metadata') IS NOT NULL AS has_metadata,
+       (SELECT atttypmod FROM pg_catalog.pg_attribute
+        WHERE attrelid = to_regclass('knowledge') AND attname = 'embedding') AS column_dimensions,
+       ARRAY(SELECT c.relname::text FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+             WHERE NOT i.indisvalid AND c.relnamespace = current_schema()::regnamespace ORDER BY 1) AS invalid_indexes,
+       ARRAY(SELECT name FROM unnest(:vector_indexes) AS name WHERE to_regclass(name) IS NULL ORDER BY 1) AS missing_indexes,
+       EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted
+               AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+               AND (classid::bigint << 32) | objid::bigint = :load) AS is_loading
+""").bindparams(bindparam("vector_indexes", list(VECTOR_INDEXES), ARRAY(Text)), bindparam("load", LOAD_KEY, BigInteger))
+_EMBEDDING = text("SELECT provider, model, dimensions FROM embedding_metadata")
+
+
+async def facts(connection: AsyncConnection, *, language: str, revision: str | None) -> Facts:
+    """Return what the catalog says; works on an empty database too."""
+    server = (await connection.execute(_SERVER, {"language": language})).one()
+    embedding = (await connection.execute(_EMBEDDING)).one_or_none() if server.has_metadata else None
+    months, in_default = await connection.run_sync(_telemetry)
+    return Facts(
+        server_version=server.server_version,
+        server_number=server.server_number,
+        pgvector_version=server.pgvector_version,
+        revision=revision,
+        provider=embedding.provider if embedding else None,
+        model=embedding.model if embedding else None,
+        dimensions=embedding.dimensions if embedding else None,
+        column_dimensions=server.column_dimensions,
+        language_known=server.language_known,
+        invalid_indexes=tuple(server.invalid_indexes),
+        missing_months=months,
+        default_holds_events=in_default,
+        row_security=await connection.run_sync(RowSecurity.read),
+        missing_indexes=tuple(server.missing_indexes),
+        is_loading=server.is_loading,
+    )
+
+
+def _telemetry(connection: Connection) -> tuple[tuple[str, ...], bool]:
+    found = partitions.partitions(connection)
+    default = partitions.default_of(found)
+    missing = partitions.missing_ahead(connection, found, ahead=1)
+    # A role that may use the table need not have a right to its partitions.
+    holds = default is not None and default.readable and holds_rows(connection, default)
+    return tuple(map(str, missing)), holds
+
+
+def health_of(found: Facts, engine: AsyncEngine, settings: Settings, *, expected_revision: str) -> Health:
+    """Return what was found and what is wrong with it, beside the figures of the engine's pool."""
+    return Health(
+        server_version=found.server_version,
+        pgvector_version=found.pgvector_version,
+        revision=found.revision,
+        expected_revision=expected_revision,
+        provider=found.provider,
+        model=found.model,
+        dimensions=found.dimensions,
+        row_level_security=found.row_security.on,
+        pool=pool_figures(engine),
+        problems=problems(found, expected_revision=expected_revision, settings=settings),
+    )
+
+
+def problems(found: Facts, *, expected_revision: str, settings: Settings) -> tuple[Problem, ...]:
+    """Return what is wrong, most fundamental first."""
+    wrong: list[Problem] = []
+    if found.server_number < MIN_SERVER:
+        wrong.append(Problem(what=f"PostgreSQL {found.server_version} is too old", remedy="use PostgreSQL 16, 17 or 18"))
+    if found.pgvector_version is None:
+        wrong.append(Problem(what="the extension vector is missing", remedy="run CREATE EXTENSION vector as a superuser"))
+    elif _version(found.pgvector_version) < MIN_PGVECTOR:
+        wrong.append(
+            Problem(
+                what=f"pgvector {found.pgvector_version} corrupts HNSW indexes on vacuum",
+                remedy="install pgvector 0.8.4 or newer and run ALTER EXTENSION vector UPDATE",
+            )
+        )
+    if found.revision != expected_revision:
+        at = f"at revision {found.revision}" if found.revision else "empty"
+        wrong.append(Problem(what=f"the database is {at}, not at {expected_revision}", remedy="run `recollect db migrate`"))
+    elif found.dimensions is None:
+        wrong.append(Problem(what="how this database embeds is not recorded", remedy="record it with uow.embedding_metadata.set()"))
+    if not found.language_known:
+        wrong.append(
+            Problem(what=f"the server knows no text search configuration {settings.language}", remedy="set language to one it has")
+        )
+    if found.revision == expected_revision:
+        wrong.extend(_of_telemetry(found))
+    wrong.extend(
+        Problem(what=f"the index {name} is invalid", remedy="run `recollect db migrate`, which builds it again")
+        for name in found.invalid_indexes
+    )
+    wrong.extend(_ways_round(found.row_security, asked_for=settings.row_level_security))
+    if found.revision == expected_revision:
+        wrong.extend(_missing(name, found) for name in found.missing_indexes)
+    return tuple(wrong)
+
+
+def _of_telemetry(found: Facts) -> Iterator[Problem]:
+    # Neither loses an event: the default partition takes what no month does, and then cannot be dropped as a month can.
+    remedy = "run `recollect db maintain`, and let it run every month"
+    if found.missing_months:
+        yield Problem(what=f"telemetry has no partition for {' and '.join(found.missing_months)}", remedy=remedy)
+    if found.default_holds_events:
+        yield Problem(what="the default partition of telemetry holds events", remedy=remedy)
+
+
+def _ways_round(row_security: RowSecurity, *, asked_for: bool) -> Iterator[Problem]:
+    yield from (Problem(what=gap, remedy="run `recollect db isolate`, `--off` to do without") for gap in row_security.gaps())
+    if asked_for and not row_security.on:
+        yield Problem(what="row-level security is asked for and not there", remedy="run `recollect db isolate`")
+    elif asked_for and row_security.passed:
+        what = f"row-level security does not bind the role {row_security.role}"
+        yield Problem(what=what, remedy="connect as one that is no superuser and has no BYPASSRLS: see `recollect db roles`")
+
+
+def _missing(name: str, found: Facts) -> Problem:
+    what = f"the index {name} is missing, so that searches read every row"
+    if found.is_loading:
+        return Problem(what=what, remedy="wait for the first load that is under way, which builds it at its end")
+    return Problem(what=what, remedy="run `recollect db migrate`, which builds it")
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".") if part.isdigit())
+
+
+def pool_figures(engine: AsyncEngine) -> PoolFigures:
+    """Return the figures of the engine's pool."""
+    pool = engine.sync_engine.pool
+    if not isinstance(pool, GuardedPool):
+        raise TypeError("this engine was not made by create_engine")
+    return PoolFigures(**pool.figures())

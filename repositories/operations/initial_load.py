@@ -1,0 +1,177 @@
+"""The first load of a table with embeddings: the rows first, their vector index afterwards, by several processes at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import BigInteger, Text, bindparam, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from domain import metadata
+from domain.errors import ConfigurationError, LockTimeout, RecollectError, SchemaOutdated
+from repositories.migrations import indexes
+from repositories.migrations.options import SchemaOptions, read_recorded
+from repositories.migrations.session import LIMITS, LOCK_TIMEOUT, MigrationSession, milliseconds
+from repositories.migrations.target import table_of, vector_indexes
+from repositories.postgres.errors import translating
+from repositories.sql.vector_index import IndexForm
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from sqlalchemy import Connection, Index
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from domain.schema.base import Entity
+
+MEMORY_MB: Final = 1_024
+_LOCKS_WITHIN: Final = timedelta(seconds=60)
+_LOOK_EVERY: Final = 0.5
+_NO_LONGER_FITS: Final = "hnsw graph no longer fits"
+_logger: Final = logging.getLogger("recollect.load")
+
+_SETTINGS: Final = text("""
+SELECT set_config('maintenance_work_mem', greatest(:kilobytes, setting::bigint)::text || 'kB', false),
+       set_config('max_parallel_maintenance_workers',
+                  coalesce(:workers, current_setting('max_parallel_maintenance_workers')), false),
+       set_config('min_parallel_table_scan_size', '0', false)
+FROM pg_settings WHERE name = 'maintenance_work_mem'
+""").bindparams(bindparam("kilobytes", type_=BigInteger), bindparam("workers", type_=Text))
+_ROWS: Final = text("SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(:table)")
+_PROGRESS: Final = text("""
+SELECT phase, tuples_done, blocks_done, blocks_total FROM pg_stat_progress_create_index WHERE pid = :pid
+""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildProgress:
+    """How far an index has come, as `pg_stat_progress_create_index` says it: of a phase, so many of its blocks."""
+
+    phase: str
+    rows: int
+    blocks: int
+    blocks_total: int
+
+
+OnBuild = Callable[[BuildProgress], None]
+
+
+@asynccontextmanager
+async def first_load(
+    engine: AsyncEngine,
+    entity: type[Entity],
+    *,
+    memory_mb: int = MEMORY_MB,
+    workers: int | None = None,
+    on_build: OnBuild | None = None,
+) -> AsyncIterator[None]:
+    """Drop the entity's vector index for the block, and build it afterwards; `Database.first_load` says the rest."""
+    async with _connection(engine) as connection:
+        session = _session_of(connection)
+        options, index = await session.run(partial(_planned, entity), doing="looking at the database")
+        rebuild = partial(indexes.rebuild_interrupted, tables=list(metadata.tables))
+        await session.run(rebuild, doing="rebuilding an index that was interrupted")
+        await session.run(partial(_build_others, options, index), doing="building a vector index that a first load left out")
+        await session.run(partial(_drop, index), doing=f"dropping {index.name}")
+        try:
+            yield
+            session = _session_of(connection)
+            await session.run(partial(_prepare, options, index, memory_mb, workers), doing="preparing to build an index")
+            async with _watching(engine, connection, on_build):
+                await session.run(partial(indexes.build, index=index), doing=f"building {index.name}")
+        except BaseException:
+            _logger.warning("%s is missing, and searches read every row: `recollect db migrate` builds it", index.name)
+            raise
+
+
+def _session_of(connection: AsyncConnection) -> MigrationSession:
+    return MigrationSession(connection, time.monotonic() + _LOCKS_WITHIN.total_seconds())
+
+
+@asynccontextmanager
+async def _connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    with translating():
+        connection = await engine.connect()
+    try:
+        with translating():
+            await connection.execute(LIMITS, {"lock": milliseconds(LOCK_TIMEOUT), "statement": "0"})
+            taken = await connection.run_sync(indexes.load_for_us)
+            await connection.commit()
+        if not taken:
+            raise LockTimeout("another first load is under way in this database")
+        yield connection
+    finally:
+        # With the connection go its lock and its settings.
+        await connection.invalidate()
+        await connection.close()
+
+
+def _planned(entity: type[Entity], connection: Connection) -> tuple[SchemaOptions, Index]:
+    options = read_recorded(connection)
+    if options is None:
+        raise SchemaOutdated(current=None, expected="a migrated database")
+    index = vector_indexes(options).get(entity.__tablename__)
+    if index is None:
+        raise ConfigurationError(f"{entity.__name__} has no vector index", setting="entity")
+    return options, index
+
+
+def _build_others(options: SchemaOptions, index: Index, connection: Connection) -> None:
+    # One at most is missing at any time: what is there tells with which parameters the missing one is built.
+    for other in vector_indexes(options).values():
+        if other.name != index.name and indexes.is_left_out(connection, other):
+            indexes.build(connection, other)
+
+
+def _drop(index: Index, connection: Connection) -> None:
+    connection.execute(text(f"DROP INDEX IF EXISTS {index.name}"))
+
+
+def _prepare(options: SchemaOptions, index: Index, memory_mb: int, workers: int | None, connection: Connection) -> None:
+    # Counting would see one tenant's rows where row-level security is on; statistics are of all, and the planner wants them anyway.
+    connection.execute(text(f"ANALYZE {index.table}"))
+    rows = max(0, connection.scalars(_ROWS, {"table": table_of(index)}).one())
+    # Of a graph in memory: the vector, and two lists of neighbours a row, of which the lowest is twice as long.
+    size = IndexForm.for_dimensions(options.dimensions).bytes_of(options.dimensions) + 48 * options.hnsw_m + 256
+    kilobytes = min(memory_mb, 1 + rows * size // 2**20) * 1_024
+    connection.execute(_SETTINGS, {"kilobytes": kilobytes, "workers": None if workers is None else str(workers)})
+
+
+@asynccontextmanager
+async def _watching(engine: AsyncEngine, connection: AsyncConnection, on_build: OnBuild | None) -> AsyncIterator[None]:
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    driver.add_log_listener(_pass_on)
+    watcher = None if on_build is None else asyncio.create_task(_watch(engine, driver.get_server_pid(), on_build))
+    try:
+        yield
+    finally:
+        driver.remove_log_listener(_pass_on)
+        if watcher is not None:
+            watcher.cancel()
+            with suppress(asyncio.CancelledError):
+                await watcher
+
+
+def _pass_on(_: object, message: Any) -> None:
+    if _NO_LONGER_FITS in message.message:
+        _logger.warning("%s: the rest of the build is slow; give it more memory_mb", message.message)
+
+
+async def _watch(engine: AsyncEngine, pid: int, on_build: OnBuild) -> None:
+    # What only watches does not end what it watches.
+    with suppress(SQLAlchemyError, OSError, RecollectError):
+        async with engine.connect() as connection:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            while True:
+                found = (await connection.execute(_PROGRESS, {"pid": pid})).one_or_none()
+                if found is not None:
+                    on_build(BuildProgress(phase=found[0], rows=found[1], blocks=found[2], blocks_total=found[3]))
+                await asyncio.sleep(_LOOK_EVERY)

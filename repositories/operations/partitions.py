@@ -1,0 +1,68 @@
+"""Monthly partitions of telemetry that operators maintain: rows in the default partition, and old months."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import text
+
+from repositories.migrations.months import LAST, Month
+from repositories.migrations.partitions import (
+    Partition,
+    default_of,
+    months_without_partition,
+    run_statement,
+    wait_briefly,
+)
+from repositories.migrations.row_level_security import every_tenants
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import Connection, TextClause
+
+
+MOST_PARTITIONS: Final = 120
+"""More are not made for what the default partition holds: every partition that cannot be left out costs a plan its time."""
+
+
+def missing_behind(connection: Connection, found: Iterable[Partition]) -> list[Month]:
+    """Return the months that the default partition holds events of, latest first."""
+    default = default_of(found)
+    if default is None:
+        return []
+    with every_tenants(connection, default.name):
+        held = connection.execute(_held(default)).all()
+    return months_without_partition(sorted((Month(*row) for row in held), reverse=True), found)
+
+
+def _held(default: Partition) -> TextClause:
+    return text(
+        "SELECT DISTINCT extract(year FROM month)::int, extract(month FROM month)::int"  # noqa: S608 -- a name from the catalog
+        f" FROM (SELECT created_at AT TIME ZONE 'UTC' AS month FROM ONLY {default.name} WHERE created_at >= '0001-01-01 UTC'"
+        f" AND created_at < '{LAST.ends.isoformat()}') AS held"
+    )
+
+
+def holds_rows(connection: Connection, partition: Partition) -> bool:
+    """Whether there is a row in the partition."""
+    return bool(connection.scalar(text(f"SELECT EXISTS (SELECT FROM ONLY {partition.name})")))  # noqa: S608 -- from the catalog
+
+
+def drop_partition(connection: Connection, partition: Partition) -> None:
+    """Drop a partition with its rows. The lock lasts for the change of the catalog; files are deleted after it.
+
+    PostgreSQL detaches nothing CONCURRENTLY from a table with a default partition, so writers wait, as long as `LOCK_TIMEOUT_MS`
+    for those before them.
+    """
+    wait_briefly(connection)
+    run_statement(connection, f"DROP TABLE IF EXISTS {partition.name}")
+
+
+def delete_before(connection: Connection, default: Partition, moment: datetime, *, size: int) -> int:
+    """Delete up to `size` rows of the default partition from months that ended by the moment; return how many."""
+    old = f"SELECT ctid FROM ONLY {default.name} WHERE created_at < :before LIMIT :size"  # noqa: S608 -- a name from the catalog
+    deletion = text(f"DELETE FROM ONLY {default.name} WHERE ctid = ANY (ARRAY({old}))")  # noqa: S608 -- likewise
+    with every_tenants(connection, default.name):
+        return connection.execute(deletion, {"before": Month.of(moment).begins, "size": size}).rowcount

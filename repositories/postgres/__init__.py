@@ -1,0 +1,1 @@
+"""PostgreSQL: settings, connections, transactions, and the translation of its errors."""

@@ -1,0 +1,90 @@
+"""Why there is no connection: what may work in a moment, and what will not before someone changes something."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import ssl
+from typing import TYPE_CHECKING, Final
+
+import asyncpg
+
+from domain import errors
+from repositories.postgres.sqlstates import FAILURES
+
+if TYPE_CHECKING:
+    from domain.errors import RecollectError
+
+_AT_CONNECT: Final[dict[str, tuple[str, str]]] = {
+    "22023": ("options", "the server refused the value of one of its settings"),
+    "3D000": ("database", "the database does not exist"),
+    "42704": ("options", "the server does not know one of the settings it was given"),
+    "55000": ("database", "the database takes no connections"),
+}
+_UNRESOLVABLE: Final = frozenset(
+    number for name in ("EAI_NONAME", "EAI_NODATA", "EAI_FAIL") if (number := getattr(socket, name, None)) is not None
+)
+
+
+def by_the_server(error: asyncpg.PostgresError, *, host: str | None, port: int | None) -> RecollectError:
+    """Return what the server's answer to a new connection means."""
+    where, state = _where(host, port), error.sqlstate or ""
+    if "unsupported startup parameter" in str(error):
+        return errors.ConfigurationError(f"{where}: a pooler is in between: set pooler to pgbouncer", setting="pooler")
+    if state in _AT_CONNECT:
+        setting, words = _AT_CONNECT[state]
+        return errors.ConfigurationError(f"{where}: {words}", setting=setting)
+    kind, words = FAILURES.get(state) or FAILURES.get(state[:2]) or (errors.UnexpectedFailure, type(error).__name__)
+    if kind in (errors.AccessDenied, errors.UnexpectedFailure):
+        return kind(f"{where}: {words}", sqlstate=state)
+    if kind is errors.ConnectionLost:
+        words = "the connection ended before it was ready"
+    return errors.DatabaseUnavailable(f"{where}: {words}", host=host, port=port, sqlstate=state)
+
+
+def on_the_way(error: BaseException, *, host: str | None, port: int | None) -> RecollectError | None:
+    """Return what kept a new connection from the server, or `None` where that is not what `error` says."""
+    where = _where(host, port)
+    if isinstance(error, socket.gaierror) and error.errno in _UNRESOLVABLE:
+        return errors.ConfigurationError(f"the name {host or 'of the host'} cannot be resolved", setting="host")
+    denied = _denied(error)
+    if denied is not None:
+        return errors.AccessDenied(f"{where}: {denied}")
+    if isinstance(error, asyncpg.ClientConfigurationError):
+        return errors.ConfigurationError(f"{where}: the driver refused the settings of the connection")
+    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+        return errors.DatabaseUnavailable(f"{where}: not what target_session_attrs asks for", host=host, port=port)
+    if isinstance(error, OSError):
+        return errors.DatabaseUnavailable(f"{where}: {_reason(error)}", host=host, port=port)
+    return None
+
+
+def _where(host: str | None, port: int | None) -> str:
+    return "the server" if host is None else f"{host}:{port}"
+
+
+def _denied(error: BaseException) -> str | None:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the server's certificate is not to be trusted ({error.verify_message})"
+    if isinstance(error, ssl.SSLError) and not isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+        return f"TLS failed ({error.reason})"
+    if type(error) is ConnectionError and "rejected SSL upgrade" in str(error):
+        return "the server does not speak TLS, and sslmode demands it"
+    if isinstance(error, PermissionError):
+        return "the operating system refuses access"
+    if isinstance(error, asyncpg.InterfaceError) and "authentication" in str(error).lower():
+        return "the server demands a way to authenticate that the driver does not have"
+    return None
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, socket.gaierror):
+        return "its name cannot be resolved now"
+    if isinstance(error, ConnectionResetError):
+        return "connection reset"
+    # With several addresses behind one name, asyncio gives a text of all their errors and no number.
+    numbers = {int(number) for number in re.findall(r"\[Errno (\d+)\]", str(error))}
+    return ", ".join(sorted(os.strerror(number) for number in numbers)) or type(error).__name__

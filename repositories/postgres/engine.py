@@ -1,0 +1,95 @@
+"""The engine: how SQLAlchemy and asyncpg are put together here."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import URL, event
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from domain.errors import ReadOnly
+from domain.values.jsonb import dumps
+from repositories.postgres.database_info import TENANT
+from repositories.postgres.errors import translate
+from repositories.postgres.hosts import Hosts
+from repositories.postgres.pool import RECYCLE_SECONDS, GuardedPool, require_alive
+from repositories.postgres.session_settings import TransactionSettings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+    from sqlalchemy.engine import ExceptionContext
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from repositories.postgres.settings import Settings
+
+
+def create_engine(settings: Settings, *, readonly: bool = False) -> AsyncEngine:
+    """Make an engine; nothing connects before it is used.
+
+    With `readonly` every transaction is READ ONLY on the server, and of several hosts a standby is preferred; without, the
+    primary.
+
+    The engine is at home in the process and the event loop of its first use; elsewhere its pool raises `UnitOfWorkError`.
+    What a connection that cannot be made raises comes out as an error of `domain.errors`, not of SQLAlchemy.
+
+    Raises `ConfigurationError` where a certificate or a key cannot be read.
+    """
+    engine = create_async_engine(
+        _shown(settings),
+        async_creator=Hosts(settings, readonly=readonly),
+        poolclass=GuardedPool,
+        pool_size=settings.pool_size,
+        max_overflow=settings.max_overflow,
+        pool_timeout=settings.pool_timeout.total_seconds(),
+        pool_use_lifo=True,
+        # Different for each pool, so that many processes started together do not reconnect together.
+        pool_recycle=round(RECYCLE_SECONDS * random.uniform(0.95, 1.05)),  # noqa: S311 (spreads load, keeps no secret)
+        hide_parameters=True,
+        echo=settings.echo,
+        json_serializer=dumps,
+        json_deserializer=json.loads,
+        # Said with every BEGIN, because a role may have another default; said by each unit of work itself where it writes.
+        isolation_level="READ COMMITTED" if readonly else None,
+    )
+    if not readonly:
+        event.listen(engine.sync_engine, "handle_error", _leave_a_standby)
+    event.listen(engine.sync_engine, "set_connection_execution_options", _speak_for)
+    event.listen(engine.sync_engine, "checkin", _speak_for_nobody)
+    event.listen(engine.sync_engine, "checkout", require_alive)
+    if settings.pooler == "pgbouncer":
+        event.listen(engine.sync_engine, "begin", TransactionSettings(settings, readonly=readonly))
+    return engine
+
+
+def settle(engine: AsyncEngine) -> None:
+    """Have an engine of `create_engine` at home in this process and event loop, although nothing is asked of it yet."""
+    if isinstance(engine.pool, GuardedPool):
+        engine.pool.settle()
+
+
+def _leave_a_standby(failed: ExceptionContext) -> None:
+    """Count a refused write as a lost connection, so that the whole pool is connected anew: there may be another primary now."""
+    connection = failed.connection
+    declared = connection is not None and connection.get_execution_options().get("postgresql_readonly", False)
+    if not declared and isinstance(translate(failed.original_exception), ReadOnly):
+        failed.is_disconnect = True
+
+
+def _speak_for(connection: Connection, options: dict[str, Any]) -> None:
+    if TENANT in options:
+        connection.connection.driver_connection.speak_for(options[TENANT])  # type: ignore[union-attr]  # it is our driver's
+
+
+def _speak_for_nobody(connection: Any, _: object) -> None:
+    # A transaction that never began would leave its tenant to the next one.
+    if connection is not None:
+        connection.driver_connection.speak_for(None)
+
+
+def _shown(settings: Settings) -> URL:
+    """Return what the engine's `repr` shows; the connection is made from the settings, and the password is not in here."""
+    address = settings.addresses[0]
+    made = URL.create("postgresql+asyncpg", username=settings.user, database=settings.database)
+    return made.update_query_dict({"host": address.host}) if address.is_socket else made.set(host=address.host, port=address.port)

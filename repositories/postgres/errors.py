@@ -1,0 +1,224 @@
+"""What the driver raises, as the errors of `domain.errors`: by SQLSTATE and constraint name, in one place.
+
+SQLAlchemy's classes are no guide: a deadlock, a timeout, a full disk and a lost connection are all a bare `DBAPIError`, and
+what fails before a connection exists is no SQLAlchemy error at all. PostgreSQL's code tells them apart. Messages here are
+our own words, because the driver's hold rows ("Key (email)=(…) already exists").
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from enum import Enum, auto
+from typing import TYPE_CHECKING, NoReturn
+
+import asyncpg
+from sqlalchemy import exc as sa
+from sqlalchemy.orm.exc import StaleDataError
+
+from domain import errors
+from domain.values.transactions import ROWS_GONE
+from repositories.postgres import connect_errors as refusals
+from repositories.postgres.sqlstates import CONSTRAINTS, FAILURES, INPUT, MISSING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from uuid import UUID
+
+    from domain.errors import RecollectError
+
+
+class Phase(Enum):
+    """What was being done; the same broken connection means something else in each."""
+
+    CONNECT = auto()
+    WORK = auto()
+    COMMIT = auto()
+
+
+# The code is every unsupported feature's, and the message is the server's language.
+_STANDBY_REFUSES_SERIALIZABLE = ("call_enum_check_hook", "GetSerializableTransactionSnapshot")
+_UNSENT_COMMIT = "cannot call Transaction.commit()"
+
+
+def translate(
+    error: BaseException,
+    *,
+    phase: Phase = Phase.WORK,
+    operation_id: UUID | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    figures: Mapping[str, int] | None = None,
+) -> RecollectError:
+    """Return what `error` means, without a value of a row, a secret or the original.
+
+    `operation_id` is the unit of work's, for an unknown COMMIT; `host` and `port` what was being connected to; `figures` the
+    pool's counts. An error of ours, also one that SQLAlchemy wrapped, is returned as it is.
+    """
+    chain = tuple(_chain(error))
+    for ours in chain:
+        if isinstance(ours, errors.RecollectError):
+            return ours
+    if phase is Phase.CONNECT:
+        return _while_connecting(chain, host, port)
+    if phase is Phase.COMMIT and _may_have_committed(chain):
+        return errors.CommitOutcomeUnknown(operation_id)
+    if any(isinstance(link, sa.TimeoutError) for link in chain):
+        return errors.PoolExhausted("every connection of the pool is in use", figures=figures or {})
+    return _of_the_server(chain) or _of_the_client(chain, host, port) or _unexpected(chain)
+
+
+@contextmanager
+def translating(
+    phase: Phase = Phase.WORK, *, operation_id: UUID | None = None, host: str | None = None, port: int | None = None
+) -> Iterator[None]:
+    """Let only errors of ours, and bugs, out of the block; put it around calls of SQLAlchemy alone.
+
+    What comes neither from the database nor from the way to it passes as it is, as does a cancelled task except in
+    `Phase.COMMIT`, where it is a `CommitOutcomeUnknown`.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, errors.RecollectError) or not _comes_from_below(error, phase):
+            raise
+        raise_bare(translate(error, phase=phase, operation_id=operation_id, host=host, port=port))
+
+
+def raise_bare(failure: RecollectError) -> NoReturn:
+    """Raise `failure` without the error that is being handled.
+
+    A chained traceback prints the driver's DETAIL, and with it the row; `from None` alone hides the original and keeps it.
+    """
+    try:
+        raise failure from None
+    except errors.RecollectError:
+        failure.__context__ = None
+        raise
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = (error.orig if isinstance(error, sa.StatementError) else None) or error.__cause__
+
+
+def _comes_from_below(error: BaseException, phase: Phase) -> bool:
+    if isinstance(error, asyncio.CancelledError):
+        return phase is Phase.COMMIT
+    below = (sa.SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+    return isinstance(error, below)
+
+
+def _server_error(chain: tuple[BaseException, ...]) -> asyncpg.PostgresError | None:
+    # The deepest one is the reason: "connection was closed" is caused by "terminated by the administrator".
+    return next((link for link in reversed(chain) if isinstance(link, asyncpg.PostgresError)), None)
+
+
+def _connection_lost(chain: tuple[BaseException, ...]) -> bool:
+    for link in chain:
+        if isinstance(link, sa.DBAPIError) and link.connection_invalidated:
+            return True
+        if isinstance(link, asyncpg.InternalClientError) and not isinstance(link, asyncpg.OutdatedSchemaCacheError):
+            return True
+        if isinstance(link, asyncpg.ConnectionDoesNotExistError) or (
+            isinstance(link, asyncpg.InterfaceError) and str(link).endswith("connection is closed")
+        ):
+            return True
+    return False
+
+
+def _may_have_committed(chain: tuple[BaseException, ...]) -> bool:
+    if any(isinstance(link, asyncpg.InterfaceError) and _UNSENT_COMMIT in str(link) for link in chain):
+        return False
+    state = getattr(_server_error(chain), "sqlstate", None) or ""
+    undecided = any(isinstance(link, (asyncio.CancelledError, OSError)) for link in chain)
+    return undecided or _connection_lost(chain) or state.startswith("08") or state == "40003"
+
+
+def _of_the_server(chain: tuple[BaseException, ...]) -> RecollectError | None:
+    error = _server_error(chain)
+    state = error.sqlstate if error is not None else None
+    # A type that was dropped, with its extension: the server has no code for that, and does not translate the message.
+    dropped = state == "XX000" and str(error).startswith("cache lookup failed for")
+    if dropped or isinstance(error, asyncpg.InvalidCachedStatementError):
+        return errors.StalePlan("the schema changed under a prepared statement", sqlstate=state)
+    if error is None or state is None:
+        return None
+    if state == "0A000" and error.server_source_function in _STANDBY_REFUSES_SERIALIZABLE:
+        return errors.ReadOnly("a standby has no serializable transactions: use repeatable read there", sqlstate=state)
+    if state == "25P02":
+        return errors.TransactionPoisoned("a statement of this transaction failed before: nothing of it can be committed")
+    if state in MISSING:
+        return errors.SchemaError(f"{MISSING[state]} ({state}): it may be at another revision")
+    for code in (state, state[:2]):
+        if code in CONSTRAINTS:
+            names = {"constraint": error.constraint_name, "table": error.table_name, "column": error.column_name}
+            return CONSTRAINTS[code](**names)
+        if code in INPUT:
+            return errors.InvalidInput(INPUT[code], field=error.column_name)
+        if code in FAILURES:
+            kind, words = FAILURES[code]
+            return kind(words, sqlstate=state)
+    return None
+
+
+def _of_the_client(chain: tuple[BaseException, ...], host: str | None, port: int | None) -> RecollectError | None:
+    deepest = chain[-1]
+    if any(isinstance(link, asyncpg.OutdatedSchemaCacheError) for link in chain):
+        return errors.StalePlan("the schema changed under a prepared statement")
+    if isinstance(deepest, TimeoutError):
+        return errors.StatementTimeout("the server did not answer a statement in time")
+    if _connection_lost(chain) or isinstance(deepest, (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)):
+        return errors.ConnectionLost("the connection was lost before COMMIT: nothing was kept")
+    if isinstance(deepest, OSError):
+        return _while_connecting(chain, host, port)
+    if isinstance(deepest, asyncpg.InterfaceError):
+        return _misuse(str(deepest))
+    return _of_sqlalchemy(chain)
+
+
+def _misuse(words: str) -> RecollectError | None:
+    if "query arguments cannot exceed" in words:
+        return errors.InvalidInput("a statement has more than 32,767 parameters: write fewer rows at a time")
+    if "another operation is in progress" in words:
+        return errors.UnitOfWorkError("a connection was used by two tasks at once")
+    return None
+
+
+def _of_sqlalchemy(chain: tuple[BaseException, ...]) -> RecollectError | None:
+    raised, deepest = chain[0], chain[-1]
+    if isinstance(raised, sa.PendingRollbackError):
+        return errors.TransactionPoisoned("a statement of this transaction failed before: nothing of it can be committed")
+    if isinstance(raised, StaleDataError):
+        return errors.Conflict(ROWS_GONE)
+    if isinstance(raised, sa.IllegalStateChangeError) or (isinstance(raised, sa.InvalidRequestError) and raised.code == "isce"):
+        return errors.UnitOfWorkError("a unit of work was used by two tasks at once")
+    unfit = (ValueError, TypeError, OverflowError, LookupError, RecursionError)
+    # Of a number with too many digits the driver cannot even say that it is too large.
+    untold = isinstance(raised, ValueError) and isinstance(raised.__context__, OverflowError)
+    if untold or (isinstance(raised, sa.StatementError) and isinstance(deepest, unfit)):
+        return errors.InvalidInput(INPUT["22"])
+    return None
+
+
+def _while_connecting(chain: tuple[BaseException, ...], host: str | None, port: int | None) -> RecollectError:
+    server = _server_error(chain)
+    if server is not None:
+        return refusals.by_the_server(server, host=host, port=port)
+    # Not the deepest one: with sslmode prefer, the cause of the error is the attempt before it.
+    for link in chain:
+        refused = refusals.on_the_way(link, host=host, port=port)
+        if refused is not None:
+            return refused
+    if _connection_lost(chain):
+        return errors.DatabaseUnavailable("the connection ended before it was ready", host=host, port=port)
+    return _unexpected(chain)
+
+
+def _unexpected(chain: tuple[BaseException, ...]) -> RecollectError:
+    error: BaseException = _server_error(chain) or chain[-1]
+    state = getattr(error, "sqlstate", None)
+    return errors.UnexpectedFailure(f"{type(error).__name__}{f' ({state})' if state else ''} from the database", sqlstate=state)

@@ -1,0 +1,70 @@
+"""Entities after a savepoint was undone: each is what its row is again, and one whose row was undone as well is nobody's."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.orm import make_transient
+from sqlalchemy.orm.attributes import instance_state
+
+from domain.schema.base import Entity
+from repositories.sql.rows import by_ids, selected
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncSession
+    from sqlalchemy.orm import InstanceState
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """An entity of a session, and its values before the undoing, which takes them from some."""
+
+    entity: Entity
+    values: dict[str, Any]
+
+    @property
+    def kind(self) -> tuple[type[Entity], bool]:
+        """What has to be read of its row: the embedding where it was there."""
+        kind = type(self.entity)
+        return kind, any(name in self.values for name in kind.embedding_fields())
+
+
+class Written:
+    """What was written inside of savepoints: a flush that fails takes the values from the entities before anybody can look."""
+
+    def __init__(self) -> None:
+        self._values: dict[InstanceState[Any], dict[str, Any]] = {}
+
+    def remember(self, session: AsyncSession) -> None:
+        """Keep the values of what is about to be written."""
+        self._values.update((instance_state(entity), dict(vars(entity))) for entity in session.dirty)
+
+    def forget(self) -> None:
+        """Keep nothing: no savepoint is open."""
+        self._values.clear()
+
+    def watched_by(self, session: AsyncSession) -> list[Watched]:
+        """Return the session's entities."""
+        entities: list[Any] = list(session.sync_session.identity_map.values())
+        return [Watched(entity, self._values.get(instance_state(entity), {}) | vars(entity)) for entity in entities]
+
+
+async def bring_back(session: AsyncSession, watched: Sequence[Watched], *, tenant: str) -> None:
+    """Read the rows again, in one statement for each kind: the ORM would do that alone for what it wrote itself."""
+    kinds: defaultdict[tuple[type[Entity], bool], list[Watched]] = defaultdict(list)
+    for one in watched:
+        if instance_state(one.entity).persistent:
+            kinds[one.kind].append(one)
+    for (entity, with_embedding), known in kinds.items():
+        rows = selected(entity, tracked=True, with_embedding=with_embedding)
+        statement = by_ids(rows, entity, [one.values["id"] for one in known])
+        there = set(map(id, (await session.execute(statement, {"tenant": tenant})).scalars()))
+        for one in known:
+            if id(one.entity) not in there:
+                session.expunge(one.entity)
+                make_transient(one.entity)
+                vars(one.entity).update({name: value for name, value in one.values.items() if name in entity.model_fields})

@@ -1,0 +1,241 @@
+"""Where the database is and how to use it: from the environment, or in code; frozen once made."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+
+from domain.errors import ConfigurationError
+from repositories.postgres.tls import SslMode, default_mode, require_verified
+from repositories.postgres.url import DEFAULT_PORT, PARAMETERS, Address, DatabaseUrl, parse_addresses, parse_options, parse_url
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic_settings import PydanticBaseSettingsSource
+
+PREFIX: Final = "RECOLLECT_"
+URL_VARIABLE: Final = "DATABASE_URL"
+_SECOND: Final = timedelta(seconds=1)
+_NO_LIMIT: Final = timedelta(0)
+_POSTGRES_MAX: Final = timedelta(milliseconds=2**31 - 1)
+# What a URL in code replaces, whether it says it or not: a password meant for another host must not go to this one.
+_CONNECTION: Final = (
+    *("host", "port", "database", "user", "password", "sslmode", "sslrootcert", "sslcert", "sslkey"),
+    *("target_session_attrs", "application_name", "connect_timeout", "options"),
+)
+
+
+def _seconds(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("must be a number of seconds")
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_seconds), Field(gt=_NO_LIMIT, le=_POSTGRES_MAX)]
+"""A number of seconds, or a `timedelta`; more than zero."""
+
+Limit = Annotated[timedelta, BeforeValidator(_seconds), Field(ge=_NO_LIMIT, le=_POSTGRES_MAX)]
+"""A number of seconds, or a `timedelta`; zero means no limit, as in PostgreSQL."""
+
+Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[^\x00]+$")]
+Label = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
+SessionAttributes = Literal["any", "primary", "standby", "prefer-standby", "read-write", "read-only"]
+
+
+def _default_mode(given: Mapping[str, Any]) -> SslMode:
+    if not {"host", "port"} <= given.keys():
+        return SslMode.VERIFY_FULL
+    return default_mode(parse_addresses(given["host"], port=given["port"]))
+
+
+class _Environment(EnvSettingsSource):
+    def __call__(self) -> dict[str, Any]:
+        values = super().__call__()
+        url = None if self.current_state.keys() >= set(_CONNECTION) else os.environ.get(URL_VARIABLE)
+        return _with_url(values, url, named=URL_VARIABLE) if url else values
+
+
+class Settings(BaseSettings):
+    """The settings of one database.
+
+    They come from the environment (`DATABASE_URL` or parts such as `RECOLLECT_HOST`) or from code, where `url` may be a
+    string or a `SecretStr`. Code goes before the environment: a `url` in code replaces the whole connection of the
+    environment, a part in code replaces that part. A URL and a part of the same origin must agree. What `url` says and what
+    the parts say is the same thing: `Settings(url="postgresql://db/reviews")` equals
+    `Settings(host="db", database="reviews")`.
+
+    Durations are `timedelta`, given as such or in seconds. Making one raises `ConfigurationError`, which names the settings
+    and repeats no value.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, hide_input_in_errors=True
+    )
+
+    host: str = Field("localhost", description="A name, an IP address, a socket's folder; several with commas, each `host:port`.")
+    port: int = Field(DEFAULT_PORT, ge=1, le=65535, description="For hosts that name none of their own.")
+    database: Name = "recollect"
+    user: Name = "recollect"
+    password: SecretStr | None = None
+    sslmode: SslMode = Field(default_factory=_default_mode, description="`verify-full`, unless every host is local.")
+    sslrootcert: str | None = Field(None, description="A file, or `system` (also the default): what the system trusts.")
+    sslcert: str | None = None
+    sslkey: str | None = None
+    insecure: bool = Field(default=False, description="Whether a host elsewhere may go without `verify-full`.")
+    target_session_attrs: SessionAttributes = "any"
+    application_name: Name = "recollect"
+    options: str = Field("", description="Server settings as libpq writes them: `-c work_mem=64MB`. They go before ours.")
+    search_path: str = Field("public", pattern=r"^[a-z_][a-z0-9_]*(, ?[a-z_][a-z0-9_]*)*$")
+    connect_timeout: Duration = Field(10 * _SECOND, description="For one host.")
+    connect_deadline: Duration = Field(30 * _SECOND, description="For the first connection, all hosts and attempts together.")
+    pool_size: int = Field(10, ge=1, description="Of units of work, and as many again of readers.")
+    max_overflow: int = Field(10, ge=0)
+    pool_timeout: Duration = 10 * _SECOND
+    statement_timeout: Limit = 30 * _SECOND
+    lock_timeout: Limit = 5 * _SECOND
+    idle_in_transaction_timeout: Limit = 30 * _SECOND
+    pooler: Literal["none", "pgbouncer"] = Field("none", description="`pgbouncer` for its transaction mode.")
+    echo: bool = Field(default=False, description="Log statements, never their parameters.")
+    language: str = Field("english", pattern=r"^[a-z_][a-z0-9_]{0,62}$", description="Of full text; the server must know it.")
+    tenant: str = Field("default", pattern=r"^[A-Za-z0-9._-]{1,100}$")
+    row_level_security: bool = Field(
+        default=False, description="Refuse a database, or a role, that row-level security does not bind."
+    )
+    hnsw_m: int = Field(16, ge=2, le=100)
+    hnsw_ef_construction: int = Field(64, ge=4, le=1000, description="At least twice `hnsw_m`.")
+    ef_search: int = Field(64, ge=1, le=1000, description="Candidates of a search by vector, twice its limit at least.")
+    embedding_provider: Label = Field("unspecified", description="These three count when a database is created.")
+    embedding_model: Label = "unspecified"
+    embedding_dimensions: int = Field(1024, ge=1, le=16_000)
+
+    def __init__(self, **values: Any) -> None:
+        refusal: ConfigurationError
+        url = values.pop("url", None)
+        if url is not None:
+            unsaid = {name: type(self).model_fields[name].get_default() for name in _CONNECTION}
+            values = unsaid | _with_url(values, url, named="url")
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            refusal = _explained(error)
+        else:
+            return
+        # Outside of the handler, so that the error does not carry pydantic's, which holds the input.
+        raise refusal
+
+    @classmethod
+    def from_env(cls, **overrides: Any) -> Self:
+        """Read the environment; `overrides` go before it. Raises `ConfigurationError`."""
+        return cls(**overrides)
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """The hosts to try, in order; never empty."""
+        return parse_addresses(self.host, port=self.port)
+
+    @property
+    def url(self) -> DatabaseUrl:
+        """The connection as a URL, for whoever can only be given one."""
+        fields = type(self).model_fields
+        given = {name: getattr(self, name) for name in PARAMETERS}
+        parameters = {name: _plain(value) for name, value in sorted(given.items()) if value != fields[name].get_default()}
+        return DatabaseUrl(self.addresses, self.database, self.user, self.password, parameters)
+
+    def for_migrations(self) -> Self:
+        """The same without a limit on statements: building an index takes its time, and migrations set limits of their own."""
+        return self.model_copy(update={"statement_timeout": _NO_LIMIT})
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Code, then the environment; no file is read."""
+        del env_settings, dotenv_settings, file_secret_settings
+        return init_settings, _Environment(settings_cls)
+
+    @field_validator("host")
+    @classmethod
+    def _readable_hosts(cls, host: str) -> str:
+        parse_addresses(host)
+        return host
+
+    @field_validator("sslmode", mode="before")
+    @classmethod
+    def _default_for_the_hosts(cls, mode: object, info: ValidationInfo) -> object:
+        return _default_mode(info.data) if mode is None else mode
+
+    @field_validator("options")
+    @classmethod
+    def _readable_options(cls, options: str) -> str:
+        parse_options(options)
+        return options
+
+    @field_validator("statement_timeout", "lock_timeout", "idle_in_transaction_timeout")
+    @classmethod
+    def _not_rounded_to_no_limit(cls, limit: timedelta) -> timedelta:
+        if _NO_LIMIT < limit < timedelta(milliseconds=1):
+            raise ValueError("must be zero or at least a millisecond")
+        return limit
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        require_verified(self.sslmode, self.addresses, insecure=self.insecure)
+        if self.hnsw_ef_construction < 2 * self.hnsw_m:
+            raise ConfigurationError("hnsw_ef_construction must be at least twice hnsw_m", setting="hnsw_ef_construction")
+        return self
+
+
+def _with_url(values: dict[str, Any], url: object, *, named: str) -> dict[str, Any]:
+    text = url.get_secret_value() if isinstance(url, SecretStr) else url
+    if not isinstance(text, str):
+        raise ConfigurationError(f"{named} must be a string", setting=named)
+    parts = _parts(parse_url(text, setting=named))
+    for name in parts.keys() & values.keys():
+        if _plain(parts[name]) != _plain(values[name]):
+            other = f"{PREFIX}{name}".upper() if named == URL_VARIABLE else name
+            raise ConfigurationError(f"{named} and {other} say different things: give one of them", setting=name)
+    return values | parts
+
+
+def _parts(url: DatabaseUrl) -> dict[str, Any]:
+    parts: dict[str, Any] = {"database": url.database, "user": url.user, "password": url.password, **url.parameters}
+    ports = {address.port for address in url.addresses}
+    if len(ports) == 1:
+        parts |= {"host": ",".join(address.host for address in url.addresses), "port": ports.pop()}
+    elif ports:
+        parts["host"] = ",".join(str(address) for address in url.addresses)
+    return {name: value for name, value in parts.items() if value is not None}
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return f"{value.total_seconds():g}" if isinstance(value, timedelta) else str(value)
+
+
+def _explained(error: ValidationError) -> ConfigurationError:
+    """Name the settings that pydantic refused, without what was given for them."""
+    reasons: list[tuple[str, str]] = []
+    for detail in error.errors(include_url=False, include_input=False):
+        cause = detail.get("ctx", {}).get("error")
+        if isinstance(cause, ConfigurationError):
+            return ConfigurationError(str(cause), setting=cause.setting)
+        if detail["type"] != "default_factory_not_called":  # a consequence of another one
+            name = str(detail["loc"][0]) if detail["loc"] else "settings"
+            reasons.append((name, detail["msg"].removeprefix("Value error, ")))
+    return ConfigurationError("; ".join(f"{name}: {reason}" for name, reason in reasons), setting=reasons[0][0])

@@ -1,0 +1,60 @@
+"""Embedding rows again, in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from uuid import UUID
+
+from domain.entities.maintenance import EmbeddingRepair
+from domain.schema.base import Entity
+from domain.values.paging import require_limit
+from domain.values.recall import RepairCandidate, RepairedEmbedding
+from repositories.base import column_values
+from repositories.search import SearchRepository
+from repositories.sql import reembedding as repairs
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
+
+E = TypeVar("E", bound=Entity)
+
+
+class RepairRepository(SearchRepository[E]):
+    """Finds rows whose embedding is missing, stale or another model's, and writes new ones."""
+
+    repaired_text: ClassVar[ColumnElement[Any]]
+
+    async def count_repair_candidates(self, target_model: str) -> int:
+        return int(await self._scalar(repairs.count_candidates(self.entity, self._transaction.tenant, target_model)))
+
+    async def repair_candidates(
+        self, target_model: str, *, after: UUID | None = None, limit: int = 100
+    ) -> Sequence[RepairCandidate]:
+        statement = repairs.candidates(
+            self.entity,
+            self._transaction.tenant,
+            target_model,
+            text=self.repaired_text,
+            after=after,
+            limit=require_limit(limit),
+        )
+        return [RepairCandidate(id=row["id"], text=row["text"]) for row in await self._transaction.rows(statement)]
+
+    async def write_repaired(self, rows: Sequence[RepairedEmbedding], state: EmbeddingRepair) -> int:
+        written = 0
+        if rows:
+            vectors = [(row.id, self.query_vector(row.embedding)) for row in sorted(rows, key=lambda row: row.id)]
+            statement = repairs.write_embeddings(self.entity, self._transaction.tenant, state.target_model, vectors)
+            written = await self._transaction.changed(statement)
+        await self.save_repair_state(state)
+        return written
+
+    async def repair_state(self, key: str) -> EmbeddingRepair | None:
+        found = await self._transaction.rows(repairs.state(self._transaction.tenant, self.entity.__tablename__, key))
+        return EmbeddingRepair.from_row(found[0]) if found else None
+
+    async def save_repair_state(self, state: EmbeddingRepair) -> None:
+        self._transaction.stamp(state)
+        values = {**column_values(state), "corpus": self.entity.__tablename__}
+        await self._transaction.execute(repairs.save_state(values))

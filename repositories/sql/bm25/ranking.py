@@ -1,0 +1,176 @@
+"""BM25 over weighted fields, for a bounded number of candidates.
+
+Term frequencies are `ts_rank_cd` of one word, which is the weighted number of its occurrences; the cheaper `ts_rank` of one word
+inverts to about the same and picks the rows that are worth the exact figure. Candidates are chosen by the rarest words first, so
+that a word in half of the rows costs no more than the bound.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Float,
+    Integer,
+    Select,
+    Text,
+    and_,
+    func,
+    literal_column,
+    select,
+    text,
+    true,
+    union_all,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY, TSVECTOR
+
+from domain.values.search import Match
+from repositories.sql.bm25.corpus import K1, MAX_QUERY_CHARACTERS, B, corpus, octets
+from repositories.sql.bm25.web import web_syntax
+from repositories.sql.rows import the_tenants
+from repositories.sql.vector import number
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import FromClause
+
+    from domain.schema.base import Entity
+
+# Weights of the labels D, C, B and A. ts_rank_cd takes none above 1, so they are thirds, and so is what they are compared with.
+_WEIGHTS: Final = "{0.33333334,0.33333334,0.66666667,1}"
+_SCALE: Final = 3
+
+_ROUGH: Final = """(SELECT sum(w.gain * w.r / (w.r + (1 - w.r) * c.norm / 0.645))
+  FROM (SELECT gain, ts_rank('{1,1,1,1}', c.vec, query) AS r FROM words OFFSET 0) AS w)"""
+_EXACT: Final = f"""(SELECT sum(w.gain * (1 - c.norm / {_SCALE} / (ts_rank_cd('{_WEIGHTS}', c.vec, w.query) + c.norm / {_SCALE})))
+  FROM words AS w)"""
+_BOUND: Final = literal_column("(SELECT size FROM bound)", Integer())
+_TERMS: Final = "(SELECT array_agg(w.lexeme ORDER BY w.lexeme) FROM words AS w WHERE c.vec @@ w.query)"
+
+# Rarest words first until their rows fill the bound; then a common word beside any commoner one; then the next word alone.
+_ANY: Final = {
+    "ranked": """
+        SELECT w.*, sum(df) OVER rarest AS reach, string_agg(quoted, ' | ') OVER commoner AS others,
+          1 - exp(coalesce(sum(ln(greatest(1 - df / n, 1e-9))) OVER commoner, 0)) AS share
+        FROM words AS w WINDOW rarest AS (ORDER BY df, lexeme),
+          commoner AS (ORDER BY df DESC, lexeme DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)""",
+    "parts": """
+        SELECT part, sum(expected) OVER cheapest AS reach, row_number() OVER cheapest AS step FROM (
+          SELECT 1 AS level, quoted AS part, df AS expected, reach FROM ranked, bound WHERE reach <= bound.size
+          UNION ALL
+          SELECT 2, '(' || quoted || ' & (' || others || '))', df * share, reach FROM ranked, bound
+          WHERE reach > bound.size AND others IS NOT NULL
+          UNION ALL
+          SELECT 3, quoted, df, reach FROM ranked, bound WHERE reach > bound.size
+        ) AS p WINDOW cheapest AS (ORDER BY level, p.reach)""",
+    "chosen": """
+        SELECT string_agg(part, ' | ') FILTER (WHERE reach <= bound.size)::tsquery AS first,
+          (array_agg(part ORDER BY step) FILTER (WHERE reach > bound.size))[1]::tsquery AS second,
+          (SELECT string_agg(quoted, ' | ') FROM words)::tsquery AS every
+        FROM parts, bound""",
+}
+# The parts of a compound word say as much as the whole, which "parse the config" does not have.
+_ALL: Final = {
+    "chosen": """
+        SELECT string_agg(quoted, ' & ') FILTER (WHERE plain OR NOT some_plain)::tsquery AS first FROM (
+          SELECT quoted, plain, bool_or(plain) OVER () AS some_plain
+          FROM (SELECT quoted, strpos(substr(lexeme, 2), '-') = 0 AS plain FROM asked) AS a) AS a"""
+}
+_WEB: Final = {
+    "chosen": "SELECT websearch_to_tsquery(CAST(:language AS regconfig), :web) AS first WHERE EXISTS (SELECT FROM words)"
+}
+_CHOSEN: Final = {Match.ANY: _ANY, Match.ALL: _ALL, Match.WEB: _WEB}
+
+LIKELY: Final = 50
+"""Rows that are ranked exactly, unless more are asked for."""
+
+
+def matching(
+    entity: type[Entity], match: Match, condition: ColumnElement[bool] | None, *, limit: int, explain: bool = False
+) -> CTE:
+    """Return ids, relevance (BM25's sum), ranks and matched lexemes of the tenant's rows that match best, ties by id.
+
+    Nothing in the query raises; without a word that counts it matches nothing. `explain` fills the lexemes. Binds: `tenant` and
+    what `question` returns.
+    """
+    parts = prepared({**corpus(entity, match, limit), **_CHOSEN[match]})
+    there = and_(the_tenants(entity), true() if condition is None else condition)
+    likely = _likely(entity, match, there, limit)
+    near = _near(entity, match, there, likely, limit)
+    return best(near, limit=limit, explain=explain).add_cte(*parts).cte("keyword")
+
+
+def best(near: FromClause, *, limit: int, explain: bool) -> Select[Any]:
+    """Return id, relevance, rank and lexemes of those that match the `words` best; `near`, as "c", has ids, `vec` and `norm`."""
+    relevance = literal_column(_EXACT, Float()).label("relevance")
+    terms = literal_column(_TERMS if explain else "NULL::text[]", ARRAY(Text())).label("terms")
+    exact = select(near.c.id, relevance, terms).order_by(relevance.desc(), near.c.id).limit(number(limit)).cte("exact")
+    rank = func.row_number().over(order_by=(exact.c.relevance.desc(), exact.c.id)).label("rank")
+    found: list[ColumnElement[Any]] = [exact.c.id, exact.c.relevance, rank, exact.c.terms]
+    return select(*found)
+
+
+def question(query: str, match: Match, language: str) -> dict[str, str]:
+    """Return the values of the binds that a search with `match` has."""
+    # What PostgreSQL cannot store, it cannot be asked for either; nothing that a user types is an error.
+    asked = query[:MAX_QUERY_CHARACTERS].replace("\0", " ").encode(errors="replace").decode()
+    values = {"query": asked, "language": language}
+    return {**values, "web": web_syntax(asked)} if match is Match.WEB else values
+
+
+def prepared(parts: Mapping[str, str]) -> list[CTE]:
+    """Return the common table expressions for these names and their SQL."""
+    # The classes of a regular expression are no bind parameters.
+    return [materialized(text(sql.replace("[:", r"[\:").replace(":]", r"\:]")).columns(), name) for name, sql in parts.items()]
+
+
+def materialized(statement: Any, name: str) -> CTE:
+    """Return the statement under a name, executed once and planned by itself."""
+    cte: CTE = statement.cte(name)
+    return cte.prefix_with("MATERIALIZED", dialect="postgresql")
+
+
+def norm(entity: type[Entity]) -> ColumnElement[float]:
+    """Return what BM25 weighs a row's length by; it needs `average`."""
+    length = octets(entity, entity.__table__.name)
+    return literal_column(f"{K1 * (1 - B):.6g}::float8 + (SELECT slope FROM average) * {length}", Float()).label("norm")
+
+
+def _candidates(entity: type[Entity], condition: ColumnElement[bool]) -> Select[Any]:
+    columns = entity.__table__.c
+    # Under a LIMIT, so that a lexeme vector kept out of line is fetched once for all words.
+    vector = func.ts_delete(columns.search_vector, "", type_=TSVECTOR()).label("vec")
+    chosen: list[ColumnElement[Any]] = [columns.id, vector, norm(entity)]
+    return select(*chosen).where(condition)
+
+
+def _matches(entity: type[Entity], which: str) -> ColumnElement[bool]:
+    query = literal_column(f"(SELECT {which} FROM chosen)", TSQUERY())
+    return entity.__table__.c.search_vector.bool_op("@@")(query)
+
+
+def _likely(entity: type[Entity], match: Match, there: ColumnElement[bool], limit: int) -> CTE:
+    candidates: Any = _candidates(entity, and_(_matches(entity, "first"), there))
+    if match is Match.ANY:
+        others = and_(_matches(entity, "second"), _matches(entity, "first").is_not(true()), there)
+        # One bound over both: with one for each as well the planner expects a hundredth of the rows, and scans the table for them.
+        candidates = union_all(candidates.subquery().select(), _candidates(entity, others).subquery().select())
+    found = candidates.limit(_BOUND).subquery("c")
+    score = literal_column(_ROUGH, Float()).label("score")
+    statement = select(found.c.id, found.c.vec, found.c.norm, score).order_by(score.desc(), found.c.id)
+    return materialized(statement.limit(number(max(LIKELY, 2 * limit))), "likely")
+
+
+def _near(entity: type[Entity], match: Match, there: ColumnElement[bool], likely: CTE, limit: int) -> Any:
+    """Return what is ranked exactly: the likely rows, and others with any word where a selective filter left too few."""
+    enough = select(likely.c.id, likely.c.vec, likely.c.norm)
+    if match is not Match.ANY:
+        return enough.subquery("c")
+    too_few = select(func.count() < number(limit)).select_from(likely).scalar_subquery()
+    new = entity.__table__.c.id.not_in(select(likely.c.id))
+    far = _candidates(entity, and_(too_few, _matches(entity, "every"), new, there)).limit(_BOUND).subquery("c")
+    more = select(far.c.id, far.c.vec, far.c.norm).order_by(literal_column(_ROUGH, Float()).desc(), far.c.id).limit(number(limit))
+    return union_all(enough, more.subquery().select()).subquery("c")

@@ -1,0 +1,40 @@
+"""The ledger of operations: whether a row of one can still be written."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Select, func, select, text, true
+from sqlalchemy.dialects.postgresql import Insert, insert
+
+from domain.entities.maintenance import Operation
+
+# The index begins with the tenant, and PostgreSQL before 18 skips nothing in it: tenant by tenant, no young row is looked at.
+DELETE_OLD: Final = text("""
+WITH RECURSIVE tenants AS (
+    (SELECT tenant FROM operations ORDER BY tenant LIMIT 1)
+    UNION ALL
+    SELECT following.tenant FROM tenants, LATERAL (
+        SELECT tenant FROM operations WHERE tenant > tenants.tenant ORDER BY tenant LIMIT 1
+    ) AS following
+)
+DELETE FROM operations WHERE ctid = ANY (ARRAY(
+    SELECT old.row FROM tenants, LATERAL (
+        SELECT ctid AS row FROM operations
+        WHERE tenant = tenants.tenant AND created_at < :before ORDER BY created_at LIMIT :size
+    ) AS old LIMIT :size
+))
+""")
+"""Delete the next `size` rows, of any tenant, whose transactions began before the moment. Binds: `before`, `size`."""
+
+
+def lock_timeout(limit: timedelta) -> Select[str]:
+    """Let no lock be waited for longer than this in the transaction."""
+    return select(func.set_config("lock_timeout", str(round(limit.total_seconds() * 1000) or 1), true()))
+
+
+def take_operation(tenant: str, operation_id: UUID) -> Insert:
+    """Insert the operation's row unless there is one; a transaction that has inserted it and not ended is waited for."""
+    return insert(Operation.__table__).values(tenant=tenant, operation_id=operation_id).on_conflict_do_nothing()

@@ -1,0 +1,42 @@
+"""Rows of several corpora whose embeddings are nearly the same."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ColumnElement, Float, Select, Uuid, and_, any_, bindparam, func, select, union_all
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from domain.entities.knowledge import KnowledgeChunk
+from domain.entities.learning import LearningMemory
+from domain.schema.columns import EmbeddingColumn
+from domain.values.corpora import ALIKE
+from domain.values.search import Corpus, Distance
+from repositories.sql.rows import the_tenants
+from repositories.sql.vector import OPERATORS
+
+if TYPE_CHECKING:
+    from domain.schema.base import Entity
+
+
+@cache
+def alike() -> Select[Any]:
+    """Select the pairs of ids whose embeddings have a cosine similarity of `ALIKE` or more.
+
+    Binds: `tenant`, and ids of chunks and memories as `knowledge` and `memories`.
+    """
+    each = (_units(KnowledgeChunk, Corpus.KNOWLEDGE), _units(LearningMemory, Corpus.MEMORIES))
+    units = union_all(*each).cte("units").prefix_with("MATERIALIZED", dialect="postgresql")
+    one, other = units.alias("one"), units.alias("other")
+    cosine = -one.c.unit.op(OPERATORS[Distance.INNER_PRODUCT], return_type=Float())(other.c.unit)
+    pair: list[ColumnElement[Any]] = [one.c.id.label("one"), other.c.id.label("other")]
+    return select(*pair).join_from(one, other, and_(one.c.id < other.c.id, cosine >= ALIKE))
+
+
+def _units(entity: type[Entity], corpus: Corpus) -> Select[Any]:
+    columns = entity.__table__.c
+    # Of length one and read once: embeddings kept out of line would be fetched for every pair.
+    unit: list[ColumnElement[Any]] = [columns.id, func.l2_normalize(columns.embedding, type_=EmbeddingColumn()).label("unit")]
+    wanted = columns.id == any_(bindparam(corpus.value, type_=ARRAY(Uuid())))
+    return select(*unit).where(the_tenants(entity), wanted, columns.embedding.is_not(None))

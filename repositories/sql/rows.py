@@ -1,0 +1,145 @@
+"""Rows of one tenant: by id, by filter, by page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Delete,
+    Integer,
+    Label,
+    Select,
+    Text,
+    Uuid,
+    any_,
+    bindparam,
+    cast,
+    delete,
+    exists,
+    func,
+    inspect,
+    select,
+    true,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import defer
+
+from domain.schema.base import Entity
+from repositories.sql.caching import kept
+from repositories.sql.filters import Where, filter_condition
+
+
+def of_tenant(entity: type[Entity], tenant: str) -> ColumnElement[bool]:
+    """Return the condition that every statement carries; entities that no tenant owns have none."""
+    columns = entity.__table__.c
+    return columns.tenant == tenant if "tenant" in columns else true()
+
+
+def the_tenants(entity: type[Entity]) -> ColumnElement[bool]:
+    """Return the same condition for a statement that is kept: the tenant is bound, as `tenant`, when it is executed."""
+    columns = entity.__table__.c
+    return columns.tenant == bindparam("tenant", type_=Text()) if "tenant" in columns else true()
+
+
+@kept
+def by_id(entity: type[Entity], *, tracked: bool, with_embedding: bool) -> Select[Any]:
+    """Select the tenant's row with an id. Binds: `tenant`, `id`."""
+    return selected(entity, tracked=tracked, with_embedding=with_embedding).where(
+        id_column(entity) == bindparam("id", type_=Uuid())
+    )
+
+
+@kept
+def many_by_id(entity: type[Entity], *, tracked: bool, with_embedding: bool) -> Select[Any]:
+    """Select the tenant's rows with any of these ids. Binds: `tenant`, `ids`."""
+    wanted = id_column(entity) == any_(bindparam("ids", type_=ARRAY(Uuid())))
+    return selected(entity, tracked=tracked, with_embedding=with_embedding).where(wanted)
+
+
+@kept
+def listed(
+    entity: type[Entity], where: Where, *, tracked: bool, with_embedding: bool, descending: bool, continued: bool, limited: bool
+) -> Select[Any]:
+    """Select the tenant's rows that meet the filter, in the order of ids.
+
+    Binds: `tenant`; `after`, an id, where the listing is `continued`; `limit` where it is `limited`.
+    """
+    key = id_column(entity)
+    statement = selected(entity, tracked=tracked, with_embedding=with_embedding).where(filter_condition(entity, where.filter))
+    if continued:
+        after = bindparam("after", type_=Uuid())
+        statement = statement.where(key < after if descending else key > after)
+    statement = statement.order_by(key.desc() if descending else key.asc())
+    return statement.limit(bindparam("limit", type_=Integer())) if limited else statement
+
+
+@kept
+def selected(entity: type[Entity], *, tracked: bool, with_embedding: bool) -> Select[Any]:
+    """Select the tenant's rows, their embeddings only if asked for: 4 kB that few readers want. Binds: `tenant`.
+
+    Entities to be `tracked` come through the ORM, others as columns with the names of their fields.
+    """
+    if not tracked:
+        return select(*fields(entity, with_embedding=with_embedding)).where(the_tenants(entity))
+    left_out = [] if with_embedding else entity.embedding_fields()
+    statement = select(entity).where(the_tenants(entity)).options(*(defer(getattr(entity, name)) for name in left_out))
+    # Statements change rows that are tracked already: what is read again is brought up to date.
+    return statement.execution_options(populate_existing=True)
+
+
+@kept
+def fields(entity: type[Entity], *, with_embedding: bool = False) -> tuple[Label[Any], ...]:
+    """Return the entity's columns, labelled with the names of their fields."""
+    left_out = () if with_embedding else entity.embedding_fields()
+    return tuple(
+        attribute.columns[0].label(attribute.key)
+        for attribute in inspect(entity).column_attrs
+        if attribute.key not in left_out and isinstance(attribute.columns[0], Column)
+    )
+
+
+def by_ids(statement: Select[Any], entity: type[Entity], ids: Sequence[UUID]) -> Select[Any]:
+    """Keep the rows with these ids; one bound array, so that the statement is the same for any number of them."""
+    return statement.where(id_column(entity) == any_(cast(list(ids), ARRAY(id_column(entity).type))))
+
+
+def id_column(entity: type[Entity]) -> ColumnElement[UUID]:
+    """Return the column that tells the tenant's rows apart and orders a listing."""
+    column: ColumnElement[UUID] = entity.__table__.c.id
+    return column
+
+
+@kept
+def count_rows(entity: type[Entity], where: Where) -> Select[int]:
+    """Count the tenant's rows that meet the filter. Binds: `tenant`."""
+    return select(func.count()).select_from(entity.__table__).where(the_tenants(entity), filter_condition(entity, where.filter))
+
+
+@kept
+def any_that_meets(entity: type[Entity], where: Where) -> Select[bool]:
+    """Ask whether the tenant has a row that meets the filter. Binds: `tenant`."""
+    return select(exists().select_from(entity.__table__).where(the_tenants(entity), filter_condition(entity, where.filter)))
+
+
+def any_rows(entity: type[Entity], tenant: str, *conditions: ColumnElement[bool]) -> Select[bool]:
+    """Ask whether the tenant has a row that meets the conditions."""
+    return select(exists().select_from(entity.__table__).where(of_tenant(entity, tenant), *conditions))
+
+
+def delete_rows(entity: type[Entity], tenant: str, *conditions: ColumnElement[Any], at_most: int | None = None) -> Delete:
+    """Delete the tenant's rows that meet the conditions, or the first of them by id."""
+    chosen = first_rows(entity, at_most, of_tenant(entity, tenant), *conditions)
+    return delete(entity).where(*chosen).execution_options(synchronize_session=False)
+
+
+def first_rows(entity: type[Entity], at_most: int | None, *conditions: ColumnElement[bool]) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions, and where not all rows are meant, that they are the first by id of those that meet them."""
+    if at_most is None:
+        return conditions
+    key = id_column(entity)
+    first = select(key).where(*conditions).order_by(key).limit(at_most).correlate(None)
+    return (*conditions, key.in_(first))

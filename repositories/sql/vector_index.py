@@ -1,0 +1,85 @@
+"""The form of the HNSW index that fits a dimension, and the expression that it is over: a search orders by exactly that."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final
+
+from pgvector.sqlalchemy import BIT, HALFVEC, VECTOR
+from sqlalchemy import Column, Float, cast, func
+
+from domain import metadata
+from domain.schema.columns import EmbeddingColumn
+from domain.values.embedding import MAX_DIMENSIONS
+
+if TYPE_CHECKING:
+    pass
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
+
+
+class IndexForm(Enum):
+    """What of an embedding is indexed.
+
+    pgvector's limits for HNSW are 2,000 dimensions of `vector`, 4,000 of `halfvec` and 64,000 of `bit`; a column of `vector` ends
+    at 16,000.
+    """
+
+    VECTOR = "vector_cosine_ops"
+    """The embedding itself."""
+
+    HALFVEC = "halfvec_cosine_ops"
+    """Its cast to half precision; distances differ from the exact ones in the fourth digit."""
+
+    BIT = "bit_hamming_ops"
+    """The signs of its components; a distance is their number that differ, so candidates have to be ranked again."""
+
+    @classmethod
+    def for_dimensions(cls, dimensions: int) -> IndexForm:
+        """Return the most exact form that can be built. Raises ValueError outside 1 to 16,000."""
+        if not 1 <= dimensions <= MAX_DIMENSIONS:
+            raise ValueError(f"an embedding has 1 to {MAX_DIMENSIONS:,} dimensions, not {dimensions}")
+        return next(form for form, limit in _LIMITS.items() if dimensions <= limit)
+
+    @property
+    def opclass(self) -> str:
+        return self.value
+
+    def bytes_of(self, dimensions: int) -> int:
+        """Return the size of what the index keeps of an embedding."""
+        return {IndexForm.VECTOR: 4 * dimensions, IndexForm.HALFVEC: 2 * dimensions, IndexForm.BIT: dimensions // 8 + 1}[self]
+
+    def indexed(self, embedding: ColumnElement[Any], dimensions: int) -> ColumnElement[Any]:
+        """Return what the index is over; `embedding` is the column."""
+        match self:
+            case IndexForm.VECTOR:
+                return embedding
+            case IndexForm.HALFVEC:
+                return cast(embedding, HALFVEC(dimensions))
+            case IndexForm.BIT:
+                return cast(func.binary_quantize(embedding), BIT(dimensions))
+
+    def distance(self, column: ColumnElement[Any], query: ColumnElement[Any], dimensions: int) -> ColumnElement[float]:
+        """Return the distance of `query`, a vector, that the index orders by: cosine, or with `BIT` how many signs differ."""
+        operator = "<~>" if self is IndexForm.BIT else "<=>"
+        # binary_quantize takes several types, so that the server could not tell a parameter's.
+        vector = cast(query, VECTOR(dimensions)) if self is IndexForm.BIT else query
+        return self.indexed(column, dimensions).op(operator, return_type=Float())(self.indexed(vector, dimensions))
+
+
+_LIMITS: Final = {IndexForm.VECTOR: 2_000, IndexForm.HALFVEC: 4_000, IndexForm.BIT: MAX_DIMENSIONS}
+
+
+def vector_index_name(column: Column[Any]) -> str:
+    """Return the name of the HNSW index of a column of embeddings."""
+    return f"ix_{column.table.name}_{column.name}"
+
+
+VECTOR_INDEXES: Final = tuple(
+    vector_index_name(column)
+    for table in metadata.sorted_tables
+    for column in table.columns
+    if isinstance(column.type, EmbeddingColumn)
+)
+"""The names of the HNSW indexes that every database has."""

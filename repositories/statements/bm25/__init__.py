@@ -1,6 +1,0 @@
-"""Rows that match words, ranked by BM25 in plain PostgreSQL."""
-
-from repositories.statements.bm25.ranking import matching, question
-from repositories.statements.bm25.word import is_one_word, matching_word
-
-__all__ = ["is_one_word", "matching", "matching_word", "question"]

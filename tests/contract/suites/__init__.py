@@ -1,0 +1,82 @@
+"""The contract of the library's own operations, as test classes that run on PostgreSQL and on the fakes.
+
+Each suite uses one fixture, `store`, which `Store` describes.
+"""
+
+from tests.contract.suites.authors import AuthorsContract
+from tests.contract.suites.checkpoints import CheckpointsContract
+from tests.contract.suites.common import CommonContract
+from tests.contract.suites.completion import CompletionContract, RunPurgeContract
+from tests.contract.suites.concurrency import ConcurrentClaimsContract, ConcurrentWritesContract
+from tests.contract.suites.dependencies import DependencyBumpsContract
+from tests.contract.suites.embeddings import EmbeddingsContract
+from tests.contract.suites.failures import FailureContract
+from tests.contract.suites.federated_search import CorporaContract
+from tests.contract.suites.filters import FiltersContract
+from tests.contract.suites.knowledge import EmbeddingMetadataContract, KnowledgeContract
+from tests.contract.suites.learning import MemoriesContract, PatternsContract
+from tests.contract.suites.listing import ListingContract
+from tests.contract.suites.plans import PlansContract
+from tests.contract.suites.reactions import FeedbackPatternsContract, ReactionsContract
+from tests.contract.suites.recall import MemorySearchContract, NearestContract, RecallContract, SharedMemoriesContract
+from tests.contract.suites.recorder import RecorderContract
+from tests.contract.suites.reembedding import RepairsContract
+from tests.contract.suites.reranking import DiversityContract, RecencyContract
+from tests.contract.suites.reviews import FindingsContract, PriorContract, StatsContract, SuppressionsContract, TrendsContract
+from tests.contract.suites.runs import ClaimsContract
+from tests.contract.suites.search import VectorSearchContract
+from tests.contract.suites.store import Store
+from tests.contract.suites.telemetry import TelemetryContract, TelemetryPurgeContract, UsageContract
+from tests.contract.suites.tracking import TrackingContract
+from tests.contract.suites.transactions import IsolationContract, LedgerContract, RetryContract
+from tests.contract.suites.unit_of_work import UnitOfWorkContract
+from tests.contract.suites.words import HybridSearchContract, KeywordSearchContract
+
+__all__ = [
+    "AuthorsContract",
+    "CheckpointsContract",
+    "ClaimsContract",
+    "CommonContract",
+    "CompletionContract",
+    "ConcurrentClaimsContract",
+    "ConcurrentWritesContract",
+    "CorporaContract",
+    "DependencyBumpsContract",
+    "DiversityContract",
+    "EmbeddingMetadataContract",
+    "EmbeddingsContract",
+    "FailureContract",
+    "FeedbackPatternsContract",
+    "FiltersContract",
+    "FindingsContract",
+    "HybridSearchContract",
+    "IsolationContract",
+    "KeywordSearchContract",
+    "KnowledgeContract",
+    "LedgerContract",
+    "ListingContract",
+    "MemoriesContract",
+    "MemorySearchContract",
+    "NearestContract",
+    "PatternsContract",
+    "PlansContract",
+    "PriorContract",
+    "ReactionsContract",
+    "RecallContract",
+    "RecencyContract",
+    "RecorderContract",
+    "RepairsContract",
+    "RetryContract",
+    "RunPurgeContract",
+    "SharedMemoriesContract",
+    "StatsContract",
+    "Store",
+    "SuppressionsContract",
+    "TelemetryContract",
+    "TelemetryPurgeContract",
+    "TrackingContract",
+    "TrendsContract",
+    "UnitOfWorkContract",
+    "UsageContract",
+    "VectorSearchContract",
+]

@@ -1,0 +1,141 @@
+"""What every repository does, of whatever kind its entities are."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+
+from domain import AlreadyExists, NotFound, TenantMismatch, where
+from tests.contract.suites.kinds import KINDS, Kind, facts, made, put, write
+
+if TYPE_CHECKING:
+    from domain.schema.base import Entity
+    from tests.contract.suites.kinds import Unit
+    from tests.contract.suites.store import Store
+
+every_kind = pytest.mark.parametrize("kind", KINDS, ids=str)
+every_writable_kind = pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.is_written_by_add], ids=str)
+every_kind_of_tenants = pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.is_of_tenant], ids=str)
+
+
+async def _saved(store: Store, kind: Kind, number: int, **values: Any) -> list[Any]:
+    """Write entities of the kind and return them in the order of their ids."""
+    groups = list(made(kind, number))
+    await write(store, *chain.from_iterable(groups), **values)
+    return [group[-1] for group in groups]
+
+
+async def _reads_agree(kind: Kind, unit: Unit, entities: list[Any]) -> None:
+    repository, first, missing = kind.read(unit), entities[0], uuid4()
+    ids = [entity.id for entity in entities]
+    assert facts(await repository.get(first.id)) == facts(first)
+    found = await repository.find(first.id)
+    assert found is not None
+    assert facts(found) == facts(first)
+    assert await repository.find(missing) is None
+    with pytest.raises(NotFound) as refusal:
+        await repository.get(missing)
+    assert (refusal.value.entity, refusal.value.key) == (type(first).__name__, missing)
+    some = await repository.get_many([ids[2], missing, ids[0], ids[2]])
+    assert [(key, facts(entity)) for key, entity in some.items()] == [
+        (ids[2], facts(entities[2])),
+        (ids[0], facts(entities[0])),
+    ]
+    assert await repository.get_many([]) == {}
+    only_first = where("id").equals(first.id)
+    assert (await repository.exists(), await repository.exists(only_first)) == (True, True)
+    assert not await repository.exists(where("id").equals(missing))
+    assert (await repository.count(), await repository.count(only_first)) == (len(ids), 1)
+    assert [entity.id for entity in await repository.list()] == ids
+    assert [entity.id for entity in await repository.list(~only_first, limit=2, descending=True)] == ids[:0:-1][:2]
+    page = await repository.page(limit=3)
+    assert [entity.id for entity in page.items] == ids[:3]
+    rest = await repository.page(after=page.next, limit=3)
+    assert ([entity.id for entity in rest.items], rest.next) == (ids[3:], None)
+    assert [facts(entity) async for entity in repository.stream(batch_size=2)] == [facts(entity) for entity in entities]
+
+
+class CommonContract:
+    """Each kind is read, written and kept apart by tenants in the same way."""
+
+    @every_kind
+    async def test_every_way_of_reading_agrees_in_a_reader_and_in_a_unit_of_work(self, store: Store, kind: Kind) -> None:
+        entities = await _saved(store, kind, 5)
+        async with store.reader() as view:
+            await _reads_agree(kind, view, entities)
+        async with store.unit_of_work() as uow:
+            await _reads_agree(kind, uow, entities)
+
+    @every_kind
+    async def test_nothing_is_found_where_nothing_is(self, store: Store, kind: Kind) -> None:
+        async with store.reader() as view:
+            repository = kind.read(view)
+            assert await repository.find(uuid4()) is None
+            assert await repository.get_many([uuid4()]) == {}
+            assert not await repository.exists()
+            assert await repository.count() == 0
+            assert await repository.list() == []
+            page = await repository.page()
+            assert (list(page.items), page.next) == ([], None)
+            assert [entity async for entity in repository.stream()] == []
+
+    @every_writable_kind
+    async def test_what_is_added_one_by_one_or_many_at_once_lasts_and_is_deleted_once(self, store: Store, kind: Kind) -> None:
+        parents, entities = _apart(list(made(kind, 4)))
+        async with store.unit_of_work() as uow:
+            repository = kind.written(uow)
+            await put(uow, *parents)
+            assert repository.add(entities[0]) is entities[0]
+            assert await repository.count() == 1, "it is written before the next statement"
+            assert await repository.add_many([]) == 0
+            assert await repository.add_many(entities[1:3]) == 2
+            assert await repository.add_many(entity for entity in entities[3:]) == 1
+            await uow.commit()
+        async with store.unit_of_work() as uow:
+            repository = kind.written(uow)
+            assert [entity.id for entity in await repository.list()] == [entity.id for entity in entities]
+            assert await repository.delete(entities[1].id)
+            assert not await repository.delete(entities[1].id)
+            assert not await repository.delete(uuid4())
+            await uow.commit()
+        async with store.reader() as view:
+            assert await kind.read(view).find(entities[1].id) is None
+            assert await kind.read(view).count() == 3
+
+    @every_writable_kind
+    async def test_the_same_id_twice_is_told_and_nothing_is_kept(self, store: Store, kind: Kind) -> None:
+        [existing] = await _saved(store, kind, 1)
+        async with store.unit_of_work() as uow:
+            kind.written(uow).add(existing.model_copy())
+            with pytest.raises(AlreadyExists) as refusal:
+                await uow.flush()
+        # A partition's rule has the partition's name.
+        assert (refusal.value.table or "").startswith(type(existing).__tablename__)
+        async with store.reader() as view:
+            assert await kind.read(view).count() == 1
+
+    @every_kind_of_tenants
+    async def test_a_tenant_neither_sees_nor_deletes_what_is_another_ones(self, store: Store, kind: Kind) -> None:
+        [theirs] = await _saved(store, kind, 1, tenant="theirs")
+        assert theirs.tenant == "theirs"
+        async with store.unit_of_work() as uow:
+            repository = kind.read(uow)
+            assert await repository.find(theirs.id) is None
+            assert await repository.get_many([theirs.id]) == {}
+            assert (await repository.exists(), await repository.count(), await repository.list()) == (False, 0, [])
+            assert (await repository.page()).items == []
+            assert [entity async for entity in repository.stream()] == []
+            if kind.is_written_by_add:
+                assert not await kind.written(uow).delete(theirs.id)
+                with pytest.raises(TenantMismatch):
+                    kind.written(uow).add(type(theirs)(**{**facts(theirs), "tenant": "theirs"}))
+            await uow.commit()
+        async with store.reader(tenant="theirs") as view:
+            assert facts(await kind.read(view).get(theirs.id)) == facts(theirs)
+
+
+def _apart(groups: list[tuple[Entity, ...]]) -> tuple[list[Entity], list[Any]]:
+    return [parent for group in groups for parent in group[:-1]], [group[-1] for group in groups]

@@ -1,0 +1,115 @@
+"""Every kind of entity that repositories keep: where it is found, how one is made, and how any is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from domain import RateLimitEvent, ResilienceEvent, RetrievalQualityEvent
+from domain.values.text import DEFAULT_TENANT
+from tests.contract.suites import samples
+
+if TYPE_CHECKING:
+    from domain import ReadRepository, ReadUnitOfWork, Repository, UnitOfWork
+    from domain.schema.base import Entity
+    from tests.contract.suites.store import Store
+
+Unit: TypeAlias = "UnitOfWork | ReadUnitOfWork"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Entities of the repository at `path` of a unit of work. `make` returns one, after those that it refers to."""
+
+    path: str
+    make: Callable[[], tuple[Entity, ...]]
+    is_written_by_add: bool = True
+    is_of_tenant: bool = True
+
+    def read(self, unit: Unit) -> ReadRepository[Any]:
+        """Return the repository, to read from it."""
+        repository: ReadRepository[Any] = attrgetter(self.path)(unit)
+        return repository
+
+    def written(self, uow: UnitOfWork) -> Repository[Any]:
+        """Return the repository, to write to it."""
+        repository: Repository[Any] = attrgetter(self.path)(uow)
+        return repository
+
+    def __str__(self) -> str:
+        return self.path
+
+
+def _alone(make: Callable[[], Entity]) -> Callable[[], tuple[Entity, ...]]:
+    return lambda: (make(),)
+
+
+def _finding() -> tuple[Entity, ...]:
+    of = samples.review()
+    return of, samples.finding(of)
+
+
+def _suppression() -> tuple[Entity, ...]:
+    of = samples.review()
+    return of, samples.suppression(of)
+
+
+def _reaction() -> tuple[Entity, ...]:
+    of = samples.review()
+    to = samples.finding(of)
+    return of, to, samples.reaction(to)
+
+
+KINDS: Final = (
+    Kind("knowledge", _alone(samples.chunk)),
+    Kind("reviews", _alone(samples.review)),
+    Kind("findings", _finding),
+    Kind("suppressions", _suppression),
+    Kind("reactions", _reaction),
+    Kind("memories", _alone(samples.memory)),
+    Kind("patterns", _alone(samples.pattern), is_of_tenant=False),
+    Kind("runs", _alone(samples.run)),
+    Kind("checkpoints", _alone(samples.checkpoint)),
+    Kind("authors", _alone(samples.author)),
+    Kind("dependency_bumps", _alone(samples.bump)),
+    Kind("telemetry", _alone(samples.event)),
+    Kind("telemetry.rate_limits", _alone(samples.rate_limit), is_written_by_add=False),
+    Kind("telemetry.retrieval_quality", _alone(samples.retrieval_quality), is_written_by_add=False),
+    Kind("telemetry.resilience", _alone(samples.resilience), is_written_by_add=False),
+)
+
+_OF_TYPE: Final[Mapping[type[Entity], Kind]] = {type(kind.make()[-1]): kind for kind in KINDS}
+
+
+async def put(uow: UnitOfWork, *entities: Entity) -> None:
+    """Write the entities, each to the repository of its kind."""
+    for entity in entities:
+        match entity:
+            case RateLimitEvent():
+                await uow.telemetry.record_rate_limit(entity)
+            case RetrievalQualityEvent():
+                await uow.telemetry.record_retrieval_quality(entity)
+            case ResilienceEvent():
+                await uow.telemetry.record_resilience(entity)
+            case _:
+                _OF_TYPE[type(entity)].written(uow).add(entity)
+
+
+async def write(store: Store, *entities: Entity, tenant: str = DEFAULT_TENANT) -> None:
+    """Write the entities and commit."""
+    async with store.unit_of_work(tenant=tenant) as uow:
+        await put(uow, *entities)
+        await uow.commit()
+
+
+def facts(entity: Entity) -> dict[str, Any]:
+    """Return the entity's values, without an embedding: most reads leave it out."""
+    fields = type(entity).model_fields
+    return {name: value for name, value in vars(entity).items() if name in fields and name != "embedding"}
+
+
+def made(kind: Kind, number: int) -> Iterator[tuple[Entity, ...]]:
+    """Make so many entities of the kind, each with those that it refers to."""
+    return (kind.make() for _ in range(number))

@@ -1,0 +1,195 @@
+"""Embedding rows again, of knowledge and of learning memories, by a job that can be killed at any moment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from domain import (
+    EmbeddingRepair,
+    InvalidEmbedding,
+    InvalidInput,
+    RepairedEmbedding,
+    RepairStatus,
+    Vector,
+)
+from tests.contract.suites.kinds import write
+from tests.contract.suites.samples import MOMENT, UNICODE, chunk, memory, vectors_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from domain import KnowledgeChunk, KnowledgeRepository, LearningMemory, MemoryRepository, UnitOfWork
+    from tests.contract.suites.store import Store
+
+both_corpora = pytest.mark.parametrize("corpus", ["knowledge", "memories"])
+
+OLD: Final = "old-model"
+NEW: Final = "new-model"
+
+
+def _corpus(uow: UnitOfWork, corpus: str) -> KnowledgeRepository | MemoryRepository:
+    return uow.knowledge if corpus == "knowledge" else uow.memories
+
+
+def _row(corpus: str, text: str, **values: Any) -> KnowledgeChunk | LearningMemory:
+    given = {"embedding_model": NEW, **values}
+    return chunk(content=text, **given) if corpus == "knowledge" else memory(text, **given)
+
+
+def _state(key: str = "job", **values: Any) -> EmbeddingRepair:
+    return EmbeddingRepair(**{"corpus": "any", "key": key, "target_model": NEW, **values})
+
+
+async def _fill(store: Store, corpus: str, vector: Callable[..., Vector]) -> Sequence[KnowledgeChunk | LearningMemory]:
+    """Write a row that is fine, and return those that are not: without an embedding, stale, and another model's."""
+    rows = [
+        _row(corpus, "fine", embedding=vector(1.0)),
+        _row(corpus, "missing"),
+        _row(corpus, "stale", embedding=vector(1.0), stale=True),
+        _row(corpus, UNICODE, embedding=vector(1.0), embedding_model=OLD),
+    ]
+    await write(store, *rows)
+    await write(store, _row(corpus, "theirs"), tenant="other")
+    return rows[1:]
+
+
+class RepairsContract:
+    """Rows whose embedding is missing, stale or of another model, by id; written with the job's cursor in one transaction."""
+
+    @both_corpora
+    async def test_candidates_are_what_lacks_an_embedding_of_the_model_in_the_order_of_ids(self, store: Store, corpus: str) -> None:
+        wanted = await _fill(store, corpus, await vectors_of(store))
+        async with store.unit_of_work() as uow:
+            repairs = _corpus(uow, corpus)
+            found = await repairs.repair_candidates(NEW)
+            assert [(one.id, one.text) for one in found] == [
+                (wanted[0].id, "missing"),
+                (wanted[1].id, "stale"),
+                (wanted[2].id, UNICODE),
+            ]
+            assert await repairs.repair_candidates(NEW, limit=2) == found[:2]
+            assert await repairs.repair_candidates(NEW, after=found[0].id) == found[1:]
+            assert await repairs.repair_candidates(NEW, after=found[0].id, limit=1) == found[1:2]
+            assert await repairs.repair_candidates(NEW, after=found[2].id) == []
+            assert await repairs.count_repair_candidates(NEW) == 3
+            assert await repairs.count_repair_candidates("third-model") == 4
+            for limit in (0, 10_001):
+                with pytest.raises(InvalidInput):
+                    await repairs.repair_candidates(NEW, limit=limit)
+
+    @both_corpora
+    async def test_repaired_rows_have_the_new_embedding_and_are_no_candidates_any_more(self, store: Store, corpus: str) -> None:
+        vector = await vectors_of(store)
+        wanted = await _fill(store, corpus, vector)
+        repaired = [RepairedEmbedding(id=row.id, embedding=vector(0.0, n)) for n, row in enumerate(wanted, start=1)]
+        unknown = RepairedEmbedding(id=_row(corpus, "unknown").id, embedding=vector(1.0))
+        async with store.unit_of_work() as uow:
+            state = _state(cursor=wanted[-1].id, processed=3)
+            assert await _corpus(uow, corpus).write_repaired([*reversed(repaired), unknown], state) == 3
+            await uow.commit()
+        async with store.unit_of_work() as uow:
+            repairs = _corpus(uow, corpus)
+            assert await repairs.count_repair_candidates(NEW) == 0
+            rows: Any = await repairs.get_many([row.id for row in wanted], with_embedding=True)
+            kept = [(one.embedding, one.embedding_model, one.stale) for one in rows.values()]
+            assert kept == [(one.embedding, NEW, False) for one in repaired]
+            saved = await repairs.repair_state("job")
+            assert saved is not None
+            assert (saved.cursor, saved.processed, saved.status) == (wanted[-1].id, 3, RepairStatus.RUNNING)
+        if corpus == "memories":
+            assert {one.embedding_dim for one in rows.values()} == {len(vector().to_list())}
+
+    @both_corpora
+    async def test_rows_of_another_tenant_are_not_repaired(self, store: Store, corpus: str) -> None:
+        vector = await vectors_of(store)
+        theirs = _row(corpus, "theirs")
+        await write(store, theirs, tenant="other")
+        async with store.unit_of_work() as uow:
+            assert (
+                await _corpus(uow, corpus).write_repaired([RepairedEmbedding(id=theirs.id, embedding=vector(1.0))], _state()) == 0
+            )
+            await uow.commit()
+        async with store.unit_of_work(tenant="other") as uow:
+            assert await _corpus(uow, corpus).count_repair_candidates(NEW) == 1
+            assert await _corpus(uow, corpus).repair_state("job") is None
+
+    @both_corpora
+    async def test_a_vector_that_does_not_fit_is_refused_and_the_cursor_does_not_move(self, store: Store, corpus: str) -> None:
+        vector = await vectors_of(store)
+        row = _row(corpus, "text")
+        await write(store, row)
+        for unfit in (Vector([1.0]), Vector([*vector(1.0).to_list(), 0.0]), vector(), vector(float("nan"))):
+            async with store.unit_of_work() as uow:
+                with pytest.raises(InvalidEmbedding) as refusal:
+                    await _corpus(uow, corpus).write_repaired([RepairedEmbedding(id=row.id, embedding=unfit)], _state())
+                assert refusal.value.field == "embedding"
+        async with store.unit_of_work() as uow:
+            assert await _corpus(uow, corpus).repair_state("job") is None
+            assert await _corpus(uow, corpus).count_repair_candidates(NEW) == 1
+
+    @both_corpora
+    async def test_a_job_that_is_killed_goes_on_at_the_first_row_that_was_not_repaired(self, store: Store, corpus: str) -> None:
+        vector = await vectors_of(store)
+        rows = [_row(corpus, f"text {n}") for n in range(7)]
+        await write(store, *rows)
+
+        async def batch(*, dies: bool) -> list[str]:
+            async with store.unit_of_work() as uow:
+                repairs = _corpus(uow, corpus)
+                state = await repairs.repair_state("job") or _state()
+                found = await repairs.repair_candidates(NEW, after=state.cursor, limit=2)
+                if found:
+                    state = _state(cursor=found[-1].id, processed=state.processed + len(found))
+                    await repairs.write_repaired([RepairedEmbedding(id=one.id, embedding=vector(1.0)) for one in found], state)
+                if not dies:
+                    await uow.commit()
+                return [one.text for one in found]
+
+        passed = [await batch(dies=n % 2 == 1) for n in range(8)]
+        assert passed[1::2] == [*passed[2::2], []], "what a killed batch did is done again by the next"
+        assert [text for texts in passed[::2] for text in texts] == [f"text {n}" for n in range(7)]
+        async with store.unit_of_work() as uow:
+            state = await _corpus(uow, corpus).repair_state("job")
+            assert state is not None
+            assert (state.processed, await _corpus(uow, corpus).count_repair_candidates(NEW)) == (7, 0)
+
+    @both_corpora
+    async def test_a_dry_run_leaves_no_trace(self, store: Store, corpus: str) -> None:
+        wanted = await _fill(store, corpus, await vectors_of(store))
+        async with store.unit_of_work() as uow:
+            assert len(await _corpus(uow, corpus).repair_candidates(NEW)) == len(wanted)
+            await uow.commit()
+        async with store.unit_of_work() as uow:
+            assert await _corpus(uow, corpus).repair_state("job") is None
+            assert await _corpus(uow, corpus).count_repair_candidates(NEW) == len(wanted)
+
+    @both_corpora
+    async def test_the_state_of_a_job_is_replaced_and_each_corpus_and_tenant_has_its_own(self, store: Store, corpus: str) -> None:
+        other = "memories" if corpus == "knowledge" else "knowledge"
+        row = _row(corpus, "text")
+        failed: dict[str, Any] = {"status": RepairStatus.FAILED, "failures": 2, "last_failure": "TimeoutError", "cursor": row.id}
+        async with store.unit_of_work() as uow:
+            repairs = _corpus(uow, corpus)
+            assert await repairs.write_repaired([], _state(updated_at=MOMENT, created_at=MOMENT)) == 0
+            await repairs.save_repair_state(_state("another", target_model=OLD))
+            begun = await repairs.repair_state("job")
+            assert begun is not None
+            assert (begun.corpus, begun.target_model, begun.status) == (row.__tablename__, NEW, RepairStatus.RUNNING)
+            await repairs.save_repair_state(_state(**failed, processed=5, repaired=3, skipped=1, failed=1))
+            await uow.commit()
+        async with store.unit_of_work() as uow:
+            saved = await _corpus(uow, corpus).repair_state("job")
+            assert saved is not None
+            assert {name: getattr(saved, name) for name in failed} == failed
+            assert (saved.processed, saved.repaired, saved.skipped, saved.failed) == (5, 3, 1, 1)
+            assert saved.created_at == MOMENT
+            assert saved.updated_at not in (None, MOMENT), "the server's"
+            assert await _corpus(uow, other).repair_state("job") is None
+            assert await _corpus(uow, corpus).repair_state("unknown") is None
+            another = await _corpus(uow, corpus).repair_state("another")
+            assert another is not None
+            assert another.target_model == OLD
+        async with store.unit_of_work(tenant="other") as uow:
+            assert await _corpus(uow, corpus).repair_state("job") is None

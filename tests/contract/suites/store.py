@@ -1,0 +1,52 @@
+"""What a contract is run on."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Protocol, TypeVar
+from uuid import UUID
+
+from domain.values.text import DEFAULT_TENANT
+from domain.values.transactions import OUTCOME_WITHIN, Isolation
+
+if TYPE_CHECKING:
+    from domain import ReadUnitOfWork, UnitOfWork
+
+T = TypeVar("T")
+
+
+class Store(Protocol):
+    """An adapter's database. It is empty when a test begins, but for the record of how it embeds, in four dimensions or more.
+
+    Sixteen units of work have to fit into it at the same time, each in a task of its own.
+    """
+
+    def unit_of_work(
+        self,
+        *,
+        tenant: str = DEFAULT_TENANT,
+        operation_id: UUID | None = None,
+        isolation: Isolation = Isolation.READ_COMMITTED,
+    ) -> UnitOfWork:
+        """Return a unit of work of the tenant."""
+        ...
+
+    def reader(self, *, tenant: str = DEFAULT_TENANT, isolation: Isolation = Isolation.READ_COMMITTED) -> ReadUnitOfWork:
+        """Return a read-only unit of work of the tenant."""
+        ...
+
+    async def run(
+        self,
+        work: Callable[[UnitOfWork], Awaitable[T]],
+        *,
+        tenant: str = DEFAULT_TENANT,
+        operation_id: UUID | None = None,
+        isolation: Isolation = Isolation.READ_COMMITTED,
+    ) -> T:
+        """Run `work` in a unit of work and commit; run it again where the failure says that is safe."""
+        ...
+
+    async def outcome(self, operation_id: UUID, *, tenant: str = DEFAULT_TENANT, wait_for: timedelta = OUTCOME_WITHIN) -> bool:
+        """Return whether the unit of work of this operation id was committed; raise LockTimeout while it is under way."""
+        ...

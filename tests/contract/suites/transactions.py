@@ -1,0 +1,187 @@
+"""What is run again, what others see meanwhile, and what the ledger knows."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+from domain import (
+    AlreadyExists,
+    CommitOutcomeUnknown,
+    Conflict,
+    Isolation,
+    LockTimeout,
+    RecollectError,
+    ReferenceViolated,
+    StalePlan,
+)
+from tests.contract.suites.kinds import write
+from tests.contract.suites.samples import finding, review
+
+if TYPE_CHECKING:
+    from domain import UnitOfWork
+    from tests.contract.suites.store import Store
+
+
+class RetryContract:
+    """`run` commits what a function did, and does it again where that is safe."""
+
+    async def test_it_commits_and_returns(self, store: Store) -> None:
+        async def work(uow: UnitOfWork) -> str:
+            uow.reviews.add(review())
+            return uow.tenant
+
+        assert await store.run(work, tenant="acme") == "acme"
+        async with store.reader(tenant="acme") as view:
+            assert await view.reviews.count() == 1
+
+    async def test_it_does_again_what_may_be_done_again_from_nothing(self, store: Store) -> None:
+        attempts = 0
+
+        async def work(uow: UnitOfWork) -> int:
+            nonlocal attempts
+            attempts += 1
+            uow.reviews.add(review())
+            await uow.flush()
+            if attempts < 3:
+                raise Conflict("somebody else was first")
+            return await uow.reviews.count()
+
+        assert await store.run(work) == 1
+        assert attempts == 3
+
+    async def test_it_does_not_do_again_what_is_wrong(self, store: Store) -> None:
+        attempts = 0
+
+        async def work(uow: UnitOfWork) -> None:
+            nonlocal attempts
+            attempts += 1
+            uow.reviews.add(review())
+            await uow.findings.add_many([finding(review())])
+
+        with pytest.raises(ReferenceViolated):
+            await store.run(work)
+        assert attempts == 1
+        async with store.reader() as view:
+            assert await view.reviews.count() == 0
+
+    async def test_work_may_commit_by_itself(self, store: Store) -> None:
+        async def work(uow: UnitOfWork) -> None:
+            uow.reviews.add(review())
+            await uow.commit()
+
+        await store.run(work)
+        async with store.reader() as view:
+            assert await view.reviews.count() == 1
+
+    @pytest.mark.parametrize(
+        ("failure", "attempts"),
+        [(LockTimeout("a lock"), 3), (StalePlan("a plan"), 2), (CommitOutcomeUnknown(None), 1)],
+        ids=lambda value: type(value).__name__,
+    )
+    async def test_what_does_not_go_away_is_not_tried_for_ever(self, store: Store, failure: RecollectError, attempts: int) -> None:
+        done = 0
+
+        async def work(_: UnitOfWork) -> None:
+            nonlocal done
+            done += 1
+            raise failure
+
+        with pytest.raises(type(failure)):
+            await store.run(work)
+        assert done == attempts
+
+    async def test_of_two_runs_of_one_operation_one_is_kept(self, store: Store) -> None:
+        operation = uuid4()
+
+        async def work(uow: UnitOfWork) -> None:
+            uow.reviews.add(review())
+
+        await store.run(work, operation_id=operation)
+        with pytest.raises(AlreadyExists) as refusal:
+            await store.run(work, operation_id=operation)
+        assert refusal.value.constraint == "pk_operations"
+        await store.run(work, operation_id=operation, tenant="other")
+        async with store.reader() as view:
+            assert await view.reviews.count() == 1
+
+
+class IsolationContract:
+    """The higher levels see one moment, and what could not have happened one after the other is a conflict."""
+
+    async def test_only_above_read_committed_two_readings_are_of_one_moment(self, store: Store) -> None:
+        for number, isolation in enumerate(Isolation):
+            for lend in (store.unit_of_work, store.reader):
+                async with lend(isolation=isolation) as unit:
+                    before = await unit.reviews.count()
+                    await write(store, review(pr_number=2 * number + 1 + (lend == store.reader)))
+                    after = await unit.reviews.count()
+                assert (after > before) is (isolation is Isolation.READ_COMMITTED)
+
+    @pytest.mark.parametrize("isolation", [Isolation.READ_COMMITTED, Isolation.SERIALIZABLE])
+    async def test_only_below_serializable_two_may_decide_by_what_the_other_changes(
+        self, store: Store, isolation: Isolation
+    ) -> None:
+        both = asyncio.Barrier(2)
+
+        async def add_one_where_there_is_none(number: int) -> None:
+            async with store.unit_of_work(isolation=isolation) as uow:
+                empty = await uow.reviews.count() == 0
+                await both.wait()
+                if empty:
+                    uow.reviews.add(review(pr_number=number))
+                await uow.commit()
+
+        outcomes = await asyncio.gather(*map(add_one_where_there_is_none, (1, 2)), return_exceptions=True)
+        conflicts = [type(outcome) for outcome in outcomes if outcome is not None]
+        assert conflicts == ([] if isolation is Isolation.READ_COMMITTED else [Conflict])
+        async with store.reader() as view:
+            assert await view.reviews.count() == 2 - len(conflicts)
+
+    async def test_run_brings_serializable_work_to_its_end_and_loses_nothing(self, store: Store) -> None:
+        await write(store, review(pr_number=1))
+
+        async def add_the_next(uow: UnitOfWork) -> None:
+            uow.reviews.add(review(pr_number=await uow.reviews.count() + 1))
+
+        await asyncio.gather(*(store.run(add_the_next, isolation=Isolation.SERIALIZABLE) for _ in range(4)))
+        async with store.reader() as view:
+            assert sorted(one.pr_number for one in await view.reviews.list()) == [1, 2, 3, 4, 5]
+
+
+class LedgerContract:
+    """A unit of work that was given an operation id can be asked for, and is waited for while it is under way."""
+
+    async def test_an_operation_is_known_once_it_was_committed_and_to_its_tenant_alone(self, store: Store) -> None:
+        operation = uuid4()
+        assert not await store.outcome(operation)
+        async with store.unit_of_work(operation_id=operation) as uow:
+            uow.reviews.add(review())
+            await uow.commit()
+        assert uow.operation_id == operation
+        assert await store.outcome(operation)
+        assert not await store.outcome(operation, tenant="other")
+        assert await store.outcome(operation), "asking leaves nothing behind"
+
+    async def test_an_operation_that_was_discarded_is_not_known(self, store: Store) -> None:
+        async with store.unit_of_work(operation_id=(operation := uuid4())) as uow:
+            await uow.flush()
+        assert not await store.outcome(operation)
+
+    @pytest.mark.parametrize("commits", [True, False])
+    async def test_while_an_operation_is_under_way_there_is_no_answer(self, store: Store, commits: bool) -> None:
+        operation = uuid4()
+        async with store.unit_of_work(operation_id=operation) as uow:
+            await uow.flush()
+            with pytest.raises(LockTimeout):
+                await asyncio.create_task(store.outcome(operation, wait_for=timedelta(milliseconds=20)))
+            asked = asyncio.create_task(store.outcome(operation))
+            await asyncio.sleep(0.02)
+            assert not asked.done()
+            if commits:
+                await uow.commit()
+        assert await asked is commits

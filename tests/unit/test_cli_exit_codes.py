@@ -1,0 +1,183 @@
+"""How commands end: one sentence and an exit code, never a traceback."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from domain import ConfigurationError, DatabaseUnavailable, EmbeddingMismatch, NotFound
+from repositories.cli.app import app
+from repositories.cli.exit_codes import Commands
+from repositories.cli.targets import NAMES_A_DATABASE
+
+ROOT = Path(__file__).parents[2]
+BARE_SETTINGS = dict.fromkeys(NAMES_A_DATABASE, "")
+
+
+def program_that(raises: BaseException) -> typer.Typer:
+    program = typer.Typer(cls=Commands, pretty_exceptions_enable=False)
+
+    @program.callback()
+    def common(debug: bool = False) -> None:
+        """Take the option that every command has."""
+
+    @program.command()
+    def fail() -> None:
+        """Do what cannot be done."""
+        raise raises
+
+    return program
+
+
+def ended(error: BaseException, *options: str) -> tuple[int, str]:
+    result = CliRunner().invoke(program_that(error), [*options, "fail"])
+    assert result.stdout == ""
+    return result.exit_code, result.stderr
+
+
+def recollect(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    variables = {**os.environ, **BARE_SETTINGS, "PYTHONPATH": str(ROOT), **environment}
+    return subprocess.run(
+        [sys.executable, "-m", "repositories.cli", *arguments],
+        cwd=cwd,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (ConfigurationError("the port is no number"), "the port is no number"),
+        (DatabaseUnavailable("nobody answers", host="db", port=5432), "nobody answers"),
+        (EmbeddingMismatch("dimensions", recorded=1024, given=256), "this database holds embeddings with dimensions 1024, not 256"),
+        (NotFound("Review", "7"), "Review 7 does not exist"),
+        (PermissionError(13, "Permission denied", "/somewhere/file"), "/somewhere/file: Permission denied"),
+    ],
+)
+def test_an_expected_failure_is_one_sentence_and_exit_code_1(error: Exception, sentence: str) -> None:
+    assert ended(error) == (1, f"recollect: {sentence}\n")
+
+
+def test_a_sentence_of_several_lines_becomes_one_line() -> None:
+    assert ended(ConfigurationError("one\n  and two")) == (1, "recollect: one and two\n")
+
+
+def test_an_unexpected_exception_names_its_type_and_the_way_to_see_more() -> None:
+    code, said = ended(ZeroDivisionError("division by zero"))
+    assert code == 70
+    assert said.count("\n") == 1
+    assert "ZeroDivisionError" in said
+    assert "--debug" in said
+
+
+def test_an_unexpected_exception_repeats_nothing_that_may_be_a_secret() -> None:
+    _, said = ended(ValueError("postgresql://user:hunter2@db/x"))
+    assert "hunter2" not in said
+
+
+def test_debug_shows_the_traceback_as_well() -> None:
+    code, said = ended(ZeroDivisionError("division by zero"), "--debug")
+    assert code == 70
+    assert "Traceback (most recent call last)" in said
+    assert said.rstrip().endswith("shows where it did")
+
+
+def test_an_interrupt_ends_silently() -> None:
+    assert ended(KeyboardInterrupt()) == (130, "")
+
+
+def test_a_question_that_is_denied_is_no_bug() -> None:
+    code, said = ended(typer.Abort())
+    assert code == 1
+    assert "should not have happened" not in said
+
+
+@pytest.mark.parametrize(
+    "arguments", [["unknown"], ["db", "unknown"], ["db", "up", "--unknown"], ["search"], ["search", "x", "--limit", "0"]]
+)
+def test_what_no_command_understands_is_exit_code_2(arguments: list[str]) -> None:
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert result.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["db"], ["--help"], ["demo", "--help"], ["search", "--help"], ["doctor", "--help"]])
+def test_every_command_says_what_it_is_for(arguments: list[str]) -> None:
+    result = CliRunner().invoke(app, arguments)
+    assert "Usage" in result.output
+
+
+@pytest.mark.parametrize("command", ["up", "down", "url", "status", "migrate", "rollback", "check", "reset", "revision"])
+def test_the_database_has_its_commands(command: str) -> None:
+    assert CliRunner().invoke(app, ["db", command, "--help"]).exit_code == 0
+
+
+def test_the_version_is_the_distributions(tmp_path: Path) -> None:
+    finished = recollect("--version", cwd=tmp_path)
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert finished.stdout.startswith("recollect ")
+
+
+def test_a_setting_that_cannot_be_read_is_one_sentence_without_its_value(tmp_path: Path) -> None:
+    finished = recollect("db", "status", cwd=tmp_path, DATABASE_URL="mysql://user:hunter2@db/x")
+    assert (finished.returncode, finished.stdout) == (1, "")
+    assert finished.stderr == "recollect: DATABASE_URL must start with postgresql://\n"
+
+
+def test_a_database_that_does_not_answer_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://recollect@127.0.0.1:1/x")
+    monkeypatch.setenv("RECOLLECT_CONNECT_DEADLINE", "0.3")
+    result = CliRunner().invoke(app, ["db", "status"])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.count("\n") == 1
+    assert "127.0.0.1" in result.stderr
+
+
+def test_a_program_that_is_terminated_cleans_up_on_its_way_out(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import time\n"
+        "from repositories.cli.exit_codes import ending_well\n"
+        "with ending_well():\n"
+        "    try:\n"
+        "        print('ready', flush=True)\n"
+        "        time.sleep(60)\n"
+        "    finally:\n"
+        "        print('cleaned up', flush=True)\n"
+    )
+    running = subprocess.Popen(
+        [sys.executable, program], env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True
+    )
+    with running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "ready\n"
+        running.send_signal(signal.SIGTERM)
+        assert running.stdout.read() == "cleaned up\n"
+        assert running.wait(timeout=30) == 143
+
+
+def test_an_interrupt_while_the_program_still_loads_ends_silently() -> None:
+    program = (
+        "import sys\n"
+        "from repositories.cli import main\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'repositories.cli.app':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        "main()\n"
+    )
+    finished = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (finished.returncode, finished.stdout, finished.stderr) == (130, "", "")
