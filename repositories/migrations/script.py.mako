@@ -15,7 +15,7 @@ import sqlmodel
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from repositories.migrations import operations
+from repositories.migrations import revision_operations as operations
 ${more + "\n" if more else ""}\
 
 revision = "${up_revision}"

@@ -33,7 +33,7 @@ from pathlib import Path
 from sqlalchemy import text
 from repositories import migrations
 from repositories.database.engine import create_engine
-from repositories.database.settings import Settings
+from repositories.postgres.settings import Settings
 from repositories.migrations import session
 
 async def migrate(url):

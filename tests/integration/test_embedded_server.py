@@ -46,7 +46,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the embedded se
 # A program like any other: uses the server of a folder, says its process id, and leaves when its input ends.
 PROGRAM = """
 import sys
-from repositories.database.embedded import EmbeddedServer
+from repositories.embedded import EmbeddedServer
 with EmbeddedServer.start(sys.argv[1], settings={"fsync": "off"}) as server:
     print(server.pid, server.url.get_secret_value(), flush=True)
     sys.stdin.read()
@@ -378,7 +378,7 @@ def test_a_killed_server_that_stays_a_zombie_counts_as_dead(folder: Path) -> Non
     code = f"""
 import ctypes, os, psutil, signal, sys
 assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0  # PR_SET_CHILD_SUBREAPER
-from repositories.database.embedded import EmbeddedServer
+from repositories.embedded import EmbeddedServer
 first = EmbeddedServer.start(sys.argv[1], settings={FAST!r})
 assert psutil.Process(first.pid).ppid() == os.getpid()
 os.kill(first.pid, signal.SIGKILL)
@@ -450,7 +450,7 @@ async def test_two_objects_of_one_program_are_two_users(folder: Path) -> None:
 def test_a_forked_child_cannot_give_up_its_parents_hold(folder: Path) -> None:
     code = f"""
 import os, sys
-from repositories.database.embedded import EmbeddedServer
+from repositories.embedded import EmbeddedServer
 with EmbeddedServer.start(sys.argv[1], settings={FAST!r}) as server:
     child = os.fork()
     if child == 0:
@@ -594,7 +594,7 @@ def test_a_cluster_that_was_half_made_is_made_again(fresh: Path) -> None:
 async def test_a_first_start_may_be_killed_at_any_moment(fresh: Path) -> None:
     code = """
 import os, signal, sys, time
-from repositories.database.embedded import EmbeddedServer
+from repositories.embedded import EmbeddedServer
 for seconds in (0.02, 0.05, 0.1, 0.2, 0.4, 0.8):
     child = os.fork()
     if child == 0:
@@ -679,7 +679,7 @@ def test_binaries_that_the_servers_user_cannot_reach_are_copied_once_to_where_it
     record.write_text(f"{record.read_text()}{tmp_path}/,,\n")  # a build of its own, so that nobody else uses the copy
     code = f"""
 import sys
-from repositories.database.embedded import EmbeddedServer
+from repositories.embedded import EmbeddedServer
 for turn in range(2):
     with EmbeddedServer.start(sys.argv[1], settings={FAST!r}) as server:
         print(__import__("psutil").Process(server.pid).exe())

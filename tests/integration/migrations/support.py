@@ -36,7 +36,7 @@ INDEX = "operations.create_index_concurrently('ix_reviews_model', 'reviews', ['m
 REVISION = """
 from alembic import op
 
-from repositories.migrations import operations
+from repositories.migrations import revision_operations as operations
 
 revision = "{revision}"
 down_revision = "{down_revision}"

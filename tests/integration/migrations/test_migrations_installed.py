@@ -21,7 +21,7 @@ import asyncio, os, sys
 sys.path.insert(0, sys.argv[1])
 import repositories.migrations as migrations
 from repositories.database.engine import create_engine
-from repositories.database.settings import Settings
+from repositories.postgres.settings import Settings
 
 async def main():
     assert migrations.__file__.startswith(sys.argv[1]), migrations.__file__
