@@ -32,7 +32,7 @@ from datetime import timedelta
 from pathlib import Path
 from sqlalchemy import text
 from repositories import migrations
-from repositories.database.engine import create_engine
+from repositories.postgres.engine import create_engine
 from repositories.postgres.settings import Settings
 from repositories.migrations import session
 

@@ -20,7 +20,7 @@ PROGRAM = """
 import asyncio, os, sys
 sys.path.insert(0, sys.argv[1])
 import repositories.migrations as migrations
-from repositories.database.engine import create_engine
+from repositories.postgres.engine import create_engine
 from repositories.postgres.settings import Settings
 
 async def main():
