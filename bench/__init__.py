@@ -1,1 +1,5 @@
-"""Measurements: `python -m bench` sets writes and reads beside the driver alone, `bench.search` shows what searches do."""
+"""Measurements.
+
+`python -m bench` sets writes and reads beside the driver alone, `bench.search` shows what searches
+do.
+"""

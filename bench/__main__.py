@@ -1,7 +1,8 @@
-"""`python -m bench`: measures on an embedded server of its own, judges, and ends with 1 where a bar was missed.
+"""`python -m bench`: measures on an embedded server of its own, judges, and ends with 1 where a bar
+was missed.
 
-`make bench` does all of it, with peers, and writes docs/performance.md; `make bench-quick` takes two minutes, without them.
-"""
+`make bench` does all of it, with peers, and writes docs/performance.md; `make bench-quick` takes
+two minutes, without them."""
 
 from __future__ import annotations
 
@@ -45,7 +46,16 @@ class Size:
 UNLIMITED: Final[Mapping[str, Any]] = {"statement_timeout": 0, "idle_in_transaction_timeout": 0}
 """An index is built in one statement, and transactions stay open while others take their turns."""
 
-QUICK = Size(rows=1_000, dimensions=1_024, loaded=1_000, events=20_000, singles=1_600, retained=100_000, remembered=5_000, rounds=2)
+QUICK = Size(
+    rows=1_000,
+    dimensions=1_024,
+    loaded=1_000,
+    events=20_000,
+    singles=1_600,
+    retained=100_000,
+    remembered=5_000,
+    rounds=2,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,12 +71,19 @@ async def measured(running: EmbeddedServer, size: Size, *, peers: bool) -> Resul
     """Measure everything, in databases of their own on one server."""
     url = running.create_database("measured")
     with known_dimensions(size.dimensions):
-        new, loaded = writing.chunks(size.rows, size.dimensions), writing.chunks(size.loaded, size.dimensions)
+        new, loaded = (
+            writing.chunks(size.rows, size.dimensions),
+            writing.chunks(size.loaded, size.dimensions),
+        )
     async with (
-        Database.from_url(url, migrate=True, embedding_dimensions=size.dimensions, **UNLIMITED) as database,
+        Database.from_url(
+            url, migrate=True, embedding_dimensions=size.dimensions, **UNLIMITED
+        ) as database,
         _others(url.get_secret_value(), loaded, size, wanted=peers) as beside,
     ):
-        wrote = await writing.measure(database, new, loaded, others=beside, events=size.events, rounds=size.rounds)
+        wrote = await writing.measure(
+            database, new, loaded, others=beside, events=size.events, rounds=size.rounds
+        )
         read = await reading.measure(database, loaded, others=beside, rounds=size.rounds)
         return Results(
             figures=[
@@ -74,7 +91,9 @@ async def measured(running: EmbeddedServer, size: Size, *, peers: bool) -> Resul
                 *read,
                 *await reading.importing(rounds=max(5, size.rounds)),
                 *await telemetry.singles(database, events=size.singles, rounds=size.rounds),
-                *await telemetry.retention(database, running.admin_url, rows=size.retained, rounds=size.rounds),
+                *await telemetry.retention(
+                    database, running.admin_url, rows=size.retained, rounds=size.rounds
+                ),
             ],
             memory=await _memory(running, size),
             machine=await Machine.of(database),
@@ -82,7 +101,9 @@ async def measured(running: EmbeddedServer, size: Size, *, peers: bool) -> Resul
 
 
 @asynccontextmanager
-async def _others(url: str, loaded: Sequence[KnowledgeChunk], size: Size, *, wanted: bool) -> AsyncIterator[Others]:
+async def _others(
+    url: str, loaded: Sequence[KnowledgeChunk], size: Size, *, wanted: bool
+) -> AsyncIterator[Others]:
     if not wanted:
         yield Others.none()
         return
@@ -96,24 +117,38 @@ async def _memory(running: EmbeddedServer, size: Size) -> Sequence[MemoryFigure]
     async with opened as database, database.engine.begin() as connection:
         # An index takes the server's memory and time, not the client's.
         await connection.exec_driver_sql("DROP INDEX ix_knowledge_embedding")
-    return await memory.measure(url.get_secret_value(), rows=size.remembered, dimensions=size.dimensions)
+    return await memory.measure(
+        url.get_secret_value(), rows=size.remembered, dimensions=size.dimensions
+    )
 
 
 def main(
-    rows: Annotated[int, typer.Option(help="Rows that are written, fewer than those of a first load.")] = 4_000,
+    rows: Annotated[
+        int, typer.Option(help="Rows that are written, fewer than those of a first load.")
+    ] = 4_000,
     dimensions: Annotated[int, typer.Option(help="Dimensions of an embedding.")] = 1_024,
-    loaded: Annotated[int, typer.Option(help="Rows of a first load, which are searched afterwards.")] = 50_000,
+    loaded: Annotated[
+        int, typer.Option(help="Rows of a first load, which are searched afterwards.")
+    ] = 50_000,
     events: Annotated[int, typer.Option(help="Events that are recorded together.")] = 100_000,
     singles: Annotated[int, typer.Option(help="Events that are recorded one by one.")] = 4_000,
-    retained: Annotated[int, typer.Option(help="Events of a month that has grown too old.")] = 1_000_000,
+    retained: Annotated[
+        int, typer.Option(help="Events of a month that has grown too old.")
+    ] = 1_000_000,
     rounds: Annotated[int, typer.Option(help="Measured rounds; the median counts.")] = 3,
     quick: Annotated[bool, typer.Option("--quick", help="Measure less, in two minutes.")] = False,  # noqa: FBT002 -- an option
-    peers: Annotated[bool, typer.Option("--peers", help="Have other libraries do the same work.")] = False,  # noqa: FBT002 -- an option
+    peers: Annotated[bool, typer.Option("--peers", help="Measure other libraries too.")] = False,  # noqa: FBT002 -- an option
     output: Annotated[Path | None, typer.Option("--json", help="File for the figures.")] = None,
 ) -> None:
     size = QUICK
     if not quick:
-        given = {"remembered": 5_000, "loaded": loaded, "events": events, "singles": singles, "retained": retained}
+        given = {
+            "remembered": 5_000,
+            "loaded": loaded,
+            "events": events,
+            "singles": singles,
+            "retained": retained,
+        }
         size = Size(rows=rows, dimensions=dimensions, rounds=rounds, **given)
     with server() as running:
         results = asdict(asyncio.run(measured(running, size, peers=peers)))
@@ -127,7 +162,9 @@ def main(
 def _times(figures: Sequence[dict[str, object]]) -> Table:
     shown = Table("work", "way", "ms", "× the first")
     for figure in (Figure(**figure) for figure in figures):  # type: ignore[arg-type]  # as asdict gave them
-        shown.add_row(figure.work, figure.way, f"{figure.seconds * 1e3:,.2f}", f"{figure.ratio:.2f}")
+        shown.add_row(
+            figure.work, figure.way, f"{figure.seconds * 1e3:,.2f}", f"{figure.ratio:.2f}"
+        )
     return shown
 
 

@@ -1,4 +1,7 @@
-"""What a page of docs/ shows of what was measured: tables between `<!-- measured: name -->` and `<!-- end -->`."""
+"""What a page of docs/ shows of what was measured: tables between `<!-- measured.
+
+Name -->` and `<!-- end -->`.
+"""
 
 from __future__ import annotations
 

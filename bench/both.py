@@ -34,7 +34,9 @@ PLANNED: dict[str, Search] = {
     "keyword": lambda view, words, _: view.knowledge.keyword_search(words, limit=LIMIT),
     "vector": lambda view, _, vector: view.knowledge.vector_search(vector, limit=LIMIT),
     "hybrid": ARMS["hybrid"],
-    "vector, 10 % filter": lambda view, _, vector: view.knowledge.vector_search(vector, limit=LIMIT, where=FILTERS["10 %"]),
+    "vector, 10 % filter": lambda view, _, vector: view.knowledge.vector_search(
+        vector, limit=LIMIT, where=FILTERS["10 %"]
+    ),
     "hybrid, 10 % filter": lambda view, words, vector: view.knowledge.hybrid_search(
         words, vector, limit=LIMIT, where=FILTERS["10 %"]
     ),
@@ -55,9 +57,8 @@ class ArmFigures:
 class PlanFigures:
     """Whether a search is run after ten times as it was the first time.
 
-    `custom_plans` and `generic_plans` are the server's counts for the repository's own prepared statement; `same_plan` is about
-    the statement prepared by hand.
-    """
+    `custom_plans` and `generic_plans` are the server's counts for the repository's own prepared
+    statement; `same_plan` is about the statement prepared by hand."""
 
     search: str
     same_plan: bool
@@ -79,7 +80,10 @@ async def arms(database: Database, space: Space, *, queries: int) -> list[ArmFig
 
 
 async def plans(database: Database, space: Space) -> list[PlanFigures]:
-    """Compare plans; the database has one connection, so that every search meets the same prepared statements."""
+    """Compare plans.
+
+    The database has one connection, so that every search meets the same prepared statements.
+    """
     asked = list(zip(questions(EXECUTIONS), space.queries(EXECUTIONS), strict=True))
     found = []
     for name, search in PLANNED.items():

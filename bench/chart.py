@@ -14,7 +14,10 @@ OURS, THEIRS = "#1f5fa8", "#b8b8b8"
 
 
 def svg(figures: Iterable[Figure], *, title: str, ours: Sequence[str]) -> str:
-    """Return bars whose lengths are times, each group on a scale of its own; ways that begin like one of `ours` are coloured."""
+    """Return bars whose lengths are times, each group on a scale of its own.
+
+    Ways that begin like one of `ours` are coloured.
+    """
     parts, y = [_text(10, 24, title, size=15)], 44
     for work, group in groupby(figures, key=attrgetter("work")):
         ways = list(group)
@@ -22,12 +25,20 @@ def svg(figures: Iterable[Figure], *, title: str, ours: Sequence[str]) -> str:
         y += LINE + 2
         longest = max(figure.seconds for figure in ways)
         for figure in ways:
-            parts += _bar(figure, y, figure.seconds / longest, own=figure.way.startswith(tuple(ours)))
+            parts += _bar(
+                figure, y, figure.seconds / longest, own=figure.way.startswith(tuple(ours))
+            )
             y += LINE
         y += GAP - LINE // 2
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y}" font-family="sans-serif" font-size="12">'
     return "\n".join(
-        [head, f"<title>{escape(title)}</title>", f'<rect width="{WIDTH}" height="{y}" fill="white"/>', *parts, "</svg>\n"]
+        [
+            head,
+            f"<title>{escape(title)}</title>",
+            f'<rect width="{WIDTH}" height="{y}" fill="white"/>',
+            *parts,
+            "</svg>\n",
+        ]
     )
 
 

@@ -21,8 +21,11 @@ MIN_SAMPLES = 20
 WARMING = 3
 
 
-async def alternate(ways: Sequence[Callable[[T], Awaitable[object]]], inputs: Sequence[T], *, samples: int) -> list[list[float]]:
-    """Return the milliseconds that each way takes for the inputs in turn, fewer samples where it is slow.
+async def alternate(
+    ways: Sequence[Callable[[T], Awaitable[object]]], inputs: Sequence[T], *, samples: int
+) -> list[list[float]]:
+    """Return the milliseconds that each way takes for the inputs in turn, fewer samples where it is
+    slow.
 
     The ways alternate, so that what else the machine does falls on all of them.
     """
@@ -40,10 +43,11 @@ async def alternate(ways: Sequence[Callable[[T], Awaitable[object]]], inputs: Se
 
 
 class Cpu:
-    """Counts the processor time of this process and of the server's for a database's two connections, the readers' and the other.
+    """Counts the processor time of this process and of the server's for a database's two
+    connections, the readers' and the other.
 
-    It is what a search costs however much else the machine does: about its latency where nothing else does anything.
-    """
+    It is what a search costs however much else the machine does: about its latency where nothing
+    else does anything."""
 
     def __init__(self, *servers: int) -> None:
         self._processes = (psutil.Process(), *map(psutil.Process, servers))
@@ -54,18 +58,26 @@ class Cpu:
         servers = set()
         for engine in (database.engine, database.read_engine):
             async with engine.connect() as connection:
-                servers.add((await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one())
+                servers.add(
+                    (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()
+                )
         return cls(*servers)
 
     def start(self) -> None:
         self._began = self._milliseconds()
 
     def taken(self, searches: int) -> float:
-        """Return the milliseconds of each of so many searches since the start; the clock ticks every ten."""
+        """Return the milliseconds of each of so many searches since the start.
+
+        The clock ticks every ten.
+        """
         return (self._milliseconds() - self._began) / searches
 
     def _milliseconds(self) -> float:
-        return sum(1_000 * (times.user + times.system) for times in (process.cpu_times() for process in self._processes))
+        return sum(
+            1_000 * (times.user + times.system)
+            for times in (process.cpu_times() for process in self._processes)
+        )
 
 
 def percentile(milliseconds: Sequence[float], percent: int) -> float:

@@ -1,4 +1,7 @@
-"""Texts with known words: a vocabulary as Zipf has it, and three words planted in a known share of the rows."""
+"""Texts with known words.
+
+A vocabulary as Zipf has it, and three words planted in a known share of the rows.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,10 @@ _SHARES /= _SHARES.sum()
 def texts(rows: int) -> Iterator[str]:
     """Yield as many texts, the same ones every time."""
     random = np.random.default_rng(SEED)
-    planted = {word: set(random.permutation(rows)[: round(rows * share)].tolist()) for word, share in PLANTED.items()}
+    planted = {
+        word: set(random.permutation(rows)[: round(rows * share)].tolist())
+        for word, share in PLANTED.items()
+    }
     for row in range(rows):
         words = random.choice(_VOCABULARY, size=WORDS_IN_A_ROW, p=_SHARES).tolist()
         for word, where in planted.items():
@@ -45,4 +51,7 @@ def texts(rows: int) -> Iterator[str]:
 def questions(count: int) -> list[str]:
     """Return questions of twelve words, common and rare as in the texts."""
     random = np.random.default_rng(SEED + 1)
-    return [" ".join(random.choice(_VOCABULARY, size=WORDS_IN_A_QUESTION, p=_SHARES)) for _ in range(count)]
+    return [
+        " ".join(random.choice(_VOCABULARY, size=WORDS_IN_A_QUESTION, p=_SHARES))
+        for _ in range(count)
+    ]

@@ -1,4 +1,7 @@
-"""Recall against latency: the ten nearest, with lists of candidates of growing length, and with every row compared."""
+"""Recall against latency.
+
+The ten nearest, with lists of candidates of growing length, and with every row compared.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,9 @@ FILTER = "10 %"
 
 WAYS: dict[str, Search] = {
     "no filter": lambda view, query: view.knowledge.vector_search(query, limit=K),
-    f"{FILTER} filter": lambda view, query: view.knowledge.vector_search(query, limit=K, where=FILTERS[FILTER]),
+    f"{FILTER} filter": lambda view, query: view.knowledge.vector_search(
+        query, limit=K, where=FILTERS[FILTER]
+    ),
 }
 
 
@@ -45,27 +50,48 @@ class CurvePoint:
     p50: float
 
 
-async def measure(open_database: Callable[[int], Database], space: Space, filters: Filters, *, queries: int) -> list[CurvePoint]:
-    """Ask every question with every setting in turn, so that what else the machine does falls on all of them.
+async def measure(
+    open_database: Callable[[int], Database], space: Space, filters: Filters, *, queries: int
+) -> list[CurvePoint]:
+    """Ask every question with every setting in turn, so that what else the machine does falls on
+    all of them.
 
     All vectors are of length one, so that by L2, which has no index, the same rows are nearest.
     """
     everything = Truth(space.vectors, np.ones(len(space.vectors), dtype=np.bool_))
-    truths = {"no filter": everything, f"{FILTER} filter": Truth(space.vectors, filters.flags[FILTER])}
+    truths = {
+        "no filter": everything,
+        f"{FILTER} filter": Truth(space.vectors, filters.flags[FILTER]),
+    }
     found: dict[tuple[str, int | None], tuple[list[float], list[float]]] = {}
     async with AsyncExitStack() as stack:
-        databases = [(ef_search, await stack.enter_async_context(open_database(ef_search))) for ef_search in EF_SEARCH]
+        databases = [
+            (ef_search, await stack.enter_async_context(open_database(ef_search)))
+            for ef_search in EF_SEARCH
+        ]
         for query in space.queries(queries):
             for ef_search, database in databases:
                 for way, search in WAYS.items():
                     await _ask(database, search, query)  # reads what the last question did not
                     figures = found.setdefault((way, ef_search), ([], []))
-                    _note(figures, *await _ask(database, search, query), truth=truths[way], query=query)
+                    _note(
+                        figures,
+                        *await _ask(database, search, query),
+                        truth=truths[way],
+                        query=query,
+                    )
             exact = found.setdefault(("every row compared", None), ([], []))
-            _note(exact, *await _ask(databases[0][1], _past_the_index, query), truth=everything, query=query)
+            _note(
+                exact,
+                *await _ask(databases[0][1], _past_the_index, query),
+                truth=everything,
+                query=query,
+            )
     return [
         CurvePoint(way, ef_search, float(np.mean(recalls)), median(milliseconds))
-        for (way, ef_search), (recalls, milliseconds) in sorted(found.items(), key=lambda item: (item[0][0], item[0][1] or 0))
+        for (way, ef_search), (recalls, milliseconds) in sorted(
+            found.items(), key=lambda item: (item[0][0], item[0][1] or 0)
+        )
     ]
 
 
@@ -81,6 +107,13 @@ async def _ask(database: Database, search: Search, query: Vectors) -> tuple[list
     return [int(hit.item.chunk_id) for hit in hits], milliseconds
 
 
-def _note(figures: tuple[list[float], list[float]], rows: list[int], milliseconds: float, *, truth: Truth, query: Vectors) -> None:
+def _note(
+    figures: tuple[list[float], list[float]],
+    rows: list[int],
+    milliseconds: float,
+    *,
+    truth: Truth,
+    query: Vectors,
+) -> None:
     figures[0].append(truth.recall(query, rows, k=K))
     figures[1].append(milliseconds)

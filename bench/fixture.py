@@ -1,4 +1,7 @@
-"""A server for the measurement, and databases filled past the repositories: rows copied in, indexes built once they are there."""
+"""A server for the measurement, and databases filled past the repositories.
+
+Rows copied in, indexes built once they are there.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +29,28 @@ if TYPE_CHECKING:
     from bench.vectors import Space
     from repositories import Database
 
-COLUMNS = ("tenant", "id", "chunk_id", "repo", "source", "source_type", "content", "metadata", "content_hash", "embedding")
+COLUMNS = (
+    "tenant",
+    "id",
+    "chunk_id",
+    "repo",
+    "source",
+    "source_type",
+    "content",
+    "metadata",
+    "content_hash",
+    "embedding",
+)
 TENANT = "default"
 CANDIDATES = Settings.model_fields["ef_search"].default
-# Whoever builds an index does so in memory, and searches it with as long a list of candidates as Recollect.
-SERVER = {"shared_buffers": "1GB", "max_wal_size": "4GB", "maintenance_work_mem": "512MB", "hnsw.ef_search": f"{CANDIDATES}"}
+# Whoever builds an index does so in memory, and searches it with as long a list of candidates as
+# Recollect.
+SERVER = {
+    "shared_buffers": "1GB",
+    "max_wal_size": "4GB",
+    "maintenance_work_mem": "512MB",
+    "hnsw.ef_search": f"{CANDIDATES}",
+}
 
 
 @dataclass(frozen=True)
@@ -48,7 +68,10 @@ class Labels:
 
 @contextmanager
 def server() -> Iterator[EmbeddedServer]:
-    """Start a server in a folder that is deleted at the end; what it writes is as durable as by default."""
+    """Start a server in a folder that is deleted at the end.
+
+    What it writes is as durable as by default.
+    """
     with (
         TemporaryDirectory(prefix="recollect-bench-") as folder,
         EmbeddedServer.start(Path(folder) / "pg", settings=SERVER) as server,
@@ -57,14 +80,19 @@ def server() -> Iterator[EmbeddedServer]:
 
 
 async def fill(database: Database, space: Space, labels: Labels) -> None:
-    """Copy the rows in and leave the table as a database in use has it: indexed, analyzed, and with no vacuum in between."""
+    """Copy the rows in and leave the table as a database in use has it.
+
+    Indexed, analyzed, and with no vacuum in between.
+    """
     async with database.engine.connect() as connection:
         await connection.execute(text("SET maintenance_work_mem = '1GB'"))
         await connection.execute(text("ALTER TABLE knowledge SET (autovacuum_enabled = false)"))
         indexes = await _drop_indexes(connection)
         raw = await connection.get_raw_connection()
         driver: Any = raw.driver_connection
-        await driver.copy_records_to_table("knowledge", records=_records(space, labels), columns=COLUMNS)
+        await driver.copy_records_to_table(
+            "knowledge", records=_records(space, labels), columns=COLUMNS
+        )
         for definition in indexes:
             await connection.execute(text(definition))
         await connection.commit()
@@ -98,4 +126,15 @@ def _records(space: Space, labels: Labels) -> Iterator[tuple[Any, ...]]:
         name, digest = str(row), hashlib.sha256(content.encode()).digest()
         metadata = json.dumps(labels.metadata[row])
         embedding = Vector(space.vectors[row])
-        yield TENANT, uuid7(), name, labels.repos[row], name, labels.kinds[row], content, metadata, digest, embedding
+        yield (
+            TENANT,
+            uuid7(),
+            name,
+            labels.repos[row],
+            name,
+            labels.kinds[row],
+            content,
+            metadata,
+            digest,
+            embedding,
+        )

@@ -1,4 +1,7 @@
-"""Judge what was measured: `python -m bench.judging` prints every bar, and ends with 1 if one was missed."""
+"""Judge what was measured.
+
+`python -m bench.judging` prints every bar, and ends with 1 if one was missed.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,10 @@ def _memory(few: Mapping[str, Any], many: Mapping[str, Any]) -> Verdict:
 
 def rows(found: Iterable[Verdict]) -> str:
     """Return the verdicts as a table of a page."""
-    shown = [(one.claim, one.work, one.asked, one.measured, "yes" if one.met else "**no**") for one in found]
+    shown = [
+        (one.claim, one.work, one.asked, one.measured, "yes" if one.met else "**no**")
+        for one in found
+    ]
     return blocks.table(("claim", "work", "to reach", "measured", "reached"), shown, words=3)
 
 
@@ -48,12 +54,20 @@ def table(found: Sequence[Verdict]) -> Table:
     """Return the verdicts as a table for a terminal."""
     shown = Table("", "claim", "work", "asked", "measured")
     for verdict in found:
-        shown.add_row("ok" if verdict.met else "MISSED", verdict.claim, verdict.work, verdict.asked, verdict.measured)
+        shown.add_row(
+            "ok" if verdict.met else "MISSED",
+            verdict.claim,
+            verdict.work,
+            verdict.asked,
+            verdict.measured,
+        )
     return shown
 
 
 def main() -> int:
-    performance, search = (json.loads(file.read_text(encoding="utf-8")) for file in (PERFORMANCE, SEARCH))
+    performance, search = (
+        json.loads(file.read_text(encoding="utf-8")) for file in (PERFORMANCE, SEARCH)
+    )
     found = [*judged(performance), *searches_judged(search)]
     Console().print(table(found))
     return 0 if all(verdict.met for verdict in found) else 1

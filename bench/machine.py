@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class Machine:
     """The machine and its software.
 
-    `load` is how many processes wanted a core in the last fifteen minutes: with more than `cores`, latencies say too much.
-    """
+    `load` is how many processes wanted a core in the last fifteen minutes: with more than `cores`,
+    latencies say too much."""
 
     cpu: str
     cores: int
@@ -35,7 +35,9 @@ class Machine:
     @classmethod
     async def of(cls, database: Database) -> Machine:
         async with database.engine.connect() as connection:
-            versions = text("SELECT current_setting('server_version'), extversion FROM pg_extension WHERE extname = 'vector'")
+            versions = text(
+                "SELECT current_setting('server_version'), extversion FROM pg_extension WHERE extname = 'vector'"
+            )
             postgresql, pgvector = (await connection.execute(versions)).one()
         return cls(
             cpu=_cpu(),

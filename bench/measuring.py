@@ -1,4 +1,7 @@
-"""Interleaved runs: what is compared is measured in turn, so that a noisy machine disturbs all of it alike."""
+"""Interleaved runs.
+
+What is compared is measured in turn, so that a noisy machine disturbs all of it alike.
+"""
 
 from __future__ import annotations
 
@@ -36,21 +39,35 @@ class Figure:
 
 
 async def compare(
-    work: str, ways: Sequence[Way], *, rounds: int, repeat: int = 1, warming: int = 1, seconds: float = SECONDS
+    work: str,
+    ways: Sequence[Way],
+    *,
+    rounds: int,
+    repeat: int = 1,
+    warming: int = 1,
+    seconds: float = SECONDS,
 ) -> list[Figure]:
-    """Run each way `rounds` times at least and for so long in all, after those runs that warm up, and return their medians.
+    """Run each way `rounds` times at least and for so long in all, after those runs that warm up,
+    and return their medians.
 
     Whose turn it is has had the least time so far.
     """
     for way in [*ways] * warming:
         await _taken(way, repeat)
     taken: dict[str, list[float]] = {way.name: [] for way in ways}
-    while waiting := [way for way in ways if len(taken[way.name]) < rounds or sum(taken[way.name]) * repeat < seconds]:
+    while waiting := [
+        way
+        for way in ways
+        if len(taken[way.name]) < rounds or sum(taken[way.name]) * repeat < seconds
+    ]:
         way = min(waiting, key=lambda way: sum(taken[way.name]))
         taken[way.name].append(await _taken(way, repeat))
     medians = {name: statistics.median(times) for name, times in taken.items()}
     first = medians[ways[0].name]
-    return [Figure(work=work, way=name, seconds=median, ratio=median / first) for name, median in medians.items()]
+    return [
+        Figure(work=work, way=name, seconds=median, ratio=median / first)
+        for name, median in medians.items()
+    ]
 
 
 async def _taken(way: Way, repeat: int) -> float:

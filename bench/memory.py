@@ -1,4 +1,7 @@
-"""How much memory a bulk write takes, by the number of rows: each in a process of its own, from a generator."""
+"""How much memory a bulk write takes, by the number of rows.
+
+Each in a process of its own, from a generator.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,10 @@ class MemoryFigure:
 
 async def measure(url: str, *, rows: int, dimensions: int) -> Sequence[MemoryFigure]:
     """Write `rows` chunks, and `GROWN` times as many, and return what each took."""
-    return [MemoryFigure(rows=count, megabytes=await _taken(url, count, dimensions)) for count in (rows, GROWN * rows)]
+    return [
+        MemoryFigure(rows=count, megabytes=await _taken(url, count, dimensions))
+        for count in (rows, GROWN * rows)
+    ]
 
 
 async def _taken(url: str, rows: int, dimensions: int) -> float:
@@ -51,7 +57,9 @@ def _peak() -> float:
         # What getrusage counts is, on Linux, at least what the process had that started this one.
         [line] = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) / 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+        2**20 if sys.platform == "darwin" else 2**10
+    )
 
 
 async def _write(rows: int, dimensions: int) -> float:

@@ -1,7 +1,8 @@
-"""Vector search under filters, after deletions and among copies: how many of ten come back, how good they are, how fast.
+"""Vector search under filters, after deletions and among copies: how many of ten come back, how
+good they are, how fast.
 
-A tenth of the rows is deleted, and no vacuum follows: rows everywhere, and among them those that were nearest to some queries.
-"""
+A tenth of the rows is deleted, and no vacuum follows: rows everywhere, and among them those that
+were nearest to some queries."""
 
 from __future__ import annotations
 
@@ -31,11 +32,12 @@ IN_A_UNIT = 250
 
 @dataclass(frozen=True)
 class NearestFigures:
-    """What came back for ten asked for, on average and at the least; recall is against a scan of all rows.
+    """What came back for ten asked for, on average and at the least; recall is against a scan of
+    all rows.
 
-    `exact` is the share of the answers that say so. `cpu` is the processor time of client and server, in milliseconds. `indexes`
-    are those that the server used for the first statement of an answer.
-    """
+    `exact` is the share of the answers that say so. `cpu` is the processor time of client and
+    server, in milliseconds. `indexes` are those that the server used for the first statement of an
+    answer."""
 
     case: str
     rows: float
@@ -50,7 +52,10 @@ class NearestFigures:
 
 @dataclass
 class Filters:
-    """Shares of the rows, each with a filter of its own: columns and metadata, anywhere, near one direction and far from it."""
+    """Shares of the rows, each with a filter of its own.
+
+    Columns and metadata, anywhere, near one direction and far from it.
+    """
 
     space: Space
     flags: dict[str, Flags] = field(default_factory=dict)
@@ -77,7 +82,11 @@ class Filters:
             {
                 "half": flags["50 %"][row],
                 "rare": flags["0.1 %"][row],
-                "place": "near" if flags["5 %, near the query"][row] else "far" if flags["5 %, far from the query"][row] else "",
+                "place": "near"
+                if flags["5 %, near the query"][row]
+                else "far"
+                if flags["5 %, far from the query"][row]
+                else "",
                 "doomed": flags["deleted"][row],
             }
             for row in rows
@@ -96,21 +105,31 @@ FILTERS: dict[str, Filter] = {
 }
 
 
-async def measure(database: Database, space: Space, filters: Filters, *, queries: int) -> list[NearestFigures]:
+async def measure(
+    database: Database, space: Space, filters: Filters, *, queries: int
+) -> list[NearestFigures]:
     """Measure every filter, then delete a tenth of the rows, and then add copies of one vector."""
     everywhere, nearby = space.queries(queries), space.queries(queries, around=space.near)
     there = np.ones(len(space.vectors), dtype=np.bool_)
     found = [await _case(database, "no filter", everywhere, Truth(space.vectors, there))]
     for name, condition in FILTERS.items():
         asked = nearby if "query" in name else everywhere
-        found.append(await _case(database, name, asked, Truth(space.vectors, filters.flags[name]), condition))
+        found.append(
+            await _case(database, name, asked, Truth(space.vectors, filters.flags[name]), condition)
+        )
     there &= ~filters.flags["deleted"]
     await _delete(database)
     rest, left = Truth(space.vectors, there), Truth(space.vectors, there & filters.flags["10 %"])
-    for name, asked in {"a tenth deleted": everywhere, "a tenth deleted, the nearest too": nearby}.items():
+    for name, asked in {
+        "a tenth deleted": everywhere,
+        "a tenth deleted, the nearest too": nearby,
+    }.items():
         found.append(await _case(database, f"no filter, {name}", asked, rest))
         found.append(await _case(database, f"10 %, {name}", asked, left, FILTERS["10 %"]))
-    return [*found, *await _among_copies(database, space, there, filters.flags["10 %"], queries=queries)]
+    return [
+        *found,
+        *await _among_copies(database, space, there, filters.flags["10 %"], queries=queries),
+    ]
 
 
 async def _delete(database: Database) -> None:
@@ -119,30 +138,48 @@ async def _delete(database: Database) -> None:
         await uow.commit()
 
 
-async def _among_copies(database: Database, space: Space, there: Flags, tenth: Flags, *, queries: int) -> list[NearestFigures]:
+async def _among_copies(
+    database: Database, space: Space, there: Flags, tenth: Flags, *, queries: int
+) -> list[NearestFigures]:
     copied = space.queries(1)[0]
     vectors = np.vstack([space.vectors, np.tile(copied, (COPIES, 1))])
     are_copies = np.arange(len(vectors)) >= len(space.vectors)
     for start in range(len(space.vectors), len(vectors), IN_A_UNIT):
         async with database.unit_of_work() as uow:
-            await uow.knowledge.upsert_many(_copy(row, copied) for row in range(start, min(start + IN_A_UNIT, len(vectors))))
+            await uow.knowledge.upsert_many(
+                _copy(row, copied) for row in range(start, min(start + IN_A_UNIT, len(vectors)))
+            )
             await uow.commit()
     noise = np.random.default_rng(11).standard_normal((queries, len(copied)), dtype=np.float32)
     asked = normalized(copied + 0.2 * normalized(noise))
     padding = np.zeros(COPIES, dtype=np.bool_)
     remain = np.concatenate([there, padding])
-    everything = await _case(database, f"no filter, among {COPIES:,} copies", asked, Truth(vectors, remain | are_copies))
+    everything = await _case(
+        database, f"no filter, among {COPIES:,} copies", asked, Truth(vectors, remain | are_copies)
+    )
     others = Truth(vectors, remain & np.concatenate([tenth, padding]))
-    return [everything, await _case(database, f"10 %, none of {COPIES:,} copies near", asked, others, FILTERS["10 %"])]
+    return [
+        everything,
+        await _case(
+            database, f"10 %, none of {COPIES:,} copies near", asked, others, FILTERS["10 %"]
+        ),
+    ]
 
 
 def _copy(row: int, vector: Vectors) -> KnowledgeChunk:
     return KnowledgeChunk(
-        chunk_id=str(row), repo="acme/api", source=str(row), source_type="doc", content="a copy", embedding=Vector(vector)
+        chunk_id=str(row),
+        repo="acme/api",
+        source=str(row),
+        source_type="doc",
+        content="a copy",
+        embedding=Vector(vector),
     )
 
 
-async def _case(database: Database, case: str, queries: Vectors, truth: Truth, condition: Filter | None = None) -> NearestFigures:
+async def _case(
+    database: Database, case: str, queries: Vectors, truth: Truth, condition: Filter | None = None
+) -> NearestFigures:
     answers: list[list[int]] = []
     exact, milliseconds, cpu = [], [], await Cpu.of(database)
     for warming in (True, False):
@@ -157,7 +194,9 @@ async def _case(database: Database, case: str, queries: Vectors, truth: Truth, c
                 exact.append(hits.exact)
                 milliseconds.append(taken)
     taken = cpu.taken(len(queries))
-    recalls = [truth.recall(query, answer, k=K) for query, answer in zip(queries, answers, strict=True)]
+    recalls = [
+        truth.recall(query, answer, k=K) for query, answer in zip(queries, answers, strict=True)
+    ]
     return NearestFigures(
         case=case,
         rows=float(np.mean([len(answer) for answer in answers])),

@@ -1,8 +1,7 @@
 """Put what was measured into docs/search.md and docs/performance.md: `python -m bench.page`.
 
-First `python -m bench.search --json docs/measured/search.json`, `recollect eval DIR --json docs/measured/cisi.json`, or `python -m
-bench --json docs/measured/performance.json`.
-"""
+First `python -m bench.search --json docs/measured/search.json`, `recollect eval DIR --json
+docs/measured/cisi.json`, or `python -m bench --json docs/measured/performance.json`."""
 
 from __future__ import annotations
 
@@ -25,7 +24,8 @@ Figures = Mapping[str, Any]
 
 
 def filled(page: str, search: Figures, quality: Figures) -> str:
-    """Return the page with every block between `<!-- measured: name -->` and `<!-- end -->` made anew.
+    """Return the page with every block between `<!-- measured: name -->` and `<!-- end -->` made
+    anew.
 
     Raises:
         KeyError: there is no such block.
@@ -52,7 +52,12 @@ def picture(search: Figures) -> str:
 
 def _quality(report: Figures) -> str:
     rows = [
-        (kind, f"{found['ndcg_at_10']:.3f}", f"{found['recall_at_100']:.3f}", f"{found['queries_without_result']}")
+        (
+            kind,
+            f"{found['ndcg_at_10']:.3f}",
+            f"{found['recall_at_100']:.3f}",
+            f"{found['queries_without_result']}",
+        )
         for kind, found in report["searches"].items()
     ]
     return blocks.table(("search", "nDCG@10", "recall@100", "questions without a result"), rows)
@@ -73,7 +78,17 @@ def _nearest(figures: Iterable[Figures]) -> str:
         for found in figures
     ]
     return blocks.table(
-        ("the filter matches", "rows of 10, at the least", "recall@10", "lowest", "exact", "p50 ms", "cpu ms", "indexes"), rows
+        (
+            "the filter matches",
+            "rows of 10, at the least",
+            "recall@10",
+            "lowest",
+            "exact",
+            "p50 ms",
+            "cpu ms",
+            "indexes",
+        ),
+        rows,
     )
 
 
@@ -92,7 +107,16 @@ def _words(figures: Iterable[Figures]) -> str:
         for found in figures
     ]
     return blocks.table(
-        ("the question has", "rows", "p50 ms", "p99 ms", "`ts_rank` p50 ms", "ratio", "cpu ms", "`ts_rank` cpu ms"),
+        (
+            "the question has",
+            "rows",
+            "p50 ms",
+            "p99 ms",
+            "`ts_rank` p50 ms",
+            "ratio",
+            "cpu ms",
+            "`ts_rank` cpu ms",
+        ),
         rows,
     )
 
@@ -104,22 +128,30 @@ def _growth(search: Figures) -> str:
             (large["question"], "p50", small, large)
             for small, large in zip(search["words"][:half], search["words"][half:], strict=True)
         ),
-        # A run of before the arms were measured in the small table too says nothing of their growth.
+        # A run of before the arms were measured in the small table too says nothing of their
+        # growth.
         *(
             (large["search"], "server_p50", small, large)
             for small, large in zip(search.get("arms_small", ()), search["arms"], strict=False)
         ),
     ]
     rows = [
-        (what, f"× {large['rows'] / small['rows']:.0f}", f"× {large[name] / small[name]:.1f}") for what, name, small, large in pairs
+        (what, f"× {large['rows'] / small['rows']:.0f}", f"× {large[name] / small[name]:.1f}")
+        for what, name, small, large in pairs
     ]
     return blocks.table(("search", "rows", "p50"), rows)
 
 
 def _arms(figures: Sequence[Figures]) -> str:
     arms = sum(found["server_p50"] for found in figures if found["search"] != "hybrid")
-    rows = [(found["search"], f"{found['round_trips']}", f"{found['server_p50']:.1f}") for found in figures]
-    return blocks.table(("search", "round trips", "the server's p50 ms"), [*rows, ("sum of the arms", "", f"{arms:.1f}")])
+    rows = [
+        (found["search"], f"{found['round_trips']}", f"{found['server_p50']:.1f}")
+        for found in figures
+    ]
+    return blocks.table(
+        ("search", "round trips", "the server's p50 ms"),
+        [*rows, ("sum of the arms", "", f"{arms:.1f}")],
+    )
 
 
 def _wide(figures: Iterable[Figures]) -> str:
@@ -133,11 +165,16 @@ def _wide(figures: Iterable[Figures]) -> str:
         )
         for found in figures
     ]
-    return blocks.table(("dimensions", "rows", "recall@10", "rows of 10, at the least", "p50 ms"), rows)
+    return blocks.table(
+        ("dimensions", "rows", "recall@10", "rows of 10, at the least", "p50 ms"), rows
+    )
 
 
 def _plans(figures: Iterable[Figures]) -> str:
-    rows = [(found["search"], "yes" if found["same_plan"] else "no", f"{found['generic_plans']}") for found in figures]
+    rows = [
+        (found["search"], "yes" if found["same_plan"] else "no", f"{found['generic_plans']}")
+        for found in figures
+    ]
     return blocks.table(("search", "the same plan after ten executions", "generic plans"), rows)
 
 

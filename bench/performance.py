@@ -55,7 +55,14 @@ def _figures(measured: Mapping[str, Any]) -> list[Figure]:
 def _times(figures: Iterable[Figure]) -> str:
     shown, work = [], ""
     for figure in figures:
-        shown.append(("" if figure.work == work else figure.work, figure.way, _time(figure.seconds), f"{figure.ratio:.2f}"))
+        shown.append(
+            (
+                "" if figure.work == work else figure.work,
+                figure.way,
+                _time(figure.seconds),
+                f"{figure.ratio:.2f}",
+            )
+        )
         work = figure.work
     return blocks.table(("work", "way", "time", "× the first"), shown, words=2)
 

@@ -26,7 +26,11 @@ class Axes:
     def around(cls, points: Sequence[Mapping[str, Any]]) -> Axes:
         times = [point["p50"] for point in points]
         lowest = min(0.95, *(point["recall"] for point in points))
-        return cls(2 ** math.floor(math.log2(min(times))), 2 ** math.ceil(math.log2(max(times))), math.floor(lowest * 50) / 50)
+        return cls(
+            2 ** math.floor(math.log2(min(times))),
+            2 ** math.ceil(math.log2(max(times))),
+            math.floor(lowest * 50) / 50,
+        )
 
     def x(self, milliseconds: float) -> float:
         share = math.log(milliseconds / self.fastest) / math.log(self.slowest / self.fastest)
@@ -44,7 +48,10 @@ class Axes:
 
 
 def svg(points: Sequence[Mapping[str, Any]], *, title: str) -> str:
-    """Return the picture of points with `way`, `ef_search`, `recall` and `p50`; those of one way are a line."""
+    """Return the picture of points with `way`, `ef_search`, `recall` and `p50`.
+
+    Those of one way are a line.
+    """
     axes = Axes.around(points)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12">',
@@ -56,7 +63,9 @@ def svg(points: Sequence[Mapping[str, Any]], *, title: str) -> str:
     for place, (way, of_way) in enumerate(groupby(points, key=lambda point: str(point["way"]))):
         parts += _line(axes, list(of_way), COLOURS[place % len(COLOURS)])
         y = HEIGHT - BOTTOM - 20 * (place + 1)
-        parts.append(f'<circle cx="{WIDTH - 190}" cy="{y - 4}" r="4" fill="{COLOURS[place % len(COLOURS)]}"/>')
+        parts.append(
+            f'<circle cx="{WIDTH - 190}" cy="{y - 4}" r="4" fill="{COLOURS[place % len(COLOURS)]}"/>'
+        )
         parts.append(_text(WIDTH - 180, y, way, anchor="start"))
     return "\n".join([*parts, "</svg>", ""])
 
@@ -70,7 +79,9 @@ def _grid(axes: Axes) -> Iterator[str]:
         y = axes.y(recall)
         yield f'<line x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}" stroke="#ddd"/>'
         yield _text(LEFT - 8, y + 4, f"{recall:.2f}", anchor="end")
-    yield _text(WIDTH / 2, HEIGHT - 16, "milliseconds of one search, median; farther left is faster")
+    yield _text(
+        WIDTH / 2, HEIGHT - 16, "milliseconds of one search, median; farther left is faster"
+    )
     yield _text(LEFT - 8, TOP - 12, "recall@10", anchor="end")
 
 
@@ -84,5 +95,7 @@ def _line(axes: Axes, points: Sequence[Mapping[str, Any]], colour: str) -> Itera
             yield _text(x, y + 17, f"{point['ef_search']}", size=10, colour=colour)
 
 
-def _text(x: float, y: float, words: str, *, anchor: str = "middle", size: int = 12, colour: str = "#222") -> str:
+def _text(
+    x: float, y: float, words: str, *, anchor: str = "middle", size: int = 12, colour: str = "#222"
+) -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" fill="{colour}">{escape(words)}</text>'

@@ -1,4 +1,8 @@
-"""Reads: by key, a hundred rows, and by vector, beside the driver doing the same on a held connection; and what an import costs."""
+"""Reads.
+
+By key, a hundred rows, and by vector, beside the driver doing the same on a held connection; and
+what an import costs.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +30,15 @@ NEAREST = f"""WITH nearest AS MATERIALIZED (
  SELECT {_COLUMNS}, distance FROM nearest JOIN knowledge ON tenant = $1 AND id = found ORDER BY distance, id"""
 
 
-async def measure(database: Database, stored: Sequence[KnowledgeChunk], *, others: Others, rounds: int) -> Sequence[Figure]:
+async def measure(
+    database: Database, stored: Sequence[KnowledgeChunk], *, others: Others, rounds: int
+) -> Sequence[Figure]:
     """Compare ways to read one chunk by key, a hundred, and the ten nearest of what is stored."""
     await others.fill()
     async with database.engine.connect() as connection:
-        await (await connection.execution_options(isolation_level="AUTOCOMMIT")).exec_driver_sql("VACUUM ANALYZE")
+        await (await connection.execution_options(isolation_level="AUTOCOMMIT")).exec_driver_sql(
+            "VACUUM ANALYZE"
+        )
     key, asked = stored[len(stored) // 2].id, stored[0].embedding
     assert asked is not None
 
@@ -60,18 +68,28 @@ async def measure(database: Database, stored: Sequence[KnowledgeChunk], *, other
         ]
         hundred = [
             Way(name="fetch by the driver", run=lambda: driver.fetch(HUNDRED, "default")),
-            Way(name="knowledge.list in an open reader", run=lambda: view.knowledge.list(limit=100)),
+            Way(
+                name="knowledge.list in an open reader", run=lambda: view.knowledge.list(limit=100)
+            ),
         ]
         nearest = [
             Way(name="fetch by the driver", run=lambda: driver.fetch(NEAREST, "default", asked)),
-            Way(name="knowledge.vector_search in an open reader", run=lambda: view.knowledge.vector_search(asked)),
+            Way(
+                name="knowledge.vector_search in an open reader",
+                run=lambda: view.knowledge.vector_search(asked),
+            ),
             *others.searching(10),
         ]
         return [
             *await compare("one chunk by key", by_key, rounds=rounds, repeat=20),
             *await compare("one tracked chunk by key", tracked, rounds=rounds, repeat=20),
             *await compare("a hundred chunks", hundred, rounds=rounds, repeat=20),
-            *await compare(f"ten nearest of {len(stored):,}, with their text", nearest, rounds=rounds, repeat=20),
+            *await compare(
+                f"ten nearest of {len(stored):,}, with their text",
+                nearest,
+                rounds=rounds,
+                repeat=20,
+            ),
         ]
 
 
@@ -79,7 +97,9 @@ def _by_hand(session: AsyncSession, key: object) -> Callable[[], Awaitable[Knowl
     without_embedding = defer(getattr(KnowledgeChunk, "embedding"))  # noqa: B009 -- its type is the field's
 
     async def get() -> KnowledgeChunk:
-        statement = select(KnowledgeChunk).where(col(KnowledgeChunk.tenant) == "default", col(KnowledgeChunk.id) == key)
+        statement = select(KnowledgeChunk).where(
+            col(KnowledgeChunk.tenant) == "default", col(KnowledgeChunk.id) == key
+        )
         statement = statement.options(without_embedding).execution_options(populate_existing=True)
         return (await session.execute(statement)).scalars().one()
 
@@ -91,9 +111,20 @@ async def importing(*, rounds: int) -> Sequence[Figure]:
 
     def importing(program: str) -> Callable[[], Awaitable[int]]:
         async def run() -> int:
-            return await (await asyncio.create_subprocess_exec(sys.executable, "-c", program)).wait()
+            return await (
+                await asyncio.create_subprocess_exec(sys.executable, "-c", program)
+            ).wait()
 
         return run
 
-    programs = ("import sqlmodel", "import domain", "from domain import KnowledgeChunk", "from domain import *")
-    return await compare("importing", [Way(name=program, run=importing(program)) for program in programs], rounds=rounds)
+    programs = (
+        "import sqlmodel",
+        "import domain",
+        "from domain import KnowledgeChunk",
+        "from domain import *",
+    )
+    return await compare(
+        "importing",
+        [Way(name=program, run=importing(program)) for program in programs],
+        rounds=rounds,
+    )

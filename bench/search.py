@@ -1,8 +1,8 @@
 """Measure searches: `python -m bench.search --help`.
 
-Words against the plain query, recall against latency, vectors under filters, both together, plans after ten executions, and wide
-embeddings; on a server of its own, in tables of `--rows` rows and of a tenth of them. `bench.page` makes docs/search.md of them.
-"""
+Words against the plain query, recall against latency, vectors under filters, both together, plans
+after ten executions, and wide embeddings; on a server of its own, in tables of `--rows` rows and of
+a tenth of them. `bench.page` makes docs/search.md of them."""
 
 from __future__ import annotations
 
@@ -74,7 +74,9 @@ class Run:
         async with self._database(server.create_database("small")) as small:
             await fill(small, space, Labels.none(size.rows // 10))
             self._note("words in the small table")
-            self.results.words += await words.measure(small, rows=size.rows // 10, samples=size.samples)
+            self.results.words += await words.measure(
+                small, rows=size.rows // 10, samples=size.samples
+            )
             self.results.arms_small = await both.arms(small, space, queries=size.queries)
         self._note(f"filling {size.rows:,} rows and building their indexes")
         space = Space.of(size.rows, size.dimensions)
@@ -86,11 +88,15 @@ class Run:
             self.results.machine = await Machine.of(large)
         for dimensions in WIDE:
             self._note(f"writing {size.wide_rows:,} rows of {dimensions:,} dimensions")
-            self.results.wide.append(await wide.measure(server, dimensions, rows=size.wide_rows, queries=size.queries))
+            self.results.wide.append(
+                await wide.measure(server, dimensions, rows=size.wide_rows, queries=size.queries)
+            )
         self._note("done")
         return self.results
 
-    async def _large(self, database: Database, url: SecretStr, space: Space, filters: nearest.Filters) -> None:
+    async def _large(
+        self, database: Database, url: SecretStr, space: Space, filters: nearest.Filters
+    ) -> None:
         size = self.size
         self._note("words in the large table")
         self.results.words += await words.measure(database, rows=size.rows, samples=size.samples)
@@ -105,7 +111,8 @@ class Run:
         self.results.nearest = await nearest.measure(database, space, filters, queries=size.queries)
 
     def _database(self, url: SecretStr, **search: int) -> Database:
-        # One connection: every statement meets the plans that were prepared on it before. Building an index takes minutes.
+        # One connection: every statement meets the plans that were prepared on it before. Building
+        # an index takes minutes.
         settings: dict[str, Any] = {"pool_size": 1, "max_overflow": 0, "statement_timeout": 0}
         settings |= {"embedding_dimensions": self.size.dimensions}
         return Database.from_url(url, migrate=True, **settings, **search)
@@ -115,10 +122,17 @@ class Run:
 
 
 def main(
-    rows: Annotated[int, typer.Option(min=1_000, help="Rows in the large table; the small one has a tenth of them.")] = 50_000,
-    dimensions: Annotated[int, typer.Option(min=8, max=2_000, help="Dimensions of their embeddings.")] = 1_024,
-    quick: Annotated[bool, typer.Option("--quick", help=f"Measure {QUICK_ROWS:,} rows, with fewer questions.")] = False,  # noqa: FBT002 -- an option
-    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the figures as JSON.")] = None,
+    rows: Annotated[
+        int,
+        typer.Option(min=1_000, help="Rows in the large table; the small one has a tenth of them."),
+    ] = 50_000,
+    dimensions: Annotated[
+        int, typer.Option(min=8, max=2_000, help="Dimensions of their embeddings.")
+    ] = 1_024,
+    quick: Annotated[bool, typer.Option("--quick", help="Measure fewer rows.")] = False,  # noqa: FBT002 -- an option
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Also write the figures as JSON.")
+    ] = None,
 ) -> None:
     """Measure searches, and print what they cost and how good they are."""
     size = Size(rows=rows, dimensions=dimensions, queries=50, samples=200, wide_rows=2_000)
@@ -129,7 +143,9 @@ def main(
     if json_file is not None:
         json_file.write_text(json.dumps(asdict(results), indent=2) + "\n", encoding="utf-8")
     console = Console(width=None if Console().is_terminal else 150)
-    for table in tables.of(results.words, results.curve, results.nearest, results.arms, results.plans, results.wide):
+    for table in tables.of(
+        results.words, results.curve, results.nearest, results.arms, results.plans, results.wide
+    ):
         console.print(table)
 
 

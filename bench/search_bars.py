@@ -23,12 +23,21 @@ HYBRID_SHARE: Final = 1.25
 
 
 def searches_judged(search: Figures) -> Iterator[Verdict]:
-    """Judge one run of `python -m bench.search`; of many cases the one that came off worst speaks for all."""
+    """Judge one run of `python -m bench.search`.
+
+    Of many cases the one that came off worst speaks for all.
+    """
     small, large = _halves(search["words"])
     yield from _keyword(large)
     yield from _nearest(search["nearest"])
     for few, many in zip(small, large, strict=True):
-        yield _grown(f"keyword search, {many['question']}", few, many, "p50", less_than=many["rows"] / few["rows"])
+        yield _grown(
+            f"keyword search, {many['question']}",
+            few,
+            many,
+            "p50",
+            less_than=many["rows"] / few["rows"],
+        )
     for few, many in zip(search.get("arms_small", ()), search["arms"], strict=False):
         yield _arm_grown(few, many)
     yield from _hybrid(*search["arms"])
@@ -60,10 +69,22 @@ def _keyword(words: Sequence[Figures]) -> Iterator[Verdict]:
 
 def _nearest(figures: Sequence[Figures]) -> Iterator[Verdict]:
     rows, case = min((found["fewest_rows"], found["case"]) for found in figures)
-    yield Verdict(claim="Vector search", work=f"rows, {case}", asked=f"always {ROWS}", measured=f"{rows}", met=rows == ROWS)
+    yield Verdict(
+        claim="Vector search",
+        work=f"rows, {case}",
+        asked=f"always {ROWS}",
+        measured=f"{rows}",
+        met=rows == ROWS,
+    )
     recall, case = min((found["recall"], found["case"]) for found in figures)
     asked = f"at least {RECALL:g}"
-    yield Verdict(claim="Vector search", work=f"recall@10, {case}", asked=asked, measured=f"{recall:.3f}", met=recall >= RECALL)
+    yield Verdict(
+        claim="Vector search",
+        work=f"recall@10, {case}",
+        asked=asked,
+        measured=f"{recall:.3f}",
+        met=recall >= RECALL,
+    )
     yield _fast(figures, NEAREST_MS)
     yield _fast([found for found in figures if found["case"] in FEW], FEW_MS)
 
@@ -96,10 +117,21 @@ def _grown(what: str, few: Figures, many: Figures, name: str, *, less_than: floa
 
 
 def _hybrid(vector: Figures, keyword: Figures, hybrid: Figures) -> Iterator[Verdict]:
-    trips, share = hybrid["round_trips"], hybrid["server_p50"] / (vector["server_p50"] + keyword["server_p50"])
-    yield Verdict(claim="Round trips", work="hybrid search", asked="1", measured=f"{trips}", met=trips == 1)
+    trips, share = (
+        hybrid["round_trips"],
+        hybrid["server_p50"] / (vector["server_p50"] + keyword["server_p50"]),
+    )
+    yield Verdict(
+        claim="Round trips", work="hybrid search", asked="1", measured=f"{trips}", met=trips == 1
+    )
     asked, measured = f"at most {HYBRID_SHARE:g} × the sum of its arms", f"{share:.2f} ×"
-    yield Verdict(claim="Hybrid search", work="the server's time", asked=asked, measured=measured, met=share <= HYBRID_SHARE)
+    yield Verdict(
+        claim="Hybrid search",
+        work="the server's time",
+        asked=asked,
+        measured=measured,
+        met=share <= HYBRID_SHARE,
+    )
 
 
 def _planned(plans: Sequence[Figures]) -> Verdict:

@@ -42,20 +42,49 @@ def _table(title: str, *headings: str, caption: str | None = None) -> Table:
 
 
 def _words(figures: Iterable[WordsFigures]) -> Table:
-    headings = ("rows", "p50 ms", "p99 ms", "plain p50 ms", "plain p99 ms", "p50 / plain", "cpu ms", "cpu / plain", "samples")
-    table = _table("Keyword search and the plain query", *headings, caption="plain: any word, ts_rank, same LIMIT and connection")
+    headings = (
+        "rows",
+        "p50 ms",
+        "p99 ms",
+        "plain p50 ms",
+        "plain p99 ms",
+        "p50 / plain",
+        "cpu ms",
+        "cpu / plain",
+        "samples",
+    )
+    table = _table(
+        "Keyword search and the plain query",
+        *headings,
+        caption="plain: any word, ts_rank, same LIMIT and connection",
+    )
     for found in figures:
-        times = (f"{value:.1f}" for value in (found.p50, found.p99, found.plain_p50, found.plain_p99))
+        times = (
+            f"{value:.1f}" for value in (found.p50, found.p99, found.plain_p50, found.plain_p99)
+        )
         cpu = f"{found.cpu:.1f}", f"{found.cpu_ratio:.2f}"
-        table.add_row(found.question, f"{found.rows:,}", *times, f"{found.ratio:.2f}", *cpu, f"{found.samples}")
+        table.add_row(
+            found.question,
+            f"{found.rows:,}",
+            *times,
+            f"{found.ratio:.2f}",
+            *cpu,
+            f"{found.samples}",
+        )
     return table
 
 
 def _growth(figures: Sequence[WordsFigures]) -> Table:
     half = len(figures) // 2
-    table = _table("Growth of the p50 from the small table to the large one", "keyword search", "plain query")
+    table = _table(
+        "Growth of the p50 from the small table to the large one", "keyword search", "plain query"
+    )
     for small, large in zip(figures[:half], figures[half:], strict=True):
-        table.add_row(large.question, f"× {large.p50 / small.p50:.1f}", f"× {large.plain_p50 / small.plain_p50:.1f}")
+        table.add_row(
+            large.question,
+            f"× {large.p50 / small.p50:.1f}",
+            f"× {large.plain_p50 / small.plain_p50:.1f}",
+        )
     return table
 
 
@@ -68,19 +97,39 @@ def _curve(figures: Iterable[CurvePoint]) -> Table:
 
 
 def _nearest(figures: Iterable[NearestFigures]) -> Table:
-    headings = ("rows of 10", "fewest", "recall@10", "lowest", "exact", "p50 ms", "cpu ms", "indexes")
+    headings = (
+        "rows of 10",
+        "fewest",
+        "recall@10",
+        "lowest",
+        "exact",
+        "p50 ms",
+        "cpu ms",
+        "indexes",
+    )
     table = _table("Vector search, by what the filter matches", *headings)
     for found in figures:
         rows = f"{found.rows:.1f}", f"{found.fewest_rows}"
         recalls = f"{found.recall:.3f}", f"{found.lowest_recall:.1f}"
         table.add_row(
-            found.case, *rows, *recalls, f"{found.exact:.0%}", f"{found.p50:.1f}", f"{found.cpu:.1f}", names(found.indexes)
+            found.case,
+            *rows,
+            *recalls,
+            f"{found.exact:.0%}",
+            f"{found.p50:.1f}",
+            f"{found.cpu:.1f}",
+            names(found.indexes),
         )
     return table
 
 
 def _arms(figures: Sequence[ArmFigures]) -> Table:
-    table = _table("Hybrid search and its arms, on the server", "round trips", "server p50 ms", caption="planning and execution")
+    table = _table(
+        "Hybrid search and its arms, on the server",
+        "round trips",
+        "server p50 ms",
+        caption="planning and execution",
+    )
     for found in figures:
         table.add_row(found.search, f"{found.round_trips}", f"{found.server_p50:.1f}")
     arms = sum(found.server_p50 for found in figures if found.search != "hybrid")
@@ -91,7 +140,12 @@ def _arms(figures: Sequence[ArmFigures]) -> Table:
 def _plans(figures: Iterable[PlanFigures]) -> Table:
     table = _table("Plans after ten executions", "same plan", "planned anew", "one plan for all")
     for found in figures:
-        table.add_row(found.search, "yes" if found.same_plan else "NO", f"{found.custom_plans}", f"{found.generic_plans}")
+        table.add_row(
+            found.search,
+            "yes" if found.same_plan else "NO",
+            f"{found.custom_plans}",
+            f"{found.generic_plans}",
+        )
     return table
 
 
@@ -100,10 +154,19 @@ def _wide(figures: Iterable[WideFigures]) -> Table:
     table = _table("Wide embeddings", *headings)
     for found in figures:
         what = f"{found.rows:,}", f"{found.written_per_second:.0f}", names(found.indexes)
-        table.add_row(f"{found.dimensions:,}", *what, f"{found.recall:.3f}", f"{found.fewest_rows}", f"{found.p50:.1f}")
+        table.add_row(
+            f"{found.dimensions:,}",
+            *what,
+            f"{found.recall:.3f}",
+            f"{found.fewest_rows}",
+            f"{found.p50:.1f}",
+        )
     return table
 
 
 def names(indexes: Iterable[str]) -> str:
     """Return what indexes are on, without the key by which the rows that were found are read."""
-    return ", ".join(name.removeprefix("ix_knowledge_") for name in indexes if name != "pk_knowledge") or "none"
+    return (
+        ", ".join(name.removeprefix("ix_knowledge_") for name in indexes if name != "pk_knowledge")
+        or "none"
+    )

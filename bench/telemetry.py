@@ -1,4 +1,7 @@
-"""Telemetry at rate: single events, each durable, from many tasks; and a month of them that has grown too old."""
+"""Telemetry at rate: single events, each durable, from many tasks.
+
+And a month of them that has grown too old.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,10 @@ FROM pg_class c WHERE c.relname LIKE 'telemetry_events_2%' AND pg_relation_size(
 
 
 def _forget(files: Sequence[Path]) -> None:
-    """Write what the system holds in memory, and let it forget these files: nobody has read an old month lately."""
+    """Write what the system holds in memory, and let it forget these files.
+
+    Nobody has read an old month lately.
+    """
     os.sync()
     for path in files:
         with path.open("rb") as file:
@@ -49,7 +55,9 @@ def _forget(files: Sequence[Path]) -> None:
 
 
 def event() -> TelemetryEvent:
-    return TelemetryEvent(repo="acme/api", event_type="review", model="m", conclusion="success", input_tokens=7)
+    return TelemetryEvent(
+        repo="acme/api", event_type="review", model="m", conclusion="success", input_tokens=7
+    )
 
 
 async def _from_tasks(record: Callable[[], Awaitable[object]], count: int) -> None:
@@ -61,7 +69,10 @@ async def _from_tasks(record: Callable[[], Awaitable[object]], count: int) -> No
 
 
 async def singles(database: Database, *, events: int, rounds: int) -> Sequence[Figure]:
-    """Compare ways to record `events` events one by one from sixteen tasks; none of them is told before it is durable."""
+    """Compare ways to record `events` events one by one from sixteen tasks.
+
+    None of them is told before it is durable.
+    """
 
     async def empty() -> None:
         async with database.engine.begin() as connection:
@@ -90,11 +101,16 @@ async def singles(database: Database, *, events: int, rounds: int) -> Sequence[F
         Way(name="recorder, each event awaited", run=awaited, prepare=empty),
         Way(name="recorder, all written when it is closed", run=closed, prepare=empty),
     ]
-    return await compare(f"{events:,} single events from {TASKS} tasks, durable", ways, rounds=rounds)
+    return await compare(
+        f"{events:,} single events from {TASKS} tasks, durable", ways, rounds=rounds
+    )
 
 
-async def retention(database: Database, admin_url: SecretStr, *, rows: int, rounds: int) -> Sequence[Figure]:
-    """Compare ways to be rid of a month of `rows` events, which was written and read long ago, as old months are.
+async def retention(
+    database: Database, admin_url: SecretStr, *, rows: int, rounds: int
+) -> Sequence[Figure]:
+    """Compare ways to be rid of a month of `rows` events, which was written and read long ago, as
+    old months are.
 
     DELETE alone gives no space back; VACUUM does, and is counted where it is named.
     """
@@ -107,10 +123,16 @@ async def retention(database: Database, admin_url: SecretStr, *, rows: int, roun
                     await connection.run_sync(drop_partition, found)
             await connection.run_sync(make_month, MONTH, until=time.monotonic() + 60)
             await connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
-            await connection.execute(FILL, {"begins": MONTH.begins, "rows": min(rows, 28 * 86_400 - 1)})
-        administrator = await asyncpg.connect(admin_url.get_secret_value(), database=database.engine.url.database)
+            await connection.execute(
+                FILL, {"begins": MONTH.begins, "rows": min(rows, 28 * 86_400 - 1)}
+            )
+        administrator = await asyncpg.connect(
+            admin_url.get_secret_value(), database=database.engine.url.database
+        )
         # A table that is written anew is not in the server's buffers.
-        await administrator.execute(f"VACUUM FULL telemetry_events_{MONTH.year:04}_{MONTH.number:02}")
+        await administrator.execute(
+            f"VACUUM FULL telemetry_events_{MONTH.year:04}_{MONTH.number:02}"
+        )
         await administrator.execute("CHECKPOINT")
         files = [Path(path) for (path,) in await administrator.fetch(FILES)]
         await asyncio.to_thread(_forget, files)
@@ -124,7 +146,9 @@ async def retention(database: Database, admin_url: SecretStr, *, rows: int, roun
     async def delete_and_vacuum() -> None:
         await delete()
         async with database.engine.connect() as connection:
-            await (await connection.execution_options(isolation_level="AUTOCOMMIT")).exec_driver_sql("VACUUM telemetry_events")
+            await (
+                await connection.execution_options(isolation_level="AUTOCOMMIT")
+            ).exec_driver_sql("VACUUM telemetry_events")
 
     async def drop() -> None:
         assert len((await database.drop_telemetry_before(MONTH.ends)).dropped) == 1

@@ -26,7 +26,10 @@ def normalized(vectors: Vectors) -> Vectors:
 
 @dataclass(frozen=True)
 class Space:
-    """Unit vectors around cluster centres, the same ones every time; `near` is the direction that some filters are about."""
+    """Unit vectors around cluster centres, the same ones every time.
+
+    `near` is the direction that some filters are about.
+    """
 
     vectors: Vectors
     centres: Vectors
@@ -34,7 +37,11 @@ class Space:
     @classmethod
     def of(cls, rows: int, dimensions: int) -> Space:
         random = np.random.default_rng(SEED)
-        centres = normalized(random.standard_normal((max(20, rows // ROWS_IN_A_CLUSTER), dimensions), dtype=np.float32))
+        centres = normalized(
+            random.standard_normal(
+                (max(20, rows // ROWS_IN_A_CLUSTER), dimensions), dtype=np.float32
+            )
+        )
         home = random.integers(len(centres), size=rows)
         noise = normalized(random.standard_normal((rows, dimensions), dtype=np.float32))
         return cls(normalized(centres[home] + noise), centres)
@@ -51,8 +58,15 @@ class Space:
     def queries(self, count: int, *, around: Vectors | None = None) -> Vectors:
         """Return queries like the vectors, or all of them around one direction."""
         random = np.random.default_rng(SEED + 1)
-        home = self.centres[random.integers(len(self.centres), size=count)] if around is None else around
-        return normalized(home + normalized(random.standard_normal((count, self.vectors.shape[1]), dtype=np.float32)))
+        home = (
+            self.centres[random.integers(len(self.centres), size=count)]
+            if around is None
+            else around
+        )
+        return normalized(
+            home
+            + normalized(random.standard_normal((count, self.vectors.shape[1]), dtype=np.float32))
+        )
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,10 @@ class Sent:
 
 @dataclass
 class Watch:
-    """The statements of a moment, in order; BEGIN and ROLLBACK are the driver's and not among them."""
+    """The statements of a moment, in order.
+
+    BEGIN and ROLLBACK are the driver's and not among them.
+    """
 
     sent: list[Sent] = field(default_factory=list)
 
@@ -56,11 +59,16 @@ def watching(database: Database) -> Iterator[Watch]:
 
 
 async def explain(connection: AsyncConnection, watch: Watch) -> Plan:
-    """Run what was sent again, in one transaction, and return how the last statement went: plan, and milliseconds of the server."""
+    """Run what was sent again, in one transaction, and return how the last statement went.
+
+    Plan, and milliseconds of the server.
+    """
     for before in watch.sent[:-1]:
         await connection.exec_driver_sql(before.statement, before.parameters)
     command = f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {watch.search.statement}"
-    found: list[Plan] = (await connection.exec_driver_sql(command, watch.search.parameters)).scalar_one()
+    found: list[Plan] = (
+        await connection.exec_driver_sql(command, watch.search.parameters)
+    ).scalar_one()
     await connection.rollback()
     return found[0]
 
@@ -71,7 +79,11 @@ def server_milliseconds(plan: Plan) -> float:
 
 def shape(node: Plan) -> tuple[Any, ...]:
     """Return the plan without its figures: how it goes about it, and by which indexes."""
-    return (node["Node Type"], node.get("Index Name"), *(shape(child) for child in node.get("Plans", ())))
+    return (
+        node["Node Type"],
+        node.get("Index Name"),
+        *(shape(child) for child in node.get("Plans", ())),
+    )
 
 
 def nodes(node: Plan) -> Iterator[Plan]:
@@ -86,15 +98,21 @@ def indexes(plan: Plan) -> list[str]:
     return sorted({node["Index Name"] for node in used if "Index Name" in node})
 
 
-async def prepared_plans(connection: AsyncConnection, sent: Sent, *, executions: int) -> tuple[Plan, Plan]:
+async def prepared_plans(
+    connection: AsyncConnection, sent: Sent, *, executions: int
+) -> tuple[Plan, Plan]:
     """Prepare the statement on the server and return its plan at the first execution, and after `executions`."""
     values = ", ".join(map(_literal, sent.parameters))
     execute = f"EXECUTE measured({values})" if values else "EXECUTE measured"
     await connection.exec_driver_sql(f"PREPARE measured AS {sent.statement}")
-    first: list[Plan] = (await connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {execute}")).scalar_one()
+    first: list[Plan] = (
+        await connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {execute}")
+    ).scalar_one()
     for _ in range(executions):
         (await connection.exec_driver_sql(execute)).all()
-    later: list[Plan] = (await connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {execute}")).scalar_one()
+    later: list[Plan] = (
+        await connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {execute}")
+    ).scalar_one()
     await connection.exec_driver_sql("DEALLOCATE measured")
     await connection.rollback()
     return first[0]["Plan"], later[0]["Plan"]
@@ -102,7 +120,9 @@ async def prepared_plans(connection: AsyncConnection, sent: Sent, *, executions:
 
 async def generic_plans(connection: AsyncConnection, sent: Sent) -> tuple[int, int]:
     """Return how often this connection planned the statement for its parameters, and how often it used one plan for all."""
-    counted = text("SELECT custom_plans, generic_plans FROM pg_prepared_statements WHERE statement = :statement")
+    counted = text(
+        "SELECT custom_plans, generic_plans FROM pg_prepared_statements WHERE statement = :statement"
+    )
     custom, generic = (await connection.execute(counted, {"statement": sent.statement})).one()
     return custom, generic
 

@@ -1,4 +1,7 @@
-"""Embeddings beyond what an index of plain vectors holds: written and searched through the repositories."""
+"""Embeddings beyond what an index of plain vectors holds.
+
+Written and searched through the repositories.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,10 @@ IN_A_UNIT = 250
 
 @dataclass(frozen=True)
 class WideFigures:
-    """Rows of so many dimensions: how fast they are written, what the index is over, and how good ten of them are."""
+    """Rows of so many dimensions.
+
+    How fast they are written, what the index is over, and how good ten of them are.
+    """
 
     dimensions: int
     rows: int
@@ -38,7 +44,9 @@ class WideFigures:
     p50: float
 
 
-async def measure(server: EmbeddedServer, dimensions: int, *, rows: int, queries: int) -> WideFigures:
+async def measure(
+    server: EmbeddedServer, dimensions: int, *, rows: int, queries: int
+) -> WideFigures:
     space = Space.of(rows, dimensions)
     url = server.create_database(f"wide_{dimensions}")
     async with Database.from_url(url, migrate=True, embedding_dimensions=dimensions) as database:
@@ -66,7 +74,11 @@ def _chunks(space: Space, start: int, end: int) -> Iterator[KnowledgeChunk]:
     for row in range(start, end):
         name = str(row)
         yield KnowledgeChunk(
-            chunk_id=name, source=name, source_type="doc", content=f"passage {name}", embedding=Vector(space.vectors[row])
+            chunk_id=name,
+            source=name,
+            source_type="doc",
+            content=f"passage {name}",
+            embedding=Vector(space.vectors[row]),
         )
 
 
@@ -79,7 +91,13 @@ async def _search(database: Database, space: Space, queries: int) -> list[tuple[
             started = perf_counter()
             hits = await view.knowledge.vector_search(query, limit=K)
             milliseconds = (perf_counter() - started) * 1_000
-        found.append((len(hits), truth.recall(query, [int(hit.item.chunk_id) for hit in hits], k=K), milliseconds))
+        found.append(
+            (
+                len(hits),
+                truth.recall(query, [int(hit.item.chunk_id) for hit in hits], k=K),
+                milliseconds,
+            )
+        )
     return found
 
 

@@ -1,4 +1,7 @@
-"""Keyword search against the plain query: any of the words, ranked by `ts_rank`, on a small table and on one ten times as large."""
+"""Keyword search against the plain query.
+
+Any of the words, ranked by `ts_rank`, on a small table and on one ten times as large.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,8 @@ ORDER BY rank DESC, k.id LIMIT :limit
 
 @dataclass(frozen=True)
 class WordsFigures:
-    """Milliseconds of one kind of question on a table of `rows` rows: the repository's and the plain query's.
+    """Milliseconds of one kind of question on a table of `rows` rows: the repository's and the
+    plain query's.
 
     `cpu` and `plain_cpu` are the processor time of client and server.
     """
@@ -63,7 +67,9 @@ def kinds() -> dict[str, list[str]]:
 async def measure(database: Database, *, rows: int, samples: int) -> list[WordsFigures]:
     found = []
     for name, asked in kinds().items():
-        ours, plain = await alternate([partial(_ours, database), partial(_plain, database)], asked, samples=samples)
+        ours, plain = await alternate(
+            [partial(_ours, database), partial(_plain, database)], asked, samples=samples
+        )
         found.append(
             WordsFigures(
                 question=name,
@@ -80,7 +86,9 @@ async def measure(database: Database, *, rows: int, samples: int) -> list[WordsF
     return found
 
 
-async def _cpu(database: Database, way: Callable[[Database, str], Awaitable[None]], asked: Sequence[str]) -> float:
+async def _cpu(
+    database: Database, way: Callable[[Database, str], Awaitable[None]], asked: Sequence[str]
+) -> float:
     cpu = await Cpu.of(database)
     for turn in range(CPU_SAMPLES):
         await way(database, asked[turn % len(asked)])

@@ -1,4 +1,7 @@
-"""Bulk writes: entities through the repositories, beside the driver's own fastest ways with rows that are ready."""
+"""Bulk writes.
+
+Entities through the repositories, beside the driver's own fastest ways with rows that are ready.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,19 @@ from repositories import Database
 
 _STEMS = ("retry", "cache", "token", "query", "index", "parse")
 WORDS = [f"{stem}{ending}" for stem in _STEMS for ending in ("", "ing", "er", "ed", "s")]
-COLUMNS = ("tenant", "id", "chunk_id", "repo", "source", "source_type", "title", "content", "metadata", "content_hash", "embedding")
+COLUMNS = (
+    "tenant",
+    "id",
+    "chunk_id",
+    "repo",
+    "source",
+    "source_type",
+    "title",
+    "content",
+    "metadata",
+    "content_hash",
+    "embedding",
+)
 
 
 def chunks(count: int, dimensions: int, *, start: int = 0) -> list[KnowledgeChunk]:
@@ -72,24 +87,41 @@ async def measure(
     events: int,
     rounds: int,
 ) -> Sequence[Figure]:
-    """Compare ways to write chunks, without and with the vector index that the migrations make, telemetry, and a first load.
+    """Compare ways to write chunks, without and with the vector index that the migrations make,
+    telemetry, and a first load.
 
     What is `loaded` stays in the database.
     """
     await _execute(database, "DROP INDEX ix_knowledge_embedding")
-    without = await _chunks(database, "without a vector index", new, others.writing(len(new), indexed=False), rounds=rounds)
+    without = await _chunks(
+        database,
+        "without a vector index",
+        new,
+        others.writing(len(new), indexed=False),
+        rounds=rounds,
+    )
     await database.migrate()  # builds the index again
     few = new[: len(new) // WITH_INDEX]
-    within = await _chunks(database, "into a vector index", few, others.writing(len(few), indexed=True), rounds=rounds)
+    within = await _chunks(
+        database, "into a vector index", few, others.writing(len(few), indexed=True), rounds=rounds
+    )
     recorded = await _events(database, events, rounds=rounds)
     return [*without, *within, *recorded, *await _first_load(database, loaded)]
 
 
 async def _chunks(
-    database: Database, where: str, new: Sequence[KnowledgeChunk], others: Sequence[Way], *, rounds: int
+    database: Database,
+    where: str,
+    new: Sequence[KnowledgeChunk],
+    others: Sequence[Way],
+    *,
+    rounds: int,
 ) -> Sequence[Figure]:
     records = [record(chunk) for chunk in new]
-    batches = [sorted(records[start : start + 1_000], key=itemgetter(3, 2)) for start in range(0, len(records), 1_000)]
+    batches = [
+        sorted(records[start : start + 1_000], key=itemgetter(3, 2))
+        for start in range(0, len(records), 1_000)
+    ]
 
     async def copy() -> None:
         await _copy(database, "knowledge", records, COLUMNS)
@@ -105,13 +137,25 @@ async def _chunks(
         await _empty(database)
         await _copy(database, "knowledge", records[::2], COLUMNS)
 
-    add = Way(name="knowledge.add_many", run=partial(_add_many, database, new), prepare=partial(_empty, database))
-    upsert = Way(name="knowledge.upsert_many", run=partial(_upsert_many, database, new), prepare=half)
-    added = [Way(name="COPY by the driver", run=copy, prepare=partial(_empty, database)), add, *others]
+    add = Way(
+        name="knowledge.add_many",
+        run=partial(_add_many, database, new),
+        prepare=partial(_empty, database),
+    )
+    upsert = Way(
+        name="knowledge.upsert_many", run=partial(_upsert_many, database, new), prepare=half
+    )
+    added = [
+        Way(name="COPY by the driver", run=copy, prepare=partial(_empty, database)),
+        add,
+        *others,
+    ]
     upserted = [Way(name="INSERT from unnest by the driver", run=raw_upsert, prepare=half), upsert]
     return [
         *await compare(f"write {len(new):,} chunks {where}", added, rounds=rounds),
-        *await compare(f"upsert {len(new):,} chunks {where}, half existing", upserted, rounds=rounds),
+        *await compare(
+            f"upsert {len(new):,} chunks {where}, half existing", upserted, rounds=rounds
+        ),
     ]
 
 
@@ -123,9 +167,15 @@ async def _first_load(database: Database, new: Sequence[KnowledgeChunk]) -> Sequ
     empty = partial(_empty, database)
     ways = [
         Way(name="Database.first_load", run=load, prepare=empty),
-        Way(name="knowledge.add_many, index in place", run=partial(_in_parts, database, new), prepare=empty),
+        Way(
+            name="knowledge.add_many, index in place",
+            run=partial(_in_parts, database, new),
+            prepare=empty,
+        ),
     ]
-    return await compare(f"load {len(new):,} chunks and have them indexed", ways, rounds=1, warming=0, seconds=0)
+    return await compare(
+        f"load {len(new):,} chunks and have them indexed", ways, rounds=1, warming=0, seconds=0
+    )
 
 
 async def _events(database: Database, count: int, *, rounds: int) -> Sequence[Figure]:
@@ -145,8 +195,12 @@ async def _events(database: Database, count: int, *, rounds: int) -> Sequence[Fi
         "cost_usd": cost,
         "created_at": moment,
     }
-    events = [TelemetryEvent(delivery_id=f"delivery-{number}", **run, **spent) for number in range(count)]
-    records = [tuple(vars(event)[name] for name in EVENT_COLUMNS) for event in events]  # all that record_many writes
+    events = [
+        TelemetryEvent(delivery_id=f"delivery-{number}", **run, **spent) for number in range(count)
+    ]
+    records = [
+        tuple(vars(event)[name] for name in EVENT_COLUMNS) for event in events
+    ]  # all that record_many writes
 
     async def copy() -> None:
         await _copy(database, "telemetry_events", records, EVENT_COLUMNS)
@@ -164,7 +218,9 @@ async def _events(database: Database, count: int, *, rounds: int) -> Sequence[Fi
     return await compare(f"record {count:,} events", ways, rounds=rounds)
 
 
-async def _copy(database: Database, table: str, records: Sequence[tuple[object, ...]], columns: Sequence[str]) -> None:
+async def _copy(
+    database: Database, table: str, records: Sequence[tuple[object, ...]], columns: Sequence[str]
+) -> None:
     async with database.engine.begin() as connection:
         driver = await driver_of(connection)
         await driver.copy_records_to_table(table, records=records, columns=columns)

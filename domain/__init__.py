@@ -1,7 +1,8 @@
-"""The vocabulary of a code-review agent's memory: entities, values, ports and errors. No driver, no engine.
+"""The vocabulary of a code-review agent's memory: entities, values, ports and errors. No driver, no
+engine.
 
-A name is imported from its module when it is first used: whoever needs an error waits for no table. `__init__.pyi` says the same to
-type checkers.
+A name is imported from its module when it is first used: whoever needs an error waits for no table.
+`__init__.pyi` says the same to type checkers.
 """
 
 from importlib import import_module
@@ -51,7 +52,16 @@ _HOMES: Final = {
     "domain.values.usage": "Usage UsageBy",
 }
 _HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in names.split()}
-_CONTEXTS: Final = ("authors", "dependencies", "knowledge", "learning", "maintenance", "reviews", "runs", "telemetry")
+_CONTEXTS: Final = (
+    "authors",
+    "dependencies",
+    "knowledge",
+    "learning",
+    "maintenance",
+    "reviews",
+    "runs",
+    "telemetry",
+)
 
 __all__ = sorted(_HOME_OF)  # noqa: PLE0605  # pyright: ignore[reportUnsupportedDunderAll] -- the stub has them one by one
 

@@ -13,8 +13,21 @@ from domain.entities.knowledge import EmbeddingMetadata, KnowledgeChunk
 from domain.entities.learning import ConfidenceBand, GlobalPattern, LearningMemory, Outcome
 from domain.entities.maintenance import EmbeddingRepair, Operation, RepairStatus
 from domain.entities.reviews import FeedbackReaction, Finding, Reaction, Review, SuppressionLogEntry
-from domain.entities.runs import ALLOWED_CHANGES, STALE_RUN_AFTER, CheckpointData, ReviewCheckpoint, RunState, RunStatus
-from domain.entities.telemetry import RateLimitEvent, ResilienceEvent, ResilienceKind, RetrievalQualityEvent, TelemetryEvent
+from domain.entities.runs import (
+    ALLOWED_CHANGES,
+    STALE_RUN_AFTER,
+    CheckpointData,
+    ReviewCheckpoint,
+    RunState,
+    RunStatus,
+)
+from domain.entities.telemetry import (
+    RateLimitEvent,
+    ResilienceEvent,
+    ResilienceKind,
+    RetrievalQualityEvent,
+    TelemetryEvent,
+)
 from domain.errors import (
     AccessDenied,
     AlreadyExists,
@@ -97,9 +110,22 @@ from domain.schema.base import Entity, metadata
 from domain.values.claims import ClaimOutcome, RunClaim, run_key
 from domain.values.classification import Category, Severity
 from domain.values.corpora import Remembered
-from domain.values.embedding import DEFAULT_DIMENSIONS, Embedder, Embedding, VectorLike, known_dimensions
+from domain.values.embedding import (
+    DEFAULT_DIMENSIONS,
+    Embedder,
+    Embedding,
+    VectorLike,
+    known_dimensions,
+)
 from domain.values.filters import Filter, Where, where
-from domain.values.insights import FeedbackPattern, FileCount, PriorFinding, RepoStats, TrendDay, title_fingerprint
+from domain.values.insights import (
+    FeedbackPattern,
+    FileCount,
+    PriorFinding,
+    RepoStats,
+    TrendDay,
+    title_fingerprint,
+)
 from domain.values.jsonb import Json, JsonObject
 from domain.values.paging import Cursor, Page
 from domain.values.plans import SearchPlan

@@ -2,49 +2,44 @@
 
 ::
 
-    RecollectError
-    ├── ConfigurationError              a setting is missing, malformed or contradicts another
-    ├── EmbeddedServerError             the embedded PostgreSQL cannot be prepared, started or stopped
-    ├── BackupError                     a backup cannot be written or read
-    │   ├── BackupDamaged               not a backup, or not as it was written
-    │   └── BackupUnfit                 a backup of another revision, or a database with rows in the way
-    ├── InvalidInput                    a value that can never be stored or looked up
-    │   ├── InvalidCursor               a page cursor that this library did not make for this listing
-    │   ├── InvalidFilter               a filter that is empty where it must not be, or names no column
-    │   └── InvalidEmbedding            wrong dimension, not finite, or all zeros
-    ├── NotFound                        `get` of a row that is not there
-    ├── ConstraintViolated              a rule of the schema said no
-    │   ├── AlreadyExists               unique or primary key
-    │   ├── ReferenceViolated           foreign key
-    │   ├── CheckViolated               check constraint
-    │   └── MissingValue                not null
-    ├── UnitOfWorkError                 a unit of work used against its rules
-    │   ├── UnitOfWorkClosed            used outside its `async with`, or after it ended
-    │   ├── TransactionPoisoned         a statement failed before; nothing of this unit can be committed
-    │   └── TenantMismatch              an entity of another tenant
-    ├── NotLoaded                       a column that was left out on purpose, such as an embedding
-    ├── RecorderClosed                  an event was given to a telemetry recorder that is closed or not yet entered
-    ├── SchemaError                     the database is not the one this version expects
-    │   ├── SchemaOutdated              migrations are missing, or the database is ahead
-    │   ├── EmbeddingMismatch           another provider, model or dimension than recorded
-    │   ├── MigrationFailed             a migration did not finish, or its lock was not to be had
-    │   └── NotIsolated                 row-level security was asked for, and would not keep tenants apart
-    └── DatabaseFailure                 the server or the way to it
-        ├── Conflict                    serialization failure or deadlock: run the unit of work again
-        ├── LockTimeout                 a row or table lock was not to be had in time
-        ├── StatementTimeout            a statement was cancelled
-        ├── ConnectionLost              before COMMIT was sent: nothing was kept, run it again
-        ├── CommitOutcomeUnknown        after COMMIT was sent: ask the ledger before trying again
-        ├── DatabaseUnavailable         refused, starting up, full, or unreachable until the deadline
-        ├── PoolExhausted               every connection of the pool is in use
-        ├── ReadOnly                    a write on a standby or in a reader
-        ├── StalePlan                   the schema changed under a prepared statement: run it again
-        ├── ResourceExhausted           disk, memory or a configured limit of the server
-        ├── AccessDenied                authentication, TLS or a missing privilege
-        └── UnexpectedFailure           anything else: a bug, here or there
+    RecollectError ├── ConfigurationError              a setting is missing, malformed or
+    contradicts another ├── EmbeddedServerError             the embedded PostgreSQL cannot be
+    prepared, started or stopped ├── BackupError                     a backup cannot be written or
+    read │   ├── BackupDamaged               not a backup, or not as it was written │   └──
+    BackupUnfit                 a backup of another revision, or a database with rows in the way ├──
+    InvalidInput                    a value that can never be stored or looked up │   ├──
+    InvalidCursor               a page cursor that this library did not make for this listing │
+    ├── InvalidFilter               a filter that is empty where it must not be, or names no column
+    │   └── InvalidEmbedding            wrong dimension, not finite, or all zeros ├── NotFound
+    `get` of a row that is not there ├── ConstraintViolated              a rule of the schema said
+    no │   ├── AlreadyExists               unique or primary key │   ├── ReferenceViolated
+    foreign key │   ├── CheckViolated               check constraint │   └── MissingValue
+    not null ├── UnitOfWorkError                 a unit of work used against its rules │   ├──
+    UnitOfWorkClosed            used outside its `async with`, or after it ended │   ├──
+    TransactionPoisoned         a statement failed before; nothing of this unit can be committed │
+    └── TenantMismatch              an entity of another tenant ├── NotLoaded
+    a column that was left out on purpose, such as an embedding ├── RecorderClosed
+    an event was given to a telemetry recorder that is closed or not yet entered ├── SchemaError
+    the database is not the one this version expects │   ├── SchemaOutdated              migrations
+    are missing, or the database is ahead │   ├── EmbeddingMismatch           another provider,
+    model or dimension than recorded │   ├── MigrationFailed             a migration did not finish,
+    or its lock was not to be had │   └── NotIsolated                 row-level security was asked
+    for, and would not keep tenants apart └── DatabaseFailure                 the server or the way
+    to it
+        ├── Conflict                    serialization failure or deadlock: run the unit of work
+        again ├── LockTimeout                 a row or table lock was not to be had in time ├──
+        StatementTimeout            a statement was cancelled ├── ConnectionLost              before
+        COMMIT was sent: nothing was kept, run it again ├── CommitOutcomeUnknown        after COMMIT
+        was sent: ask the ledger before trying again ├── DatabaseUnavailable         refused,
+        starting up, full, or unreachable until the deadline ├── PoolExhausted               every
+        connection of the pool is in use ├── ReadOnly                    a write on a standby or in
+        a reader ├── StalePlan                   the schema changed under a prepared statement: run
+        it again ├── ResourceExhausted           disk, memory or a configured limit of the server
+        ├── AccessDenied                authentication, TLS or a missing privilege └──
+        UnexpectedFailure           anything else: a bug, here or there
 
-Errors carry facts as attributes and never a row's values or a secret. `safe_to_retry` says whether running the same unit of
-work again, unchanged, may succeed and cannot do the work twice.
+Errors carry facts as attributes and never a row's values or a secret. `safe_to_retry` says whether
+running the same unit of work again, unchanged, may succeed and cannot do the work twice.
 """
 
 from __future__ import annotations
@@ -71,7 +66,10 @@ class ConfigurationError(RecollectError, ValueError):
 
 
 class EmbeddedServerError(RecollectError):
-    """The embedded PostgreSQL cannot be prepared, started or stopped; the message says what to do."""
+    """The embedded PostgreSQL cannot be prepared, started or stopped.
+
+    The message says what to do.
+    """
 
 
 class BackupError(RecollectError):
@@ -79,15 +77,24 @@ class BackupError(RecollectError):
 
 
 class BackupDamaged(BackupError):
-    """The file is not a backup, or not as it was written: truncated or altered. Nothing of it was restored."""
+    """The file is not a backup, or not as it was written: truncated or altered.
+
+    Nothing of it was restored.
+    """
 
 
 class BackupUnfit(BackupError):
-    """The backup does not fit the database: another revision, or rows that would be in the way. Nothing was changed."""
+    """The backup does not fit the database: another revision, or rows that would be in the way.
+
+    Nothing was changed.
+    """
 
 
 class InvalidInput(RecollectError, ValueError):
-    """A value that can never be stored or looked up; `field` names it where one field is to blame."""
+    """A value that can never be stored or looked up.
+
+    `field` names it where one field is to blame.
+    """
 
     def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)
@@ -116,12 +123,21 @@ class NotFound(RecollectError, LookupError):
 
 
 class ConstraintViolated(RecollectError):
-    """A rule of the schema said no; `constraint` is its name in the database, `table` the table's."""
+    """A rule of the schema said no.
+
+    `constraint` is its name in the database, `table` the table's.
+    """
 
     _says: ClassVar[str] = "the constraint {constraint} of {table} is violated"
 
-    def __init__(self, *, constraint: str | None, table: str | None, column: str | None = None) -> None:
-        facts = {"constraint": constraint or "(unnamed)", "table": table or "(unknown table)", "column": column or "?"}
+    def __init__(
+        self, *, constraint: str | None, table: str | None, column: str | None = None
+    ) -> None:
+        facts = {
+            "constraint": constraint or "(unnamed)",
+            "table": table or "(unknown table)",
+            "column": column or "?",
+        }
         super().__init__(self._says.format(**facts))
         self.constraint = constraint
         self.table = table
@@ -161,9 +177,11 @@ class UnitOfWorkClosed(UnitOfWorkError):
 
 
 class TransactionPoisoned(UnitOfWorkError):
-    """A statement failed outside a savepoint: nothing of this unit of work can be committed, and nothing was.
+    """A statement failed outside a savepoint: nothing of this unit of work can be committed, and
+    nothing was.
 
-    PostgreSQL answers the COMMIT of a failed transaction with ROLLBACK and no error, so the unit of work has to say it.
+    PostgreSQL answers the COMMIT of a failed transaction with ROLLBACK and no error, so the unit of
+    work has to say it.
     """
 
 
@@ -192,7 +210,10 @@ class SchemaError(RecollectError):
 
 
 class SchemaOutdated(SchemaError):
-    """Migrations are missing, or the database is ahead of this version; `current` and `expected` are revisions."""
+    """Migrations are missing, or the database is ahead of this version.
+
+    `current` and `expected` are revisions.
+    """
 
     def __init__(self, *, current: str | None, expected: str) -> None:
         super().__init__(
@@ -203,7 +224,10 @@ class SchemaOutdated(SchemaError):
 
 
 class EmbeddingMismatch(SchemaError):
-    """The database holds embeddings of another provider, model or dimension; `field` says which of the three differs."""
+    """The database holds embeddings of another provider, model or dimension.
+
+    `field` says which of the three differs.
+    """
 
     def __init__(self, field: str, *, recorded: str | int, given: str | int) -> None:
         super().__init__(f"this database holds embeddings with {field} {recorded!r}, not {given!r}")
@@ -217,11 +241,17 @@ class MigrationFailed(SchemaError):
 
 
 class NotIsolated(SchemaError):
-    """Row-level security was asked for, and would not keep tenants apart: tables are without it, or the role passes it."""
+    """Row-level security was asked for, and would not keep tenants apart.
+
+    Tables are without it, or the role passes it.
+    """
 
 
 class DatabaseFailure(RecollectError):
-    """The server, or the way to it, failed; `sqlstate` is PostgreSQL's five-character code where there was one."""
+    """The server, or the way to it, failed.
+
+    `sqlstate` is PostgreSQL's five-character code where there was one.
+    """
 
     def __init__(self, message: str, *, sqlstate: str | None = None) -> None:
         super().__init__(message)
@@ -229,7 +259,10 @@ class DatabaseFailure(RecollectError):
 
 
 class Conflict(DatabaseFailure):
-    """A serialization failure or a deadlock: the transaction is gone, the whole unit of work may run again."""
+    """A serialization failure or a deadlock.
+
+    The transaction is gone, the whole unit of work may run again.
+    """
 
     safe_to_retry = True
 
@@ -241,39 +274,62 @@ class LockTimeout(DatabaseFailure):
 
 
 class StatementTimeout(DatabaseFailure):
-    """A statement ran longer than its timeout, or was cancelled from outside; running it again may cost as much again."""
+    """A statement ran longer than its timeout, or was cancelled from outside.
+
+    Running it again may cost as much again.
+    """
 
 
 class ConnectionLost(DatabaseFailure):
-    """The connection ended before COMMIT was sent: nothing was kept, the unit of work may run again."""
+    """The connection ended before COMMIT was sent.
+
+    Nothing was kept, the unit of work may run again.
+    """
 
     safe_to_retry = True
 
 
 class CommitOutcomeUnknown(DatabaseFailure):
-    """The connection ended, or the task was cancelled, after COMMIT was sent: it may or may not have happened.
+    """The connection ended, or the task was cancelled, after COMMIT was sent: it may or may not
+    have happened.
 
-    `operation_id` is the unit of work's own; where it wrote its ledger row, the database can be asked what became of it.
+    `operation_id` is the unit of work's own; where it wrote its ledger row, the database can be
+    asked what became of it.
     """
 
     def __init__(self, operation_id: UUID | None) -> None:
-        super().__init__("the connection was lost after COMMIT was sent: whether it happened is unknown")
+        super().__init__(
+            "the connection was lost after COMMIT was sent: whether it happened is unknown"
+        )
         self.operation_id = operation_id
 
 
 class DatabaseUnavailable(DatabaseFailure):
-    """No connection until the deadline, or the server takes none now; `host` and `port` name what was tried last."""
+    """No connection until the deadline, or the server takes none now.
+
+    `host` and `port` name what was tried last.
+    """
 
     safe_to_retry = True
 
-    def __init__(self, message: str, *, host: str | None = None, port: int | None = None, sqlstate: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        host: str | None = None,
+        port: int | None = None,
+        sqlstate: str | None = None,
+    ) -> None:
         super().__init__(message, sqlstate=sqlstate)
         self.host = host
         self.port = port
 
 
 class PoolExhausted(DatabaseFailure):
-    """Every connection was in use for the whole `pool_timeout`; `figures` are the pool's counts at that moment."""
+    """Every connection was in use for the whole `pool_timeout`.
+
+    `figures` are the pool's counts at that moment.
+    """
 
     safe_to_retry = True
 
@@ -283,13 +339,19 @@ class PoolExhausted(DatabaseFailure):
 
 
 class ReadOnly(DatabaseFailure):
-    """A write reached a reader, or a server that is a standby: the unit of work may find the primary when it runs again."""
+    """A write reached a reader, or a server that is a standby.
+
+    The unit of work may find the primary when it runs again.
+    """
 
     safe_to_retry = True
 
 
 class StalePlan(DatabaseFailure):
-    """The schema changed under a prepared statement: the transaction is gone, the unit of work may run again."""
+    """The schema changed under a prepared statement.
+
+    The transaction is gone, the unit of work may run again.
+    """
 
     safe_to_retry = True
 

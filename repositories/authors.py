@@ -19,9 +19,14 @@ class AuthorReader(ReadRepository[AuthorCacheEntry]):
 
     entity = AuthorCacheEntry
 
-    async def find_author(self, repo: str, login: str, *, max_age: timedelta = AUTHOR_MAX_AGE) -> AuthorCacheEntry | None:
+    async def find_author(
+        self, repo: str, login: str, *, max_age: timedelta = AUTHOR_MAX_AGE
+    ) -> AuthorCacheEntry | None:
         columns = AuthorCacheEntry.__table__.c
-        author = (columns.repo == _named(repo, "repo"), columns.author_login == _named(login, "login"))
+        author = (
+            columns.repo == _named(repo, "repo"),
+            columns.author_login == _named(login, "login"),
+        )
         is_fresh = columns.cached_at >= ago(require_age(max_age, "max_age"))
         return await self._one(self._select().where(*author, is_fresh))
 
@@ -34,7 +39,9 @@ class AuthorRepository(AuthorReader, Repository[AuthorCacheEntry]):
 
     async def purge(self, *, days: float = 7, at_most: int | None = None) -> int:
         age, at_most = days_old(days, "days"), require_at_most(at_most)
-        statement = delete_older(AuthorCacheEntry, self._transaction.tenant, "cached_at", age, at_most=at_most)
+        statement = delete_older(
+            AuthorCacheEntry, self._transaction.tenant, "cached_at", age, at_most=at_most
+        )
         return await self._transaction.changed(statement)
 
 

@@ -1,4 +1,7 @@
-"""What every repository on PostgreSQL does: it executes the statements that others build, and never commits."""
+"""What every repository on PostgreSQL does.
+
+It executes the statements that others build, and never commits.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,14 @@ from sqlalchemy import Select
 
 from domain.errors import NotFound
 from domain.schema.base import Entity
-from domain.values.paging import DEFAULT_LIMIT, MAX_BATCH_SIZE, Cursor, Page, require_limit, require_whole
+from domain.values.paging import (
+    DEFAULT_LIMIT,
+    MAX_BATCH_SIZE,
+    Cursor,
+    Page,
+    require_limit,
+    require_whole,
+)
 from repositories.bulk import BulkWrite
 from repositories.sql import rows
 from repositories.sql.filters import Where
@@ -27,7 +37,10 @@ E = TypeVar("E", bound=Entity)
 
 
 class ReadRepository(Generic[E]):
-    """Reads the tenant's entities of one kind. In a unit of work they are tracked, in a reader they are not."""
+    """Reads the tenant's entities of one kind.
+
+    In a unit of work they are tracked, in a reader they are not.
+    """
 
     entity: ClassVar[type[Entity]]
 
@@ -43,11 +56,15 @@ class ReadRepository(Generic[E]):
     async def find(self, id: UUID, *, with_embedding: bool = False) -> E | None:
         return await self._one(self._build(rows.by_id, with_embedding=with_embedding), id=id)
 
-    async def get_many(self, ids: Iterable[UUID], *, with_embedding: bool = False) -> Mapping[UUID, E]:
+    async def get_many(
+        self, ids: Iterable[UUID], *, with_embedding: bool = False
+    ) -> Mapping[UUID, E]:
         wanted = list(dict.fromkeys(ids))
         if not wanted:
             return {}
-        found = await self._all(self._build(rows.many_by_id, with_embedding=with_embedding), ids=wanted)
+        found = await self._all(
+            self._build(rows.many_by_id, with_embedding=with_embedding), ids=wanted
+        )
         by_id = {vars(entity)["id"]: entity for entity in found}
         return {key: by_id[key] for key in wanted if key in by_id}
 
@@ -58,7 +75,12 @@ class ReadRepository(Generic[E]):
         return int(await self._scalar(rows.count_rows(self.entity, Where(where))))
 
     async def list(
-        self, where: Filter | None = None, *, limit: int = DEFAULT_LIMIT, descending: bool = False, with_embedding: bool = False
+        self,
+        where: Filter | None = None,
+        *,
+        limit: int = DEFAULT_LIMIT,
+        descending: bool = False,
+        with_embedding: bool = False,
     ) -> Sequence[E]:
         most = require_limit(limit)
         listing = self._listed(where, descending=descending, with_embedding=with_embedding)
@@ -77,17 +99,33 @@ class ReadRepository(Generic[E]):
         start = None if after is None else after.require(name, descending=descending)
         # One row more than asked for tells whether another page follows.
         more = require_limit(limit) + 1
-        listing = self._listed(where, descending=descending, with_embedding=with_embedding, continued=start is not None)
+        listing = self._listed(
+            where, descending=descending, with_embedding=with_embedding, continued=start is not None
+        )
         found = await self._all(listing, after=start, limit=more)
         items = found[:limit]
-        last = Cursor(listing=name, descending=descending, id=vars(items[-1])["id"]) if len(found) > limit else None
+        last = (
+            Cursor(listing=name, descending=descending, id=vars(items[-1])["id"])
+            if len(found) > limit
+            else None
+        )
         return Page(items=items, next=last)
 
     async def stream(
-        self, where: Filter | None = None, *, batch_size: int = 500, descending: bool = False, with_embedding: bool = False
+        self,
+        where: Filter | None = None,
+        *,
+        batch_size: int = 500,
+        descending: bool = False,
+        with_embedding: bool = False,
     ) -> AsyncIterator[E]:
         require_whole(batch_size, "batch_size", most=MAX_BATCH_SIZE)
-        shape = {"descending": descending, "with_embedding": with_embedding, "continued": False, "limited": False}
+        shape = {
+            "descending": descending,
+            "with_embedding": with_embedding,
+            "continued": False,
+            "limited": False,
+        }
         listing = rows.listed(self.entity, Where(where), tracked=False, **shape)
         async for row in self._transaction.stream(listing, self._bound(), batch_size=batch_size):
             yield self._hydrate(dict(row))
@@ -98,17 +136,26 @@ class ReadRepository(Generic[E]):
     def _build(self, build: Callable[..., Select[Any]], *, with_embedding: bool) -> Select[Any]:
         return build(self.entity, tracked=self._transaction.tracks, with_embedding=with_embedding)
 
-    def _listed(self, where: Filter | None, *, continued: bool = False, **shape: bool) -> Select[Any]:
+    def _listed(
+        self, where: Filter | None, *, continued: bool = False, **shape: bool
+    ) -> Select[Any]:
         tracked = self._transaction.tracks
-        return rows.listed(self.entity, Where(where), tracked=tracked, continued=continued, limited=True, **shape)
+        return rows.listed(
+            self.entity, Where(where), tracked=tracked, continued=continued, limited=True, **shape
+        )
 
     def _bound(self, **values: Any) -> dict[str, Any]:
         return {"tenant": self._transaction.tenant, **values}
 
     async def _all(self, statement: Select[Any], **values: Any) -> Sequence[E]:
         if self._transaction.tracks:
-            return (await self._transaction.execute(statement, self._bound(**values))).scalars().all()
-        return [self._hydrate(row) for row in await self._transaction.rows(statement, self._bound(**values))]
+            return (
+                (await self._transaction.execute(statement, self._bound(**values))).scalars().all()
+            )
+        return [
+            self._hydrate(row)
+            for row in await self._transaction.rows(statement, self._bound(**values))
+        ]
 
     async def _one(self, statement: Select[Any], **values: Any) -> E | None:
         return next(iter(await self._all(statement, **values)), None)
@@ -131,12 +178,24 @@ class Repository(ReadRepository[E]):
 
     async def delete(self, id: UUID) -> bool:
         key = rows.id_column(self.entity)
-        return await self._transaction.changed(rows.delete_rows(self.entity, self._transaction.tenant, key == id)) > 0
+        return (
+            await self._transaction.changed(
+                rows.delete_rows(self.entity, self._transaction.tenant, key == id)
+            )
+            > 0
+        )
 
 
 def column_values(entity: Entity) -> dict[str, Any]:
     """Return the entity's values by column, without those that the server is to fill in."""
     values = vars(entity)
-    columns = ((attribute.element, attribute.name) for attribute in rows.fields(type(entity), with_embedding=True))
+    columns = (
+        (attribute.element, attribute.name)
+        for attribute in rows.fields(type(entity), with_embedding=True)
+    )
     given = ((column, values[name]) for column, name in columns)
-    return {column.name: value for column, value in given if value is not None or column.server_default is None}
+    return {
+        column.name: value
+        for column, value in given
+        if value is not None or column.server_default is None
+    }

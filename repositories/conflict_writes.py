@@ -26,13 +26,20 @@ async def insert_new(
     where_given: str | None = None,
     progress: Progress | None = None,
 ) -> int:
-    """Insert the entities whose key is new, of equals the first, and return how many were; see `upsert.if_new`."""
+    """Insert the entities whose key is new, of equals the first, and return how many were.
+
+    See `upsert.if_new`.
+    """
     conflict = partial(upsert.if_new, key=key, where_given=where_given)
     return await BulkWrite(transaction, entity, key, conflict=conflict).run(entities, progress)
 
 
-async def insert_or_replace(transaction: Transaction, entity: Entity, *key: str, keep_if_missing: Collection[str] = ()) -> None:
+async def insert_or_replace(
+    transaction: Transaction, entity: Entity, *key: str, keep_if_missing: Collection[str] = ()
+) -> None:
     """Insert the entity, or replace the row with the same key; see `upsert.or_replace`."""
     transaction.stamp(entity)
-    statement = upsert.or_replace(upsert.insert_row(type(entity)), key, keep_if_missing=keep_if_missing)
+    statement = upsert.or_replace(
+        upsert.insert_row(type(entity)), key, keep_if_missing=keep_if_missing
+    )
     await transaction.execute(statement, upsert.row_values(entity))

@@ -19,7 +19,14 @@ from domain.values.text import require_tenant
 from domain.values.transactions import ATTEMPTS, OUTCOME_WITHIN, RETRY_FOR, Isolation
 from repositories import backup, migrations, operations
 from repositories.migrations.partitions import AHEAD
-from repositories.operations.health import Facts, Health, PoolFigures, facts, health_of, pool_figures
+from repositories.operations.health import (
+    Facts,
+    Health,
+    PoolFigures,
+    facts,
+    health_of,
+    pool_figures,
+)
 from repositories.operations.initial_load import MEMORY_MB
 from repositories.postgres.cancellation import finished
 from repositories.postgres.connect import connect_with_retry
@@ -49,18 +56,24 @@ T = TypeVar("T")
 class Database:
     """One PostgreSQL database with pgvector. Use it as `async with`, from one event loop.
 
-    Opening it connects, with jittered backoff until the connect deadline, and refuses a database that is not at this version's
-    revision. While it is open, entities take embeddings of its dimension.
+    Opening it connects, with jittered backoff until the connect deadline, and refuses a database
+    that is not at this version's revision. While it is open, entities take embeddings of its
+    dimension.
 
     Raises on opening:
-        DatabaseUnavailable: nothing answered until the deadline; it names host, port and the last cause.
+        DatabaseUnavailable: nothing answered until the deadline; it names host, port and the last
+            cause.
         AccessDenied, ConfigurationError: it answered, and trying again would not help.
-        SchemaOutdated: migrations are missing, and `migrate` was not asked for.
-        NotIsolated: the settings ask for row-level security, and it is not there, or does not bind the role.
+        SchemaOutdated: migrations are missing, and `migrate` was not asked for. NotIsolated: the
+        settings ask for row-level security, and it is not there, or does not bind the role.
     """
 
     def __init__(
-        self, settings: Settings, *, migrate: bool = False, embedded: Callable[[], tuple[EmbeddedServer, Settings]] | None = None
+        self,
+        settings: Settings,
+        *,
+        migrate: bool = False,
+        embedded: Callable[[], tuple[EmbeddedServer, Settings]] | None = None,
     ) -> None:
         self.settings = settings
         self._migrate = migrate
@@ -72,7 +85,10 @@ class Database:
 
     @classmethod
     def from_env(cls, *, migrate: bool = False, **overrides: Any) -> Self:
-        """Return the database of `DATABASE_URL`, or of the parts with the prefix `RECOLLECT_`; `overrides` are settings."""
+        """Return the database of `DATABASE_URL`, or of the parts with the prefix `RECOLLECT_`.
+
+        `overrides` are settings.
+        """
         return cls(Settings.from_env(**overrides), migrate=migrate)
 
     @classmethod
@@ -82,20 +98,33 @@ class Database:
 
     @classmethod
     def embedded(cls, data_dir: Path | str, *, version: int | None = None, **settings: Any) -> Self:
-        """Return a database that this program keeps in `data_dir`: started when opened, migrated, stopped by its last user."""
-        return cls(Settings(host="localhost", **settings), migrate=True, embedded=partial(_started, data_dir, version, settings))
+        """Return a database that this program keeps in `data_dir`.
+
+        Started when opened, migrated, stopped by its last user.
+        """
+        return cls(
+            Settings(host="localhost", **settings),
+            migrate=True,
+            embedded=partial(_started, data_dir, version, settings),
+        )
 
     async def __aenter__(self) -> Self:
         await self.open()
         return self
 
     async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         await self.close()
 
     async def open(self) -> None:
-        """Connect, migrate if asked to, and read what repositories have to know; `async with` does it."""
+        """Connect, migrate if asked to, and read what repositories have to know.
+
+        `async with` does it.
+        """
         try:
             if self._embedded is not None:
                 await finished(self._start(self._embedded))
@@ -116,12 +145,15 @@ class Database:
         self._server, self.settings = await asyncio.to_thread(embedded)
 
     async def close(self) -> None:
-        """Close every connection, and stop the embedded server if nobody else uses it; closing twice is no error.
+        """Close every connection, and stop the embedded server if nobody else uses it; closing
+        twice is no error.
 
-        A connection that a unit of work still has is closed when it ends. Cancelled, it comes to its end all the same.
+        A connection that a unit of work still has is closed when it ends. Cancelled, it comes to
+        its end all the same.
 
         Raises:
-            UnitOfWorkError: the database belongs to another event loop, or was opened before a fork; it stays as it is.
+            UnitOfWorkError: the database belongs to another event loop, or was opened before a
+                fork; it stays as it is.
         """
         await finished(self._close())
 
@@ -145,23 +177,35 @@ class Database:
         operation_id: UUID | None = None,
         isolation: Isolation = Isolation.READ_COMMITTED,
     ) -> UnitOfWork:
-        """Return a unit of work of one tenant, by default the settings'. It opens with `async with`.
+        """Return a unit of work of one tenant, by default the settings'. It opens with `async
+        with`.
 
-        With `operation_id` it can be asked for by `outcome`, and of those with the same one only one can be committed: the
-        others raise `AlreadyExists` with the constraint `pk_operations`.
+        With `operation_id` it can be asked for by `outcome`, and of those with the same one only
+        one can be committed: the others raise `AlreadyExists` with the constraint `pk_operations`.
         """
         tenant = self._tenant(tenant)
-        return UnitOfWork(self.engine, tenant=tenant, schema=self._known, operation_id=operation_id, isolation=isolation)
+        return UnitOfWork(
+            self.engine,
+            tenant=tenant,
+            schema=self._known,
+            operation_id=operation_id,
+            isolation=isolation,
+        )
 
-    def reader(self, *, tenant: str | None = None, isolation: Isolation = Isolation.READ_COMMITTED) -> ReadUnitOfWork:
-        """Return a read-only unit of work of one tenant, by default the settings'. It opens with `async with`.
+    def reader(
+        self, *, tenant: str | None = None, isolation: Isolation = Isolation.READ_COMMITTED
+    ) -> ReadUnitOfWork:
+        """Return a read-only unit of work of one tenant, by default the settings'. It opens with
+        `async with`.
 
-        Of several hosts it prefers a standby, which lags behind by a moment. No standby has SERIALIZABLE: such a reader reads
-        where units of work write, and its first statement raises `ReadOnly` where that is a standby. REPEATABLE READ reads one
-        moment anywhere.
+        Of several hosts it prefers a standby, which lags behind by a moment. No standby has
+        SERIALIZABLE: such a reader reads where units of work write, and its first statement raises
+        `ReadOnly` where that is a standby. REPEATABLE READ reads one moment anywhere.
         """
         engine = self.engine if isolation is Isolation.SERIALIZABLE else self.read_engine
-        return ReadUnitOfWork(engine, tenant=self._tenant(tenant), schema=self._known, isolation=isolation)
+        return ReadUnitOfWork(
+            engine, tenant=self._tenant(tenant), schema=self._known, isolation=isolation
+        )
 
     async def run(
         self,
@@ -173,35 +217,56 @@ class Database:
         attempts: int = ATTEMPTS,
         retry_for: timedelta = RETRY_FOR,
     ) -> T:
-        """Run `work` in a unit of work and commit, unless it did; run it whole again where the failure says that is safe.
+        """Run `work` in a unit of work and commit, unless it did; run it whole again where the
+        failure says that is safe.
 
-        `work` must make its entities itself, and do nothing outside the unit of work that may not happen twice. Between two
-        attempts there is a random pause, up to 20 ms at first, twice as much each time, and two seconds at most; `retry_for`
-        is when the last one may begin.
+        `work` must make its entities itself, and do nothing outside the unit of work that may not
+        happen twice. Between two attempts there is a random pause, up to 20 ms at first, twice as
+        much each time, and two seconds at most; `retry_for` is when the last one may begin.
 
-        A commit whose outcome is lost is never repeated blindly. With `operation_id` the ledger is asked: what was committed is
-        returned, what was not is run again. Without it, or where no answer is to be had, `CommitOutcomeUnknown` is raised.
+        A commit whose outcome is lost is never repeated blindly. With `operation_id` the ledger is
+        asked: what was committed is returned, what was not is run again. Without it, or where no
+        answer is to be had, `CommitOutcomeUnknown` is raised.
         """
-        lend = partial(self.unit_of_work, tenant=tenant, operation_id=operation_id, isolation=isolation)
-        asking = None if operation_id is None else partial(self.outcome, operation_id, tenant=tenant)
-        return await run_whole(work, lend, was_committed=asking, attempts=attempts, retry_for=retry_for)
+        lend = partial(
+            self.unit_of_work, tenant=tenant, operation_id=operation_id, isolation=isolation
+        )
+        asking = (
+            None if operation_id is None else partial(self.outcome, operation_id, tenant=tenant)
+        )
+        return await run_whole(
+            work, lend, was_committed=asking, attempts=attempts, retry_for=retry_for
+        )
 
-    async def outcome(self, operation_id: UUID, *, tenant: str | None = None, wait_for: timedelta = OUTCOME_WITHIN) -> bool:
-        """Return whether the unit of work that was given this operation id was committed: its ledger row went with it.
+    async def outcome(
+        self, operation_id: UUID, *, tenant: str | None = None, wait_for: timedelta = OUTCOME_WITHIN
+    ) -> bool:
+        """Return whether the unit of work that was given this operation id was committed: its
+        ledger row went with it.
 
-        While its transaction is under way there is no answer: it is waited for, as is a server that is away. False is final once
-        its commit has been tried; where another process may still be about to, run the work again under the same operation id,
-        and only one of the two can be committed.
+        While its transaction is under way there is no answer: it is waited for, as is a server that
+        is away. False is final once its commit has been tried; where another process may still be
+        about to, run the work again under the same operation id, and only one of the two can be
+        committed.
 
         Raises:
             LockTimeout: the transaction was still under way when `wait_for` had passed.
             DatabaseFailure: the ledger could not be read until then.
         """
-        lend = partial(Ledger, self.engine, tenant=self._tenant(tenant), schema=self._known, operation_id=operation_id)
+        lend = partial(
+            Ledger,
+            self.engine,
+            tenant=self._tenant(tenant),
+            schema=self._known,
+            operation_id=operation_id,
+        )
         return await ask_ledger(lend, wait_for=wait_for)
 
-    def telemetry_recorder(self, *, tenant: str | None = None, **options: Unpack[RecorderOptions]) -> TelemetryRecorder:
-        """Return a recorder of single telemetry events of one tenant, by default the settings'. It opens with `async with`.
+    def telemetry_recorder(
+        self, *, tenant: str | None = None, **options: Unpack[RecorderOptions]
+    ) -> TelemetryRecorder:
+        """Return a recorder of single telemetry events of one tenant, by default the settings'. It
+        opens with `async with`.
 
         What it can be told, and what it promises, `TelemetryRecorder` says.
         """
@@ -213,7 +278,9 @@ class Database:
         Where the settings ask for row-level security, it is switched on as well.
         """
         async with self._for_migrations() as engine:
-            reached = await migrations.migrate(engine, migrations.SchemaOptions.from_settings(self.settings), revision=revision)
+            reached = await migrations.migrate(
+                engine, migrations.SchemaOptions.from_settings(self.settings), revision=revision
+            )
             if self.settings.row_level_security:
                 await operations.isolate(engine)
         # Connections from before the extension was created do not know its types.
@@ -223,62 +290,94 @@ class Database:
 
     @asynccontextmanager
     async def first_load(
-        self, entity: type[Entity], *, memory_mb: int = MEMORY_MB, workers: int | None = None, on_build: OnBuild | None = None
+        self,
+        entity: type[Entity],
+        *,
+        memory_mb: int = MEMORY_MB,
+        workers: int | None = None,
+        on_build: OnBuild | None = None,
     ) -> AsyncIterator[None]:
-        """Fill a table that is not in use yet: inside the block it has no vector index, and at its end one is built at once.
+        """Fill a table that is not in use yet: inside the block it has no vector index, and at its
+        end one is built at once.
 
-        That takes a fraction of the time of rows that are woven into an index one by one. Inside, write and commit with units of
-        work as always, and leave none open around it: the build waits for every transaction that is older. Others may read and
-        write all the while, but their vector searches compare all rows: this is for a table that is new or empty, or for the
-        nights of one that may be slow. It needs the role that owns the tables, on a direct connection.
+        That takes a fraction of the time of rows that are woven into an index one by one. Inside,
+        write and commit with units of work as always, and leave none open around it: the build
+        waits for every transaction that is older. Others may read and write all the while, but
+        their vector searches compare all rows: this is for a table that is new or empty, or for the
+        nights of one that may be slow. It needs the role that owns the tables, on a direct
+        connection.
 
-        The graph is built in at most `memory_mb` of the server's memory (in shared memory, of which containers have little by
-        default) by `workers` processes beside the first, or as many as the server's settings say. `on_build` is told how far it is.
-        A graph that does not fit is a warning in the log `recollect.load`. An exception in the block leaves the index out, as does
-        a crash: searches stay exact, `health` says so, and the next `migrate`, or first load, builds it.
+        The graph is built in at most `memory_mb` of the server's memory (in shared memory, of which
+        containers have little by default) by `workers` processes beside the first, or as many as
+        the server's settings say. `on_build` is told how far it is. A graph that does not fit is a
+        warning in the log `recollect.load`. An exception in the block leaves the index out, as does
+        a crash: searches stay exact, `health` says so, and the next `migrate`, or first load,
+        builds it.
 
         Raises:
-            LockTimeout: another first load is under way: two would drop each other's indexes and share the server's memory.
-            ConfigurationError: the entity has no vector index, or a pooler is in between, which would lend the lock to others.
+            LockTimeout: another first load is under way: two would drop each other's indexes and
+                share the server's memory.
+            ConfigurationError: the entity has no vector index, or a pooler is in between, which
+                would lend the lock to others.
             MigrationFailed: the server refused to drop or to build the index.
         """
         if self.settings.pooler != "none":
-            raise ConfigurationError("a first load needs a direct connection, not a pooler's", setting="pooler")
+            raise ConfigurationError(
+                "a first load needs a direct connection, not a pooler's", setting="pooler"
+            )
         async with (
             self._for_migrations() as engine,
-            operations.first_load(engine, entity, memory_mb=memory_mb, workers=workers, on_build=on_build),
+            operations.first_load(
+                engine, entity, memory_mb=memory_mb, workers=workers, on_build=on_build
+            ),
         ):
             yield
 
     async def dump(self, path: Path | str, *, tenant: str | None = None) -> Manifest:
-        """Write a backup of every row, or of one tenant's, as they are at one moment; `backup.dump` says how and what it raises."""
+        """Write a backup of every row, or of one tenant's, as they are at one moment.
+
+        `backup.dump` says how and what it raises.
+        """
         async with self._for_migrations() as engine:
             return await backup.dump(engine, Path(path), tenant=tenant)
 
     async def restore(self, path: Path | str, *, replace: bool = False) -> Manifest:
-        """Write a backup into this database, all of it or nothing; `backup.restore` says how and what it raises."""
+        """Write a backup into this database, all of it or nothing.
+
+        `backup.restore` says how and what it raises.
+        """
         async with self._for_migrations() as engine:
             return await backup.restore(engine, Path(path), replace=replace)
 
     async def maintain(
-        self, *, ahead: int = AHEAD, keep: timedelta | None = None, keep_operations: timedelta | None = None
+        self,
+        *,
+        ahead: int = AHEAD,
+        keep: timedelta | None = None,
+        keep_operations: timedelta | None = None,
     ) -> Maintenance:
-        """Make the partitions of telemetry for this month and the next `ahead`, and drop months that ended as long ago as `keep`.
+        """Make the partitions of telemetry for this month and the next `ahead`, and drop months
+        that ended as long ago as `keep`.
 
-        For every tenant, and for a job that runs now and then, at least once in `ahead` months; safe while others do the same.
-        Rows that wait in the default partition are moved to their months. Nothing is dropped without `keep`. The ledger forgets
-        units of work that began longer ago than `keep_operations`, an hour at least, and none without it: the outcome of what it
-        forgot is told as not committed, and its operation id may be used again.
+        For every tenant, and for a job that runs now and then, at least once in `ahead` months;
+        safe while others do the same. Rows that wait in the default partition are moved to their
+        months. Nothing is dropped without `keep`. The ledger forgets units of work that began
+        longer ago than `keep_operations`, an hour at least, and none without it: the outcome of
+        what it forgot is told as not committed, and its operation id may be used again.
 
         Raises:
             InvalidInput: `ahead`, `keep` or `keep_operations` is out of bounds.
-            MigrationFailed: locks were not to be had, or rows were not moved, within a minute: what was done stays.
+            MigrationFailed: locks were not to be had, or rows were not moved, within a minute: what
+                was done stays.
         """
         async with self._for_migrations() as engine:
-            return await operations.maintain(engine, ahead=ahead, keep=keep, keep_operations=keep_operations)
+            return await operations.maintain(
+                engine, ahead=ahead, keep=keep, keep_operations=keep_operations
+            )
 
     async def drop_telemetry_before(self, moment: datetime) -> Maintenance:
-        """Drop the telemetry of months that ended by `moment`, of every tenant; `telemetry.purge` is for one tenant's.
+        """Drop the telemetry of months that ended by `moment`, of every tenant; `telemetry.purge`
+        is for one tenant's.
 
         Raises:
             InvalidInput: `moment` has no time zone.
@@ -289,10 +388,15 @@ class Database:
 
     async def health(self) -> Health:
         """Return what the database says of itself, and what to do about each thing that is wrong."""
-        return health_of(await self._facts(), self.engine, self.settings, expected_revision=migrations.head())
+        return health_of(
+            await self._facts(), self.engine, self.settings, expected_revision=migrations.head()
+        )
 
     def pool_figures(self, *, readers: bool = False) -> PoolFigures:
-        """Return how many connections there are for units of work, or for readers: idle and in use."""
+        """Return how many connections there are for units of work, or for readers.
+
+        Idle and in use.
+        """
         return pool_figures(self.read_engine if readers else self.engine)
 
     async def _read_schema(self) -> Schema:
@@ -300,7 +404,9 @@ class Database:
         if found.revision != expected or found.column_dimensions is None:
             raise SchemaOutdated(current=found.revision, expected=expected)
         if not found.language_known:
-            raise ConfigurationError("the server has no text search configuration of this name", setting="language")
+            raise ConfigurationError(
+                "the server has no text search configuration of this name", setting="language"
+            )
         if self.settings.row_level_security:
             found.row_security.require()
         return Schema(
@@ -350,7 +456,8 @@ class Database:
 
     @property
     def read_engine(self) -> AsyncEngine:
-        """The engine of readers, with a pool of its own: every session is READ ONLY, on a standby where there are several hosts.
+        """The engine of readers, with a pool of its own: every session is READ ONLY, on a standby
+        where there are several hosts.
 
         Raises:
             UnitOfWorkClosed: the database is not open.
@@ -366,7 +473,9 @@ class Database:
         return self._schema
 
 
-def _started(data_dir: Path | str, version: int | None, settings: dict[str, Any]) -> tuple[EmbeddedServer, Settings]:
+def _started(
+    data_dir: Path | str, version: int | None, settings: dict[str, Any]
+) -> tuple[EmbeddedServer, Settings]:
     from repositories.embedded import EmbeddedServer
 
     server = EmbeddedServer.start(data_dir, version=version)

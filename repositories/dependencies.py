@@ -15,7 +15,9 @@ class DependencyBumpReader(ReadRepository[DependencyBumpMerge]):
 
     entity = DependencyBumpMerge
 
-    async def history(self, repo: str, package: str, *, limit: int = DEFAULT_LIMIT) -> Sequence[DependencyBumpMerge]:
+    async def history(
+        self, repo: str, package: str, *, limit: int = DEFAULT_LIMIT
+    ) -> Sequence[DependencyBumpMerge]:
         columns = DependencyBumpMerge.__table__.c
         of_package = self._select().where(columns.repo == repo, columns.package_name == package)
         newest_first = of_package.order_by(columns.merged_at.desc().nulls_last(), columns.id.desc())
@@ -26,4 +28,7 @@ class DependencyBumpRepository(DependencyBumpReader, Repository[DependencyBumpMe
     """Remembers merged dependency bumps."""
 
     async def record(self, bump: DependencyBumpMerge) -> bool:
-        return await insert_new(self._transaction, DependencyBumpMerge, [bump], ("repo", "pr_number")) > 0
+        return (
+            await insert_new(self._transaction, DependencyBumpMerge, [bump], ("repo", "pr_number"))
+            > 0
+        )

@@ -16,22 +16,40 @@ if TYPE_CHECKING:
 Node = Mapping[str, Any]
 
 MANY_ROWS: Final = 10_000
-"""Rows that may be read one after the other before advice is given; about 0.1 s of comparing embeddings."""
+"""Rows that may be read one after the other before advice is given.
+
+About 0.1 s of comparing embeddings.
+"""
 
 SLOW_MS: Final = 100.0
 _REMOVED: Final = ("Rows Removed by Filter", "Rows Removed by Index Recheck")
 
 
-def read_plan(entity: type[Entity], explained: Mapping[str, Any], statistics: RowMapping) -> SearchPlan:
-    """Return the plan in short; `explained` is EXPLAIN's JSON, `statistics` is what `STATISTICS` tells of the entity's table."""
+def read_plan(
+    entity: type[Entity], explained: Mapping[str, Any], statistics: RowMapping
+) -> SearchPlan:
+    """Return the plan in short.
+
+    `explained` is EXPLAIN's JSON, `statistics` is what `STATISTICS` tells of the entity's table.
+    """
     table: str = entity.__table__.name
     nodes = list(_executed(explained["Plan"]))
-    indexes = tuple(sorted({name for node in nodes if not (name := node.get("Index Name", "pg_")).startswith("pg_")}))
+    indexes = tuple(
+        sorted(
+            {
+                name
+                for node in nodes
+                if not (name := node.get("Index Name", "pg_")).startswith("pg_")
+            }
+        )
+    )
     by_vector = {f"ix_{table}_{field}" for field in entity.embedding_fields()}
     milliseconds = explained["Planning Time"] + explained["Execution Time"]
     advice = [*_about_statistics(table, statistics), *_about_nodes(table, by_vector, nodes)]
     if not advice and milliseconds >= SLOW_MS:
-        advice.append(f"nothing stands out in the plan: look at the server's load, and whether {table} fits into its memory")
+        advice.append(
+            f"nothing stands out in the plan: look at the server's load, and whether {table} fits into its memory"
+        )
     return SearchPlan(
         searched=table,
         indexes=indexes,
@@ -72,7 +90,11 @@ def _about_statistics(table: str, statistics: RowMapping) -> Iterator[str]:
 def _about_nodes(table: str, by_vector: set[str], nodes: list[Node]) -> Iterator[str]:
     for node in nodes:
         examined, kept = _examined(node), _kept(node)
-        if node["Node Type"] == "Seq Scan" and node["Relation Name"] == table and examined >= MANY_ROWS:
+        if (
+            node["Node Type"] == "Seq Scan"
+            and node["Relation Name"] == table
+            and examined >= MANY_ROWS
+        ):
             yield (
                 f"{examined:,} rows were read one after the other: filter by columns that have an index, or by equality in"
                 " metadata; of distances, only cosine has one"

@@ -60,9 +60,13 @@ class FederatedSearch:
                 query, vector, where=of_repo, limit=depth, weights=weights
             )
         if Corpus.MEMORIES in corpora:
-            found[Corpus.MEMORIES] = await self._memories.live(query, vector, repo=repo, limit=depth, weights=weights)
+            found[Corpus.MEMORIES] = await self._memories.live(
+                query, vector, repo=repo, limit=depth, weights=weights
+            )
         if Corpus.FINDINGS in corpora:
-            found[Corpus.FINDINGS] = await self._findings.keyword_search(query, repo=repo, limit=depth)
+            found[Corpus.FINDINGS] = await self._findings.keyword_search(
+                query, repo=repo, limit=depth
+            )
         return fuse_corpora(found, await self._alike(found), limit=limit)
 
     async def _alike(self, found: Mapping[Corpus, SearchHits[Any]]) -> set[frozenset[UUID]]:

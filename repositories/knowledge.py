@@ -35,8 +35,12 @@ class KnowledgeReader(SearchRepository[KnowledgeChunk]):
 
     entity = KnowledgeChunk
 
-    async def find_by_chunk_id(self, chunk_id: str, *, repo: str = "", with_embedding: bool = False) -> KnowledgeChunk | None:
-        named = self._select(with_embedding=with_embedding).where(_COLUMNS.repo == repo, _COLUMNS.chunk_id == chunk_id)
+    async def find_by_chunk_id(
+        self, chunk_id: str, *, repo: str = "", with_embedding: bool = False
+    ) -> KnowledgeChunk | None:
+        named = self._select(with_embedding=with_embedding).where(
+            _COLUMNS.repo == repo, _COLUMNS.chunk_id == chunk_id
+        )
         return await self._one(named)
 
     async def vector_search(
@@ -49,7 +53,9 @@ class KnowledgeReader(SearchRepository[KnowledgeChunk]):
         distance: Distance = Distance.COSINE,
     ) -> SearchHits[KnowledgeChunk]:
         farthest = max_distance_for(min_score, distance)
-        return await self._search_vectors(embedding, where, limit=limit, metric=distance, max_distance=farthest)
+        return await self._search_vectors(
+            embedding, where, limit=limit, metric=distance, max_distance=farthest
+        )
 
     async def keyword_search(
         self,
@@ -78,40 +84,68 @@ class KnowledgeReader(SearchRepository[KnowledgeChunk]):
         recency: Recency | None = None,
     ) -> SearchHits[KnowledgeChunk]:
         return await self._search_both(
-            query, embedding, where, limit=limit, weights=weights, match=match, diversity=diversity, recency=recency
+            query,
+            embedding,
+            where,
+            limit=limit,
+            weights=weights,
+            match=match,
+            diversity=diversity,
+            recency=recency,
         )
 
 
 def _narrowed(where: Filter | None, **any_of: Sequence[str]) -> Filter | None:
-    conditions = [filters.where(column).one_of(values) for column, values in any_of.items() if values]
-    return reduce(and_, conditions, where) if where is not None else reduce(and_, conditions) if conditions else None
+    conditions = [
+        filters.where(column).one_of(values) for column, values in any_of.items() if values
+    ]
+    return (
+        reduce(and_, conditions, where)
+        if where is not None
+        else reduce(and_, conditions)
+        if conditions
+        else None
+    )
 
 
-class KnowledgeRepository(KnowledgeReader, RepairRepository[KnowledgeChunk], Repository[KnowledgeChunk]):
+class KnowledgeRepository(
+    KnowledgeReader, RepairRepository[KnowledgeChunk], Repository[KnowledgeChunk]
+):
     """Keeps passages up to date."""
 
     repaired_text = _COLUMNS.content
 
-    async def upsert_many(self, chunks: Rows[KnowledgeChunk], *, progress: Progress | None = None) -> int:
+    async def upsert_many(
+        self, chunks: Rows[KnowledgeChunk], *, progress: Progress | None = None
+    ) -> int:
         key = ("repo", "chunk_id")
-        write = BulkWrite(self._transaction, self.entity, key, conflict=knowledge.or_replace_chunk, latest=True)
+        write = BulkWrite(
+            self._transaction, self.entity, key, conflict=knowledge.or_replace_chunk, latest=True
+        )
         return await write.run(chunks, progress)
 
     async def delete_where(self, where: Filter) -> int:
         condition = filter_condition(self.entity, filters.require_selective(where))
-        return await self._transaction.changed(rows.delete_rows(self.entity, self._transaction.tenant, condition))
+        return await self._transaction.changed(
+            rows.delete_rows(self.entity, self._transaction.tenant, condition)
+        )
 
     async def delete_chunks(self, chunk_ids: Iterable[str], *, repo: str = "") -> int:
         wanted = list(chunk_ids)
         if not wanted:
             return 0
         # A condition takes only so many names.
-        batches = (wanted[start : start + filters.MAX_CHOICES] for start in range(0, len(wanted), filters.MAX_CHOICES))
+        batches = (
+            wanted[start : start + filters.MAX_CHOICES]
+            for start in range(0, len(wanted), filters.MAX_CHOICES)
+        )
         any_of_them = filters.AnyOf(tuple(map(filters.where("chunk_id").one_of, batches)))
         return await self.delete_where(filters.where("repo").equals(repo) & any_of_them)
 
     async def reset(self) -> int:
-        deleted = await self._transaction.changed(rows.delete_rows(self.entity, self._transaction.tenant))
+        deleted = await self._transaction.changed(
+            rows.delete_rows(self.entity, self._transaction.tenant)
+        )
         await self._transaction.execute(delete(EmbeddingMetadata))
         return deleted
 

@@ -36,24 +36,50 @@ class MemoryReader(SearchRepository[LearningMemory]):
     entity = LearningMemory
 
     async def exists_for(self, repo: str, finding_id: UUID, outcome: Outcome) -> bool:
-        same = (_COLUMNS.repo == repo, _COLUMNS.finding_id == finding_id, _COLUMNS.outcome == outcome)
+        same = (
+            _COLUMNS.repo == repo,
+            _COLUMNS.finding_id == finding_id,
+            _COLUMNS.outcome == outcome,
+        )
         return bool(await self._scalar(rows.any_rows(self.entity, self._transaction.tenant, *same)))
 
     async def nearest(
-        self, embedding: VectorLike, *, repo: str, limit: int = 10, max_distance: float | None = None
+        self,
+        embedding: VectorLike,
+        *,
+        repo: str,
+        limit: int = 10,
+        max_distance: float | None = None,
     ) -> SearchHits[LearningMemory]:
-        return await self._search_vectors(embedding, _live(repo), limit=limit, max_distance=max_distance)
+        return await self._search_vectors(
+            embedding, _live(repo), limit=limit, max_distance=max_distance
+        )
 
     async def nearest_for_owner(
         self, embedding: VectorLike, *, owner: str, exclude_repo: str, limit: int = 10
     ) -> SearchHits[LearningMemory]:
-        values = {"embedding": self.query_vector(embedding), "owner": owner, "exclude_repo": exclude_repo}
-        return self._hits(await self._found(learning.nearest_for_owner(require_limit(limit)), values), metric=Distance.COSINE)
+        values = {
+            "embedding": self.query_vector(embedding),
+            "owner": owner,
+            "exclude_repo": exclude_repo,
+        }
+        return self._hits(
+            await self._found(learning.nearest_for_owner(require_limit(limit)), values),
+            metric=Distance.COSINE,
+        )
 
     async def keyword_search(
-        self, query: str, *, repo: str, limit: int = 10, match: Match = Match.ANY, explain: bool = False
+        self,
+        query: str,
+        *,
+        repo: str,
+        limit: int = 10,
+        match: Match = Match.ANY,
+        explain: bool = False,
     ) -> SearchHits[LearningMemory]:
-        return await self._search_words(query, _live(repo), limit=limit, match=match, explain=explain)
+        return await self._search_words(
+            query, _live(repo), limit=limit, match=match, explain=explain
+        )
 
     async def hybrid_search(
         self,
@@ -71,10 +97,19 @@ class MemoryReader(SearchRepository[LearningMemory]):
         if not query.strip():
             return SearchHits()
         return await self._search_both(
-            query, embedding, _live(repo), limit=limit, weights=weights, match=match, diversity=diversity, recency=recency
+            query,
+            embedding,
+            _live(repo),
+            limit=limit,
+            weights=weights,
+            match=match,
+            diversity=diversity,
+            recency=recency,
         )
 
-    async def recall(self, embedding: VectorLike, text: str, *, repo: str, owner: str, limit: int = 10) -> Recall:
+    async def recall(
+        self, embedding: VectorLike, text: str, *, repo: str, owner: str, limit: int = 10
+    ) -> Recall:
         vector = self.query_vector(embedding)
         if text.strip():
             own = await self.hybrid_search(text, vector, repo=repo, limit=limit)
@@ -92,17 +127,23 @@ class MemoryRepository(MemoryReader, RepairRepository[LearningMemory], Repositor
     async def write(self, memory: LearningMemory) -> bool:
         return await self.write_many([memory]) == 1
 
-    async def write_many(self, memories: Rows[LearningMemory], *, progress: Progress | None = None) -> int:
+    async def write_many(
+        self, memories: Rows[LearningMemory], *, progress: Progress | None = None
+    ) -> int:
         key = ("repo", "finding_id", "outcome")
         return await insert_new(self._transaction, LearningMemory, memories, key, progress=progress)
 
     async def mark_stale(self, model: str, *, at_most: int | None = None) -> int:
-        statement = learning.mark_stale(self._transaction.tenant, model, at_most=require_at_most(at_most))
+        statement = learning.mark_stale(
+            self._transaction.tenant, model, at_most=require_at_most(at_most)
+        )
         return await self._transaction.changed(statement)
 
     async def delete_stale(self, *, at_most: int | None = None) -> int:
         tenant = self._transaction.tenant
-        statement = rows.delete_rows(self.entity, tenant, _COLUMNS.stale, at_most=require_at_most(at_most))
+        statement = rows.delete_rows(
+            self.entity, tenant, _COLUMNS.stale, at_most=require_at_most(at_most)
+        )
         return await self._transaction.changed(statement)
 
 
@@ -112,7 +153,11 @@ class PatternReader(ReadRepository[GlobalPattern]):
     entity = GlobalPattern
 
     async def lookup(
-        self, severity: Severity, category: Category, confidence_band: ConfidenceBand, pattern_fingerprint: str
+        self,
+        severity: Severity,
+        category: Category,
+        confidence_band: ConfidenceBand,
+        pattern_fingerprint: str,
     ) -> GlobalPattern | None:
         columns = GlobalPattern.__table__.c
         kind = (

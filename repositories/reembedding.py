@@ -26,7 +26,11 @@ class RepairRepository(SearchRepository[E]):
     repaired_text: ClassVar[ColumnElement[Any]]
 
     async def count_repair_candidates(self, target_model: str) -> int:
-        return int(await self._scalar(repairs.count_candidates(self.entity, self._transaction.tenant, target_model)))
+        return int(
+            await self._scalar(
+                repairs.count_candidates(self.entity, self._transaction.tenant, target_model)
+            )
+        )
 
     async def repair_candidates(
         self, target_model: str, *, after: UUID | None = None, limit: int = 100
@@ -39,19 +43,31 @@ class RepairRepository(SearchRepository[E]):
             after=after,
             limit=require_limit(limit),
         )
-        return [RepairCandidate(id=row["id"], text=row["text"]) for row in await self._transaction.rows(statement)]
+        return [
+            RepairCandidate(id=row["id"], text=row["text"])
+            for row in await self._transaction.rows(statement)
+        ]
 
-    async def write_repaired(self, rows: Sequence[RepairedEmbedding], state: EmbeddingRepair) -> int:
+    async def write_repaired(
+        self, rows: Sequence[RepairedEmbedding], state: EmbeddingRepair
+    ) -> int:
         written = 0
         if rows:
-            vectors = [(row.id, self.query_vector(row.embedding)) for row in sorted(rows, key=lambda row: row.id)]
-            statement = repairs.write_embeddings(self.entity, self._transaction.tenant, state.target_model, vectors)
+            vectors = [
+                (row.id, self.query_vector(row.embedding))
+                for row in sorted(rows, key=lambda row: row.id)
+            ]
+            statement = repairs.write_embeddings(
+                self.entity, self._transaction.tenant, state.target_model, vectors
+            )
             written = await self._transaction.changed(statement)
         await self.save_repair_state(state)
         return written
 
     async def repair_state(self, key: str) -> EmbeddingRepair | None:
-        found = await self._transaction.rows(repairs.state(self._transaction.tenant, self.entity.__tablename__, key))
+        found = await self._transaction.rows(
+            repairs.state(self._transaction.tenant, self.entity.__tablename__, key)
+        )
         return EmbeddingRepair.from_row(found[0]) if found else None
 
     async def save_repair_state(self, state: EmbeddingRepair) -> None:

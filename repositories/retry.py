@@ -7,7 +7,13 @@ from datetime import timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop_before_delay, wait_random_exponential
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception,
+    stop_after_attempt,
+    stop_before_delay,
+    wait_random_exponential,
+)
 
 from domain.errors import CommitOutcomeUnknown, ConnectionLost, DatabaseFailure
 from domain.values.transactions import Failures
@@ -30,7 +36,10 @@ async def run_whole(
     attempts: int,
     retry_for: timedelta,
 ) -> T:
-    """Run `work` in units of work that `lend` makes until one is committed; `was_committed` resolves an unknown outcome."""
+    """Run `work` in units of work that `lend` makes until one is committed.
+
+    `was_committed` resolves an unknown outcome.
+    """
     failures = Failures()
 
     async def once() -> T:
@@ -60,7 +69,10 @@ async def ask_ledger(lend: Callable[[], Ledger], *, wait_for: timedelta) -> bool
             return await ledger.knows(within=min(left, _LOCK_PATIENCE))
 
     retrying = AsyncRetrying(
-        retry=retry_if_exception(_answers_later), stop=stop_before_delay(wait_for.total_seconds()), wait=_PAUSES, reraise=True
+        retry=retry_if_exception(_answers_later),
+        stop=stop_before_delay(wait_for.total_seconds()),
+        wait=_PAUSES,
+        reraise=True,
     )
     return await retrying(once)
 
@@ -74,10 +86,14 @@ async def _commit(uow: UnitOfWork, was_committed: Callable[[], Awaitable[bool]] 
         # Its connection goes back first: the answer may need one.
         await uow.rollback()
         if not await _resolved(was_committed, unknown):
-            raise ConnectionLost("the connection was lost at COMMIT, and the ledger says that nothing was kept") from None
+            raise ConnectionLost(
+                "the connection was lost at COMMIT, and the ledger says that nothing was kept"
+            ) from None
 
 
-async def _resolved(was_committed: Callable[[], Awaitable[bool]], unknown: CommitOutcomeUnknown) -> bool:
+async def _resolved(
+    was_committed: Callable[[], Awaitable[bool]], unknown: CommitOutcomeUnknown
+) -> bool:
     try:
         return await was_committed()
     except DatabaseFailure:

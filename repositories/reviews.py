@@ -12,7 +12,14 @@ from sqlalchemy import Select, and_
 from domain.entities.reviews import FeedbackReaction, Finding, Review, SuppressionLogEntry
 from domain.values.classification import Severity
 from domain.values.filters import where
-from domain.values.insights import FeedbackPattern, FileCount, PriorFinding, RepoStats, TrendDay, title_fingerprint
+from domain.values.insights import (
+    FeedbackPattern,
+    FileCount,
+    PriorFinding,
+    RepoStats,
+    TrendDay,
+    title_fingerprint,
+)
 from domain.values.paging import DEFAULT_LIMIT, require_limit, require_whole
 from domain.values.search import Match, SearchHits
 from domain.values.timestamps import require_zone
@@ -35,7 +42,9 @@ class ReviewReader(ReadRepository[Review]):
     entity = Review
 
     async def stats(self, repo: str, *, since: datetime | None = None) -> RepoStats:
-        statement = insights.repo_stats(self._transaction.tenant, repo, require_zone(since, "since"))
+        statement = insights.repo_stats(
+            self._transaction.tenant, repo, require_zone(since, "since")
+        )
         [row] = await self._transaction.rows(statement)
         return RepoStats(
             reviews=row["reviews"],
@@ -51,7 +60,10 @@ class ReviewReader(ReadRepository[Review]):
     async def trends(self, repo: str, *, days: int) -> Sequence[TrendDay]:
         require_whole(days, "days", most=MAX_TREND_DAYS)
         return [
-            _trend_day(row) for row in await self._transaction.rows(insights.daily_trends(self._transaction.tenant, repo, days))
+            _trend_day(row)
+            for row in await self._transaction.rows(
+                insights.daily_trends(self._transaction.tenant, repo, days)
+            )
         ]
 
 
@@ -64,29 +76,61 @@ class FindingReader(SearchRepository[Finding]):
 
     entity = Finding
 
-    async def recent_comment_candidates(self, repo: str, *, limit: int = DEFAULT_LIMIT) -> Sequence[Finding]:
+    async def recent_comment_candidates(
+        self, repo: str, *, limit: int = DEFAULT_LIMIT
+    ) -> Sequence[Finding]:
         columns = Finding.__table__.c
-        told = (column.is_not(None) for column in (columns.comment_id, columns.comment_surface, columns.review_output_key))
-        return await self._all(self._newest_first().where(columns.repo == repo, *told).limit(require_limit(limit)))
+        told = (
+            column.is_not(None)
+            for column in (columns.comment_id, columns.comment_surface, columns.review_output_key)
+        )
+        return await self._all(
+            self._newest_first().where(columns.repo == repo, *told).limit(require_limit(limit))
+        )
 
     async def find_by_comment(self, repo: str, comment_id: int) -> Finding | None:
         columns = Finding.__table__.c
-        return await self._one(self._newest_first().where(columns.repo == repo, columns.comment_id == comment_id).limit(1))
+        return await self._one(
+            self._newest_first()
+            .where(columns.repo == repo, columns.comment_id == comment_id)
+            .limit(1)
+        )
 
     async def keyword_search(
-        self, query: str, *, repo: str | None = None, limit: int = 10, match: Match = Match.ANY, explain: bool = False
+        self,
+        query: str,
+        *,
+        repo: str | None = None,
+        limit: int = 10,
+        match: Match = Match.ANY,
+        explain: bool = False,
     ) -> SearchHits[Finding]:
         of_repo = None if repo is None else where("repo").equals(repo)
         return await self._search_words(query, of_repo, limit=limit, match=match, explain=explain)
 
-    async def prior(self, repo: str, pr_number: int, *, limit: int = DEFAULT_LIMIT) -> Sequence[PriorFinding]:
-        findings, reviews, tenant = Finding.__table__.c, Review.__table__.c, self._transaction.tenant
+    async def prior(
+        self, repo: str, pr_number: int, *, limit: int = DEFAULT_LIMIT
+    ) -> Sequence[PriorFinding]:
+        findings, reviews, tenant = (
+            Finding.__table__.c,
+            Review.__table__.c,
+            self._transaction.tenant,
+        )
         head = runs.last_reviewed_head(tenant, repo, pr_number).scalar_subquery()
-        of_that_head = and_(reviews.repo == repo, reviews.pr_number == pr_number, reviews.head_sha == head)
+        of_that_head = and_(
+            reviews.repo == repo, reviews.pr_number == pr_number, reviews.head_sha == head
+        )
         of_its_review = and_(reviews.tenant == tenant, reviews.id == findings.review_id)
-        listing = self._select().join(Review.__table__, of_its_review).where(of_that_head, findings.suppressed.is_(False))
+        listing = (
+            self._select()
+            .join(Review.__table__, of_its_review)
+            .where(of_that_head, findings.suppressed.is_(False))
+        )
         found = await self._all(listing.order_by(findings.id).limit(require_limit(limit)))
-        return [PriorFinding(finding=finding, fingerprint=title_fingerprint(finding.title)) for finding in found]
+        return [
+            PriorFinding(finding=finding, fingerprint=title_fingerprint(finding.title))
+            for finding in found
+        ]
 
     def _newest_first(self) -> Select[Any]:
         columns = Finding.__table__.c
@@ -114,7 +158,9 @@ class ReactionReader(ReadRepository[FeedbackReaction]):
 
     async def patterns(self, repo: str) -> Sequence[FeedbackPattern]:
         titles: defaultdict[str, list[Row]] = defaultdict(list)
-        for row in await self._transaction.rows(insights.reactions_by_title(self._transaction.tenant, repo)):
+        for row in await self._transaction.rows(
+            insights.reactions_by_title(self._transaction.tenant, repo)
+        ):
             titles[title_fingerprint(row["title"])].append(row)
         patterns = (_pattern(fingerprint, rows) for fingerprint, rows in titles.items())
         disliked = (pattern for pattern in patterns if pattern.thumbs_down)
@@ -124,13 +170,21 @@ class ReactionReader(ReadRepository[FeedbackReaction]):
 class ReactionRepository(ReactionReader, Repository[FeedbackReaction]):
     """Writes reactions."""
 
-    async def add_many(self, entities: Rows[FeedbackReaction], *, progress: Progress | None = None) -> int:
+    async def add_many(
+        self, entities: Rows[FeedbackReaction], *, progress: Progress | None = None
+    ) -> int:
         key = ("repo", "comment_id", "reaction_id")
-        return await insert_new(self._transaction, FeedbackReaction, entities, key, progress=progress)
+        return await insert_new(
+            self._transaction, FeedbackReaction, entities, key, progress=progress
+        )
 
     async def clear(self, repo: str) -> int:
         return await self._transaction.changed(
-            delete_rows(FeedbackReaction, self._transaction.tenant, FeedbackReaction.__table__.c.repo == repo)
+            delete_rows(
+                FeedbackReaction,
+                self._transaction.tenant,
+                FeedbackReaction.__table__.c.repo == repo,
+            )
         )
 
 

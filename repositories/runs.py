@@ -54,7 +54,16 @@ class RunRepository(RunReader, Repository[RunState]):
         self._own.add(entity.run_key)
         return super().add(entity)
 
-    async def claim(self, repo: str, pr_number: int, *, base_sha: str, head_sha: str, delivery_id: str, action: str) -> RunClaim:
+    async def claim(
+        self,
+        repo: str,
+        pr_number: int,
+        *,
+        base_sha: str,
+        head_sha: str,
+        delivery_id: str,
+        action: str,
+    ) -> RunClaim:
         key = run_key(repo, pr_number, base_sha, head_sha)
         run = RunState(
             run_key=key,
@@ -81,8 +90,9 @@ class RunRepository(RunReader, Repository[RunState]):
         return await self._claim_new(run, tuple(row["run_key"] for row in in_the_way))
 
     async def _began_before(self, moment: datetime) -> bool:
-        # The server's clock was read at an age between the two, so when we began is known within a round trip. Asking again
-        # narrows it, and who cannot tell gives way: two that both begin before a claim must not both be granted theirs.
+        # The server's clock was read at an age between the two, so when we began is known within a
+        # round trip. Asking again narrows it, and who cannot tell gives way: two that both begin
+        # before a claim must not both be granted theirs.
         for _ in range(CLOCK_READINGS):
             sent = self._transaction.age
             clock = await self._scalar(runs.server_clock())
@@ -103,7 +113,8 @@ class RunRepository(RunReader, Repository[RunState]):
             await self._transaction.execute(runs.supersede(run, superseded))
         inserted = await self._transaction.execute(runs.insert_claimed(run))
         if inserted.first() is None:
-            # Someone whose row was not to be seen yet: two who look at the same time both find nothing in the way.
+            # Someone whose row was not to be seen yet: two who look at the same time both find
+            # nothing in the way.
             return RunClaim(run_key=run.run_key, outcome=ClaimOutcome.DUPLICATE)
         outcome = ClaimOutcome.SUPERSEDED_PRIOR if superseded else ClaimOutcome.NEW
         return RunClaim(run_key=run.run_key, outcome=outcome, superseded=superseded)
@@ -139,20 +150,42 @@ class CheckpointReader(ReadRepository[ReviewCheckpoint]):
     entity = ReviewCheckpoint
 
     async def find_by_key(self, review_output_key: str) -> ReviewCheckpoint | None:
-        return await self._one(self._select().where(ReviewCheckpoint.__table__.c.review_output_key == review_output_key))
+        return await self._one(
+            self._select().where(
+                ReviewCheckpoint.__table__.c.review_output_key == review_output_key
+            )
+        )
 
 
 class CheckpointRepository(CheckpointReader, Repository[ReviewCheckpoint]):
     """Saves how far reviews have come."""
 
     async def save(self, checkpoint: ReviewCheckpoint) -> None:
-        await insert_or_replace(self._transaction, checkpoint, "review_output_key", keep_if_missing=("partial_comment_id",))
+        await insert_or_replace(
+            self._transaction,
+            checkpoint,
+            "review_output_key",
+            keep_if_missing=("partial_comment_id",),
+        )
 
     async def set_comment(self, review_output_key: str, comment_id: int) -> bool:
         table = ReviewCheckpoint.__table__
-        named = (of_tenant(ReviewCheckpoint, self._transaction.tenant), table.c.review_output_key == review_output_key)
-        return await self._transaction.changed(update(table).where(*named).values(partial_comment_id=comment_id)) > 0
+        named = (
+            of_tenant(ReviewCheckpoint, self._transaction.tenant),
+            table.c.review_output_key == review_output_key,
+        )
+        return (
+            await self._transaction.changed(
+                update(table).where(*named).values(partial_comment_id=comment_id)
+            )
+            > 0
+        )
 
     async def delete_by_key(self, review_output_key: str) -> bool:
         named = ReviewCheckpoint.__table__.c.review_output_key == review_output_key
-        return await self._transaction.changed(delete_rows(ReviewCheckpoint, self._transaction.tenant, named)) > 0
+        return (
+            await self._transaction.changed(
+                delete_rows(ReviewCheckpoint, self._transaction.tenant, named)
+            )
+            > 0
+        )

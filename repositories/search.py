@@ -11,7 +11,16 @@ from domain.schema.base import Entity
 from domain.values.embedding import require_dimensions, to_vector
 from domain.values.paging import require_limit
 from domain.values.reranking import Diversity, Recency, maximal_marginal_relevance
-from domain.values.search import Distance, Match, SearchHit, SearchHits, Weights, fused_score, keyword_score, vector_score
+from domain.values.search import (
+    Distance,
+    Match,
+    SearchHit,
+    SearchHits,
+    Weights,
+    fused_score,
+    keyword_score,
+    vector_score,
+)
 from repositories.base import ReadRepository
 from repositories.explain import read_plan
 from repositories.sql import bm25, explain, hybrid, vector
@@ -45,22 +54,41 @@ class SearchRepository(ReadRepository[E]):
         if bounded := max_distance is not None:
             values["max_distance"] = max_distance
         scan, chosen = self._scan(require_limit(limit), metric), Where(where)
-        found = await self._found(hybrid.by_vector(self.entity, scan, chosen, bounded=bounded), values)
+        found = await self._found(
+            hybrid.by_vector(self.entity, scan, chosen, bounded=bounded), values
+        )
         # Deleted rows or identical vectors can starve the index; a scan of the rows cannot.
-        if len(found) < limit and scan.indexed and not (found and all(row["hit_exact"] for row in found)):
+        if (
+            len(found) < limit
+            and scan.indexed
+            and not (found and all(row["hit_exact"] for row in found))
+        ):
             exact = replace(scan, exact=True)
-            found = await self._found(hybrid.by_vector(self.entity, exact, chosen, bounded=bounded), values)
+            found = await self._found(
+                hybrid.by_vector(self.entity, exact, chosen, bounded=bounded), values
+            )
         return self._hits(found, metric=metric)
 
     async def _search_words(
-        self, query: str, where: Filter | None, *, limit: int, match: Match = Match.ANY, explain: bool = False
+        self,
+        query: str,
+        where: Filter | None,
+        *,
+        limit: int,
+        match: Match = Match.ANY,
+        explain: bool = False,
     ) -> SearchHits[E]:
         chosen, values = Where(where), self._question(query, match)
         if match is Match.ANY and bm25.is_one_word(query):
-            found = await self._found(hybrid.by_word(self.entity, chosen, limit=require_limit(limit), explain=explain), values)
+            found = await self._found(
+                hybrid.by_word(self.entity, chosen, limit=require_limit(limit), explain=explain),
+                values,
+            )
             if all(row["id"] is not None for row in found):
                 return self._hits(found)
-        statement = hybrid.by_words(self.entity, match, chosen, limit=require_limit(limit), explain=explain)
+        statement = hybrid.by_words(
+            self.entity, match, chosen, limit=require_limit(limit), explain=explain
+        )
         return self._hits(await self._found(statement, values))
 
     async def _search_both(
@@ -90,14 +118,19 @@ class SearchRepository(ReadRepository[E]):
             diverse=diversity is not None,
         )
         found = await self._found(statement, values)
-        return self._hits(found if diversity is None else _diverse(found, diversity, weights, limit), weights=weights)
+        return self._hits(
+            found if diversity is None else _diverse(found, diversity, weights, limit),
+            weights=weights,
+        )
 
     def _question(self, query: str, match: Match) -> dict[str, Any]:
         return dict(bm25.question(query, match, self._transaction.schema.language))
 
     def _scan(self, limit: int, metric: Distance = Distance.COSINE) -> vector.Scan:
         schema = self._transaction.schema
-        return vector.Scan(limit=limit, metric=metric, dimensions=schema.dimensions, ef_search=schema.ef_search)
+        return vector.Scan(
+            limit=limit, metric=metric, dimensions=schema.dimensions, ef_search=schema.ef_search
+        )
 
     def query_vector(self, embedding: VectorLike) -> Vector:
         """Return the embedding as a vector that this database can compare with its own.
@@ -121,10 +154,18 @@ class SearchRepository(ReadRepository[E]):
     async def _plan(self, statement: Select[Any], bound: dict[str, Any]) -> SearchPlan:
         table = {"table_name": self.entity.__table__.name}
         statistics = (await self._transaction.execute(explain.STATISTICS, table)).mappings().one()
-        [explained] = (await self._transaction.execute(explain.Explain(statement), bound)).scalar_one()
+        [explained] = (
+            await self._transaction.execute(explain.Explain(statement), bound)
+        ).scalar_one()
         return read_plan(self.entity, explained, statistics)
 
-    def _hits(self, found: Sequence[Row], *, metric: Distance = Distance.COSINE, weights: Weights | None = None) -> SearchHits[E]:
+    def _hits(
+        self,
+        found: Sequence[Row],
+        *,
+        metric: Distance = Distance.COSINE,
+        weights: Weights | None = None,
+    ) -> SearchHits[E]:
         exact = all(row["hit_exact"] for row in found)
         hits = tuple(self._hit(row, metric, weights) for row in found if row["id"] is not None)
         return SearchHits(hits, exact=exact)
@@ -132,7 +173,12 @@ class SearchRepository(ReadRepository[E]):
     def _hit(self, row: Row, metric: Distance, weights: Weights | None) -> SearchHit[E]:
         # What is left of the row is the entity's.
         take = row.pop
-        fused, distance, relevance, terms = take("hit_fused"), take("hit_distance"), take("hit_relevance"), take("hit_terms")
+        fused, distance, relevance, terms = (
+            take("hit_fused"),
+            take("hit_distance"),
+            take("hit_relevance"),
+            take("hit_terms"),
+        )
         vector_rank, keyword_rank, _, _ = (
             take("hit_vector_rank"),
             take("hit_keyword_rank"),
@@ -155,11 +201,18 @@ class SearchRepository(ReadRepository[E]):
         )
 
 
-def _diverse(found: Sequence[Row], diversity: Diversity, weights: Weights, limit: int) -> Sequence[Row]:
+def _diverse(
+    found: Sequence[Row], diversity: Diversity, weights: Weights, limit: int
+) -> Sequence[Row]:
     scores = [fused_score(row["hit_fused"], (weights.vector, weights.keyword)) for row in found]
 
     def similarity(one: int, other: int) -> float:
         similar: float | None = found[one]["hit_similar"][other]
         return similar or 0.0
 
-    return [found[place] for place in maximal_marginal_relevance(scores, similarity, limit=limit, lambda_=diversity.lambda_)]
+    return [
+        found[place]
+        for place in maximal_marginal_relevance(
+            scores, similarity, limit=limit, lambda_=diversity.lambda_
+        )
+    ]

@@ -6,7 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from domain.entities.telemetry import RateLimitEvent, ResilienceEvent, RetrievalQualityEvent, TelemetryEvent
+from domain.entities.telemetry import (
+    RateLimitEvent,
+    ResilienceEvent,
+    RetrievalQualityEvent,
+    TelemetryEvent,
+)
 from domain.values.paging import MAX_BATCH_SIZE, require_whole
 from domain.values.timestamps import days_old, require_age, require_zone
 from domain.values.usage import Usage, UsageBy
@@ -21,7 +26,12 @@ if TYPE_CHECKING:
     from repositories.postgres.direct import Row
     from repositories.postgres.transaction import Transaction
 
-EVENTS: tuple[type[Entity], ...] = (TelemetryEvent, RateLimitEvent, RetrievalQualityEvent, ResilienceEvent)
+EVENTS: tuple[type[Entity], ...] = (
+    TelemetryEvent,
+    RateLimitEvent,
+    RetrievalQualityEvent,
+    ResilienceEvent,
+)
 """Every kind of event."""
 
 
@@ -59,10 +69,20 @@ class TelemetryReader(ReadRepository[TelemetryEvent]):
         return int(await self._scalar(statement))
 
     async def usage(
-        self, *, by: UsageBy, repo: str | None = None, since: datetime | None = None, until: datetime | None = None
+        self,
+        *,
+        by: UsageBy,
+        repo: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
     ) -> Sequence[Usage]:
         bounds = {"since": require_zone(since, "since"), "until": require_zone(until, "until")}
-        return [_usage(row) for row in await self._transaction.rows(usage.usage(self._transaction.tenant, by, repo=repo, **bounds))]
+        return [
+            _usage(row)
+            for row in await self._transaction.rows(
+                usage.usage(self._transaction.tenant, by, repo=repo, **bounds)
+            )
+        ]
 
 
 class TelemetryRepository(TelemetryReader, Repository[TelemetryEvent]):
@@ -71,16 +91,28 @@ class TelemetryRepository(TelemetryReader, Repository[TelemetryEvent]):
     async def record(self, event: TelemetryEvent) -> None:
         await self.add_many([event])
 
-    async def record_many(self, events: Rows[TelemetryEvent], *, progress: Progress | None = None) -> int:
+    async def record_many(
+        self, events: Rows[TelemetryEvent], *, progress: Progress | None = None
+    ) -> int:
         return await self.add_many(events, progress=progress)
 
     async def record_rate_limit(self, event: RateLimitEvent) -> bool:
         key = ("delivery_id", "event_type")
-        return await insert_new(self._transaction, RateLimitEvent, [event], key, where_given="delivery_id") > 0
+        return (
+            await insert_new(
+                self._transaction, RateLimitEvent, [event], key, where_given="delivery_id"
+            )
+            > 0
+        )
 
     async def record_retrieval_quality(self, event: RetrievalQualityEvent) -> bool:
         key = ("delivery_id",)
-        return await insert_new(self._transaction, RetrievalQualityEvent, [event], key, where_given="delivery_id") > 0
+        return (
+            await insert_new(
+                self._transaction, RetrievalQualityEvent, [event], key, where_given="delivery_id"
+            )
+            > 0
+        )
 
     async def record_resilience(self, event: ResilienceEvent) -> None:
         await insert_or_replace(self._transaction, event, "delivery_id")
@@ -93,7 +125,9 @@ class TelemetryRepository(TelemetryReader, Repository[TelemetryEvent]):
     async def _purge(self, entity: type[Entity], age: timedelta, batch_size: int) -> int:
         deleted, after = 0, FIRST_ID
         while True:
-            statement = delete_batch(entity, self._transaction.tenant, age, after=after, size=batch_size)
+            statement = delete_batch(
+                entity, self._transaction.tenant, age, after=after, size=batch_size
+            )
             batch = (await self._transaction.execute(statement)).mappings().one()
             deleted, after = deleted + int(batch["deleted"]), batch["last"]
             if batch["found"] < batch_size:
@@ -102,5 +136,14 @@ class TelemetryRepository(TelemetryReader, Repository[TelemetryEvent]):
 
 def _usage(row: Row) -> Usage:
     # The server's sum of bigints is numeric, as no bigint might hold it.
-    tokens = {name: int(row[name]) for name in ("input_tokens", "output_tokens", "cache_read_tokens", "cache_creation_tokens")}
-    return Usage(key=row["key"], runs=row["runs"], **tokens, duration_ms=int(row["duration_ms"]), cost_usd=row["cost_usd"])
+    tokens = {
+        name: int(row[name])
+        for name in ("input_tokens", "output_tokens", "cache_read_tokens", "cache_creation_tokens")
+    }
+    return Usage(
+        key=row["key"],
+        runs=row["runs"],
+        **tokens,
+        duration_ms=int(row["duration_ms"]),
+        cost_usd=row["cost_usd"],
+    )

@@ -1,4 +1,7 @@
-"""One transaction of one tenant in one task: typed repositories as attributes, commit when asked, discard otherwise."""
+"""One transaction of one tenant in one task.
+
+Typed repositories as attributes, commit when asked, discard otherwise.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,16 @@ from uuid_utils.compat import uuid7
 from domain.entities.maintenance import Operation
 from domain.errors import UnitOfWorkClosed
 from domain.values.transactions import Isolation
-from repositories import authors, dependencies, federated_search, knowledge, learning, reviews, runs, telemetry
+from repositories import (
+    authors,
+    dependencies,
+    federated_search,
+    knowledge,
+    learning,
+    reviews,
+    runs,
+    telemetry,
+)
 from repositories.postgres.mapping import order_writes_by_foreign_keys
 from repositories.postgres.transaction import Transaction
 from repositories.sql import committed_operations as ledger
@@ -34,10 +46,18 @@ class _Unit:
     """What a unit of work and a reader have in common: they are entered once, and end."""
 
     def __init__(
-        self, engine: AsyncEngine, *, tenant: str, schema: Schema, writes: bool, isolation: Isolation = Isolation.READ_COMMITTED
+        self,
+        engine: AsyncEngine,
+        *,
+        tenant: str,
+        schema: Schema,
+        writes: bool,
+        isolation: Isolation = Isolation.READ_COMMITTED,
     ) -> None:
         session = AsyncSession(engine, expire_on_commit=False, autoflush=False)
-        self._transaction = Transaction(session, tenant=tenant, schema=schema, tracks=writes, isolation=isolation)
+        self._transaction = Transaction(
+            session, tenant=tenant, schema=schema, tracks=writes, isolation=isolation
+        )
         self._entered = False
 
     @property
@@ -60,7 +80,10 @@ class _Unit:
         return self
 
     async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         await self._transaction.end()
 
@@ -79,7 +102,8 @@ class UnitOfWork(_Unit):
     ) -> None:
         super().__init__(engine, tenant=tenant, schema=schema, writes=True, isolation=isolation)
         self.operation_id = uuid7() if operation_id is None else operation_id
-        # Who names the operation means to ask for its outcome: the ledger's row is written in the same transaction.
+        # Who names the operation means to ask for its outcome: the ledger's row is written in the
+        # same transaction.
         self._ledger = None if operation_id is None else Operation(operation_id=operation_id)
         transaction = self._transaction
         self.knowledge = knowledge.KnowledgeRepository(transaction)
@@ -122,14 +146,20 @@ class UnitOfWork(_Unit):
 
 
 class ReadUnitOfWork(_Unit):
-    """The PostgreSQL reader: its `engine` is one whose sessions are READ ONLY; `domain.ReadUnitOfWork` says what it promises.
+    """The PostgreSQL reader: its `engine` is one whose sessions are READ ONLY;
+    `domain.ReadUnitOfWork` says what it promises.
 
-    With READ COMMITTED each statement sees what is committed when it begins, in a transaction or not: none is begun before a
-    cursor needs one.
+    With READ COMMITTED each statement sees what is committed when it begins, in a transaction or
+    not: none is begun before a cursor needs one.
     """
 
     def __init__(
-        self, engine: AsyncEngine, *, tenant: str, schema: Schema, isolation: Isolation = Isolation.READ_COMMITTED
+        self,
+        engine: AsyncEngine,
+        *,
+        tenant: str,
+        schema: Schema,
+        isolation: Isolation = Isolation.READ_COMMITTED,
     ) -> None:
         super().__init__(engine, tenant=tenant, schema=schema, writes=False, isolation=isolation)
         transaction = self._transaction
@@ -152,7 +182,9 @@ class ReadUnitOfWork(_Unit):
 class Ledger(_Unit):
     """Asks for one operation. Nothing that it does is kept."""
 
-    def __init__(self, engine: AsyncEngine, *, tenant: str, schema: Schema, operation_id: UUID) -> None:
+    def __init__(
+        self, engine: AsyncEngine, *, tenant: str, schema: Schema, operation_id: UUID
+    ) -> None:
         super().__init__(engine, tenant=tenant, schema=schema, writes=True)
         self._operation_id = operation_id
 
@@ -163,5 +195,9 @@ class Ledger(_Unit):
             LockTimeout: its transaction was still under way after that time.
         """
         await self._transaction.execute(ledger.lock_timeout(within))
-        # Of two rows with one key the second waits for the first one's end, and only then is there an answer.
-        return await self._transaction.changed(ledger.take_operation(self.tenant, self._operation_id)) == 0
+        # Of two rows with one key the second waits for the first one's end, and only then is there
+        # an answer.
+        return (
+            await self._transaction.changed(ledger.take_operation(self.tenant, self._operation_id))
+            == 0
+        )

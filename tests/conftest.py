@@ -1,4 +1,7 @@
-"""What every test may ask for: PostgreSQL 18 and 16, each migrated once and cloned for each worker."""
+"""What every test may ask for.
+
+PostgreSQL 18 and 16, each migrated once and cloned for each worker.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _write_to_memory(config: pytest.Config) -> None:
     # Hundreds of databases are made and deleted.
-    if config.option.basetemp is None and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_BYTES:
+    if (
+        config.option.basetemp is None
+        and MEMORY.is_dir()
+        and shutil.disk_usage(MEMORY).free >= MEMORY_BYTES
+    ):
         folder = tempfile.mkdtemp(prefix="recollect-tests-", dir=MEMORY)
         config.add_cleanup(partial(shutil.rmtree, folder, ignore_errors=True))
         # Some tests write programs and run them.
@@ -67,13 +74,18 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, Test
     from repositories.testing.servers import TestServer
 
     folder = shared_folder(tmp_path_factory)
-    servers = {version: TestServer(folder, version=version, embedding_dimensions=DIMENSIONS) for version in VERSIONS}
+    servers = {
+        version: TestServer(folder, version=version, embedding_dimensions=DIMENSIONS)
+        for version in VERSIONS
+    }
     yield servers
     for server in servers.values():
         server.close()
 
 
-@pytest.fixture(scope="session", params=VERSIONS, ids=[f"postgres-{version}" for version in VERSIONS])
+@pytest.fixture(
+    scope="session", params=VERSIONS, ids=[f"postgres-{version}" for version in VERSIONS]
+)
 def server(servers: dict[int, TestServer], request: pytest.FixtureRequest) -> TestServer:
     """The server of each version in turn."""
     return servers[request.param]
@@ -111,7 +123,10 @@ async def uow(database: Database) -> AsyncIterator[UnitOfWork]:
 
 
 def pytest_collection_finish() -> None:
-    """Leave what collecting the tests has made, which stays, out of every later garbage collection; and have fewer of them."""
+    """Leave what collecting the tests has made, which stays, out of every later garbage collection.
+
+    And have fewer of them.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)

@@ -27,7 +27,9 @@ class Chunk(UUIDBase):
     content: Mapped[str]
     extra: Mapped[dict[str, Any]] = mapped_column(JSONB)
     embedding: Mapped[Any] = mapped_column(Vector())
-    words: Mapped[Any] = deferred(mapped_column(TSVECTOR, Computed("to_tsvector('english', content)", persisted=True)))
+    words: Mapped[Any] = deferred(
+        mapped_column(TSVECTOR, Computed("to_tsvector('english', content)", persisted=True))
+    )
 
 
 class Chunks(SQLAlchemyAsyncRepository[Chunk]):
@@ -45,7 +47,9 @@ class Alchemy:
         async with self._engine.begin() as connection:
             await connection.execute(text(f"DROP TABLE IF EXISTS {TABLE}"))
             await connection.run_sync(table.create)
-            await connection.execute(text(f"ALTER TABLE {TABLE} ALTER embedding TYPE vector({self._dimensions})"))
+            await connection.execute(
+                text(f"ALTER TABLE {TABLE} ALTER embedding TYPE vector({self._dimensions})")
+            )
             await connection.execute(text(f"CREATE INDEX ON {TABLE} USING gin (words)"))
 
     async def index(self) -> None:
@@ -54,7 +58,13 @@ class Alchemy:
 
     async def write(self, passages: Sequence[Passage]) -> None:
         rows = [
-            Chunk(id=UUID(one.id), title=one.title, content=one.content, extra=one.metadata, embedding=one.embedding)
+            Chunk(
+                id=UUID(one.id),
+                title=one.title,
+                content=one.content,
+                extra=one.metadata,
+                embedding=one.embedding,
+            )
             for one in passages
         ]
         async with self._session() as session:

@@ -1,4 +1,7 @@
-"""langchain-postgres: `PGVectorStore`, its table with the columns that it makes, and words indexed beside them."""
+"""langchain-postgres.
+
+`PGVectorStore`, its table with the columns that it makes, and words indexed beside them.
+"""
 
 from __future__ import annotations
 

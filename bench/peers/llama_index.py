@@ -14,7 +14,12 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from bench.peers.work import Passage
 
 NAME = "peer_llama_index"
-GRAPH = {"hnsw_m": 16, "hnsw_ef_construction": 64, "hnsw_ef_search": 64, "hnsw_dist_method": "vector_cosine_ops"}
+GRAPH = {
+    "hnsw_m": 16,
+    "hnsw_ef_construction": 64,
+    "hnsw_ef_search": 64,
+    "hnsw_dist_method": "vector_cosine_ops",
+}
 
 
 class LlamaIndex:
@@ -37,7 +42,9 @@ class LlamaIndex:
         await self.close()
         self._store = PGVectorStore.from_params(
             # As text: a URL object is printed on the way, without its password.
-            connection_string=self._url.set(drivername="postgresql+psycopg2").render_as_string(hide_password=False),
+            connection_string=self._url.set(drivername="postgresql+psycopg2").render_as_string(
+                hide_password=False
+            ),
             async_connection_string=self._url.render_as_string(hide_password=False),
             table_name=NAME,
             hybrid_search=True,
@@ -50,12 +57,19 @@ class LlamaIndex:
     async def write(self, passages: Sequence[Passage]) -> None:
         assert self._store is not None
         await self._store.async_add(
-            [TextNode(id_=one.id, text=one.content, metadata=one.metadata, embedding=one.embedding) for one in passages]
+            [
+                TextNode(
+                    id_=one.id, text=one.content, metadata=one.metadata, embedding=one.embedding
+                )
+                for one in passages
+            ]
         )
 
     async def search(self, embedding: list[float], limit: int) -> int:
         assert self._store is not None
-        found = await self._store.aquery(VectorStoreQuery(query_embedding=embedding, similarity_top_k=limit))
+        found = await self._store.aquery(
+            VectorStoreQuery(query_embedding=embedding, similarity_top_k=limit)
+        )
         return len(found.nodes or ())
 
     async def close(self) -> None:

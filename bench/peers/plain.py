@@ -1,4 +1,7 @@
-"""What teams write by themselves: a SQLModel class as its tutorial has it, and stores that write row by row."""
+"""What teams write by themselves.
+
+A SQLModel class as its tutorial has it, and stores that write row by row.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,10 @@ class Chunk(SQLModel, table=True):
     content: str
     extra: dict[str, Any] = Field(sa_type=JSONB)
     embedding: Any = Field(sa_type=VECTOR)
-    words: str | None = Field(default=None, sa_column=Column(TSVECTOR, Computed("to_tsvector('english', content)", persisted=True)))
+    words: str | None = Field(
+        default=None,
+        sa_column=Column(TSVECTOR, Computed("to_tsvector('english', content)", persisted=True)),
+    )
 
 
 class _Table:
@@ -47,7 +53,9 @@ class _Table:
         self._dimensions = dimensions
 
     async def reset(self) -> None:
-        await self._execute(*RESET, f"ALTER TABLE {TABLE} ALTER embedding TYPE vector({self._dimensions})")
+        await self._execute(
+            *RESET, f"ALTER TABLE {TABLE} ALTER embedding TYPE vector({self._dimensions})"
+        )
 
     async def index(self) -> None:
         await self._execute(GRAPH)
@@ -69,7 +77,13 @@ class PlainSQLModel(_Table):
     async def write(self, passages: Sequence[Passage]) -> None:
         async with AsyncSession(self._engine) as session:
             session.add_all(
-                Chunk(id=UUID(one.id), title=one.title, content=one.content, extra=one.metadata, embedding=one.embedding)
+                Chunk(
+                    id=UUID(one.id),
+                    title=one.title,
+                    content=one.content,
+                    extra=one.metadata,
+                    embedding=one.embedding,
+                )
                 for one in passages
             )
             await session.commit()
@@ -113,7 +127,14 @@ class ReviewStore(_RowByRow):
     async def write(self, passages: Sequence[Passage]) -> None:
         insert = f"INSERT INTO {TABLE} (id, title, content, extra, embedding) VALUES ($1, $2, $3, $4, $5::vector)"
         for one in passages:
-            await self._pool.execute(insert, UUID(one.id), one.title, one.content, json.dumps(one.metadata), str(one.embedding))
+            await self._pool.execute(
+                insert,
+                UUID(one.id),
+                one.title,
+                one.content,
+                json.dumps(one.metadata),
+                str(one.embedding),
+            )
 
 
 class DocumentStore(_RowByRow):
@@ -125,6 +146,8 @@ class DocumentStore(_RowByRow):
         vector = f"UPDATE {TABLE} SET embedding = $2::vector WHERE id = $1"
         for one in passages:
             async with self._pool.acquire() as connection, connection.transaction():
-                await connection.execute(document, UUID(one.id), one.title, one.content, json.dumps(one.metadata))
+                await connection.execute(
+                    document, UUID(one.id), one.title, one.content, json.dumps(one.metadata)
+                )
             async with self._pool.acquire() as connection, connection.transaction():
                 await connection.execute(vector, UUID(one.id), json.dumps(one.embedding))

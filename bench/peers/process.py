@@ -22,13 +22,18 @@ NAMES: Final = ("langchain-postgres", "llama-index", "advanced-alchemy")
 
 
 def environment() -> Path:
-    """Return the Python of the peers' environment; it is made where it is missing or not of these pins."""
+    """Return the Python of the peers' environment.
+
+    It is made where it is missing or not of these pins.
+    """
     python = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     pins, made_of = hashlib.sha256(PINS.read_bytes()).hexdigest(), ENVIRONMENT / "pins"
     if not made_of.exists() or made_of.read_text() != pins:
         print(f"making {ENVIRONMENT.name} for the peers, once", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", "--clear", ENVIRONMENT], check=True)
-        subprocess.run([python, "-m", "pip", "-qq", "--no-input", "install", "--requirement", PINS], check=True)
+        subprocess.run(
+            [python, "-m", "pip", "-qq", "--no-input", "install", "--requirement", PINS], check=True
+        )
         made_of.write_text(pins)
     return python
 
@@ -47,8 +52,12 @@ class Peers:
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"peer": peer, "work": work, **details}).encode() + b"\n")
-        answered = json.loads(await self._process.stdout.readline() or b'{"error": "the worker has ended"}')
+        self._process.stdin.write(
+            json.dumps({"peer": peer, "work": work, **details}).encode() + b"\n"
+        )
+        answered = json.loads(
+            await self._process.stdout.readline() or b'{"error": "the worker has ended"}'
+        )
         if answered["error"] is not None:
             raise RuntimeError(f"{peer}, {work}: {answered['error']}")
 
@@ -57,7 +66,9 @@ class Peers:
 async def peers(url: str, folder: Path, *, dimensions: int, count: int) -> AsyncIterator[Peers]:
     """Start the worker on a database, with the corpus of `folder`, of which so many passages are at hand."""
     python = await asyncio.to_thread(environment)
-    driver_url = make_url(url).set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)
+    driver_url = (
+        make_url(url).set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)
+    )
     process = await asyncio.create_subprocess_exec(
         python,
         *("-W", "ignore", "-m", "bench.peers.worker", str(folder), str(dimensions), str(count)),

@@ -1,4 +1,7 @@
-"""The peers as ways to compare: those of their own environment, and those that a team writes by itself."""
+"""The peers as ways to compare.
+
+Those of their own environment, and those that a team writes by itself.
+"""
 
 from __future__ import annotations
 
@@ -41,27 +44,43 @@ class Others:
     def writing(self, count: int, *, indexed: bool) -> list[Way]:
         """Return the ways to write that many passages into an empty table."""
         return [
-            Way(name=name, run=partial(ask, work="write", count=count), prepare=partial(ask, work="reset", indexed=indexed))
+            Way(
+                name=name,
+                run=partial(ask, work="write", count=count),
+                prepare=partial(ask, work="reset", indexed=indexed),
+            )
             for name, ask in self._asks.items()
         ]
 
     def searching(self, limit: int) -> list[Way]:
         """Return the ways to find the nearest passages of the first one, in tables that `fill` has filled."""
-        return [Way(name=name, run=partial(ask, work="search", place=0, limit=limit)) for name, ask in self._asks.items()]
+        return [
+            Way(name=name, run=partial(ask, work="search", place=0, limit=limit))
+            for name, ask in self._asks.items()
+        ]
 
     def getting(self) -> list[Way]:
         """Return the ways to read a passage by its id, in tables that `fill` has filled."""
-        return [Way(name=name, run=partial(self._asks[name], work="get", place=0)) for name in _GETTERS if name in self._asks]
+        return [
+            Way(name=name, run=partial(self._asks[name], work="get", place=0))
+            for name in _GETTERS
+            if name in self._asks
+        ]
 
     async def fill(self) -> None:
-        """Put the whole corpus into tables with a vector index; what a team writes by itself is all of one table."""
+        """Put the whole corpus into tables with a vector index.
+
+        What a team writes by itself is all of one table.
+        """
         for name in (*NAMES, SQLMODEL):
             if name in self._asks:
                 await self._asks[name](work="fill")
 
 
 @asynccontextmanager
-async def others(url: str, chunks: Sequence[KnowledgeChunk], *, count: int, dimensions: int) -> AsyncIterator[Others]:
+async def others(
+    url: str, chunks: Sequence[KnowledgeChunk], *, count: int, dimensions: int
+) -> AsyncIterator[Others]:
     """Start all of them on a database, with these chunks for a corpus, of which they write the first `count` again and again."""
     plain: dict[str, Peer] = {name: store(url, dimensions) for name, store in _PLAIN.items()}
     with TemporaryDirectory(prefix="recollect-bench-") as folder:
@@ -77,4 +96,10 @@ async def others(url: str, chunks: Sequence[KnowledgeChunk], *, count: int, dime
 
 def _passage(chunk: KnowledgeChunk) -> Passage:
     assert chunk.embedding is not None
-    return Passage(str(chunk.id), chunk.title or "", chunk.content, dict(chunk.metadata_), chunk.embedding.to_list())
+    return Passage(
+        str(chunk.id),
+        chunk.title or "",
+        chunk.content,
+        dict(chunk.metadata_),
+        chunk.embedding.to_list(),
+    )

@@ -1,4 +1,7 @@
-"""What every peer is given and asked to do; imported by the benchmark and, in an environment without it, by the peers' worker."""
+"""What every peer is given and asked to do.
+
+Imported by the benchmark and, in an environment without it, by the peers' worker.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,10 @@ _NUMBERS: Final = "embeddings.f32"
 
 @dataclass(frozen=True)
 class Passage:
-    """One row of the corpus: ids are UUIDs as text, embeddings are lists of floats, as those libraries take them."""
+    """One row of the corpus.
+
+    Ids are UUIDs as text, embeddings are lists of floats, as those libraries take them.
+    """
 
     id: str
     title: str
@@ -46,7 +52,10 @@ class Peer(Protocol):
 
 
 class Corpus:
-    """The passages of a folder: the first `count` are at hand, all of them would take gigabytes as lists of floats."""
+    """The passages of a folder.
+
+    The first `count` are at hand, all of them would take gigabytes as lists of floats.
+    """
 
     def __init__(self, folder: Path, dimensions: int, count: int) -> None:
         self._folder = folder
@@ -55,7 +64,10 @@ class Corpus:
 
     def parts(self, size: int = _PART) -> Iterator[Sequence[Passage]]:
         """Yield all passages, so many at a time."""
-        with (self._folder / _LINES).open() as lines, (self._folder / _NUMBERS).open("rb") as numbers:
+        with (
+            (self._folder / _LINES).open() as lines,
+            (self._folder / _NUMBERS).open("rb") as numbers,
+        ):
             while described := [json.loads(line) for line in islice(lines, size)]:
                 flat = array("f")
                 flat.fromfile(numbers, self._dimensions * len(described))
@@ -63,7 +75,9 @@ class Corpus:
                 embeddings = (flat[start : start + self._dimensions].tolist() for start in starts)
                 yield [
                     Passage(key, title, content, metadata, embedding)
-                    for (key, title, content, metadata), embedding in zip(described, embeddings, strict=True)
+                    for (key, title, content, metadata), embedding in zip(
+                        described, embeddings, strict=True
+                    )
                 ]
 
 

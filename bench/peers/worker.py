@@ -1,7 +1,7 @@
 """Runs in the peers' environment: reads a request a line, does it, and answers with a line.
 
-`python -m bench.peers.worker FOLDER DIMENSIONS COUNT` with so many passages at hand, and the URL of the database in `BENCH_URL`.
-"""
+`python -m bench.peers.worker FOLDER DIMENSIONS COUNT` with so many passages at hand, and the URL of
+the database in `BENCH_URL`."""
 
 from __future__ import annotations
 

@@ -23,7 +23,8 @@ class AuthorTier(StrEnum):
 
 
 class AuthorCacheEntry(Record, table=True):
-    """What one repository knows of one author, as the code host said at `cached_at`. Upserted; read only while fresh.
+    """What one repository knows of one author, as the code host said at `cached_at`. Upserted; read
+    only while fresh.
 
     Unique: `(tenant, repo, author_login)`. Index: `(tenant, cached_at)` for purging.
     """
@@ -37,5 +38,8 @@ class AuthorCacheEntry(Record, table=True):
     author_association: Name = Field(description="Association, as the code host says.")
     pr_count: Count | None = Field(default=None, description="Pull requests that they had merged.")
     cached_at: Timestamp | None = Field(
-        default=None, nullable=False, sa_column_kwargs={"server_default": func.now()}, description="When this was learned."
+        default=None,
+        nullable=False,
+        sa_column_kwargs={"server_default": func.now()},
+        description="When this was learned.",
     )

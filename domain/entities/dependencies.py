@@ -61,7 +61,8 @@ class AdvisorySeverity(StrEnum):
 class DependencyBumpMerge(Record, table=True):
     """One merged pull request that bumped a dependency. The first to arrive wins.
 
-    Unique: `(tenant, repo, pr_number)`. Index: `(tenant, repo, package_name)` for a package's history.
+    Unique: `(tenant, repo, pr_number)`. Index: `(tenant, repo, package_name)` for a package's
+        history.
     """
 
     __tablename__ = "dep_bump_merge_history"
@@ -72,15 +73,27 @@ class DependencyBumpMerge(Record, table=True):
     merged_at: Timestamp | None = Field(default=None, description="When it was merged.")
     delivery_id: Name | None = Field(default=None, description="Webhook delivery that told of it.")
     source: BumpSource = Field(description="Who opened it.")
-    signals: Json | None = Field(default=None, sa_type=FrozenJsonb, nullable=True, description="What it was recognised by.")
+    signals: Json | None = Field(
+        default=None, sa_type=FrozenJsonb, nullable=True, description="What it was recognised by."
+    )
     package_name: Name | None = Field(default=None, description="Package that was bumped.")
     old_version: Text | None = Field(default=None, description="Version before.")
     new_version: Text | None = Field(default=None, description="Version after.")
-    semver_bump_type: SemverBump | None = Field(default=None, description="Which part of the version changed.")
-    merge_confidence_level: MergeConfidence | None = Field(default=None, description="How safe it was thought to merge.")
+    semver_bump_type: SemverBump | None = Field(
+        default=None, description="Which part of the version changed."
+    )
+    merge_confidence_level: MergeConfidence | None = Field(
+        default=None, description="How safe it was thought to merge."
+    )
     merge_confidence_rationale: Json | None = Field(
         default=None, sa_type=FrozenJsonb, nullable=True, description="Why it was thought so."
     )
-    advisory_status: AdvisoryStatus | None = Field(default=None, description="Whether an advisory names the old version.")
-    advisory_max_severity: AdvisorySeverity | None = Field(default=None, description="The worst of the advisories.")
-    is_security_bump: bool | None = Field(default=None, description="Whether it closes a vulnerability.")
+    advisory_status: AdvisoryStatus | None = Field(
+        default=None, description="Whether an advisory names the old version."
+    )
+    advisory_max_severity: AdvisorySeverity | None = Field(
+        default=None, description="The worst of the advisories."
+    )
+    is_security_bump: bool | None = Field(
+        default=None, description="Whether it closes a vulnerability."
+    )

@@ -11,7 +11,12 @@ from sqlmodel import Field
 
 from domain.errors import EmbeddingMismatch
 from domain.schema.base import Entity, Record, Timestamped
-from domain.schema.columns import SEARCH_VECTOR_UNMAPPED, EmbeddingColumn, FrozenJsonb, search_vector
+from domain.schema.columns import (
+    SEARCH_VECTOR_UNMAPPED,
+    EmbeddingColumn,
+    FrozenJsonb,
+    search_vector,
+)
 from domain.schema.constraints import embedding_check, index, unique
 from domain.values.embedding import Embedding
 from domain.values.jsonb import FrozenDict, JsonObject
@@ -23,10 +28,12 @@ from domain.values.timestamps import Timestamp
 class KnowledgeChunk(Record, table=True):
     """One passage of one document, with its embedding and its lexemes.
 
-    Lifecycle: upserted by `(repo, chunk_id)`; text, metadata and embedding are replaced together. `content_hash` follows the
+    Lifecycle: upserted by `(repo, chunk_id)`; text, metadata and embedding are replaced together.
+        `content_hash` follows the
     content, so an unchanged passage need not be embedded again. Unique: `(tenant, repo, chunk_id)`.
 
-    Indexes: HNSW on the embedding for nearest passages, GIN on the lexemes for words, GIN on the metadata for equality filters,
+    Indexes: HNSW on the embedding for nearest passages, GIN on the lexemes for words, GIN on the
+        metadata for equality filters,
     `(tenant, repo, source)` for a document's chunks.
     """
 
@@ -35,13 +42,19 @@ class KnowledgeChunk(Record, table=True):
         unique("repo", "chunk_id"),
         index("repo", "source"),
         embedding_check(),
-        Index(None, "metadata", postgresql_using="gin", postgresql_ops={"metadata": "jsonb_path_ops"}),
+        Index(
+            None, "metadata", postgresql_using="gin", postgresql_ops={"metadata": "jsonb_path_ops"}
+        ),
         *search_vector(title="A", summary="B", content="C"),
     )
     __mapper_args__ = SEARCH_VECTOR_UNMAPPED
 
     chunk_id: Key = Field(description="The caller's own name for the passage.")
-    repo: Text = Field(default="", max_length=400, description="Repository, as owner/name; empty where it belongs to none.")
+    repo: Text = Field(
+        default="",
+        max_length=400,
+        description="Repository, as owner/name; empty where it belongs to none.",
+    )
     source: Key = Field(description="Path or address of the document.")
     source_type: Name = Field(description="Kind of document: doc, code, test, ...")
     language: Name | None = Field(default=None, description="Language that it is written in.")
@@ -55,13 +68,22 @@ class KnowledgeChunk(Record, table=True):
         sa_column_kwargs={"name": "metadata", "server_default": "{}"},
         description="Anything else, for filters.",
     )
-    content_hash: bytes = Field(default=b"", max_length=32, nullable=False, description="SHA-256 of the content.")
-    token_count: Count = Field(default=0, description="Tokens in the content, as the embedding model counts.")
+    content_hash: bytes = Field(
+        default=b"", max_length=32, nullable=False, description="SHA-256 of the content."
+    )
+    token_count: Count = Field(
+        default=0, description="Tokens in the content, as the embedding model counts."
+    )
     embedding_model: Name | None = Field(default=None, description="Model that made the embedding.")
-    embedding: Embedding | None = Field(default=None, sa_type=EmbeddingColumn, description="Vector of the passage.")
+    embedding: Embedding | None = Field(
+        default=None, sa_type=EmbeddingColumn, description="Vector of the passage."
+    )
     stale: bool = Field(default=False, description="The embedding is to be made again.")
     updated_at: Timestamp | None = Field(
-        default=None, nullable=False, sa_column_kwargs={"server_default": func.now()}, description="When it was last replaced."
+        default=None,
+        nullable=False,
+        sa_column_kwargs={"server_default": func.now()},
+        description="When it was last replaced.",
     )
 
     @model_validator(mode="after")
@@ -71,11 +93,21 @@ class KnowledgeChunk(Record, table=True):
 
 
 class EmbeddingMetadata(Timestamped, Entity, table=True):
-    """How this database embeds: provider, model, dimension and metric. One row, for all tenants, written with the schema."""
+    """How this database embeds: provider, model, dimension and metric.
+
+    One row, for all tenants, written with the schema.
+    """
 
     __tablename__ = "embedding_metadata"
 
-    id: int = Field(default=1, ge=1, le=1, primary_key=True, description="Always 1.", sa_column_kwargs={"autoincrement": False})
+    id: int = Field(
+        default=1,
+        ge=1,
+        le=1,
+        primary_key=True,
+        description="Always 1.",
+        sa_column_kwargs={"autoincrement": False},
+    )
     provider: Name = Field(description="Who serves the model.")
     model: Name = Field(description="Model that makes the embeddings.")
     dimensions: int = Field(ge=1, le=16_000, description="Components of every embedding.")
@@ -83,7 +115,11 @@ class EmbeddingMetadata(Timestamped, Entity, table=True):
 
     def require_compatible(self, *, provider: str, model: str, dimensions: int) -> None:
         """Raise EmbeddingMismatch where embeddings that are made like this are not comparable with those of the database."""
-        given: dict[str, str | int] = {"provider": provider, "model": model, "dimensions": dimensions}
+        given: dict[str, str | int] = {
+            "provider": provider,
+            "model": model,
+            "dimensions": dimensions,
+        }
         for field, value in given.items():
             if getattr(self, field) != value:
                 raise EmbeddingMismatch(field, recorded=getattr(self, field), given=value)

@@ -39,11 +39,13 @@ class ConfidenceBand(StrEnum):
 class LearningMemory(Record, table=True):
     """One finding and what became of it, with the embedding of its text.
 
-    Lifecycle: the first to arrive wins on `(repo, finding_id, outcome)`; a memory without a finding never conflicts. It becomes
-    stale when the embedding model changes and is embedded again, or deleted. Invariant: `embedding_dim` is the embedding's
-    dimension.
+    Lifecycle: the first to arrive wins on `(repo, finding_id, outcome)`; a memory without a finding
+        never conflicts. It becomes
+    stale when the embedding model changes and is embedded again, or deleted. Invariant:
+    `embedding_dim` is the embedding's dimension.
 
-    Indexes: HNSW on the embedding for nearest memories, GIN on the lexemes for words, `(tenant, repo)`, `(tenant, owner, repo)` for
+    Indexes: HNSW on the embedding for nearest memories, GIN on the lexemes for words, `(tenant,
+        repo)`, `(tenant, owner, repo)` for
     what an owner's repositories share, `(tenant, stale)` for what is to be embedded again.
     """
 
@@ -60,10 +62,16 @@ class LearningMemory(Record, table=True):
 
     repo: Name = Field(description="Repository that it is about, as owner/name.")
     owner: Name = Field(description="Owner of the repository.")
-    finding_id: UUID | None = Field(default=None, description="Finding that it came from, where there was one.")
-    review_id: UUID | None = Field(default=None, description="Review that it came from, where there was one.")
+    finding_id: UUID | None = Field(
+        default=None, description="Finding that it came from, where there was one."
+    )
+    review_id: UUID | None = Field(
+        default=None, description="Review that it came from, where there was one."
+    )
     source_repo: Name = Field(description="Repository that it was learned in.")
-    finding_text: Text = Field(min_length=1, description="The finding in words; what is embedded and searched.")
+    finding_text: Text = Field(
+        min_length=1, description="The finding in words; what is embedded and searched."
+    )
     severity: Severity = Field(description="The finding's severity.")
     category: Category = Field(description="The finding's category.")
     file_path: Key = Field(description="The finding's file.")
@@ -72,8 +80,15 @@ class LearningMemory(Record, table=True):
     )
     outcome: Outcome = Field(description="What became of the finding.")
     embedding_model: Name = Field(description="Model that made, or is to make, the embedding.")
-    embedding_dim: int = Field(default=0, ge=0, le=16_000, description="Components of the embedding; 0 while there is none.")
-    embedding: Embedding | None = Field(default=None, sa_type=EmbeddingColumn, description="Vector of the text.")
+    embedding_dim: int = Field(
+        default=0,
+        ge=0,
+        le=16_000,
+        description="Components of the embedding; 0 while there is none.",
+    )
+    embedding: Embedding | None = Field(
+        default=None, sa_type=EmbeddingColumn, description="Vector of the text."
+    )
     stale: bool = Field(default=False, description="The embedding is to be made again.")
 
     @model_validator(mode="after")
@@ -88,7 +103,8 @@ PATTERN_KIND: Final = ("severity", "category", "confidence_band", "pattern_finge
 
 
 class GlobalPattern(Identified, Entity, table=True):
-    """How often findings of one kind were seen, over all tenants. It holds no tenant's text: the fingerprint is a hash.
+    """How often findings of one kind were seen, over all tenants. It holds no tenant's text: the
+    fingerprint is a hash.
 
     Lifecycle: counted up, never down. Unique: severity, category, band and fingerprint together.
     """

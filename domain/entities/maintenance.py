@@ -1,4 +1,7 @@
-"""What the library keeps for itself: the ledger of units of work, and the state of re-embedding jobs."""
+"""What the library keeps for itself.
+
+The ledger of units of work, and the state of re-embedding jobs.
+"""
 
 from __future__ import annotations
 
@@ -25,19 +28,26 @@ class RepairStatus(StrEnum):
 
 
 class Operation(Timestamped, Owned, Entity, table=True):
-    """A unit of work that asked to be remembered: its row is written in the same transaction, so it tells whether COMMIT happened.
+    """A unit of work that asked to be remembered: its row is written in the same transaction, so it
+    tells whether COMMIT happened.
 
-    Kept until `Database.maintain` is told from which age on they may go; index `(tenant, created_at)`.
+    Kept until `Database.maintain` is told from which age on they may go; index `(tenant,
+    created_at)`.
     """
 
     __tablename__ = "operations"
     __table_args__ = (index("created_at"),)
 
-    operation_id: UUID = Field(default_factory=uuid7, primary_key=True, description="The unit of work's own id.")
+    operation_id: UUID = Field(
+        default_factory=uuid7, primary_key=True, description="The unit of work's own id."
+    )
 
 
 class EmbeddingRepair(Timestamped, Owned, Entity, table=True):
-    """How far one job has come that embeds rows again. The cursor moves in the transaction that writes the rows it passed."""
+    """How far one job has come that embeds rows again.
+
+    The cursor moves in the transaction that writes the rows it passed.
+    """
 
     __tablename__ = "embedding_repairs"
 
@@ -45,13 +55,20 @@ class EmbeddingRepair(Timestamped, Owned, Entity, table=True):
     key: Name = Field(primary_key=True, description="The job's own name.")
     target_model: Name = Field(description="Model that makes the new embeddings.")
     status: RepairStatus = Field(default=RepairStatus.RUNNING, description="Where the job stands.")
-    cursor: UUID | None = Field(default=None, description="Last row that was passed; nothing before it is left.")
+    cursor: UUID | None = Field(
+        default=None, description="Last row that was passed; nothing before it is left."
+    )
     processed: Count = Field(default=0, description="Rows passed.")
     repaired: Count = Field(default=0, description="Rows given a new embedding.")
     skipped: Count = Field(default=0, description="Rows that needed none.")
     failed: Count = Field(default=0, description="Rows that could not be embedded.")
     failures: Count = Field(default=0, description="Batches that failed in a row.")
-    last_failure: Text | None = Field(default=None, description="What the last one failed with; never a row's text.")
+    last_failure: Text | None = Field(
+        default=None, description="What the last one failed with; never a row's text."
+    )
     updated_at: Timestamp | None = Field(
-        default=None, nullable=False, sa_column_kwargs={"server_default": func.now()}, description="When the job last moved."
+        default=None,
+        nullable=False,
+        sa_column_kwargs={"server_default": func.now()},
+        description="When the job last moved.",
     )

@@ -30,10 +30,13 @@ class Reaction(StrEnum):
 class Review(Record, table=True):
     """One review of one pull request, as it was when it ended.
 
-    Lifecycle: written once with its findings in one unit of work, never changed; deleting it deletes its findings, suppressions and
-    reactions. The `findings_*` counts are what the reviewer declared; statistics count the findings themselves.
+    Lifecycle: written once with its findings in one unit of work, never changed; deleting it
+        deletes its findings, suppressions and
+    reactions. The `findings_*` counts are what the reviewer declared; statistics count the findings
+    themselves.
 
-    Indexes: `(tenant, repo, created_at)` for a repository's latest and its trends, `(tenant, repo, pr_number)` for one pull
+    Indexes: `(tenant, repo, created_at)` for a repository's latest and its trends, `(tenant, repo,
+        pr_number)` for one pull
     request.
     """
 
@@ -43,7 +46,9 @@ class Review(Record, table=True):
     repo: Name = Field(description="Repository, as owner/name.")
     pr_number: Positive = Field(description="Number of the pull request.")
     head_sha: Name | None = Field(default=None, description="Commit that was reviewed.")
-    delivery_id: Name | None = Field(default=None, description="Webhook delivery that asked for the review.")
+    delivery_id: Name | None = Field(
+        default=None, description="Webhook delivery that asked for the review."
+    )
     files_analyzed: Count = Field(default=0, description="Files that were looked at.")
     lines_changed: Count = Field(default=0, description="Lines that the pull request changes.")
     findings_critical: Count = Field(default=0, description="Critical findings, as declared.")
@@ -51,11 +56,15 @@ class Review(Record, table=True):
     findings_medium: Count = Field(default=0, description="Medium findings, as declared.")
     findings_minor: Count = Field(default=0, description="Minor findings, as declared.")
     findings_total: Count = Field(default=0, description="All findings, as declared.")
-    suppressions_applied: Count = Field(default=0, description="Findings that a suppression held back, as declared.")
+    suppressions_applied: Count = Field(
+        default=0, description="Findings that a suppression held back, as declared."
+    )
     config_snapshot: JsonObject | None = Field(
         default=None, sa_type=FrozenJsonb, description="Configuration that the review ran with."
     )
-    duration_ms: Count | None = Field(default=None, description="How long the review took, in milliseconds.")
+    duration_ms: Count | None = Field(
+        default=None, description="How long the review took, in milliseconds."
+    )
     model: Text | None = Field(default=None, description="Model that reviewed.")
     conclusion: Text = Field(default="unknown", description="How the review ended.")
 
@@ -63,10 +72,13 @@ class Review(Record, table=True):
 class Finding(Record, table=True):
     """One thing that a review found in one file.
 
-    Lifecycle: written with its review; later only the comment's id and surface are filled in, and `suppressed` may change.
-    Invariants: the review exists, `end_line` is not before `start_line`, confidence is a percentage.
+    Lifecycle: written with its review; later only the comment's id and surface are filled in, and
+        `suppressed` may change.
+    Invariants: the review exists, `end_line` is not before `start_line`, confidence is a
+        percentage.
 
-    Indexes: the review's findings; a repository's by severity, by file and by comment; GIN on the title's lexemes.
+    Indexes: the review's findings; a repository's by severity, by file and by comment; GIN on the
+        title's lexemes.
     """
 
     __tablename__ = "findings"
@@ -91,20 +103,33 @@ class Finding(Record, table=True):
     confidence: int = Field(ge=0, le=100, description="How sure the reviewer is, in percent.")
     title: Text = Field(min_length=1, description="The finding in one sentence.")
     suppressed: bool = Field(default=False, description="Held back by a suppression.")
-    suppression_pattern: Text | None = Field(default=None, description="Suppression that held it back.")
-    comment_id: ExternalId | None = Field(default=None, description="Comment that was posted for it.")
+    suppression_pattern: Text | None = Field(
+        default=None, description="Suppression that held it back."
+    )
+    comment_id: ExternalId | None = Field(
+        default=None, description="Comment that was posted for it."
+    )
     comment_surface: Text | None = Field(default=None, description="Where the comment was posted.")
-    review_output_key: Key | None = Field(default=None, description="Output of the review that posted it.")
+    review_output_key: Key | None = Field(
+        default=None, description="Output of the review that posted it."
+    )
 
     @model_validator(mode="after")
     def _lines_in_order(self) -> Self:
-        if self.start_line is not None and self.end_line is not None and self.end_line < self.start_line:
+        if (
+            self.start_line is not None
+            and self.end_line is not None
+            and self.end_line < self.start_line
+        ):
             raise ValueError("end_line is before start_line")
         return self
 
 
 class SuppressionLogEntry(Record, table=True):
-    """One suppression that a review applied, and the findings that it held back. Written with the review, never changed."""
+    """One suppression that a review applied, and the findings that it held back.
+
+    Written with the review, never changed.
+    """
 
     __tablename__ = "suppression_log"
     __table_args__ = (references("reviews", "review_id"), index("review_id"))
@@ -113,14 +138,19 @@ class SuppressionLogEntry(Record, table=True):
     pattern: Text = Field(min_length=1, description="Pattern that matched.")
     matched_count: Count = Field(description="Findings that it held back.")
     finding_ids: tuple[UUID, ...] = Field(
-        default=(), sa_type=ARRAY(Uuid(), as_tuple=True), nullable=False, description="Those findings, where they were kept."
+        default=(),
+        sa_type=ARRAY(Uuid(), as_tuple=True),
+        nullable=False,
+        description="Those findings, where they were kept.",
     )
 
 
 class FeedbackReaction(Record, table=True):
-    """One person's reaction to one comment. The first to arrive wins; it repeats the finding's facts, as they were.
+    """One person's reaction to one comment. The first to arrive wins; it repeats the finding's
+    facts, as they were.
 
-    Unique: `(tenant, repo, comment_id, reaction_id)`. Indexes: that one, the review's, the finding's.
+    Unique: `(tenant, repo, comment_id, reaction_id)`. Indexes: that one, the review's, the
+        finding's.
     """
 
     __tablename__ = "feedback_reactions"

@@ -24,7 +24,10 @@ STALE_RUN_AFTER = timedelta(hours=1)
 
 
 class RunStatus(StrEnum):
-    """Where a run stands. Pending and running are unfinished; a completed or superseded run never changes again."""
+    """Where a run stands.
+
+    Pending and running are unfinished; a completed or superseded run never changes again.
+    """
 
     PENDING = "pending"
     RUNNING = "running"
@@ -35,7 +38,9 @@ class RunStatus(StrEnum):
 UNFINISHED = frozenset({RunStatus.PENDING, RunStatus.RUNNING})
 
 ALLOWED_CHANGES: dict[RunStatus, frozenset[RunStatus]] = {
-    RunStatus.PENDING: frozenset({RunStatus.PENDING, RunStatus.RUNNING, RunStatus.COMPLETED, RunStatus.SUPERSEDED}),
+    RunStatus.PENDING: frozenset(
+        {RunStatus.PENDING, RunStatus.RUNNING, RunStatus.COMPLETED, RunStatus.SUPERSEDED}
+    ),
     RunStatus.RUNNING: frozenset({RunStatus.COMPLETED, RunStatus.SUPERSEDED}),
     RunStatus.COMPLETED: frozenset(),
     RunStatus.SUPERSEDED: frozenset(),
@@ -46,7 +51,8 @@ ALLOWED_CHANGES: dict[RunStatus, frozenset[RunStatus]] = {
 class RunState(Record, table=True):
     """One claim to review one head of a pull request against one base.
 
-    Lifecycle: `ALLOWED_CHANGES`; of any number of concurrent claims exactly one wins. Unique: `(tenant, run_key)`, and of the
+    Lifecycle: `ALLOWED_CHANGES`; of any number of concurrent claims exactly one wins. Unique:
+        `(tenant, run_key)`, and of the
     unfinished runs `(tenant, repo, pr_number)`: a pull request has one at most.
     Indexes: those, and `(tenant, repo, pr_number, status)` for the other runs of a pull request.
     """
@@ -55,8 +61,16 @@ class RunState(Record, table=True):
     __table_args__ = (
         unique("run_key"),
         index("repo", "pr_number", "status"),
-        # Concurrent claims of different heads do not see each other's rows; this index is where they meet.
-        Index(None, "tenant", "repo", "pr_number", unique=True, postgresql_where=text("status IN ('pending', 'running')")),
+        # Concurrent claims of different heads do not see each other's rows; this index is where
+        # they meet.
+        Index(
+            None,
+            "tenant",
+            "repo",
+            "pr_number",
+            unique=True,
+            postgresql_where=text("status IN ('pending', 'running')"),
+        ),
     )
 
     run_key: Key = Field(description="Names repository, pull request, base and head.")
@@ -108,7 +122,8 @@ class _CheckpointJsonb(TypeDecorator[CheckpointData]):
 class ReviewCheckpoint(Record, table=True):
     """How far one review has come, so that the next attempt goes on from there.
 
-    Lifecycle: saved again and again under its `review_output_key`, deleted when the review is done. Unique: `(tenant,
+    Lifecycle: saved again and again under its `review_output_key`, deleted when the review is done.
+        Unique: `(tenant,
     review_output_key)`.
     """
 
@@ -118,5 +133,9 @@ class ReviewCheckpoint(Record, table=True):
     review_output_key: Key = Field(description="Output of the review that is being made.")
     repo: Name = Field(description="Repository, as owner/name.")
     pr_number: Positive = Field(description="Number of the pull request.")
-    checkpoint_data: CheckpointData = Field(sa_type=_CheckpointJsonb, description="How far it has come.")
-    partial_comment_id: ExternalId | None = Field(default=None, description="Comment with the partial result.")
+    checkpoint_data: CheckpointData = Field(
+        sa_type=_CheckpointJsonb, description="How far it has come."
+    )
+    partial_comment_id: ExternalId | None = Field(
+        default=None, description="Comment with the partial result."
+    )

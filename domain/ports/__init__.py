@@ -3,7 +3,12 @@
 from domain.ports.authors import AuthorReader, AuthorRepository
 from domain.ports.dependencies import DependencyBumpReader, DependencyBumpRepository
 from domain.ports.federated_search import FederatedSearch
-from domain.ports.knowledge import EmbeddingMetadataReader, EmbeddingMetadataRepository, KnowledgeReader, KnowledgeRepository
+from domain.ports.knowledge import (
+    EmbeddingMetadataReader,
+    EmbeddingMetadataRepository,
+    KnowledgeReader,
+    KnowledgeRepository,
+)
 from domain.ports.learning import MemoryReader, MemoryRepository, PatternReader, PatternRepository
 from domain.ports.reembedding import Repairs
 from domain.ports.repository import Progress, ReadRepository, Repository, Rows

@@ -13,8 +13,13 @@ from domain.values.paging import DEFAULT_LIMIT
 class DependencyBumpReader(ReadRepository[DependencyBumpMerge], Protocol):
     """Reads merged dependency bumps."""
 
-    async def history(self, repo: str, package: str, *, limit: int = DEFAULT_LIMIT) -> Sequence[DependencyBumpMerge]:
-        """Return the package's bumps: merged last first, those without a date at the end, ties by id descending."""
+    async def history(
+        self, repo: str, package: str, *, limit: int = DEFAULT_LIMIT
+    ) -> Sequence[DependencyBumpMerge]:
+        """Return the package's bumps.
+
+        Merged last first, those without a date at the end, ties by id descending.
+        """
         ...
 
 

@@ -26,12 +26,15 @@ class FederatedSearch(Protocol):
         corpora: Collection[Corpus] = tuple(Corpus),
         weights: Weights = Weights(),
     ) -> SearchHits[Remembered]:
-        """Return what is nearest and matches best of the corpora, fused by reciprocal rank; each hit names its `corpus`.
+        """Return what is nearest and matches best of the corpora, fused by reciprocal rank; each
+        hit names its `corpus`.
 
-        Knowledge and live memories are found by vector and words, as `weights` say, findings by words. `repo` keeps what is of that
-        repository, and knowledge of none. Of texts that are the same but for case and spacing, or whose embeddings have a cosine
-        similarity of 0.97 or more, the better hit stays. A score is that of the rank; distance, keyword score and ranks are those
-        in the hit's own corpus. A blank query finds nothing. One round trip for each corpus and one for the repetitions.
+        Knowledge and live memories are found by vector and words, as `weights` say, findings by
+        words. `repo` keeps what is of that repository, and knowledge of none. Of texts that are the
+        same but for case and spacing, or whose embeddings have a cosine similarity of 0.97 or more,
+        the better hit stays. A score is that of the rank; distance, keyword score and ranks are
+        those in the hit's own corpus. A blank query finds nothing. One round trip for each corpus
+        and one for the repetitions.
 
         Raises:
             InvalidEmbedding: not finite, all zeros, or not of the database's dimension.

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 class KnowledgeReader(ReadRepository[KnowledgeChunk], Protocol):
     """Finds passages by their name, by vector, by words, and by both."""
 
-    async def find_by_chunk_id(self, chunk_id: str, *, repo: str = "", with_embedding: bool = False) -> KnowledgeChunk | None:
+    async def find_by_chunk_id(
+        self, chunk_id: str, *, repo: str = "", with_embedding: bool = False
+    ) -> KnowledgeChunk | None:
         """Return the chunk with the caller's own name, or None: one look-up in a unique index."""
         ...
 
@@ -34,7 +36,8 @@ class KnowledgeReader(ReadRepository[KnowledgeChunk], Protocol):
         min_score: float | None = None,
         distance: Distance = Distance.COSINE,
     ) -> SearchHits[KnowledgeChunk]:
-        """Return the nearest chunks, at least `min_score` near; `limit` of them whenever as many qualify.
+        """Return the nearest chunks, at least `min_score` near; `limit` of them whenever as many
+        qualify.
 
         Raises:
             InvalidEmbedding: not finite, all zeros, or not of the database's dimension.
@@ -52,10 +55,11 @@ class KnowledgeReader(ReadRepository[KnowledgeChunk], Protocol):
         languages: Sequence[str] = (),
         explain: bool = False,
     ) -> SearchHits[KnowledgeChunk]:
-        """Return the chunks that best match the words, best first; a blank query or one of stop words alone finds nothing.
+        """Return the chunks that best match the words, best first; a blank query or one of stop
+        words alone finds nothing.
 
-        `source_types` and `languages` keep chunks of any of those given. `explain` fills `matched_terms`. Nothing in `query`
-        raises.
+        `source_types` and `languages` keep chunks of any of those given. `explain` fills
+        `matched_terms`. Nothing in `query` raises.
         """
         ...
 
@@ -71,10 +75,12 @@ class KnowledgeReader(ReadRepository[KnowledgeChunk], Protocol):
         diversity: Diversity | None = None,
         recency: Recency | None = None,
     ) -> SearchHits[KnowledgeChunk]:
-        """Return nearest and best matching chunks, fused by weighted reciprocal rank, in one round trip; the filter holds for both.
+        """Return nearest and best matching chunks, fused by weighted reciprocal rank, in one round
+        trip; the filter holds for both.
 
-        `recency` multiplies each fused score by the weight of the chunk's age, before the limit. `diversity` then chooses among
-        max(40, 4 × limit) chunks, 400 at most unless more are asked for; hits come as they were chosen, with the same scores.
+        `recency` multiplies each fused score by the weight of the chunk's age, before the limit.
+        `diversity` then chooses among max(40, 4 × limit) chunks, 400 at most unless more are asked
+        for; hits come as they were chosen, with the same scores.
 
         Raises:
             InvalidEmbedding: not finite, all zeros, or not of the database's dimension.
@@ -85,11 +91,14 @@ class KnowledgeReader(ReadRepository[KnowledgeChunk], Protocol):
 class KnowledgeRepository(KnowledgeReader, Repository[KnowledgeChunk], Repairs, Protocol):
     """Keeps passages up to date."""
 
-    async def upsert_many(self, chunks: Rows[KnowledgeChunk], *, progress: Progress | None = None) -> int:
-        """Insert the chunks or replace those with the same `(repo, chunk_id)`, all or none, and return how many there were.
+    async def upsert_many(
+        self, chunks: Rows[KnowledgeChunk], *, progress: Progress | None = None
+    ) -> int:
+        """Insert the chunks or replace those with the same `(repo, chunk_id)`, all or none, and
+        return how many there were.
 
-        Text, metadata, embedding and `updated_at` are replaced; id and `created_at` stay. Of the same name twice the last wins and
-        counts once.
+        Text, metadata, embedding and `updated_at` are replaced; id and `created_at` stay. Of the
+        same name twice the last wins and counts once.
         """
         ...
 
@@ -102,11 +111,17 @@ class KnowledgeRepository(KnowledgeReader, Repository[KnowledgeChunk], Repairs, 
         ...
 
     async def delete_chunks(self, chunk_ids: Iterable[str], *, repo: str = "") -> int:
-        """Delete the chunks with these names and return how many there were; unknown ones are ignored, none is no statement."""
+        """Delete the chunks with these names and return how many there were.
+
+        Unknown ones are ignored, none is no statement.
+        """
         ...
 
     async def reset(self) -> int:
-        """Delete all chunks of the tenant and the record of how this database embeds; return how many chunks there were."""
+        """Delete all chunks of the tenant and the record of how this database embeds.
+
+        Return how many chunks there were.
+        """
         ...
 
 
@@ -129,7 +144,8 @@ class EmbeddingMetadataReader(Protocol):
         """Return if embeddings of this kind fit what is stored, or nothing is recorded.
 
         Raises:
-            EmbeddingMismatch: provider, model or dimension differs; the first of them that does is named.
+            EmbeddingMismatch: provider, model or dimension differs; the first of them that does is
+                named.
         """
         ...
 

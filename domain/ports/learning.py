@@ -20,16 +20,25 @@ if TYPE_CHECKING:
 
 
 class MemoryReader(ReadRepository[LearningMemory], Protocol):
-    """Recalls what was learned. Stale memories and those without an embedding are not nearest to anything."""
+    """Recalls what was learned.
+
+    Stale memories and those without an embedding are not nearest to anything.
+    """
 
     async def exists_for(self, repo: str, finding_id: UUID, outcome: Outcome) -> bool:
         """Return whether this outcome of this finding is remembered."""
         ...
 
     async def nearest(
-        self, embedding: VectorLike, *, repo: str, limit: int = 10, max_distance: float | None = None
+        self,
+        embedding: VectorLike,
+        *,
+        repo: str,
+        limit: int = 10,
+        max_distance: float | None = None,
     ) -> SearchHits[LearningMemory]:
-        """Return the repository's live memories nearest by cosine, at most `max_distance` away, ties by id.
+        """Return the repository's live memories nearest by cosine, at most `max_distance` away,
+        ties by id.
 
         Raises:
             InvalidEmbedding: not finite, all zeros, or not of the database's dimension.
@@ -41,7 +50,8 @@ class MemoryReader(ReadRepository[LearningMemory], Protocol):
     ) -> SearchHits[LearningMemory]:
         """Return memories that the owner's other repositories share, merged by distance.
 
-        They are the five with most live memories, ties by name; each gives at most max(1, ceil(limit / repositories)).
+        They are the five with most live memories, ties by name; each gives at most max(1,
+        ceil(limit / repositories)).
 
         Raises:
             InvalidEmbedding: not finite, all zeros, or not of the database's dimension.
@@ -49,9 +59,18 @@ class MemoryReader(ReadRepository[LearningMemory], Protocol):
         ...
 
     async def keyword_search(
-        self, query: str, *, repo: str, limit: int = 10, match: Match = Match.ANY, explain: bool = False
+        self,
+        query: str,
+        *,
+        repo: str,
+        limit: int = 10,
+        match: Match = Match.ANY,
+        explain: bool = False,
     ) -> SearchHits[LearningMemory]:
-        """Return the repository's live memories whose text best matches the words; a blank query finds nothing."""
+        """Return the repository's live memories whose text best matches the words.
+
+        A blank query finds nothing.
+        """
         ...
 
     async def hybrid_search(
@@ -66,7 +85,8 @@ class MemoryReader(ReadRepository[LearningMemory], Protocol):
         diversity: Diversity | None = None,
         recency: Recency | None = None,
     ) -> SearchHits[LearningMemory]:
-        """Return the repository's live memories, nearest and best matching fused, in one round trip; a blank query finds nothing.
+        """Return the repository's live memories, nearest and best matching fused, in one round
+        trip; a blank query finds nothing.
 
         `diversity` and `recency` do what they do to passages: `KnowledgeReader.hybrid_search`.
 
@@ -75,10 +95,14 @@ class MemoryReader(ReadRepository[LearningMemory], Protocol):
         """
         ...
 
-    async def recall(self, embedding: VectorLike, text: str, *, repo: str, owner: str, limit: int = 10) -> Recall:
-        """Return what a reviewer should remember: the repository's own memories first, then those its owner shares.
+    async def recall(
+        self, embedding: VectorLike, text: str, *, repo: str, owner: str, limit: int = 10
+    ) -> Recall:
+        """Return what a reviewer should remember: the repository's own memories first, then those
+        its owner shares.
 
-        Own memories are found by vector and words, shared ones by vector; the same finding text is told once.
+        Own memories are found by vector and words, shared ones by vector; the same finding text is
+        told once.
 
         Raises:
             InvalidEmbedding: not finite, all zeros, or not of the database's dimension.
@@ -90,18 +114,24 @@ class MemoryRepository(MemoryReader, Repository[LearningMemory], Repairs, Protoc
     """Writes what was learned."""
 
     async def write(self, memory: LearningMemory) -> bool:
-        """Write the memory if `(repo, finding_id, outcome)` is new, and return whether it was; without a finding it always is."""
+        """Write the memory if `(repo, finding_id, outcome)` is new, and return whether it was.
+
+        Without a finding it always is.
+        """
         ...
 
-    async def write_many(self, memories: Rows[LearningMemory], *, progress: Progress | None = None) -> int:
+    async def write_many(
+        self, memories: Rows[LearningMemory], *, progress: Progress | None = None
+    ) -> int:
         """Write the memories that are new, as `write` does, and return how many were."""
         ...
 
     async def mark_stale(self, model: str, *, at_most: int | None = None) -> int:
-        """Mark every memory of another model than `model` stale, or the first `at_most`, and return how many were not before.
+        """Mark every memory of another model than `model` stale, or the first `at_most`, and return
+        how many were not before.
 
-        Each keeps its row locked until the unit of work ends, and is written anew with its place in the index: of many, mark some
-        in each of several units of work until there are none.
+        Each keeps its row locked until the unit of work ends, and is written anew with its place in
+        the index: of many, mark some in each of several units of work until there are none.
 
         Raises:
             InvalidInput: `at_most` is not between 1 and a million.
@@ -121,7 +151,11 @@ class PatternReader(ReadRepository[GlobalPattern], Protocol):
     """Reads patterns over all tenants."""
 
     async def lookup(
-        self, severity: Severity, category: Category, confidence_band: ConfidenceBand, pattern_fingerprint: str
+        self,
+        severity: Severity,
+        category: Category,
+        confidence_band: ConfidenceBand,
+        pattern_fingerprint: str,
     ) -> GlobalPattern | None:
         """Return the pattern with its count, or None where it was never seen."""
         ...
@@ -131,5 +165,8 @@ class PatternRepository(PatternReader, Repository[GlobalPattern], Protocol):
     """Counts patterns over all tenants."""
 
     async def record(self, pattern: GlobalPattern) -> GlobalPattern:
-        """Add the pattern's count to that of its kind, and return the sum. Concurrent callers all count."""
+        """Add the pattern's count to that of its kind, and return the sum.
+
+        Concurrent callers all count.
+        """
         ...

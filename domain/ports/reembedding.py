@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 class Repairs(Protocol):
     """Finds rows whose embedding is missing, stale or another model's, and writes new ones.
 
-    A job reads candidates after its cursor, embeds them outside any unit of work, and writes them with its moved cursor in one
-    transaction: killed anywhere, it goes on at the first row that was not repaired. A dry run saves no state.
+    A job reads candidates after its cursor, embeds them outside any unit of work, and writes them
+    with its moved cursor in one transaction: killed anywhere, it goes on at the first row that was
+    not repaired. A dry run saves no state.
     """
 
     async def count_repair_candidates(self, target_model: str) -> int:
@@ -28,8 +29,11 @@ class Repairs(Protocol):
         """Return the next rows to embed, by id, and their texts."""
         ...
 
-    async def write_repaired(self, rows: Sequence[RepairedEmbedding], state: EmbeddingRepair) -> int:
-        """Write the embeddings as `state.target_model`'s and save the job's state; return how many of the rows existed.
+    async def write_repaired(
+        self, rows: Sequence[RepairedEmbedding], state: EmbeddingRepair
+    ) -> int:
+        """Write the embeddings as `state.target_model`'s and save the job's state; return how many
+        of the rows existed.
 
         Raises:
             InvalidEmbedding: an embedding is not of the database's dimension.

@@ -19,11 +19,17 @@ Rows: TypeAlias = "Iterable[E] | AsyncIterable[E]"
 """Entities to write; however many an iterator yields, a few thousand at a time are in memory."""
 
 Progress: TypeAlias = Callable[[int], None]
-"""Is told, after each batch of a bulk write, how many of its rows were sent so far. What it raises ends the write."""
+"""Is told, after each batch of a bulk write, how many of its rows were sent so far.
+
+What it raises ends the write.
+"""
 
 
 class ReadRepository(Protocol[E_co]):
-    """Reads one kind of entity, of the unit of work's tenant only. Embeddings are fetched where `with_embedding` asks for them."""
+    """Reads one kind of entity, of the unit of work's tenant only.
+
+    Embeddings are fetched where `with_embedding` asks for them.
+    """
 
     async def get(self, id: UUID, *, with_embedding: bool = False) -> E_co:
         """Return the entity.
@@ -37,8 +43,13 @@ class ReadRepository(Protocol[E_co]):
         """Return the entity, or None where this tenant has no such row."""
         ...
 
-    async def get_many(self, ids: Iterable[UUID], *, with_embedding: bool = False) -> Mapping[UUID, E_co]:
-        """Return the entities that exist, by id, in the order asked for. Duplicates count once; no ids, no statement."""
+    async def get_many(
+        self, ids: Iterable[UUID], *, with_embedding: bool = False
+    ) -> Mapping[UUID, E_co]:
+        """Return the entities that exist, by id, in the order asked for.
+
+        Duplicates count once; no ids, no statement.
+        """
         ...
 
     async def exists(self, where: Filter | None = None) -> bool:
@@ -50,9 +61,17 @@ class ReadRepository(Protocol[E_co]):
         ...
 
     async def list(
-        self, where: Filter | None = None, *, limit: int = DEFAULT_LIMIT, descending: bool = False, with_embedding: bool = False
+        self,
+        where: Filter | None = None,
+        *,
+        limit: int = DEFAULT_LIMIT,
+        descending: bool = False,
+        with_embedding: bool = False,
     ) -> Sequence[E_co]:
-        """Return rows in the order of their ids, which is the order they were made in; at most `limit` (1 to 10,000)."""
+        """Return rows in the order of their ids, which is the order they were made in.
+
+        At most `limit` (1 to 10,000).
+        """
         ...
 
     async def page(
@@ -64,7 +83,8 @@ class ReadRepository(Protocol[E_co]):
         descending: bool = False,
         with_embedding: bool = False,
     ) -> Page[E_co]:
-        """Return the rows after the cursor by keyset: none twice and none left out while others are written.
+        """Return the rows after the cursor by keyset: none twice and none left out while others are
+        written.
 
         Raises:
             InvalidCursor: the cursor belongs to another listing or direction.
@@ -72,9 +92,17 @@ class ReadRepository(Protocol[E_co]):
         ...
 
     def stream(
-        self, where: Filter | None = None, *, batch_size: int = 500, descending: bool = False, with_embedding: bool = False
+        self,
+        where: Filter | None = None,
+        *,
+        batch_size: int = 500,
+        descending: bool = False,
+        with_embedding: bool = False,
     ) -> AsyncIterator[E_co]:
-        """Yield every row from a server-side cursor, `batch_size` at a time in memory; the rows are not tracked."""
+        """Yield every row from a server-side cursor, `batch_size` at a time in memory.
+
+        The rows are not tracked.
+        """
         ...
 
 
@@ -93,7 +121,8 @@ class Repository(ReadRepository[E], Protocol[E]):
         """Write all entities, or none, and return how many. They are not tracked afterwards.
 
         Raises:
-            AlreadyExists, ReferenceViolated, CheckViolated, MissingValue: a rule of the schema said no; nothing was written.
+            AlreadyExists, ReferenceViolated, CheckViolated, MissingValue: a rule of the schema said
+            no; nothing was written.
         """
         ...
 

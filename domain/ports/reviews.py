@@ -20,7 +20,8 @@ class ReviewReader(ReadRepository[Review], Protocol):
     """Reads reviews and what they add up to."""
 
     async def stats(self, repo: str, *, since: datetime | None = None) -> RepoStats:
-        """Return the repository's figures, of reviews written at `since` or later where it is given, and of their findings.
+        """Return the repository's figures, of reviews written at `since` or later where it is
+        given, and of their findings.
 
         Raises:
             InvalidInput: `since` has no time zone.
@@ -28,10 +29,11 @@ class ReviewReader(ReadRepository[Review], Protocol):
         ...
 
     async def trends(self, repo: str, *, days: int) -> Sequence[TrendDay]:
-        """Return the last `days` UTC days (1 to 3,650), today included, oldest first; a day without a review has zeros.
+        """Return the last `days` UTC days (1 to 3,650), today included, oldest first; a day without
+        a review has zeros.
 
-        Everything counts on the day its review was written: the reviews, their findings, those of them that are suppressed, and
-        the mean confidence of all of them.
+        Everything counts on the day its review was written: the reviews, their findings, those of
+        them that are suppressed, and the mean confidence of all of them.
 
         Raises:
             InvalidInput: `days` is not between 1 and 3,650.
@@ -46,25 +48,43 @@ class ReviewRepository(ReviewReader, Repository[Review], Protocol):
 class FindingReader(ReadRepository[Finding], Protocol):
     """Finds findings by comment, by run and by words."""
 
-    async def recent_comment_candidates(self, repo: str, *, limit: int = DEFAULT_LIMIT) -> Sequence[Finding]:
-        """Return findings with comment id, surface and output key; newest first by `created_at`, ties by id ascending."""
+    async def recent_comment_candidates(
+        self, repo: str, *, limit: int = DEFAULT_LIMIT
+    ) -> Sequence[Finding]:
+        """Return findings with comment id, surface and output key.
+
+        Newest first by `created_at`, ties by id ascending.
+        """
         ...
 
     async def find_by_comment(self, repo: str, comment_id: int) -> Finding | None:
         """Return the newest finding that the comment told, by `created_at` and of equals the lowest id, or None."""
         ...
 
-    async def prior(self, repo: str, pr_number: int, *, limit: int = DEFAULT_LIMIT) -> Sequence[PriorFinding]:
-        """Return the unsuppressed findings of the reviews of the last completed run's head, by id; none where no run completed.
+    async def prior(
+        self, repo: str, pr_number: int, *, limit: int = DEFAULT_LIMIT
+    ) -> Sequence[PriorFinding]:
+        """Return the unsuppressed findings of the reviews of the last completed run's head, by id;
+        none where no run completed.
 
-        That head is `runs.last_reviewed_head`'s; the reviews are those of this repository, pull request and head.
+        That head is `runs.last_reviewed_head`'s; the reviews are those of this repository, pull
+        request and head.
         """
         ...
 
     async def keyword_search(
-        self, query: str, *, repo: str | None = None, limit: int = 10, match: Match = Match.ANY, explain: bool = False
+        self,
+        query: str,
+        *,
+        repo: str | None = None,
+        limit: int = 10,
+        match: Match = Match.ANY,
+        explain: bool = False,
     ) -> SearchHits[Finding]:
-        """Return the findings whose titles best match the words, of one repository or of all; a blank query finds nothing."""
+        """Return the findings whose titles best match the words, of one repository or of all.
+
+        A blank query finds nothing.
+        """
         ...
 
 
@@ -86,7 +106,8 @@ class ReactionReader(ReadRepository[FeedbackReaction], Protocol):
     async def patterns(self, repo: str) -> Sequence[FeedbackPattern]:
         """Return what people disliked at least once: most thumbs-down first, then by fingerprint.
 
-        The newest reaction of a pattern is the one with the latest `created_at`, of equals the highest id.
+        The newest reaction of a pattern is the one with the latest `created_at`, of equals the
+        highest id.
         """
         ...
 
@@ -94,8 +115,11 @@ class ReactionReader(ReadRepository[FeedbackReaction], Protocol):
 class ReactionRepository(ReactionReader, Repository[FeedbackReaction], Protocol):
     """Writes reactions. `add_many` lets the first one win."""
 
-    async def add_many(self, entities: Rows[FeedbackReaction], *, progress: Progress | None = None) -> int:
-        """Write the reactions whose `(repo, comment_id, reaction_id)` is new, and return how many were.
+    async def add_many(
+        self, entities: Rows[FeedbackReaction], *, progress: Progress | None = None
+    ) -> int:
+        """Write the reactions whose `(repo, comment_id, reaction_id)` is new, and return how many
+        were.
 
         Of the same one twice in a call the first is written.
 

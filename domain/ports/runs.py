@@ -20,7 +20,8 @@ class RunReader(ReadRepository[RunState], Protocol):
         ...
 
     async def last_reviewed_head(self, repo: str, pr_number: int) -> str | None:
-        """Return the head of the newest completed run, whatever was claimed since; None where none completed.
+        """Return the head of the newest completed run, whatever was claimed since; None where none
+        completed.
 
         The newest has the latest `completed_at`, of equals the highest id.
         """
@@ -30,16 +31,28 @@ class RunReader(ReadRepository[RunState], Protocol):
 class RunRepository(RunReader, Repository[RunState], Protocol):
     """Claims and completes runs."""
 
-    async def claim(self, repo: str, pr_number: int, *, base_sha: str, head_sha: str, delivery_id: str, action: str) -> RunClaim:
-        """Claim the run of this head; of any number of concurrent callers for one pull request exactly one is granted it.
+    async def claim(
+        self,
+        repo: str,
+        pr_number: int,
+        *,
+        base_sha: str,
+        head_sha: str,
+        delivery_id: str,
+        action: str,
+    ) -> RunClaim:
+        """Claim the run of this head; of any number of concurrent callers for one pull request
+        exactly one is granted it.
 
-        New key: every other unfinished run of the pull request becomes superseded by it (`new`, or `superseded-prior` with their
-        keys). Existing key, pending for over an hour (`STALE_RUN_AFTER`): claimed again for this delivery and action, and its clock
-        starts anew (`stale-pending`). Existing otherwise: `duplicate`.
+        New key: every other unfinished run of the pull request becomes superseded by it (`new`, or
+        `superseded-prior` with their keys). Existing key, pending for over an hour
+        (`STALE_RUN_AFTER`): claimed again for this delivery and action, and its clock starts anew
+        (`stale-pending`). Existing otherwise: `duplicate`.
 
-        `duplicate` as well if another unit of work claimed an unfinished run of this pull request, of whatever head, after this
-        unit of work was entered, or has claimed it and not committed yet: that is what concurrent means. Who lost to another head
-        and still wants his own claims again in a new unit of work.
+        `duplicate` as well if another unit of work claimed an unfinished run of this pull request,
+        of whatever head, after this unit of work was entered, or has claimed it and not committed
+        yet: that is what concurrent means. Who lost to another head and still wants his own claims
+        again in a new unit of work.
 
         Raises:
             ValidationError: what `RunState` refuses, before any statement.
@@ -48,7 +61,8 @@ class RunRepository(RunReader, Repository[RunState], Protocol):
         ...
 
     async def complete(self, run_key: str) -> RunStatus:
-        """Complete the run now and return its status: completed, or superseded, which it stays. Doing it again changes nothing.
+        """Complete the run now and return its status: completed, or superseded, which it stays.
+        Doing it again changes nothing.
 
         Raises:
             NotFound: no such run.
@@ -63,12 +77,15 @@ class RunRepository(RunReader, Repository[RunState], Protocol):
         pending_hours: float = 1,
         at_most: int | None = None,
     ) -> int:
-        """Delete runs completed, superseded or left pending for longer, or the first `at_most`; return how many. Running ones stay.
+        """Delete runs completed, superseded or left pending for longer, or the first `at_most`;
+        return how many. Running ones stay.
 
-        Each has its own age: since `completed_at` where it is completed, since `claimed_at` where it is superseded or pending.
+        Each has its own age: since `completed_at` where it is completed, since `claimed_at` where
+        it is superseded or pending.
 
         Raises:
-            InvalidInput: an age is negative, not a number, or over a hundred years; `at_most` is not between 1 and a million.
+            InvalidInput: an age is negative, not a number, or over a hundred years; `at_most` is
+                not between 1 and a million.
         """
         ...
 
@@ -85,7 +102,8 @@ class CheckpointRepository(CheckpointReader, Repository[ReviewCheckpoint], Proto
     """Saves how far reviews have come."""
 
     async def save(self, checkpoint: ReviewCheckpoint) -> None:
-        """Insert the checkpoint or replace the one with the same `review_output_key`; a missing comment id keeps the old one.
+        """Insert the checkpoint or replace the one with the same `review_output_key`; a missing
+        comment id keeps the old one.
 
         Of a replaced checkpoint id and `created_at` stay.
         """

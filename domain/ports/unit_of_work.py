@@ -17,7 +17,12 @@ if TYPE_CHECKING:
         KnowledgeReader,
         KnowledgeRepository,
     )
-    from domain.ports.learning import MemoryReader, MemoryRepository, PatternReader, PatternRepository
+    from domain.ports.learning import (
+        MemoryReader,
+        MemoryRepository,
+        PatternReader,
+        PatternRepository,
+    )
     from domain.ports.reviews import (
         FindingReader,
         FindingRepository,
@@ -34,7 +39,10 @@ if TYPE_CHECKING:
 
 
 class ReadUnitOfWork(Protocol):
-    """Reads in one read-only transaction, of one tenant, in one task. There is nothing to add and nothing to commit."""
+    """Reads in one read-only transaction, of one tenant, in one task.
+
+    There is nothing to add and nothing to commit.
+    """
 
     @property
     def tenant(self) -> str: ...
@@ -68,7 +76,8 @@ class ReadUnitOfWork(Protocol):
     def corpora(self) -> FederatedSearch: ...
 
     def explaining(self) -> AbstractContextManager[list[SearchPlan]]:
-        """Collect the plans of the searches inside, one for each statement: `with view.explaining() as plans: …`.
+        """Collect the plans of the searches inside, one for each statement: `with view.explaining()
+        as plans: …`.
 
         Each search is executed once more for it.
         """
@@ -77,14 +86,18 @@ class ReadUnitOfWork(Protocol):
     async def __aenter__(self) -> Self: ...
 
     async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None: ...
 
 
 class UnitOfWork(Protocol):
     """Changes things in one transaction, of one tenant, in one task.
 
-    Leaving it without `commit` discards everything. A statement that failed outside a savepoint poisons it: it can only be left.
+    Leaving it without `commit` discards everything. A statement that failed outside a savepoint
+    poisons it: it can only be left.
     """
 
     @property
@@ -96,7 +109,8 @@ class UnitOfWork(Protocol):
 
     @property
     def committed(self) -> bool | None:
-        """Whether a commit made everything last; None where one was tried and its outcome is unknown.
+        """Whether a commit made everything last; None where one was tried and its outcome is
+        unknown.
 
         It tells what a cancelled commit came to.
         """
@@ -132,7 +146,8 @@ class UnitOfWork(Protocol):
     def corpora(self) -> FederatedSearch: ...
 
     def explaining(self) -> AbstractContextManager[list[SearchPlan]]:
-        """Collect the plans of the searches inside, one for each statement: `with view.explaining() as plans: …`.
+        """Collect the plans of the searches inside, one for each statement: `with view.explaining()
+        as plans: …`.
 
         Each search is executed once more for it.
         """
@@ -141,7 +156,10 @@ class UnitOfWork(Protocol):
     async def __aenter__(self) -> Self: ...
 
     async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None: ...
 
     async def flush(self) -> None:
@@ -151,11 +169,13 @@ class UnitOfWork(Protocol):
     async def commit(self) -> None:
         """Make everything last, and end the unit of work.
 
-        Cancelled meanwhile, it waits for the answer, and raises the cancellation then; `committed` says what became of it.
+        Cancelled meanwhile, it waits for the answer, and raises the cancellation then; `committed`
+        says what became of it.
 
         Raises:
             TransactionPoisoned: a statement failed before; nothing was kept.
-            ConstraintViolated: what was added or changed breaks a rule of the schema; nothing was kept.
+            ConstraintViolated: what was added or changed breaks a rule of the schema; nothing was
+                kept.
             CommitOutcomeUnknown: the connection was lost after COMMIT was sent.
         """
         ...
@@ -165,5 +185,8 @@ class UnitOfWork(Protocol):
         ...
 
     def savepoint(self) -> AbstractAsyncContextManager[None]:
-        """A part that is undone alone: an exception that leaves it undoes it, and the unit of work goes on."""
+        """A part that is undone alone.
+
+        An exception that leaves it undoes it, and the unit of work goes on.
+        """
         ...

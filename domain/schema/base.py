@@ -54,7 +54,13 @@ mappers = registry(metadata=metadata)
 
 # The slots themselves, without a look for their names: an entity is made for each row that is read.
 _set_fields_set, _set_extra, _set_private, _set_dict = (
-    vars(BaseModel)[slot].__set__ for slot in ("__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__", "__dict__")
+    vars(BaseModel)[slot].__set__
+    for slot in (
+        "__pydantic_fields_set__",
+        "__pydantic_extra__",
+        "__pydantic_private__",
+        "__dict__",
+    )
 )
 
 _TYPE_LIMITS = {-(2**31), INT32_MAX, -(2**63), INT64_MAX}
@@ -85,7 +91,10 @@ def _default_clause(field: PydanticFieldInfo) -> DefaultClause | None:
 
 
 def _adapt(column: Column[Any], field: PydanticFieldInfo) -> None:
-    """Give the column PostgreSQL's natural type: text, not varchar; double precision; bigint where the bounds ask for it."""
+    """Give the column PostgreSQL's natural type: text, not varchar; double precision.
+
+    Bigint where the bounds ask for it.
+    """
     if isinstance(column.type, AutoString):
         column.type = SqlText()
     elif isinstance(column.type, Float):
@@ -100,11 +109,13 @@ def _adapt(column: Column[Any], field: PydanticFieldInfo) -> None:
 class EntityMeta(SQLModelMetaclass):
     """Completes the columns of a table entity before it is mapped.
 
-    A field's bounds and enumeration become a CHECK named after the column, its description the column's comment, the first line
-    of the class docstring the table's.
+    A field's bounds and enumeration become a CHECK named after the column, its description the
+    column's comment, the first line of the class docstring the table's.
     """
 
-    def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any) -> None:
+    def __init__(
+        cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any
+    ) -> None:
         if cls.model_config.get("table"):
             checks = list(cls._complete_columns())
             arguments = list(namespace.get("__table_args__", ()))
@@ -118,7 +129,13 @@ class EntityMeta(SQLModelMetaclass):
     def embedding_fields(cls) -> list[str]:
         """Return the names of the fields that are fetched only when asked for."""
         table = cls.__dict__.get("__table__")
-        return [] if table is None else [column.key for column in table.columns if isinstance(column.type, EmbeddingColumn)]
+        return (
+            []
+            if table is None
+            else [
+                column.key for column in table.columns if isinstance(column.type, EmbeddingColumn)
+            ]
+        )
 
     def _complete_columns(cls) -> Iterator[CheckConstraint]:
         for attribute, field in cls.model_fields.items():
@@ -141,7 +158,8 @@ def _fill(entity: EntityT, validate: Callable[..., Any], data: Any, **options: A
 
 
 class _OnlyWhenLoaded(InstrumentedAttribute[Any]):  # pyright: ignore[reportIncompatibleVariableOverride] -- its base keeps __doc__ in a slot
-    # An embedding that was left out of a read must not be taken for one that is missing, nor be loaded behind one's back.
+    # An embedding that was left out of a read must not be taken for one that is missing, nor be
+    # loaded behind one's back.
 
     __slots__ = ()
 
@@ -155,8 +173,8 @@ class _OnlyWhenLoaded(InstrumentedAttribute[Any]):  # pyright: ignore[reportInco
 
 
 class _StateWhenAsked:
-    # What SQLAlchemy knows of an entity, made when it asks. Of rows that are only read it never does, and making it costs about as
-    # much as the rest of such an entity.
+    # What SQLAlchemy knows of an entity, made when it asks. Of rows that are only read it never
+    # does, and making it costs about as much as the rest of such an entity.
 
     def __get__(self, entity: Entity | None, owner: type[Entity]) -> InstanceState[Any]:
         # SQLAlchemy asks classes too, and whether one that is being made has a state yet.
@@ -170,8 +188,9 @@ class _StateWhenAsked:
 class Entity(SQLModel, registry=mappers, metaclass=EntityMeta):
     """A row of one table, validated when it is made and when a field is assigned.
 
-    Unknown fields, wrong types, values out of range, naive datetimes and text that PostgreSQL cannot store raise
-    `pydantic.ValidationError`, which names the field. Rows that come from the database are trusted and not validated again.
+    Unknown fields, wrong types, values out of range, naive datetimes and text that PostgreSQL
+    cannot store raise `pydantic.ValidationError`, which names the field. Rows that come from the
+    database are trusted and not validated again.
     """
 
     model_config = SQLModelConfig(
@@ -191,32 +210,59 @@ class Entity(SQLModel, registry=mappers, metaclass=EntityMeta):
         __tablename__: ClassVar[Any]
 
     def __init__(self, /, **data: Any) -> None:
-        # SQLModel leaves table models unvalidated; this is the validation that its other models have.
+        # SQLModel leaves table models unvalidated; this is the validation that its other models
+        # have.
         if finish_init.get():
             _fill(self, self.__pydantic_validator__.validate_python, data)
 
     @classmethod
     def model_validate(
-        cls, obj: Any, *, update: dict[str, Any] | None = None, strict: bool | None = None, context: Any = None, **_: Any
+        cls,
+        obj: Any,
+        *,
+        update: dict[str, Any] | None = None,
+        strict: bool | None = None,
+        context: Any = None,
+        **_: Any,
     ) -> Self:
         """Return an entity made of a mapping, validated as the constructor does."""
         with partial_init():
             entity = cls()
         values = {**obj, **(update or {})}
-        return _fill(entity, cls.__pydantic_validator__.validate_python, values, strict=strict, context=context)
+        return _fill(
+            entity,
+            cls.__pydantic_validator__.validate_python,
+            values,
+            strict=strict,
+            context=context,
+        )
 
     @classmethod
     def model_validate_json(
-        cls, json_data: str | bytes | bytearray, *, strict: bool | None = None, context: Any = None, **_: Any
+        cls,
+        json_data: str | bytes | bytearray,
+        *,
+        strict: bool | None = None,
+        context: Any = None,
+        **_: Any,
     ) -> Self:
         """Return an entity made of a JSON object, validated as the constructor does."""
         with partial_init():
             entity = cls()
-        return _fill(entity, cls.__pydantic_validator__.validate_json, json_data, strict=strict, context=context)
+        return _fill(
+            entity,
+            cls.__pydantic_validator__.validate_json,
+            json_data,
+            strict=strict,
+            context=context,
+        )
 
     @classmethod
     def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> Self:
-        """Return an entity of values that are known to be valid, such as a row's; nothing is checked or filled in."""
+        """Return an entity of values that are known to be valid, such as a row's.
+
+        Nothing is checked or filled in.
+        """
         entity = cls.from_row(values)
         if _fields_set is not None:
             _set_fields_set(entity, _fields_set)
@@ -224,8 +270,12 @@ class Entity(SQLModel, registry=mappers, metaclass=EntityMeta):
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Self:
-        """Return an entity of a row's values by field, as `model_construct` does; the dictionary is the entity's from then on."""
-        # As SQLAlchemy makes one of a row, without __init__: that would cost more than to read the row.
+        """Return an entity of a row's values by field, as `model_construct` does.
+
+        The dictionary is the entity's from then on.
+        """
+        # As SQLAlchemy makes one of a row, without __init__: that would cost more than to read the
+        # row.
         entity = object.__new__(cls)
         _set_extra(entity, None)
         _set_private(entity, None)
@@ -235,7 +285,8 @@ class Entity(SQLModel, registry=mappers, metaclass=EntityMeta):
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            # Which fields were given: of a row all that it has. The set costs a third of what the entity does, and few ask for it.
+            # Which fields were given: of a row all that it has. The set costs a third of what the
+            # entity does, and few ask for it.
             if name != "__pydantic_fields_set__":
                 return super().__getattr__(name)
             given = {field for field in vars(self) if field != "_sa_instance_state"}
@@ -243,9 +294,15 @@ class Entity(SQLModel, registry=mappers, metaclass=EntityMeta):
             return given
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return a new entity with the same values that no session knows; `update` is not validated."""
+        """Return a new entity with the same values that no session knows.
+
+        `update` is not validated.
+        """
         values = {key: value for key, value in self.__dict__.items() if key != "_sa_instance_state"}
-        return self.model_construct(set(self.model_fields_set), **{**(deepcopy(values) if deep else values), **(update or {})})
+        return self.model_construct(
+            set(self.model_fields_set),
+            **{**(deepcopy(values) if deep else values), **(update or {})},
+        )
 
     def __copy__(self) -> Self:
         return self.model_copy()
@@ -259,11 +316,15 @@ class Entity(SQLModel, registry=mappers, metaclass=EntityMeta):
             return
         before = self.__dict__
         try:
-            without_input(type(self).__name__, lambda: self.__pydantic_validator__.validate_assignment(self, name, value))
+            without_input(
+                type(self).__name__,
+                lambda: self.__pydantic_validator__.validate_assignment(self, name, value),
+            )
             after = self.__dict__
         finally:
             _set_dict(self, before)
-        # A validator may derive one field from another, so everything that changed is told to SQLAlchemy.
+        # A validator may derive one field from another, so everything that changed is told to
+        # SQLAlchemy.
         for key, new in after.items():
             if key not in before or before[key] is not new:
                 set_attribute(self, key, new)
@@ -293,7 +354,10 @@ class Owned(SQLModel):
     """A row that belongs to one tenant. The unit of work stamps it; it is never changed."""
 
     tenant: Tenant = Field(
-        default=DEFAULT_TENANT, primary_key=True, schema_extra={"frozen": True}, description="Whose row this is; never updated."
+        default=DEFAULT_TENANT,
+        primary_key=True,
+        schema_extra={"frozen": True},
+        description="Whose row this is; never updated.",
     )
 
 
@@ -301,7 +365,10 @@ class Timestamped(SQLModel):
     """A row that remembers when it was written."""
 
     created_at: Timestamp | None = Field(
-        default=None, nullable=False, sa_column_kwargs={"server_default": func.now()}, description="When the row was written."
+        default=None,
+        nullable=False,
+        sa_column_kwargs={"server_default": func.now()},
+        description="When the row was written.",
     )
 
 

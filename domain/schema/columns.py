@@ -21,12 +21,16 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
 
 
-# A longer text can pass tsvector's limit of 1 MB and fail the whole insert; 100,000 characters never did.
+# A longer text can pass tsvector's limit of 1 MB and fail the whole insert; 100,000 characters
+# never did.
 INDEXED_CHARACTERS = 100_000
 
 
 class EnumText(TypeDecorator[StrEnum]):
-    """A `StrEnum` kept as text. The column's CHECK lists the values; rows are read back as members."""
+    """A `StrEnum` kept as text.
+
+    The column's CHECK lists the values; rows are read back as members.
+    """
 
     impl = SqlText
     cache_ok = True
@@ -48,9 +52,11 @@ SEARCH_VECTOR_UNMAPPED: Final = {"exclude_properties": ["search_vector"]}
 
 
 def search_vector(language: str = "english", /, **weights: str) -> tuple[Column[Any], Index]:
-    """Return the generated tsvector column over the named columns, each with its weight `A` (most) to `D`, and its GIN index.
+    """Return the generated tsvector column over the named columns, each with its weight `A` (most)
+    to `D`, and its GIN index.
 
-    Entities leave it out of their mapping (`exclude_properties`): it is the server's, and only statements speak of it.
+    Entities leave it out of their mapping (`exclude_properties`): it is the server's, and only
+    statements speak of it.
     """
     shares = {"A": 1, "B": 9, "C": 90}
     parts = (
@@ -65,15 +71,17 @@ def search_vector(language: str = "english", /, **weights: str) -> tuple[Column[
 
 
 def split_compounds(expression: str, characters: int) -> str:
-    """Return SQL for the first `characters` of a text, with the humps and separators inside identifiers and paths as hyphens.
+    """Return SQL for the first `characters` of a text, with the humps and separators inside
+    identifiers and paths as hyphens.
 
-    Of a word with hyphens PostgreSQL's parser keeps the whole and every part, so `getUserName`, `get_user_name` and "user name"
-    meet; plain words stay as they are, and count once. Two letters on one side of a separator are asked for, so that `e.g.` stays
-    whole.
+    Of a word with hyphens PostgreSQL's parser keeps the whole and every part, so `getUserName`,
+    `get_user_name` and "user name" meet; plain words stay as they are, and count once. Two letters
+    on one side of a separator are asked for, so that `e.g.` stays whole.
     """
     hyphened = f"regexp_replace(left(coalesce({expression}, ''), {characters}), '{_INNER_BOUNDARY}', '\\1\\3\\5-\\2\\4\\6\\7', 'g')"
     numbered = f"regexp_replace({hyphened}, '[/\\\\]([[:digit:]])', ' \\1', 'g')"
-    # 100,000 characters of "_a" cost the server's parser 115 s; without the underscores that are left, 0.15 s.
+    # 100,000 characters of "_a" cost the server's parser 115 s; without the underscores that are
+    # left, 0.15 s.
     return f"left(replace({numbered}, '_', ' '), {characters})"
 
 
@@ -84,9 +92,11 @@ _INNER_BOUNDARY: Final = (
 
 
 class EmbeddingColumn(VECTOR):
-    """pgvector's column type, exchanged as `pgvector.Vector` through the driver's binary codec instead of as text.
+    """pgvector's column type, exchanged as `pgvector.Vector` through the driver's binary codec
+    instead of as text.
 
-    Without dimensions it is a template: the migrations that create a database give it that database's own.
+    Without dimensions it is a template: the migrations that create a database give it that
+    database's own.
     """
 
     cache_ok = True
@@ -101,12 +111,16 @@ class EmbeddingColumn(VECTOR):
 
 
 def _from_server(value: Vector | str | None) -> Vector | None:
-    # A connection that met the types of an extension that was made anew reads them as text until it has learned them.
+    # A connection that met the types of an extension that was made anew reads them as text until it
+    # has learned them.
     return Vector.from_text(value) if isinstance(value, str) else value
 
 
 class FrozenJsonb(TypeDecorator[Any]):
-    """A jsonb column whose values are read frozen. Python's None is SQL's NULL, never JSON's null."""
+    """A jsonb column whose values are read frozen.
+
+    Python's None is SQL's NULL, never JSON's null.
+    """
 
     impl = JSONB(none_as_null=True)
     cache_ok = True

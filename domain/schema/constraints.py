@@ -35,8 +35,13 @@ def unique(*columns: str) -> UniqueConstraint:
 
 
 def references(table: str, column: str) -> ForeignKeyConstraint:
-    """Return the composite foreign key from `(tenant, column)`; deleting the parent deletes the row."""
-    return ForeignKeyConstraint(["tenant", column], [f"{table}.tenant", f"{table}.id"], ondelete="CASCADE")
+    """Return the composite foreign key from `(tenant, column)`.
+
+    Deleting the parent deletes the row.
+    """
+    return ForeignKeyConstraint(
+        ["tenant", column], [f"{table}.tenant", f"{table}.id"], ondelete="CASCADE"
+    )
 
 
 def index(*columns: str) -> Index:
@@ -46,17 +51,31 @@ def index(*columns: str) -> Index:
 
 def unique_where_given(column: str, *others: str) -> Index:
     """Return a unique index of one tenant's rows in which `column` has a value."""
-    return Index(None, "tenant", column, *others, unique=True, postgresql_where=text(f"{column} IS NOT NULL"))
+    return Index(
+        None, "tenant", column, *others, unique=True, postgresql_where=text(f"{column} IS NOT NULL")
+    )
 
 
 def constraint_name(constraint: Constraint | Index) -> str:
-    """Return the constraint's or index's name as the database has it: what is longer than PostgreSQL allows is shortened."""
+    """Return the constraint's or index's name as the database has it.
+
+    What is longer than PostgreSQL allows is shortened.
+    """
     dialect: type[Dialect] = postgresql.dialect
     preparer = dialect().identifier_preparer
-    name = preparer.format_index(constraint) if isinstance(constraint, Index) else preparer.format_constraint(constraint)
+    name = (
+        preparer.format_index(constraint)
+        if isinstance(constraint, Index)
+        else preparer.format_constraint(constraint)
+    )
     return str(name)
 
 
 def embedding_check() -> CheckConstraint:
-    """Return the second wall behind the entity's validation: no zero vector, whose distance NaN passes every threshold."""
-    return CheckConstraint(f"vector_norm(embedding) BETWEEN {MIN_NORM} AND {MAX_NORM}", name="embedding_norm")
+    """Return the second wall behind the entity's validation.
+
+    No zero vector, whose distance NaN passes every threshold.
+    """
+    return CheckConstraint(
+        f"vector_norm(embedding) BETWEEN {MIN_NORM} AND {MAX_NORM}", name="embedding_norm"
+    )

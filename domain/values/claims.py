@@ -20,7 +20,10 @@ class ClaimOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunClaim:
-    """The answer to one claim. `superseded` are the keys of the unfinished runs whose place the claim took."""
+    """The answer to one claim.
+
+    `superseded` are the keys of the unfinished runs whose place the claim took.
+    """
 
     run_key: str
     outcome: ClaimOutcome
@@ -33,7 +36,8 @@ class RunClaim:
 
 
 def run_key(repo: str, pr_number: int, base_sha: str, head_sha: str) -> str:
-    """Return the key that names a repository, pull request, base and head: readable, and the same for the same four.
+    """Return the key that names a repository, pull request, base and head: readable, and the same
+    for the same four.
 
     Raises:
         InvalidInput: the number has more digits than Python writes down.

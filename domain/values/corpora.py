@@ -20,24 +20,39 @@ Remembered: TypeAlias = "KnowledgeChunk | LearningMemory | Finding"
 ALIKE: Final = 0.97
 """The cosine similarity from which two embeddings are taken for those of one text."""
 
-_TEXTS: Final = {Corpus.KNOWLEDGE: "content", Corpus.MEMORIES: "finding_text", Corpus.FINDINGS: "title"}
+_TEXTS: Final = {
+    Corpus.KNOWLEDGE: "content",
+    Corpus.MEMORIES: "finding_text",
+    Corpus.FINDINGS: "title",
+}
 
 
 def corpus_depth(limit: int) -> int:
-    """Return how many hits of each corpus are fused: more than asked for, because duplicates leave gaps."""
+    """Return how many hits of each corpus are fused.
+
+    More than asked for, because duplicates leave gaps.
+    """
     return min(MAX_LIMIT, 2 * limit, limit + 100)
 
 
 def fuse_corpora(
     found: Mapping[Corpus, SearchHits[Any]], alike: Collection[frozenset[UUID]], *, limit: int
 ) -> SearchHits[Remembered]:
-    """Return the best hits of all corpora by reciprocal rank, ties by the score that each had, then by id; without repetitions.
+    """Return the best hits of all corpora by reciprocal rank, ties by the score that each had, then
+    by id; without repetitions.
 
-    A hit repeats a better one if both have the same words, whatever their case and spacing, or if their ids are a pair of `alike`.
-    A score becomes that of the rank: 1 for the first of a corpus, and less from there on.
+    A hit repeats a better one if both have the same words, whatever their case and spacing, or if
+    their ids are a pair of `alike`. A score becomes that of the rank: 1 for the first of a corpus,
+    and less from there on.
     """
-    hits = {_id(hit): replace(hit, corpus=corpus) for corpus, ranking in found.items() for hit in ranking}
-    fused = reciprocal_rank_fusion([[_id(hit) for hit in ranking] for ranking in found.values()], [1.0] * len(found))
+    hits = {
+        _id(hit): replace(hit, corpus=corpus)
+        for corpus, ranking in found.items()
+        for hit in ranking
+    }
+    fused = reciprocal_rank_fusion(
+        [[_id(hit) for hit in ranking] for ranking in found.values()], [1.0] * len(found)
+    )
     kept: dict[UUID, SearchHit[Remembered]] = {}
     told: set[str] = set()
     for key in sorted(fused, key=lambda key: (-fused[key], -hits[key].score, key)):
@@ -52,7 +67,10 @@ def fuse_corpora(
 
 def ids_with_embeddings(found: Mapping[Corpus, SearchHits[Any]]) -> dict[Corpus, list[UUID]]:
     """Return the ids of the hits whose embeddings can be compared: findings have none."""
-    return {corpus: [_id(hit) for hit in found.get(corpus, ())] for corpus in (Corpus.KNOWLEDGE, Corpus.MEMORIES)}
+    return {
+        corpus: [_id(hit) for hit in found.get(corpus, ())]
+        for corpus in (Corpus.KNOWLEDGE, Corpus.MEMORIES)
+    }
 
 
 def _id(hit: SearchHit[Any]) -> UUID:

@@ -19,7 +19,8 @@ DEFAULT_DIMENSIONS = 1024
 MAX_DIMENSIONS = 16_000
 """What pgvector's `vector` can hold."""
 
-# Beyond these norms cosine distance overflows or underflows float32 and becomes NaN, which passes every threshold.
+# Beyond these norms cosine distance overflows or underflows float32 and becomes NaN, which passes
+# every threshold.
 MIN_NORM, MAX_NORM = 1e-6, 1e6
 
 
@@ -40,7 +41,8 @@ _known_dimensions: Counter[int] = Counter()  # in the order in which they were l
 
 @contextmanager
 def known_dimensions(dimensions: int) -> Iterator[None]:
-    """Let entities of this process take embeddings of `dimensions`, as every open database does for its own.
+    """Let entities of this process take embeddings of `dimensions`, as every open database does for
+    its own.
 
     With no database open and nothing declared, entities take `DEFAULT_DIMENSIONS`.
     """
@@ -72,20 +74,25 @@ def to_vector(value: VectorLike) -> Vector:
     """Return `value` as a vector of float32.
 
     Raises:
-        ValueError: not one-dimensional numbers, a component that is not finite, or a norm outside 1e-6 to 1e6 (all zeros
-            included).
+        ValueError: not one-dimensional numbers, a component that is not finite, or a norm outside
+            1e-6 to 1e6 (all zeros included).
     """
     vector = value if isinstance(value, Vector) else _convert(value)
     norm = _norm(vector)
     if not math.isfinite(norm):
         raise ValueError("a component of the embedding is NaN, infinite or beyond float32")
     if not MIN_NORM <= norm <= MAX_NORM:
-        raise ValueError("the embedding is all zeros" if norm == 0 else "the embedding's norm is not between 1e-6 and 1e6")
+        raise ValueError(
+            "the embedding is all zeros"
+            if norm == 0
+            else "the embedding's norm is not between 1e-6 and 1e6"
+        )
     return vector
 
 
 def _norm(vector: Vector) -> float:
-    # Forty times as fast, where the program has numpy anyway: an entity is made for each row that is written.
+    # Forty times as fast, where the program has numpy anyway: an entity is made for each row that
+    # is written.
     if "numpy" in sys.modules:
         numbers = vector.to_numpy().astype(float)
         return math.sqrt(numbers.dot(numbers))
@@ -96,7 +103,8 @@ def _convert(value: VectorLike) -> Vector:
     if isinstance(value, str | bytes | bytearray):
         raise ValueError("an embedding is a sequence of numbers, not text")
     try:
-        # Of a complex number numpy would keep one part; a flag and a moment it would take for a number.
+        # Of a complex number numpy would keep one part; a flag and a moment it would take for a
+        # number.
         if getattr(getattr(value, "dtype", None), "kind", "f") not in "fiu":
             raise TypeError
         if isinstance(value, Sequence):
@@ -104,8 +112,15 @@ def _convert(value: VectorLike) -> Vector:
                 raise TypeError
             return Vector(list(value))
         return Vector(cast("list[float]", value))  # or a numpy array, which pgvector tells apart
-    except (TypeError, ValueError, OverflowError, AttributeError):  # the last of masked arrays, whose data is no buffer
-        raise ValueError("an embedding is a one-dimensional sequence of numbers or a numpy array") from None
+    except (
+        TypeError,
+        ValueError,
+        OverflowError,
+        AttributeError,
+    ):  # the last of masked arrays, whose data is no buffer
+        raise ValueError(
+            "an embedding is a one-dimensional sequence of numbers or a numpy array"
+        ) from None
 
 
 def require_dimensions(vector: Vector, dimensions: int) -> None:
@@ -123,12 +138,22 @@ def _validate(value: VectorLike) -> Vector:
     return vector
 
 
-Embedding = Annotated[Vector, PlainValidator(_validate), PlainSerializer(lambda vector: vector.to_list(), when_used="json")]
-"""A vector of float32 with the dimension of a database that this process has open; finite, not zero."""
+Embedding = Annotated[
+    Vector,
+    PlainValidator(_validate),
+    PlainSerializer(lambda vector: vector.to_list(), when_used="json"),
+]
+"""A vector of float32 with the dimension of a database that this process has open.
+
+Finite, not zero.
+"""
 
 
 class Embedder(Protocol):
-    """What turns texts into embeddings. The caller owns it: nothing awaits it inside a unit of work."""
+    """What turns texts into embeddings.
+
+    The caller owns it: nothing awaits it inside a unit of work.
+    """
 
     @property
     def provider(self) -> str: ...

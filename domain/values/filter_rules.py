@@ -1,13 +1,17 @@
-"""What a filter may ask of an entity; the one place where PostgreSQL's side and the fakes' learn whether a filter is good.
+"""What a filter may ask of an entity; the one place where PostgreSQL's side and the fakes' learn
+whether a filter is good.
 
 A value is compared as its column's own type:
 
-- text, numbers, moments and ids with every operator, text by code point, ids as PostgreSQL orders uuid;
+- text, numbers, moments and ids with every operator, text by code point, ids as PostgreSQL orders
+  uuid;
 - flags and enumerations for equality alone, because the order of their words means nothing;
-- a path in a JSON column with a string, a number or a flag; only numbers compare with numbers and strings with strings, and only
-  they have an order. A path leads through objects, never into an array; JSON's null is a value that exists and equals nothing.
+- a path in a JSON column with a string, a number or a flag; only numbers compare with numbers and
+  strings with strings, and only they have an order. A path leads through objects, never into an
+  array; JSON's null is a value that exists and equals nothing.
 
-Embeddings, arrays, bytes, and a JSON column without a path cannot be compared; whether they exist can be asked.
+Embeddings, arrays, bytes, and a JSON column without a path cannot be compared; whether they exist
+can be asked.
 """
 
 from __future__ import annotations
@@ -54,14 +58,18 @@ MAX_NESTING: Final = 50
 """Levels of and, or and not inside each other."""
 
 MAX_DIGITS: Final = 1_000
-"""Digits before the point of a number that a decimal is compared with; PostgreSQL takes more, and nobody means them."""
+"""Digits before the point of a number that a decimal is compared with.
+
+PostgreSQL takes more, and nobody means them.
+"""
 
 
 def check_filter(condition: Filter, entity: type[Entity]) -> Filter:
     """Return `condition` with every value as the Python type of what it is compared with.
 
     Raises:
-        InvalidFilter: it names no column of the entity, compares what cannot be compared, is too large, or is no filter.
+        InvalidFilter: it names no column of the entity, compares what cannot be compared, is too
+            large, or is no filter.
     """
     require_shallow(condition)
     if len(conditions(condition)) > MAX_CONDITIONS:
@@ -70,7 +78,10 @@ def check_filter(condition: Filter, entity: type[Entity]) -> Filter:
 
 
 def column_name(entity: type[Entity], field: str) -> str:
-    """Return the name of the column that keeps `field`: the same, or without the underscore that sets it apart in Python."""
+    """Return the name of the column that keeps `field`.
+
+    The same, or without the underscore that sets it apart in Python.
+    """
     return field if field in entity.__table__.columns else field.rstrip("_")
 
 
@@ -97,7 +108,11 @@ def _checked(condition: Filter, entity: type[Entity]) -> Filter:
         case Not(part):
             return Not(_checked(part, entity))
         case Compare(path, operator, value):
-            return Compare(path, operator, _comparable(entity, path, value, ordered=operator is not Operator.EQUAL))
+            return Compare(
+                path,
+                operator,
+                _comparable(entity, path, value, ordered=operator is not Operator.EQUAL),
+            )
         case OneOf(path, values):
             _comparing(entity, path)  # with no value to compare as well
             _require_few(values, path)
@@ -122,7 +137,10 @@ def _require_column(entity: type[Entity], path: tuple[str, ...]) -> type[Any]:
     if keys and not issubclass(kind, Mapping):
         raise InvalidFilter(f"{name} is not JSON and has no paths", field=name)
     if len(keys) > MAX_PATH or not all(map(_is_storable, keys)):
-        raise InvalidFilter(f"a path has at most {MAX_PATH} keys, each of them text that PostgreSQL can store", field=name)
+        raise InvalidFilter(
+            f"a path has at most {MAX_PATH} keys, each of them text that PostgreSQL can store",
+            field=name,
+        )
     return kind
 
 
@@ -134,14 +152,20 @@ def _is_storable(key: object) -> bool:
     return True
 
 
-def _comparable(entity: type[Entity], path: tuple[str, ...], value: Scalar, *, ordered: bool = False) -> Scalar:
+def _comparable(
+    entity: type[Entity], path: tuple[str, ...], value: Scalar, *, ordered: bool = False
+) -> Scalar:
     coerce, name = _comparing(entity, path), path[0]
     try:
         coerced = coerce(value)
     except (TypeError, ValueError, OverflowError):
-        raise InvalidFilter(f"{name} cannot be compared with this {type(value).__name__}", field=name) from None
+        raise InvalidFilter(
+            f"{name} cannot be compared with this {type(value).__name__}", field=name
+        ) from None
     if ordered and isinstance(coerced, bool | StrEnum):
-        raise InvalidFilter(f"{name} has no order: it can only be compared for equality", field=name)
+        raise InvalidFilter(
+            f"{name} has no order: it can only be compared for equality", field=name
+        )
     return coerced
 
 
@@ -181,7 +205,9 @@ def _coercion(entity: type[Entity], name: str, kind: type[Any]) -> Coerce | None
 
 
 def _greatest(entity: type[Entity], name: str) -> int:
-    limits = (rule.le for rule in field_constraints(entity.model_fields[name]) if isinstance(rule, Le))
+    limits = (
+        rule.le for rule in field_constraints(entity.model_fields[name]) if isinstance(rule, Le)
+    )
     return INT64_MAX if INT64_MAX in limits else INT32_MAX
 
 

@@ -4,7 +4,8 @@ Built with `where`, combined with `&`, `|` and `~`::
 
     where("source_type").one_of(["doc", "code"]) & ~where("metadata", "archived").equals(True)
 
-A comparison with a value that is missing is false, and its negation is true: two truth values, in PostgreSQL and in a fake alike.
+A comparison with a value that is missing is false, and its negation is true: two truth values, in
+PostgreSQL and in a fake alike.
 """
 
 from __future__ import annotations

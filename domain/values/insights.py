@@ -30,8 +30,9 @@ class FileCount:
 class RepoStats:
     """One repository's reviews in figures, all counted from the rows.
 
-    `by_severity` has all four keys. The averages are None where there is nothing to average. `declared_findings` is the sum of what
-    the reviews declared, which may differ from the rows. `top_files`: most findings first, then by path.
+    `by_severity` has all four keys. The averages are None where there is nothing to average.
+    `declared_findings` is the sum of what the reviews declared, which may differ from the rows.
+    `top_files`: most findings first, then by path.
     """
 
     reviews: int
@@ -59,8 +60,8 @@ class TrendDay:
 class FeedbackPattern:
     """One kind of finding that people disliked at least once.
 
-    Titles with the same fingerprint are one pattern; `title`, `severity` and `category` are those of its newest reaction. Reactors
-    and pull requests are counted over the thumbs-down only.
+    Titles with the same fingerprint are one pattern; `title`, `severity` and `category` are those
+    of its newest reaction. Reactors and pull requests are counted over the thumbs-down only.
     """
 
     fingerprint: str
@@ -82,10 +83,11 @@ class PriorFinding:
 
 
 def title_fingerprint(title: str) -> str:
-    """Return 32 hexadecimal digits that are equal for titles which differ only in case, spacing, punctuation or digits' style.
+    """Return 32 hexadecimal digits that are equal for titles which differ only in case, spacing,
+    punctuation or digits' style.
 
-    Letters and digits of every script count, so titles without a Latin letter stay apart. A title of punctuation alone is hashed as
-    it is.
+    Letters and digits of every script count, so titles without a Latin letter stay apart. A title
+    of punctuation alone is hashed as it is.
     """
     folded = unicodedata.normalize("NFKC", title).casefold()
     words = " ".join(re.findall(r"\w+", folded.replace("_", " ")))

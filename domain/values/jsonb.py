@@ -1,7 +1,8 @@
 """JSON as PostgreSQL's `jsonb` keeps it: normalised when it comes in, immutable afterwards.
 
-jsonb stores numbers as `numeric`, so `1e22` comes back as an integer and `-0.0` as `0.0`; it refuses NaN, infinities, NUL and
-lone surrogates. Doing the same on the way in makes an entity equal to itself read back, on the server and in a fake.
+jsonb stores numbers as `numeric`, so `1e22` comes back as an integer and `-0.0` as `0.0`; it
+refuses NaN, infinities, NUL and lone surrogates. Doing the same on the way in makes an entity equal
+to itself read back, on the server and in a fake.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ _NESTING: Final = frozenset({dict, list})
 
 
 class FrozenDict(dict[str, Any]):
-    """A JSON object of an entity. Changing it in place would be lost in silence, so it refuses: assign a new value."""
+    """A JSON object of an entity.
+
+    Changing it in place would be lost in silence, so it refuses: assign a new value.
+    """
 
     __setitem__ = __delitem__ = __ior__ = _refuse
     clear = pop = popitem = setdefault = update = _refuse
@@ -81,7 +85,8 @@ def normalise(value: object, *, depth: int = 0) -> Any:
     """Return `value` as jsonb would give it back, frozen.
 
     Raises:
-        ValueError: not JSON (another type, a key that is no string, NaN, infinity), not storable text, or too deep.
+        ValueError: not JSON (another type, a key that is no string, NaN, infinity), not storable
+            text, or too deep.
     """
     if depth > MAX_DEPTH:
         raise ValueError(f"JSON is nested deeper than {MAX_DEPTH} levels")
@@ -97,7 +102,9 @@ def normalise(value: object, *, depth: int = 0) -> Any:
         case float():
             return _number(value)
         case Mapping():
-            return FrozenDict({_key(key): normalise(item, depth=depth + 1) for key, item in value.items()})
+            return FrozenDict(
+                {_key(key): normalise(item, depth=depth + 1) for key, item in value.items()}
+            )
         case list() | tuple():
             return FrozenList(normalise(item, depth=depth + 1) for item in value)
         case _:
@@ -111,7 +118,10 @@ def _key(key: object) -> str:
 
 
 def freeze(value: Any) -> Any:
-    """Return parsed JSON with its objects and arrays frozen; for values that come from the server and need no check."""
+    """Return parsed JSON with its objects and arrays frozen.
+
+    For values that come from the server and need no check.
+    """
     if isinstance(value, dict):
         if _NESTING.isdisjoint(map(type, value.values())):
             return FrozenDict(value)

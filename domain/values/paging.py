@@ -57,7 +57,8 @@ def _is_whole(number: object) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cursor:
-    """The place after one row of one listing; made by `page`, good for the next call with the same direction.
+    """The place after one row of one listing; made by `page`, good for the next call with the same
+    direction.
 
     `str(cursor)` is safe in a URL and `Cursor.parse` reads it back.
     """
@@ -80,7 +81,9 @@ class Cursor:
         if len(text) > 1_000:
             raise InvalidCursor("the cursor is too long to be one", field="cursor")
         try:
-            match json.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)):
+            match json.loads(
+                base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+            ):
                 case [str(listing), bool(descending), str(key)]:
                     return cls(listing=listing, descending=descending, id=UUID(hex=key))
                 case _:
@@ -96,7 +99,9 @@ class Cursor:
             InvalidCursor: the cursor belongs to another listing or direction.
         """
         if (self.listing, self.descending) != (listing, descending):
-            raise InvalidCursor("the cursor belongs to another listing or direction", field="cursor")
+            raise InvalidCursor(
+                "the cursor belongs to another listing or direction", field="cursor"
+            )
         return self.id
 
 

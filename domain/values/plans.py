@@ -9,9 +9,10 @@ from dataclasses import dataclass
 class SearchPlan:
     """How one statement of a search was executed.
 
-    `searched` is the table. `indexes` are those that were used, by name; `rows_examined` counts the rows of the table that were
-    read, once for each time. `milliseconds` are the server's, planning included. `exact` tells that no approximate index stood
-    between question and answer. `advice` is what to do if it is slow, most helpful first; empty where nothing stands out.
+    `searched` is the table. `indexes` are those that were used, by name; `rows_examined` counts the
+    rows of the table that were read, once for each time. `milliseconds` are the server's, planning
+    included. `exact` tells that no approximate index stood between question and answer. `advice` is
+    what to do if it is slow, most helpful first; empty where nothing stands out.
     """
 
     searched: str

@@ -1,4 +1,7 @@
-"""What a reviewer remembers: learning memories with where they came from, and the embeddings that have to be made again."""
+"""What a reviewer remembers.
+
+Learning memories with where they came from, and the embeddings that have to be made again.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ OWNER_REPOS = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecalledMemory:
-    """One memory that was recalled; `shared` tells that it is another repository's of the same owner."""
+    """One memory that was recalled.
+
+    `shared` tells that it is another repository's of the same owner.
+    """
 
     hit: SearchHit[LearningMemory]
     shared: bool
@@ -28,8 +34,8 @@ class RecalledMemory:
 class Recall:
     """What was recalled, best first, and how.
 
-    `repos` are the repositories that the memories come from, in the order of their first memory. `candidates` counts what was
-    looked at before duplicates were dropped and the limit applied.
+    `repos` are the repositories that the memories come from, in the order of their first memory.
+    `candidates` counts what was looked at before duplicates were dropped and the limit applied.
     """
 
     memories: tuple[RecalledMemory, ...]
@@ -58,12 +64,19 @@ class RepairedEmbedding:
 
 
 def merge_recall(
-    own: SearchHits[LearningMemory], shared: SearchHits[LearningMemory], *, repo: str, owner: str, limit: int
+    own: SearchHits[LearningMemory],
+    shared: SearchHits[LearningMemory],
+    *,
+    repo: str,
+    owner: str,
+    limit: int,
 ) -> Recall:
     """Return own memories first, then shared ones, each finding text once."""
     told: set[str] = set()
     memories: list[RecalledMemory] = []
-    candidates: list[tuple[SearchHit[LearningMemory], bool]] = [(hit, False) for hit in own] + [(hit, True) for hit in shared]
+    candidates: list[tuple[SearchHit[LearningMemory], bool]] = [(hit, False) for hit in own] + [
+        (hit, True) for hit in shared
+    ]
     for hit, is_shared in candidates:
         words = " ".join(hit.item.finding_text.casefold().split())
         if words not in told and len(memories) < limit:

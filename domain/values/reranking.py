@@ -1,4 +1,7 @@
-"""Options that order what was found once more: newer rows first, or rows that do not repeat each other. Pure."""
+"""Options that order what was found once more.
+
+Newer rows first, or rows that do not repeat each other. Pure.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,11 @@ MAX_HALVINGS = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recency:
-    """Weighs what was found by its age: a row `half_life_days` old counts half as much as a new one.
+    """Weighs what was found by its age: a row `half_life_days` old counts half as much as a new
+    one.
 
-    A passage's age is that of its last replacement, a memory's that of its creation. Raises InvalidInput unless the half-life is
-    0.001 to 1,000,000 days.
+    A passage's age is that of its last replacement, a memory's that of its creation. Raises
+    InvalidInput unless the half-life is 0.001 to 1,000,000 days.
     """
 
     half_life_days: float = 30.0
@@ -29,7 +33,10 @@ class Recency:
             raise InvalidInput("a half-life is 0.001 to 1,000,000 days", field="half_life_days")
 
     def weight(self, age: timedelta) -> float:
-        """Return the weight of a row of this age: 0.5 ** (age / half-life), and 1 for one from the future."""
+        """Return the weight of a row of this age.
+
+        0.5 ** (age / half-life), and 1 for one from the future.
+        """
         halvings = age / timedelta(days=1) / self.half_life_days
         return math.pow(0.5, min(MAX_HALVINGS, max(0.0, halvings)))
 
@@ -38,7 +45,8 @@ class Recency:
 class Diversity:
     """Chooses rows that are relevant and unlike those chosen before, by maximal marginal relevance.
 
-    `lambda_` is the share of relevance: 1 is the order without it, 0 looks at likeness alone. Raises InvalidInput outside 0 to 1.
+    `lambda_` is the share of relevance: 1 is the order without it, 0 looks at likeness alone.
+    Raises InvalidInput outside 0 to 1.
     """
 
     lambda_: float = 0.5
@@ -53,10 +61,12 @@ def maximal_marginal_relevance(
 ) -> list[int]:
     """Return the places of at most `limit` candidates in the order in which they are chosen.
 
-    Each time it is the candidate with the greatest `lambda_ * score - (1 - lambda_) * similarity` to the most similar one chosen
-    before; of equals the first. `similarity` is asked for the candidate and one that was chosen.
+    Each time it is the candidate with the greatest `lambda_ * score - (1 - lambda_) * similarity`
+    to the most similar one chosen before; of equals the first. `similarity` is asked for the
+    candidate and one that was chosen.
 
-    Source: Carbonell and Goldstein, "The Use of MMR, Diversity-Based Reranking for Reordering Documents", SIGIR 1998.
+    Source: Carbonell and Goldstein, "The Use of MMR, Diversity-Based Reranking for Reordering
+        Documents", SIGIR 1998.
     """
     chosen: list[int] = []
     left = dict.fromkeys(range(len(scores)), 0.0)

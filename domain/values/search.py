@@ -1,4 +1,7 @@
-"""What a search returns, how its scores are made, and how ranked lists are fused. Pure: no database, no I/O."""
+"""What a search returns, how its scores are made, and how ranked lists are fused.
+
+Pure: no database, no I/O.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,8 @@ class Corpus(StrEnum):
 def vector_score(distance: float, metric: Distance) -> float:
     """Return a score from 0 to 1, higher is nearer, that depends on nothing but the hit.
 
-    Cosine: 1 - distance, clamped. L2: 1 / (1 + distance). Inner product: the logistic function of the product, whose negative is
+    Cosine: 1 - distance, clamped. L2: 1 / (1 + distance). Inner product: the logistic function of
+        the product, whose negative is
     pgvector's distance.
     """
     match metric:
@@ -57,7 +61,8 @@ def vector_score(distance: float, metric: Distance) -> float:
 
 
 def max_distance_for(min_score: float | None, metric: Distance) -> float | None:
-    """Return the largest distance whose score is at least `min_score`, the inverse of `vector_score`; None where all are.
+    """Return the largest distance whose score is at least `min_score`, the inverse of
+    `vector_score`; None where all are.
 
     Raises:
         InvalidInput: `min_score` is not a number.
@@ -84,7 +89,10 @@ def _is_number(value: object) -> bool:
 
 
 def keyword_score(bm25: float) -> float:
-    """Return BM25's sum as a score from 0 to 1: `b / (1 + b)`. It keeps the order and depends on nothing but the hit."""
+    """Return BM25's sum as a score from 0 to 1: `b / (1 + b)`.
+
+    It keeps the order and depends on nothing but the hit.
+    """
     return bm25 / (1.0 + bm25)
 
 
@@ -92,9 +100,10 @@ def keyword_score(bm25: float) -> float:
 class SearchHit(Generic[E_co]):
     """One row that was found, and why.
 
-    `score` is between 0 and 1, higher is better. `distance` and `vector_rank` are the vector arm's, `keyword_score` and
-    `keyword_rank` the keyword arm's; None where that arm did not find the row or was not asked. Ranks count from 1.
-    `corpus` says where the row comes from where several were searched.
+    `score` is between 0 and 1, higher is better. `distance` and `vector_rank` are the vector arm's,
+    `keyword_score` and `keyword_rank` the keyword arm's; None where that arm did not find the row
+    or was not asked. Ranks count from 1. `corpus` says where the row comes from where several were
+    searched.
     """
 
     item: E_co
@@ -109,7 +118,8 @@ class SearchHit(Generic[E_co]):
 
 @dataclass(frozen=True, slots=True)
 class SearchHits(Sequence[SearchHit[E_co]]):
-    """The hits of one search, best first, ties by id; those of a diverse one in the order in which they were chosen.
+    """The hits of one search, best first, ties by id; those of a diverse one in the order in which
+    they were chosen.
 
     `exact` tells that no approximate index stood between the question and the answer.
     """
@@ -141,14 +151,20 @@ class Weights:
     keyword: float = 0.5
 
     def __post_init__(self) -> None:
-        if not (self.vector >= 0 and self.keyword >= 0 and 0 < self.vector + self.keyword < math.inf):
+        if not (
+            self.vector >= 0 and self.keyword >= 0 and 0 < self.vector + self.keyword < math.inf
+        ):
             raise ValueError("weights must be finite, not negative, and not both zero")
 
 
-def reciprocal_rank_fusion(rankings: Sequence[Sequence[K]], weights: Sequence[float], *, k: int = RRF_K) -> Mapping[K, float]:
-    """Return each key's fused score: the sum of `weight / (k + rank)` over the rankings that have it, ranks from 1.
+def reciprocal_rank_fusion(
+    rankings: Sequence[Sequence[K]], weights: Sequence[float], *, k: int = RRF_K
+) -> Mapping[K, float]:
+    """Return each key's fused score: the sum of `weight / (k + rank)` over the rankings that have
+    it, ranks from 1.
 
-    Source: Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion outperforms Condorcet", SIGIR 2009; weighted.
+    Source: Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion outperforms Condorcet", SIGIR
+        2009; weighted.
     """
     scores: dict[K, float] = {}
     for ranking, weight in zip(rankings, weights, strict=True):

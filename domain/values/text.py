@@ -12,7 +12,8 @@ from domain.errors import InvalidInput
 MAX_TEXT_LENGTH = 10_000_000
 """Characters in the longest text that an entity takes."""
 
-# A B-tree entry holds 2,704 bytes. A tenant (100), a name and a key are indexed together and must fit.
+# A B-tree entry holds 2,704 bytes. A tenant (100), a name and a key are indexed together and must
+# fit.
 MAX_NAME_BYTES = 400
 MAX_KEY_BYTES = 2_000
 
@@ -21,7 +22,8 @@ def storable(value: str) -> str:
     """Return `value` unchanged if PostgreSQL can store it.
 
     Raises:
-        ValueError: it holds a NUL character (SQLSTATE 22021) or half of a surrogate pair (not encodable as UTF-8).
+        ValueError: it holds a NUL character (SQLSTATE 22021) or half of a surrogate pair (not
+            encodable as UTF-8).
     """
     if "\0" in value:
         raise ValueError("holds a NUL character")
@@ -49,12 +51,18 @@ Key = Annotated[Text, StringConstraints(min_length=1), _at_most_bytes(MAX_KEY_BY
 """A text that an index or a unique constraint holds; not empty, at most 2,000 bytes."""
 
 Name = Annotated[Text, StringConstraints(min_length=1), _at_most_bytes(MAX_NAME_BYTES)]
-"""A short text that an index holds beside others, such as a repository or a login; not empty, at most 400 bytes."""
+"""A short text that an index holds beside others, such as a repository or a login.
+
+Not empty, at most 400 bytes.
+"""
 
 TENANT_PATTERN = r"^[A-Za-z0-9._-]{1,100}$"
 
 Tenant = Annotated[str, StringConstraints(pattern=TENANT_PATTERN)]
-"""Whose rows they are. The alphabet is small so that a tenant can be rendered as a literal where no bind is possible."""
+"""Whose rows they are.
+
+The alphabet is small so that a tenant can be rendered as a literal where no bind is possible.
+"""
 
 DEFAULT_TENANT = "default"
 
@@ -66,7 +74,10 @@ def require_tenant(tenant: str) -> str:
         InvalidInput: it is not 1 to 100 ASCII letters, digits, dots, underscores and hyphens.
     """
     if not _can_name_a_tenant(tenant):
-        raise InvalidInput("a tenant is 1 to 100 ASCII letters, digits, dots, underscores and hyphens", field="tenant")
+        raise InvalidInput(
+            "a tenant is 1 to 100 ASCII letters, digits, dots, underscores and hyphens",
+            field="tenant",
+        )
     return tenant
 
 

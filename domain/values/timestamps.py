@@ -47,7 +47,9 @@ def hours_old(hours: float, field: str = "hours") -> timedelta:
         InvalidInput: it is negative, not a number, or more than `MAX_AGE`.
     """
     if not _is_number(hours) or not 0 <= hours <= MAX_AGE.days * 24:
-        raise InvalidInput(f"{field} must be between 0 and {MAX_AGE.days * 24:,} hours", field=field)
+        raise InvalidInput(
+            f"{field} must be between 0 and {MAX_AGE.days * 24:,} hours", field=field
+        )
     return timedelta(hours=hours)
 
 
@@ -67,7 +69,8 @@ def require_zone(moment: MomentT, field: str) -> MomentT:
     """Return `moment` if it has a time zone, or is None.
 
     Raises:
-        InvalidInput: it has none, so that nobody knows when it is, or is outside the years 1 to 9999 in UTC.
+        InvalidInput: it has none, so that nobody knows when it is, or is outside the years 1 to
+            9999 in UTC.
     """
     if moment is None:
         return moment

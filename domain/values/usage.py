@@ -18,7 +18,8 @@ class UsageBy(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """The sums of one group. `key` is the model, repository, event type or UTC day (`2026-11-21`) that they belong to.
+    """The sums of one group. `key` is the model, repository, event type or UTC day (`2026-11-21`)
+    that they belong to.
 
     Tokens are exact integers, `cost_usd` exact decimals, `duration_ms` milliseconds.
     """

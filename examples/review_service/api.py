@@ -28,7 +28,9 @@ class Parts:
     embedder: Embedder
 
 
-def _service(request: Request, x_tenant: Annotated[Tenant, Header()] = DEFAULT_TENANT) -> ReviewService:
+def _service(
+    request: Request, x_tenant: Annotated[Tenant, Header()] = DEFAULT_TENANT
+) -> ReviewService:
     parts: Parts = request.app.state.parts
     return ReviewService(parts.memory, parts.embedder, tenant=x_tenant)
 
@@ -42,16 +44,25 @@ Repo = Annotated[str, Depends(_repo)]
 
 
 @router.post("/reviews", status_code=201)
-async def record_review(new: models.NewReview, service: Service, response: Response) -> models.RecordedReview:
-    """Record a review with its findings; 200 and what there is, where this head is recorded already."""
+async def record_review(
+    new: models.NewReview, service: Service, response: Response
+) -> models.RecordedReview:
+    """Record a review with its findings.
+
+    200 and what there is, where this head is recorded already.
+    """
     review = new.review()
-    recorded = await service.record(review, [finding.of(review) for finding in new.findings], new.delivery())
+    recorded = await service.record(
+        review, [finding.of(review) for finding in new.findings], new.delivery()
+    )
     response.status_code = 201 if recorded.is_new else 200
     return models.RecordedReview.model_validate(recorded)
 
 
 @router.post("/findings/{finding_id}/feedback")
-async def give_feedback(finding_id: UUID, feedback: models.Feedback, service: Service) -> models.FeedbackHeard:
+async def give_feedback(
+    finding_id: UUID, feedback: models.Feedback, service: Service
+) -> models.FeedbackHeard:
     """Count a thumb up or down, and learn from it."""
     return models.FeedbackHeard.model_validate(await service.hear(finding_id, feedback.opinion()))
 
@@ -74,7 +85,9 @@ async def stats(repo: Repo, service: Service, since: AwareDatetime | None = None
 
 
 @router.get("/repos/{owner}/{name}/trends")
-async def trends(repo: Repo, service: Service, days: Annotated[int, Query(ge=1, le=3_650)] = 30) -> Sequence[models.Day]:
+async def trends(
+    repo: Repo, service: Service, days: Annotated[int, Query(ge=1, le=3_650)] = 30
+) -> Sequence[models.Day]:
     """Show a repository's last UTC days, today included, oldest first."""
     return [models.Day.model_validate(day) for day in await service.trends(repo, days=days)]
 

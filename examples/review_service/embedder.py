@@ -1,4 +1,7 @@
-"""A stand-in for the service that makes embeddings: give the application your own `domain.Embedder` instead."""
+"""A stand-in for the service that makes embeddings.
+
+Give the application your own `domain.Embedder` instead.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,8 @@ from domain import DEFAULT_DIMENSIONS, Vector
 class HashedWords:
     """Texts with the same words, or parts of words, are near each other; it understands nothing.
 
-    Each word and each three letters of one add 1 or -1 to the component that their hash names (Weinberger et al., "Feature Hashing
-    for Large Scale Multitask Learning", 2009).
+    Each word and each three letters of one add 1 or -1 to the component that their hash names
+    (Weinberger et al., "Feature Hashing for Large Scale Multitask Learning", 2009).
     """
 
     provider = "example"
@@ -31,7 +34,8 @@ class HashedWords:
         for feature in _features(text):
             digest = int.from_bytes(blake2b(feature.encode(), digest_size=8).digest())
             components[(digest >> 1) % self.dimensions] += 1.0 if digest & 1 else -1.0
-        # Features may cancel each other, and a text may have none; a vector of zeros is near to nothing.
+        # Features may cancel each other, and a text may have none; a vector of zeros is near to
+        # nothing.
         components[0] += 0.0 if any(components) else 1.0
         return Vector(components)
 

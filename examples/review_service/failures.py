@@ -73,7 +73,9 @@ def answer_failures(app: FastAPI) -> None:
 
 async def _respond(answer: Answer, request: Request, error: Exception) -> JSONResponse:
     if answer.status >= 500:
-        log.error("%s %s: %s", request.method, request.url.path, type(error).__name__, exc_info=error)
+        log.error(
+            "%s %s: %s", request.method, request.url.path, type(error).__name__, exc_info=error
+        )
     headers = None if answer.retry_after is None else {"Retry-After": str(answer.retry_after)}
     return JSONResponse({"detail": answer.says or _own_words(error)}, answer.status, headers)
 
@@ -81,5 +83,8 @@ async def _respond(answer: Answer, request: Request, error: Exception) -> JSONRe
 def _own_words(error: Exception) -> str:
     if isinstance(error, ValidationError):
         details = error.errors(include_url=False, include_context=False, include_input=False)
-        return "; ".join(f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}".removeprefix(": ") for detail in details)
+        return "; ".join(
+            f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}".removeprefix(": ")
+            for detail in details
+        )
     return str(error)

@@ -1,4 +1,7 @@
-"""What is asked and answered over HTTP. Fields have the domain's types, so that what an entity would refuse is refused here."""
+"""What is asked and answered over HTTP.
+
+Fields have the domain's types, so that what an entity would refuse is refused here.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +74,12 @@ class NewReview(Request):
 
     def delivery(self) -> Delivery:
         """Return what asked for it."""
-        return Delivery(base_sha=self.base_sha, head_sha=self.head_sha, delivery_id=self.delivery_id, action=self.action)
+        return Delivery(
+            base_sha=self.base_sha,
+            head_sha=self.head_sha,
+            delivery_id=self.delivery_id,
+            action=self.action,
+        )
 
 
 class RecordedReview(Response):
@@ -104,7 +112,10 @@ class FeedbackHeard(Response):
 
 
 class SimilarMemory(Response):
-    """Something that was learned; `is_shared` tells that another repository of the owner learned it."""
+    """Something that was learned.
+
+    `is_shared` tells that another repository of the owner learned it.
+    """
 
     text: str
     repo: str
@@ -146,7 +157,9 @@ def _memories(recall: Recall) -> list[SimilarMemory]:
             text=recalled.hit.item.finding_text,
             is_shared=recalled.shared,
             score=recalled.hit.score,
-            **recalled.hit.item.model_dump(include={"repo", "file_path", "severity", "category", "outcome"}),
+            **recalled.hit.item.model_dump(
+                include={"repo", "file_path", "severity", "category", "outcome"}
+            ),
         )
         for recalled in recall.memories
     ]
@@ -154,7 +167,9 @@ def _memories(recall: Recall) -> list[SimilarMemory]:
 
 def _findings(hits: SearchHits[Finding]) -> list[SimilarFinding]:
     shown = SimilarFinding.model_fields.keys() - {"score"}
-    return [SimilarFinding(score=hit.score, **hit.item.model_dump(include=set(shown))) for hit in hits]
+    return [
+        SimilarFinding(score=hit.score, **hit.item.model_dump(include=set(shown))) for hit in hits
+    ]
 
 
 class FindingsOfFile(Response):

@@ -1,4 +1,7 @@
-"""What the application does. It knows the domain and its ports, and nothing of how anything is kept or asked for."""
+"""What the application does.
+
+It knows the domain and its ports, and nothing of how anything is kept or asked for.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,10 @@ class Memory(Protocol):
     def reader(self, *, tenant: str) -> ReadUnitOfWork: ...
 
     async def run(self, work: Callable[[UnitOfWork], Awaitable[T]], *, tenant: str) -> T:
-        """Run `work` in a unit of work and commit; run it again where the failure says that is safe."""
+        """Run `work` in a unit of work and commit.
+
+        Run it again where the failure says that is safe.
+        """
         ...
 
 
@@ -53,7 +59,10 @@ class ReviewUnderWay(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """What asked for a review: a head of a pull request on a base, and the webhook delivery that told of it."""
+    """What asked for a review.
+
+    A head of a pull request on a base, and the webhook delivery that told of it.
+    """
 
     base_sha: str
     head_sha: str
@@ -72,7 +81,10 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opinion:
-    """What one person clicked on a finding's comment; without `comment_id`, on the comment that the finding knows."""
+    """What one person clicked on a finding's comment.
+
+    Without `comment_id`, on the comment that the finding knows.
+    """
 
     reaction: Reaction
     login: str
@@ -83,7 +95,10 @@ class Opinion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """What became of an opinion: counted unless it was before, learned from unless that was before."""
+    """What became of an opinion.
+
+    Counted unless it was before, learned from unless that was before.
+    """
 
     is_counted: bool
     is_learned: bool
@@ -100,8 +115,8 @@ class Similar:
 class ReviewService:
     """One tenant's reviews.
 
-    Each method is one unit of work or one reader. Calling one again with the same arguments does nothing twice, so a caller who
-    lost the answer may simply ask again.
+    Each method is one unit of work or one reader. Calling one again with the same arguments does
+    nothing twice, so a caller who lost the answer may simply ask again.
     """
 
     def __init__(self, memory: Memory, embedder: Embedder, *, tenant: str) -> None:
@@ -109,8 +124,11 @@ class ReviewService:
         self._embedder = embedder
         self._tenant = tenant
 
-    async def record(self, review: Review, findings: Sequence[Finding], delivery: Delivery) -> Recorded:
-        """Record a review and its findings, all or none; of a head that is recorded already, return what there is.
+    async def record(
+        self, review: Review, findings: Sequence[Finding], delivery: Delivery
+    ) -> Recorded:
+        """Record a review and its findings, all or none; of a head that is recorded already, return
+        what there is.
 
         Raises:
             ReviewUnderWay: another head of the pull request was being recorded at the same moment.
@@ -130,7 +148,9 @@ class ReviewService:
             await uow.reviews.add_many([review])
             await uow.findings.add_many(findings)
             await uow.runs.complete(claim.run_key)
-            return Recorded(review_id=review.id, finding_ids=[finding.id for finding in findings], is_new=True)
+            return Recorded(
+                review_id=review.id, finding_ids=[finding.id for finding in findings], is_new=True
+            )
 
         return await self._memory.run(work, tenant=self._tenant)
 
@@ -160,7 +180,9 @@ class ReviewService:
         """Return what this repository and its owner's others learned of the like, and findings with the same words."""
         [embedding] = await self._embedder.embed([text])
         async with self._memory.reader(tenant=self._tenant) as view:
-            recall = await view.memories.recall(embedding, text, repo=repo, owner=_owner(repo), limit=limit)
+            recall = await view.memories.recall(
+                embedding, text, repo=repo, owner=_owner(repo), limit=limit
+            )
             findings = await view.findings.keyword_search(text, repo=repo, limit=limit)
         return Similar(recall=recall, findings=findings)
 
@@ -193,7 +215,8 @@ class ReviewService:
 
 
 async def agree_on_embeddings(memory: Memory, embedder: Embedder, *, tenant: str) -> None:
-    """Record how this application embeds in a database that was not told yet; to be called once, before anything is written.
+    """Record how this application embeds in a database that was not told yet; to be called once,
+    before anything is written.
 
     Raises:
         EmbeddingMismatch: the database holds embeddings of another kind.
@@ -209,18 +232,26 @@ async def agree_on_embeddings(memory: Memory, embedder: Embedder, *, tenant: str
 
 
 async def _recorded_before(uow: UnitOfWork, repo: str, pr_number: int, head_sha: str) -> Recorded:
-    of_head = where("repo").equals(repo) & where("pr_number").equals(pr_number) & where("head_sha").equals(head_sha)
+    of_head = (
+        where("repo").equals(repo)
+        & where("pr_number").equals(pr_number)
+        & where("head_sha").equals(head_sha)
+    )
     newest = await uow.reviews.list(of_head, limit=1, descending=True)
     if not newest:
         raise ReviewUnderWay
     findings = uow.findings.stream(where("review_id").equals(newest[0].id))
-    return Recorded(review_id=newest[0].id, finding_ids=[finding.id async for finding in findings], is_new=False)
+    return Recorded(
+        review_id=newest[0].id, finding_ids=[finding.id async for finding in findings], is_new=False
+    )
 
 
 def _reaction(finding: Finding, opinion: Opinion) -> FeedbackReaction:
     comment_id = finding.comment_id if opinion.comment_id is None else opinion.comment_id
     if comment_id is None:
-        raise InvalidInput("this finding was not posted: say which comment it was about", field="comment_id")
+        raise InvalidInput(
+            "this finding was not posted: say which comment it was about", field="comment_id"
+        )
     return FeedbackReaction(
         repo=finding.repo,
         review_id=finding.review_id,

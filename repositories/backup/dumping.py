@@ -30,11 +30,13 @@ SELECT current_setting('server_version'), (SELECT extversion FROM pg_extension W
 
 
 async def dump(engine: AsyncEngine, path: Path, *, tenant: str | None = None) -> Manifest:
-    """Write every row, or every row of one tenant, as they are at one moment; return what was written.
+    """Write every row, or every row of one tenant, as they are at one moment; return what was
+    written.
 
-    Others go on writing meanwhile. The file appears under its name when it is complete and on disk, in place of one that was
-    there, and only its owner can read it. Memory does not grow with the database. `engine` is one without a limit on statements
-    (`Settings.for_migrations`); the database may be at any revision.
+    Others go on writing meanwhile. The file appears under its name when it is complete and on disk,
+    in place of one that was there, and only its owner can read it. Memory does not grow with the
+    database. `engine` is one without a limit on statements (`Settings.for_migrations`); the
+    database may be at any revision.
 
     Raises:
         BackupError: the file cannot be written, or the tenant has no rows.
@@ -46,7 +48,9 @@ async def dump(engine: AsyncEngine, path: Path, *, tenant: str | None = None) ->
         require_tenant(tenant)
     with translating():
         async with engine.connect() as connection:
-            await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            await connection.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
+            )
             await connection.execute(catalog.ALL_ROWS)
             draft = await connection.run_sync(partial(_draft, tenant))
             with BackupWriter(path, draft) as writer:
@@ -82,7 +86,9 @@ def _draft(tenant: str | None, connection: Connection) -> Manifest:
     )
 
 
-async def _copy(connection: AsyncConnection, table: TableManifest, tenant: str | None, writer: BackupWriter) -> TableManifest:
+async def _copy(
+    connection: AsyncConnection, table: TableManifest, tenant: str | None, writer: BackupWriter
+) -> TableManifest:
     size = 0
 
     async def keep(piece: bytes) -> None:

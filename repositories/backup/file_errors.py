@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def telling(path: Path, done: str) -> Iterator[None]:
-    """Raise BackupError where the file system refuses; `done` is what `path` cannot be, such as read."""
+    """Raise BackupError where the file system refuses.
+
+    `done` is what `path` cannot be, such as read.
+    """
     failed: str | None = None
     try:
         yield

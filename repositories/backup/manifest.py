@@ -30,7 +30,10 @@ class _Part(BaseModel):
 
 
 class TableManifest(_Part):
-    """The rows of one table: how many, and how long they are in the body before it is compressed."""
+    """The rows of one table.
+
+    How many, and how long they are in the body before it is compressed.
+    """
 
     name: str
     columns: tuple[str, ...]
@@ -41,8 +44,9 @@ class TableManifest(_Part):
 class Manifest(_Part):
     """What the database was, and what is in the file.
 
-    `tenant` is None where the backup holds all of them. `tables` stand in the order of the body, what is referenced before what
-    refers to it. `body_bytes` and `body_sha256` are the compressed body's.
+    `tenant` is None where the backup holds all of them. `tables` stand in the order of the body,
+    what is referenced before what refers to it. `body_bytes` and `body_sha256` are the compressed
+    body's.
     """
 
     format: Literal[1] = FORMAT
@@ -68,10 +72,17 @@ class Manifest(_Part):
         return sum(table.rows for table in self.tables)
 
     def to_bytes(self, *, padded_to: int = 0) -> bytes:
-        """Return the first part of a file: the line and the manifest, with as many spaces as make it that long."""
+        """Return the first part of a file.
+
+        The line and the manifest, with as many spaces as make it that long.
+        """
         written = self.model_dump_json().encode()
         written = written.ljust(padded_to - LINE_BYTES - 1) + b"\n"
-        return b"%b %04d %b %08d\n" % (_MAGIC, FORMAT, sha256(written).hexdigest().encode(), len(written)) + written
+        return (
+            b"%b %04d %b %08d\n"
+            % (_MAGIC, FORMAT, sha256(written).hexdigest().encode(), len(written))
+            + written
+        )
 
     @classmethod
     def from_bytes(cls, head: bytes) -> tuple[Self, int]:
@@ -83,13 +94,23 @@ class Manifest(_Part):
         """
         line = _LINE.match(head)
         if line is None:
-            what = "its first line is not as it was written" if head.startswith(_MAGIC) else "it is not one of Recollect's"
+            what = (
+                "its first line is not as it was written"
+                if head.startswith(_MAGIC)
+                else "it is not one of Recollect's"
+            )
             raise BackupDamaged(f"this is no backup that can be read: {what}")
         version, checksum, length = int(line[1]), line[2].decode(), int(line[3])
         if version != FORMAT:
-            raise BackupUnfit(f"the backup is of format {version}, and this version reads format {FORMAT}")
+            raise BackupUnfit(
+                f"the backup is of format {version}, and this version reads format {FORMAT}"
+            )
         written = head[LINE_BYTES : LINE_BYTES + length]
-        if length > MAX_MANIFEST_BYTES or len(written) != length or sha256(written).hexdigest() != checksum:
+        if (
+            length > MAX_MANIFEST_BYTES
+            or len(written) != length
+            or sha256(written).hexdigest() != checksum
+        ):
             raise BackupDamaged("the backup is damaged: its manifest is not as it was written")
         try:
             manifest = cls.model_validate_json(written)

@@ -26,13 +26,15 @@ if TYPE_CHECKING:
 
 
 async def restore(engine: AsyncEngine, path: Path, *, replace: bool = False) -> Manifest:
-    """Write every row of a backup into a database that has none, in one transaction; return what was written.
+    """Write every row of a backup into a database that has none, in one transaction; return what
+    was written.
 
-    The whole file is checked before anything is changed. A database without a schema is first migrated to the backup's revision,
-    with its dimension; any other has to be at that revision. With `replace` the rows that are there are removed, in the same
-    transaction: all of them, or those of the tenant that the backup is of. A backup of one tenant asks only that this tenant
-    has no rows. Vector indexes are built after the rows are there. `engine` is one without a limit on statements
-    (`Settings.for_migrations`), of the role that owns the tables.
+    The whole file is checked before anything is changed. A database without a schema is first
+    migrated to the backup's revision, with its dimension; any other has to be at that revision.
+    With `replace` the rows that are there are removed, in the same transaction: all of them, or
+    those of the tenant that the backup is of. A backup of one tenant asks only that this tenant has
+    no rows. Vector indexes are built after the rows are there. `engine` is one without a limit on
+    statements (`Settings.for_migrations`), of the role that owns the tables.
 
     Raises:
         BackupDamaged: the file is no backup, or not as it was written.
@@ -45,7 +47,9 @@ async def restore(engine: AsyncEngine, path: Path, *, replace: bool = False) -> 
         await asyncio.to_thread(backup.verify)
         _require_known(backup.manifest)
         if await migrations.current(engine) is None:
-            await migrations.migrate(engine, _options(backup.manifest), revision=backup.manifest.revision)
+            await migrations.migrate(
+                engine, _options(backup.manifest), revision=backup.manifest.revision
+            )
             # Connections from before the extension was created do not know its types.
             await engine.dispose()
         with translating():
@@ -71,7 +75,9 @@ async def _restore(connection: AsyncConnection, backup: BackupReader, *, replace
 
 def _require_known(manifest: Manifest) -> None:
     if manifest.revision not in {script.revision for script in scripts().walk_revisions()}:
-        raise BackupUnfit(f"the backup is of revision {manifest.revision}, which this version does not know")
+        raise BackupUnfit(
+            f"the backup is of revision {manifest.revision}, which this version does not know"
+        )
 
 
 def _options(manifest: Manifest) -> SchemaOptions:
@@ -97,22 +103,36 @@ def _require_fit(manifest: Manifest, connection: Connection) -> None:
         known, given = getattr(recorded, field), getattr(manifest, field)
         if known != given and UNSPECIFIED not in (known, given):
             raise EmbeddingMismatch(field, recorded=known, given=given)
-    ours = {table.name: set(table.columns) for table in catalog.tables(connection) if manifest.tenant is None or table.has_tenant}
+    ours = {
+        table.name: set(table.columns)
+        for table in catalog.tables(connection)
+        if manifest.tenant is None or table.has_tenant
+    }
     theirs = {table.name: set(table.columns) for table in manifest.tables}
     if ours != theirs:
-        different = ", ".join(sorted(name for name in ours | theirs if ours.get(name) != theirs.get(name)))
-        raise BackupUnfit(f"the backup and the database differ in their tables or columns: {different}")
+        different = ", ".join(
+            sorted(name for name in ours | theirs if ours.get(name) != theirs.get(name))
+        )
+        raise BackupUnfit(
+            f"the backup and the database differ in their tables or columns: {different}"
+        )
 
 
-def _make_room(manifest: Manifest, connection: Connection, *, replace: bool) -> list[catalog.VectorIndex]:
+def _make_room(
+    manifest: Manifest, connection: Connection, *, replace: bool
+) -> list[catalog.VectorIndex]:
     """Lock the tables, make sure that they are empty, and return the indexes that were dropped."""
     names = [table.name for table in manifest.tables]
     catalog.lock(connection, names)
     if replace:
         catalog.remove(connection, names, manifest.tenant)
-    elif in_the_way := catalog.with_rows(connection, [name for name in names if name != catalog.RECORD], manifest.tenant):
+    elif in_the_way := catalog.with_rows(
+        connection, [name for name in names if name != catalog.RECORD], manifest.tenant
+    ):
         whose = "the database" if manifest.tenant is None else f"the tenant {manifest.tenant!r}"
-        raise BackupUnfit(f"{whose} has rows already, in {', '.join(in_the_way)}: restore into an empty one, or replace them")
+        raise BackupUnfit(
+            f"{whose} has rows already, in {', '.join(in_the_way)}: restore into an empty one, or replace them"
+        )
     elif catalog.RECORD in names:
         catalog.remove(connection, [catalog.RECORD])
     # An index of rows that stay is not built anew for some more.
@@ -125,6 +145,8 @@ def _make_room(manifest: Manifest, connection: Connection, *, replace: bool) -> 
 
 async def _copy(connection: AsyncConnection, table: TableManifest, backup: BackupReader) -> None:
     driver: Any = (await connection.get_raw_connection()).driver_connection
-    status: str = await driver.copy_to_table(table.name, columns=table.columns, source=backup.pieces(table.bytes), format="binary")
+    status: str = await driver.copy_to_table(
+        table.name, columns=table.columns, source=backup.pieces(table.bytes), format="binary"
+    )
     if int(status.rpartition(" ")[2]) != table.rows:
         raise BackupDamaged(f"the backup is damaged: {table.name} has other rows than it says")

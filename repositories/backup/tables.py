@@ -68,18 +68,30 @@ class VectorIndex:
 
 def tables(connection: Connection) -> list[Table]:
     """Return those of our tables that this database has, what is referenced before what refers to it."""
-    found = {name: tuple(columns) for name, columns in connection.execute(_TABLES, {"ours": list(metadata.tables)})}
-    return [Table(name=table.name, columns=found[table.name]) for table in metadata.sorted_tables if table.name in found]
+    found = {
+        name: tuple(columns)
+        for name, columns in connection.execute(_TABLES, {"ours": list(metadata.tables)})
+    }
+    return [
+        Table(name=table.name, columns=found[table.name])
+        for table in metadata.sorted_tables
+        if table.name in found
+    ]
 
 
 def vector_indexes(connection: Connection, names: Iterable[str]) -> list[VectorIndex]:
     """Return the HNSW indexes of these tables."""
-    return [VectorIndex(name=name, definition=made) for _, name, made in connection.execute(_VECTOR_INDEXES, {"ours": list(names)})]
+    return [
+        VectorIndex(name=name, definition=made)
+        for _, name, made in connection.execute(_VECTOR_INDEXES, {"ours": list(names)})
+    ]
 
 
 def lock(connection: Connection, names: Iterable[str]) -> None:
     """Let nobody else write to these tables before the transaction ends."""
-    connection.execute(text(f"LOCK TABLE {', '.join(map(_quoted, names))} IN SHARE ROW EXCLUSIVE MODE"))
+    connection.execute(
+        text(f"LOCK TABLE {', '.join(map(_quoted, names))} IN SHARE ROW EXCLUSIVE MODE")
+    )
 
 
 def with_rows(connection: Connection, names: Iterable[str], tenant: str | None = None) -> list[str]:
@@ -88,7 +100,9 @@ def with_rows(connection: Connection, names: Iterable[str], tenant: str | None =
     for name in names:
         table = sa.table(name, sa.column(TENANT))
         rows = sa.exists().select_from(table)
-        if connection.scalar(sa.select(rows if tenant is None else rows.where(table.c.tenant == tenant))):
+        if connection.scalar(
+            sa.select(rows if tenant is None else rows.where(table.c.tenant == tenant))
+        ):
             found.append(name)
     return found
 

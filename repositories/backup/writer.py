@@ -18,14 +18,16 @@ if TYPE_CHECKING:
 
     from repositories.backup.manifest import Manifest
 
-# Embeddings hardly get smaller at any level, and text at a higher one only a little, for three times the time.
+# Embeddings hardly get smaller at any level, and text at a higher one only a little, for three
+# times the time.
 LEVEL: Final = 3
 GZIP: Final = 31
 """zlib's number for the format of gzip, which other programs read as well."""
 
 
 class BackupWriter:
-    """A file that gets its name when it is finished, with a manifest as long as the draft; in a `with` that fails, it is removed.
+    """A file that gets its name when it is finished, with a manifest as long as the draft; in a
+    `with` that fails, it is removed.
 
     Nobody but its owner can read it. Every method raises BackupError where the file system refuses.
     """
@@ -40,7 +42,9 @@ class BackupWriter:
             raise BackupError(f"{path} cannot be written: it is a folder")
         with telling(self._path, "written"):
             # Readable and writable for the owner alone, from the start.
-            descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".partial", dir=path.absolute().parent)
+            descriptor, name = tempfile.mkstemp(
+                prefix=f".{path.name[:100]}.", suffix=".partial", dir=path.absolute().parent
+            )
             self._partial = Path(name)
             self._file = os.fdopen(descriptor, "wb")
             self._file.seek(self._head_bytes)
@@ -48,7 +52,12 @@ class BackupWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         with suppress(OSError):
             self._file.close()
         with suppress(OSError):
@@ -61,7 +70,9 @@ class BackupWriter:
     def finish(self, manifest: Manifest) -> Manifest:
         """Put the manifest, completed with the body's checksum, at the beginning, and the file in its place; return it."""
         self._keep(self._packing.flush())
-        finished = manifest.model_copy(update={"body_bytes": self._body_bytes, "body_sha256": self._checksum.hexdigest()})
+        finished = manifest.model_copy(
+            update={"body_bytes": self._body_bytes, "body_sha256": self._checksum.hexdigest()}
+        )
         with telling(self._path, "written"):
             self._file.seek(0)
             self._file.write(finished.to_bytes(padded_to=self._head_bytes))

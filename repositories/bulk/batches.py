@@ -1,4 +1,7 @@
-"""Rows in batches, from an iterable or an async iterable: no more than one batch is held in memory."""
+"""Rows in batches, from an iterable or an async iterable.
+
+No more than one batch is held in memory.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,17 @@ BATCH_SIZE: Final = 5_000
 """Rows that a bulk write holds in memory at a time, and puts in order."""
 
 COPY_ROWS: Final = 50_000
-"""Rows that one COPY writes where they are in memory anyway and take microseconds: a second, of the thirty that a statement has.
+"""Rows that one COPY writes where they are in memory anyway and take microseconds: a second, of the
+thirty that a statement has.
 
 Between two of them client and server wait for each other.
 """
 
 STATEMENT_ROWS: Final = 1_000
-"""Rows that one statement writes: where a vector index is kept up they take some seconds, of the thirty that a statement has."""
+"""Rows that one statement writes.
+
+Where a vector index is kept up they take some seconds, of the thirty that a statement has.
+"""
 
 
 async def batches(entities: Rows[E], size: int) -> AsyncGenerator[list[E], None]:

@@ -21,9 +21,15 @@ async def dialect_of(transaction: Transaction) -> Dialect:
 
 
 async def copy(
-    transaction: Transaction, table: str, columns: Sequence[str], records: Iterable[Sequence[Any]], *, schema: str | None = None
+    transaction: Transaction,
+    table: str,
+    columns: Sequence[str],
+    records: Iterable[Sequence[Any]],
+    *,
+    schema: str | None = None,
 ) -> None:
-    """Write the records into the table in binary; a statement must have been executed before, with which the transaction began.
+    """Write the records into the table in binary; a statement must have been executed before, with
+    which the transaction began.
 
     What fails is raised as by any other statement, and poisons the transaction.
     """
@@ -32,11 +38,14 @@ async def copy(
         connection = await session.connection()
         driver: Any = (await connection.get_raw_connection()).driver_connection
         try:
-            await driver.copy_records_to_table(table, records=records, columns=columns, schema_name=schema)
+            await driver.copy_records_to_table(
+                table, records=records, columns=columns, schema_name=schema
+            )
         except (TypeError, ValueError, OverflowError):
             raise InvalidInput("a value is not one that its column can hold") from None
         except BaseException as error:
-            # SQLAlchemy does not see it, and would go on with a connection that is lost or in the middle of a COPY.
+            # SQLAlchemy does not see it, and would go on with a connection that is lost or in the
+            # middle of a COPY.
             if driver.is_closed() or not isinstance(error, Exception):
                 await finished(connection.invalidate(error))
             raise

@@ -1,4 +1,7 @@
-"""The rows of one kind of entity, as its columns: what is read of each, and how the driver wants it."""
+"""The rows of one kind of entity, as its columns.
+
+What is read of each, and how the driver wants it.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,11 @@ class Layout:
     """Some columns of an entity's table."""
 
     def __init__(
-        self, entity: type[Entity], columns: Sequence[Column[Any]], fields: Sequence[str], optional: Collection[str]
+        self,
+        entity: type[Entity],
+        columns: Sequence[Column[Any]],
+        fields: Sequence[str],
+        optional: Collection[str],
     ) -> None:
         self._entity = entity
         self.columns = columns
@@ -49,7 +56,10 @@ class Layout:
         return [column.name for column in self.columns]
 
     def given(self, entities: Sequence[Values]) -> Layout | None:
-        """Return the columns that the entities give, where all give the same; the server fills in the others."""
+        """Return the columns that the entities give, where all give the same.
+
+        The server fills in the others.
+        """
         left_out = set()
         for column, field in zip(self.columns, self._fields, strict=True):
             if field in self._optional and column.server_default is not None:
@@ -60,24 +70,43 @@ class Layout:
                     return None
         if not left_out:
             return self
-        pairs = [pair for pair in zip(self.columns, self._fields, strict=True) if pair[1] not in left_out]
-        return Layout(self._entity, [column for column, _ in pairs], [field for _, field in pairs], self._optional)
+        pairs = [
+            pair for pair in zip(self.columns, self._fields, strict=True) if pair[1] not in left_out
+        ]
+        return Layout(
+            self._entity,
+            [column for column, _ in pairs],
+            [field for _, field in pairs],
+            self._optional,
+        )
 
     def arrays(self, entities: Sequence[Values]) -> dict[str, list[Any]]:
         """Return the values of each column, as the parameters of `insert_arrays`."""
         values = zip(*self._read(entities), strict=True)
-        return {upsert.given(column): list(array) for column, array in zip(self.columns, values, strict=True)}
+        return {
+            upsert.given(column): list(array)
+            for column, array in zip(self.columns, values, strict=True)
+        }
 
     def records(self, entities: Sequence[Values], dialect: Dialect) -> Iterator[Sequence[Any]]:
-        """Yield each entity's row as COPY takes it: SQLAlchemy's conversions, which COPY passes by, are made here.
+        """Yield each entity's row as COPY takes it: SQLAlchemy's conversions, which COPY passes by,
+        are made here.
 
         They are looked for in some rows at a time, while the server is at those before.
         """
         kinds = enumerate(zip(self.columns, self._fields, strict=True))
-        conversions = [(place, *kind, convert) for place, kind in kinds if (convert := _conversion(kind[0], dialect))]
+        conversions = [
+            (place, *kind, convert)
+            for place, kind in kinds
+            if (convert := _conversion(kind[0], dialect))
+        ]
         for start in range(0, len(entities), _BLOCK):
             block = entities[start : start + _BLOCK]
-            needed = {place: convert for place, column, field, convert in conversions if not _in_utc(column, field, block)}
+            needed = {
+                place: convert
+                for place, column, field, convert in conversions
+                if not _in_utc(column, field, block)
+            }
             records = self._read(block)
             yield from _converted(records, needed) if needed else records
 
@@ -91,11 +120,17 @@ class Layout:
 @kept
 def natural_key(entity: type[Entity]) -> tuple[str, ...]:
     """Return the columns by which the outside world knows a row of the tenant, or none where only its id tells it apart."""
-    rules: list[UniqueConstraint | Index] = [rule for rule in entity.__table__.constraints if isinstance(rule, UniqueConstraint)]
+    rules: list[UniqueConstraint | Index] = [
+        rule for rule in entity.__table__.constraints if isinstance(rule, UniqueConstraint)
+    ]
     rules += [index for index in entity.__table__.indexes if index.unique]
     # Constraints before indexes: those may be of some rows only.
     first = min(rules, key=lambda rule: (isinstance(rule, Index), str(rule.name)), default=None)
-    return () if first is None else tuple(column.name for column in first.columns if column.name != "tenant")
+    return (
+        ()
+        if first is None
+        else tuple(column.name for column in first.columns if column.name != "tenant")
+    )
 
 
 def sort_key(key: Sequence[str]) -> Callable[[Entity], tuple[Any, ...]]:
@@ -109,7 +144,9 @@ def has_b_trees_alone(entity: type[Entity]) -> bool:
     return not entity.embedding_fields() and not any(kinds)
 
 
-def _converted(records: Iterator[Sequence[Any]], conversions: Mapping[int, Callable[[Any], Any]]) -> Iterator[Sequence[Any]]:
+def _converted(
+    records: Iterator[Sequence[Any]], conversions: Mapping[int, Callable[[Any], Any]]
+) -> Iterator[Sequence[Any]]:
     for record in records:
         values = list(record)
         for place, convert in conversions.items():
@@ -118,10 +155,15 @@ def _converted(records: Iterator[Sequence[Any]], conversions: Mapping[int, Calla
 
 
 def _in_utc(column: Column[Any], field: str, entities: Sequence[Values]) -> bool:
-    # As entities keep moments, and the driver takes them: to look is a fifth of converting them once more.
+    # As entities keep moments, and the driver takes them: to look is a fifth of converting them
+    # once more.
     if not isinstance(column.type, UTCDateTime):
         return False
-    return {getattr(moment, "tzinfo", None) for values in entities if (moment := values.get(field)) is not None} <= {UTC}
+    return {
+        getattr(moment, "tzinfo", None)
+        for values in entities
+        if (moment := values.get(field)) is not None
+    } <= {UTC}
 
 
 def _conversion(column: Column[Any], dialect: Dialect) -> Callable[[Any], Any] | None:

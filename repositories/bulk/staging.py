@@ -32,8 +32,16 @@ class Stage:
     async def lay(self, entities: Sequence[Entity]) -> None:
         """Lay the entities ready, after those that lie there."""
         columns = [*self._layout.names, bulk.POSITION]
-        records = self._layout.records(list(map(vars, entities)), await dialect_of(self._transaction))
-        await copy(self._transaction, bulk.stage_of(self._entity), columns, self._placed(records), schema=bulk.STAGE_SCHEMA)
+        records = self._layout.records(
+            list(map(vars, entities)), await dialect_of(self._transaction)
+        )
+        await copy(
+            self._transaction,
+            bulk.stage_of(self._entity),
+            columns,
+            self._placed(records),
+            schema=bulk.STAGE_SCHEMA,
+        )
         self.rows += len(entities)
 
     def _placed(self, records: Iterator[Sequence[Any]]) -> Iterator[Sequence[Any]]:

@@ -29,9 +29,10 @@ COPY_FROM: Final = 200
 class BulkWrite(Generic[E]):
     """Writes any number of entities, all or none, in a transaction of the caller's.
 
-    `conflict` says what becomes of a row whose key exists; without it that is an error. Rows are written in the order of their
-    key, of equal ones the first or, with `latest`, the last alone: two writers never wait for each other. A list is put in order
-    where it is; what comes from an iterator is laid ready in a temporary table. A role that may create none writes that batch after
+    `conflict` says what becomes of a row whose key exists; without it that is an error. Rows are
+    written in the order of their key, of equal ones the first or, with `latest`, the last alone:
+    two writers never wait for each other. A list is put in order where it is; what comes from an
+    iterator is laid ready in a temporary table. A role that may create none writes that batch after
     batch, so that a deadlock is possible, and raised as a `Conflict`.
     """
 
@@ -53,7 +54,10 @@ class BulkWrite(Generic[E]):
         self._known: Row[Any] | None = None
 
     async def run(self, entities: Rows[E], progress: Progress | None = None) -> int:
-        """Write the entities and return how many rows that made; tell `progress` after each batch how many were sent so far."""
+        """Write the entities and return how many rows that made.
+
+        Tell `progress` after each batch how many were sent so far.
+        """
         with self._transaction.all_or_none():
             if in_memory(entities):
                 return await self._of_a_list(entities, progress)
@@ -72,7 +76,9 @@ class BulkWrite(Generic[E]):
         names = set[tuple[Any, ...]]()
         ordered = self._in_order(entities, names)
         written = 0
-        size = COPY_ROWS if self._conflict is None and has_b_trees_alone(self._entity) else BATCH_SIZE
+        size = (
+            COPY_ROWS if self._conflict is None and has_b_trees_alone(self._entity) else BATCH_SIZE
+        )
         for start in range(0, len(ordered), size):
             written += await self._write(ordered[start : start + size])
             if progress is not None:
@@ -86,16 +92,22 @@ class BulkWrite(Generic[E]):
                 self._transaction.stamp_all(batch)
                 yield batch
 
-    async def _staged(self, first: list[E], source: AsyncIterator[list[E]], progress: Progress | None) -> int:
+    async def _staged(
+        self, first: list[E], source: AsyncIterator[list[E]], progress: Progress | None
+    ) -> int:
         stage = Stage(self._transaction, self._entity, self._layout)
         await stage.create()
         async for batch in _again(first, source):
             await stage.lay(batch)
             if progress is not None:
                 progress(stage.rows)
-        return await stage.write(self._resolved(bulk.insert_staged(self._entity, self._key, latest=self._latest)))
+        return await stage.write(
+            self._resolved(bulk.insert_staged(self._entity, self._key, latest=self._latest))
+        )
 
-    async def _in_batches(self, first: list[E], source: AsyncIterator[list[E]], progress: Progress | None) -> int:
+    async def _in_batches(
+        self, first: list[E], source: AsyncIterator[list[E]], progress: Progress | None
+    ) -> int:
         written, sent, names = 0, 0, set[tuple[Any, ...]]()
         async for batch in _again(first, source):
             written += await self._write(self._in_order(batch, names))
@@ -114,10 +126,17 @@ class BulkWrite(Generic[E]):
 
     async def _write(self, batch: Sequence[E]) -> int:
         # Without an embedding a row takes microseconds, and each statement a few round trips.
-        return await self._in_parts(batch, STATEMENT_ROWS if self._entity.embedding_fields() else COPY_ROWS)
+        return await self._in_parts(
+            batch, STATEMENT_ROWS if self._entity.embedding_fields() else COPY_ROWS
+        )
 
     async def _in_parts(self, batch: Sequence[E], size: int) -> int:
-        return sum([await self._write_together(batch[start : start + size]) for start in range(0, len(batch), size)])
+        return sum(
+            [
+                await self._write_together(batch[start : start + size])
+                for start in range(0, len(batch), size)
+            ]
+        )
 
     async def _write_together(self, batch: Sequence[E]) -> int:
         if len(batch) == 1:

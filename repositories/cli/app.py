@@ -45,13 +45,19 @@ def _show_version(asked: bool) -> None:
 
 @app.callback()
 def recollect(
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and log messages.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks and log messages.")
+    ] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+    ] = False,
 ) -> None:
     """Set up what all commands share."""
     del version  # has been shown
     if debug:
         logging.basicConfig(level=logging.INFO)
     else:
-        # A failure ends in a sentence of its own; without a handler Python would print warnings beside it.
+        # A failure ends in a sentence of its own; without a handler Python would print warnings
+        # beside it.
         logging.getLogger("recollect").addHandler(logging.NullHandler())

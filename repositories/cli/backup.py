@@ -18,8 +18,16 @@ if TYPE_CHECKING:
     from repositories.postgres.settings import Settings
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The backup.")]
-Tenant = Annotated[str | None, typer.Option("--tenant", help="Dump this tenant's rows alone.", show_default="all tenants")]
-Replace = Annotated[bool, typer.Option("--replace", help="Delete the rows that are there; of a tenant's backup, the tenant's.")]
+Tenant = Annotated[
+    str | None,
+    typer.Option("--tenant", help="Dump this tenant's rows alone.", show_default="all tenants"),
+]
+Replace = Annotated[
+    bool,
+    typer.Option(
+        "--replace", help="Delete the rows that are there; of a tenant's backup, the tenant's."
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
@@ -28,10 +36,14 @@ def dump(file: File, tenant: Tenant = None, data_dir: DataDir = DATA_DIR) -> Non
     file = file.expanduser()
     with places.reach(data_dir) as place:
         written = asyncio.run(_dump(place.settings, file, tenant))
-    typer.echo(f"{file} holds {_told(written)} of {place.kind}, {file.stat().st_size / 2**20:,.1f} MiB")
+    typer.echo(
+        f"{file} holds {_told(written)} of {place.kind}, {file.stat().st_size / 2**20:,.1f} MiB"
+    )
 
 
-def restore(file: File, replace: Replace = False, data_dir: DataDir = DATA_DIR, yes: Yes = False) -> None:
+def restore(
+    file: File, replace: Replace = False, data_dir: DataDir = DATA_DIR, yes: Yes = False
+) -> None:
     """Write a backup into a database without rows: all of it, or nothing."""
     with places.reach(data_dir) as place:
         if replace and not yes:

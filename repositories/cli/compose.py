@@ -1,4 +1,7 @@
-"""PostgreSQL in Docker, for development: `docker-compose.yml` brought up and down by the `docker` command."""
+"""PostgreSQL in Docker, for development.
+
+`docker-compose.yml` brought up and down by the `docker` command.
+"""
 
 from __future__ import annotations
 
@@ -30,14 +33,20 @@ def docker_answers() -> bool:
 
 
 def up(compose_file: Path, *, wait_seconds: float = 60.0) -> None:
-    """Start PostgreSQL and return when it is healthy; Docker's own progress and complaints go to standard error.
+    """Start PostgreSQL and return when it is healthy; Docker's own progress and complaints go to
+    standard error.
 
-    Raises `ConfigurationError` without Docker, without its engine or without the file, and `DatabaseUnavailable` where
-    the server is not healthy after `wait_seconds` (the download of the image, at most 15 minutes, not counted).
+    Raises `ConfigurationError` without Docker, without its engine or without the file, and
+    `DatabaseUnavailable` where the server is not healthy after `wait_seconds` (the download of the
+    image, at most 15 minutes, not counted).
     """
-    command = _compose(compose_file, "up", "--detach", "--wait", "--wait-timeout", str(max(1, round(wait_seconds))))
+    command = _compose(
+        compose_file, "up", "--detach", "--wait", "--wait-timeout", str(max(1, round(wait_seconds)))
+    )
     if not docker_answers():
-        raise ConfigurationError("Docker's engine does not answer: start it, or use the embedded server")
+        raise ConfigurationError(
+            "Docker's engine does not answer: start it, or use the embedded server"
+        )
     if not _succeeds(command, seconds=wait_seconds + PULL_WITHIN_SECONDS, show=True):
         raise DatabaseUnavailable(
             f"PostgreSQL in Docker was not healthy within {wait_seconds:g} s: `docker compose logs` says why",
@@ -47,15 +56,25 @@ def up(compose_file: Path, *, wait_seconds: float = 60.0) -> None:
 
 
 def down(compose_file: Path) -> None:
-    """Stop PostgreSQL and remove its container; the data stays in its volume. Raises as `up` does."""
+    """Stop PostgreSQL and remove its container; the data stays in its volume.
+
+    Raises as `up` does.
+    """
     if not _succeeds(_compose(compose_file, "down"), seconds=STOP_WITHIN_SECONDS, show=True):
-        raise DatabaseUnavailable("PostgreSQL in Docker could not be stopped: `docker compose ps` says what runs")
+        raise DatabaseUnavailable(
+            "PostgreSQL in Docker could not be stopped: `docker compose ps` says what runs"
+        )
 
 
 def runs(compose_file: Path) -> bool:
-    """Say, within five seconds, whether PostgreSQL runs in Docker and takes connections; without Docker it does not."""
+    """Say, within five seconds, whether PostgreSQL runs in Docker and takes connections.
+
+    Without Docker it does not.
+    """
     ready = ("exec", "--no-TTY", "postgres", "pg_isready", "--quiet", "--host", "127.0.0.1")
-    return shutil.which("docker") is not None and _succeeds(_compose(compose_file, *ready), seconds=ANSWER_WITHIN_SECONDS)
+    return shutil.which("docker") is not None and _succeeds(
+        _compose(compose_file, *ready), seconds=ANSWER_WITHIN_SECONDS
+    )
 
 
 def url(environment: Mapping[str, str] | None = None) -> SecretStr:
@@ -71,7 +90,9 @@ def url(environment: Mapping[str, str] | None = None) -> SecretStr:
 def _port(variables: Mapping[str, str]) -> int:
     given = variables.get("RECOLLECT_PORT") or "5432"
     if not (given.isascii() and given.isdigit() and 1 <= int(given) <= 65535):
-        raise ConfigurationError("RECOLLECT_PORT must be a port from 1 to 65535", setting="RECOLLECT_PORT")
+        raise ConfigurationError(
+            "RECOLLECT_PORT must be a port from 1 to 65535", setting="RECOLLECT_PORT"
+        )
     return int(given)
 
 
@@ -93,7 +114,8 @@ def _succeeds(arguments: Sequence[str], *, seconds: float, show: bool = False) -
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=None if show else subprocess.DEVNULL,
-            # Without this Compose reads a .env file too, and `url` would name another server than the one that runs.
+            # Without this Compose reads a .env file too, and `url` would name another server than
+            # the one that runs.
             env={**os.environ, "COMPOSE_DISABLE_ENV_FILE": "1"},
             timeout=seconds,
             check=False,

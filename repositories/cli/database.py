@@ -31,21 +31,46 @@ if TYPE_CHECKING:
 
     from repositories.operations import Maintenance
 
-app = typer.Typer(no_args_is_help=True, help="Start and stop a database to develop with; look at, migrate, dump and restore one.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Start and stop a database to develop with; look at, migrate, dump and restore one.",
+)
 app.command()(roles.roles)
 
-Embedded = Annotated[bool, typer.Option("--embedded", help="Use the embedded server even where Docker answers.")]
-Temporary = Annotated[bool, typer.Option("--embedded", help="Migrate an empty, temporary embedded server and check that.")]
+Embedded = Annotated[
+    bool, typer.Option("--embedded", help="Use the embedded server even where Docker answers.")
+]
+Temporary = Annotated[
+    bool,
+    typer.Option("--embedded", help="Migrate an empty, temporary embedded server and check that."),
+]
 Off = Annotated[bool, typer.Option("--off", help="Take it back.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 Message = Annotated[str, typer.Option("--message", "-m", help="What the revision changes.")]
-Ahead = Annotated[int, typer.Option("--ahead", help="Months to make beside the present one.", min=0, max=MOST_PARTITIONS)]
-KeepDays = Annotated[int | None, typer.Option("--keep-days", help="Drop months that ended so many days ago; without it, none.")]
+Ahead = Annotated[
+    int,
+    typer.Option(
+        "--ahead", help="Months to make beside the present one.", min=0, max=MOST_PARTITIONS
+    ),
+]
+KeepDays = Annotated[
+    int | None,
+    typer.Option("--keep-days", help="Drop months that ended so many days ago; without it, none."),
+]
 KeepOperationsDays = Annotated[
-    int | None, typer.Option("--keep-operations-days", help="Purge the ledger of what is so many days old; without it, of nothing.")
+    int | None,
+    typer.Option(
+        "--keep-operations-days",
+        help="Purge the ledger of what is so many days old; without it, of nothing.",
+    ),
 ]
 UpTo = Annotated[str, typer.Argument(help="Revision to reach.")]
-DownTo = Annotated[str, typer.Argument(help="Revision to leave in place; -1 takes back the newest one, base all of them.")]
+DownTo = Annotated[
+    str,
+    typer.Argument(
+        help="Revision to leave in place; -1 takes back the newest one, base all of them."
+    ),
+]
 
 
 @app.command()
@@ -127,21 +152,38 @@ def check(data_dir: DataDir = DATA_DIR, embedded: Temporary = False) -> None:
 
 @app.command()
 def maintain(
-    data_dir: DataDir = DATA_DIR, ahead: Ahead = AHEAD, keep_days: KeepDays = None, keep_operations_days: KeepOperationsDays = None
+    data_dir: DataDir = DATA_DIR,
+    ahead: Ahead = AHEAD,
+    keep_days: KeepDays = None,
+    keep_operations_days: KeepOperationsDays = None,
 ) -> None:
-    """Make the months of telemetry ahead, drop those that are too old, and purge the ledger; to be run every month."""
+    """Make the months of telemetry ahead, drop those that are too old, and purge the ledger.
+
+    To be run every month.
+    """
     keep = None if keep_days is None else days_old(keep_days, "--keep-days")
-    operations = None if keep_operations_days is None else days_old(keep_operations_days, "--keep-operations-days")
+    operations = (
+        None
+        if keep_operations_days is None
+        else days_old(keep_operations_days, "--keep-operations-days")
+    )
     with places.reach(data_dir) as place:
-        typer.echo(f"{place.kind}: {_told(asyncio.run(_maintain(place.settings, ahead, keep, operations)))}")
+        typer.echo(
+            f"{place.kind}: {_told(asyncio.run(_maintain(place.settings, ahead, keep, operations)))}"
+        )
 
 
 @app.command()
 def isolate(data_dir: DataDir = DATA_DIR, off: Off = False) -> None:
-    """Let the server itself keep tenants apart, by row-level security on every table with tenants; --off takes it back."""
+    """Let the server itself keep tenants apart, by row-level security on every table with tenants.
+
+    --off takes it back.
+    """
     with places.reach(data_dir) as place:
         tables = asyncio.run(_isolate(place.settings, off=off))
-        typer.echo(f"{place.kind}: row-level security is {'off' if off else 'on'}, {len(tables)} tables changed")
+        typer.echo(
+            f"{place.kind}: row-level security is {'off' if off else 'on'}, {len(tables)} tables changed"
+        )
 
 
 @app.command()
@@ -154,7 +196,9 @@ def reset(data_dir: DataDir = DATA_DIR, yes: Yes = False) -> None:
         if not yes:
             typer.confirm(f"Delete {what}?", abort=True, err=True)
         asyncio.run(_rollback(place.settings, "base"))
-        typer.echo(f"{place.kind} is empty, at revision {asyncio.run(_migrate(place.settings, 'head'))}")
+        typer.echo(
+            f"{place.kind} is empty, at revision {asyncio.run(_migrate(place.settings, 'head'))}"
+        )
 
 
 @app.command()
@@ -180,7 +224,9 @@ def _starting(data_dir: Path, *, embedded: bool) -> Iterator[Started]:
 
 async def _migrate(settings: Settings, revision: str) -> str:
     async with places.connected(settings.for_migrations()) as engine:
-        return await migrations.migrate(engine, migrations.SchemaOptions.from_settings(settings), revision=revision)
+        return await migrations.migrate(
+            engine, migrations.SchemaOptions.from_settings(settings), revision=revision
+        )
 
 
 async def _rollback(settings: Settings, revision: str) -> str | None:
@@ -188,9 +234,13 @@ async def _rollback(settings: Settings, revision: str) -> str | None:
         return await migrations.rollback(engine, revision)
 
 
-async def _maintain(settings: Settings, ahead: int, keep: timedelta | None, keep_operations: timedelta | None) -> Maintenance:
+async def _maintain(
+    settings: Settings, ahead: int, keep: timedelta | None, keep_operations: timedelta | None
+) -> Maintenance:
     async with places.connected(settings.for_migrations()) as engine:
-        return await operations.maintain(engine, ahead=ahead, keep=keep, keep_operations=keep_operations)
+        return await operations.maintain(
+            engine, ahead=ahead, keep=keep, keep_operations=keep_operations
+        )
 
 
 def _told(done: Maintenance) -> str:

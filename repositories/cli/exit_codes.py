@@ -1,4 +1,5 @@
-"""How a command ends that did not do what was asked: one sentence on standard error and an exit code, never a traceback.
+"""How a command ends that did not do what was asked: one sentence on standard error and an exit
+code, never a traceback.
 
 ::
 
@@ -45,7 +46,10 @@ class Commands(TyperGroup):
 
 @contextmanager
 def ending_well(*, debug: bool = False) -> Iterator[None]:
-    """Turn an exception into a sentence and an exit code; with `debug` the traceback comes first."""
+    """Turn an exception into a sentence and an exit code.
+
+    With `debug` the traceback comes first.
+    """
     previous = signal.signal(signal.SIGTERM, _terminated) if _is_main_thread() else None
     try:
         yield
@@ -63,7 +67,10 @@ def ending_well(*, debug: bool = False) -> Iterator[None]:
 
 
 def _told(error: Exception) -> tuple[str | None, int]:
-    """Return the sentence and the exit code for an error; None for what the command line's own library tells."""
+    """Return the sentence and the exit code for an error.
+
+    None for what the command line's own library tells.
+    """
     match error:
         case RecollectError():
             return " ".join(str(error).split()), FAILED
@@ -76,7 +83,10 @@ def _told(error: Exception) -> tuple[str | None, int]:
             return None, FAILED
         case _:
             name = type(error).__name__
-            return f"this should not have happened ({name}); `recollect --debug …` shows where it did", UNEXPECTED
+            return (
+                f"this should not have happened ({name}); `recollect --debug …` shows where it did",
+                UNEXPECTED,
+            )
 
 
 def _is_main_thread() -> bool:

@@ -13,7 +13,9 @@ WIDTH_WITHOUT_TERMINAL: Final = 120
 def results() -> Console:
     """Return the console for results; without a terminal behind it, plain text of a fixed width."""
     console = Console(file=sys.stdout)
-    return console if console.is_terminal else Console(file=sys.stdout, width=WIDTH_WITHOUT_TERMINAL)
+    return (
+        console if console.is_terminal else Console(file=sys.stdout, width=WIDTH_WITHOUT_TERMINAL)
+    )
 
 
 def note(sentence: str) -> None:

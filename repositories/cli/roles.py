@@ -1,4 +1,7 @@
-"""`recollect db roles`: roles with least rights, their passwords from the environment or made here."""
+"""`recollect db roles`.
+
+Roles with least rights, their passwords from the environment or made here.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +23,17 @@ from repositories.postgres.settings import PREFIX
 
 _DEFAULT = Roles()
 
-Migrator = Annotated[str, typer.Option("--migrator", help="Owns the tables and changes the schema.")]
+Migrator = Annotated[
+    str, typer.Option("--migrator", help="Owns the tables and changes the schema.")
+]
 Application = Annotated[str, typer.Option("--application", help="Reads and writes rows.")]
 Reader = Annotated[str, typer.Option("--reader", help="Reads rows.")]
 Generate = Annotated[
-    bool, typer.Option("--generate-passwords", help="Make and print a password for each role that the environment has none for.")
+    bool,
+    typer.Option(
+        "--generate-passwords",
+        help="Make and print a password for each role that the environment has none for.",
+    ),
 ]
 
 
@@ -37,16 +46,28 @@ def roles(
 ) -> None:
     """Have roles with least rights in place; run it as a superuser, or as an owner with CREATEROLE.
 
-    Passwords are those of RECOLLECT_MIGRATOR_PASSWORD, RECOLLECT_APPLICATION_PASSWORD and RECOLLECT_READER_PASSWORD; a role without
-    one keeps the password it has.
+    Passwords are those of RECOLLECT_MIGRATOR_PASSWORD, RECOLLECT_APPLICATION_PASSWORD and
+    RECOLLECT_READER_PASSWORD; a role without one keeps the password it has.
     """
     wanted = Roles(migrator=migrator, application=application, reader=reader)
     variables = {purpose: f"{PREFIX}{purpose}_PASSWORD".upper() for purpose in wanted.names()}
-    given = {purpose: SecretStr(os.environ[variable]) for purpose, variable in variables.items() if os.environ.get(variable)}
-    made = {purpose: SecretStr(secrets.token_urlsafe(24)) for purpose in wanted.names() if generate and purpose not in given}
+    given = {
+        purpose: SecretStr(os.environ[variable])
+        for purpose, variable in variables.items()
+        if os.environ.get(variable)
+    }
+    made = {
+        purpose: SecretStr(secrets.token_urlsafe(24))
+        for purpose in wanted.names()
+        if generate and purpose not in given
+    }
     with places.reach(data_dir) as place:
         created = asyncio.run(_set_up(place, wanted, {**given, **made}))
-        note(f"{place.kind}: created {', '.join(created)}" if created else f"{place.kind}: the roles were there")
+        note(
+            f"{place.kind}: created {', '.join(created)}"
+            if created
+            else f"{place.kind}: the roles were there"
+        )
     for purpose, password in made.items():
         typer.echo(f"{variables[purpose]}={shlex.quote(password.get_secret_value())}")
 

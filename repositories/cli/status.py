@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 
 async def health_at(settings: Settings) -> Health:
-    """Return the health of a database that may be empty or outdated; `Database.health` is for one that is open.
+    """Return the health of a database that may be empty or outdated; `Database.health` is for one
+    that is open.
 
     Raises:
         DatabaseFailure: no connection.

@@ -19,16 +19,30 @@ EXCERPT_CHARACTERS: Final = 160
 
 
 def hit_table(title: str, hits: Iterable[SearchHit[Any]], *, exact: bool, how: str) -> Table:
-    """Return the hits with their scores, distances and ranks; the caption says how they were found."""
+    """Return the hits with their scores, distances and ranks.
+
+    The caption says how they were found.
+    """
     reach = "exact" if exact else "through the approximate index"
-    table = Table(title=Text(shown(title, 200), style="bold"), caption=f"{how}; {reach}", title_justify="left", expand=True)
+    table = Table(
+        title=Text(shown(title, 200), style="bold"),
+        caption=f"{how}; {reach}",
+        title_justify="left",
+        expand=True,
+    )
     for heading in ("score", "distance", "rank"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("where", ratio=2, overflow="fold")
     table.add_column("what", ratio=3, overflow="fold")
     for hit in hits:
         place, what = _described(hit.item)
-        table.add_row(f"{hit.score:.3f}", _figure(hit.distance), _ranks(hit), place, _with_words(what, hit.matched_terms))
+        table.add_row(
+            f"{hit.score:.3f}",
+            _figure(hit.distance),
+            _ranks(hit),
+            place,
+            _with_words(what, hit.matched_terms),
+        )
     if not table.row_count:
         table.add_row("", "", "", "", Text("nothing", style="dim"))
     return table
@@ -52,9 +66,13 @@ def _described(item: object) -> tuple[Text, Text]:
         case Finding():
             held_back = ", suppressed" if item.suppressed else ""
             place = f"{item.file_path}:{item.start_line}"
-            return _lines(place, f"{item.severity.value}, {item.category.value}{held_back}"), _excerpt(item.title)
+            return _lines(
+                place, f"{item.severity.value}, {item.category.value}{held_back}"
+            ), _excerpt(item.title)
         case LearningMemory():
-            return _lines(f"{item.outcome.value}, {item.severity.value}", item.file_path), _excerpt(item.finding_text)
+            return _lines(f"{item.outcome.value}, {item.severity.value}", item.file_path), _excerpt(
+                item.finding_text
+            )
         case _:
             raise TypeError(f"{type(item).__name__} cannot be shown")
 

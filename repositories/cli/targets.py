@@ -1,4 +1,7 @@
-"""Which database a command speaks to: the one that the environment names, or else the one that `recollect db up` started."""
+"""Which database a command speaks to.
+
+The one that the environment names, or else the one that `recollect db up` started.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,9 @@ CONNECT_DEADLINE: Final = timedelta(seconds=10)
 
 IN_DOCKER: Final = "PostgreSQL in Docker"
 
-DataDir = Annotated[Path, typer.Option("--data-dir", help="Folder of the embedded servers.", show_default=True)]
+DataDir = Annotated[
+    Path, typer.Option("--data-dir", help="Folder of the embedded servers.", show_default=True)
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +78,10 @@ def embedded_in(folder: Path) -> str:
 
 
 def compose_file() -> Path | None:
-    """Return the compose file of the checkout that this package runs from; None where it is installed without one."""
+    """Return the compose file of the checkout that this package runs from.
+
+    None where it is installed without one.
+    """
     found = Path(repositories.__file__).parents[1] / "docker-compose.yml"
     return found if found.is_file() else None
 
@@ -90,13 +98,18 @@ def reach(data_dir: Path) -> Iterator[Place]:
         return
     with started(data_dir) as place:
         if place is None:
-            raise ConfigurationError("no database runs: start one with `recollect db up`, or set DATABASE_URL")
+            raise ConfigurationError(
+                "no database runs: start one with `recollect db up`, or set DATABASE_URL"
+            )
         yield place
 
 
 @contextmanager
 def started(data_dir: Path) -> Iterator[Started | None]:
-    """Find the database that `recollect db up` started, and use it until the end of the block; None where none runs."""
+    """Find the database that `recollect db up` started, and use it until the end of the block.
+
+    None where none runs.
+    """
     file = compose_file()
     if file is not None and compose.runs(file):
         yield Started.at(compose.url(), IN_DOCKER)

@@ -1,7 +1,8 @@
 """The operating system user that the server runs as.
 
-PostgreSQL refuses to run as root, and rightly. Started by an ordinary user, the server is that user's. Started by root, it
-belongs to a system user of its own that nothing else runs as, with a group of its own and no supplementary groups.
+PostgreSQL refuses to run as root, and rightly. Started by an ordinary user, the server is that
+user's. Started by root, it belongs to a system user of its own that nothing else runs as, with a
+group of its own and no supplementary groups.
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ _SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 @dataclass(frozen=True)
 class Account:
-    """A user and group id; `switches` says whether this process has to become that user to act as it."""
+    """A user and group id.
+
+    `switches` says whether this process has to become that user to act as it.
+    """
 
     uid: int
     gid: int
@@ -45,13 +49,16 @@ class Account:
         """The caller, or for root the system user, which is created where it is missing.
 
         Raises:
-            EmbeddedServerError: there is no such user and it cannot be created, or it is not an unprivileged one.
+            EmbeddedServerError: there is no such user and it cannot be created, or it is not an
+                unprivileged one.
         """
         if os.geteuid() != 0:
             return cls(os.geteuid(), os.getegid(), switches=False)
         entry = _find_system_user() or _create_system_user()
         if entry.pw_uid == 0 or entry.pw_gid == 0:
-            raise EmbeddedServerError(f"the system user {SYSTEM_USER} must have neither user id 0 nor group id 0")
+            raise EmbeddedServerError(
+                f"the system user {SYSTEM_USER} must have neither user id 0 nor group id 0"
+            )
         return cls(entry.pw_uid, entry.pw_gid, switches=True)
 
     @property
@@ -64,7 +71,15 @@ class Account:
         if self.owner is not None:
             os.chown(path, *self.owner, follow_symlinks=False)
 
-    def run(self, command: Sequence[str], *, cwd: Path, output: IO[bytes], within: Deadline, keep_open: Sequence[int] = ()) -> int:
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        cwd: Path,
+        output: IO[bytes],
+        within: Deadline,
+        keep_open: Sequence[int] = (),
+    ) -> int:
         """Run a command as this user in a session of its own and return its exit code.
 
         Raises:
@@ -79,7 +94,9 @@ class Account:
                 extra_groups=() if self.switches else None, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
-            raise EmbeddedServerError(f"{Path(command[0]).name} took more than {within.seconds:g} s") from None
+            raise EmbeddedServerError(
+                f"{Path(command[0]).name} took more than {within.seconds:g} s"
+            ) from None
         return done.returncode
 
 
@@ -91,12 +108,21 @@ def _find_system_user() -> pwd.struct_passwd | None:
 
 
 def _create_system_user() -> pwd.struct_passwd:
-    """Create the user; where several programs try at once, the one that holds the password file's lock does."""
+    """Create the user.
+
+    Where several programs try at once, the one that holds the password file's lock does.
+    """
     deadline = Deadline(_CREATE_WITHIN)
     said = ""
     while not deadline.passed:
         try:
-            done = subprocess.run((*_USERADD, SYSTEM_USER), env={"PATH": _SEARCH_PATH}, capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                (*_USERADD, SYSTEM_USER),
+                env={"PATH": _SEARCH_PATH},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
         except FileNotFoundError:
             said = "useradd is not installed"
             break

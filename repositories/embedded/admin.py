@@ -1,4 +1,7 @@
-"""The superuser's statements, by way of the wheel's psql: it works in any thread, with or without an event loop."""
+"""The superuser's statements, by way of the wheel's psql.
+
+It works in any thread, with or without an event loop.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,8 @@ _QUIET: Final = """\\set VERBOSITY terse
 SET client_min_messages = warning; SET search_path = pg_catalog;
 SET log_statement = none; SET log_min_duration_statement = -1; SET log_min_error_statement = panic;
 """
-# A program that was killed while it prepared leaves its psql behind, which goes on. A lock is of one database and one session.
+# A program that was killed while it prepared leaves its psql behind, which goes on. A lock is of
+# one database and one session.
 _ALONE: Final = "SELECT pg_advisory_lock(hashtext('recollect.embedded'));\n"
 _VECTOR: Final = """
 SELECT 'CREATE EXTENSION vector SCHEMA public' WHERE NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector') \\gexec
@@ -50,14 +54,18 @@ class Admin:
     login: Login
 
     def prepare(self, application_password: SecretStr, deadline: Deadline) -> None:
-        """Have the application's role, database and extension in place; changes nothing where they are.
+        """Have the application's role, database and extension in place; changes nothing where they
+        are.
 
         Raises:
             EmbeddedServerError: the server does not let us in, or refuses a statement.
         """
         known = f"\\set role {APPLICATION}\n\\set database {DATABASE}\n"
         secret = f"\\set password {application_password.get_secret_value()}\n"  # drawn by us: nothing in it to quote
-        self._run(f"{_ALONE}{known}{secret}{_PREPARE}\\connect {DATABASE}\n{_QUIET}{_ALONE}{_VECTOR}", deadline)
+        self._run(
+            f"{_ALONE}{known}{secret}{_PREPARE}\\connect {DATABASE}\n{_QUIET}{_ALONE}{_VECTOR}",
+            deadline,
+        )
 
     def create_database(self, name: str, template: str | None, deadline: Deadline) -> None:
         """Create a database that the application owns, with the extension.
@@ -86,14 +94,23 @@ class Admin:
             "PGPASSWORD": self.login.password.get_secret_value(), "PGCLIENTENCODING": "UTF8", "PGAPPNAME": "recollect-admin",
             "PGCONNECT_TIMEOUT": "10", "HOME": "/nonexistent", "LANG": "C.UTF-8",
         }  # fmt: skip
-        command = [self.install.program("psql"), "--no-psqlrc", "--quiet", "--no-password", "--set", "ON_ERROR_STOP=1"]
+        command = [
+            self.install.program("psql"),
+            "--no-psqlrc",
+            "--quiet",
+            "--no-password",
+            "--set",
+            "ON_ERROR_STOP=1",
+        ]
         try:
             done = subprocess.run(
                 command, input=_QUIET + script, env=environment, capture_output=True, encoding="utf-8",
                 errors="replace", timeout=deadline.remaining, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
-            raise EmbeddedServerError(f"the embedded server did not answer within {deadline.seconds:g} s") from None
+            raise EmbeddedServerError(
+                f"the embedded server did not answer within {deadline.seconds:g} s"
+            ) from None
         if done.returncode != 0:
             raise EmbeddedServerError(f"the embedded server says: {_complaint(done.stderr)}")
 
@@ -101,11 +118,23 @@ class Admin:
 def _checked(name: str) -> str:
     """A name as an identifier; quoting protects the one that is a keyword."""
     if not _NAME.fullmatch(name):
-        raise ConfigurationError("a database name has lower-case letters, digits and underscores, 63 at most", setting="name")
+        raise ConfigurationError(
+            "a database name has lower-case letters, digits and underscores, 63 at most",
+            setting="name",
+        )
     return f'"{name}"'
 
 
 def _complaint(stderr: str) -> str:
-    """The first error of psql's output, without its line number; connection errors come after a colon as well."""
-    lines = [line for line in stderr.splitlines() if "ERROR:" in line or "error:" in line] or stderr.splitlines()
-    return re.sub(r"^psql:(<stdin>:\d+: )?\s*|ERROR:\s*|error:\s*", "", lines[0]) if lines else "no reason given"
+    """The first error of psql's output, without its line number.
+
+    Connection errors come after a colon as well.
+    """
+    lines = [
+        line for line in stderr.splitlines() if "ERROR:" in line or "error:" in line
+    ] or stderr.splitlines()
+    return (
+        re.sub(r"^psql:(<stdin>:\d+: )?\s*|ERROR:\s*|error:\s*", "", lines[0])
+        if lines
+        else "no reason given"
+    )

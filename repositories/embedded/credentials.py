@@ -1,4 +1,7 @@
-"""The passwords of a data directory, and the random name by which it is known; kept in one file that only its owner reads."""
+"""The passwords of a data directory, and the random name by which it is known.
+
+Kept in one file that only its owner reads.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ APPLICATION = "recollect"
 
 
 class Credentials(BaseModel):
-    """Made once for each data directory; `identity` is random, so that nobody can prepare a socket directory in advance."""
+    """Made once for each data directory.
+
+    `identity` is random, so that nobody can prepare a socket directory in advance.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -36,9 +42,13 @@ class Credentials(BaseModel):
         try:
             return cls.model_validate_json(path.read_bytes())
         except FileNotFoundError:
-            raise EmbeddedServerError(f"{path} is missing: without it nobody can log in to the server beside it") from None
+            raise EmbeddedServerError(
+                f"{path} is missing: without it nobody can log in to the server beside it"
+            ) from None
         except ValidationError:
-            raise EmbeddedServerError(f"{path} is damaged: without it nobody can log in to the server beside it") from None
+            raise EmbeddedServerError(
+                f"{path} is damaged: without it nobody can log in to the server beside it"
+            ) from None
 
     @classmethod
     def make(cls, path: Path) -> Credentials:
@@ -64,15 +74,22 @@ class Login:
     def url(self, database: str) -> SecretStr:
         """A URL in libpq's form, through the Unix socket."""
         password = self.password.get_secret_value()
-        return SecretStr(f"postgresql://{self.role}:{password}@/{database}?host={self.host}&port={self.port}")
+        return SecretStr(
+            f"postgresql://{self.role}:{password}@/{database}?host={self.host}&port={self.port}"
+        )
 
     def tcp_url(self, database: str) -> SecretStr:
         """The same by way of 127.0.0.1."""
-        return SecretStr(f"postgresql://{self.role}:{self.password.get_secret_value()}@127.0.0.1:{self.port}/{database}")
+        return SecretStr(
+            f"postgresql://{self.role}:{self.password.get_secret_value()}@127.0.0.1:{self.port}/{database}"
+        )
 
 
 def write_private(path: Path, content: bytes, *, owner: tuple[int, int] | None = None) -> None:
-    """Write a file that only its owner reads; whole or not at all, and never through a link that somebody put in its place."""
+    """Write a file that only its owner reads.
+
+    Whole or not at all, and never through a link that somebody put in its place.
+    """
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -1,4 +1,5 @@
-"""The folder a user names: a cluster, what belongs to it, and the locks. Only its owner can enter it.
+"""The folder a user names: a cluster, what belongs to it, and the locks. Only its owner can enter
+it.
 
 ::
 
@@ -108,7 +109,10 @@ class DataDirectory:
         return exclusive(self.path / _START_LOCK, deadline)
 
     def use(self) -> FileLock:
-        """Count as one of the server's users until the lock is released; to be called under `starting`."""
+        """Count as one of the server's users until the lock is released.
+
+        To be called under `starting`.
+        """
         lease = FileLock(self.path / "users.lock")
         lease.acquire(shared=True)
         return lease
@@ -118,7 +122,10 @@ class DataDirectory:
         return not is_free(self.path / "users.lock")
 
     def has_processes(self) -> bool:
-        """Whether a process of a server that was launched here is alive; to be called under `starting`."""
+        """Whether a process of a server that was launched here is alive.
+
+        To be called under `starting`.
+        """
         return not is_free(self.processes_lock)
 
     def rotate_log(self) -> None:
@@ -130,7 +137,9 @@ class DataDirectory:
         self._refuse_other_owner()
         names = {entry.name for entry in self.path.iterdir()} - {"lost+found"}
         if names and _START_LOCK not in names:
-            raise EmbeddedServerError(f"{self.path} holds other files: name an empty folder, or one that does not exist yet")
+            raise EmbeddedServerError(
+                f"{self.path} holds other files: name an empty folder, or one that does not exist yet"
+            )
 
     def _refuse_other_owner(self) -> None:
         found = self.path.lstat()

@@ -1,4 +1,7 @@
-"""Finding, starting and stopping the server of one data directory; all of it under `directory.starting`."""
+"""Finding, starting and stopping the server of one data directory.
+
+All of it under `directory.starting`.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +25,18 @@ if TYPE_CHECKING:
 
 
 def launcher_for(directory: DataDirectory, version: int | None, until: Deadline) -> Launcher:
-    """The installation and account for this directory; without a version, the existing cluster's or the newest.
+    """The installation and account for this directory; without a version, the existing cluster's or
+    the newest.
 
     Raises:
-        EmbeddedServerError: the cluster is of another version, or no installation or account is to be had.
+        EmbeddedServerError: the cluster is of another version, or no installation or account is to
+            be had.
     """
     existing = directory.cluster_version
     if version is not None and existing not in {None, version}:
-        raise EmbeddedServerError(f"{directory.path} holds a cluster of PostgreSQL {existing}, not {version}")
+        raise EmbeddedServerError(
+            f"{directory.path} holds a cluster of PostgreSQL {existing}, not {version}"
+        )
     account = Account.for_server()
     install = Installation.of(version or existing or NEWEST).runnable_by(account, until)
     return Launcher(directory, install, account)
@@ -49,7 +56,8 @@ def credentials_of(directory: DataDirectory) -> Credentials:
 def running(launcher: Launcher, until: Deadline) -> Postmaster | None:
     """The running server, as soon as it takes connections; None when no process of it is left.
 
-    A server whose main process was killed has others that live until they notice: they are waited for, not signalled.
+    A server whose main process was killed has others that live until they notice: they are waited
+    for, not signalled.
 
     Raises:
         EmbeddedServerError: it neither answers nor ends until the deadline.
@@ -60,7 +68,8 @@ def running(launcher: Launcher, until: Deadline) -> Postmaster | None:
             if not launcher.directory.has_processes():
                 return None
         elif not postmaster.socket.exists():
-            # Somebody cleaned the temporary folder: no new connection can reach this server any more.
+            # Somebody cleaned the temporary folder: no new connection can reach this server any
+            # more.
             shut_down(launcher, until)
             return None
         else:
@@ -68,14 +77,21 @@ def running(launcher: Launcher, until: Deadline) -> Postmaster | None:
             if launcher.is_accepting(postmaster.socket_dir, postmaster.port):
                 return postmaster
         if until.passed:
-            raise EmbeddedServerError(f"{_state(postmaster)} after {until.seconds:g} s: {launcher.complaint()}")
+            raise EmbeddedServerError(
+                f"{_state(postmaster)} after {until.seconds:g} s: {launcher.complaint()}"
+            )
         until.pause()
 
 
 def launch(
-    launcher: Launcher, credentials: Credentials, settings: Mapping[str, str], tcp_port: int | None, until: Deadline
+    launcher: Launcher,
+    credentials: Credentials,
+    settings: Mapping[str, str],
+    tcp_port: int | None,
+    until: Deadline,
 ) -> Postmaster:
-    """Start the server, make its cluster first where there is none, and wait until it takes connections.
+    """Start the server, make its cluster first where there is none, and wait until it takes
+    connections.
 
     Raises:
         EmbeddedServerError: it does not start; the message has the server's own reason.
@@ -116,7 +132,8 @@ def abandon(launcher: Launcher, lease: FileLock, until: Deadline) -> None:
 
 
 def shut_down(launcher: Launcher, until: Deadline) -> None:
-    """Stop the server; one that does not end in half of the time is told to end at once, which loses nothing either.
+    """Stop the server; one that does not end in half of the time is told to end at once, which
+    loses nothing either.
 
     Raises:
         EmbeddedServerError: it goes on, or somebody launched it by other means and has to stop it.
@@ -127,12 +144,16 @@ def shut_down(launcher: Launcher, until: Deadline) -> None:
     if postmaster is None:
         return
     if not directory.has_processes():
-        raise EmbeddedServerError(f"the server of {directory.path} was not launched from here: stop it with pg_ctl")
+        raise EmbeddedServerError(
+            f"the server of {directory.path} was not launched from here: stop it with pg_ctl"
+        )
     postmaster.stop()
     patience = until.half()
     while directory.has_processes():
         if until.passed:
-            raise EmbeddedServerError(f"the server of {directory.path} did not stop: {launcher.complaint()}")
+            raise EmbeddedServerError(
+                f"the server of {directory.path} did not stop: {launcher.complaint()}"
+            )
         if patience.passed:
             postmaster.abort()
         until.pause()
@@ -141,4 +162,8 @@ def shut_down(launcher: Launcher, until: Deadline) -> None:
 
 
 def _state(postmaster: Postmaster | None) -> str:
-    return "PostgreSQL takes no connections" if postmaster else "processes of a killed PostgreSQL are still at work"
+    return (
+        "PostgreSQL takes no connections"
+        if postmaster
+        else "processes of a killed PostgreSQL are still at work"
+    )

@@ -1,8 +1,10 @@
-"""Advisory locks on files: who starts and stops, who uses the server, and whether one of its processes lives.
+"""Advisory locks on files: who starts and stops, who uses the server, and whether one of its
+processes lives.
 
-`flock` and not a lock library, because two of its properties are the design: it can be shared, and it belongs to the open
-file, not to a process. A server that inherits the open file holds the lock until its last process is gone, whatever became
-of its PID file; nothing that is dead, not even a zombie, can hold one.
+`flock` and not a lock library, because two of its properties are the design: it can be shared, and
+it belongs to the open file, not to a process. A server that inherits the open file holds the lock
+until its last process is gone, whatever became of its PID file; nothing that is dead, not even a
+zombie, can hold one.
 """
 
 from __future__ import annotations
@@ -25,7 +27,10 @@ if TYPE_CHECKING:
 
 
 class FileLock:
-    """One open file, and the lock on it while `acquire` has succeeded; a lock is let go by `close`."""
+    """One open file, and the lock on it while `acquire` has succeeded.
+
+    A lock is let go by `close`.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open the file, and create it where it is missing.
@@ -34,12 +39,16 @@ class FileLock:
             OSError: the file cannot be opened, or is a symbolic link.
         """
         self._owner = os.getpid()
-        self._descriptor: int | None = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        self._descriptor: int | None = os.open(
+            path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+        )
 
     def acquire(self, *, shared: bool = False) -> bool:
         """Take the lock if it is to be had at once; False if it is not."""
         try:
-            fcntl.flock(self.descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            fcntl.flock(
+                self.descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB
+            )
         except BlockingIOError:
             return False
         return True
@@ -53,7 +62,8 @@ class FileLock:
 
     def release(self) -> None:
         """Let go of the lock for every process that shares this open file, and close it."""
-        # A forked child shares the open file: it may close its copy, but the lock is its parent's to give up.
+        # A forked child shares the open file: it may close its copy, but the lock is its parent's
+        # to give up.
         if self._descriptor is not None and self._owner == os.getpid():
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         self.close()
@@ -66,7 +76,10 @@ class FileLock:
 
 
 def is_free(path: Path) -> bool:
-    """Whether nobody holds the lock at this moment; only to be trusted under a lock that keeps others from asking."""
+    """Whether nobody holds the lock at this moment.
+
+    Only to be trusted under a lock that keeps others from asking.
+    """
     lock = FileLock(path)
     try:
         return lock.acquire()
@@ -85,7 +98,9 @@ def exclusive(path: Path, deadline: Deadline) -> Iterator[None]:
     try:
         while not lock.acquire():
             if deadline.passed:
-                raise EmbeddedServerError(f"another program held {path} for more than {deadline.seconds:g} s")
+                raise EmbeddedServerError(
+                    f"another program held {path} for more than {deadline.seconds:g} s"
+                )
             deadline.pause()
         yield
     finally:

@@ -1,9 +1,11 @@
-"""The server's main process: found through its PID file, believed only when the process itself bears it out.
+"""The server's main process: found through its PID file, believed only when the process itself
+bears it out.
 
-A PID file outlives its process, and the system gives the number to somebody else. So the process must be called postgres,
-be no child of a server, be alive (not a zombie), belong to the server's user and have the cluster as its working directory.
-The working directory says more than a start time: it survives a clock that is set. psutil notes the start time of the
-process it looked at, and refuses to signal another one that got the same number since.
+A PID file outlives its process, and the system gives the number to somebody else. So the process
+must be called postgres, be no child of a server, be alive (not a zombie), belong to the server's
+user and have the cluster as its working directory. The working directory says more than a start
+time: it survives a clock that is set. psutil notes the start time of the process it looked at, and
+refuses to signal another one that got the same number since.
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ class Postmaster:
             lines = (cluster / PID_FILE).read_text(errors="replace").splitlines()
         except FileNotFoundError:
             return None
-        # Lines: process id, data directory, start time, port, socket directory, listen address, shared memory, status.
+        # Lines: process id, data directory, start time, port, socket directory, listen address,
+        # shared memory, status.
         if len(lines) < 6 or not (lines[0].isdigit() and lines[3].isdigit() and lines[4]):
             return None
         process = _verified(int(lines[0]), cluster, account)

@@ -15,7 +15,15 @@ from repositories.embedded.admin import DATABASE, Admin
 from repositories.embedded.cluster import checked_settings
 from repositories.embedded.credentials import APPLICATION, SUPERUSER, Login
 from repositories.embedded.directory import DataDirectory
-from repositories.embedded.lifecycle import abandon, credentials_of, launch, launcher_for, leave, running, shut_down
+from repositories.embedded.lifecycle import (
+    abandon,
+    credentials_of,
+    launch,
+    launcher_for,
+    leave,
+    running,
+    shut_down,
+)
 from repositories.embedded.waiting import Deadline
 
 if TYPE_CHECKING:
@@ -36,15 +44,19 @@ STOP_WITHIN: Final = timedelta(seconds=30)
 class EmbeddedServer:
     """A PostgreSQL server with pgvector that this program uses, private to the user who started it.
 
-    Programs that name the same folder share one server: the first starts it, the last to leave stops it. It is no child
-    of any of them, so that one may be killed without harm to the others; a server whose programs were all killed goes on,
-    and the next program finds it. With `keep` it also outlives the last program, until `stop`.
+    Programs that name the same folder share one server: the first starts it, the last to leave
+    stops it. It is no child of any of them, so that one may be killed without harm to the others; a
+    server whose programs were all killed goes on, and the next program finds it. With `keep` it
+    also outlives the last program, until `stop`.
 
-    Made by `start` and `find`; left by `release`, by the end of a `with` block, or at the latest when the interpreter ends.
-    Safe in threads as far as each object is used by one; in a forked child it is only a description of the parent's server.
+    Made by `start` and `find`; left by `release`, by the end of a `with` block, or at the latest
+    when the interpreter ends. Safe in threads as far as each object is used by one; in a forked
+    child it is only a description of the parent's server.
     """
 
-    def __init__(self, launcher: Launcher, postmaster: Postmaster, credentials: Credentials, lease: FileLock) -> None:
+    def __init__(
+        self, launcher: Launcher, postmaster: Postmaster, credentials: Credentials, lease: FileLock
+    ) -> None:
         def login(role: str) -> Login:
             return Login(postmaster.socket_dir, postmaster.port, role, credentials.of(role))
 
@@ -66,15 +78,19 @@ class EmbeddedServer:
         tcp_port: int | None = None,
         deadline: timedelta = START_WITHIN,
     ) -> Self:
-        """Use the server of this folder, and start it where it does not run; the folder is made where it is missing.
+        """Use the server of this folder, and start it where it does not run; the folder is made
+        where it is missing.
 
-        `version` is PostgreSQL's major version: by default that of the existing cluster, or else the newest.
-        `settings` are the server's, and count for the program that starts it: a server that runs already keeps its own.
-        `tcp_port` makes it listen on 127.0.0.1 as well, with the same passwords; without it there is no TCP at all.
+        `version` is PostgreSQL's major version: by default that of the existing cluster, or else
+        the newest. `settings` are the server's, and count for the program that starts it: a server
+        that runs already keeps its own. `tcp_port` makes it listen on 127.0.0.1 as well, with the
+        same passwords; without it there is no TCP at all.
 
         Raises:
-            ConfigurationError: a setting that is not the user's to make, or a port outside 1 to 65535.
-            EmbeddedServerError: the server cannot be prepared, or does not answer until the deadline; the message says why.
+            ConfigurationError: a setting that is not the user's to make, or a port outside 1 to
+                65535.
+            EmbeddedServerError: the server cannot be prepared, or does not answer until the
+                deadline; the message says why.
         """
         checked = checked_settings(settings or {})
         if tcp_port is not None and not 0 < tcp_port < 65536:
@@ -87,7 +103,9 @@ class EmbeddedServer:
                 credentials = credentials_of(directory)
                 lease = directory.use()
                 try:
-                    postmaster = running(launcher, until) or launch(launcher, credentials, checked, tcp_port, until)
+                    postmaster = running(launcher, until) or launch(
+                        launcher, credentials, checked, tcp_port, until
+                    )
                     _require_port(postmaster, tcp_port)
                     server = cls._attach(launcher, postmaster, credentials, lease, until)
                     if keep:
@@ -99,10 +117,12 @@ class EmbeddedServer:
 
     @classmethod
     def find(cls, data_dir: Path | str, *, deadline: timedelta = START_WITHIN) -> Self | None:
-        """Use the server of this folder if it runs; None if it does not, and nothing is started or made.
+        """Use the server of this folder if it runs; None if it does not, and nothing is started or
+        made.
 
         Raises:
-            EmbeddedServerError: the folder is another user's, or the server runs and does not answer until the deadline.
+            EmbeddedServerError: the folder is another user's, or the server runs and does not
+                answer until the deadline.
         """
         until = Deadline(deadline)
         with _explained():
@@ -116,14 +136,21 @@ class EmbeddedServer:
                     return None
                 lease = directory.use()
                 try:
-                    return cls._attach(launcher, postmaster, credentials_of(directory), lease, until)
+                    return cls._attach(
+                        launcher, postmaster, credentials_of(directory), lease, until
+                    )
                 except BaseException:
                     lease.release()
                     raise
 
     @classmethod
     def _attach(
-        cls, launcher: Launcher, postmaster: Postmaster, credentials: Credentials, lease: FileLock, until: Deadline
+        cls,
+        launcher: Launcher,
+        postmaster: Postmaster,
+        credentials: Credentials,
+        lease: FileLock,
+        until: Deadline,
     ) -> Self:
         """Log in as the superuser: a server that does not know our password is not ours."""
         server = cls(launcher, postmaster, credentials, lease)
@@ -133,7 +160,10 @@ class EmbeddedServer:
 
     @property
     def url(self) -> SecretStr:
-        """Where the application finds its database: `postgresql://recollect:…@/recollect?host=…&port=…`."""
+        """Where the application finds its database.
+
+        `postgresql://recollect:…@/recollect?host=…&port=…`.
+        """
         return self._application.url(DATABASE)
 
     @property
@@ -143,7 +173,10 @@ class EmbeddedServer:
 
     @property
     def tcp_url(self) -> SecretStr | None:
-        """The application's database by way of 127.0.0.1; None where the server listens on its Unix socket alone."""
+        """The application's database by way of 127.0.0.1.
+
+        None where the server listens on its Unix socket alone.
+        """
         return self._application.tcp_url(DATABASE) if self._postmaster.tcp else None
 
     @property
@@ -172,7 +205,8 @@ class EmbeddedServer:
         return self._postmaster.process.pid
 
     def create_database(self, name: str, *, template: str | None = None) -> SecretStr:
-        """Create a database that the application owns, with the extension, and return the application's URL of it.
+        """Create a database that the application owns, with the extension, and return the
+        application's URL of it.
 
         Raises:
             ConfigurationError: a name with other than lower-case letters, digits and underscores.
@@ -182,16 +216,19 @@ class EmbeddedServer:
         return self._application.url(name)
 
     def drop_database(self, name: str) -> None:
-        """Drop a database that `create_database` made, whoever is connected; one that does not exist is fine.
+        """Drop a database that `create_database` made, whoever is connected; one that does not
+        exist is fine.
 
         Raises:
-            ConfigurationError: the server's own database, or a name that `create_database` would not take.
+            ConfigurationError: the server's own database, or a name that `create_database` would
+                not take.
             EmbeddedServerError: the server refuses.
         """
         self._admin.drop_database(name, Deadline(START_WITHIN))
 
     def release(self) -> None:
-        """Stop using the server; the last to do so stops it, unless it is kept. Doing it again changes nothing.
+        """Stop using the server; the last to do so stops it, unless it is kept. Doing it again
+        changes nothing.
 
         Raises:
             EmbeddedServerError: the server did not stop.
@@ -209,7 +246,12 @@ class EmbeddedServer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.release()
 
     def __repr__(self) -> str:
@@ -246,14 +288,20 @@ def _explained() -> Iterator[None]:
         EmbeddedServerError: on another system than these, or in place of an OSError.
     """
     if sys.platform == "win32":
-        raise EmbeddedServerError("the embedded server runs on Linux and macOS: set DATABASE_URL to a server of your own")
+        raise EmbeddedServerError(
+            "the embedded server runs on Linux and macOS: set DATABASE_URL to a server of your own"
+        )
     try:
         yield
     except OSError as error:
         named = f"{error.filename}: " if error.filename else ""
-        raise EmbeddedServerError(f"the embedded server cannot be used: {named}{error.strerror or error}") from error
+        raise EmbeddedServerError(
+            f"the embedded server cannot be used: {named}{error.strerror or error}"
+        ) from error
 
 
 def _require_port(postmaster: Postmaster, tcp_port: int | None) -> None:
     if tcp_port is not None and (not postmaster.tcp or postmaster.port != tcp_port):
-        raise EmbeddedServerError(f"the server runs already, and does not listen on 127.0.0.1:{tcp_port}: stop it first")
+        raise EmbeddedServerError(
+            f"the server runs already, and does not listen on 127.0.0.1:{tcp_port}: stop it first"
+        )

@@ -19,8 +19,13 @@ if TYPE_CHECKING:
 class FakeAuthorReader(FakeReadRepository[AuthorCacheEntry]):
     """Reads what is known of authors."""
 
-    async def find_author(self, repo: str, login: str, *, max_age: timedelta = AUTHOR_MAX_AGE) -> AuthorCacheEntry | None:
-        author, age = (_named(repo, "repo"), _named(login, "login")), require_age(max_age, "max_age")
+    async def find_author(
+        self, repo: str, login: str, *, max_age: timedelta = AUTHOR_MAX_AGE
+    ) -> AuthorCacheEntry | None:
+        author, age = (
+            (_named(repo, "repo"), _named(login, "login")),
+            require_age(max_age, "max_age"),
+        )
         rows = await self._rows(lambda row: (row["repo"], row["author_login"]) == author)
         return self._first([row for row in rows if row["cached_at"] >= self._transaction.now - age])
 
@@ -33,7 +38,9 @@ class FakeAuthorRepository(FakeAuthorReader, FakeRepository[AuthorCacheEntry]):
 
     async def purge(self, *, days: float = 7, at_most: int | None = None) -> int:
         age, at_most = days_old(days, "days"), require_at_most(at_most)
-        return await self._delete(lambda row: row["cached_at"] < self._transaction.now - age, at_most=at_most)
+        return await self._delete(
+            lambda row: row["cached_at"] < self._transaction.now - age, at_most=at_most
+        )
 
 
 def _named(name: str, field: str) -> str:

@@ -1,4 +1,7 @@
-"""Arguments that PostgreSQL could not be sent: a fake's statement refuses them as the server's would."""
+"""Arguments that PostgreSQL could not be sent.
+
+A fake's statement refuses them as the server's would.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +31,11 @@ _IN_32_BITS: Final = frozenset({"pr_number"})
 
 
 class Binds:
-    """Makes every public method hand its arguments to the statements inside it, whose first one refuses what cannot be sent.
+    """Makes every public method hand its arguments to the statements inside it, whose first one
+    refuses what cannot be sent.
 
-    A method that asks nothing of the server refuses nothing, and what is checked before a statement is refused before.
+    A method that asks nothing of the server refuses nothing, and what is checked before a statement
+    is refused before.
     """
 
     _transaction: Transaction
@@ -42,7 +47,9 @@ class Binds:
                 setattr(cls, name, _binding(method))
 
 
-def _binding(method: Callable[..., Coroutine[Any, Any, R]]) -> Callable[..., Coroutine[Any, Any, R]]:
+def _binding(
+    method: Callable[..., Coroutine[Any, Any, R]],
+) -> Callable[..., Coroutine[Any, Any, R]]:
     parameters = signature(method)
 
     @wraps(method)
@@ -57,7 +64,10 @@ def _binding(method: Callable[..., Coroutine[Any, Any, R]]) -> Callable[..., Cor
 def all_sendable(given: Mapping[str, Any]) -> bool:
     """Return whether every argument is one that the driver can send and the server can take."""
     return all(
-        _is_sendable(name, value) for name, values in given.items() if name not in _WORDS | _NOT_SENT for value in _each(values)
+        _is_sendable(name, value)
+        for name, values in given.items()
+        if name not in _WORDS | _NOT_SENT
+        for value in _each(values)
     )
 
 

@@ -1,7 +1,8 @@
 """CHECK constraints and the predicates of partial indexes, evaluated from their own text.
 
-An entity's are conjunctions of a few plain forms. Reading them, instead of writing each rule a second time, keeps a fake from
-drifting away from the schema; a form that is not known here is refused when the fake is made.
+An entity's are conjunctions of a few plain forms. Reading them, instead of writing each rule a
+second time, keeps a fake from drifting away from the schema; a form that is not known here is
+refused when the fake is made.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ _COMPARISONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
 
 
 def read_condition(sql: str) -> Condition:
-    """Return what the condition's text says of a row: true, false, or None where a missing value leaves it unknown.
+    """Return what the condition's text says of a row: true, false, or None where a missing value
+    leaves it unknown.
 
     Raises:
         UnexpectedFailure: the text has a form that the fakes cannot evaluate.

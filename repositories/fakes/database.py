@@ -1,4 +1,7 @@
-"""A database in memory, for tests of services: the same ports and the same errors, without a driver and without a server."""
+"""A database in memory, for tests of services.
+
+The same ports and the same errors, without a driver and without a server.
+"""
 
 from __future__ import annotations
 
@@ -35,16 +38,19 @@ def _utc_now() -> datetime:
 
 
 class FakeDatabase:
-    """The database that `repositories.Database` is, in memory. It lives as long as the object; `async with` may be left out.
+    """The database that `repositories.Database` is, in memory. It lives as long as the object;
+    `async with` may be left out.
 
-    Units of work do not see what others have not committed, wait for each other's locks up to `lock_timeout` seconds, and break
-    the same rules of the schema with the same errors and constraint names. Entities take embeddings of its dimension until it is
-    closed, or while the fake or a unit of work of it lives. `clock` gives the moment of the server: each unit of work asks it
-    once, and each claim of a run.
+    Units of work do not see what others have not committed, wait for each other's locks up to
+    `lock_timeout` seconds, and break the same rules of the schema with the same errors and
+    constraint names. Entities take embeddings of its dimension until it is closed, or while the
+    fake or a unit of work of it lives. `clock` gives the moment of the server: each unit of work
+    asks it once, and each claim of a run.
 
-    What differs from PostgreSQL: vector search is always exact; two units of work of one task that want the same row fail at once
-    instead of after the timeout; above READ COMMITTED whatever else was committed meanwhile makes a conflict of the commit, also
-    where nothing was read of it; a server's statistics, plans, connections and lost commits do not exist.
+    What differs from PostgreSQL: vector search is always exact; two units of work of one task that
+    want the same row fail at once instead of after the timeout; above READ COMMITTED whatever else
+    was committed meanwhile makes a conflict of the commit, also where nothing was read of it; a
+    server's statistics, plans, connections and lost commits do not exist.
     """
 
     def __init__(
@@ -57,15 +63,25 @@ class FakeDatabase:
         lock_timeout: float = 5.0,
     ) -> None:
         if not 1 <= dimensions <= MAX_DIMENSIONS:
-            raise ConfigurationError(f"dimensions must be between 1 and {MAX_DIMENSIONS:,}", setting="dimensions")
-        self._state = State(tables=read_tables(dimensions), locks=Locks(lock_timeout), clock=clock, dimensions=dimensions)
-        self._record_embedding(EmbeddingMetadata(provider=provider, model=model, dimensions=dimensions))
+            raise ConfigurationError(
+                f"dimensions must be between 1 and {MAX_DIMENSIONS:,}", setting="dimensions"
+            )
+        self._state = State(
+            tables=read_tables(dimensions),
+            locks=Locks(lock_timeout),
+            clock=clock,
+            dimensions=dimensions,
+        )
+        self._record_embedding(
+            EmbeddingMetadata(provider=provider, model=model, dimensions=dimensions)
+        )
         self._learned = self._learn_dimensions()
 
     def _learn_dimensions(self) -> weakref.finalize[[int], State]:
         """Let entities take embeddings of this dimension, until what is returned is called or the state is no more."""
         learn_dimensions(self.dimensions)
-        # A unit of work keeps the state, so that `FakeDatabase().unit_of_work()` is enough to write embeddings.
+        # A unit of work keeps the state, so that `FakeDatabase().unit_of_work()` is enough to write
+        # embeddings.
         return weakref.finalize(self._state, forget_dimensions, self.dimensions)
 
     @property
@@ -77,12 +93,18 @@ class FakeDatabase:
         return self
 
     async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         await self.close()
 
     async def open(self) -> None:
-        """Let entities take embeddings of its dimension again, if it was closed; its rows are there as they were."""
+        """Let entities take embeddings of its dimension again, if it was closed.
+
+        Its rows are there as they were.
+        """
         if not self._learned.alive:
             self._learned = self._learn_dimensions()
 
@@ -99,14 +121,22 @@ class FakeDatabase:
     ) -> FakeUnitOfWork:
         """Return a unit of work of one tenant. It opens with `async with`.
 
-        Of those with the same `operation_id` only one can be committed: the others raise `AlreadyExists`.
+        Of those with the same `operation_id` only one can be committed: the others raise
+        `AlreadyExists`.
 
         Raises:
             InvalidInput: `tenant` cannot name one.
         """
-        return FakeUnitOfWork(self._state, tenant=require_tenant(tenant), operation_id=operation_id, isolation=isolation)
+        return FakeUnitOfWork(
+            self._state,
+            tenant=require_tenant(tenant),
+            operation_id=operation_id,
+            isolation=isolation,
+        )
 
-    def reader(self, *, tenant: str = DEFAULT_TENANT, isolation: Isolation = Isolation.READ_COMMITTED) -> FakeReader:
+    def reader(
+        self, *, tenant: str = DEFAULT_TENANT, isolation: Isolation = Isolation.READ_COMMITTED
+    ) -> FakeReader:
         """Return a read-only unit of work of one tenant. It opens with `async with`.
 
         Raises:
@@ -124,37 +154,59 @@ class FakeDatabase:
         attempts: int = ATTEMPTS,
         retry_for: timedelta = RETRY_FOR,
     ) -> T:
-        """Run `work` in a unit of work and commit, unless it did; run it whole again where the failure says that is safe.
+        """Run `work` in a unit of work and commit, unless it did; run it whole again where the
+        failure says that is safe.
 
-        `work` must make its entities itself, and do nothing outside the unit of work that may not happen twice.
+        `work` must make its entities itself, and do nothing outside the unit of work that may not
+        happen twice.
         """
         loop, failures = asyncio.get_running_loop(), Failures()
         deadline = loop.time() + retry_for.total_seconds()
         for attempt in range(1, attempts + 1):
             try:
-                async with self.unit_of_work(tenant=tenant, operation_id=operation_id, isolation=isolation) as uow:
+                async with self.unit_of_work(
+                    tenant=tenant, operation_id=operation_id, isolation=isolation
+                ) as uow:
                     result = await work(uow)
                     if uow.is_open:
                         await uow.commit()
                     return result
             except Exception as error:
-                if not failures.allow_another(error) or attempt == attempts or loop.time() >= deadline:
+                if (
+                    not failures.allow_another(error)
+                    or attempt == attempts
+                    or loop.time() >= deadline
+                ):
                     raise
         raise ConfigurationError("attempts must be at least 1", setting="attempts")
 
-    def telemetry_recorder(self, *, tenant: str = DEFAULT_TENANT, **options: Unpack[RecorderOptions]) -> TelemetryRecorder:
-        """Return a recorder of single telemetry events of one tenant. It opens with `async with`."""
+    def telemetry_recorder(
+        self, *, tenant: str = DEFAULT_TENANT, **options: Unpack[RecorderOptions]
+    ) -> TelemetryRecorder:
+        """Return a recorder of single telemetry events of one tenant.
+
+        It opens with `async with`.
+        """
         return TelemetryRecorder(self, tenant=tenant, **options)
 
-    async def outcome(self, operation_id: UUID, *, tenant: str = DEFAULT_TENANT, wait_for: timedelta = OUTCOME_WITHIN) -> bool:
-        """Return whether the unit of work that was given this operation id was committed; while it is under way, wait.
+    async def outcome(
+        self,
+        operation_id: UUID,
+        *,
+        tenant: str = DEFAULT_TENANT,
+        wait_for: timedelta = OUTCOME_WITHIN,
+    ) -> bool:
+        """Return whether the unit of work that was given this operation id was committed; while it
+        is under way, wait.
 
         Raises:
             LockTimeout: it was still under way when `wait_for` had passed.
         """
         table = self._state.tables[Operation.__tablename__]
         key = (require_tenant(tenant), operation_id)
-        await self._state.locks.wait(Owner(), (table.key.name, key), Mode.WRITE, within=wait_for.total_seconds())
+        await self._state.locks.wait(
+            Owner(), (table.key.name, key), Mode.WRITE, within=wait_for.total_seconds()
+        )
         return key in self._state.committed[table.name]
 
     def _record_embedding(self, record: EmbeddingMetadata) -> None:

@@ -19,10 +19,14 @@ _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 class FakeDependencyBumpReader(FakeReadRepository[DependencyBumpMerge]):
     """Reads merged dependency bumps."""
 
-    async def history(self, repo: str, package: str, *, limit: int = DEFAULT_LIMIT) -> Sequence[DependencyBumpMerge]:
+    async def history(
+        self, repo: str, package: str, *, limit: int = DEFAULT_LIMIT
+    ) -> Sequence[DependencyBumpMerge]:
         require_limit(limit)
         rows = await self._rows(
-            lambda row: (row["repo"], row["package_name"]) == (repo, package), key=_merged_last, descending=True
+            lambda row: (row["repo"], row["package_name"]) == (repo, package),
+            key=_merged_last,
+            descending=True,
         )
         return self._entities(rows[:limit])
 

@@ -33,7 +33,9 @@ class _Memories(FakeMemoryReader):
     ) -> SearchHits[LearningMemory]:
         live = where("stale").equals(value=False)
         meets = meeting(LearningMemory, live if repo is None else live & where("repo").equals(repo))
-        return await self._search_both(query, embedding, meets, limit=limit, weights=weights, match=Match.ANY)
+        return await self._search_both(
+            query, embedding, meets, limit=limit, weights=weights, match=Match.ANY
+        )
 
 
 class FakeFederatedSearch:
@@ -55,7 +57,10 @@ class FakeFederatedSearch:
         corpora: Collection[Corpus] = tuple(Corpus),
         weights: Weights = Weights(),
     ) -> SearchHits[Remembered]:
-        vector, depth = query_vector(embedding, self._transaction.state.dimensions), corpus_depth(require_limit(limit))
+        vector, depth = (
+            query_vector(embedding, self._transaction.state.dimensions),
+            corpus_depth(require_limit(limit)),
+        )
         if not query.strip():
             return SearchHits()
         found: dict[Corpus, SearchHits[Any]] = {}
@@ -65,13 +70,20 @@ class FakeFederatedSearch:
                 query, vector, where=of_repo, limit=depth, weights=weights
             )
         if Corpus.MEMORIES in corpora:
-            found[Corpus.MEMORIES] = await self._memories.live(query, vector, repo=repo, limit=depth, weights=weights)
+            found[Corpus.MEMORIES] = await self._memories.live(
+                query, vector, repo=repo, limit=depth, weights=weights
+            )
         if Corpus.FINDINGS in corpora:
-            found[Corpus.FINDINGS] = await self._findings.keyword_search(query, repo=repo, limit=depth)
+            found[Corpus.FINDINGS] = await self._findings.keyword_search(
+                query, repo=repo, limit=depth
+            )
         return fuse_corpora(found, await self._alike(found), limit=limit)
 
     async def _alike(self, found: Mapping[Corpus, SearchHits[Any]]) -> set[frozenset[UUID]]:
-        names = {Corpus.KNOWLEDGE: KnowledgeChunk.__tablename__, Corpus.MEMORIES: LearningMemory.__tablename__}
+        names = {
+            Corpus.KNOWLEDGE: KnowledgeChunk.__tablename__,
+            Corpus.MEMORIES: LearningMemory.__tablename__,
+        }
         embeddings: dict[UUID, Vector] = {}
         async with self._transaction.statement():
             for corpus, ids in ids_with_embeddings(found).items():

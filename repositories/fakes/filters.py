@@ -9,7 +9,17 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from domain.values.filter_rules import check_filter
-from domain.values.filters import AllOf, AnyOf, Compare, Exists, Filter, Not, OneOf, Operator, Scalar
+from domain.values.filters import (
+    AllOf,
+    AnyOf,
+    Compare,
+    Exists,
+    Filter,
+    Not,
+    OneOf,
+    Operator,
+    Scalar,
+)
 from domain.values.jsonb import FrozenDict
 
 if TYPE_CHECKING:
@@ -53,7 +63,9 @@ def _predicate(condition: Filter) -> Predicate:
         case OneOf(path, values):
             return _choosing(path, values)
         case Exists(path):
-            return lambda row: (found := _at(row, path)) is not _MISSING and (found is not None or len(path) > 1)
+            return lambda row: (
+                (found := _at(row, path)) is not _MISSING and (found is not None or len(path) > 1)
+            )
         case _:
             raise TypeError(f"{type(condition).__name__} is no filter")
 

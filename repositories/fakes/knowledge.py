@@ -33,7 +33,9 @@ class FakeKnowledgeReader(SearchesBoth[KnowledgeChunk]):
 
     searched = (("title", "A"), ("summary", "B"), ("content", "C"))
 
-    async def find_by_chunk_id(self, chunk_id: str, *, repo: str = "", with_embedding: bool = False) -> KnowledgeChunk | None:
+    async def find_by_chunk_id(
+        self, chunk_id: str, *, repo: str = "", with_embedding: bool = False
+    ) -> KnowledgeChunk | None:
         rows = await self._rows(lambda row: (row["repo"], row["chunk_id"]) == (repo, chunk_id))
         return self._first(rows, with_embedding=with_embedding)
 
@@ -49,7 +51,9 @@ class FakeKnowledgeReader(SearchesBoth[KnowledgeChunk]):
         farthest = max_distance_for(min_score, distance)
         self._query_vector(embedding)
         meets = meeting(self._entity, where)
-        return await self._search_vectors(embedding, meets, limit=limit, metric=distance, max_distance=farthest)
+        return await self._search_vectors(
+            embedding, meets, limit=limit, metric=distance, max_distance=farthest
+        )
 
     async def keyword_search(
         self,
@@ -64,7 +68,9 @@ class FakeKnowledgeReader(SearchesBoth[KnowledgeChunk]):
     ) -> SearchHits[KnowledgeChunk]:
         require_limit(limit)
         wanted = {"source_type": source_types, "language": languages}
-        conditions = [filters.where(name).one_of(values) for name, values in wanted.items() if values]
+        conditions = [
+            filters.where(name).one_of(values) for name, values in wanted.items() if values
+        ]
         meets = meeting(self._entity, filters.AllOf((*conditions, where or filters.AllOf())))
         return await self._search_words(query, meets, limit=limit, match=match, explain=explain)
 
@@ -83,16 +89,27 @@ class FakeKnowledgeReader(SearchesBoth[KnowledgeChunk]):
         self._query_vector(embedding)
         meets = meeting(self._entity, where)
         return await self._search_both(
-            query, embedding, meets, limit=limit, weights=weights, match=match, diversity=diversity, recency=recency
+            query,
+            embedding,
+            meets,
+            limit=limit,
+            weights=weights,
+            match=match,
+            diversity=diversity,
+            recency=recency,
         )
 
 
-class FakeKnowledgeRepository(FakeKnowledgeReader, FakeRepairs[KnowledgeChunk], FakeRepository[KnowledgeChunk]):
+class FakeKnowledgeRepository(
+    FakeKnowledgeReader, FakeRepairs[KnowledgeChunk], FakeRepository[KnowledgeChunk]
+):
     """Keeps passages up to date."""
 
     repaired_text = "content"
 
-    async def upsert_many(self, chunks: Rows[KnowledgeChunk], *, progress: Progress | None = None) -> int:
+    async def upsert_many(
+        self, chunks: Rows[KnowledgeChunk], *, progress: Progress | None = None
+    ) -> int:
         given = await self._stamped(chunks)
         latest = {(chunk.repo, chunk.chunk_id): chunk for chunk in given}
         if not latest:
@@ -114,14 +131,19 @@ class FakeKnowledgeRepository(FakeKnowledgeReader, FakeRepairs[KnowledgeChunk], 
         if not wanted:
             return 0
         # A condition takes only so many names.
-        batches = (wanted[start : start + filters.MAX_CHOICES] for start in range(0, len(wanted), filters.MAX_CHOICES))
+        batches = (
+            wanted[start : start + filters.MAX_CHOICES]
+            for start in range(0, len(wanted), filters.MAX_CHOICES)
+        )
         any_of_them = filters.AnyOf(tuple(map(filters.where("chunk_id").one_of, batches)))
         return await self.delete_where(filters.where("repo").equals(repo) & any_of_them)
 
     async def reset(self) -> int:
         async with self._transaction.statement():
             deleted = await self._transaction.delete(self._table, anything)
-            await self._transaction.delete(self._transaction.state.tables[EmbeddingMetadata.__tablename__], anything)
+            await self._transaction.delete(
+                self._transaction.state.tables[EmbeddingMetadata.__tablename__], anything
+            )
         return deleted
 
 
@@ -141,7 +163,11 @@ class FakeEmbeddingMetadataReader(Binds):
     async def find(self) -> EmbeddingMetadata | None:
         async with self._transaction.statement():
             rows = self._transaction.select(self._table)
-        return cast("EmbeddingMetadata", copy_of(self._table, rows[0], with_embedding=False)) if rows else None
+        return (
+            cast("EmbeddingMetadata", copy_of(self._table, rows[0], with_embedding=False))
+            if rows
+            else None
+        )
 
     async def check_compatible(self, *, provider: str, model: str, dimensions: int) -> None:
         if recorded := await self.find():

@@ -1,4 +1,8 @@
-"""Rows in layers: what is committed, over it what one unit of work changed, over that what each of its savepoints changed."""
+"""Rows in layers.
+
+What is committed, over it what one unit of work changed, over that what each of its savepoints
+changed.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,10 @@ from typing import Any, TypeAlias
 
 Key: TypeAlias = tuple[Any, ...]
 Layer: TypeAlias = defaultdict[str, dict[Key, Any]]
-"""By table, rows by primary key; by unique rule, primary keys by value. None stands for what was removed."""
+"""By table, rows by primary key; by unique rule, primary keys by value.
+
+None stands for what was removed.
+"""
 
 
 def new_layer() -> Layer:
@@ -17,7 +24,10 @@ def new_layer() -> Layer:
 
 
 class Layers:
-    """What one unit of work sees: the committed layer, as it is now or as it was, and its own changes over it."""
+    """What one unit of work sees.
+
+    The committed layer, as it is now or as it was, and its own changes over it.
+    """
 
     def __init__(self, committed: Layer) -> None:
         self._committed = committed
@@ -60,7 +70,10 @@ class Layers:
         self._layers.pop()
 
     def merge(self) -> None:
-        """Keep what was changed since the last savepoint; what the unit of work changed becomes what is committed."""
+        """Keep what was changed since the last savepoint.
+
+        What the unit of work changed becomes what is committed.
+        """
         changed = self._layers.pop()
         is_last = len(self._layers) == 1
         below = self._committed if is_last else self._layers[-1]

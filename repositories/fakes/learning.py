@@ -38,13 +38,22 @@ class FakeMemoryReader(SearchesBoth[LearningMemory]):
 
     async def exists_for(self, repo: str, finding_id: UUID, outcome: Outcome) -> bool:
         same = (repo, finding_id, outcome)
-        return bool(await self._rows(lambda row: (row["repo"], row["finding_id"], row["outcome"]) == same))
+        return bool(
+            await self._rows(lambda row: (row["repo"], row["finding_id"], row["outcome"]) == same)
+        )
 
     async def nearest(
-        self, embedding: VectorLike, *, repo: str, limit: int = 10, max_distance: float | None = None
+        self,
+        embedding: VectorLike,
+        *,
+        repo: str,
+        limit: int = 10,
+        max_distance: float | None = None,
     ) -> SearchHits[LearningMemory]:
         self._query_vector(embedding)
-        return await self._search_vectors(embedding, _live_in(repo), limit=limit, max_distance=max_distance)
+        return await self._search_vectors(
+            embedding, _live_in(repo), limit=limit, max_distance=max_distance
+        )
 
     async def nearest_for_owner(
         self, embedding: VectorLike, *, owner: str, exclude_repo: str, limit: int = 10
@@ -52,7 +61,9 @@ class FakeMemoryReader(SearchesBoth[LearningMemory]):
         query = self._query_vector(embedding)
         require_limit(limit)
         async with self._searching():
-            theirs = self._transaction.select(self._table, lambda row: row["owner"] == owner and row["repo"] != exclude_repo)
+            theirs = self._transaction.select(
+                self._table, lambda row: row["owner"] == owner and row["repo"] != exclude_repo
+            )
         rows = [row for row in theirs if _is_near(row)]
         sizes = Counter(row["repo"] for row in rows)
         repos = sorted(sizes, key=lambda repo: (-sizes[repo], repo))[:OWNER_REPOS]
@@ -60,14 +71,26 @@ class FakeMemoryReader(SearchesBoth[LearningMemory]):
         shared = [
             row
             for repo in repos
-            for row, _ in nearest((row for row in rows if row["repo"] == repo), query, Distance.COSINE, limit=share)
+            for row, _ in nearest(
+                (row for row in rows if row["repo"] == repo), query, Distance.COSINE, limit=share
+            )
         ]
-        return self._vector_hits(nearest(shared, query, Distance.COSINE, limit=limit), Distance.COSINE)
+        return self._vector_hits(
+            nearest(shared, query, Distance.COSINE, limit=limit), Distance.COSINE
+        )
 
     async def keyword_search(
-        self, query: str, *, repo: str, limit: int = 10, match: Match = Match.ANY, explain: bool = False
+        self,
+        query: str,
+        *,
+        repo: str,
+        limit: int = 10,
+        match: Match = Match.ANY,
+        explain: bool = False,
     ) -> SearchHits[LearningMemory]:
-        return await self._search_words(query, _live_in(repo), limit=limit, match=match, explain=explain)
+        return await self._search_words(
+            query, _live_in(repo), limit=limit, match=match, explain=explain
+        )
 
     async def hybrid_search(
         self,
@@ -85,10 +108,19 @@ class FakeMemoryReader(SearchesBoth[LearningMemory]):
         if not query.strip():
             return SearchHits()
         return await self._search_both(
-            query, embedding, _live_in(repo), limit=limit, weights=weights, match=match, diversity=diversity, recency=recency
+            query,
+            embedding,
+            _live_in(repo),
+            limit=limit,
+            weights=weights,
+            match=match,
+            diversity=diversity,
+            recency=recency,
         )
 
-    async def recall(self, embedding: VectorLike, text: str, *, repo: str, owner: str, limit: int = 10) -> Recall:
+    async def recall(
+        self, embedding: VectorLike, text: str, *, repo: str, owner: str, limit: int = 10
+    ) -> Recall:
         vector = self._query_vector(embedding)
         if text.strip():
             own = await self.hybrid_search(text, vector, repo=repo, limit=limit)
@@ -98,7 +130,9 @@ class FakeMemoryReader(SearchesBoth[LearningMemory]):
         return merge_recall(own, shared, repo=repo, owner=owner, limit=limit)
 
 
-class FakeMemoryRepository(FakeMemoryReader, FakeRepairs[LearningMemory], FakeRepository[LearningMemory]):
+class FakeMemoryRepository(
+    FakeMemoryReader, FakeRepairs[LearningMemory], FakeRepository[LearningMemory]
+):
     """Writes what was learned."""
 
     repaired_text = "finding_text"
@@ -106,7 +140,9 @@ class FakeMemoryRepository(FakeMemoryReader, FakeRepairs[LearningMemory], FakeRe
     async def write(self, memory: LearningMemory) -> bool:
         return await self.write_many([memory]) == 1
 
-    async def write_many(self, memories: Rows[LearningMemory], *, progress: Progress | None = None) -> int:
+    async def write_many(
+        self, memories: Rows[LearningMemory], *, progress: Progress | None = None
+    ) -> int:
         return await self.add_new(memories, "repo", "finding_id", "outcome", progress=progress)
 
     async def mark_stale(self, model: str, *, at_most: int | None = None) -> int:
@@ -116,7 +152,9 @@ class FakeMemoryRepository(FakeMemoryReader, FakeRepairs[LearningMemory], FakeRe
             return row["embedding_model"] != model and not row["stale"]
 
         async with self._transaction.statement():
-            return await self._transaction.update(self._table, is_to_be_marked, always({"stale": True}), at_most=at_most)
+            return await self._transaction.update(
+                self._table, is_to_be_marked, always({"stale": True}), at_most=at_most
+            )
 
     async def delete_stale(self, *, at_most: int | None = None) -> int:
         return await self._delete(lambda row: bool(row["stale"]), at_most=require_at_most(at_most))
@@ -126,7 +164,11 @@ class FakePatternReader(FakeReadRepository[GlobalPattern]):
     """Reads patterns over all tenants."""
 
     async def lookup(
-        self, severity: Severity, category: Category, confidence_band: ConfidenceBand, pattern_fingerprint: str
+        self,
+        severity: Severity,
+        category: Category,
+        confidence_band: ConfidenceBand,
+        pattern_fingerprint: str,
     ) -> GlobalPattern | None:
         kind = (severity, category, confidence_band, pattern_fingerprint)
         return self._first(await self._rows(lambda row: tuple(row[name] for name in _KIND) == kind))
@@ -141,7 +183,10 @@ class FakePatternRepository(FakePatternReader, FakeRepository[GlobalPattern]):
         async with self._transaction.statement():
             row = self._new([pattern])[0]
             kept = await self._transaction.rows.upsert(
-                self._table, row, self._table.unique_over(*_KIND), lambda old: {"count": old["count"] + pattern.count}
+                self._table,
+                row,
+                self._table.unique_over(*_KIND),
+                lambda old: {"count": old["count"] + pattern.count},
             )
         return self._copy(kept)
 

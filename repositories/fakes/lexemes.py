@@ -1,12 +1,14 @@
-"""Text as lexemes: words, split, stopped and stemmed as PostgreSQL's `english` configuration does with plain words.
+"""Text as lexemes: words, split, stopped and stemmed as PostgreSQL's `english` configuration does
+with plain words.
 
 Identifiers and paths are split first, as `domain.schema.columns.split_compounds` does on the
 server: `getUserName`, `parse_config` and `db/client.ts` become compounds with hyphens, of which the
 whole and every part are lexemes.
 
-Where PostgreSQL goes another way: its parser also knows addresses of pages and mail, tags and entities of HTML, and numbers with
-an exponent, and its regular expressions see capitals of every script, where these see ASCII's. Stems are exactly its own with
-snowballstemmer 2; with version 3, whose rules are newer than the server's, those of a few words differ (`university`).
+Where PostgreSQL goes another way: its parser also knows addresses of pages and mail, tags and
+entities of HTML, and numbers with an exponent, and its regular expressions see capitals of every
+script, where these see ASCII's. Stems are exactly its own with snowballstemmer 2; with version 3,
+whose rules are newer than the server's, those of a few words differ (`university`).
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from typing import Any, Final
 from domain.errors import ConfigurationError
 from repositories.fakes.stopwords import ENGLISH
 
-# The server takes the longest of the alternatives; each has one length, so that the first to match here is the longest.
+# The server takes the longest of the alternatives; each has one length, so that the first to match
+# here is the longest.
 _INNER_BOUNDARY: Final = re.compile(
     r"([^\W_]{2})[_/.\\]([^\W\d_])|([A-Z])([A-Z][a-z])|[_/.\\]([^\W\d_]{2})|([a-z\d])([A-Z])",
 )
@@ -30,7 +33,9 @@ _NUMBERED: Final = re.compile(r"[/\\](\d)")
 _LETTER: Final = r"[^\W\d_]"
 _WORD: Final = r"[^\W_]+"
 _COMPOUND: Final = rf"{_LETTER}[^\W_]*(?:-(?=\d*{_LETTER}){_WORD})+"
-_WHOLE: Final = rf"{_LETTER}[^\W_]*(?:[./]{_WORD})+|[-+]?\d+(?:[./]\d+)*(?![^\W_])|(?<=[^\W_])\.\.(?!\S)"
+_WHOLE: Final = (
+    rf"{_LETTER}[^\W_]*(?:[./]{_WORD})+|[-+]?\d+(?:[./]\d+)*(?![^\W_])|(?<=[^\W_])\.\.(?!\S)"
+)
 _TOKEN: Final = re.compile(rf"(?P<compound>{_COMPOUND})|(?P<whole>{_WHOLE})|{_WORD}")
 
 
@@ -83,7 +88,8 @@ def _stemmer() -> Callable[[str], str]:
         snowball: Any = import_module("snowballstemmer")
     except ImportError:
         raise ConfigurationError(
-            "keyword search in a fake needs the package snowballstemmer: install recollect[testing]", setting="testing"
+            "keyword search in a fake needs the package snowballstemmer: install recollect[testing]",
+            setting="testing",
         ) from None
     stem: Callable[[str], str] = snowball.stemmer("english").stemWord
     return stem

@@ -1,4 +1,7 @@
-"""Locks on rows and on unique values, held to the end of a unit of work; what another holds is waited for, as on PostgreSQL."""
+"""Locks on rows and on unique values, held to the end of a unit of work.
+
+What another holds is waited for, as on PostgreSQL.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,8 @@ Resource: TypeAlias = Hashable
 class Mode(IntEnum):
     """How strongly; two that are held at once by different owners add up to 3 at most.
 
-    A child shares its parent, a change writes its row, and whoever inserts or deletes owns row and unique values alone.
+    A child shares its parent, a change writes its row, and whoever inserts or deletes owns row and
+    unique values alone.
     """
 
     SHARE = 1
@@ -27,7 +31,10 @@ _MOST: Final = 3
 
 
 class Owner:
-    """One unit of work among those that hold locks. What it holds is remembered in order, so that a savepoint can let go of it."""
+    """One unit of work among those that hold locks.
+
+    What it holds is remembered in order, so that a savepoint can let go of it.
+    """
 
     def __init__(self) -> None:
         self.task = asyncio.current_task()
@@ -37,8 +44,9 @@ class Owner:
 class Locks:
     """Who holds what in one database.
 
-    Waiting ends after `timeout` seconds in LockTimeout, and at once where it could not end otherwise: in Conflict for a deadlock,
-    in LockTimeout where the holder belongs to the very task that would wait.
+    Waiting ends after `timeout` seconds in LockTimeout, and at once where it could not end
+    otherwise: in Conflict for a deadlock, in LockTimeout where the holder belongs to the very task
+    that would wait.
     """
 
     def __init__(self, timeout: float) -> None:
@@ -47,7 +55,9 @@ class Locks:
         self._waiting: dict[Owner, set[Owner]] = {}
         self._wakers: set[asyncio.Future[None]] = set()
 
-    async def wait(self, owner: Owner, resource: Resource, mode: Mode, *, within: float | None = None) -> None:
+    async def wait(
+        self, owner: Owner, resource: Resource, mode: Mode, *, within: float | None = None
+    ) -> None:
         """Wait until nobody else holds `resource` in a mode that excludes `mode`; nothing is taken.
 
         `within` is in seconds, by default the timeout of all.
@@ -90,7 +100,11 @@ class Locks:
                 waker.set_result(None)
 
     def _blockers(self, owner: Owner, resource: Resource, mode: Mode) -> set[Owner]:
-        return {holder for holder, held in self._holders.get(resource, ()) if holder is not owner and held + mode > _MOST}
+        return {
+            holder
+            for holder, held in self._holders.get(resource, ())
+            if holder is not owner and held + mode > _MOST
+        }
 
     def _require_hope(self, owner: Owner, blockers: set[Owner]) -> None:
         if owner in self._reached_from(blockers):

@@ -23,7 +23,8 @@ _TERM: Final = re.compile(r'(-*)(?:"([^"]*)"?|([^\s"]+))')
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A query that was read: its stems, with how often it names them; those of them to rank by; and what a row must meet.
+    """A query that was read: its stems, with how often it names them; those of them to rank by; and
+    what a row must meet.
 
     `meets` is also given the stems that any row has; nothing else can be found by words.
     """
@@ -40,11 +41,15 @@ def read_query(query: str, match: Match) -> Question:
     asked = Counter(lexeme.stem for lexeme in lexemes(split_compounds(query, MAX_QUERY_CHARACTERS)))
     match match:
         case Match.ANY:
-            return Question(asked, asked.keys(), lambda places, words: any(stem in places for stem in words))
+            return Question(
+                asked, asked.keys(), lambda places, words: any(stem in places for stem in words)
+            )
         case Match.ALL:
             # The parts of a compound and not the whole, which would leave out "parse the config".
             parts = [stem for stem in asked if "-" not in stem[1:]] or list(asked)
-            return Question(asked, asked.keys(), lambda places, _: all(stem in places for stem in parts))
+            return Question(
+                asked, asked.keys(), lambda places, _: all(stem in places for stem in parts)
+            )
         case Match.WEB:
             return _read_web(query[:MAX_QUERY_CHARACTERS], asked)
 
@@ -62,15 +67,33 @@ class _Term:
 def _read_web(text: str, asked: Mapping[str, int]) -> Question:
     # OR binds less than the words beside it: `a b or c` is (a and b) or c.
     split = groupby(_terms(text), key=lambda term: term is not None)
-    groups = [[term for term in group if term is not None and term.phrase] for is_term, group in split if is_term]
-    wanted = [{lexeme.stem for term in group if not term.minuses for lexeme in term.phrase} for group in groups if group]
-    # An alternative that only says what is unwanted cannot be looked up: the whole query finds nothing.
+    groups = [
+        [term for term in group if term is not None and term.phrase]
+        for is_term, group in split
+        if is_term
+    ]
+    wanted = [
+        {lexeme.stem for term in group if not term.minuses for lexeme in term.phrase}
+        for group in groups
+        if group
+    ]
+    # An alternative that only says what is unwanted cannot be looked up: the whole query finds
+    # nothing.
     ranked = set[str]().union(*wanted) if all(wanted) else set[str]()
-    return Question(asked, ranked, lambda places, _: any(all(term.meets(places) for term in group) for group in groups if group))
+    return Question(
+        asked,
+        ranked,
+        lambda places, _: any(
+            all(term.meets(places) for term in group) for group in groups if group
+        ),
+    )
 
 
 def _terms(text: str) -> Iterator[_Term | None]:
-    """Yield the terms of a web search, and None for each OR between them; a compound is a phrase of its parts."""
+    """Yield the terms of a web search, and None for each OR between them.
+
+    A compound is a phrase of its parts.
+    """
     for found in _TERM.finditer(text):
         minus, phrase, word = found.groups()
         if not minus and phrase is None and word.lower() == "or":
@@ -85,4 +108,6 @@ def _stands(phrase: tuple[Lexeme, ...], places: Places) -> bool:
     first = phrase[0]
     offsets = [(lexeme.stem, lexeme.position - first.position) for lexeme in phrase]
     starts = places.get(first.stem, frozenset())
-    return any(all(start + offset in places.get(stem, ()) for stem, offset in offsets) for start in starts)
+    return any(
+        all(start + offset in places.get(stem, ()) for stem, offset in offsets) for start in starts
+    )

@@ -1,4 +1,7 @@
-"""Ranking by words: BM25 over the lexemes of a row's weighted columns (Robertson and Zaragoza 2009)."""
+"""Ranking by words.
+
+BM25 over the lexemes of a row's weighted columns (Robertson and Zaragoza 2009).
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,10 @@ MAX_WORDS: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A row's words: where each stem stands, how often it occurs by weight, and the length of the texts in bytes."""
+    """A row's words.
+
+    Where each stem stands, how often it occurs by weight, and the length of the texts in bytes.
+    """
 
     places: Places
     frequencies: Mapping[str, int]
@@ -50,9 +56,18 @@ class Found:
 
 
 def best(
-    query: str, rows: Iterable[Row], everything: Iterable[Row], searched: Searched, *, limit: int, match: Match
+    query: str,
+    rows: Iterable[Row],
+    everything: Iterable[Row],
+    searched: Searched,
+    *,
+    limit: int,
+    match: Match,
 ) -> Sequence[Found]:
-    """Return the `rows` that match the query best, ties by id; how common a word is, `everything` tells."""
+    """Return the `rows` that match the query best, ties by id.
+
+    How common a word is, `everything` tells.
+    """
     question = read_query(query, match)
     if not question.ranked:
         return []
@@ -61,7 +76,11 @@ def best(
     average = sum(document.length for document in corpus) / max(1, len(corpus))
     documents = ((row, document_of(row, searched)) for row in rows)
     found = [
-        Found(row, _relevance(document, gains, average), tuple(sorted(gains.keys() & document.places.keys())))
+        Found(
+            row,
+            _relevance(document, gains, average),
+            tuple(sorted(gains.keys() & document.places.keys())),
+        )
         for row, document in documents
         if gains and question.meets(document.places, gains.keys())
     ]
@@ -69,11 +88,23 @@ def best(
 
 
 def _gains(question: Question, corpus: Sequence[Document]) -> Mapping[str, float]:
-    """Return how much each stem can add: its inverse document frequency, as often as the query names it."""
-    having = {stem: sum(stem in document.places for document in corpus) for stem in question.ranked & question.asked.keys()}
-    # With one word there is nothing to weigh it against, and counting its rows would cost the server more than finding them.
-    rows_with = {stem: 1 if len(question.asked) == 1 else rows for stem, rows in having.items() if rows}
-    gains = {stem: (K1 + 1) * question.asked[stem] * _rarity(len(corpus), rows) for stem, rows in rows_with.items()}
+    """Return how much each stem can add.
+
+    Its inverse document frequency, as often as the query names it.
+    """
+    having = {
+        stem: sum(stem in document.places for document in corpus)
+        for stem in question.ranked & question.asked.keys()
+    }
+    # With one word there is nothing to weigh it against, and counting its rows would cost the
+    # server more than finding them.
+    rows_with = {
+        stem: 1 if len(question.asked) == 1 else rows for stem, rows in having.items() if rows
+    }
+    gains = {
+        stem: (K1 + 1) * question.asked[stem] * _rarity(len(corpus), rows)
+        for stem, rows in rows_with.items()
+    }
     return dict(sorted(gains.items(), key=lambda gain: (-gain[1], gain[0]))[:MAX_WORDS])
 
 

@@ -35,29 +35,51 @@ class FakeRepairs(SearchesBoth[E]):
         self, target_model: str, *, after: UUID | None = None, limit: int = 100
     ) -> Sequence[RepairCandidate]:
         require_limit(limit)
-        rows = [row for row in await self._candidates(target_model) if after is None or row["id"] > after]
+        rows = [
+            row
+            for row in await self._candidates(target_model)
+            if after is None or row["id"] > after
+        ]
         return [RepairCandidate(id=row["id"], text=row[self.repaired_text]) for row in rows[:limit]]
 
-    async def write_repaired(self, rows: Sequence[RepairedEmbedding], state: EmbeddingRepair) -> int:
+    async def write_repaired(
+        self, rows: Sequence[RepairedEmbedding], state: EmbeddingRepair
+    ) -> int:
         embeddings = {row.id: self._query_vector(row.embedding) for row in rows}
 
         def repaired(row: Row) -> Row:
             embedding = embeddings[row["id"]]
-            given: dict[str, Any] = {"embedding": embedding, "embedding_model": state.target_model, "stale": False}
-            return {**given, "embedding_dim": embedding.dimensions()} if "embedding_dim" in row else given
+            given: dict[str, Any] = {
+                "embedding": embedding,
+                "embedding_model": state.target_model,
+                "stale": False,
+            }
+            return (
+                {**given, "embedding_dim": embedding.dimensions()}
+                if "embedding_dim" in row
+                else given
+            )
 
         written = 0
         if embeddings:
             async with self._transaction.statement():
-                written = await self._transaction.update(self._table, lambda row: row["id"] in embeddings, repaired)
+                written = await self._transaction.update(
+                    self._table, lambda row: row["id"] in embeddings, repaired
+                )
         await self.save_repair_state(state)
         return written
 
     async def repair_state(self, key: str) -> EmbeddingRepair | None:
         corpus, repairs = self._table.name, self._repairs
         async with self._transaction.statement():
-            rows = self._transaction.select(repairs, lambda row: (row["corpus"], row["key"]) == (corpus, key))
-        return cast("EmbeddingRepair", copy_of(repairs, rows[0], with_embedding=False)) if rows else None
+            rows = self._transaction.select(
+                repairs, lambda row: (row["corpus"], row["key"]) == (corpus, key)
+            )
+        return (
+            cast("EmbeddingRepair", copy_of(repairs, rows[0], with_embedding=False))
+            if rows
+            else None
+        )
 
     async def save_repair_state(self, state: EmbeddingRepair) -> None:
         self._transaction.stamp(state)
@@ -65,10 +87,16 @@ class FakeRepairs(SearchesBoth[E]):
             now = self._transaction.now
             given = {**self._repairs.row_of(state, now), "corpus": self._table.name}
             replaced = {name: value for name, value in given.items() if name not in _KEPT}
-            await self._transaction.rows.upsert(self._repairs, given, self._repairs.key, lambda _: {**replaced, "updated_at": now})
+            await self._transaction.rows.upsert(
+                self._repairs, given, self._repairs.key, lambda _: {**replaced, "updated_at": now}
+            )
 
     async def _candidates(self, target_model: str) -> Sequence[Row]:
-        return await self._rows(lambda row: row["embedding"] is None or row["stale"] or row["embedding_model"] != target_model)
+        return await self._rows(
+            lambda row: (
+                row["embedding"] is None or row["stale"] or row["embedding_model"] != target_model
+            )
+        )
 
     @property
     def _repairs(self) -> Table:

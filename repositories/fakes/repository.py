@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from uuid import UUID
 
 from domain.errors import NotFound
 from domain.schema.base import Entity
-from domain.values.paging import DEFAULT_LIMIT, MAX_BATCH_SIZE, Cursor, Page, require_limit, require_whole
+from domain.values.paging import (
+    DEFAULT_LIMIT,
+    MAX_BATCH_SIZE,
+    Cursor,
+    Page,
+    require_limit,
+    require_whole,
+)
 from repositories.fakes.binding import Binds
 from repositories.fakes.filters import meeting
 from repositories.fakes.tracking import copy_of
@@ -27,7 +42,10 @@ by_id = itemgetter("id")
 
 
 class FakeReadRepository(Binds, Generic[E]):
-    """Reads the tenant's entities of one kind. In a unit of work they are tracked, in a reader they are not."""
+    """Reads the tenant's entities of one kind.
+
+    In a unit of work they are tracked, in a reader they are not.
+    """
 
     def __init__(self, transaction: Transaction, entity: type[E]) -> None:
         self._transaction = transaction
@@ -44,7 +62,9 @@ class FakeReadRepository(Binds, Generic[E]):
         found = await self.get_many([id], with_embedding=with_embedding)
         return found.get(id)
 
-    async def get_many(self, ids: Iterable[UUID], *, with_embedding: bool = False) -> Mapping[UUID, E]:
+    async def get_many(
+        self, ids: Iterable[UUID], *, with_embedding: bool = False
+    ) -> Mapping[UUID, E]:
         wanted = list(dict.fromkeys(ids))
         if not wanted:
             return {}
@@ -61,7 +81,12 @@ class FakeReadRepository(Binds, Generic[E]):
         return len(await self._rows(meeting(self._entity, where)))
 
     async def list(
-        self, where: Filter | None = None, *, limit: int = DEFAULT_LIMIT, descending: bool = False, with_embedding: bool = False
+        self,
+        where: Filter | None = None,
+        *,
+        limit: int = DEFAULT_LIMIT,
+        descending: bool = False,
+        with_embedding: bool = False,
     ) -> Sequence[E]:
         rows = await self._ordered(where, descending=descending, limit=require_limit(limit))
         return self._entities(rows, with_embedding=with_embedding)
@@ -77,14 +102,26 @@ class FakeReadRepository(Binds, Generic[E]):
     ) -> Page[E]:
         name = self._entity.__name__
         start = None if after is None else after.require(name, descending=descending)
-        # One row more than asked for tells whether another page follows; it is read as the others are.
-        rows = await self._ordered(where, after=start, descending=descending, limit=require_limit(limit) + 1)
+        # One row more than asked for tells whether another page follows; it is read as the others
+        # are.
+        rows = await self._ordered(
+            where, after=start, descending=descending, limit=require_limit(limit) + 1
+        )
         items = self._entities(rows, with_embedding=with_embedding)[:limit]
-        last = Cursor(listing=name, descending=descending, id=rows[limit - 1]["id"]) if len(rows) > limit else None
+        last = (
+            Cursor(listing=name, descending=descending, id=rows[limit - 1]["id"])
+            if len(rows) > limit
+            else None
+        )
         return Page(items=items, next=last)
 
     async def stream(
-        self, where: Filter | None = None, *, batch_size: int = 500, descending: bool = False, with_embedding: bool = False
+        self,
+        where: Filter | None = None,
+        *,
+        batch_size: int = 500,
+        descending: bool = False,
+        with_embedding: bool = False,
     ) -> AsyncIterator[E]:
         require_whole(batch_size, "batch_size", most=MAX_BATCH_SIZE)
         for row in await self._ordered(where, descending=descending):
@@ -92,7 +129,12 @@ class FakeReadRepository(Binds, Generic[E]):
             yield self._copy(row, with_embedding=with_embedding)
 
     async def _ordered(
-        self, where: Filter | None, *, after: UUID | None = None, descending: bool, limit: int | None = None
+        self,
+        where: Filter | None,
+        *,
+        after: UUID | None = None,
+        descending: bool,
+        limit: int | None = None,
     ) -> Sequence[Row]:
         rows = await self._rows(meeting(self._entity, where), key=by_id, descending=descending)
         if after is not None:
@@ -100,7 +142,11 @@ class FakeReadRepository(Binds, Generic[E]):
         return rows[:limit]
 
     async def _rows(
-        self, meets: Condition = anything, *, key: Callable[[Row], Any] = by_id, descending: bool = False
+        self,
+        meets: Condition = anything,
+        *,
+        key: Callable[[Row], Any] = by_id,
+        descending: bool = False,
     ) -> Sequence[Row]:
         async with self._transaction.statement():
             return sorted(self._transaction.select(self._table, meets), key=key, reverse=descending)
@@ -109,7 +155,10 @@ class FakeReadRepository(Binds, Generic[E]):
         return next(iter(self._entities(rows[:1], with_embedding=with_embedding)), None)
 
     def _entities(self, rows: Iterable[Row], *, with_embedding: bool = False) -> Sequence[E]:
-        return cast("Sequence[E]", self._transaction.entities(self._table, rows, with_embedding=with_embedding))
+        return cast(
+            "Sequence[E]",
+            self._transaction.entities(self._table, rows, with_embedding=with_embedding),
+        )
 
     def _copy(self, row: Row, *, with_embedding: bool = False) -> E:
         return cast("E", copy_of(self._table, row, with_embedding=with_embedding))
@@ -142,17 +191,27 @@ class FakeRepository(FakeReadRepository[E]):
             return 0
         new.sort(key=_by(key))
         async with self._transaction.statement():
-            inserted = await self._transaction.rows.insert_new(self._table, self._new(new), self._table.unique_over(*key))
+            inserted = await self._transaction.rows.insert_new(
+                self._table, self._new(new), self._table.unique_over(*key)
+            )
         told(progress, len(new))
         return inserted
 
     async def replace(self, entity: E, *key: str, keep_if_missing: Collection[str] = ()) -> Row:
         """Insert the entity, or replace all of the row with the same key but its id and `created_at`."""
         new = self._new([self._transaction.stamp(entity)])[0]
-        kept = {"tenant", "id", "created_at", *key, *(name for name in keep_if_missing if new[name] is None)}
+        kept = {
+            "tenant",
+            "id",
+            "created_at",
+            *key,
+            *(name for name in keep_if_missing if new[name] is None),
+        }
         change = always({name: value for name, value in new.items() if name not in kept})
         async with self._transaction.statement():
-            return await self._transaction.rows.upsert(self._table, new, self._table.unique_over(*key), change)
+            return await self._transaction.rows.upsert(
+                self._table, new, self._table.unique_over(*key), change
+            )
 
     async def _delete(self, meets: Condition, *, at_most: int | None = None) -> int:
         async with self._transaction.statement():
@@ -166,7 +225,9 @@ class FakeRepository(FakeReadRepository[E]):
 
 
 def _by(columns: Sequence[str]) -> Callable[[Entity], Any]:
-    return lambda entity: tuple((vars(entity)[name] is None, vars(entity)[name]) for name in columns if name != "tenant")
+    return lambda entity: tuple(
+        (vars(entity)[name] is None, vars(entity)[name]) for name in columns if name != "tenant"
+    )
 
 
 def told(progress: Progress | None, rows: int) -> None:

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 from domain.entities.reviews import FeedbackReaction, Finding, Reaction, Review, SuppressionLogEntry
 from domain.values.classification import Severity
 from domain.values.filters import where
-from domain.values.insights import TOP_FILES, FeedbackPattern, FileCount, PriorFinding, RepoStats, TrendDay, title_fingerprint
+from domain.values.insights import (
+    TOP_FILES,
+    FeedbackPattern,
+    FileCount,
+    PriorFinding,
+    RepoStats,
+    TrendDay,
+    title_fingerprint,
+)
 from domain.values.paging import DEFAULT_LIMIT, require_limit, require_whole
 from domain.values.search import Match, SearchHits
 from domain.values.timestamps import require_zone
@@ -36,7 +44,9 @@ class FakeReviewReader(FakeReadRepository[Review]):
 
     async def stats(self, repo: str, *, since: datetime | None = None) -> RepoStats:
         start = require_zone(since, "since")
-        reviews, findings = await self._of(lambda row: row["repo"] == repo and (start is None or row["created_at"] >= start))
+        reviews, findings = await self._of(
+            lambda row: row["repo"] == repo and (start is None or row["created_at"] >= start)
+        )
         severities = Counter(row["severity"] for row in findings)
         files = Counter(row["file_path"] for row in findings)
         most_first = sorted(files.items(), key=lambda item: (-item[1], item[0]))
@@ -48,7 +58,10 @@ class FakeReviewReader(FakeReadRepository[Review]):
             findings_per_review=_mean(len(findings), len(reviews)),
             average_confidence=_confidence(findings),
             declared_findings=sum(row["findings_total"] for row in reviews),
-            top_files=tuple(FileCount(file_path=path, findings=number) for path, number in most_first[:TOP_FILES]),
+            top_files=tuple(
+                FileCount(file_path=path, findings=number)
+                for path, number in most_first[:TOP_FILES]
+            ),
         )
 
     async def trends(self, repo: str, *, days: int) -> Sequence[TrendDay]:
@@ -60,7 +73,10 @@ class FakeReviewReader(FakeReadRepository[Review]):
         for row in findings:
             found[written[row["review_id"]]].append(row)
         today = self._transaction.now.date()
-        return [_trend(day, reviewed[day], found[day]) for day in (today - timedelta(ago) for ago in reversed(range(days)))]
+        return [
+            _trend(day, reviewed[day], found[day])
+            for day in (today - timedelta(ago) for ago in reversed(range(days)))
+        ]
 
     async def _of(self, meets: Condition) -> tuple[Sequence[Row], Sequence[Row]]:
         """Return the reviews that are meant, and their findings."""
@@ -80,25 +96,42 @@ class FakeFindingReader(SearchesWords[Finding]):
 
     searched = (("title", "C"),)
 
-    async def recent_comment_candidates(self, repo: str, *, limit: int = DEFAULT_LIMIT) -> Sequence[Finding]:
+    async def recent_comment_candidates(
+        self, repo: str, *, limit: int = DEFAULT_LIMIT
+    ) -> Sequence[Finding]:
         require_limit(limit)
         told = ("comment_id", "comment_surface", "review_output_key")
-        rows = await self._newest_first(lambda row: row["repo"] == repo and all(row[name] is not None for name in told))
+        rows = await self._newest_first(
+            lambda row: row["repo"] == repo and all(row[name] is not None for name in told)
+        )
         return self._entities(rows[:limit])
 
     async def find_by_comment(self, repo: str, comment_id: int) -> Finding | None:
-        rows = await self._newest_first(lambda row: row["repo"] == repo and row["comment_id"] == comment_id)
+        rows = await self._newest_first(
+            lambda row: row["repo"] == repo and row["comment_id"] == comment_id
+        )
         return self._first(rows)
 
-    async def prior(self, repo: str, pr_number: int, *, limit: int = DEFAULT_LIMIT) -> Sequence[PriorFinding]:
+    async def prior(
+        self, repo: str, pr_number: int, *, limit: int = DEFAULT_LIMIT
+    ) -> Sequence[PriorFinding]:
         require_limit(limit)
         async with self._transaction.statement():
             rows = sorted(self._prior(repo, pr_number), key=by_id)
         findings = self._entities(rows[:limit])
-        return [PriorFinding(finding=finding, fingerprint=title_fingerprint(finding.title)) for finding in findings]
+        return [
+            PriorFinding(finding=finding, fingerprint=title_fingerprint(finding.title))
+            for finding in findings
+        ]
 
     async def keyword_search(
-        self, query: str, *, repo: str | None = None, limit: int = 10, match: Match = Match.ANY, explain: bool = False
+        self,
+        query: str,
+        *,
+        repo: str | None = None,
+        limit: int = 10,
+        match: Match = Match.ANY,
+        explain: bool = False,
     ) -> SearchHits[Finding]:
         require_limit(limit)
         meets = meeting(self._entity, None if repo is None else where("repo").equals(repo))
@@ -110,9 +143,13 @@ class FakeFindingReader(SearchesWords[Finding]):
             return []
         same = {"repo": repo, "pr_number": pr_number, "head_sha": run["head_sha"]}
         reviews = self._transaction.state.tables[Review.__tablename__]
-        of_head = self._transaction.select(reviews, lambda row: all(row[name] == value for name, value in same.items()))
+        of_head = self._transaction.select(
+            reviews, lambda row: all(row[name] == value for name, value in same.items())
+        )
         ids = {row["id"] for row in of_head}
-        return self._transaction.select(self._table, lambda row: row["review_id"] in ids and not row["suppressed"])
+        return self._transaction.select(
+            self._table, lambda row: row["review_id"] in ids and not row["suppressed"]
+        )
 
     async def _newest_first(self, meets: Condition) -> Sequence[Row]:
         return sorted(await self._rows(meets), key=by_creation, reverse=True)
@@ -139,7 +176,9 @@ class FakeReactionReader(FakeReadRepository[FeedbackReaction]):
             pull_requests = _pull_requests(self._transaction)
         titles: defaultdict[str, list[Row]] = defaultdict(list)
         for row in reactions:
-            titles[title_fingerprint(row["title"])].append({**row, "pr_number": pull_requests[row["review_id"]]})
+            titles[title_fingerprint(row["title"])].append(
+                {**row, "pr_number": pull_requests[row["review_id"]]}
+            )
         patterns = (_pattern(fingerprint, rows) for fingerprint, rows in titles.items())
         disliked = (pattern for pattern in patterns if pattern.thumbs_down)
         return sorted(disliked, key=lambda pattern: (-pattern.thumbs_down, pattern.fingerprint))
@@ -148,7 +187,9 @@ class FakeReactionReader(FakeReadRepository[FeedbackReaction]):
 class FakeReactionRepository(FakeReactionReader, FakeRepository[FeedbackReaction]):
     """Writes reactions."""
 
-    async def add_many(self, entities: Rows[FeedbackReaction], *, progress: Progress | None = None) -> int:
+    async def add_many(
+        self, entities: Rows[FeedbackReaction], *, progress: Progress | None = None
+    ) -> int:
         return await self.add_new(entities, "repo", "comment_id", "reaction_id", progress=progress)
 
     async def clear(self, repo: str) -> int:
@@ -156,7 +197,10 @@ class FakeReactionRepository(FakeReactionReader, FakeRepository[FeedbackReaction
 
 
 def _pull_requests(transaction: Transaction) -> dict[object, int]:
-    return {row["id"]: row["pr_number"] for row in transaction.select(transaction.state.tables[Review.__tablename__])}
+    return {
+        row["id"]: row["pr_number"]
+        for row in transaction.select(transaction.state.tables[Review.__tablename__])
+    }
 
 
 def _pattern(fingerprint: str, rows: Sequence[Row]) -> FeedbackPattern:

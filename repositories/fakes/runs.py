@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from repositories.fakes.writes import Condition
 
 _CLAIMS: Final = "claims of runs"
-"""By whom and when each run was claimed, as numbers of the database's `ticks`; kept and undone with the claim itself."""
+"""By whom and when each run was claimed, as numbers of the database's `ticks`.
+
+Kept and undone with the claim itself.
+"""
 
 
 class FakeRunReader(FakeReadRepository[RunState]):
@@ -38,7 +41,16 @@ class FakeRunReader(FakeReadRepository[RunState]):
 class FakeRunRepository(FakeRunReader, FakeRepository[RunState]):
     """Claims and completes runs."""
 
-    async def claim(self, repo: str, pr_number: int, *, base_sha: str, head_sha: str, delivery_id: str, action: str) -> RunClaim:
+    async def claim(
+        self,
+        repo: str,
+        pr_number: int,
+        *,
+        base_sha: str,
+        head_sha: str,
+        delivery_id: str,
+        action: str,
+    ) -> RunClaim:
         run = RunState(
             run_key=run_key(repo, pr_number, base_sha, head_sha),
             repo=repo,
@@ -57,10 +69,16 @@ class FakeRunRepository(FakeRunReader, FakeRepository[RunState]):
 
     async def complete(self, run_key: str) -> RunStatus:
         def completed(row: Row) -> Row:
-            return {"status": RunStatus.COMPLETED, "completed_at": self._transaction.now} if _is_unfinished(row) else {}
+            return (
+                {"status": RunStatus.COMPLETED, "completed_at": self._transaction.now}
+                if _is_unfinished(row)
+                else {}
+            )
 
         async with self._transaction.statement():
-            await self._transaction.update(self._table, lambda row: row["run_key"] == run_key, completed)
+            await self._transaction.update(
+                self._table, lambda row: row["run_key"] == run_key, completed
+            )
             found = self._transaction.select(self._table, lambda row: row["run_key"] == run_key)
         if not found:
             raise NotFound(self._entity.__name__, run_key)
@@ -96,7 +114,10 @@ class FakeRunRepository(FakeRunReader, FakeRepository[RunState]):
             return row["run_key"] == run.run_key or (same and _is_unfinished(row))
 
         found = sorted(self._transaction.select(self._table, meets), key=by_id)
-        held = [await self._transaction.rows.lock(self._table, self._table.key_of(row), meets) for row in found]
+        held = [
+            await self._transaction.rows.lock(self._table, self._table.key_of(row), meets)
+            for row in found
+        ]
         return [row for row in held if row is not None]
 
     async def _claim(self, run: RunState, in_the_way: Sequence[Row]) -> RunClaim:
@@ -112,11 +133,16 @@ class FakeRunRepository(FakeRunReader, FakeRepository[RunState]):
         self._transaction.layers.put(_CLAIMS, (self._transaction.tenant, key), claim)
 
     def _is_concurrent(self, row: Row) -> bool:
-        claimer, claimed = self._transaction.layers.find(_CLAIMS, (row["tenant"], row["run_key"])) or (0, 0)
+        claimer, claimed = self._transaction.layers.find(
+            _CLAIMS, (row["tenant"], row["run_key"])
+        ) or (0, 0)
         return claimer != self._transaction.began and claimed > self._transaction.began
 
     async def _claim_existing(self, run: RunState, row: Row) -> RunClaim:
-        is_stale = row["status"] is RunStatus.PENDING and row["claimed_at"] < self._transaction.now - STALE_RUN_AFTER
+        is_stale = (
+            row["status"] is RunStatus.PENDING
+            and row["claimed_at"] < self._transaction.now - STALE_RUN_AFTER
+        )
         if not is_stale:
             return RunClaim(run_key=run.run_key, outcome=ClaimOutcome.DUPLICATE)
         given = {"delivery_id": run.delivery_id, "action": run.action, "claimed_at": run.claimed_at}
@@ -126,9 +152,12 @@ class FakeRunRepository(FakeRunReader, FakeRepository[RunState]):
     async def _claim_new(self, run: RunState, in_the_way: Sequence[Row]) -> RunClaim:
         superseded = tuple(row["run_key"] for row in in_the_way)
         change = always({"status": RunStatus.SUPERSEDED, "superseded_by": run.run_key})
-        await self._transaction.update(self._table, lambda row: row["run_key"] in superseded and _is_unfinished(row), change)
+        await self._transaction.update(
+            self._table, lambda row: row["run_key"] in superseded and _is_unfinished(row), change
+        )
         if not await self._transaction.rows.insert_if_free(self._table, self._new([run])[0]):
-            # Someone whose row was not to be seen yet: two who look at the same time both find nothing in the way.
+            # Someone whose row was not to be seen yet: two who look at the same time both find
+            # nothing in the way.
             return RunClaim(run_key=run.run_key, outcome=ClaimOutcome.DUPLICATE)
         outcome = ClaimOutcome.SUPERSEDED_PRIOR if superseded else ClaimOutcome.NEW
         return RunClaim(run_key=run.run_key, outcome=outcome, superseded=superseded)
@@ -138,7 +167,9 @@ class FakeCheckpointReader(FakeReadRepository[ReviewCheckpoint]):
     """Reads how far reviews have come."""
 
     async def find_by_key(self, review_output_key: str) -> ReviewCheckpoint | None:
-        return self._first(await self._rows(lambda row: row["review_output_key"] == review_output_key))
+        return self._first(
+            await self._rows(lambda row: row["review_output_key"] == review_output_key)
+        )
 
 
 class FakeCheckpointRepository(FakeCheckpointReader, FakeRepository[ReviewCheckpoint]):
@@ -150,20 +181,31 @@ class FakeCheckpointRepository(FakeCheckpointReader, FakeRepository[ReviewCheckp
     async def set_comment(self, review_output_key: str, comment_id: int) -> bool:
         change = always({"partial_comment_id": comment_id})
         async with self._transaction.statement():
-            return await self._transaction.update(self._table, _is_of(review_output_key), change) > 0
+            return (
+                await self._transaction.update(self._table, _is_of(review_output_key), change) > 0
+            )
 
     async def delete_by_key(self, review_output_key: str) -> bool:
         return await self._delete(_is_of(review_output_key)) > 0
 
 
 def newest_completed(transaction: Transaction, repo: str, pr_number: int) -> Row | None:
-    """Return the pull request's run that was completed last, of equals the one with the highest id; only inside a statement."""
+    """Return the pull request's run that was completed last, of equals the one with the highest id.
+
+    Only inside a statement.
+    """
     table = transaction.state.tables[RunState.__tablename__]
     done = (repo, pr_number, RunStatus.COMPLETED)
-    completed = transaction.select(table, lambda row: (row["repo"], row["pr_number"], row["status"]) == done)
+    completed = transaction.select(
+        table, lambda row: (row["repo"], row["pr_number"], row["status"]) == done
+    )
     dated = [row for row in completed if row["completed_at"] is not None]
     # A completed run without its moment comes after those that have one, as NULLS LAST has it.
-    return max(dated, key=lambda row: (row["completed_at"], row["id"]), default=max(completed, key=by_id, default=None))
+    return max(
+        dated,
+        key=lambda row: (row["completed_at"], row["id"]),
+        default=max(completed, key=by_id, default=None),
+    )
 
 
 def _is_unfinished(row: Row) -> bool:

@@ -1,4 +1,7 @@
-"""Searching one kind of entity: nearest by vector, by words, and both fused. Hits are copies that nobody tracks."""
+"""Searching one kind of entity: nearest by vector, by words, and both fused.
+
+Hits are copies that nobody tracks.
+"""
 
 from __future__ import annotations
 
@@ -44,31 +47,52 @@ MAX_DIVERSE = 400
 class SearchesWords(FakeReadRepository[E]):
     """Finds entities by words.
 
-    Terms, stems, stop words and ranking are PostgreSQL's on plain words; `repositories.fakes.lexemes` says where its parser goes
-    another way. Needs the package snowballstemmer.
+    Terms, stems, stop words and ranking are PostgreSQL's on plain words;
+    `repositories.fakes.lexemes` says where its parser goes another way. Needs the package
+    snowballstemmer.
     """
 
     searched: ClassVar[Searched]
     """The columns that are searched."""
 
     async def _search_words(
-        self, query: str, meets: Condition, *, limit: int, match: Match = Match.ANY, explain: bool = False
+        self,
+        query: str,
+        meets: Condition,
+        *,
+        limit: int,
+        match: Match = Match.ANY,
+        explain: bool = False,
     ) -> SearchHits[E]:
         require_limit(limit)
         async with self._searching():
             found = self._best(query, meets, limit=limit, match=match)
-        return SearchHits(tuple(self._keyword_hit(hit, rank, explain=explain) for rank, hit in enumerate(found, start=1)))
+        return SearchHits(
+            tuple(
+                self._keyword_hit(hit, rank, explain=explain)
+                for rank, hit in enumerate(found, start=1)
+            )
+        )
 
     @asynccontextmanager
     async def _searching(self) -> AsyncIterator[None]:
-        """Note the plan of what is searched inside, where plans are collected: every row of the tenant is compared."""
+        """Note the plan of what is searched inside, where plans are collected.
+
+        Every row of the tenant is compared.
+        """
         async with self._transaction.statement():
             began = perf_counter()
             yield
             if self._transaction.plans is not None:
                 rows = len(self._transaction.select(self._table))
                 took = (perf_counter() - began) * 1_000
-                plan = SearchPlan(searched=self._table.name, indexes=(), rows_examined=rows, milliseconds=took, exact=True)
+                plan = SearchPlan(
+                    searched=self._table.name,
+                    indexes=(),
+                    rows_examined=rows,
+                    milliseconds=took,
+                    exact=True,
+                )
                 self._transaction.plans.append(plan)
 
     def _best(self, query: str, meets: Condition, *, limit: int, match: Match) -> Sequence[Found]:
@@ -80,7 +104,13 @@ class SearchesWords(FakeReadRepository[E]):
     def _keyword_hit(self, found: Found, rank: int, *, explain: bool) -> SearchHit[E]:
         score = keyword_score(found.relevance)
         terms = found.terms if explain else ()
-        return SearchHit(item=self._copy(found.row), score=score, keyword_score=score, keyword_rank=rank, matched_terms=terms)
+        return SearchHit(
+            item=self._copy(found.row),
+            score=score,
+            keyword_score=score,
+            keyword_rank=rank,
+            matched_terms=terms,
+        )
 
 
 class SearchesBoth(SearchesWords[E]):
@@ -104,7 +134,12 @@ class SearchesBoth(SearchesWords[E]):
 
     def _vector_hits(self, found: Sequence[tuple[Row, float]], metric: Distance) -> SearchHits[E]:
         hits = (
-            SearchHit(item=self._copy(row), score=vector_score(distance, metric), distance=distance, vector_rank=rank)
+            SearchHit(
+                item=self._copy(row),
+                score=vector_score(distance, metric),
+                distance=distance,
+                vector_rank=rank,
+            )
             for rank, (row, distance) in enumerate(found, start=1)
         )
         return SearchHits(tuple(hits))
@@ -124,12 +159,19 @@ class SearchesBoth(SearchesWords[E]):
         vector = self._query_vector(embedding)
         depth = max(ARM_DEPTH, 4 * require_limit(limit))
         async with self._searching():
-            near = nearest(self._transaction.select(self._table, meets), vector, Distance.COSINE, limit=depth)
+            near = nearest(
+                self._transaction.select(self._table, meets), vector, Distance.COSINE, limit=depth
+            )
             words = self._best(query, meets, limit=depth, match=match)
-        rows = {row["id"]: row for row in (*(row for row, _ in near), *(found.row for found in words))}
+        rows = {
+            row["id"]: row for row in (*(row for row, _ in near), *(found.row for found in words))
+        }
         hits = self._fused(rows, near, words, weights)
         if recency is not None:
-            weighed = [replace(hit, score=hit.score * recency.weight(self._age(rows[_id(hit)]))) for hit in hits]
+            weighed = [
+                replace(hit, score=hit.score * recency.weight(self._age(rows[_id(hit)])))
+                for hit in hits
+            ]
             hits = sorted(weighed, key=lambda hit: (-hit.score, _id(hit)))
         if diversity is not None:
             hits = _diverse(hits[: max(limit, min(depth, MAX_DIVERSE))], rows, diversity, limit)
@@ -140,11 +182,20 @@ class SearchesBoth(SearchesWords[E]):
         return self._transaction.now - moment
 
     def _fused(
-        self, rows: Mapping[UUID, Row], near: Sequence[tuple[Row, float]], words: Sequence[Found], weights: Weights
+        self,
+        rows: Mapping[UUID, Row],
+        near: Sequence[tuple[Row, float]],
+        words: Sequence[Found],
+        weights: Weights,
     ) -> list[SearchHit[E]]:
         shares = (weights.vector, weights.keyword)
-        by_vector = {row["id"]: (rank, distance) for rank, (row, distance) in enumerate(near, start=1)}
-        by_words = {found.row["id"]: (rank, keyword_score(found.relevance)) for rank, found in enumerate(words, start=1)}
+        by_vector = {
+            row["id"]: (rank, distance) for rank, (row, distance) in enumerate(near, start=1)
+        }
+        by_words = {
+            found.row["id"]: (rank, keyword_score(found.relevance))
+            for rank, found in enumerate(words, start=1)
+        }
         scores = reciprocal_rank_fusion([list(by_vector), list(by_words)], shares)
 
         def hit(key: UUID) -> SearchHit[E]:
@@ -170,7 +221,9 @@ def _id(hit: SearchHit[E]) -> UUID:
     return key
 
 
-def _diverse(hits: Sequence[SearchHit[E]], rows: Mapping[UUID, Row], diversity: Diversity, limit: int) -> list[SearchHit[E]]:
+def _diverse(
+    hits: Sequence[SearchHit[E]], rows: Mapping[UUID, Row], diversity: Diversity, limit: int
+) -> list[SearchHit[E]]:
     embeddings = [rows[_id(hit)]["embedding"] for hit in hits]
 
     def similarity(one: int, other: int) -> float:
@@ -179,4 +232,9 @@ def _diverse(hits: Sequence[SearchHit[E]], rows: Mapping[UUID, Row], diversity: 
         return 1.0 - distance_between(embeddings[one], embeddings[other], Distance.COSINE)
 
     scores = [hit.score for hit in hits]
-    return [hits[place] for place in maximal_marginal_relevance(scores, similarity, limit=limit, lambda_=diversity.lambda_)]
+    return [
+        hits[place]
+        for place in maximal_marginal_relevance(
+            scores, similarity, limit=limit, lambda_=diversity.lambda_
+        )
+    ]

@@ -24,7 +24,8 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class State:
-    """The committed rows of every table, the locks on them, the rules that they keep, and the clock.
+    """The committed rows of every table, the locks on them, the rules that they keep, and the
+    clock.
 
     `ticks` numbers events in the order in which they happened, whatever the clock says.
     """

@@ -1,4 +1,7 @@
-"""The words that PostgreSQL's `english` configuration leaves out: its list `english.stop`, word for word."""
+"""The words that PostgreSQL's `english` configuration leaves out.
+
+Its list `english.stop`, word for word.
+"""
 
 from __future__ import annotations
 

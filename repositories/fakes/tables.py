@@ -1,4 +1,7 @@
-"""What the fakes know of a table: its columns, keys and rules, read from the entity that declares them."""
+"""What the fakes know of a table.
+
+Its columns, keys and rules, read from the entity that declares them.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +24,20 @@ Key: TypeAlias = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Unique:
-    """A primary key, a unique constraint, or a unique index with the predicate `where`; NULLs are distinct."""
+    """A primary key, a unique constraint, or a unique index with the predicate `where`.
+
+    NULLs are distinct.
+    """
 
     name: str
     columns: tuple[str, ...]
     where: Condition | None = None
 
     def of(self, row: Row) -> Key | None:
-        """Return the row's values, or None where it is not indexed or a value is missing: then nothing can conflict."""
+        """Return the row's values, or None where it is not indexed or a value is missing.
+
+        Then nothing can conflict.
+        """
         if self.where is not None and not self.where(row):
             return None
         values = tuple(row[column] for column in self.columns)
@@ -62,7 +71,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """One table's rules. `uniques` begin with the primary key; `checks` are in the order that PostgreSQL tests them in."""
+    """One table's rules.
+
+    `uniques` begin with the primary key; `checks` are in the order that PostgreSQL tests them in.
+    """
 
     entity: type[Entity]
     name: str
@@ -105,13 +117,16 @@ class Table:
         """Return the entity's values by column, with defaults where it has none."""
         values = vars(entity)
         given = ((column, values.get(column.field)) for column in self.columns)
-        return {column.name: column.default(now) if value is None else value for column, value in given}
+        return {
+            column.name: column.default(now) if value is None else value for column, value in given
+        }
 
     def stored(self, row: Row) -> dict[str, Any]:
         """Return the row as the table keeps it.
 
         Raises:
-            InvalidInput, MissingValue, CheckViolated: a value does not fit its column, is missing, or breaks a CHECK.
+            InvalidInput, MissingValue, CheckViolated: a value does not fit its column, is missing,
+            or breaks a CHECK.
         """
         kept = {column.name: column.store(row[column.name]) for column in self.columns}
         for column in self.columns:
@@ -128,7 +143,8 @@ def read_tables(dimensions: int) -> Mapping[str, Table]:
     """Return every table of the entities by name, parents before their children.
 
     Raises:
-        UnexpectedFailure: an entity has a column type, a CHECK or an index that the fakes cannot imitate.
+        UnexpectedFailure: an entity has a column type, a CHECK or an index that the fakes cannot
+            imitate.
     """
     entities = {entity.__tablename__: entity for entity in _with_tables(Entity)}
     return {table.name: _read(entities[table.name], dimensions) for table in metadata.sorted_tables}
@@ -159,7 +175,13 @@ def _columns(entity: type[Entity], dimensions: int) -> Iterator[Column]:
         column = entity.__table__.columns[column_name(entity, name)]
         server_default = getattr(column.server_default, "arg", None)
         default = _now if str(server_default) == "now()" else _constant(field)
-        yield Column(column.name, name, bool(column.nullable), storing(column.name, column.type, dimensions=dimensions), default)
+        yield Column(
+            column.name,
+            name,
+            bool(column.nullable),
+            storing(column.name, column.type, dimensions=dimensions),
+            default,
+        )
 
 
 def _now(now: datetime) -> datetime:
@@ -172,20 +194,33 @@ def _constant(field: Any) -> Callable[[datetime], Any]:
 
 def _uniques(entity: type[Entity]) -> Iterator[Unique]:
     table = entity.__table__
-    yield Unique(constraint_name(table.primary_key), tuple(column.name for column in table.primary_key))
+    yield Unique(
+        constraint_name(table.primary_key), tuple(column.name for column in table.primary_key)
+    )
     for constraint in sorted(table.constraints, key=constraint_name):
         if constraint.__visit_name__ == "unique_constraint":
-            yield Unique(constraint_name(constraint), tuple(column.name for column in getattr(constraint, "columns", ())))
+            yield Unique(
+                constraint_name(constraint),
+                tuple(column.name for column in getattr(constraint, "columns", ())),
+            )
     for index in table.indexes:
         if index.unique:
             condition = index.dialect_options["postgresql"]["where"]
             where = None if condition is None else read_condition(str(condition))
-            yield Unique(constraint_name(index), tuple(column.name for column in index.columns), where)
+            yield Unique(
+                constraint_name(index), tuple(column.name for column in index.columns), where
+            )
 
 
 def _references(entity: type[Entity]) -> Iterator[Reference]:
     # PostgreSQL checks them in the order in which they were made, which is that of their names.
     for key in sorted(entity.__table__.foreign_key_constraints, key=constraint_name):
-        if key.ondelete != "CASCADE" or [link.column for link in key.elements] != list(key.referred_table.primary_key):
+        if key.ondelete != "CASCADE" or [link.column for link in key.elements] != list(
+            key.referred_table.primary_key
+        ):
             raise UnexpectedFailure(f"the fakes cannot keep the foreign key {key.name}")
-        yield Reference(constraint_name(key), tuple(column.name for column in key.columns), key.referred_table.name)
+        yield Reference(
+            constraint_name(key),
+            tuple(column.name for column in key.columns),
+            key.referred_table.name,
+        )

@@ -8,7 +8,12 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from domain.entities.telemetry import RateLimitEvent, ResilienceEvent, RetrievalQualityEvent, TelemetryEvent
+from domain.entities.telemetry import (
+    RateLimitEvent,
+    ResilienceEvent,
+    RetrievalQualityEvent,
+    TelemetryEvent,
+)
 from domain.values.paging import MAX_BATCH_SIZE, require_whole
 from domain.values.timestamps import days_old, require_age, require_zone
 from domain.values.usage import Usage, UsageBy
@@ -28,7 +33,9 @@ TIMEOUTS = ("timeout", "timeout_partial")
 class FakeTelemetryReader(FakeReadRepository[TelemetryEvent]):
     """Reads telemetry."""
 
-    def __init__(self, transaction: Transaction, entity: type[TelemetryEvent] = TelemetryEvent) -> None:
+    def __init__(
+        self, transaction: Transaction, entity: type[TelemetryEvent] = TelemetryEvent
+    ) -> None:
         super().__init__(transaction, entity)
         self.rate_limits = FakeReadRepository(transaction, RateLimitEvent)
         self.retrieval_quality = FakeReadRepository(transaction, RetrievalQualityEvent)
@@ -36,16 +43,27 @@ class FakeTelemetryReader(FakeReadRepository[TelemetryEvent]):
 
     async def count_recent_timeouts(self, repo: str, author: str, *, days: float = 7) -> int:
         age = days_old(days)
-        rows = await self._rows(lambda row: (row["repo"], row["pr_author"]) == (repo, author) and row["conclusion"] in TIMEOUTS)
+        rows = await self._rows(
+            lambda row: (
+                (row["repo"], row["pr_author"]) == (repo, author) and row["conclusion"] in TIMEOUTS
+            )
+        )
         return sum(row["created_at"] >= self._transaction.now - age for row in rows)
 
     async def usage(
-        self, *, by: UsageBy, repo: str | None = None, since: datetime | None = None, until: datetime | None = None
+        self,
+        *,
+        by: UsageBy,
+        repo: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
     ) -> Sequence[Usage]:
         start, end = require_zone(since, "since"), require_zone(until, "until")
         groups: defaultdict[str, list[Row]] = defaultdict(list)
         for row in await self._rows(lambda row: repo is None or row["repo"] == repo):
-            if (start is None or row["created_at"] >= start) and (end is None or row["created_at"] < end):
+            if (start is None or row["created_at"] >= start) and (
+                end is None or row["created_at"] < end
+            ):
                 groups[_key(row, by)].append(row)
         return [_usage(key, groups[key]) for key in sorted(groups)]
 
@@ -62,7 +80,9 @@ class FakeTelemetryRepository(FakeTelemetryReader, FakeRepository[TelemetryEvent
     async def record(self, event: TelemetryEvent) -> None:
         await self.add_many([event])
 
-    async def record_many(self, events: Rows[TelemetryEvent], *, progress: Progress | None = None) -> int:
+    async def record_many(
+        self, events: Rows[TelemetryEvent], *, progress: Progress | None = None
+    ) -> int:
         return await self.add_many(events, progress=progress)
 
     async def record_rate_limit(self, event: RateLimitEvent) -> bool:
@@ -80,7 +100,14 @@ class FakeTelemetryRepository(FakeTelemetryReader, FakeRepository[TelemetryEvent
         tables = [self._transaction.state.tables[entity.__tablename__] for entity in EVENTS]
         async with self._transaction.statement():
             written_before = self._transaction.now - age
-            return sum([await self._transaction.delete(table, lambda row: row["created_at"] < written_before) for table in tables])
+            return sum(
+                [
+                    await self._transaction.delete(
+                        table, lambda row: row["created_at"] < written_before
+                    )
+                    for table in tables
+                ]
+            )
 
 
 def _key(row: Row, by: UsageBy) -> str:

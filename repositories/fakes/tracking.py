@@ -28,8 +28,14 @@ class Tracked:
     def changes(self) -> dict[str, Any]:
         """Return the columns that were assigned since, with their new values."""
         values = vars(self.entity)
-        fields = ((column, values[column.field]) for column in self.table.columns if column.field in values)
-        return {column.name: value for column, value in fields if self._differs(column.field, value)}
+        fields = (
+            (column, values[column.field])
+            for column in self.table.columns
+            if column.field in values
+        )
+        return {
+            column.name: value for column, value in fields if self._differs(column.field, value)
+        }
 
     def _differs(self, field: str, value: Any) -> bool:
         known = self.known.get(field)
@@ -58,7 +64,10 @@ class Tracker:
         return [entity for entity in self._pending.values() if type(entity) is table.entity]
 
     def changed_alike(self, table: Table) -> list[list[Changed]]:
-        """Return the table's entities that were changed, and how, by key: those whose same fields changed are written together."""
+        """Return the table's entities that were changed, and how, by key.
+
+        Those whose same fields changed are written together.
+        """
         there = (tracked for tracked in self._tracked.values() if tracked.table is table)
         changed = [(tracked, changes) for tracked in there if (changes := tracked.changes())]
         changed.sort(key=lambda each: each[0].key)
@@ -76,16 +85,26 @@ class Tracker:
         self._track(tracked.table, tracked.entity, row)
 
     def read(self, table: Table, row: Row, *, with_embedding: bool) -> Entity:
-        """Return the entity of the row, up to date but for an embedding that was not asked for; the same one as before."""
+        """Return the entity of the row, up to date but for an embedding that was not asked for.
+
+        The same one as before.
+        """
         tracked = self._tracked.get((table.name, table.key_of(row)))
         if tracked is None:
             return self._track(table, copy_of(table, row, with_embedding=with_embedding), row)
         loaded = vars(tracked.entity).keys()
-        self._refresh(tracked, row, loaded | table.embedding_fields if with_embedding else loaded - table.embedding_fields)
+        self._refresh(
+            tracked,
+            row,
+            loaded | table.embedding_fields if with_embedding else loaded - table.embedding_fields,
+        )
         return tracked.entity
 
     def undo(self, find: Callable[[str, Key], Row | None]) -> None:
-        """Drop what waits, and set every entity back to its row; one without a row is watched no longer."""
+        """Drop what waits, and set every entity back to its row.
+
+        One without a row is watched no longer.
+        """
         self._pending.clear()
         for tracked in list(self._tracked.values()):
             row = find(tracked.table.name, tracked.key)
@@ -119,12 +138,22 @@ class Tracker:
 def copy_of(table: Table, row: Row, *, with_embedding: bool) -> Entity:
     """Return a new entity of the row, its embedding left out unless asked for."""
     left_out = frozenset() if with_embedding else table.embedding_fields
-    values = {column.field: _copied(row[column.name]) for column in table.columns if column.field not in left_out}
+    values = {
+        column.field: _copied(row[column.name])
+        for column in table.columns
+        if column.field not in left_out
+    }
     return table.entity.model_construct(**values)
 
 
 def _fill(table: Table, entity: Entity, row: Row, fields: AbstractSet[str]) -> None:
-    vars(entity).update({column.field: _copied(row[column.name]) for column in table.columns if column.field in fields})
+    vars(entity).update(
+        {
+            column.field: _copied(row[column.name])
+            for column in table.columns
+            if column.field in fields
+        }
+    )
 
 
 def _copied(value: Any) -> Any:
@@ -134,4 +163,6 @@ def _copied(value: Any) -> Any:
 
 def _values(entity: Entity, table: Table) -> dict[str, Any]:
     values = vars(entity)
-    return {column.field: values[column.field] for column in table.columns if column.field in values}
+    return {
+        column.field: values[column.field] for column in table.columns if column.field in values
+    }

@@ -10,7 +10,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar, cast
 from uuid import UUID
 
-from domain.errors import Conflict, InvalidInput, TenantMismatch, TransactionPoisoned, UnitOfWorkClosed, UnitOfWorkError
+from domain.errors import (
+    Conflict,
+    InvalidInput,
+    TenantMismatch,
+    TransactionPoisoned,
+    UnitOfWorkClosed,
+    UnitOfWorkError,
+)
 from domain.schema.base import Entity
 from domain.values.transactions import ROWS_GONE, Isolation
 from repositories.fakes.layers import Layers
@@ -28,15 +35,25 @@ E = TypeVar("E", bound=Entity)
 
 
 class Transaction:
-    """The rows of one unit of work, and the only way to them; each statement sees what is committed when it begins.
+    """The rows of one unit of work, and the only way to them; each statement sees what is committed
+    when it begins.
 
-    Above READ COMMITTED all see what is committed when the first begins, and one that changed something is a conflict at its commit
-    where anything else was committed since: more often than on PostgreSQL, which knows what was read.
+    Above READ COMMITTED all see what is committed when the first begins, and one that changed
+    something is a conflict at its commit where anything else was committed since: more often than
+    on PostgreSQL, which knows what was read.
 
-    `tracks` says whether the entities that it reads are watched for changes. A failure outside a savepoint poisons it.
+    `tracks` says whether the entities that it reads are watched for changes. A failure outside a
+    savepoint poisons it.
     """
 
-    def __init__(self, state: State, *, tenant: str, tracks: bool, isolation: Isolation = Isolation.READ_COMMITTED) -> None:
+    def __init__(
+        self,
+        state: State,
+        *,
+        tenant: str,
+        tracks: bool,
+        isolation: Isolation = Isolation.READ_COMMITTED,
+    ) -> None:
         self.state = state
         self.tenant = tenant
         self.tracks = tracks
@@ -78,19 +95,25 @@ class Transaction:
     def require_open(self) -> None:
         """Raise UnitOfWorkClosed unless the unit of work is under way."""
         if not self._open:
-            raise UnitOfWorkClosed("this unit of work is not open: use it inside its `async with`, before it ends")
+            raise UnitOfWorkClosed(
+                "this unit of work is not open: use it inside its `async with`, before it ends"
+            )
 
     def _require_usable(self) -> None:
         self.require_open()
         if self._poisoned:
-            raise TransactionPoisoned("a statement failed before: leave this unit of work, and nothing of it is kept")
+            raise TransactionPoisoned(
+                "a statement failed before: leave this unit of work, and nothing of it is kept"
+            )
 
     def stamp(self, entity: E) -> E:
         """Make the entity this tenant's, or raise TenantMismatch if it was made another's."""
         if "tenant" in type(entity).model_fields:
             values = vars(entity)
             if "tenant" in entity.model_fields_set and values["tenant"] != self.tenant:
-                raise TenantMismatch(f"a {type(entity).__name__} of another tenant was given to this unit of work")
+                raise TenantMismatch(
+                    f"a {type(entity).__name__} of another tenant was given to this unit of work"
+                )
             values["tenant"] = self.tenant
         return entity
 
@@ -102,9 +125,11 @@ class Transaction:
 
     @asynccontextmanager
     async def statement(self) -> AsyncIterator[None]:
-        """Write what was added or changed, then do what is inside; what fails poisons the transaction.
+        """Write what was added or changed, then do what is inside; what fails poisons the
+        transaction.
 
-        Others get their turn first, as they do while a server is asked: a fake that never lets go would hide every race.
+        Others get their turn first, as they do while a server is asked: a fake that never lets go
+        would hide every race.
 
         Raises:
             UnitOfWorkClosed: it was not entered yet, or has ended.
@@ -144,7 +169,9 @@ class Transaction:
             yield
         except BaseException:
             self._poisoned = True
-            self.state.locks.release(self.owner, since=self._savepoints[-1] if self._savepoints else 0)
+            self.state.locks.release(
+                self.owner, since=self._savepoints[-1] if self._savepoints else 0
+            )
             raise
 
     async def flush(self) -> None:
@@ -158,14 +185,19 @@ class Transaction:
             for changed in self._tracker.changed_alike(table):
                 gone |= not await self._update_all(table, changed)
             if pending := self._tracker.pending(table):
-                inserted = await self.rows.insert(table, [table.row_of(entity, now) for entity in pending])
+                inserted = await self.rows.insert(
+                    table, [table.row_of(entity, now) for entity in pending]
+                )
                 for entity, row in zip(pending, inserted, strict=True):
                     self._tracker.inserted(table, entity, row)
         if gone:
             raise Conflict(ROWS_GONE)
 
     async def _update_all(self, table: Table, changed: Sequence[Changed]) -> bool:
-        """Return whether all of the rows are there; one that is not ends the flush at once where it is the only one."""
+        """Return whether all of the rows are there.
+
+        One that is not ends the flush at once where it is the only one.
+        """
         there = True
         for tracked, changes in changed:
             row = await self.rows.update(table, tracked.key, always(changes))
@@ -195,16 +227,27 @@ class Transaction:
         """Return the tenant's row with this id, or None; only inside a statement."""
         known = {"tenant": self.tenant, "id": id}
         if set(table.key.columns) <= known.keys():
-            return cast("Row | None", self.layers.find(table.name, tuple(known[column] for column in table.key.columns)))
+            return cast(
+                "Row | None",
+                self.layers.find(table.name, tuple(known[column] for column in table.key.columns)),
+            )
         return next(iter(self.select(table, lambda row: row["id"] == id)), None)
 
-    async def update(self, table: Table, meets: Condition, change: Change, *, at_most: int | None = None) -> int:
-        """Change the tenant's rows that meet the condition, or the first by id; return how many; only inside a statement."""
+    async def update(
+        self, table: Table, meets: Condition, change: Change, *, at_most: int | None = None
+    ) -> int:
+        """Change the tenant's rows that meet the condition, or the first by id; return how many.
+
+        Only inside a statement.
+        """
         keys = self._keys(table, meets, at_most)
         return sum([await self.rows.update(table, key, change, meets) is not None for key in keys])
 
     async def delete(self, table: Table, meets: Condition, *, at_most: int | None = None) -> int:
-        """Delete the tenant's rows that meet the condition, or the first by id; return how many; only inside a statement."""
+        """Delete the tenant's rows that meet the condition, or the first by id; return how many.
+
+        Only inside a statement.
+        """
         keys = self._keys(table, meets, at_most)
         return sum([await self.rows.delete(table, key, meets) for key in keys])
 
@@ -217,7 +260,9 @@ class Transaction:
     def _owns(self, table: Table, row: Row) -> bool:
         return not table.has_tenant or row["tenant"] == self.tenant
 
-    def entities(self, table: Table, rows: Iterable[Row], *, with_embedding: bool = False) -> list[Entity]:
+    def entities(
+        self, table: Table, rows: Iterable[Row], *, with_embedding: bool = False
+    ) -> list[Entity]:
         """Return the rows as entities, watched where this transaction watches."""
         if not self.tracks:
             return [copy_of(table, row, with_embedding=with_embedding) for row in rows]
@@ -225,7 +270,10 @@ class Transaction:
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
-        """Undo a part alone: what leaves it by an exception is undone, and the transaction goes on."""
+        """Undo a part alone.
+
+        What leaves it by an exception is undone, and the transaction goes on.
+        """
         await self.flush()
         self.layers.push()
         self._savepoints.append(len(self.owner.held))
@@ -263,7 +311,10 @@ class Transaction:
         await asyncio.sleep(0)
 
     def end(self) -> None:
-        """End it; what was not committed is discarded. Entities keep their values and may be used again."""
+        """End it; what was not committed is discarded.
+
+        Entities keep their values and may be used again.
+        """
         if self._open:
             self._open = False
             self.state.locks.release(self.owner)

@@ -14,7 +14,16 @@ from domain.entities.reviews import FeedbackReaction, Finding, Review, Suppressi
 from domain.entities.runs import ReviewCheckpoint, RunState
 from domain.errors import UnitOfWorkClosed
 from domain.values.transactions import Isolation
-from repositories.fakes import authors, dependencies, federated_search, knowledge, learning, reviews, runs, telemetry
+from repositories.fakes import (
+    authors,
+    dependencies,
+    federated_search,
+    knowledge,
+    learning,
+    reviews,
+    runs,
+    telemetry,
+)
 from repositories.fakes.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -28,7 +37,14 @@ if TYPE_CHECKING:
 class _Unit:
     """What a unit of work and a reader have in common: they are entered once, and end."""
 
-    def __init__(self, state: State, *, tenant: str, writes: bool, isolation: Isolation = Isolation.READ_COMMITTED) -> None:
+    def __init__(
+        self,
+        state: State,
+        *,
+        tenant: str,
+        writes: bool,
+        isolation: Isolation = Isolation.READ_COMMITTED,
+    ) -> None:
         self._transaction = Transaction(state, tenant=tenant, tracks=writes, isolation=isolation)
         self._entered = False
 
@@ -52,7 +68,10 @@ class _Unit:
         return self
 
     async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self._transaction.end()
 
@@ -72,7 +91,9 @@ class FakeUnitOfWork(_Unit):
         isolation: Isolation = Isolation.READ_COMMITTED,
     ) -> None:
         super().__init__(state, tenant=tenant, writes=True, isolation=isolation)
-        self._operation = Operation() if operation_id is None else Operation(operation_id=operation_id)
+        self._operation = (
+            Operation() if operation_id is None else Operation(operation_id=operation_id)
+        )
         self._is_remembered = operation_id is not None
         transaction = self._transaction
         self.knowledge = knowledge.FakeKnowledgeRepository(transaction, KnowledgeChunk)
@@ -86,7 +107,9 @@ class FakeUnitOfWork(_Unit):
         self.runs = runs.FakeRunRepository(transaction, RunState)
         self.checkpoints = runs.FakeCheckpointRepository(transaction, ReviewCheckpoint)
         self.authors = authors.FakeAuthorRepository(transaction, AuthorCacheEntry)
-        self.dependency_bumps = dependencies.FakeDependencyBumpRepository(transaction, DependencyBumpMerge)
+        self.dependency_bumps = dependencies.FakeDependencyBumpRepository(
+            transaction, DependencyBumpMerge
+        )
         self.telemetry = telemetry.FakeTelemetryRepository(transaction)
         self.corpora = federated_search.FakeFederatedSearch(transaction)
 
@@ -119,9 +142,14 @@ class FakeUnitOfWork(_Unit):
 
 
 class FakeReader(_Unit):
-    """The reader in memory: nothing to add, nothing to commit; `domain.ReadUnitOfWork` says what it promises."""
+    """The reader in memory: nothing to add, nothing to commit.
 
-    def __init__(self, state: State, *, tenant: str, isolation: Isolation = Isolation.READ_COMMITTED) -> None:
+    `domain.ReadUnitOfWork` says what it promises.
+    """
+
+    def __init__(
+        self, state: State, *, tenant: str, isolation: Isolation = Isolation.READ_COMMITTED
+    ) -> None:
         super().__init__(state, tenant=tenant, writes=False, isolation=isolation)
         transaction = self._transaction
         self.knowledge = knowledge.FakeKnowledgeReader(transaction, KnowledgeChunk)
@@ -135,6 +163,8 @@ class FakeReader(_Unit):
         self.runs = runs.FakeRunReader(transaction, RunState)
         self.checkpoints = runs.FakeCheckpointReader(transaction, ReviewCheckpoint)
         self.authors = authors.FakeAuthorReader(transaction, AuthorCacheEntry)
-        self.dependency_bumps = dependencies.FakeDependencyBumpReader(transaction, DependencyBumpMerge)
+        self.dependency_bumps = dependencies.FakeDependencyBumpReader(
+            transaction, DependencyBumpMerge
+        )
         self.telemetry = telemetry.FakeTelemetryReader(transaction)
         self.corpora = federated_search.FakeFederatedSearch(transaction)

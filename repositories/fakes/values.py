@@ -1,4 +1,7 @@
-"""Values as PostgreSQL's columns keep them, or refuse them: what a column's type does before any constraint is looked at."""
+"""Values as PostgreSQL's columns keep them, or refuse them.
+
+What a column's type does before any constraint is looked at.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,8 @@ Store: TypeAlias = Callable[[Any], Any]
 def storing(name: str, column_type: Any, *, dimensions: int) -> Store:
     """Return what turns a value into what the column `name` would give back.
 
-    The function raises InvalidInput for what the type cannot hold, InvalidEmbedding for a vector that is not of the database's.
+    The function raises InvalidInput for what the type cannot hold, InvalidEmbedding for a vector
+    that is not of the database's.
 
     Raises:
         UnexpectedFailure: the fakes do not know this type.
@@ -53,9 +57,13 @@ def _vector(name: str, dimensions: int, value: Any) -> Vector | None:
         return None
     vector = Vector(value.to_list() if isinstance(value, Vector) else list(value))
     if vector.dimensions() != dimensions:
-        raise InvalidEmbedding(f"the embedding has {vector.dimensions()} dimensions, not {dimensions}", field=name)
+        raise InvalidEmbedding(
+            f"the embedding has {vector.dimensions()} dimensions, not {dimensions}", field=name
+        )
     if not all(map(math.isfinite, vector.to_list())):
-        raise InvalidEmbedding("a component of the embedding is NaN, infinite or beyond float32", field=name)
+        raise InvalidEmbedding(
+            "a component of the embedding is NaN, infinite or beyond float32", field=name
+        )
     return vector
 
 
@@ -119,7 +127,9 @@ def _with_sorted_keys(value: Any) -> Any:
 
 
 _OF_TYPE: Final[Mapping[str, Callable[[Any], Store]]] = {
-    "ARRAY": lambda column_type: partial(_array, _OF_TYPE[type(column_type.item_type).__name__](column_type.item_type)),
+    "ARRAY": lambda column_type: partial(
+        _array, _OF_TYPE[type(column_type.item_type).__name__](column_type.item_type)
+    ),
     "BigInteger": lambda _: partial(_integer, INT64_MAX),
     "Boolean": lambda _: _boolean,
     "Double": lambda _: float,

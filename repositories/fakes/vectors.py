@@ -35,7 +35,9 @@ def distance_between(one: Vector, other: Vector, metric: Distance) -> float:
     left, right = one.to_list(), other.to_list()
     match metric:
         case Distance.COSINE:
-            similarity = _product(left, right) / math.sqrt(_product(left, left) * _product(right, right))
+            similarity = _product(left, right) / math.sqrt(
+                _product(left, left) * _product(right, right)
+            )
             return 1.0 - min(1.0, max(-1.0, similarity))
         case Distance.L2:
             return math.dist(left, right)
@@ -44,11 +46,24 @@ def distance_between(one: Vector, other: Vector, metric: Distance) -> float:
 
 
 def nearest(
-    rows: Iterable[Row], query: Vector, metric: Distance, *, limit: int, max_distance: float | None = None
+    rows: Iterable[Row],
+    query: Vector,
+    metric: Distance,
+    *,
+    limit: int,
+    max_distance: float | None = None,
 ) -> list[tuple[Row, float]]:
     """Return the rows nearest to the query and their distances, at most `max_distance` away, ties by id."""
-    measured = [(row, distance_between(row["embedding"], query, metric)) for row in rows if row["embedding"] is not None]
-    near = [(row, distance) for row, distance in measured if max_distance is None or distance <= max_distance]
+    measured = [
+        (row, distance_between(row["embedding"], query, metric))
+        for row in rows
+        if row["embedding"] is not None
+    ]
+    near = [
+        (row, distance)
+        for row, distance in measured
+        if max_distance is None or distance <= max_distance
+    ]
     return sorted(near, key=lambda found: (found[1], found[0]["id"]))[:limit]
 
 

@@ -1,4 +1,8 @@
-"""Writing rows: every rule of the schema is held to, in PostgreSQL's order, and every lock is taken that it would take."""
+"""Writing rows.
+
+Every rule of the schema is held to, in PostgreSQL's order, and every lock is taken that it would
+take.
+"""
 
 from __future__ import annotations
 
@@ -32,19 +36,26 @@ def always(values: Mapping[str, Any]) -> Change:
 
 
 class Writer:
-    """Writes the rows of one unit of work. Whatever it raises ends the statement, and what the statement did is void."""
+    """Writes the rows of one unit of work.
 
-    def __init__(self, tables: Mapping[str, Table], layers: Layers, locks: Locks, owner: Owner) -> None:
+    Whatever it raises ends the statement, and what the statement did is void.
+    """
+
+    def __init__(
+        self, tables: Mapping[str, Table], layers: Layers, locks: Locks, owner: Owner
+    ) -> None:
         self._tables = tables
         self._layers = layers
         self._locks = locks
         self._owner = owner
 
     async def insert(self, table: Table, rows: Sequence[Row]) -> list[Row]:
-        """Insert the rows in one statement, at whose end their parents are looked for; return them as they were kept.
+        """Insert the rows in one statement, at whose end their parents are looked for; return them
+        as they were kept.
 
         Raises:
-            AlreadyExists, ReferenceViolated, CheckViolated, MissingValue, InvalidInput: as the schema says.
+            AlreadyExists, ReferenceViolated, CheckViolated, MissingValue, InvalidInput: as the
+            schema says.
         """
         inserted = [await self._insert(table, table.stored(row), table.uniques) for row in rows]
         for row in inserted:
@@ -63,7 +74,10 @@ class Writer:
         return len(inserted)
 
     async def upsert(self, table: Table, row: Row, unique: Unique, change: Change) -> Row:
-        """Insert the row, or change the one with the same values of `unique`; return what stands there then."""
+        """Insert the row, or change the one with the same values of `unique`.
+
+        Return what stands there then.
+        """
         row = table.stored(row)
         while (key := await self._conflicting(unique, row)) is not None:
             changed = await self.update(table, key, change)
@@ -74,7 +88,10 @@ class Writer:
         return row
 
     async def insert_if_free(self, table: Table, row: Row) -> bool:
-        """Insert the row unless any unique rule stands against it; return whether it was inserted."""
+        """Insert the row unless any unique rule stands against it.
+
+        Return whether it was inserted.
+        """
         row = table.stored(row)
         for rule in table.uniques:
             if await self._conflicting(rule, row) is not None:
@@ -83,7 +100,9 @@ class Writer:
         await self._require_parents(table, row)
         return True
 
-    async def lock(self, table: Table, key: Key, meets: Condition = anything, *, mode: Mode = Mode.ALONE) -> Row | None:
+    async def lock(
+        self, table: Table, key: Key, meets: Condition = anything, *, mode: Mode = Mode.ALONE
+    ) -> Row | None:
         """Hold the row and return it as it is then, or None where there is none any more that is meant."""
         if self._layers.find(table.name, key) is None:
             return None
@@ -91,7 +110,9 @@ class Writer:
         row: Row | None = self._layers.find(table.name, key)
         return row if row is not None and meets(row) else None
 
-    async def update(self, table: Table, key: Key, change: Change, meets: Condition = anything) -> Row | None:
+    async def update(
+        self, table: Table, key: Key, change: Change, meets: Condition = anything
+    ) -> Row | None:
         """Change the row and return it, or None where there is none any more that is meant."""
         old = await self.lock(table, key, meets, mode=Mode.WRITE)
         if old is None:
@@ -102,7 +123,9 @@ class Writer:
             await self._keep(rule, old)
         self._remove(table, old)
         self._put(table, new)
-        if [reference.of(new) for reference in table.references] != [reference.of(old) for reference in table.references]:
+        if [reference.of(new) for reference in table.references] != [
+            reference.of(old) for reference in table.references
+        ]:
             await self._require_parents(table, new)
         return new
 
@@ -128,7 +151,8 @@ class Writer:
             raise AlreadyExists(constraint=rule.name, table=table.name)
 
     async def _conflicting(self, rule: Unique, row: Row) -> Key | None:
-        # Whoever else is inserting or deleting these values decides, so he is waited for; if they are free they are ours.
+        # Whoever else is inserting or deleting these values decides, so he is waited for; if they
+        # are free they are ours.
         if (values := rule.of(row)) is None:
             return None
         await self._locks.wait(self._owner, (rule.name, values), Mode.WRITE)

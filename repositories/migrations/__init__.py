@@ -1,7 +1,8 @@
-"""The schema's revisions, and what runs them: Alembic, configured in code, from wherever the package is installed.
+"""The schema's revisions, and what runs them: Alembic, configured in code, from wherever the
+package is installed.
 
-A database is created with options that stay (`SchemaOptions`), brought to a revision (`migrate`), taken back (`rollback`), and
-held against the entities (`check`). `revise` writes the next revision.
+A database is created with options that stay (`SchemaOptions`), brought to a revision (`migrate`),
+taken back (`rollback`), and held against the entities (`check`). `revise` writes the next revision.
 """
 
 from repositories.migrations.options import SchemaOptions

@@ -1,6 +1,8 @@
-"""What Alembic's autogenerate is told, and what it is taught: CHECKs and generated columns, which it does not compare.
+"""What Alembic's autogenerate is told, and what it is taught: CHECKs and generated columns, which
+it does not compare.
 
-What differs is known beforehand, from PostgreSQL's own descriptions; Alembic finds the words for it.
+What differs is known beforehand, from PostgreSQL's own descriptions; Alembic finds the words for
+it.
 """
 
 from __future__ import annotations
@@ -38,7 +40,10 @@ _DRIFT: Final = "recollect_drift"
 
 @dataclass(frozen=True)
 class Autogenerate:
-    """What is generated for one database: the differences between it and the target, and nothing else."""
+    """What is generated for one database.
+
+    The differences between it and the target, and nothing else.
+    """
 
     target: MetaData
     drift: tuple[Difference, ...]
@@ -60,13 +65,24 @@ class Autogenerate:
     def _is_our_table(self, name: str | None, kind: str, _: Mapping[str, str | None]) -> bool:
         return kind != "table" or name in self.target.tables
 
-    def _differs(self, thing: Any, name: str | None, kind: str, _reflected: bool, _compared_to: Any) -> bool:  # noqa: FBT001 -- Alembic's
+    def _differs(
+        self,
+        thing: Any,
+        name: str | None,
+        kind: str,
+        _reflected: bool,  # noqa: FBT001 -- Alembic's
+        _compared_to: Any,
+    ) -> bool:
         if kind not in _KINDS or name is None:
             return True
-        facts = self._facts(Item(_KINDS[kind], thing.table.name, name)) | self._facts(Item("table", thing.table.name, "")) & {None}
+        facts = self._facts(Item(_KINDS[kind], thing.table.name, name)) | self._facts(
+            Item("table", thing.table.name, "")
+        ) & {None}
         return bool(facts) and "generated value" not in facts
 
-    def _default_differs(self, _context: object, _found: object, column: Column[Any], *_: object) -> bool:
+    def _default_differs(
+        self, _context: object, _found: object, column: Column[Any], *_: object
+    ) -> bool:
         return "default" in self._facts(Item("column", column.table.name, column.name))
 
     def _facts(self, item: Item) -> set[str | None]:
@@ -83,7 +99,12 @@ class Autogenerate:
 
 
 def _compare_definitions(
-    context: AutogenContext, found: ops.ModifyTableOps, _schema: str | None, name: str, actual: Table | None, wanted: Table | None
+    context: AutogenContext,
+    found: ops.ModifyTableOps,
+    _schema: str | None,
+    name: str,
+    actual: Table | None,
+    wanted: Table | None,
 ) -> PriorityDispatchResult:
     if actual is not None and wanted is not None:
         drift: tuple[Difference, ...] = context.opts[_DRIFT]
@@ -95,11 +116,15 @@ def _compare_definitions(
     return PriorityDispatchResult.CONTINUE
 
 
-def _replace_check(context: AutogenContext, name: str, actual: Table, wanted: Table) -> Iterator[ops.MigrateOperation]:
+def _replace_check(
+    context: AutogenContext, name: str, actual: Table, wanted: Table
+) -> Iterator[ops.MigrateOperation]:
     inspector = context.inspector
     for check in inspector.get_check_constraints(actual.name):
         if check["name"] == name:
-            yield ops.DropConstraintOp.from_constraint(CheckConstraint(check["sqltext"], name=name, table=actual))
+            yield ops.DropConstraintOp.from_constraint(
+                CheckConstraint(check["sqltext"], name=name, table=actual)
+            )
     for constraint in wanted.constraints:
         if isinstance(constraint, CheckConstraint) and constraint.name == name:
             yield ops.AddConstraintOp.from_constraint(constraint)
@@ -133,10 +158,14 @@ vector_indexes: Final = Rewriter()
 
 
 @vector_indexes.rewrites(ops.CreateIndexOp)
-def _by_dimension(_context: object, _revision: object, created: ops.CreateIndexOp) -> ops.MigrateOperation:
+def _by_dimension(
+    _context: object, _revision: object, created: ops.CreateIndexOp
+) -> ops.MigrateOperation:
     if created.kw.get("postgresql_using") != "hnsw":
         return created
-    return CreateVectorIndexOp(created.table_name, str(created.index_name).removeprefix(f"ix_{created.table_name}_"))
+    return CreateVectorIndexOp(
+        created.table_name, str(created.index_name).removeprefix(f"ix_{created.table_name}_")
+    )
 
 
 @renderers.dispatch_for(CreateVectorIndexOp)

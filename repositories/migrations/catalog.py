@@ -1,4 +1,7 @@
-"""A schema as PostgreSQL itself describes it: every fact about the tables that two schemas can differ in."""
+"""A schema as PostgreSQL itself describes it.
+
+Every fact about the tables that two schemas can differ in.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +34,10 @@ class Item:
                 return f"{kind} {self.name} of {self.table}"
 
 
-# Names are printed without their schema where the search path finds them, so both schemas are read with theirs at its front.
-# Left out on purpose: the order of columns, partitions, what indexes serve a constraint (it is compared itself), and not-null
-# constraints, which are rows of pg_constraint from PostgreSQL 18 on and say what nullability says.
+# Names are printed without their schema where the search path finds them, so both schemas are read
+# with theirs at its front. Left out on purpose: the order of columns, partitions, what indexes
+# serve a constraint (it is compared itself), and not-null constraints, which are rows of
+# pg_constraint from PostgreSQL 18 on and say what nullability says.
 _FACTS: Final = text("""
 WITH ours AS (
     SELECT oid, relname::text AS "table", relkind FROM pg_class
@@ -77,9 +81,13 @@ FROM ours JOIN pg_trigger t ON tgrelid = ours.oid AND NOT tgisinternal
 """).bindparams(bindparam("schema", type_=BigInteger), bindparam("tables", type_=ARRAY(Text)))
 
 
-def describe(connection: Connection, schema: int, tables: Iterable[str]) -> dict[Item, dict[str, str | None]]:
+def describe(
+    connection: Connection, schema: int, tables: Iterable[str]
+) -> dict[Item, dict[str, str | None]]:
     """Return the facts about the named tables of the schema with this oid, under what they are facts of."""
     found: dict[Item, dict[str, str | None]] = {}
-    for kind, table, name, fact, value in connection.execute(_FACTS, {"schema": schema, "tables": list(tables)}):
+    for kind, table, name, fact, value in connection.execute(
+        _FACTS, {"schema": schema, "tables": list(tables)}
+    ):
         found.setdefault(Item(kind, table, name), {})[fact] = value
     return found

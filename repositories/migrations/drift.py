@@ -1,7 +1,8 @@
-"""Whether a database is what the entities ask for: both are built, and PostgreSQL's descriptions of the two compared.
+"""Whether a database is what the entities ask for: both are built, and PostgreSQL's descriptions of
+the two compared.
 
-Comparing declarations would have to know every way in which PostgreSQL rewrites an expression. So the target is really built,
-as temporary tables that nobody else sees, and taken back.
+Comparing declarations would have to know every way in which PostgreSQL rewrites an expression. So
+the target is really built, as temporary tables that nobody else sees, and taken back.
 """
 
 from __future__ import annotations
@@ -23,12 +24,17 @@ if TYPE_CHECKING:
 
 _OURS: Final = text("SELECT current_schema()::regnamespace::oid::bigint")
 _SCRATCH: Final = text("SELECT pg_my_temp_schema()::bigint")
-_LOOK_IN_SCRATCH_FIRST: Final = text("SELECT set_config('search_path', 'pg_temp, ' || current_setting('search_path'), true)")
+_LOOK_IN_SCRATCH_FIRST: Final = text(
+    "SELECT set_config('search_path', 'pg_temp, ' || current_setting('search_path'), true)"
+)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What differs, and how in one sentence; `fact` is None where all of it is missing or too much."""
+    """What differs, and how in one sentence.
+
+    `fact` is None where all of it is missing or too much.
+    """
 
     item: Item
     fact: str | None
@@ -39,9 +45,11 @@ class Difference:
 
 
 def find_drift(connection: Connection, target: MetaData) -> list[Difference]:
-    """Return what differs between the database and the target; the connection's transaction is rolled back.
+    """Return what differs between the database and the target; the connection's transaction is
+    rolled back.
 
-    Extra columns, constraints, indexes and triggers of our tables differ; other tables are nobody's business.
+    Extra columns, constraints, indexes and triggers of our tables differ; other tables are nobody's
+    business.
     """
     tables = list(target.tables)
     actual = describe(connection, connection.scalars(_OURS).one(), tables)
@@ -55,9 +63,11 @@ def find_drift(connection: Connection, target: MetaData) -> list[Difference]:
 
 
 def build(connection: Connection, target: MetaData) -> None:
-    """Create the target's tables where the search path says, and what no metadata can hold: the default partitions.
+    """Create the target's tables where the search path says, and what no metadata can hold: the
+    default partitions.
 
-    The connection is in a transaction. All statements go in one round trip, where SQLAlchemy would take hundreds.
+    The connection is in a transaction. All statements go in one round trip, where SQLAlchemy would
+    take hundreds.
     """
     script: list[str] = []
 
@@ -65,8 +75,14 @@ def build(connection: Connection, target: MetaData) -> None:
         script.append(str(statement.compile(dialect=connection.dialect)))
 
     target.create_all(create_mock_engine("postgresql+asyncpg://", collect), checkfirst=False)
-    partitioned = [table.name for table in target.tables.values() if table.dialect_options["postgresql"]["partition_by"]]
-    script.extend(f"CREATE TABLE {name}_default PARTITION OF {name} DEFAULT" for name in partitioned)
+    partitioned = [
+        table.name
+        for table in target.tables.values()
+        if table.dialect_options["postgresql"]["partition_by"]
+    ]
+    script.extend(
+        f"CREATE TABLE {name}_default PARTITION OF {name} DEFAULT" for name in partitioned
+    )
     driver: Any = connection.connection.dbapi_connection
     driver.run_async(lambda asyncpg_connection: asyncpg_connection.execute(";\n".join(script)))
 
@@ -85,11 +101,17 @@ def _differences(
             yield from _differing_facts(item, actual[item], wanted[item])
 
 
-def _differing_facts(item: Item, actual: Mapping[str, str | None], wanted: Mapping[str, str | None]) -> Iterator[Difference]:
+def _differing_facts(
+    item: Item, actual: Mapping[str, str | None], wanted: Mapping[str, str | None]
+) -> Iterator[Difference]:
     for fact in sorted({*actual, *wanted}):
         has, needs = actual.get(fact), wanted.get(fact)
         if has != needs:
-            yield Difference(item, fact, f"the {fact} of {item} is {_shown(has)}, the entities say {_shown(needs)}")
+            yield Difference(
+                item,
+                fact,
+                f"the {fact} of {item} is {_shown(has)}, the entities say {_shown(needs)}",
+            )
 
 
 def _shown(value: str | None) -> str:

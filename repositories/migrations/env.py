@@ -1,4 +1,7 @@
-"""Alembic executes this file whenever it needs a database; it finds connection and options in the configuration's attributes."""
+"""Alembic executes this file whenever it needs a database.
+
+It finds connection and options in the configuration's attributes.
+"""
 
 from __future__ import annotations
 

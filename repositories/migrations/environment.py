@@ -1,4 +1,7 @@
-"""Alembic's configuration, made in code: there is no alembic.ini, so that migrations run from wherever the package is."""
+"""Alembic's configuration, made in code.
+
+There is no alembic.ini, so that migrations run from wherever the package is.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,10 @@ class Environment:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def configuration(self) -> dict[str, Any]:
-        """Return the arguments of `EnvironmentContext.configure`: every revision is one transaction, and needs the lock."""
+        """Return the arguments of `EnvironmentContext.configure`.
+
+        Every revision is one transaction, and needs the lock.
+        """
         return {
             "connection": self.connection,
             "version_table": VERSION_TABLE,
@@ -72,4 +78,6 @@ def scripts(directory: Path | None = None) -> ScriptDirectory:
 
 def current_revision(connection: Connection) -> str | None:
     """Return the revision that a database is at; None before the first."""
-    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
+    return MigrationContext.configure(
+        connection, opts={"version_table": VERSION_TABLE}
+    ).get_current_revision()

@@ -26,7 +26,9 @@ _TRY_LOAD: Final = text("SELECT pg_try_advisory_lock(:key)").bindparams(_LOAD)
 _END_LOAD: Final = text("SELECT pg_advisory_unlock(:key)").bindparams(_LOAD)
 _IS_LEFT_OUT: Final = text("SELECT to_regclass(:table) IS NOT NULL AND to_regclass(:name) IS NULL")
 
-_WAIT: Final = text("SELECT current_setting('lock_timeout'), set_config('lock_timeout', '0', false)")
+_WAIT: Final = text(
+    "SELECT current_setting('lock_timeout'), set_config('lock_timeout', '0', false)"
+)
 _LIMIT: Final = text("SELECT set_config('lock_timeout', :limit, false)")
 # One that is being built now is invalid as well, and somebody else's business.
 _INTERRUPTED: Final = text("""
@@ -40,15 +42,17 @@ FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
 WHERE i.indrelid IN (SELECT oid FROM ours) AND NOT i.indisvalid AND c.relkind = 'i'
 AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid)
 """).bindparams(bindparam("tables", type_=ARRAY(Text)))
-_IS_INVALID: Final = text("SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass(:name) AND NOT indisvalid)")
+_IS_INVALID: Final = text(
+    "SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass(:name) AND NOT indisvalid)"
+)
 
 
 @contextmanager
 def patient(connection: Connection) -> Iterator[None]:
     """Let the block wait for locks as long as statements may run.
 
-    Building concurrently means to wait for the transactions of others while they need not wait: `lock_timeout` would end that
-    in vain.
+    Building concurrently means to wait for the transactions of others while they need not wait:
+    `lock_timeout` would end that in vain.
     """
     limit = connection.execute(_WAIT).scalar_one()
     yield
@@ -61,7 +65,10 @@ def is_invalid(connection: Connection, name: str) -> bool:
 
 
 def rebuild_interrupted(connection: Connection, tables: Sequence[str]) -> None:
-    """Rebuild the invalid indexes of these tables and of their partitions; the connection is in no transaction."""
+    """Rebuild the invalid indexes of these tables and of their partitions.
+
+    The connection is in no transaction.
+    """
     found = connection.execute(_INTERRUPTED, {"tables": list(tables)}).all()
     connection.rollback()
     if not found:
@@ -74,8 +81,13 @@ def rebuild_interrupted(connection: Connection, tables: Sequence[str]) -> None:
 
 
 def build_left_out(connection: Connection, options: SchemaOptions) -> None:
-    """Build the vector indexes that an interrupted first load left out, unless one is under way: it builds its own."""
-    left_out = [index for index in vector_indexes(options).values() if is_left_out(connection, index)]
+    """Build the vector indexes that an interrupted first load left out, unless one is under way.
+
+    It builds its own.
+    """
+    left_out = [
+        index for index in vector_indexes(options).values() if is_left_out(connection, index)
+    ]
     if left_out and load_for_us(connection):
         try:
             for index in left_out:
@@ -86,7 +98,10 @@ def build_left_out(connection: Connection, options: SchemaOptions) -> None:
 
 
 def load_for_us(connection: Connection) -> bool:
-    """Take the lock of those who load, or say that another connection has it; it ends with the connection."""
+    """Take the lock of those who load, or say that another connection has it.
+
+    It ends with the connection.
+    """
     return bool(connection.scalar(_TRY_LOAD))
 
 

@@ -11,7 +11,8 @@ from repositories.postgres.errors import translate
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Messages of these classes name tables, columns and settings; those of 22 and 23 quote what is in them.
+# Messages of these classes name tables, columns and settings; those of 22 and 23 quote what is in
+# them.
 _NAMES_ONLY: Final = frozenset({"0A", "2B", "3D", "3F", "42", "53", "54", "55", "57"})
 
 

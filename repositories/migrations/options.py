@@ -34,10 +34,11 @@ _LANGUAGE: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 class SchemaOptions:
     """What a database is created with. All of it stays: later migrations read it from the database.
 
-    `dimensions`, `provider` and `model` of the embeddings are recorded in `embedding_metadata`; an `unspecified` provider or model
-    contradicts no recorded one. `hnsw_m` and `hnsw_ef_construction` are the vector indexes', `language` the text search
-    configuration of the lexemes. `insists_on` names those that an existing database has to agree with. Making one raises
-    ConfigurationError for what pgvector cannot do.
+    `dimensions`, `provider` and `model` of the embeddings are recorded in `embedding_metadata`; an
+    `unspecified` provider or model contradicts no recorded one. `hnsw_m` and `hnsw_ef_construction`
+    are the vector indexes', `language` the text search configuration of the lexemes. `insists_on`
+    names those that an existing database has to agree with. Making one raises ConfigurationError
+    for what pgvector cannot do.
     """
 
     dimensions: int = DEFAULT_DIMENSIONS
@@ -47,12 +48,19 @@ class SchemaOptions:
     hnsw_m: int = 16
     hnsw_ef_construction: int = 64
     language: str = "english"
-    insists_on: frozenset[str] = frozenset({"dimensions", "provider", "model", "metric", "language"})
+    insists_on: frozenset[str] = frozenset(
+        {"dimensions", "provider", "model", "metric", "language"}
+    )
 
     @classmethod
     def from_settings(cls, settings: Settings) -> SchemaOptions:
-        """Return what the settings say of them; a setting that was left at its default contradicts no database."""
-        said = {name for name, setting in _FROM_SETTINGS.items() if setting in settings.model_fields_set}
+        """Return what the settings say of them.
+
+        A setting that was left at its default contradicts no database.
+        """
+        said = {
+            name for name, setting in _FROM_SETTINGS.items() if setting in settings.model_fields_set
+        }
         values = {name: getattr(settings, setting) for name, setting in _FROM_SETTINGS.items()}
         return cls(**values, insists_on=cls.insists_on & said)
 
@@ -68,7 +76,10 @@ class SchemaOptions:
                 2 * self.hnsw_m <= self.hnsw_ef_construction <= 1000,
                 "at least twice hnsw_m, at most 1,000",
             ),
-            "language": (_LANGUAGE.fullmatch(self.language), "the name of a text search configuration"),
+            "language": (
+                _LANGUAGE.fullmatch(self.language),
+                "the name of a text search configuration",
+            ),
         }
         for field, (holds, allowed) in rules.items():
             if not holds:
@@ -87,7 +98,8 @@ class SchemaOptions:
                 raise EmbeddingMismatch(field, recorded=known, given=given)
         if "language" in self.insists_on and self.language != recorded.language:
             raise ConfigurationError(
-                f"this database's keyword search is {recorded.language!r}, not {self.language!r}", setting="language"
+                f"this database's keyword search is {recorded.language!r}, not {self.language!r}",
+                setting="language",
             )
 
 
@@ -96,8 +108,8 @@ def _is_label(value: str) -> bool:
 
 
 _RECORDED: Final = text("SELECT dimensions, provider, model, metric FROM embedding_metadata")
-# What no table records is in the catalog: the language in the generated column, the parameters with the index.
-# Any of them tells: one is missing during a first load.
+# What no table records is in the catalog: the language in the generated column, the parameters with
+# the index. Any of them tells: one is missing during a first load.
 _BUILT: Final = text("""
 WITH indexes AS (
     SELECT option_name, option_value FROM unnest(:indexes) AS name
@@ -121,6 +133,10 @@ def read_recorded(connection: Connection) -> SchemaOptions | None:
         return None
     recorded = connection.execute(_RECORDED).mappings().one_or_none()
     if recorded is None:
-        raise MigrationFailed("embedding_metadata has no row, so the dimension of this database is unknown")
+        raise MigrationFailed(
+            "embedding_metadata has no row, so the dimension of this database is unknown"
+        )
     built = connection.execute(_BUILT).mappings().one()
-    return SchemaOptions(**recorded, **{name: value for name, value in built.items() if value is not None})
+    return SchemaOptions(
+        **recorded, **{name: value for name, value in built.items() if value is not None}
+    )

@@ -1,4 +1,7 @@
-"""The monthly partitions of telemetry: which there are, which are missing, how one is made and how one is dropped."""
+"""The monthly partitions of telemetry.
+
+Which there are, which are missing, how one is made and how one is dropped.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,8 @@ AHEAD: Final = 3
 LOCK_TIMEOUT_MS: Final = 500
 """How long DDL waits for writers; every later writer waits behind it."""
 
-# A bound is printed and read again in the same session, so that neither its time zone nor its style of dates matters.
+# A bound is printed and read again in the same session, so that neither its time zone nor its style
+# of dates matters.
 _FOUND: Final = text(r"""
 SELECT c.oid::regclass::text AS name, bound = 'DEFAULT' AS is_default,
        substring(bound FROM $$FROM \('([^']+)'\)$$)::timestamptz AS begins,
@@ -42,13 +46,18 @@ SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
 WHERE attrelid = to_regclass(:table) AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
 """).bindparams(table=EVENTS)
 _NOW: Final = text("SELECT now()")
-_LIMITS: Final = text("SELECT set_config('lock_timeout', :lock, true), set_config('statement_timeout', :statement, true)")
+_LIMITS: Final = text(
+    "SELECT set_config('lock_timeout', :lock, true), set_config('statement_timeout', :statement, true)"
+)
 _PAUSE: Final = text("SELECT pg_sleep(random() * 0.3)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Partition:
-    """A partition, by the name that SQL calls it; `rows` is the server's estimate. A bound that is None is open."""
+    """A partition, by the name that SQL calls it; `rows` is the server's estimate.
+
+    A bound that is None is open.
+    """
 
     name: str
     is_default: bool
@@ -61,7 +70,9 @@ class Partition:
         """Whether events of the month are, or would be, in it because of its bounds."""
         if self.is_default:
             return False
-        return (self.begins is None or self.begins < month.ends) and (self.ends is None or month.begins < self.ends)
+        return (self.begins is None or self.begins < month.ends) and (
+            self.ends is None or month.begins < self.ends
+        )
 
     def is_before(self, moment: datetime) -> bool:
         """Whether nothing in it can be as late as the moment."""
@@ -89,19 +100,25 @@ def months_without_partition(months: Iterable[Month], found: Iterable[Partition]
 
 
 def make_month(connection: Connection, month: Month, *, until: float) -> int:
-    """Make the partition of a month and return how many rows of the default partition were moved into it.
+    """Make the partition of a month and return how many rows of the default partition were moved
+    into it.
 
-    All in the caller's transaction, so that no reader misses a row meanwhile. Writers go on while rows are moved, and wait at the
-    end, while what they added is moved and PostgreSQL looks through the default partition once more. `until`, by the monotonic
-    clock, is when to give up.
+    All in the caller's transaction, so that no reader misses a row meanwhile. Writers go on while
+    rows are moved, and wait at the end, while what they added is moved and PostgreSQL looks through
+    the default partition once more. `until`, by the monotonic clock, is when to give up.
     """
     name = f"{EVENTS}_{month.year:04}_{month.number:02}"
-    bounds = f"created_at >= '{month.begins.isoformat()}' AND created_at < '{month.ends.isoformat()}'"
+    bounds = (
+        f"created_at >= '{month.begins.isoformat()}' AND created_at < '{month.ends.isoformat()}'"
+    )
     _limit(connection, until)
     # Against others that change partitions, and before any lock of a partition, as ANALYZE does.
     run_statement(connection, f"LOCK TABLE ONLY {EVENTS} IN SHARE UPDATE EXCLUSIVE MODE")
     # The CHECK spares PostgreSQL a look through the rows when it attaches them.
-    run_statement(connection, f"CREATE TABLE {name} (LIKE {EVENTS} INCLUDING ALL, CONSTRAINT ck_{name}_bounds CHECK ({bounds}))")
+    run_statement(
+        connection,
+        f"CREATE TABLE {name} (LIKE {EVENTS} INCLUDING ALL, CONSTRAINT ck_{name}_bounds CHECK ({bounds}))",
+    )
     run_statement(connection, f"COMMENT ON TABLE {name} IS 'Telemetry events of {month}, by UTC.'")
     default = default_of(partitions(connection))
     moved = 0
@@ -111,14 +128,20 @@ def make_month(connection: Connection, month: Month, *, until: float) -> int:
             _lock_out_writers(connection, default.name, until)
             moved += _move(connection, default.name, name, bounds)
     begins, ends = month.begins.isoformat(), month.ends.isoformat()
-    run_statement(connection, f"ALTER TABLE {EVENTS} ATTACH PARTITION {name} FOR VALUES FROM ('{begins}') TO ('{ends}')")
+    run_statement(
+        connection,
+        f"ALTER TABLE {EVENTS} ATTACH PARTITION {name} FOR VALUES FROM ('{begins}') TO ('{ends}')",
+    )
     run_statement(connection, f"ALTER TABLE {name} DROP CONSTRAINT ck_{name}_bounds")
     cover_if_on(connection)
     return moved
 
 
 def wait_briefly(connection: Connection) -> None:
-    """Wait for no lock longer than `LOCK_TIMEOUT_MS` in this transaction; once it is there, a statement may take its time."""
+    """Wait for no lock longer than `LOCK_TIMEOUT_MS` in this transaction.
+
+    Once it is there, a statement may take its time.
+    """
     connection.execute(_LIMITS, {"lock": str(LOCK_TIMEOUT_MS), "statement": "0"})
 
 
@@ -128,7 +151,8 @@ def fold_back(connection: Connection) -> None:
     for partition in partitions(connection):
         if not partition.is_default:
             run_statement(connection, f"ALTER TABLE {EVENTS} DETACH PARTITION {partition.name}")
-            run_statement(connection, f"INSERT INTO {EVENTS} ({columns}) SELECT {columns} FROM {partition.name}")  # noqa: S608 -- as above
+            move = f"INSERT INTO {EVENTS} ({columns}) SELECT {columns} FROM {partition.name}"  # noqa: S608 -- names from the catalog
+            run_statement(connection, move)
             run_statement(connection, f"DROP TABLE {partition.name}")
 
 
@@ -142,8 +166,9 @@ def _move(connection: Connection, source: str, target: str, bounds: str) -> int:
 
 
 def _lock_out_writers(connection: Connection, default: str, until: float) -> None:
-    # Who waited for the default partition alone would be refused: its row was sent there before there was a better place. Each
-    # attempt is short, and between two of them those who waited behind it have their turn; rows moved so far stay moved.
+    # Who waited for the default partition alone would be refused: its row was sent there before
+    # there was a better place. Each attempt is short, and between two of them those who waited
+    # behind it have their turn; rows moved so far stay moved.
     while True:
         try:
             with connection.begin_nested():
@@ -162,7 +187,9 @@ def _lock_out_writers(connection: Connection, default: str, until: float) -> Non
 def _limit(connection: Connection, until: float) -> None:
     left = round((until - time.monotonic()) * 1000)
     if left <= 0:
-        raise MigrationFailed("making partitions took longer than the deadline: those that are made stay, and so do rows that wait")
+        raise MigrationFailed(
+            "making partitions took longer than the deadline: those that are made stay, and so do rows that wait"
+        )
     connection.execute(_LIMITS, {"lock": str(LOCK_TIMEOUT_MS), "statement": str(left)})
 
 

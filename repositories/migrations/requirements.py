@@ -21,14 +21,18 @@ SELECT coalesce((SELECT extversion FROM pg_extension WHERE extname = 'vector'),
                 (SELECT default_version FROM pg_available_extensions WHERE name = 'vector'))
 """)
 _INSTALLED: Final = text("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector')")
-_LANGUAGE: Final = text("SELECT EXISTS (SELECT FROM pg_ts_config WHERE cfgname = :name AND pg_ts_config_is_visible(oid))")
+_LANGUAGE: Final = text(
+    "SELECT EXISTS (SELECT FROM pg_ts_config WHERE cfgname = :name AND pg_ts_config_is_visible(oid))"
+)
 
 
 def require_server(connection: Connection) -> None:
     """Raise MigrationFailed unless the server is PostgreSQL 16 or newer and has pgvector 0.8.4 or newer."""
     number = int(connection.scalars(text("SHOW server_version_num")).one())
     if number < OLDEST_POSTGRESQL * 10_000:
-        raise MigrationFailed(f"PostgreSQL {OLDEST_POSTGRESQL} or newer is needed, and this server is {number // 10_000}")
+        raise MigrationFailed(
+            f"PostgreSQL {OLDEST_POSTGRESQL} or newer is needed, and this server is {number // 10_000}"
+        )
     pgvector = connection.scalar(_PGVECTOR)
     if pgvector is None:
         raise MigrationFailed("this server has no pgvector: an administrator has to install it")
@@ -43,11 +47,16 @@ def require_server(connection: Connection) -> None:
 def require_language(connection: Connection, language: str) -> None:
     """Raise ConfigurationError unless the server has this text search configuration."""
     if not connection.scalar(_LANGUAGE, {"name": language}):
-        raise ConfigurationError(f"this server has no text search configuration {language!r}", setting="language")
+        raise ConfigurationError(
+            f"this server has no text search configuration {language!r}", setting="language"
+        )
 
 
 def create_extension(connection: Connection) -> None:
-    """Create pgvector's extension where it is missing. Raises MigrationFailed where that takes an administrator."""
+    """Create pgvector's extension where it is missing.
+
+    Raises MigrationFailed where that takes an administrator.
+    """
     if connection.scalar(_INSTALLED):
         return
     try:
@@ -58,7 +67,9 @@ def create_extension(connection: Connection) -> None:
     else:
         return
     # Outside of the handler, so that the error does not carry the driver's.
-    raise MigrationFailed("pgvector is not in this database yet: an administrator has to run CREATE EXTENSION vector in it")
+    raise MigrationFailed(
+        "pgvector is not in this database yet: an administrator has to run CREATE EXTENSION vector in it"
+    )
 
 
 def _parsed(version: str) -> tuple[int, ...]:

@@ -39,18 +39,26 @@ def options() -> SchemaOptions:
 
 
 def create_extension() -> None:
-    """Create pgvector's extension where it is missing. Raises MigrationFailed where that takes an administrator."""
+    """Create pgvector's extension where it is missing.
+
+    Raises MigrationFailed where that takes an administrator.
+    """
     requirements.create_extension(op.get_bind())
 
 
 def generated(expression: str) -> Computed:
     """Return a stored generated column's expression, with the language of this database in place of English."""
     # Not text, which would take the classes of a regular expression for bind parameters.
-    return Computed(literal_column(target.in_language(expression, options().language)), persisted=True)
+    return Computed(
+        literal_column(target.in_language(expression, options().language)), persisted=True
+    )
 
 
 def lexemes(column: str, characters: int, weight: str) -> str:
-    """Return the weighted lexemes of a column as the first revisions made them; another form needs another function."""
+    """Return the weighted lexemes of a column as the first revisions made them.
+
+    Another form needs another function.
+    """
     inner = (
         "([[:lower:][:digit:]])([[:upper:]])|([[:upper:]])([[:upper:]][[:lower:]])"
         r"|([[:alnum:]]{2})[_/.\\]([[:alpha:]])|[_/.\\]([[:alpha:]]{2})"
@@ -68,10 +76,15 @@ def create_vector_index(table: str, column: str) -> None:
 
 
 def create_month_partitions(ahead: int) -> None:
-    """Make partitions of telemetry for this month and the next `ahead`; what the default one holds of them is moved."""
+    """Make partitions of telemetry for this month and the next `ahead`.
+
+    What the default one holds of them is moved.
+    """
     connection = op.get_bind()
     until = time.monotonic() + STATEMENT_TIMEOUT.total_seconds()
-    for month in partitions.missing_ahead(connection, partitions.partitions(connection), ahead=ahead):
+    for month in partitions.missing_ahead(
+        connection, partitions.partitions(connection), ahead=ahead
+    ):
         partitions.make_month(connection, month, until=until)
 
 
@@ -81,17 +94,30 @@ def drop_month_partitions() -> None:
 
 
 def create_index_concurrently(
-    name: str, table: str, columns: Sequence[str | ColumnElement[Any]], *, unique: bool = False, **dialect_options: Any
+    name: str,
+    table: str,
+    columns: Sequence[str | ColumnElement[Any]],
+    *,
+    unique: bool = False,
+    **dialect_options: Any,
 ) -> None:
-    """Create an index while others write to the table; what an interrupted attempt left behind is dropped first.
+    """Create an index while others write to the table; what an interrupted attempt left behind is
+    dropped first.
 
-    For a table that is big and in use, in place of a generated `op.create_index`, which keeps writers out. It cannot be part of
-    a transaction: what the revision did before is committed, so let it do nothing else, and take it back with
-    `op.drop_index(..., if_exists=True)`. `dialect_options` are those of `op.create_index`.
+    For a table that is big and in use, in place of a generated `op.create_index`, which keeps
+    writers out. It cannot be part of a transaction: what the revision did before is committed, so
+    let it do nothing else, and take it back with `op.drop_index(..., if_exists=True)`.
+    `dialect_options` are those of `op.create_index`.
     """
     with op.get_context().autocommit_block(), indexes.patient(op.get_bind()):
         if indexes.is_invalid(op.get_bind(), name):
             op.drop_index(name, table, postgresql_concurrently=True)
         op.create_index(
-            name, table, list(columns), unique=unique, postgresql_concurrently=True, if_not_exists=True, **dialect_options
+            name,
+            table,
+            list(columns),
+            unique=unique,
+            postgresql_concurrently=True,
+            if_not_exists=True,
+            **dialect_options,
         )

@@ -29,12 +29,16 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 
-async def check(engine: AsyncEngine, *, entities: MetaData = metadata, directory: Path | None = None) -> list[str]:
-    """Return what differs between the database and the entities, one sentence each; nothing is changed.
+async def check(
+    engine: AsyncEngine, *, entities: MetaData = metadata, directory: Path | None = None
+) -> list[str]:
+    """Return what differs between the database and the entities, one sentence each; nothing is
+    changed.
 
-    Compared are columns with type, default, expression and comment, constraints, indexes with their parameters, and triggers, as
-    PostgreSQL describes them; not the order of columns, nor tables that are no entity's. Where row-level security is on, what it
-    does not cover is told as well. It takes a role that may create temporary tables.
+    Compared are columns with type, default, expression and comment, constraints, indexes with their
+    parameters, and triggers, as PostgreSQL describes them; not the order of columns, nor tables
+    that are no entity's. Where row-level security is on, what it does not cover is told as well. It
+    takes a role that may create temporary tables.
 
     Raises:
         SchemaOutdated: the database is not at the newest revision.
@@ -55,9 +59,9 @@ async def revise(
 ) -> Path:
     """Write the next revision into `directory`, by default the package's own, and return its path.
 
-    With `autogenerate` it holds what turns this database, which has to be at the newest revision, into what the entities ask for,
-    and back; without, nothing. A table whose entity is gone is not dropped: that is written by hand. The file is formatted where
-    ruff is installed.
+    With `autogenerate` it holds what turns this database, which has to be at the newest revision,
+    into what the entities ask for, and back; without, nothing. A table whose entity is gone is not
+    dropped: that is written by hand. The file is formatted where ruff is installed.
 
     Raises:
         SchemaOutdated: the database is not at the newest revision.
@@ -66,11 +70,15 @@ async def revise(
         DatabaseFailure: no connection, or a missing privilege.
     """
     if not any(character.isalnum() for character in message):
-        raise ConfigurationError("a revision needs a message that says what it changes", setting="message")
+        raise ConfigurationError(
+            "a revision needs a message that says what it changes", setting="message"
+        )
     words = " ".join(message.replace('"', "'").replace("\\", "/").split())
     with translating():
         async with alembic_for_us(DEADLINE), engine.connect() as connection:
-            path = await connection.run_sync(partial(_revise, words, directory, entities, autogenerate=autogenerate))
+            path = await connection.run_sync(
+                partial(_revise, words, directory, entities, autogenerate=autogenerate)
+            )
     await _format(path)
     return path
 
@@ -88,14 +96,28 @@ def _check(entities: MetaData, directory: Path | None, connection: Connection) -
     return [*(difference.sentence for difference in find_drift(connection, target)), *gaps]
 
 
-def _revise(message: str, directory: Path | None, entities: MetaData, connection: Connection, *, autogenerate: bool) -> Path:
+def _revise(
+    message: str,
+    directory: Path | None,
+    entities: MetaData,
+    connection: Connection,
+    *,
+    autogenerate: bool,
+) -> Path:
     options = _at_head(connection, directory)
     target = target_metadata(options, entities)
     generator = Autogenerate(target, tuple(find_drift(connection, target)), options)
-    config = configure(Environment(connection=connection, options=options, extra=generator.configuration()), directory)
+    config = configure(
+        Environment(connection=connection, options=options, extra=generator.configuration()),
+        directory,
+    )
     number = sum(1 for _ in scripts(directory).walk_revisions()) + 1
     written = command.revision(
-        config, message, autogenerate=autogenerate, rev_id=f"{number:04d}", version_path=directory or VERSIONS
+        config,
+        message,
+        autogenerate=autogenerate,
+        rev_id=f"{number:04d}",
+        version_path=directory or VERSIONS,
     )
     if not isinstance(written, Script):
         raise TypeError("one revision was asked for")
@@ -105,5 +127,7 @@ def _revise(message: str, directory: Path | None, entities: MetaData, connection
 async def _format(path: Path) -> None:
     if importlib.util.find_spec("ruff") is None:
         return
-    process = await create_subprocess_exec(sys.executable, "-m", "ruff", "format", path, stdout=DEVNULL, stderr=DEVNULL)
+    process = await create_subprocess_exec(
+        sys.executable, "-m", "ruff", "format", path, stdout=DEVNULL, stderr=DEVNULL
+    )
     await process.wait()

@@ -1,6 +1,8 @@
-"""Switching row-level security on and off: not a revision, because most databases do without, and later ones have to keep it.
+"""Switching row-level security on and off: not a revision, because most databases do without, and
+later ones have to keep it.
 
-That it is on is recorded by the policies themselves. Migrating covers what is new wherever it is on, and `check` tells what is not.
+That it is on is recorded by the policies themselves. Migrating covers what is new wherever it is
+on, and `check` tells what is not.
 """
 
 from __future__ import annotations
@@ -10,7 +12,12 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
-from repositories.sql.row_level_security import WALLS, bind_the_owner, build_wall, let_the_owner_pass
+from repositories.sql.row_level_security import (
+    WALLS,
+    bind_the_owner,
+    build_wall,
+    let_the_owner_pass,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -22,10 +29,12 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def passed_by_the_owner(session: MigrationSession, *, needed: bool) -> AsyncIterator[None]:
-    """Where row-level security is on, let the owner see every tenant's rows inside, and cover all tables afterwards.
+    """Where row-level security is on, let the owner see every tenant's rows inside, and cover all
+    tables afterwards.
 
-    A revision that fills a column would find no row otherwise, and say nothing. What is interrupted inside leaves tables that bind
-    everyone but their owner; `check` tells, and the next migration covers them.
+    A revision that fills a column would find no row otherwise, and say nothing. What is interrupted
+    inside leaves tables that bind everyone but their owner; `check` tells, and the next migration
+    covers them.
     """
     on = await session.run(_is_on, doing="looking at row-level security")
     if on and needed:
@@ -34,16 +43,21 @@ async def passed_by_the_owner(session: MigrationSession, *, needed: bool) -> Asy
         yield
     finally:
         if on:
-            await session.run(create_missing_policies, doing="covering tables by row-level security")
+            await session.run(
+                create_missing_policies, doing="covering tables by row-level security"
+            )
 
 
 @contextmanager
 def every_tenants(connection: Connection, table: str) -> Iterator[None]:
-    """Let the owner of a table see every tenant's rows of it inside; until the transaction ends nobody else notices.
+    """Let the owner of a table see every tenant's rows of it inside; until the transaction ends
+    nobody else notices.
 
     Where row-level security binds its owner, it would count no row, and move and delete none.
     """
-    bound = connection.scalar(text("SELECT row_security_active(CAST(:table AS text))"), {"table": table})
+    bound = connection.scalar(
+        text("SELECT row_security_active(CAST(:table AS text))"), {"table": table}
+    )
     if bound:
         connection.execute(text(let_the_owner_pass(table)))
     yield
@@ -68,7 +82,9 @@ def _let_the_owner_pass(connection: Connection) -> None:
 
 
 def create_missing_policies(connection: Connection) -> list[str]:
-    uncovered = [wall["table"] for wall in connection.execute(WALLS).mappings() if not wall["covered"]]
+    uncovered = [
+        wall["table"] for wall in connection.execute(WALLS).mappings() if not wall["covered"]
+    ]
     for table in uncovered:
         for statement in build_wall(table):
             connection.execute(text(statement))

@@ -1,4 +1,7 @@
-"""The connection that migrates: one of its own, with the lock that lets one migrator work at a time."""
+"""The connection that migrates.
+
+One of its own, with the lock that lets one migrator work at a time.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,8 @@ LOCK_TIMEOUT: Final = timedelta(seconds=2)
 
 STATEMENT_TIMEOUT: Final = timedelta(hours=1)
 
-# Advisory locks are each database's own, so the key has to tell apart only what shares one. Signed, 64 bits.
+# Advisory locks are each database's own, so the key has to tell apart only what shares one. Signed,
+# 64 bits.
 LOCK_KEY: Final = int.from_bytes(sha256(b"recollect.migrations").digest()[:8], signed=True)
 
 _KEY: Final = bindparam("key", LOCK_KEY, BigInteger)
@@ -60,14 +64,18 @@ SELECT set_config('lock_timeout', :lock, false), set_config('statement_timeout',
 
 
 class MigrationSession:
-    """A connection with the lock. It is nobody else's, and is closed afterwards: what is set in it stays in it."""
+    """A connection with the lock.
+
+    It is nobody else's, and is closed afterwards: what is set in it stays in it.
+    """
 
     def __init__(self, connection: AsyncConnection, until: float) -> None:
         self._connection = connection
         self._until = until
 
     async def run(self, work: Callable[[Connection], T], *, doing: str) -> T:
-        """Return what `work` returns, committed; where a table's lock was not to be had, do it again until the deadline.
+        """Return what `work` returns, committed; where a table's lock was not to be had, do it
+        again until the deadline.
 
         Raises:
             MigrationFailed: with `doing` and the reason, for what the server refuses.
@@ -93,7 +101,8 @@ class MigrationSession:
         return result
 
 
-# Alembic keeps what it works on in global names, `op` and `context`: one at a time in a process, whatever the database.
+# Alembic keeps what it works on in global names, `op` and `context`: one at a time in a process,
+# whatever the database.
 _alembic: Final = threading.Lock()
 
 
@@ -116,12 +125,15 @@ async def alembic_for_us(deadline: timedelta) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def migration_session(engine: AsyncEngine, deadline: timedelta) -> AsyncIterator[MigrationSession]:
+async def migration_session(
+    engine: AsyncEngine, deadline: timedelta
+) -> AsyncIterator[MigrationSession]:
     """Lend a connection that holds the migration lock.
 
-    The lock is the connection's own, not another one's: a migrator that loses its connection loses both, and nobody migrates
-    beside one that still works. It has to be a direct connection: behind a pooler that lends another server connection to each
-    transaction the lock would be somebody else's, which `require_lock` finds out.
+    The lock is the connection's own, not another one's: a migrator that loses its connection loses
+    both, and nobody migrates beside one that still works. It has to be a direct connection: behind
+    a pooler that lends another server connection to each transaction the lock would be somebody
+    else's, which `require_lock` finds out.
 
     Raises:
         MigrationFailed: others held the lock until the deadline.
@@ -133,7 +145,10 @@ async def migration_session(engine: AsyncEngine, deadline: timedelta) -> AsyncIt
             connection = await engine.connect()
         try:
             with translating():
-                limits = {"lock": milliseconds(LOCK_TIMEOUT), "statement": milliseconds(STATEMENT_TIMEOUT)}
+                limits = {
+                    "lock": milliseconds(LOCK_TIMEOUT),
+                    "statement": milliseconds(STATEMENT_TIMEOUT),
+                }
                 await connection.execute(LIMITS, limits)
                 await connection.commit()
             await _poll(partial(_try_lock, connection), deadline)
@@ -157,14 +172,20 @@ async def _give_up(connection: AsyncConnection) -> None:
 def require_lock(connection: Connection) -> None:
     """Raise MigrationFailed unless this connection still holds the lock."""
     if not connection.scalar(_HOLDS_LOCK):
-        raise MigrationFailed("the migration lock was lost: migrate through a direct connection, not through a pooler")
+        raise MigrationFailed(
+            "the migration lock was lost: migrate through a direct connection, not through a pooler"
+        )
 
 
 async def _poll(acquire: Callable[[], Awaitable[bool]], deadline: timedelta) -> None:
-    # A migrator that waited inside pg_advisory_lock would be a transaction that CREATE INDEX CONCURRENTLY waits for, while it
-    # waits for the one who creates the index.
+    # A migrator that waited inside pg_advisory_lock would be a transaction that CREATE INDEX
+    # CONCURRENTLY waits for, while it waits for the one who creates the index.
     seconds = deadline.total_seconds()
-    polling = AsyncRetrying(retry=retry_if_result(operator.not_), stop=stop_after_delay(seconds), wait=wait_random(0.02, 0.25))
+    polling = AsyncRetrying(
+        retry=retry_if_result(operator.not_),
+        stop=stop_after_delay(seconds),
+        wait=wait_random(0.02, 0.25),
+    )
     try:
         await polling(acquire)
     except RetryError:
@@ -180,7 +201,10 @@ async def _try_lock(connection: AsyncConnection) -> bool:
 
 def _waited_for_a_lock(error: BaseException) -> bool:
     # A deadlock is a wait that the server ended, before the timeout did.
-    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in ("55P03", "40P01")
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in (
+        "55P03",
+        "40P01",
+    )
 
 
 def milliseconds(duration: timedelta) -> str:

@@ -1,4 +1,7 @@
-"""The schema that the entities ask for, as one database has it: with its dimension, its language and its vector indexes."""
+"""The schema that the entities ask for, as one database has it.
+
+With its dimension, its language and its vector indexes.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,11 @@ def in_language(expression: str, language: str, *, of: str = TEMPLATE_LANGUAGE) 
 def vector_indexes(options: SchemaOptions) -> Mapping[str, Index]:
     """Return the HNSW index of each table with a column of embeddings, by the table's name."""
     indexes = (index for table in target_metadata(options).sorted_tables for index in table.indexes)
-    return {table_of(index): index for index in indexes if index.dialect_options["postgresql"]["using"] == "hnsw"}
+    return {
+        table_of(index): index
+        for index in indexes
+        if index.dialect_options["postgresql"]["using"] == "hnsw"
+    }
 
 
 def table_of(index: Index) -> str:
@@ -67,4 +74,6 @@ def _complete(column: Column[Any], options: SchemaOptions) -> None:
     elif isinstance(column.type, TypeDecorator):
         column.type = column.type.impl_instance
     if isinstance(column.computed, Computed):
-        column.computed.sqltext = literal_column(in_language(str(column.computed.sqltext), options.language))
+        column.computed.sqltext = literal_column(
+            in_language(str(column.computed.sqltext), options.language)
+        )

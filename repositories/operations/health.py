@@ -54,7 +54,10 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """What a database says of itself; it is fit where `problems` is empty. None stands for what is not there."""
+    """What a database says of itself; it is fit where `problems` is empty.
+
+    None stands for what is not there.
+    """
 
     server_version: str
     pgvector_version: str | None
@@ -94,7 +97,8 @@ class Facts:
     is_loading: bool
 
 
-# One statement each, because a table that does not exist cannot be asked in the same breath as whether it does.
+# One statement each, because a table that does not exist cannot be asked in the same breath as
+# whether it does.
 _SERVER = text("""
 SELECT current_setting('server_version') AS server_version,
        current_setting('server_version_num')::int AS server_number,
@@ -109,14 +113,19 @@ SELECT current_setting('server_version') AS server_version,
        EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted
                AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
                AND (classid::bigint << 32) | objid::bigint = :load) AS is_loading
-""").bindparams(bindparam("vector_indexes", list(VECTOR_INDEXES), ARRAY(Text)), bindparam("load", LOAD_KEY, BigInteger))
+""").bindparams(
+    bindparam("vector_indexes", list(VECTOR_INDEXES), ARRAY(Text)),
+    bindparam("load", LOAD_KEY, BigInteger),
+)
 _EMBEDDING = text("SELECT provider, model, dimensions FROM embedding_metadata")
 
 
 async def facts(connection: AsyncConnection, *, language: str, revision: str | None) -> Facts:
     """Return what the catalog says; works on an empty database too."""
     server = (await connection.execute(_SERVER, {"language": language})).one()
-    embedding = (await connection.execute(_EMBEDDING)).one_or_none() if server.has_metadata else None
+    embedding = (
+        (await connection.execute(_EMBEDDING)).one_or_none() if server.has_metadata else None
+    )
     months, in_default = await connection.run_sync(_telemetry)
     return Facts(
         server_version=server.server_version,
@@ -146,7 +155,9 @@ def _telemetry(connection: Connection) -> tuple[tuple[str, ...], bool]:
     return tuple(map(str, missing)), holds
 
 
-def health_of(found: Facts, engine: AsyncEngine, settings: Settings, *, expected_revision: str) -> Health:
+def health_of(
+    found: Facts, engine: AsyncEngine, settings: Settings, *, expected_revision: str
+) -> Health:
     """Return what was found and what is wrong with it, beside the figures of the engine's pool."""
     return Health(
         server_version=found.server_version,
@@ -166,9 +177,19 @@ def problems(found: Facts, *, expected_revision: str, settings: Settings) -> tup
     """Return what is wrong, most fundamental first."""
     wrong: list[Problem] = []
     if found.server_number < MIN_SERVER:
-        wrong.append(Problem(what=f"PostgreSQL {found.server_version} is too old", remedy="use PostgreSQL 16, 17 or 18"))
+        wrong.append(
+            Problem(
+                what=f"PostgreSQL {found.server_version} is too old",
+                remedy="use PostgreSQL 16, 17 or 18",
+            )
+        )
     if found.pgvector_version is None:
-        wrong.append(Problem(what="the extension vector is missing", remedy="run CREATE EXTENSION vector as a superuser"))
+        wrong.append(
+            Problem(
+                what="the extension vector is missing",
+                remedy="run CREATE EXTENSION vector as a superuser",
+            )
+        )
     elif _version(found.pgvector_version) < MIN_PGVECTOR:
         wrong.append(
             Problem(
@@ -178,17 +199,33 @@ def problems(found: Facts, *, expected_revision: str, settings: Settings) -> tup
         )
     if found.revision != expected_revision:
         at = f"at revision {found.revision}" if found.revision else "empty"
-        wrong.append(Problem(what=f"the database is {at}, not at {expected_revision}", remedy="run `recollect db migrate`"))
+        wrong.append(
+            Problem(
+                what=f"the database is {at}, not at {expected_revision}",
+                remedy="run `recollect db migrate`",
+            )
+        )
     elif found.dimensions is None:
-        wrong.append(Problem(what="how this database embeds is not recorded", remedy="record it with uow.embedding_metadata.set()"))
+        wrong.append(
+            Problem(
+                what="how this database embeds is not recorded",
+                remedy="record it with uow.embedding_metadata.set()",
+            )
+        )
     if not found.language_known:
         wrong.append(
-            Problem(what=f"the server knows no text search configuration {settings.language}", remedy="set language to one it has")
+            Problem(
+                what=f"the server knows no text search configuration {settings.language}",
+                remedy="set language to one it has",
+            )
         )
     if found.revision == expected_revision:
         wrong.extend(_of_telemetry(found))
     wrong.extend(
-        Problem(what=f"the index {name} is invalid", remedy="run `recollect db migrate`, which builds it again")
+        Problem(
+            what=f"the index {name} is invalid",
+            remedy="run `recollect db migrate`, which builds it again",
+        )
         for name in found.invalid_indexes
     )
     wrong.extend(_ways_round(found.row_security, asked_for=settings.row_level_security))
@@ -198,27 +235,43 @@ def problems(found: Facts, *, expected_revision: str, settings: Settings) -> tup
 
 
 def _of_telemetry(found: Facts) -> Iterator[Problem]:
-    # Neither loses an event: the default partition takes what no month does, and then cannot be dropped as a month can.
+    # Neither loses an event: the default partition takes what no month does, and then cannot be
+    # dropped as a month can.
     remedy = "run `recollect db maintain`, and let it run every month"
     if found.missing_months:
-        yield Problem(what=f"telemetry has no partition for {' and '.join(found.missing_months)}", remedy=remedy)
+        yield Problem(
+            what=f"telemetry has no partition for {' and '.join(found.missing_months)}",
+            remedy=remedy,
+        )
     if found.default_holds_events:
         yield Problem(what="the default partition of telemetry holds events", remedy=remedy)
 
 
 def _ways_round(row_security: RowSecurity, *, asked_for: bool) -> Iterator[Problem]:
-    yield from (Problem(what=gap, remedy="run `recollect db isolate`, `--off` to do without") for gap in row_security.gaps())
+    yield from (
+        Problem(what=gap, remedy="run `recollect db isolate`, `--off` to do without")
+        for gap in row_security.gaps()
+    )
     if asked_for and not row_security.on:
-        yield Problem(what="row-level security is asked for and not there", remedy="run `recollect db isolate`")
+        yield Problem(
+            what="row-level security is asked for and not there",
+            remedy="run `recollect db isolate`",
+        )
     elif asked_for and row_security.passed:
         what = f"row-level security does not bind the role {row_security.role}"
-        yield Problem(what=what, remedy="connect as one that is no superuser and has no BYPASSRLS: see `recollect db roles`")
+        yield Problem(
+            what=what,
+            remedy="connect as one that is no superuser and has no BYPASSRLS: see `recollect db roles`",
+        )
 
 
 def _missing(name: str, found: Facts) -> Problem:
     what = f"the index {name} is missing, so that searches read every row"
     if found.is_loading:
-        return Problem(what=what, remedy="wait for the first load that is under way, which builds it at its end")
+        return Problem(
+            what=what,
+            remedy="wait for the first load that is under way, which builds it at its end",
+        )
     return Problem(what=what, remedy="run `recollect db migrate`, which builds it")
 
 

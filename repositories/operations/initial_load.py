@@ -1,4 +1,7 @@
-"""The first load of a table with embeddings: the rows first, their vector index afterwards, by several processes at once."""
+"""The first load of a table with embeddings.
+
+The rows first, their vector index afterwards, by several processes at once.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,10 @@ SELECT phase, tuples_done, blocks_done, blocks_total FROM pg_stat_progress_creat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildProgress:
-    """How far an index has come, as `pg_stat_progress_create_index` says it: of a phase, so many of its blocks."""
+    """How far an index has come, as `pg_stat_progress_create_index` says it.
+
+    Of a phase, so many of its blocks.
+    """
 
     phase: str
     rows: int
@@ -73,22 +79,38 @@ async def first_load(
     workers: int | None = None,
     on_build: OnBuild | None = None,
 ) -> AsyncIterator[None]:
-    """Drop the entity's vector index for the block, and build it afterwards; `Database.first_load` says the rest."""
+    """Drop the entity's vector index for the block, and build it afterwards.
+
+    `Database.first_load` says the rest.
+    """
     async with _connection(engine) as connection:
         session = _session_of(connection)
-        options, index = await session.run(partial(_planned, entity), doing="looking at the database")
+        options, index = await session.run(
+            partial(_planned, entity), doing="looking at the database"
+        )
         rebuild = partial(indexes.rebuild_interrupted, tables=list(metadata.tables))
         await session.run(rebuild, doing="rebuilding an index that was interrupted")
-        await session.run(partial(_build_others, options, index), doing="building a vector index that a first load left out")
+        await session.run(
+            partial(_build_others, options, index),
+            doing="building a vector index that a first load left out",
+        )
         await session.run(partial(_drop, index), doing=f"dropping {index.name}")
         try:
             yield
             session = _session_of(connection)
-            await session.run(partial(_prepare, options, index, memory_mb, workers), doing="preparing to build an index")
+            await session.run(
+                partial(_prepare, options, index, memory_mb, workers),
+                doing="preparing to build an index",
+            )
             async with _watching(engine, connection, on_build):
-                await session.run(partial(indexes.build, index=index), doing=f"building {index.name}")
+                await session.run(
+                    partial(indexes.build, index=index), doing=f"building {index.name}"
+                )
         except BaseException:
-            _logger.warning("%s is missing, and searches read every row: `recollect db migrate` builds it", index.name)
+            _logger.warning(
+                "%s is missing, and searches read every row: `recollect db migrate` builds it",
+                index.name,
+            )
             raise
 
 
@@ -125,7 +147,8 @@ def _planned(entity: type[Entity], connection: Connection) -> tuple[SchemaOption
 
 
 def _build_others(options: SchemaOptions, index: Index, connection: Connection) -> None:
-    # One at most is missing at any time: what is there tells with which parameters the missing one is built.
+    # One at most is missing at any time: what is there tells with which parameters the missing one
+    # is built.
     for other in vector_indexes(options).values():
         if other.name != index.name and indexes.is_left_out(connection, other):
             indexes.build(connection, other)
@@ -135,21 +158,41 @@ def _drop(index: Index, connection: Connection) -> None:
     connection.execute(text(f"DROP INDEX IF EXISTS {index.name}"))
 
 
-def _prepare(options: SchemaOptions, index: Index, memory_mb: int, workers: int | None, connection: Connection) -> None:
-    # Counting would see one tenant's rows where row-level security is on; statistics are of all, and the planner wants them anyway.
+def _prepare(
+    options: SchemaOptions,
+    index: Index,
+    memory_mb: int,
+    workers: int | None,
+    connection: Connection,
+) -> None:
+    # Counting would see one tenant's rows where row-level security is on; statistics are of all,
+    # and the planner wants them anyway.
     connection.execute(text(f"ANALYZE {index.table}"))
     rows = max(0, connection.scalars(_ROWS, {"table": table_of(index)}).one())
-    # Of a graph in memory: the vector, and two lists of neighbours a row, of which the lowest is twice as long.
-    size = IndexForm.for_dimensions(options.dimensions).bytes_of(options.dimensions) + 48 * options.hnsw_m + 256
+    # Of a graph in memory: the vector, and two lists of neighbours a row, of which the lowest is
+    # twice as long.
+    size = (
+        IndexForm.for_dimensions(options.dimensions).bytes_of(options.dimensions)
+        + 48 * options.hnsw_m
+        + 256
+    )
     kilobytes = min(memory_mb, 1 + rows * size // 2**20) * 1_024
-    connection.execute(_SETTINGS, {"kilobytes": kilobytes, "workers": None if workers is None else str(workers)})
+    connection.execute(
+        _SETTINGS, {"kilobytes": kilobytes, "workers": None if workers is None else str(workers)}
+    )
 
 
 @asynccontextmanager
-async def _watching(engine: AsyncEngine, connection: AsyncConnection, on_build: OnBuild | None) -> AsyncIterator[None]:
+async def _watching(
+    engine: AsyncEngine, connection: AsyncConnection, on_build: OnBuild | None
+) -> AsyncIterator[None]:
     driver: Any = (await connection.get_raw_connection()).driver_connection
     driver.add_log_listener(_pass_on)
-    watcher = None if on_build is None else asyncio.create_task(_watch(engine, driver.get_server_pid(), on_build))
+    watcher = (
+        None
+        if on_build is None
+        else asyncio.create_task(_watch(engine, driver.get_server_pid(), on_build))
+    )
     try:
         yield
     finally:
@@ -162,7 +205,9 @@ async def _watching(engine: AsyncEngine, connection: AsyncConnection, on_build: 
 
 def _pass_on(_: object, message: Any) -> None:
     if _NO_LONGER_FITS in message.message:
-        _logger.warning("%s: the rest of the build is slow; give it more memory_mb", message.message)
+        _logger.warning(
+            "%s: the rest of the build is slow; give it more memory_mb", message.message
+        )
 
 
 async def _watch(engine: AsyncEngine, pid: int, on_build: OnBuild) -> None:
@@ -173,5 +218,9 @@ async def _watch(engine: AsyncEngine, pid: int, on_build: OnBuild) -> None:
             while True:
                 found = (await connection.execute(_PROGRESS, {"pid": pid})).one_or_none()
                 if found is not None:
-                    on_build(BuildProgress(phase=found[0], rows=found[1], blocks=found[2], blocks_total=found[3]))
+                    on_build(
+                        BuildProgress(
+                            phase=found[0], rows=found[1], blocks=found[2], blocks_total=found[3]
+                        )
+                    )
                 await asyncio.sleep(_LOOK_EVERY)

@@ -1,4 +1,7 @@
-"""What has to be done to a database now and then: months of telemetry made ahead, old ones dropped whole, the ledger purged."""
+"""What has to be done to a database now and then.
+
+Months of telemetry made ahead, old ones dropped whole, the ledger purged.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from sqlalchemy import text
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_random_exponential,
+)
 
 from domain.errors import InvalidInput, LockTimeout, SchemaOutdated
 from domain.values.timestamps import require_age, require_zone
@@ -49,11 +57,13 @@ _NOW: Final = text("SELECT now()")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Maintenance:
-    """What was done: partitions made and dropped by name, rows moved out of the default partition and deleted from it.
+    """What was done: partitions made and dropped by name, rows moved out of the default partition
+    and deleted from it.
 
-    `dropped_rows` is the server's estimate of what was in the dropped partitions: counting them would take longer than dropping
-    them. `left` says how many months the default partition holds that were not given a partition of their own, because there are
-    many. `operations` is how many rows of the ledger were deleted.
+    `dropped_rows` is the server's estimate of what was in the dropped partitions: counting them
+    would take longer than dropping them. `left` says how many months the default partition holds
+    that were not given a partition of their own, because there are many. `operations` is how many
+    rows of the ledger were deleted.
     """
 
     made: tuple[str, ...] = ()
@@ -73,45 +83,69 @@ async def maintain(
     keep_operations: timedelta | None = None,
     deadline: timedelta = DEADLINE,
 ) -> Maintenance:
-    """Drop what is too old, and make partitions for this month, the next `ahead`, and each month that the default one holds.
+    """Drop what is too old, and make partitions for this month, the next `ahead`, and each month
+    that the default one holds.
 
-    Too old is what belongs to a month that ended as long ago as `keep`, by the server's clock; nothing where it is None. The ledger
-    is purged of operations older than `keep_operations`, of none where that is None. Each step is one transaction, and so is each
-    batch of rows: a failure leaves those before it done, and the next call goes on from there. Callers at the same time, and those
-    that migrate, go one by one.
+    Too old is what belongs to a month that ended as long ago as `keep`, by the server's clock;
+    nothing where it is None. The ledger is purged of operations older than `keep_operations`, of
+    none where that is None. Each step is one transaction, and so is each batch of rows: a failure
+    leaves those before it done, and the next call goes on from there. Callers at the same time, and
+    those that migrate, go one by one.
 
     Raises:
-        InvalidInput: `ahead` is not between 0 and `MOST_PARTITIONS`, or `keep` is no age, or `keep_operations` less than an hour.
+        InvalidInput: `ahead` is not between 0 and `MOST_PARTITIONS`, or `keep` is no age, or
+            `keep_operations` less than an hour.
         SchemaOutdated: the database is not at this version's revision.
-        MigrationFailed: a lock was not to be had or rows were not moved until the deadline, or the server refused; it says which.
+        MigrationFailed: a lock was not to be had or rows were not moved until the deadline, or the
+            server refused; it says which.
         DatabaseFailure: no connection.
     """
     if not 0 <= ahead <= MOST_PARTITIONS:
         raise InvalidInput(f"ahead must be between 0 and {MOST_PARTITIONS}", field="ahead")
     age = None if keep is None else require_age(keep, "keep")
-    if keep_operations is not None and require_age(keep_operations, "keep_operations") < LEAST_AGE_OF_OPERATIONS:
-        raise InvalidInput("keep_operations must be an hour at least: younger ones may still be asked for", field="keep_operations")
+    if (
+        keep_operations is not None
+        and require_age(keep_operations, "keep_operations") < LEAST_AGE_OF_OPERATIONS
+    ):
+        raise InvalidInput(
+            "keep_operations must be an hour at least: younger ones may still be asked for",
+            field="keep_operations",
+        )
     until = time.monotonic() + deadline.total_seconds()
     async with migration_session(engine, deadline) as session:
         now = await session.run(_begin, doing="looking at the database")
         dropped = Maintenance() if age is None else await _drop(session.run, now - age)
-        months, left = await session.run(partial(_missing, ahead), doing="looking at the partitions")
+        months, left = await session.run(
+            partial(_missing, ahead), doing="looking at the partitions"
+        )
         moved = 0
         for month in months:
-            moved += await session.run(partial(_make, month, until), doing=f"making the partition of {month}")
-        operations = 0 if keep_operations is None else await _purge_ledger(session.run, now - keep_operations)
-    return replace(dropped, made=tuple(map(str, months)), moved=moved, left=left, operations=operations)
+            moved += await session.run(
+                partial(_make, month, until), doing=f"making the partition of {month}"
+            )
+        operations = (
+            0
+            if keep_operations is None
+            else await _purge_ledger(session.run, now - keep_operations)
+        )
+    return replace(
+        dropped, made=tuple(map(str, months)), moved=moved, left=left, operations=operations
+    )
 
 
-async def drop_before(engine: AsyncEngine, moment: datetime, *, deadline: timedelta = DEADLINE) -> Maintenance:
-    """Drop what belongs to months that ended by `moment`, of every tenant: partitions whole, rows of the default one in batches.
+async def drop_before(
+    engine: AsyncEngine, moment: datetime, *, deadline: timedelta = DEADLINE
+) -> Maintenance:
+    """Drop what belongs to months that ended by `moment`, of every tenant: partitions whole, rows
+    of the default one in batches.
 
-    Each partition goes in a transaction of its own. While one waits for a lock, writers wait behind it, half a second at most; then
-    they have their turn, and it is tried again until the deadline.
+    Each partition goes in a transaction of its own. While one waits for a lock, writers wait behind
+    it, half a second at most; then they have their turn, and it is tried again until the deadline.
 
     Raises:
         InvalidInput: `moment` has no time zone.
-        LockTimeout: a lock was not to be had until the deadline; what was dropped before stays dropped.
+        LockTimeout: a lock was not to be had until the deadline; what was dropped before stays
+            dropped.
         DatabaseFailure: no connection, or the role does not own the table.
     """
     require_zone(moment, "moment")
@@ -143,11 +177,17 @@ async def _drop(run: Step, moment: datetime) -> Maintenance:
     if default is not None:
         delete = partial(partitions.delete_before, default=default, moment=moment)
         deleted = await _in_batches(run, delete, doing="deleting from the default partition")
-    return Maintenance(dropped=tuple(one.name for one in old), dropped_rows=sum(one.rows for one in old), deleted=deleted)
+    return Maintenance(
+        dropped=tuple(one.name for one in old),
+        dropped_rows=sum(one.rows for one in old),
+        deleted=deleted,
+    )
 
 
 async def _purge_ledger(run: Step, moment: datetime) -> int:
-    return await _in_batches(run, partial(_delete_operations, moment=moment), doing="purging the ledger")
+    return await _in_batches(
+        run, partial(_delete_operations, moment=moment), doing="purging the ledger"
+    )
 
 
 async def _in_batches(run: Step, delete: Callable[..., int], *, doing: str) -> int:

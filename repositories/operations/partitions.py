@@ -1,4 +1,7 @@
-"""Monthly partitions of telemetry that operators maintain: rows in the default partition, and old months."""
+"""Monthly partitions of telemetry that operators maintain.
+
+Rows in the default partition, and old months.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,10 @@ if TYPE_CHECKING:
 
 
 MOST_PARTITIONS: Final = 120
-"""More are not made for what the default partition holds: every partition that cannot be left out costs a plan its time."""
+"""More are not made for what the default partition holds.
+
+Every partition that cannot be left out costs a plan its time.
+"""
 
 
 def missing_behind(connection: Connection, found: Iterable[Partition]) -> list[Month]:
@@ -51,18 +57,26 @@ def holds_rows(connection: Connection, partition: Partition) -> bool:
 
 
 def drop_partition(connection: Connection, partition: Partition) -> None:
-    """Drop a partition with its rows. The lock lasts for the change of the catalog; files are deleted after it.
+    """Drop a partition with its rows. The lock lasts for the change of the catalog; files are
+    deleted after it.
 
-    PostgreSQL detaches nothing CONCURRENTLY from a table with a default partition, so writers wait, as long as `LOCK_TIMEOUT_MS`
-    for those before them.
+    PostgreSQL detaches nothing CONCURRENTLY from a table with a default partition, so writers wait,
+    as long as `LOCK_TIMEOUT_MS` for those before them.
     """
     wait_briefly(connection)
     run_statement(connection, f"DROP TABLE IF EXISTS {partition.name}")
 
 
-def delete_before(connection: Connection, default: Partition, moment: datetime, *, size: int) -> int:
-    """Delete up to `size` rows of the default partition from months that ended by the moment; return how many."""
+def delete_before(
+    connection: Connection, default: Partition, moment: datetime, *, size: int
+) -> int:
+    """Delete up to `size` rows of the default partition from months that ended by the moment.
+
+    Return how many.
+    """
     old = f"SELECT ctid FROM ONLY {default.name} WHERE created_at < :before LIMIT :size"  # noqa: S608 -- a name from the catalog
     deletion = text(f"DELETE FROM ONLY {default.name} WHERE ctid = ANY (ARRAY({old}))")  # noqa: S608 -- likewise
     with every_tenants(connection, default.name):
-        return connection.execute(deletion, {"before": Month.of(moment).begins, "size": size}).rowcount
+        return connection.execute(
+            deletion, {"before": Month.of(moment).begins, "size": size}
+        ).rowcount

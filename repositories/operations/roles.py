@@ -1,4 +1,7 @@
-"""Roles with least rights: one that migrates, one that writes and reads rows, one that reads them."""
+"""Roles with least rights.
+
+One that migrates, one that writes and reads rows, one that reads them.
+"""
 
 from __future__ import annotations
 
@@ -39,26 +42,35 @@ async def set_up_roles(
     *,
     deadline: timedelta = DEADLINE,
 ) -> list[str]:
-    """Have the roles in place, with what each needs and nothing more, and return those that were created; doing it again is fine.
+    """Have the roles in place, with what each needs and nothing more, and return those that were
+    created; doing it again is fine.
 
-    The migrator becomes the owner of every table. `passwords` are by what a role is for, as in `Roles.names`; a role without one
-    keeps what it has, and a new one cannot log in by password. The server is sent verifiers, never a password. It takes a superuser
-    or, with CREATEROLE, the owner of database and tables.
+    The migrator becomes the owner of every table. `passwords` are by what a role is for, as in
+    `Roles.names`; a role without one keeps what it has, and a new one cannot log in by password.
+    The server is sent verifiers, never a password. It takes a superuser or, with CREATEROLE, the
+    owner of database and tables.
 
     Raises:
-        ConfigurationError: a name or a password that is not fit, or a role that exists and may do more than one of these should.
+        ConfigurationError: a name or a password that is not fit, or a role that exists and may do
+            more than one of these should.
         MigrationFailed: a statement was refused, or a lock was not to be had.
         DatabaseFailure: no connection.
     """
     given = {} if passwords is None else passwords
     _require_fit(roles, given)
-    verifiers = {roles.names()[purpose]: scram_verifier(secret.get_secret_value()) for purpose, secret in given.items()}
+    verifiers = {
+        roles.names()[purpose]: scram_verifier(secret.get_secret_value())
+        for purpose, secret in given.items()
+    }
     async with migration_session(engine, deadline) as session:
         return await session.run(partial(_set_up, roles, verifiers), doing="setting up roles")
 
 
 def scram_verifier(password: str) -> str:
-    """Return what PostgreSQL keeps of a password (RFC 5802, RFC 7677): it can be checked against, and not be logged in with."""
+    """Return what PostgreSQL keeps of a password (RFC 5802, RFC 7677).
+
+    It can be checked against, and not be logged in with.
+    """
     salt = os.urandom(16)
     salted = pbkdf2_hmac("sha256", password.encode("ascii"), salt, _ITERATIONS)
     stored = sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
@@ -75,41 +87,63 @@ def _require_fit(roles: Roles, passwords: Mapping[str, SecretStr]) -> None:
     for purpose, name in names.items():
         if not _NAME.fullmatch(name):
             raise ConfigurationError(
-                f"the name of the {purpose} must be 1 to 63 lower-case letters, digits and underscores", setting=purpose
+                f"the name of the {purpose} must be 1 to 63 lower-case letters, digits and underscores",
+                setting=purpose,
             )
     if len(set(names.values())) < len(names):
         raise ConfigurationError("each role needs a name of its own", setting="roles")
     for purpose, secret in passwords.items():
         if purpose not in names:
-            raise ConfigurationError("a password is for the migrator, the application or the reader", setting="passwords")
+            raise ConfigurationError(
+                "a password is for the migrator, the application or the reader", setting="passwords"
+            )
         # What is not ASCII would have to be normalised as every client does.
         if not _PASSWORD.fullmatch(secret.get_secret_value()):
             raise ConfigurationError(
-                f"the password of the {purpose} must be 8 to 200 ASCII characters without spaces", setting=f"{purpose}_password"
+                f"the password of the {purpose} must be 8 to 200 ASCII characters without spaces",
+                setting=f"{purpose}_password",
             )
 
 
 def _set_up(roles: Roles, verifiers: Mapping[str, str], connection: Connection) -> list[str]:
     names = list(roles.names().values())
-    existing = {row["role"]: row["mighty"] for row in connection.execute(statements.ATTRIBUTES, {"roles": names}).mappings()}
+    existing = {
+        row["role"]: row["mighty"]
+        for row in connection.execute(statements.ATTRIBUTES, {"roles": names}).mappings()
+    }
     for role, mighty in existing.items():
         if mighty:
-            raise ConfigurationError(f"the role {role} exists and may do more than it should: take it away, or name another one")
+            raise ConfigurationError(
+                f"the role {role} exists and may do more than it should: take it away, or name another one"
+            )
     created = [role for role in names if role not in existing]
     _execute(connection, *map(statements.create_role, created))
-    _execute(connection, *(statements.set_password(role, verifier) for role, verifier in verifiers.items()))
+    _execute(
+        connection,
+        *(statements.set_password(role, verifier) for role, verifier in verifiers.items()),
+    )
     place = connection.execute(statements.PLACE).mappings().one()
     if not place["superuser"]:
-        # Who is no superuser gives a table away, and speaks of what a role will create, only as a member of it.
+        # Who is no superuser gives a table away, and speaks of what a role will create, only as a
+        # member of it.
         _execute(connection, f"GRANT {roles.migrator} TO {place['me']}")
     _execute(connection, *statements.on_database(roles, place["database"], place["schema"]))
     found = connection.execute(statements.TABLES).mappings().all()
     versions = connection.scalar(text("SELECT to_regclass(:name)::text"), {"name": VERSION_TABLE})
-    _execute(connection, *statements.give_to(roles.migrator, [row["table"] for row in found if row["owner"] != roles.migrator]))
+    _execute(
+        connection,
+        *statements.give_to(
+            roles.migrator, [row["table"] for row in found if row["owner"] != roles.migrator]
+        ),
+    )
     for row in found:
         _execute(connection, *statements.on_table(roles, row["table"]))
     if versions is not None:
-        _execute(connection, *statements.give_to(roles.migrator, [versions]), *statements.on_version_table(roles, versions))
+        _execute(
+            connection,
+            *statements.give_to(roles.migrator, [versions]),
+            *statements.on_version_table(roles, versions),
+        )
     return created
 
 

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 
 async def isolate(engine: AsyncEngine, *, deadline: timedelta = DEADLINE) -> list[str]:
-    """Cover every table with tenants, and each partition, by a policy that shows a transaction its tenant's rows alone.
+    """Cover every table with tenants, and each partition, by a policy that shows a transaction its
+    tenant's rows alone.
 
-    Returns the tables that were not covered before; all or none are. Whoever has the database open already does not name the tenant
-    to the server, and sees nothing from then on: open it again.
+    Returns the tables that were not covered before; all or none are. Whoever has the database open
+    already does not name the tenant to the server, and sees nothing from then on: open it again.
 
     Raises:
         MigrationFailed: a statement was refused, or a lock was not to be had.

@@ -12,7 +12,10 @@ T = TypeVar("T")
 
 
 async def finished(work: Coroutine[Any, Any, T]) -> T:
-    """Await `work` to its end; a cancellation meanwhile is raised afterwards, once, from the error that the work ended with."""
+    """Await `work` to its end.
+
+    A cancellation meanwhile is raised afterwards, once, from the error that the work ended with.
+    """
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():

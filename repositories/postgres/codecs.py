@@ -1,4 +1,7 @@
-"""Vectors over the wire as pgvector's binary format: float32 in, `pgvector.Vector` out, no text in between."""
+"""Vectors over the wire as pgvector's binary format.
+
+Float32 in, `pgvector.Vector` out, no text in between.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,9 @@ if TYPE_CHECKING:
 
 _KINDS: Final[dict[str, Kind]] = {"vector": Vector, "halfvec": HalfVector}
 
-# The extension may live in any schema; its types are where it is. No array among the parameters: the driver would have to look
-# its type up first, which costs more than all the rest. Kind and element are what the driver asks before it takes a codec.
+# The extension may live in any schema; its types are where it is. No array among the parameters:
+# the driver would have to look its type up first, which costs more than all the rest. Kind and
+# element are what the driver asks before it takes a codec.
 _TYPES_OF_THE_EXTENSION: Final = """
 SELECT t.oid, t.typname AS name, n.nspname AS schema, t.typtype AS kind, NULL::oid AS elemtype
 FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
@@ -25,20 +29,29 @@ WHERE e.extname = 'vector'
 
 
 async def vector_types(connection: asyncpg.Connection[asyncpg.Record]) -> Sequence[asyncpg.Record]:
-    """Return what this database has of `vector` and `halfvec`: nothing before the extension is created.
+    """Return what this database has of `vector` and `halfvec`: nothing before the extension is
+    created.
 
     That is no failure: migrations create it through such a connection.
     """
     return await connection.fetch(_TYPES_OF_THE_EXTENSION, *_KINDS)
 
 
-async def teach(connection: asyncpg.Connection[asyncpg.Record], types: Iterable[asyncpg.Record]) -> None:
+async def teach(
+    connection: asyncpg.Connection[asyncpg.Record], types: Iterable[asyncpg.Record]
+) -> None:
     """Teach a connection `bit` and these types."""
-    await connection.set_type_codec("bit", schema="pg_catalog", encoder=_bits, decoder=Bit.from_binary, format="binary")
+    await connection.set_type_codec(
+        "bit", schema="pg_catalog", encoder=_bits, decoder=Bit.from_binary, format="binary"
+    )
     for known in types:
         kind = _KINDS[known["name"]]
         await connection.set_type_codec(
-            known["name"], schema=known["schema"], encoder=_encoder(kind), decoder=kind.from_binary, format="binary"
+            known["name"],
+            schema=known["schema"],
+            encoder=_encoder(kind),
+            decoder=kind.from_binary,
+            format="binary",
         )
 
 

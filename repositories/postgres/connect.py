@@ -22,12 +22,13 @@ _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.05, 2.0
 
 
 async def connect_with_retry(engine: AsyncEngine, settings: Settings) -> None:
-    """Return when the pool has a connection; try, with growing random pauses, until `connect_deadline`.
+    """Return when the pool has a connection; try, with growing random pauses, until
+    `connect_deadline`.
 
     Each cause of failure is logged once.
 
-    Raises `DatabaseUnavailable` with the last cause when the deadline has passed, and at once what no waiting will mend:
-    `AccessDenied` and `ConfigurationError`.
+    Raises `DatabaseUnavailable` with the last cause when the deadline has passed, and at once what
+    no waiting will mend: `AccessDenied` and `ConfigurationError`.
     """
     seconds = settings.connect_deadline.total_seconds()
     causes = _Causes()
@@ -71,7 +72,14 @@ def _given_up(settings: Settings, last: DatabaseUnavailable | None) -> DatabaseU
     seconds = settings.connect_deadline.total_seconds()
     host, port = settings.addresses[0]
     if last is None:
-        return DatabaseUnavailable(f"no connection within {seconds:g} s: {host}:{port} does not answer", host=host, port=port)
+        return DatabaseUnavailable(
+            f"no connection within {seconds:g} s: {host}:{port} does not answer",
+            host=host,
+            port=port,
+        )
     return DatabaseUnavailable(
-        f"no connection within {seconds:g} s: {last}", host=last.host, port=last.port, sqlstate=last.sqlstate
+        f"no connection within {seconds:g} s: {last}",
+        host=last.host,
+        port=last.port,
+        sqlstate=last.sqlstate,
     )

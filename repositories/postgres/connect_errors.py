@@ -1,4 +1,7 @@
-"""Why there is no connection: what may work in a moment, and what will not before someone changes something."""
+"""Why there is no connection.
+
+What may work in a moment, and what will not before someone changes something.
+"""
 
 from __future__ import annotations
 
@@ -23,19 +26,29 @@ _AT_CONNECT: Final[dict[str, tuple[str, str]]] = {
     "55000": ("database", "the database takes no connections"),
 }
 _UNRESOLVABLE: Final = frozenset(
-    number for name in ("EAI_NONAME", "EAI_NODATA", "EAI_FAIL") if (number := getattr(socket, name, None)) is not None
+    number
+    for name in ("EAI_NONAME", "EAI_NODATA", "EAI_FAIL")
+    if (number := getattr(socket, name, None)) is not None
 )
 
 
-def by_the_server(error: asyncpg.PostgresError, *, host: str | None, port: int | None) -> RecollectError:
+def by_the_server(
+    error: asyncpg.PostgresError, *, host: str | None, port: int | None
+) -> RecollectError:
     """Return what the server's answer to a new connection means."""
     where, state = _where(host, port), error.sqlstate or ""
     if "unsupported startup parameter" in str(error):
-        return errors.ConfigurationError(f"{where}: a pooler is in between: set pooler to pgbouncer", setting="pooler")
+        return errors.ConfigurationError(
+            f"{where}: a pooler is in between: set pooler to pgbouncer", setting="pooler"
+        )
     if state in _AT_CONNECT:
         setting, words = _AT_CONNECT[state]
         return errors.ConfigurationError(f"{where}: {words}", setting=setting)
-    kind, words = FAILURES.get(state) or FAILURES.get(state[:2]) or (errors.UnexpectedFailure, type(error).__name__)
+    kind, words = (
+        FAILURES.get(state)
+        or FAILURES.get(state[:2])
+        or (errors.UnexpectedFailure, type(error).__name__)
+    )
     if kind in (errors.AccessDenied, errors.UnexpectedFailure):
         return kind(f"{where}: {words}", sqlstate=state)
     if kind is errors.ConnectionLost:
@@ -43,18 +56,26 @@ def by_the_server(error: asyncpg.PostgresError, *, host: str | None, port: int |
     return errors.DatabaseUnavailable(f"{where}: {words}", host=host, port=port, sqlstate=state)
 
 
-def on_the_way(error: BaseException, *, host: str | None, port: int | None) -> RecollectError | None:
+def on_the_way(
+    error: BaseException, *, host: str | None, port: int | None
+) -> RecollectError | None:
     """Return what kept a new connection from the server, or `None` where that is not what `error` says."""
     where = _where(host, port)
     if isinstance(error, socket.gaierror) and error.errno in _UNRESOLVABLE:
-        return errors.ConfigurationError(f"the name {host or 'of the host'} cannot be resolved", setting="host")
+        return errors.ConfigurationError(
+            f"the name {host or 'of the host'} cannot be resolved", setting="host"
+        )
     denied = _denied(error)
     if denied is not None:
         return errors.AccessDenied(f"{where}: {denied}")
     if isinstance(error, asyncpg.ClientConfigurationError):
-        return errors.ConfigurationError(f"{where}: the driver refused the settings of the connection")
+        return errors.ConfigurationError(
+            f"{where}: the driver refused the settings of the connection"
+        )
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
-        return errors.DatabaseUnavailable(f"{where}: not what target_session_attrs asks for", host=host, port=port)
+        return errors.DatabaseUnavailable(
+            f"{where}: not what target_session_attrs asks for", host=host, port=port
+        )
     if isinstance(error, OSError):
         return errors.DatabaseUnavailable(f"{where}: {_reason(error)}", host=host, port=port)
     return None
@@ -67,7 +88,9 @@ def _where(host: str | None, port: int | None) -> str:
 def _denied(error: BaseException) -> str | None:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the server's certificate is not to be trusted ({error.verify_message})"
-    if isinstance(error, ssl.SSLError) and not isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+    if isinstance(error, ssl.SSLError) and not isinstance(
+        error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)
+    ):
         return f"TLS failed ({error.reason})"
     if type(error) is ConnectionError and "rejected SSL upgrade" in str(error):
         return "the server does not speak TLS, and sslmode demands it"
@@ -85,6 +108,7 @@ def _reason(error: OSError) -> str:
         return "its name cannot be resolved now"
     if isinstance(error, ConnectionResetError):
         return "connection reset"
-    # With several addresses behind one name, asyncio gives a text of all their errors and no number.
+    # With several addresses behind one name, asyncio gives a text of all their errors and no
+    # number.
     numbers = {int(number) for number in re.findall(r"\[Errno (\d+)\]", str(error))}
     return ", ".join(sorted(os.strerror(number) for number in numbers)) or type(error).__name__

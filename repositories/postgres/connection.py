@@ -1,4 +1,7 @@
-"""The driver's connection as it is used here: one that notices a dead network, and knows vectors."""
+"""The driver's connection as it is used here.
+
+One that notices a dead network, and knows vectors.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,8 @@ if TYPE_CHECKING:
 else:
     _Connection = asyncpg.Connection
 
-# Seconds, and what is not a number of seconds says so. Names that an operating system lacks are left out.
+# Seconds, and what is not a number of seconds says so. Names that an operating system lacks are
+# left out.
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 _GOODBYE_SECONDS: Final = 5.0
 _UNANSWERED_MILLISECONDS: Final = 15_000
@@ -33,7 +37,8 @@ _goodbyes: set[asyncio.Future[None]] = set()
 class Connection(_Connection):
     """An asyncpg connection with TCP keepalive, which asyncpg leaves off, and codecs for vectors.
 
-    A dead peer is noticed after 15 s with something to send and about a minute without (Linux), not after two hours.
+    A dead peer is noticed after 15 s with something to send and about a minute without (Linux), not
+    after two hours.
     """
 
     __slots__ = ("_closing", "_tenant", "_vector_types")
@@ -44,25 +49,32 @@ class Connection(_Connection):
         _keep_alive(transport.get_extra_info("socket"))
         self._closing = False
         self._vector_types: Sequence[asyncpg.Record] = ()
-        # Where there is jit the driver turns it off for the session to look types up: ours have none, a pooler's are others' too.
+        # Where there is jit the driver turns it off for the session to look types up: ours have
+        # none, a pooler's are others' too.
         self._server_caps = self._server_caps._replace(jit=False)  # type: ignore[has-type]  # the stubs know no type of it
 
     def is_alive(self) -> bool:
-        """Whether nothing is known against it; the driver itself learns of a goodbye one turn of the event loop later."""
+        """Whether nothing is known against it.
+
+        The driver itself learns of a goodbye one turn of the event loop later.
+        """
         transport: BaseTransport = self._transport  # type: ignore[attr-defined]  # as the driver's base class has it
         return not (self.is_closed() or transport.is_closing())
 
     def transaction(self, **options: Any) -> Transaction:
-        """Return a transaction to begin; a BEGIN that the server refused is none that it could be a part of.
+        """Return a transaction to begin; a BEGIN that the server refused is none that it could be a
+        part of.
 
-        The driver remembers the refused one for ever, and would give the next user of the connection a savepoint in nothing.
+        The driver remembers the refused one for ever, and would give the next user of the
+        connection a savepoint in nothing.
         """
         if not self.is_in_transaction():
             self._top_xact = None
         return super().transaction(**options)
 
     def speak_for(self, tenant: str | None) -> None:
-        """Let the next transaction, and it alone, be the tenant's in the eyes of row-level security; None takes that back.
+        """Let the next transaction, and it alone, be the tenant's in the eyes of row-level
+        security; None takes that back.
 
         Raises:
             InvalidInput: `tenant` cannot name one.
@@ -70,7 +82,11 @@ class Connection(_Connection):
         self._tenant = None if tenant is None else require_tenant(tenant)
 
     async def execute(self, query: str, *arguments: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109 (the driver's own signature)
-        """Execute a statement; the tenant that was named goes with BEGIN, in the same message, and ends with its transaction."""
+        """Execute a statement.
+
+        The tenant that was named goes with BEGIN, in the same message, and ends with its
+        transaction.
+        """
         if self._tenant is not None and query.startswith("BEGIN"):
             tenant, self._tenant = self._tenant, None
             # SET takes no parameter; a tenant's name has no character that would have to be quoted.
@@ -92,10 +108,11 @@ class Connection(_Connection):
                 said.set_result(None)
 
     def terminate(self) -> None:
-        """Drop the connection at once, unless it is being closed: that cancels a running statement first, and has its own time.
+        """Drop the connection at once, unless it is being closed: that cancels a running statement
+        first, and has its own time.
 
-        Who is cancelled again and again, as anyio does it, waits for no goodbye; terminated, the connection would leave its
-        statement running on the server.
+        Who is cancelled again and again, as anyio does it, waits for no goodbye; terminated, the
+        connection would leave its statement running on the server.
         """
         if not self._closing:
             super().terminate()
@@ -103,7 +120,8 @@ class Connection(_Connection):
     async def reload_schema_state(self) -> None:
         """Forget cached types; SQLAlchemy calls this on every connection after each DDL statement.
 
-        The types of vectors stay as they are, for nothing: those of an extension that was made anew are met as unknown ones.
+        The types of vectors stay as they are, for nothing: those of an extension that was made anew
+        are met as unknown ones.
         """
         await super().reload_schema_state()
         await teach(self, self._vector_types)
@@ -115,11 +133,16 @@ class Connection(_Connection):
 
     async def _introspect_type(self, typename: str, schema: str) -> Any:
         # The driver asks here what a type is that it gets a codec for, with a statement for each.
-        known = (record for record in self._vector_types if (record["name"], record["schema"]) == (typename, schema))
+        known = (
+            record
+            for record in self._vector_types
+            if (record["name"], record["schema"]) == (typename, schema)
+        )
         return next(known, None) or await super()._introspect_type(typename, schema)  # type: ignore[misc]
 
     async def _introspect_types(self, *arguments: Any) -> Any:
-        # The driver asks here for types that it does not know, and would take vectors of an extension that was made anew for text.
+        # The driver asks here for types that it does not know, and would take vectors of an
+        # extension that was made anew for text.
         found, statement = await super()._introspect_types(*arguments)  # type: ignore[misc]
         known = {record["oid"] for record in self._vector_types}
         if any(is_vector_type(met["name"]) and met["oid"] not in known for met in found):
@@ -128,7 +151,10 @@ class Connection(_Connection):
 
 
 async def goodbyes() -> None:
-    """Wait until the connections that are being closed in this event loop are: whoever was to wait may have been cancelled."""
+    """Wait until the connections that are being closed in this event loop are.
+
+    Whoever was to wait may have been cancelled.
+    """
     here = asyncio.get_running_loop()
     if saying := [said for said in _goodbyes if said.get_loop() is here]:
         await asyncio.wait(saying)

@@ -13,9 +13,10 @@ TENANT: Final = "recollect_tenant"
 class Schema:
     """Facts read once, when a database is opened.
 
-    `dimensions` is every embedding's, `language` the text search configuration of keyword search, `ef_search` the size of the
-    candidate list of an HNSW scan. Where `row_level_security` holds, the server shows a transaction the rows of the tenant that was
-    set in it and no others, so that every statement needs a transaction that begins as `driver.Connection.speak_for` makes it.
+    `dimensions` is every embedding's, `language` the text search configuration of keyword search,
+    `ef_search` the size of the candidate list of an HNSW scan. Where `row_level_security` holds,
+    the server shows a transaction the rows of the tenant that was set in it and no others, so that
+    every statement needs a transaction that begins as `driver.Connection.speak_for` makes it.
     """
 
     dimensions: int

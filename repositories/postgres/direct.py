@@ -1,8 +1,9 @@
-"""Statements on the driver's own connection: compiled once, executed inside SQLAlchemy's transaction, without its rows.
+"""Statements on the driver's own connection: compiled once, executed inside SQLAlchemy's
+transaction, without its rows.
 
-By SQLAlchemy's own path one row by its key costs two and a half times what the driver takes, an entity of the ORM more than five
-times. Whoever listens to the engine's `before_cursor_execute` and `after_cursor_execute` hears of these statements too, with None
-for the cursor; `echo` logs them.
+By SQLAlchemy's own path one row by its key costs two and a half times what the driver takes, an
+entity of the ORM more than five times. Whoever listens to the engine's `before_cursor_execute` and
+`after_cursor_execute` hears of these statements too, with None for the cursor; `echo` logs them.
 """
 
 from __future__ import annotations
@@ -51,7 +52,10 @@ _prepared: Final[WeakKeyDictionary[Executable, Prepared | None]] = WeakKeyDictio
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A statement in the driver's words. `values` are its own, in their places; `binds` are given when it is executed."""
+    """A statement in the driver's words.
+
+    `values` are its own, in their places; `binds` are given when it is executed.
+    """
 
     sql: str
     values: Sequence[Any]
@@ -68,17 +72,21 @@ class Prepared:
         return arguments
 
 
-async def fetch(connection: AsyncConnection, statement: Executable, values: Mapping[str, Any]) -> list[Row]:
+async def fetch(
+    connection: AsyncConnection, statement: Executable, values: Mapping[str, Any]
+) -> list[Row]:
     """Execute the statement in whatever transaction there is, and return its rows.
 
-    Raises what `repositories.postgres.errors.translate` knows. A connection that was lost, or left in the middle of a
-    statement, is marked for the pool as SQLAlchemy would.
+    Raises what `repositories.postgres.errors.translate` knows. A connection that was lost, or left
+    in the middle of a statement, is marked for the pool as SQLAlchemy would.
     """
     try:
         prepared = prepare(statement)
         arguments = [] if prepared is None else prepared.arguments(values)
     except (ValueError, TypeError, OverflowError, LookupError, RecursionError) as error:
-        raise exc.StatementError("a value does not fit its type", None, None, error, hide_parameters=True) from error
+        raise exc.StatementError(
+            "a value does not fit its type", None, None, error, hide_parameters=True
+        ) from error
     if prepared is None:
         return [dict(row) for row in (await connection.execute(statement, values)).mappings()]
     driver: Any = connection.sync_connection.connection.driver_connection  # type: ignore[union-attr]  # it was connected
@@ -91,16 +99,23 @@ async def fetch(connection: AsyncConnection, statement: Executable, values: Mapp
         lost = await _given_up(connection, driver, error)
         if not isinstance(error, Exception):
             raise
-        raise exc.DBAPIError(prepared.sql, None, error, hide_parameters=True, connection_invalidated=lost) from error
+        raise exc.DBAPIError(
+            prepared.sql, None, error, hide_parameters=True, connection_invalidated=lost
+        ) from error
     return list(starmap(prepared.row, records))
 
 
 async def _given_up(connection: AsyncConnection, driver: Any, error: BaseException) -> bool:
-    """Take a connection that cannot go on from the pool, and others that may be as broken; say whether it is lost."""
+    """Take a connection that cannot go on from the pool, and others that may be as broken.
+
+    Say whether it is lost.
+    """
     interrupted = not isinstance(error, Exception)
-    # Of types that are gone, such as those of an extension that was created anew, every connection remembers the old ones.
+    # Of types that are gone, such as those of an extension that was created anew, every connection
+    # remembers the old ones.
     outdated = getattr(error, "sqlstate", None) == _INTERNAL_ERROR
-    # A server that turned out to be read-only is no primary: there may be another by now. Who asked for a reader has got one.
+    # A server that turned out to be read-only is no primary: there may be another by now. Who asked
+    # for a reader has got one.
     declared = connection.sync_connection.get_execution_options().get("postgresql_readonly", False)  # type: ignore[union-attr]
     demoted = getattr(error, "sqlstate", None) == _READ_ONLY and not declared
     lost = driver.is_closed() or outdated or demoted or interrupted
@@ -113,7 +128,10 @@ async def _given_up(connection: AsyncConnection, driver: Any, error: BaseExcepti
 
 
 def has_begun(connection: AsyncConnection) -> bool:
-    """Whether the server is inside a transaction: SQLAlchemy sends BEGIN with the first statement of its own."""
+    """Whether the server is inside a transaction.
+
+    SQLAlchemy sends BEGIN with the first statement of its own.
+    """
     driver: Any = connection.sync_connection.connection.driver_connection  # type: ignore[union-attr]  # it was connected
     return bool(driver.is_in_transaction())
 
@@ -124,10 +142,17 @@ def prepare(statement: Executable) -> Prepared | None:
         return _prepared[statement]
     except KeyError:
         pass
-    # Statements that differ in their values alone share what is compiled, by SQLAlchemy's own key for them.
-    compiled, own, *_ = cast("ClauseElement", statement)._compile_w_cache(DIALECT, compiled_cache=_shapes, column_keys=[])
+    # Statements that differ in their values alone share what is compiled, by SQLAlchemy's own key
+    # for them.
+    compiled, own, *_ = cast("ClauseElement", statement)._compile_w_cache(
+        DIALECT, compiled_cache=_shapes, column_keys=[]
+    )
     prepared = None
-    if isinstance(compiled, SQLCompiler) and compiled._result_columns and not compiled.post_compile_params:
+    if (
+        isinstance(compiled, SQLCompiler)
+        and compiled._result_columns
+        and not compiled.post_compile_params
+    ):
         prepared = _describe(compiled, own)
     _prepared[statement] = prepared
     return prepared
@@ -138,19 +163,27 @@ def _describe(compiled: SQLCompiler, own: Any) -> Prepared:
     # A bind without a value of its own has a name that was given to it; every other's is made up.
     named = {name for name in order if not compiled.binds[name].unique}
     values = compiled.construct_params(dict.fromkeys(named), extracted_parameters=own)
-    encoders = {name: compiled.binds[name].type.dialect_impl(DIALECT).bind_processor(DIALECT) for name in order}
+    encoders = {
+        name: compiled.binds[name].type.dialect_impl(DIALECT).bind_processor(DIALECT)
+        for name in order
+    }
     columns = [(column.keyname, _decoder(column.type)) for column in compiled._result_columns]
     return Prepared(
         sql=str(compiled),
-        values=[_encoded(values[name], None if name in named else encoders[name]) for name in order],
+        values=[
+            _encoded(values[name], None if name in named else encoders[name]) for name in order
+        ],
         binds=[(place, name, encoders[name]) for place, name in enumerate(order) if name in named],
         row=_row_of(columns),
     )
 
 
 def _row_of(columns: Sequence[tuple[str, Process | None]]) -> Callable[..., Row]:
-    # Written out as a function of so many values: a dictionary that is zipped and then corrected takes twice as long.
-    decoders = {f"decode_{place}": decode for place, (_, decode) in enumerate(columns) if decode is not None}
+    # Written out as a function of so many values: a dictionary that is zipped and then corrected
+    # takes twice as long.
+    decoders = {
+        f"decode_{place}": decode for place, (_, decode) in enumerate(columns) if decode is not None
+    }
     values = [f"value_{place}" for place in range(len(columns))]
     items = (
         f"{name!r}: {value}" if decode is None else f"{name!r}: decode_{place}({value})"
@@ -173,7 +206,11 @@ def _decoder(kind: TypeEngine[Any]) -> Process | None:
     if isinstance(kind, FrozenJsonb):
         return freeze  # what the driver has parsed
     # The driver's decimals are what is wanted of other numbers.
-    return None if isinstance(implementation, Numeric) else implementation.result_processor(DIALECT, _FLOATS)
+    return (
+        None
+        if isinstance(implementation, Numeric)
+        else implementation.result_processor(DIALECT, _FLOATS)
+    )
 
 
 def _to_float(value: Any) -> float | None:
@@ -181,12 +218,18 @@ def _to_float(value: Any) -> float | None:
 
 
 def _to_utc(value: datetime | None) -> datetime | None:
-    # The driver's moments are in UTC, but for the first and the last that Python has: those come without a zone.
+    # The driver's moments are in UTC, but for the first and the last that Python has: those come
+    # without a zone.
     return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 
 
-def _tell(connection: AsyncConnection, sql: str, arguments: Sequence[Any]) -> tuple[Any, ...] | None:
-    """Tell who listens to the engine, as SQLAlchemy does before a statement of its own; return what they heard, or None."""
+def _tell(
+    connection: AsyncConnection, sql: str, arguments: Sequence[Any]
+) -> tuple[Any, ...] | None:
+    """Tell who listens to the engine, as SQLAlchemy does before a statement of its own.
+
+    Return what they heard, or None.
+    """
     sync: Any = connection.sync_connection
     if sync.engine.echo:
         sync.engine.logger.info(sql)

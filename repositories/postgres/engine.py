@@ -28,11 +28,12 @@ if TYPE_CHECKING:
 def create_engine(settings: Settings, *, readonly: bool = False) -> AsyncEngine:
     """Make an engine; nothing connects before it is used.
 
-    With `readonly` every transaction is READ ONLY on the server, and of several hosts a standby is preferred; without, the
-    primary.
+    With `readonly` every transaction is READ ONLY on the server, and of several hosts a standby is
+    preferred; without, the primary.
 
-    The engine is at home in the process and the event loop of its first use; elsewhere its pool raises `UnitOfWorkError`.
-    What a connection that cannot be made raises comes out as an error of `domain.errors`, not of SQLAlchemy.
+    The engine is at home in the process and the event loop of its first use; elsewhere its pool
+    raises `UnitOfWorkError`. What a connection that cannot be made raises comes out as an error of
+    `domain.errors`, not of SQLAlchemy.
 
     Raises `ConfigurationError` where a certificate or a key cannot be read.
     """
@@ -44,13 +45,15 @@ def create_engine(settings: Settings, *, readonly: bool = False) -> AsyncEngine:
         max_overflow=settings.max_overflow,
         pool_timeout=settings.pool_timeout.total_seconds(),
         pool_use_lifo=True,
-        # Different for each pool, so that many processes started together do not reconnect together.
+        # Different for each pool, so that many processes started together do not reconnect
+        # together.
         pool_recycle=round(RECYCLE_SECONDS * random.uniform(0.95, 1.05)),  # noqa: S311 (spreads load, keeps no secret)
         hide_parameters=True,
         echo=settings.echo,
         json_serializer=dumps,
         json_deserializer=json.loads,
-        # Said with every BEGIN, because a role may have another default; said by each unit of work itself where it writes.
+        # Said with every BEGIN, because a role may have another default; said by each unit of work
+        # itself where it writes.
         isolation_level="READ COMMITTED" if readonly else None,
     )
     if not readonly:
@@ -70,9 +73,14 @@ def settle(engine: AsyncEngine) -> None:
 
 
 def _leave_a_standby(failed: ExceptionContext) -> None:
-    """Count a refused write as a lost connection, so that the whole pool is connected anew: there may be another primary now."""
+    """Count a refused write as a lost connection, so that the whole pool is connected anew.
+
+    There may be another primary now.
+    """
     connection = failed.connection
-    declared = connection is not None and connection.get_execution_options().get("postgresql_readonly", False)
+    declared = connection is not None and connection.get_execution_options().get(
+        "postgresql_readonly", False
+    )
     if not declared and isinstance(translate(failed.original_exception), ReadOnly):
         failed.is_disconnect = True
 
@@ -89,7 +97,14 @@ def _speak_for_nobody(connection: Any, _: object) -> None:
 
 
 def _shown(settings: Settings) -> URL:
-    """Return what the engine's `repr` shows; the connection is made from the settings, and the password is not in here."""
+    """Return what the engine's `repr` shows.
+
+    The connection is made from the settings, and the password is not in here.
+    """
     address = settings.addresses[0]
     made = URL.create("postgresql+asyncpg", username=settings.user, database=settings.database)
-    return made.update_query_dict({"host": address.host}) if address.is_socket else made.set(host=address.host, port=address.port)
+    return (
+        made.update_query_dict({"host": address.host})
+        if address.is_socket
+        else made.set(host=address.host, port=address.port)
+    )

@@ -1,8 +1,10 @@
-"""What the driver raises, as the errors of `domain.errors`: by SQLSTATE and constraint name, in one place.
+"""What the driver raises, as the errors of `domain.errors`: by SQLSTATE and constraint name, in one
+place.
 
-SQLAlchemy's classes are no guide: a deadlock, a timeout, a full disk and a lost connection are all a bare `DBAPIError`, and
-what fails before a connection exists is no SQLAlchemy error at all. PostgreSQL's code tells them apart. Messages here are
-our own words, because the driver's hold rows ("Key (email)=(…) already exists").
+SQLAlchemy's classes are no guide: a deadlock, a timeout, a full disk and a lost connection are all
+a bare `DBAPIError`, and what fails before a connection exists is no SQLAlchemy error at all.
+PostgreSQL's code tells them apart. Messages here are our own words, because the driver's hold rows
+("Key (email)=(…) already exists").
 """
 
 from __future__ import annotations
@@ -52,8 +54,9 @@ def translate(
 ) -> RecollectError:
     """Return what `error` means, without a value of a row, a secret or the original.
 
-    `operation_id` is the unit of work's, for an unknown COMMIT; `host` and `port` what was being connected to; `figures` the
-    pool's counts. An error of ours, also one that SQLAlchemy wrapped, is returned as it is.
+    `operation_id` is the unit of work's, for an unknown COMMIT; `host` and `port` what was being
+    connected to; `figures` the pool's counts. An error of ours, also one that SQLAlchemy wrapped,
+    is returned as it is.
     """
     chain = tuple(_chain(error))
     for ours in chain:
@@ -70,12 +73,16 @@ def translate(
 
 @contextmanager
 def translating(
-    phase: Phase = Phase.WORK, *, operation_id: UUID | None = None, host: str | None = None, port: int | None = None
+    phase: Phase = Phase.WORK,
+    *,
+    operation_id: UUID | None = None,
+    host: str | None = None,
+    port: int | None = None,
 ) -> Iterator[None]:
     """Let only errors of ours, and bugs, out of the block; put it around calls of SQLAlchemy alone.
 
-    What comes neither from the database nor from the way to it passes as it is, as does a cancelled task except in
-    `Phase.COMMIT`, where it is a `CommitOutcomeUnknown`.
+    What comes neither from the database nor from the way to it passes as it is, as does a cancelled
+    task except in `Phase.COMMIT`, where it is a `CommitOutcomeUnknown`.
     """
     try:
         yield
@@ -88,7 +95,8 @@ def translating(
 def raise_bare(failure: RecollectError) -> NoReturn:
     """Raise `failure` without the error that is being handled.
 
-    A chained traceback prints the driver's DETAIL, and with it the row; `from None` alone hides the original and keeps it.
+    A chained traceback prints the driver's DETAIL, and with it the row; `from None` alone hides the
+    original and keeps it.
     """
     try:
         raise failure from None
@@ -108,12 +116,19 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 def _comes_from_below(error: BaseException, phase: Phase) -> bool:
     if isinstance(error, asyncio.CancelledError):
         return phase is Phase.COMMIT
-    below = (sa.SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+    below = (
+        sa.SQLAlchemyError,
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
+        OSError,
+    )
     return isinstance(error, below)
 
 
 def _server_error(chain: tuple[BaseException, ...]) -> asyncpg.PostgresError | None:
-    # The deepest one is the reason: "connection was closed" is caused by "terminated by the administrator".
+    # The deepest one is the reason: "connection was closed" is caused by "terminated by the
+    # administrator".
     return next((link for link in reversed(chain) if isinstance(link, asyncpg.PostgresError)), None)
 
 
@@ -121,7 +136,9 @@ def _connection_lost(chain: tuple[BaseException, ...]) -> bool:
     for link in chain:
         if isinstance(link, sa.DBAPIError) and link.connection_invalidated:
             return True
-        if isinstance(link, asyncpg.InternalClientError) and not isinstance(link, asyncpg.OutdatedSchemaCacheError):
+        if isinstance(link, asyncpg.InternalClientError) and not isinstance(
+            link, asyncpg.OutdatedSchemaCacheError
+        ):
             return True
         if isinstance(link, asyncpg.ConnectionDoesNotExistError) or (
             isinstance(link, asyncpg.InterfaceError) and str(link).endswith("connection is closed")
@@ -131,7 +148,9 @@ def _connection_lost(chain: tuple[BaseException, ...]) -> bool:
 
 
 def _may_have_committed(chain: tuple[BaseException, ...]) -> bool:
-    if any(isinstance(link, asyncpg.InterfaceError) and _UNSENT_COMMIT in str(link) for link in chain):
+    if any(
+        isinstance(link, asyncpg.InterfaceError) and _UNSENT_COMMIT in str(link) for link in chain
+    ):
         return False
     state = getattr(_server_error(chain), "sqlstate", None) or ""
     undecided = any(isinstance(link, (asyncio.CancelledError, OSError)) for link in chain)
@@ -141,21 +160,30 @@ def _may_have_committed(chain: tuple[BaseException, ...]) -> bool:
 def _of_the_server(chain: tuple[BaseException, ...]) -> RecollectError | None:
     error = _server_error(chain)
     state = error.sqlstate if error is not None else None
-    # A type that was dropped, with its extension: the server has no code for that, and does not translate the message.
+    # A type that was dropped, with its extension: the server has no code for that, and does not
+    # translate the message.
     dropped = state == "XX000" and str(error).startswith("cache lookup failed for")
     if dropped or isinstance(error, asyncpg.InvalidCachedStatementError):
         return errors.StalePlan("the schema changed under a prepared statement", sqlstate=state)
     if error is None or state is None:
         return None
     if state == "0A000" and error.server_source_function in _STANDBY_REFUSES_SERIALIZABLE:
-        return errors.ReadOnly("a standby has no serializable transactions: use repeatable read there", sqlstate=state)
+        return errors.ReadOnly(
+            "a standby has no serializable transactions: use repeatable read there", sqlstate=state
+        )
     if state == "25P02":
-        return errors.TransactionPoisoned("a statement of this transaction failed before: nothing of it can be committed")
+        return errors.TransactionPoisoned(
+            "a statement of this transaction failed before: nothing of it can be committed"
+        )
     if state in MISSING:
         return errors.SchemaError(f"{MISSING[state]} ({state}): it may be at another revision")
     for code in (state, state[:2]):
         if code in CONSTRAINTS:
-            names = {"constraint": error.constraint_name, "table": error.table_name, "column": error.column_name}
+            names = {
+                "constraint": error.constraint_name,
+                "table": error.table_name,
+                "column": error.column_name,
+            }
             return CONSTRAINTS[code](**names)
         if code in INPUT:
             return errors.InvalidInput(INPUT[code], field=error.column_name)
@@ -165,13 +193,17 @@ def _of_the_server(chain: tuple[BaseException, ...]) -> RecollectError | None:
     return None
 
 
-def _of_the_client(chain: tuple[BaseException, ...], host: str | None, port: int | None) -> RecollectError | None:
+def _of_the_client(
+    chain: tuple[BaseException, ...], host: str | None, port: int | None
+) -> RecollectError | None:
     deepest = chain[-1]
     if any(isinstance(link, asyncpg.OutdatedSchemaCacheError) for link in chain):
         return errors.StalePlan("the schema changed under a prepared statement")
     if isinstance(deepest, TimeoutError):
         return errors.StatementTimeout("the server did not answer a statement in time")
-    if _connection_lost(chain) or isinstance(deepest, (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)):
+    if _connection_lost(chain) or isinstance(
+        deepest, (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)
+    ):
         return errors.ConnectionLost("the connection was lost before COMMIT: nothing was kept")
     if isinstance(deepest, OSError):
         return _while_connecting(chain, host, port)
@@ -182,7 +214,9 @@ def _of_the_client(chain: tuple[BaseException, ...], host: str | None, port: int
 
 def _misuse(words: str) -> RecollectError | None:
     if "query arguments cannot exceed" in words:
-        return errors.InvalidInput("a statement has more than 32,767 parameters: write fewer rows at a time")
+        return errors.InvalidInput(
+            "a statement has more than 32,767 parameters: write fewer rows at a time"
+        )
     if "another operation is in progress" in words:
         return errors.UnitOfWorkError("a connection was used by two tasks at once")
     return None
@@ -191,10 +225,14 @@ def _misuse(words: str) -> RecollectError | None:
 def _of_sqlalchemy(chain: tuple[BaseException, ...]) -> RecollectError | None:
     raised, deepest = chain[0], chain[-1]
     if isinstance(raised, sa.PendingRollbackError):
-        return errors.TransactionPoisoned("a statement of this transaction failed before: nothing of it can be committed")
+        return errors.TransactionPoisoned(
+            "a statement of this transaction failed before: nothing of it can be committed"
+        )
     if isinstance(raised, StaleDataError):
         return errors.Conflict(ROWS_GONE)
-    if isinstance(raised, sa.IllegalStateChangeError) or (isinstance(raised, sa.InvalidRequestError) and raised.code == "isce"):
+    if isinstance(raised, sa.IllegalStateChangeError) or (
+        isinstance(raised, sa.InvalidRequestError) and raised.code == "isce"
+    ):
         return errors.UnitOfWorkError("a unit of work was used by two tasks at once")
     unfit = (ValueError, TypeError, OverflowError, LookupError, RecursionError)
     # Of a number with too many digits the driver cannot even say that it is too large.
@@ -204,7 +242,9 @@ def _of_sqlalchemy(chain: tuple[BaseException, ...]) -> RecollectError | None:
     return None
 
 
-def _while_connecting(chain: tuple[BaseException, ...], host: str | None, port: int | None) -> RecollectError:
+def _while_connecting(
+    chain: tuple[BaseException, ...], host: str | None, port: int | None
+) -> RecollectError:
     server = _server_error(chain)
     if server is not None:
         return refusals.by_the_server(server, host=host, port=port)
@@ -214,11 +254,15 @@ def _while_connecting(chain: tuple[BaseException, ...], host: str | None, port: 
         if refused is not None:
             return refused
     if _connection_lost(chain):
-        return errors.DatabaseUnavailable("the connection ended before it was ready", host=host, port=port)
+        return errors.DatabaseUnavailable(
+            "the connection ended before it was ready", host=host, port=port
+        )
     return _unexpected(chain)
 
 
 def _unexpected(chain: tuple[BaseException, ...]) -> RecollectError:
     error: BaseException = _server_error(chain) or chain[-1]
     state = getattr(error, "sqlstate", None)
-    return errors.UnexpectedFailure(f"{type(error).__name__}{f' ({state})' if state else ''} from the database", sqlstate=state)
+    return errors.UnexpectedFailure(
+        f"{type(error).__name__}{f' ({state})' if state else ''} from the database", sqlstate=state
+    )

@@ -23,10 +23,12 @@ _GRACE_SECONDS = 30.0
 
 
 class Hosts:
-    """Called without arguments, opens a connection to the first host that answers and is what was asked for.
+    """Called without arguments, opens a connection to the first host that answers and is what was
+    asked for.
 
-    The driver's own loop over hosts has one deadline for all of them: behind a first host that swallows packets, the second
-    is never tried. A host that refuses the user, or is not to be trusted, ends the search; one that is away does not.
+    The driver's own loop over hosts has one deadline for all of them: behind a first host that
+    swallows packets, the second is never tried. A host that refuses the user, or is not to be
+    trusted, ends the search; one that is away does not.
     """
 
     def __init__(self, settings: Settings, *, readonly: bool = False) -> None:
@@ -38,7 +40,12 @@ class Hosts:
             "database": settings.database,
             "user": settings.user,
             "password": None if settings.password is None else settings.password.get_secret_value(),
-            "ssl": tls_argument(settings.sslmode, rootcert=settings.sslrootcert, cert=settings.sslcert, key=settings.sslkey),
+            "ssl": tls_argument(
+                settings.sslmode,
+                rootcert=settings.sslrootcert,
+                cert=settings.sslcert,
+                key=settings.sslkey,
+            ),
             "direct_tls": False,
             "server_settings": startup_settings(settings, readonly=readonly),
             "statement_cache_size": 0 if settings.pooler == "pgbouncer" else 100,
@@ -65,7 +72,9 @@ class Hosts:
             addresses = tuple(unfit)
         raise failures[0]
 
-    async def _open(self, address: Address, wanted: SessionAttribute, unfit: list[Address]) -> Connection:
+    async def _open(
+        self, address: Address, wanted: SessionAttribute, unfit: list[Address]
+    ) -> Connection:
         with translating(Phase.CONNECT, host=address.host, port=address.port):
             async with asyncio.timeout(self._seconds):
                 try:

@@ -1,4 +1,7 @@
-"""A pool belongs to one process and one event loop; whoever comes from another is turned away before anything breaks."""
+"""A pool belongs to one process and one event loop.
+
+Whoever comes from another is turned away before anything breaks.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +18,26 @@ if TYPE_CHECKING:
 class LoopGuard:
     """Remembers the process and the event loop of its first check, and refuses every other.
 
-    One statement from a foreign loop leaves a connection "in progress" for ever. A forked child shares its parent's sockets:
-    whatever it sends, or closes, breaks the parent's session.
+    One statement from a foreign loop leaves a connection "in progress" for ever. A forked child
+    shares its parent's sockets: whatever it sends, or closes, breaks the parent's session.
     """
 
     def __init__(self) -> None:
         self._home: tuple[int, AbstractEventLoop] | None = None
 
     def check(self) -> None:
-        """Raise `UnitOfWorkError` outside of the process and the event loop of the first call; needs a running loop."""
+        """Raise `UnitOfWorkError` outside of the process and the event loop of the first call.
+
+        Needs a running loop.
+        """
         here = os.getpid(), asyncio.get_running_loop()
         if self._home is None:
             self._home = here
         if here[0] != self._home[0]:
-            raise UnitOfWorkError("this database was opened before a fork: open another one in the child process")
+            raise UnitOfWorkError(
+                "this database was opened before a fork: open another one in the child process"
+            )
         if here[1] is not self._home[1]:
-            raise UnitOfWorkError("this database belongs to another event loop: open one in each loop, and close it there")
+            raise UnitOfWorkError(
+                "this database belongs to another event loop: open one in each loop, and close it there"
+            )

@@ -11,10 +11,13 @@ from domain.schema.base import Entity, mappers
 def order_writes_by_foreign_keys() -> None:
     """Give every foreign key a private relationship, from which a flush learns its order.
 
-    Nobody reads it: it raises when touched, so that no relation is ever loaded behind one's back. It joins on the id alone; joining
-    on the tenant too would make every relationship of a table claim the same column.
+    Nobody reads it: it raises when touched, so that no relation is ever loaded behind one's back.
+    It joins on the id alone; joining on the tenant too would make every relationship of a table
+    claim the same column.
     """
-    by_table: dict[Table, Mapper[Entity]] = {mapper.class_.__table__: mapper for mapper in mappers.mappers}
+    by_table: dict[Table, Mapper[Entity]] = {
+        mapper.class_.__table__: mapper for mapper in mappers.mappers
+    }
     for table, mapper in by_table.items():
         for key in table.foreign_key_constraints:
             parent = by_table[key.referred_table]
@@ -22,4 +25,7 @@ def order_writes_by_foreign_keys() -> None:
             name = f"_{key.referred_table.name}"
             if name not in mapper.all_orm_descriptors:
                 join = foreign(mapper.c[column.key]) == remote(parent.c.id)
-                mapper.add_property(name, relationship(parent, primaryjoin=join, lazy="raise", cascade="", uselist=False))
+                mapper.add_property(
+                    name,
+                    relationship(parent, primaryjoin=join, lazy="raise", cascade="", uselist=False),
+                )

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 FRESH_SECONDS: Final = 1.0
-"""A connection that was lent so recently is not asked whether it lives; asking costs three round trips."""
+"""A connection that was lent so recently is not asked whether it lives.
+
+Asking costs three round trips.
+"""
 
 RECYCLE_SECONDS: Final = 1800
 """The age at which a connection is replaced when it is next used, give or take five per cent for each pool."""
@@ -24,10 +27,14 @@ RECYCLE_SECONDS: Final = 1800
 _CHECKED_AT: Final = "recollect_checked_at"
 
 
-def require_alive(dbapi_connection: Any, record: ConnectionPoolEntry, _: PoolProxiedConnection) -> None:
-    """Have a connection that is gone replaced, before anything is asked of it: the pool's listener when it lends one.
+def require_alive(
+    dbapi_connection: Any, record: ConnectionPoolEntry, _: PoolProxiedConnection
+) -> None:
+    """Have a connection that is gone replaced, before anything is asked of it: the pool's listener
+    when it lends one.
 
-    What the driver knows to be closed is never lent. What it takes to be open is asked, unless that was just done.
+    What the driver knows to be closed is never lent. What it takes to be open is asked, unless that
+    was just done.
     """
     now, checked_at = time.monotonic(), record.info.get(_CHECKED_AT)
     if checked_at is not None:
@@ -43,7 +50,8 @@ def require_alive(dbapi_connection: Any, record: ConnectionPoolEntry, _: PoolPro
 
 
 class GuardedPool(AsyncAdaptedQueuePool):
-    """SQLAlchemy's queue pool, which says what it has when it has nothing left, and lets no foreign loop in.
+    """SQLAlchemy's queue pool, which says what it has when it has nothing left, and lets no foreign
+    loop in.
 
     A pool that `dispose` replaced is a new one: it is at home where it is first used.
     """
@@ -54,7 +62,10 @@ class GuardedPool(AsyncAdaptedQueuePool):
         self._disposed = False
 
     def connect(self) -> PoolProxiedConnection:
-        """Lend a connection. Raises `UnitOfWorkError` in a foreign loop or a forked process, and `PoolExhausted`."""
+        """Lend a connection.
+
+        Raises `UnitOfWorkError` in a foreign loop or a forked process, and `PoolExhausted`.
+        """
         self._guard.check()
         try:
             return super().connect()
@@ -62,7 +73,8 @@ class GuardedPool(AsyncAdaptedQueuePool):
             pass
         figures = self.figures()
         raise PoolExhausted(
-            f"all {figures['total']} connections are in use, and none came back within {self.timeout():g} s", figures=figures
+            f"all {figures['total']} connections are in use, and none came back within {self.timeout():g} s",
+            figures=figures,
         )
 
     def settle(self) -> None:
@@ -77,13 +89,17 @@ class GuardedPool(AsyncAdaptedQueuePool):
 
     def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
         if self._disposed:
-            # Nobody would lend it again, and it would stay connected for as long as anyone knows this pool.
+            # Nobody would lend it again, and it would stay connected for as long as anyone knows
+            # this pool.
             record.close()
         else:
             super()._do_return_conn(record)
 
     def figures(self) -> dict[str, int]:
-        """Return how many connections there are: `size` and `max_overflow` allowed, the others at this moment."""
+        """Return how many connections there are.
+
+        `size` and `max_overflow` allowed, the others at this moment.
+        """
         return {
             "size": self.size(),
             "max_overflow": self._max_overflow,

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowSecurity:
-    """What the catalog says of row-level security: whether it was switched on, and where it does not hold.
+    """What the catalog says of row-level security: whether it was switched on, and where it does
+    not hold.
 
-    `uncovered` are tables and partitions without it, `passed` those where it does not bind the current role, `views` read a table
-    with their owner's rights.
+    `uncovered` are tables and partitions without it, `passed` those where it does not bind the
+    current role, `views` read a table with their owner's rights.
     """
 
     on: bool
@@ -47,15 +48,25 @@ class RowSecurity:
         )
 
     def gaps(self) -> Iterator[str]:
-        """Yield where a database that has it leaves a way round, one sentence each; nothing where it was not switched on."""
+        """Yield where a database that has it leaves a way round, one sentence each.
+
+        Nothing where it was not switched on.
+        """
         if self.on:
-            yield from (f"row-level security does not cover table {table}" for table in self.uncovered)
-            yield from (f"view {view} reads tenants' rows with its owner's rights: make it security_invoker" for view in self.views)
+            yield from (
+                f"row-level security does not cover table {table}" for table in self.uncovered
+            )
+            yield from (
+                f"view {view} reads tenants' rows with its owner's rights: make it security_invoker"
+                for view in self.views
+            )
 
     def require(self) -> None:
         """Raise NotIsolated unless every table is covered, for the current role too."""
         if self.uncovered:
-            raise NotIsolated(f"row-level security does not cover {_few(self.uncovered)}: run `recollect db isolate`")
+            raise NotIsolated(
+                f"row-level security does not cover {_few(self.uncovered)}: run `recollect db isolate`"
+            )
         if self.passed:
             raise NotIsolated(
                 f"row-level security does not bind the role {self.role}, which is a superuser or has BYPASSRLS: connect as another"

@@ -1,4 +1,7 @@
-"""Entities after a savepoint was undone: each is what its row is again, and one whose row was undone as well is nobody's."""
+"""Entities after a savepoint was undone.
+
+Each is what its row is again, and one whose row was undone as well is nobody's.
+"""
 
 from __future__ import annotations
 
@@ -34,14 +37,19 @@ class Watched:
 
 
 class Written:
-    """What was written inside of savepoints: a flush that fails takes the values from the entities before anybody can look."""
+    """What was written inside of savepoints.
+
+    A flush that fails takes the values from the entities before anybody can look.
+    """
 
     def __init__(self) -> None:
         self._values: dict[InstanceState[Any], dict[str, Any]] = {}
 
     def remember(self, session: AsyncSession) -> None:
         """Keep the values of what is about to be written."""
-        self._values.update((instance_state(entity), dict(vars(entity))) for entity in session.dirty)
+        self._values.update(
+            (instance_state(entity), dict(vars(entity))) for entity in session.dirty
+        )
 
     def forget(self) -> None:
         """Keep nothing: no savepoint is open."""
@@ -50,11 +58,17 @@ class Written:
     def watched_by(self, session: AsyncSession) -> list[Watched]:
         """Return the session's entities."""
         entities: list[Any] = list(session.sync_session.identity_map.values())
-        return [Watched(entity, self._values.get(instance_state(entity), {}) | vars(entity)) for entity in entities]
+        return [
+            Watched(entity, self._values.get(instance_state(entity), {}) | vars(entity))
+            for entity in entities
+        ]
 
 
 async def bring_back(session: AsyncSession, watched: Sequence[Watched], *, tenant: str) -> None:
-    """Read the rows again, in one statement for each kind: the ORM would do that alone for what it wrote itself."""
+    """Read the rows again, in one statement for each kind.
+
+    The ORM would do that alone for what it wrote itself.
+    """
     kinds: defaultdict[tuple[type[Entity], bool], list[Watched]] = defaultdict(list)
     for one in watched:
         if instance_state(one.entity).persistent:
@@ -67,4 +81,10 @@ async def bring_back(session: AsyncSession, watched: Sequence[Watched], *, tenan
             if id(one.entity) not in there:
                 session.expunge(one.entity)
                 make_transient(one.entity)
-                vars(one.entity).update({name: value for name, value in one.values.items() if name in entity.model_fields})
+                vars(one.entity).update(
+                    {
+                        name: value
+                        for name, value in one.values.items()
+                        if name in entity.model_fields
+                    }
+                )

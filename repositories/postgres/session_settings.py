@@ -21,7 +21,10 @@ _POOLER_FORWARDS: Final = frozenset({"application_name", "TimeZone"})
 
 
 def session_settings(settings: Settings, *, readonly: bool = False) -> dict[str, str]:
-    """Return PostgreSQL's settings for every session; the `options` of `settings` go before ours."""
+    """Return PostgreSQL's settings for every session.
+
+    The `options` of `settings` go before ours.
+    """
     ours = {
         "application_name": settings.application_name,
         "statement_timeout": _milliseconds(settings.statement_timeout),
@@ -31,7 +34,8 @@ def session_settings(settings: Settings, *, readonly: bool = False) -> dict[str,
         "TimeZone": "UTC",
         # Statements here are short; compiling one costs more than it saves.
         "jit": "off",
-        # After five executions the server may plan for unknown values, and a search then leaves its index.
+        # After five executions the server may plan for unknown values, and a search then leaves its
+        # index.
         "plan_cache_mode": "force_custom_plan",
     }
     if not _on_windows(settings):
@@ -45,7 +49,10 @@ def session_settings(settings: Settings, *, readonly: bool = False) -> dict[str,
 
 
 def startup_settings(settings: Settings, *, readonly: bool = False) -> dict[str, str]:
-    """Return those that go with the connection: all, or behind a pooler the few that it lets through."""
+    """Return those that go with the connection.
+
+    All, or behind a pooler the few that it lets through.
+    """
     wanted = session_settings(settings, readonly=readonly)
     if settings.pooler == "none":
         return wanted
@@ -53,7 +60,8 @@ def startup_settings(settings: Settings, *, readonly: bool = False) -> dict[str,
 
 
 class TransactionSettings:
-    """Called when a transaction begins, sets for its length what the pooler did not let through, in one statement.
+    """Called when a transaction begins, sets for its length what the pooler did not let through, in
+    one statement.
 
     Behind a pooler a setting of the session would reach another client's transactions.
     """
@@ -64,7 +72,9 @@ class TransactionSettings:
         if readonly:
             # The default counts for the next transaction, and this one has begun.
             self.values["transaction_read_only"] = self.values.pop("default_transaction_read_only")
-        self._statement: Select[tuple[str, ...]] = select(*(func.set_config(*pair, true()) for pair in self.values.items()))
+        self._statement: Select[tuple[str, ...]] = select(
+            *(func.set_config(*pair, true()) for pair in self.values.items())
+        )
 
     def __call__(self, connection: Connection) -> None:
         connection.execute(self._statement)

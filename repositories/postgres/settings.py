@@ -6,12 +6,28 @@ import os
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from domain.errors import ConfigurationError
 from repositories.postgres.tls import SslMode, default_mode, require_verified
-from repositories.postgres.url import DEFAULT_PORT, PARAMETERS, Address, DatabaseUrl, parse_addresses, parse_options, parse_url
+from repositories.postgres.url import (
+    DEFAULT_PORT,
+    PARAMETERS,
+    Address,
+    DatabaseUrl,
+    parse_addresses,
+    parse_options,
+    parse_url,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,9 +39,20 @@ URL_VARIABLE: Final = "DATABASE_URL"
 _SECOND: Final = timedelta(seconds=1)
 _NO_LIMIT: Final = timedelta(0)
 _POSTGRES_MAX: Final = timedelta(milliseconds=2**31 - 1)
-# What a URL in code replaces, whether it says it or not: a password meant for another host must not go to this one.
+# What a URL in code replaces, whether it says it or not: a password meant for another host must not
+# go to this one.
 _CONNECTION: Final = (
-    *("host", "port", "database", "user", "password", "sslmode", "sslrootcert", "sslcert", "sslkey"),
+    *(
+        "host",
+        "port",
+        "database",
+        "user",
+        "password",
+        "sslmode",
+        "sslrootcert",
+        "sslcert",
+        "sslkey",
+    ),
     *("target_session_attrs", "application_name", "connect_timeout", "options"),
 )
 
@@ -49,7 +76,9 @@ Limit = Annotated[timedelta, BeforeValidator(_seconds), Field(ge=_NO_LIMIT, le=_
 
 Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[^\x00]+$")]
 Label = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
-SessionAttributes = Literal["any", "primary", "standby", "prefer-standby", "read-write", "read-only"]
+SessionAttributes = Literal[
+    "any", "primary", "standby", "prefer-standby", "read-write", "read-only"
+]
 
 
 def _default_mode(given: Mapping[str, Any]) -> SslMode:
@@ -61,60 +90,93 @@ def _default_mode(given: Mapping[str, Any]) -> SslMode:
 class _Environment(EnvSettingsSource):
     def __call__(self) -> dict[str, Any]:
         values = super().__call__()
-        url = None if self.current_state.keys() >= set(_CONNECTION) else os.environ.get(URL_VARIABLE)
+        url = (
+            None if self.current_state.keys() >= set(_CONNECTION) else os.environ.get(URL_VARIABLE)
+        )
         return _with_url(values, url, named=URL_VARIABLE) if url else values
 
 
 class Settings(BaseSettings):
     """The settings of one database.
 
-    They come from the environment (`DATABASE_URL` or parts such as `RECOLLECT_HOST`) or from code, where `url` may be a
-    string or a `SecretStr`. Code goes before the environment: a `url` in code replaces the whole connection of the
-    environment, a part in code replaces that part. A URL and a part of the same origin must agree. What `url` says and what
-    the parts say is the same thing: `Settings(url="postgresql://db/reviews")` equals
-    `Settings(host="db", database="reviews")`.
+    They come from the environment (`DATABASE_URL` or parts such as `RECOLLECT_HOST`) or from code,
+    where `url` may be a string or a `SecretStr`. Code goes before the environment: a `url` in code
+    replaces the whole connection of the environment, a part in code replaces that part. A URL and a
+    part of the same origin must agree. What `url` says and what the parts say is the same thing:
+    `Settings(url="postgresql://db/reviews")` equals `Settings(host="db", database="reviews")`.
 
-    Durations are `timedelta`, given as such or in seconds. Making one raises `ConfigurationError`, which names the settings
-    and repeats no value.
+    Durations are `timedelta`, given as such or in seconds. Making one raises `ConfigurationError`,
+    which names the settings and repeats no value.
     """
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, hide_input_in_errors=True
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
     )
 
-    host: str = Field("localhost", description="A name, an IP address, a socket's folder; several with commas, each `host:port`.")
-    port: int = Field(DEFAULT_PORT, ge=1, le=65535, description="For hosts that name none of their own.")
+    host: str = Field(
+        "localhost",
+        description="A name, an IP address, a socket's folder; several with commas, each `host:port`.",
+    )
+    port: int = Field(
+        DEFAULT_PORT, ge=1, le=65535, description="For hosts that name none of their own."
+    )
     database: Name = "recollect"
     user: Name = "recollect"
     password: SecretStr | None = None
-    sslmode: SslMode = Field(default_factory=_default_mode, description="`verify-full`, unless every host is local.")
-    sslrootcert: str | None = Field(None, description="A file, or `system` (also the default): what the system trusts.")
+    sslmode: SslMode = Field(
+        default_factory=_default_mode, description="`verify-full`, unless every host is local."
+    )
+    sslrootcert: str | None = Field(
+        None, description="A file, or `system` (also the default): what the system trusts."
+    )
     sslcert: str | None = None
     sslkey: str | None = None
-    insecure: bool = Field(default=False, description="Whether a host elsewhere may go without `verify-full`.")
+    insecure: bool = Field(
+        default=False, description="Whether a host elsewhere may go without `verify-full`."
+    )
     target_session_attrs: SessionAttributes = "any"
     application_name: Name = "recollect"
-    options: str = Field("", description="Server settings as libpq writes them: `-c work_mem=64MB`. They go before ours.")
+    options: str = Field(
+        "",
+        description="Server settings as libpq writes them: `-c work_mem=64MB`. They go before ours.",
+    )
     search_path: str = Field("public", pattern=r"^[a-z_][a-z0-9_]*(, ?[a-z_][a-z0-9_]*)*$")
     connect_timeout: Duration = Field(10 * _SECOND, description="For one host.")
-    connect_deadline: Duration = Field(30 * _SECOND, description="For the first connection, all hosts and attempts together.")
+    connect_deadline: Duration = Field(
+        30 * _SECOND, description="For the first connection, all hosts and attempts together."
+    )
     pool_size: int = Field(10, ge=1, description="Of units of work, and as many again of readers.")
     max_overflow: int = Field(10, ge=0)
     pool_timeout: Duration = 10 * _SECOND
     statement_timeout: Limit = 30 * _SECOND
     lock_timeout: Limit = 5 * _SECOND
     idle_in_transaction_timeout: Limit = 30 * _SECOND
-    pooler: Literal["none", "pgbouncer"] = Field("none", description="`pgbouncer` for its transaction mode.")
+    pooler: Literal["none", "pgbouncer"] = Field(
+        "none", description="`pgbouncer` for its transaction mode."
+    )
     echo: bool = Field(default=False, description="Log statements, never their parameters.")
-    language: str = Field("english", pattern=r"^[a-z_][a-z0-9_]{0,62}$", description="Of full text; the server must know it.")
+    language: str = Field(
+        "english",
+        pattern=r"^[a-z_][a-z0-9_]{0,62}$",
+        description="Of full text; the server must know it.",
+    )
     tenant: str = Field("default", pattern=r"^[A-Za-z0-9._-]{1,100}$")
     row_level_security: bool = Field(
-        default=False, description="Refuse a database, or a role, that row-level security does not bind."
+        default=False,
+        description="Refuse a database, or a role, that row-level security does not bind.",
     )
     hnsw_m: int = Field(16, ge=2, le=100)
     hnsw_ef_construction: int = Field(64, ge=4, le=1000, description="At least twice `hnsw_m`.")
-    ef_search: int = Field(64, ge=1, le=1000, description="Candidates of a search by vector, twice its limit at least.")
-    embedding_provider: Label = Field("unspecified", description="These three count when a database is created.")
+    ef_search: int = Field(
+        64, ge=1, le=1000, description="Candidates of a search by vector, twice its limit at least."
+    )
+    embedding_provider: Label = Field(
+        "unspecified", description="These three count when a database is created."
+    )
     embedding_model: Label = "unspecified"
     embedding_dimensions: int = Field(1024, ge=1, le=16_000)
 
@@ -130,7 +192,8 @@ class Settings(BaseSettings):
             refusal = _explained(error)
         else:
             return
-        # Outside of the handler, so that the error does not carry pydantic's, which holds the input.
+        # Outside of the handler, so that the error does not carry pydantic's, which holds the
+        # input.
         raise refusal
 
     @classmethod
@@ -148,11 +211,18 @@ class Settings(BaseSettings):
         """The connection as a URL, for whoever can only be given one."""
         fields = type(self).model_fields
         given = {name: getattr(self, name) for name in PARAMETERS}
-        parameters = {name: _plain(value) for name, value in sorted(given.items()) if value != fields[name].get_default()}
+        parameters = {
+            name: _plain(value)
+            for name, value in sorted(given.items())
+            if value != fields[name].get_default()
+        }
         return DatabaseUrl(self.addresses, self.database, self.user, self.password, parameters)
 
     def for_migrations(self) -> Self:
-        """The same without a limit on statements: building an index takes its time, and migrations set limits of their own."""
+        """The same without a limit on statements.
+
+        Building an index takes its time, and migrations set limits of their own.
+        """
         return self.model_copy(update={"statement_timeout": _NO_LIMIT})
 
     @classmethod
@@ -196,7 +266,9 @@ class Settings(BaseSettings):
     def _consistent(self) -> Self:
         require_verified(self.sslmode, self.addresses, insecure=self.insecure)
         if self.hnsw_ef_construction < 2 * self.hnsw_m:
-            raise ConfigurationError("hnsw_ef_construction must be at least twice hnsw_m", setting="hnsw_ef_construction")
+            raise ConfigurationError(
+                "hnsw_ef_construction must be at least twice hnsw_m", setting="hnsw_ef_construction"
+            )
         return self
 
 
@@ -208,12 +280,19 @@ def _with_url(values: dict[str, Any], url: object, *, named: str) -> dict[str, A
     for name in parts.keys() & values.keys():
         if _plain(parts[name]) != _plain(values[name]):
             other = f"{PREFIX}{name}".upper() if named == URL_VARIABLE else name
-            raise ConfigurationError(f"{named} and {other} say different things: give one of them", setting=name)
+            raise ConfigurationError(
+                f"{named} and {other} say different things: give one of them", setting=name
+            )
     return values | parts
 
 
 def _parts(url: DatabaseUrl) -> dict[str, Any]:
-    parts: dict[str, Any] = {"database": url.database, "user": url.user, "password": url.password, **url.parameters}
+    parts: dict[str, Any] = {
+        "database": url.database,
+        "user": url.user,
+        "password": url.password,
+        **url.parameters,
+    }
     ports = {address.port for address in url.addresses}
     if len(ports) == 1:
         parts |= {"host": ",".join(address.host for address in url.addresses), "port": ports.pop()}
@@ -238,4 +317,6 @@ def _explained(error: ValidationError) -> ConfigurationError:
         if detail["type"] != "default_factory_not_called":  # a consequence of another one
             name = str(detail["loc"][0]) if detail["loc"] else "settings"
             reasons.append((name, detail["msg"].removeprefix("Value error, ")))
-    return ConfigurationError("; ".join(f"{name}: {reason}" for name, reason in reasons), setting=reasons[0][0])
+    return ConfigurationError(
+        "; ".join(f"{name}: {reason}" for name, reason in reasons), setting=reasons[0][0]
+    )

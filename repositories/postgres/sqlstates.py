@@ -1,4 +1,7 @@
-"""PostgreSQL's error codes, and what they mean here; a code of two characters stands for the rest of its class."""
+"""PostgreSQL's error codes, and what they mean here.
+
+A code of two characters stands for the rest of its class.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +36,18 @@ MISSING: Final[dict[str, str]] = {
 }
 FAILURES: Final[dict[str, tuple[type[errors.DatabaseFailure], str]]] = {
     "08": (errors.ConnectionLost, "the connection was lost before COMMIT: nothing was kept"),
-    "25006": (errors.ReadOnly, "this connection only reads: it is a reader's, or the server is a standby"),
-    "25P03": (errors.ConnectionLost, "the server ended the connection: the transaction was idle for too long"),
-    "25P04": (errors.ConnectionLost, "the server ended the connection: the transaction took too long"),
+    "25006": (
+        errors.ReadOnly,
+        "this connection only reads: it is a reader's, or the server is a standby",
+    ),
+    "25P03": (
+        errors.ConnectionLost,
+        "the server ended the connection: the transaction was idle for too long",
+    ),
+    "25P04": (
+        errors.ConnectionLost,
+        "the server ended the connection: the transaction took too long",
+    ),
     "28": (errors.AccessDenied, "the server refused this user or password"),
     "40": (errors.Conflict, "another transaction was in the way"),
     "40001": (errors.Conflict, "another transaction changed the same rows"),
@@ -47,8 +59,14 @@ FAILURES: Final[dict[str, tuple[type[errors.DatabaseFailure], str]]] = {
     "53300": (errors.DatabaseUnavailable, "the server has no connection left"),
     "53400": (errors.ResourceExhausted, "a limit in the server's configuration is reached"),
     "55P03": (errors.LockTimeout, "a lock was not to be had in time"),
-    "57014": (errors.StatementTimeout, "a statement was cancelled, or took longer than its timeout"),
-    "57P01": (errors.ConnectionLost, "the server ended the connection before COMMIT: nothing was kept"),
+    "57014": (
+        errors.StatementTimeout,
+        "a statement was cancelled, or took longer than its timeout",
+    ),
+    "57P01": (
+        errors.ConnectionLost,
+        "the server ended the connection before COMMIT: nothing was kept",
+    ),
     "57P02": (errors.ConnectionLost, "the server crashed before COMMIT: nothing was kept"),
     "57P03": (errors.DatabaseUnavailable, "the server is starting, stopping or recovering"),
     "57P04": (errors.ConnectionLost, "the database was dropped"),

@@ -1,4 +1,7 @@
-"""TLS in libpq's words: which mode a host gets, which modes it may have, and what they mean to the driver."""
+"""TLS in libpq's words.
+
+Which mode a host gets, which modes it may have, and what they mean to the driver.
+"""
 
 from __future__ import annotations
 
@@ -50,20 +53,25 @@ def require_verified(mode: SslMode, addresses: Iterable[Address], *, insecure: b
             )
 
 
-def tls_argument(mode: SslMode, *, rootcert: str | None, cert: str | None, key: str | None) -> TlsArgument:
-    """Build what asyncpg needs for `mode`; without `rootcert` the operating system's certificates are trusted.
+def tls_argument(
+    mode: SslMode, *, rootcert: str | None, cert: str | None, key: str | None
+) -> TlsArgument:
+    """Build what asyncpg needs for `mode`; without `rootcert` the operating system's certificates
+    are trusted.
 
     As with libpq, `require` verifies the issuer where a `rootcert` is given.
 
-    Raises `ConfigurationError`, naming the setting, for a file that is missing or is no certificate or key, and for a
-    certificate that the mode would not look at.
+    Raises `ConfigurationError`, naming the setting, for a file that is missing or is no certificate
+    or key, and for a certificate that the mode would not look at.
     """
     if key and not cert:
         raise ConfigurationError("sslkey needs an sslcert", setting="sslkey")
     if mode in (SslMode.DISABLE, SslMode.ALLOW, SslMode.PREFER):
         return _without_context(mode, rootcert=rootcert, cert=cert)
     if rootcert == SYSTEM and mode is not SslMode.VERIFY_FULL:
-        raise ConfigurationError("sslrootcert system needs sslmode verify-full", setting="sslrootcert")
+        raise ConfigurationError(
+            "sslrootcert system needs sslmode verify-full", setting="sslrootcert"
+        )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = mode is SslMode.VERIFY_FULL
     if mode is SslMode.REQUIRE and rootcert is None:
@@ -80,7 +88,9 @@ def tls_argument(mode: SslMode, *, rootcert: str | None, cert: str | None, key: 
 def _without_context(mode: SslMode, *, rootcert: str | None, cert: str | None) -> TlsArgument:
     for setting, given in (("sslrootcert", rootcert), ("sslcert", cert)):
         if given:
-            raise ConfigurationError(f"{setting} is given, and sslmode {mode} would not look at it", setting=setting)
+            raise ConfigurationError(
+                f"{setting} is given, and sslmode {mode} would not look at it", setting=setting
+            )
     match mode:
         case SslMode.ALLOW:
             return "allow"
@@ -95,7 +105,9 @@ def _load_roots(context: ssl.SSLContext, rootcert: str) -> None:
     try:
         context.load_verify_locations(cafile=path)
     except (OSError, ssl.SSLError):
-        raise ConfigurationError(f"sslrootcert {path} cannot be read as certificates", setting="sslrootcert") from None
+        raise ConfigurationError(
+            f"sslrootcert {path} cannot be read as certificates", setting="sslrootcert"
+        ) from None
 
 
 def _load_identity(context: ssl.SSLContext, cert: str, key: str | None) -> None:

@@ -57,18 +57,28 @@ _CANCELLED_IN_COMMIT = {
 class Transaction:
     """The session of one unit of work, and the only way to it.
 
-    `tracks` says whether the entities it reads are watched for changes; a reader's are not. Where `plans` is a list, searches add
-    theirs to it. A failure outside a savepoint poisons it: PostgreSQL would answer the COMMIT of such a transaction with ROLLBACK
-    and no error.
+    `tracks` says whether the entities it reads are watched for changes; a reader's are not. Where
+    `plans` is a list, searches add theirs to it. A failure outside a savepoint poisons it:
+    PostgreSQL would answer the COMMIT of such a transaction with ROLLBACK and no error.
     """
 
-    def __init__(self, session: AsyncSession, *, tenant: str, schema: Schema, tracks: bool, isolation: Isolation) -> None:
+    def __init__(
+        self,
+        session: AsyncSession,
+        *,
+        tenant: str,
+        schema: Schema,
+        tracks: bool,
+        isolation: Isolation,
+    ) -> None:
         self.tenant = tenant
         self.schema = schema
         self.tracks = tracks
         self.isolation = isolation
         # A statement alone sees what one in a READ COMMITTED transaction does.
-        self._needs_begin = tracks or isolation is not Isolation.READ_COMMITTED or schema.row_level_security
+        self._needs_begin = (
+            tracks or isolation is not Isolation.READ_COMMITTED or schema.row_level_security
+        )
         self._session = session
         self.committed: bool | None = False
         self._connection: AsyncConnection | None = None
@@ -88,17 +98,23 @@ class Transaction:
 
     @property
     def age(self) -> timedelta:
-        """How long ago it was begun, the wait for a connection included; a duration, because clocks of machines differ."""
+        """How long ago it was begun, the wait for a connection included.
+
+        A duration, because clocks of machines differ.
+        """
         return timedelta(seconds=monotonic() - self._begun_at)
 
     async def begin(self) -> None:
-        """Take a connection. BEGIN goes with the first statement; a reader's is READ ONLY, and sent only where it is needed.
+        """Take a connection. BEGIN goes with the first statement; a reader's is READ ONLY, and sent
+        only where it is needed.
 
         The isolation is always said: a role may have another default.
         """
         self._open = True
         self._begun_at = monotonic()
-        options: dict[str, Any] = {"isolation_level": self.isolation.upper()} if self._needs_begin else {}
+        options: dict[str, Any] = (
+            {"isolation_level": self.isolation.upper()} if self._needs_begin else {}
+        )
         if not self.tracks and self._needs_begin:
             options["postgresql_readonly"] = True
         if self.schema.row_level_security:
@@ -112,8 +128,11 @@ class Transaction:
             raise
 
     @contextmanager
-    def guarded(self, phase: Phase = Phase.WORK, operation_id: UUID | None = None) -> Iterator[AsyncSession]:
-        """Lend the session; what fails inside is raised as a domain error and poisons the transaction.
+    def guarded(
+        self, phase: Phase = Phase.WORK, operation_id: UUID | None = None
+    ) -> Iterator[AsyncSession]:
+        """Lend the session; what fails inside is raised as a domain error and poisons the
+        transaction.
 
         Raises:
             UnitOfWorkClosed: it was not entered yet, or has ended.
@@ -121,7 +140,9 @@ class Transaction:
         """
         self.require_open()
         if self._poisoned:
-            raise TransactionPoisoned("a statement failed before: leave this unit of work, and nothing of it is kept")
+            raise TransactionPoisoned(
+                "a statement failed before: leave this unit of work, and nothing of it is kept"
+            )
         try:
             yield self._session
         except BaseException as error:
@@ -133,7 +154,9 @@ class Transaction:
     def require_open(self) -> None:
         """Raise UnitOfWorkClosed unless the unit of work is under way."""
         if not self._open:
-            raise UnitOfWorkClosed("this unit of work is not open: use it inside its `async with`, before it ends")
+            raise UnitOfWorkClosed(
+                "this unit of work is not open: use it inside its `async with`, before it ends"
+            )
 
     def add(self, entity: E) -> E:
         """Stamp the entity with the tenant and take it into the session."""
@@ -159,17 +182,24 @@ class Transaction:
             self.require_dimensions(entity)
         if values.get("tenant") == self.tenant or "tenant" not in type(entity).model_fields:
             return
-        # One that was read, or written and committed, was made its tenant's by that, whoever named it.
+        # One that was read, or written and committed, was made its tenant's by that, whoever named
+        # it.
         if "tenant" in entity.model_fields_set or instance_state(entity).key is not None:
-            raise TenantMismatch(f"a {type(entity).__name__} of another tenant was given to this unit of work")
+            raise TenantMismatch(
+                f"a {type(entity).__name__} of another tenant was given to this unit of work"
+            )
         values["tenant"] = self.tenant
 
     def require_dimensions(self, entity: Entity) -> None:
-        """Raise InvalidEmbedding where the entity's embedding is not of this database's dimension: it may know others too."""
+        """Raise InvalidEmbedding where the entity's embedding is not of this database's dimension.
+
+        It may know others too.
+        """
         embedding = vars(entity).get("embedding")
         if embedding is not None and embedding.dimensions() != self.schema.dimensions:
             raise InvalidEmbedding(
-                f"the embedding has {embedding.dimensions()} dimensions, not {self.schema.dimensions}", field="embedding"
+                f"the embedding has {embedding.dimensions()} dimensions, not {self.schema.dimensions}",
+                field="embedding",
             )
 
     async def flush(self) -> None:
@@ -185,20 +215,27 @@ class Transaction:
 
     @staticmethod
     def _changed_together(session: AsyncSession) -> Mapping[type[Entity], Sequence[UUID]]:
-        # Of one changed row the ORM learns whether it was still there; of several, sent together, the driver does not tell.
+        # Of one changed row the ORM learns whether it was still there; of several, sent together,
+        # the driver does not tell.
         changed: defaultdict[type[Entity], list[UUID]] = defaultdict(list)
         for entity in session.dirty:
             if session.is_modified(entity):
                 changed[type(entity)].append(vars(entity)["id"])
         return {entity: ids for entity, ids in changed.items() if len(ids) > 1}
 
-    async def _require_rows(self, session: AsyncSession, entity: type[Entity], ids: Sequence[UUID]) -> None:
-        counted = select(func.count()).select_from(entity.__table__).where(of_tenant(entity, self.tenant))
+    async def _require_rows(
+        self, session: AsyncSession, entity: type[Entity], ids: Sequence[UUID]
+    ) -> None:
+        counted = (
+            select(func.count()).select_from(entity.__table__).where(of_tenant(entity, self.tenant))
+        )
         if (await session.execute(by_ids(counted, entity, ids))).scalar_one() < len(ids):
             raise Conflict(ROWS_GONE)
 
     async def execute(
-        self, statement: Executable, parameters: Sequence[dict[str, Any]] | dict[str, Any] | None = None
+        self,
+        statement: Executable,
+        parameters: Sequence[dict[str, Any]] | dict[str, Any] | None = None,
     ) -> Result[Any]:
         """Write what was added or changed, then execute the statement."""
         await self.flush()
@@ -207,8 +244,13 @@ class Transaction:
         self._executed += 1
         return result
 
-    async def rows(self, statement: Executable, values: Mapping[str, Any] | None = None) -> list[Row]:
-        """Write what was added or changed, then execute a statement that selects; no entity is tracked."""
+    async def rows(
+        self, statement: Executable, values: Mapping[str, Any] | None = None
+    ) -> list[Row]:
+        """Write what was added or changed, then execute a statement that selects.
+
+        No entity is tracked.
+        """
         if self.tracks:
             await self.flush()
         with self.guarded() as session:
@@ -222,16 +264,23 @@ class Transaction:
 
     async def scalar(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Any:
         """Return the first value of the first row that the statement selects, or None where it selects none."""
-        return next((value for row in await self.rows(statement, values) for value in row.values()), None)
+        return next(
+            (value for row in await self.rows(statement, values) for value in row.values()), None
+        )
 
-    async def changed(self, statement: Executable, parameters: Sequence[dict[str, Any]] | None = None) -> int:
+    async def changed(
+        self, statement: Executable, parameters: Sequence[dict[str, Any]] | None = None
+    ) -> int:
         """Execute a statement that writes and return how many rows it touched."""
         result: CursorResult[Any] = await self.execute(statement, parameters)  # type: ignore[assignment]  # rows come from Select
         return result.rowcount
 
     @contextmanager
     def all_or_none(self) -> Iterator[None]:
-        """Hold statements together: whatever breaks off after the first of them poisons the transaction."""
+        """Hold statements together.
+
+        Whatever breaks off after the first of them poisons the transaction.
+        """
         before = self._executed
         try:
             yield
@@ -248,11 +297,15 @@ class Transaction:
         finally:
             self.plans = before
 
-    async def stream(self, statement: Executable, values: Mapping[str, Any], *, batch_size: int) -> AsyncIterator[RowMapping]:
+    async def stream(
+        self, statement: Executable, values: Mapping[str, Any], *, batch_size: int
+    ) -> AsyncIterator[RowMapping]:
         """Yield every row from a server-side cursor, `batch_size` rows at a time."""
         await self.flush()
         with self.guarded() as session:
-            result = await session.stream(statement, values, execution_options={"yield_per": batch_size})
+            result = await session.stream(
+                statement, values, execution_options={"yield_per": batch_size}
+            )
         try:
             while True:
                 with self.guarded():
@@ -266,7 +319,10 @@ class Transaction:
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
-        """Undo a part alone: what leaves it by an exception is undone, and the transaction goes on."""
+        """Undo a part alone.
+
+        What leaves it by an exception is undone, and the transaction goes on.
+        """
         await self.flush()
         with self.guarded() as session:
             nested = await session.begin_nested()
@@ -294,12 +350,16 @@ class Transaction:
                 await nested.rollback()
                 await bring_back(session, watched, tenant=self.tenant)
         except RecollectError:
-            # A cancelled statement takes its connection with it: the unit of work stays poisoned, and the cancellation goes on.
+            # A cancelled statement takes its connection with it: the unit of work stays poisoned,
+            # and the cancellation goes on.
             if isinstance(error, Exception):
                 raise
 
     async def end(self) -> None:
-        """End the session; what was not committed is discarded. Entities keep their values and may be used again."""
+        """End the session; what was not committed is discarded.
+
+        Entities keep their values and may be used again.
+        """
         if self._open:
             await finished(self._end())
 
@@ -316,16 +376,21 @@ class Transaction:
         try:
             await self._session.close()
         except (SQLAlchemyError, OSError):
-            # It could not be rolled back, because its connection is lost: so is what was not committed, as it should be.
+            # It could not be rolled back, because its connection is lost: so is what was not
+            # committed, as it should be.
             await self._session.invalidate()
 
     async def commit(self, operation_id: UUID) -> None:
-        """Write what was added or changed, and make everything last; an unknown outcome is raised with `operation_id`.
+        """Write what was added or changed, and make everything last; an unknown outcome is raised
+        with `operation_id`.
 
-        A cancellation that comes while COMMIT is under way is raised when the server has answered; `committed` says what.
+        A cancellation that comes while COMMIT is under way is raised when the server has answered;
+        `committed` says what.
         """
         if self._savepoints:
-            raise UnitOfWorkError("a savepoint is open: leave it before the unit of work is committed")
+            raise UnitOfWorkError(
+                "a savepoint is open: leave it before the unit of work is committed"
+            )
         await self.flush()
         try:
             await finished(self._commit(operation_id))

@@ -1,6 +1,7 @@
 """The address of a database, as libpq, SQLAlchemy and people write it.
 
-An error here names the setting or the parameter and repeats no value: what looks like a host may be half of a password.
+An error here names the setting or the parameter and repeats no value: what looks like a host may be
+half of a password.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ _ENCODE: Final = "percent-encode the user name and the password (@ is %40, / is 
 _BRACKETED: Final = re.compile(r"\[([^\]]+)\](?::(.*))?", re.DOTALL)
 _SOCKET: Final = re.compile(r"(/.*?)(?::(\d+))?", re.DOTALL)
 _NOT_A_HOST: Final = re.compile(r"[\s/@?#\[\]]")
-_OPTION: Final = re.compile(r"(?:-c\s*|--)([A-Za-z_][A-Za-z0-9_.-]*)=((?:\\.|[^\s\\])*)(?:\s+|$)", re.DOTALL)
+_OPTION: Final = re.compile(
+    r"(?:-c\s*|--)([A-Za-z_][A-Za-z0-9_.-]*)=((?:\\.|[^\s\\])*)(?:\s+|$)", re.DOTALL
+)
 
 
 class Address(NamedTuple):
@@ -62,12 +65,19 @@ class Address(NamedTuple):
             return False
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host and not self.is_socket else f"{self.host}:{self.port}"
+        return (
+            f"[{self.host}]:{self.port}"
+            if ":" in self.host and not self.is_socket
+            else f"{self.host}:{self.port}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseUrl:
-    """What a URL says, and no more: what it leaves open is empty or `None`. The password never shows in `repr` or `str`."""
+    """What a URL says, and no more: what it leaves open is empty or `None`.
+
+    The password never shows in `repr` or `str`.
+    """
 
     addresses: tuple[Address, ...] = ()
     database: str | None = None
@@ -86,7 +96,11 @@ class DatabaseUrl:
             hosts = ""
             query["host"] = ",".join(address.host for address in self.addresses)
             query["port"] = ",".join(str(address.port) for address in self.addresses)
-        tail = "?" + "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items()) if query else ""
+        tail = (
+            "?" + "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
+            if query
+            else ""
+        )
         return f"postgresql://{self._credentials(show_password=show_password)}{hosts}/{quote(self.database or '', safe='')}{tail}"
 
     def _credentials(self, *, show_password: bool) -> str:
@@ -101,11 +115,13 @@ class DatabaseUrl:
 def parse_url(text: str, *, setting: str = "url") -> DatabaseUrl:
     """Read a URL; `setting` is the name that errors give it.
 
-    Several hosts stand as `h1:1,h2:2`, as `?host=h1:1&host=h2:2` or as `?host=h1,h2&port=1,2`; a socket's folder as
-    `?host=/path` or percent-encoded in the host's place. A password may hold any character as it is but `/`, `?` and `%`
-    followed by two hexadecimal digits, which must be percent-encoded. A `+` is a plus sign.
+    Several hosts stand as `h1:1,h2:2`, as `?host=h1:1&host=h2:2` or as `?host=h1,h2&port=1,2`; a
+    socket's folder as `?host=/path` or percent-encoded in the host's place. A password may hold any
+    character as it is but `/`, `?` and `%` followed by two hexadecimal digits, which must be
+    percent-encoded. A `+` is a plus sign.
 
-    Raises `ConfigurationError` for another scheme, a malformed part, or a parameter that is not known.
+    Raises `ConfigurationError` for another scheme, a malformed part, or a parameter that is not
+    known.
     """
     scheme, separator, rest = text.strip().partition("://")
     if not separator or scheme.lower() not in SCHEMES:
@@ -116,32 +132,47 @@ def parse_url(text: str, *, setting: str = "url") -> DatabaseUrl:
         raise _refused(setting, f"has a '@' or '/' after the database's name: {_ENCODE}")
     credentials, at, hosts = authority.rpartition("@")
     user, colon, password = credentials.partition(":")
-    said: dict[str, list[str]] = {"host": [hosts] if hosts else [], "database": [_decoded(path, setting)] if path else []}
+    said: dict[str, list[str]] = {
+        "host": [hosts] if hosts else [],
+        "database": [_decoded(path, setting)] if path else [],
+    }
     said["user"] = [_decoded(user, setting)] if at and user else []
     said["password"] = [_decoded(password, setting)] if colon else []
     _add_query(said, query, setting)
     return _assembled(said, setting)
 
 
-def parse_addresses(text: str, *, port: str | int | None = None, setting: str = "host") -> tuple[Address, ...]:
-    """Read `h1:1,h2:2`; `port` (one, or one for each host with commas between) serves the hosts that name none."""
+def parse_addresses(
+    text: str, *, port: str | int | None = None, setting: str = "host"
+) -> tuple[Address, ...]:
+    """Read `h1:1,h2:2`.
+
+    `port` (one, or one for each host with commas between) serves the hosts that name none.
+    """
     hosts = text.split(",")
     ports = str(port).split(",") if port is not None else [str(DEFAULT_PORT)]
     if len(ports) == 1:
         ports *= len(hosts)
     if len(ports) != len(hosts):
         raise _refused(setting, f"names {len(hosts)} hosts and {len(ports)} ports")
-    return tuple(_address(host.strip(), default, setting) for host, default in zip(hosts, ports, strict=True))
+    return tuple(
+        _address(host.strip(), default, setting) for host, default in zip(hosts, ports, strict=True)
+    )
 
 
 def parse_options(text: str) -> dict[str, str]:
-    """Read libpq's `options`: `-c name=value` or `--name=value`, a backslash before a blank that belongs to the value."""
+    """Read libpq's `options`.
+
+    `-c name=value` or `--name=value`, a backslash before a blank that belongs to the value.
+    """
     options: dict[str, str] = {}
     rest = text.strip()
     while rest:
         match = _OPTION.match(rest)
         if match is None:
-            raise _refused("options", "must be written as -c name=value, with blanks between several")
+            raise _refused(
+                "options", "must be written as -c name=value, with blanks between several"
+            )
         options[match[1].replace("-", "_")] = re.sub(r"\\(.)", r"\1", match[2])
         rest = rest[match.end() :]
     return options
@@ -168,13 +199,17 @@ def _add_query(said: dict[str, list[str]], query: str, setting: str) -> None:
         if not equals or (name not in PARAMETERS | _OF_THE_URL_ITSELF | {"channel_binding"}):
             raise _unknown(setting, written, known_form=bool(equals) and "@" not in query)
         if name == "channel_binding" and value == "require":
-            raise _refused(setting, "asks for channel_binding=require, which asyncpg cannot do: use sslmode=verify-full")
+            raise _refused(
+                setting,
+                "asks for channel_binding=require, which asyncpg cannot do: use sslmode=verify-full",
+            )
         if value and name != "channel_binding":
             said.setdefault(name, []).append(_decoded(value, setting))
 
 
 def _unknown(setting: str, name: str, *, known_form: bool) -> ConfigurationError:
-    # A '@' or a missing '=' says that a raw '?' of the password was taken for the start of the parameters.
+    # A '@' or a missing '=' says that a raw '?' of the password was taken for the start of the
+    # parameters.
     if known_form and re.fullmatch(r"\w{1,40}", name):
         return _refused(setting, f"has the parameter {name}, which is not supported")
     return _refused(setting, f"has something after '?' that is no parameter: {_ENCODE}")
@@ -183,7 +218,11 @@ def _unknown(setting: str, name: str, *, known_form: bool) -> ConfigurationError
 def _assembled(said: dict[str, list[str]], setting: str) -> DatabaseUrl:
     hosts = ",".join(said.pop("host"))
     ports = said.pop("port", [])
-    addresses = parse_addresses(hosts or "localhost", port=",".join(ports) or None, setting=setting) if hosts or ports else ()
+    addresses = (
+        parse_addresses(hosts or "localhost", port=",".join(ports) or None, setting=setting)
+        if hosts or ports
+        else ()
+    )
     single = {name: _only(name, values, setting) for name, values in said.items() if values}
     if single.get("sslmode") == "true":
         single["sslmode"] = "require"
@@ -218,7 +257,10 @@ def _address(text: str, default: str, setting: str) -> Address:
     else:
         host, _, port = text.partition(":")
     if not host or (not text.startswith("/") and _NOT_A_HOST.search(host)):
-        raise _refused(setting, "names something that is no host" + (f": {_ENCODE}" if setting != "host" else ""))
+        raise _refused(
+            setting,
+            "names something that is no host" + (f": {_ENCODE}" if setting != "host" else ""),
+        )
     return Address(host, _port(port or default, setting))
 
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecorderFigures:
-    """Counts since the recorder was entered: `recorded` is the sum of `written`, `refused`, `failed`, `unknown` and `queued`.
+    """Counts since the recorder was entered: `recorded` is the sum of `written`, `refused`,
+    `failed`, `unknown` and `queued`.
 
-    `recorded` were taken; `dropped` were not, because the queue was full. `refused` are those that can never be stored, `failed`
-    those that the database did not take until `retry_for` had passed, `unknown` those whose commit's outcome was lost and could not
-    be asked for until then. `queued` are in memory now; `groups` counts transactions that were committed.
+    `recorded` were taken; `dropped` were not, because the queue was full. `refused` are those that
+    can never be stored, `failed` those that the database did not take until `retry_for` had passed,
+    `unknown` those whose commit's outcome was lost and could not be asked for until then. `queued`
+    are in memory now; `groups` counts transactions that were committed.
     """
 
     recorded: int = 0

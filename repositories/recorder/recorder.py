@@ -58,24 +58,30 @@ def _utc_now() -> datetime:
 
 
 class TelemetryRecorder:
-    """Takes telemetry events of one tenant, one by one, from any number of tasks, and writes them in groups.
+    """Takes telemetry events of one tenant, one by one, from any number of tasks, and writes them
+    in groups.
 
-    A group is written when somebody waits for an event of it, when its oldest event is `flush_every` old, or when it is full; while
-    one is being written, the next one gathers. An event without `created_at` gets it from `clock` when it is taken, because the key
-    of an event has to be known before it is written: one that is written again meets its own row. An event belongs to the recorder
-    once it is taken; do not change it any more.
+    A group is written when somebody waits for an event of it, when its oldest event is
+    `flush_every` old, or when it is full; while one is being written, the next one gathers. An
+    event without `created_at` gets it from `clock` when it is taken, because the key of an event
+    has to be known before it is written: one that is written again meets its own row. An event
+    belongs to the recorder once it is taken; do not change it any more.
 
-    A crash loses at most what is in memory: no more than `max_queue` events and, while the database keeps up, none older than
-    `flush_every` and one commit; none whose `record(durable=True)` has returned. When `max_queue` events are in memory, `on_full`
-    says whether `record` waits or drops the event, which is counted and logged.
+    A crash loses at most what is in memory: no more than `max_queue` events and, while the database
+    keeps up, none older than `flush_every` and one commit; none whose `record(durable=True)` has
+    returned. When `max_queue` events are in memory, `on_full` says whether `record` waits or drops
+    the event, which is counted and logged.
 
-    What fails and is safe to try again is tried for `retry_for`, counted anew when the recorder is closed. An event that the
-    database refuses does not keep the others of its group from being written. Each event that is not kept is counted and logged
-    without its values, and given to `on_lost` with the error.
+    What fails and is safe to try again is tried for `retry_for`, counted anew when the recorder is
+    closed. An event that the database refuses does not keep the others of its group from being
+    written. Each event that is not kept is counted and logged without its values, and given to
+    `on_lost` with the error.
 
-    `flush_on_signals` lets SIGTERM and SIGINT wait until what is in memory is written, at most `retry_for`; see `FlushOnSignals`.
+    `flush_on_signals` lets SIGTERM and SIGINT wait until what is in memory is written, at most
+    `retry_for`; see `FlushOnSignals`.
 
-    Use it as `async with`, inside that of the database and in the same event loop; it can be entered once.
+    Use it as `async with`, inside that of the database and in the same event loop; it can be
+    entered once.
     """
 
     def __init__(
@@ -130,7 +136,10 @@ class TelemetryRecorder:
         return self
 
     async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         await self.close()
 
@@ -140,13 +149,15 @@ class TelemetryRecorder:
         return RecorderFigures(**self._counts, queued=self._held, groups=self._writer.committed)
 
     async def record(self, event: TelemetryEvent, *, durable: bool = False) -> bool:
-        """Take the event and return whether it was taken, which is False only where the queue is full and `on_full` is `drop`.
+        """Take the event and return whether it was taken, which is False only where the queue is
+        full and `on_full` is `drop`.
 
         With `durable` it returns once the event is committed, and waits for room in any case.
 
         Raises:
             RecorderClosed: the recorder is not entered yet, or is closed.
-            RecollectError: with `durable`, why the event was not kept; CommitOutcomeUnknown where it may be.
+            RecollectError: with `durable`, why the event was not kept; CommitOutcomeUnknown where
+                it may be.
         """
         self._require_open()
         if self._is_full and self._on_full == "drop" and not durable:
@@ -161,7 +172,8 @@ class TelemetryRecorder:
         return True
 
     def offer(self, event: TelemetryEvent) -> bool:
-        """Take the event if there is room, and return whether it was; it never waits, and may be called outside a coroutine.
+        """Take the event if there is room, and return whether it was; it never waits, and may be
+        called outside a coroutine.
 
         Raises:
             RecorderClosed: the recorder is not entered yet, or is closed.
@@ -181,9 +193,11 @@ class TelemetryRecorder:
             await done
 
     async def close(self) -> RecorderFigures:
-        """Take no more events, write those that were taken, and return what became of all; closing twice is no error.
+        """Take no more events, write those that were taken, and return what became of all; closing
+        twice is no error.
 
-        It takes no longer than `retry_for` and one transaction, and goes to its end although its task is cancelled.
+        It takes no longer than `retry_for` and one transaction, and goes to its end although its
+        task is cancelled.
         """
         if self._task is not None:
             if not self._closed:
@@ -233,14 +247,24 @@ class TelemetryRecorder:
     async def _write_groups(self) -> None:
         try:
             while await self._due():
-                self._in_flight = [self._queue.popleft() for _ in range(min(self._group, len(self._queue)))]
+                self._in_flight = [
+                    self._queue.popleft() for _ in range(min(self._group, len(self._queue)))
+                ]
                 self._awaited -= sum(pending.kept is not None for pending in self._in_flight)
                 gives_up = partial(self._gives_up, self._loop.time() + self._retry_for)
-                outcomes = await self._writer.write([pending.event for pending in self._in_flight], gives_up=gives_up)
+                outcomes = await self._writer.write(
+                    [pending.event for pending in self._in_flight], gives_up=gives_up
+                )
                 self._settle(outcomes)
-                if gives_up() and self._closed and (failure := outcomes[-1]) is not None and _kind(failure) == "failed":
+                if (
+                    gives_up()
+                    and self._closed
+                    and (failure := outcomes[-1]) is not None
+                    and _kind(failure) == "failed"
+                ):
                     self._give_up(failure)
-                # Those who waited for this group may bring their next event before the next group is taken.
+                # Those who waited for this group may bring their next event before the next group
+                # is taken.
                 await asyncio.sleep(0)
         finally:
             self._abandon()
@@ -251,7 +275,11 @@ class TelemetryRecorder:
             if self._closed:
                 return False
             self._work.clear()
-            left = self._queue[0].since + self._flush_every - self._loop.time() if self._queue else None
+            left = (
+                self._queue[0].since + self._flush_every - self._loop.time()
+                if self._queue
+                else None
+            )
             try:
                 async with asyncio.timeout(left):
                     await self._work.wait()
@@ -300,7 +328,11 @@ class TelemetryRecorder:
     def _tell_drops(self) -> None:
         dropped = self._counts["dropped"]
         if dropped > self._drops_told:
-            _logger.warning("%d telemetry events were dropped: %d were waiting", dropped - self._drops_told, self._max_queue)
+            _logger.warning(
+                "%d telemetry events were dropped: %d were waiting",
+                dropped - self._drops_told,
+                self._max_queue,
+            )
             self._drops_told = dropped
 
     def _give_up(self, failure: Exception) -> None:

@@ -21,10 +21,12 @@ _logger = logging.getLogger("recollect.recorder")
 
 
 class FlushOnSignals:
-    """Calls `flush` when SIGTERM or SIGINT arrives, for at most `grace`; then the signal has the effect that it had before.
+    """Calls `flush` when SIGTERM or SIGINT arrives, for at most `grace`; then the signal has the
+    effect that it had before.
 
-    The earlier handlers are back before the signal is passed on to them, so that the next one goes to them at once. A second signal
-    meanwhile does not wait. Handlers of the event loop are called by the loop itself, at once.
+    The earlier handlers are back before the signal is passed on to them, so that the next one goes
+    to them at once. A second signal meanwhile does not wait. Handlers of the event loop are called
+    by the loop itself, at once.
     """
 
     def __init__(self, flush: Callable[[], Awaitable[None]], grace: timedelta) -> None:
@@ -40,7 +42,9 @@ class FlushOnSignals:
             ConfigurationError: this is not the main thread, which alone may set handlers.
         """
         if threading.current_thread() is not threading.main_thread():
-            raise ConfigurationError("signals are seen by the main thread alone", setting="flush_on_signals")
+            raise ConfigurationError(
+                "signals are seen by the main thread alone", setting="flush_on_signals"
+            )
         self._loop = asyncio.get_running_loop()
         self._earlier = {number: signal.signal(number, self._caught) for number in SIGNALS}
 
@@ -66,7 +70,9 @@ class FlushOnSignals:
             async with asyncio.timeout(self._grace):
                 await self._flush()
         except TimeoutError:
-            _logger.warning("telemetry events were not written within %g s of a signal", self._grace)
+            _logger.warning(
+                "telemetry events were not written within %g s of a signal", self._grace
+            )
         finally:
             self._pass_on(number)
 

@@ -1,4 +1,7 @@
-"""Writing a group of events: all in one transaction, each at most once, and those that are refused alone left out."""
+"""Writing a group of events.
+
+All in one transaction, each at most once, and those that are refused alone left out.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,14 @@ import asyncio
 import random
 from typing import TYPE_CHECKING, Protocol
 
-from domain.errors import AlreadyExists, CommitOutcomeUnknown, ConstraintViolated, InvalidInput, RecollectError, TenantMismatch
+from domain.errors import (
+    AlreadyExists,
+    CommitOutcomeUnknown,
+    ConstraintViolated,
+    InvalidInput,
+    RecollectError,
+    TenantMismatch,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,9 +36,11 @@ class Database(Protocol):
 
 
 class GroupWriter:
-    """Writes events of one tenant that have their id and their `created_at`, so that the key of each is known beforehand.
+    """Writes events of one tenant that have their id and their `created_at`, so that the key of
+    each is known beforehand.
 
-    What is written again after a commit whose outcome was lost meets its own rows, and no event is there twice.
+    What is written again after a commit whose outcome was lost meets its own rows, and no event is
+    there twice.
     """
 
     def __init__(self, database: Database, tenant: str) -> None:
@@ -36,11 +48,14 @@ class GroupWriter:
         self._tenant = tenant
         self.committed = 0
 
-    async def write(self, events: Sequence[TelemetryEvent], *, gives_up: Callable[[], bool]) -> list[Exception | None]:
+    async def write(
+        self, events: Sequence[TelemetryEvent], *, gives_up: Callable[[], bool]
+    ) -> list[Exception | None]:
         """Return for each event None where it was written, and otherwise why it was not.
 
-        What is safe to try again is tried until `gives_up` says so. Of a group that is refused the halves are written, and so on:
-        the others of one bad event cost a dozen transactions in a thousand.
+        What is safe to try again is tried until `gives_up` says so. Of a group that is refused the
+        halves are written, and so on: the others of one bad event cost a dozen transactions in a
+        thousand.
         """
         try:
             await self._write_all(events, gives_up)
@@ -54,7 +69,9 @@ class GroupWriter:
             ]
         return [None for _ in events]
 
-    async def _write_all(self, events: Sequence[TelemetryEvent], gives_up: Callable[[], bool]) -> None:
+    async def _write_all(
+        self, events: Sequence[TelemetryEvent], gives_up: Callable[[], bool]
+    ) -> None:
         unknown: CommitOutcomeUnknown | None = None
         attempts = 0
         while True:
@@ -83,7 +100,8 @@ class GroupWriter:
                 await uow.telemetry.record_many(events)
                 await uow.commit()
         except AlreadyExists:
-            # The server let this attempt wait for the one before, whose end it knows: its rows are all there, or none of them.
+            # The server let this attempt wait for the one before, whose end it knows: its rows are
+            # all there, or none of them.
             if not (may_be_there and await self._are_there(events)):
                 raise
 
@@ -96,4 +114,6 @@ class GroupWriter:
 
 def is_refusal(error: Exception) -> bool:
     """Whether an event is to blame, so that another one may be written where this one is not."""
-    return isinstance(error, (InvalidInput, ConstraintViolated, TenantMismatch)) or not isinstance(error, RecollectError)
+    return isinstance(error, (InvalidInput, ConstraintViolated, TenantMismatch)) or not isinstance(
+        error, RecollectError
+    )

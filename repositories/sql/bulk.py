@@ -49,23 +49,41 @@ _LIMITS: Final = ("work_mem", "statement_timeout")
 
 
 class PackedArray(TypeDecorator[Any]):
-    """An array as JSON: PostgreSQL's arrays of arrays are matrices, whose rows are all of one length."""
+    """An array as JSON.
+
+    PostgreSQL's arrays of arrays are matrices, whose rows are all of one length.
+    """
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: Sequence[object] | None, dialect: object) -> str | None:
-        return None if value is None else json.dumps([None if item is None else str(item) for item in value])
+        return (
+            None
+            if value is None
+            else json.dumps([None if item is None else str(item) for item in value])
+        )
 
 
 @kept
 def insert_arrays(entity: type[Entity]) -> Insert:
-    """Insert rows out of one array for each column, in the order of the arrays; the parameters are named as in `upsert`."""
+    """Insert rows out of one array for each column, in the order of the arrays.
+
+    The parameters are named as in `upsert`.
+    """
     columns = written_columns(entity)
-    arrays = (bindparam(given(column), type_=ARRAY(_packed(column), dimensions=1)) for column in columns)
-    rows = func.unnest(*arrays).table_valued(*(_named(column) for column in columns)).render_derived(name="given")
+    arrays = (
+        bindparam(given(column), type_=ARRAY(_packed(column), dimensions=1)) for column in columns
+    )
+    rows = (
+        func.unnest(*arrays)
+        .table_valued(*(_named(column) for column in columns))
+        .render_derived(name="given")
+    )
     values = [or_default(column, _unpacked(column, rows.c[column.name])) for column in columns]
-    return insert(entity.__table__).from_select([column.name for column in columns], select(*values))
+    return insert(entity.__table__).from_select(
+        [column.name for column in columns], select(*values)
+    )
 
 
 @kept
@@ -92,7 +110,10 @@ def stage_of(entity: type[Entity]) -> str:
 
 
 def create_stage(entity: type[Entity]) -> TextClause:
-    """Create the temporary table for the rows of an entity: without rules, and rows of up to a page are kept in one piece."""
+    """Create the temporary table for the rows of an entity.
+
+    Without rules, and rows of up to a page are kept in one piece.
+    """
     columns = ", ".join(f'"{column.name}"' for column in written_columns(entity))
     return text(
         f"CREATE TEMPORARY TABLE {stage_of(entity)} WITH (toast_tuple_target = 8160) ON COMMIT DROP AS "  # noqa: S608 -- our own names
@@ -106,7 +127,8 @@ def drop_stage(entity: type[Entity]) -> TextClause:
 
 
 def allowances(entity: type[Entity]) -> Select[bool, bool]:
-    """Ask whether the role may fill the table by COPY, as `may_copy`, and create temporary tables, as `may_stage`.
+    """Ask whether the role may fill the table by COPY, as `may_copy`, and create temporary tables,
+    as `may_stage`.
 
     PostgreSQL refuses COPY where a policy decides which rows may be written.
     """
@@ -127,10 +149,16 @@ def set_limits(**limits: str) -> Select[str, str]:
 
 
 def raise_limits(statements: int) -> Select[str, str]:
-    """Let one statement do the work of so many: it may sort in `SORT_MEMORY`, and take the time of all of them."""
+    """Let one statement do the work of so many.
+
+    It may sort in `SORT_MEMORY`, and take the time of all of them.
+    """
     settings = table("pg_settings", column("name"), column("setting"))
     together = func.least(cast(settings.c.setting, BigInteger) * statements, INT32_MAX)
-    raised = (func.set_config("work_mem", SORT_MEMORY, true()), func.set_config("statement_timeout", cast(together, Text), true()))
+    raised = (
+        func.set_config("work_mem", SORT_MEMORY, true()),
+        func.set_config("statement_timeout", cast(together, Text), true()),
+    )
     return select(*raised).where(settings.c.name == "statement_timeout")
 
 
@@ -147,7 +175,9 @@ def _unpacked(column: Column[Any], value: ColumnElement[Any]) -> ColumnElement[A
     if not isinstance(column.type, ARRAY):
         return value
     items = func.jsonb_array_elements_text(cast(value, JSONB)).column_valued("item")
-    array = func.array(select(cast(items, column.type.item_type)).scalar_subquery(), type_=column.type)
+    array = func.array(
+        select(cast(items, column.type.item_type)).scalar_subquery(), type_=column.type
+    )
     return case((value.is_not(None), array), else_=literal_column("NULL"))
 
 

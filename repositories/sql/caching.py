@@ -16,15 +16,19 @@ KEPT: Final = 512
 
 
 def kept(build: Callable[P, R]) -> Callable[P, R]:
-    """Return `build` with the results of its last `KEPT` different calls; building a search costs more than most searches.
+    """Return `build` with the results of its last `KEPT` different calls; building a search costs
+    more than most searches.
 
-    What is built of a large filter is not kept: of one by thousands of ids there is hardly a second.
+    What is built of a large filter is not kept: of one by thousands of ids there is hardly a
+    second.
     """
     cached: Any = lru_cache(KEPT)(build)
 
     @wraps(build)
     def built(*args: P.args, **kwargs: P.kwargs) -> R:
-        if any(isinstance(given, Where) and given.is_large for given in chain(args, kwargs.values())):
+        if any(
+            isinstance(given, Where) and given.is_large for given in chain(args, kwargs.values())
+        ):
             return build(*args, **kwargs)
         return cast("R", cached(*args, **kwargs))
 

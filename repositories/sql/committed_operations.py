@@ -11,7 +11,8 @@ from sqlalchemy.dialects.postgresql import Insert, insert
 
 from domain.entities.maintenance import Operation
 
-# The index begins with the tenant, and PostgreSQL before 18 skips nothing in it: tenant by tenant, no young row is looked at.
+# The index begins with the tenant, and PostgreSQL before 18 skips nothing in it: tenant by tenant,
+# no young row is looked at.
 DELETE_OLD: Final = text("""
 WITH RECURSIVE tenants AS (
     (SELECT tenant FROM operations ORDER BY tenant LIMIT 1)
@@ -27,14 +28,26 @@ DELETE FROM operations WHERE ctid = ANY (ARRAY(
     ) AS old LIMIT :size
 ))
 """)
-"""Delete the next `size` rows, of any tenant, whose transactions began before the moment. Binds: `before`, `size`."""
+"""Delete the next `size` rows, of any tenant, whose transactions began before the moment.
+
+Binds: `before`, `size`.
+"""
 
 
 def lock_timeout(limit: timedelta) -> Select[str]:
     """Let no lock be waited for longer than this in the transaction."""
-    return select(func.set_config("lock_timeout", str(round(limit.total_seconds() * 1000) or 1), true()))
+    return select(
+        func.set_config("lock_timeout", str(round(limit.total_seconds() * 1000) or 1), true())
+    )
 
 
 def take_operation(tenant: str, operation_id: UUID) -> Insert:
-    """Insert the operation's row unless there is one; a transaction that has inserted it and not ended is waited for."""
-    return insert(Operation.__table__).values(tenant=tenant, operation_id=operation_id).on_conflict_do_nothing()
+    """Insert the operation's row unless there is one.
+
+    A transaction that has inserted it and not ended is waited for.
+    """
+    return (
+        insert(Operation.__table__)
+        .values(tenant=tenant, operation_id=operation_id)
+        .on_conflict_do_nothing()
+    )

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 class Explain(Executable, ClauseElement):
-    """EXPLAIN of a statement, with the statement's own binds; the statement is executed, and its rows are dropped."""
+    """EXPLAIN of a statement, with the statement's own binds.
+
+    The statement is executed, and its rows are dropped.
+    """
 
     inherit_cache = False
 
@@ -23,7 +26,8 @@ class Explain(Executable, ClauseElement):
 
 @compiles(Explain)
 def _compile(element: Explain, compiler: SQLCompiler, **options: Any) -> str:
-    # Clocks at every node would cost a statement of many small scans more than the scans themselves.
+    # Clocks at every node would cost a statement of many small scans more than the scans
+    # themselves.
     return f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {compiler.process(element.statement, **options)}"
 
 
@@ -31,4 +35,7 @@ STATISTICS = text(
     "SELECT reltuples AS rows, relpages AS pages, pg_relation_size(oid) / 8192 AS pages_now FROM pg_class"
     " WHERE oid = CAST(:table_name AS regclass)"
 )
-"""How large a table was when it was analysed last, and is now; `rows` is -1 where it never was. Binds: `table_name`."""
+"""How large a table was when it was analysed last, and is now; `rows` is -1 where it never was.
+
+Binds: `table_name`.
+"""

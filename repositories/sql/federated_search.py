@@ -5,7 +5,18 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Float, Select, Uuid, and_, any_, bindparam, func, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Float,
+    Select,
+    Uuid,
+    and_,
+    any_,
+    bindparam,
+    func,
+    select,
+    union_all,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from domain.entities.knowledge import KnowledgeChunk
@@ -37,6 +48,9 @@ def alike() -> Select[Any]:
 def _units(entity: type[Entity], corpus: Corpus) -> Select[Any]:
     columns = entity.__table__.c
     # Of length one and read once: embeddings kept out of line would be fetched for every pair.
-    unit: list[ColumnElement[Any]] = [columns.id, func.l2_normalize(columns.embedding, type_=EmbeddingColumn()).label("unit")]
+    unit: list[ColumnElement[Any]] = [
+        columns.id,
+        func.l2_normalize(columns.embedding, type_=EmbeddingColumn()).label("unit"),
+    ]
     wanted = columns.id == any_(bindparam(corpus.value, type_=ARRAY(Uuid())))
     return select(*unit).where(the_tenants(entity), wanted, columns.embedding.is_not(None))

@@ -9,7 +9,17 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.types import Text
 
 from domain.values.filter_rules import check_filter, require_shallow
-from domain.values.filters import AllOf, AnyOf, Compare, Exists, Filter, Not, OneOf, Operator, Scalar
+from domain.values.filters import (
+    AllOf,
+    AnyOf,
+    Compare,
+    Exists,
+    Filter,
+    Not,
+    OneOf,
+    Operator,
+    Scalar,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +32,10 @@ LARGE: Final = 4_000
 
 
 class Where:
-    """A filter as part of a key: filters with equal values of different types (1, 1.0, True) are different statements."""
+    """A filter as part of a key.
+
+    Filters with equal values of different types (1, 1.0, True) are different statements.
+    """
 
     __slots__ = ("_key", "filter", "is_large")
 
@@ -33,7 +46,8 @@ class Where:
         try:
             self._key = repr(condition)
         except (ValueError, RecursionError):
-            # An integer of thousands of digits, or a value that is nested as deep, which no column takes: refused, and not kept.
+            # An integer of thousands of digits, or a value that is nested as deep, which no column
+            # takes: refused, and not kept.
             self._key = hex(id(condition))
         self.is_large = len(self._key) > LARGE
 
@@ -68,7 +82,8 @@ def _render(entity: type[Entity], condition: Filter) -> ColumnElement[bool]:
         case AnyOf(parts):
             return or_(false(), *(_render(entity, part) for part in parts))
         case Not(part):
-            # NULL is not true, so that a comparison with a missing value is false and its negation true.
+            # NULL is not true, so that a comparison with a missing value is false and its negation
+            # true.
             return _render(entity, part).is_not(true())
         case Compare(path, operator, value):
             return _compare(entity, path, operator, value)
@@ -81,7 +96,9 @@ def _render(entity: type[Entity], condition: Filter) -> ColumnElement[bool]:
             raise TypeError(f"{type(condition).__name__} is no filter")
 
 
-def _column(entity: type[Entity], path: tuple[str, ...]) -> tuple[ColumnElement[Any], tuple[str, ...]]:
+def _column(
+    entity: type[Entity], path: tuple[str, ...]
+) -> tuple[ColumnElement[Any], tuple[str, ...]]:
     name, *keys = path
     return entity.__table__.c[name], tuple(keys)
 
@@ -97,7 +114,9 @@ def _json(value: Scalar) -> ColumnElement[Any]:
     return literal(value, JSONB)
 
 
-def _containing(column: ColumnElement[Any], keys: tuple[str, ...], value: Scalar) -> ColumnElement[bool]:
+def _containing(
+    column: ColumnElement[Any], keys: tuple[str, ...], value: Scalar
+) -> ColumnElement[bool]:
     # Containment is what the GIN index (jsonb_path_ops) serves.
     document: Any = value
     for key in reversed(keys):
@@ -105,7 +124,9 @@ def _containing(column: ColumnElement[Any], keys: tuple[str, ...], value: Scalar
     return column.op("@>", return_type=true().type)(literal(document, JSONB))
 
 
-def _compare(entity: type[Entity], path: tuple[str, ...], operator: Operator, value: Scalar) -> ColumnElement[bool]:
+def _compare(
+    entity: type[Entity], path: tuple[str, ...], operator: Operator, value: Scalar
+) -> ColumnElement[bool]:
     column, keys = _column(entity, path)
     if keys and operator is Operator.EQUAL:
         return _containing(column, keys, value)
@@ -115,12 +136,20 @@ def _compare(entity: type[Entity], path: tuple[str, ...], operator: Operator, va
         return _operate(left, operator, literal(value, column.type))
     there = _at(column, keys)
     if isinstance(value, str):
-        words = _at(column, keys[:-1]).op("->>", return_type=Text())(literal(keys[-1], Text)).collate("C")
-        return and_(func.jsonb_typeof(there) == "string", _operate(words, operator, literal(value, Text)))
+        words = (
+            _at(column, keys[:-1])
+            .op("->>", return_type=Text())(literal(keys[-1], Text))
+            .collate("C")
+        )
+        return and_(
+            func.jsonb_typeof(there) == "string", _operate(words, operator, literal(value, Text))
+        )
     return and_(func.jsonb_typeof(there) == "number", _operate(there, operator, _json(value)))
 
 
-def _operate(left: ColumnElement[Any], operator: Operator, right: ColumnElement[Any]) -> ColumnElement[bool]:
+def _operate(
+    left: ColumnElement[Any], operator: Operator, right: ColumnElement[Any]
+) -> ColumnElement[bool]:
     match operator:
         case Operator.EQUAL:
             return left == right
@@ -134,7 +163,9 @@ def _operate(left: ColumnElement[Any], operator: Operator, right: ColumnElement[
             return left >= right
 
 
-def _one_of(entity: type[Entity], path: tuple[str, ...], values: tuple[Scalar, ...]) -> ColumnElement[bool]:
+def _one_of(
+    entity: type[Entity], path: tuple[str, ...], values: tuple[Scalar, ...]
+) -> ColumnElement[bool]:
     column, keys = _column(entity, path)
     if keys:
         return or_(false(), *(_containing(column, keys, value) for value in values))

@@ -1,11 +1,27 @@
-"""What reviews and reactions add up to. Means are left as sums and counts, so that no rounding is the server's."""
+"""What reviews and reactions add up to.
+
+Means are left as sums and counts, so that no rounding is the server's.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Date, DateTime, FromClause, Interval, Select, and_, cast, column, func, literal, select
+from sqlalchemy import (
+    ColumnElement,
+    Date,
+    DateTime,
+    FromClause,
+    Interval,
+    Select,
+    and_,
+    cast,
+    column,
+    func,
+    literal,
+    select,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, aggregate_order_by
 
 from domain.entities.reviews import FeedbackReaction, Finding, Reaction, Review
@@ -27,10 +43,15 @@ def repo_stats(tenant: str, repo: str, since: datetime | None) -> Select[*tuple[
     of_review = and_(_FINDINGS.c.tenant == tenant, _FINDINGS.c.review_id == reviewed.c.id)
     facts = [_FINDINGS.c[name] for name in ("severity", "suppressed", "confidence", "file_path")]
     found = select(*facts).join_from(reviewed, _FINDINGS, of_review).cte("found")
-    by_severity = (func.count().filter(found.c.severity == severity).label(severity.value) for severity in Severity)
+    by_severity = (
+        func.count().filter(found.c.severity == severity).label(severity.value)
+        for severity in Severity
+    )
     return select(
         select(func.count()).select_from(reviewed).scalar_subquery().label("reviews"),
-        select(func.coalesce(func.sum(reviewed.c.findings_total), 0)).scalar_subquery().label("declared"),
+        select(func.coalesce(func.sum(reviewed.c.findings_total), 0))
+        .scalar_subquery()
+        .label("declared"),
         func.count().label("findings"),
         *by_severity,
         func.count().filter(found.c.suppressed).label("suppressed"),
@@ -40,7 +61,11 @@ def repo_stats(tenant: str, repo: str, since: datetime | None) -> Select[*tuple[
 
 
 def _top_files(found: FromClause) -> ColumnElement[Any]:
-    counted = select(found.c.file_path, func.count().label("findings")).group_by(found.c.file_path).subquery("counted")
+    counted = (
+        select(found.c.file_path, func.count().label("findings"))
+        .group_by(found.c.file_path)
+        .subquery("counted")
+    )
     # "C" is the order of code points, which is Python's.
     most_first = (counted.c.findings.desc(), counted.c.file_path.collate("C"))
     files = select(counted).order_by(*most_first).limit(TOP_FILES).subquery("files")
@@ -49,7 +74,10 @@ def _top_files(found: FromClause) -> ColumnElement[Any]:
 
 
 def daily_trends(tenant: str, repo: str, days: int) -> Select[*tuple[Any, ...]]:
-    """Select one row for each of the last `days` UTC days, oldest first; figures are NULL for a day without a review."""
+    """Select one row for each of the last `days` UTC days, oldest first.
+
+    Figures are NULL for a day without a review.
+    """
     columns, findings = _REVIEWS.c, _FINDINGS.c
     today = func.date_trunc("day", func.timezone("UTC", func.now()))
     first = today - literal(timedelta(days=days - 1), Interval())
@@ -66,7 +94,11 @@ def daily_trends(tenant: str, repo: str, days: int) -> Select[*tuple[Any, ...]]:
             func.sum(findings.confidence).label("confidence"),
         )
         .select_from(_REVIEWS.outerjoin(_FINDINGS, of_review))
-        .where(columns.tenant == tenant, columns.repo == repo, columns.created_at >= func.timezone("UTC", first))
+        .where(
+            columns.tenant == tenant,
+            columns.repo == repo,
+            columns.created_at >= func.timezone("UTC", first),
+        )
         .group_by(day)
         .subquery("figures")
     )
@@ -77,7 +109,10 @@ def daily_trends(tenant: str, repo: str, days: int) -> Select[*tuple[Any, ...]]:
 
 
 def reactions_by_title(tenant: str, repo: str) -> Select[*tuple[Any, ...]]:
-    """Select one row for each title: who liked and disliked it, where, and what its newest reaction says."""
+    """Select one row for each title.
+
+    Who liked and disliked it, where, and what its newest reaction says.
+    """
     columns, reviews = _REACTIONS.c, _REVIEWS.c
     disliked = columns.reaction_content == Reaction.THUMBS_DOWN
     newest_first = (columns.created_at.desc(), columns.id.desc())
@@ -97,7 +132,11 @@ def reactions_by_title(tenant: str, repo: str) -> Select[*tuple[Any, ...]]:
             of_newest(columns.created_at).label("newest_at"),
             of_newest(columns.id).label("newest_id"),
         )
-        .join_from(_REACTIONS, _REVIEWS, and_(reviews.tenant == columns.tenant, reviews.id == columns.review_id))
+        .join_from(
+            _REACTIONS,
+            _REVIEWS,
+            and_(reviews.tenant == columns.tenant, reviews.id == columns.review_id),
+        )
         .where(columns.tenant == tenant, columns.repo == repo)
         .group_by(columns.title)
     )

@@ -34,7 +34,12 @@ def embedding_record() -> Select[Any]:
 
 def record_embedding(record: EmbeddingMetadata) -> Insert:
     """Insert the record of how this database embeds, or replace what it says."""
-    values = {"id": record.id, "provider": record.provider, "model": record.model, "dimensions": record.dimensions}
+    values = {
+        "id": record.id,
+        "provider": record.provider,
+        "model": record.model,
+        "dimensions": record.dimensions,
+    }
     statement = insert(EmbeddingMetadata.__table__).values(values)
     said = {name: statement.excluded[name] for name in ("provider", "model", "dimensions")}
     return statement.on_conflict_do_update(index_elements=["id"], set_=said)

@@ -21,17 +21,29 @@ _COLUMNS = _TABLE.c
 
 @kept
 def nearest_for_owner(limit: int) -> Select[Any]:
-    """Select the nearest memories of the owner's other repositories with most of them, each giving its fair share.
+    """Select the nearest memories of the owner's other repositories with most of them, each giving
+    its fair share.
 
-    Exact: every repository's live memories are ranked, so that none is starved by its neighbours in an index. Binds: `tenant`,
+    Exact: every repository's live memories are ranked, so that none is starved by its neighbours in
+        an index. Binds: `tenant`,
     `owner`, `exclude_repo`, `embedding`.
     """
     tenant = the_tenants(LearningMemory)
-    others = and_(tenant, _COLUMNS.owner == bindparam("owner"), _COLUMNS.repo != bindparam("exclude_repo"))
+    others = and_(
+        tenant, _COLUMNS.owner == bindparam("owner"), _COLUMNS.repo != bindparam("exclude_repo")
+    )
     live = and_(others, _COLUMNS.stale.is_(False), _COLUMNS.embedding.is_not(None))
     most = select(_COLUMNS.repo).where(live).group_by(_COLUMNS.repo)
-    repos = most.order_by(func.count().desc(), _COLUMNS.repo.collate("C")).limit(OWNER_REPOS).cte("repos")
-    share = select(func.greatest(1, func.ceil(limit / func.count().cast(Float)))).select_from(repos).scalar_subquery()
+    repos = (
+        most.order_by(func.count().desc(), _COLUMNS.repo.collate("C"))
+        .limit(OWNER_REPOS)
+        .cte("repos")
+    )
+    share = (
+        select(func.greatest(1, func.ceil(limit / func.count().cast(Float))))
+        .select_from(repos)
+        .scalar_subquery()
+    )
     distance = distance_between(_COLUMNS.embedding, Distance.COSINE)
     turn = func.row_number().over(partition_by=_COLUMNS.repo, order_by=(distance, _COLUMNS.id))
     in_turn = select(_COLUMNS.id, distance.label("distance"), turn.label("turn"))
@@ -40,8 +52,13 @@ def nearest_for_owner(limit: int) -> Select[Any]:
         select(
             *fields(LearningMemory),
             ranked.c.distance.label("hit_distance"),
-            func.row_number().over(order_by=(ranked.c.distance, ranked.c.id)).label("hit_vector_rank"),
-            *(null().label(f"hit_{name}") for name in ("fused", "relevance", "keyword_rank", "terms")),
+            func.row_number()
+            .over(order_by=(ranked.c.distance, ranked.c.id))
+            .label("hit_vector_rank"),
+            *(
+                null().label(f"hit_{name}")
+                for name in ("fused", "relevance", "keyword_rank", "terms")
+            ),
             true().label("hit_exact"),
         )
         .join_from(ranked, _TABLE, and_(tenant, _COLUMNS.id == ranked.c.id))
@@ -54,8 +71,14 @@ def nearest_for_owner(limit: int) -> Select[Any]:
 def mark_stale(tenant: str, model: str, *, at_most: int | None) -> Update:
     """Mark the memories of every other model stale, those that are not yet."""
     statement = update(LearningMemory).values(stale=True)
-    others = (_COLUMNS.tenant == tenant, _COLUMNS.embedding_model != model, _COLUMNS.stale.is_(False))
-    return statement.where(*first_rows(LearningMemory, at_most, *others)).execution_options(synchronize_session=False)
+    others = (
+        _COLUMNS.tenant == tenant,
+        _COLUMNS.embedding_model != model,
+        _COLUMNS.stale.is_(False),
+    )
+    return statement.where(*first_rows(LearningMemory, at_most, *others)).execution_options(
+        synchronize_session=False
+    )
 
 
 def add_up(pattern: GlobalPattern) -> ReturningInsert[Any]:
@@ -63,4 +86,6 @@ def add_up(pattern: GlobalPattern) -> ReturningInsert[Any]:
     values = {name: getattr(pattern, name) for name in (*PATTERN_KIND, "id", "count")}
     statement = insert(GlobalPattern.__table__).values(values)
     counted = GlobalPattern.__table__.c.count + statement.excluded.count
-    return statement.on_conflict_do_update(index_elements=PATTERN_KIND, set_={"count": counted}).returning(*fields(GlobalPattern))
+    return statement.on_conflict_do_update(
+        index_elements=PATTERN_KIND, set_={"count": counted}
+    ).returning(*fields(GlobalPattern))

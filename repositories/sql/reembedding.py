@@ -6,7 +6,20 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, Insert, Select, Update, Uuid, cast, column, func, or_, select, update
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Insert,
+    Select,
+    Update,
+    Uuid,
+    cast,
+    column,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from domain.entities.learning import LearningMemory
@@ -22,7 +35,11 @@ if TYPE_CHECKING:
 
 def _needs_embedding(entity: type[Entity], target_model: str) -> ColumnElement[bool]:
     columns = entity.__table__.c
-    return or_(columns.embedding.is_(None), columns.stale, columns.embedding_model.is_distinct_from(target_model))
+    return or_(
+        columns.embedding.is_(None),
+        columns.stale,
+        columns.embedding_model.is_distinct_from(target_model),
+    )
 
 
 def count_candidates(entity: type[Entity], tenant: str, target_model: str) -> Select[int]:
@@ -32,18 +49,28 @@ def count_candidates(entity: type[Entity], tenant: str, target_model: str) -> Se
 
 
 def candidates(
-    entity: type[Entity], tenant: str, target_model: str, *, text: ColumnElement[Any], after: UUID | None, limit: int
+    entity: type[Entity],
+    tenant: str,
+    target_model: str,
+    *,
+    text: ColumnElement[Any],
+    after: UUID | None,
+    limit: int,
 ) -> Select[Any]:
     """Select ids and texts of the next rows to embed, by id."""
     key = entity.__table__.c.id
     chosen: list[ColumnElement[Any]] = [key, text.label("text")]
-    statement = select(*chosen).where(of_tenant(entity, tenant), _needs_embedding(entity, target_model))
+    statement = select(*chosen).where(
+        of_tenant(entity, tenant), _needs_embedding(entity, target_model)
+    )
     if after is not None:
         statement = statement.where(key > after)
     return statement.order_by(key).limit(limit)
 
 
-def write_embeddings(entity: type[Entity], tenant: str, model: str, vectors: Sequence[tuple[UUID, Vector]]) -> Update:
+def write_embeddings(
+    entity: type[Entity], tenant: str, model: str, vectors: Sequence[tuple[UUID, Vector]]
+) -> Update:
     """Give rows their new embeddings in one statement, whatever their number."""
     ids, embeddings = [key for key, _ in vectors], [vector for _, vector in vectors]
     given = (
@@ -51,22 +78,36 @@ def write_embeddings(entity: type[Entity], tenant: str, model: str, vectors: Seq
         .table_valued(column("id", Uuid()), column("embedding", EmbeddingColumn()))
         .render_derived("given")
     )
-    values: dict[str, Any] = {"embedding": given.c.embedding, "embedding_model": model, "stale": False}
+    values: dict[str, Any] = {
+        "embedding": given.c.embedding,
+        "embedding_model": model,
+        "stale": False,
+    }
     if entity is LearningMemory:
         values["embedding_dim"] = func.vector_dims(given.c.embedding)
-    statement = update(entity).values(values).where(of_tenant(entity, tenant), entity.__table__.c.id == given.c.id)
+    statement = (
+        update(entity)
+        .values(values)
+        .where(of_tenant(entity, tenant), entity.__table__.c.id == given.c.id)
+    )
     return statement.execution_options(synchronize_session=False)
 
 
 def state(tenant: str, corpus: str, key: str) -> Select[Any]:
     """Select the state of one job."""
     columns = EmbeddingRepair.__table__.c
-    return select(*fields(EmbeddingRepair)).where(columns.tenant == tenant, columns.corpus == corpus, columns.key == key)
+    return select(*fields(EmbeddingRepair)).where(
+        columns.tenant == tenant, columns.corpus == corpus, columns.key == key
+    )
 
 
 def save_state(values: dict[str, Any]) -> Insert:
     """Insert or replace the state of one job; `updated_at` is the server's."""
     statement = insert(EmbeddingRepair.__table__).values(values)
     kept = {"tenant", "corpus", "key", "created_at", "updated_at"}
-    replaced: dict[str, Any] = {name: statement.excluded[name] for name in values if name not in kept}
-    return statement.on_conflict_do_update(index_elements=["tenant", "corpus", "key"], set_={**replaced, "updated_at": func.now()})
+    replaced: dict[str, Any] = {
+        name: statement.excluded[name] for name in values if name not in kept
+    }
+    return statement.on_conflict_do_update(
+        index_elements=["tenant", "corpus", "key"], set_={**replaced, "updated_at": func.now()}
+    )

@@ -5,7 +5,18 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Delete, Interval, Select, and_, delete, func, literal, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Delete,
+    Interval,
+    Select,
+    and_,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+)
 
 from domain.entities.runs import RunState, RunStatus
 from domain.schema.base import Entity
@@ -20,16 +31,21 @@ def ago(age: timedelta) -> ColumnElement[datetime]:
     return func.now() - literal(age, Interval())
 
 
-def delete_older(entity: type[Entity], tenant: str, column: str, age: timedelta, *, at_most: int | None) -> Delete:
+def delete_older(
+    entity: type[Entity], tenant: str, column: str, age: timedelta, *, at_most: int | None
+) -> Delete:
     """Delete the tenant's rows whose `column` is longer ago than `age`."""
     return delete_rows(entity, tenant, entity.__table__.c[column] < ago(age), at_most=at_most)
 
 
-def delete_batch(entity: type[Entity], tenant: str, age: timedelta, *, after: UUID, size: int) -> Select[int, int, UUID]:
+def delete_batch(
+    entity: type[Entity], tenant: str, age: timedelta, *, after: UUID, size: int
+) -> Select[int, int, UUID]:
     """Delete the next `size` of the tenant's rows written longer ago than `age`, by id.
 
-    Selects how many rows were deleted, how many there were to delete (someone else may be at it), and the last of their ids. Each
-    batch begins where the one before it ended, so that together they read the primary key once and no dead row twice.
+    Selects how many rows were deleted, how many there were to delete (someone else may be at it),
+    and the last of their ids. Each batch begins where the one before it ended, so that together
+    they read the primary key once and no dead row twice.
     """
     table, columns = entity.__table__, entity.__table__.c
     old = (columns.tenant == tenant, columns.created_at < ago(age), columns.id > after)
@@ -37,11 +53,23 @@ def delete_batch(entity: type[Entity], tenant: str, age: timedelta, *, after: UU
     last = select(batch.c.id).order_by(batch.c.id.desc()).limit(1).scalar_subquery()
     deleted = delete(table).where(*old, columns.id <= last).returning(columns.id).cte("deleted")
     found = select(func.count()).select_from(batch).scalar_subquery()
-    return select(func.count().label("deleted"), found.label("found"), last.label("last")).select_from(deleted)
+    return select(
+        func.count().label("deleted"), found.label("found"), last.label("last")
+    ).select_from(deleted)
 
 
-def delete_runs(tenant: str, *, completed: timedelta, superseded: timedelta, pending: timedelta, at_most: int | None) -> Delete:
-    """Delete the runs that were completed, superseded or left pending for longer; a superseded run's age is its claim's."""
+def delete_runs(
+    tenant: str,
+    *,
+    completed: timedelta,
+    superseded: timedelta,
+    pending: timedelta,
+    at_most: int | None,
+) -> Delete:
+    """Delete the runs that were completed, superseded or left pending for longer.
+
+    A superseded run's age is its claim's.
+    """
     columns = RunState.__table__.c
     too_old = or_(
         and_(columns.status == RunStatus.COMPLETED, columns.completed_at < ago(completed)),

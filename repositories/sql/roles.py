@@ -19,7 +19,8 @@ _WRITES: Final = "SELECT, INSERT, UPDATE, DELETE"
 class Roles:
     """The names of three roles that log in.
 
-    `migrator` owns the tables and changes the schema, `application` reads and writes rows, `reader` reads them.
+    `migrator` owns the tables and changes the schema, `application` reads and writes rows, `reader`
+    reads them.
     """
 
     migrator: str = "recollect_migrator"
@@ -35,7 +36,10 @@ ATTRIBUTES: Final = text("""
 SELECT rolname AS role, rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication AS mighty
 FROM pg_catalog.pg_roles WHERE rolname = ANY(:roles)
 """).bindparams(bindparam("roles", type_=ARRAY(Text)))
-"""Those of the roles that exist, and whether they may do what none of ours should. Binds: `roles`."""
+"""Those of the roles that exist, and whether they may do what none of ours should.
+
+Binds: `roles`.
+"""
 
 PLACE: Final = text("""
 SELECT quote_ident(current_database()) AS database, quote_ident(current_schema()) AS schema, quote_ident(current_user) AS me,
@@ -61,7 +65,10 @@ def create_role(role: str) -> str:
 
 
 def set_password(role: str, verifier: str) -> str:
-    """Return the statement that sets a password by its verifier: the password itself would be in the server's log."""
+    """Return the statement that sets a password by its verifier.
+
+    The password itself would be in the server's log.
+    """
     return f"ALTER ROLE {role} PASSWORD '{verifier}'"
 
 
@@ -71,7 +78,8 @@ def on_database(roles: Roles, database: str, schema: str) -> Iterator[str]:
     yield f"REVOKE CREATE, TEMPORARY ON DATABASE {database} FROM PUBLIC"
     yield f"REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC"
     yield f"GRANT CONNECT ON DATABASE {database} TO {everyone}"
-    # The application lays many rows ready in a temporary table; its search_path names pg_temp last, so that none hides one of ours.
+    # The application lays many rows ready in a temporary table; its search_path names pg_temp last,
+    # so that none hides one of ours.
     yield f"GRANT TEMPORARY ON DATABASE {database} TO {roles.migrator}, {roles.application}"
     yield f"GRANT USAGE ON SCHEMA {schema} TO {everyone}"
     yield f"GRANT CREATE ON SCHEMA {schema} TO {roles.migrator}"

@@ -1,4 +1,7 @@
-"""Row-level security: the policy that shows a transaction one tenant's rows, and what the catalog says of it."""
+"""Row-level security.
+
+The policy that shows a transaction one tenant's rows, and what the catalog says of it.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SETTING: Final = "recollect.tenant"
-"""The setting that names a transaction's tenant. Unset it is NULL, and after a transaction that set it '': neither is a tenant."""
+"""The setting that names a transaction's tenant.
+
+Unset it is NULL, and after a transaction that set it '': neither is a tenant.
+"""
 
 POLICY: Final = "tenant_isolation"
 
 _OURS: Final = f"(tenant = NULLIF(current_setting('{SETTING}', true), ''))"
-_AS_THE_CATALOG_SAYS: Final = f"(tenant = NULLIF(current_setting('{SETTING}'::text, true), ''::text))"
+_AS_THE_CATALOG_SAYS: Final = (
+    f"(tenant = NULLIF(current_setting('{SETTING}'::text, true), ''::text))"
+)
 
 WALLS: Final = text("""
 WITH RECURSIVE ours AS (
@@ -40,19 +48,26 @@ SELECT c.oid::regclass::text AS "table", current_user::text AS role,
                                                   WHERE option_name = 'security_invoker'), false) ORDER BY 1) AS views
 FROM ours JOIN pg_catalog.pg_class c USING (oid) ORDER BY 1
 """).bindparams(
-    bindparam("tables", [table.name for table in metadata.sorted_tables if "tenant" in table.c], ARRAY(Text)),
+    bindparam(
+        "tables",
+        [table.name for table in metadata.sorted_tables if "tenant" in table.c],
+        ARRAY(Text),
+    ),
     bindparam("policy", POLICY),
     bindparam("expression", _AS_THE_CATALOG_SAYS),
 )
 """One row for each table with tenants, and each partition of one.
 
-`begun` where it has our policy, `covered` where nothing is missing and no other policy lets more through, `active` where it binds
-the current role; `views` are those that read the table with their owner's rights.
-"""
+`begun` where it has our policy, `covered` where nothing is missing and no other policy lets more
+through, `active` where it binds the current role; `views` are those that read the table with their
+owner's rights. """
 
 
 def build_wall(table: str) -> Iterator[str]:
-    """Yield the statements that show a transaction only its tenant's rows of the table; what was there of it is replaced."""
+    """Yield the statements that show a transaction only its tenant's rows of the table.
+
+    What was there of it is replaced.
+    """
     yield f"DROP POLICY IF EXISTS {POLICY} ON {table}"
     yield f"CREATE POLICY {POLICY} ON {table} USING {_OURS} WITH CHECK {_OURS}"
     # Without FORCE the owner passes, and the owner is often who runs the application.

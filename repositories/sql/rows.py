@@ -40,7 +40,10 @@ def of_tenant(entity: type[Entity], tenant: str) -> ColumnElement[bool]:
 
 
 def the_tenants(entity: type[Entity]) -> ColumnElement[bool]:
-    """Return the same condition for a statement that is kept: the tenant is bound, as `tenant`, when it is executed."""
+    """Return the same condition for a statement that is kept.
+
+    The tenant is bound, as `tenant`, when it is executed.
+    """
     columns = entity.__table__.c
     return columns.tenant == bindparam("tenant", type_=Text()) if "tenant" in columns else true()
 
@@ -62,14 +65,24 @@ def many_by_id(entity: type[Entity], *, tracked: bool, with_embedding: bool) -> 
 
 @kept
 def listed(
-    entity: type[Entity], where: Where, *, tracked: bool, with_embedding: bool, descending: bool, continued: bool, limited: bool
+    entity: type[Entity],
+    where: Where,
+    *,
+    tracked: bool,
+    with_embedding: bool,
+    descending: bool,
+    continued: bool,
+    limited: bool,
 ) -> Select[Any]:
     """Select the tenant's rows that meet the filter, in the order of ids.
 
-    Binds: `tenant`; `after`, an id, where the listing is `continued`; `limit` where it is `limited`.
+    Binds: `tenant`; `after`, an id, where the listing is `continued`; `limit` where it is
+        `limited`.
     """
     key = id_column(entity)
-    statement = selected(entity, tracked=tracked, with_embedding=with_embedding).where(filter_condition(entity, where.filter))
+    statement = selected(entity, tracked=tracked, with_embedding=with_embedding).where(
+        filter_condition(entity, where.filter)
+    )
     if continued:
         after = bindparam("after", type_=Uuid())
         statement = statement.where(key < after if descending else key > after)
@@ -79,14 +92,19 @@ def listed(
 
 @kept
 def selected(entity: type[Entity], *, tracked: bool, with_embedding: bool) -> Select[Any]:
-    """Select the tenant's rows, their embeddings only if asked for: 4 kB that few readers want. Binds: `tenant`.
+    """Select the tenant's rows, their embeddings only if asked for: 4 kB that few readers want.
+    Binds: `tenant`.
 
     Entities to be `tracked` come through the ORM, others as columns with the names of their fields.
     """
     if not tracked:
         return select(*fields(entity, with_embedding=with_embedding)).where(the_tenants(entity))
     left_out = [] if with_embedding else entity.embedding_fields()
-    statement = select(entity).where(the_tenants(entity)).options(*(defer(getattr(entity, name)) for name in left_out))
+    statement = (
+        select(entity)
+        .where(the_tenants(entity))
+        .options(*(defer(getattr(entity, name)) for name in left_out))
+    )
     # Statements change rows that are tracked already: what is read again is brought up to date.
     return statement.execution_options(populate_existing=True)
 
@@ -103,8 +121,13 @@ def fields(entity: type[Entity], *, with_embedding: bool = False) -> tuple[Label
 
 
 def by_ids(statement: Select[Any], entity: type[Entity], ids: Sequence[UUID]) -> Select[Any]:
-    """Keep the rows with these ids; one bound array, so that the statement is the same for any number of them."""
-    return statement.where(id_column(entity) == any_(cast(list(ids), ARRAY(id_column(entity).type))))
+    """Keep the rows with these ids.
+
+    One bound array, so that the statement is the same for any number of them.
+    """
+    return statement.where(
+        id_column(entity) == any_(cast(list(ids), ARRAY(id_column(entity).type)))
+    )
 
 
 def id_column(entity: type[Entity]) -> ColumnElement[UUID]:
@@ -116,27 +139,41 @@ def id_column(entity: type[Entity]) -> ColumnElement[UUID]:
 @kept
 def count_rows(entity: type[Entity], where: Where) -> Select[int]:
     """Count the tenant's rows that meet the filter. Binds: `tenant`."""
-    return select(func.count()).select_from(entity.__table__).where(the_tenants(entity), filter_condition(entity, where.filter))
+    return (
+        select(func.count())
+        .select_from(entity.__table__)
+        .where(the_tenants(entity), filter_condition(entity, where.filter))
+    )
 
 
 @kept
 def any_that_meets(entity: type[Entity], where: Where) -> Select[bool]:
     """Ask whether the tenant has a row that meets the filter. Binds: `tenant`."""
-    return select(exists().select_from(entity.__table__).where(the_tenants(entity), filter_condition(entity, where.filter)))
+    return select(
+        exists()
+        .select_from(entity.__table__)
+        .where(the_tenants(entity), filter_condition(entity, where.filter))
+    )
 
 
 def any_rows(entity: type[Entity], tenant: str, *conditions: ColumnElement[bool]) -> Select[bool]:
     """Ask whether the tenant has a row that meets the conditions."""
-    return select(exists().select_from(entity.__table__).where(of_tenant(entity, tenant), *conditions))
+    return select(
+        exists().select_from(entity.__table__).where(of_tenant(entity, tenant), *conditions)
+    )
 
 
-def delete_rows(entity: type[Entity], tenant: str, *conditions: ColumnElement[Any], at_most: int | None = None) -> Delete:
+def delete_rows(
+    entity: type[Entity], tenant: str, *conditions: ColumnElement[Any], at_most: int | None = None
+) -> Delete:
     """Delete the tenant's rows that meet the conditions, or the first of them by id."""
     chosen = first_rows(entity, at_most, of_tenant(entity, tenant), *conditions)
     return delete(entity).where(*chosen).execution_options(synchronize_session=False)
 
 
-def first_rows(entity: type[Entity], at_most: int | None, *conditions: ColumnElement[bool]) -> tuple[ColumnElement[bool], ...]:
+def first_rows(
+    entity: type[Entity], at_most: int | None, *conditions: ColumnElement[bool]
+) -> tuple[ColumnElement[bool], ...]:
     """Return the conditions, and where not all rows are meant, that they are the first by id of those that meet them."""
     if at_most is None:
         return conditions

@@ -13,7 +13,14 @@ from repositories.sql.retention import ago
 
 _COLUMNS = TelemetryEvent.__table__.c
 _TIMEOUTS = ("timeout", "timeout_partial")
-_SUMMED = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_creation_tokens", "duration_ms", "cost_usd")
+_SUMMED = (
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_creation_tokens",
+    "duration_ms",
+    "cost_usd",
+)
 
 
 def usage(
@@ -22,7 +29,9 @@ def usage(
     """Select the number of runs and the sums of each group, in the order of its key."""
     key = _key(by)
     sums = (func.sum(_COLUMNS[name]).label(name) for name in _SUMMED)
-    statement = select(key.label("key"), func.count().label("runs"), *sums).where(_COLUMNS.tenant == tenant)
+    statement = select(key.label("key"), func.count().label("runs"), *sums).where(
+        _COLUMNS.tenant == tenant
+    )
     if repo is not None:
         statement = statement.where(_COLUMNS.repo == repo)
     if since is not None:
@@ -36,12 +45,18 @@ def count_timeouts(tenant: str, repo: str, author: str, age: timedelta) -> Selec
     """Count the author's runs that ended with a timeout, whole or partial, no longer ago than `age`."""
     wanted = (_COLUMNS.tenant == tenant, _COLUMNS.repo == repo, _COLUMNS.pr_author == author)
     lately = _COLUMNS.created_at >= ago(age)
-    return select(func.count()).select_from(TelemetryEvent.__table__).where(*wanted, _COLUMNS.conclusion.in_(_TIMEOUTS), lately)
+    return (
+        select(func.count())
+        .select_from(TelemetryEvent.__table__)
+        .where(*wanted, _COLUMNS.conclusion.in_(_TIMEOUTS), lately)
+    )
 
 
 def _key(by: UsageBy) -> ColumnElement[str]:
     match by:
         case UsageBy.DAY:
-            return func.to_char(func.timezone("UTC", _COLUMNS.created_at), "YYYY-MM-DD", type_=Text())
+            return func.to_char(
+                func.timezone("UTC", _COLUMNS.created_at), "YYYY-MM-DD", type_=Text()
+            )
         case UsageBy.MODEL | UsageBy.REPO | UsageBy.EVENT_TYPE:
             return _COLUMNS[by.value]

@@ -37,9 +37,13 @@ MAX_EF_SEARCH = 1_000
 """pgvector's largest list of candidates."""
 
 FEW_ROWS = 4_000
-"""Up to so many matching rows are compared one by one: perfect, and at 11 µs a row faster than an index that skips the rest."""
+"""Up to so many matching rows are compared one by one.
 
-# Half precision and single bits are less exact, so that more candidates are ranked again by the embeddings themselves.
+Perfect, and at 11 µs a row faster than an index that skips the rest.
+"""
+
+# Half precision and single bits are less exact, so that more candidates are ranked again by the
+# embeddings themselves.
 _MIN_CANDIDATES = {IndexForm.VECTOR: 0, IndexForm.HALFVEC: 200, IndexForm.BIT: 400}
 
 EMBEDDING = bindparam("embedding", type_=EmbeddingColumn(), required=True)
@@ -48,7 +52,10 @@ EMBEDDING = bindparam("embedding", type_=EmbeddingColumn(), required=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
-    """How the nearest `limit` rows by `metric` are looked for: through the index of `dimensions` or, `exact`, past it."""
+    """How the nearest `limit` rows by `metric` are looked for.
+
+    Through the index of `dimensions` or, `exact`, past it.
+    """
 
     limit: int
     dimensions: int
@@ -69,19 +76,28 @@ class Scan:
     @property
     def candidates(self) -> int:
         """How many rows the index hands over to be ranked by their true distance."""
-        return self.limit if self.form is IndexForm.VECTOR else min(MAX_EF_SEARCH, max(_MIN_CANDIDATES[self.form], 4 * self.limit))
+        return (
+            self.limit
+            if self.form is IndexForm.VECTOR
+            else min(MAX_EF_SEARCH, max(_MIN_CANDIDATES[self.form], 4 * self.limit))
+        )
 
     @property
     def size(self) -> int:
-        """The length of the scan's list of candidates: `LIMIT 100` over a list of 40 gave 40 rows."""
+        """The length of the scan's list of candidates.
+
+        `LIMIT 100` over a list of 40 gave 40 rows.
+        """
         return min(MAX_EF_SEARCH, max(self.ef_search, 2 * self.limit, self.candidates))
 
 
 def nearest(entity: type[Entity], scan: Scan, condition: ColumnElement[bool] | None) -> CTE:
-    """Return ids and distances of the tenant's nearest rows that meet the condition, ranked, ties by id.
+    """Return ids and distances of the tenant's nearest rows that meet the condition, ranked, ties
+    by id.
 
-    `exact` tells which way it went. With a condition, up to `FEW_ROWS` rows that meet it are compared one by one; an index that
-    has to skip the others finds rows far from the query with a recall of 0.63. Binds: `tenant`, `embedding`.
+    `exact` tells which way it went. With a condition, up to `FEW_ROWS` rows that meet it are
+    compared one by one; an index that has to skip the others finds rows far from the query with a
+    recall of 0.63. Binds: `tenant`, `embedding`.
     """
     there = and_(the_tenants(entity), true() if condition is None else condition)
     if not scan.indexed:
@@ -100,7 +116,10 @@ def nearest(entity: type[Entity], scan: Scan, condition: ColumnElement[bool] | N
 
 
 def number(value: int) -> ColumnElement[int]:
-    """Return `value` as a literal: the planner takes a bound LIMIT for a tenth of the table, and gives the index up."""
+    """Return `value` as a literal.
+
+    The planner takes a bound LIMIT for a tenth of the table, and gives the index up.
+    """
     return literal_column(str(int(value)), Integer())
 
 
@@ -109,7 +128,9 @@ def distance_between(embedding: ColumnElement[Any], metric: Distance) -> ColumnE
     return embedding.op(OPERATORS[metric], return_type=Float())(EMBEDDING)
 
 
-def _columns(key: ColumnElement[Any], distance: ColumnElement[float], exact: str) -> list[ColumnElement[Any]]:
+def _columns(
+    key: ColumnElement[Any], distance: ColumnElement[float], exact: str
+) -> list[ColumnElement[Any]]:
     return [key, distance.label("distance"), literal_column(exact).label("exact")]
 
 
@@ -120,13 +141,18 @@ def _one_by_one(
     *,
     limit: int,
 ) -> Select[Any]:
-    return select(*_columns(key, distance, "true")).where(condition).order_by(distance, key).limit(number(limit))
+    return (
+        select(*_columns(key, distance, "true"))
+        .where(condition)
+        .order_by(distance, key)
+        .limit(number(limit))
+    )
 
 
 def _with_embedding(entity: type[Entity], there: ColumnElement[bool]) -> Select[Any]:
     columns = entity.__table__.c
-    # The embedding lies behind the texts. Under OFFSET 0 it is looked for in rows that meet the condition alone: 15 ms, not 23, for
-    # one row in ten of 50,000.
+    # The embedding lies behind the texts. Under OFFSET 0 it is looked for in rows that meet the
+    # condition alone: 15 ms, not 23, for one row in ten of 50,000.
     both: list[ColumnElement[Any]] = [columns.id, columns.embedding]
     met = select(*both).where(there).offset(number(0)).subquery("met")
     found: list[ColumnElement[Any]] = [met.c.id, met.c.embedding]
@@ -136,24 +162,36 @@ def _with_embedding(entity: type[Entity], there: ColumnElement[bool]) -> Select[
 def _through_index(entity: type[Entity], scan: Scan, there: ColumnElement[bool]) -> Select[Any]:
     columns = entity.__table__.c
     order = scan.form.distance(columns.embedding, EMBEDDING, scan.dimensions)
-    condition = and_(there, columns.embedding.is_not(None), _settings(scan.size), _priced(columns.embedding, scan.dimensions))
+    condition = and_(
+        there,
+        columns.embedding.is_not(None),
+        _settings(scan.size),
+        _priced(columns.embedding, scan.dimensions),
+    )
     distance = distance_between(columns.embedding, scan.metric)
     found = select(*_columns(columns.id, distance, "false")).where(condition).order_by(order)
     if scan.candidates > scan.limit:
         return found.limit(number(scan.candidates))
-    # Before PostgreSQL 17 a second sort key, as the id of a tie, keeps a query from an index that orders by an operator.
+    # Before PostgreSQL 17 a second sort key, as the id of a tie, keeps a query from an index that
+    # orders by an operator.
     return found.fetch(number(scan.limit), with_ties=True)
 
 
 def _few_or_index(entity: type[Entity], scan: Scan, there: ColumnElement[bool]) -> Any:
-    # What is named is read as far as somebody asks for it. The bound is none, and has the planner think of the first rows.
-    matching = _with_embedding(entity, there).limit(select(number(INT32_MAX)).scalar_subquery()).cte("matching")
+    # What is named is read as far as somebody asks for it. The bound is none, and has the planner
+    # think of the first rows.
+    matching = (
+        _with_embedding(entity, there)
+        .limit(select(number(INT32_MAX)).scalar_subquery())
+        .cte("matching")
+    )
     matching = matching.prefix_with("MATERIALIZED", dialect="postgresql")
     few = select(matching.c.id).limit(number(FEW_ROWS + 1)).subquery("few")
     are_many = select(func.count() > FEW_ROWS).select_from(few).scalar_subquery()
     indexed = _through_index(entity, scan, and_(there, are_many)).cte("indexed")
     indexed = indexed.prefix_with("MATERIALIZED", dialect="postgresql")
-    # A condition on a subquery alone is decided once: the branch that does not hold is not executed.
+    # A condition on a subquery alone is decided once: the branch that does not hold is not
+    # executed.
     enough = select(func.count() >= number(scan.limit)).select_from(indexed).scalar_subquery()
     distance = distance_between(matching.c.embedding, scan.metric)
     one_by_one = _one_by_one(matching.c.id, distance, not_(enough), limit=scan.limit)
@@ -161,10 +199,12 @@ def _few_or_index(entity: type[Entity], scan: Scan, there: ColumnElement[bool]) 
 
 
 def _priced(embedding: ColumnElement[Any], dimensions: int) -> ColumnElement[bool]:
-    """Return a condition that holds where there is an embedding, and tells the planner what comparing one costs.
+    """Return a condition that holds where there is an embedding, and tells the planner what
+    comparing one costs.
 
-    It takes one that is kept out of line for as cheap to read as a number, and sorted 8,000 of 1,024 dimensions in 100 ms where the
-    index took 2.5 ms. The second part is priced like the comparison, 11 µs for 1,024 dimensions, row by row, and never decided.
+    It takes one that is kept out of line for as cheap to read as a number, and sorted 8,000 of
+    1,024 dimensions in 100 ms where the index took 2.5 ms. The second part is priced like the
+    comparison, 11 µs for 1,024 dimensions, row by row, and never decided.
     """
     steps = func.generate_series(number(1), number(1 + dimensions // 3)).table_valued("step")
     price = select(func.count()).select_from(steps).where(embedding.is_(None)).scalar_subquery()
@@ -172,12 +212,17 @@ def _priced(embedding: ColumnElement[Any], dimensions: int) -> ColumnElement[boo
 
 
 def _settings(size: int) -> ColumnElement[bool]:
-    """Return a condition that holds, and that sets this transaction's HNSW scans when it is decided, before the scan begins.
+    """Return a condition that holds, and that sets this transaction's HNSW scans when it is
+    decided, before the scan begins.
 
-    The scan keeps a list of `size` candidates and goes on until enough rows have passed the filter; without that, a filter that one
-    row in a hundred meets left 0.3 of 10 rows on average. A statement of its own would cost a round trip.
+    The scan keeps a list of `size` candidates and goes on until enough rows have passed the filter;
+    without that, a filter that one row in a hundred meets left 0.3 of 10 rows on average. A
+    statement of its own would cost a round trip.
     """
     settings = {"hnsw.ef_search": size, "hnsw.iterative_scan": "relaxed_order"}
     # Not bound: what is the same for every search of this shape need not be sent with each.
-    made = [func.set_config(*map(literal_column, (f"'{name}'", f"'{value}'", "true"))) for name, value in settings.items()]
+    made = [
+        func.set_config(*map(literal_column, (f"'{name}'", f"'{value}'", "true")))
+        for name, value in settings.items()
+    ]
     return select(func.num_nonnulls(*made) == number(len(made))).scalar_subquery()

@@ -1,4 +1,7 @@
-"""The form of the HNSW index that fits a dimension, and the expression that it is over: a search orders by exactly that."""
+"""The form of the HNSW index that fits a dimension, and the expression that it is over.
+
+A search orders by exactly that.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,8 @@ if TYPE_CHECKING:
 class IndexForm(Enum):
     """What of an embedding is indexed.
 
-    pgvector's limits for HNSW are 2,000 dimensions of `vector`, 4,000 of `halfvec` and 64,000 of `bit`; a column of `vector` ends
-    at 16,000.
+    pgvector's limits for HNSW are 2,000 dimensions of `vector`, 4,000 of `halfvec` and 64,000 of
+    `bit`; a column of `vector` ends at 16,000.
     """
 
     VECTOR = "vector_cosine_ops"
@@ -33,13 +36,18 @@ class IndexForm(Enum):
     """Its cast to half precision; distances differ from the exact ones in the fourth digit."""
 
     BIT = "bit_hamming_ops"
-    """The signs of its components; a distance is their number that differ, so candidates have to be ranked again."""
+    """The signs of its components.
+
+    A distance is their number that differ, so candidates have to be ranked again.
+    """
 
     @classmethod
     def for_dimensions(cls, dimensions: int) -> IndexForm:
         """Return the most exact form that can be built. Raises ValueError outside 1 to 16,000."""
         if not 1 <= dimensions <= MAX_DIMENSIONS:
-            raise ValueError(f"an embedding has 1 to {MAX_DIMENSIONS:,} dimensions, not {dimensions}")
+            raise ValueError(
+                f"an embedding has 1 to {MAX_DIMENSIONS:,} dimensions, not {dimensions}"
+            )
         return next(form for form, limit in _LIMITS.items() if dimensions <= limit)
 
     @property
@@ -48,7 +56,11 @@ class IndexForm(Enum):
 
     def bytes_of(self, dimensions: int) -> int:
         """Return the size of what the index keeps of an embedding."""
-        return {IndexForm.VECTOR: 4 * dimensions, IndexForm.HALFVEC: 2 * dimensions, IndexForm.BIT: dimensions // 8 + 1}[self]
+        return {
+            IndexForm.VECTOR: 4 * dimensions,
+            IndexForm.HALFVEC: 2 * dimensions,
+            IndexForm.BIT: dimensions // 8 + 1,
+        }[self]
 
     def indexed(self, embedding: ColumnElement[Any], dimensions: int) -> ColumnElement[Any]:
         """Return what the index is over; `embedding` is the column."""
@@ -60,12 +72,19 @@ class IndexForm(Enum):
             case IndexForm.BIT:
                 return cast(func.binary_quantize(embedding), BIT(dimensions))
 
-    def distance(self, column: ColumnElement[Any], query: ColumnElement[Any], dimensions: int) -> ColumnElement[float]:
-        """Return the distance of `query`, a vector, that the index orders by: cosine, or with `BIT` how many signs differ."""
+    def distance(
+        self, column: ColumnElement[Any], query: ColumnElement[Any], dimensions: int
+    ) -> ColumnElement[float]:
+        """Return the distance of `query`, a vector, that the index orders by.
+
+        Cosine, or with `BIT` how many signs differ.
+        """
         operator = "<~>" if self is IndexForm.BIT else "<=>"
         # binary_quantize takes several types, so that the server could not tell a parameter's.
         vector = cast(query, VECTOR(dimensions)) if self is IndexForm.BIT else query
-        return self.indexed(column, dimensions).op(operator, return_type=Float())(self.indexed(vector, dimensions))
+        return self.indexed(column, dimensions).op(operator, return_type=Float())(
+            self.indexed(vector, dimensions)
+        )
 
 
 _LIMITS: Final = {IndexForm.VECTOR: 2_000, IndexForm.HALFVEC: 4_000, IndexForm.BIT: MAX_DIMENSIONS}

@@ -1,1 +1,4 @@
-"""For test suites: a pytest plugin, factories, and the contract that every adapter of the ports has to keep."""
+"""For test suites.
+
+A pytest plugin, factories, and the contract that every adapter of the ports has to keep.
+"""

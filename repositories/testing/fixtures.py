@@ -35,7 +35,9 @@ async def fake_uow(fake_database: FakeDatabase) -> AsyncIterator[FakeUnitOfWork]
 
 
 @pytest.fixture(scope="session")
-def recollect_server(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestServer]:
+def recollect_server(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TestServer]:
     """The embedded server of this session, shared by its workers."""
     from repositories.testing.servers import TestServer
 
@@ -56,7 +58,10 @@ def recollect_url(recollect_server: TestServer) -> SecretStr:
 
 @pytest_asyncio.fixture
 async def recollect_database(recollect_url: SecretStr) -> AsyncIterator[Database]:
-    """This worker's database, open; emptied after the test, and its record of how it embeds as it was."""
+    """This worker's database, open.
+
+    Emptied after the test, and its record of how it embeds as it was.
+    """
     from repositories import Database
     from repositories.testing.tables import emptied
 

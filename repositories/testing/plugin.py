@@ -1,11 +1,15 @@
-"""A pytest plugin for services that keep their memory in Recollect. It is on wherever Recollect is installed.
+"""A pytest plugin for services that keep their memory in Recollect. It is on wherever Recollect is
+installed.
 
 Fixtures, which need the extra `testing`:
 
 - `fake_database`, `fake_uow`: in memory, empty for each test, without a server.
-- `recollect_database`, `recollect_uow`: a migrated PostgreSQL database of this worker, open; empty for each test.
-- `recollect_url`: its URL, for a program that opens it by itself; nothing empties it but `recollect_database`.
-- `recollect_server`: the embedded server of this session, shared by all workers; started by the first, stopped by the last.
+- `recollect_database`, `recollect_uow`: a migrated PostgreSQL database of this worker, open; empty
+  for each test.
+- `recollect_url`: its URL, for a program that opens it by itself; nothing empties it but
+  `recollect_database`.
+- `recollect_server`: the embedded server of this session, shared by all workers; started by the
+  first, stopped by the last.
 
 What a `..._uow` does not commit is discarded.
 
@@ -32,12 +36,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the plugin's options."""
     group = parser.getgroup("recollect")
     for name, (default, what) in _OPTIONS.items():
-        group.addoption(f"--recollect-{name}", type=int, metavar="N", help=f"{what}, by default {default}")
+        group.addoption(
+            f"--recollect-{name}", type=int, metavar="N", help=f"{what}, by default {default}"
+        )
         parser.addini(f"recollect_{name}", what, type="int", default=default)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Bring the fixtures, unless what they are made with is not installed: other suites go on without."""
+    """Bring the fixtures, unless what they are made with is not installed.
+
+    Other suites go on without.
+    """
     if find_spec("pytest_asyncio") is not None:
         config.pluginmanager.import_plugin("repositories.testing.fixtures")
 
@@ -51,4 +60,8 @@ def option(config: pytest.Config, name: str) -> int:
 def shared_folder(factory: pytest.TempPathFactory) -> Path:
     """Return the folder that all workers of this session share."""
     base = factory.getbasetemp()
-    return base.parent / f"{base.parent.name}-recollect" if base.name.startswith("popen-") else base / "recollect"
+    return (
+        base.parent / f"{base.parent.name}-recollect"
+        if base.name.startswith("popen-")
+        else base / "recollect"
+    )

@@ -43,7 +43,9 @@ class TestServer:
     def server(self) -> EmbeddedServer:
         """The server; the first worker that asks starts it, the last that leaves stops it."""
         with self._coming_and_going():
-            return EmbeddedServer.start(self._folder / "data", version=self._version, settings=FAST_BUT_NOT_DURABLE)
+            return EmbeddedServer.start(
+                self._folder / "data", version=self._version, settings=FAST_BUT_NOT_DURABLE
+            )
 
     def _coming_and_going(self) -> FileLock:
         # Beside the folder, which the last one deletes.

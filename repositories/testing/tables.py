@@ -23,20 +23,26 @@ def _steps() -> Iterator[str]:
             # Deleted rows stay in an HNSW graph, in the way of the next test's.
             yield f"PERFORM FROM {table.name} LIMIT 1; IF FOUND THEN TRUNCATE {table.name}; END IF"
         elif table is not EmbeddingMetadata.__table__:
-            # TRUNCATE makes new files for a table and each of its indexes: ten times as slow for a few rows.
+            # TRUNCATE makes new files for a table and each of its indexes: ten times as slow for a
+            # few rows.
             yield str(delete(table))
 
 
 @asynccontextmanager
 async def emptied(database: Database) -> AsyncIterator[None]:
-    """Take entities for this database; at the end remove every row, and record how it embeds as it was."""
+    """Take entities for this database.
+
+    At the end remove every row, and record how it embeds as it was.
+    """
     before = await _recorded(database)
     with known_dimensions(database.dimensions):
         yield
     await empty(database)
     if before is not None and before != await _recorded(database):
         async with database.unit_of_work() as uow:
-            await uow.embedding_metadata.set(provider=before.provider, model=before.model, dimensions=before.dimensions)
+            await uow.embedding_metadata.set(
+                provider=before.provider, model=before.model, dimensions=before.dimensions
+            )
             await uow.commit()
 
 
@@ -46,6 +52,9 @@ async def _recorded(database: Database) -> EmbeddingMetadata | None:
 
 
 async def empty(database: Database) -> None:
-    """Remove every row, of every tenant, but the record of how the database embeds; in one round trip."""
+    """Remove every row, of every tenant, but the record of how the database embeds.
+
+    In one round trip.
+    """
     async with database.engine.begin() as connection:
         await connection.execute(text(f"DO $$ BEGIN {'; '.join(_steps())}; END $$"))

@@ -1,4 +1,7 @@
-"""One call of every operation, with what it needs to have been written before: for tests that hold all operations to one rule."""
+"""One call of every operation, with what it needs to have been written before.
+
+For tests that hold all operations to one rule.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,9 @@ class Given:
             "findings": self.many(samples.finding, self.review, **told),
             "suppressions": self.many(samples.suppression, self.review),
             "reactions": self.many(samples.reaction, self.finding),
-            "knowledge": [samples.chunk(f"{n}", "deadline", embedding=NEAR) for n in range(self.rows)],
+            "knowledge": [
+                samples.chunk(f"{n}", "deadline", embedding=NEAR) for n in range(self.rows)
+            ],
             "memories": [
                 samples.memory("deadline", embedding=NEAR, finding_id=self.review.id),
                 *self.many(samples.memory, "deadline", embedding=NEAR)[1:],
@@ -63,9 +68,17 @@ class Given:
             "checkpoints": [samples.checkpoint("out"), *self.many(samples.checkpoint)[1:]],
             "authors": [samples.author("ada"), *self.many(samples.author, cached_at=MOMENT)[1:]],
             "dependency_bumps": [samples.bump(pr_number=7), *self.many(samples.bump)[1:]],
-            "telemetry": self.many(samples.event, created_at=MOMENT, pr_author="ada", conclusion="timeout"),
-            "telemetry.rate_limits": [samples.rate_limit(delivery_id="d"), *self.many(samples.rate_limit)[1:]],
-            "telemetry.retrieval_quality": [samples.retrieval_quality(delivery_id="d"), *self.many(samples.retrieval_quality)[1:]],
+            "telemetry": self.many(
+                samples.event, created_at=MOMENT, pr_author="ada", conclusion="timeout"
+            ),
+            "telemetry.rate_limits": [
+                samples.rate_limit(delivery_id="d"),
+                *self.many(samples.rate_limit)[1:],
+            ],
+            "telemetry.retrieval_quality": [
+                samples.retrieval_quality(delivery_id="d"),
+                *self.many(samples.retrieval_quality)[1:],
+            ],
             "telemetry.resilience": [samples.resilience("d"), *self.many(samples.resilience)[1:]],
         }
 
@@ -74,7 +87,10 @@ class Given:
 
     @property
     def ids(self) -> dict[str, list[Any]]:
-        return {"patterns": [], **{path: [one.id for one in entities] for path, entities in self.kept.items()}}
+        return {
+            "patterns": [],
+            **{path: [one.id for one in entities] for path, entities in self.kept.items()},
+        }
 
 
 async def keep(store: Store, tenant: str, given: Given) -> None:
@@ -85,13 +101,26 @@ async def keep(store: Store, tenant: str, given: Given) -> None:
         uow.findings.add(given.finding.model_copy())
         uow.runs.add(given.pending.model_copy())
         await uow.flush()
-        for path in ("reviews", "findings", "suppressions", "reactions", "knowledge", "memories", "runs", "checkpoints"):
+        for path in (
+            "reviews",
+            "findings",
+            "suppressions",
+            "reactions",
+            "knowledge",
+            "memories",
+            "runs",
+            "checkpoints",
+        ):
             await getattr(uow, path).add_many(kept[path])
         await uow.authors.add_many(kept["authors"])
         await uow.dependency_bumps.add_many(kept["dependency_bumps"])
         await uow.telemetry.record_many(kept["telemetry"])
         await uow.commit()
-    await write(store, *(one for path in kept if path.startswith("telemetry.") for one in kept[path]), tenant=tenant)
+    await write(
+        store,
+        *(one for path in kept if path.startswith("telemetry.") for one in kept[path]),
+        tenant=tenant,
+    )
 
 
 async def fill(store: Store, tenant: str, rows: int) -> Given:
@@ -121,9 +150,17 @@ def reads(path: str) -> dict[str, tuple[int, Call]]:
         return (given.ids[path] or [given.review.id])[0]
 
     return {
-        f"{path}.get": (1, lambda uow, given: of(uow).get(some(given)) if given.ids[path] else of(uow).find(some(given))),
+        f"{path}.get": (
+            1,
+            lambda uow, given: (
+                of(uow).get(some(given)) if given.ids[path] else of(uow).find(some(given))
+            ),
+        ),
         f"{path}.find": (1, lambda uow, given: of(uow).find(some(given))),
-        f"{path}.get_many": (1, lambda uow, given: of(uow).get_many(given.ids[path] or [some(given)])),
+        f"{path}.get_many": (
+            1,
+            lambda uow, given: of(uow).get_many(given.ids[path] or [some(given)]),
+        ),
         f"{path}.exists": (1, lambda uow, _: of(uow).exists(ANYTHING.exists())),
         f"{path}.count": (1, lambda uow, _: of(uow).count(ANYTHING.exists())),
         f"{path}.list": (1, lambda uow, _: of(uow).list()),
@@ -162,7 +199,10 @@ def writes(path: str) -> dict[str, tuple[int, Call]]:
     return {
         f"{path}.add": (1, add),
         f"{path}.add_many": (1, add_many),
-        f"{path}.delete": (1, lambda uow, given: getattr(uow, path).delete((given.ids[path] or [given.review.id])[0])),
+        f"{path}.delete": (
+            1,
+            lambda uow, given: getattr(uow, path).delete((given.ids[path] or [given.review.id])[0]),
+        ),
     }
 
 
@@ -174,11 +214,25 @@ def repairs(path: str) -> dict[str, tuple[int, Call]]:
         return [RepairedEmbedding(id=key, embedding=NEAR) for key in given.ids[path]]
 
     return {
-        f"{path}.count_repair_candidates": (1, lambda uow, _: getattr(uow, path).count_repair_candidates("new")),
-        f"{path}.repair_candidates": (1, lambda uow, _: getattr(uow, path).repair_candidates("new")),
-        f"{path}.write_repaired": (2, lambda uow, given: getattr(uow, path).write_repaired(repaired(given), state.model_copy())),
+        f"{path}.count_repair_candidates": (
+            1,
+            lambda uow, _: getattr(uow, path).count_repair_candidates("new"),
+        ),
+        f"{path}.repair_candidates": (
+            1,
+            lambda uow, _: getattr(uow, path).repair_candidates("new"),
+        ),
+        f"{path}.write_repaired": (
+            2,
+            lambda uow, given: getattr(uow, path).write_repaired(
+                repaired(given), state.model_copy()
+            ),
+        ),
         f"{path}.repair_state": (1, lambda uow, _: getattr(uow, path).repair_state("job")),
-        f"{path}.save_repair_state": (1, lambda uow, _: getattr(uow, path).save_repair_state(state.model_copy())),
+        f"{path}.save_repair_state": (
+            1,
+            lambda uow, _: getattr(uow, path).save_repair_state(state.model_copy()),
+        ),
     }
 
 
@@ -199,7 +253,9 @@ async def while_explaining(uow: UnitOfWork, _: Given) -> None:
 
 
 def claim(uow: UnitOfWork, _: Given) -> Awaitable[Any]:
-    return uow.runs.claim(REPO, 7, base_sha="base", head_sha="next", delivery_id="d", action="opened")
+    return uow.runs.claim(
+        REPO, 7, base_sha="base", head_sha="next", delivery_id="d", action="opened"
+    )
 
 
 OWN: dict[str, tuple[int, Call]] = {
@@ -210,41 +266,95 @@ OWN: dict[str, tuple[int, Call]] = {
     # The search, the search again for its plan, and what its advice needs to know.
     "explaining": (3, while_explaining),
     "knowledge.find_by_chunk_id": (1, lambda uow, _: uow.knowledge.find_by_chunk_id("0")),
-    "knowledge.vector_search": (1, lambda uow, given: uow.knowledge.vector_search(NEAR, limit=given.rows)),
-    "knowledge.keyword_search": (1, lambda uow, _: uow.knowledge.keyword_search("deadline", explain=True)),
-    "knowledge.hybrid_search": (1, lambda uow, given: uow.knowledge.hybrid_search("deadline", NEAR, limit=given.rows)),
-    "knowledge.upsert_many": (1, lambda uow, given: uow.knowledge.upsert_many([samples.chunk(f"{n}") for n in range(given.rows)])),
-    "knowledge.delete_where": (1, lambda uow, _: uow.knowledge.delete_where(where("content").equals("deadline"))),
-    "knowledge.delete_chunks": (1, lambda uow, given: uow.knowledge.delete_chunks(f"{n}" for n in range(given.rows))),
+    "knowledge.vector_search": (
+        1,
+        lambda uow, given: uow.knowledge.vector_search(NEAR, limit=given.rows),
+    ),
+    "knowledge.keyword_search": (
+        1,
+        lambda uow, _: uow.knowledge.keyword_search("deadline", explain=True),
+    ),
+    "knowledge.hybrid_search": (
+        1,
+        lambda uow, given: uow.knowledge.hybrid_search("deadline", NEAR, limit=given.rows),
+    ),
+    "knowledge.upsert_many": (
+        1,
+        lambda uow, given: uow.knowledge.upsert_many(
+            [samples.chunk(f"{n}") for n in range(given.rows)]
+        ),
+    ),
+    "knowledge.delete_where": (
+        1,
+        lambda uow, _: uow.knowledge.delete_where(where("content").equals("deadline")),
+    ),
+    "knowledge.delete_chunks": (
+        1,
+        lambda uow, given: uow.knowledge.delete_chunks(f"{n}" for n in range(given.rows)),
+    ),
     "knowledge.reset": (2, lambda uow, _: uow.knowledge.reset()),
     "embedding_metadata.get": (1, lambda uow, _: uow.embedding_metadata.get()),
     "embedding_metadata.find": (1, lambda uow, _: uow.embedding_metadata.find()),
     "embedding_metadata.check_compatible": (
         1,
-        lambda uow, _: uow.embedding_metadata.check_compatible(provider="unspecified", model="unspecified", dimensions=DIMENSIONS),
+        lambda uow, _: uow.embedding_metadata.check_compatible(
+            provider="unspecified", model="unspecified", dimensions=DIMENSIONS
+        ),
     ),
-    "embedding_metadata.set": (2, lambda uow, _: uow.embedding_metadata.set(provider="p", model="m", dimensions=DIMENSIONS)),
+    "embedding_metadata.set": (
+        2,
+        lambda uow, _: uow.embedding_metadata.set(provider="p", model="m", dimensions=DIMENSIONS),
+    ),
     "reviews.stats": (1, lambda uow, _: uow.reviews.stats(REPO)),
     "reviews.trends": (1, lambda uow, given: uow.reviews.trends(REPO, days=given.rows)),
-    "findings.recent_comment_candidates": (1, lambda uow, _: uow.findings.recent_comment_candidates(REPO)),
+    "findings.recent_comment_candidates": (
+        1,
+        lambda uow, _: uow.findings.recent_comment_candidates(REPO),
+    ),
     "findings.find_by_comment": (1, lambda uow, _: uow.findings.find_by_comment(REPO, 1)),
     "findings.prior": (1, lambda uow, _: uow.findings.prior(REPO, 7)),
     "findings.keyword_search": (1, lambda uow, _: uow.findings.keyword_search("retries")),
     "reactions.patterns": (1, lambda uow, _: uow.reactions.patterns(REPO)),
     "reactions.clear": (1, lambda uow, _: uow.reactions.clear(REPO)),
-    "memories.exists_for": (1, lambda uow, given: uow.memories.exists_for(REPO, given.review.id, Outcome.ACCEPTED)),
-    "memories.nearest": (1, lambda uow, given: uow.memories.nearest(NEAR, repo=REPO, limit=given.rows)),
-    "memories.nearest_for_owner": (1, lambda uow, _: uow.memories.nearest_for_owner(NEAR, owner=OWNER, exclude_repo="")),
-    "memories.keyword_search": (1, lambda uow, _: uow.memories.keyword_search("deadline", repo=REPO)),
-    "memories.hybrid_search": (1, lambda uow, _: uow.memories.hybrid_search("deadline", NEAR, repo=REPO)),
-    "memories.recall": (2, lambda uow, _: uow.memories.recall(NEAR, "deadline", repo=REPO, owner=OWNER)),
-    "memories.write": (1, lambda uow, given: uow.memories.write(samples.memory(finding_id=given.review.id))),
-    "memories.write_many": (1, lambda uow, given: uow.memories.write_many(given.many(samples.memory))),
+    "memories.exists_for": (
+        1,
+        lambda uow, given: uow.memories.exists_for(REPO, given.review.id, Outcome.ACCEPTED),
+    ),
+    "memories.nearest": (
+        1,
+        lambda uow, given: uow.memories.nearest(NEAR, repo=REPO, limit=given.rows),
+    ),
+    "memories.nearest_for_owner": (
+        1,
+        lambda uow, _: uow.memories.nearest_for_owner(NEAR, owner=OWNER, exclude_repo=""),
+    ),
+    "memories.keyword_search": (
+        1,
+        lambda uow, _: uow.memories.keyword_search("deadline", repo=REPO),
+    ),
+    "memories.hybrid_search": (
+        1,
+        lambda uow, _: uow.memories.hybrid_search("deadline", NEAR, repo=REPO),
+    ),
+    "memories.recall": (
+        2,
+        lambda uow, _: uow.memories.recall(NEAR, "deadline", repo=REPO, owner=OWNER),
+    ),
+    "memories.write": (
+        1,
+        lambda uow, given: uow.memories.write(samples.memory(finding_id=given.review.id)),
+    ),
+    "memories.write_many": (
+        1,
+        lambda uow, given: uow.memories.write_many(given.many(samples.memory)),
+    ),
     "memories.mark_stale": (1, lambda uow, _: uow.memories.mark_stale("new")),
     "memories.delete_stale": (1, lambda uow, _: uow.memories.delete_stale()),
     "patterns.lookup": (
         1,
-        lambda uow, given: uow.patterns.lookup(given.finding.severity, given.finding.category, ConfidenceBand.LOW, "f"),
+        lambda uow, given: uow.patterns.lookup(
+            given.finding.severity, given.finding.category, ConfidenceBand.LOW, "f"
+        ),
     ),
     "patterns.record": (1, lambda uow, _: uow.patterns.record(samples.pattern())),
     "runs.find_by_key": (1, lambda uow, _: uow.runs.find_by_key("pending")),
@@ -260,17 +370,34 @@ OWN: dict[str, tuple[int, Call]] = {
     "authors.upsert": (1, lambda uow, _: uow.authors.upsert(samples.author("ada"))),
     "authors.purge": (1, lambda uow, _: uow.authors.purge()),
     "dependency_bumps.history": (1, lambda uow, _: uow.dependency_bumps.history(REPO, "left-pad")),
-    "dependency_bumps.record": (1, lambda uow, _: uow.dependency_bumps.record(samples.bump(pr_number=7))),
-    "telemetry.count_recent_timeouts": (1, lambda uow, _: uow.telemetry.count_recent_timeouts(REPO, "ada", days=36_500)),
+    "dependency_bumps.record": (
+        1,
+        lambda uow, _: uow.dependency_bumps.record(samples.bump(pr_number=7)),
+    ),
+    "telemetry.count_recent_timeouts": (
+        1,
+        lambda uow, _: uow.telemetry.count_recent_timeouts(REPO, "ada", days=36_500),
+    ),
     "telemetry.usage": (1, lambda uow, _: uow.telemetry.usage(by=UsageBy.DAY)),
     "telemetry.record": (1, lambda uow, _: uow.telemetry.record(samples.event())),
-    "telemetry.record_many": (1, lambda uow, given: uow.telemetry.record_many(given.many(samples.event))),
-    "telemetry.record_rate_limit": (1, lambda uow, _: uow.telemetry.record_rate_limit(samples.rate_limit(delivery_id="d"))),
+    "telemetry.record_many": (
+        1,
+        lambda uow, given: uow.telemetry.record_many(given.many(samples.event)),
+    ),
+    "telemetry.record_rate_limit": (
+        1,
+        lambda uow, _: uow.telemetry.record_rate_limit(samples.rate_limit(delivery_id="d")),
+    ),
     "telemetry.record_retrieval_quality": (
         1,
-        lambda uow, _: uow.telemetry.record_retrieval_quality(samples.retrieval_quality(delivery_id="d")),
+        lambda uow, _: uow.telemetry.record_retrieval_quality(
+            samples.retrieval_quality(delivery_id="d")
+        ),
     ),
-    "telemetry.record_resilience": (1, lambda uow, _: uow.telemetry.record_resilience(samples.resilience("d"))),
+    "telemetry.record_resilience": (
+        1,
+        lambda uow, _: uow.telemetry.record_resilience(samples.resilience("d")),
+    ),
     # One for each of the four tables.
     "corpora.search": (4, lambda uow, given: uow.corpora.search("deadline", NEAR, repo=REPO)),
     "telemetry.purge": (4, lambda uow, _: uow.telemetry.purge(older_than=timedelta(days=1))),

@@ -23,7 +23,9 @@ STORES = {"fake": None, **{f"postgres-{version}": version for version in VERSION
 
 
 @pytest_asyncio.fixture(scope="session")
-async def lent(servers: dict[int, TestServer]) -> AsyncIterator[Callable[[int], Awaitable[Database]]]:
+async def lent(
+    servers: dict[int, TestServer],
+) -> AsyncIterator[Callable[[int], Awaitable[Database]]]:
     """Return this worker's database on the server of a version, open."""
     from repositories import Database
 
@@ -33,14 +35,18 @@ async def lent(servers: dict[int, TestServer]) -> AsyncIterator[Callable[[int], 
         async def lend(version: int) -> Database:
             if version not in ready:
                 url = await asyncio.to_thread(servers[version].clone)
-                ready[version] = await stack.enter_async_context(Database.from_url(url, pool_size=CALLERS))
+                ready[version] = await stack.enter_async_context(
+                    Database.from_url(url, pool_size=CALLERS)
+                )
             return ready[version]
 
         yield lend
 
 
 @pytest_asyncio.fixture(params=STORES)
-async def store(request: pytest.FixtureRequest, lent: Callable[[int], Awaitable[Database]]) -> AsyncIterator[Store]:
+async def store(
+    request: pytest.FixtureRequest, lent: Callable[[int], Awaitable[Database]]
+) -> AsyncIterator[Store]:
     """Each store in turn, open and empty."""
     version = STORES[request.param]
     async with _fake() if version is None else _postgres(await lent(version)) as store:

@@ -1,4 +1,7 @@
-"""What one tenant is told, and what becomes of another's rows, whatever is asked: with the other there and without."""
+"""What one tenant is told, and what becomes of another's rows, whatever is asked.
+
+With the other there and without.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,8 @@ _TABLES: Final = [table.name for table in metadata.sorted_tables if "tenant" in 
 
 _ROWS: Final = text(
     " UNION ALL ".join(
-        f"SELECT '{table}', xmin::text, ctid::text, t::text FROM {table} AS t WHERE tenant = '{THEIRS}'" for table in _TABLES
+        f"SELECT '{table}', xmin::text, ctid::text, t::text FROM {table} AS t WHERE tenant = '{THEIRS}'"
+        for table in _TABLES
     )
 )
 """Every row of theirs, byte for byte, with the transaction that wrote it last and the place where it lies."""
@@ -69,7 +73,12 @@ async def a_fake(ours: Given | None, theirs: Given | None) -> Fresh:
         async def foreign_rows(uow: Any) -> list[Any]:
             if isinstance(uow, FakeUnitOfWork) and uow.is_open:
                 await uow.commit()
-            return [dict(row) for name in _TABLES for row in committed[name].values() if row and row["tenant"] == THEIRS]
+            return [
+                dict(row)
+                for name in _TABLES
+                for row in committed[name].values()
+                if row and row["tenant"] == THEIRS
+            ]
 
         yield Case(store, foreign_rows)
 
@@ -77,7 +86,10 @@ async def a_fake(ours: Given | None, theirs: Given | None) -> Fresh:
 
 
 async def a_database(database: Database, ours: Given | None, theirs: Given | None) -> Fresh:
-    """Return what lends the database with these rows; units of work are not committed, and looked at from inside."""
+    """Return what lends the database with these rows.
+
+    Units of work are not committed, and looked at from inside.
+    """
     await _keep(database, ours, theirs)
 
     async def foreign_rows(uow: Any) -> list[Any]:
@@ -100,21 +112,37 @@ async def _keep(store: Store, ours: Given | None, theirs: Given | None) -> None:
 
 
 async def told_by_every_operation(fresh: Fresh, given: Given, *, only: str = "") -> dict[str, Told]:
-    """Do every operation as us, or those that have `only` in their name, with the keys of `given`; return what came of each."""
-    known = {key for keys in given.ids.values() for key in keys} | {given.review.id, given.finding.id, given.pending.id}
-    return {operation: await _told_by(operation, fresh, given, known) for operation in _in_order() if only in operation}
+    """Do every operation as us, or those that have `only` in their name, with the keys of `given`.
+
+    Return what came of each.
+    """
+    known = {key for keys in given.ids.values() for key in keys} | {
+        given.review.id,
+        given.finding.id,
+        given.pending.id,
+    }
+    return {
+        operation: await _told_by(operation, fresh, given, known)
+        for operation in _in_order()
+        if only in operation
+    }
 
 
 def _in_order() -> list[str]:
     # What commits comes last: what it writes stays.
-    return sorted(all_operations(), key=lambda operation: (operation.endswith((".commit", ".rollback")), operation))
+    return sorted(
+        all_operations(),
+        key=lambda operation: (operation.endswith((".commit", ".rollback")), operation),
+    )
 
 
 async def _told_by(operation: str, fresh: Fresh, given: Given, known: Collection[UUID]) -> Told:
     unit, _, name = operation.partition(".")
     _, call = OPERATIONS[name]
     async with fresh() as case:
-        open_unit: Callable[..., Any] = case.store.unit_of_work if unit == "uow" else case.store.reader
+        open_unit: Callable[..., Any] = (
+            case.store.unit_of_work if unit == "uow" else case.store.reader
+        )
         async with open_unit(tenant=OURS) as uow:
             before = await case.foreign_rows(None)
             try:
@@ -127,14 +155,19 @@ async def _told_by(operation: str, fresh: Fresh, given: Given, known: Collection
 
 def differing(alone: dict[str, Told], beside_them: dict[str, Told]) -> list[str]:
     """Return the operations that answer otherwise because others are there, or that touched their rows."""
-    return [name for name, told in beside_them.items() if told.touched or told.answer != alone[name].answer]
+    return [
+        name
+        for name, told in beside_them.items()
+        if told.touched or told.answer != alone[name].answer
+    ]
 
 
 def comparable(answer: Any, known: Collection[UUID]) -> Any:
-    """Return the answer without what differs from call to call: moments, ids and names that were just made, scores.
+    """Return the answer without what differs from call to call: moments, ids and names that were
+    just made, scores.
 
-    A score by words may depend on how common they are in the whole table; what is found, and in which order, does not.
-    """
+    A score by words may depend on how common they are in the whole table; what is found, and in
+    which order, does not."""
     match answer:
         case UUID():
             return answer if answer in known else "an id"
@@ -143,7 +176,9 @@ def comparable(answer: Any, known: Collection[UUID]) -> Any:
         case str():
             return re.sub(r"-\d+$", "", answer)
         case Mapping():
-            return {comparable(key, known): comparable(value, known) for key, value in answer.items()}
+            return {
+                comparable(key, known): comparable(value, known) for key, value in answer.items()
+            }
         case set() | frozenset():
             return sorted(repr(comparable(one, known)) for one in answer)
         case list() | tuple():

@@ -22,21 +22,33 @@ def is_port(kind: Any) -> bool:
 
 
 def parts_of(port: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the names and protocols of the port's parts: its properties that are ports themselves."""
+    """Yield the names and protocols of the port's parts.
+
+    Its properties that are ports themselves.
+    """
     for name, member in inspect.getmembers(get_origin(port) or port):
         if isinstance(member, property) and not name.startswith("_"):
-            kind = get_type_hints(member.fget, {**vars(inspect.getmodule(member.fget)), **_NAMES})["return"]
+            kind = get_type_hints(member.fget, {**vars(inspect.getmodule(member.fget)), **_NAMES})[
+                "return"
+            ]
             if is_port(kind):
                 yield name, kind
 
 
 def methods_of(port: Any) -> set[str]:
     """Return the names of the port's own and inherited public methods."""
-    return {name for name, _ in inspect.getmembers(get_origin(port) or port, inspect.isfunction) if not name.startswith("_")}
+    return {
+        name
+        for name, _ in inspect.getmembers(get_origin(port) or port, inspect.isfunction)
+        if not name.startswith("_")
+    }
 
 
 def operations(port: Any, path: str) -> Iterator[str]:
-    """Yield every method of the port and of its parts, by the path that leads there: `uow.telemetry.rate_limits.count`."""
+    """Yield every method of the port and of its parts, by the path that leads there.
+
+    `uow.telemetry.rate_limits.count`.
+    """
     yield from (f"{path}.{name}" for name in methods_of(port))
     for name, part in parts_of(port):
         yield from operations(part, f"{path}.{name}")

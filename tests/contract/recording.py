@@ -44,7 +44,10 @@ class Recorded:
         return self
 
     async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         await self._target.__aexit__(exc_type, exc, traceback)
 
@@ -78,7 +81,9 @@ def each_test_of(suite: type[Any]) -> Iterator[Callable[[Store], Awaitable[None]
                 yield _bound(suite, name, arguments)
 
 
-def _bound(suite: type[Any], name: str, arguments: dict[str, Any]) -> Callable[[Store], Awaitable[None]]:
+def _bound(
+    suite: type[Any], name: str, arguments: dict[str, Any]
+) -> Callable[[Store], Awaitable[None]]:
     async def test(store: Store) -> None:
         instance = suite()
         # Many rounds find what happens rarely; what is called at all shows in the first.

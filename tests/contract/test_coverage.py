@@ -47,13 +47,27 @@ def test_a_method_that_the_contract_does_not_call_would_be_found() -> None:
 
 
 def test_every_port_is_part_of_a_unit_of_work_or_a_reader() -> None:
-    ports = {getattr(domain.ports, name) for name in domain.ports.__all__ if is_port(getattr(domain.ports, name))}
+    ports = {
+        getattr(domain.ports, name)
+        for name in domain.ports.__all__
+        if is_port(getattr(domain.ports, name))
+    }
     assert ports - {found for unit in UNITS.values() for found in reached(unit)} == set()
 
 
 def test_every_suite_is_run_on_every_store() -> None:
-    run = {base for _, case in inspect.getmembers(test_contract, inspect.isclass) for base in case.__bases__}
+    run = {
+        base
+        for _, case in inspect.getmembers(test_contract, inspect.isclass)
+        for base in case.__bases__
+    }
     assert run == set(CONTRACTS)
-    modules = [vars(module) for name, module in inspect.getmembers(contract, inspect.ismodule) if name != "annotations"]
-    written = {value for names in modules for key, value in names.items() if key.endswith("Contract")}
+    modules = [
+        vars(module)
+        for name, module in inspect.getmembers(contract, inspect.ismodule)
+        if name != "annotations"
+    ]
+    written = {
+        value for names in modules for key, value in names.items() if key.endswith("Contract")
+    }
     assert written == set(CONTRACTS), "and every suite that is written is one of them"

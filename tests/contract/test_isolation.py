@@ -1,4 +1,7 @@
-"""Tenants do not meet: no operation tells one of another's rows, or touches them, though both have the same ids and keys."""
+"""Tenants do not meet.
+
+No operation tells one of another's rows, or touches them, though both have the same ids and keys.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,14 @@ from repositories.fakes.transaction import Transaction as FakeTransaction
 from repositories.testing.tables import empty
 from tests.conftest import DIMENSIONS
 from tests.contract.calls import Given
-from tests.contract.foreign import OURS, THEIRS, a_database, a_fake, differing, told_by_every_operation
+from tests.contract.foreign import (
+    OURS,
+    THEIRS,
+    a_database,
+    a_fake,
+    differing,
+    told_by_every_operation,
+)
 from tests.contract.suites import samples
 from tests.contract.suites.kinds import KINDS, write
 from tests.contract.unguarded import without_the_predicate
@@ -21,7 +31,9 @@ from tests.contract.unguarded import without_the_predicate
 if TYPE_CHECKING:
     from tests.contract.suites import Store
 
-both_situations = pytest.mark.parametrize("we_have_the_same", [False, True], ids=["all-is-theirs", "we-have-the-same"])
+both_situations = pytest.mark.parametrize(
+    "we_have_the_same", [False, True], ids=["all-is-theirs", "we-have-the-same"]
+)
 
 
 @pytest.fixture
@@ -37,14 +49,21 @@ async def on_a_fake(given: Given, ours: Given | None = None) -> list[str]:
     return differing(alone, await told_by_every_operation(await a_fake(ours, given), given))
 
 
-async def on_postgresql(database: Database, given: Given, ours: Given | None = None, *, only: str = "") -> list[str]:
+async def on_postgresql(
+    database: Database, given: Given, ours: Given | None = None, *, only: str = ""
+) -> list[str]:
     alone = await told_by_every_operation(await a_database(database, ours, None), given, only=only)
     await empty(database)
-    return differing(alone, await told_by_every_operation(await a_database(database, ours, given), given, only=only))
+    return differing(
+        alone,
+        await told_by_every_operation(await a_database(database, ours, given), given, only=only),
+    )
 
 
 @both_situations
-async def test_no_operation_of_the_fake_meets_another_tenants_rows(given: Given, we_have_the_same: bool) -> None:
+async def test_no_operation_of_the_fake_meets_another_tenants_rows(
+    given: Given, we_have_the_same: bool
+) -> None:
     assert await on_a_fake(given, given if we_have_the_same else None) == []
 
 
@@ -55,15 +74,26 @@ async def test_no_operation_on_postgresql_meets_another_tenants_rows(
     assert await on_postgresql(postgres, given, given if we_have_the_same else None) == []
 
 
-async def test_without_the_predicate_the_operations_that_leak_are_found(postgres: Database, given: Given) -> None:
+async def test_without_the_predicate_the_operations_that_leak_are_found(
+    postgres: Database, given: Given
+) -> None:
     with without_the_predicate():
         found = await on_postgresql(postgres, given, only=".memories.")
-    assert {"uow.memories.get", "view.memories.count", "uow.memories.stream", "uow.memories.delete_stale"} <= set(found)
+    assert {
+        "uow.memories.get",
+        "view.memories.count",
+        "uow.memories.stream",
+        "uow.memories.delete_stale",
+    } <= set(found)
 
 
-async def test_a_fake_without_the_predicate_is_found_as_well(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_fake_without_the_predicate_is_found_as_well(
+    given: Given, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(FakeTransaction, "_owns", lambda *_: True)
-    assert {"uow.reviews.list", "view.findings.count", "uow.memories.delete_stale"} <= set(await on_a_fake(given))
+    assert {"uow.reviews.list", "view.findings.count", "uow.memories.delete_stale"} <= set(
+        await on_a_fake(given)
+    )
 
 
 async def test_a_cursor_of_another_tenants_listing_shows_nothing_of_it(store: Store) -> None:

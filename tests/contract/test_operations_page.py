@@ -31,7 +31,9 @@ def documented(operation: str) -> set[str]:
 
 def test_every_method_of_every_port_is_on_the_page() -> None:
     named = set(methods_named(PAGE.read_text()))
-    assert [operation for operation in sorted(all_operations()) if not documented(operation) & named] == []
+    assert [
+        operation for operation in sorted(all_operations()) if not documented(operation) & named
+    ] == []
 
 
 def test_the_page_names_only_methods_that_there_are() -> None:
@@ -40,7 +42,11 @@ def test_the_page_names_only_methods_that_there_are() -> None:
 
 
 def test_every_row_of_a_table_names_a_method() -> None:
-    rows = [line for line in PAGE.read_text().splitlines() if line.startswith("|") and not line.startswith(("| --", "| operation"))]
+    rows = [
+        line
+        for line in PAGE.read_text().splitlines()
+        if line.startswith("|") and not line.startswith(("| --", "| operation"))
+    ]
     assert [row for row in rows if not methods_named(row)] == []
     assert rows
 

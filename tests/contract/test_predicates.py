@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 OF_TENANTS: Final = {table.name for table in metadata.sorted_tables if "tenant" in table.c}
 
 STATISTICS: Final = {"CTE size", "CTE counted", "CTE average"}
-"""What BM25 asks of a whole table, as the planner does: how many rows, how many with a word, and how long they are. Nothing of a
-row leaves these but a number."""
+"""What BM25 asks of a whole table, as the planner does: how many rows, how many with a word, and
+how long they are. Nothing of a row leaves these but a number."""
 
 
 _PLAN_OF: Final = text("""
@@ -45,7 +45,11 @@ async def sent_by_every_operation(database: Database) -> set[str]:
             with statements_of(database) as statements:
                 await OPERATIONS[name][1](uow, given)
         sent.update(statements)
-    return {statement for statement in sent if statement.split()[0] in ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE")}
+    return {
+        statement
+        for statement in sent
+        if statement.split()[0] in ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE")
+    }
 
 
 async def unconditional_scans(database: Database, statements: set[str]) -> dict[str, list[str]]:
@@ -54,7 +58,9 @@ async def unconditional_scans(database: Database, statements: set[str]) -> dict[
     async with database.engine.connect() as connection:
         await connection.execute(_PLAN_OF)
         for statement in statements:
-            [plan] = await connection.scalar(text("SELECT pg_temp.plan_of(:statement)"), {"statement": statement})
+            [plan] = await connection.scalar(
+                text("SELECT pg_temp.plan_of(:statement)"), {"statement": statement}
+            )
             if scans := list(_unconditional(plan["Plan"])):
                 found[statement] = scans
     return found
@@ -63,8 +69,17 @@ async def unconditional_scans(database: Database, statements: set[str]) -> dict[
 def _unconditional(node: dict[str, Any], part: str = "") -> Iterator[str]:
     part = part if part in STATISTICS else node.get("Subplan Name", part)
     # A partition by its table's name.
-    table = "telemetry_events" if (name := node.get("Relation Name", "")).startswith("telemetry_events_") else name
-    if table in OF_TENANTS and node["Node Type"] != "ModifyTable" and not _names_the_tenant(node) and part not in STATISTICS:
+    table = (
+        "telemetry_events"
+        if (name := node.get("Relation Name", "")).startswith("telemetry_events_")
+        else name
+    )
+    if (
+        table in OF_TENANTS
+        and node["Node Type"] != "ModifyTable"
+        and not _names_the_tenant(node)
+        and part not in STATISTICS
+    ):
         yield f"{node['Node Type']} of {table} {part}"
     for child in node.get("Plans", ()):
         yield from _unconditional(child, part)
@@ -73,10 +88,14 @@ def _unconditional(node: dict[str, Any], part: str = "") -> Iterator[str]:
 def _names_the_tenant(node: dict[str, Any]) -> bool:
     below = [child for child in node.get("Plans", ()) if "Bitmap" in child["Node Type"]]
     conditions = (node.get(name, "") for name in ("Index Cond", "Recheck Cond", "Filter"))
-    return any("tenant" in condition for condition in conditions) or any(map(_names_the_tenant, below))
+    return any("tenant" in condition for condition in conditions) or any(
+        map(_names_the_tenant, below)
+    )
 
 
-async def test_every_scan_of_every_statement_has_a_condition_on_the_tenant(postgres: Database) -> None:
+async def test_every_scan_of_every_statement_has_a_condition_on_the_tenant(
+    postgres: Database,
+) -> None:
     sent = await sent_by_every_operation(postgres)
     assert len(sent) > 100
     assert await unconditional_scans(postgres, sent) == {}
@@ -90,6 +109,14 @@ async def test_a_statement_without_the_condition_would_be_found(postgres: Databa
 
 
 async def test_every_row_that_is_inserted_is_given_its_tenant(postgres: Database) -> None:
-    inserted = [statement for statement in await sent_by_every_operation(postgres) if statement.startswith("INSERT INTO")]
-    without = [statement for statement in inserted if statement.split()[2] in OF_TENANTS and "(tenant, " not in statement]
+    inserted = [
+        statement
+        for statement in await sent_by_every_operation(postgres)
+        if statement.startswith("INSERT INTO")
+    ]
+    without = [
+        statement
+        for statement in inserted
+        if statement.split()[2] in OF_TENANTS and "(tenant, " not in statement
+    ]
     assert (without, len(inserted) > 10) == ([], True)

@@ -1,4 +1,7 @@
-"""No operation sends more statements for many rows than for one: the number of every operation's, on PostgreSQL."""
+"""No operation sends more statements for many rows than for one.
+
+The number of every operation's, on PostgreSQL.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ def test_the_table_has_every_method_of_every_port() -> None:
     assert {operation.partition(".")[2] for operation in all_operations()} == OPERATIONS.keys()
 
 
-async def test_every_operation_sends_as_many_statements_for_fifty_rows_as_for_one(database: Database) -> None:
+async def test_every_operation_sends_as_many_statements_for_fifty_rows_as_for_one(
+    database: Database,
+) -> None:
     tenants = {"one": await fill(database, "one", 1), "fifty": await fill(database, "fifty", 50)}
     sent: dict[str, list[int]] = {}
     for operation, (_, call) in OPERATIONS.items():
@@ -23,10 +28,14 @@ async def test_every_operation_sends_as_many_statements_for_fifty_rows_as_for_on
                 with statements_of(database) as statements:
                     await call(uow, given)
                 sent.setdefault(operation, []).append(len(statements))
-    assert sent == {operation: [statements] * len(tenants) for operation, (statements, _) in OPERATIONS.items()}
+    assert sent == {
+        operation: [statements] * len(tenants) for operation, (statements, _) in OPERATIONS.items()
+    }
 
 
-async def test_changes_of_fifty_rows_are_written_in_as_many_statements_as_of_two(database: Database) -> None:
+async def test_changes_of_fifty_rows_are_written_in_as_many_statements_as_of_two(
+    database: Database,
+) -> None:
     rows = [samples.review() for _ in range(50)]
     await write(database, *rows)
     for many in (2, 50):

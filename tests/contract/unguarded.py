@@ -14,7 +14,10 @@ from repositories.sql import rows
 
 @contextmanager
 def without_the_predicate() -> Iterator[None]:
-    """Build statements anew inside, without their condition; what is built is kept no longer than that."""
+    """Build statements anew inside, without their condition.
+
+    What is built is kept no longer than that.
+    """
     _forget_statements()
     try:
         with pytest.MonkeyPatch.context() as patch:

@@ -14,16 +14,29 @@ from repositories.cli.app import app
 from repositories.postgres.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "examples").rglob("*.md")),
+]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def typed(program: str, text: str) -> list[list[str]]:
     """Return the arguments of each time that the text has the program run, in a sentence or in a block for the shell."""
     sentences = re.findall(r"`([^`]+)`", BLOCK.sub("", text))
-    lines = [line for language, block in BLOCK.findall(text) if language == "sh" for line in block.splitlines()]
+    lines = [
+        line
+        for language, block in BLOCK.findall(text)
+        if language == "sh"
+        for line in block.splitlines()
+    ]
     commands = (" ".join(code.split()) for code in (*sentences, *lines))
-    return [shlex.split(command, comments=True)[1:] for command in commands if command.startswith(f"{program} ")]
+    return [
+        shlex.split(command, comments=True)[1:]
+        for command in commands
+        if command.startswith(f"{program} ")
+    ]
 
 
 def unknown(arguments: list[str]) -> list[str]:
@@ -31,7 +44,11 @@ def unknown(arguments: list[str]) -> list[str]:
     command: Any = typer.main.get_command(app)
     wrong = []
     for argument in arguments:
-        options = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        options = {
+            option
+            for parameter in command.params
+            for option in (*parameter.opts, *parameter.secondary_opts)
+        }
         if argument.startswith("--"):
             wrong += [] if argument in options else [argument]
         elif hasattr(command, "commands"):
@@ -48,7 +65,11 @@ def targets() -> set[str]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_page_names_only_commands_that_there_are(page: Path) -> None:
     text = page.read_text()
-    assert [(arguments, unknown(arguments)) for arguments in typed("recollect", text) if unknown(arguments)] == []
+    assert [
+        (arguments, unknown(arguments))
+        for arguments in typed("recollect", text)
+        if unknown(arguments)
+    ] == []
     assert [arguments for arguments in typed("make", text) if arguments[0] not in targets()] == []
     fields = {f"RECOLLECT_{name.upper()}" for name in Settings.model_fields}
     passwords = {f"RECOLLECT_{role}_PASSWORD" for role in ("MIGRATOR", "APPLICATION", "READER")}
@@ -59,7 +80,9 @@ def test_commands_are_found_in_the_documentation_and_wrong_ones_noticed() -> Non
     text = "\n".join(page.read_text() for page in PAGES)
     assert ["db", "restore", "monday.backup", "--replace"] in typed("recollect", text)
     assert ["demo"] in typed("make", text)
-    assert typed("recollect", "run `recollect db\nmigrate`; recollect nothing") == [["db", "migrate"]]
+    assert typed("recollect", "run `recollect db\nmigrate`; recollect nothing") == [
+        ["db", "migrate"]
+    ]
     assert unknown(["db", "migrat"]) == ["migrat"]
     assert unknown(["db", "isolate", "--on"]) == ["--on"]
     assert unknown(["db", "isolate", "--off"]) == []

@@ -14,7 +14,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "failures.md"
 def rows() -> dict[str, bool]:
     """Each error that a row names, and whether that row calls it safe to retry."""
     found = re.findall(r"^\| (`.+?) \| .+ \| (yes|no) \|$", PAGE.read_text(), re.MULTILINE)
-    return {name: answer == "yes" for names, answer in found for name in re.findall(r"`(\w+)`", names)}
+    return {
+        name: answer == "yes" for names, answer in found for name in re.findall(r"`(\w+)`", names)
+    }
 
 
 def every_error(of: type[RecollectError] = RecollectError) -> set[type[RecollectError]]:
@@ -22,7 +24,9 @@ def every_error(of: type[RecollectError] = RecollectError) -> set[type[Recollect
 
 
 def test_the_page_names_every_failure_of_the_database() -> None:
-    assert {error.__name__ for error in every_error(DatabaseFailure) - {DatabaseFailure}} <= rows().keys()
+    assert {
+        error.__name__ for error in every_error(DatabaseFailure) - {DatabaseFailure}
+    } <= rows().keys()
 
 
 def test_the_page_and_the_errors_agree_on_what_is_safe_to_retry() -> None:

@@ -1,4 +1,7 @@
-"""The page on performance shows what was measured: its tables and its pictures are made of the figures beside it."""
+"""The page on performance shows what was measured.
+
+Its tables and its pictures are made of the figures beside it.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,15 @@ from bench.measuring import Figure
 
 @pytest.fixture(scope="module")
 def figures() -> tuple[page.Figures, page.Figures]:
-    measured, search = (json.loads(file.read_text(encoding="utf-8")) for file in (PERFORMANCE, page.SEARCH))
+    measured, search = (
+        json.loads(file.read_text(encoding="utf-8")) for file in (PERFORMANCE, page.SEARCH)
+    )
     return measured, search
 
 
-def test_the_page_and_its_pictures_are_made_of_the_figures(figures: tuple[page.Figures, page.Figures]) -> None:
+def test_the_page_and_its_pictures_are_made_of_the_figures(
+    figures: tuple[page.Figures, page.Figures],
+) -> None:
     measured, search = figures
     written = performance.PAGE.read_text(encoding="utf-8")
     assert performance.filled(written, measured, search) == written
@@ -41,7 +48,10 @@ def test_every_bar_was_measured(figures: tuple[page.Figures, page.Figures]) -> N
 def _two(ours: float, theirs: float) -> list[Figure]:
     work = "a hundred chunks"
     ways = {"fetch by the driver": theirs, "knowledge.list in an open reader": ours}
-    return [Figure(work=work, way=way, seconds=seconds, ratio=seconds / theirs) for way, seconds in ways.items()]
+    return [
+        Figure(work=work, way=way, seconds=seconds, ratio=seconds / theirs)
+        for way, seconds in ways.items()
+    ]
 
 
 @pytest.mark.parametrize(("ours", "met"), [(1.49, True), (1.51, False)])

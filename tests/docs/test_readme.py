@@ -22,14 +22,21 @@ def blocks(page: Path, language: str) -> list[tuple[int, str]]:
 
 def programs() -> list[tuple[str, str]]:
     """Every Python block that is a whole program: it imports what it uses and runs something."""
-    found = [(f"{page.name}:{line}", source) for page in PAGES for line, source in blocks(page, "python")]
+    found = [
+        (f"{page.name}:{line}", source) for page in PAGES for line, source in blocks(page, "python")
+    ]
     return [(place, source) for place, source in found if "asyncio.run(" in source]
 
 
 def suites() -> dict[Path, dict[str, str]]:
     """The Python blocks of each page that are test modules, under names that tell the line."""
     found = {
-        page: {f"test_line_{line}.py": source for line, source in blocks(page, "python") if is_suite(source)} for page in PAGES
+        page: {
+            f"test_line_{line}.py": source
+            for line, source in blocks(page, "python")
+            if is_suite(source)
+        }
+        for page in PAGES
     }
     return {page: modules for page, modules in found.items() if modules}
 
@@ -39,10 +46,17 @@ def is_suite(source: str) -> bool:
 
 
 @pytest.mark.parametrize(("place", "program"), programs(), ids=[place for place, _ in programs()])
-def test_a_program_in_the_documentation_runs_as_written(place: str, program: str, tmp_path: Path) -> None:
+def test_a_program_in_the_documentation_runs_as_written(
+    place: str, program: str, tmp_path: Path
+) -> None:
     (tmp_path / "program.py").write_text(program)
     ran = subprocess.run(
-        [sys.executable, "-W", "error", "program.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-W", "error", "program.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert (ran.returncode, ran.stderr) == (0, ""), place
     assert ran.stdout.strip()
@@ -53,8 +67,19 @@ def test_the_tests_in_the_documentation_pass_as_written(page: Path, tmp_path: Pa
     for name, source in suites()[page].items():
         (tmp_path / name).write_text(source)
     (tmp_path / "pyproject.toml").write_text("".join(source for _, source in blocks(page, "toml")))
-    command = [sys.executable, "-m", "pytest", "-v", "-W", "error", "--basetemp", str(tmp_path / "temporary")]
-    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-v",
+        "-W",
+        "error",
+        "--basetemp",
+        str(tmp_path / "temporary"),
+    ]
+    ran = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False
+    )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert all(name in ran.stdout for name in suites()[page])
 

@@ -1,4 +1,7 @@
-"""The page on search shows what was measured: its tables and its plot are made of the figures beside it."""
+"""The page on search shows what was measured.
+
+Its tables and its plot are made of the figures beside it.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,15 @@ from bench.search_bars import searches_judged
 
 @pytest.fixture(scope="module")
 def figures() -> tuple[page.Figures, page.Figures]:
-    search, quality = (json.loads(file.read_text(encoding="utf-8")) for file in (page.SEARCH, page.QUALITY))
+    search, quality = (
+        json.loads(file.read_text(encoding="utf-8")) for file in (page.SEARCH, page.QUALITY)
+    )
     return search, quality
 
 
-def test_the_page_and_its_plot_are_made_of_the_figures(figures: tuple[page.Figures, page.Figures]) -> None:
+def test_the_page_and_its_plot_are_made_of_the_figures(
+    figures: tuple[page.Figures, page.Figures],
+) -> None:
     search, quality = figures
     written = page.PAGE.read_text(encoding="utf-8")
     assert page.filled(written, search, quality) == written
@@ -31,7 +38,13 @@ def test_the_page_and_its_plot_are_made_of_the_figures(figures: tuple[page.Figur
 def test_a_figure_that_changes_changes_the_page(figures: tuple[page.Figures, page.Figures]) -> None:
     search, quality = figures
     written = page.PAGE.read_text(encoding="utf-8")
-    better = {**quality, "searches": {**quality["searches"], "hybrid": {**quality["searches"]["hybrid"], "ndcg_at_10": 0.987}}}
+    better = {
+        **quality,
+        "searches": {
+            **quality["searches"],
+            "hybrid": {**quality["searches"]["hybrid"], "ndcg_at_10": 0.987},
+        },
+    }
     assert "| hybrid | 0.987 |" in page.filled(written, search, better)
 
 
@@ -60,8 +73,12 @@ def _searched(**changes: Any) -> dict[str, Any]:
     time = changes.pop("arm", {})
     return {
         "words": [{**words, "rows": 5_000, "p50": 2.0}, _changed(words, changes)],
-        "nearest": [_changed({"case": case, **near}, changes) for case in ("no filter", "1 %", "0.1 %")],
-        "arms_small": [{"search": name, "rows": 5_000, "round_trips": 1, "server_p50": 1.5} for name in arms],
+        "nearest": [
+            _changed({"case": case, **near}, changes) for case in ("no filter", "1 %", "0.1 %")
+        ],
+        "arms_small": [
+            {"search": name, "rows": 5_000, "round_trips": 1, "server_p50": 1.5} for name in arms
+        ],
         "arms": [
             {
                 "search": name,
@@ -109,7 +126,9 @@ def test_a_search_under_its_bar_is_told(changes: dict[str, Any], missed: set[str
     assert _missed(_searched(**changes)) == missed
 
 
-@pytest.mark.parametrize(("case", "milliseconds"), [("no filter", 60.0), ("1 %", 5.0), ("0.1 %", 5.0)])
+@pytest.mark.parametrize(
+    ("case", "milliseconds"), [("no filter", 60.0), ("1 %", 5.0), ("0.1 %", 5.0)]
+)
 def test_a_vector_search_that_takes_too_long_is_told(case: str, milliseconds: float) -> None:
     search = _searched()
     [slow] = [found for found in search["nearest"] if found["case"] == case]

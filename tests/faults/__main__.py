@@ -1,4 +1,7 @@
-"""`make faults`: every fault test in its full form, then docs/promises.md from what they measured."""
+"""`make faults`.
+
+Every fault test in its full form, then docs/promises.md from what they measured.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,9 @@ def main(arguments: list[str]) -> int:
         environment = {**os.environ, "FAULTS": "full", "FAULTS_FIGURES": str(recorded)}
         # On a disk, as data that is to survive is.
         on_disk = ("--basetemp", str(Path(folder) / "tests"))
-        finished = subprocess.run([*PYTEST, *on_disk, *FOLDERS, *arguments], env=environment, check=False)
+        finished = subprocess.run(
+            [*PYTEST, *on_disk, *FOLDERS, *arguments], env=environment, check=False
+        )
         # A part of the tests, or tests that failed, are no reason to publish less than there was.
         if finished.returncode == 0 and not arguments:
             PAGE.write_text(page(figures_in(recorded)), encoding="utf-8")

@@ -44,7 +44,10 @@ def effort() -> Effort:
 
 @pytest.fixture
 def promises(request: pytest.FixtureRequest) -> Promises:
-    """Record a line of docs/promises.md in the file of FAULTS_FIGURES; without it, only whether the promise is one."""
+    """Record a line of docs/promises.md in the file of FAULTS_FIGURES.
+
+    Without it, only whether the promise is one.
+    """
     test = request.node.nodeid.partition("[")[0]
     parameters = getattr(request.node, "callspec", None)
     case = parameters.id if parameters is not None else None
@@ -52,7 +55,15 @@ def promises(request: pytest.FixtureRequest) -> Promises:
     def record(promise: str, figure: str, *, control: str | None = None) -> None:
         assert promise in PROMISES, f"{promise!r} is not in tests/faults/promised.py"
         if file := os.environ.get("FAULTS_FIGURES"):
-            line = json.dumps({"promise": promise, "figure": figure, "control": control, "test": test, "case": case})
+            line = json.dumps(
+                {
+                    "promise": promise,
+                    "figure": figure,
+                    "control": control,
+                    "test": test,
+                    "case": case,
+                }
+            )
             # One write of an appending file: lines of several workers do not mix.
             with Path(file).open("a", encoding="utf-8") as figures:
                 figures.write(line + "\n")
@@ -64,7 +75,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave what runs on both servers to PostgreSQL 18, unless everything is asked for."""
     if FULL:
         return
-    left_out = [item for item in items if FOLDER in item.path.parents and _version_of(item) not in (None, 18)]
+    left_out = [
+        item
+        for item in items
+        if FOLDER in item.path.parents and _version_of(item) not in (None, 18)
+    ]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]

@@ -68,7 +68,9 @@ class Differences:
 
 
 @asynccontextmanager
-async def writing(database: Database, book: Book, writers: int = WRITERS, *, write: Write = write_together) -> AsyncIterator[None]:
+async def writing(
+    database: Database, book: Book, writers: int = WRITERS, *, write: Write = write_together
+) -> AsyncIterator[None]:
     """Let writers write pairs meanwhile; an error that is not typed ends it."""
     done = asyncio.Event()
     run = next(_RUNS)
@@ -84,7 +86,9 @@ async def writing(database: Database, book: Book, writers: int = WRITERS, *, wri
 _RUNS = itertools.count()
 
 
-async def _write(database: Database, book: Book, write: Write, prefix: str, done: asyncio.Event) -> None:
+async def _write(
+    database: Database, book: Book, write: Write, prefix: str, done: asyncio.Event
+) -> None:
     for number in itertools.count():
         if done.is_set():
             return

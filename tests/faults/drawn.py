@@ -1,4 +1,7 @@
-"""Values that nobody means and somebody sends: for every type that a field or an argument may have."""
+"""Values that nobody means and somebody sends.
+
+For every type that a field or an argument may have.
+"""
 
 from __future__ import annotations
 
@@ -21,26 +24,62 @@ NUL, HALF = "\0", "\ud800"
 
 # Letters of every plane, marks that combine, directions, what JSON, LIKE, tsquery and SQL escape.
 _ALPHABET: Final = "aZ0 \t\n\r\\'\"%_$;:&|!*()<>-/.{}[]éßİſ\u0301\u202e\u200dשع漢👩🏽\ufeff\ufffe\uffff\U0010ffff\0\ud800\udfff"
-_LONG: Final = ("a" * 400, "a" * 401, "é" * 200, "é" * 201, "x" * 2_000, "x" * 2_001, "a" * 100_000, "漢" * 99_999)
+_LONG: Final = (
+    "a" * 400,
+    "a" * 401,
+    "é" * 200,
+    "é" * 201,
+    "x" * 2_000,
+    "x" * 2_001,
+    "a" * 100_000,
+    "漢" * 99_999,
+)
 
 texts: Final = st.one_of(
     st.text(max_size=20),
     st.text(_ALPHABET, max_size=20),
-    st.sampled_from(("", " ", NUL, HALF, "'; DROP TABLE reviews; --", "null", "NaN", "default", *_LONG)),
+    st.sampled_from(
+        ("", " ", NUL, HALF, "'; DROP TABLE reviews; --", "null", "NaN", "default", *_LONG)
+    ),
 )
 numbers: Final = st.one_of(
     st.integers(-3, 20_000),
-    st.sampled_from((0, -1, 2**31 - 1, 2**31, -(2**31) - 1, 2**63 - 1, 2**63, -(2**63), -(2**63) - 1)),
+    st.sampled_from(
+        (0, -1, 2**31 - 1, 2**31, -(2**31) - 1, 2**63 - 1, 2**63, -(2**63), -(2**63) - 1)
+    ),
     st.sampled_from((999, 1_000, 5_000)).map(lambda digits: 10**digits),
     st.floats(),
-    st.sampled_from((True, False, 1e22, 5e-324, 1.0, -0.0, np.int64(3), np.float32(0.1), np.bool_(1))),
+    st.sampled_from(
+        (True, False, 1e22, 5e-324, 1.0, -0.0, np.int64(3), np.float32(0.1), np.bool_(1))
+    ),
 )
 decimals: Final = st.one_of(
     st.decimals(allow_nan=True, allow_infinity=True),
-    st.sampled_from(list(map(Decimal, ("-0", "0E-9", "1E-8", "1E-9", "9999.99999999", "10000", "1E+1001", "1E-20000", "sNaN")))),
+    st.sampled_from(
+        list(
+            map(
+                Decimal,
+                (
+                    "-0",
+                    "0E-9",
+                    "1E-8",
+                    "1E-9",
+                    "9999.99999999",
+                    "10000",
+                    "1E+1001",
+                    "1E-20000",
+                    "sNaN",
+                ),
+            )
+        )
+    ),
 )
 moments: Final = st.one_of(
-    st.datetimes(timezones=st.sampled_from((UTC, timezone(timedelta(hours=14)), timezone(timedelta(hours=-12, minutes=-34))))),
+    st.datetimes(
+        timezones=st.sampled_from(
+            (UTC, timezone(timedelta(hours=14)), timezone(timedelta(hours=-12, minutes=-34)))
+        )
+    ),
     st.datetimes(),
     st.sampled_from(
         (
@@ -54,12 +93,27 @@ moments: Final = st.one_of(
         )
     ),
 )
-keys: Final = st.one_of(st.uuids(), st.sampled_from((UUID(int=0), UUID(int=2**128 - 1), UUID(int=1))))
+keys: Final = st.one_of(
+    st.uuids(), st.sampled_from((UUID(int=0), UUID(int=2**128 - 1), UUID(int=1)))
+)
 """Ids of the type that is asked for."""
 
 ids: Final = st.one_of(
     st.uuids(),
-    st.sampled_from((UUID(int=0), UUID(int=2**128 - 1), uuid_utils.UUID(int=1), str(UUID(int=1)), "no id", "", NUL, None, 1, b"")),
+    st.sampled_from(
+        (
+            UUID(int=0),
+            UUID(int=2**128 - 1),
+            uuid_utils.UUID(int=1),
+            str(UUID(int=1)),
+            "no id",
+            "",
+            NUL,
+            None,
+            1,
+            b"",
+        )
+    ),
 )
 
 
@@ -71,12 +125,21 @@ def _nested(depth: int) -> Any:
 
 
 _leaves: Final = st.one_of(
-    st.none(), st.booleans(), numbers, texts, decimals, st.sampled_from((b"", {1}, object(), 1j, UUID(int=0)))
+    st.none(),
+    st.booleans(),
+    numbers,
+    texts,
+    decimals,
+    st.sampled_from((b"", {1}, object(), 1j, UUID(int=0))),
 )
 json: Final = st.one_of(
     st.dictionaries(
         texts,
-        st.recursive(_leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3), max_leaves=6),
+        st.recursive(
+            _leaves,
+            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+            max_leaves=6,
+        ),
     ),
     st.sampled_from((99, 100, 101, 3_000)).map(_nested),
     st.sampled_from(({1: 2}, {"a": list(range(3_000))}, [], "{}", None)),
@@ -86,7 +149,23 @@ _component: Final = st.one_of(
     st.just(400).map(lambda digits: 10**digits),
     st.floats(-10, 10, width=32),
     st.floats(),
-    st.sampled_from((1e-45, 1e-46, 3.4e38, 3.5e38, 1e6, 1e-6, -0.0, True, "1", None, Decimal("0.1"), Fraction(1, 3), 1j)),
+    st.sampled_from(
+        (
+            1e-45,
+            1e-46,
+            3.4e38,
+            3.5e38,
+            1e6,
+            1e-6,
+            -0.0,
+            True,
+            "1",
+            None,
+            Decimal("0.1"),
+            Fraction(1, 3),
+            1j,
+        )
+    ),
 )
 _ones: Final = np.ones(DIMENSIONS)
 vectors: Final = st.one_of(
@@ -106,4 +185,13 @@ vectors: Final = st.one_of(
         )
     ),
 )  # fmt: skip
-anything: Final = st.one_of(texts, numbers, decimals, moments, ids, json, vectors, st.sampled_from((object(), int, ..., [], {})))
+anything: Final = st.one_of(
+    texts,
+    numbers,
+    decimals,
+    moments,
+    ids,
+    json,
+    vectors,
+    st.sampled_from((object(), int, ..., [], {})),
+)

@@ -1,4 +1,7 @@
-"""What is asked of every failure: its type, whether to try again, nothing of a row in it, and nothing left behind."""
+"""What is asked of every failure.
+
+Its type, whether to try again, nothing of a row in it, and nothing left behind.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,9 @@ SLEEP = "SELECT pg_sleep(20), CAST(:canary AS text)"
 
 
 @contextmanager
-def failing(kind: type[RecollectError], *, again: bool) -> Iterator[pytest.ExceptionInfo[RecollectError]]:
+def failing(
+    kind: type[RecollectError], *, again: bool
+) -> Iterator[pytest.ExceptionInfo[RecollectError]]:
     """Demand that what is inside fails with exactly this error, and says whether it is safe to try again."""
     with pytest.raises(RecollectError) as caught:
         yield caught
@@ -35,7 +40,11 @@ def failing(kind: type[RecollectError], *, again: bool) -> Iterator[pytest.Excep
     assert CANARY not in said
 
 
-async def ask(unit: UnitOfWork | ReadUnitOfWork, statement: str = "SELECT CAST(:canary AS text)", **values: object) -> Any:
+async def ask(
+    unit: UnitOfWork | ReadUnitOfWork,
+    statement: str = "SELECT CAST(:canary AS text)",
+    **values: object,
+) -> Any:
     """Execute a statement of SQL as a repository would, and return its first value."""
     values = {"canary": CANARY} | values
     bound = {name: value for name, value in values.items() if f":{name}" in statement}
@@ -54,7 +63,10 @@ async def terminate(database: Database, pid: int) -> None:
 
 
 async def until(database: Database, question: str, **values: object) -> Any:
-    """Ask until the answer is true, each time in a transaction of its own: in one, the sessions stay as they were first seen."""
+    """Ask until the answer is true, each time in a transaction of its own.
+
+    In one, the sessions stay as they were first seen.
+    """
     async with asyncio.timeout(20):
         while True:
             async with database.reader() as other:
@@ -66,13 +78,17 @@ async def until(database: Database, question: str, **values: object) -> Any:
 async def until_waiting(database: Database, pid: int) -> None:
     """Return when the session waits for something in the middle of a statement."""
     await until(
-        database, "SELECT 1 FROM pg_stat_activity WHERE pid = :pid AND state = 'active' AND wait_event IS NOT NULL", pid=pid
+        database,
+        "SELECT 1 FROM pg_stat_activity WHERE pid = :pid AND state = 'active' AND wait_event IS NOT NULL",
+        pid=pid,
     )
 
 
 async def until_gone(database: Database, pid: int) -> None:
     """Return when the session has ended."""
-    await until(database, "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = :pid)", pid=pid)
+    await until(
+        database, "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = :pid)", pid=pid
+    )
 
 
 @asynccontextmanager
@@ -89,5 +105,9 @@ async def require_sound(database: Database, *, reviews: int = 0) -> None:
     async with database.unit_of_work() as uow:
         assert await uow.reviews.count() == reviews
     assert database.pool_figures().checked_out == 0
-    # The one that asks is active as well; the server may take a moment to notice that a client is gone.
-    await until(database, "SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current_database() AND state <> 'idle'")
+    # The one that asks is active as well; the server may take a moment to notice that a client is
+    # gone.
+    await until(
+        database,
+        "SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current_database() AND state <> 'idle'",
+    )

@@ -1,8 +1,8 @@
 """What transactions read and appended, and whether they could have run one after the other.
 
-Each appends values that nobody else appends, so the lists tell who saw whom (Kingsbury and Alvaro, Elle, 2020): whoever read a list
-came after the writer of its last value and before the writer of the next one. A cycle of these means there was no order.
-"""
+Each appends values that nobody else appends, so the lists tell who saw whom (Kingsbury and Alvaro,
+Elle, 2020): whoever read a list came after the writer of its last value and before the writer of
+the next one. A cycle of these means there was no order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from itertools import pairwise
 
 @dataclass(frozen=True)
 class Seen:
-    """One committed transaction: the list it read under each key, and the key under which it appended its own number."""
+    """One committed transaction.
+
+    The list it read under each key, and the key under which it appended its own number.
+    """
 
     number: int
     reads: Mapping[str, tuple[int, ...]]
@@ -23,7 +26,10 @@ class Seen:
 
 @dataclass(frozen=True)
 class Anomalies:
-    """What cannot have happened one after the other: values that are gone, and transactions that are before each other."""
+    """What cannot have happened one after the other.
+
+    Values that are gone, and transactions that are before each other.
+    """
 
     lost: int
     in_cycles: int
@@ -56,7 +62,10 @@ def _order(history: Sequence[Seen], final: Mapping[str, tuple[int, ...]]) -> dic
 
 
 def _cyclic(after: Mapping[int, set[int]]) -> list[set[int]]:
-    """Return the strongly connected parts with more than one member (Kosaraju): from each every other is reached."""
+    """Return the strongly connected parts with more than one member (Kosaraju).
+
+    From each every other is reached.
+    """
     before: defaultdict[int, set[int]] = defaultdict(set)
     for first, seconds in after.items():
         for second in seconds:
@@ -73,7 +82,9 @@ def _cyclic(after: Mapping[int, set[int]]) -> list[set[int]]:
     return parts
 
 
-def _walk(edges: Mapping[int, set[int]], starts: Iterable[int], finished: list[int], unseen: set[int]) -> None:
+def _walk(
+    edges: Mapping[int, set[int]], starts: Iterable[int], finished: list[int], unseen: set[int]
+) -> None:
     for start in starts:
         if start not in unseen:
             continue

@@ -65,7 +65,19 @@ _VALUES: Final[tuple[Scalar, ...]] = (
     UUID(int=0),
 )
 _COLUMNS: Final = (
-    *("id", "tenant", "chunk_id", "repo", "source", "source_type", "language", "title", "content", "stale", "token_count"),
+    *(
+        "id",
+        "tenant",
+        "chunk_id",
+        "repo",
+        "source",
+        "source_type",
+        "language",
+        "title",
+        "content",
+        "stale",
+        "token_count",
+    ),
     *(
         "created_at",
         "metadata",
@@ -91,7 +103,10 @@ def words(chance: random.Random) -> str:
         case 1:
             return chance.choice(("", " ", "\0", "'", "|")).join(chance.choices(WORDS[:20], k=3))
         case _:
-            return "".join(chr(chance.choice((chance.randrange(128), chance.randrange(0x110000)))) for _ in range(40))
+            return "".join(
+                chr(chance.choice((chance.randrange(128), chance.randrange(0x110000))))
+                for _ in range(40)
+            )
 
 
 def filters(chance: random.Random, depth: int = 4) -> Filter:
@@ -102,7 +117,14 @@ def filters(chance: random.Random, depth: int = 4) -> Filter:
         case 1:
             return filters(chance, depth - 1) | ~filters(chance, depth - 1)
         case 2:
-            return chance.choice((AllOf(), AnyOf(), deep(chance.choice((40, 60, 2_000))), _wide(chance.choice((90, 300)))))
+            return chance.choice(
+                (
+                    AllOf(),
+                    AnyOf(),
+                    deep(chance.choice((40, 60, 2_000))),
+                    _wide(chance.choice((90, 300))),
+                )
+            )
         case _:
             return _condition(chance)
 
@@ -121,7 +143,11 @@ def _wide(conditions: int) -> Filter:
 
 def _condition(chance: random.Random) -> Filter:
     name = chance.choice(_COLUMNS)
-    keys = chance.choices(_KEYS, k=chance.choice((1, 2, 30))) if chance.random() < (0.9 if name == "metadata" else 0.1) else ()
+    keys = (
+        chance.choices(_KEYS, k=chance.choice((1, 2, 30)))
+        if chance.random() < (0.9 if name == "metadata" else 0.1)
+        else ()
+    )
     value, path = chance.choice(_VALUES), where(name, *keys)
     match chance.randrange(6):
         case 0:

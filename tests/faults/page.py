@@ -25,7 +25,10 @@ BAR = r"\|"
 
 @dataclass(frozen=True)
 class Figure:
-    """What one test found out about a promise; `case` tells apart the runs of a test with parameters."""
+    """What one test found out about a promise.
+
+    `case` tells apart the runs of a test with parameters.
+    """
 
     promise: str
     figure: str
@@ -42,7 +45,9 @@ def figures_in(file: Path) -> list[Figure]:
 
 def page(figures: list[Figure]) -> str:
     """Return the page, in the order of the promises and whatever the order of the run."""
-    ordered = sorted(figures, key=lambda each: (PROMISES.index(each.promise), each.test, each.case or ""))
+    ordered = sorted(
+        figures, key=lambda each: (PROMISES.index(each.promise), each.test, each.case or "")
+    )
     return HEAD + "".join(_rows(ordered))
 
 

@@ -32,7 +32,10 @@ async def write_together(database: Database, name: str) -> None:
 
 
 async def write_apart(database: Database, name: str) -> None:
-    """Write the two rows in two units of work, with most of the time in between: whatever ends it there leaves half of it."""
+    """Write the two rows in two units of work, with most of the time in between.
+
+    Whatever ends it there leaves half of it.
+    """
     for pause, write in ((0.0, write_first), (0.1, write_second)):
         await asyncio.sleep(pause)
         async with database.unit_of_work() as uow:

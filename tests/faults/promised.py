@@ -1,4 +1,7 @@
-"""What the library promises under faults, in the words of its users; the order is the published table's."""
+"""What the library promises under faults, in the words of its users.
+
+The order is the published table's.
+"""
 
 from __future__ import annotations
 

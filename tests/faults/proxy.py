@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Message:
-    """One message: the `number`th of its direction on its connection; the first of a client has no kind."""
+    """One message: the `number`th of its direction on its connection.
+
+    The first of a client has no kind.
+    """
 
     number: int
     kind: str
@@ -52,11 +55,16 @@ def let_pass(_: Message) -> Verdict:
 
 def at_commit(request: Verdict, reply: Verdict = Verdict.PASS) -> Judge:
     """Return the judge of COMMIT and of its reply; everything else passes."""
-    return lambda message: (request if message.of_client else reply) if message.is_commit else Verdict.PASS
+    return lambda message: (
+        (request if message.of_client else reply) if message.is_commit else Verdict.PASS
+    )
 
 
 class Proxy:
-    """Stands on 127.0.0.1 before the server that `url` leads to; `judge` may be changed at any time."""
+    """Stands on 127.0.0.1 before the server that `url` leads to.
+
+    `judge` may be changed at any time.
+    """
 
     def __init__(self, url: SecretStr) -> None:
         self.judge: Judge = let_pass
@@ -69,7 +77,12 @@ class Proxy:
     def settings(self, **others: Any) -> Settings:
         """Return the settings that lead through the proxy."""
         known = self._known
-        parts = {"host": f"127.0.0.1:{self.port}", "database": known.database, "user": known.user, "password": known.password}
+        parts = {
+            "host": f"127.0.0.1:{self.port}",
+            "database": known.database,
+            "user": known.user,
+            "password": known.password,
+        }
         return Settings(**{**parts, "sslmode": "disable", "connect_deadline": 5, **others})
 
     @asynccontextmanager
@@ -81,7 +94,9 @@ class Proxy:
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
         def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            self._conversations.add(asyncio.ensure_future(_Conversation(self, reader, writer).hold(*self._address())))
+            self._conversations.add(
+                asyncio.ensure_future(_Conversation(self, reader, writer).hold(*self._address()))
+            )
 
         async with await asyncio.start_server(accept, "127.0.0.1", 0) as server:
             self.port = int(server.sockets[0].getsockname()[1])
@@ -98,7 +113,9 @@ class Proxy:
 
 
 class _Conversation:
-    def __init__(self, proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         self._proxy = proxy
         self._client = reader, writer
         self._silent = False
@@ -122,7 +139,9 @@ class _Conversation:
                 await asyncio.gather(*tasks, return_exceptions=True)
                 self._client[1].transport.abort()
 
-    async def _pass_on(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, of_client: bool) -> None:
+    async def _pass_on(
+        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, of_client: bool
+    ) -> None:
         number = 0
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:

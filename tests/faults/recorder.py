@@ -1,4 +1,7 @@
-"""What a client sends to the server: a proxy that reads the messages of PostgreSQL's protocol as they pass."""
+"""What a client sends to the server.
+
+A proxy that reads the messages of PostgreSQL's protocol as they pass.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,10 @@ _SSL_REQUEST, _CANCEL_REQUEST, _STARTUP = 80877103, 80877102, 196608
 
 @dataclass
 class Recorder:
-    """The messages of every connection, in the order in which they came: type, and body without its length."""
+    """The messages of every connection, in the order in which they came.
+
+    Type, and body without its length.
+    """
 
     socket: str
     startups: list[dict[str, str]] = field(default_factory=list)
@@ -25,7 +31,10 @@ class Recorder:
 
     @property
     def statements(self) -> list[tuple[str, str]]:
-        """The name and the text of every statement that was parsed; without a name for the simple protocol."""
+        """The name and the text of every statement that was parsed.
+
+        Without a name for the simple protocol.
+        """
         parsed = []
         for kind, body in self.messages:
             if kind == "P":

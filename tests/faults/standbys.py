@@ -47,5 +47,14 @@ def make_it_follow(folder: Path) -> None:
 def at(primary: EmbeddedServer, *ports: int, **settings: object) -> Settings:
     """The application's settings with these ports of this machine as hosts, in this order."""
     known = Settings(url=primary.tcp_url)
-    parts = {"database": known.database, "user": known.user, "password": known.password, "embedding_dimensions": 8}
-    return Settings(host=",".join(f"127.0.0.1:{port}" for port in ports), connect_timeout=1, **{**parts, **settings})
+    parts = {
+        "database": known.database,
+        "user": known.user,
+        "password": known.password,
+        "embedding_dimensions": 8,
+    }
+    return Settings(
+        host=",".join(f"127.0.0.1:{port}" for port in ports),
+        connect_timeout=1,
+        **{**parts, **settings},
+    )

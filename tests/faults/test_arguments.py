@@ -42,15 +42,20 @@ SEED: Final = int(os.environ.get("FAULTS_SEED", "0"))
 CURSOR: Final = str(Cursor(listing="Review", descending=False, id=samples.review().id))
 
 texts: Final = st.one_of(hostile.texts, st.sampled_from(("acme/api", "review-1", "retries")))
-counts: Final = st.one_of(hostile.numbers, st.integers(-2, 20), st.sampled_from((9_999, 10_000, 10_001, None, "1", b"")))
+counts: Final = st.one_of(
+    hostile.numbers, st.integers(-2, 20), st.sampled_from((9_999, 10_000, 10_001, None, "1", b""))
+)
 wholes: Final = st.one_of(
     st.integers(),
     st.sampled_from((-1, 0, 1, 2**31 - 1, 2**31, 2**63 - 1, 2**63, -(2**63) - 1)),
     st.sampled_from((400, 5_000)).map(lambda digits: 10**digits),
 )
-scalars: Final = st.one_of(hostile.texts, hostile.numbers, hostile.decimals, hostile.moments, hostile.ids, hostile.anything)
+scalars: Final = st.one_of(
+    hostile.texts, hostile.numbers, hostile.decimals, hostile.moments, hostile.ids, hostile.anything
+)
 spans: Final = st.one_of(
-    st.timedeltas(), st.sampled_from((timedelta.max, timedelta.min, timedelta(0), timedelta(days=36_526), None, 1))
+    st.timedeltas(),
+    st.sampled_from((timedelta.max, timedelta.min, timedelta(0), timedelta(days=36_526), None, 1)),
 )
 days: Final = st.one_of(hostile.numbers, st.floats(0, 40_000), st.sampled_from((None, "7")))
 moments: Final = st.one_of(st.none(), hostile.moments)
@@ -201,17 +206,25 @@ async def tenant_of(store: Any, tenant: Any) -> Any:
 
 
 @quietly
-def test_every_argument_is_answered_or_refused_alike(sides: Sides, effort: Effort, promises: Promises) -> None:
-    since = datetime.now(UTC) - timedelta(minutes=1)  # how embeddings are made was recorded when both sides were opened
+def test_every_argument_is_answered_or_refused_alike(
+    sides: Sides, effort: Effort, promises: Promises
+) -> None:
+    since = datetime.now(UTC) - timedelta(
+        minutes=1
+    )  # how embeddings are made was recorded when both sides were opened
     rows = [kind.make() for kind in KINDS]
     for store in sides.stores:
         sides.run(fill(store, rows))
     counted: Counter[bool] = Counter()
 
-    calls = st.sampled_from(list(CALLS)).flatmap(lambda name: CALLS[name].map(lambda call: Drawn(name, call)))
+    calls = st.sampled_from(list(CALLS)).flatmap(
+        lambda name: CALLS[name].map(lambda call: Drawn(name, call))
+    )
 
     def check(drawn: Drawn) -> None:
-        outcomes = sides.same([partial(called, store, drawn.value) for store in sides.stores], drawn.name, since)
+        outcomes = sides.same(
+            [partial(called, store, drawn.value) for store in sides.stores], drawn.name, since
+        )
         counted[isinstance(outcomes[0], Raised)] += 1
 
     try_all(calls, check, effort.times(60, 6_000))
@@ -236,10 +249,16 @@ async def fill(store: Any, rows: list[tuple[Any, ...]]) -> None:
 def test_what_can_name_no_tenant_is_refused(sides: Sides, effort: Effort) -> None:
     @seed(SEED)
     @plan(effort.times(30, 500))
-    @given(st.one_of(texts, hostile.anything.filter(lambda value: value is not None)).map(lambda tenant: Drawn("tenant", tenant)))
+    @given(
+        st.one_of(texts, hostile.anything.filter(lambda value: value is not None)).map(
+            lambda tenant: Drawn("tenant", tenant)
+        )
+    )
     def check(drawn: Drawn) -> None:
         since, tenant = datetime.now(UTC), drawn.value
-        outcomes = sides.same([partial(tenant_of, store, tenant) for store in sides.stores], repr(drawn), since)
+        outcomes = sides.same(
+            [partial(tenant_of, store, tenant) for store in sides.stores], repr(drawn), since
+        )
         if isinstance(tenant, str) and not (tenant.isascii() and 1 <= len(tenant) <= 100):
             assert isinstance(outcomes[0], Raised)
 
@@ -256,7 +275,9 @@ altered: Final = st.integers(0, len(CURSOR) * 8 - 1).map(flipped)
 truncated: Final = st.integers(0, len(CURSOR)).map(lambda size: CURSOR[:size])
 
 
-def test_a_cursor_that_was_tampered_with_is_refused_or_another_place(effort: Effort, promises: Promises) -> None:
+def test_a_cursor_that_was_tampered_with_is_refused_or_another_place(
+    effort: Effort, promises: Promises
+) -> None:
     refused = read = 0
 
     @seed(SEED)
@@ -274,7 +295,8 @@ def test_a_cursor_that_was_tampered_with_is_refused_or_another_place(effort: Eff
             cursor.require("Review", descending=False)
         except InvalidCursor:
             return
-        # What is left is a place in the same listing: it can skip rows of the one who made it, and nothing else.
+        # What is left is a place in the same listing: it can skip rows of the one who made it, and
+        # nothing else.
         assert Cursor.parse(str(cursor)) == cursor
 
     check()

@@ -19,7 +19,14 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from domain.errors import Conflict
 from repositories import Database
 from repositories.testing.tables import empty
-from tests.faults.pairs import busy, rows_by_name, settled, write_first, write_second, write_together
+from tests.faults.pairs import (
+    busy,
+    rows_by_name,
+    settled,
+    write_first,
+    write_second,
+    write_together,
+)
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -115,7 +122,10 @@ WORKS: tuple[tuple[Work, int], ...] = (
 
 
 async def storm(database: Database, cancelling: Cancelling, times: int) -> None:
-    """Begin work of every kind, and cancel each at a moment of its own; more at once than the pool has connections."""
+    """Begin work of every kind, and cancel each at a moment of its own.
+
+    More at once than the pool has connections.
+    """
     chance = random.Random(times)
     works, weights = zip(*WORKS, strict=True)
     left = iter(range(times))
@@ -136,10 +146,19 @@ async def test_nothing_is_left_running_lost_or_half_written_by_a_cancelled_task(
     database_url: SecretStr, effort: Effort, promises: Promises, cancelling: Cancelling
 ) -> None:
     times = effort.times(30, 1_000)
-    async with Database.from_url(database_url, pool_size=SIZE, max_overflow=OVERFLOW) as database, emptied(database):
+    async with (
+        Database.from_url(database_url, pool_size=SIZE, max_overflow=OVERFLOW) as database,
+        emptied(database),
+    ):
         await storm(database, cancelling, times)
-        assert database.pool_figures().checked_out == database.pool_figures(readers=True).checked_out == 0
-        running, connected = await settled(database, at_most=2 * SIZE)  # a pool of units of work and one of readers
+        assert (
+            database.pool_figures().checked_out
+            == database.pool_figures(readers=True).checked_out
+            == 0
+        )
+        running, connected = await settled(
+            database, at_most=2 * SIZE
+        )  # a pool of units of work and one of readers
         written = await rows_by_name(database)
         half = sum(rows != 2 for rows in written.values())
         async with AsyncExitStack() as all_at_once:
@@ -165,12 +184,22 @@ async def test_nothing_is_left_running_lost_or_half_written_by_a_cancelled_task(
 async def without_the_library(url: SecretStr, times: int) -> tuple[int, int]:
     """Do the same to SQLAlchemy and asyncpg alone, and return how many statements ran on and how many pairs were half written."""
     connect = partial(asyncpg.connect, url.get_secret_value())
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=connect,
+        isolation_level="AUTOCOMMIT",
+        poolclass=NullPool,
+    )
 
     async def torn(number: int) -> None:
         async with engine.connect() as connection:
             pair = {"id": uuid4(), "repo": f"acme/{number}"}
-            await connection.execute(text("INSERT INTO reviews (tenant, id, repo, pr_number) VALUES ('a', :id, :repo, 1)"), pair)
+            await connection.execute(
+                text(
+                    "INSERT INTO reviews (tenant, id, repo, pr_number) VALUES ('a', :id, :repo, 1)"
+                ),
+                pair,
+            )
             await connection.execute(LONG)
 
     async with Database.from_url(url) as database, emptied(database):
@@ -180,7 +209,9 @@ async def without_the_library(url: SecretStr, times: int) -> tuple[int, int]:
         found = await busy(database), len(await rows_by_name(database))
         async with database.engine.connect() as connection:
             others = "datname = current_database() AND pid <> pg_backend_pid()"
-            await connection.execute(text(f"SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE {others}"))
+            await connection.execute(
+                text(f"SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE {others}")
+            )
     await engine.dispose()
     return found
 

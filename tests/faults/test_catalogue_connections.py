@@ -72,7 +72,12 @@ async def test_a_unit_of_work_that_is_cut_off_at_any_message_is_kept_whole_or_no
                 operation = uuid4()
                 told = await _write_two(behind, operation)
                 proxy.judge = let_pass
-                assert told in ("committed", "ConnectionLost", "CommitOutcomeUnknown", "DatabaseUnavailable")
+                assert told in (
+                    "committed",
+                    "ConnectionLost",
+                    "CommitOutcomeUnknown",
+                    "DatabaseUnavailable",
+                )
                 committed = await database.outcome(operation)
                 if told != "CommitOutcomeUnknown":
                     assert committed is (told == "committed")
@@ -185,21 +190,33 @@ async def test_a_wrong_database_user_or_password_is_said_at_once(
 ) -> None:
     known = Settings(url=database_url)
     host, port = known.addresses[0]
-    parts = {"host": host, "port": port, "user": known.user, "password": known.password, "database": known.database}
+    parts = {
+        "host": host,
+        "port": port,
+        "user": known.user,
+        "password": known.password,
+        "database": known.database,
+    }
     with failing(expected, again=False):
         async with Database(Settings(**{**parts, **wrong})):
             pass
 
 
 @injects("25")
-async def test_a_host_that_is_not_what_was_asked_for_is_unavailable(database_url: SecretStr) -> None:
+async def test_a_host_that_is_not_what_was_asked_for_is_unavailable(
+    database_url: SecretStr,
+) -> None:
     with failing(DatabaseUnavailable, again=True):
-        async with Database.from_url(database_url, target_session_attrs="standby", connect_deadline=0.05):
+        async with Database.from_url(
+            database_url, target_session_attrs="standby", connect_deadline=0.05
+        ):
             pass
 
 
 @injects("26")
-async def test_a_host_that_swallows_everything_is_unavailable_and_named(database_url: SecretStr) -> None:
+async def test_a_host_that_swallows_everything_is_unavailable_and_named(
+    database_url: SecretStr,
+) -> None:
     proxy = Proxy(database_url)
     proxy.judge = lambda _: Verdict.SWALLOW
     async with proxy.listening():
@@ -212,7 +229,9 @@ async def test_a_host_that_swallows_everything_is_unavailable_and_named(database
 
 
 @injects("30")
-async def test_a_database_without_the_extension_is_a_schema_that_is_missing(server: TestServer) -> None:
+async def test_a_database_without_the_extension_is_a_schema_that_is_missing(
+    server: TestServer,
+) -> None:
     url = await asyncio.to_thread(server.empty)
     unopened = Database.from_url(url)
     async with administered(server, unopened) as admin:

@@ -14,14 +14,31 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from domain import ConnectionLost, DatabaseUnavailable, Isolation, ReadOnly, ResourceExhausted, Review
+from domain import (
+    ConnectionLost,
+    DatabaseUnavailable,
+    Isolation,
+    ReadOnly,
+    ResourceExhausted,
+    Review,
+)
 from repositories import Database
 from repositories.embedded import EmbeddedServer
 from repositories.postgres.settings import Settings
 from tests.conftest import DIMENSIONS, VERSIONS
 from tests.faults.catalogue import injects
 from tests.faults.conftest import FULL
-from tests.faults.expected import CANARY, SLEEP, ask, failing, pid_of, require_sound, until, until_gone, written
+from tests.faults.expected import (
+    CANARY,
+    SLEEP,
+    ask,
+    failing,
+    pid_of,
+    require_sound,
+    until,
+    until_gone,
+    written,
+)
 from tests.faults.standbys import make_standby
 
 if TYPE_CHECKING:
@@ -49,7 +66,9 @@ class Disk:
     def mount(cls, folder: Path) -> Disk | None:
         """Return the disk at this folder, or None where that takes rights that are missing."""
         try:
-            mounted = subprocess.run([*_MOUNT, f"mode=755,{_ROOMY}", "tmpfs", folder], capture_output=True, check=False)
+            mounted = subprocess.run(
+                [*_MOUNT, f"mode=755,{_ROOMY}", "tmpfs", folder], capture_output=True, check=False
+            )
         except FileNotFoundError:
             return None
         return cls(folder) if mounted.returncode == 0 else None
@@ -92,7 +111,11 @@ class Server:
         self.start()
 
 
-@pytest.fixture(scope="module", params=VERSIONS if FULL else VERSIONS[:1], ids=lambda version: f"postgres-{version}")
+@pytest.fixture(
+    scope="module",
+    params=VERSIONS if FULL else VERSIONS[:1],
+    ids=lambda version: f"postgres-{version}",
+)
 def own(request: pytest.FixtureRequest) -> Iterator[Server]:
     with tempfile.TemporaryDirectory(prefix="recollect-own-") as name:
         disk = Disk.mount(Path(name))
@@ -115,7 +138,9 @@ def standby(own: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 
 @injects("13", "14")
-async def test_a_standby_refuses_writes_and_serializable_transactions_as_read_only(standby: SecretStr) -> None:
+async def test_a_standby_refuses_writes_and_serializable_transactions_as_read_only(
+    standby: SecretStr,
+) -> None:
     async with Database.from_url(standby) as database:
         with failing(ReadOnly, again=True):
             async with written(database):
@@ -129,7 +154,9 @@ async def test_a_standby_refuses_writes_and_serializable_transactions_as_read_on
 
 
 @injects("15")
-async def test_a_transaction_in_the_way_of_a_standbys_recovery_is_lost(own: Server, standby: SecretStr) -> None:
+async def test_a_transaction_in_the_way_of_a_standbys_recovery_is_lost(
+    own: Server, standby: SecretStr
+) -> None:
     async with Database.from_url(own.url) as primary, Database.from_url(standby) as database:
         with failing(ConnectionLost, again=True):
             async with database.reader() as view:
@@ -147,15 +174,22 @@ async def test_of_two_hosts_readers_go_to_the_standby_and_units_of_work_to_the_p
     own: Server, standby: SecretStr, standby_first: bool
 ) -> None:
     hosts = [Settings(url=url).host for url in (own.url, standby)]
-    async with Database(of_hosts(own.url, *(reversed(hosts) if standby_first else hosts))) as database:
+    async with Database(
+        of_hosts(own.url, *(reversed(hosts) if standby_first else hosts))
+    ) as database:
         async with database.reader() as view, database.unit_of_work() as uow:
             assert (await ask(view, IN_RECOVERY), await ask(uow, IN_RECOVERY)) == (True, False)
         async with database.reader(isolation=Isolation.SERIALIZABLE) as view:
             assert await ask(view, IN_RECOVERY) is False, "no standby has this level"
 
 
-async def test_where_the_standby_is_away_readers_read_from_the_primary_and_may_not_write_there(own: Server, tmp_path: Path) -> None:
-    async with Database(of_hosts(own.url, str(tmp_path), Settings(url=own.url).host)) as database, database.reader() as view:
+async def test_where_the_standby_is_away_readers_read_from_the_primary_and_may_not_write_there(
+    own: Server, tmp_path: Path
+) -> None:
+    async with (
+        Database(of_hosts(own.url, str(tmp_path), Settings(url=own.url).host)) as database,
+        database.reader() as view,
+    ):
         assert await ask(view, IN_RECOVERY) is False
         with failing(ReadOnly, again=True):
             await ask(view, "DELETE FROM reviews")
@@ -182,7 +216,9 @@ async def test_a_server_that_is_down_is_unavailable_until_it_is_back(own: Server
                 async with database.reader():
                     pass
             with failing(DatabaseUnavailable, again=True):
-                async with Database.from_url("postgresql://127.0.0.1:1/nowhere", connect_deadline=0.05):
+                async with Database.from_url(
+                    "postgresql://127.0.0.1:1/nowhere", connect_deadline=0.05
+                ):
                     pass
         finally:
             await asyncio.to_thread(own.start)
@@ -190,7 +226,9 @@ async def test_a_server_that_is_down_is_unavailable_until_it_is_back(own: Server
 
 
 @injects("20")
-async def test_a_main_process_that_is_killed_during_a_statement_loses_the_connection(own: Server) -> None:
+async def test_a_main_process_that_is_killed_during_a_statement_loses_the_connection(
+    own: Server,
+) -> None:
     async with Database.from_url(own.url) as database:
         with failing(ConnectionLost, again=True):
             async with written(database) as uow:
@@ -270,6 +308,8 @@ async def test_a_full_disk_is_told_and_what_was_acknowledged_is_kept(own: Server
 async def _write_for_ever(database: Database, acknowledged: list[int]) -> None:
     while True:
         async with database.unit_of_work() as uow:
-            written = await uow.reviews.add_many([Review(repo=f"acme/{CANARY}", pr_number=number) for number in range(1, 501)])
+            written = await uow.reviews.add_many(
+                [Review(repo=f"acme/{CANARY}", pr_number=number) for number in range(1, 501)]
+            )
             await uow.commit()
         acknowledged.append(written)

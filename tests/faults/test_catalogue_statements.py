@@ -33,7 +33,17 @@ from domain import (
 from repositories import Database
 from repositories.postgres import hosts
 from tests.faults.catalogue import injects
-from tests.faults.expected import SLEEP, ask, failing, pid_of, require_sound, terminate, until_gone, until_waiting, written
+from tests.faults.expected import (
+    SLEEP,
+    ask,
+    failing,
+    pid_of,
+    require_sound,
+    terminate,
+    until_gone,
+    until_waiting,
+    written,
+)
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -42,7 +52,9 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def administered(server: TestServer, database: Database) -> AsyncIterator[asyncpg.Connection[Any]]:
+async def administered(
+    server: TestServer, database: Database
+) -> AsyncIterator[asyncpg.Connection[Any]]:
     """Yield the superuser's connection to the same database."""
     name = database.settings.database
     connection = await asyncpg.connect(server.server.admin_url.get_secret_value(), database=name)
@@ -59,7 +71,8 @@ async def administered(server: TestServer, database: Database) -> AsyncIterator[
 async def test_a_connection_that_ends_before_its_first_use_is_lost(database: Database) -> None:
     async with database.reader() as view:
         pid = await pid_of(view)
-    # The newest connection is lent first: this one has that process behind it, and has begun nothing.
+    # The newest connection is lent first: this one has that process behind it, and has begun
+    # nothing.
     with failing(ConnectionLost, again=True):
         async with database.reader() as view:
             await terminate(database, pid)
@@ -74,14 +87,18 @@ async def test_an_idle_connection_that_ended_is_replaced_in_silence(database: Da
         async with database.reader() as other:
             await view.__aexit__(None, None, None)
             await ask(other, "SELECT pg_terminate_backend(:pid, 5000)", pid=pid)
-            await asyncio.sleep(0.05)  # its last words and its end may arrive with that answer, and take a turn each
+            await asyncio.sleep(
+                0.05
+            )  # its last words and its end may arrive with that answer, and take a turn each
             async with database.reader() as next_one:
                 assert await pid_of(next_one) != pid
     await require_sound(database)
 
 
 @injects("2")
-async def test_a_connection_that_ends_between_statements_is_lost_and_nothing_was_kept(database: Database) -> None:
+async def test_a_connection_that_ends_between_statements_is_lost_and_nothing_was_kept(
+    database: Database,
+) -> None:
     with failing(ConnectionLost, again=True):
         async with written(database) as uow:
             await terminate(database, await pid_of(uow))
@@ -99,7 +116,9 @@ async def test_a_commit_that_was_never_sent_is_known_to_be_lost(database: Databa
 
 
 @injects("4")
-async def test_a_connection_that_ends_during_a_statement_is_lost_and_says_why(database: Database) -> None:
+async def test_a_connection_that_ends_during_a_statement_is_lost_and_says_why(
+    database: Database,
+) -> None:
     with failing(ConnectionLost, again=True) as caught:
         async with written(database) as uow:
             pid = await pid_of(uow)
@@ -122,7 +141,9 @@ async def test_a_transaction_that_was_idle_for_too_long_is_lost(database: Databa
 
 
 @injects("10")
-async def test_a_transaction_that_takes_too_long_is_lost(database: Database, server: TestServer) -> None:
+async def test_a_transaction_that_takes_too_long_is_lost(
+    database: Database, server: TestServer
+) -> None:
     if server.server.version < 17:
         pytest.skip("transaction_timeout is new in PostgreSQL 17")
     with failing(ConnectionLost, again=True) as caught:
@@ -137,7 +158,9 @@ async def test_a_transaction_that_takes_too_long_is_lost(database: Database, ser
 
 
 @injects("5")
-async def test_a_statement_that_is_cancelled_or_takes_too_long_is_a_timeout(database: Database) -> None:
+async def test_a_statement_that_is_cancelled_or_takes_too_long_is_a_timeout(
+    database: Database,
+) -> None:
     with failing(StatementTimeout, again=False):
         async with written(database) as uow:
             await ask(uow, "SET LOCAL statement_timeout = 20")
@@ -184,7 +207,9 @@ async def test_a_deadlock_is_a_conflict_of_one_of_the_two(database: Database) ->
 
 
 @injects("8")
-async def test_a_serialization_failure_is_a_conflict_in_a_statement_and_at_commit(database: Database) -> None:
+async def test_a_serialization_failure_is_a_conflict_in_a_statement_and_at_commit(
+    database: Database,
+) -> None:
     async with written(database) as uow:
         await uow.commit()
     with failing(Conflict, again=True) as in_a_statement:
@@ -205,13 +230,17 @@ async def test_a_serialization_failure_is_a_conflict_in_a_statement_and_at_commi
                 await uow.flush()
             await one.commit()
             await two.commit()
-    assert {getattr(caught.value, "sqlstate", None) for caught in (in_a_statement, at_commit)} == {"40001"}
+    assert {getattr(caught.value, "sqlstate", None) for caught in (in_a_statement, at_commit)} == {
+        "40001"
+    }
     await require_sound(database, reviews=2)
 
 
 @injects("11")
 async def test_a_pool_that_is_exhausted_says_what_it_has(database_url: SecretStr) -> None:
-    async with Database.from_url(database_url, pool_size=1, max_overflow=0, pool_timeout=0.05) as database:
+    async with Database.from_url(
+        database_url, pool_size=1, max_overflow=0, pool_timeout=0.05
+    ) as database:
         with failing(PoolExhausted, again=True) as caught:
             async with database.reader(), database.reader():
                 pass
@@ -245,20 +274,29 @@ async def test_a_write_in_a_reader_is_refused_as_read_only(database: Database) -
 
 
 @injects("32")
-async def test_a_limit_of_the_server_is_told_as_that(database: Database, server: TestServer) -> None:
+async def test_a_limit_of_the_server_is_told_as_that(
+    database: Database, server: TestServer
+) -> None:
     async with administered(server, database) as admin:
-        await admin.execute(f"ALTER DATABASE {database.settings.database} SET temp_file_limit = '0'")
+        await admin.execute(
+            f"ALTER DATABASE {database.settings.database} SET temp_file_limit = '0'"
+        )
     try:
         async with Database(database.settings) as limited:
             with failing(ResourceExhausted, again=False) as caught:
                 async with limited.reader() as view:
                     await ask(view, "SET LOCAL work_mem = '64kB'")
-                    await ask(view, "SELECT n FROM generate_series(1, 50000) AS n ORDER BY md5(n || :canary) LIMIT 1 OFFSET 40000")
+                    await ask(
+                        view,
+                        "SELECT n FROM generate_series(1, 50000) AS n ORDER BY md5(n || :canary) LIMIT 1 OFFSET 40000",
+                    )
             assert getattr(caught.value, "sqlstate", None) == "53400"
             await require_sound(limited)
     finally:
         async with administered(server, database) as admin:
-            await admin.execute(f"ALTER DATABASE {database.settings.database} RESET temp_file_limit")
+            await admin.execute(
+                f"ALTER DATABASE {database.settings.database} RESET temp_file_limit"
+            )
 
 
 # A schema that changes under a program
@@ -288,9 +326,12 @@ async def test_a_table_that_changes_under_a_prepared_statement_makes_the_plan_st
 
     await read()
     async with database.reader() as view:
-        # Held, so that the change is made on another connection than the one with the prepared statement.
+        # Held, so that the change is made on another connection than the one with the prepared
+        # statement.
         await pid_of(view)
-        connection = await asyncpg.connect(host=database.settings.addresses[0].host, **_login(database))
+        connection = await asyncpg.connect(
+            host=database.settings.addresses[0].host, **_login(database)
+        )
         await connection.execute("ALTER TABLE scratch ALTER b TYPE text")
         await connection.close()
     with failing(StalePlan, again=True):
@@ -302,7 +343,12 @@ async def test_a_table_that_changes_under_a_prepared_statement_makes_the_plan_st
 def _login(database: Database) -> dict[str, Any]:
     settings = database.settings
     password = settings.password.get_secret_value() if settings.password else None
-    return {"port": settings.addresses[0].port, "database": settings.database, "user": settings.user, "password": password}
+    return {
+        "port": settings.addresses[0].port,
+        "database": settings.database,
+        "user": settings.user,
+        "password": password,
+    }
 
 
 @injects("28")
@@ -326,7 +372,9 @@ class AnyVector(UserDefinedType[Any]):
 
 
 @injects("29")
-async def test_an_extension_that_is_created_anew_makes_plans_stale_and_is_learned_again(server: TestServer) -> None:
+async def test_an_extension_that_is_created_anew_makes_plans_stale_and_is_learned_again(
+    server: TestServer,
+) -> None:
     statement = select(literal(Vector([1.0, 2.0, 3.0]), AnyVector()))
 
     async def read() -> object:
@@ -365,9 +413,13 @@ def test_another_event_loop_is_turned_away_and_the_first_goes_on(database_url: S
 
 
 @injects("34")
-async def test_two_tasks_in_one_unit_of_work_are_served_or_turned_away_and_never_mixed_up(database: Database) -> None:
+async def test_two_tasks_in_one_unit_of_work_are_served_or_turned_away_and_never_mixed_up(
+    database: Database,
+) -> None:
     async with database.unit_of_work() as uow:
-        outcomes = await asyncio.gather(*(ask(uow, f"SELECT {number}") for number in range(8)), return_exceptions=True)
+        outcomes = await asyncio.gather(
+            *(ask(uow, f"SELECT {number}") for number in range(8)), return_exceptions=True
+        )
     for number, outcome in enumerate(outcomes):
         if outcome != number:
             assert type(outcome) in (UnitOfWorkError, TransactionPoisoned)
@@ -375,7 +427,9 @@ async def test_two_tasks_in_one_unit_of_work_are_served_or_turned_away_and_never
 
 
 @injects("35")
-async def test_a_statement_after_one_that_failed_is_refused_and_so_is_the_commit(database: Database) -> None:
+async def test_a_statement_after_one_that_failed_is_refused_and_so_is_the_commit(
+    database: Database,
+) -> None:
     async with written(database) as uow:
         with failing(InvalidInput, again=False):
             await ask(uow, "SELECT CAST(CAST(:canary AS text) AS int)")
@@ -385,9 +439,13 @@ async def test_a_statement_after_one_that_failed_is_refused_and_so_is_the_commit
     await require_sound(database)
 
 
-@pytest.mark.parametrize("value", [2**40, "text", "\ud800", object()], ids=["range", "type", "surrogate", "object"])
+@pytest.mark.parametrize(
+    "value", [2**40, "text", "\ud800", object()], ids=["range", "type", "surrogate", "object"]
+)
 @injects("36")
-async def test_a_value_that_the_driver_cannot_send_is_bad_input(database: Database, value: object) -> None:
+async def test_a_value_that_the_driver_cannot_send_is_bad_input(
+    database: Database, value: object
+) -> None:
     kind = "text" if value == "\ud800" else "int"
     with failing(InvalidInput, again=False):
         async with database.reader() as view:

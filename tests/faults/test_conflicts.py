@@ -1,4 +1,7 @@
-"""Many writers of the same rows: nothing is lost, nobody is left behind, and a level of isolation is what it says."""
+"""Many writers of the same rows.
+
+Nothing is lost, nobody is left behind, and a level of isolation is what it says.
+"""
 
 from __future__ import annotations
 
@@ -36,13 +39,20 @@ async def read(uow: UnitOfWork, key: str) -> tuple[int, ...]:
 
 
 async def append(uow: UnitOfWork, key: str, number: int) -> None:
-    """Read the list, and write it again with one number more: whoever does so at the same time is overwritten."""
+    """Read the list, and write it again with one number more.
+
+    Whoever does so at the same time is overwritten.
+    """
     await write(uow, key, (*await read(uow, key), number))
 
 
 async def write(uow: UnitOfWork, key: str, numbers: tuple[int, ...]) -> None:
-    data = CheckpointData(files_reviewed=tuple(map(str, numbers)), finding_count=0, summary_draft="", total_files=0)
-    await uow.checkpoints.save(ReviewCheckpoint(review_output_key=key, repo="acme/api", pr_number=7, checkpoint_data=data))
+    data = CheckpointData(
+        files_reviewed=tuple(map(str, numbers)), finding_count=0, summary_draft="", total_files=0
+    )
+    await uow.checkpoints.save(
+        ReviewCheckpoint(review_output_key=key, repo="acme/api", pr_number=7, checkpoint_data=data)
+    )
 
 
 async def emptied(database: Database) -> None:
@@ -161,7 +171,9 @@ async def impatient(server: TestServer) -> AsyncIterator[Database]:
     url = await asyncio.to_thread(server.clone)
     async with Database.from_url(url) as database:
         admin = await asyncpg.connect(server.server.admin_url.get_secret_value())
-        await admin.execute(f"ALTER DATABASE {database.settings.database} SET deadlock_timeout = '20ms'")
+        await admin.execute(
+            f"ALTER DATABASE {database.settings.database} SET deadlock_timeout = '20ms'"
+        )
         await admin.close()
         await database.engine.dispose()
         yield database
@@ -175,13 +187,17 @@ async def test_bulk_writes_of_the_same_rows_in_any_order_do_not_deadlock(
 
     async def sorted_by_the_library(_: int) -> None:
         async with impatient.unit_of_work() as uow:
-            await uow.knowledge.upsert_many([chunk(row.chunk_id) for row in random.sample(rows, len(rows))])
+            await uow.knowledge.upsert_many(
+                [chunk(row.chunk_id) for row in random.sample(rows, len(rows))]
+            )
             await uow.commit()
 
     async def as_they_come(_: int) -> None:
         async with impatient.unit_of_work() as uow:
             for row in random.sample(rows, len(rows)):
-                touched = text("UPDATE knowledge SET title = 'x' WHERE chunk_id = :id").bindparams(id=row.chunk_id)
+                touched = text("UPDATE knowledge SET title = 'x' WHERE chunk_id = :id").bindparams(
+                    id=row.chunk_id
+                )
                 await uow.knowledge._transaction.execute(touched)
             await uow.commit()
 

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
     from tests.faults.conftest import Effort, Promises
 
-# Whether a page reaches the disk matters when the power fails: a killed process leaves it to the system.
+# Whether a page reaches the disk matters when the power fails: a killed process leaves it to the
+# system.
 SMALL = {"max_connections": "30", "shared_buffers": "16MB", "fsync": "on" if FULL else "off"}
 # What is lost is what the server has not written yet: it may take its time.
 CARELESS = {**SMALL, "synchronous_commit": "off", "wal_writer_delay": "10s"}
@@ -41,7 +42,10 @@ Kill = Callable[[EmbeddedServer], None]
 
 
 class Mortal:
-    """An embedded server that is started again each time it dies or is stopped; a program that uses it never leaves."""
+    """An embedded server that is started again each time it dies or is stopped.
+
+    A program that uses it never leaves.
+    """
 
     def __init__(self, folder: Path, version: int) -> None:
         self.folder, self.version = folder, version
@@ -49,7 +53,9 @@ class Mortal:
         self.server = self.start()
 
     def start(self, settings: Mapping[str, str] = SMALL) -> EmbeddedServer:
-        self.server = self._leases.enter_context(EmbeddedServer.start(self.folder, version=self.version, settings=settings))
+        self.server = self._leases.enter_context(
+            EmbeddedServer.start(self.folder, version=self.version, settings=settings)
+        )
         return self.server
 
     def restart(self, settings: Mapping[str, str] = SMALL) -> None:
@@ -96,7 +102,12 @@ class Crashed:
 
 
 async def crash(
-    mortal: Mortal, kill: Kill, times: int, settings: Mapping[str, str] = SMALL, *, write: Write = write_together
+    mortal: Mortal,
+    kill: Kill,
+    times: int,
+    settings: Mapping[str, str] = SMALL,
+    *,
+    write: Write = write_together,
 ) -> Crashed:
     """Kill the server under its writers so many times, and start it again."""
     chance, book, since_kill, since_answer = random.Random(times), Book(), [], []
@@ -125,7 +136,10 @@ async def crash_until(
     *,
     write: Write = write_together,
 ) -> tuple[int, Crashed]:
-    """Kill the server so many times, and more often where that did no harm: a kill may come when nothing is under way."""
+    """Kill the server so many times, and more often where that did no harm.
+
+    A kill may come when nothing is under way.
+    """
     for often in range(times, times + 10):
         crashed = await crash(mortal, kill_everything, often, settings, write=write)
         if seen(crashed.found):
@@ -154,7 +168,9 @@ async def test_what_was_acknowledged_survives_a_killed_server_and_nothing_is_hal
     _, careless = await crash_until(lambda found: found.lost > 0, mortal, times, CARELESS)
     await asyncio.to_thread(mortal.restart)
     assert careless.found.half == 0
-    times, apart = await crash_until(lambda found: min(found.half, found.refused_and_kept) > 0, mortal, times, write=write_apart)
+    times, apart = await crash_until(
+        lambda found: min(found.half, found.refused_and_kept) > 0, mortal, times, write=write_apart
+    )
     await require_no_commits_while_away(mortal)
 
     after = f"after kill -9, {effort.times(1, kills)} times"
@@ -209,7 +225,9 @@ async def test_a_restart_of_the_server_is_not_noticed_by_the_next_call(
                     await all_at_once.enter_async_context(database.unit_of_work())
             usual.append(await seconds_of_a_call(database))
             await asyncio.to_thread(mortal.restart)
-            assert database.pool_figures().checked_in == 5, "the pool is warm, and all of it is dead"
+            assert database.pool_figures().checked_in == 5, (
+                "the pool is warm, and all of it is dead"
+            )
             after_restart.append(await seconds_of_a_call(database))
         await empty(database)
         with pytest.raises(sqlalchemy.exc.DBAPIError):
@@ -233,7 +251,8 @@ async def seconds_of_a_call(database: Database) -> float:
 async def without_asking_first(mortal: Mortal) -> None:
     """Use a connection of SQLAlchemy's pool as it comes, after a restart."""
     engine = create_async_engine(
-        "postgresql+asyncpg://", async_creator=partial(asyncpg.connect, mortal.server.url.get_secret_value())
+        "postgresql+asyncpg://",
+        async_creator=partial(asyncpg.connect, mortal.server.url.get_secret_value()),
     )
     try:
         async with engine.connect() as connection:

@@ -87,7 +87,9 @@ async def swallowing(port: int) -> AsyncIterator[None]:
         yield
 
 
-async def connected_alone(known: EmbeddedServer, *ports: int, within: float = 10) -> asyncpg.Connection:
+async def connected_alone(
+    known: EmbeddedServer, *ports: int, within: float = 10
+) -> asyncpg.Connection:
     """Connect with asyncpg by itself, given the same hosts."""
     settings = at(known, *ports)
     password = settings.password.get_secret_value() if settings.password else None
@@ -153,7 +155,9 @@ async def test_the_writer_follows_the_primary_whichever_server_that_is(
             await asked(new, "SELECT pg_promote()")
             followed = await book.commits_again() - killed
         assert await writes_to(other, "after the failover") == second
-        assert [await reads_from(one) for one in (database, other)] == [second, second], "though it is the primary now"
+        assert [await reads_from(one) for one in (database, other)] == [second, second], (
+            "though it is the primary now"
+        )
         found = await book.compared(database)
     assert (found.lost, found.half, found.refused_and_kept) == (0, 0, 0)
 
@@ -166,7 +170,8 @@ async def test_the_writer_follows_the_primary_whichever_server_that_is(
     alone = await refuses_writes_where_the_driver_looks_first(old, first, second)
     assert alone
 
-    # With the standby alone there is something to read, and what is written later finds the primary that is back.
+    # With the standby alone there is something to read, and what is written later finds the primary
+    # that is back.
     kill_everything(new)
     async with Database(settings) as database:
         assert "before" in await rows_by_name(database)
@@ -175,7 +180,8 @@ async def test_the_writer_follows_the_primary_whichever_server_that_is(
         new = leases.enter_context(await asyncio.to_thread(start, tmp_path / "second", second))
         assert await writes_to(database, "the primary is back", attempts=2) == second
 
-        # A machine that hangs in place of the first host costs its own time for each new connection, and no more.
+        # A machine that hangs in place of the first host costs its own time for each new
+        # connection, and no more.
         assert await reads_from(database) == first
         kill_everything(old)
         await database.read_engine.dispose()
@@ -201,7 +207,10 @@ async def test_the_writer_follows_the_primary_whichever_server_that_is(
 
 
 async def acknowledge_together(primary: EmbeddedServer) -> None:
-    """Let a commit wait for the standby as well: what it never got would be lost with the primary."""
+    """Let a commit wait for the standby as well.
+
+    What it never got would be lost with the primary.
+    """
     await asked(primary, "ALTER SYSTEM SET synchronous_standby_names = '*'")
     await asked(primary, "SELECT pg_reload_conf()")
     async with asyncio.timeout(10):

@@ -47,7 +47,9 @@ def _condition(share: str) -> tuple[Filter | None, str]:
         case 0:
             return where("source_type").equals("doc"), "source_type = 'doc'"
         case number:
-            return where("metadata", f"one_in_{number}").equals(0), f"metadata->'one_in_{number}' = '0'"
+            return where("metadata", f"one_in_{number}").equals(
+                0
+            ), f"metadata->'one_in_{number}' = '0'"
 
 
 class _Searched:
@@ -64,32 +66,47 @@ class _Searched:
             condition, sql = _condition(share)
             for question in self._questions:
                 async with self._database.reader() as view:
-                    hits = await view.knowledge.vector_search(question, limit=LIMIT, where=condition)
+                    hits = await view.knowledge.vector_search(
+                        question, limit=LIMIT, where=condition
+                    )
                 exactly = await self._rows(_EXACTLY.format(condition=sql), question)
                 self.searches += 1
                 self.complete += len(hits) == len(exactly)
                 self.asked += len(exactly)
-                self.nearest += sum((hit.distance or 0) <= exactly[-1].distance + 1e-6 for hit in hits)
+                self.nearest += sum(
+                    (hit.distance or 0) <= exactly[-1].distance + 1e-6 for hit in hits
+                )
 
     async def rows_as_it_is(self) -> float:
         """Return how many of ten rows HNSW finds on average by itself, with pgvector's own settings and a filter of 1 %."""
-        found: list[int] = [(await self._rows(_AS_IT_IS, question, "hnsw"))[0].rows for question in self._questions]
+        found: list[int] = [
+            (await self._rows(_AS_IT_IS, question, "hnsw"))[0].rows for question in self._questions
+        ]
         return sum(found) / len(found)
 
     async def _rows(self, statement: str, question: list[float], way: str = "exact") -> Any:
-        others = ("enable_seqscan", "enable_bitmapscan", "enable_sort") if way == "hnsw" else ("enable_indexscan",)
+        others = (
+            ("enable_seqscan", "enable_bitmapscan", "enable_sort")
+            if way == "hnsw"
+            else ("enable_indexscan",)
+        )
         async with self._database.engine.connect() as connection:
             for setting in others:
                 await connection.execute(text(f"SET LOCAL {setting} = off"))
             return (await connection.exec_driver_sql(statement, (Vector(question),))).all()
 
 
-async def test_as_many_rows_come_back_as_exist(database_url: SecretStr, effort: Effort, promises: Promises) -> None:
+async def test_as_many_rows_come_back_as_exist(
+    database_url: SecretStr, effort: Effort, promises: Promises
+) -> None:
     chance, rows, copies = random.Random(5), effort.times(5_500, 20_000), effort.times(300, 1_000)
-    questions = [[chance.uniform(-0.5, 0.5) for _ in range(DIMENSIONS)] for _ in range(effort.times(3, 50))]
+    questions = [
+        [chance.uniform(-0.5, 0.5) for _ in range(DIMENSIONS)] for _ in range(effort.times(3, 50))
+    ]
     async with Database.from_url(database_url) as database:
         async with database.engine.begin() as connection:
-            # A graph that is built over rows is several times as fast as one that rows are added to.
+            # A graph that is built over rows is several times as fast as one that rows are added
+            # to.
             graph = (await connection.execute(text(_GRAPH))).scalar_one()
             await connection.execute(text("DROP INDEX ix_knowledge_embedding"))
             await connection.execute(text(_ROWS), {"rows": rows, "dimensions": DIMENSIONS})
@@ -124,5 +141,9 @@ async def test_as_many_rows_come_back_as_exist(database_url: SecretStr, effort: 
 
 def _copy(number: int, embedding: list[float]) -> KnowledgeChunk:
     return KnowledgeChunk(
-        chunk_id=f"copy-{number}", source="b.md", source_type="doc", content="A copy.", embedding=Vector(embedding)
+        chunk_id=f"copy-{number}",
+        source="b.md",
+        source_type="doc",
+        content="A copy.",
+        embedding=Vector(embedding),
     )

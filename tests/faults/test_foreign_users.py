@@ -1,4 +1,7 @@
-"""A database that is used from another event loop, or in a forked child: refused at once, and nothing of it breaks."""
+"""A database that is used from another event loop, or in a forked child.
+
+Refused at once, and nothing of it breaks.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,9 @@ async def refused(database: Database) -> float:
     return perf_counter() - began
 
 
-def test_a_foreign_event_loop_is_refused_and_the_home_loop_goes_on(url: SecretStr, effort: Effort, promises: Promises) -> None:
+def test_a_foreign_event_loop_is_refused_and_the_home_loop_goes_on(
+    url: SecretStr, effort: Effort, promises: Promises
+) -> None:
     times, database = effort.times(20, 200), Database.from_url(url, pool_size=2, max_overflow=0)
     with asyncio.Runner() as home, asyncio.Runner() as foreign:
         home.run(database.open())
@@ -95,13 +100,17 @@ with asyncio.Runner() as home, asyncio.Runner() as foreign:
 def poisoned_without_the_library(url: SecretStr) -> str:
     """Say what the home loop hears after a foreign one used the same pool."""
     command = [sys.executable, "-c", WITHOUT_THE_LIBRARY]
-    heard = subprocess.run(command, input=url.get_secret_value(), capture_output=True, text=True, check=True).stdout.strip()
+    heard = subprocess.run(
+        command, input=url.get_secret_value(), capture_output=True, text=True, check=True
+    ).stdout.strip()
     assert heard != "nothing", "the control has to fail"
     return f"{heard} at home from then on"
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-async def test_a_forked_child_is_refused_and_its_parent_goes_on(url: SecretStr, effort: Effort, promises: Promises) -> None:
+async def test_a_forked_child_is_refused_and_its_parent_goes_on(
+    url: SecretStr, effort: Effort, promises: Promises
+) -> None:
     times = effort.times(2, 20)
     async with Database.from_url(url, pool_size=2, max_overflow=0) as database:
         for _ in range(times):

@@ -1,4 +1,7 @@
-"""Whatever is searched for: hits of the own tenant, or an error of this library that a fake raises as well."""
+"""Whatever is searched for.
+
+Hits of the own tenant, or an error of this library that a fake raises as well.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,11 @@ if TYPE_CHECKING:
 
 PROMISE = "No question breaks a search"
 EMBEDDING = [1.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]
-TEXTS = ("Retries are bounded by a deadline.", "getUserName reads src/config/parser.py", "or not; DROP TABLE knowledge")
+TEXTS = (
+    "Retries are bounded by a deadline.",
+    "getUserName reads src/config/parser.py",
+    "or not; DROP TABLE knowledge",
+)
 REPO = "acme/api"
 
 
@@ -37,15 +44,26 @@ def _question(chance: random.Random) -> Ask:
     repo = hostile.words(chance) if chance.random() < 0.3 else REPO
     match chance.randrange(8):
         case 0 | 1 | 2:
-            return lambda view: view.knowledge.keyword_search(words, where=condition, match=match, explain=True)
+            return lambda view: view.knowledge.keyword_search(
+                words, where=condition, match=match, explain=True
+            )
         case 3:
-            return lambda view: view.knowledge.vector_search(EMBEDDING, where=condition, min_score=0.1)
+            return lambda view: view.knowledge.vector_search(
+                EMBEDDING, where=condition, min_score=0.1
+            )
         case 4:
             return lambda view: view.knowledge.hybrid_search(
-                words, EMBEDDING, where=condition, match=match, recency=Recency(), diversity=Diversity()
+                words,
+                EMBEDDING,
+                where=condition,
+                match=match,
+                recency=Recency(),
+                diversity=Diversity(),
             )
         case 5:
-            return lambda view: view.memories.hybrid_search(words, EMBEDDING, repo=repo, match=match)
+            return lambda view: view.memories.hybrid_search(
+                words, EMBEDDING, repo=repo, match=match
+            )
         case 6:
             return lambda view: view.findings.keyword_search(words, repo=repo, match=match)
         case _:
@@ -55,7 +73,13 @@ def _question(chance: random.Random) -> Ask:
 async def _filled(database: Any, tenant: str) -> None:
     async with database.unit_of_work(tenant=tenant) as uow:
         chunks = [
-            KnowledgeChunk(chunk_id=f"{tenant}-{n}", source="a.md", source_type="doc", content=text, embedding=Vector(EMBEDDING))
+            KnowledgeChunk(
+                chunk_id=f"{tenant}-{n}",
+                source="a.md",
+                source_type="doc",
+                content=text,
+                embedding=Vector(EMBEDDING),
+            )
             for n, text in enumerate(TEXTS)
         ]
         await uow.knowledge.add_many(chunks)
@@ -64,7 +88,10 @@ async def _filled(database: Any, tenant: str) -> None:
 
 
 async def _outcome(view: ReadUnitOfWork, ask: Ask) -> tuple[type[RecollectError] | None, set[str]]:
-    """Return the error and the tenants of what was found; an error of another kind, or of the server, ends the test."""
+    """Return the error and the tenants of what was found.
+
+    An error of another kind, or of the server, ends the test.
+    """
     try:
         hits = await ask(view)
     except DatabaseFailure:
@@ -74,7 +101,9 @@ async def _outcome(view: ReadUnitOfWork, ask: Ask) -> tuple[type[RecollectError]
     return None, {hit.item.tenant for hit in hits}
 
 
-async def test_no_query_and_no_filter_breaks_a_search(database_url: SecretStr, effort: Effort, promises: Promises) -> None:
+async def test_no_query_and_no_filter_breaks_a_search(
+    database_url: SecretStr, effort: Effort, promises: Promises
+) -> None:
     chance, asked, refused, found = random.Random(17), effort.times(200, 10_000), 0, 0
     fake = FakeDatabase(dimensions=len(EMBEDDING))
     async with Database.from_url(database_url, statement_timeout=5) as database:
@@ -110,7 +139,9 @@ async def _plain_errors(database: Database, words: tuple[str, ...]) -> int:
     for each in words:
         async with database.engine.connect() as connection:
             try:
-                await connection.execute(text("SELECT to_tsquery('english', :words)"), {"words": each})
+                await connection.execute(
+                    text("SELECT to_tsquery('english', :words)"), {"words": each}
+                )
             except DBAPIError:
                 broken += 1
     return broken
@@ -119,7 +150,10 @@ async def _plain_errors(database: Database, words: tuple[str, ...]) -> int:
 @pytest.mark.parametrize("levels", [60, 5_000])
 async def test_a_filter_that_is_nested_too_deep_is_refused(database: Database, levels: int) -> None:
     deep = hostile.deep(levels)
-    async with database.unit_of_work() as uow, FakeDatabase(dimensions=len(EMBEDDING)).unit_of_work() as in_memory:
+    async with (
+        database.unit_of_work() as uow,
+        FakeDatabase(dimensions=len(EMBEDDING)).unit_of_work() as in_memory,
+    ):
         for side in (uow.knowledge, in_memory.knowledge):
             for ask in (
                 side.vector_search(EMBEDDING, where=deep),

@@ -1,4 +1,7 @@
-"""Whatever is handed in is stored as it is, or refused with an error that is documented; the fake and PostgreSQL agree."""
+"""Whatever is handed in is stored as it is, or refused with an error that is documented.
+
+The fake and PostgreSQL agree.
+"""
 
 from __future__ import annotations
 
@@ -59,13 +62,20 @@ def plan(examples: int, *, shrinks: bool = True) -> Callable[[Any], Any]:
         database=None,
         phases=(Phase.generate, Phase.shrink) if shrinks else (Phase.generate,),
         suppress_health_check=[
-            getattr(HealthCheck, name) for name in ("too_slow", "data_too_large", "large_base_example", "filter_too_much")
+            getattr(HealthCheck, name)
+            for name in ("too_slow", "data_too_large", "large_base_example", "filter_too_much")
         ],
         report_multiple_bugs=False,
     )
 
 
-def try_all(values: st.SearchStrategy[Any], check: Callable[[Any], None], examples: int, *, shrinks: bool = True) -> None:
+def try_all(
+    values: st.SearchStrategy[Any],
+    check: Callable[[Any], None],
+    examples: int,
+    *,
+    shrinks: bool = True,
+) -> None:
     """Check so many of the values, the same ones each time."""
     seed(SEED)(plan(examples, shrinks=shrinks)(given(values)(check)))()
 
@@ -91,7 +101,10 @@ def kind_of(annotation: Any) -> Any:
 def values_for(entity: Entity, name: str) -> st.SearchStrategy[Any]:
     """Mostly of the field's type; the field's own value now and then; anything once in a while."""
     annotation = type(entity).model_fields[name].annotation
-    fit = _BY_TYPE.get(kind_of(annotation), st.tuples(hostile.texts, hostile.texts) | st.just(getattr(entity, name)))
+    fit = _BY_TYPE.get(
+        kind_of(annotation),
+        st.tuples(hostile.texts, hostile.texts) | st.just(getattr(entity, name)),
+    )
     return st.one_of(fit, fit, fit, hostile.anything)
 
 
@@ -118,7 +131,11 @@ def changes(draw: st.DrawFn) -> Change:
 
 
 def given_values(entity: Entity) -> dict[str, Any]:
-    return {name: vars(entity)[name] for name in type(entity).model_fields if name in entity.model_fields_set}
+    return {
+        name: vars(entity)[name]
+        for name in type(entity).model_fields
+        if name in entity.model_fields_set
+    }
 
 
 def rebuilt(entity: Entity, change: Mapping[str, Any]) -> Entity | None:
@@ -144,7 +161,11 @@ async def stored(store: Store, kind: Kind, entities: tuple[Entity, ...]) -> Enti
     async with store.unit_of_work() as uow:
         if kind.is_written_by_add:
             for entity in entities:
-                await next(each for each in KINDS if type(each.make()[-1]) is type(entity)).written(uow).add_many([entity])
+                await (
+                    next(each for each in KINDS if type(each.make()[-1]) is type(entity))
+                    .written(uow)
+                    .add_many([entity])
+                )
         else:
             await put(uow, *entities)
         (found,) = await kind.read(uow).list(with_embedding=True)
@@ -153,7 +174,9 @@ async def stored(store: Store, kind: Kind, entities: tuple[Entity, ...]) -> Enti
 
 
 @quietly
-def test_what_an_entity_accepts_is_read_back_as_it_was(sides: Sides, effort: Effort, promises: Promises) -> None:
+def test_what_an_entity_accepts_is_read_back_as_it_was(
+    sides: Sides, effort: Effort, promises: Promises
+) -> None:
     counted: Counter[str] = Counter()
 
     def check(change: Change) -> None:
@@ -163,7 +186,10 @@ def test_what_an_entity_accepts_is_read_back_as_it_was(sides: Sides, effort: Eff
         if new is None:
             return
         since = datetime.now(UTC)
-        copies = [tuple(type(each)(**given_values(each)) for each in (*parents, new)) for _ in sides.stores]
+        copies = [
+            tuple(type(each)(**given_values(each)) for each in (*parents, new))
+            for _ in sides.stores
+        ]
         outcomes = [
             sides.run(outcome_of(partial(stored, store, change.kind, copy)))
             for store, copy in zip(sides.stores, copies, strict=True)
@@ -185,9 +211,14 @@ def test_what_an_entity_accepts_is_read_back_as_it_was(sides: Sides, effort: Eff
     promises(PROMISE, figure, control="a fake that keeps texts in lower case is found out")
 
 
-def _with_texts_in_lower_case(row_of: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+def _with_texts_in_lower_case(
+    row_of: Callable[..., dict[str, Any]],
+) -> Callable[..., dict[str, Any]]:
     def lowered(*arguments: Any) -> dict[str, Any]:
-        return {name: value.lower() if isinstance(value, str) else value for name, value in row_of(*arguments).items()}
+        return {
+            name: value.lower() if isinstance(value, str) else value
+            for name, value in row_of(*arguments).items()
+        }
 
     return lowered
 
@@ -195,7 +226,9 @@ def _with_texts_in_lower_case(row_of: Callable[..., dict[str, Any]]) -> Callable
 def require_same(given: Entity, found: Entity, since: datetime) -> None:
     for name, value in given_values(given).items():
         if value is not None:
-            assert not list(differences(plain(value, since), plain(getattr(found, name), since))), name
+            assert not list(differences(plain(value, since), plain(getattr(found, name), since))), (
+                name
+            )
 
 
 @quietly
@@ -212,7 +245,9 @@ def test_assignment_refuses_what_construction_refuses(effort: Effort) -> None:
         if isinstance(value, Iterator):
             return  # can be read once only
         alone = {name: value}
-        assert (rebuilt(good, alone) is not None) == assigned(type(good)(**given_values(good)), alone), change
+        assert (rebuilt(good, alone) is not None) == assigned(
+            type(good)(**given_values(good)), alone
+        ), change
 
     with known_dimensions(DIMENSIONS):
         check()

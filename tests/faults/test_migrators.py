@@ -24,8 +24,8 @@ MIGRATORS, ROUNDS = 8, 5
 SURPLUS = "index ix_reviews_model of reviews is in the database and not in the entities"
 CHECKOUT = Path(__file__).parents[2]
 
-# Migrates each database whose URL comes in on a line, and answers with the revision or the error. For a line that begins with
-# `careless` everyone is told that the lock is theirs.
+# Migrates each database whose URL comes in on a line, and answers with the revision or the error.
+# For a line that begins with `careless` everyone is told that the lock is theirs.
 PROGRAM = """
 import asyncio, sys
 from datetime import timedelta
@@ -82,7 +82,10 @@ async def migrators(directory: Path) -> AsyncIterator[Migrators]:
     """Start them, with the revisions of `directory` after those of the package."""
     environment, pipe = {**os.environ, "PYTHONPATH": str(CHECKOUT)}, asyncio.subprocess.PIPE
     command = (sys.executable, "-c", PROGRAM, str(directory))
-    started = [await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, env=environment) for _ in range(MIGRATORS)]
+    started = [
+        await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, env=environment)
+        for _ in range(MIGRATORS)
+    ]
     try:
         eight = Migrators(started)
         assert await eight.answers() == ["ready"] * MIGRATORS
@@ -97,7 +100,8 @@ async def migrators(directory: Path) -> AsyncIterator[Migrators]:
 async def test_eight_migrators_at_once_on_an_empty_database_all_succeed_five_times(
     servers: dict[int, TestServer], promises: Promises, tmp_path: Path
 ) -> None:
-    # The last revision builds an index concurrently, which waits for the transactions of every other migrator.
+    # The last revision builds an index concurrently, which waits for the transactions of every
+    # other migrator.
     write_revision(tmp_path, INDEX)
     rounds = (16, *[18] * ROUNDS)
     async with migrators(tmp_path) as eight:

@@ -18,7 +18,9 @@ def test_a_recorded_figure_becomes_a_row_with_its_control_and_its_test(
     promises(PROMISES[-1], "1 of 1")
     promises(PROMISES[0], "0 of 5 | lost", control="4 of 5 lost without it")
     *_, first, last = page(figures_in(tmp_path / "figures")).splitlines()
-    assert first.startswith(f"| {PROMISES[0]} | 0 of 5 \\| lost | 4 of 5 lost without it | [a recorded figure becomes")
+    assert first.startswith(
+        f"| {PROMISES[0]} | 0 of 5 \\| lost | 4 of 5 lost without it | [a recorded figure becomes"
+    )
     assert first.endswith("(../tests/faults/test_page.py) |")
     assert last.startswith(f"| {PROMISES[-1]} | 1 of 1 | – |")
 

@@ -1,4 +1,7 @@
-"""Pages while others write: every row that stays is seen once, in order, whatever comes and goes around it."""
+"""Pages while others write.
+
+Every row that stays is seen once, in order, whatever comes and goes around it.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,8 @@ __all__ = ["sides"]
 SEED: Final = int(os.environ.get("FAULTS_SEED", "0"))
 MOST: Final = 12
 
-# Few keys, so that some meet: beside each other, at both ends, and where another one was a moment ago.
+# Few keys, so that some meet: beside each other, at both ends, and where another one was a moment
+# ago.
 keys: Final = st.integers(0, 40).map(lambda number: UUID(int=number << 64))
 walks: Final = st.fixed_dictionaries(
     {
@@ -40,7 +44,9 @@ def review(key: UUID) -> Review:
     return Review(id=key, repo="acme/api", pr_number=1)
 
 
-async def walked(store: Store, stay: set[UUID], others: list[tuple[str, UUID]], size: int, *, descending: bool) -> list[UUID]:
+async def walked(
+    store: Store, stay: set[UUID], others: list[tuple[str, UUID]], size: int, *, descending: bool
+) -> list[UUID]:
     """Go through all pages, each in a transaction of its own, while other rows are written between them."""
     coming = [(what, key) for what, key in others if key not in stay]
     async with store.unit_of_work() as uow:
@@ -81,7 +87,9 @@ def faults_of(seen: list[UUID], stay: set[UUID], *, descending: bool) -> Iterato
         yield "out of order"
 
 
-def test_a_walk_sees_every_row_that_stays_once_and_in_order(sides: Sides, effort: Effort, promises: Promises) -> None:
+def test_a_walk_sees_every_row_that_stays_once_and_in_order(
+    sides: Sides, effort: Effort, promises: Promises
+) -> None:
     walks_made = rows_seen = 0
 
     @seed(SEED)
@@ -118,7 +126,9 @@ async def by_offset(store: Any) -> list[UUID]:
     seen: list[UUID] = []
     async with store.engine.connect() as connection:
         for offset in range(0, 7, 2):
-            found = await connection.scalars(text(f"SELECT id FROM reviews ORDER BY id LIMIT 2 OFFSET {offset}"))
+            found = await connection.scalars(
+                text(f"SELECT id FROM reviews ORDER BY id LIMIT 2 OFFSET {offset}")
+            )
             seen += found.all()
             await write(store, [("delete", _key(0))])
             await connection.rollback()

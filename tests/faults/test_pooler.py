@@ -1,4 +1,7 @@
-"""pgbouncer in transaction mode: each transaction may be on another session, and no session is anyone's own."""
+"""pgbouncer in transaction mode.
+
+Each transaction may be on another session, and no session is anyone's own.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,14 @@ PROMISE = "A pooler in transaction mode changes nothing"
 # What pgbouncer forwards when a session starts; anything else it refuses.
 FORWARDED = {"user", "database", "client_encoding", "application_name", "TimeZone"}
 # What stays with the session when the transaction has ended, and so with whoever gets it next.
-STAYS = ("pg_advisory_lock", "pg_try_advisory_lock", "LISTEN", "PREPARE ", "WITH HOLD", "SET SESSION")
+STAYS = (
+    "pg_advisory_lock",
+    "pg_try_advisory_lock",
+    "LISTEN",
+    "PREPARE ",
+    "WITH HOLD",
+    "SET SESSION",
+)
 SETTING = re.compile(r"set_config\([^()]*, (\w+)\)")
 PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin")
 
@@ -54,23 +64,44 @@ def url(servers: dict[int, TestServer]) -> SecretStr:
 
 def through(url: SecretStr, port: int, **settings: object) -> Settings:
     known = Settings(url=url)
-    parts = {"database": known.database, "user": known.user, "password": known.password, "sslmode": "disable"}
+    parts = {
+        "database": known.database,
+        "user": known.user,
+        "password": known.password,
+        "sslmode": "disable",
+    }
     return Settings(host="127.0.0.1", port=port, **{"pooler": "pgbouncer", **parts, **settings})
 
 
 async def everything(database: Database, name: str) -> None:
-    """Use what has to do with the session: settings, statements prepared again and again, savepoints, cursors, the ledger."""
+    """Use what has to do with the session.
+
+    Settings, statements prepared again and again, savepoints, cursors, the ledger.
+    """
     operation = uuid4()
     async with database.unit_of_work(operation_id=operation) as uow:
         await write_first(uow, name)
         async with uow.savepoint():
             await write_second(uow, name)
         chunk = KnowledgeChunk(
-            chunk_id=name, source="a.md", source_type="doc", content="retries are bounded", embedding=Vector([0.5] * 8)
+            chunk_id=name,
+            source="a.md",
+            source_type="doc",
+            content="retries are bounded",
+            embedding=Vector([0.5] * 8),
         )
         await uow.knowledge.upsert_many([chunk])
-        await uow.runs.claim(name, 7, base_sha="a" * 40, head_sha="b" * 40, delivery_id=str(operation), action="opened")
-        result = await uow.reviews._transaction.execute(text("SELECT current_setting('statement_timeout')"))
+        await uow.runs.claim(
+            name,
+            7,
+            base_sha="a" * 40,
+            head_sha="b" * 40,
+            delivery_id=str(operation),
+            action="opened",
+        )
+        result = await uow.reviews._transaction.execute(
+            text("SELECT current_setting('statement_timeout')")
+        )
         assert result.scalar_one() == "30s"
         await uow.commit()
     assert await database.outcome(operation)
@@ -80,7 +111,9 @@ async def everything(database: Database, name: str) -> None:
         assert await view.knowledge.hybrid_search("retries", Vector([0.5] * 8), limit=1)
 
 
-async def test_what_is_sent_needs_no_session_of_ones_own(database_url: SecretStr, promises: Promises) -> None:
+async def test_what_is_sent_needs_no_session_of_ones_own(
+    database_url: SecretStr, promises: Promises
+) -> None:
     recorder, unguarded = await recorded(database_url), await recorded(database_url, pooler="none")
     assert all(startup.keys() <= FORWARDED for startup in recorder.startups)
     statements = recorder.statements
@@ -89,9 +122,18 @@ async def test_what_is_sent_needs_no_session_of_ones_own(database_url: SecretStr
     settings = [setting for _, query in statements for setting in SETTING.findall(query)]
     assert len(settings) == sum(query.count("set_config(") for _, query in statements) > 0
     assert set(settings) == {"true"}, "a setting ends with its transaction"
-    first = [following for (_, query), (_, following) in itertools.pairwise(statements) if query.startswith("BEGIN")]
-    # SQLAlchemy's own questions, of a new server and of a connection that was idle, come before any setting.
-    assert [query for query in first if not query.startswith(("SELECT set_config(", "select pg_catalog.", ";"))] == []
+    first = [
+        following
+        for (_, query), (_, following) in itertools.pairwise(statements)
+        if query.startswith("BEGIN")
+    ]
+    # SQLAlchemy's own questions, of a new server and of a connection that was idle, come before any
+    # setting.
+    assert [
+        query
+        for query in first
+        if not query.startswith(("SELECT set_config(", "select pg_catalog.", ";"))
+    ] == []
     assert sum(query.startswith("SELECT set_config(") for query in first) > 3
     named = sum(name != "" for name, _ in unguarded.statements)
     refused = unguarded.startups[0].keys() - FORWARDED
@@ -109,7 +151,10 @@ async def recorded(url: SecretStr, **settings: object) -> Recorder:
     """Return what is sent while everything is used that has to do with the session."""
     address = Settings(url=url).addresses[0]
     recorder = Recorder(f"{address.host}/.s.PGSQL.{address.port}")
-    async with recorder.listening() as port, Database(through(url, port, pool_size=1, max_overflow=0, **settings)) as database:
+    async with (
+        recorder.listening() as port,
+        Database(through(url, port, pool_size=1, max_overflow=0, **settings)) as database,
+    ):
         await everything(database, "acme/api")
         await empty(database)
     return recorder
@@ -133,7 +178,12 @@ def pgbouncer(url: SecretStr, folder: Path, port: int) -> Iterator[None]:
     user, group = (account.uid, account.gid) if account.switches else (None, None)
     command = [PROGRAM, "--quiet", "pgbouncer.ini"]
     with subprocess.Popen(
-        command, cwd=folder, user=user, group=group, extra_groups=[] if account.switches else None, stderr=subprocess.PIPE
+        command,
+        cwd=folder,
+        user=user,
+        group=group,
+        extra_groups=[] if account.switches else None,
+        stderr=subprocess.PIPE,
     ) as running:
         try:
             wait_for(port, running)
@@ -163,7 +213,11 @@ async def test_behind_pgbouncer_everything_works_and_no_setting_reaches_another_
     patient = through(url, port, pool_size=5, pool_timeout=120)
     with pgbouncer(url, tmp_path, port):
         async with Database(patient) as one, Database(patient) as another:
-            names = ((database, f"acme/{number}/{id(database)}") for number in range(times) for database in (one, another))
+            names = (
+                (database, f"acme/{number}/{id(database)}")
+                for number in range(times)
+                for database in (one, another)
+            )
             await asyncio.gather(*(everything(*each) for each in names))
             assert set((await rows_by_name(one)).values()) == {2}
         left = [await settings_of_a_stranger(url, port) for _ in range(4)]
@@ -184,7 +238,13 @@ async def settings_of_a_stranger(url: SecretStr, port: int) -> list[str]:
     known = through(url, port)
     password = known.password.get_secret_value() if known.password else None
     connection = await asyncpg.connect(
-        host="127.0.0.1", port=port, user=known.user, password=password, database=known.database, ssl=False, statement_cache_size=0
+        host="127.0.0.1",
+        port=port,
+        user=known.user,
+        password=password,
+        database=known.database,
+        ssl=False,
+        statement_cache_size=0,
     )
     try:
         own = "'client_encoding', 'application_name', 'TimeZone'"
@@ -198,12 +258,16 @@ async def of_the_driver_alone(url: SecretStr, port: int, times: int) -> int:
     """Return how many of so many transactions fail where statements are prepared by name."""
     known = through(url, port)
     password = known.password.get_secret_value() if known.password else ""
-    engine = create_async_engine(f"postgresql+asyncpg://{known.user}:{password}@127.0.0.1:{port}/{known.database}?ssl=disable")
+    engine = create_async_engine(
+        f"postgresql+asyncpg://{known.user}:{password}@127.0.0.1:{port}/{known.database}?ssl=disable"
+    )
 
     async def transaction(number: int) -> bool:
         try:
             async with engine.begin() as connection:
-                await connection.execute(text(f"SELECT {number % 7}, :number"), {"number": str(number)})
+                await connection.execute(
+                    text(f"SELECT {number % 7}, :number"), {"number": str(number)}
+                )
                 await connection.execute(text("SELECT count(*) FROM reviews"))
         except SQLAlchemyError:
             return False

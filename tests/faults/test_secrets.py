@@ -58,7 +58,9 @@ def chunk(**change: Any) -> KnowledgeChunk:
         "embedding": [COMPONENT] * 8,
     }
     made = samples.chunk()
-    return KnowledgeChunk.model_construct(**{**facts(made), **facts(KnowledgeChunk(**{**facts(made), **good})), **change})
+    return KnowledgeChunk.model_construct(
+        **{**facts(made), **facts(KnowledgeChunk(**{**facts(made), **good})), **change}
+    )
 
 
 def unchecked(entity: Entity, **change: Any) -> Entity:
@@ -66,7 +68,9 @@ def unchecked(entity: Entity, **change: Any) -> Entity:
 
 
 def facts(entity: Entity) -> dict[str, Any]:
-    return {name: value for name, value in vars(entity).items() if name in type(entity).model_fields}
+    return {
+        name: value for name, value in vars(entity).items() if name in type(entity).model_fields
+    }
 
 
 def adding(*entities: Entity) -> Provoke:
@@ -95,7 +99,10 @@ def using(work: Callable[[UnitOfWork], Awaitable[Any]], **options: Any) -> Provo
 
 
 def running(statement: str) -> Provoke:
-    """Run a statement of the driver's own kind inside a unit of work: what no repository does, and what fails like one that did."""
+    """Run a statement of the driver's own kind inside a unit of work.
+
+    What no repository does, and what fails like one that did.
+    """
     return using(lambda uow: uow._transaction.execute(text(statement), {"canary": VALUE}))  # type: ignore[attr-defined]
 
 
@@ -103,9 +110,14 @@ async def conflicting(database: Database, isolation: Isolation) -> None:
     """Two units of work change the same row, the second after it looked."""
     made = chunk(embedding=None)
     async with database.unit_of_work() as uow:
-        uow.knowledge.add(KnowledgeChunk(**{**facts(samples.chunk()), "id": made.id, "content": VALUE}))
+        uow.knowledge.add(
+            KnowledgeChunk(**{**facts(samples.chunk()), "id": made.id, "content": VALUE})
+        )
         await uow.commit()
-    async with database.unit_of_work(isolation=isolation) as one, database.unit_of_work(isolation=isolation) as two:
+    async with (
+        database.unit_of_work(isolation=isolation) as one,
+        database.unit_of_work(isolation=isolation) as two,
+    ):
         for uow in (one, two):
             (await uow.knowledge.get(made.id)).title = VALUE
         await one.flush()
@@ -130,7 +142,11 @@ async def deadlocked(database: Database) -> None:
             await uow.commit()
 
     both = asyncio.Barrier(2)
-    done = await asyncio.gather(change((first.id, second.id), both), change((second.id, first.id), both), return_exceptions=True)
+    done = await asyncio.gather(
+        change((first.id, second.id), both),
+        change((second.id, first.id), both),
+        return_exceptions=True,
+    )
     for error in done:
         if isinstance(error, BaseException):
             raise error
@@ -166,7 +182,9 @@ def opening(change: Callable[[str], str]) -> Provoke:
 
 def with_password(url: str) -> str:
     parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=f"{parts.username}:{SECRET}@{parts.netloc.rpartition('@')[2]}"))
+    return urlunsplit(
+        parts._replace(netloc=f"{parts.username}:{SECRET}@{parts.netloc.rpartition('@')[2]}")
+    )
 
 
 def closed_port() -> int:
@@ -308,7 +326,9 @@ def url(server: TestServer) -> SecretStr:
 
 
 @quietly
-async def test_no_canary_is_found_in_any_error(url: SecretStr, promises: Promises, caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_canary_is_found_in_any_error(
+    url: SecretStr, promises: Promises, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     limits: dict[str, Any] = {"statement_timeout": 1, "lock_timeout": 0.1}
     found: dict[str, list[str]] = {}
@@ -321,7 +341,15 @@ async def test_no_canary_is_found_in_any_error(url: SecretStr, promises: Promise
                 await provoke(database)
             except (RecollectError, ValidationError) as error:
                 kinds.add(type(error))
-                told = [*shown(error), ("log", "\n".join(f"{record.getMessage()} {record.exc_text}" for record in caplog.records))]
+                told = [
+                    *shown(error),
+                    (
+                        "log",
+                        "\n".join(
+                            f"{record.getMessage()} {record.exc_text}" for record in caplog.records
+                        ),
+                    ),
+                ]
                 places += len(told)
                 if wrong := hits(told):
                     found[name] = wrong
@@ -341,8 +369,12 @@ async def bare(url: SecretStr, caplog: pytest.LogCaptureFixture) -> list[str]:
     """The places where SQLAlchemy and asyncpg alone show the values of a row that is there already."""
     from repositories.postgres.hosts import Hosts
 
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=Hosts(Settings(url=url)), echo=True)
-    insert = text("INSERT INTO embedding_metadata (id, provider, model, dimensions) VALUES (2, :canary, :canary, 8)")
+    engine = create_async_engine(
+        "postgresql+asyncpg://", async_creator=Hosts(Settings(url=url)), echo=True
+    )
+    insert = text(
+        "INSERT INTO embedding_metadata (id, provider, model, dimensions) VALUES (2, :canary, :canary, 8)"
+    )
     try:
         async with engine.begin() as connection:
             await connection.execute(insert, {"canary": VALUE})

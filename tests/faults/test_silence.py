@@ -1,4 +1,7 @@
-"""What must not happen in silence: a commit that keeps nothing, a connection that two processes use, memory that is lost."""
+"""What must not happen in silence.
+
+A commit that keeps nothing, a connection that two processes use, memory that is lost.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,9 @@ if TYPE_CHECKING:
 pytestmark = on_the_newest
 
 
-async def test_an_error_that_is_swallowed_cannot_be_committed(database: Database, effort: Effort, promises: Promises) -> None:
+async def test_an_error_that_is_swallowed_cannot_be_committed(
+    database: Database, effort: Effort, promises: Promises
+) -> None:
     times, raised = effort.times(10, 100), 0
     async with database.unit_of_work() as uow:
         await uow.authors.upsert(author("ada"))
@@ -160,7 +165,9 @@ async def test_many_units_of_work_leave_no_memory_no_file_and_no_connection_behi
             await uow.authors.upsert(author("ada"))
             await uow.commit()
         if hoard is not None:
-            hoard.append(b"x" * (33 * 2**20 + len(hoard)))  # more than is kept for later when it is given back
+            hoard.append(
+                b"x" * (33 * 2**20 + len(hoard))
+            )  # more than is kept for later when it is given back
 
     kilobytes, files, connections = await _growth(database, work, rounds, each)
     assert kilobytes < allowed
@@ -176,7 +183,9 @@ async def test_many_units_of_work_leave_no_memory_no_file_and_no_connection_behi
     )
 
 
-async def _growth(database: Database, work: Callable[[], Awaitable[None]], rounds: int, each: int) -> tuple[float, int, int]:
+async def _growth(
+    database: Database, work: Callable[[], Awaitable[None]], rounds: int, each: int
+) -> tuple[float, int, int]:
     """Return by how much memory in kB, open files and connections grew from the middle of the rounds to their end."""
     process = psutil.Process()
     marks: list[tuple[float, int, int]] = []
@@ -184,6 +193,8 @@ async def _growth(database: Database, work: Callable[[], Awaitable[None]], round
         for _ in range(each):
             await work()
         gc.collect()
-        marks.append((process.memory_info().rss / 1024, process.num_fds(), database.pool_figures().total))
+        marks.append(
+            (process.memory_info().rss / 1024, process.num_fds(), database.pool_figures().total)
+        )
     middle, end = marks[rounds // 2 - 1], marks[-1]
     return end[0] - middle[0], end[1] - middle[1], end[2] - middle[2]

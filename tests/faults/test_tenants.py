@@ -1,4 +1,7 @@
-"""Every operation beside another tenant that has the same ids and keys: with each wall alone, and with neither."""
+"""Every operation beside another tenant that has the same ids and keys.
+
+With each wall alone, and with neither.
+"""
 
 from __future__ import annotations
 
@@ -32,10 +35,14 @@ def admin(server: TestServer, url: SecretStr) -> SecretStr:
     return as_superuser(server, url)
 
 
-async def told(url: SecretStr, admin: SecretStr, given: Given, only: str, *, beside_them: bool) -> dict[str, Told]:
+async def told(
+    url: SecretStr, admin: SecretStr, given: Given, only: str, *, beside_them: bool
+) -> dict[str, Told]:
     """Return what every operation tells a tenant that has nothing, and leave the database empty."""
     async with Database.from_url(url) as database:
-        answers = await told_by_every_operation(await a_database(database, None, given if beside_them else None), given, only=only)
+        answers = await told_by_every_operation(
+            await a_database(database, None, given if beside_them else None), given, only=only
+        )
     async with Database.from_url(admin) as everything:
         await empty(everything)
     return answers

@@ -1,4 +1,7 @@
-"""Commits that are lost on their way: reported as unknown, answered by the ledger, and resolved by `run`."""
+"""Commits that are lost on their way.
+
+Reported as unknown, answered by the ledger, and resolved by `run`.
+"""
 
 from __future__ import annotations
 
@@ -30,14 +33,18 @@ LATE = at_commit(Verdict.DELAY)
 async def reviews_of(database: Database, number: int) -> int:
     """Return how many rows of that number there really are."""
     async with database.engine.connect() as connection:
-        counted = text("SELECT count(*) FROM reviews WHERE pr_number = :number").bindparams(number=number)
+        counted = text("SELECT count(*) FROM reviews WHERE pr_number = :number").bindparams(
+            number=number
+        )
         return int((await connection.execute(counted)).scalar_one())
 
 
 async def in_the_ledger(database: Database, operation: UUID) -> bool:
     """Read the ledger as it is, without waiting for anybody."""
     async with database.engine.connect() as connection:
-        found = text("SELECT count(*) FROM operations WHERE operation_id = :id").bindparams(id=operation)
+        found = text("SELECT count(*) FROM operations WHERE operation_id = :id").bindparams(
+            id=operation
+        )
         return bool((await connection.execute(found)).scalar_one())
 
 
@@ -47,7 +54,9 @@ async def test_a_lost_commit_is_unknown_and_the_ledger_tells_what_became_of_it(
     proxy, right, early = Proxy(database_url), Counter[bool](), 0
     times = effort.times(10, 200)
     async with proxy.database() as behind:
-        for number, judge in enumerate(islice(cycle((REQUEST_LOST, REPLY_LOST, LATE)), times), start=1):
+        for number, judge in enumerate(
+            islice(cycle((REQUEST_LOST, REPLY_LOST, LATE)), times), start=1
+        ):
             proxy.delayed.clear()
             operation = uuid4()
             with pytest.raises(CommitOutcomeUnknown) as caught:
@@ -65,7 +74,10 @@ async def test_a_lost_commit_is_unknown_and_the_ledger_tells_what_became_of_it(
                     await database.outcome(operation, wait_for=timedelta(milliseconds=5))
                 proxy.delayed.set()
             answer = await answering
-            right[answer is bool(await reviews_of(database, number)) and answer is (judge is not REQUEST_LOST)] += 1
+            right[
+                answer is bool(await reviews_of(database, number))
+                and answer is (judge is not REQUEST_LOST)
+            ] += 1
     assert right == {True: times}
     assert early == times // 3
     promises(
@@ -101,7 +113,9 @@ async def test_run_with_an_operation_id_keeps_lost_commits_exactly_once(
     assert await database.outcome(operation)
 
 
-async def test_run_without_an_operation_id_repeats_no_lost_commit(database: Database, database_url: SecretStr) -> None:
+async def test_run_without_an_operation_id_repeats_no_lost_commit(
+    database: Database, database_url: SecretStr
+) -> None:
     proxy, attempts = Proxy(database_url), 0
 
     async def work(uow: UnitOfWork) -> None:

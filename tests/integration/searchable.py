@@ -1,4 +1,7 @@
-"""A database with enough rows for the planner to care: random embeddings, and texts whose words are as unequal as a language's."""
+"""A database with enough rows for the planner to care.
+
+Random embeddings, and texts whose words are as unequal as a language's.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,13 @@ REPO, SMALL_REPO = "acme/api", "acme/small"
 
 COMMON, RARE = "word0", "word300"
 
-_REPO = f"CASE WHEN g % 100 = 0 THEN '{SMALL_REPO}' WHEN g % 5 = 0 THEN 'acme/web' ELSE '{REPO}' END"
+_REPO = (
+    f"CASE WHEN g % 100 = 0 THEN '{SMALL_REPO}' WHEN g % 5 = 0 THEN 'acme/web' ELSE '{REPO}' END"
+)
 _WORDS = "(SELECT string_agg('word' || floor(400 * random() ^ 4), ' ') FROM generate_series(1, 20) WHERE g > 0)"
-_VECTOR = "(SELECT array_agg(random() - 0.5) FROM generate_series(1, {dimensions}) WHERE g > 0)::vector"
+_VECTOR = (
+    "(SELECT array_agg(random() - 0.5) FROM generate_series(1, {dimensions}) WHERE g > 0)::vector"
+)
 
 _CHUNKS = f"""
 INSERT INTO knowledge (tenant, id, repo, chunk_id, source, source_type, content, content_hash, metadata, embedding)
@@ -38,7 +45,8 @@ _GRAPHS = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public
 
 
 async def fill(database: Database, *, rows: int = ROWS, chunks_only: bool = False) -> None:
-    """Write `rows` of each searched kind, of findings, which are short, twice as many; and analyse them.
+    """Write `rows` of each searched kind, of findings, which are short, twice as many; and analyse
+    them.
 
     Graphs are built at the end, which is several times as fast.
     """

@@ -9,13 +9,27 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import text
 
-from domain import AccessDenied, BackupDamaged, BackupError, BackupUnfit, EmbeddingMismatch, SchemaOutdated, Vector, metadata
+from domain import (
+    AccessDenied,
+    BackupDamaged,
+    BackupError,
+    BackupUnfit,
+    EmbeddingMismatch,
+    SchemaOutdated,
+    Vector,
+    metadata,
+)
 from repositories import Database, migrations
 from repositories.backup import BackupReader, dump, dumping, restore
 from repositories.migrations.environment import scripts
 from repositories.postgres.engine import create_engine
 from repositories.postgres.settings import Settings
-from repositories.testing.factories import KnowledgeChunkFactory, ReviewFactory, RunStateFactory, TelemetryEventFactory
+from repositories.testing.factories import (
+    KnowledgeChunkFactory,
+    ReviewFactory,
+    RunStateFactory,
+    TelemetryEventFactory,
+)
 from tests.integration.test_factories import write_all
 
 if TYPE_CHECKING:
@@ -32,7 +46,13 @@ EMBEDDING = Vector([1 / 3, 1e-38, -1e-45, 0.1, -0.0, 999_999.9, 3.4e-38, -1])
 HOSTILE = {
     "title": "שלום 👩‍👩‍👧 \\N \\. \t\r\n\x01\x7f\ufeff",
     "content": "'; DROP TABLE knowledge; --\n" + "\U0010ffff" * 100,
-    "metadata_": {"1e22": 1e22, "0.1": 0.1, "big": 2**200, "": ["", None, True, {"\\": "\u2028"}], "deep": [[[[[{}]]]]]},
+    "metadata_": {
+        "1e22": 1e22,
+        "0.1": 0.1,
+        "big": 2**200,
+        "": ["", None, True, {"\\": "\u2028"}],
+        "deep": [[[[[{}]]]]],
+    },
     "embedding": EMBEDDING,
 }
 
@@ -41,24 +61,37 @@ def names(folder: Path) -> list[str]:
     return [found.name for found in folder.iterdir()]
 
 
-async def rows_of(connection: AsyncConnection, tables: list[str], tenant: str | None = None) -> dict[str, list[str]]:
-    """Every row of the tables as the server writes it: floats shortest and exact, generated columns included."""
+async def rows_of(
+    connection: AsyncConnection, tables: list[str], tenant: str | None = None
+) -> dict[str, list[str]]:
+    """Every row of the tables as the server writes it.
+
+    Floats shortest and exact, generated columns included.
+    """
     found = {}
     for table in tables:
         of = "" if tenant is None else f" WHERE tenant = '{tenant}'"
-        found[table] = list(await connection.scalars(text(f"SELECT t::text FROM {table} t{of} ORDER BY 1")))
+        found[table] = list(
+            await connection.scalars(text(f"SELECT t::text FROM {table} t{of} ORDER BY 1"))
+        )
     return found
 
 
 async def rows(database: Database, tenant: str | None = None) -> dict[str, list[str]]:
-    tables = [name for name in TABLES if tenant is None or "tenant" in metadata.tables[name].columns]
+    tables = [
+        name for name in TABLES if tenant is None or "tenant" in metadata.tables[name].columns
+    ]
     async with database.engine.connect() as connection:
         return await rows_of(connection, tables, tenant)
 
 
 async def vector_indexes(database: Database) -> list[str]:
     async with database.engine.connect() as connection:
-        return list(await connection.scalars(text("SELECT indexdef FROM pg_indexes WHERE indexdef LIKE '%hnsw%' ORDER BY 1")))
+        return list(
+            await connection.scalars(
+                text("SELECT indexdef FROM pg_indexes WHERE indexdef LIKE '%hnsw%' ORDER BY 1")
+            )
+        )
 
 
 async def fill(database: Database) -> None:
@@ -74,7 +107,9 @@ async def fill(database: Database) -> None:
 
 
 @pytest.fixture(params=[(18, 16), (16, 18)], ids=["18-to-16", "16-to-18"])
-def way(request: pytest.FixtureRequest, servers: dict[int, TestServer]) -> tuple[SecretStr, SecretStr]:
+def way(
+    request: pytest.FixtureRequest, servers: dict[int, TestServer]
+) -> tuple[SecretStr, SecretStr]:
     return servers[request.param[0]].clone(), servers[request.param[1]].clone()
 
 
@@ -95,17 +130,23 @@ async def target(urls: tuple[SecretStr, SecretStr]) -> AsyncIterator[Database]:
         yield database
 
 
-async def test_every_row_of_every_table_is_restored_as_it_was(way: tuple[SecretStr, SecretStr], tmp_path: Path) -> None:
+async def test_every_row_of_every_table_is_restored_as_it_was(
+    way: tuple[SecretStr, SecretStr], tmp_path: Path
+) -> None:
     path = tmp_path / "backup"
     async with Database.from_url(way[0]) as source, Database.from_url(way[1]) as target:
         async with source.engine.begin() as connection:
             month = "FOR VALUES FROM ('2025-02-01') TO ('2025-03-01')"
-            await connection.execute(text(f"CREATE TABLE telemetry_2025_02 PARTITION OF telemetry_events {month}"))
+            await connection.execute(
+                text(f"CREATE TABLE telemetry_2025_02 PARTITION OF telemetry_events {month}")
+            )
         await fill(source)
         before = await rows(source)
         assert min(map(len, before.values())) > 0, "a table without rows proves nothing"
         written = await source.dump(path)
-        assert {table.name: table.rows for table in written.tables} == {name: len(found) for name, found in before.items()}
+        assert {table.name: table.rows for table in written.tables} == {
+            name: len(found) for name, found in before.items()
+        }
         built = await vector_indexes(target)
         restored = await target.restore(path)
         assert restored == written
@@ -118,7 +159,9 @@ async def test_every_row_of_every_table_is_restored_as_it_was(way: tuple[SecretS
             assert hit.item.id == chunk.id
 
 
-async def test_an_empty_database_is_restored_empty(source: Database, target: Database, tmp_path: Path) -> None:
+async def test_an_empty_database_is_restored_empty(
+    source: Database, target: Database, tmp_path: Path
+) -> None:
     before = await rows(source)
     written = await source.dump(tmp_path / "backup")
     assert written.rows == 1, "the record of how it embeds"
@@ -126,7 +169,9 @@ async def test_an_empty_database_is_restored_empty(source: Database, target: Dat
     assert await rows(target) == before
 
 
-async def test_five_thousand_rows_are_restored(source: Database, target: Database, tmp_path: Path) -> None:
+async def test_five_thousand_rows_are_restored(
+    source: Database, target: Database, tmp_path: Path
+) -> None:
     async with source.engine.begin() as connection:
         await connection.execute(
             text("""INSERT INTO knowledge (id, chunk_id, source, source_type, content, content_hash, embedding)
@@ -163,7 +208,9 @@ async def test_a_backup_is_of_one_moment_while_others_write(
         assert await view.reviews.count() == 1 + len(written.tables)
 
 
-async def test_rows_in_the_way_are_refused_or_replaced(source: Database, target: Database, tmp_path: Path) -> None:
+async def test_rows_in_the_way_are_refused_or_replaced(
+    source: Database, target: Database, tmp_path: Path
+) -> None:
     await fill(source)
     await source.dump(tmp_path / "backup")
     async with target.unit_of_work(tenant="other") as uow:
@@ -177,7 +224,9 @@ async def test_rows_in_the_way_are_refused_or_replaced(source: Database, target:
     assert await rows(target) == await rows(source)
 
 
-async def test_one_tenant_moves_beside_others(source: Database, target: Database, tmp_path: Path) -> None:
+async def test_one_tenant_moves_beside_others(
+    source: Database, target: Database, tmp_path: Path
+) -> None:
     path = tmp_path / "backup"
     await fill(source)
     written = await source.dump(path, tenant="acme")
@@ -203,9 +252,13 @@ async def test_a_tenant_without_rows_is_no_backup(source: Database, tmp_path: Pa
     assert names(tmp_path) == []
 
 
-async def test_a_role_from_which_policies_hide_rows_gets_no_backup_without_them(source: Database, tmp_path: Path) -> None:
+async def test_a_role_from_which_policies_hide_rows_gets_no_backup_without_them(
+    source: Database, tmp_path: Path
+) -> None:
     async with source.engine.begin() as connection:
-        await connection.execute(text("ALTER TABLE knowledge ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"))
+        await connection.execute(
+            text("ALTER TABLE knowledge ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
+        )
     with pytest.raises(AccessDenied):
         await source.dump(tmp_path / "backup")
     assert names(tmp_path) == []
@@ -219,7 +272,9 @@ def rewritten(path: Path, change: dict[str, Any]) -> None:
     path.write_bytes(manifest.to_bytes() + packed)
 
 
-async def test_a_restore_that_fails_at_its_end_changes_nothing(source: Database, target: Database, tmp_path: Path) -> None:
+async def test_a_restore_that_fails_at_its_end_changes_nothing(
+    source: Database, target: Database, tmp_path: Path
+) -> None:
     path = tmp_path / "backup"
     await fill(source)
     written = await source.dump(path)
@@ -232,7 +287,9 @@ async def test_a_restore_that_fails_at_its_end_changes_nothing(source: Database,
     assert (await rows(target), await vector_indexes(target)) == (before, built)
 
 
-async def test_a_damaged_file_is_refused_before_anything_is_removed(source: Database, tmp_path: Path) -> None:
+async def test_a_damaged_file_is_refused_before_anything_is_removed(
+    source: Database, tmp_path: Path
+) -> None:
     path = tmp_path / "backup"
     await fill(source)
     await source.dump(path)
@@ -249,7 +306,11 @@ async def test_a_damaged_file_is_refused_before_anything_is_removed(source: Data
     ("change", "error", "words"),
     [
         ({"dimensions": 9}, EmbeddingMismatch, "dimensions 8, not 9"),
-        ({"revision": "0001"}, BackupUnfit, "the backup is of revision 0001 and the database is at"),
+        (
+            {"revision": "0001"},
+            BackupUnfit,
+            "the backup is of revision 0001 and the database is at",
+        ),
         ({"revision": "9999"}, BackupUnfit, "of revision 9999, which this version does not know"),
         ({"tables": ()}, BackupUnfit, "differ in their tables or columns"),
     ],
@@ -279,13 +340,17 @@ async def test_a_backup_of_an_older_revision_is_restored_there_and_migrated_afte
         await restore(engines[1], tmp_path / "backup")
         await migrations.migrate(engines[1])
         async with engines[1].connect() as connection:
-            assert (await rows_of(connection, ["author_cache"]))["author_cache"] == before["author_cache"]
+            assert (await rows_of(connection, ["author_cache"]))["author_cache"] == before[
+                "author_cache"
+            ]
     finally:
         for engine in engines:
             await engine.dispose()
 
 
-async def test_a_database_without_a_schema_cannot_be_dumped(servers: dict[int, TestServer], tmp_path: Path) -> None:
+async def test_a_database_without_a_schema_cannot_be_dumped(
+    servers: dict[int, TestServer], tmp_path: Path
+) -> None:
     engine: AsyncEngine = create_engine(Settings(url=servers[18].empty()))
     try:
         with pytest.raises(SchemaOutdated, match=r"revision \(none\)"):

@@ -33,7 +33,15 @@ from repositories import Database
 from repositories.bulk import staging, writing
 from repositories.sql.bulk import raise_limits
 from tests.contract.suites.kinds import write
-from tests.contract.suites.samples import chunk, event, finding, memory, reaction, review, suppression
+from tests.contract.suites.samples import (
+    chunk,
+    event,
+    finding,
+    memory,
+    reaction,
+    review,
+    suppression,
+)
 from tests.integration.observed import statements_of
 
 if TYPE_CHECKING:
@@ -100,7 +108,9 @@ def values(entity: Entity) -> dict[str, Any]:
     return {name: vars(entity)[name] for name in type(entity).model_fields}
 
 
-async def test_every_column_arrives_as_it_was_whichever_way_it_goes(database: Database, way: str) -> None:
+async def test_every_column_arrives_as_it_was_whichever_way_it_goes(
+    database: Database, way: str
+) -> None:
     of = review()
     told = finding(of)
     rows: dict[str, list[Any]] = {
@@ -109,7 +119,10 @@ async def test_every_column_arrives_as_it_was_whichever_way_it_goes(database: Da
         "suppressions": [suppression(of, finding_ids=(told.id, of.id)[:n]) for n in (2, 0, 1, 2)],
         "reactions": [reaction(told) for _ in range(5)],
         "memories": [memory(embedding=[0.5] * 8, outcome=Outcome.ACCEPTED) for _ in range(5)],
-        "telemetry": [event(cost_usd=Decimal("1.23456789"), input_tokens=2**40, session_id="s") for _ in range(5)],
+        "telemetry": [
+            event(cost_usd=Decimal("1.23456789"), input_tokens=2**40, session_id="s")
+            for _ in range(5)
+        ],
     }
     await write(database, of)
     async with database.unit_of_work() as uow:
@@ -119,15 +132,22 @@ async def test_every_column_arrives_as_it_was_whichever_way_it_goes(database: Da
     async with database.reader() as view:
         for path, entities in rows.items():
             found = await getattr(view, path).list(with_embedding=path in ("knowledge", "memories"))
-            for there, given in zip(found, sorted(entities, key=lambda entity: entity.id), strict=True):
+            for there, given in zip(
+                found, sorted(entities, key=lambda entity: entity.id), strict=True
+            ):
                 assert values(there) == values(given) | {
-                    name: vars(there)[name] for name in ("created_at", "updated_at") if vars(given).get(name, 0) is None
+                    name: vars(there)[name]
+                    for name in ("created_at", "updated_at")
+                    if vars(given).get(name, 0) is None
                 }
 
 
 async def test_what_is_not_given_is_filled_in_by_the_server(database: Database, way: str) -> None:
     moment = datetime(2026, 1, 2, tzinfo=UTC)
-    undated, mixed = [event() for _ in range(4)], [event(created_at=moment), event(), event(created_at=moment)]
+    undated, mixed = (
+        [event() for _ in range(4)],
+        [event(created_at=moment), event(), event(created_at=moment)],
+    )
     async with database.unit_of_work() as uow:
         await uow.telemetry.record_many(undated)
         await uow.telemetry.record_many(mixed)
@@ -146,28 +166,38 @@ VIOLATIONS: dict[str, tuple[type[Exception], str, Callable[[Any], Bad]]] = {
     "unique": (
         AlreadyExists,
         "uq_knowledge_tenant_repo_chunk_id",
-        lambda _: lambda uow: uow.knowledge.add_many([chunk("a"), chunk("b"), chunk("c"), chunk("a")]),
+        lambda _: (
+            lambda uow: uow.knowledge.add_many([chunk("a"), chunk("b"), chunk("c"), chunk("a")])
+        ),
     ),
     "key": (
         AlreadyExists,
         "pk_knowledge",
         lambda _: (
             lambda uow: uow.knowledge.add_many(
-                [chunk(name).model_copy(update={"id": KEYS[number % 3]}) for number, name in enumerate("abcd")]
+                [
+                    chunk(name).model_copy(update={"id": KEYS[number % 3]})
+                    for number, name in enumerate("abcd")
+                ]
             )
         ),
     ),
     "reference": (
         ReferenceViolated,
         "fk_findings_reviews",
-        lambda of: lambda uow: uow.findings.add_many([*(finding(of) for _ in range(3)), finding(review())]),
+        lambda of: (
+            lambda uow: uow.findings.add_many([*(finding(of) for _ in range(3)), finding(review())])
+        ),
     ),
     "check": (
         CheckViolated,
         "ck_findings_confidence",
         lambda of: (
             lambda uow: uow.findings.add_many(
-                [*(finding(of) for _ in range(3)), finding(of).model_copy(update={"confidence": 101})]
+                [
+                    *(finding(of) for _ in range(3)),
+                    finding(of).model_copy(update={"confidence": 101}),
+                ]
             )
         ),
     ),
@@ -176,14 +206,19 @@ VIOLATIONS: dict[str, tuple[type[Exception], str, Callable[[Any], Bad]]] = {
         "ck_knowledge_token_count",
         lambda _: (
             lambda uow: uow.knowledge.upsert_many(
-                [*(chunk(f"{n}") for n in range(3)), chunk("x").model_copy(update={"token_count": -1})]
+                [
+                    *(chunk(f"{n}") for n in range(3)),
+                    chunk("x").model_copy(update={"token_count": -1}),
+                ]
             )
         ),
     ),
 }
 
 
-async def test_a_broken_rule_has_the_name_that_it_has_for_one_row(database: Database, way: str) -> None:
+async def test_a_broken_rule_has_the_name_that_it_has_for_one_row(
+    database: Database, way: str
+) -> None:
     of = review()
     await write(database, of)
     for kind, constraint, bad in VIOLATIONS.values():
@@ -193,7 +228,9 @@ async def test_a_broken_rule_has_the_name_that_it_has_for_one_row(database: Data
                 async with uow.savepoint():
                     await bad(of)(uow)
             assert getattr(raised.value, "constraint", None) == constraint
-            assert await uow.knowledge.count() == 1, "a savepoint undoes the write, and the rest goes on"
+            assert await uow.knowledge.count() == 1, (
+                "a savepoint undoes the write, and the rest goes on"
+            )
             assert await uow.findings.count() == 0
             with pytest.raises(kind):
                 await bad(of)(uow)
@@ -209,10 +246,17 @@ async def test_a_missing_value_names_its_column(database: Database, way: str) ->
     assert raised.value.column == "repo"
 
 
-WRONG: tuple[dict[str, Any], ...] = ({"content": 7}, {"token_count": 2**40}, {"content": "\ud800"}, {"metadata_": {"a": object()}})
+WRONG: tuple[dict[str, Any], ...] = (
+    {"content": 7},
+    {"token_count": 2**40},
+    {"content": "\ud800"},
+    {"metadata_": {"a": object()}},
+)
 
 
-async def test_a_value_of_another_type_is_refused_without_being_told(database: Database, way: str) -> None:
+async def test_a_value_of_another_type_is_refused_without_being_told(
+    database: Database, way: str
+) -> None:
     for wrong in WRONG:
         rows = [*(chunk(f"{n}") for n in range(3)), chunk("x").model_copy(update=wrong)]
         async with database.unit_of_work() as uow:
@@ -224,20 +268,32 @@ async def test_a_value_of_another_type_is_refused_without_being_told(database: D
                 await uow.commit()
 
 
-async def test_a_moment_that_nobody_validated_is_the_same_moment_or_refused(database: Database, way: str) -> None:
+async def test_a_moment_that_nobody_validated_is_the_same_moment_or_refused(
+    database: Database, way: str
+) -> None:
     moment = datetime(2026, 1, 2, tzinfo=UTC)
     elsewhere = moment.astimezone(timezone(timedelta(hours=2)))
-    given = [event(created_at=moment).model_copy(update={"created_at": at}) for at in (moment, elsewhere, moment)]
+    given = [
+        event(created_at=moment).model_copy(update={"created_at": at})
+        for at in (moment, elsewhere, moment)
+    ]
     async with database.unit_of_work() as uow:
         assert await uow.telemetry.record_many(given) == 3
         assert {found.created_at for found in await uow.telemetry.list()} == {moment}
     async with database.unit_of_work() as uow:
         with pytest.raises(InvalidInput):
-            await uow.telemetry.record_many([*given, given[0].model_copy(update={"created_at": datetime(2026, 1, 2)})])  # noqa: DTZ001
+            await uow.telemetry.record_many(
+                [*given, given[0].model_copy(update={"created_at": datetime(2026, 1, 2)})]  # noqa: DTZ001
+            )
 
 
-async def test_events_of_which_some_have_a_moment_are_written_together(database: Database, in_batches: None, by_copy: None) -> None:
-    given = [event(created_at=datetime(2026, 1, 2, tzinfo=UTC)) if number % 4 else event() for number in range(4 * FEW)]
+async def test_events_of_which_some_have_a_moment_are_written_together(
+    database: Database, in_batches: None, by_copy: None
+) -> None:
+    given = [
+        event(created_at=datetime(2026, 1, 2, tzinfo=UTC)) if number % 4 else event()
+        for number in range(4 * FEW)
+    ]
     async with database.unit_of_work() as uow:
         assert await uow.telemetry.record_many(given) == len(given)
         await uow.commit()
@@ -245,7 +301,9 @@ async def test_events_of_which_some_have_a_moment_are_written_together(database:
         assert {found.id for found in await view.telemetry.list()} == {one.id for one in given}
 
 
-async def test_an_entity_whose_embedding_was_not_read_is_not_written_without_it(database: Database, way: str) -> None:
+async def test_an_entity_whose_embedding_was_not_read_is_not_written_without_it(
+    database: Database, way: str
+) -> None:
     await write(database, *(full(number) for number in range(4)))
     async with database.reader() as view:
         read = await view.knowledge.list()
@@ -254,7 +312,9 @@ async def test_an_entity_whose_embedding_was_not_read_is_not_written_without_it(
             await uow.knowledge.upsert_many(read)
 
 
-async def test_of_equal_chunks_the_last_wins_and_counts_once_however_far_apart(database: Database, way: str) -> None:
+async def test_of_equal_chunks_the_last_wins_and_counts_once_however_far_apart(
+    database: Database, way: str
+) -> None:
     await write(database, chunk("b", "old"))
     before = await only(database)
     given = [chunk(name, f"{name}{n}") for n in range(4) for name in "cab"]
@@ -262,7 +322,11 @@ async def test_of_equal_chunks_the_last_wins_and_counts_once_however_far_apart(d
         assert await uow.knowledge.upsert_many(given) == 3
         await uow.commit()
     async with database.reader() as view:
-        assert {row.chunk_id: row.content for row in await view.knowledge.list()} == {"a": "a3", "b": "b3", "c": "c3"}
+        assert {row.chunk_id: row.content for row in await view.knowledge.list()} == {
+            "a": "a3",
+            "b": "b3",
+            "c": "c3",
+        }
         replaced = await view.knowledge.find_by_chunk_id("b")
     assert replaced is not None
     assert (replaced.id, replaced.created_at) == (before.id, before.created_at)
@@ -273,7 +337,9 @@ async def only(database: Database) -> KnowledgeChunk:
         return (await view.knowledge.list())[0]
 
 
-async def test_of_equal_memories_the_first_wins_however_far_apart(database: Database, way: str) -> None:
+async def test_of_equal_memories_the_first_wins_however_far_apart(
+    database: Database, way: str
+) -> None:
     given = [memory(f"{n}", finding_id=key) for n in range(4) for key in KEYS[:3]]
     async with database.unit_of_work() as uow:
         assert await uow.memories.write_many([memory("there", finding_id=KEYS[0])]) == 1
@@ -284,7 +350,10 @@ async def test_of_equal_memories_the_first_wins_however_far_apart(database: Data
 async def test_progress_is_told_after_each_batch(database: Database, way: str) -> None:
     told: list[int] = []
     async with database.unit_of_work() as uow:
-        assert await uow.knowledge.add_many([chunk(f"{n}") for n in range(7)], progress=told.append) == 7
+        assert (
+            await uow.knowledge.add_many([chunk(f"{n}") for n in range(7)], progress=told.append)
+            == 7
+        )
     assert told == ([3, 6, 7] if WAYS[way][1] == FEW else [7])
 
 
@@ -297,7 +366,9 @@ def little_to_collect() -> Iterator[None]:
     gc.unfreeze()
 
 
-async def test_no_more_than_a_batch_is_in_memory(database: Database, in_batches: None, little_to_collect: None) -> None:
+async def test_no_more_than_a_batch_is_in_memory(
+    database: Database, in_batches: None, little_to_collect: None
+) -> None:
     seen: list[weakref.ref[Any]] = []
     most = 0
 
@@ -319,27 +390,38 @@ async def test_no_more_than_a_batch_is_in_memory(database: Database, in_batches:
     assert 0 < most <= FEW
 
 
-async def test_what_is_read_in_the_same_unit_of_work_can_be_written_as_it_comes(database: Database, way: str) -> None:
+async def test_what_is_read_in_the_same_unit_of_work_can_be_written_as_it_comes(
+    database: Database, way: str
+) -> None:
     await write(database, *(full(number) for number in range(7)))
     async with database.unit_of_work() as uow:
 
         async def copies() -> AsyncIterator[KnowledgeChunk]:
             async for row in uow.knowledge.stream(batch_size=2, with_embedding=True):
-                yield KnowledgeChunk(**row.model_dump(exclude={"id"}) | {"repo": "acme/copy", "embedding": row.embedding})
+                yield KnowledgeChunk(
+                    **row.model_dump(exclude={"id"})
+                    | {"repo": "acme/copy", "embedding": row.embedding}
+                )
 
         assert await uow.knowledge.add_many(copies()) == 7
         assert await uow.knowledge.count() == 14
 
 
 WRITES: dict[str, Callable[[UnitOfWork, list[int]], Awaitable[int]]] = {
-    "upsert_many of a list": lambda uow, numbers: uow.knowledge.upsert_many([chunk(f"Ä{n}") for n in numbers]),
+    "upsert_many of a list": lambda uow, numbers: uow.knowledge.upsert_many(
+        [chunk(f"Ä{n}") for n in numbers]
+    ),
     "upsert_many": lambda uow, numbers: uow.knowledge.upsert_many(chunk(f"Ä{n}") for n in numbers),
-    "write_many": lambda uow, numbers: uow.memories.write_many(memory(finding_id=KEYS[n]) for n in numbers),
+    "write_many": lambda uow, numbers: uow.memories.write_many(
+        memory(finding_id=KEYS[n]) for n in numbers
+    ),
 }
 
 
 @pytest.mark.parametrize("operation", WRITES)
-async def test_writers_of_many_batches_in_any_order_do_not_deadlock(database: Database, operation: str, in_batches: None) -> None:
+async def test_writers_of_many_batches_in_any_order_do_not_deadlock(
+    database: Database, operation: str, in_batches: None
+) -> None:
     forwards, backwards = list(range(12)), list(reversed(range(12)))
 
     async def run(numbers: list[int]) -> None:
@@ -348,12 +430,17 @@ async def test_writers_of_many_batches_in_any_order_do_not_deadlock(database: Da
             await uow.commit()
 
     for _ in range(4):
-        await asyncio.gather(run(forwards), run(backwards), run(forwards[6:] + forwards[:6]), run(backwards[:2]))
+        await asyncio.gather(
+            run(forwards), run(backwards), run(forwards[6:] + forwards[:6]), run(backwards[:2])
+        )
 
 
 @asynccontextmanager
 async def a_write_that_waits(database: Database) -> AsyncIterator[tuple[asyncio.Task[None], int]]:
-    """Lend a task that waits for another's row, and its process in the server; the same rows can be written afterwards."""
+    """Lend a task that waits for another's row, and its process in the server.
+
+    The same rows can be written afterwards.
+    """
     async with database.unit_of_work() as holder:
         await holder.knowledge.upsert_many([chunk("b")])
 
@@ -368,14 +455,18 @@ async def a_write_that_waits(database: Database) -> AsyncIterator[tuple[asyncio.
         assert await uow.knowledge.add_many([chunk(name) for name in "abc"]) == 3
 
 
-async def test_a_copy_that_is_cancelled_leaves_nothing_and_no_connection_behind(database: Database, by_copy: None) -> None:
+async def test_a_copy_that_is_cancelled_leaves_nothing_and_no_connection_behind(
+    database: Database, by_copy: None
+) -> None:
     async with a_write_that_waits(database) as (task, _):
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
 
 
-async def test_a_connection_that_ends_during_a_copy_is_told_and_replaced(database: Database, by_copy: None) -> None:
+async def test_a_connection_that_ends_during_a_copy_is_told_and_replaced(
+    database: Database, by_copy: None
+) -> None:
     async with a_write_that_waits(database) as (task, waiter):
         async with database.engine.connect() as connection:
             await connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": waiter})
@@ -385,7 +476,9 @@ async def test_a_connection_that_ends_during_a_copy_is_told_and_replaced(databas
 
 async def blocked(database: Database) -> int:
     """Return the process of a session that waits for another one, once there is one."""
-    waiting = text("SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0")
+    waiting = text(
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0"
+    )
     async with database.engine.connect() as connection:
         # A transaction sees the sessions that there were when it looked first.
         await connection.execution_options(isolation_level="AUTOCOMMIT")
@@ -410,7 +503,9 @@ async def altered(database: Database, there: str, back: str) -> AsyncIterator[No
         await execute(back)
 
 
-async def test_where_policies_forbid_copy_the_rows_go_another_way(database: Database, way: str) -> None:
+async def test_where_policies_forbid_copy_the_rows_go_another_way(
+    database: Database, way: str
+) -> None:
     there = "CREATE POLICY p ON knowledge USING (true); ALTER TABLE knowledge ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"
     back = "ALTER TABLE knowledge DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY; DROP POLICY p ON knowledge"
     async with altered(database, there, back), database.unit_of_work() as uow:
@@ -418,7 +513,9 @@ async def test_where_policies_forbid_copy_the_rows_go_another_way(database: Data
         assert await uow.knowledge.upsert_many([full(number) for number in range(8)]) == 8
 
 
-async def test_a_role_without_temporary_tables_writes_batch_after_batch(database: Database, in_batches: None) -> None:
+async def test_a_role_without_temporary_tables_writes_batch_after_batch(
+    database: Database, in_batches: None
+) -> None:
     name = database.engine.url.database
     rule = f'TEMPORARY ON DATABASE "{name}"'
     there = f"REVOKE {rule} FROM PUBLIC; REVOKE {rule} FROM CURRENT_USER"
@@ -434,7 +531,10 @@ async def test_the_limits_of_statements_are_raised_for_the_one_that_does_the_wor
     monkeypatch.setattr(writing, "BATCH_SIZE", FEW)
     monkeypatch.setattr(staging, "STATEMENT_ROWS", 2)
     ask = text("SELECT current_setting('statement_timeout'), current_setting('work_mem')")
-    async with Database.from_url(database_url, statement_timeout=timedelta(seconds=7)) as own, own.unit_of_work() as uow:
+    async with (
+        Database.from_url(database_url, statement_timeout=timedelta(seconds=7)) as own,
+        own.unit_of_work() as uow,
+    ):
         before = (await uow.knowledge._transaction.execute(ask)).one()
         assert before[0] == "7s"
         with statements_of(own) as seen:
@@ -445,8 +545,13 @@ async def test_the_limits_of_statements_are_raised_for_the_one_that_does_the_wor
         assert tuple(raised) == ("64MB", "28s")
 
 
-async def test_behind_a_pooler_the_ways_are_the_same(database_url: SecretStr, database: Database, way: str) -> None:
-    async with Database.from_url(database_url, pooler="pgbouncer") as pooled, pooled.unit_of_work() as uow:
+async def test_behind_a_pooler_the_ways_are_the_same(
+    database_url: SecretStr, database: Database, way: str
+) -> None:
+    async with (
+        Database.from_url(database_url, pooler="pgbouncer") as pooled,
+        pooled.unit_of_work() as uow,
+    ):
         assert await uow.knowledge.add_many([full(number) for number in range(7)]) == 7
         assert await uow.knowledge.upsert_many([full(number) for number in range(9)]) == 9
         assert (await uow.knowledge.list(with_embedding=True))[0].embedding == full(0).embedding

@@ -1,4 +1,7 @@
-"""A cancelled task: wherever it was, nothing is left running, half written or lost, and it stays cancelled."""
+"""A cancelled task.
+
+Wherever it was, nothing is left running, half written or lost, and it stays cancelled.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,13 @@ import pytest_asyncio
 from sqlalchemy import event, func, select, text
 
 from domain import Review
-from domain.errors import Conflict, DatabaseUnavailable, PoolExhausted, TransactionPoisoned, UnitOfWorkClosed
+from domain.errors import (
+    Conflict,
+    DatabaseUnavailable,
+    PoolExhausted,
+    TransactionPoisoned,
+    UnitOfWorkClosed,
+)
 from repositories import Database
 from repositories.embedded import EmbeddedServer
 from repositories.postgres.cancellation import finished
@@ -96,7 +105,9 @@ async def test_a_statement_ends_with_its_task_also_where_the_task_is_cancelled_a
 
 
 @both
-async def test_a_cancelled_savepoint_stays_cancelled_and_keeps_nothing(database: Database, cancel: Cancel) -> None:
+async def test_a_cancelled_savepoint_stays_cancelled_and_keeps_nothing(
+    database: Database, cancel: Cancel
+) -> None:
     async def work() -> None:
         async with database.unit_of_work() as uow:
             await write_first(uow, "acme/api")
@@ -107,7 +118,9 @@ async def test_a_cancelled_savepoint_stays_cancelled_and_keeps_nothing(database:
     assert await rows_by_name(database) == {}
 
 
-async def test_a_statement_that_timed_out_in_a_savepoint_takes_the_whole_unit_of_work_with_it(database: Database) -> None:
+async def test_a_statement_that_timed_out_in_a_savepoint_takes_the_whole_unit_of_work_with_it(
+    database: Database,
+) -> None:
     async with database.unit_of_work() as uow:
         await write_first(uow, "acme/api")
         with pytest.raises(TimeoutError):
@@ -121,7 +134,9 @@ async def test_a_statement_that_timed_out_in_a_savepoint_takes_the_whole_unit_of
     assert await rows_by_name(database) == {}
 
 
-async def test_a_savepoint_that_was_cancelled_between_statements_is_undone_alone(database: Database) -> None:
+async def test_a_savepoint_that_was_cancelled_between_statements_is_undone_alone(
+    database: Database,
+) -> None:
     async with database.unit_of_work() as uow:
         await write_first(uow, "acme/api")
         with pytest.raises(TimeoutError):
@@ -134,7 +149,9 @@ async def test_a_savepoint_that_was_cancelled_between_statements_is_undone_alone
 
 
 @both
-async def test_a_cancelled_stream_gives_its_connection_back(database: Database, cancel: Cancel) -> None:
+async def test_a_cancelled_stream_gives_its_connection_back(
+    database: Database, cancel: Cancel
+) -> None:
     async with database.unit_of_work() as uow:
         for number in range(1, 6):
             uow.reviews.add(Review(repo="acme/api", pr_number=number))
@@ -150,7 +167,9 @@ async def test_a_cancelled_stream_gives_its_connection_back(database: Database, 
 
 
 @both
-async def test_who_is_cancelled_while_waiting_for_the_pool_takes_no_connection(database: Database, cancel: Cancel) -> None:
+async def test_who_is_cancelled_while_waiting_for_the_pool_takes_no_connection(
+    database: Database, cancel: Cancel
+) -> None:
     async def waiting() -> None:
         async with database.unit_of_work():
             raise AssertionError("there was no connection to have")
@@ -162,7 +181,9 @@ async def test_who_is_cancelled_while_waiting_for_the_pool_takes_no_connection(d
 
 
 @both
-async def test_who_is_cancelled_between_two_attempts_does_not_try_again(database: Database, cancel: Cancel) -> None:
+async def test_who_is_cancelled_between_two_attempts_does_not_try_again(
+    database: Database, cancel: Cancel
+) -> None:
     tried = 0
 
     async def work(uow: UnitOfWork) -> None:
@@ -178,7 +199,9 @@ async def test_who_is_cancelled_between_two_attempts_does_not_try_again(database
 
 
 @both
-async def test_who_is_cancelled_in_the_work_does_not_try_again(database: Database, cancel: Cancel) -> None:
+async def test_who_is_cancelled_in_the_work_does_not_try_again(
+    database: Database, cancel: Cancel
+) -> None:
     tried = 0
 
     async def work(uow: UnitOfWork) -> None:
@@ -192,7 +215,9 @@ async def test_who_is_cancelled_in_the_work_does_not_try_again(database: Databas
 
 
 @both
-async def test_who_is_cancelled_while_connecting_leaves_no_connection(database: Database, cancel: Cancel) -> None:
+async def test_who_is_cancelled_while_connecting_leaves_no_connection(
+    database: Database, cancel: Cancel
+) -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with closing(writer):
             await reader.read()
@@ -201,7 +226,9 @@ async def test_who_is_cancelled_while_connecting_leaves_no_connection(database: 
     gone = asyncio.Event()
     async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        unreachable = Database.from_url(f"postgresql://recollect:x@127.0.0.1:{port}/recollect?sslmode=disable")
+        unreachable = Database.from_url(
+            f"postgresql://recollect:x@127.0.0.1:{port}/recollect?sslmode=disable"
+        )
         await cancel(unreachable.open())
         await asyncio.wait_for(gone.wait(), 5)
         with pytest.raises(UnitOfWorkClosed):
@@ -243,7 +270,9 @@ async def test_a_connection_that_a_unit_of_work_still_has_when_the_database_is_c
     await until(lambda: is_at_most(database, before))
 
 
-async def test_a_server_whose_start_was_cancelled_is_released(servers: dict[int, TestServer], url: SecretStr) -> None:
+async def test_a_server_whose_start_was_cancelled_is_released(
+    servers: dict[int, TestServer], url: SecretStr
+) -> None:
     started: list[EmbeddedServer] = []
 
     def start() -> tuple[EmbeddedServer, Settings]:
@@ -299,12 +328,16 @@ async def test_a_commit_that_anyio_cancels_is_carried_out(database: Database) ->
     assert await rows_by_name(database) == {"acme/api": 2}
 
 
-async def test_a_timeout_tells_what_became_of_the_commit_that_it_cancelled(database: Database) -> None:
+async def test_a_timeout_tells_what_became_of_the_commit_that_it_cancelled(
+    database: Database,
+) -> None:
     uow = database.unit_of_work()
     with pytest.raises(TimeoutError) as caught:
         async with asyncio.timeout(None) as timeout, uow:
             await write_first(uow, "acme/api")
-            event.listen(database.engine.sync_engine, "commit", lambda _: timeout.reschedule(0), once=True)
+            event.listen(
+                database.engine.sync_engine, "commit", lambda _: timeout.reschedule(0), once=True
+            )
             await uow.commit()
     assert uow.committed is True
     assert "was carried out" in "".join(traceback.format_exception(caught.value))
@@ -329,13 +362,22 @@ async def test_who_is_cancelled_hears_of_a_failure_as_the_cause() -> None:
         assert "canary" not in "".join(traceback.format_exception(caught.value))
 
 
-async def test_a_unit_of_work_inside_another_on_the_last_connection_is_an_exhausted_pool_and_no_deadlock(url: SecretStr) -> None:
+async def test_a_unit_of_work_inside_another_on_the_last_connection_is_an_exhausted_pool_and_no_deadlock(
+    url: SecretStr,
+) -> None:
     async with Database.from_url(url, pool_size=1, max_overflow=0, pool_timeout=0.1) as small:
         async with small.unit_of_work() as uow:
             with pytest.raises(PoolExhausted) as caught:
                 async with small.unit_of_work():
                     raise AssertionError("there was no connection to have")
             await write_first(uow, "acme/outer")
-        figures = {"size": 1, "max_overflow": 0, "checked_in": 0, "checked_out": 1, "overflow": 0, "total": 1}
+        figures = {
+            "size": 1,
+            "max_overflow": 0,
+            "checked_in": 0,
+            "checked_out": 1,
+            "overflow": 0,
+            "total": 1,
+        }
         assert caught.value.figures == figures
         assert await rows_by_name(small) == {}

@@ -56,7 +56,10 @@ def test_a_database_goes_into_a_file_and_into_another_database(
     add_chunk(source)
     dumped = recollect(source, "dump", file)
     assert (dumped.exit_code, dumped.stderr) == (0, "")
-    assert f"{file} holds 2 rows at revision {migrations.head()} of the database that DATABASE_URL names" in dumped.stdout
+    assert (
+        f"{file} holds 2 rows at revision {migrations.head()} of the database that DATABASE_URL names"
+        in dumped.stdout
+    )
     restored = recollect(target, "restore", file)
     assert (restored.exit_code, restored.stderr) == (0, "")
     assert f"restored 2 rows at revision {migrations.head()} into" in restored.stdout
@@ -81,7 +84,10 @@ def test_what_cannot_be_dumped_or_restored_ends_in_one_sentence(
         (["restore", str(file)], "this is no backup that can be read"),
         (["restore", str(tmp_path / "nothing")], "cannot be read: No such file or directory"),
         (["dump", str(tmp_path / "no" / "where")], "cannot be written: No such file or directory"),
-        (["dump", str(file), "--tenant", "nobody"], "the database has no rows of the tenant 'nobody'"),
+        (
+            ["dump", str(file), "--tenant", "nobody"],
+            "the database has no rows of the tenant 'nobody'",
+        ),
         (["dump", str(file), "--tenant", "a'b"], "a tenant is 1 to 100"),
     ):
         ended = recollect(url, *arguments)

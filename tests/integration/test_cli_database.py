@@ -1,4 +1,7 @@
-"""`recollect db …` against real servers: an embedded one, and one that a stand-in `docker` answers for."""
+"""`recollect db …` against real servers.
+
+An embedded one, and one that a stand-in `docker` answers for.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +70,9 @@ def password_of(url: str) -> str:
     return password
 
 
-def test_up_says_what_it_starts_and_prints_one_line_for_the_shell(recollect: Recollect, up: str, folder: Path) -> None:
+def test_up_says_what_it_starts_and_prints_one_line_for_the_shell(
+    recollect: Recollect, up: str, folder: Path
+) -> None:
     again = recollect("db", "up")
     assert again.exit_code == 0
     assert again.stdout == f"DATABASE_URL={shlex.quote(up)}\n"
@@ -82,7 +87,9 @@ def test_url_prints_the_same_url_and_nothing_else(recollect: Recollect, up: str)
     assert (result.exit_code, result.stdout, result.stderr) == (0, f"{up}\n", "")
 
 
-def test_the_url_leads_to_the_server_from_any_program(up: str, folder: Path, tmp_path: Path) -> None:
+def test_the_url_leads_to_the_server_from_any_program(
+    up: str, folder: Path, tmp_path: Path
+) -> None:
     variables = {**os.environ, "DATABASE_URL": up, "PYTHONPATH": str(ROOT)}
     finished = subprocess.run(
         [sys.executable, "-m", "repositories.cli", "db", "status"],
@@ -92,15 +99,25 @@ def test_the_url_leads_to_the_server_from_any_program(up: str, folder: Path, tmp
     assert "the database that DATABASE_URL names" in finished.stdout
 
 
-def test_status_tells_what_the_database_is_without_its_password(recollect: Recollect, up: str) -> None:
+def test_status_tells_what_the_database_is_without_its_password(
+    recollect: Recollect, up: str
+) -> None:
     result = recollect("db", "status")
     assert result.exit_code == 0
-    for part in ("PostgreSQL", "pgvector", migrations.head(), "1024 dimensions", "0 of 20 connections in use"):
+    for part in (
+        "PostgreSQL",
+        "pgvector",
+        migrations.head(),
+        "1024 dimensions",
+        "0 of 20 connections in use",
+    ):
         assert part in result.stdout
     assert password_of(up) not in result.output
 
 
-def test_rollback_takes_back_the_newest_revision_and_migrate_brings_it_again(recollect: Recollect, up: str) -> None:
+def test_rollback_takes_back_the_newest_revision_and_migrate_brings_it_again(
+    recollect: Recollect, up: str
+) -> None:
     back = recollect("db", "rollback")
     assert back.exit_code == 0
     assert migrations.head() not in back.stdout
@@ -162,7 +179,10 @@ def test_check_tells_each_difference_and_ends_with_1(recollect: Recollect, up: s
     async def drift() -> None:
         from sqlalchemy import text
 
-        async with places.connected(places.at(SecretStr(up))) as engine, engine.begin() as connection:
+        async with (
+            places.connected(places.at(SecretStr(up))) as engine,
+            engine.begin() as connection,
+        ):
             await connection.execute(text(drop))
 
     asyncio.run(drift())
@@ -173,13 +193,20 @@ def test_check_tells_each_difference_and_ends_with_1(recollect: Recollect, up: s
     assert recollect("db", "reset", "--yes").exit_code == 0
 
 
-def test_maintain_says_in_one_sentence_what_it_did(recollect: Recollect, up: str, folder: Path) -> None:
+def test_maintain_says_in_one_sentence_what_it_did(
+    recollect: Recollect, up: str, folder: Path
+) -> None:
     async def age() -> None:
         from sqlalchemy import text
 
         event = "INSERT INTO telemetry_events (id, repo, event_type, model, conclusion, created_at) VALUES"
-        async with places.connected(places.at(SecretStr(up))) as engine, engine.begin() as connection:
-            await connection.execute(text(f"{event} (gen_random_uuid(), 'a/b', 'review', 'm', 'ok', '2020-01-01')"))
+        async with (
+            places.connected(places.at(SecretStr(up))) as engine,
+            engine.begin() as connection,
+        ):
+            await connection.execute(
+                text(f"{event} (gen_random_uuid(), 'a/b', 'review', 'm', 'ok', '2020-01-01')")
+            )
             operation = "INSERT INTO operations (operation_id, created_at) VALUES (gen_random_uuid(), now() - interval '8 days')"
             await connection.execute(text(operation))
 
@@ -188,7 +215,10 @@ def test_maintain_says_in_one_sentence_what_it_did(recollect: Recollect, up: str
     told = recollect("db", "status")
     assert (told.exit_code, "run `recollect db maintain`" in told.stdout) == (1, True)
     done = recollect("db", "maintain")
-    assert (done.exit_code, done.stdout) == (0, f"{place}: made 1 months of telemetry (2020-01), moved 1 events into them\n")
+    assert (done.exit_code, done.stdout) == (
+        0,
+        f"{place}: made 1 months of telemetry (2020-01), moved 1 events into them\n",
+    )
     kept = recollect("db", "maintain", "--keep-days", "365")
     assert kept.stdout.startswith(f"{place}: dropped 1 (telemetry_events_2020_01) with about ")
     assert recollect("db", "maintain").stdout == f"{place}: nothing to do\n"
@@ -206,7 +236,9 @@ def test_the_doctor_finds_nothing_wrong(recollect: Recollect, up: str) -> None:
     assert "pgvector" in result.stdout
 
 
-def test_search_goes_by_words_alone_where_the_embeddings_are_others(recollect: Recollect, up: str) -> None:
+def test_search_goes_by_words_alone_where_the_embeddings_are_others(
+    recollect: Recollect, up: str
+) -> None:
     result = recollect("search", "retries")
     assert result.exit_code == 0, result.stderr
     assert "searching by words alone" in result.stderr
@@ -223,7 +255,9 @@ def is_running(folder: Path) -> bool:
     return True
 
 
-def test_down_stops_the_server_and_keeps_the_data(recollect: Recollect, up: str, folder: Path) -> None:
+def test_down_stops_the_server_and_keeps_the_data(
+    recollect: Recollect, up: str, folder: Path
+) -> None:
     assert is_running(folder / "postgres")
     stopped = recollect("db", "down")
     assert (stopped.exit_code, "stopped the embedded server" in stopped.stderr) == (0, True)
@@ -258,7 +292,9 @@ def test_a_revision_is_written_from_a_temporary_server(
     recollect: Recollect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = migrations.revise
-    monkeypatch.setattr(migrations, "revise", lambda engine, message: real(engine, message, tmp_path))
+    monkeypatch.setattr(
+        migrations, "revise", lambda engine, message: real(engine, message, tmp_path)
+    )
     result = CliRunner().invoke(app, ["db", "revision", "-m", "add what is missing"])
     assert result.exit_code == 0, result.stderr
     written = Path(result.stdout.strip())
@@ -272,10 +308,14 @@ printf '%s\\n' "$*" >> {log}
 
 
 @pytest.fixture
-def docker(folder: Path, tmp_path: Path, recollect: Recollect, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def docker(
+    folder: Path, tmp_path: Path, recollect: Recollect, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
     """A `docker` that says yes to everything, and a server where the one of the compose file would be."""
     port = free_port()
-    with EmbeddedServer.start(folder / "stand-in", tcp_port=port, settings={"fsync": "off"}) as server:
+    with EmbeddedServer.start(
+        folder / "stand-in", tcp_port=port, settings={"fsync": "off"}
+    ) as server:
         assert server.tcp_url is not None
         password = password_of(server.tcp_url.get_secret_value())
         monkeypatch.setenv("RECOLLECT_PORT", str(port))
@@ -285,7 +325,9 @@ def docker(folder: Path, tmp_path: Path, recollect: Recollect, monkeypatch: pyte
         yield tmp_path / "log"
 
 
-def test_where_docker_answers_it_is_used(docker: Path, recollect: Recollect, tmp_path: Path) -> None:
+def test_where_docker_answers_it_is_used(
+    docker: Path, recollect: Recollect, tmp_path: Path
+) -> None:
     started = recollect("db", "up", data_dir=tmp_path / "data")
     assert started.exit_code == 0, started.stderr
     assert "PostgreSQL in Docker runs" in started.stderr
@@ -298,7 +340,9 @@ def test_where_docker_answers_it_is_used(docker: Path, recollect: Recollect, tmp
     assert docker.read_text().splitlines()[-1].endswith(" down")
 
 
-def test_the_embedded_server_can_be_asked_for_where_docker_answers(docker: Path, recollect: Recollect) -> None:
+def test_the_embedded_server_can_be_asked_for_where_docker_answers(
+    docker: Path, recollect: Recollect
+) -> None:
     started = recollect("db", "up", "--embedded")
     assert started.exit_code == 0, started.stderr
     assert "starting the embedded server" in started.stderr

@@ -44,7 +44,13 @@ async def test_migrating_on_the_way_makes_it_usable(server: TestServer) -> None:
     async with Database.from_url(server.empty(), migrate=True, embedding_dimensions=3) as database:
         async with database.unit_of_work() as uow:
             uow.knowledge.add(
-                KnowledgeChunk(chunk_id="a", source="a", source_type="doc", content="a", embedding=Vector([1.0, 0.0, 0.0]))
+                KnowledgeChunk(
+                    chunk_id="a",
+                    source="a",
+                    source_type="doc",
+                    content="a",
+                    embedding=Vector([1.0, 0.0, 0.0]),
+                )
             )
             await uow.commit()
         assert (await database.health()).healthy
@@ -66,17 +72,23 @@ async def test_health_says_what_to_do_about_what_is_wrong(server: TestServer) ->
         async with database.engine.begin() as connection:
             await connection.execute(text("DELETE FROM embedding_metadata"))
         problems = (await database.health()).problems
-    assert [problem.remedy for problem in problems] == ["record it with uow.embedding_metadata.set()"]
+    assert [problem.remedy for problem in problems] == [
+        "record it with uow.embedding_metadata.set()"
+    ]
 
 
-async def test_a_database_whose_record_of_embeddings_was_reset_still_opens(server: TestServer) -> None:
+async def test_a_database_whose_record_of_embeddings_was_reset_still_opens(
+    server: TestServer,
+) -> None:
     url = server.clone()
     async with Database.from_url(url) as database, database.unit_of_work() as uow:
         await uow.knowledge.reset()
         await uow.commit()
     async with Database.from_url(url) as database, database.unit_of_work() as uow:
         assert await uow.embedding_metadata.find() is None
-        assert (await uow.embedding_metadata.set(provider="p", model="m", dimensions=8)).model == "m"
+        assert (
+            await uow.embedding_metadata.set(provider="p", model="m", dimensions=8)
+        ).model == "m"
 
 
 async def test_an_unknown_language_is_refused(database_url: SecretStr) -> None:
@@ -90,7 +102,12 @@ async def test_nobody_listening_is_one_error_with_host_port_and_cause_after_the_
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         port = held.getsockname()[1]
-        settings = {"host": "127.0.0.1", "port": port, "password": "canary-secret", "connect_deadline": timedelta(seconds=0.5)}
+        settings = {
+            "host": "127.0.0.1",
+            "port": port,
+            "password": "canary-secret",
+            "connect_deadline": timedelta(seconds=0.5),
+        }
         with pytest.raises(DatabaseUnavailable, match="refused") as refusal:
             async with Database.from_env(**settings):
                 pass
@@ -117,7 +134,9 @@ async def test_an_exhausted_pool_says_its_figures(database_url: SecretStr) -> No
     assert refusal.value.figures["checked_out"] == 1
 
 
-async def test_a_closed_database_is_refused_and_closing_twice_is_fine(database_url: SecretStr) -> None:
+async def test_a_closed_database_is_refused_and_closing_twice_is_fine(
+    database_url: SecretStr,
+) -> None:
     database = Database.from_url(database_url)
     with pytest.raises(UnitOfWorkClosed):
         database.unit_of_work()
@@ -151,5 +170,7 @@ def test_the_domain_and_the_fakes_load_no_driver() -> None:
         "          or name.startswith(('sqlalchemy.ext.asyncio', 'repositories.database'))]\n"
         "sys.exit(str(loaded) if loaded else 0)"
     )
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
     assert (ran.returncode, ran.stderr) == (0, "")

@@ -1,4 +1,7 @@
-"""The demo from end to end, as a program: what it writes, what it finds, and what a second run recognises."""
+"""The demo from end to end, as a program.
+
+What it writes, what it finds, and what a second run recognises.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +73,9 @@ def first(program: Program) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def second(program: Program, first: subprocess.CompletedProcess[str]) -> tuple[subprocess.CompletedProcess[str], float]:
+def second(
+    program: Program, first: subprocess.CompletedProcess[str]
+) -> tuple[subprocess.CompletedProcess[str], float]:
     """The second run, and how many seconds it took."""
     started = time.monotonic()
     return program("demo"), time.monotonic() - started
@@ -79,7 +84,10 @@ def second(program: Program, first: subprocess.CompletedProcess[str]) -> tuple[s
 @pytest_asyncio.fixture
 async def view(program: Program, second: object) -> AsyncIterator[ReadUnitOfWork]:
     """A reader of what both runs left."""
-    async with Database.embedded(program.server, **EMBEDDING) as database, database.reader() as view:
+    async with (
+        Database.embedded(program.server, **EMBEDDING) as database,
+        database.reader() as view,
+    ):
         yield view
 
 
@@ -91,10 +99,14 @@ def answers(output: str) -> str:
     return output[output.index("What the database knows") : output.index("Done in")]
 
 
-def test_the_first_run_ends_by_itself_with_five_answers(first: subprocess.CompletedProcess[str]) -> None:
+def test_the_first_run_ends_by_itself_with_five_answers(
+    first: subprocess.CompletedProcess[str],
+) -> None:
     assert first.returncode == 0, first.stderr
     assert tables(first.stdout) == QUESTIONS
-    assert re.search(r"Reviewed alembic \S+ with ruff \S+: [\d,]+ findings in [\d,]+ files", first.stdout)
+    assert re.search(
+        r"Reviewed alembic \S+ with ruff \S+: [\d,]+ findings in [\d,]+ files", first.stdout
+    )
     assert re.search(r"[\d,]+ passages embedded with wordllama", first.stdout)
     assert "nothing" not in first.stdout
     assert "exact" in first.stdout
@@ -133,7 +145,9 @@ def test_the_server_is_stopped_afterwards(program: Program, second: object) -> N
     assert EmbeddedServer.find(program.server) is None
 
 
-async def test_the_review_is_there_once_with_everything_that_belongs_to_it(view: ReadUnitOfWork) -> None:
+async def test_the_review_is_there_once_with_everything_that_belongs_to_it(
+    view: ReadUnitOfWork,
+) -> None:
     (review,) = await view.reviews.list(where("repo").equals(REPO))
     stats = await view.reviews.stats(REPO)
     assert stats.reviews == 1
@@ -187,8 +201,12 @@ def recollect(monkeypatch: pytest.MonkeyPatch) -> Recollect:
 
 
 @pytest.mark.usefixtures("second")
-def test_search_finds_by_vector_and_by_words_in_the_demos_database(program: Program, recollect: Recollect) -> None:
-    finished = recollect("search", "how is a table renamed?", "--limit", "2", "--data-dir", program.data_dir)
+def test_search_finds_by_vector_and_by_words_in_the_demos_database(
+    program: Program, recollect: Recollect
+) -> None:
+    finished = recollect(
+        "search", "how is a table renamed?", "--limit", "2", "--data-dir", program.data_dir
+    )
     assert finished.exit_code == 0, finished.stderr
     assert "rename_table" in finished.stdout
     assert "by vector (v) and by words (w)" in finished.stdout
@@ -199,7 +217,9 @@ def shop(tmp_path: Path) -> Path:
     folder = tmp_path / "shop"
     folder.mkdir()
     (folder / "README.md").write_text("# Shop\n\nSells things to people.\n")
-    (folder / "money.py").write_text('"""Prices are kept in cents, because floats lose some of them on the way."""\nexec("1")\n')
+    (folder / "money.py").write_text(
+        '"""Prices are kept in cents, because floats lose some of them on the way."""\nexec("1")\n'
+    )
     return folder
 
 
@@ -214,7 +234,9 @@ def test_a_folder_is_reviewed_beside_it_and_only_what_changed_is_embedded_again(
     assert "local/shop" in reviewed.stdout
     assert tables(reviewed.stdout) == QUESTIONS
     (shop / "README.md").unlink()
-    (shop / "stock.py").write_text('"""What is in the warehouse is counted every night, after the last parcel has left."""\n')
+    (shop / "stock.py").write_text(
+        '"""What is in the warehouse is counted every night, after the last parcel has left."""\n'
+    )
     again = recollect("demo", "--source", shop, "--data-dir", program.data_dir)
     assert "Reviewed shop with ruff" in again.stdout
     assert "Seen before: 1 passages unchanged, 1 embedded, 1 deleted." in again.stdout

@@ -1,4 +1,7 @@
-"""Reads on the driver's own connection: what they cost, what they give back, and what becomes of a connection that breaks."""
+"""Reads on the driver's own connection.
+
+What they cost, what they give back, and what becomes of a connection that breaks.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,14 @@ NEAR = Vector([0.5] * 8)
 @pytest.fixture
 async def chunks(database: Database) -> list[KnowledgeChunk]:
     made = [
-        KnowledgeChunk(chunk_id=f"{n}", source="a.md", source_type="doc", content="text", metadata_={"n": [n]}, embedding=NEAR)
+        KnowledgeChunk(
+            chunk_id=f"{n}",
+            source="a.md",
+            source_type="doc",
+            content="text",
+            metadata_={"n": [n]},
+            embedding=NEAR,
+        )
         for n in range(3)
     ]
     async with database.unit_of_work() as uow:
@@ -75,7 +85,9 @@ async def sent(database: Database) -> AsyncIterator[list[str]]:
         driver.remove_query_logger(note)
 
 
-async def test_a_reader_opened_for_one_row_costs_one_round_trip(database: Database, chunks: list[KnowledgeChunk]) -> None:
+async def test_a_reader_opened_for_one_row_costs_one_round_trip(
+    database: Database, chunks: list[KnowledgeChunk]
+) -> None:
     async with sent(database) as seen, database.reader() as view:
         await view.knowledge.get(chunks[0].id)
     assert [query.split()[0] for query in seen] == ["SELECT"]
@@ -88,14 +100,23 @@ async def test_the_settings_of_a_search_cost_no_round_trip_and_do_not_outlive_it
         assert len(await view.knowledge.vector_search(NEAR, where=where("repo").equals(""))) == 3
         await asyncio.sleep(0)
         assert [query.split()[0] for query in seen] == ["WITH"]
-        assert await driver_of(view).fetchval("SELECT current_setting('hnsw.iterative_scan')") == "off"
+        assert (
+            await driver_of(view).fetchval("SELECT current_setting('hnsw.iterative_scan')") == "off"
+        )
 
 
-async def test_what_a_reader_gives_is_what_a_unit_of_work_gives(database: Database, chunks: list[KnowledgeChunk]) -> None:
+async def test_what_a_reader_gives_is_what_a_unit_of_work_gives(
+    database: Database, chunks: list[KnowledgeChunk]
+) -> None:
     async with database.reader() as view, database.unit_of_work() as uow:
-        read, tracked = await view.knowledge.get(chunks[1].id), await uow.knowledge.get(chunks[1].id)
+        read, tracked = (
+            await view.knowledge.get(chunks[1].id),
+            await uow.knowledge.get(chunks[1].id),
+        )
         assert read == tracked
-        assert {name: type(value) for name, value in read} == {name: type(value) for name, value in tracked}
+        assert {name: type(value) for name, value in read} == {
+            name: type(value) for name, value in tracked
+        }
         assert (repr(read), read.model_dump()) == (repr(tracked), tracked.model_dump())
         found = [hit.item for hit in await view.knowledge.vector_search(NEAR)]
         assert read in found
@@ -103,7 +124,9 @@ async def test_what_a_reader_gives_is_what_a_unit_of_work_gives(database: Databa
         assert read in [chunk async for chunk in view.knowledge.stream()]
 
 
-async def test_what_a_reader_gave_can_be_added_again(database: Database, chunks: list[KnowledgeChunk]) -> None:
+async def test_what_a_reader_gave_can_be_added_again(
+    database: Database, chunks: list[KnowledgeChunk]
+) -> None:
     async with database.reader() as view:
         read = await view.knowledge.get(chunks[0].id, with_embedding=True)
     async with database.unit_of_work() as uow:
@@ -119,10 +142,16 @@ async def test_what_a_reader_gave_can_be_added_again(database: Database, chunks:
 async def test_a_unit_of_work_reads_what_it_wrote_and_nobody_else_does(database: Database) -> None:
     async with database.unit_of_work() as uow, database.reader() as view:
         uow.reviews.add(Review(repo="acme/api", pr_number=7))
-        assert [await uow.reviews.count(), await uow.reviews.count(), await view.reviews.count()] == [1, 1, 0]
+        assert [
+            await uow.reviews.count(),
+            await uow.reviews.count(),
+            await view.reviews.count(),
+        ] == [1, 1, 0]
 
 
-async def test_a_reader_of_one_moment_begins_before_it_reads(database: Database, chunks: list[KnowledgeChunk]) -> None:
+async def test_a_reader_of_one_moment_begins_before_it_reads(
+    database: Database, chunks: list[KnowledgeChunk]
+) -> None:
     async with database.reader(isolation=Isolation.REPEATABLE_READ) as view:
         assert await view.knowledge.count() == 3
         async with database.unit_of_work() as uow:
@@ -131,18 +160,24 @@ async def test_a_reader_of_one_moment_begins_before_it_reads(database: Database,
         assert [await view.knowledge.count(), len(await view.knowledge.list())] == [3, 3]
 
 
-async def test_between_the_rows_of_a_stream_other_rows_can_be_read(database: Database, chunks: list[KnowledgeChunk]) -> None:
+async def test_between_the_rows_of_a_stream_other_rows_can_be_read(
+    database: Database, chunks: list[KnowledgeChunk]
+) -> None:
     async with database.reader() as view:
         async for chunk in view.knowledge.stream(batch_size=1):
             assert await view.knowledge.get(chunk.id) == chunk
         assert await view.knowledge.count() == 3
 
 
-async def test_a_connection_that_is_lost_in_a_read_is_lent_to_nobody_else(database: Database) -> None:
+async def test_a_connection_that_is_lost_in_a_read_is_lent_to_nobody_else(
+    database: Database,
+) -> None:
     async with database.reader() as view:
         lost = driver_of(view)
         async with database.engine.connect() as other:
-            await other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": lost.get_server_pid()})
+            await other.execute(
+                text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": lost.get_server_pid()}
+            )
         with pytest.raises(ConnectionLost):
             await view.reviews.count()
         with pytest.raises(TransactionPoisoned):
@@ -155,7 +190,9 @@ async def test_a_connection_that_is_lost_in_a_read_is_lent_to_nobody_else(databa
 async def test_a_read_that_is_cancelled_takes_its_connection_with_it(database: Database) -> None:
     async with database.reader() as view:
         cancelled = driver_of(view)
-        reading = asyncio.ensure_future(view._transaction.rows(select(text("1"), text("pg_sleep(30)"))))
+        reading = asyncio.ensure_future(
+            view._transaction.rows(select(text("1"), text("pg_sleep(30)")))
+        )
         await asyncio.sleep(0.05)
         reading.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -166,7 +203,9 @@ async def test_a_read_that_is_cancelled_takes_its_connection_with_it(database: D
     assert database.pool_figures(readers=True).checked_out == 0
 
 
-async def test_types_of_an_extension_that_was_created_anew_are_learned_by_new_connections(server: TestServer) -> None:
+async def test_types_of_an_extension_that_was_created_anew_are_learned_by_new_connections(
+    server: TestServer,
+) -> None:
     async def read() -> Any:
         async with database.reader() as view:
             return await view.reviews._transaction.scalar(select(literal(NEAR, EmbeddingColumn())))
@@ -191,7 +230,10 @@ async def test_a_value_that_does_not_fit_is_named_as_such(database: Database) ->
 async def test_behind_a_pooler_a_reader_is_one_transaction_and_leaves_nothing_prepared(
     database_url: SecretStr, database: Database, chunks: list[KnowledgeChunk]
 ) -> None:
-    async with Database.from_url(database_url, pooler="pgbouncer") as pooled, pooled.reader() as view:
+    async with (
+        Database.from_url(database_url, pooler="pgbouncer") as pooled,
+        pooled.reader() as view,
+    ):
         driver = driver_of(view)
         assert (await view.knowledge.get(chunks[0].id)).chunk_id == "0"
         assert driver.is_in_transaction()
@@ -201,7 +243,9 @@ async def test_behind_a_pooler_a_reader_is_one_transaction_and_leaves_nothing_pr
             await view.reviews._transaction.execute(text("DELETE FROM knowledge"))
 
 
-async def test_echo_and_listeners_hear_of_a_read(database_url: SecretStr, caplog: pytest.LogCaptureFixture) -> None:
+async def test_echo_and_listeners_hear_of_a_read(
+    database_url: SecretStr, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.INFO, logger="sqlalchemy"):
         async with Database.from_url(database_url, echo=True) as loud, loud.reader() as view:
             with statements_of(loud) as seen:
@@ -211,7 +255,9 @@ async def test_echo_and_listeners_hear_of_a_read(database_url: SecretStr, caplog
 
 
 def test_a_statement_is_put_in_words_once_and_not_at_all_where_they_depend_on_its_values() -> None:
-    first, second = (select(Review.__table__.c.id).where(Review.__table__.c.repo == repo) for repo in ("a", "b"))
+    first, second = (
+        select(Review.__table__.c.id).where(Review.__table__.c.repo == repo) for repo in ("a", "b")
+    )
     one, other = prepare(first), prepare(second)
     assert isinstance(one, Prepared)
     assert isinstance(other, Prepared)

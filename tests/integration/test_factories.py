@@ -46,7 +46,9 @@ async def write_all(uow: UnitOfWork) -> None:
         await uow.knowledge.save_repair_state(EmbeddingRepairFactory.build())
         uow._transaction.add(OperationFactory.build())
     record = EmbeddingMetadataFactory.build()
-    await uow.embedding_metadata.set(provider=record.provider, model=record.model, dimensions=record.dimensions)
+    await uow.embedding_metadata.set(
+        provider=record.provider, model=record.model, dimensions=record.dimensions
+    )
 
 
 async def test_all_entities_are_written_in_one_unit_of_work(database: Database) -> None:
@@ -56,9 +58,22 @@ async def test_all_entities_are_written_in_one_unit_of_work(database: Database) 
         assert await uow.reviews.count() == EACH
         assert await uow.findings.count() == 3 * EACH
         assert await uow.reactions.count() == 2 * EACH
-        repositories = (uow.memories, uow.knowledge, uow.patterns, uow.runs, uow.checkpoints, uow.authors, uow.dependency_bumps)
+        repositories = (
+            uow.memories,
+            uow.knowledge,
+            uow.patterns,
+            uow.runs,
+            uow.checkpoints,
+            uow.authors,
+            uow.dependency_bumps,
+        )
         assert [await repository.count() for repository in repositories] == [EACH] * 7
-        events = (uow.telemetry, uow.telemetry.rate_limits, uow.telemetry.retrieval_quality, uow.telemetry.resilience)
+        events = (
+            uow.telemetry,
+            uow.telemetry.rate_limits,
+            uow.telemetry.retrieval_quality,
+            uow.telemetry.resilience,
+        )
         assert [await repository.count() for repository in events] == [EACH] * 4
         assert (await uow.embedding_metadata.get()).dimensions == 8
         # Not committed: the record of how it embeds is the database's own, and stays.

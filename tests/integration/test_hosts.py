@@ -1,4 +1,7 @@
-"""Finding a server: hosts that are away, hosts that say nothing, hosts that are not what was asked for, and TLS."""
+"""Finding a server.
+
+Hosts that are away, hosts that say nothing, hosts that are not what was asked for, and TLS.
+"""
 
 from __future__ import annotations
 
@@ -33,20 +36,29 @@ if TYPE_CHECKING:
 
 SECRET = "canary-7Qx"
 DEBIAN = Path("/usr/lib/postgresql/15/bin")
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="the embedded server runs on Linux and macOS")
+pytestmark = pytest.mark.skipif(
+    os.name == "nt", reason="the embedded server runs on Linux and macOS"
+)
 
 
 @pytest.fixture(scope="module")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
     folder = tmp_path_factory.mktemp("hosts") / "data"
-    with EmbeddedServer.start(folder, settings={"fsync": "off", "shared_buffers": "16MB"}, tcp_port=free_port()) as running:
+    with EmbeddedServer.start(
+        folder, settings={"fsync": "off", "shared_buffers": "16MB"}, tcp_port=free_port()
+    ) as running:
         yield running
 
 
 def reached(postgres: EmbeddedServer, host: str, **settings: object) -> Settings:
     """The embedded server's settings, with other hosts."""
     known = Settings(url=postgres.tcp_url)
-    parts = {"host": host, "database": known.database, "user": known.user, "password": known.password}
+    parts = {
+        "host": host,
+        "database": known.database,
+        "user": known.user,
+        "password": known.password,
+    }
     return Settings(**{**parts, "connect_timeout": 5, "connect_deadline": 30, **settings})
 
 
@@ -64,7 +76,9 @@ async def answer(settings: Settings, *, readonly: bool = False) -> int:
 class Proxy:
     """Passes bytes to and from the server, until it is told to cut or to swallow them."""
 
-    def __init__(self, postgres: EmbeddedServer, *, port: int = 0, cut_after: bytes | None = None) -> None:
+    def __init__(
+        self, postgres: EmbeddedServer, *, port: int = 0, cut_after: bytes | None = None
+    ) -> None:
         self._target, self._port, self._cut_after = postgres.port, port, cut_after
         self._conversations: set[asyncio.Task[None]] = set()
         self.frozen = False
@@ -114,7 +128,9 @@ async def test_the_socket_and_tcp_lead_to_the_same_server(postgres: EmbeddedServ
         settings = Settings(url=url)
         engine = create_engine(settings)
         async with engine.connect() as connection:
-            assert (await connection.execute(text("SELECT current_database()"))).scalar_one() == "recollect"
+            assert (
+                await connection.execute(text("SELECT current_database()"))
+            ).scalar_one() == "recollect"
         await engine.dispose()
 
 
@@ -123,10 +139,17 @@ async def test_a_host_that_is_away_is_passed_over(postgres: EmbeddedServer) -> N
     assert await answer(reached(postgres, hosts)) == postgres.port
 
 
-async def test_a_host_that_swallows_everything_costs_its_own_time_alone(postgres: EmbeddedServer) -> None:
+async def test_a_host_that_swallows_everything_costs_its_own_time_alone(
+    postgres: EmbeddedServer,
+) -> None:
     async with Proxy(postgres).listening(silent=True) as hole:
         started = time.monotonic()
-        settings = reached(postgres, f"127.0.0.1:{hole},127.0.0.1:{postgres.port}", connect_timeout=1, sslmode="disable")
+        settings = reached(
+            postgres,
+            f"127.0.0.1:{hole},127.0.0.1:{postgres.port}",
+            connect_timeout=1,
+            sslmode="disable",
+        )
         assert await answer(settings) == postgres.port
     assert 1 <= time.monotonic() - started < 10
 
@@ -142,9 +165,13 @@ async def test_a_name_that_is_gone_is_passed_over_and_alone_it_is_a_mistake(
         return asked(host, *arguments, **options)  # type: ignore[arg-type]  # passes on whatever it was given
 
     monkeypatch.setattr(socket, "getaddrinfo", without_the_name)
-    settings = reached(postgres, f"gone.example,127.0.0.1:{postgres.port}", sslmode="prefer", insecure=True)
+    settings = reached(
+        postgres, f"gone.example,127.0.0.1:{postgres.port}", sslmode="prefer", insecure=True
+    )
     assert await answer(settings) == postgres.port
-    with pytest.raises(errors.ConfigurationError, match=r"gone\.example cannot be resolved") as caught:
+    with pytest.raises(
+        errors.ConfigurationError, match=r"gone\.example cannot be resolved"
+    ) as caught:
         await answer(reached(postgres, "gone.example"))
     assert caught.value.setting == "host"
 
@@ -154,17 +181,26 @@ async def test_a_server_of_the_wrong_kind_is_not_used(postgres: EmbeddedServer) 
     for wanted in ("any", "primary", "read-write", "prefer-standby"):
         assert await answer(reached(postgres, host, target_session_attrs=wanted)) == postgres.port
     for wanted in ("standby", "read-only"):
-        with pytest.raises(errors.DatabaseUnavailable, match="not what target_session_attrs asks for"):
+        with pytest.raises(
+            errors.DatabaseUnavailable, match="not what target_session_attrs asks for"
+        ):
             await answer(reached(postgres, host, target_session_attrs=wanted, connect_deadline=1))
     assert await answer(reached(postgres, f"{host},{host}"), readonly=True) == postgres.port
 
 
-async def test_where_no_host_can_be_written_to_a_writer_reads_and_asks_no_silent_host_twice(postgres: EmbeddedServer) -> None:
+async def test_where_no_host_can_be_written_to_a_writer_reads_and_asks_no_silent_host_twice(
+    postgres: EmbeddedServer,
+) -> None:
     proxy = Proxy(postgres)
     async with proxy.listening(silent=True) as hole:
         hosts = f"127.0.0.1:{hole},127.0.0.1:{postgres.port}"
         readonly = "-c default_transaction_read_only=on"
-        assert await answer(reached(postgres, hosts, connect_timeout=1, sslmode="disable", options=readonly)) == postgres.port
+        assert (
+            await answer(
+                reached(postgres, hosts, connect_timeout=1, sslmode="disable", options=readonly)
+            )
+            == postgres.port
+        )
         assert len(proxy._conversations) == 1
 
 
@@ -175,14 +211,25 @@ async def test_where_no_host_can_be_written_to_a_writer_reads_and_asks_no_silent
         ({"password": None}, errors.AccessDenied, "refused this user or password"),
         ({"user": "nobody"}, errors.AccessDenied, "refused this user or password"),
         ({"database": "nowhere"}, errors.ConfigurationError, "the database does not exist"),
-        ({"options": "-c no_such_setting=1"}, errors.ConfigurationError, "does not know one of the settings"),
-        ({"options": "-c jit=maybe"}, errors.ConfigurationError, "refused the value of one of its settings"),
+        (
+            {"options": "-c no_such_setting=1"},
+            errors.ConfigurationError,
+            "does not know one of the settings",
+        ),
+        (
+            {"options": "-c jit=maybe"},
+            errors.ConfigurationError,
+            "refused the value of one of its settings",
+        ),
         ({"sslmode": "require"}, errors.AccessDenied, "does not speak TLS"),
     ],
     ids=str,
 )
 async def test_what_no_waiting_mends_is_said_at_once(
-    postgres: EmbeddedServer, wrong: dict[str, object], expected: type[errors.RecollectError], words: str
+    postgres: EmbeddedServer,
+    wrong: dict[str, object],
+    expected: type[errors.RecollectError],
+    words: str,
 ) -> None:
     started = time.monotonic()
     with pytest.raises(expected, match=words) as caught:
@@ -202,16 +249,20 @@ async def test_a_server_that_starts_late_is_waited_for(
     postgres: EmbeddedServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port, refused = free_port(), asyncio.Event()
-    monkeypatch.setattr(logging.getLogger("recollect.database"), "filters", [partial(noticed, refused)])
-    waiting = asyncio.ensure_future(answer(reached(postgres, f"127.0.0.1:{port}", connect_deadline=30)))
+    monkeypatch.setattr(
+        logging.getLogger("recollect.database"), "filters", [partial(noticed, refused)]
+    )
+    waiting = asyncio.ensure_future(
+        answer(reached(postgres, f"127.0.0.1:{port}", connect_deadline=30))
+    )
     await asyncio.wait_for(refused.wait(), 10)
     assert not waiting.done()
     async with Proxy(postgres, port=port).listening():
         assert await waiting == postgres.port
     said = [record for record in caplog.records if record.name == "recollect.database"]
-    assert [record.getMessage() for record in said] == [f"no connection yet, trying again: 127.0.0.1:{port}: Connection refused"], (
-        "the same cause is logged once"
-    )
+    assert [record.getMessage() for record in said] == [
+        f"no connection yet, trying again: 127.0.0.1:{port}: Connection refused"
+    ], "the same cause is logged once"
     assert said[0].levelno == logging.WARNING
 
 
@@ -233,11 +284,15 @@ async def test_a_deadline_shorter_than_one_attempt_holds_as_well(postgres: Embed
     async with Proxy(postgres).listening(silent=True) as hole:
         started = time.monotonic()
         with pytest.raises(errors.DatabaseUnavailable, match=f"127.0.0.1:{hole} does not answer"):
-            await answer(reached(postgres, f"127.0.0.1:{hole}", connect_timeout=30, connect_deadline=0.3))
+            await answer(
+                reached(postgres, f"127.0.0.1:{hole}", connect_timeout=30, connect_deadline=0.3)
+            )
     assert time.monotonic() - started < 10
 
 
-async def test_a_connection_that_breaks_after_commit_was_sent_leaves_the_outcome_unknown(postgres: EmbeddedServer) -> None:
+async def test_a_connection_that_breaks_after_commit_was_sent_leaves_the_outcome_unknown(
+    postgres: EmbeddedServer,
+) -> None:
     async with Proxy(postgres, cut_after=b"COMMIT").listening() as port:
         engine = create_engine(reached(postgres, f"127.0.0.1:{port}"))
         async with engine.connect() as connection:
@@ -264,7 +319,10 @@ async def test_closing_does_not_wait_for_a_server_that_fell_silent(
 
 
 class Debian:
-    """Debian's PostgreSQL 15, which speaks TLS and asks for certificates; it runs as `postgres` where this is root."""
+    """Debian's PostgreSQL 15, which speaks TLS and asks for certificates.
+
+    It runs as `postgres` where this is root.
+    """
 
     def __init__(self, folder: Path, authority: trustme.CA) -> None:
         self.folder, self.port = folder, free_port()
@@ -282,9 +340,17 @@ class Debian:
 
     def start(self) -> subprocess.Popen[bytes]:
         data = self.folder / "data"
-        self._run(DEBIAN / "initdb", "--no-sync", "--auth=trust", "--username=recollect", "--pgdata", data)
-        (data / "pg_hba.conf").write_text("hostssl postgres all 127.0.0.1/32 cert\nhostssl template1 all 127.0.0.1/32 trust\n")
-        files = {"ssl_ca_file": "root.pem", "ssl_cert_file": "server.pem", "ssl_key_file": "server.key"}
+        self._run(
+            DEBIAN / "initdb", "--no-sync", "--auth=trust", "--username=recollect", "--pgdata", data
+        )
+        (data / "pg_hba.conf").write_text(
+            "hostssl postgres all 127.0.0.1/32 cert\nhostssl template1 all 127.0.0.1/32 trust\n"
+        )
+        files = {
+            "ssl_ca_file": "root.pem",
+            "ssl_cert_file": "server.pem",
+            "ssl_key_file": "server.key",
+        }
         options = {
             "ssl": "on",
             "port": self.port,
@@ -293,10 +359,17 @@ class Debian:
             "fsync": "off",
         }
         settings = {**options, **{name: self.folder / file for name, file in files.items()}}
-        arguments = [argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")]
+        arguments = [
+            argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")
+        ]
         command: list[str | Path] = [DEBIAN / "postgres", "-D", data, *arguments]
         return subprocess.Popen(
-            command, stderr=subprocess.DEVNULL, cwd="/", user=self._account, group=self._account, extra_groups=self._groups
+            command,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            user=self._account,
+            group=self._account,
+            extra_groups=self._groups,
         )
 
     def _run(self, *command: str | Path) -> None:
@@ -312,7 +385,10 @@ class Debian:
         )
 
 
-@pytest.mark.skipif(not DEBIAN.is_dir(), reason="PostgreSQL 15 of Debian is not installed, and the embedded server has no TLS")
+@pytest.mark.skipif(
+    not DEBIAN.is_dir(),
+    reason="PostgreSQL 15 of Debian is not installed, and the embedded server has no TLS",
+)
 async def test_a_real_server_with_tls_is_believed_and_believes_a_certificate() -> None:
     authority = trustme.CA()
     with tempfile.TemporaryDirectory() as folder:
@@ -352,6 +428,12 @@ async def encrypted(url: str) -> bool:
     try:
         await connect_with_retry(engine, settings)
         async with engine.connect() as connection:
-            return bool((await connection.execute(text("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"))).scalar_one())
+            return bool(
+                (
+                    await connection.execute(
+                        text("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+                    )
+                ).scalar_one()
+            )
     finally:
         await engine.dispose()

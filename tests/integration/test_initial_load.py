@@ -44,7 +44,9 @@ async def own(own_url: SecretStr) -> AsyncIterator[Database]:
 async def indexes(database: Database) -> dict[str, str]:
     valid = "SELECT indexname, indexdef FROM pg_indexes WHERE indexdef LIKE '%hnsw%' ORDER BY 1"
     async with database.engine.connect() as connection:
-        return {str(name): str(definition) for name, definition in await connection.execute(text(valid))}
+        return {
+            str(name): str(definition) for name, definition in await connection.execute(text(valid))
+        }
 
 
 async def drift(database: Database) -> list[str]:
@@ -65,7 +67,9 @@ async def test_the_index_is_built_after_the_rows_as_it_was_before(own: Database)
             "wait for the first load that is under way, which builds it at its end"
         ]
         async with own.unit_of_work() as uow:
-            await uow.knowledge.add_many([chunk(f"{n}", embedding=[*NEAR[:-1], n / 100]) for n in range(300)])
+            await uow.knowledge.add_many(
+                [chunk(f"{n}", embedding=[*NEAR[:-1], n / 100]) for n in range(300)]
+            )
             await uow.commit()
         async with own.reader() as view:
             hits = await view.knowledge.vector_search(NEAR, limit=3)
@@ -81,7 +85,10 @@ async def test_what_breaks_off_a_load_leaves_the_index_to_the_next_migration(
     own: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = await indexes(own)
-    with caplog.at_level(logging.WARNING, logger="recollect.load"), pytest.raises(ZeroDivisionError):
+    with (
+        caplog.at_level(logging.WARNING, logger="recollect.load"),
+        pytest.raises(ZeroDivisionError),
+    ):
         async with own.first_load(KnowledgeChunk):
             await write(own, chunk("a", embedding=NEAR))
             raise ZeroDivisionError
@@ -95,7 +102,9 @@ async def test_what_breaks_off_a_load_leaves_the_index_to_the_next_migration(
     assert await problems(own) == []
 
 
-async def test_a_load_that_is_cancelled_lets_the_next_one_in_and_that_builds_the_index(own: Database) -> None:
+async def test_a_load_that_is_cancelled_lets_the_next_one_in_and_that_builds_the_index(
+    own: Database,
+) -> None:
     before, begun = await indexes(own), asyncio.Event()
 
     async def endless() -> None:
@@ -144,9 +153,13 @@ async def test_a_build_that_is_interrupted_is_made_up_for(own: Database) -> None
     assert await problems(own) == []
 
 
-async def test_the_index_keeps_the_parameters_that_the_database_was_made_with(server: TestServer) -> None:
+async def test_the_index_keeps_the_parameters_that_the_database_was_made_with(
+    server: TestServer,
+) -> None:
     url = server.server.create_database("own_parameters")
-    async with Database.from_url(url, migrate=True, embedding_dimensions=DIMENSIONS, hnsw_m=8, hnsw_ef_construction=32) as own:
+    async with Database.from_url(
+        url, migrate=True, embedding_dimensions=DIMENSIONS, hnsw_m=8, hnsw_ef_construction=32
+    ) as own:
         before = await indexes(own)
         for entity in (KnowledgeChunk, LearningMemory):
             with pytest.raises(ZeroDivisionError):
@@ -157,12 +170,19 @@ async def test_the_index_keeps_the_parameters_that_the_database_was_made_with(se
         assert "m='8'" in before[KNOWLEDGE]
 
 
-async def test_a_graph_that_does_not_fit_is_told(own: Database, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_graph_that_does_not_fit_is_told(
+    own: Database, caplog: pytest.LogCaptureFixture
+) -> None:
     async with own.engine.begin() as connection:
-        await connection.execute(text(f"ALTER DATABASE \"{own.engine.url.database}\" SET maintenance_work_mem = '1MB'"))
+        await connection.execute(
+            text(f"ALTER DATABASE \"{own.engine.url.database}\" SET maintenance_work_mem = '1MB'")
+        )
     await own.engine.dispose()
     with caplog.at_level(logging.WARNING, logger="recollect.load"):
-        async with own.first_load(KnowledgeChunk, memory_mb=1, workers=0), own.engine.begin() as connection:
+        async with (
+            own.first_load(KnowledgeChunk, memory_mb=1, workers=0),
+            own.engine.begin() as connection,
+        ):
             await connection.execute(
                 text(
                     "INSERT INTO knowledge (id, chunk_id, source, source_type, content, content_hash, embedding) "
@@ -173,7 +193,9 @@ async def test_a_graph_that_does_not_fit_is_told(own: Database, caplog: pytest.L
     assert "hnsw graph no longer fits into maintenance_work_mem" in caplog.text
 
 
-async def test_only_a_table_with_embeddings_and_a_direct_connection_will_do(own: Database, own_url: SecretStr) -> None:
+async def test_only_a_table_with_embeddings_and_a_direct_connection_will_do(
+    own: Database, own_url: SecretStr
+) -> None:
     with pytest.raises(ConfigurationError, match="Review has no vector index"):
         async with own.first_load(Review):
             pass

@@ -51,8 +51,13 @@ async def test_rows_that_were_deleted_change_no_score(database: Database) -> Non
     async with database.unit_of_work() as uow:
         await uow.knowledge.reset()
         await uow.commit()
-    # Behind many pages of rows that are gone: a sample of some of the pages sees none of those that are left.
-    await _write(database, [chunk(content=PADDING, repo="gone") for _ in range(400)], [chunk(content=content) for content in KEPT])
+    # Behind many pages of rows that are gone: a sample of some of the pages sees none of those that
+    # are left.
+    await _write(
+        database,
+        [chunk(content=PADDING, repo="gone") for _ in range(400)],
+        [chunk(content=content) for content in KEPT],
+    )
     async with database.unit_of_work() as uow:
         await uow.knowledge.delete_where(where("repo").equals("gone"))
         await uow.commit()
@@ -64,27 +69,35 @@ def test_a_word_without_parts_is_one_word(query: str) -> None:
     assert is_one_word(query)
 
 
-@pytest.mark.parametrize("query", ["", "a deadline", "parse_config", "getUserName", "client.ts", "2024", "x" * 1_001])
+@pytest.mark.parametrize(
+    "query", ["", "a deadline", "parse_config", "getUserName", "client.ts", "2024", "x" * 1_001]
+)
 def test_several_words_and_words_with_parts_are_not_one_word(query: str) -> None:
     assert not is_one_word(query)
 
 
 async def test_a_word_alone_scores_as_beside_words_that_do_not_count(database: Database) -> None:
-    await _write(database, [chunk(content=content) for content in (*KEPT, "deadline after deadline")])
+    await _write(
+        database, [chunk(content=content) for content in (*KEPT, "deadline after deadline")]
+    )
     alone = await _scores(database)
     assert len(alone) == 3
     assert alone == await _scores(database, "the deadline")
 
 
 @pytest.mark.parametrize("query", ["deadline", "unheard", "the"])
-async def test_a_word_is_searched_in_one_statement_whatever_it_finds(database: Database, query: str) -> None:
+async def test_a_word_is_searched_in_one_statement_whatever_it_finds(
+    database: Database, query: str
+) -> None:
     await _write(database, [chunk(content=content) for content in KEPT])
     with statements_of(database) as statements:
         assert len(await _scores(database, query)) == (2 if query == "deadline" else 0)
     assert len(statements) == 1
 
 
-async def test_a_word_of_which_a_dictionary_makes_several_is_found_by_each(server: TestServer) -> None:
+async def test_a_word_of_which_a_dictionary_makes_several_is_found_by_each(
+    server: TestServer,
+) -> None:
     url = server.empty()
     engine = create_engine(Settings(url=url))
     async with engine.begin() as connection:
@@ -92,7 +105,13 @@ async def test_a_word_of_which_a_dictionary_makes_several_is_found_by_each(serve
             await connection.execute(text(statement))
     await engine.dispose()
     async with Database.from_url(url, migrate=True, language="compounds") as database:
-        await _write(database, [chunk(content=content) for content in ("one foot", "two klubber", "a footballklubber", "neither")])
+        await _write(
+            database,
+            [
+                chunk(content=content)
+                for content in ("one foot", "two klubber", "a footballklubber", "neither")
+            ],
+        )
         scores = await _scores(database, "footballklubber")
     assert max(scores, key=scores.__getitem__) == "a footballklubber"
     assert scores.keys() == {"one foot", "two klubber", "a footballklubber"}

@@ -102,7 +102,9 @@ def run(pytester: pytest.Pytester, suite: str, *arguments: str) -> pytest.RunRes
 
 
 def test_the_plugin_is_found_by_its_entry_point() -> None:
-    assert [point.value for point in entry_points(group="pytest11", name="recollect")] == ["repositories.testing.plugin"]
+    assert [point.value for point in entry_points(group="pytest11", name="recollect")] == [
+        "repositories.testing.plugin"
+    ]
 
 
 def test_fakes_are_empty_for_each_test_and_need_no_driver(pytester: pytest.Pytester) -> None:
@@ -118,7 +120,9 @@ def test_two_workers_share_one_server_and_empty_a_database_each(pytester: pytest
     assert_gone(one)
 
 
-def test_without_workers_another_version_runs_and_its_data_is_deleted(pytester: pytest.Pytester) -> None:
+def test_without_workers_another_version_runs_and_its_data_is_deleted(
+    pytester: pytest.Pytester,
+) -> None:
     run(pytester, POSTGRES, "--recollect-postgres", "16").assert_outcomes(passed=6)
     (told,) = told_by(pytester.path)
     assert told["version"] == 16
@@ -132,7 +136,14 @@ def test_the_command_line_goes_before_the_configuration(pytester: pytest.Pyteste
 
 def test_pytest_lists_the_fixtures(pytester: pytest.Pytester) -> None:
     listed = pytester.runpytest_subprocess("--fixtures", timeout=60)
-    for name in ("fake_database", "fake_uow", "recollect_server", "recollect_url", "recollect_database", "recollect_uow"):
+    for name in (
+        "fake_database",
+        "fake_uow",
+        "recollect_server",
+        "recollect_url",
+        "recollect_database",
+        "recollect_uow",
+    ):
         assert f"\n{name} " in listed.stdout.str(), name
 
 
@@ -147,7 +158,11 @@ sys.exit(pytest.main(["-q", "-p", "no:asyncio"]))
 
 
 def test_a_suite_without_pytest_asyncio_is_left_alone(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile("def test_nothing(pytestconfig):\n    assert not pytestconfig.pluginmanager.has_plugin('asyncio')\n")
+    pytester.makepyfile(
+        "def test_nothing(pytestconfig):\n    assert not pytestconfig.pluginmanager.has_plugin('asyncio')\n"
+    )
     command = [sys.executable, "-c", WITHOUT_PYTEST_ASYNCIO]
-    ran = subprocess.run(command, cwd=pytester.path, capture_output=True, text=True, timeout=60, check=False)
+    ran = subprocess.run(
+        command, cwd=pytester.path, capture_output=True, text=True, timeout=60, check=False
+    )
     assert (ran.returncode, "1 passed" in ran.stdout) == (0, True), ran.stdout + ran.stderr

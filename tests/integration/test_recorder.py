@@ -1,4 +1,7 @@
-"""The telemetry recorder in a program of its own: what a signal leaves unwritten, and who else learns of it."""
+"""The telemetry recorder in a program of its own.
+
+What a signal leaves unwritten, and who else learns of it.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,12 @@ asyncio.run(main())
 CASES = {
     "nobody's": ("", signal.SIGTERM, -signal.SIGTERM, ""),
     "nobody's, interrupted": ("", signal.SIGINT, -signal.SIGINT, ""),
-    "the program's": ("signal.signal(signal.SIGTERM, lambda *_: asked.set())", signal.SIGTERM, 0, "asked 50\nrestored\n"),
+    "the program's": (
+        "signal.signal(signal.SIGTERM, lambda *_: asked.set())",
+        signal.SIGTERM,
+        0,
+        "asked 50\nrestored\n",
+    ),
     "the loop's": (
         "asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asked.set)",
         signal.SIGTERM,
@@ -58,7 +66,12 @@ def signalled(program: str, number: int, url: SecretStr) -> tuple[int, str, str]
     """Run a program, signal it when it has recorded its events, and return how it ended and what it said."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "DATABASE_URL": url.get_secret_value()}
     with subprocess.Popen(
-        [sys.executable, "-c", program], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as running:
         try:
             assert running.stdout is not None

@@ -1,4 +1,7 @@
-"""Claims of runs on PostgreSQL when most callers wait for a connection: what is concurrent is told by the server's clock."""
+"""Claims of runs on PostgreSQL when most callers wait for a connection.
+
+What is concurrent is told by the server's clock.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +25,18 @@ async def claimed(database: Database, head: str, pr_number: int) -> RunClaim:
         return answer
 
 
-@pytest.mark.parametrize("heads", [["one"] * CALLERS, [f"head-{n}" for n in range(CALLERS)]], ids=["one key", "different heads"])
-async def test_exactly_one_of_sixteen_wins_also_if_most_wait_for_a_connection(database: Database, heads: Sequence[str]) -> None:
+@pytest.mark.parametrize(
+    "heads",
+    [["one"] * CALLERS, [f"head-{n}" for n in range(CALLERS)]],
+    ids=["one key", "different heads"],
+)
+async def test_exactly_one_of_sixteen_wins_also_if_most_wait_for_a_connection(
+    database: Database, heads: Sequence[str]
+) -> None:
     outcomes: Counter[tuple[ClaimOutcome, ...]] = Counter()
-    async with Database(database.settings.model_copy(update={"pool_size": 3, "max_overflow": 0})) as pooled:
+    async with Database(
+        database.settings.model_copy(update={"pool_size": 3, "max_overflow": 0})
+    ) as pooled:
         for pr_number in range(1, 21):
             answers = await asyncio.gather(*(claimed(pooled, head, pr_number) for head in heads))
             outcomes[tuple(answer.outcome for answer in answers if answer.claimed)] += 1

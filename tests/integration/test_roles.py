@@ -38,13 +38,19 @@ class Place:
 
     def url_of(self, purpose: str, password: str | None = None) -> SecretStr:
         secret = password or PASSWORDS[purpose].get_secret_value()
-        url = make_url(self.url.get_secret_value()).set(username=self.roles.names()[purpose], password=secret)
+        url = make_url(self.url.get_secret_value()).set(
+            username=self.roles.names()[purpose], password=secret
+        )
         return SecretStr(url.render_as_string(hide_password=False))
 
 
 def unused_names() -> Roles:
     suffix = uuid4().hex[:12]
-    return Roles(migrator=f"migrator_{suffix}", application=f"application_{suffix}", reader=f"reader_{suffix}")
+    return Roles(
+        migrator=f"migrator_{suffix}",
+        application=f"application_{suffix}",
+        reader=f"reader_{suffix}",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +61,12 @@ def place(servers: dict[int, TestServer]) -> Place:
 
     async def set_up() -> None:
         async with opened(place.admin) as engine:
-            assert await operations.set_up_roles(engine, place.roles, PASSWORDS) == list(place.roles.names().values())
-            assert await operations.set_up_roles(engine, place.roles, PASSWORDS) == [], "doing it again changes nothing"
+            assert await operations.set_up_roles(engine, place.roles, PASSWORDS) == list(
+                place.roles.names().values()
+            )
+            assert await operations.set_up_roles(engine, place.roles, PASSWORDS) == [], (
+                "doing it again changes nothing"
+            )
 
     asyncio.run(set_up())
     return place
@@ -70,11 +80,15 @@ async def do(url: SecretStr, *statements: str) -> Any:
 
 
 @pytest.mark.parametrize("isolated", [False, True], ids=["as-it-is", "behind-row-level-security"])
-async def test_the_application_does_every_operation_and_the_reader_every_read(place: Place, isolated: bool) -> None:
+async def test_the_application_does_every_operation_and_the_reader_every_read(
+    place: Place, isolated: bool
+) -> None:
     async with opened(place.url_of("migrator")) as engine:
         await (operations.isolate(engine) if isolated else operations.expose(engine))
     tenant = f"tenant-{isolated}"
-    async with Database.from_url(place.url_of("application"), row_level_security=isolated) as database:
+    async with Database.from_url(
+        place.url_of("application"), row_level_security=isolated
+    ) as database:
         given = await fill(database, tenant, 2)
         for _, call in OPERATIONS.values():
             async with database.unit_of_work(tenant=tenant) as uow:
@@ -112,8 +126,12 @@ NOBODY_MAY = {
 
 
 @pytest.mark.parametrize("purpose", ["application", "reader"])
-@pytest.mark.parametrize("statement", NOBODY_MAY.values(), ids=[name.replace(" ", "-") for name in NOBODY_MAY])
-async def test_neither_application_nor_reader_may(place: Place, purpose: str, statement: str) -> None:
+@pytest.mark.parametrize(
+    "statement", NOBODY_MAY.values(), ids=[name.replace(" ", "-") for name in NOBODY_MAY]
+)
+async def test_neither_application_nor_reader_may(
+    place: Place, purpose: str, statement: str
+) -> None:
     with pytest.raises((AccessDenied, MigrationFailed)) as refusal:
         await do(place.url_of(purpose), statement)
     assert getattr(refusal.value, "sqlstate", None) == "42501"
@@ -150,13 +168,22 @@ async def test_the_migrator_migrates_and_what_it_creates_is_the_others_to_use(pl
         assert await migrations.check(engine) == []
         await execute(engine, "CREATE TABLE later (a int)")
     try:
-        await do(place.url_of("application"), "INSERT INTO later VALUES (1)", "UPDATE later SET a = 2", "DELETE FROM later")
+        await do(
+            place.url_of("application"),
+            "INSERT INTO later VALUES (1)",
+            "UPDATE later SET a = 2",
+            "DELETE FROM later",
+        )
         assert await do(place.url_of("reader"), "SELECT count(*) FROM later") == 0
         with pytest.raises(AccessDenied):
             await do(place.url_of("application"), "TRUNCATE later")
     finally:
         await do(place.url_of("migrator"), "DROP TABLE later")
-    for statement in ("CREATE ROLE mine", "CREATE DATABASE mine", "COPY (SELECT 1) TO PROGRAM 'true'"):
+    for statement in (
+        "CREATE ROLE mine",
+        "CREATE DATABASE mine",
+        "COPY (SELECT 1) TO PROGRAM 'true'",
+    ):
         with pytest.raises(AccessDenied):
             async with opened(place.url_of("migrator")) as engine:
                 with translating():
@@ -169,14 +196,22 @@ async def test_whoever_else_may_log_in_may_do_nothing(place: Place) -> None:
     stranger = f"stranger_{uuid4().hex[:12]}"
     async with opened(place.admin) as admin:
         await execute(admin, f"CREATE ROLE {stranger} LOGIN PASSWORD 'stranger-password'")
-    strangers = make_url(place.url.get_secret_value()).set(username=stranger, password="stranger-password")
+    strangers = make_url(place.url.get_secret_value()).set(
+        username=stranger, password="stranger-password"
+    )
     url = SecretStr(strangers.render_as_string(hide_password=False))
-    for statement in ("SELECT FROM reviews", "CREATE TABLE mine (a int)", "CREATE TEMP TABLE mine (a int)"):
+    for statement in (
+        "SELECT FROM reviews",
+        "CREATE TABLE mine (a int)",
+        "CREATE TEMP TABLE mine (a int)",
+    ):
         with pytest.raises(AccessDenied):
             await do(url, statement)
 
 
-async def test_an_owner_who_is_no_superuser_can_set_roles_up(servers: dict[int, TestServer]) -> None:
+async def test_an_owner_who_is_no_superuser_can_set_roles_up(
+    servers: dict[int, TestServer],
+) -> None:
     url, owner = servers[18].clone(), f"owner_{uuid4().hex[:12]}"
     admin, name = as_superuser(servers[18], url), make_url(url.get_secret_value())
     async with opened(admin) as engine:
@@ -185,19 +220,26 @@ async def test_an_owner_who_is_no_superuser_can_set_roles_up(servers: dict[int, 
             f"CREATE ROLE {owner} LOGIN CREATEROLE PASSWORD 'owner-password' IN ROLE {name.username}",
             f"ALTER DATABASE {name.database} OWNER TO {owner}",
         )
-    mine = SecretStr(name.set(username=owner, password="owner-password").render_as_string(hide_password=False))
+    mine = SecretStr(
+        name.set(username=owner, password="owner-password").render_as_string(hide_password=False)
+    )
     place = Place(url, unused_names(), admin)
     async with opened(mine) as engine:
         await operations.set_up_roles(engine, place.roles, PASSWORDS)
         await operations.set_up_roles(engine, place.roles)
-    async with Database.from_url(place.url_of("application")) as database, database.unit_of_work() as uow:
+    async with (
+        Database.from_url(place.url_of("application")) as database,
+        database.unit_of_work() as uow,
+    ):
         uow.reviews.add(samples.review())
         await uow.commit()
 
 
 async def test_a_role_that_may_more_is_not_taken_for_one_of_ours(place: Place) -> None:
     async with opened(place.admin) as engine:
-        with pytest.raises(ConfigurationError, match="the role postgres exists and may do more than it should"):
+        with pytest.raises(
+            ConfigurationError, match="the role postgres exists and may do more than it should"
+        ):
             await operations.set_up_roles(engine, Roles(migrator="postgres"))
 
 

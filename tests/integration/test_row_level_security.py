@@ -1,4 +1,7 @@
-"""The second wall: the server itself shows a transaction the rows of one tenant, whatever a statement asks for."""
+"""The second wall.
+
+The server itself shows a transaction the rows of one tenant, whatever a statement asks for.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,12 @@ def url(server: TestServer) -> SecretStr:
     async def prepare() -> None:
         async with Database.from_url(made, migrate=True, row_level_security=True) as database:
             for tenant in ("ours", "theirs"):
-                await write(database, samples.review(conclusion=tenant), samples.event(created_at=LONG_AGO), tenant=tenant)
+                await write(
+                    database,
+                    samples.review(conclusion=tenant),
+                    samples.event(created_at=LONG_AGO),
+                    tenant=tenant,
+                )
 
     asyncio.run(prepare())
     return made
@@ -53,13 +61,21 @@ def url(server: TestServer) -> SecretStr:
 
 @pytest_asyncio.fixture
 async def isolated(url: SecretStr) -> AsyncIterator[Database]:
-    """That database, open, with a single connection; what a test writes there it does not commit."""
-    async with Database.from_url(url, row_level_security=True, pool_size=1, max_overflow=0) as database:
+    """That database, open, with a single connection.
+
+    What a test writes there it does not commit.
+    """
+    async with Database.from_url(
+        url, row_level_security=True, pool_size=1, max_overflow=0
+    ) as database:
         yield database
 
 
 async def as_tenant(database: Database, tenant: str | None, statement: str, **values: Any) -> Any:
-    """Return the rows of a statement that has no predicate of its own, or how many it changed; nothing is committed."""
+    """Return the rows of a statement that has no predicate of its own, or how many it changed.
+
+    Nothing is committed.
+    """
     with translating():
         async with database.engine.connect() as connection:
             if tenant is not None:
@@ -73,10 +89,14 @@ async def test_without_a_tenant_there_are_no_rows(isolated: Database) -> None:
         assert await as_tenant(isolated, None, f"SELECT tenant FROM {table}") == []
 
 
-async def test_a_statement_without_a_predicate_meets_the_tenants_rows_alone(isolated: Database) -> None:
+async def test_a_statement_without_a_predicate_meets_the_tenants_rows_alone(
+    isolated: Database,
+) -> None:
     assert await as_tenant(isolated, "ours", "SELECT conclusion FROM reviews") == [("ours",)]
     assert await as_tenant(isolated, "ours", "SELECT tenant FROM telemetry_events") == [("ours",)]
-    assert await as_tenant(isolated, "ours", "SELECT tenant FROM telemetry_events_default") == [("ours",)]
+    assert await as_tenant(isolated, "ours", "SELECT tenant FROM telemetry_events_default") == [
+        ("ours",)
+    ]
     assert await as_tenant(isolated, "ours", "UPDATE reviews SET conclusion = 'mine'") == 1
     assert await as_tenant(isolated, "ours", "DELETE FROM reviews") == 1
     assert await as_tenant(isolated, "nobody", "DELETE FROM reviews") == 0
@@ -94,26 +114,39 @@ async def test_a_statement_without_a_predicate_meets_the_tenants_rows_alone(isol
     ],
     ids=["insert", "update", "upsert", "partition"],
 )
-async def test_a_row_of_another_tenant_cannot_be_written(isolated: Database, statement: str) -> None:
+async def test_a_row_of_another_tenant_cannot_be_written(
+    isolated: Database, statement: str
+) -> None:
     async with isolated.reader(tenant="theirs") as view:
         [theirs] = await view.reviews.list()
     for key in (theirs.id, uuid4()):
         with pytest.raises(AccessDenied) as refusal:
-            await as_tenant(isolated, "ours", statement, **({"id": key} if ":id" in statement else {}))
+            await as_tenant(
+                isolated, "ours", statement, **({"id": key} if ":id" in statement else {})
+            )
         assert refusal.value.sqlstate == "42501"
 
 
-async def test_the_tenant_ends_with_its_transaction_whoever_uses_the_connection_next(isolated: Database) -> None:
+async def test_the_tenant_ends_with_its_transaction_whoever_uses_the_connection_next(
+    isolated: Database,
+) -> None:
     async def seen(tenant: str) -> list[str]:
         async with isolated.reader(tenant=tenant) as view:
             return [review.conclusion for review in await view.reviews.list(where("repo").exists())]
 
     # The same prepared statement on the same connection.
-    assert [await seen(tenant) for tenant in ("ours", "theirs", "nobody", "ours")] == [["ours"], ["theirs"], [], ["ours"]]
+    assert [await seen(tenant) for tenant in ("ours", "theirs", "nobody", "ours")] == [
+        ["ours"],
+        ["theirs"],
+        [],
+        ["ours"],
+    ]
     assert await as_tenant(isolated, None, "SELECT tenant FROM reviews") == []
     async with isolated.unit_of_work(tenant="theirs"):
         pass
-    assert await as_tenant(isolated, None, "SELECT tenant FROM reviews") == [], "a transaction that never began leaves nothing"
+    assert await as_tenant(isolated, None, "SELECT tenant FROM reviews") == [], (
+        "a transaction that never began leaves nothing"
+    )
 
 
 async def test_naming_the_tenant_takes_no_message_of_its_own(isolated: Database) -> None:
@@ -125,7 +158,11 @@ async def test_naming_the_tenant_takes_no_message_of_its_own(isolated: Database)
         async with isolated.reader(tenant="ours") as view:
             assert await view.reviews.count() == 1
     begin, rollback = sent[-2:]
-    assert (begin[:5], begin.partition("; ")[2], rollback) == ("BEGIN", "SET LOCAL recollect.tenant = 'ours';", "ROLLBACK;")
+    assert (begin[:5], begin.partition("; ")[2], rollback) == (
+        "BEGIN",
+        "SET LOCAL recollect.tenant = 'ours';",
+        "ROLLBACK;",
+    )
     assert len(statements) == 1
 
 
@@ -154,24 +191,37 @@ async def test_what_row_level_security_does_not_bind_is_refused(server: TestServ
     url = server.clone()
     name = make_url(url.get_secret_value()).username
     async with opened(as_superuser(server, url)) as admin, opened(url) as owner:
-        with pytest.raises(NotIsolated, match=r"does not cover author_cache and \d+ other tables: run `recollect db isolate`"):
+        with pytest.raises(
+            NotIsolated,
+            match=r"does not cover author_cache and \d+ other tables: run `recollect db isolate`",
+        ):
             await refused(url)
         assert set(TABLES) < set(await operations.isolate(owner)), "and partitions"
         assert await operations.isolate(owner) == []
-        with pytest.raises(NotIsolated, match="does not bind the role postgres, which is a superuser"):
+        with pytest.raises(
+            NotIsolated, match="does not bind the role postgres, which is a superuser"
+        ):
             await refused(as_superuser(server, url))
         await execute(admin, f"CREATE ROLE passing LOGIN BYPASSRLS PASSWORD 'p' IN ROLE {name}")
         try:
             with pytest.raises(NotIsolated, match="does not bind the role passing"):
                 await refused(
-                    SecretStr(make_url(url.get_secret_value()).set(username="passing", password="p").render_as_string(False))
+                    SecretStr(
+                        make_url(url.get_secret_value())
+                        .set(username="passing", password="p")
+                        .render_as_string(False)
+                    )
                 )
         finally:
             await execute(admin, "DROP ROLE passing")
         await execute(owner, "ALTER TABLE reviews NO FORCE ROW LEVEL SECURITY")
         with pytest.raises(NotIsolated, match="does not cover reviews"):
             await refused(url)
-        await execute(owner, "ALTER TABLE reviews FORCE ROW LEVEL SECURITY", "CREATE POLICY lax ON reviews USING (true)")
+        await execute(
+            owner,
+            "ALTER TABLE reviews FORCE ROW LEVEL SECURITY",
+            "CREATE POLICY lax ON reviews USING (true)",
+        )
         with pytest.raises(NotIsolated, match="does not cover reviews"):
             await refused(url)
 
@@ -213,17 +263,25 @@ async def test_a_view_shows_a_tenants_rows_unless_a_superuser_owns_it(
 ) -> None:
     async with opened(as_superuser(server, url)) as admin, opened(url) as owner:
         await execute(owner, "CREATE VIEW owners AS SELECT tenant FROM reviews")
-        await execute(admin, "CREATE VIEW leaking AS SELECT tenant FROM reviews", "GRANT SELECT ON leaking TO PUBLIC")
+        await execute(
+            admin,
+            "CREATE VIEW leaking AS SELECT tenant FROM reviews",
+            "GRANT SELECT ON leaking TO PUBLIC",
+        )
         try:
             assert await as_tenant(isolated, "ours", "SELECT * FROM owners") == [("ours",)]
-            assert len(await as_tenant(isolated, "ours", "SELECT * FROM leaking")) == 2, "which check tells"
+            assert len(await as_tenant(isolated, "ours", "SELECT * FROM leaking")) == 2, (
+                "which check tells"
+            )
             await execute(admin, "ALTER VIEW leaking SET (security_invoker)")
             assert await as_tenant(isolated, "ours", "SELECT * FROM leaking") == [("ours",)]
         finally:
             await execute(admin, "DROP VIEW owners, leaking")
 
 
-async def test_migrations_see_every_tenants_rows_and_leave_everything_covered(server: TestServer, tmp_path: Path) -> None:
+async def test_migrations_see_every_tenants_rows_and_leave_everything_covered(
+    server: TestServer, tmp_path: Path
+) -> None:
     url = server.clone()
     async with Database.from_url(url, migrate=True, row_level_security=True) as database:
         await write(database, samples.review(), tenant="ours")
@@ -233,14 +291,18 @@ async def test_migrations_see_every_tenants_rows_and_leave_everything_covered(se
     async with opened(url) as owner, opened(as_superuser(server, url)) as admin:
         await migrations.migrate(owner, directory=tmp_path)
         async with admin.connect() as connection:
-            assert (await connection.scalars(text("SELECT conclusion FROM reviews"))).all() == ["filled"] * 2
+            assert (await connection.scalars(text("SELECT conclusion FROM reviews"))).all() == [
+                "filled"
+            ] * 2
         await migrations.rollback(owner, "0006", directory=tmp_path)
         await migrations.migrate(owner)
         assert await migrations.check(owner) == []
     await refused(url)
 
 
-async def test_the_ledger_is_purged_behind_the_wall_of_every_tenants_operations(server: TestServer) -> None:
+async def test_the_ledger_is_purged_behind_the_wall_of_every_tenants_operations(
+    server: TestServer,
+) -> None:
     url = server.clone()
     now, day = datetime.now(UTC), timedelta(days=1)
     aged = "INSERT INTO operations (operation_id, tenant, created_at) VALUES (gen_random_uuid(), :tenant, :began)"
@@ -248,27 +310,42 @@ async def test_the_ledger_is_purged_behind_the_wall_of_every_tenants_operations(
         for tenant in ("ours", "theirs"):
             async with database.engine.connect() as connection:
                 await connection.execution_options(**{TENANT: tenant})
-                await connection.execute(text(aged), [{"tenant": tenant, "began": now - age * day} for age in (8, 6)])
+                await connection.execute(
+                    text(aged), [{"tenant": tenant, "began": now - age * day} for age in (8, 6)]
+                )
                 await connection.commit()
         assert (await database.maintain(keep_operations=timedelta(days=7))).operations == 2
         assert await migrations.check(database.engine) == [], "the owner is bound again"
         assert await as_tenant(database, "theirs", "SELECT tenant FROM operations") == [("theirs",)]
 
 
-async def test_months_are_made_and_dropped_behind_the_wall_with_every_tenants_rows(server: TestServer) -> None:
+async def test_months_are_made_and_dropped_behind_the_wall_with_every_tenants_rows(
+    server: TestServer,
+) -> None:
     url = server.clone()
     async with Database.from_url(url, migrate=True, row_level_security=True) as database:
         for tenant in ("ours", "theirs"):
             old, older = (datetime(year, 6, 15, tzinfo=UTC) for year in (2020, 2010))
-            await write(database, samples.event(created_at=old), samples.event(created_at=older), tenant=tenant)
+            await write(
+                database,
+                samples.event(created_at=old),
+                samples.event(created_at=older),
+                tenant=tenant,
+            )
         dropped = await operations.drop_before(database.engine, datetime(2015, 1, 1, tzinfo=UTC))
         made = await operations.maintain(database.engine)
         assert (dropped.deleted, made.moved, "2020-06" in made.made) == (2, 2, True)
-        assert await migrations.check(database.engine) == [], "the new month is covered, and the owner bound again"
-        assert await as_tenant(database, "ours", "SELECT tenant FROM telemetry_events_2020_06") == [("ours",)]
+        assert await migrations.check(database.engine) == [], (
+            "the new month is covered, and the owner bound again"
+        )
+        assert await as_tenant(database, "ours", "SELECT tenant FROM telemetry_events_2020_06") == [
+            ("ours",)
+        ]
 
 
-def test_the_command_switches_it_on_and_off(server: TestServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_switches_it_on_and_off(
+    server: TestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DATABASE_URL", server.clone().get_secret_value())
 
     def said(*options: str) -> str:

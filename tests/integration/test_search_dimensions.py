@@ -1,4 +1,7 @@
-"""Embeddings of more dimensions than a graph of vectors takes: written, searched through another form's graph, and found."""
+"""Embeddings of more dimensions than a graph of vectors takes.
+
+Written, searched through another form's graph, and found.
+"""
 
 from __future__ import annotations
 
@@ -19,19 +22,27 @@ ROWS, QUESTIONS, LIMIT = 1_500, 12, 10
 RECALL = 0.95
 
 
-@pytest.mark.parametrize(("dimensions", "operators"), [(3_072, "halfvec_cosine_ops"), (4_096, "bit_hamming_ops")])
+@pytest.mark.parametrize(
+    ("dimensions", "operators"), [(3_072, "halfvec_cosine_ops"), (4_096, "bit_hamming_ops")]
+)
 async def test_embeddings_of_many_dimensions_are_found_through_their_index(
     servers: dict[int, TestServer], dimensions: int, operators: str
 ) -> None:
     chance = random.Random(dimensions)
-    async with Database.from_url(servers[18].empty(), migrate=True, embedding_dimensions=dimensions) as database:
+    async with Database.from_url(
+        servers[18].empty(), migrate=True, embedding_dimensions=dimensions
+    ) as database:
         await fill(database, rows=ROWS, chunks_only=True)
         async with database.engine.connect() as connection:
-            form = text("SELECT indexdef FROM pg_indexes WHERE indexname = 'ix_knowledge_embedding'")
+            form = text(
+                "SELECT indexdef FROM pg_indexes WHERE indexname = 'ix_knowledge_embedding'"
+            )
             assert operators in (await connection.execute(form)).scalar_one()
         written = Vector([chance.uniform(-1, 1) for _ in range(dimensions)])
         async with database.unit_of_work() as uow:
-            chunk = KnowledgeChunk(chunk_id="own", source="a.md", source_type="note", content="Own.", embedding=written)
+            chunk = KnowledgeChunk(
+                chunk_id="own", source="a.md", source_type="note", content="Own.", embedding=written
+            )
             uow.knowledge.add(chunk)
             await uow.commit()
         async with database.reader() as view:
@@ -44,7 +55,9 @@ async def test_embeddings_of_many_dimensions_are_found_through_their_index(
                 question = [chance.uniform(-1, 1) for _ in range(dimensions)]
                 with view.explaining() as plans:
                     hits = await view.knowledge.vector_search(question, limit=LIMIT)
-                    every = await view.knowledge.vector_search(question, limit=LIMIT, where=where("content").exists())
+                    every = await view.knowledge.vector_search(
+                        question, limit=LIMIT, where=where("content").exists()
+                    )
                 through_index, past_it = plans
                 assert "ix_knowledge_embedding" in through_index.indexes
                 assert (through_index.exact, hits.exact) == (False, False)

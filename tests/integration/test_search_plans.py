@@ -1,4 +1,7 @@
-"""Every search, on enough rows, goes through the index that was made for it; the tenth time as the first."""
+"""Every search, on enough rows, goes through the index that was made for it.
+
+The tenth time as the first.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,9 @@ SEARCHES: dict[str, tuple[Search, set[str], bool]] = {
         False,
     ),
     "nearest of few rows by repository": (
-        lambda view: view.knowledge.vector_search(EMBEDDING, where=where("repo").equals(SMALL_REPO)),
+        lambda view: view.knowledge.vector_search(
+            EMBEDDING, where=where("repo").equals(SMALL_REPO)
+        ),
         {"ix_knowledge_tenant_repo_source"},
         True,
     ),
@@ -56,13 +61,37 @@ SEARCHES: dict[str, tuple[Search, set[str], bool]] = {
     ),
     "one word": (lambda view: view.knowledge.keyword_search(RARE), {LEXEMES}, True),
     "one word, in most rows": (lambda view: view.knowledge.keyword_search(COMMON), {LEXEMES}, True),
-    "one word, in few rows": (lambda view: view.knowledge.keyword_search(COMMON, where=FEW), {LEXEMES, METADATA}, True),
+    "one word, in few rows": (
+        lambda view: view.knowledge.keyword_search(COMMON, where=FEW),
+        {LEXEMES, METADATA},
+        True,
+    ),
     "any of the words": (lambda view: view.knowledge.keyword_search(WORDS), {LEXEMES}, True),
-    "all of the words": (lambda view: view.knowledge.keyword_search(f"{RARE} word200", match=Match.ALL), {LEXEMES}, True),
-    "web search": (lambda view: view.knowledge.keyword_search(f'"{RARE}" OR word200', match=Match.WEB), {LEXEMES}, True),
-    "any of the words, in most rows": (lambda view: view.knowledge.keyword_search(WORDS, where=DOCS), {LEXEMES}, True),
-    "any of the words, in few rows": (lambda view: view.knowledge.keyword_search(WORDS, where=FEW), {LEXEMES, METADATA}, True),
-    "any of the words, by kind": (lambda view: view.knowledge.keyword_search(WORDS, source_types=["doc"]), {LEXEMES}, True),
+    "all of the words": (
+        lambda view: view.knowledge.keyword_search(f"{RARE} word200", match=Match.ALL),
+        {LEXEMES},
+        True,
+    ),
+    "web search": (
+        lambda view: view.knowledge.keyword_search(f'"{RARE}" OR word200', match=Match.WEB),
+        {LEXEMES},
+        True,
+    ),
+    "any of the words, in most rows": (
+        lambda view: view.knowledge.keyword_search(WORDS, where=DOCS),
+        {LEXEMES},
+        True,
+    ),
+    "any of the words, in few rows": (
+        lambda view: view.knowledge.keyword_search(WORDS, where=FEW),
+        {LEXEMES, METADATA},
+        True,
+    ),
+    "any of the words, by kind": (
+        lambda view: view.knowledge.keyword_search(WORDS, source_types=["doc"]),
+        {LEXEMES},
+        True,
+    ),
     "both": (lambda view: view.knowledge.hybrid_search(WORDS, EMBEDDING), {GRAPH, LEXEMES}, False),
     "both, of most rows": (
         lambda view: view.knowledge.hybrid_search(WORDS, EMBEDDING, where=DOCS),
@@ -75,11 +104,17 @@ SEARCHES: dict[str, tuple[Search, set[str], bool]] = {
         True,
     ),
     "both, newer first and diverse": (
-        lambda view: view.knowledge.hybrid_search(WORDS, EMBEDDING, recency=Recency(), diversity=Diversity()),
+        lambda view: view.knowledge.hybrid_search(
+            WORDS, EMBEDDING, recency=Recency(), diversity=Diversity()
+        ),
         {GRAPH, LEXEMES},
         False,
     ),
-    "nearest memories": (lambda view: view.memories.nearest(EMBEDDING, repo=REPO), {"ix_learning_memories_embedding"}, False),
+    "nearest memories": (
+        lambda view: view.memories.nearest(EMBEDDING, repo=REPO),
+        {"ix_learning_memories_embedding"},
+        False,
+    ),
     "nearest memories of a small repository": (
         lambda view: view.memories.nearest(EMBEDDING, repo=SMALL_REPO),
         {OF_MEMORIES},
@@ -105,7 +140,11 @@ SEARCHES: dict[str, tuple[Search, set[str], bool]] = {
         {"ix_learning_memories_embedding", "ix_learning_memories_search_vector"},
         False,
     ),
-    "findings by words": (lambda view: view.findings.keyword_search(WORDS), {"ix_findings_search_vector"}, True),
+    "findings by words": (
+        lambda view: view.findings.keyword_search(WORDS),
+        {"ix_findings_search_vector"},
+        True,
+    ),
     "a repository's findings by words": (
         lambda view: view.findings.keyword_search(WORDS, repo=REPO),
         {"ix_findings_search_vector"},
@@ -118,7 +157,9 @@ SEARCHES: dict[str, tuple[Search, set[str], bool]] = {
     ),
 }
 
-every_search = pytest.mark.parametrize(("search", "indexes", "exact"), SEARCHES.values(), ids=SEARCHES)
+every_search = pytest.mark.parametrize(
+    ("search", "indexes", "exact"), SEARCHES.values(), ids=SEARCHES
+)
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -156,7 +197,9 @@ async def _scans(view: ReadUnitOfWork) -> dict[str, int]:
 
 
 @every_search
-async def test_a_search_goes_through_its_index(view: ReadUnitOfWork, search: Search, indexes: set[str], exact: bool) -> None:
+async def test_a_search_goes_through_its_index(
+    view: ReadUnitOfWork, search: Search, indexes: set[str], exact: bool
+) -> None:
     hits = await search(view)
     assert hits
     plan = await _plan(view, search)
@@ -174,7 +217,9 @@ async def test_a_search_goes_the_same_way_the_twelfth_time(
     for _ in range(EXECUTIONS):
         await search(view)
         after = await _scans(view)
-        scans.append({name: after[name] - count for name, count in before.items() if after[name] > count})
+        scans.append(
+            {name: after[name] - count for name, count in before.items() if after[name] > count}
+        )
         before = after
     assert indexes <= scans[0].keys()
     assert scans == scans[:1] * EXECUTIONS
@@ -183,12 +228,16 @@ async def test_a_search_goes_the_same_way_the_twelfth_time(
 async def test_the_searches_are_prepared_once(view: ReadUnitOfWork) -> None:
     for _ in range(EXECUTIONS):
         await view.knowledge.hybrid_search(WORDS, EMBEDDING)
-    prepared = text("SELECT custom_plans FROM pg_prepared_statements WHERE statement LIKE 'WITH%nearest%keyword%'")
+    prepared = text(
+        "SELECT custom_plans FROM pg_prepared_statements WHERE statement LIKE 'WITH%nearest%keyword%'"
+    )
     assert list((await view._transaction.execute(prepared)).scalars()) == [EXECUTIONS]
 
 
 async def test_a_search_without_an_index_says_so(view: ReadUnitOfWork) -> None:
-    plan = await _plan(view, lambda view: view.knowledge.vector_search(EMBEDDING, distance=Distance.L2))
+    plan = await _plan(
+        view, lambda view: view.knowledge.vector_search(EMBEDDING, distance=Distance.L2)
+    )
     assert plan.exact
     assert plan.indexes in ((), (KEY,))
     assert plan.rows_examined >= ROWS

@@ -22,7 +22,10 @@ DEFAULT = "telemetry_events_default"
 
 
 def of(*months: int) -> set[str]:
-    return {f"telemetry_events_{THIS.plus(month).year:04}_{THIS.plus(month).number:02}" for month in months}
+    return {
+        f"telemetry_events_{THIS.plus(month).year:04}_{THIS.plus(month).number:02}"
+        for month in months
+    }
 
 
 async def scanned(database: Database, statement: Select[Any]) -> set[str]:

@@ -1,4 +1,7 @@
-"""The unit of work on PostgreSQL: what no other adapter has, a server that says no and a driver that can be interrupted."""
+"""The unit of work on PostgreSQL.
+
+What no other adapter has, a server that says no and a driver that can be interrupted.
+"""
 
 from __future__ import annotations
 
@@ -31,11 +34,17 @@ async def test_rows_from_the_database_are_not_validated_again(database: Database
 async def test_a_reader_cannot_write_even_by_force(database: Database) -> None:
     async with database.reader() as view:
         with pytest.raises(ReadOnly):
-            await view.reviews._transaction.execute(text("INSERT INTO embedding_repairs VALUES ('a')"))
+            await view.reviews._transaction.execute(
+                text("INSERT INTO embedding_repairs VALUES ('a')")
+            )
 
 
-async def test_an_embedding_that_nobody_asked_for_does_not_leave_the_server(database: Database) -> None:
-    chunk = KnowledgeChunk(chunk_id="a", source="a.md", source_type="doc", content="text", embedding=Vector([0.5] * 8))
+async def test_an_embedding_that_nobody_asked_for_does_not_leave_the_server(
+    database: Database,
+) -> None:
+    chunk = KnowledgeChunk(
+        chunk_id="a", source="a.md", source_type="doc", content="text", embedding=Vector([0.5] * 8)
+    )
     async with database.unit_of_work() as uow:
         uow.knowledge.add(chunk)
         await uow.commit()

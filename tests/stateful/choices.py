@@ -1,4 +1,7 @@
-"""Choices that Hypothesis makes: one number that is used up digit by digit, so that a smaller number is a simpler step."""
+"""Choices that Hypothesis makes.
+
+One number that is used up digit by digit, so that a smaller number is a simpler step.
+"""
 
 from __future__ import annotations
 
@@ -42,4 +45,6 @@ class Choices:
         return f"Choices({self._given:#x})"
 
 
-CHOICES = st.binary(min_size=BYTES, max_size=BYTES).map(lambda drawn: Choices(int.from_bytes(drawn, "big")))
+CHOICES = st.binary(min_size=BYTES, max_size=BYTES).map(
+    lambda drawn: Choices(int.from_bytes(drawn, "big"))
+)

@@ -47,10 +47,18 @@ async def outcome_of(call: Callable[[], Awaitable[Any]]) -> Outcome:
         return Returned(await call())
     except ValidationError as error:
         return Raised(
-            type(error).__name__, {"fields": sorted({str(detail["loc"]) for detail in error.errors(include_input=False)})}
+            type(error).__name__,
+            {
+                "fields": sorted(
+                    {str(detail["loc"]) for detail in error.errors(include_input=False)}
+                )
+            },
         )
     except RecollectError as error:
-        return Raised(type(error).__name__, {name: _fact(getattr(error, name)) for name in _FACTS if hasattr(error, name)})
+        return Raised(
+            type(error).__name__,
+            {name: _fact(getattr(error, name)) for name in _FACTS if hasattr(error, name)},
+        )
 
 
 def _fact(value: Any) -> Any:
@@ -74,7 +82,10 @@ def entities_in(value: Any) -> Sequence[Entity]:
 
 
 def plain(value: Any, since: datetime) -> Any:
-    """Return the value as lists, tuples and scalars; a moment that the server made, which is one after `since`, is only that."""
+    """Return the value as lists, tuples and scalars.
+
+    A moment that the server made, which is one after `since`, is only that.
+    """
     match value:
         case datetime():
             return "now" if value >= since else value
@@ -97,7 +108,11 @@ def _plain_parts(value: Any, since: datetime) -> Any:
         case Vector():
             return value.to_list()
         case Entity():
-            named = [(name, vars(value)[name]) for name in type(value).model_fields if name in vars(value)]
+            named = [
+                (name, vars(value)[name])
+                for name in type(value).model_fields
+                if name in vars(value)
+            ]
         case BaseModel():
             named = [(name, getattr(value, name)) for name in type(value).model_fields]
         case _ if is_dataclass(value) and not isinstance(value, type):

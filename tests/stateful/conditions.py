@@ -1,4 +1,7 @@
-"""Filters: of what entities hold, of what they might, and now and then of what no filter may ask."""
+"""Filters.
+
+Of what entities hold, of what they might, and now and then of what no filter may ask.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,15 @@ def a_filter(world: World, kind: type[Entity], depth: int = 2) -> Filter:
 def _condition(world: World, kind: type[Entity]) -> Filter:
     choices = world.choices
     if choices.one_in(40):
-        return choices.pick((AllOf(), AnyOf(), where("nope").equals(1), where("id", "key").exists(), where("id").equals("no id")))
+        return choices.pick(
+            (
+                AllOf(),
+                AnyOf(),
+                where("nope").equals(1),
+                where("id", "key").exists(),
+                where("id").equals("no id"),
+            )
+        )
     fields = [name for name in kind.model_fields if name != "tenant"]
     name = choices.pick(fields)
     column = column_name(kind, name)
@@ -54,7 +65,9 @@ def _of_json(world: World, column: str, value: Mapping[str, Any]) -> Filter:
     path, inner = [world.choices.pick(("a", "b"))], value
     while isinstance(inner := inner.get(path[-1], None), Mapping):
         path.append("c")
-    return _compared(world, where(column, *path), [inner if isinstance(inner, str | int | float) else 1])
+    return _compared(
+        world, where(column, *path), [inner if isinstance(inner, str | int | float) else 1]
+    )
 
 
 def _compared(world: World, of: Where, values: list[Any]) -> Filter:

@@ -35,7 +35,8 @@ def drive(sides: Sides, *, steps: int, start: int, shrinks: bool = True) -> None
     """Run the machine until so many steps were compared. `start` seeds what is done.
 
     Raises:
-        Difference: the two sides disagree; before it, the shortest program that was found is printed.
+        Difference: the two sides disagree; before it, the shortest program that was found is
+            printed.
     """
     phases: Sequence[Phase] = (Phase.generate, Phase.shrink) if shrinks else (Phase.generate,)
     plan = settings(
@@ -44,7 +45,11 @@ def drive(sides: Sides, *, steps: int, start: int, shrinks: bool = True) -> None
         database=None,
         phases=phases,
         report_multiple_bugs=False,
-        suppress_health_check=(HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example),
+        suppress_health_check=(
+            HealthCheck.too_slow,
+            HealthCheck.data_too_large,
+            HealthCheck.large_base_example,
+        ),
     )
     while sides.steps < steps:
         machine = type(Machine.__name__, (Machine,), {"sides": sides})

@@ -82,7 +82,9 @@ class Machine(RuleBasedStateMachine):
         if units is self.units:
             self.hold(outcomes)
 
-    def same(self, calls: Sequence[Callable[[], Awaitable[Any]]], what: str) -> Sequence[Returned | Raised]:
+    def same(
+        self, calls: Sequence[Callable[[], Awaitable[Any]]], what: str
+    ) -> Sequence[Returned | Raised]:
         return self.sides.same(calls, what, self.world.base)
 
     def hold(self, outcomes: Sequence[Returned | Raised]) -> None:
@@ -100,7 +102,9 @@ class Machine(RuleBasedStateMachine):
         if not self.units:
             if self.world.choices.one_in(4):
                 self.world.tenant = self.world.choices.pick(TENANTS)
-            self.units = [store.unit_of_work(tenant=self.world.tenant) for store in self.sides.stores]
+            self.units = [
+                store.unit_of_work(tenant=self.world.tenant) for store in self.sides.stores
+            ]
             self.enter(self.units)
             self.before = self.world.snapshot()
 
@@ -139,18 +143,31 @@ class Machine(RuleBasedStateMachine):
     def leave_savepoint(self, *, undo: bool) -> None:
         savepoints, before = self.savepoints.pop()
         error = Undo() if undo else None
-        outcomes = self.same([partial(one.__aexit__, type(error) if error else None, error, None) for one in savepoints], "leave")
+        outcomes = self.same(
+            [
+                partial(one.__aexit__, type(error) if error else None, error, None)
+                for one in savepoints
+            ],
+            "leave",
+        )
         if undo or any(isinstance(outcome, Raised) for outcome in outcomes):
             self.world.restore(before)
         self.poisoned = False
 
     def look(self) -> None:
-        """Compare the entities that are held; those of a unit of work that failed have to be read again."""
+        """Compare the entities that are held.
+
+        Those of a unit of work that failed have to be read again.
+        """
         if self.poisoned:
             return
         # A commit that fails takes their values as well.
         self.held = [pair for pair in self.held if all("id" in vars(entity) for entity in pair)]
-        self.sides.compare([Returned([pair[side] for pair in self.held]) for side in (0, 1)], "held", self.world.base)
+        self.sides.compare(
+            [Returned([pair[side] for pair in self.held]) for side in (0, 1)],
+            "held",
+            self.world.base,
+        )
 
     # Rules that are no operations of a repository.
 
@@ -193,7 +210,9 @@ class Machine(RuleBasedStateMachine):
             return
         pair = self.held[-1 - choices.below(len(self.held))]
         other = self.world.make(type(pair[0]))
-        name = choices.pick([name for name in type(other).model_fields if name not in {"id", "tenant"}])
+        name = choices.pick(
+            [name for name in type(other).model_fields if name not in {"id", "tenant"}]
+        )
         refusals = [_assigned(entity, name, deepcopy(vars(other)[name])) for entity in pair]
         assert refusals[0] == refusals[1]
 
@@ -210,7 +229,10 @@ class Machine(RuleBasedStateMachine):
 
     def _everything(self, readers: Sequence[ReadUnitOfWork]) -> None:
         for kind in ALL:
-            lists = [partial(KIND_OF[kind].read(reader).list, limit=10_000, with_embedding=True) for reader in readers]
+            lists = [
+                partial(KIND_OF[kind].read(reader).list, limit=10_000, with_embedding=True)
+                for reader in readers
+            ]
             self.same(lists, f"all {kind.__name__}")
         self.same([reader.embedding_metadata.find for reader in readers], "embedding_metadata")
 
@@ -224,12 +246,18 @@ def _assigned(entity: Entity, name: str, value: Any) -> bool:
 
 
 def _rules() -> None:
-    for operations, step in ((WRITES, Machine.write), (READS, Machine.read), (SEARCHES, Machine.read)):
+    for operations, step in (
+        (WRITES, Machine.write),
+        (READS, Machine.read),
+        (SEARCHES, Machine.read),
+    ):
         for operation in operations:
             setattr(Machine, operation.__name__, rule(choices=CHOICES)(_step(step, operation)))
 
 
-def _step(step: Callable[[Machine, Operation, Choices], None], operation: Operation) -> Callable[[Machine, Choices], None]:
+def _step(
+    step: Callable[[Machine, Operation, Choices], None], operation: Operation
+) -> Callable[[Machine, Choices], None]:
     def run(self: Machine, choices: Choices) -> None:
         step(self, operation, choices)
 

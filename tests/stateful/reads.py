@@ -62,25 +62,47 @@ def list_some(world: World) -> Call:
     kind = world.choices.pick(ALL)
     condition, limit, loads = some_filter(world, kind), _limit(world), world.choices.one_in(3)
     descending = world.choices.one_in(2)
-    return lambda uow: KIND_OF[kind].read(uow).list(condition, limit=limit, descending=descending, with_embedding=loads)
+    return lambda uow: (
+        KIND_OF[kind]
+        .read(uow)
+        .list(condition, limit=limit, descending=descending, with_embedding=loads)
+    )
 
 
 def page(world: World) -> Call:
     kind = world.choices.pick(ALL)
-    condition, limit, descending = some_filter(world, kind), 1 + world.choices.below(3), world.choices.one_in(2)
+    condition, limit, descending = (
+        some_filter(world, kind),
+        1 + world.choices.below(3),
+        world.choices.one_in(2),
+    )
     of = "Nothing" if world.choices.one_in(24) else kind.__name__
-    after = Cursor(listing=of, descending=descending, id=world.id_of(kind)) if world.choices.below(3) else None
-    return lambda uow: KIND_OF[kind].read(uow).page(condition, after=after, limit=limit, descending=descending)
+    after = (
+        Cursor(listing=of, descending=descending, id=world.id_of(kind))
+        if world.choices.below(3)
+        else None
+    )
+    return lambda uow: (
+        KIND_OF[kind].read(uow).page(condition, after=after, limit=limit, descending=descending)
+    )
 
 
 def pages(world: World) -> Call:
     kind = world.choices.pick(ALL)
-    condition, limit, descending = some_filter(world, kind), 2 + world.choices.below(6), world.choices.one_in(2)
+    condition, limit, descending = (
+        some_filter(world, kind),
+        2 + world.choices.below(6),
+        world.choices.one_in(2),
+    )
 
     async def call(uow: UnitOfWork) -> Any:
         found, after = [], None
         for _ in range(4):
-            one = await KIND_OF[kind].read(uow).page(condition, after=after, limit=limit, descending=descending)
+            one = (
+                await KIND_OF[kind]
+                .read(uow)
+                .page(condition, after=after, limit=limit, descending=descending)
+            )
             found.append([vars(item)["id"] for item in one.items])
             if (after := one.next) is None:
                 break
@@ -91,10 +113,18 @@ def pages(world: World) -> Call:
 
 def stream(world: World) -> Call:
     kind = world.choices.pick(ALL)
-    condition, size, descending = some_filter(world, kind), 1 + world.choices.below(5), world.choices.one_in(2)
+    condition, size, descending = (
+        some_filter(world, kind),
+        1 + world.choices.below(5),
+        world.choices.one_in(2),
+    )
 
     async def call(uow: UnitOfWork) -> Any:
-        streamed = KIND_OF[kind].read(uow).stream(condition, batch_size=size, descending=descending, with_embedding=True)
+        streamed = (
+            KIND_OF[kind]
+            .read(uow)
+            .stream(condition, batch_size=size, descending=descending, with_embedding=True)
+        )
         # Not entities that a unit of work would track.
         return tuple([one.model_copy() async for one in streamed])
 
@@ -103,7 +133,9 @@ def stream(world: World) -> Call:
 
 def find_chunk(world: World) -> Call:
     chunk, loads = world.known(KnowledgeChunk), world.choices.one_in(2)
-    return lambda uow: uow.knowledge.find_by_chunk_id(chunk.chunk_id, repo=chunk.repo, with_embedding=loads)
+    return lambda uow: uow.knowledge.find_by_chunk_id(
+        chunk.chunk_id, repo=chunk.repo, with_embedding=loads
+    )
 
 
 def embedding_metadata(world: World) -> Call:
@@ -114,11 +146,16 @@ def embedding_metadata(world: World) -> Call:
             return lambda uow: uow.embedding_metadata.get()
         case _:
             model, size = world.choices.pick(MODELS), 8 + world.choices.below(2)
-            return lambda uow: uow.embedding_metadata.check_compatible(provider="example", model=model, dimensions=size)
+            return lambda uow: uow.embedding_metadata.check_compatible(
+                provider="example", model=model, dimensions=size
+            )
 
 
 def stats(world: World) -> Call:
-    repo, since = world.choices.pick(REPOS), world.base - timedelta(days=5) if world.choices.one_in(2) else None
+    repo, since = (
+        world.choices.pick(REPOS),
+        world.base - timedelta(days=5) if world.choices.one_in(2) else None,
+    )
     return lambda uow: uow.reviews.stats(repo, since=since)
 
 
@@ -183,13 +220,21 @@ def lookup_pattern(world: World) -> Call:
 
 
 def timeouts(world: World) -> Call:
-    repo, author, days = world.choices.pick(REPOS), world.choices.pick(LOGINS), world.choices.pick((7, 1, 30, 100, -1))
+    repo, author, days = (
+        world.choices.pick(REPOS),
+        world.choices.pick(LOGINS),
+        world.choices.pick((7, 1, 30, 100, -1)),
+    )
     return lambda uow: uow.telemetry.count_recent_timeouts(repo, author, days=days)
 
 
 def usage(world: World) -> Call:
     by, repo = world.choices.pick(tuple(UsageBy)), world.choices.maybe(REPOS)
-    since = world.base - timedelta(days=world.choices.pick((20, 5))) if world.choices.one_in(2) else None
+    since = (
+        world.base - timedelta(days=world.choices.pick((20, 5)))
+        if world.choices.one_in(2)
+        else None
+    )
     until = world.base - timedelta(days=1) if world.choices.one_in(2) else None
     return lambda uow: uow.telemetry.usage(by=by, repo=repo, since=since, until=until)
 

@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Nothing may estimate what a few rows allow to count: keyword ranking is exact while the planner has no statistics.
+# Nothing may estimate what a few rows allow to count: keyword ranking is exact while the planner
+# has no statistics.
 _NEVER_ANALYSED: Final = "ALTER TABLE {table} SET (autovacuum_enabled = off)"
-# A unit of work waits, idle, for its turn among the operations, and it is not the time that is compared.
+# A unit of work waits, idle, for its turn among the operations, and it is not the time that is
+# compared.
 _PATIENCE: Final = timedelta(minutes=10)
 _SEARCHED: Final = ("knowledge", "findings", "learning_memories")
 
@@ -65,10 +67,14 @@ class Sides:
         for store in self.stores:
             async with store.unit_of_work() as uow:
                 await uow.knowledge.reset()
-                await uow.embedding_metadata.set(provider="example", model="model-a", dimensions=DIMENSIONS)
+                await uow.embedding_metadata.set(
+                    provider="example", model="model-a", dimensions=DIMENSIONS
+                )
                 await uow.commit()
 
-    def same(self, calls: Sequence[Callable[[], Awaitable[Any]]], what: str, since: datetime) -> Sequence[Outcome]:
+    def same(
+        self, calls: Sequence[Callable[[], Awaitable[Any]]], what: str, since: datetime
+    ) -> Sequence[Outcome]:
         """Await the call of each side and return the outcomes.
 
         Raises:
@@ -81,7 +87,8 @@ class Sides:
     def compare(self, outcomes: Sequence[Outcome], what: str, since: datetime) -> None:
         """Raise `Difference` unless the outcomes are the same."""
         fake, postgres = (
-            Returned(plain(outcome.value, since)) if isinstance(outcome, Returned) else outcome for outcome in outcomes
+            Returned(plain(outcome.value, since)) if isinstance(outcome, Returned) else outcome
+            for outcome in outcomes
         )
         if fake == postgres:
             return
@@ -109,7 +116,9 @@ def open_sides(url: SecretStr) -> Iterator[Sides]:
 
 
 async def _opened(url: SecretStr) -> Database:
-    database = await Database.from_url(url, idle_in_transaction_timeout=_PATIENCE, statement_timeout=_PATIENCE).__aenter__()
+    database = await Database.from_url(
+        url, idle_in_transaction_timeout=_PATIENCE, statement_timeout=_PATIENCE
+    ).__aenter__()
     async with database.engine.begin() as connection:
         for table in _SEARCHED:
             await connection.execute(text(_NEVER_ANALYSED.format(table=table)))

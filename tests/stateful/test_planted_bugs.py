@@ -26,7 +26,9 @@ def _a_filter_that_nothing_meets_deletes_everything(patch: pytest.MonkeyPatch) -
 
     async def delete_where(self: Any, where: Any) -> int:
         met = await self.count(where)
-        return await honest(self, where) if met else await self._delete(meeting(self._entity, AllOf()))
+        return (
+            await honest(self, where) if met else await self._delete(meeting(self._entity, AllOf()))
+        )
 
     patch.setattr(fake_knowledge.FakeKnowledgeRepository, "delete_where", delete_where)
 
@@ -53,13 +55,20 @@ def _a_listing_downwards_comes_upwards(patch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("plant", "shard"),
     [
-        pytest.param(_a_filter_that_nothing_meets_deletes_everything, 2, id="a filter that nothing meets deletes everything"),
+        pytest.param(
+            _a_filter_that_nothing_meets_deletes_everything,
+            2,
+            id="a filter that nothing meets deletes everything",
+        ),
         pytest.param(_a_reaction_may_come_twice, 3, id="a reaction may come twice"),
         pytest.param(_a_listing_downwards_comes_upwards, 3, id="a listing downwards comes upwards"),
     ],
 )
 def test_a_planted_bug_is_found(
-    plant: Callable[[pytest.MonkeyPatch], None], shard: int, servers: dict[int, TestServer], promises: Promises
+    plant: Callable[[pytest.MonkeyPatch], None],
+    shard: int,
+    servers: dict[int, TestServer],
+    promises: Promises,
 ) -> None:
     # Without it the same steps find nothing: they are a shard of the test beside this one.
     with open_sides(servers[18].clone()) as sides, pytest.MonkeyPatch.context() as patch:

@@ -1,4 +1,7 @@
-"""Whatever is done to a fake and to PostgreSQL, both come to the same: results, order and errors."""
+"""Whatever is done to a fake and to PostgreSQL, both come to the same.
+
+Results, order and errors.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +28,21 @@ PARTS: Final = [(shard, VERSIONS[shard % len(VERSIONS)]) for shard in range(SHAR
 
 
 @quietly
-@pytest.mark.parametrize(("shard", "version"), PARTS, ids=[f"part {shard + 1} of {SHARDS}, PostgreSQL {on}" for shard, on in PARTS])
-def test_a_fake_and_postgresql_do_the_same(shard: int, version: int, servers: dict[int, TestServer], promises: Promises) -> None:
+@pytest.mark.parametrize(
+    ("shard", "version"),
+    PARTS,
+    ids=[f"part {shard + 1} of {SHARDS}, PostgreSQL {on}" for shard, on in PARTS],
+)
+def test_a_fake_and_postgresql_do_the_same(
+    shard: int, version: int, servers: dict[int, TestServer], promises: Promises
+) -> None:
     with open_sides(servers[version].clone()) as sides:
-        # Shrinking takes minutes: a step that differs is told as it is, unless more steps are asked for.
+        # Shrinking takes minutes: a step that differs is told as it is, unless more steps are asked
+        # for.
         drive(sides, steps=STEPS, start=beginning(shard, SEED), shrinks=STEPS > STEPS_PER_SHARD)
         assert sides.steps >= STEPS
         sys.stdout.write(f"{sides.steps:,} steps from seed {SEED}, 0 differences\n")
-    promises("The fake behaves like PostgreSQL", f"0 differences of results, order or errors in {sides.steps:,} random steps")
+    promises(
+        "The fake behaves like PostgreSQL",
+        f"0 differences of results, order or errors in {sides.steps:,} random steps",
+    )

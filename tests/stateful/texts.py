@@ -36,7 +36,10 @@ TITLES: Final = (
     "RETRIES NEVER END!",
     "未处理的异常",
 )
-SUMMARIES: Final = ("Bounded retries.", "About parse_config and connections; nothing more than that is said in here, by anyone.")
+SUMMARIES: Final = (
+    "Bounded retries.",
+    "About parse_config and connections; nothing more than that is said in here, by anyone.",
+)
 CONTENTS: Final = (
     "Retries are bounded by a deadline.",
     "The connection pool hands out a connection until none is left, and then the caller waits for a connection.",

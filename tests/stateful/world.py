@@ -77,7 +77,10 @@ class World:
         return self._made[self.tenant][kind]
 
     def known(self, kind: type[E]) -> E:
-        """Return something that was made, the newest most simply; something new where nothing was."""
+        """Return something that was made, the newest most simply.
+
+        Something new where nothing was.
+        """
         made = self.made(kind)
         return made[-1 - self.choices.below(len(made))] if made else self.make(kind)
 
@@ -115,8 +118,15 @@ class World:
 
     def _reviews(self, **values: Any) -> Review:
         pick = self.choices.pick
-        given = {"repo": pick(REPOS), "pr_number": 1 + self.choices.below(3), "head_sha": self.choices.maybe(texts.HEADS)}
-        counted = {"findings_total": self.choices.below(4), "config_snapshot": self.choices.maybe(texts.JSON)}
+        given = {
+            "repo": pick(REPOS),
+            "pr_number": 1 + self.choices.below(3),
+            "head_sha": self.choices.maybe(texts.HEADS),
+        }
+        counted = {
+            "findings_total": self.choices.below(4),
+            "config_snapshot": self.choices.maybe(texts.JSON),
+        }
         return samples.review(**{**given, **counted, "created_at": self.moment(), **values})
 
     def _findings(self, **values: Any) -> Finding:
@@ -130,82 +140,180 @@ class World:
             "title": pick(texts.TITLES),
             "file_path": pick(texts.PATHS),
         }
-        told = {"comment_id": maybe((1, 2, 2**40)), "comment_surface": maybe(("inline",)), "review_output_key": maybe(("output",))}
+        told = {
+            "comment_id": maybe((1, 2, 2**40)),
+            "comment_surface": maybe(("inline",)),
+            "review_output_key": maybe(("output",)),
+        }
         lines = {"start_line": line, "end_line": line + 2} if line else {}
         graded = {"severity": pick(tuple(Severity)), "category": pick(tuple(Category))}
-        more = {"confidence": self.choices.below(101), "suppressed": self.choices.one_in(3), "created_at": self.moment()}
+        more = {
+            "confidence": self.choices.below(101),
+            "suppressed": self.choices.one_in(3),
+            "created_at": self.moment(),
+        }
         return samples.finding(of, **{**given, **told, **lines, **more, **graded, **values})
 
     def _suppression_log(self, **values: Any) -> SuppressionLogEntry:
         held_back = tuple(self.choices.several(lambda: self.id_of(Finding)))
-        return samples.suppression(self.known(Review), finding_ids=held_back, matched_count=self.choices.below(4), **values)
+        return samples.suppression(
+            self.known(Review), finding_ids=held_back, matched_count=self.choices.below(4), **values
+        )
 
     def _feedback_reactions(self, **values: Any) -> FeedbackReaction:
         pick = self.choices.pick
         to = self.known(Finding)
-        given = {"comment_id": 1 + self.choices.below(2), "reaction_id": 1 + self.choices.below(6), "reactor_login": pick(LOGINS)}
-        return samples.reaction(to, pick(tuple(Reaction)), **{**given, "created_at": self.moment(), **values})
+        given = {
+            "comment_id": 1 + self.choices.below(2),
+            "reaction_id": 1 + self.choices.below(6),
+            "reactor_login": pick(LOGINS),
+        }
+        return samples.reaction(
+            to, pick(tuple(Reaction)), **{**given, "created_at": self.moment(), **values}
+        )
 
     def _knowledge(self, **values: Any) -> KnowledgeChunk:
         pick, maybe = self.choices.pick, self.choices.maybe
-        given = {"repo": pick(("", *REPOS)), "embedding": maybe(VECTORS), "embedding_model": maybe(MODELS)}
-        kind = {"source_type": pick(("doc", "code", "test")), "language": maybe(("python", "go")), "title": maybe(texts.TITLES)}
-        more = {"summary": maybe(texts.SUMMARIES), "metadata_": pick(texts.JSON), "token_count": self.choices.below(4)}
+        given = {
+            "repo": pick(("", *REPOS)),
+            "embedding": maybe(VECTORS),
+            "embedding_model": maybe(MODELS),
+        }
+        kind = {
+            "source_type": pick(("doc", "code", "test")),
+            "language": maybe(("python", "go")),
+            "title": maybe(texts.TITLES),
+        }
+        more = {
+            "summary": maybe(texts.SUMMARIES),
+            "metadata_": pick(texts.JSON),
+            "token_count": self.choices.below(4),
+        }
         content, stale = pick(texts.CONTENTS), self.choices.one_in(4)
-        return samples.chunk(f"chunk-{self.choices.below(6)}", content, **{**given, **kind, **more, "stale": stale, **values})
+        return samples.chunk(
+            f"chunk-{self.choices.below(6)}",
+            content,
+            **{**given, **kind, **more, "stale": stale, **values},
+        )
 
     def _learning_memories(self, **values: Any) -> LearningMemory:
         pick, maybe = self.choices.pick, self.choices.maybe
         finding = self.known(Finding).id if self.choices.one_in(3) else None
-        given = {"repo": pick(texts.SHARED), "owner": pick(OWNERS), "finding_id": finding, "outcome": pick(tuple(Outcome))}
-        more = {"embedding": maybe(VECTORS), "embedding_model": pick(MODELS), "stale": self.choices.one_in(4)}
-        return samples.memory(pick(texts.CONTENTS), **{**given, **more, "language": maybe(("Python", "go")), **values})
+        given = {
+            "repo": pick(texts.SHARED),
+            "owner": pick(OWNERS),
+            "finding_id": finding,
+            "outcome": pick(tuple(Outcome)),
+        }
+        more = {
+            "embedding": maybe(VECTORS),
+            "embedding_model": pick(MODELS),
+            "stale": self.choices.one_in(4),
+        }
+        return samples.memory(
+            pick(texts.CONTENTS), **{**given, **more, "language": maybe(("Python", "go")), **values}
+        )
 
     def _global_patterns(self, **values: Any) -> GlobalPattern:
-        kind = {"severity": self.choices.pick(tuple(Severity)), "confidence_band": self.choices.pick(tuple(ConfidenceBand))}
-        return samples.pattern(f"print-{self.choices.below(3)}", **{**kind, "count": 1 + self.choices.below(3), **values})
+        kind = {
+            "severity": self.choices.pick(tuple(Severity)),
+            "confidence_band": self.choices.pick(tuple(ConfidenceBand)),
+        }
+        return samples.pattern(
+            f"print-{self.choices.below(3)}",
+            **{**kind, "count": 1 + self.choices.below(3), **values},
+        )
 
     def _run_state(self, **values: Any) -> RunState:
         pick = self.choices.pick
         repo, number, head = pick(REPOS), 1 + self.choices.below(3), pick(texts.HEADS)
         status, claimed = pick(tuple(RunStatus)), self.moment()
         done = {"completed_at": claimed} if status is RunStatus.COMPLETED else {}
-        names = {"repo": repo, "pr_number": number, "head_sha": head, "run_key": run_key(repo, number, "base", head)}
+        names = {
+            "repo": repo,
+            "pr_number": number,
+            "head_sha": head,
+            "run_key": run_key(repo, number, "base", head),
+        }
         return samples.run(**{**names, **done, "status": status, "claimed_at": claimed, **values})
 
     def _review_checkpoints(self, **values: Any) -> ReviewCheckpoint:
-        data = CheckpointData(files_reviewed=tuple(self.choices.several(lambda: self.choices.pick(texts.PATHS))))
+        data = CheckpointData(
+            files_reviewed=tuple(self.choices.several(lambda: self.choices.pick(texts.PATHS)))
+        )
         given = {"checkpoint_data": data, "partial_comment_id": self.choices.maybe((1, -(2**60)))}
         return samples.checkpoint(f"output-{self.choices.below(4)}", **{**given, **values})
 
     def _author_cache(self, **values: Any) -> AuthorCacheEntry:
-        given = {"repo": self.choices.pick(REPOS), "tier": self.choices.pick(tuple(AuthorTier)), "cached_at": self.moment()}
-        return samples.author(self.choices.pick(LOGINS), **{**given, "pr_count": self.choices.maybe((0, 7)), **values})
+        given = {
+            "repo": self.choices.pick(REPOS),
+            "tier": self.choices.pick(tuple(AuthorTier)),
+            "cached_at": self.moment(),
+        }
+        return samples.author(
+            self.choices.pick(LOGINS), **{**given, "pr_count": self.choices.maybe((0, 7)), **values}
+        )
 
     def _dep_bump_merge_history(self, **values: Any) -> DependencyBumpMerge:
         package, merged = self.choices.maybe(texts.PACKAGES), self.moment()
-        given = {"repo": self.choices.pick(REPOS), "pr_number": 1 + self.choices.below(8), "package_name": package}
-        return samples.bump(**{**given, "merged_at": merged, "signals": self.choices.maybe(texts.JSON), **values})
+        given = {
+            "repo": self.choices.pick(REPOS),
+            "pr_number": 1 + self.choices.below(8),
+            "package_name": package,
+        }
+        return samples.bump(
+            **{**given, "merged_at": merged, "signals": self.choices.maybe(texts.JSON), **values}
+        )
 
     def _telemetry_events(self, **values: Any) -> TelemetryEvent:
         pick, below = self.choices.pick, self.choices.below
-        given = {"repo": pick(REPOS), "model": pick(MODELS), "event_type": pick(("review", "mention")), "created_at": self.moment()}
-        ended = {"conclusion": pick(("success", "timeout", "timeout_partial")), "pr_author": self.choices.maybe(LOGINS)}
-        figures = {"input_tokens": below(3) * 2**40, "output_tokens": below(100), "cost_usd": pick(texts.COSTS)}
+        given = {
+            "repo": pick(REPOS),
+            "model": pick(MODELS),
+            "event_type": pick(("review", "mention")),
+            "created_at": self.moment(),
+        }
+        ended = {
+            "conclusion": pick(("success", "timeout", "timeout_partial")),
+            "pr_author": self.choices.maybe(LOGINS),
+        }
+        figures = {
+            "input_tokens": below(3) * 2**40,
+            "output_tokens": below(100),
+            "cost_usd": pick(texts.COSTS),
+        }
         return samples.event(**{**given, **ended, **figures, "duration_ms": below(5), **values})
 
     def _rate_limit_events(self, **values: Any) -> RateLimitEvent:
-        given = {"delivery_id": self.choices.maybe(texts.DELIVERIES), "event_type": self.choices.pick(("review", "mention"))}
-        return samples.rate_limit(**{**given, "created_at": self.moment(), "cache_hit_rate": self.choices.below(8) / 7, **values})
+        given = {
+            "delivery_id": self.choices.maybe(texts.DELIVERIES),
+            "event_type": self.choices.pick(("review", "mention")),
+        }
+        return samples.rate_limit(
+            **{
+                **given,
+                "created_at": self.moment(),
+                "cache_hit_rate": self.choices.below(8) / 7,
+                **values,
+            }
+        )
 
     def _retrieval_quality_events(self, **values: Any) -> RetrievalQualityEvent:
-        given = {"delivery_id": self.choices.maybe(texts.DELIVERIES), "avg_distance": self.choices.maybe((0.1, -1e300))}
+        given = {
+            "delivery_id": self.choices.maybe(texts.DELIVERIES),
+            "avg_distance": self.choices.maybe((0.1, -1e300)),
+        }
         return samples.retrieval_quality(**{**given, "created_at": self.moment(), **values})
 
     def _resilience_events(self, **values: Any) -> ResilienceEvent:
         reasons = tuple(self.choices.several(lambda: self.choices.pick(texts.SUMMARIES)))
-        given = {"timeout_classification_reasons": reasons, "retry_enqueued": self.choices.maybe((False, True))}
-        return samples.resilience(self.choices.pick(texts.DELIVERIES), **{**given, "created_at": self.moment(), **values})
+        given = {
+            "timeout_classification_reasons": reasons,
+            "retry_enqueued": self.choices.maybe((False, True)),
+        }
+        return samples.resilience(
+            self.choices.pick(texts.DELIVERIES), **{**given, "created_at": self.moment(), **values}
+        )
 
 
 def _copied(made: Made) -> Made:
@@ -214,7 +322,12 @@ def _copied(made: Made) -> Made:
 
 BROKEN: Final[Mapping[type[Any], Sequence[dict[str, Any]]]] = {
     Review: ({"pr_number": 0}, {"repo": None}, {"files_analyzed": -1}, {"pr_number": 2**31}),
-    Finding: ({"confidence": 101}, {"title": None}, {"start_line": 9, "end_line": 2}, {"comment_id": 2**63}),
+    Finding: (
+        {"confidence": 101},
+        {"title": None},
+        {"start_line": 9, "end_line": 2},
+        {"comment_id": 2**63},
+    ),
     FeedbackReaction: ({"severity": None}, {"reactor_login": None}),
     KnowledgeChunk: ({"content": None}, {"token_count": -1}, {"source": None}),
     LearningMemory: ({"finding_text": None}, {"embedding_dim": 16_001}),

@@ -46,9 +46,14 @@ def copies(entities: Sequence[E]) -> list[E]:
 
 
 def _rows(world: World, kind: type[E]) -> list[E]:
-    """Return valid rows, or a broken one alone: of two rules that are broken at once, it is not said which one is told."""
+    """Return valid rows, or a broken one alone.
+
+    Of two rules that are broken at once, it is not said which one is told.
+    """
     return (
-        [world.broken(kind)] if kind in BROKEN and world.choices.one_in(16) else world.choices.several(lambda: world.make(kind), 4)
+        [world.broken(kind)]
+        if kind in BROKEN and world.choices.one_in(16)
+        else world.choices.several(lambda: world.make(kind), 4)
     )
 
 
@@ -105,18 +110,24 @@ def delete_chunks_where(world: World) -> Call:
 def delete_chunks(world: World) -> Call:
     chunks = world.choices.several(lambda: world.known(KnowledgeChunk))
     names, repo = [chunk.chunk_id for chunk in chunks], chunks[0].repo if chunks else ""
-    return lambda uow: uow.knowledge.delete_chunks([*names, "no such chunk"] if names else [], repo=repo)
+    return lambda uow: uow.knowledge.delete_chunks(
+        [*names, "no such chunk"] if names else [], repo=repo
+    )
 
 
 def reset_knowledge(world: World) -> Call:
     if world.choices.below(4):
-        return lambda uow: uow.embedding_metadata.set(provider="example", model=MODELS[0], dimensions=8)
+        return lambda uow: uow.embedding_metadata.set(
+            provider="example", model=MODELS[0], dimensions=8
+        )
     return lambda uow: uow.knowledge.reset()
 
 
 def set_embedding_metadata(world: World) -> Call:
     model, dimensions = world.choices.pick(MODELS), 9 if world.choices.one_in(6) else 8
-    return lambda uow: uow.embedding_metadata.set(provider="example", model=model, dimensions=dimensions)
+    return lambda uow: uow.embedding_metadata.set(
+        provider="example", model=model, dimensions=dimensions
+    )
 
 
 def add_reactions(world: World) -> Call:
@@ -154,10 +165,18 @@ def _repairs(uow: UnitOfWork, kind: type[Any]) -> Repairs:
 
 def write_repaired(world: World) -> Call:
     kind = world.choices.pick(EMBEDDED)
-    repaired = {world.id_of(kind): world.choices.pick(VECTORS) for _ in range(1 + world.choices.below(3))}
+    repaired = {
+        world.id_of(kind): world.choices.pick(VECTORS) for _ in range(1 + world.choices.below(3))
+    }
     rows = [RepairedEmbedding(id=key, embedding=vector) for key, vector in repaired.items()]
     job, model = world.choices.pick(("job", "other")), world.choices.pick(MODELS)
-    state = EmbeddingRepair(corpus=kind.__tablename__, key=job, target_model=model, cursor=max(repaired), processed=len(rows))
+    state = EmbeddingRepair(
+        corpus=kind.__tablename__,
+        key=job,
+        target_model=model,
+        cursor=max(repaired),
+        processed=len(rows),
+    )
     return lambda uow: _repairs(uow, kind).write_repaired(rows, state.model_copy())
 
 
@@ -167,7 +186,11 @@ def repair_state(world: World) -> Call:
 
 
 def repair_candidates(world: World) -> Call:
-    kind, model, limit = world.choices.pick(EMBEDDED), world.choices.pick(MODELS), world.choices.pick((100, 1, 2, 0))
+    kind, model, limit = (
+        world.choices.pick(EMBEDDED),
+        world.choices.pick(MODELS),
+        world.choices.pick((100, 1, 2, 0)),
+    )
     after = world.id_of(kind) if world.choices.one_in(2) else None
     if world.choices.one_in(3):
         return lambda uow: _repairs(uow, kind).count_repair_candidates(model)
@@ -180,8 +203,14 @@ def record_pattern(world: World) -> Call:
 
 
 def claim_run(world: World) -> Call:
-    repo, number, head = world.choices.pick(REPOS), 1 + world.choices.below(3), world.choices.pick(HEADS)
-    return lambda uow: uow.runs.claim(repo, number, base_sha="base", head_sha=head, delivery_id="d", action="opened")
+    repo, number, head = (
+        world.choices.pick(REPOS),
+        1 + world.choices.below(3),
+        world.choices.pick(HEADS),
+    )
+    return lambda uow: uow.runs.claim(
+        repo, number, base_sha="base", head_sha=head, delivery_id="d", action="opened"
+    )
 
 
 def complete_run(world: World) -> Call:
@@ -190,7 +219,11 @@ def complete_run(world: World) -> Call:
 
 
 def purge_runs(world: World) -> Call:
-    ages = {"completed_days": (30, 7, 1, -1), "superseded_days": (7, 1, 30), "pending_hours": (1, 24 * 7)}
+    ages = {
+        "completed_days": (30, 7, 1, -1),
+        "superseded_days": (7, 1, 30),
+        "pending_hours": (1, 24 * 7),
+    }
     given = {name: world.choices.pick(options) for name, options in ages.items()}
     return lambda uow: uow.runs.purge(**given)
 
@@ -248,7 +281,10 @@ def record_resilience(world: World) -> Call:
 
 
 def purge_telemetry(world: World) -> Call:
-    age, size = timedelta(days=world.choices.pick((30, 7, 1, 100, -1))), world.choices.pick((10_000, 1, 2))
+    age, size = (
+        timedelta(days=world.choices.pick((30, 7, 1, 100, -1))),
+        world.choices.pick((10_000, 1, 2)),
+    )
     return lambda uow: uow.telemetry.purge(older_than=age, batch_size=size)
 
 
@@ -258,7 +294,10 @@ def flush(world: World) -> Call:
 
 def forget_author(world: World) -> Call:
     login = world.choices.pick(LOGINS)
-    condition_id = next((entry.id for entry in world.made(AuthorCacheEntry) if entry.author_login == login), world.new_id())
+    condition_id = next(
+        (entry.id for entry in world.made(AuthorCacheEntry) if entry.author_login == login),
+        world.new_id(),
+    )
     return lambda uow: uow.authors.delete(condition_id)
 
 

@@ -41,7 +41,9 @@ def the_postgres_reader_is_one(view: PostgresReader) -> ReadUnitOfWork:
     return view
 
 
-async def a_service(uow: UnitOfWork, view: ReadUnitOfWork, key: UUID, embedding: Sequence[float]) -> None:
+async def a_service(
+    uow: UnitOfWork, view: ReadUnitOfWork, key: UUID, embedding: Sequence[float]
+) -> None:
     review = uow.reviews.add(Review(repo="acme/api", pr_number=7))
     assert_type(review, Review)
     assert_type(review.created_at, datetime | None)
@@ -59,8 +61,12 @@ async def a_service(uow: UnitOfWork, view: ReadUnitOfWork, key: UUID, embedding:
     assert_type(await view.findings.find(key), Finding | None)
     assert_type(await view.findings.get_many([key]), Mapping[UUID, Finding])
     assert_type(await view.knowledge.page(where("repo").equals("acme/api")), Page[KnowledgeChunk])
-    assert_type(await view.knowledge.hybrid_search("retries", embedding), SearchHits[KnowledgeChunk])
-    chunk = KnowledgeChunk(chunk_id="a", source="a.md", source_type="doc", content="text", embedding=Vector([1.0]))
+    assert_type(
+        await view.knowledge.hybrid_search("retries", embedding), SearchHits[KnowledgeChunk]
+    )
+    chunk = KnowledgeChunk(
+        chunk_id="a", source="a.md", source_type="doc", content="text", embedding=Vector([1.0])
+    )
     assert_type(chunk.embedding, Vector | None)
     async for found in view.knowledge.stream():
         assert_type(found, KnowledgeChunk)
@@ -85,25 +91,38 @@ class OwnEmbedder:
         return [Vector([1.0, 0.0, 0.0]) for _ in texts]
 
 
-def both_databases_are_what_services_ask_for(database: Database, fake: FakeDatabase) -> list[Memory]:
+def both_databases_are_what_services_ask_for(
+    database: Database, fake: FakeDatabase
+) -> list[Memory]:
     return [database, fake]
 
 
 async def a_service_of_ones_own(memory: Memory, embedder: Embedder, finding_id: UUID) -> bool:
     async with memory.reader(tenant="acme") as view:
         finding = await view.findings.get(finding_id)
-        assert_type(await view.memories.exists_for(finding.repo, finding.id, Outcome.ACCEPTED), bool)
+        assert_type(
+            await view.memories.exists_for(finding.repo, finding.id, Outcome.ACCEPTED), bool
+        )
     [embedding] = await embedder.embed([finding.title])
 
     async def work(uow: UnitOfWork) -> int:
-        recall = await uow.memories.recall(embedding, finding.title, repo=finding.repo, owner="acme")
+        recall = await uow.memories.recall(
+            embedding, finding.title, repo=finding.repo, owner="acme"
+        )
         assert_type([recalled.hit.item for recalled in recall.memories], list[LearningMemory])
         return len(recall.memories)
 
     assert_type(await memory.run(work, tenant="acme"), int)
     await a_service_of_ones_own(memory, OwnEmbedder(), finding_id)
     async with memory.unit_of_work(tenant="acme") as uow:
-        assert_type((await uow.runs.claim("a/b", 1, base_sha="b", head_sha="h", delivery_id="d", action="opened")).claimed, bool)
+        assert_type(
+            (
+                await uow.runs.claim(
+                    "a/b", 1, base_sha="b", head_sha="h", delivery_id="d", action="opened"
+                )
+            ).claimed,
+            bool,
+        )
         assert_type(await uow.reviews.stats("a/b"), RepoStats)
         assert_type(await uow.reviews.trends("a/b", days=7), Sequence[TrendDay])
         return await uow.reviews.delete(finding_id)

@@ -1,4 +1,7 @@
-"""What type checkers must refuse. Every line marked here is an error; where one were none, the unused ignore would be."""
+"""What type checkers must refuse.
+
+Every line marked here is an error; where one were none, the unused ignore would be.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,9 @@ class WithoutDimensions:
         return [Vector([1.0]) for _ in texts]
 
 
-async def misuse_in_an_application(service: ReviewService, database: Database, finding: Finding, delivery: Delivery) -> None:
+async def misuse_in_an_application(
+    service: ReviewService, database: Database, finding: Finding, delivery: Delivery
+) -> None:
     create_app(database, WithoutDimensions())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] -- no embedder
     create_app(database.unit_of_work(), HashedWords())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] -- lends none
     ReviewService(database, HashedWords())  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue] -- whose reviews?

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that has no programs and an environment that names no database; the working directory is empty."""
+    """A machine that has no programs and an environment that names no database.
+
+    The working directory is empty.
+    """
     for name in (*places.NAMES_A_DATABASE, "RECOLLECT_PORT", "RECOLLECT_PASSWORD"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -76,7 +76,9 @@ class Azure:
     """A subscription, and the script run against it."""
 
     folder: Path
-    environment: dict[str, str] = field(default_factory=lambda: {"RECOLLECT_ADMIN_PASSWORD": PASSWORD})
+    environment: dict[str, str] = field(
+        default_factory=lambda: {"RECOLLECT_ADMIN_PASSWORD": PASSWORD}
+    )
 
     def __post_init__(self) -> None:
         program = self.folder / "az"
@@ -136,7 +138,11 @@ def test_the_server_has_no_public_access_and_the_defaults_it_documents(azure: Az
     azure.run()
     options = azure.call("postgres flexible-server create")["options"]
     assert options["--public-access"] == "Disabled"
-    assert (options["--name"], options["--location"], options["--version"]) == ("recollect-01234567", "westeurope", "17")
+    assert (options["--name"], options["--location"], options["--version"]) == (
+        "recollect-01234567",
+        "westeurope",
+        "17",
+    )
     assert (options["--tier"], options["--sku-name"], options["--storage-size"]) == (
         "GeneralPurpose",
         "Standard_D2ds_v5",
@@ -188,16 +194,23 @@ def test_the_password_reaches_azure_and_nothing_else(azure: Azure) -> None:
 
 def test_the_end_names_the_host_and_a_verified_url_without_a_secret(azure: Azure) -> None:
     finished = azure.run()
-    assert f"postgresql://recollectadmin:<password>@{HOST}:5432/recollect?sslmode=verify-full" in finished.stdout
+    assert (
+        f"postgresql://recollectadmin:<password>@{HOST}:5432/recollect?sslmode=verify-full"
+        in finished.stdout
+    )
     assert "private endpoint" in finished.stdout
 
 
 @pytest.mark.parametrize("value", [None, ""])
-def test_without_a_password_it_says_so_in_one_sentence_and_asks_azure_nothing(azure: Azure, value: str | None) -> None:
+def test_without_a_password_it_says_so_in_one_sentence_and_asks_azure_nothing(
+    azure: Azure, value: str | None
+) -> None:
     azure.environment = {} if value is None else {"RECOLLECT_ADMIN_PASSWORD": value}
     finished = azure.run()
     assert finished.returncode == 2
-    assert finished.stderr.splitlines() == ["azure.sh: set RECOLLECT_ADMIN_PASSWORD to the password the administrator is to have"]
+    assert finished.stderr.splitlines() == [
+        "azure.sh: set RECOLLECT_ADMIN_PASSWORD to the password the administrator is to have"
+    ]
     assert azure.calls() == []
 
 
@@ -212,7 +225,9 @@ def test_without_a_password_it_says_so_in_one_sentence_and_asks_azure_nothing(az
         "postgres flexible-server db list",
     ],
 )
-def test_a_question_azure_does_not_answer_is_not_taken_for_a_missing_part(azure: Azure, question: str) -> None:
+def test_a_question_azure_does_not_answer_is_not_taken_for_a_missing_part(
+    azure: Azure, question: str
+) -> None:
     azure.set(fails=question)
     finished = azure.run()
     assert finished.returncode != 0
@@ -235,13 +250,19 @@ def test_a_server_that_could_not_be_made_is_made_by_the_next_run(azure: Azure) -
 def test_extensions_that_are_allowed_already_stay_allowed(azure: Azure) -> None:
     azure.set(extensions="pg_trgm, HSTORE")
     azure.run()
-    assert azure.call("postgres flexible-server parameter set")["options"]["--value"] == "PG_TRGM,HSTORE,VECTOR"
+    assert (
+        azure.call("postgres flexible-server parameter set")["options"]["--value"]
+        == "PG_TRGM,HSTORE,VECTOR"
+    )
 
 
 def test_an_extension_whose_name_contains_vector_is_not_taken_for_it(azure: Azure) -> None:
     azure.set(extensions="VECTORSCALE")
     azure.run()
-    assert azure.call("postgres flexible-server parameter set")["options"]["--value"] == "VECTORSCALE,VECTOR"
+    assert (
+        azure.call("postgres flexible-server parameter set")["options"]["--value"]
+        == "VECTORSCALE,VECTOR"
+    )
 
 
 def test_an_existing_server_with_public_access_is_refused_and_left_as_it_is(azure: Azure) -> None:
@@ -271,4 +292,9 @@ def test_shellcheck_finds_nothing_and_would_find_something(tmp_path: Path) -> No
     assert subprocess.run([shellcheck, SCRIPT], timeout=60, check=False).returncode == 0
     careless = tmp_path / "careless.sh"
     careless.write_text("#!/usr/bin/env bash\nrm $1\n")
-    assert subprocess.run([shellcheck, careless], stdout=subprocess.DEVNULL, timeout=60, check=False).returncode == 1
+    assert (
+        subprocess.run(
+            [shellcheck, careless], stdout=subprocess.DEVNULL, timeout=60, check=False
+        ).returncode
+        == 1
+    )

@@ -32,7 +32,10 @@ def draft() -> Manifest:
         postgresql="18.4",
         pgvector="0.8.5",
         tenant=None,
-        tables=(TableManifest(name="a", columns=("x", "y")), TableManifest(name="b", columns=("z",))),
+        tables=(
+            TableManifest(name="a", columns=("x", "y")),
+            TableManifest(name="b", columns=("z",)),
+        ),
     )
 
 
@@ -41,7 +44,8 @@ def write(path: Path, *bodies: bytes) -> Manifest:
         for body in bodies:
             writer.write(body)
         tables = [
-            table.model_copy(update={"rows": 1, "bytes": len(body)}) for table, body in zip(draft().tables, bodies, strict=True)
+            table.model_copy(update={"rows": 1, "bytes": len(body)})
+            for table, body in zip(draft().tables, bodies, strict=True)
         ]
         return writer.finish(draft().model_copy(update={"tables": tuple(tables)}))
 
@@ -49,7 +53,10 @@ def write(path: Path, *bodies: bytes) -> Manifest:
 async def read(path: Path) -> list[bytes]:
     with BackupReader(path) as backup:
         backup.verify()
-        return [b"".join([piece async for piece in backup.pieces(table.bytes)]) for table in backup.manifest.tables]
+        return [
+            b"".join([piece async for piece in backup.pieces(table.bytes)])
+            for table in backup.manifest.tables
+        ]
 
 
 async def test_what_was_written_is_read_table_by_table(tmp_path: Path) -> None:
@@ -94,7 +101,10 @@ async def test_every_truncation_and_every_addition_is_noticed(tmp_path: Path) ->
 
 async def test_a_body_with_fewer_bytes_than_the_manifest_says_is_damaged(tmp_path: Path) -> None:
     write(tmp_path / "backup", *BODY)
-    with BackupReader(tmp_path / "backup") as backup, pytest.raises(BackupDamaged, match="fewer rows"):
+    with (
+        BackupReader(tmp_path / "backup") as backup,
+        pytest.raises(BackupDamaged, match="fewer rows"),
+    ):
         assert [piece async for piece in backup.pieces(1_000)]
 
 
@@ -134,7 +144,9 @@ def test_an_interrupted_backup_leaves_nothing_and_the_one_before_as_it_was(tmp_p
 
 
 def test_a_place_where_nothing_can_be_written_or_read_is_told_in_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(BackupError, match=r"nowhere/backup cannot be written: No such file or directory"):
+    with pytest.raises(
+        BackupError, match=r"nowhere/backup cannot be written: No such file or directory"
+    ):
         write(tmp_path / "nowhere" / "backup", *BODY)
     with pytest.raises(BackupError, match="it is a folder"):
         write(tmp_path, *BODY)

@@ -40,7 +40,9 @@ def test_a_full_disk_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "free at least 1 GiB" in disk.fact
 
 
-def test_an_extra_that_is_missing_is_no_problem_and_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_extra_that_is_missing_is_no_problem_and_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(doctor, "EXTRAS", {"demo": ("no_such_module_anywhere",)})
     extra = named("extra demo", list(doctor.environment(Path(".data"))))
     assert not extra.problem

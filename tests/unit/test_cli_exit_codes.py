@@ -61,12 +61,20 @@ def recollect(*arguments: str, cwd: Path, **environment: str) -> subprocess.Comp
     [
         (ConfigurationError("the port is no number"), "the port is no number"),
         (DatabaseUnavailable("nobody answers", host="db", port=5432), "nobody answers"),
-        (EmbeddingMismatch("dimensions", recorded=1024, given=256), "this database holds embeddings with dimensions 1024, not 256"),
+        (
+            EmbeddingMismatch("dimensions", recorded=1024, given=256),
+            "this database holds embeddings with dimensions 1024, not 256",
+        ),
         (NotFound("Review", "7"), "Review 7 does not exist"),
-        (PermissionError(13, "Permission denied", "/somewhere/file"), "/somewhere/file: Permission denied"),
+        (
+            PermissionError(13, "Permission denied", "/somewhere/file"),
+            "/somewhere/file: Permission denied",
+        ),
     ],
 )
-def test_an_expected_failure_is_one_sentence_and_exit_code_1(error: Exception, sentence: str) -> None:
+def test_an_expected_failure_is_one_sentence_and_exit_code_1(
+    error: Exception, sentence: str
+) -> None:
     assert ended(error) == (1, f"recollect: {sentence}\n")
 
 
@@ -105,7 +113,14 @@ def test_a_question_that_is_denied_is_no_bug() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["unknown"], ["db", "unknown"], ["db", "up", "--unknown"], ["search"], ["search", "x", "--limit", "0"]]
+    "arguments",
+    [
+        ["unknown"],
+        ["db", "unknown"],
+        ["db", "up", "--unknown"],
+        ["search"],
+        ["search", "x", "--limit", "0"],
+    ],
 )
 def test_what_no_command_understands_is_exit_code_2(arguments: list[str]) -> None:
     result = CliRunner().invoke(app, arguments)
@@ -113,13 +128,18 @@ def test_what_no_command_understands_is_exit_code_2(arguments: list[str]) -> Non
     assert result.stderr
 
 
-@pytest.mark.parametrize("arguments", [[], ["db"], ["--help"], ["demo", "--help"], ["search", "--help"], ["doctor", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["db"], ["--help"], ["demo", "--help"], ["search", "--help"], ["doctor", "--help"]],
+)
 def test_every_command_says_what_it_is_for(arguments: list[str]) -> None:
     result = CliRunner().invoke(app, arguments)
     assert "Usage" in result.output
 
 
-@pytest.mark.parametrize("command", ["up", "down", "url", "status", "migrate", "rollback", "check", "reset", "revision"])
+@pytest.mark.parametrize(
+    "command", ["up", "down", "url", "status", "migrate", "rollback", "check", "reset", "revision"]
+)
 def test_the_database_has_its_commands(command: str) -> None:
     assert CliRunner().invoke(app, ["db", command, "--help"]).exit_code == 0
 
@@ -158,7 +178,10 @@ def test_a_program_that_is_terminated_cleans_up_on_its_way_out(tmp_path: Path) -
         "        print('cleaned up', flush=True)\n"
     )
     running = subprocess.Popen(
-        [sys.executable, program], env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True
+        [sys.executable, program],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
     )
     with running:
         assert running.stdout is not None
@@ -179,5 +202,12 @@ def test_an_interrupt_while_the_program_still_loads_ends_silently() -> None:
         "sys.meta_path.insert(0, Interrupted())\n"
         "main()\n"
     )
-    finished = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    finished = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert (finished.returncode, finished.stdout, finished.stderr) == (130, "", "")

@@ -47,7 +47,9 @@ def test_a_part_of_an_address_names_a_database(name: str, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("name", ["RECOLLECT_PORT", "RECOLLECT_PASSWORD", "RECOLLECT_TENANT"])
-def test_what_the_compose_file_reads_as_well_names_none(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_compose_file_reads_as_well_names_none(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(name, "6543")
     assert places.named_in_environment() is None
 
@@ -57,13 +59,18 @@ def test_an_empty_variable_names_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert places.named_in_environment() is None
 
 
-def test_docker_goes_before_the_embedded_server(docker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_docker_goes_before_the_embedded_server(
+    docker: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RECOLLECT_PORT", "6543")
     with places.started(Path(".data")) as place:
         assert place is not None
         assert place.kind == "PostgreSQL in Docker"
         assert place.settings.port == 6543
-        assert place.url.get_secret_value() == "postgresql://recollect:recollect@127.0.0.1:6543/recollect"
+        assert (
+            place.url.get_secret_value()
+            == "postgresql://recollect:recollect@127.0.0.1:6543/recollect"
+        )
     (call,) = (json.loads(line) for line in (docker / "calls.jsonl").read_text().splitlines())
     assert call[:2] == ["compose", "--file"]
     assert call[3:6] == ["exec", "--no-TTY", "postgres"]
@@ -83,14 +90,18 @@ def test_without_any_database_it_says_how_to_get_one() -> None:
     assert not Path(".data").exists()
 
 
-def test_the_compose_file_is_the_checkouts_own_and_never_the_working_folders(tmp_path: Path) -> None:
+def test_the_compose_file_is_the_checkouts_own_and_never_the_working_folders(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "docker-compose.yml").write_text("services: {}")
     found = places.compose_file()
     assert found is not None
     assert found.parent == Path(__file__).parents[2]
 
 
-def test_somebody_at_the_keyboard_does_not_wait_for_half_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_somebody_at_the_keyboard_does_not_wait_for_half_a_minute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://localhost/x")
     with places.reach(Path(".data")) as place:
         assert place.settings.connect_deadline == places.CONNECT_DEADLINE

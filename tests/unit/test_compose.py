@@ -37,7 +37,10 @@ sys.exit(answer)
 
 
 class Docker:
-    """A `docker` on the PATH; `plan` says with which code `version`, `up`, `down` and `exec` end, or that they hang."""
+    """A `docker` on the PATH.
+
+    `plan` says with which code `version`, `up`, `down` and `exec` end, or that they hang.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -73,7 +76,16 @@ def expand(text: str, **variables: str) -> str:
 
 def test_up_starts_the_file_and_waits_until_healthy(docker: Docker) -> None:
     compose.up(FILE, wait_seconds=20)
-    assert docker.last() == ["compose", "--file", str(FILE), "up", "--detach", "--wait", "--wait-timeout", "20"]
+    assert docker.last() == [
+        "compose",
+        "--file",
+        str(FILE),
+        "up",
+        "--detach",
+        "--wait",
+        "--wait-timeout",
+        "20",
+    ]
 
 
 def test_up_and_url_do_not_read_an_env_file_that_only_one_of_them_would_see(docker: Docker) -> None:
@@ -95,12 +107,17 @@ def test_it_runs_where_the_server_in_the_container_says_so(docker: Docker) -> No
 
 def test_docker_answers_only_where_the_engine_and_compose_both_do(docker: Docker) -> None:
     assert compose.docker_answers()
-    assert [call["arguments"][:2] for call in docker.calls()] == [["version", "--format"], ["compose", "version"]]
+    assert [call["arguments"][:2] for call in docker.calls()] == [
+        ["version", "--format"],
+        ["compose", "version"],
+    ]
     docker.plan(version=1)
     assert not compose.docker_answers()
 
 
-def test_docker_without_an_answer_is_given_up_in_time(docker: Docker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_docker_without_an_answer_is_given_up_in_time(
+    docker: Docker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(compose, "ANSWER_WITHIN_SECONDS", 0.5)
     docker.plan(version="hang")
     started = time.monotonic()
@@ -108,7 +125,9 @@ def test_docker_without_an_answer_is_given_up_in_time(docker: Docker, monkeypatc
     assert time.monotonic() - started < 20
 
 
-def test_without_docker_nothing_answers_and_up_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_docker_nothing_answers_and_up_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert not compose.docker_answers()
     assert not compose.runs(FILE)
@@ -129,7 +148,9 @@ def test_up_names_a_missing_file(docker: Docker, tmp_path: Path) -> None:
     assert docker.calls() == []
 
 
-def test_a_server_that_does_not_get_healthy_is_unavailable(docker: Docker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_get_healthy_is_unavailable(
+    docker: Docker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RECOLLECT_PORT", "5433")
     monkeypatch.setenv("RECOLLECT_PASSWORD", "hush-hush")
     docker.plan(up=1)
@@ -147,7 +168,10 @@ def test_a_server_that_does_not_stop_is_reported(docker: Docker) -> None:
 
 def test_the_url_is_local_and_quotes_and_hides_the_password() -> None:
     url = compose.url({"RECOLLECT_PORT": "5433", "RECOLLECT_PASSWORD": "p@ss/w:rd%"})
-    assert url.get_secret_value() == "postgresql://recollect:p%40ss%2Fw%3Ard%25@127.0.0.1:5433/recollect"
+    assert (
+        url.get_secret_value()
+        == "postgresql://recollect:p%40ss%2Fw%3Ard%25@127.0.0.1:5433/recollect"
+    )
     assert "p%40ss" not in f"{url!r}{url}"
 
 
@@ -162,7 +186,10 @@ def test_the_url_and_the_file_agree_on_every_default() -> None:
     (port,) = SERVICE["ports"]
     password = expand(SERVICE["environment"]["RECOLLECT_PASSWORD"])
     host, published, _ = expand(port).split(":")
-    assert compose.url({}).get_secret_value() == f"postgresql://recollect:{password}@{host}:{published}/recollect"
+    assert (
+        compose.url({}).get_secret_value()
+        == f"postgresql://recollect:{password}@{host}:{published}/recollect"
+    )
 
 
 def test_one_variable_chooses_the_version_and_only_this_machine_reaches_it() -> None:
@@ -176,11 +203,16 @@ def test_each_version_keeps_its_data_in_a_folder_of_its_own_on_the_named_volume(
     (mount,) = SERVICE["volumes"]
     volume, target = mount.split(":")
     assert volume in DOCUMENT["volumes"]
-    folders = {expand(SERVICE["environment"]["PGDATA"], RECOLLECT_PG_TAG=tag) for tag in ("pg16", "pg17", "pg18")}
+    folders = {
+        expand(SERVICE["environment"]["PGDATA"], RECOLLECT_PG_TAG=tag)
+        for tag in ("pg16", "pg17", "pg18")
+    }
     assert len(folders) == 3
     for folder in folders:
         assert Path(folder).is_relative_to(target)
-        assert not Path(folder).is_relative_to("/var/lib/postgresql/data")  # an anonymous volume of the images up to 17
+        assert not Path(folder).is_relative_to(
+            "/var/lib/postgresql/data"
+        )  # an anonymous volume of the images up to 17
 
 
 def test_shared_memory_has_room_for_an_index_build() -> None:
@@ -214,11 +246,20 @@ def test_the_application_is_no_superuser_and_the_extension_is_there_before_it() 
 
 def test_compose_itself_takes_the_file() -> None:
     docker = shutil.which("docker")
-    if docker is None or subprocess.run([docker, "compose", "version"], capture_output=True, check=False, timeout=30).returncode:
+    if (
+        docker is None
+        or subprocess.run(
+            [docker, "compose", "version"], capture_output=True, check=False, timeout=30
+        ).returncode
+    ):
         pytest.skip("the docker command has no `compose` here")
     for tag in ("pg16", "pg17", "pg18"):
         command = [docker, "compose", "--file", str(FILE), "config", "--format", "json"]
         environment = {**os.environ, "RECOLLECT_PG_TAG": tag}
-        answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=30)
+        answer = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False, timeout=30
+        )
         assert answer.returncode == 0, answer.stderr
-        assert json.loads(answer.stdout)["services"]["postgres"]["image"] == f"pgvector/pgvector:{tag}"
+        assert (
+            json.loads(answer.stdout)["services"]["postgres"]["image"] == f"pgvector/pgvector:{tag}"
+        )

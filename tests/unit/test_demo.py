@@ -55,8 +55,12 @@ def shop(tmp_path: Path) -> Path:
     (folder / "docs").mkdir(parents=True)
     (folder / "customers.py").write_text(SHOP)
     (folder / "broken.py").write_text("def (:\n")
-    (folder / "README.md").write_text("# Shop\n\nSells things.\n\n## Returns\n\nGoods are taken back for thirty days.\n")
-    (folder / "docs" / "taxes.rst").write_text("Taxes\n=====\n\nVAT is added when the invoice is written.\n")
+    (folder / "README.md").write_text(
+        "# Shop\n\nSells things.\n\n## Returns\n\nGoods are taken back for thirty days.\n"
+    )
+    (folder / "docs" / "taxes.rst").write_text(
+        "Taxes\n=====\n\nVAT is added when the invoice is written.\n"
+    )
     (folder / ".venv").mkdir()
     (folder / ".venv" / "theirs.py").write_text("import os\n")
     return folder
@@ -82,7 +86,9 @@ def shop(tmp_path: Path) -> Path:
         ("XYZ1", Severity.MINOR, Category.STYLE),
     ],
 )
-def test_the_longest_known_prefix_of_a_rule_grades_it(code: str, severity: Severity, category: Category) -> None:
+def test_the_longest_known_prefix_of_a_rule_grades_it(
+    code: str, severity: Severity, category: Category
+) -> None:
     assert grade(code) == (severity, category)
 
 
@@ -113,7 +119,10 @@ def test_a_folder_is_read_with_its_readme_and_its_documents(shop: Path) -> None:
     found = source.folder(shop)
     assert found.repo == "local/shop"
     assert [found.relative(path) for path in found.files] == ["shop/broken.py", "shop/customers.py"]
-    assert [document.name for document in found.documents] == ["shop/README.md", "shop/docs/taxes.rst"]
+    assert [document.name for document in found.documents] == [
+        "shop/README.md",
+        "shop/docs/taxes.rst",
+    ]
 
 
 def test_the_head_changes_with_every_file_and_document_and_with_nothing_else(shop: Path) -> None:
@@ -136,14 +145,18 @@ def test_the_default_is_an_installed_package_with_its_description() -> None:
 
 
 @pytest.mark.parametrize("path", ["missing", "empty", "file.py"])
-def test_what_is_no_folder_of_python_source_is_told_in_a_sentence(tmp_path: Path, path: str) -> None:
+def test_what_is_no_folder_of_python_source_is_told_in_a_sentence(
+    tmp_path: Path, path: str
+) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file.py").touch()
     with pytest.raises(ConfigurationError, match=r"is not a folder|no Python file"):
         source.folder(tmp_path / path)
 
 
-def test_a_folder_with_too_many_files_is_refused(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_with_too_many_files_is_refused(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(source, "MAX_FILES", 1)
     with pytest.raises(ConfigurationError, match="has 2 Python files: name a smaller folder"):
         source.folder(shop)
@@ -156,7 +169,11 @@ def test_documentation_is_documents_by_section_and_docstrings_by_name(shop: Path
     assert chunks["Returns"].content == "Goods are taken back for thirty days."
     assert chunks["Returns"].source == "shop/README.md"
     customer = chunks["shop.customers.Customer"]
-    assert (customer.source, customer.language, customer.source_type) == ("shop/customers.py", "python", "doc")
+    assert (customer.source, customer.language, customer.source_type) == (
+        "shop/customers.py",
+        "python",
+        "doc",
+    )
     assert customer.summary == "Somebody who bought something here, with an address to send it to."
     assert customer.metadata_ == {"kind": "class"}
 
@@ -169,7 +186,11 @@ def test_a_text_that_stands_in_two_places_is_one_passage(shop: Path) -> None:
 
 
 def test_paragraphs_are_packed_and_nothing_is_lost() -> None:
-    text = "\n\n".join(f"paragraph {number} " + "word " * (number * 7) for number in range(30)) + "\n\n" + "x" * 950
+    text = (
+        "\n\n".join(f"paragraph {number} " + "word " * (number * 7) for number in range(30))
+        + "\n\n"
+        + "x" * 950
+    )
     parts = list(packed(text, 400))
     assert all(0 < len(part) <= 400 for part in parts)
     assert "".join("".join(parts).split()) == "".join(text.split())
@@ -177,7 +198,9 @@ def test_paragraphs_are_packed_and_nothing_is_lost() -> None:
 
 
 def test_doubtful_source_is_read_without_a_warning(shop: Path) -> None:
-    (shop / "doubtful.py").write_text('"""A pattern, with an escape that Python will refuse one day: \\d, for a digit."""\n')
+    (shop / "doubtful.py").write_text(
+        '"""A pattern, with an escape that Python will refuse one day: \\d, for a digit."""\n'
+    )
     assert "shop.doubtful" in {chunk.title for chunk in passages(source.folder(shop))}
 
 
@@ -197,14 +220,21 @@ def test_a_document_without_headings_is_one_section() -> None:
     )
 
 
-def test_a_review_declares_everything_and_keeps_the_most_severe(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_review_declares_everything_and_keeps_the_most_severe(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(report, "MAX_FINDINGS", 3)
     found = source.folder(shop)
     made = report.review_report(found, linter.lint(found.root), head_sha=found.head())
     assert len(made.findings) == 3
     assert made.left_out == made.review.findings_total - 3 > 0
     assert made.findings[0].severity is Severity.CRITICAL
-    declared = (made.review.findings_critical, made.review.findings_major, made.review.findings_medium, made.review.findings_minor)
+    declared = (
+        made.review.findings_critical,
+        made.review.findings_major,
+        made.review.findings_medium,
+        made.review.findings_minor,
+    )
     assert sum(declared) == made.review.findings_total
     assert made.review.conclusion == "failure"
     assert made.telemetry.duration_ms == made.review.duration_ms
@@ -228,12 +258,21 @@ def test_what_the_authors_suppressed_is_remembered_as_suppressed(shop: Path) -> 
 
 def test_embeddings_are_real_and_need_no_network() -> None:
     model = WordLlamaEmbedder.load()
-    texts = ["a customer bought something", "somebody purchased an item", "the compiler emits machine code"]
-    near, nearer, far = (to_vector(embedding).to_numpy() for embedding in asyncio.run(model.embed(texts)))
+    texts = [
+        "a customer bought something",
+        "somebody purchased an item",
+        "the compiler emits machine code",
+    ]
+    near, nearer, far = (
+        to_vector(embedding).to_numpy() for embedding in asyncio.run(model.embed(texts))
+    )
     assert near.shape == (embedder.DIMENSIONS,)
     assert near @ nearer > near @ far
     assert to_vector(asyncio.run(model.embed([texts[0]]))[0]).to_list() == near.tolist()
-    assert model.count_tokens(["word", "word word word word"])[0] < model.count_tokens(["word word word word"])[0]
+    assert (
+        model.count_tokens(["word", "word word word word"])[0]
+        < model.count_tokens(["word word word word"])[0]
+    )
     assert model.count_tokens([]) == []
 
 
@@ -272,13 +311,29 @@ def test_a_table_tells_scores_ranks_words_and_whether_it_is_exact() -> None:
         confidence=90,
         title="[red]not markup[/red]",
     )
-    hit = SearchHit(item=finding, score=0.5, distance=0.25, vector_rank=2, keyword_rank=1, matched_terms=("red",))
+    hit = SearchHit(
+        item=finding,
+        score=0.5,
+        distance=0.25,
+        vector_rank=2,
+        keyword_rank=1,
+        matched_terms=("red",),
+    )
     console = Console(width=120, no_color=True, force_terminal=False)
     with console.capture() as captured:
         console.print(hit_table("[bold]?", [hit], exact=False, how="by words"))
         console.print(hit_table("none", [], exact=True, how="by words"))
     said = captured.get()
-    for part in ("0.500", "0.250", "v2 w1", "api.py:3", "major, security", "[red]not markup[/red]", "words: red", "[bold]?"):
+    for part in (
+        "0.500",
+        "0.250",
+        "v2 w1",
+        "api.py:3",
+        "major, security",
+        "[red]not markup[/red]",
+        "words: red",
+        "[bold]?",
+    ):
         assert part in said
     assert "by words; through the approximate index" in said
     assert "nothing" in said

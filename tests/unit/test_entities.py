@@ -52,17 +52,36 @@ def review(**values: Any) -> Review:
 
 
 def finding(**values: Any) -> Finding:
-    given = {"review_id": uuid4(), "repo": "acme/api", "file_path": "api.py", "title": "Retries never end", "confidence": 90}
+    given = {
+        "review_id": uuid4(),
+        "repo": "acme/api",
+        "file_path": "api.py",
+        "title": "Retries never end",
+        "confidence": 90,
+    }
     return Finding(**{**given, "severity": "major", "category": "correctness", **values})
 
 
 def chunk(**values: Any) -> KnowledgeChunk:
-    return KnowledgeChunk(**{"chunk_id": "a#1", "source": "a.md", "source_type": "doc", "content": "text", **values})
+    return KnowledgeChunk(
+        **{"chunk_id": "a#1", "source": "a.md", "source_type": "doc", "content": "text", **values}
+    )
 
 
 def memory(**values: Any) -> LearningMemory:
-    given = {"repo": "acme/api", "owner": "acme", "source_repo": "acme/api", "finding_text": "Retries never end"}
-    more = {"severity": "major", "category": "correctness", "file_path": "api.py", "outcome": "accepted", "embedding_model": "m"}
+    given = {
+        "repo": "acme/api",
+        "owner": "acme",
+        "source_repo": "acme/api",
+        "finding_text": "Retries never end",
+    }
+    more = {
+        "severity": "major",
+        "category": "correctness",
+        "file_path": "api.py",
+        "outcome": "accepted",
+        "embedding_model": "m",
+    }
     return LearningMemory(**{**given, **more, **values})
 
 
@@ -70,7 +89,9 @@ def refused_fields(make: Callable[[], object]) -> set[str]:
     with pytest.raises(ValidationError) as refusal:
         make()
     assert SECRET not in str(refusal.value)
-    return {str(error["loc"][0]) if error["loc"] else error["msg"] for error in refusal.value.errors()}
+    return {
+        str(error["loc"][0]) if error["loc"] else error["msg"] for error in refusal.value.errors()
+    }
 
 
 @pytest.mark.parametrize(
@@ -89,7 +110,10 @@ def refused_fields(make: Callable[[], object]) -> set[str]:
         ("tenant", lambda: review(tenant="newline\n")),
         ("tenant", lambda: review(tenant="a" * 101)),
         ("created_at", lambda: review(created_at=datetime(2026, 1, 1))),  # noqa: DTZ001 -- naive on purpose
-        ("created_at", lambda: review(created_at=datetime.max.replace(tzinfo=timezone(timedelta(hours=-1))))),
+        (
+            "created_at",
+            lambda: review(created_at=datetime.max.replace(tzinfo=timezone(timedelta(hours=-1)))),
+        ),
         ("config_snapshot", lambda: review(config_snapshot=[1])),
         ("config_snapshot", lambda: review(config_snapshot={"a": math.nan})),
         ("severity", lambda: finding(severity="catastrophic")),
@@ -124,12 +148,25 @@ def test_an_entity_names_the_field_that_it_refuses(field: str, make: Callable[[]
 
 
 def pattern(**values: Any) -> GlobalPattern:
-    given = {"severity": "minor", "category": "style", "confidence_band": "low", "pattern_fingerprint": "f"}
+    given = {
+        "severity": "minor",
+        "category": "style",
+        "confidence_band": "low",
+        "pattern_fingerprint": "f",
+    }
     return GlobalPattern(**{**given, **values})
 
 
 def telemetry(**values: Any) -> TelemetryEvent:
-    return TelemetryEvent(**{"repo": "acme/api", "event_type": "review", "model": "m", "conclusion": "success", **values})
+    return TelemetryEvent(
+        **{
+            "repo": "acme/api",
+            "event_type": "review",
+            "model": "m",
+            "conclusion": "success",
+            **values,
+        }
+    )
 
 
 def test_a_missing_field_is_named() -> None:
@@ -138,7 +175,14 @@ def test_a_missing_field_is_named() -> None:
 
 def test_an_assignment_is_validated_and_a_refused_one_changes_nothing() -> None:
     subject = finding(start_line=3, end_line=4)
-    for field, value in {"confidence": -1, "title": "", "severity": "odd", "end_line": 2, "tenant": "other", "id": uuid4()}.items():
+    for field, value in {
+        "confidence": -1,
+        "title": "",
+        "severity": "odd",
+        "end_line": 2,
+        "tenant": "other",
+        "id": uuid4(),
+    }.items():
         before = getattr(subject, field)
         with pytest.raises(ValidationError):
             setattr(subject, field, value)
@@ -153,7 +197,10 @@ def test_an_unknown_field_cannot_be_assigned() -> None:
 
 
 def test_lines_are_in_order() -> None:
-    assert any("end_line" in message for message in refused_fields(lambda: finding(start_line=5, end_line=4)))
+    assert any(
+        "end_line" in message
+        for message in refused_fields(lambda: finding(start_line=5, end_line=4))
+    )
 
 
 def test_enumerations_are_members() -> None:
@@ -186,7 +233,16 @@ def test_the_dimension_of_a_memory_follows_its_embedding() -> None:
     assert inspect(subject).attrs.embedding_dim.value == 1024
 
 
-@pytest.mark.parametrize("value", [[0.5] * 1024, (0.5,) * 1024, np.full(1024, 0.5), np.full(1024, 0.5, "f4"), Vector([0.5] * 1024)])
+@pytest.mark.parametrize(
+    "value",
+    [
+        [0.5] * 1024,
+        (0.5,) * 1024,
+        np.full(1024, 0.5),
+        np.full(1024, 0.5, "f4"),
+        Vector([0.5] * 1024),
+    ],
+)
 def test_an_embedding_is_a_vector_of_float32(value: object) -> None:
     assert chunk(embedding=value).embedding == Vector([0.5] * 1024)
 
@@ -223,7 +279,11 @@ def test_what_was_only_read_has_no_state_until_sqlalchemy_asks_for_it() -> None:
 
 def test_of_what_was_only_read_all_fields_were_given_and_what_is_assigned_later() -> None:
     read = KnowledgeChunk.from_row(
-        {name: value for name, value in vars(chunk()).items() if name not in ("_sa_instance_state", "embedding")}
+        {
+            name: value
+            for name, value in vars(chunk()).items()
+            if name not in ("_sa_instance_state", "embedding")
+        }
     )
     read.embedding = Vector([1.0] * 1024)
     assert read.model_fields_set == set(KnowledgeChunk.model_fields)
@@ -251,7 +311,9 @@ def test_json_cannot_be_changed_in_place() -> None:
     assert subject.metadata_ == {"tags": ["a", "b"]}
 
 
-@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda entity: pickle.loads(pickle.dumps(entity))])
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda entity: pickle.loads(pickle.dumps(entity))]
+)
 def test_a_copy_is_an_entity_of_its_own(copied: Callable[[Any], Any]) -> None:
     original = chunk(metadata_={"a": [1]}, embedding=[1.0] * 1024)
     twin = copied(original)
@@ -265,8 +327,12 @@ def test_an_entity_is_made_of_a_mapping_or_of_json() -> None:
     values = {"repo": "acme/api", "pr_number": 7}
     assert Review.model_validate(values).pr_number == 7
     assert Review.model_validate_json('{"repo": "acme/api", "pr_number": 7}').repo == "acme/api"
-    assert refused_fields(lambda: Review.model_validate({**values, "pr_number": "x"})) == {"pr_number"}
-    assert refused_fields(lambda: Review.model_validate_json('{"repo": "acme/api", "pr_number": 0}')) == {"pr_number"}
+    assert refused_fields(lambda: Review.model_validate({**values, "pr_number": "x"})) == {
+        "pr_number"
+    }
+    assert refused_fields(
+        lambda: Review.model_validate_json('{"repo": "acme/api", "pr_number": 0}')
+    ) == {"pr_number"}
 
 
 def test_a_dumped_entity_can_be_made_again() -> None:
@@ -281,7 +347,12 @@ def test_ids_are_made_in_order() -> None:
 
 
 def test_a_repr_names_the_row_and_not_its_contents() -> None:
-    assert SECRET not in repr(finding(title=SECRET)) + str(chunk(content=SECRET)) + f"{memory(finding_text=SECRET)}"
+    assert (
+        SECRET
+        not in repr(finding(title=SECRET))
+        + str(chunk(content=SECRET))
+        + f"{memory(finding_text=SECRET)}"
+    )
 
 
 def test_the_vocabulary_is_what_it_says() -> None:
@@ -290,18 +361,33 @@ def test_the_vocabulary_is_what_it_says() -> None:
     homes = {str(node.module): {alias.name for alias in node.names} for node in imported}
     [told] = [ast.literal_eval(node.value) for node in stub.body if isinstance(node, ast.Assign)]
     assert {module: set(names.split()) for module, names in vars(domain)["_HOMES"].items()} == homes
-    assert sorted(domain.__all__) == sorted(told) == sorted(name for names in homes.values() for name in names)
+    assert (
+        sorted(domain.__all__)
+        == sorted(told)
+        == sorted(name for names in homes.values() for name in names)
+    )
     assert all(getattr(domain, name) is not None for name in domain.__all__)
     with pytest.raises(AttributeError):
         getattr(domain, "Nothing")  # noqa: B009 -- type checkers know better
 
 
-@pytest.mark.parametrize("program", ["import domain", "import domain.errors", "from domain import NotFound, Filter"])
+@pytest.mark.parametrize(
+    "program", ["import domain", "import domain.errors", "from domain import NotFound, Filter"]
+)
 def test_what_needs_no_table_loads_none(program: str) -> None:
     tables = "[name for name in sys.modules if name.startswith(('sqlmodel', 'sqlalchemy'))]"
-    subprocess.run([sys.executable, "-c", f"import sys; {program}; sys.exit(bool({tables}))"], check=True)
+    subprocess.run(
+        [sys.executable, "-c", f"import sys; {program}; sys.exit(bool({tables}))"], check=True
+    )
 
 
 def test_whoever_asks_for_the_tables_gets_all_of_them() -> None:
     program = "from domain import metadata; import domain, sys; before = {*metadata.tables}; from domain import *"
-    subprocess.run([sys.executable, "-c", f"{program}; sys.exit(before != {{*metadata.tables}} or len(before) < 18)"], check=True)
+    subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"{program}; sys.exit(before != {{*metadata.tables}} or len(before) < 18)",
+        ],
+        check=True,
+    )

@@ -1,4 +1,7 @@
-"""Evaluations without a server: what is read, what an answer is worth, and what a run reports, on the database in memory."""
+"""Evaluations without a server.
+
+What is read, what an answer is worth, and what a run reports, on the database in memory.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,14 @@ import pytest
 from pgvector import Vector
 from rich.console import Console
 
-from domain import ConfigurationError, EmbeddingMismatch, InvalidInput, KnowledgeChunk, RecollectError, VectorLike
+from domain import (
+    ConfigurationError,
+    EmbeddingMismatch,
+    InvalidInput,
+    KnowledgeChunk,
+    RecollectError,
+    VectorLike,
+)
 from repositories import FakeDatabase
 from repositories.cli.evaluation import embedding, loading
 from repositories.cli.evaluation.collection import Collection, Document, Query
@@ -53,13 +63,24 @@ class BagOfWords:
 
 
 DOCUMENTS = [
-    {"id": 1, "title": "Apples", "text": "An apple a day keeps the doctor away.", "author": "nobody"},
+    {
+        "id": 1,
+        "title": "Apples",
+        "text": "An apple a day keeps the doctor away.",
+        "author": "nobody",
+    },
     {"id": "two", "title": "", "text": "Pears are not apples."},
     {"id": 3, "title": None, "text": "Bicycles have two wheels."},
     {"id": 4, "text": ""},
 ]
-QUERIES = [{"id": "a", "text": "apple doctor"}, {"id": "b", "text": "bicycles wheels"}, {"id": "c", "text": "_quux"}]
-RELEVANCE = "query\tdocument\tgrade\na\t1\t2\na\ttwo\t1\nb\t3\t1\nb\t99\t0\nc\t1\t0\nz\t1\t1\nz\t98\t1\n"
+QUERIES = [
+    {"id": "a", "text": "apple doctor"},
+    {"id": "b", "text": "bicycles wheels"},
+    {"id": "c", "text": "_quux"},
+]
+RELEVANCE = (
+    "query\tdocument\tgrade\na\t1\t2\na\ttwo\t1\nb\t3\t1\nb\t99\t0\nc\t1\t0\nz\t1\t1\nz\t98\t1\n"
+)
 
 
 def collection(
@@ -69,22 +90,33 @@ def collection(
     queries: str = "\n".join(map(json.dumps, QUERIES)) + "\n",
     relevance: str = RELEVANCE,
 ) -> Collection:
-    for name, content in {"documents.jsonl": documents, "queries.jsonl": queries, "relevance.tsv": relevance}.items():
+    for name, content in {
+        "documents.jsonl": documents,
+        "queries.jsonl": queries,
+        "relevance.tsv": relevance,
+    }.items():
         (folder / name).write_text(content, encoding="utf-8")
     return Collection(folder)
 
 
 async def evaluate(collection: Collection, database: FakeDatabase | None = None) -> Report:
-    database = database or FakeDatabase(dimensions=DIMENSIONS, provider="test", model="bag-of-words")
+    database = database or FakeDatabase(
+        dimensions=DIMENSIONS, provider="test", model="bag-of-words"
+    )
     return await Evaluation(
-        database=database, embedder=BagOfWords(), collection=collection, console=Console(file=io.StringIO())
+        database=database,
+        embedder=BagOfWords(),
+        collection=collection,
+        console=Console(file=io.StringIO()),
     ).run()
 
 
 def test_ndcg_is_what_a_hand_computes() -> None:
     grades = {"a": 3, "b": 2, "c": 1, "d": 0}
     # Gains 2, 0, 3 at discounts 1, log2 3, 2 against the ideal 3, 2, 1.
-    assert ndcg(["b", "x", "a"], grades, depth=10) == pytest.approx((2 + 3 / 2) / (3 + 2 / 1.5849625007 + 1 / 2))
+    assert ndcg(["b", "x", "a"], grades, depth=10) == pytest.approx(
+        (2 + 3 / 2) / (3 + 2 / 1.5849625007 + 1 / 2)
+    )
     assert ndcg(["a", "b", "c", "d"], grades, depth=10) == 1.0
     assert ndcg(["x", "d"], grades, depth=10) == 0.0
     assert ndcg([], grades, depth=10) == 0.0
@@ -105,22 +137,35 @@ def test_recall_is_over_all_relevant_documents() -> None:
 def test_a_percentile_is_one_of_the_values() -> None:
     values = [float(number) for number in range(100, 0, -1)]
     assert (percentile(values, 50), percentile(values, 99)) == (50.0, 99.0)
-    assert (percentile([1.0, 2.0, 3.0], 50), percentile([1.0, 2.0, 3.0], 99), percentile([7.0], 50)) == (2.0, 3.0, 7.0)
+    assert (
+        percentile([1.0, 2.0, 3.0], 50),
+        percentile([1.0, 2.0, 3.0], 99),
+        percentile([7.0], 50),
+    ) == (2.0, 3.0, 7.0)
 
 
 def test_numbers_and_names_are_ids_and_other_fields_are_ignored(tmp_path: Path) -> None:
     read = [document for _, document in collection(tmp_path).documents()]
     assert [document.id for document in read] == ["1", "two", "3", "4"]
     assert read[0] == Document(id="1", title="Apples", text="An apple a day keeps the doctor away.")
-    assert [document.embedded_text for document in read[1:]] == ["Pears are not apples.", "Bicycles have two wheels.", ""]
+    assert [document.embedded_text for document in read[1:]] == [
+        "Pears are not apples.",
+        "Bicycles have two wheels.",
+        "",
+    ]
     assert collection(tmp_path).queries()[1] == Query(id="b", text="bicycles wheels")
 
 
 def test_headings_blank_lines_and_windows_line_ends_do_not_matter(tmp_path: Path) -> None:
     with_all = collection(
-        tmp_path, relevance="\ufeffquery-id\tcorpus-id\tscore\r\n\r\na\t1\t2\r\nb\t3\t1\r\na\t1\t2\r\n"
+        tmp_path,
+        relevance="\ufeffquery-id\tcorpus-id\tscore\r\n\r\na\t1\t2\r\nb\t3\t1\r\na\t1\t2\r\n",
     ).judgements()
-    assert with_all == collection(tmp_path, relevance="a\t1\t2\nb\t3\t1").judgements() == {"a": {"1": 2}, "b": {"3": 1}}
+    assert (
+        with_all
+        == collection(tmp_path, relevance="a\t1\t2\nb\t3\t1").judgements()
+        == {"a": {"1": 2}, "b": {"3": 1}}
+    )
 
 
 def test_documents_are_read_one_by_one(tmp_path: Path) -> None:
@@ -141,13 +186,20 @@ def test_documents_are_read_one_by_one(tmp_path: Path) -> None:
         ('{"id": true, "text": "a"}', "id: Input should be a valid string"),
         ('{"id": 1.5, "text": "a"}', "id: Input should be a valid string"),
         ('{"id": "", "text": "a"}', "id: Value should have at least 1 item"),
-        (json.dumps({"id": "secret" * 1_000, "text": "a"}), "id: is longer than 2,000 bytes in UTF-8"),
+        (
+            json.dumps({"id": "secret" * 1_000, "text": "a"}),
+            "id: is longer than 2,000 bytes in UTF-8",
+        ),
         ('{"id": 1, "text": null}', "text: Input should be a valid string"),
         (r'{"id": 1, "text": "a\u0000b"}', "text: holds a NUL character"),
     ],
 )
-def test_a_document_that_cannot_be_read_is_named_by_its_line(tmp_path: Path, line: str, reason: str) -> None:
-    documents = collection(tmp_path, documents=f'{{"id": 0, "text": "good"}}\n\n{line}\n').documents()
+def test_a_document_that_cannot_be_read_is_named_by_its_line(
+    tmp_path: Path, line: str, reason: str
+) -> None:
+    documents = collection(
+        tmp_path, documents=f'{{"id": 0, "text": "good"}}\n\n{line}\n'
+    ).documents()
     with pytest.raises(InvalidInput) as refused:
         list(documents)
     assert str(refused.value).startswith(f"documents.jsonl:3: {reason}")
@@ -165,7 +217,9 @@ def test_a_document_that_cannot_be_read_is_named_by_its_line(tmp_path: Path, lin
         ("a\t1\t1\na\t1\t2", "3: this document has another grade"),
     ],
 )
-def test_a_judgement_that_cannot_be_read_is_named_by_its_line(tmp_path: Path, relevance: str, reason: str) -> None:
+def test_a_judgement_that_cannot_be_read_is_named_by_its_line(
+    tmp_path: Path, relevance: str, reason: str
+) -> None:
     with pytest.raises(InvalidInput, match=rf"^relevance\.tsv:{reason}"):
         collection(tmp_path, relevance=f"query\tdocument\tgrade\n{relevance}").judgements()
 
@@ -205,7 +259,9 @@ async def test_a_long_text_has_the_mean_of_its_words() -> None:
     assert short.to_list() == embedder._mean(["word1"]).to_list()
     assert empty is None
     assert whole is not None
-    assert whole.to_list() == pytest.approx(embedder._mean(embedder._words(long)).to_list(), abs=1e-6)
+    assert whole.to_list() == pytest.approx(
+        embedder._mean(embedder._words(long)).to_list(), abs=1e-6
+    )
 
 
 @pytest.mark.parametrize("text", ["x" * 10_000, " " * 9_000 + "x", "x" * 3_999 + " " + "y" * 5_000])
@@ -218,11 +274,23 @@ async def test_a_text_without_spaces_is_embedded_in_pieces_as_well(text: str) ->
 async def test_an_evaluation_rates_every_kind_of_search(tmp_path: Path) -> None:
     report = await evaluate(collection(tmp_path))
     assert (report.documents, report.documents_without_embedding) == (4, 1)
-    assert (report.queries, report.queries_without_embedding, report.queries_with_relevant_documents) == (3, 1, 2)
-    assert (report.judgements, report.judgements_of_unknown_documents, report.judgements_of_unknown_queries) == (7, 2, 2)
+    assert (
+        report.queries,
+        report.queries_without_embedding,
+        report.queries_with_relevant_documents,
+    ) == (3, 1, 2)
+    assert (
+        report.judgements,
+        report.judgements_of_unknown_documents,
+        report.judgements_of_unknown_queries,
+    ) == (7, 2, 2)
     assert set(report.searches) == set(Kind)
     keyword = report.searches[Kind.KEYWORD]
-    assert (keyword.ndcg_at_10, keyword.recall_at_100, keyword.queries_without_result) == (1.0, 1.0, 1)
+    assert (keyword.ndcg_at_10, keyword.recall_at_100, keyword.queries_without_result) == (
+        1.0,
+        1.0,
+        1,
+    )
     vector = report.searches[Kind.VECTOR]
     assert (vector.recall_at_100, vector.queries_without_result) == (1.0, 1)
     for kind, figures in report.searches.items():
@@ -232,7 +300,9 @@ async def test_an_evaluation_rates_every_kind_of_search(tmp_path: Path) -> None:
         assert 0 < figures.latency_p50_ms <= figures.latency_p99_ms
 
 
-async def test_a_collection_without_relevant_documents_is_timed_and_not_rated(tmp_path: Path) -> None:
+async def test_a_collection_without_relevant_documents_is_timed_and_not_rated(
+    tmp_path: Path,
+) -> None:
     report = await evaluate(collection(tmp_path, relevance="a\t1\t0\n"))
     assert report.queries_with_relevant_documents == 0
     assert report.searches[Kind.HYBRID].ndcg_at_10 is None
@@ -241,13 +311,20 @@ async def test_a_collection_without_relevant_documents_is_timed_and_not_rated(tm
     assert json.loads(json.dumps(report.as_json()))["searches"]["hybrid"]["ndcg_at_10"] is None
 
 
-async def test_documents_are_written_in_batches_of_bounded_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_documents_are_written_in_batches_of_bounded_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(loading, "BATCH", 10)
     monkeypatch.setattr(loading, "BATCH_CHARACTERS", 500)
-    lines = [json.dumps({"id": number, "text": "word " * (200 if number % 10 == 5 else 1)}) for number in range(95)]
+    lines = [
+        json.dumps({"id": number, "text": "word " * (200 if number % 10 == 5 else 1)})
+        for number in range(95)
+    ]
     database, written = FakeDatabase(dimensions=DIMENSIONS), list[int]()
     documents = collection(tmp_path, documents="\n".join(lines)).documents()
-    loaded = await loading.load(database, BagOfWords(), documents, judged=frozenset({"3", "x"}), advance=written.append)
+    loaded = await loading.load(
+        database, BagOfWords(), documents, judged=frozenset({"3", "x"}), advance=written.append
+    )
     assert loaded.documents == sum(written) == 95
     assert max(written) == 10
     assert 6 in written  # ended by a long text
@@ -273,7 +350,9 @@ async def test_an_id_that_comes_twice_is_named_by_its_line(tmp_path: Path, dista
         ("relevance", "1\n", "relevance.tsv:1: there are not three columns with tabs between them"),
     ],
 )
-async def test_what_cannot_be_read_ends_an_evaluation(tmp_path: Path, name: str, content: str, sentence: str) -> None:
+async def test_what_cannot_be_read_ends_an_evaluation(
+    tmp_path: Path, name: str, content: str, sentence: str
+) -> None:
     with pytest.raises(RecollectError) as refused:
         await evaluate(collection(tmp_path, **{name: content}))
     assert str(refused.value) == sentence
@@ -284,7 +363,9 @@ async def test_an_evaluation_needs_an_empty_database_for_its_embeddings(tmp_path
         await evaluate(collection(tmp_path), FakeDatabase(dimensions=DIMENSIONS))
     used = FakeDatabase(dimensions=DIMENSIONS, provider="test", model="bag-of-words")
     async with used.unit_of_work() as uow:
-        await uow.knowledge.add_many([KnowledgeChunk(chunk_id="1", source="1", source_type="doc", content="there before")])
+        await uow.knowledge.add_many(
+            [KnowledgeChunk(chunk_id="1", source="1", source_type="doc", content="there before")]
+        )
         await uow.commit()
     with pytest.raises(ConfigurationError, match="holds passages already"):
         await evaluate(collection(tmp_path), used)

@@ -14,7 +14,16 @@ import pytest
 from factory.declarations import Sequence
 from factory.fuzzy import FuzzyChoice
 
-from domain import DEFAULT_DIMENSIONS, Entity, Finding, InvalidInput, Reaction, Review, Severity, known_dimensions
+from domain import (
+    DEFAULT_DIMENSIONS,
+    Entity,
+    Finding,
+    InvalidInput,
+    Reaction,
+    Review,
+    Severity,
+    known_dimensions,
+)
 from domain.schema.base import Identified, mappers
 from domain.values.embedding import newest_dimensions
 from repositories import FakeDatabase
@@ -35,7 +44,9 @@ from repositories.testing.factories import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ENTITIES: set[type[Entity]] = {mapper.class_ for mapper in mappers.mappers if mapper.class_.__module__.startswith("domain.")}
+ENTITIES: set[type[Entity]] = {
+    mapper.class_ for mapper in mappers.mappers if mapper.class_.__module__.startswith("domain.")
+}
 FACTORIES: dict[type[Entity], type[EntityFactory[Any]]] = {
     getattr(factories, name)._meta.model: getattr(factories, name)
     for name in factories.__all__
@@ -51,7 +62,10 @@ def eight_dimensions() -> Iterator[None]:
 
 def dumps(value: int, *, batch: int = 2) -> dict[str, list[dict[str, Any]]]:
     seed(value)
-    return {entity.__name__: [built.model_dump() for built in factory.build_batch(batch)] for entity, factory in FACTORIES.items()}
+    return {
+        entity.__name__: [built.model_dump() for built in factory.build_batch(batch)]
+        for entity, factory in FACTORIES.items()
+    }
 
 
 def test_every_entity_has_a_factory() -> None:
@@ -84,7 +98,9 @@ from repositories.testing.factories import review_with_findings, seed
 seed(7)
 print(sha256(repr([finding.model_dump() for finding in review_with_findings(findings=5).findings]).encode()).hexdigest())
 """
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
     seed(7)
     here = [finding.model_dump() for finding in review_with_findings(findings=5).findings]
     assert ran.stdout.strip() == sha256(repr(here).encode()).hexdigest()
@@ -123,7 +139,9 @@ def test_the_newest_dimension_is_that_of_the_last_one_opened_which_is_still_open
 
 def test_without_an_open_database_embeddings_have_the_default_dimension() -> None:
     program = "from repositories.testing.factories import new_embedding; print(new_embedding().dimensions())"
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
     assert int(ran.stdout) == DEFAULT_DIMENSIONS
 
 
@@ -164,11 +182,16 @@ def test_a_suppression_names_the_findings_that_it_held_back() -> None:
     findings = FindingFactory.build_batch(2, review=review, suppressed=True)
     entry = SuppressionLogEntryFactory.build(review=review, findings=findings)
     assert entry.review_id == review.id
-    assert (entry.matched_count, entry.finding_ids) == (2, tuple(finding.id for finding in findings))
+    assert (entry.matched_count, entry.finding_ids) == (
+        2,
+        tuple(finding.id for finding in findings),
+    )
 
 
 def test_a_graph_belongs_together() -> None:
-    graph = review_with_findings(findings=4, reactions=5, suppressed=1, repo="acme/api", pr_number=7)
+    graph = review_with_findings(
+        findings=4, reactions=5, suppressed=1, repo="acme/api", pr_number=7
+    )
     assert (graph.review.repo, graph.review.pr_number) == ("acme/api", 7)
     assert {finding.review_id for finding in graph.findings} == {graph.review.id}
     assert [finding.suppressed for finding in graph.findings] == [False, False, False, True]
@@ -180,19 +203,30 @@ def test_a_graph_belongs_together() -> None:
     for reaction in graph.reactions:
         finding = by_id[reaction.finding_id]
         assert reaction.comment_id == finding.comment_id
-        assert (reaction.severity, reaction.category, reaction.title) == (finding.severity, finding.category, finding.title)
+        assert (reaction.severity, reaction.category, reaction.title) == (
+            finding.severity,
+            finding.category,
+            finding.title,
+        )
 
 
 def test_a_graph_declares_what_it_has() -> None:
     graph = review_with_findings(findings=6, suppressed=2)
     review = graph.review
-    declared = (review.findings_critical, review.findings_major, review.findings_medium, review.findings_minor)
+    declared = (
+        review.findings_critical,
+        review.findings_major,
+        review.findings_medium,
+        review.findings_minor,
+    )
     counted = Counter(finding.severity for finding in graph.findings)
     assert declared == tuple(counted[severity] for severity in Severity)
     assert (review.findings_total, review.suppressions_applied) == (6, 2)
 
 
-@pytest.mark.parametrize("sizes", [{"findings": 1, "suppressed": 2}, {"findings": 0}, {"findings": 1, "suppressed": -1}])
+@pytest.mark.parametrize(
+    "sizes", [{"findings": 1, "suppressed": 2}, {"findings": 0}, {"findings": 1, "suppressed": -1}]
+)
 def test_a_graph_that_cannot_be_is_refused(sizes: dict[str, int]) -> None:
     with pytest.raises(InvalidInput, match="findings to react to"):
         review_with_findings(**sizes)
@@ -208,8 +242,13 @@ async def test_a_graph_is_written_in_one_unit_of_work_and_found_by_its_words() -
         await uow.commit()
     async with database.reader() as view:
         assert (await view.reviews.stats("acme/api")).findings == 40
-        assert {"Retries"} <= {hit.item.title.split()[0] for hit in await view.findings.keyword_search("bounded retries")}
-        assert sum(pattern.thumbs_down for pattern in await view.reactions.patterns("acme/api")) == 16
+        assert {"Retries"} <= {
+            hit.item.title.split()[0]
+            for hit in await view.findings.keyword_search("bounded retries")
+        }
+        assert (
+            sum(pattern.thumbs_down for pattern in await view.reactions.patterns("acme/api")) == 16
+        )
 
 
 class MyReviewFactory(ReviewFactory):

@@ -1,4 +1,7 @@
-"""The fake database as a whole: what it declares, how long it lives, and that it is what the ports say."""
+"""The fake database as a whole.
+
+What it declares, how long it lives, and that it is what the ports say.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,15 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from domain import ConfigurationError, EmbeddingMismatch, InvalidInput, KnowledgeChunk, ReadUnitOfWork, UnitOfWork, Vector
+from domain import (
+    ConfigurationError,
+    EmbeddingMismatch,
+    InvalidInput,
+    KnowledgeChunk,
+    ReadUnitOfWork,
+    UnitOfWork,
+    Vector,
+)
 from repositories.fakes import FakeDatabase, FakeReader, FakeUnitOfWork
 
 ROOT = Path(__file__).parents[2]
@@ -26,18 +37,41 @@ def is_a_reader(view: FakeReader) -> ReadUnitOfWork:
 
 
 def chunk(dimensions: int) -> KnowledgeChunk:
-    return KnowledgeChunk(chunk_id="a", source="s", source_type="doc", content="c", embedding=Vector([1.0] * dimensions))
+    return KnowledgeChunk(
+        chunk_id="a",
+        source="s",
+        source_type="doc",
+        content="c",
+        embedding=Vector([1.0] * dimensions),
+    )
 
 
 def test_type_checkers_take_the_fakes_for_what_the_ports_say() -> None:
     database = FakeDatabase()
-    assert is_a_unit_of_work(database.unit_of_work()).tenant == is_a_reader(database.reader()).tenant == "default"
+    assert (
+        is_a_unit_of_work(database.unit_of_work()).tenant
+        == is_a_reader(database.reader()).tenant
+        == "default"
+    )
 
 
 def test_importing_the_fakes_loads_no_driver_no_session_and_no_stemmer() -> None:
     loaded = "import sys, repositories.fakes; print(*sys.modules)"
-    finished = subprocess.run([sys.executable, "-c", loaded], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
-    unwanted = {"asyncpg", "alembic", "sqlalchemy.ext.asyncio", "snowballstemmer", "repositories.database"}
+    finished = subprocess.run(
+        [sys.executable, "-c", loaded],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    unwanted = {
+        "asyncpg",
+        "alembic",
+        "sqlalchemy.ext.asyncio",
+        "snowballstemmer",
+        "repositories.database",
+    }
     assert set(finished.stdout.split()) & unwanted == set()
 
 
@@ -77,7 +111,12 @@ async def test_how_it_embeds_is_recorded_from_the_start() -> None:
     database = FakeDatabase(dimensions=5, provider="acme", model="words", clock=lambda: now)
     async with database.reader() as view:
         recorded = await view.embedding_metadata.get()
-        assert (recorded.provider, recorded.model, recorded.dimensions, recorded.created_at) == ("acme", "words", 5, now)
+        assert (recorded.provider, recorded.model, recorded.dimensions, recorded.created_at) == (
+            "acme",
+            "words",
+            5,
+            now,
+        )
         await view.embedding_metadata.check_compatible(provider="acme", model="words", dimensions=5)
     async with database.unit_of_work() as uow:
         with pytest.raises(EmbeddingMismatch):

@@ -23,7 +23,15 @@ from domain import (
     where,
 )
 from domain.values.filter_rules import MAX_NESTING, check_filter, column_name
-from domain.values.filters import MAX_CHOICES, MAX_CONDITIONS, MAX_PATH, AllOf, AnyOf, Compare, OneOf
+from domain.values.filters import (
+    MAX_CHOICES,
+    MAX_CONDITIONS,
+    MAX_PATH,
+    AllOf,
+    AnyOf,
+    Compare,
+    OneOf,
+)
 from domain.values.jsonb import normalise
 from repositories.fakes.filters import meeting
 
@@ -47,7 +55,9 @@ class TestRules:
             (KnowledgeChunk, "title", "Ü", "Ü"),
         ],
     )
-    def test_a_value_becomes_what_its_column_holds(self, entity: type[Entity], column: str, given: Any, expected: Any) -> None:
+    def test_a_value_becomes_what_its_column_holds(
+        self, entity: type[Entity], column: str, given: Any, expected: Any
+    ) -> None:
         checked = check_filter(where(column).equals(given), entity)
         assert isinstance(checked, Compare)
         assert (checked.value, type(checked.value)) == (expected, type(expected))
@@ -81,8 +91,14 @@ class TestRules:
             (ReviewCheckpoint, ("checkpoint_data",), "a"),
         ],
     )
-    def test_what_cannot_be_compared_is_refused(self, entity: type[Entity], path: tuple[str, ...], value: Any) -> None:
-        for condition in (where(*path).equals(value), where(*path).one_of([value]), ~where(*path).at_least(value)):
+    def test_what_cannot_be_compared_is_refused(
+        self, entity: type[Entity], path: tuple[str, ...], value: Any
+    ) -> None:
+        for condition in (
+            where(*path).equals(value),
+            where(*path).one_of([value]),
+            ~where(*path).at_least(value),
+        ):
             with pytest.raises(InvalidFilter) as raised:
                 check_filter(condition, entity)
             assert raised.value.field == path[0]
@@ -96,9 +112,16 @@ class TestRules:
             (KnowledgeChunk, ("metadata", "a"), False),
         ],
     )
-    def test_what_has_no_order_can_only_be_equal(self, entity: type[Entity], path: tuple[str, ...], value: Any) -> None:
+    def test_what_has_no_order_can_only_be_equal(
+        self, entity: type[Entity], path: tuple[str, ...], value: Any
+    ) -> None:
         check_filter(where(*path).equals(value) & where(*path).one_of([value]), entity)
-        for compare in (where(*path).less_than, where(*path).at_most, where(*path).greater_than, where(*path).at_least):
+        for compare in (
+            where(*path).less_than,
+            where(*path).at_most,
+            where(*path).greater_than,
+            where(*path).at_least,
+        ):
             with pytest.raises(InvalidFilter):
                 check_filter(compare(value), entity)
 
@@ -136,7 +159,10 @@ class TestRules:
                 check_filter(condition, Review)  # type: ignore[arg-type]  # likewise
 
     def test_a_column_has_its_fields_name_but_for_the_underscore_that_sets_it_apart(self) -> None:
-        assert (column_name(KnowledgeChunk, "metadata_"), column_name(Review, "repo")) == ("metadata", "repo")
+        assert (column_name(KnowledgeChunk, "metadata_"), column_name(Review, "repo")) == (
+            "metadata",
+            "repo",
+        )
 
 
 class TestRows:
@@ -147,7 +173,16 @@ class TestRows:
         "stale": False,
         "updated_at": NOON,
         "id": KEY,
-        "metadata": normalise({"a": {"b": 1, "n": None}, "flag": True, "one": 1, "word": "10", "list": ["x"], "0": "zero"}),
+        "metadata": normalise(
+            {
+                "a": {"b": 1, "n": None},
+                "flag": True,
+                "one": 1,
+                "word": "10",
+                "list": ["x"],
+                "0": "zero",
+            }
+        ),
     }
 
     @pytest.mark.parametrize(

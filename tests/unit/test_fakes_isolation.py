@@ -41,12 +41,22 @@ def review(**values: Any) -> Review:
 
 
 def finding(of: Review, **values: Any) -> Finding:
-    given = {"review_id": of.id, "repo": of.repo, "file_path": "api.py", "title": "Retries never end", "confidence": 90}
-    return Finding(**{**given, "severity": Severity.MAJOR, "category": Category.CORRECTNESS, **values})
+    given = {
+        "review_id": of.id,
+        "repo": of.repo,
+        "file_path": "api.py",
+        "title": "Retries never end",
+        "confidence": 90,
+    }
+    return Finding(
+        **{**given, "severity": Severity.MAJOR, "category": Category.CORRECTNESS, **values}
+    )
 
 
 def chunk(name: str = "a", **values: Any) -> KnowledgeChunk:
-    return KnowledgeChunk(**{"chunk_id": name, "source": "a.md", "source_type": "doc", "content": "text", **values})
+    return KnowledgeChunk(
+        **{"chunk_id": name, "source": "a.md", "source_type": "doc", "content": "text", **values}
+    )
 
 
 async def saved(database: FakeDatabase, *entities: Any) -> None:
@@ -63,15 +73,27 @@ async def turns(number: int = 20) -> None:
 
 
 class TestVisibility:
-    async def test_what_is_not_committed_is_seen_by_its_own_unit_of_work_alone(self, database: FakeDatabase) -> None:
-        async with database.unit_of_work() as one, database.unit_of_work() as other, database.reader() as view:
+    async def test_what_is_not_committed_is_seen_by_its_own_unit_of_work_alone(
+        self, database: FakeDatabase
+    ) -> None:
+        async with (
+            database.unit_of_work() as one,
+            database.unit_of_work() as other,
+            database.reader() as view,
+        ):
             one.reviews.add(review())
-            assert (await one.reviews.count(), await other.reviews.count(), await view.reviews.count()) == (1, 0, 0)
+            assert (
+                await one.reviews.count(),
+                await other.reviews.count(),
+                await view.reviews.count(),
+            ) == (1, 0, 0)
             await one.commit()
             assert (await other.reviews.count(), await view.reviews.count()) == (1, 1)
 
     @pytest.mark.parametrize("ending", ["left", "rolled back", "failed"])
-    async def test_what_is_not_committed_is_discarded(self, database: FakeDatabase, ending: str) -> None:
+    async def test_what_is_not_committed_is_discarded(
+        self, database: FakeDatabase, ending: str
+    ) -> None:
         async def work() -> None:
             async with database.unit_of_work() as uow:
                 uow.reviews.add(review())
@@ -89,7 +111,9 @@ class TestVisibility:
         async with database.reader() as view:
             assert await view.reviews.count() == 0
 
-    async def test_a_row_that_was_deleted_is_gone_for_its_own_unit_of_work_first(self, database: FakeDatabase) -> None:
+    async def test_a_row_that_was_deleted_is_gone_for_its_own_unit_of_work_first(
+        self, database: FakeDatabase
+    ) -> None:
         await saved(database, of := review())
         async with database.unit_of_work() as one, database.reader() as view:
             assert await one.reviews.delete(of.id)
@@ -103,7 +127,10 @@ class TestVisibility:
         await saved(database, given)
         given.content = "changed after the commit"
         async with database.reader() as view:
-            first, second = await view.knowledge.get(given.id), await view.knowledge.get(given.id, with_embedding=True)
+            first, second = (
+                await view.knowledge.get(given.id),
+                await view.knowledge.get(given.id, with_embedding=True),
+            )
             assert first is not second
             assert first.content == second.content == "text"
             assert second.embedding is not None
@@ -129,7 +156,9 @@ class TestVisibility:
 
 
 class TestTracking:
-    async def test_the_same_row_is_the_same_object_and_its_changes_are_written(self, database: FakeDatabase) -> None:
+    async def test_the_same_row_is_the_same_object_and_its_changes_are_written(
+        self, database: FakeDatabase
+    ) -> None:
         await saved(database, of := review())
         async with database.unit_of_work() as uow:
             found = await uow.reviews.get(of.id)
@@ -164,7 +193,9 @@ class TestTracking:
             found = await view.reviews.get(of.id)
             assert (found.conclusion, found.model) == ("approved", "opus")
 
-    async def test_a_change_of_a_row_that_another_deleted_is_a_conflict(self, database: FakeDatabase) -> None:
+    async def test_a_change_of_a_row_that_another_deleted_is_a_conflict(
+        self, database: FakeDatabase
+    ) -> None:
         await saved(database, of := review())
         async with database.unit_of_work() as uow:
             mine = await uow.reviews.get(of.id)
@@ -186,7 +217,9 @@ class TestTracking:
             await uow.commit()
             assert one.created_at == other.created_at == now
 
-    async def test_an_entity_of_another_tenant_is_refused_and_poisons_nothing(self, database: FakeDatabase) -> None:
+    async def test_an_entity_of_another_tenant_is_refused_and_poisons_nothing(
+        self, database: FakeDatabase
+    ) -> None:
         async with database.unit_of_work(tenant="acme") as uow:
             with pytest.raises(TenantMismatch):
                 uow.reviews.add(review(tenant="other"))
@@ -203,7 +236,9 @@ class TestTracking:
 
 
 class TestLocks:
-    async def test_the_second_to_write_a_row_waits_and_then_writes(self, database: FakeDatabase) -> None:
+    async def test_the_second_to_write_a_row_waits_and_then_writes(
+        self, database: FakeDatabase
+    ) -> None:
         await saved(database, of := review())
 
         async def change(uow: FakeUnitOfWork, **values: str) -> None:
@@ -229,7 +264,9 @@ class TestLocks:
             assert (found.conclusion, found.model) == ("second", "opus")
 
     @pytest.mark.parametrize("commits", [True, False])
-    async def test_the_second_to_write_a_key_waits_for_the_first_to_decide(self, database: FakeDatabase, commits: bool) -> None:
+    async def test_the_second_to_write_a_key_waits_for_the_first_to_decide(
+        self, database: FakeDatabase, commits: bool
+    ) -> None:
         async def second() -> bool:
             async with database.unit_of_work() as uow:
                 uow.knowledge.add(chunk("same"))
@@ -290,7 +327,9 @@ class TestLocks:
 
         assert sorted(await asyncio.gather(write("a", "b"), write("b", "a"))) == [False, True]
 
-    async def test_a_parent_with_a_new_child_cannot_be_deleted_before_the_child_is_decided(self, database: FakeDatabase) -> None:
+    async def test_a_parent_with_a_new_child_cannot_be_deleted_before_the_child_is_decided(
+        self, database: FakeDatabase
+    ) -> None:
         await saved(database, of := review())
 
         async def delete() -> bool:
@@ -309,14 +348,18 @@ class TestLocks:
         async with database.reader() as view:
             assert await view.findings.count() == 0
 
-    async def test_a_parent_that_is_not_committed_is_not_there_for_others(self, database: FakeDatabase) -> None:
+    async def test_a_parent_that_is_not_committed_is_not_there_for_others(
+        self, database: FakeDatabase
+    ) -> None:
         async with database.unit_of_work() as first, database.unit_of_work() as second:
             of = first.reviews.add(review())
             await first.flush()
             with pytest.raises(ReferenceViolated):
                 await second.findings.add_many([finding(of)])
 
-    async def test_a_savepoint_that_is_undone_lets_go_of_its_locks(self, database: FakeDatabase) -> None:
+    async def test_a_savepoint_that_is_undone_lets_go_of_its_locks(
+        self, database: FakeDatabase
+    ) -> None:
         async with database.unit_of_work() as first:
             with pytest.raises(RuntimeError):
                 async with first.savepoint():
@@ -327,20 +370,28 @@ class TestLocks:
     async def test_counts_of_concurrent_callers_all_count(self, database: FakeDatabase) -> None:
         async def count() -> None:
             async with database.unit_of_work() as uow:
-                kind: dict[str, Any] = {"severity": "minor", "category": "style", "confidence_band": "low"}
+                kind: dict[str, Any] = {
+                    "severity": "minor",
+                    "category": "style",
+                    "confidence_band": "low",
+                }
                 await uow.patterns.record(GlobalPattern(**kind, pattern_fingerprint="f", count=1))
                 await turns(3)
                 await uow.commit()
 
         await asyncio.gather(*(count() for _ in range(16)))
         async with database.reader() as view:
-            found = await view.patterns.lookup(Severity.MINOR, Category.STYLE, ConfidenceBand.LOW, "f")
+            found = await view.patterns.lookup(
+                Severity.MINOR, Category.STYLE, ConfidenceBand.LOW, "f"
+            )
             assert found is not None
             assert found.count == 16
 
 
 class TestSavepoints:
-    async def test_an_error_undoes_the_savepoint_alone_and_sets_objects_back(self, database: FakeDatabase) -> None:
+    async def test_an_error_undoes_the_savepoint_alone_and_sets_objects_back(
+        self, database: FakeDatabase
+    ) -> None:
         async with database.unit_of_work() as uow:
             kept = uow.reviews.add(review())
             with pytest.raises(AlreadyExists):
@@ -353,7 +404,9 @@ class TestSavepoints:
         async with database.reader() as view:
             assert [found.id for found in await view.reviews.list()] == [kept.id]
 
-    async def test_an_error_that_was_swallowed_is_told_at_the_end_of_the_savepoint(self, database: FakeDatabase) -> None:
+    async def test_an_error_that_was_swallowed_is_told_at_the_end_of_the_savepoint(
+        self, database: FakeDatabase
+    ) -> None:
         async with database.unit_of_work() as uow:
             kept = uow.reviews.add(review())
             with pytest.raises(TransactionPoisoned):
@@ -386,7 +439,9 @@ class TestSavepoints:
 
 
 class TestEnds:
-    async def test_a_failed_statement_poisons_the_unit_of_work(self, database: FakeDatabase) -> None:
+    async def test_a_failed_statement_poisons_the_unit_of_work(
+        self, database: FakeDatabase
+    ) -> None:
         async with database.unit_of_work() as uow:
             kept = uow.reviews.add(review())
             await uow.flush()
@@ -399,7 +454,9 @@ class TestEnds:
         async with database.reader() as view:
             assert await view.reviews.count() == 0
 
-    async def test_what_a_poisoned_unit_of_work_locked_is_free(self, database: FakeDatabase) -> None:
+    async def test_what_a_poisoned_unit_of_work_locked_is_free(
+        self, database: FakeDatabase
+    ) -> None:
         async with database.unit_of_work() as uow:
             await uow.knowledge.add_many([chunk("same")])
             with pytest.raises(ReferenceViolated):
@@ -407,7 +464,9 @@ class TestEnds:
             await saved(database, chunk("same"))
 
     @pytest.mark.parametrize("ending", ["commit", "rollback"])
-    async def test_an_ended_unit_of_work_is_closed(self, database: FakeDatabase, ending: str) -> None:
+    async def test_an_ended_unit_of_work_is_closed(
+        self, database: FakeDatabase, ending: str
+    ) -> None:
         uow = database.unit_of_work()
         with pytest.raises(UnitOfWorkClosed):
             uow.reviews.add(review())
@@ -420,7 +479,9 @@ class TestEnds:
             async with uow:
                 pass
 
-    async def test_a_commit_whose_task_is_cancelled_has_happened(self, database: FakeDatabase) -> None:
+    async def test_a_commit_whose_task_is_cancelled_has_happened(
+        self, database: FakeDatabase
+    ) -> None:
         async def work() -> None:
             async with database.unit_of_work() as uow:
                 uow.reviews.add(review())
@@ -435,7 +496,9 @@ class TestEnds:
         async with database.reader() as view:
             assert await view.reviews.count() == 1
 
-    async def test_who_is_cancelled_while_waiting_leaves_nothing_behind(self, database: FakeDatabase) -> None:
+    async def test_who_is_cancelled_while_waiting_leaves_nothing_behind(
+        self, database: FakeDatabase
+    ) -> None:
         async with database.unit_of_work() as first:
             await first.knowledge.add_many([chunk("same")])
             waiting = asyncio.create_task(saved(database, chunk("other"), chunk("same")))
@@ -448,15 +511,21 @@ class TestEnds:
 
     def test_a_reader_has_nothing_to_write_with(self, database: FakeDatabase) -> None:
         view = database.reader()
-        assert not [name for name in ("commit", "rollback", "flush", "savepoint") if hasattr(view, name)]
+        assert not [
+            name for name in ("commit", "rollback", "flush", "savepoint") if hasattr(view, name)
+        ]
         for reader in (view.knowledge, view.reviews, view.memories, view.runs, view.telemetry):
             assert not [
-                name for name in ("add", "add_many", "delete", "write", "claim", "record", "purge") if hasattr(reader, name)
+                name
+                for name in ("add", "add_many", "delete", "write", "claim", "record", "purge")
+                if hasattr(reader, name)
             ]
 
 
 class TestLedger:
-    async def test_a_commit_is_remembered_where_it_was_asked_for(self, database: FakeDatabase) -> None:
+    async def test_a_commit_is_remembered_where_it_was_asked_for(
+        self, database: FakeDatabase
+    ) -> None:
         operation_id = uuid4()
         for commits in (False, True):
             assert not await database.outcome(operation_id)
@@ -479,7 +548,9 @@ class TestLedger:
 
 
 class TestRun:
-    async def test_work_is_committed_unless_it_did_that_itself(self, database: FakeDatabase) -> None:
+    async def test_work_is_committed_unless_it_did_that_itself(
+        self, database: FakeDatabase
+    ) -> None:
         async def work(uow: FakeUnitOfWork) -> int:
             uow.reviews.add(review())
             if await uow.reviews.count() == 2:
@@ -489,7 +560,9 @@ class TestRun:
 
         assert [await database.run(work), await database.run(work)] == [1, 2]
 
-    async def test_what_is_safe_to_retry_is_run_again_and_nothing_else(self, database: FakeDatabase) -> None:
+    async def test_what_is_safe_to_retry_is_run_again_and_nothing_else(
+        self, database: FakeDatabase
+    ) -> None:
         attempts: list[int] = []
 
         async def work(uow: FakeUnitOfWork) -> None:

@@ -1,4 +1,7 @@
-"""Words in memory: lexemes, queries and ranking, held to what PostgreSQL 18 answered to the same texts."""
+"""Words in memory.
+
+Lexemes, queries and ranking, held to what PostgreSQL 18 answered to the same texts.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,17 @@ from uuid import UUID
 
 import pytest
 
-from domain import ConfigurationError, Distance, Entity, InvalidEmbedding, KnowledgeChunk, Match, Vector, Weights, metadata
+from domain import (
+    ConfigurationError,
+    Distance,
+    Entity,
+    InvalidEmbedding,
+    KnowledgeChunk,
+    Match,
+    Vector,
+    Weights,
+    metadata,
+)
 from domain.values.search import fused_score, keyword_score
 from repositories.fakes import FakeDatabase, FakeUnitOfWork
 from repositories.fakes.knowledge import FakeKnowledgeReader
@@ -34,7 +47,10 @@ TEXTS = (
     "it's O'Reilly back",
     "e.g. the U.S. I/O",
 )
-ROWS = [{"id": UUID(int=number), "title": None, "summary": None, "content": text} for number, text in enumerate(TEXTS, start=1)]
+ROWS = [
+    {"id": UUID(int=number), "title": None, "summary": None, "content": text}
+    for number, text in enumerate(TEXTS, start=1)
+]
 
 
 def search(query: str, match: Match = Match.ANY, rows: list[dict[str, Any]] = ROWS) -> list[Found]:
@@ -46,7 +62,9 @@ def numbers(found: list[Found]) -> list[int]:
 
 
 def stems(text: str) -> str:
-    return " ".join(f"{lexeme.stem}:{lexeme.position}" for lexeme in lexemes(split_compounds(text, 90_000)))
+    return " ".join(
+        f"{lexeme.stem}:{lexeme.position}" for lexeme in lexemes(split_compounds(text, 90_000))
+    )
 
 
 class TestLexemes:
@@ -73,13 +91,21 @@ class TestLexemes:
             ("  \t\n", ""),
         ],
     )
-    def test_a_text_has_the_lexemes_and_places_that_postgresql_gives_it(self, text: str, expected: str) -> None:
+    def test_a_text_has_the_lexemes_and_places_that_postgresql_gives_it(
+        self, text: str, expected: str
+    ) -> None:
         assert stems(text) == expected
 
     def test_only_so_much_of_a_text_is_read(self) -> None:
-        assert [lexeme.stem for lexeme in lexemes(split_compounds("word " * 10, 12))] == ["word", "word", "wo"]
+        assert [lexeme.stem for lexeme in lexemes(split_compounds("word " * 10, 12))] == [
+            "word",
+            "word",
+            "wo",
+        ]
 
-    def test_without_the_package_that_stems_a_clear_error_says_what_to_install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_without_the_package_that_stems_a_clear_error_says_what_to_install(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         from repositories.fakes import lexemes as module
 
         module._stemmer.cache_clear()
@@ -91,11 +117,20 @@ class TestLexemes:
         assert lexemes("words")[0].stem == "word"
 
     @pytest.mark.parametrize("reader", [FakeKnowledgeReader, FakeMemoryReader, FakeFindingReader])
-    def test_the_columns_that_are_searched_are_those_of_the_servers_search_vector(self, reader: Any) -> None:
-        tables = {FakeKnowledgeReader: "knowledge", FakeMemoryReader: "learning_memories", FakeFindingReader: "findings"}
+    def test_the_columns_that_are_searched_are_those_of_the_servers_search_vector(
+        self, reader: Any
+    ) -> None:
+        tables = {
+            FakeKnowledgeReader: "knowledge",
+            FakeMemoryReader: "learning_memories",
+            FakeFindingReader: "findings",
+        }
         computed = metadata.tables[tables[reader]].columns["search_vector"].computed
         assert computed is not None
-        assert tuple(re.findall(r"coalesce\((\w+),.*?, '([A-D])'\)", str(computed.sqltext))) == reader.searched
+        assert (
+            tuple(re.findall(r"coalesce\((\w+),.*?, '([A-D])'\)", str(computed.sqltext)))
+            == reader.searched
+        )
 
 
 class TestQueries:
@@ -133,12 +168,27 @@ class TestQueries:
             ("or or", Match.WEB, []),
         ],
     )
-    def test_a_query_finds_what_it_asks_for(self, query: str, match: Match, expected: list[int]) -> None:
+    def test_a_query_finds_what_it_asks_for(
+        self, query: str, match: Match, expected: list[int]
+    ) -> None:
         assert sorted(numbers(search(query, match))) == expected
 
     @pytest.mark.parametrize("match", Match)
     def test_nothing_in_a_query_raises(self, match: Match) -> None:
-        for query in ('"', "-", "- -", '-"', "\\", "'", "a&b|!c:*<->(", "é😀\x01", '""', "--", "x" * 5_000, "a " * 5_000):
+        for query in (
+            '"',
+            "-",
+            "- -",
+            '-"',
+            "\\",
+            "'",
+            "a&b|!c:*<->(",
+            "é😀\x01",
+            '""',
+            "--",
+            "x" * 5_000,
+            "a " * 5_000,
+        ):
             search(query, match)
 
 
@@ -153,7 +203,10 @@ class TestRanking:
         average = (17 + 15 + 13) / 3
         expected = {
             1: 2.2 * math.log(1 + 1.5 / 2.5) * 7 / (7 + 0.3 + 0.9 * 17 / average),
-            2: sum(2.2 * math.log(1 + (3.5 - df) / (df + 0.5)) / (1 + 0.3 + 0.9 * 15 / average) for df in (1, 2)),
+            2: sum(
+                2.2 * math.log(1 + (3.5 - df) / (df + 0.5)) / (1 + 0.3 + 0.9 * 15 / average)
+                for df in (1, 2)
+            ),
         }
         assert {hit.row["id"].int: pytest.approx(hit.relevance) for hit in found} == expected
 
@@ -162,7 +215,9 @@ class TestRanking:
         assert twice[0].relevance > once[0].relevance
 
     def test_equals_are_ordered_by_id_and_tell_what_they_have_of_the_query(self) -> None:
-        rows: list[dict[str, Any]] = [{**ROWS[0], "id": UUID(int=number), "content": "a pool"} for number in (3, 1, 2)]
+        rows: list[dict[str, Any]] = [
+            {**ROWS[0], "id": UUID(int=number), "content": "a pool"} for number in (3, 1, 2)
+        ]
         found = search("pools of water", rows=rows)
         assert numbers(found) == [1, 2, 3]
         assert {hit.terms for hit in found} == {("pool",)}
@@ -172,7 +227,12 @@ class TestVectors:
     ONE, OTHER = Vector([3, 4, 0]), Vector([0, 4, 3])
 
     @pytest.mark.parametrize(
-        ("metric", "distance"), [(Distance.COSINE, 1 - 16 / 25), (Distance.L2, math.sqrt(18)), (Distance.INNER_PRODUCT, -16.0)]
+        ("metric", "distance"),
+        [
+            (Distance.COSINE, 1 - 16 / 25),
+            (Distance.L2, math.sqrt(18)),
+            (Distance.INNER_PRODUCT, -16.0),
+        ],
     )
     def test_distances_are_pgvectors(self, metric: Distance, distance: float) -> None:
         assert distance_between(self.ONE, self.OTHER, metric) == pytest.approx(distance)
@@ -181,7 +241,9 @@ class TestVectors:
         for vector in (self.ONE, Vector([0.1, 0.7, 1e-3])):
             assert 0 <= distance_between(vector, vector, Distance.COSINE) < 1e-12
 
-    @pytest.mark.parametrize("embedding", [[1, 2], [0, 0, 0], [float("nan"), 0, 0], [1e39, 0, 0], "abc", [True, 0, 0]])
+    @pytest.mark.parametrize(
+        "embedding", [[1, 2], [0, 0, 0], [float("nan"), 0, 0], [1e39, 0, 0], "abc", [True, 0, 0]]
+    )
     def test_a_query_that_cannot_be_compared_is_refused(self, embedding: Any) -> None:
         with pytest.raises(InvalidEmbedding) as raised:
             query_vector(embedding, 3)
@@ -192,10 +254,20 @@ class TestHits:
     @pytest.fixture
     async def uow(self) -> Any:
         async with FakeDatabase(dimensions=3).unit_of_work() as uow:
-            vectors = {"both": [1, 0, 0], "words": None, "vector": [0.9, 0.1, 0], "neither": [0, 0, 1]}
+            vectors = {
+                "both": [1, 0, 0],
+                "words": None,
+                "vector": [0.9, 0.1, 0],
+                "neither": [0, 0, 1],
+            }
             texts = {"both": "pool", "words": "pool of water", "vector": "else", "neither": "else"}
             for name, embedding in vectors.items():
-                facts: dict[str, Any] = {"chunk_id": name, "source": "s", "source_type": "doc", "embedding": embedding}
+                facts: dict[str, Any] = {
+                    "chunk_id": name,
+                    "source": "s",
+                    "source_type": "doc",
+                    "embedding": embedding,
+                }
                 uow.knowledge.add(KnowledgeChunk(content=texts[name], **facts))
             yield uow
 
@@ -203,21 +275,42 @@ class TestHits:
         hits = await uow.knowledge.hybrid_search("pool", [1, 0, 0], limit=4)
         assert [hit.item.chunk_id for hit in hits] == ["both", "words", "vector", "neither"]
         best_hit, worded, near, _ = hits
-        assert (best_hit.vector_rank, best_hit.keyword_rank, best_hit.score, hits.exact) == (1, 1, 1.0, True)
-        assert (near.keyword_rank, near.keyword_score, worded.vector_rank, worded.distance) == (None, None, None, None)
+        assert (best_hit.vector_rank, best_hit.keyword_rank, best_hit.score, hits.exact) == (
+            1,
+            1,
+            1.0,
+            True,
+        )
+        assert (near.keyword_rank, near.keyword_score, worded.vector_rank, worded.distance) == (
+            None,
+            None,
+            None,
+            None,
+        )
         assert near.score == pytest.approx(fused_score(0.5 / 62, (0.5, 0.5)))
 
     async def test_a_blank_query_leaves_the_vector_arm_alone(self, uow: FakeUnitOfWork) -> None:
         hits = await uow.knowledge.hybrid_search(" ", [1, 0, 0])
-        assert [(hit.item.chunk_id, hit.keyword_rank) for hit in hits] == [("both", None), ("vector", None), ("neither", None)]
+        assert [(hit.item.chunk_id, hit.keyword_rank) for hit in hits] == [
+            ("both", None),
+            ("vector", None),
+            ("neither", None),
+        ]
 
     async def test_an_arm_without_weight_adds_nothing(self, uow: FakeUnitOfWork) -> None:
-        hits = await uow.knowledge.hybrid_search("pool", [1, 0, 0], weights=Weights(vector=0, keyword=1))
+        hits = await uow.knowledge.hybrid_search(
+            "pool", [1, 0, 0], weights=Weights(vector=0, keyword=1)
+        )
         assert [hit.item.chunk_id for hit in hits][:2] == ["both", "words"]
         assert hits[-1].score == 0
 
-    async def test_hits_are_copies_without_embedding_that_nobody_watches(self, uow: FakeUnitOfWork) -> None:
-        for hits in (await uow.knowledge.vector_search([1, 0, 0]), await uow.knowledge.keyword_search("pool", explain=True)):
+    async def test_hits_are_copies_without_embedding_that_nobody_watches(
+        self, uow: FakeUnitOfWork
+    ) -> None:
+        for hits in (
+            await uow.knowledge.vector_search([1, 0, 0]),
+            await uow.knowledge.keyword_search("pool", explain=True),
+        ):
             item: Entity = hits[0].item
             assert "embedding" not in vars(item)
             assert item is not await uow.knowledge.get(hits[0].item.id)

@@ -1,4 +1,7 @@
-"""The rules of flow: what ruff holds, proven with planted violations, and what it has no words for."""
+"""The rules of flow.
+
+What ruff holds, proven with planted violations, and what it has no words for.
+"""
 
 from __future__ import annotations
 
@@ -21,20 +24,49 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 
-CONTEXTS = {path for path in (ROOT / "domain" / "entities").glob("*.py") if "table=True" in path.read_text()}
-VALUES = {*(ROOT / "domain" / "ports").glob("*.py"), *(ROOT / "domain" / "values").glob("*.py"), ROOT / "domain" / "errors.py"}
+CONTEXTS = {
+    path for path in (ROOT / "domain" / "entities").glob("*.py") if "table=True" in path.read_text()
+}
+VALUES = {
+    *(ROOT / "domain" / "ports").glob("*.py"),
+    *(ROOT / "domain" / "values").glob("*.py"),
+    ROOT / "domain" / "errors.py",
+}
 FAKES = set((ROOT / "repositories" / "fakes").rglob("*.py"))
 RECORDER = set((ROOT / "repositories" / "recorder").glob("*.py"))
 STATEMENTS = set((ROOT / "repositories" / "sql").rglob("*.py"))
-REPOSITORIES = {path for path in (ROOT / "repositories").glob("*.py") if path.stem not in {"database", "retry", "unit_of_work"}}
+REPOSITORIES = {
+    path
+    for path in (ROOT / "repositories").glob("*.py")
+    if path.stem not in {"database", "retry", "unit_of_work"}
+}
 
 
 def ruff(folder: str, source: str) -> list[str]:
-    """Lint `source` as if it were a module of `folder`; return the codes of what the linter finds."""
-    command = [sys.executable, "-m", "ruff", "check", "--no-cache", "--select", "TID", "--output-format", "json"]
+    """Lint `source` as if it were a module of `folder`.
+
+    Return the codes of what the linter finds.
+    """
+    command = [
+        sys.executable,
+        "-m",
+        "ruff",
+        "check",
+        "--no-cache",
+        "--select",
+        "TID",
+        "--output-format",
+        "json",
+    ]
     name = ROOT / folder / "planted.py"
     finished = subprocess.run(
-        [*command, "--stdin-filename", name, "-"], cwd=ROOT, input=source, capture_output=True, text=True, timeout=60, check=False
+        [*command, "--stdin-filename", name, "-"],
+        cwd=ROOT,
+        input=source,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     findings: list[dict[str, Any]] = json.loads(finished.stdout)
     return [finding["code"] for finding in findings]
@@ -77,8 +109,14 @@ def test_the_linter_finds_a_planted_violation(folder: str, source: str) -> None:
         ("domain", "from sqlalchemy import Column\nfrom sqlmodel import Field, SQLModel"),
         ("repositories", "from sqlalchemy import select"),
         ("repositories/postgres", "import asyncpg\nimport os\nprint(os.environ)"),
-        ("repositories/fakes", "from domain import KnowledgeChunk\nfrom repositories.fakes.store import Store"),
-        ("repositories/sql", "from domain import KnowledgeChunk\nfrom sqlalchemy import Select, select"),
+        (
+            "repositories/fakes",
+            "from domain import KnowledgeChunk\nfrom repositories.fakes.store import Store",
+        ),
+        (
+            "repositories/sql",
+            "from domain import KnowledgeChunk\nfrom sqlalchemy import Select, select",
+        ),
     ],
 )
 def test_the_linter_lets_through_what_the_rules_allow(folder: str, source: str) -> None:
@@ -100,18 +138,28 @@ def imported(source: str) -> Iterator[str]:
 
 
 def imports_of(source: str, *forbidden: str) -> list[str]:
-    return [name for name in imported(source) if any(f"{name}.".startswith(f"{ban}.") for ban in forbidden)]
+    return [
+        name
+        for name in imported(source)
+        if any(f"{name}.".startswith(f"{ban}.") for ban in forbidden)
+    ]
 
 
 def calls_of(source: str, *methods: str) -> list[str]:
     called = (node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
-    return [function.attr for function in called if isinstance(function, ast.Attribute) and function.attr in methods]
+    return [
+        function.attr
+        for function in called
+        if isinstance(function, ast.Attribute) and function.attr in methods
+    ]
 
 
 def test_a_planted_import_is_seen_wherever_it_stands() -> None:
     source = "import a.b\nfrom a import b, c\nif TYPE_CHECKING:\n    from a.b.c import d\ndef f():\n    import a.bc\n"
     assert imports_of(source, "a.b") == ["a.b", "a.b", "a.b.c.d"]
-    assert calls_of("async def f(s):\n    await s.inner.commit()\n    commit()\n    s.committed()\n", "commit") == ["commit"]
+    assert calls_of(
+        "async def f(s):\n    await s.inner.commit()\n    commit()\n    s.committed()\n", "commit"
+    ) == ["commit"]
 
 
 @pytest.mark.parametrize("context", sorted(CONTEXTS), ids=lambda path: path.stem)
@@ -121,7 +169,15 @@ def test_a_context_imports_no_other(context: Path) -> None:
 
 
 def test_the_contexts_are_found_by_their_tables() -> None:
-    assert {path.stem for path in CONTEXTS} >= {"knowledge", "reviews", "learning", "runs", "authors", "dependencies", "telemetry"}
+    assert {path.stem for path in CONTEXTS} >= {
+        "knowledge",
+        "reviews",
+        "learning",
+        "runs",
+        "authors",
+        "dependencies",
+        "telemetry",
+    }
 
 
 @pytest.mark.parametrize("value", sorted(VALUES), ids=lambda path: path.stem)
@@ -131,21 +187,38 @@ def test_values_and_ports_import_no_sqlalchemy(value: Path) -> None:
 
 @pytest.mark.parametrize("fake", sorted(FAKES), ids=lambda path: path.stem)
 def test_fakes_import_the_domain_and_each_other_alone(fake: Path) -> None:
-    foreign = [name for name in imported(fake.read_text()) if name.partition(".")[0] not in {*sys.stdlib_module_names, "domain"}]
-    assert [name for name in foreign if not name.startswith(("repositories.fakes.", "repositories.recorder."))] == []
+    foreign = [
+        name
+        for name in imported(fake.read_text())
+        if name.partition(".")[0] not in {*sys.stdlib_module_names, "domain"}
+    ]
+    assert [
+        name
+        for name in foreign
+        if not name.startswith(("repositories.fakes.", "repositories.recorder."))
+    ] == []
 
 
 @pytest.mark.parametrize("module", sorted(RECORDER), ids=lambda path: path.stem)
 def test_the_recorder_stands_on_the_ports_alone_and_so_may_be_the_fakes_too(module: Path) -> None:
-    foreign = [name for name in imported(module.read_text()) if name.partition(".")[0] not in {*sys.stdlib_module_names, "domain"}]
+    foreign = [
+        name
+        for name in imported(module.read_text())
+        if name.partition(".")[0] not in {*sys.stdlib_module_names, "domain"}
+    ]
     assert [
-        name for name in foreign if not name.startswith(("repositories.recorder.", "repositories.postgres.cancellation."))
+        name
+        for name in foreign
+        if not name.startswith(("repositories.recorder.", "repositories.postgres.cancellation."))
     ] == []
 
 
 def declared(*extras: str) -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    asked = [*project["dependencies"], *(line for extra in extras for line in project["optional-dependencies"][extra])]
+    asked = [
+        *project["dependencies"],
+        *(line for extra in extras for line in project["optional-dependencies"][extra]),
+    ]
     return {canonicalize_name(Requirement(line).name) for line in asked}
 
 
@@ -163,18 +236,39 @@ def test_what_is_imported_is_declared(folder: str, extras: tuple[str, ...]) -> N
     roots = {name.partition(".")[0] for path in files for name in imported(path.read_text())}
     own = {"bench", "domain", "examples", "repositories", "tests", *sys.stdlib_module_names}
     distributions = packages_distributions()
-    owners = {root: {canonicalize_name(name) for name in distributions.get(root, [])} for root in roots - own}
+    owners = {
+        root: {canonicalize_name(name) for name in distributions.get(root, [])}
+        for root in roots - own
+    }
     assert {root for root, names in owners.items() if not names & declared(*extras)} == set()
 
 
 def test_statements_are_built_and_never_executed() -> None:
-    execute = ("commit", "execute", "exec", "flush", "rollback", "scalar", "scalars", "stream", "stream_scalars")
-    assert {path.name: calls_of(path.read_text(), *execute) for path in STATEMENTS if calls_of(path.read_text(), *execute)} == {}
+    execute = (
+        "commit",
+        "execute",
+        "exec",
+        "flush",
+        "rollback",
+        "scalar",
+        "scalars",
+        "stream",
+        "stream_scalars",
+    )
+    assert {
+        path.name: calls_of(path.read_text(), *execute)
+        for path in STATEMENTS
+        if calls_of(path.read_text(), *execute)
+    } == {}
 
 
 def test_only_the_unit_of_work_and_its_transaction_commit() -> None:
     ends = ("commit", "rollback")
-    assert {path.name: calls_of(path.read_text(), *ends) for path in REPOSITORIES if calls_of(path.read_text(), *ends)} == {}
+    assert {
+        path.name: calls_of(path.read_text(), *ends)
+        for path in REPOSITORIES
+        if calls_of(path.read_text(), *ends)
+    } == {}
 
 
 WATCH = """
@@ -207,7 +301,13 @@ socket.socket().connect_ex(("127.0.0.1", 9))
 def output_of(program: str) -> Any:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "RECOLLECT_PASSWORD": "x"}
     finished = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert finished.returncode == 0, finished.stderr
     return json.loads(finished.stdout)
@@ -225,4 +325,14 @@ def test_reading_a_setting_and_connecting_would_be_seen() -> None:
 @pytest.mark.parametrize("module", ["domain", "repositories.fakes"])
 def test_the_domain_and_the_fakes_need_no_driver(module: str) -> None:
     loaded = set(output_of(f"import json, sys, {module}\nprint(json.dumps(list(sys.modules)))"))
-    assert loaded & {"asyncpg", "alembic", "pydantic_settings", "repositories.database", "repositories.unit_of_work"} == set()
+    assert (
+        loaded
+        & {
+            "asyncpg",
+            "alembic",
+            "pydantic_settings",
+            "repositories.database",
+            "repositories.unit_of_work",
+        }
+        == set()
+    )

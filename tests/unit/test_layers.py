@@ -21,7 +21,12 @@ LAYERS: Final = (
     ("repositories.sql",),
     ("repositories.postgres",),
     ("repositories.migrations", "repositories.bulk", "repositories.recorder"),
-    ("repositories.operations", "repositories.backup", "repositories.fakes", "repositories.embedded"),
+    (
+        "repositories.operations",
+        "repositories.backup",
+        "repositories.fakes",
+        "repositories.embedded",
+    ),
     ("repositories.base", "repositories.explain"),
     ("repositories.search", "repositories.conflict_writes"),
     ("repositories.reembedding",),
@@ -42,7 +47,10 @@ LAYERS: Final = (
     ("repositories.testing",),
     ("repositories.cli",),
 )
-"""From the lowest layer to the highest. A module imports from its own folder and from lower layers."""
+"""From the lowest layer to the highest.
+
+A module imports from its own folder and from lower layers.
+"""
 
 HEIGHT: Final = {name: height for height, layer in enumerate(LAYERS) for name in layer}
 
@@ -52,15 +60,26 @@ def module_of(path: Path) -> str:
     return name.removesuffix(".__init__")
 
 
-MODULES: Final = {module_of(path): path for package in ("domain", "repositories") for path in (ROOT / package).rglob("*.py")}
+MODULES: Final = {
+    module_of(path): path
+    for package in ("domain", "repositories")
+    for path in (ROOT / package).rglob("*.py")
+}
 
 
 def place_of(module: str) -> str:
-    """Return the entry of the table that holds the module: the longest that its name begins with."""
+    """Return the entry of the table that holds the module.
+
+    The longest that its name begins with.
+    """
     parts = module.split(".")
     # A package is its own place only for its `__init__`.
     candidates = [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
-    return next(name for name in candidates if name in HEIGHT and (name not in {"domain", "repositories"} or name == module))
+    return next(
+        name
+        for name in candidates
+        if name in HEIGHT and (name not in {"domain", "repositories"} or name == module)
+    )
 
 
 def nodes(node: ast.AST, *, typing: bool) -> Iterator[ast.AST]:
@@ -76,8 +95,15 @@ def imported(source: str, *, typing: bool = False) -> Iterator[str]:
     """Yield the modules of the two packages that `source` imports when it runs, and with `typing` those for annotations."""
     for node in nodes(ast.parse(source), typing=typing):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name.split(".")[0] in {"domain", "repositories"})
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in {"domain", "repositories"}:
+            yield from (
+                alias.name
+                for alias in node.names
+                if alias.name.split(".")[0] in {"domain", "repositories"}
+            )
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in {
+            "domain",
+            "repositories",
+        }:
             for alias in node.names:
                 whole = f"{node.module}.{alias.name}"
                 yield whole if whole in MODULES else str(node.module)
@@ -95,7 +121,9 @@ def test_every_module_has_a_layer() -> None:
 
 
 def test_no_import_points_upwards() -> None:
-    found = {module: upward(module, path.read_text(), typing=False) for module, path in MODULES.items()}
+    found = {
+        module: upward(module, path.read_text(), typing=False) for module, path in MODULES.items()
+    }
     assert {module: names for module, names in found.items() if names} == {}
 
 
@@ -111,15 +139,21 @@ def test_in_repositories_annotations_do_not_point_upwards_either() -> None:
 def test_a_planted_upward_import_is_found() -> None:
     source = "from repositories.database import Database\nif TYPE_CHECKING:\n    from repositories.cli import app\n"
     assert upward("repositories.postgres.pool", source, typing=False) == ["repositories.database"]
-    assert upward("repositories.postgres.pool", source, typing=True) == ["repositories.database", "repositories.cli.app"]
-    assert upward("repositories.bulk.copying", "def f():\n    from repositories import recorder", typing=False) == [
-        "repositories.recorder"
+    assert upward("repositories.postgres.pool", source, typing=True) == [
+        "repositories.database",
+        "repositories.cli.app",
     ]
+    assert upward(
+        "repositories.bulk.copying", "def f():\n    from repositories import recorder", typing=False
+    ) == ["repositories.recorder"]
 
 
 def cycles() -> list[set[str]]:
     """Return the groups of modules that import each other when they run."""
-    graph = {module: {name for name in imported(path.read_text()) if name in MODULES} for module, path in MODULES.items()}
+    graph = {
+        module: {name for name in imported(path.read_text()) if name in MODULES}
+        for module, path in MODULES.items()
+    }
     reach: dict[str, set[str]] = {}
     for start in graph:
         seen, todo = set[str](), [start]
@@ -128,7 +162,11 @@ def cycles() -> list[set[str]]:
                 seen.add(name)
                 todo.append(name)
         reach[start] = seen
-    return [{other for other in reach[module] if module in reach[other]} for module in graph if module in reach[module]]
+    return [
+        {other for other in reach[module] if module in reach[other]}
+        for module in graph
+        if module in reach[module]
+    ]
 
 
 def test_no_modules_import_each_other() -> None:

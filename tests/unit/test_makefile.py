@@ -61,7 +61,12 @@ class Clone:
 
     def make(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         self.log.write_text("")
-        variables = {"STAND_IN_LOG": str(self.log), "STAND_IN_UNSUITABLE": str(self.unsuitable), "PATH": self.path, **environment}
+        variables = {
+            "STAND_IN_LOG": str(self.log),
+            "STAND_IN_UNSUITABLE": str(self.unsuitable),
+            "PATH": self.path,
+            **environment,
+        }
         command = ["make", *arguments]
         return subprocess.run(
             command,
@@ -100,7 +105,9 @@ def test_make_alone_lists_every_target_and_makes_nothing(clone: Clone) -> None:
 
 
 @pytest.mark.parametrize(("target", "command"), TARGETS.items())
-def test_a_target_runs_its_command_in_an_environment_made_on_the_way(clone: Clone, target: str, command: str) -> None:
+def test_a_target_runs_its_command_in_an_environment_made_on_the_way(
+    clone: Clone, target: str, command: str
+) -> None:
     finished = clone.make(target)
     assert finished.returncode == 0, finished.stderr
     assert " ".join(clone.calls()[-1]) == command
@@ -141,7 +148,9 @@ def test_an_environment_that_lost_its_python_is_made_anew(clone: Clone) -> None:
 
 
 @pytest.mark.parametrize("changed", ["requirements/dev.txt", "pyproject.toml"])
-def test_a_change_of_the_pins_is_installed_into_the_environment_there_is(clone: Clone, changed: str) -> None:
+def test_a_change_of_the_pins_is_installed_into_the_environment_there_is(
+    clone: Clone, changed: str
+) -> None:
     clone.make("migrate")
     ready = (clone.folder / ".venv" / ".ready").stat().st_mtime
     os.utime(clone.folder / changed, (ready + 5, ready + 5))
@@ -161,7 +170,9 @@ def test_the_newest_supported_python_makes_the_environment_whatever_its_name(clo
     assert clone.environments_made() == ["python3"]
 
 
-def test_without_a_suitable_python_it_says_what_is_needed_and_leaves_the_next_run_a_chance(clone: Clone) -> None:
+def test_without_a_suitable_python_it_says_what_is_needed_and_leaves_the_next_run_a_chance(
+    clone: Clone,
+) -> None:
     clone.unsuitable = 1
     finished = clone.make("migrate", found="python3")
     assert finished.returncode != 0
@@ -219,7 +230,10 @@ def test_every_pin_is_a_name_and_one_version() -> None:
 
 def test_the_pins_are_what_the_project_asks_for() -> None:
     pinned = {canonicalize_name(pin.name): pin for pin in map(Requirement, PINS)}
-    asked = [*PROJECT["dependencies"], *(line for extra in PROJECT["optional-dependencies"].values() for line in extra)]
+    asked = [
+        *PROJECT["dependencies"],
+        *(line for extra in PROJECT["optional-dependencies"].values() for line in extra),
+    ]
     for requirement in map(Requirement, asked):
         if requirement.name == PROJECT["name"]:
             continue

@@ -18,8 +18,14 @@ def node(kind: str, rows: float = 10, loops: int = 1, **facts: Any) -> dict[str,
     return {"Node Type": kind, "Actual Rows": rows, "Actual Loops": loops, **named}
 
 
-def plan(*nodes: dict[str, Any], ms: float = 1.0, rows: float = 10, pages: int = 1, pages_now: int = 1) -> SearchPlan:
-    explained = {"Plan": {**node("Limit"), "Plans": list(nodes)}, "Planning Time": 0.5, "Execution Time": ms - 0.5}
+def plan(
+    *nodes: dict[str, Any], ms: float = 1.0, rows: float = 10, pages: int = 1, pages_now: int = 1
+) -> SearchPlan:
+    explained = {
+        "Plan": {**node("Limit"), "Plans": list(nodes)},
+        "Planning Time": 0.5,
+        "Execution Time": ms - 0.5,
+    }
     statistics = {"rows": rows, "pages": pages, "pages_now": pages_now}
     return read_plan(KnowledgeChunk, explained, cast("RowMapping", statistics))
 
@@ -27,11 +33,17 @@ def plan(*nodes: dict[str, Any], ms: float = 1.0, rows: float = 10, pages: int =
 def test_rows_are_those_of_the_table_kept_and_dropped_over_all_loops() -> None:
     found = plan(
         node("Seq Scan", rows=2.5, loops=4, Relation_Name="knowledge", Rows_Removed_by_Filter=5),
-        node("Bitmap Heap Scan", rows=7, Relation_Name="knowledge", Rows_Removed_by_Index_Recheck=3),
+        node(
+            "Bitmap Heap Scan", rows=7, Relation_Name="knowledge", Rows_Removed_by_Index_Recheck=3
+        ),
         node("Seq Scan", rows=99, Relation_Name="pg_class"),
         ms=2.0,
     )
-    assert (found.searched, found.rows_examined, found.milliseconds) == ("knowledge", 10 + 20 + 10, 2.0)
+    assert (found.searched, found.rows_examined, found.milliseconds) == (
+        "knowledge",
+        10 + 20 + 10,
+        2.0,
+    )
 
 
 def test_what_was_not_executed_does_not_count() -> None:
@@ -45,19 +57,33 @@ def test_a_graph_that_was_used_makes_the_answer_approximate() -> None:
         node("Bitmap Index Scan", Index_Name="ix_knowledge_search_vector"),
         node("Index Scan", Relation_Name="pg_class", Index_Name="pg_class_oid_index"),
     )
-    assert (found.indexes, found.exact, found.advice) == ((GRAPH, "ix_knowledge_search_vector"), False, ())
+    assert (found.indexes, found.exact, found.advice) == (
+        (GRAPH, "ix_knowledge_search_vector"),
+        False,
+        (),
+    )
 
 
 @pytest.mark.parametrize(
     ("found", "advice"),
     [
         (plan(node("Seq Scan", rows=10, Relation_Name="knowledge")), ()),
-        (plan(node("Seq Scan", rows=10_000, Relation_Name="knowledge")), ("10,000 rows were read one after the other",)),
+        (
+            plan(node("Seq Scan", rows=10_000, Relation_Name="knowledge")),
+            ("10,000 rows were read one after the other",),
+        ),
         (plan(rows=-1), ("run ANALYZE knowledge: it never was",)),
         (plan(rows=-1, pages=0, pages_now=0), ()),
         (plan(pages=100, pages_now=301), ("run ANALYZE knowledge: it is more than twice",)),
         (
-            plan(node("Index Scan", Relation_Name="knowledge", Index_Name=GRAPH, Rows_Removed_by_Filter=990)),
+            plan(
+                node(
+                    "Index Scan",
+                    Relation_Name="knowledge",
+                    Index_Name=GRAPH,
+                    Rows_Removed_by_Filter=990,
+                )
+            ),
             ("the index handed over 1,000 rows to find 10",),
         ),
         (plan(node("Sort", Sort_Space_Type="Disk")), ("raise work_mem",)),
@@ -66,7 +92,9 @@ def test_a_graph_that_was_used_makes_the_answer_approximate() -> None:
         (plan(rows=-1, ms=100.0), ("run ANALYZE",)),
     ],
 )
-def test_advice_follows_from_what_the_plan_shows(found: SearchPlan, advice: tuple[str, ...]) -> None:
+def test_advice_follows_from_what_the_plan_shows(
+    found: SearchPlan, advice: tuple[str, ...]
+) -> None:
     assert len(found.advice) == len(advice)
     for said, begins in zip(found.advice, advice, strict=True):
         assert said.startswith(begins)

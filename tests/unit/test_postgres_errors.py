@@ -1,4 +1,7 @@
-"""What the driver raises, translated: every row of the catalogue of faults, built as SQLAlchemy and asyncpg build it."""
+"""What the driver raises, translated.
+
+Every row of the catalogue of faults, built as SQLAlchemy and asyncpg build it.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +79,10 @@ def closed(call: str | None = None) -> BaseException:
 
 
 def cut(reason: BaseException | None = None) -> BaseException:
-    return caused(asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation"), reason)
+    return caused(
+        asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation"),
+        reason,
+    )
 
 
 class Row(NamedTuple):
@@ -89,16 +95,40 @@ class Row(NamedTuple):
 
 AT_WORK = [
     Row("1 pooled backend terminated", wrapped(closed(), lost=True), errors.ConnectionLost),
-    Row("2 terminated between statements", wrapped(closed("PreparedStatement.fetch()"), lost=True), errors.ConnectionLost),
-    Row("2 the same before the pool knows", wrapped(closed("PreparedStatement.fetch()")), errors.ConnectionLost),
-    Row("4 terminated during a statement", wrapped(cut(server_error("57P01")), lost=True), errors.ConnectionLost),
+    Row(
+        "2 terminated between statements",
+        wrapped(closed("PreparedStatement.fetch()"), lost=True),
+        errors.ConnectionLost,
+    ),
+    Row(
+        "2 the same before the pool knows",
+        wrapped(closed("PreparedStatement.fetch()")),
+        errors.ConnectionLost,
+    ),
+    Row(
+        "4 terminated during a statement",
+        wrapped(cut(server_error("57P01")), lost=True),
+        errors.ConnectionLost,
+    ),
     Row("5 statement_timeout", wrapped(server_error("57014")), errors.StatementTimeout),
     Row("6 lock_timeout", wrapped(server_error("55P03")), errors.LockTimeout),
     Row("7 deadlock", wrapped(server_error("40P01")), errors.Conflict),
     Row("8 serialization", wrapped(server_error("40001")), errors.Conflict),
-    Row("9 idle in transaction", wrapped(cut(server_error("25P03")), lost=True), errors.ConnectionLost),
-    Row("10 transaction_timeout", wrapped(cut(server_error("25P04")), lost=True), errors.ConnectionLost),
-    Row("11 pool exhausted", sa.TimeoutError("QueuePool limit of size 1 overflow 0 reached"), errors.PoolExhausted),
+    Row(
+        "9 idle in transaction",
+        wrapped(cut(server_error("25P03")), lost=True),
+        errors.ConnectionLost,
+    ),
+    Row(
+        "10 transaction_timeout",
+        wrapped(cut(server_error("25P04")), lost=True),
+        errors.ConnectionLost,
+    ),
+    Row(
+        "11 pool exhausted",
+        sa.TimeoutError("QueuePool limit of size 1 overflow 0 reached"),
+        errors.PoolExhausted,
+    ),
     Row("12 command_timeout", TimeoutError(), errors.StatementTimeout),
     Row("13 read-only transaction", wrapped(server_error("25006")), errors.ReadOnly),
     Row(
@@ -107,27 +137,67 @@ AT_WORK = [
         errors.ReadOnly,
     ),
     Row("another unsupported feature", wrapped(server_error("0A000")), errors.UnexpectedFailure),
-    Row("15 recovery conflict", wrapped(closed("PreparedStatement.fetch()"), lost=True), errors.ConnectionLost),
+    Row(
+        "15 recovery conflict",
+        wrapped(closed("PreparedStatement.fetch()"), lost=True),
+        errors.ConnectionLost,
+    ),
     Row(
         "20 postmaster killed",
         wrapped(asyncpg.InternalClientError("cannot switch to state 15"), lost=True),
         errors.ConnectionLost,
     ),
-    Row("21 crash recovery", wrapped(closed("Transaction.rollback()"), lost=True), errors.ConnectionLost),
+    Row(
+        "21 crash recovery",
+        wrapped(closed("Transaction.rollback()"), lost=True),
+        errors.ConnectionLost,
+    ),
     Row("22 starting up", wrapped(server_error("57P03")), errors.DatabaseUnavailable),
     Row("23 too many connections", wrapped(server_error("53300")), errors.DatabaseUnavailable),
-    Row("27 stale plan", wrapped(server_error("0A000", function="RevalidateCachedQuery")), errors.StalePlan),
-    Row("27 stale type", wrapped(asyncpg.OutdatedSchemaCacheError("unexpected number of attributes")), errors.StalePlan),
-    Row("29 type created anew", wrapped(server_error("XX000", message="cache lookup failed for type 16716")), errors.StalePlan),
+    Row(
+        "27 stale plan",
+        wrapped(server_error("0A000", function="RevalidateCachedQuery")),
+        errors.StalePlan,
+    ),
+    Row(
+        "27 stale type",
+        wrapped(asyncpg.OutdatedSchemaCacheError("unexpected number of attributes")),
+        errors.StalePlan,
+    ),
+    Row(
+        "29 type created anew",
+        wrapped(server_error("XX000", message="cache lookup failed for type 16716")),
+        errors.StalePlan,
+    ),
     Row("29 another internal error", wrapped(server_error("XX000")), errors.UnexpectedFailure),
     Row("28 renamed column", wrapped(server_error("42703")), errors.SchemaError),
-    Row("31 disk full, server gone", wrapped(cut(server_error("53100")), lost=True), errors.ResourceExhausted),
+    Row(
+        "31 disk full, server gone",
+        wrapped(cut(server_error("53100")), lost=True),
+        errors.ResourceExhausted,
+    ),
     Row("32 temp_file_limit", wrapped(server_error("53400")), errors.ResourceExhausted),
-    Row("33 foreign event loop", wrapped(asyncpg.InterfaceError("another operation is in progress")), errors.UnitOfWorkError),
-    Row("34 two tasks", sa.InvalidRequestError("provisioning a new connection", code="isce"), errors.UnitOfWorkError),
-    Row("34 two tasks", sa.IllegalStateChangeError("close() can't be called here"), errors.UnitOfWorkError),
+    Row(
+        "33 foreign event loop",
+        wrapped(asyncpg.InterfaceError("another operation is in progress")),
+        errors.UnitOfWorkError,
+    ),
+    Row(
+        "34 two tasks",
+        sa.InvalidRequestError("provisioning a new connection", code="isce"),
+        errors.UnitOfWorkError,
+    ),
+    Row(
+        "34 two tasks",
+        sa.IllegalStateChangeError("close() can't be called here"),
+        errors.UnitOfWorkError,
+    ),
     Row("35 failed transaction", wrapped(server_error("25P02")), errors.TransactionPoisoned),
-    Row("35 failed flush", sa.PendingRollbackError(f"Original exception was: {SECRET}"), errors.TransactionPoisoned),
+    Row(
+        "35 failed flush",
+        sa.PendingRollbackError(f"Original exception was: {SECRET}"),
+        errors.TransactionPoisoned,
+    ),
     Row(
         "36 wrong Python type",
         wrapped(asyncpg.DataError(f"invalid input for query argument $1: {SECRET}")),
@@ -138,25 +208,61 @@ AT_WORK = [
         wrapped(asyncpg.InterfaceError("the number of query arguments cannot exceed 32767")),
         errors.InvalidInput,
     ),
-    Row("unique", wrapped(server_error("23505", constraint="uq_x", table="reviews")), errors.AlreadyExists),
-    Row("foreign key", wrapped(server_error("23503", constraint="fk_x", table="reviews")), errors.ReferenceViolated),
-    Row("foreign key, restrict", wrapped(server_error("23001", constraint="fk_x", table="reviews")), errors.ReferenceViolated),
-    Row("check", wrapped(server_error("23514", constraint="ck_x", table="reviews")), errors.CheckViolated),
-    Row("not null", wrapped(server_error("23502", table="reviews", column="repo")), errors.MissingValue),
-    Row("exclusion", wrapped(server_error("23P01", constraint="ex_x", table="reviews")), errors.ConstraintViolated),
+    Row(
+        "unique",
+        wrapped(server_error("23505", constraint="uq_x", table="reviews")),
+        errors.AlreadyExists,
+    ),
+    Row(
+        "foreign key",
+        wrapped(server_error("23503", constraint="fk_x", table="reviews")),
+        errors.ReferenceViolated,
+    ),
+    Row(
+        "foreign key, restrict",
+        wrapped(server_error("23001", constraint="fk_x", table="reviews")),
+        errors.ReferenceViolated,
+    ),
+    Row(
+        "check",
+        wrapped(server_error("23514", constraint="ck_x", table="reviews")),
+        errors.CheckViolated,
+    ),
+    Row(
+        "not null",
+        wrapped(server_error("23502", table="reviews", column="repo")),
+        errors.MissingValue,
+    ),
+    Row(
+        "exclusion",
+        wrapped(server_error("23P01", constraint="ex_x", table="reviews")),
+        errors.ConstraintViolated,
+    ),
     Row("text too long", wrapped(server_error("22001")), errors.InvalidInput),
     Row("NUL in text", wrapped(server_error("22021")), errors.InvalidInput),
     Row("NUL in JSON", wrapped(server_error("22P05")), errors.InvalidInput),
     Row("wrong dimension", wrapped(server_error("22000")), errors.InvalidInput),
     Row("too big for an index", wrapped(server_error("54000")), errors.InvalidInput),
-    Row("NaN in JSON", wrapped(ValueError("Out of range float values are not JSON compliant: nan")), errors.InvalidInput),
+    Row(
+        "NaN in JSON",
+        wrapped(ValueError("Out of range float values are not JSON compliant: nan")),
+        errors.InvalidInput,
+    ),
     Row("JSON too deep", wrapped(RecursionError()), errors.InvalidInput),
     Row("no privilege, or row-level security", wrapped(server_error("42501")), errors.AccessDenied),
     Row("out of memory", wrapped(server_error("53200")), errors.ResourceExhausted),
     Row("I/O error", wrapped(server_error("58030")), errors.ResourceExhausted),
-    Row("row deleted meanwhile", StaleDataError("expected to update 1 row(s); 0 were matched"), errors.Conflict),
+    Row(
+        "row deleted meanwhile",
+        StaleDataError("expected to update 1 row(s); 0 were matched"),
+        errors.Conflict,
+    ),
     Row("network reset", ConnectionResetError(errno.ECONNRESET, "reset"), errors.ConnectionLost),
-    Row("reconnecting finds nobody", ConnectionRefusedError(errno.ECONNREFUSED, "refused"), errors.DatabaseUnavailable),
+    Row(
+        "reconnecting finds nobody",
+        ConnectionRefusedError(errno.ECONNREFUSED, "refused"),
+        errors.DatabaseUnavailable,
+    ),
     Row("corrupted data", wrapped(server_error("XX001")), errors.UnexpectedFailure),
     Row("no such code", wrapped(server_error("ZZ999")), errors.UnexpectedFailure),
     Row("syntax", wrapped(server_error("42601")), errors.UnexpectedFailure),
@@ -164,36 +270,78 @@ AT_WORK = [
     Row("a bug", KeyError(SECRET), errors.UnexpectedFailure),
 ]
 
-certificate = ssl.SSLCertVerificationError(1, "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed")
+certificate = ssl.SSLCertVerificationError(
+    1, "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed"
+)
 certificate.verify_message = "Hostname mismatch"
 handshake = ssl.SSLError(1, "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] certificate required")
 handshake.reason = "TLSV13_ALERT_CERTIFICATE_REQUIRED"
 
 AT_CONNECT = [
-    Row("19 server down, TCP", ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed"), errors.DatabaseUnavailable),
-    Row("19 server down, socket", FileNotFoundError(errno.ENOENT, "No such file"), errors.DatabaseUnavailable),
-    Row("19 two addresses", OSError("Multiple exceptions: [Errno 111] a, [Errno 111] b"), errors.DatabaseUnavailable),
+    Row(
+        "19 server down, TCP",
+        ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed"),
+        errors.DatabaseUnavailable,
+    ),
+    Row(
+        "19 server down, socket",
+        FileNotFoundError(errno.ENOENT, "No such file"),
+        errors.DatabaseUnavailable,
+    ),
+    Row(
+        "19 two addresses",
+        OSError("Multiple exceptions: [Errno 111] a, [Errno 111] b"),
+        errors.DatabaseUnavailable,
+    ),
     Row("22 starting up", server_error("57P03"), errors.DatabaseUnavailable),
     Row("23 too many connections", server_error("53300"), errors.DatabaseUnavailable),
     Row("24 no such database", server_error("3D000"), errors.ConfigurationError),
     Row("24 no such role", server_error("28000"), errors.AccessDenied),
     Row("24 wrong password", server_error("28P01"), errors.AccessDenied),
     Row("24 wrong password, wrapped", wrapped(server_error("28P01")), errors.AccessDenied),
-    Row("25 not a primary", asyncpg.TargetServerAttributeNotMatched("none of the hosts match"), errors.DatabaseUnavailable),
+    Row(
+        "25 not a primary",
+        asyncpg.TargetServerAttributeNotMatched("none of the hosts match"),
+        errors.DatabaseUnavailable,
+    ),
     Row("26 black hole", TimeoutError(), errors.DatabaseUnavailable),
     Row("cut while connecting", cut(server_error("57P01")), errors.DatabaseUnavailable),
     Row("cut without a word", closed(), errors.DatabaseUnavailable),
-    Row("no such name", socket.gaierror(socket.EAI_NONAME, "Name or service not known"), errors.ConfigurationError),
-    Row("names cannot be asked", socket.gaierror(socket.EAI_AGAIN, "Temporary failure"), errors.DatabaseUnavailable),
+    Row(
+        "no such name",
+        socket.gaierror(socket.EAI_NONAME, "Name or service not known"),
+        errors.ConfigurationError,
+    ),
+    Row(
+        "names cannot be asked",
+        socket.gaierror(socket.EAI_AGAIN, "Temporary failure"),
+        errors.DatabaseUnavailable,
+    ),
     Row("certificate", certificate, errors.AccessDenied),
     Row("handshake", handshake, errors.AccessDenied),
-    Row("cut in the handshake", ssl.SSLEOFError(8, "EOF occurred in violation of protocol"), errors.DatabaseUnavailable),
-    Row("server without TLS", ConnectionError('PostgreSQL server at "db:1" rejected SSL upgrade'), errors.AccessDenied),
-    Row("socket of another user", PermissionError(errno.EACCES, "Permission denied"), errors.AccessDenied),
+    Row(
+        "cut in the handshake",
+        ssl.SSLEOFError(8, "EOF occurred in violation of protocol"),
+        errors.DatabaseUnavailable,
+    ),
+    Row(
+        "server without TLS",
+        ConnectionError('PostgreSQL server at "db:1" rejected SSL upgrade'),
+        errors.AccessDenied,
+    ),
+    Row(
+        "socket of another user",
+        PermissionError(errno.EACCES, "Permission denied"),
+        errors.AccessDenied,
+    ),
     Row("no privilege", server_error("42501"), errors.AccessDenied),
     Row("unknown server setting", server_error("42704"), errors.ConfigurationError),
     Row("bad server setting", server_error("22023"), errors.ConfigurationError),
-    Row("pooler", asyncpg.ProtocolViolationError("unsupported startup parameter: jit"), errors.ConfigurationError),
+    Row(
+        "pooler",
+        asyncpg.ProtocolViolationError("unsupported startup parameter: jit"),
+        errors.ConfigurationError,
+    ),
     Row("driver refuses", asyncpg.ClientConfigurationError(SECRET), errors.ConfigurationError),
     Row("a bug", KeyError(SECRET), errors.UnexpectedFailure),
 ]
@@ -207,18 +355,34 @@ LOST_AT_COMMIT = [
         wrapped(asyncpg.InternalClientError("cannot switch to state 12"), lost=True),
         errors.CommitOutcomeUnknown,
     ),
-    Row("21 seen by the rollback", wrapped(closed("Transaction.rollback()"), lost=True), errors.CommitOutcomeUnknown),
+    Row(
+        "21 seen by the rollback",
+        wrapped(closed("Transaction.rollback()"), lost=True),
+        errors.CommitOutcomeUnknown,
+    ),
     Row("cancelled", asyncio.CancelledError(), errors.CommitOutcomeUnknown),
     Row("12 command_timeout", TimeoutError(), errors.CommitOutcomeUnknown),
     Row("network", ConnectionResetError(), errors.CommitOutcomeUnknown),
     Row("server does not know", wrapped(server_error("08007")), errors.CommitOutcomeUnknown),
 ]
 DECIDED_AT_COMMIT = [
-    Row("3 COMMIT never sent", wrapped(closed("Transaction.commit()"), lost=True), errors.ConnectionLost),
+    Row(
+        "3 COMMIT never sent",
+        wrapped(closed("Transaction.commit()"), lost=True),
+        errors.ConnectionLost,
+    ),
     Row("8 serialization", wrapped(server_error("40001")), errors.Conflict),
-    Row("deferred constraint", wrapped(server_error("23503", constraint="fk_x", table="t")), errors.ReferenceViolated),
+    Row(
+        "deferred constraint",
+        wrapped(server_error("23503", constraint="fk_x", table="t")),
+        errors.ReferenceViolated,
+    ),
     Row("statement_timeout", wrapped(server_error("57014")), errors.StatementTimeout),
-    Row("stale plan", wrapped(server_error("0A000", function="RevalidateCachedQuery")), errors.StalePlan),
+    Row(
+        "stale plan",
+        wrapped(server_error("0A000", function="RevalidateCachedQuery")),
+        errors.StalePlan,
+    ),
     Row("failed before", wrapped(server_error("25P02")), errors.TransactionPoisoned),
 ]
 EVERY = [
@@ -226,7 +390,9 @@ EVERY = [
     *((Phase.CONNECT, row) for row in AT_CONNECT),
     *((Phase.COMMIT, row) for row in LOST_AT_COMMIT + DECIDED_AT_COMMIT),
 ]
-every_fault = pytest.mark.parametrize(("phase", "row"), EVERY, ids=[f"{phase.name} {row.name}" for phase, row in EVERY])
+every_fault = pytest.mark.parametrize(
+    ("phase", "row"), EVERY, ids=[f"{phase.name} {row.name}" for phase, row in EVERY]
+)
 
 
 @every_fault
@@ -299,7 +465,12 @@ def test_an_exhausted_pool_tells_its_figures() -> None:
 
 
 def test_an_unavailable_host_is_named_with_its_port_and_the_reason() -> None:
-    error = translate(ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed"), phase=Phase.CONNECT, host="db", port=5433)
+    error = translate(
+        ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed"),
+        phase=Phase.CONNECT,
+        host="db",
+        port=5433,
+    )
     assert isinstance(error, errors.DatabaseUnavailable)
     assert (error.host, error.port, str(error)) == ("db", 5433, "db:5433: Connection refused")
 

@@ -1,4 +1,7 @@
-"""The telemetry recorder when the database fails: what is tried again, what is given up, and what is said about it."""
+"""The telemetry recorder when the database fails.
+
+What is tried again, what is given up, and what is said about it.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,9 @@ def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def event(**values: Any) -> TelemetryEvent:
-    return TelemetryEvent(**{"repo": "a/b", "event_type": "review", "model": "m", "conclusion": SECRET, **values})
+    return TelemetryEvent(
+        **{"repo": "a/b", "event_type": "review", "model": "m", "conclusion": SECRET, **values}
+    )
 
 
 class Unit(FakeUnitOfWork):
@@ -102,7 +107,10 @@ async def test_what_is_safe_to_try_again_is_tried_again(failure: Exception) -> N
     assert (await database.count(), database.units) == (3, 3)
 
 
-@pytest.mark.parametrize("failures", [[after(UNKNOWN)], [before(UNKNOWN)], [after(UNKNOWN), before(LOST), before(UNKNOWN)]])
+@pytest.mark.parametrize(
+    "failures",
+    [[after(UNKNOWN)], [before(UNKNOWN)], [after(UNKNOWN), before(LOST), before(UNKNOWN)]],
+)
 async def test_a_commit_whose_outcome_was_lost_is_found_out_and_no_event_is_there_twice(
     failures: list[Callable[[Unit], None]],
 ) -> None:
@@ -111,7 +119,9 @@ async def test_a_commit_whose_outcome_was_lost_is_found_out_and_no_event_is_ther
     assert await database.count() == 3
 
 
-async def test_an_event_that_was_there_before_is_refused_although_a_commits_outcome_was_lost() -> None:
+async def test_an_event_that_was_there_before_is_refused_although_a_commits_outcome_was_lost() -> (
+    None
+):
     database = Failing(before(UNKNOWN))
     twice = event()
     async with TelemetryRecorder(database, flush_every=NEVER) as recorder:
@@ -121,7 +131,9 @@ async def test_an_event_that_was_there_before_is_refused_although_a_commits_outc
     assert await database.count() == 2
 
 
-async def test_after_retry_for_the_events_are_counted_as_failed_and_the_next_ones_have_their_chance() -> None:
+async def test_after_retry_for_the_events_are_counted_as_failed_and_the_next_ones_have_their_chance() -> (
+    None
+):
     database = Failing(before(LOST))
     async with TelemetryRecorder(database, flush_every=NEVER, retry_for=timedelta(0)) as recorder:
         with pytest.raises(ConnectionLost):
@@ -133,7 +145,9 @@ async def test_after_retry_for_the_events_are_counted_as_failed_and_the_next_one
 async def test_an_outcome_that_cannot_be_found_out_is_told_as_unknown() -> None:
     for then in (LOST, StatementTimeout("cancelled")):
         database = Failing(after(UNKNOWN), before(then))
-        assert await recorded(database, retry_for=timedelta(0)) == RecorderFigures(recorded=3, unknown=3)
+        assert await recorded(database, retry_for=timedelta(0)) == RecorderFigures(
+            recorded=3, unknown=3
+        )
     database = Failing(before(UNKNOWN), before(StatementTimeout("cancelled")))
     assert (await recorded(database)).unknown == 3
 
@@ -146,7 +160,9 @@ async def test_what_is_not_safe_to_try_again_is_not() -> None:
 
 async def test_closing_while_the_database_is_away_gives_up_on_what_is_left_at_once() -> None:
     database = Failing(*(before(LOST) for _ in range(100)))
-    async with TelemetryRecorder(database, flush_every=NEVER, retry_for=timedelta(0), max_queue=5) as recorder:
+    async with TelemetryRecorder(
+        database, flush_every=NEVER, retry_for=timedelta(0), max_queue=5
+    ) as recorder:
         recorder._group = 1
         for _ in range(5):
             recorder.offer(event())
@@ -154,7 +170,9 @@ async def test_closing_while_the_database_is_away_gives_up_on_what_is_left_at_on
     assert database.units == 1
 
 
-async def test_an_event_that_breaks_the_writing_itself_is_left_out_alone(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_event_that_breaks_the_writing_itself_is_left_out_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     broken = event()
     vars(broken)["input_tokens"] = SECRET
     lost: list[tuple[TelemetryEvent, Exception]] = []
@@ -176,7 +194,9 @@ async def test_an_event_that_breaks_the_writing_itself_is_left_out_alone(caplog:
 
 async def test_dropped_events_are_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        async with FakeDatabase().telemetry_recorder(max_queue=1, on_full="drop", flush_every=NEVER) as recorder:
+        async with FakeDatabase().telemetry_recorder(
+            max_queue=1, on_full="drop", flush_every=NEVER
+        ) as recorder:
             assert [recorder.offer(event()) for _ in range(3)] == [True, False, False]
     assert (recorder.figures.dropped, recorder.figures.lost) == (2, 2)
     assert "2 telemetry events were dropped: 1 were waiting" in caplog.text
@@ -215,11 +235,15 @@ async def test_closing_goes_to_its_end_although_its_task_is_cancelled() -> None:
     assert await database.count() == 1
 
 
-def test_a_recorder_that_is_never_closed_tells_what_its_loop_left_unwritten(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_recorder_that_is_never_closed_tells_what_its_loop_left_unwritten(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     lost: list[Exception] = []
 
     async def leave() -> TelemetryRecorder:
-        recorder = TelemetryRecorder(Failing(), flush_every=NEVER, on_lost=lambda _, error: lost.append(error))
+        recorder = TelemetryRecorder(
+            Failing(), flush_every=NEVER, on_lost=lambda _, error: lost.append(error)
+        )
         await recorder.__aenter__()
         await recorder.record(event())
         await asyncio.sleep(0)

@@ -1,4 +1,7 @@
-"""The rules that every table keeps, read from the metadata; each rule sees the violation that is planted for it."""
+"""The rules that every table keeps, read from the metadata.
+
+Each rule sees the violation that is planted for it.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,9 @@ def listened_to(thing: MetaData | Table) -> Iterator[str]:
     """Yield the events of DDL that something listens to, other than a type that a column had before it was given another."""
     for name in EVENTS:
         for listener in getattr(thing.dispatch, name):
-            if not isinstance(getattr(getattr(listener, "func", listener), "__self__", None), SchemaType):
+            if not isinstance(
+                getattr(getattr(listener, "func", listener), "__self__", None), SchemaType
+            ):
                 yield name
 
 
@@ -66,12 +71,18 @@ def keys_begin_with_the_tenant(table: Table) -> Iterator[str]:
         for constraint in table.constraints
         if isinstance(constraint, (*UNIQUE_PER_TENANT, ForeignKeyConstraint))
     ]
-    keys += [(index.name, [column.name for column in index.columns]) for index in table.indexes if index.unique]
+    keys += [
+        (index.name, [column.name for column in index.columns])
+        for index in table.indexes
+        if index.unique
+    ]
     for name, columns in keys:
         if columns[:1] != ["tenant"]:
             yield f"has a key without the tenant first: {name}"
     for constraint in table.foreign_key_constraints:
-        if [element.target_fullname.partition(".")[2] for element in constraint.elements][:1] != ["tenant"]:
+        if [element.target_fullname.partition(".")[2] for element in constraint.elements][:1] != [
+            "tenant"
+        ]:
             yield f"refers to a key without the tenant first: {constraint.name}"
     if "tenant" not in table.c or table.c.tenant.nullable:
         yield "has rows of nobody"
@@ -92,7 +103,11 @@ def nothing_happens_by_itself(table: Table) -> Iterator[str]:
 
 
 def enumerations_are_text(table: Table) -> Iterator[str]:
-    yield from (f"has a type of its own for {column.name}" for column in table.columns if isinstance(column.type, Enum))
+    yield from (
+        f"has a type of its own for {column.name}"
+        for column in table.columns
+        if isinstance(column.type, Enum)
+    )
 
 
 def constraints_are_plain(table: Table) -> Iterator[str]:
@@ -107,7 +122,11 @@ def constraints_are_plain(table: Table) -> Iterator[str]:
 
 
 def names_are_short(table: Table) -> Iterator[str]:
-    inside = {thing.name for things in (table.constraints, table.indexes, table.columns) for thing in things}
+    inside = {
+        thing.name
+        for things in (table.constraints, table.indexes, table.columns)
+        for thing in things
+    }
     for name in (table.name, *map(in_the_database, inside)):
         if len(name.encode()) > MAX_NAME_BYTES:
             yield f"has a long name: {name}"
@@ -115,7 +134,9 @@ def names_are_short(table: Table) -> Iterator[str]:
 
 def in_the_database(name: object) -> str:
     """What SQLAlchemy makes of a name: it shortens what a convention made, and nothing else."""
-    short: str = PREPARER.truncate_and_render_constraint_name(name) if isinstance(name, conv) else str(name)
+    short: str = (
+        PREPARER.truncate_and_render_constraint_name(name) if isinstance(name, conv) else str(name)
+    )
     return short.strip('"')
 
 
@@ -157,31 +178,59 @@ def plain_table(*items: SchemaItem, name: str = "things", **options: Any) -> Tab
 
 
 def referring(*columns: str, **options: Any) -> ForeignKeyConstraint:
-    return ForeignKeyConstraint(columns, [f"things.{column.removeprefix('parent_')}" for column in columns], **options)
+    return ForeignKeyConstraint(
+        columns, [f"things.{column.removeprefix('parent_')}" for column in columns], **options
+    )
 
 
 PLANTED: dict[str, Callable[[], Table]] = {
-    "has a key without the tenant first: uq_things_parent_id": lambda: plain_table(UniqueConstraint("parent_id")),
-    "has a key without the tenant first: uq_things_parent_id_tenant": lambda: plain_table(UniqueConstraint("parent_id", "tenant")),
-    "has a key without the tenant first: ix_things_parent_id": lambda: plain_table(Index(None, "parent_id", unique=True)),
-    "has a key without the tenant first: fk_things_things": lambda: plain_table(referring("parent_id", "tenant")),
+    "has a key without the tenant first: uq_things_parent_id": lambda: plain_table(
+        UniqueConstraint("parent_id")
+    ),
+    "has a key without the tenant first: uq_things_parent_id_tenant": lambda: plain_table(
+        UniqueConstraint("parent_id", "tenant")
+    ),
+    "has a key without the tenant first: ix_things_parent_id": lambda: plain_table(
+        Index(None, "parent_id", unique=True)
+    ),
+    "has a key without the tenant first: fk_things_things": lambda: plain_table(
+        referring("parent_id", "tenant")
+    ),
     "refers to a key without the tenant first: fk_things_things": lambda: plain_table(
         ForeignKeyConstraint(["tenant", "parent_id"], ["things.id", "things.tenant"])
     ),
-    "has rows of nobody": lambda: Table("things", MetaData(), Column("id", Uuid, comment="Which."), comment="Things."),
-    "has a serial number": lambda: plain_table(Column("number", Integer, primary_key=True, autoincrement=True, comment="n")),
-    "numbers its rows by number": lambda: plain_table(Column("number", Integer, Identity(), comment="n")),
-    "numbers its rows by other": lambda: plain_table(Column("other", Integer, Sequence("others"), comment="n")),
+    "has rows of nobody": lambda: Table(
+        "things", MetaData(), Column("id", Uuid, comment="Which."), comment="Things."
+    ),
+    "has a serial number": lambda: plain_table(
+        Column("number", Integer, primary_key=True, autoincrement=True, comment="n")
+    ),
+    "numbers its rows by number": lambda: plain_table(
+        Column("number", Integer, Identity(), comment="n")
+    ),
+    "numbers its rows by other": lambda: plain_table(
+        Column("other", Integer, Sequence("others"), comment="n")
+    ),
     "listens to after_create": lambda: with_trigger(plain_table()),
-    "has a type of its own for mood": lambda: plain_table(Column("mood", Enum("good", "bad", name="mood"), comment="m")),
+    "has a type of its own for mood": lambda: plain_table(
+        Column("mood", Enum("good", "bad", name="mood"), comment="m")
+    ),
     "has a constraint that can wait: uq_things_tenant_parent_id": lambda: plain_table(
         UniqueConstraint("tenant", "parent_id", deferrable=True)
     ),
-    "has a constraint that can wait: fk_things_things": lambda: plain_table(referring("tenant", "parent_id", initially="DEFERRED")),
-    "has a key that follows updates: fk_things_things": lambda: plain_table(referring("tenant", "parent_id", onupdate="CASCADE")),
-    "has a key that is emptied: fk_things_things": lambda: plain_table(referring("tenant", "parent_id", ondelete="SET NULL")),
+    "has a constraint that can wait: fk_things_things": lambda: plain_table(
+        referring("tenant", "parent_id", initially="DEFERRED")
+    ),
+    "has a key that follows updates: fk_things_things": lambda: plain_table(
+        referring("tenant", "parent_id", onupdate="CASCADE")
+    ),
+    "has a key that is emptied: fk_things_things": lambda: plain_table(
+        referring("tenant", "parent_id", ondelete="SET NULL")
+    ),
     f"has a long name: {'i' * 64}": lambda: plain_table(Index("i" * 64, "tenant")),
-    f"has a long name: ck_things_{'ä' * 27}": lambda: plain_table(CheckConstraint("true", name="ä" * 27)),
+    f"has a long name: ck_things_{'ä' * 27}": lambda: plain_table(
+        CheckConstraint("true", name="ä" * 27)
+    ),
     f"has a long name: {'t' * 64}": lambda: plain_table(name="t" * 64),
     f"has a long name: {'c' * 64}": lambda: plain_table(Column("c" * 64, Text, comment="c")),
     "has no comment": lambda: plain_table(comment=None),
@@ -205,7 +254,9 @@ def test_every_rule_sees_what_is_planted_for_it(what: str) -> None:
 
 
 def test_a_table_that_keeps_every_rule_is_not_complained_about() -> None:
-    assert violations(plain_table(referring("tenant", "parent_id", ondelete="CASCADE")).metadata) == []
+    assert (
+        violations(plain_table(referring("tenant", "parent_id", ondelete="CASCADE")).metadata) == []
+    )
 
 
 def test_a_listener_of_the_whole_metadata_is_seen() -> None:

@@ -31,11 +31,33 @@ def test_without_anything_said_the_database_is_a_local_one() -> None:
     assert settings.addresses == (Address("localhost", 5432),)
     assert (settings.database, settings.user, settings.password) == ("recollect", "recollect", None)
     assert settings.sslmode is SslMode.PREFER
-    assert (settings.pool_size, settings.max_overflow, settings.pool_timeout) == (10, 10, timedelta(seconds=10))
-    assert settings.statement_timeout == settings.idle_in_transaction_timeout == settings.connect_deadline == timedelta(seconds=30)
-    assert (settings.lock_timeout, settings.connect_timeout) == (timedelta(seconds=5), timedelta(seconds=10))
-    assert (settings.language, settings.hnsw_m, settings.hnsw_ef_construction, settings.ef_search) == ("english", 16, 64, 64)
-    assert (settings.tenant, settings.pooler, settings.echo, settings.embedding_dimensions) == ("default", "none", False, 1024)
+    assert (settings.pool_size, settings.max_overflow, settings.pool_timeout) == (
+        10,
+        10,
+        timedelta(seconds=10),
+    )
+    assert (
+        settings.statement_timeout
+        == settings.idle_in_transaction_timeout
+        == settings.connect_deadline
+        == timedelta(seconds=30)
+    )
+    assert (settings.lock_timeout, settings.connect_timeout) == (
+        timedelta(seconds=5),
+        timedelta(seconds=10),
+    )
+    assert (
+        settings.language,
+        settings.hnsw_m,
+        settings.hnsw_ef_construction,
+        settings.ef_search,
+    ) == ("english", 16, 64, 64)
+    assert (settings.tenant, settings.pooler, settings.echo, settings.embedding_dimensions) == (
+        "default",
+        "none",
+        False,
+        1024,
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,7 +78,10 @@ def test_without_anything_said_the_database_is_a_local_one() -> None:
         ),
         ("postgresql://h1:1,h2:2/reviews", {"host": "h1:1,h2:2", "database": "reviews"}),
         ("postgresql://h1,h2/reviews", {"host": "h1,h2", "database": "reviews"}),
-        ("postgresql:///reviews?host=/run/pg&port=7", {"host": "/run/pg", "port": 7, "database": "reviews"}),
+        (
+            "postgresql:///reviews?host=/run/pg&port=7",
+            {"host": "/run/pg", "port": 7, "database": "reviews"},
+        ),
         ("postgresql://[::1]:7", {"host": "::1", "port": 7}),
         (
             "postgresql://h1:1,h2:2?connect_timeout=3&options=-c%20a.b=1",
@@ -64,9 +89,16 @@ def test_without_anything_said_the_database_is_a_local_one() -> None:
         ),
     ],
 )
-def test_a_url_and_its_parts_are_the_same_connection(url: str, parts: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_url_and_its_parts_are_the_same_connection(
+    url: str, parts: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     expected = Settings(url=url)
-    assert Settings(**parts) == expected == Settings(url=SecretStr(url)) == Settings(url=expected.url.render(show_password=True))
+    assert (
+        Settings(**parts)
+        == expected
+        == Settings(url=SecretStr(url))
+        == Settings(url=expected.url.render(show_password=True))
+    )
     for name, value in parts.items():
         monkeypatch.setenv(f"RECOLLECT_{name.upper()}", str(value))
     assert Settings.from_env() == expected
@@ -82,11 +114,19 @@ def test_the_environment_may_hold_any_setting(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("RECOLLECT_USER", "")
     settings = Settings()
     assert (settings.pool_size, settings.tenant, settings.user) == (3, "acme", "recollect")
-    assert (settings.statement_timeout, settings.lock_timeout) == (timedelta(seconds=1.5), timedelta(seconds=2))
+    assert (settings.statement_timeout, settings.lock_timeout) == (
+        timedelta(seconds=1.5),
+        timedelta(seconds=2),
+    )
 
 
-def test_a_url_in_code_replaces_the_whole_connection_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DATABASE_URL", f"postgresql://prod:{SECRET}@prod.example/prod?sslmode=verify-full&sslrootcert=/ca.pem")
+def test_a_url_in_code_replaces_the_whole_connection_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(
+        "DATABASE_URL",
+        f"postgresql://prod:{SECRET}@prod.example/prod?sslmode=verify-full&sslrootcert=/ca.pem",
+    )
     monkeypatch.setenv("RECOLLECT_HOST", "another.example")
     monkeypatch.setenv("RECOLLECT_POOL_SIZE", "3")
     settings = Settings(url="postgresql://localhost/test")
@@ -99,7 +139,9 @@ def test_a_url_in_code_replaces_the_whole_connection_of_the_environment(monkeypa
     )
 
 
-def test_a_part_in_code_replaces_that_part_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_in_code_replaces_that_part_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://me@db.example/reviews")
     assert Settings(database="other") == Settings(url="postgresql://me@db.example/other")
 
@@ -110,7 +152,9 @@ def test_what_contradicts_in_one_place_is_named_twice(monkeypatch: pytest.Monkey
     assert caught.value.setting == "port"
     monkeypatch.setenv("DATABASE_URL", f"postgresql://me:{SECRET}@db/reviews")
     monkeypatch.setenv("RECOLLECT_PASSWORD", "another")
-    with pytest.raises(ConfigurationError, match=r"^DATABASE_URL and RECOLLECT_PASSWORD say different things"):
+    with pytest.raises(
+        ConfigurationError, match=r"^DATABASE_URL and RECOLLECT_PASSWORD say different things"
+    ):
         Settings()
     monkeypatch.setenv("RECOLLECT_PASSWORD", SECRET)
     assert Settings().password == SecretStr(SECRET)
@@ -184,7 +228,9 @@ def test_several_bad_settings_are_all_named() -> None:
 
 
 def test_zero_means_no_limit_for_the_servers_timeouts() -> None:
-    settings = Settings(statement_timeout=0, lock_timeout=timedelta(0), idle_in_transaction_timeout=0.001)
+    settings = Settings(
+        statement_timeout=0, lock_timeout=timedelta(0), idle_in_transaction_timeout=0.001
+    )
     assert settings.statement_timeout == settings.lock_timeout == timedelta(0)
 
 
@@ -193,24 +239,34 @@ def test_a_url_that_is_no_text_is_refused() -> None:
         Settings(url=5)
 
 
-@pytest.mark.parametrize("host", ["db.example", "10.0.0.1", "localhost,db.example", "/run/postgresql,db.example"])
+@pytest.mark.parametrize(
+    "host", ["db.example", "10.0.0.1", "localhost,db.example", "/run/postgresql,db.example"]
+)
 def test_a_host_elsewhere_must_prove_who_it_is(host: str) -> None:
     assert Settings(host=host).sslmode is SslMode.VERIFY_FULL
     for mode in ("disable", "allow", "prefer", "require", "verify-ca"):
-        with pytest.raises(ConfigurationError, match="use verify-full, or say insecure=True") as caught:
+        with pytest.raises(
+            ConfigurationError, match="use verify-full, or say insecure=True"
+        ) as caught:
             Settings(host=host, sslmode=mode)
         assert caught.value.setting == "sslmode"
         assert Settings(host=host, sslmode=mode, insecure=True).sslmode == mode
 
 
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1", "/run/postgresql", "/run/postgresql,127.0.0.2"])
+@pytest.mark.parametrize(
+    "host", ["localhost", "127.0.0.1", "::1", "/run/postgresql", "/run/postgresql,127.0.0.2"]
+)
 def test_a_local_host_needs_no_tls(host: str) -> None:
     assert Settings(host=host).sslmode is SslMode.PREFER
     assert Settings(host=host, sslmode="disable").sslmode is SslMode.DISABLE
 
 
 @pytest.mark.parametrize(
-    "url", [f"postgresql://me:{SECRET}@localhost/reviews", f"postgresql://localhost/reviews?password={SECRET}"]
+    "url",
+    [
+        f"postgresql://me:{SECRET}@localhost/reviews",
+        f"postgresql://localhost/reviews?password={SECRET}",
+    ],
 )
 def test_no_form_of_the_settings_shows_the_password(url: str) -> None:
     settings = Settings(url=url)

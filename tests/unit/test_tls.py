@@ -1,4 +1,7 @@
-"""TLS: which modes there are, what they prove, and that nobody in between can talk a client out of it."""
+"""TLS.
+
+Which modes there are, what they prove, and that nobody in between can talk a client out of it.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,9 @@ class Files:
         identity = self.authority.issue_cert("agent@recollect.example")
         self.cert = self.write("agent.pem", identity.cert_chain_pems[0])
         self.key = self.write("agent.key", identity.private_key_pem)
-        self.wrong_key = self.write("wrong.key", self.stranger.issue_cert("x.example").private_key_pem)
+        self.wrong_key = self.write(
+            "wrong.key", self.stranger.issue_cert("x.example").private_key_pem
+        )
 
     def write(self, name: str, blob: trustme.Blob) -> str:
         path = self.folder / name
@@ -45,7 +50,9 @@ class Files:
         if client_certificate:
             self.authority.configure_trust(context)
             context.verify_mode = ssl.CERT_REQUIRED
-            context.maximum_version = ssl.TLSVersion.TLSv1_2  # so that the refusal is part of the handshake
+            context.maximum_version = (
+                ssl.TLSVersion.TLSv1_2
+            )  # so that the refusal is part of the handshake
         return context
 
 
@@ -54,7 +61,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     return Files(tmp_path_factory.mktemp("tls"))
 
 
-def built(mode: SslMode, *, root: str | None = None, cert: str | None = None, key: str | None = None) -> ssl.SSLContext:
+def built(
+    mode: SslMode, *, root: str | None = None, cert: str | None = None, key: str | None = None
+) -> ssl.SSLContext:
     context = tls_argument(mode, rootcert=root, cert=cert, key=key)
     assert isinstance(context, ssl.SSLContext)
     return context
@@ -64,8 +73,12 @@ def test_each_mode_proves_what_libpq_says() -> None:
     assert tls_argument(SslMode.DISABLE, rootcert=None, cert=None, key=None) is False
     assert tls_argument(SslMode.ALLOW, rootcert=None, cert=None, key=None) == "allow"
     assert tls_argument(SslMode.PREFER, rootcert=None, cert=None, key=None) == "prefer"
-    modes = {mode: built(mode) for mode in (SslMode.REQUIRE, SslMode.VERIFY_CA, SslMode.VERIFY_FULL)}
-    proofs = {mode: (context.verify_mode, context.check_hostname) for mode, context in modes.items()}
+    modes = {
+        mode: built(mode) for mode in (SslMode.REQUIRE, SslMode.VERIFY_CA, SslMode.VERIFY_FULL)
+    }
+    proofs = {
+        mode: (context.verify_mode, context.check_hostname) for mode, context in modes.items()
+    }
     assert proofs == {
         SslMode.REQUIRE: (ssl.CERT_NONE, False),
         SslMode.VERIFY_CA: (ssl.CERT_REQUIRED, False),
@@ -101,7 +114,9 @@ def test_a_missing_or_unreadable_file_is_named(files: Files) -> None:
         assert caught.value.setting == setting
 
 
-def test_an_encrypted_key_is_refused_instead_of_asking_the_terminal(files: Files, tmp_path: Path) -> None:
+def test_an_encrypted_key_is_refused_instead_of_asking_the_terminal(
+    files: Files, tmp_path: Path
+) -> None:
     from cryptography.hazmat.primitives.serialization import (
         BestAvailableEncryption,
         Encoding,
@@ -111,15 +126,22 @@ def test_an_encrypted_key_is_refused_instead_of_asking_the_terminal(files: Files
 
     key = load_pem_private_key((files.folder / "agent.key").read_bytes(), None)
     encrypted = tmp_path / "encrypted.key"
-    encrypted.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"canary")))
+    encrypted.write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"canary"))
+    )
     with pytest.raises(ConfigurationError, match="or the key is encrypted"):
         built(SslMode.VERIFY_FULL, cert=files.cert, key=str(encrypted))
 
 
 @pytest.mark.parametrize("mode", [SslMode.DISABLE, SslMode.ALLOW, SslMode.PREFER])
 def test_a_certificate_that_nobody_would_look_at_is_refused(files: Files, mode: SslMode) -> None:
-    for setting, given in (("sslrootcert", {"root": files.root}), ("sslcert", {"cert": files.cert, "key": files.key})):
-        with pytest.raises(ConfigurationError, match=f"sslmode {mode} would not look at it") as caught:
+    for setting, given in (
+        ("sslrootcert", {"root": files.root}),
+        ("sslcert", {"cert": files.cert, "key": files.key}),
+    ):
+        with pytest.raises(
+            ConfigurationError, match=f"sslmode {mode} would not look at it"
+        ) as caught:
             built(mode, **given)
         assert caught.value.setting == setting
 
@@ -132,7 +154,10 @@ def test_the_systems_certificates_are_for_the_strictest_mode_alone() -> None:
 
 @asynccontextmanager
 async def server(context: ssl.SSLContext | None) -> AsyncIterator[int]:
-    """As much of a server as TLS needs: it answers the request for TLS, and then that it is starting up."""
+    """As much of a server as TLS needs.
+
+    It answers the request for TLS, and then that it is starting up.
+    """
     conversations: set[asyncio.Task[None]] = set()
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -196,6 +221,12 @@ async def test_nobody_can_talk_a_client_out_of_tls(mode: str) -> None:
 async def test_a_client_certificate_is_shown_to_a_server_that_asks(files: Files) -> None:
     async with server(files.server("127.0.0.1", client_certificate=True)) as port:
         with pytest.raises(DatabaseUnavailable, match="starting"):
-            await connect(port, sslmode="verify-full", sslrootcert=files.root, sslcert=files.cert, sslkey=files.key)
+            await connect(
+                port,
+                sslmode="verify-full",
+                sslrootcert=files.root,
+                sslcert=files.cert,
+                sslkey=files.key,
+            )
         with pytest.raises(DatabaseUnavailable, match="connection reset"):
             await connect(port, sslmode="verify-full", sslrootcert=files.root)

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from domain.errors import ConfigurationError
-from repositories.postgres.url import Address, DatabaseUrl, parse_addresses, parse_options, parse_url
+from repositories.postgres.url import (
+    Address,
+    DatabaseUrl,
+    parse_addresses,
+    parse_options,
+    parse_url,
+)
 
 SECRET = "canary-7Qx"
 
@@ -41,9 +47,15 @@ def test_every_usual_scheme_says_the_same(scheme: str) -> None:
         ("postgresql:///reviews?host=h1,h2&port=7", (Address("h1", 7), Address("h2", 7))),
         ("postgresql://?port=7", (Address("localhost", 7),)),
         ("postgresql:///reviews?host=/run/postgresql", (Address("/run/postgresql", 5432),)),
-        ("postgresql:///reviews?host=%2Frun%2Fpostgresql&port=5433", (Address("/run/postgresql", 5433),)),
+        (
+            "postgresql:///reviews?host=%2Frun%2Fpostgresql&port=5433",
+            (Address("/run/postgresql", 5433),),
+        ),
         ("postgresql://%2Frun%2Fpostgresql:5433/reviews", (Address("/run/postgresql", 5433),)),
-        ("postgresql://[::1]:5433,[fe80::1]/reviews", (Address("::1", 5433), Address("fe80::1", 5432))),
+        (
+            "postgresql://[::1]:5433,[fe80::1]/reviews",
+            (Address("::1", 5433), Address("fe80::1", 5432)),
+        ),
         (" postgresql://db/reviews\n", (Address("db", 5432),)),
     ],
 )
@@ -76,7 +88,9 @@ def test_user_and_database_may_stand_in_the_parameters() -> None:
 
 
 def test_the_word_of_sqlalchemy_and_of_jdbc_for_tls_is_understood() -> None:
-    assert parse_url("postgresql+asyncpg://db/reviews?ssl=verify-full").parameters == {"sslmode": "verify-full"}
+    assert parse_url("postgresql+asyncpg://db/reviews?ssl=verify-full").parameters == {
+        "sslmode": "verify-full"
+    }
     assert parse_url("postgresql://db/reviews?ssl=true").parameters == {"sslmode": "require"}
 
 
@@ -87,7 +101,9 @@ def test_channel_binding_is_ignored_unless_it_is_required() -> None:
 
 
 def test_an_unknown_parameter_is_named() -> None:
-    with pytest.raises(ConfigurationError, match="the parameter sslcrl, which is not supported") as caught:
+    with pytest.raises(
+        ConfigurationError, match="the parameter sslcrl, which is not supported"
+    ) as caught:
         parse_url("postgresql://db/reviews?sslcrl=/x", setting="DATABASE_URL")
     assert caught.value.setting == "DATABASE_URL"
 
@@ -128,7 +144,10 @@ def test_the_password_shows_only_on_request() -> None:
     url = parse_url(f"postgresql://me:{SECRET}%40@db:5433/reviews?sslmode=require")
     assert str(url) == "postgresql://me:***@db:5433/reviews?sslmode=require"
     assert SECRET not in repr(url)
-    assert url.render(show_password=True) == f"postgresql://me:{SECRET}%40@db:5433/reviews?sslmode=require"
+    assert (
+        url.render(show_password=True)
+        == f"postgresql://me:{SECRET}%40@db:5433/reviews?sslmode=require"
+    )
 
 
 hosts = st.one_of(
@@ -136,7 +155,9 @@ hosts = st.one_of(
     st.ip_addresses().map(str),
     st.from_regex(r"/[a-z0-9_./ @?-]{1,30}[a-z]", fullmatch=True),
 )
-text = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=30)
+text = st.text(
+    st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=30
+)
 
 
 @given(
@@ -144,7 +165,9 @@ text = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])
     database=st.none() | text,
     user=text,
     password=st.none() | text.map(SecretStr),
-    parameters=st.dictionaries(st.sampled_from(["sslmode", "sslrootcert", "application_name", "options"]), text, max_size=3),
+    parameters=st.dictionaries(
+        st.sampled_from(["sslmode", "sslrootcert", "application_name", "options"]), text, max_size=3
+    ),
 )
 def test_a_url_that_is_written_reads_the_same(
     addresses: tuple[Address, ...],

@@ -35,7 +35,11 @@ JSON = st.recursive(
     | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
     lambda inner: (
         st.lists(inner, max_size=4)
-        | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), inner, max_size=4)
+        | st.dictionaries(
+            st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
+            inner,
+            max_size=4,
+        )
     ),
     max_leaves=20,
 )
@@ -49,7 +53,8 @@ def test_normalising_json_twice_changes_nothing_more(value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given_", "kept"), [(1e22, 10**22), (-0.0, 0.0), (1.5, 1.5), (1e-7, 1e-7), (1e2, 100.0), ((1, 2), [1, 2])]
+    ("given_", "kept"),
+    [(1e22, 10**22), (-0.0, 0.0), (1.5, 1.5), (1e-7, 1e-7), (1e2, 100.0), ((1, 2), [1, 2])],
 )
 def test_numbers_become_what_jsonb_makes_of_them(given_: object, kept: object) -> None:
     assert normalise(given_) == kept
@@ -64,7 +69,20 @@ def deep(levels: int) -> object:
 
 
 @pytest.mark.parametrize(
-    "value", [math.nan, math.inf, {1: 2}, {"a": object()}, "\0", {"\0": 1}, "\ud800", b"x", {1}, deep(200), 10**1001]
+    "value",
+    [
+        math.nan,
+        math.inf,
+        {1: 2},
+        {"a": object()},
+        "\0",
+        {"\0": 1},
+        "\ud800",
+        b"x",
+        {1},
+        deep(200),
+        10**1001,
+    ],
 )
 def test_what_jsonb_refuses_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match=r"\w"):
@@ -98,7 +116,9 @@ def test_a_cursor_belongs_to_one_listing_and_direction() -> None:
 
 
 @given(st.sampled_from(Distance), st.floats(0, 2), st.floats(0, 2))
-def test_scores_are_shares_that_fall_with_distance(metric: Distance, near: float, far: float) -> None:
+def test_scores_are_shares_that_fall_with_distance(
+    metric: Distance, near: float, far: float
+) -> None:
     near, far = sorted((near, far))
     assert 0 <= vector_score(far, metric) <= vector_score(near, metric) <= 1
 
@@ -136,7 +156,12 @@ def test_weights_that_weigh_nothing_are_refused(weights: tuple[float, float]) ->
 def test_hits_are_a_sequence() -> None:
     hits = SearchHits((SearchHit(item="a", score=1.0), SearchHit(item="b", score=0.5)), exact=False)
     assert [hit.item for hit in hits] == ["a", "b"]
-    assert (len(hits), hits[0].item, [hit.item for hit in hits[1:]], hits.exact) == (2, "a", ["b"], False)
+    assert (len(hits), hits[0].item, [hit.item for hit in hits[1:]], hits.exact) == (
+        2,
+        "a",
+        ["b"],
+        False,
+    )
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,10 @@ def test_what_no_column_can_hold_has_no_form(dimensions: int) -> None:
 
 @pytest.mark.parametrize("form", IndexForm)
 def test_a_distance_is_over_exactly_what_is_indexed(form: IndexForm) -> None:
-    embedding, query = column("embedding", EmbeddingColumn(8)), bindparam("query", type_=EmbeddingColumn())
+    embedding, query = (
+        column("embedding", EmbeddingColumn(8)),
+        bindparam("query", type_=EmbeddingColumn()),
+    )
     indexed = str(form.indexed(embedding, 8).compile(dialect=DIALECT))
     distance = str(form.distance(embedding, query, 8).compile(dialect=DIALECT))
     assert distance.startswith(f"{indexed} {'<~>' if form is IndexForm.BIT else '<=>'} ")

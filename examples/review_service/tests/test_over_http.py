@@ -1,4 +1,7 @@
-"""The whole application: uvicorn in a process of its own, PostgreSQL behind it, HTTP in front of it."""
+"""The whole application.
+
+Uvicorn in a process of its own, PostgreSQL behind it, HTTP in front of it.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +31,23 @@ TITLE = "Retries are not bounded by a deadline"
 async def served(database_url: SecretStr) -> AsyncIterator[str]:
     """Run the application as its README says, and yield where it answers."""
     environment = {**os.environ, "DATABASE_URL": database_url.get_secret_value()}
-    command = ["-m", "uvicorn", "--factory", "examples.review_service.main:app", "--host", "127.0.0.1", "--port", "0"]
+    command = [
+        "-m",
+        "uvicorn",
+        "--factory",
+        "examples.review_service.main:app",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "0",
+    ]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *command, cwd=ROOT, env=environment, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+        sys.executable,
+        *command,
+        cwd=ROOT,
+        env=environment,
+        stdin=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
     )
     try:
         assert process.stderr is not None
@@ -47,9 +64,21 @@ async def served(database_url: SecretStr) -> AsyncIterator[str]:
 
 
 def review(repo: str, *, head: str, title: str = TITLE) -> dict[str, Any]:
-    finding = {"file_path": "client.py", "severity": "major", "category": "correctness", "confidence": 80, "title": title}
+    finding = {
+        "file_path": "client.py",
+        "severity": "major",
+        "category": "correctness",
+        "confidence": 80,
+        "title": title,
+    }
     posted = {"comment_id": 3_000_000_000, "comment_surface": "inline"}
-    asked = {"repo": repo, "pr_number": 7, "base_sha": "b0", "head_sha": head, "delivery_id": f"d-{head}"}
+    asked = {
+        "repo": repo,
+        "pr_number": 7,
+        "base_sha": "b0",
+        "head_sha": head,
+        "delivery_id": f"d-{head}",
+    }
     return {**asked, "findings": [{**finding, **posted}]}
 
 
@@ -64,13 +93,23 @@ async def test_a_review_is_recorded_judged_and_found_again(recollect_url: Secret
         path = f"/findings/{created.json()['finding_ids'][0]}/feedback"
         thumb = {"reaction": "-1", "login": "ann", "reaction_id": 1}
         heard = [(await client.post(path, json=thumb)).json() for _ in range(2)]
-        assert [each["is_counted"] for each in heard] == [each["is_learned"] for each in heard] == [True, False]
-
-        similar = (await client.get("/repos/acme/api/similar", params={"text": "how are retries bounded?"})).json()
         assert (
-            [memory["text"] for memory in similar["memories"]] == [finding["title"] for finding in similar["findings"]] == [TITLE]
+            [each["is_counted"] for each in heard]
+            == [each["is_learned"] for each in heard]
+            == [True, False]
         )
-        shared = (await client.get("/repos/acme/web/similar", params={"text": "bounded retries"})).json()
+
+        similar = (
+            await client.get("/repos/acme/api/similar", params={"text": "how are retries bounded?"})
+        ).json()
+        assert (
+            [memory["text"] for memory in similar["memories"]]
+            == [finding["title"] for finding in similar["findings"]]
+            == [TITLE]
+        )
+        shared = (
+            await client.get("/repos/acme/web/similar", params={"text": "bounded retries"})
+        ).json()
         assert [memory["is_shared"] for memory in shared["memories"]] == [True]
 
         stats = (await client.get("/repos/acme/api/stats")).json()
@@ -84,17 +123,27 @@ async def test_a_review_is_recorded_judged_and_found_again(recollect_url: Secret
         unknown = await client.post(path.replace("/findings/0", "/findings/f"), json=thumb)
         assert (refused.status_code, unknown.status_code) == (422, 404)
 
-        # Of one head brought many times at once, one is recorded; the others are told of it, or to ask again.
-        answers = await asyncio.gather(*(client.post("/reviews", json=review("acme/web", head="h2")) for _ in range(10)))
+        # Of one head brought many times at once, one is recorded; the others are told of it, or to
+        # ask again.
+        answers = await asyncio.gather(
+            *(client.post("/reviews", json=review("acme/web", head="h2")) for _ in range(10))
+        )
         counted = Counter(answer.status_code for answer in answers)
         assert counted[201] == 1
         assert counted.keys() <= {200, 201, 409}
-        assert all(answer.headers["Retry-After"] == "1" for answer in answers if answer.status_code == 409)
-        assert len({answer.json()["review_id"] for answer in answers if answer.status_code != 409}) == 1
+        assert all(
+            answer.headers["Retry-After"] == "1" for answer in answers if answer.status_code == 409
+        )
+        assert (
+            len({answer.json()["review_id"] for answer in answers if answer.status_code != 409})
+            == 1
+        )
         assert (await client.get("/repos/acme/web/stats")).json()["reviews"] == 1
 
 
-async def test_it_does_not_start_on_embeddings_of_another_kind(recollect_database: Database, recollect_url: SecretStr) -> None:
+async def test_it_does_not_start_on_embeddings_of_another_kind(
+    recollect_database: Database, recollect_url: SecretStr
+) -> None:
     async with recollect_database.unit_of_work() as uow:
         await uow.embedding_metadata.set(provider="another", model="another", dimensions=1024)
         await uow.commit()

@@ -40,9 +40,27 @@ def test_the_unit_tests_pass_in_under_two_seconds_without_a_driver() -> None:
 
 def test_the_linter_keeps_the_service_from_knowing_how_it_is_kept() -> None:
     def codes(module: str, source: str) -> list[str]:
-        command = [sys.executable, "-m", "ruff", "check", "--no-cache", "--select", "TID", "--output-format", "json"]
+        command = [
+            sys.executable,
+            "-m",
+            "ruff",
+            "check",
+            "--no-cache",
+            "--select",
+            "TID",
+            "--output-format",
+            "json",
+        ]
         place = ["--stdin-filename", str(HERE.parent / module), "-"]
-        ran = subprocess.run([*command, *place], cwd=ROOT, input=source, capture_output=True, text=True, timeout=60, check=False)
+        ran = subprocess.run(
+            [*command, *place],
+            cwd=ROOT,
+            input=source,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
         return [finding["code"] for finding in json.loads(ran.stdout)]
 
     assert codes("service.py", "from repositories import Database") == ["TID251"]

@@ -1,1 +1,4 @@
-"""The demo: a real linter over a real package, remembered and asked, with the domain's ports and nothing else."""
+"""The demo.
+
+A real linter over a real package, remembered and asked, with the domain's ports and nothing else.
+"""

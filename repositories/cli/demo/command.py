@@ -34,14 +34,23 @@ EMBEDDING: Final[Mapping[str, Any]] = {
     "embedding_dimensions": embedder.DIMENSIONS,
 }
 
-SourcePath = Annotated[Path | None, typer.Option("--source", help="Folder with Python source.", show_default="a package")]
-Here = Annotated[bool, typer.Option("--use-database-url", help="Write to the database that the environment names.")]
+SourcePath = Annotated[
+    Path | None,
+    typer.Option("--source", help="Folder with Python source.", show_default="a package"),
+]
+Here = Annotated[
+    bool,
+    typer.Option("--use-database-url", help="Write to the database that the environment names."),
+]
 Words = Annotated[str, typer.Argument(help="What to look for, in plain words.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=100, help="Results of each kind.")]
 
 
-def demo(source_path: SourcePath = None, data_dir: DataDir = DATA_DIR, use_database_url: Here = False) -> None:
-    """Review a real package with a real linter, remember it with its documentation, and ask five questions.
+def demo(
+    source_path: SourcePath = None, data_dir: DataDir = DATA_DIR, use_database_url: Here = False
+) -> None:
+    """Review a real package with a real linter, remember it with its documentation, and ask five
+    questions.
 
     It is kept in an embedded server of its own; a second run recognises what it has seen.
     """
@@ -53,9 +62,11 @@ def demo(source_path: SourcePath = None, data_dir: DataDir = DATA_DIR, use_datab
 
 
 def search(text: Words, limit: Limit = 5, data_dir: DataDir = DATA_DIR) -> None:
-    """Search passages and findings: by vector and words where the embeddings are the demo's, by words where not.
+    """Search passages and findings: by vector and words where the embeddings are the demo's, by
+    words where not.
 
-    It looks in the database that the environment names, or else in the demo's, or else in the one that `db up` started.
+    It looks in the database that the environment names, or else in the demo's, or else in the one
+    that `db up` started.
     """
     if not text.strip():
         raise ConfigurationError("there is nothing to look for in a blank text")
@@ -89,7 +100,9 @@ def _searched(data_dir: Path) -> Iterator[Database]:
             yield Database(place.settings)
 
 
-async def _demonstrate(settings: Settings, chosen: source.Source, loaded: WordLlamaEmbedder) -> None:
+async def _demonstrate(
+    settings: Settings, chosen: source.Source, loaded: WordLlamaEmbedder
+) -> None:
     async with Database(settings, migrate=True) as database:
         await Demo(database=database, embedder=loaded, source=chosen, console=results()).run()
 
@@ -110,9 +123,14 @@ async def _search(searched: Database, text: str, limit: int) -> None:
 
 
 async def _embedded(database: Database, text: str) -> VectorLike | None:
-    """Return the embedding of the text; None, with a word about it, where it could not be compared with the stored ones."""
+    """Return the embedding of the text.
+
+    None, with a word about it, where it could not be compared with the stored ones.
+    """
     if not embedder.is_installed():
-        note("searching by words alone: embeddings need the extra demo, pip install 'recollect[demo]'")
+        note(
+            "searching by words alone: embeddings need the extra demo, pip install 'recollect[demo]'"
+        )
         return None
     try:
         async with database.reader() as view:

@@ -24,9 +24,11 @@ def is_installed() -> bool:
 
 
 class WordLlamaEmbedder:
-    """Means of static word vectors, 256 components each: no model runs, and the same text always gives the same vector.
+    """Means of static word vectors, 256 components each: no model runs, and the same text always
+    gives the same vector.
 
-    Made by `load`, which takes a second or two. A text without any known word has a vector of zeros, which no database takes.
+    Made by `load`, which takes a second or two. A text without any known word has a vector of
+    zeros, which no database takes.
     """
 
     provider = PROVIDER
@@ -44,12 +46,18 @@ class WordLlamaEmbedder:
             ConfigurationError: the package is not installed, or came without them.
         """
         if not is_installed():
-            raise ConfigurationError("embeddings need the extra demo: pip install 'recollect[demo]'")
+            raise ConfigurationError(
+                "embeddings need the extra demo: pip install 'recollect[demo]'"
+            )
         package = _import_without_its_logging()
         try:
-            loaded = package.WordLlama.load(dim=DIMENSIONS, cache_dir=Path(package.__file__).parent, disable_download=True)
+            loaded = package.WordLlama.load(
+                dim=DIMENSIONS, cache_dir=Path(package.__file__).parent, disable_download=True
+            )
         except FileNotFoundError:
-            raise ConfigurationError("wordllama came without its vectors: pip install --force-reinstall wordllama") from None
+            raise ConfigurationError(
+                "wordllama came without its vectors: pip install --force-reinstall wordllama"
+            ) from None
         return cls(loaded)
 
     async def embed(self, texts: Sequence[str]) -> Sequence[VectorLike]:
@@ -58,7 +66,11 @@ class WordLlamaEmbedder:
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Return how many tokens each text has for this model."""
-        return [sum(encoding.attention_mask) for encoding in self._inference.tokenize(list(texts))] if texts else []
+        return (
+            [sum(encoding.attention_mask) for encoding in self._inference.tokenize(list(texts))]
+            if texts
+            else []
+        )
 
 
 def _import_without_its_logging() -> Any:

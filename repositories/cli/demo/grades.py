@@ -12,7 +12,22 @@ if TYPE_CHECKING:
 UNPARSABLE: Final = "invalid-syntax"
 """What the linter calls source that is no Python."""
 
-SELECTED: Final = ("B", "BLE", "C90", "D1", "DTZ", "E", "F", "PERF", "PLE", "PLW", "RET", "S", "SIM", "W")
+SELECTED: Final = (
+    "B",
+    "BLE",
+    "C90",
+    "D1",
+    "DTZ",
+    "E",
+    "F",
+    "PERF",
+    "PLE",
+    "PLW",
+    "RET",
+    "S",
+    "SIM",
+    "W",
+)
 """The linter's rules that are asked for."""
 
 # The longest prefix of a rule's code decides.
@@ -46,17 +61,24 @@ _GRADES: Final[Mapping[str, tuple[Severity, Category]]] = {
 }
 _UNKNOWN: Final = (Severity.MINOR, Category.STYLE)
 
-# The linter has no such figure; that it would repair the finding by itself tells how sure it is of it.
+# The linter has no such figure; that it would repair the finding by itself tells how sure it is of
+# it.
 _CONFIDENCE: Final[Mapping[str, int]] = {"safe": 95, "unsafe": 85}
 _NO_REPAIR: Final = 75
 
 
 def grade(code: str) -> tuple[Severity, Category]:
-    """Return severity and category of a rule's findings; an unknown rule is a minor matter of style."""
+    """Return severity and category of a rule's findings.
+
+    An unknown rule is a minor matter of style.
+    """
     prefixes = (code[:length] for length in range(len(code), 0, -1))
     return next((_GRADES[prefix] for prefix in prefixes if prefix in _GRADES), _UNKNOWN)
 
 
 def confidence(repair: str | None) -> int:
-    """Return how sure a finding is, in percent, from how safe the linter holds its own repair; None where it has none."""
+    """Return how sure a finding is, in percent, from how safe the linter holds its own repair.
+
+    None where it has none.
+    """
     return _CONFIDENCE.get(repair or "", _NO_REPAIR)

@@ -26,7 +26,10 @@ class LinterFailed(RecollectError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Violation:
-    """One thing that the linter found; `suppressed` tells that a comment in the source holds it back."""
+    """One thing that the linter found.
+
+    `suppressed` tells that a comment in the source holds it back.
+    """
 
     code: str
     name: str
@@ -65,7 +68,8 @@ def python_files(root: Path) -> tuple[Path, ...]:
 
 
 def lint(root: Path) -> LintReport:
-    """Lint what is under `root`, once as the source asks for and once without its suppressions; the difference is suppressed.
+    """Lint what is under `root`, once as the source asks for and once without its suppressions; the
+    difference is suppressed.
 
     Raises:
         ConfigurationError: the linter is not installed.
@@ -75,7 +79,9 @@ def lint(root: Path) -> LintReport:
     asked = (*_ISOLATED, "--exit-zero", "--output-format", "json", "--select", ",".join(SELECTED))
     standing = {_place(found) for found in json.loads(_ruff(*asked, str(root)))}
     everything = json.loads(_ruff(*asked, "--ignore-noqa", str(root)))
-    violations = tuple(_violation(found, suppressed=_place(found) not in standing) for found in everything)
+    violations = tuple(
+        _violation(found, suppressed=_place(found) not in standing) for found in everything
+    )
     elapsed = round((time.perf_counter() - started) * 1000)
     return LintReport(linter=_ruff("--version").strip(), violations=violations, duration_ms=elapsed)
 
@@ -84,9 +90,18 @@ def _ruff(*arguments: str) -> str:
     require_linter()
     command = [sys.executable, "-m", "ruff", *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", timeout=LIMIT_SECONDS, check=False)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=LIMIT_SECONDS,
+            check=False,
+        )
     except subprocess.TimeoutExpired:
-        raise LinterFailed(f"ruff did not finish within {LIMIT_SECONDS:g} s: name a smaller folder") from None
+        raise LinterFailed(
+            f"ruff did not finish within {LIMIT_SECONDS:g} s: name a smaller folder"
+        ) from None
     if done.returncode != 0:
         raise LinterFailed(f"ruff says: {(done.stderr.strip().splitlines() or ['nothing'])[0]}")
     return done.stdout

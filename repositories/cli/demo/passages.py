@@ -1,4 +1,7 @@
-"""A source's documentation in passages: its documents by section, and the docstrings of its modules, classes and functions."""
+"""A source's documentation in passages.
+
+Its documents by section, and the docstrings of its modules, classes and functions.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,10 @@ class Section:
 
 
 def passages(source: Source) -> list[KnowledgeChunk]:
-    """Return the passages without embeddings, documents first; a text that comes twice is told once."""
+    """Return the passages without embeddings, documents first.
+
+    A text that comes twice is told once.
+    """
     names: Counter[str] = Counter()
     told: set[str] = set()
     chunks: list[KnowledgeChunk] = []
@@ -57,7 +63,10 @@ def passages(source: Source) -> list[KnowledgeChunk]:
 
 
 def packed(text: str, limit: int = PASSAGE_CHARACTERS) -> Iterator[str]:
-    """Yield the text's paragraphs, as many together as have `limit` characters; a longer paragraph is parted at blanks."""
+    """Yield the text's paragraphs, as many together as have `limit` characters.
+
+    A longer paragraph is parted at blanks.
+    """
     passage = ""
     for paragraph in _bounded(re.split(r"\n[ \t]*\n", text.strip("\n")), limit):
         if passage and len(passage) + len(paragraph) + 2 > limit:
@@ -115,7 +124,10 @@ def _parsed(path: Path) -> ast.Module | None:
 
 
 def document_sections(document: Document) -> Iterator[Section]:
-    """Yield the document's sections, by the headings of Markdown or reStructuredText; another text is one section."""
+    """Yield the document's sections, by the headings of Markdown or reStructuredText.
+
+    Another text is one section.
+    """
     language = _LANGUAGES.get(PurePosixPath(document.name).suffix.lower())
     found = [] if language is None else list(_HEADING[language].finditer(document.text))
     starts = [0, *(heading.start() for heading in found), len(document.text)]
@@ -134,12 +146,21 @@ def document_sections(document: Document) -> Iterator[Section]:
 
 def _docstrings(tree: ast.Module, path: str) -> Iterator[Section]:
     module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-    documented: Iterator[tuple[str, ast.Module | _Documented]] = iter([(module, tree), *_definitions(tree, module)])
+    documented: Iterator[tuple[str, ast.Module | _Documented]] = iter(
+        [(module, tree), *_definitions(tree, module)]
+    )
     for name, node in documented:
         docstring = storable(ast.get_docstring(node) or "")
         if len(docstring) >= SHORTEST_DOCSTRING:
             kind = {ast.Module: "module", ast.ClassDef: "class"}.get(type(node), "function")
-            yield Section(name=name[:400], source=path, kind=kind, language="python", title=name, text=docstring)
+            yield Section(
+                name=name[:400],
+                source=path,
+                kind=kind,
+                language="python",
+                title=name,
+                text=docstring,
+            )
 
 
 def _definitions(tree: ast.AST, prefix: str) -> Iterator[tuple[str, _Documented]]:

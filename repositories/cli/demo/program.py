@@ -1,4 +1,7 @@
-"""The demo from end to end: review, remember, ask; what a second run recognises it does not do again."""
+"""The demo from end to end: review, remember, ask.
+
+What a second run recognises it does not do again.
+"""
 
 from __future__ import annotations
 
@@ -52,17 +55,28 @@ class Demo:
         self.console.print(f"Done in {time.perf_counter() - started:.1f} s.", highlight=False)
 
     def _progress(self) -> Progress:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        return Progress(*columns, console=self.console, disable=not self.console.is_terminal, transient=True)
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
+        return Progress(
+            *columns, console=self.console, disable=not self.console.is_terminal, transient=True
+        )
 
     async def _review(self, progress: Progress, head_sha: str) -> str:
         name = f"{self.source.name} {self.source.version}".rstrip()
         if await recording.is_reviewed(self.database, self.source.repo, head_sha):
             return f"Seen before: the review of {name} is recorded already ({len(self.source.files):,} files, unchanged)."
         task = progress.add_task(f"Reviewing {name}", total=2)
-        report = review_report(self.source, await asyncio.to_thread(lint, self.source.root), head_sha=head_sha)
+        report = review_report(
+            self.source, await asyncio.to_thread(lint, self.source.root), head_sha=head_sha
+        )
         progress.advance(task)
-        recorded = await recording.record_review(self.database, self.embedder, report, head_sha=head_sha)
+        recorded = await recording.record_review(
+            self.database, self.embedder, report, head_sha=head_sha
+        )
         progress.advance(task)
         if not recorded:
             return f"Another program is recording the review of {name} at this moment; it is left to it."
@@ -77,10 +91,16 @@ class Demo:
         chunks = every[:MAX_PASSAGES]
         task = progress.add_task("Reading its documentation", total=len(chunks))
         changes = await recording.record_knowledge(
-            self.database, self.embedder, chunks, self.source.repo, advance=lambda count: progress.advance(task, count)
+            self.database,
+            self.embedder,
+            chunks,
+            self.source.repo,
+            advance=lambda count: progress.advance(task, count),
         )
         left_out = f", {len(every) - len(chunks):,} left out" if len(every) > len(chunks) else ""
-        seen = f"Seen before: {changes.unchanged:,} passages unchanged, {changes.embedded:,} embedded"
+        seen = (
+            f"Seen before: {changes.unchanged:,} passages unchanged, {changes.embedded:,} embedded"
+        )
         new = f"Read its documentation: {changes.embedded:,} passages embedded with {self.embedder.provider}"
         deleted = f", {changes.deleted:,} deleted" if changes.deleted else ""
         return iter([f"{seen if changes.unchanged else new}{deleted}{left_out}."])
@@ -91,21 +111,35 @@ class Demo:
         self.console.print(figures_table(f"What the database knows of {self.source.repo}", figures))
 
     async def _ask(self) -> None:
-        for found in await answer(self.database, self.embedder, self.source, questions_for(self.source)):
+        for found in await answer(
+            self.database, self.embedder, self.source, questions_for(self.source)
+        ):
             self.console.print()
-            self.console.print(hit_table(found.question.text, found.hits, exact=found.exact, how=found.question.ask.value))
+            self.console.print(
+                hit_table(
+                    found.question.text, found.hits, exact=found.exact, how=found.question.ask.value
+                )
+            )
 
 
 async def _figures(view: ReadUnitOfWork, repo: str) -> list[tuple[str, str]]:
     stats = await view.reviews.stats(repo)
     usage = await view.telemetry.usage(by=UsageBy.MODEL, repo=repo)
     of_repo = where("repo").equals(repo)
-    severities = ", ".join(f"{count:,} {severity.value}" for severity, count in stats.by_severity.items() if count)
+    severities = ", ".join(
+        f"{count:,} {severity.value}" for severity, count in stats.by_severity.items() if count
+    )
     return [
-        ("reviews", f"{stats.reviews:,}, in {', '.join(f'{model.duration_ms:,} ms of {model.key}' for model in usage)}"),
+        (
+            "reviews",
+            f"{stats.reviews:,}, in {', '.join(f'{model.duration_ms:,} ms of {model.key}' for model in usage)}",
+        ),
         ("findings", f"{stats.findings:,}: {severities}; {stats.suppressed:,} suppressed"),
         ("declared findings", f"{stats.declared_findings:,}"),
-        ("most findings", ", ".join(f"{file.file_path} ({file.findings:,})" for file in stats.top_files[:3])),
+        (
+            "most findings",
+            ", ".join(f"{file.file_path} ({file.findings:,})" for file in stats.top_files[:3]),
+        ),
         ("memories", f"{await view.memories.count(of_repo):,}"),
         ("passages", f"{await view.knowledge.count(of_repo):,}"),
     ]

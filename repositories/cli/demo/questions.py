@@ -37,7 +37,10 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What was found, best first; `exact` tells that no approximate index stood between the question and the answer."""
+    """What was found, best first.
+
+    `exact` tells that no approximate index stood between the question and the answer.
+    """
 
     question: Question
     hits: tuple[SearchHit[Any], ...]
@@ -46,7 +49,9 @@ class Answer:
 
 _OF_THE_DEFAULT: Final = (
     Question(ask=Ask.PASSAGES, text="How do I rename a table?"),
-    Question(ask=Ask.PASSAGES, text="Can a migration be written as a SQL script, without a database?"),
+    Question(
+        ask=Ask.PASSAGES, text="Can a migration be written as a SQL script, without a database?"
+    ),
     Question(ask=Ask.PASSAGE_WORDS, text="batch alter table sqlite"),
     Question(ask=Ask.MEMORIES, text="a default argument that all calls share"),
     Question(ask=Ask.FINDINGS, text="exceptions that are caught blindly"),
@@ -66,24 +71,40 @@ def questions_for(source: Source) -> Sequence[Question]:
     return _OF_THE_DEFAULT if source.repo == f"installed/{DEFAULT_PACKAGE}" else _OF_ANY
 
 
-async def answer(database: Opens, embedder: Embedder, source: Source, questions: Sequence[Question]) -> list[Answer]:
-    """Return what is found for each question; all of them in one reader, after every question has been embedded."""
+async def answer(
+    database: Opens, embedder: Embedder, source: Source, questions: Sequence[Question]
+) -> list[Answer]:
+    """Return what is found for each question.
+
+    All of them in one reader, after every question has been embedded.
+    """
     embeddings = await embedder.embed([question.text for question in questions])
     async with database.reader() as view:
-        return [await _answer(view, source, question, embedding) for question, embedding in zip(questions, embeddings, strict=True)]
+        return [
+            await _answer(view, source, question, embedding)
+            for question, embedding in zip(questions, embeddings, strict=True)
+        ]
 
 
-async def _answer(view: ReadUnitOfWork, source: Source, question: Question, embedding: VectorLike) -> Answer:
+async def _answer(
+    view: ReadUnitOfWork, source: Source, question: Question, embedding: VectorLike
+) -> Answer:
     text, repo = question.text, source.repo
     found: SearchHits[Any]
     match question.ask:
         case Ask.PASSAGES:
-            found = await view.knowledge.hybrid_search(text, embedding, limit=LIMIT, where=where("repo").equals(repo))
+            found = await view.knowledge.hybrid_search(
+                text, embedding, limit=LIMIT, where=where("repo").equals(repo)
+            )
         case Ask.PASSAGE_WORDS:
-            found = await view.knowledge.keyword_search(text, limit=LIMIT, where=where("repo").equals(repo), explain=True)
+            found = await view.knowledge.keyword_search(
+                text, limit=LIMIT, where=where("repo").equals(repo), explain=True
+            )
         case Ask.FINDINGS:
             found = await view.findings.keyword_search(text, repo=repo, limit=LIMIT, explain=True)
         case Ask.MEMORIES:
-            recall = await view.memories.recall(embedding, text, repo=repo, owner=source.owner, limit=LIMIT)
+            recall = await view.memories.recall(
+                embedding, text, repo=repo, owner=source.owner, limit=LIMIT
+            )
             found = SearchHits(tuple(memory.hit for memory in recall.memories), exact=False)
     return Answer(question=question, hits=found.hits, exact=found.exact)

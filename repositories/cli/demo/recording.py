@@ -1,4 +1,7 @@
-"""What the demo writes: units of work on the domain's ports, and nothing that was written before."""
+"""What the demo writes.
+
+Units of work on the domain's ports, and nothing that was written before.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,10 @@ class CountsTokens(Embedder, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnowledgeChanges:
-    """What became of the passages: written, recognised, and deleted because the source has them no more."""
+    """What became of the passages.
+
+    Written, recognised, and deleted because the source has them no more.
+    """
 
     embedded: int
     unchanged: int
@@ -49,8 +55,11 @@ async def is_reviewed(database: Opens, repo: str, head_sha: str) -> bool:
     return run is not None and run.status is RunStatus.COMPLETED
 
 
-async def record_review(database: Opens, embedder: Embedder, report: ReviewReport, *, head_sha: str) -> bool:
-    """Write the review and all that belongs to it in one transaction; return False where another one has claimed its run.
+async def record_review(
+    database: Opens, embedder: Embedder, report: ReviewReport, *, head_sha: str
+) -> bool:
+    """Write the review and all that belongs to it in one transaction; return False where another
+    one has claimed its run.
 
     The memories are embedded before the transaction begins.
     """
@@ -60,7 +69,12 @@ async def record_review(database: Opens, embedder: Embedder, report: ReviewRepor
     repo = report.review.repo
     async with database.unit_of_work() as uow:
         claim = await uow.runs.claim(
-            repo, PR_NUMBER, base_sha=BASE_SHA, head_sha=head_sha, delivery_id=delivery_id(head_sha), action="opened"
+            repo,
+            PR_NUMBER,
+            base_sha=BASE_SHA,
+            head_sha=head_sha,
+            delivery_id=delivery_id(head_sha),
+            action="opened",
         )
         if not claim.claimed:
             return False
@@ -75,9 +89,15 @@ async def record_review(database: Opens, embedder: Embedder, report: ReviewRepor
 
 
 async def record_knowledge(
-    database: Opens, embedder: CountsTokens, chunks: Sequence[KnowledgeChunk], repo: str, *, advance: Callable[[int], None]
+    database: Opens,
+    embedder: CountsTokens,
+    chunks: Sequence[KnowledgeChunk],
+    repo: str,
+    *,
+    advance: Callable[[int], None],
 ) -> KnowledgeChanges:
-    """Embed and write the passages that are new or changed, and delete those of `repo` that are no more.
+    """Embed and write the passages that are new or changed, and delete those of `repo` that are no
+    more.
 
     `advance` is called with the number of passages that were dealt with.
     """
@@ -93,20 +113,33 @@ async def record_knowledge(
         advance(len(batch))
     gone = known.keys() - {chunk.chunk_id for chunk in chunks}
     deleted = await _delete(database, repo, sorted(gone)) if gone else 0
-    return KnowledgeChanges(embedded=len(fresh), unchanged=len(chunks) - len(fresh), deleted=deleted)
+    return KnowledgeChanges(
+        embedded=len(fresh), unchanged=len(chunks) - len(fresh), deleted=deleted
+    )
 
 
 async def _known(database: Opens, repo: str) -> dict[str, bytes]:
-    """Return the content hashes of the passages that are there, by name; those without an embedding count as changed."""
+    """Return the content hashes of the passages that are there, by name.
+
+    Those without an embedding count as changed.
+    """
     async with database.reader() as view:
-        of_repo = where("repo").equals(repo) & where("embedding").exists() & where("stale").equals(value=False)
-        return {chunk.chunk_id: chunk.content_hash async for chunk in view.knowledge.stream(of_repo)}
+        of_repo = (
+            where("repo").equals(repo)
+            & where("embedding").exists()
+            & where("stale").equals(value=False)
+        )
+        return {
+            chunk.chunk_id: chunk.content_hash async for chunk in view.knowledge.stream(of_repo)
+        }
 
 
 async def _embed(embedder: CountsTokens, chunks: Sequence[KnowledgeChunk]) -> None:
     texts = [chunk.content for chunk in chunks]
     embeddings = await embedder.embed(texts)
-    for chunk, embedding, tokens in zip(chunks, embeddings, embedder.count_tokens(texts), strict=True):
+    for chunk, embedding, tokens in zip(
+        chunks, embeddings, embedder.count_tokens(texts), strict=True
+    ):
         chunk.embedding = to_vector(embedding)
         chunk.embedding_model = embedder.model
         chunk.token_count = tokens

@@ -1,4 +1,7 @@
-"""What the linter found, in the domain's words: a review, its findings, what was held back, and what is to be remembered."""
+"""What the linter found, in the domain's words.
+
+A review, its findings, what was held back, and what is to be remembered.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,15 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from domain import Finding, LearningMemory, Outcome, Review, Severity, SuppressionLogEntry, TelemetryEvent
+from domain import (
+    Finding,
+    LearningMemory,
+    Outcome,
+    Review,
+    Severity,
+    SuppressionLogEntry,
+    TelemetryEvent,
+)
 from repositories.cli.demo import embedder
 from repositories.cli.demo.grades import SELECTED, confidence, grade
 
@@ -45,8 +56,12 @@ def review_report(source: Source, report: LintReport, *, head_sha: str) -> Revie
     """Return the report of one run of the linter over `source`."""
     review = _review(source, report, head_sha=head_sha)
     order = list(Severity)
-    worst_first = sorted(report.violations, key=lambda violation: order.index(grade(violation.code)[0]))
-    kept = [(violation, _finding(source, review, violation)) for violation in worst_first[:MAX_FINDINGS]]
+    worst_first = sorted(
+        report.violations, key=lambda violation: order.index(grade(violation.code)[0])
+    )
+    kept = [
+        (violation, _finding(source, review, violation)) for violation in worst_first[:MAX_FINDINGS]
+    ]
     return ReviewReport(
         review=review,
         findings=tuple(finding for _, finding in kept),
@@ -106,17 +121,26 @@ def _pattern(violation: Violation) -> str:
     return f"# noqa: {violation.code}"
 
 
-def _suppressions(review: Review, kept: Sequence[tuple[Violation, Finding]]) -> Iterable[SuppressionLogEntry]:
+def _suppressions(
+    review: Review, kept: Sequence[tuple[Violation, Finding]]
+) -> Iterable[SuppressionLogEntry]:
     held_back: dict[str, list[UUID]] = defaultdict(list)
     for violation, finding in kept:
         if violation.suppressed:
             held_back[_pattern(violation)].append(finding.id)
     for pattern, ids in sorted(held_back.items()):
-        yield SuppressionLogEntry(review_id=review.id, pattern=pattern, matched_count=len(ids), finding_ids=tuple(ids))
+        yield SuppressionLogEntry(
+            review_id=review.id, pattern=pattern, matched_count=len(ids), finding_ids=tuple(ids)
+        )
 
 
-def _memories(source: Source, kept: Sequence[tuple[Violation, Finding]]) -> Iterable[LearningMemory]:
-    """Yield one memory for each rule and outcome: the authors suppressed the finding in a comment, or let it stand."""
+def _memories(
+    source: Source, kept: Sequence[tuple[Violation, Finding]]
+) -> Iterable[LearningMemory]:
+    """Yield one memory for each rule and outcome.
+
+    The authors suppressed the finding in a comment, or let it stand.
+    """
     remembered: set[tuple[str, Outcome]] = set()
     for violation, finding in kept:
         outcome = Outcome.SUPPRESSED if violation.suppressed else Outcome.ACCEPTED

@@ -26,7 +26,10 @@ _DOCUMENTS: Final = (".md", ".rst", ".txt")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """A text beside the code, such as a README; `name` is its path, and tells by its ending how it is written."""
+    """A text beside the code, such as a README.
+
+    `name` is its path, and tells by its ending how it is written.
+    """
 
     name: str
     text: str
@@ -53,7 +56,10 @@ class Source:
         return storable(path.relative_to(self.root.parent).as_posix())
 
     def head(self) -> str:
-        """Return what stands for a commit: 40 hexadecimal digits that change with any file or document."""
+        """Return what stands for a commit.
+
+        40 hexadecimal digits that change with any file or document.
+        """
         digest = hashlib.sha256()
         for path in self.files:
             digest.update(_entry(self.relative(path), path.read_bytes()))
@@ -78,10 +84,16 @@ def installed_package(name: str = DEFAULT_PACKAGE) -> Source:
     try:
         found = distribution(name)
     except PackageNotFoundError:
-        raise ConfigurationError(f"{name} is not installed here as a distribution", setting="source") from None
+        raise ConfigurationError(
+            f"{name} is not installed here as a distribution", setting="source"
+        ) from None
     described = found.metadata.json
-    written_in = ".md" if "markdown" in str(described.get("description_content_type", "")) else ".rst"
-    description = Document(name=f"{name}/README{written_in}", text=storable(str(described.get("description", ""))))
+    written_in = (
+        ".md" if "markdown" in str(described.get("description_content_type", "")) else ".rst"
+    )
+    description = Document(
+        name=f"{name}/README{written_in}", text=storable(str(described.get("description", "")))
+    )
     root = Path(spec.submodule_search_locations[0]).resolve()
     return _source("installed", name, found.version, root, (description,))
 
@@ -97,25 +109,42 @@ def folder(path: Path) -> Source:
         raise ConfigurationError(f"{path} is not a folder", setting="source")
     name = storable(root.name) or "root"
     documents = tuple(
-        Document(name=storable(found.relative_to(root.parent).as_posix()), text=storable(found.read_text(errors="replace")))
+        Document(
+            name=storable(found.relative_to(root.parent).as_posix()),
+            text=storable(found.read_text(errors="replace")),
+        )
         for found in _documents(root)
     )
     return _source("local", name, "", root, documents)
 
 
-def _source(owner: str, name: str, version: str, root: Path, documents: tuple[Document, ...]) -> Source:
-    files = tuple(path for path in python_files(root) if path.is_relative_to(root) and path.stat().st_size <= MAX_FILE_BYTES)
+def _source(
+    owner: str, name: str, version: str, root: Path, documents: tuple[Document, ...]
+) -> Source:
+    files = tuple(
+        path
+        for path in python_files(root)
+        if path.is_relative_to(root) and path.stat().st_size <= MAX_FILE_BYTES
+    )
     if not files:
         raise ConfigurationError(f"there is no Python file under {root}", setting="source")
     if len(files) > MAX_FILES:
-        raise ConfigurationError(f"{root} has {len(files):,} Python files: name a smaller folder", setting="source")
-    return Source(owner=owner, name=name, version=version, root=root, files=files, documents=documents)
+        raise ConfigurationError(
+            f"{root} has {len(files):,} Python files: name a smaller folder", setting="source"
+        )
+    return Source(
+        owner=owner, name=name, version=version, root=root, files=files, documents=documents
+    )
 
 
 def _documents(root: Path) -> Iterator[Path]:
     candidates = [*sorted(root.glob("README*")), *sorted((root / "docs").rglob("*"))]
     for path in candidates:
-        if path.suffix.lower() in _DOCUMENTS and path.is_file() and path.stat().st_size <= MAX_FILE_BYTES:
+        if (
+            path.suffix.lower() in _DOCUMENTS
+            and path.is_file()
+            and path.stat().st_size <= MAX_FILE_BYTES
+        ):
             yield path
 
 

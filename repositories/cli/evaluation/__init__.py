@@ -1,1 +1,4 @@
-"""How well a database finds what a test collection asks for, and how fast: keyword, vector and hybrid search, side by side."""
+"""How well a database finds what a test collection asks for, and how fast.
+
+Keyword, vector and hybrid search, side by side.
+"""

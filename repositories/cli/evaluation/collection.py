@@ -25,7 +25,10 @@ Judgements: TypeAlias = "Mapping[str, Mapping[str, int]]"
 
 
 class _Record(BaseModel):
-    """One line of JSON; fields that nobody asks for are ignored. An id is a name, or a whole number that stands for its digits."""
+    """One line of JSON; fields that nobody asks for are ignored.
+
+    An id is a name, or a whole number that stands for its digits.
+    """
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
@@ -84,10 +87,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """A folder with `documents.jsonl` (id, title, text), `queries.jsonl` (id, text) and `relevance.tsv` (query, document, grade).
+    """A folder with `documents.jsonl` (id, title, text), `queries.jsonl` (id, text) and
+    `relevance.tsv` (query, document, grade).
 
-    Documents are read one by one, however many there are; queries and relevance are held in memory. Blank lines are skipped.
-    What cannot be read raises InvalidInput, with file and line.
+    Documents are read one by one, however many there are; queries and relevance are held in memory.
+    Blank lines are skipped. What cannot be read raises InvalidInput, with file and line.
     """
 
     folder: Path

@@ -32,17 +32,33 @@ if TYPE_CHECKING:
 EVAL: Final = "eval"
 """The folder of the embedded server that `--data-dir` keeps."""
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder with documents.jsonl, queries.jsonl and relevance.tsv.")]
-JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures as JSON.")]
-Url = Annotated[str | None, typer.Option("--url", help="Use this empty database.", show_default="a temporary server")]
-Kept = Annotated[Path | None, typer.Option("--data-dir", help="Use an embedded server in this folder, and keep it.")]
+Folder = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DIR", help="Folder with documents.jsonl, queries.jsonl and relevance.tsv."
+    ),
+]
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures as JSON.")
+]
+Url = Annotated[
+    str | None,
+    typer.Option("--url", help="Use this empty database.", show_default="a temporary server"),
+]
+Kept = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="Use an embedded server in this folder, and keep it."),
+]
 
 
-def evaluate(dir: Folder, json_file: JsonFile = None, url: Url = None, data_dir: Kept = None) -> None:
-    """Measure how well keyword, vector and hybrid search find what a test collection asks for, and how fast.
+def evaluate(
+    dir: Folder, json_file: JsonFile = None, url: Url = None, data_dir: Kept = None
+) -> None:
+    """Measure how well keyword, vector and hybrid search find what a test collection asks for, and
+    how fast.
 
-    The collection is loaded into a fresh database and embedded. An embedded server in a temporary folder holds it, and is deleted
-    at the end, unless another place is named.
+    The collection is loaded into a fresh database and embedded. An embedded server in a temporary
+    folder holds it, and is deleted at the end, unless another place is named.
     """
     collection = Collection(dir.expanduser())
     collection.require_complete()
@@ -75,6 +91,13 @@ def _fresh(url: str | None, data_dir: Path | None) -> Iterator[Settings]:
             yield settings.model_copy(update=EMBEDDING)
 
 
-async def _evaluate(settings: Settings, embedder: WordLlamaEmbedder, collection: Collection) -> Report:
+async def _evaluate(
+    settings: Settings, embedder: WordLlamaEmbedder, collection: Collection
+) -> Report:
     async with Database(settings, migrate=True) as database:
-        return await Evaluation(database=database, embedder=embedder, collection=collection, console=Console(stderr=True)).run()
+        return await Evaluation(
+            database=database,
+            embedder=embedder,
+            collection=collection,
+            console=Console(stderr=True),
+        ).run()

@@ -16,18 +16,25 @@ if TYPE_CHECKING:
     from repositories.cli.demo.recording import CountsTokens
 
 PIECE_CHARACTERS: Final = 4_000
-"""Texts that are embedded together are made as long as the longest of them: with a book among them that would be gigabytes."""
+"""Texts that are embedded together are made as long as the longest of them.
+
+With a book among them that would be gigabytes.
+"""
 
 
 async def embeddings(embedder: CountsTokens, texts: Sequence[str]) -> list[Vector | None]:
-    """Return one embedding for each text, in order; None for a text without a word that the embedder knows.
+    """Return one embedding for each text, in order; None for a text without a word that the
+    embedder knows.
 
     A long text is embedded in pieces, and has the mean of theirs, each weighted with its tokens.
     """
     pieces = [list(_pieces(text)) for text in texts]
     flat = [piece for parts in pieces for piece in parts]
     vectors = iter(await embedder.embed(flat) if flat else ())
-    return [_whole(embedder, parts, [_vector(vector) for vector in islice(vectors, len(parts))]) for parts in pieces]
+    return [
+        _whole(embedder, parts, [_vector(vector) for vector in islice(vectors, len(parts))])
+        for parts in pieces
+    ]
 
 
 def _pieces(text: str) -> Iterator[str]:
@@ -47,11 +54,16 @@ def _vector(embedding: VectorLike) -> Vector | None:
         return None
 
 
-def _whole(embedder: CountsTokens, parts: Sequence[str], vectors: Sequence[Vector | None]) -> Vector | None:
+def _whole(
+    embedder: CountsTokens, parts: Sequence[str], vectors: Sequence[Vector | None]
+) -> Vector | None:
     if len(vectors) <= 1:
         return next(iter(vectors), None)
     weighed = zip(embedder.count_tokens(parts), vectors, strict=True)
     known = [(tokens, vector.to_list()) for tokens, vector in weighed if vector is not None]
     total = sum(tokens for tokens, _ in known)
-    columns = zip(*([tokens / total * component for component in vector] for tokens, vector in known), strict=True)
+    columns = zip(
+        *([tokens / total * component for component in vector] for tokens, vector in known),
+        strict=True,
+    )
     return _vector([sum(column) for column in columns]) if known else None

@@ -30,7 +30,10 @@ SOURCE_TYPE: Final = "document"
 
 @dataclass(slots=True)
 class Loaded:
-    """What became of the documents; `judged` are those that the relevance file names and that exist."""
+    """What became of the documents.
+
+    `judged` are those that the relevance file names and that exist.
+    """
 
     documents: int = 0
     without_embedding: int = 0
@@ -46,9 +49,11 @@ async def load(
     judged: frozenset[str] = frozenset(),
     advance: Callable[[int], None],
 ) -> Loaded:
-    """Write every document as one chunk of its own name, and return what became of them; each batch is a unit of work.
+    """Write every document as one chunk of its own name, and return what became of them; each batch
+    is a unit of work.
 
-    What is read, embedded and not yet written is a few batches. `advance` is called with the number of documents written.
+    What is read, embedded and not yet written is a few batches. `advance` is called with the number
+    of documents written.
 
     Raises:
         InvalidInput: a document cannot be stored, or has the id of another one.
@@ -117,7 +122,10 @@ async def _second_of_its_name(database: Opens, batch: Batch) -> Line:
     names: set[str] = set()
     async with database.reader() as view:
         for line, document in batch:
-            if document.id in names or await view.knowledge.find_by_chunk_id(document.id) is not None:
+            if (
+                document.id in names
+                or await view.knowledge.find_by_chunk_id(document.id) is not None
+            ):
                 return line
             names.add(document.id)
     return batch[0][0]

@@ -12,12 +12,14 @@ if TYPE_CHECKING:
 def ndcg(ranking: Sequence[str], grades: Mapping[str, int], *, depth: int) -> float:
     """Return the normalised discounted cumulative gain of the first `depth` documents, 0 to 1.
 
-    A document's gain is its grade, discounted by log2(rank + 1); the ideal is over all judged documents. At least one grade is
-    above 0. Source: Järvelin and Kekäläinen, "Cumulated gain-based evaluation of IR techniques", TOIS 2002, with the discount of
-    trec_eval.
+    A document's gain is its grade, discounted by log2(rank + 1); the ideal is over all judged
+    documents. At least one grade is above 0. Source: Järvelin and Kekäläinen, "Cumulated gain-based
+    evaluation of IR techniques", TOIS 2002, with the discount of trec_eval.
     """
     ideal = sorted(grades.values(), reverse=True)[:depth]
-    return _discounted([grades.get(document, 0) for document in ranking[:depth]]) / _discounted(ideal)
+    return _discounted([grades.get(document, 0) for document in ranking[:depth]]) / _discounted(
+        ideal
+    )
 
 
 def recall(ranking: Sequence[str], grades: Mapping[str, int], *, depth: int) -> float:

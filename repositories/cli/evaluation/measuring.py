@@ -37,8 +37,8 @@ class Kind(StrEnum):
 class Figures:
     """What one kind of search is worth; None where nothing was rated or timed.
 
-    `ndcg_at_10` and `recall_at_100` are means over the queries that have a relevant document; the others are about all queries.
-    Latencies are of one search for ten, from the call to its hits.
+    `ndcg_at_10` and `recall_at_100` are means over the queries that have a relevant document; the
+    others are about all queries. Latencies are of one search for ten, from the call to its hits.
     """
 
     ndcg_at_10: float | None
@@ -88,8 +88,16 @@ class Asked:
     embedding: Vector | None
 
 
-async def measure(database: Opens, asked: Asked, grades: Mapping[str, int], measurements: Mapping[Kind, Measurement]) -> None:
-    """Ask one query in every way: once for a hundred, once for ten, and then some times more against the clock."""
+async def measure(
+    database: Opens,
+    asked: Asked,
+    grades: Mapping[str, int],
+    measurements: Mapping[Kind, Measurement],
+) -> None:
+    """Ask one query in every way.
+
+    Once for a hundred, once for ten, and then some times more against the clock.
+    """
     for kind, measurement in measurements.items():
         deep, _ = await _ask(database, kind, asked, limit=RECALL_DEPTH)
         first, _ = await _ask(database, kind, asked, limit=NDCG_DEPTH)
@@ -102,7 +110,10 @@ async def measure(database: Opens, asked: Asked, grades: Mapping[str, int], meas
 
 
 async def _ask(database: Opens, kind: Kind, asked: Asked, *, limit: int) -> tuple[list[str], float]:
-    """Return the names of the documents found, best first, and how long it took; each search has a reader of its own."""
+    """Return the names of the documents found, best first, and how long it took.
+
+    Each search has a reader of its own.
+    """
     async with database.reader() as view:
         started = perf_counter()
         hits = await _search(view, kind, asked, limit=limit)
@@ -110,9 +121,15 @@ async def _ask(database: Opens, kind: Kind, asked: Asked, *, limit: int) -> tupl
     return [hit.item.chunk_id for hit in hits], seconds
 
 
-async def _search(view: ReadUnitOfWork, kind: Kind, asked: Asked, *, limit: int) -> SearchHits[KnowledgeChunk]:
+async def _search(
+    view: ReadUnitOfWork, kind: Kind, asked: Asked, *, limit: int
+) -> SearchHits[KnowledgeChunk]:
     if kind is not Kind.KEYWORD and asked.embedding is not None:
         if kind is Kind.VECTOR:
             return await view.knowledge.vector_search(asked.embedding, limit=limit)
         return await view.knowledge.hybrid_search(asked.query.text, asked.embedding, limit=limit)
-    return SearchHits() if kind is Kind.VECTOR else await view.knowledge.keyword_search(asked.query.text, limit=limit)
+    return (
+        SearchHits()
+        if kind is Kind.VECTOR
+        else await view.knowledge.keyword_search(asked.query.text, limit=limit)
+    )

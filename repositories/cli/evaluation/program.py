@@ -28,7 +28,10 @@ QUERIES_AT_A_TIME: Final = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """One run over `collection`, on an open database without passages; progress is shown where `console` is a terminal."""
+    """One run over `collection`, on an open database without passages.
+
+    Progress is shown where `console` is a terminal.
+    """
 
     database: Opens
     embedder: CountsTokens
@@ -48,15 +51,28 @@ class Evaluation:
         with self._progress() as progress:
             loaded = await self._load(progress, judgements)
             measurements, without_embedding = await self._measure(progress, queries, judgements)
-        name = f"{self.embedder.provider} {self.embedder.model}, {self.embedder.dimensions} dimensions"
-        return _report(queries, judgements, loaded, measurements, embedder=name, queries_without_embedding=without_embedding)
+        name = (
+            f"{self.embedder.provider} {self.embedder.model}, {self.embedder.dimensions} dimensions"
+        )
+        return _report(
+            queries,
+            judgements,
+            loaded,
+            measurements,
+            embedder=name,
+            queries_without_embedding=without_embedding,
+        )
 
     async def _require_fresh(self) -> None:
         async with self.database.reader() as view:
             if await view.knowledge.exists():
-                raise ConfigurationError("this database holds passages already: an evaluation needs an empty one")
+                raise ConfigurationError(
+                    "this database holds passages already: an evaluation needs an empty one"
+                )
             await view.embedding_metadata.check_compatible(
-                provider=self.embedder.provider, model=self.embedder.model, dimensions=self.embedder.dimensions
+                provider=self.embedder.provider,
+                model=self.embedder.model,
+                dimensions=self.embedder.dimensions,
             )
 
     async def _load(self, progress: Progress, judgements: Judgements) -> Loaded:
@@ -82,7 +98,9 @@ class Evaluation:
         without_embedding = 0
         for start in range(0, len(queries), QUERIES_AT_A_TIME):
             batch = queries[start : start + QUERIES_AT_A_TIME]
-            for query, vector in zip(batch, await embeddings(self.embedder, [query.text for query in batch]), strict=True):
+            for query, vector in zip(
+                batch, await embeddings(self.embedder, [query.text for query in batch]), strict=True
+            ):
                 without_embedding += vector is None
                 asked = Asked(query=query, embedding=vector)
                 await measure(self.database, asked, judgements.get(query.id, {}), measurements)
@@ -90,8 +108,15 @@ class Evaluation:
         return measurements, without_embedding
 
     def _progress(self) -> Progress:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        return Progress(*columns, console=self.console, disable=not self.console.is_terminal, transient=True)
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
+        return Progress(
+            *columns, console=self.console, disable=not self.console.is_terminal, transient=True
+        )
 
 
 def _report(
@@ -110,10 +135,16 @@ def _report(
         documents_without_embedding=loaded.without_embedding,
         queries=len(queries),
         queries_without_embedding=queries_without_embedding,
-        queries_with_relevant_documents=sum(query in asked and any(grades.values()) for query, grades in judgements.items()),
+        queries_with_relevant_documents=sum(
+            query in asked and any(grades.values()) for query, grades in judgements.items()
+        ),
         judgements=len(of_documents),
-        judgements_of_unknown_documents=sum(document not in loaded.judged for document in of_documents),
-        judgements_of_unknown_queries=sum(len(grades) for query, grades in judgements.items() if query not in asked),
+        judgements_of_unknown_documents=sum(
+            document not in loaded.judged for document in of_documents
+        ),
+        judgements_of_unknown_queries=sum(
+            len(grades) for query, grades in judgements.items() if query not in asked
+        ),
         load_seconds=loaded.seconds,
         embedder=embedder,
         searches={kind: measurement.figures() for kind, measurement in measurements.items()},

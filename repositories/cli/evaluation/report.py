@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What an evaluation found. As JSON it has these keys, and under each of `searches` those of `Figures`.
+    """What an evaluation found. As JSON it has these keys, and under each of `searches` those of
+    `Figures`.
 
-    `judgements_of_unknown_documents` and `judgements_of_unknown_queries` count rows of the relevance file that name what the
-    collection does not have: such a document counts as never found, such a query is not asked.
+    `judgements_of_unknown_documents` and `judgements_of_unknown_queries` count rows of the
+    relevance file that name what the collection does not have: such a document counts as never
+    found, such a query is not asked.
     """
 
     documents: int
@@ -41,7 +43,12 @@ class Report:
     def facts(self) -> list[tuple[str, str]]:
         """Return names and values of what was searched."""
         return [
-            ("documents", _counted(self.documents, {"without an embedding": self.documents_without_embedding})),
+            (
+                "documents",
+                _counted(
+                    self.documents, {"without an embedding": self.documents_without_embedding}
+                ),
+            ),
             (
                 "queries",
                 _counted(
@@ -63,7 +70,10 @@ class Report:
                 ),
             ),
             ("embedder", self.embedder),
-            ("load", f"{self.load_seconds:,.1f} s, {self.documents / self.load_seconds:,.0f} documents a second"),
+            (
+                "load",
+                f"{self.load_seconds:,.1f} s, {self.documents / self.load_seconds:,.0f} documents a second",
+            ),
         ]
 
     def table(self) -> Table:
@@ -74,13 +84,24 @@ class Report:
         for heading in ("nDCG@10", "recall@100", "queries without a result", "p50 ms", "p99 ms"):
             table.add_column(heading, justify="right")
         for kind, found in self.searches.items():
-            rated = (_figure(found.ndcg_at_10, 3), _figure(found.recall_at_100, 3), f"{found.queries_without_result:,}")
-            table.add_row(kind.value, *rated, _figure(found.latency_p50_ms, 1), _figure(found.latency_p99_ms, 1))
+            rated = (
+                _figure(found.ndcg_at_10, 3),
+                _figure(found.recall_at_100, 3),
+                f"{found.queries_without_result:,}",
+            )
+            table.add_row(
+                kind.value,
+                *rated,
+                _figure(found.latency_p50_ms, 1),
+                _figure(found.latency_p99_ms, 1),
+            )
         return table
 
 
 def _counted(count: int, some: Mapping[str, int]) -> str:
-    return ", ".join([f"{count:,}", *(f"{number:,} {what}" for what, number in some.items() if number)])
+    return ", ".join(
+        [f"{count:,}", *(f"{number:,} {what}" for what, number in some.items() if number)]
+    )
 
 
 def _figure(value: float | None, digits: int) -> str:

@@ -13,7 +13,13 @@ down_revision = "0003"
 def upgrade() -> None:
     op.create_table(
         "review_checkpoints",
-        sa.Column("tenant", sa.Text(), server_default="default", nullable=False, comment="Whose row this is; never updated."),
+        sa.Column(
+            "tenant",
+            sa.Text(),
+            server_default="default",
+            nullable=False,
+            comment="Whose row this is; never updated.",
+        ),
         sa.Column("id", sa.Uuid(), nullable=False, comment="UUID version 7, made by the client."),
         sa.Column(
             "created_at",
@@ -22,19 +28,36 @@ def upgrade() -> None:
             nullable=False,
             comment="When the row was written.",
         ),
-        sa.Column("review_output_key", sa.Text(), nullable=False, comment="Output of the review that is being made."),
+        sa.Column(
+            "review_output_key",
+            sa.Text(),
+            nullable=False,
+            comment="Output of the review that is being made.",
+        ),
         sa.Column("repo", sa.Text(), nullable=False, comment="Repository, as owner/name."),
         sa.Column("pr_number", sa.Integer(), nullable=False, comment="Number of the pull request."),
-        sa.Column("checkpoint_data", postgresql.JSONB(), nullable=False, comment="How far it has come."),
-        sa.Column("partial_comment_id", sa.BigInteger(), comment="Comment with the partial result."),
+        sa.Column(
+            "checkpoint_data", postgresql.JSONB(), nullable=False, comment="How far it has come."
+        ),
+        sa.Column(
+            "partial_comment_id", sa.BigInteger(), comment="Comment with the partial result."
+        ),
         sa.CheckConstraint("pr_number >= 1", name="ck_review_checkpoints_pr_number"),
         sa.PrimaryKeyConstraint("tenant", "id", name="pk_review_checkpoints"),
-        sa.UniqueConstraint("tenant", "review_output_key", name="uq_review_checkpoints_tenant_review_output_key"),
+        sa.UniqueConstraint(
+            "tenant", "review_output_key", name="uq_review_checkpoints_tenant_review_output_key"
+        ),
         comment="How far one review has come, so that the next attempt goes on from there.",
     )
     op.create_table(
         "run_state",
-        sa.Column("tenant", sa.Text(), server_default="default", nullable=False, comment="Whose row this is; never updated."),
+        sa.Column(
+            "tenant",
+            sa.Text(),
+            server_default="default",
+            nullable=False,
+            comment="Whose row this is; never updated.",
+        ),
         sa.Column("id", sa.Uuid(), nullable=False, comment="UUID version 7, made by the client."),
         sa.Column(
             "created_at",
@@ -43,14 +66,37 @@ def upgrade() -> None:
             nullable=False,
             comment="When the row was written.",
         ),
-        sa.Column("run_key", sa.Text(), nullable=False, comment="Names repository, pull request, base and head."),
+        sa.Column(
+            "run_key",
+            sa.Text(),
+            nullable=False,
+            comment="Names repository, pull request, base and head.",
+        ),
         sa.Column("repo", sa.Text(), nullable=False, comment="Repository, as owner/name."),
         sa.Column("pr_number", sa.Integer(), nullable=False, comment="Number of the pull request."),
-        sa.Column("base_sha", sa.Text(), nullable=False, comment="Commit that the pull request starts from."),
+        sa.Column(
+            "base_sha",
+            sa.Text(),
+            nullable=False,
+            comment="Commit that the pull request starts from.",
+        ),
         sa.Column("head_sha", sa.Text(), nullable=False, comment="Commit that is reviewed."),
-        sa.Column("delivery_id", sa.Text(), nullable=False, comment="Webhook delivery that asked for the run."),
-        sa.Column("action", sa.Text(), nullable=False, comment="What happened to the pull request."),
-        sa.Column("status", sa.Text(), server_default="pending", nullable=False, comment="Where the run stands."),
+        sa.Column(
+            "delivery_id",
+            sa.Text(),
+            nullable=False,
+            comment="Webhook delivery that asked for the run.",
+        ),
+        sa.Column(
+            "action", sa.Text(), nullable=False, comment="What happened to the pull request."
+        ),
+        sa.Column(
+            "status",
+            sa.Text(),
+            server_default="pending",
+            nullable=False,
+            comment="Where the run stands.",
+        ),
         sa.Column(
             "claimed_at",
             sa.DateTime(timezone=True),
@@ -60,7 +106,10 @@ def upgrade() -> None:
         ),
         sa.Column("completed_at", sa.DateTime(timezone=True), comment="When it was completed."),
         sa.Column("superseded_by", sa.Text(), comment="Run key that took its place."),
-        sa.CheckConstraint("status IN ('pending', 'running', 'completed', 'superseded')", name="ck_run_state_status"),
+        sa.CheckConstraint(
+            "status IN ('pending', 'running', 'completed', 'superseded')",
+            name="ck_run_state_status",
+        ),
         sa.CheckConstraint("pr_number >= 1", name="ck_run_state_pr_number"),
         sa.PrimaryKeyConstraint("tenant", "id", name="pk_run_state"),
         sa.UniqueConstraint("tenant", "run_key", name="uq_run_state_tenant_run_key"),
@@ -73,7 +122,11 @@ def upgrade() -> None:
         unique=True,
         postgresql_where=sa.text("status IN ('pending', 'running')"),
     )
-    op.create_index("ix_run_state_tenant_repo_pr_number_status", "run_state", ["tenant", "repo", "pr_number", "status"])
+    op.create_index(
+        "ix_run_state_tenant_repo_pr_number_status",
+        "run_state",
+        ["tenant", "repo", "pr_number", "status"],
+    )
 
 
 def downgrade() -> None:

@@ -12,7 +12,13 @@ down_revision = "0006"
 def upgrade() -> None:
     op.create_table(
         "embedding_repairs",
-        sa.Column("tenant", sa.Text(), server_default="default", nullable=False, comment="Whose row this is; never updated."),
+        sa.Column(
+            "tenant",
+            sa.Text(),
+            server_default="default",
+            nullable=False,
+            comment="Whose row this is; never updated.",
+        ),
         sa.Column(
             "created_at",
             sa.DateTime(timezone=True),
@@ -20,17 +26,64 @@ def upgrade() -> None:
             nullable=False,
             comment="When the row was written.",
         ),
-        sa.Column("corpus", sa.Text(), nullable=False, comment="Table whose rows are embedded again."),
+        sa.Column(
+            "corpus", sa.Text(), nullable=False, comment="Table whose rows are embedded again."
+        ),
         sa.Column("key", sa.Text(), nullable=False, comment="The job's own name."),
-        sa.Column("target_model", sa.Text(), nullable=False, comment="Model that makes the new embeddings."),
-        sa.Column("status", sa.Text(), server_default="running", nullable=False, comment="Where the job stands."),
-        sa.Column("cursor", sa.Uuid(), comment="Last row that was passed; nothing before it is left."),
-        sa.Column("processed", sa.Integer(), server_default=sa.text("0"), nullable=False, comment="Rows passed."),
-        sa.Column("repaired", sa.Integer(), server_default=sa.text("0"), nullable=False, comment="Rows given a new embedding."),
-        sa.Column("skipped", sa.Integer(), server_default=sa.text("0"), nullable=False, comment="Rows that needed none."),
-        sa.Column("failed", sa.Integer(), server_default=sa.text("0"), nullable=False, comment="Rows that could not be embedded."),
-        sa.Column("failures", sa.Integer(), server_default=sa.text("0"), nullable=False, comment="Batches that failed in a row."),
-        sa.Column("last_failure", sa.Text(), comment="What the last one failed with; never a row's text."),
+        sa.Column(
+            "target_model",
+            sa.Text(),
+            nullable=False,
+            comment="Model that makes the new embeddings.",
+        ),
+        sa.Column(
+            "status",
+            sa.Text(),
+            server_default="running",
+            nullable=False,
+            comment="Where the job stands.",
+        ),
+        sa.Column(
+            "cursor", sa.Uuid(), comment="Last row that was passed; nothing before it is left."
+        ),
+        sa.Column(
+            "processed",
+            sa.Integer(),
+            server_default=sa.text("0"),
+            nullable=False,
+            comment="Rows passed.",
+        ),
+        sa.Column(
+            "repaired",
+            sa.Integer(),
+            server_default=sa.text("0"),
+            nullable=False,
+            comment="Rows given a new embedding.",
+        ),
+        sa.Column(
+            "skipped",
+            sa.Integer(),
+            server_default=sa.text("0"),
+            nullable=False,
+            comment="Rows that needed none.",
+        ),
+        sa.Column(
+            "failed",
+            sa.Integer(),
+            server_default=sa.text("0"),
+            nullable=False,
+            comment="Rows that could not be embedded.",
+        ),
+        sa.Column(
+            "failures",
+            sa.Integer(),
+            server_default=sa.text("0"),
+            nullable=False,
+            comment="Batches that failed in a row.",
+        ),
+        sa.Column(
+            "last_failure", sa.Text(), comment="What the last one failed with; never a row's text."
+        ),
         sa.Column(
             "updated_at",
             sa.DateTime(timezone=True),
@@ -38,7 +91,9 @@ def upgrade() -> None:
             nullable=False,
             comment="When the job last moved.",
         ),
-        sa.CheckConstraint("status IN ('running', 'completed', 'failed')", name="ck_embedding_repairs_status"),
+        sa.CheckConstraint(
+            "status IN ('running', 'completed', 'failed')", name="ck_embedding_repairs_status"
+        ),
         sa.CheckConstraint("failed >= 0", name="ck_embedding_repairs_failed"),
         sa.CheckConstraint("failures >= 0", name="ck_embedding_repairs_failures"),
         sa.CheckConstraint("processed >= 0", name="ck_embedding_repairs_processed"),
@@ -49,7 +104,13 @@ def upgrade() -> None:
     )
     op.create_table(
         "operations",
-        sa.Column("tenant", sa.Text(), server_default="default", nullable=False, comment="Whose row this is; never updated."),
+        sa.Column(
+            "tenant",
+            sa.Text(),
+            server_default="default",
+            nullable=False,
+            comment="Whose row this is; never updated.",
+        ),
         sa.Column(
             "created_at",
             sa.DateTime(timezone=True),

@@ -1,4 +1,7 @@
-"""Telemetry in partitions of its months, made ahead; what the default partition holds of them is moved."""
+"""Telemetry in partitions of its months, made ahead.
+
+What the default partition holds of them is moved.
+"""
 
 from __future__ import annotations
 

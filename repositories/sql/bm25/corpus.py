@@ -1,7 +1,9 @@
-"""What BM25 has to know of a table, and of the words that are asked for: counted or estimated, never stored.
+"""What BM25 has to know of a table, and of the words that are asked for: counted or estimated,
+never stored.
 
-No statistics table and no job: a common word's frequency is in the planner's own statistics, a rare one's is counted through the
-GIN index, and where a count would be long it is extrapolated from the place in the heap where it was given up.
+No statistics table and no job: a common word's frequency is in the planner's own statistics, a rare
+one's is counted through the GIN index, and where a count would be long it is extrapolated from the
+place in the heap where it was given up.
 """
 
 from __future__ import annotations
@@ -20,7 +22,10 @@ B: Final = 0.75
 
 MAX_QUERY_CHARACTERS: Final = 1_000
 MAX_WORDS: Final = 32
-"""The words of a query that count, those that tell rows apart best: cost stays bounded whatever is asked."""
+"""The words of a query that count, those that tell rows apart best.
+
+Cost stays bounded whatever is asked.
+"""
 
 _COUNTED: Final = 1_000
 """Rows that are counted before the rest is extrapolated."""
@@ -37,14 +42,16 @@ def octets(entity: type[Entity], alias: str) -> str:
 
 
 def corpus(entity: type[Entity], match: Match, depth: int) -> dict[str, str]:
-    """Return the SQL of the common table expressions, by name, in order; they end in `words`, `bound` and `average`.
+    """Return the SQL of the common table expressions, by name, in order; they end in `words`,
+    `bound` and `average`.
 
-    `words` are the query's lexemes with their gain, (k1 + 1) x times in the query x inverse document frequency; `bound` says how
-    many rows may be ranked, `depth` at least; `average` relates a row's length to the mean. Binds: `query`, `language`, and for a
-    web search `web`.
+    `words` are the query's lexemes with their gain, (k1 + 1) x times in the query x inverse
+    document frequency; `bound` says how many rows may be ranked, `depth` at least; `average`
+    relates a row's length to the mean. Binds: `query`, `language`, and for a web search `web`.
     """
     table = entity.__table__.name
-    # A query of negations alone asks for nothing: what is not indexed as wanted is no word to rank by.
+    # A query of negations alone asks for nothing: what is not indexed as wanted is no word to rank
+    # by.
     wanted = "WHERE strpos(querytree(websearch_to_tsquery(CAST(:language AS regconfig), :web)), asked.quoted) > 0"
     return {
         "size": _size(table),
@@ -68,7 +75,8 @@ def corpus(entity: type[Entity], match: Match, depth: int) -> dict[str, str]:
 
 
 def corpus_of_a_word(entity: type[Entity]) -> dict[str, str]:
-    """Return the same for a query of one word, without a `bound`. There are no `words` where it is several lexemes.
+    """Return the same for a query of one word, without a `bound`. There are no `words` where it is
+    several lexemes.
 
     Without others to be told from, how frequent it is does not matter.
     """
@@ -83,7 +91,10 @@ def corpus_of_a_word(entity: type[Entity]) -> dict[str, str]:
 MAX_CANDIDATES: Final = 2_000
 _FEWEST: Final = 500
 _WORK: Final = 12_000
-"""Rows that are ranked: at most `MAX_CANDIDATES`, fewer the more words there are to look for in each."""
+"""Rows that are ranked.
+
+At most `MAX_CANDIDATES`, fewer the more words there are to look for in each.
+"""
 
 _ASKED: Final = f"""
     SELECT u.lexeme, cardinality(u.positions) AS times, count(*) OVER () AS words, size.n, size.pages,
@@ -105,8 +116,8 @@ def _size(table: str) -> str:
 
 def _average(entity: type[Entity]) -> str:
     table = entity.__table__.name
-    # Of few rows all are measured, and so are the first where the sample holds none: its pages may be full of rows that are
-    # gone, or of other tenants' that the server does not show.
+    # Of few rows all are measured, and so are the first where the sample holds none: its pages may
+    # be full of rows that are gone, or of other tenants' that the server does not show.
     return f"""
         SELECT {K1 * B:.6g} / greatest(coalesce(
             CASE WHEN size.n > {_SAMPLED} THEN (SELECT avg(octets) FROM (
@@ -119,5 +130,6 @@ def _average(entity: type[Entity]) -> str:
 
 
 def _extrapolated(pages: str) -> str:
-    # A bitmap scan hands rows over in heap order, so the last place tells which share of the table was seen.
+    # A bitmap scan hands rows over in heap order, so the last place tells which share of the table
+    # was seen.
     return f"count(*) * {pages} / ((max(place)::text::point)[0] + 1)"

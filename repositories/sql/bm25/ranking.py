@@ -1,8 +1,9 @@
 """BM25 over weighted fields, for a bounded number of candidates.
 
-Term frequencies are `ts_rank_cd` of one word, which is the weighted number of its occurrences; the cheaper `ts_rank` of one word
-inverts to about the same and picks the rows that are worth the exact figure. Candidates are chosen by the rarest words first, so
-that a word in half of the rows costs no more than the bound.
+Term frequencies are `ts_rank_cd` of one word, which is the weighted number of its occurrences; the
+cheaper `ts_rank` of one word inverts to about the same and picks the rows that are worth the exact
+figure. Candidates are chosen by the rarest words first, so that a word in half of the rows costs no
+more than the bound.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ if TYPE_CHECKING:
 
     from domain.schema.base import Entity
 
-# Weights of the labels D, C, B and A. ts_rank_cd takes none above 1, so they are thirds, and so is what they are compared with.
+# Weights of the labels D, C, B and A. ts_rank_cd takes none above 1, so they are thirds, and so is
+# what they are compared with.
 _WEIGHTS: Final = "{0.33333334,0.33333334,0.66666667,1}"
 _SCALE: Final = 3
 
@@ -48,9 +50,12 @@ _ROUGH: Final = """(SELECT sum(w.gain * w.r / (w.r + (1 - w.r) * c.norm / 0.645)
 _EXACT: Final = f"""(SELECT sum(w.gain * (1 - c.norm / {_SCALE} / (ts_rank_cd('{_WEIGHTS}', c.vec, w.query) + c.norm / {_SCALE})))
   FROM words AS w)"""
 _BOUND: Final = literal_column("(SELECT size FROM bound)", Integer())
-_TERMS: Final = "(SELECT array_agg(w.lexeme ORDER BY w.lexeme) FROM words AS w WHERE c.vec @@ w.query)"
+_TERMS: Final = (
+    "(SELECT array_agg(w.lexeme ORDER BY w.lexeme) FROM words AS w WHERE c.vec @@ w.query)"
+)
 
-# Rarest words first until their rows fill the bound; then a common word beside any commoner one; then the next word alone.
+# Rarest words first until their rows fill the bound; then a common word beside any commoner one;
+# then the next word alone.
 _ANY: Final = {
     "ranked": """
         SELECT w.*, sum(df) OVER rarest AS reach, string_agg(quoted, ' | ') OVER commoner AS others,
@@ -89,12 +94,18 @@ LIKELY: Final = 50
 
 
 def matching(
-    entity: type[Entity], match: Match, condition: ColumnElement[bool] | None, *, limit: int, explain: bool = False
+    entity: type[Entity],
+    match: Match,
+    condition: ColumnElement[bool] | None,
+    *,
+    limit: int,
+    explain: bool = False,
 ) -> CTE:
-    """Return ids, relevance (BM25's sum), ranks and matched lexemes of the tenant's rows that match best, ties by id.
+    """Return ids, relevance (BM25's sum), ranks and matched lexemes of the tenant's rows that match
+    best, ties by id.
 
-    Nothing in the query raises; without a word that counts it matches nothing. `explain` fills the lexemes. Binds: `tenant` and
-    what `question` returns.
+    Nothing in the query raises; without a word that counts it matches nothing. `explain` fills the
+    lexemes. Binds: `tenant` and what `question` returns.
     """
     parts = prepared({**corpus(entity, match, limit), **_CHOSEN[match]})
     there = and_(the_tenants(entity), true() if condition is None else condition)
@@ -104,10 +115,18 @@ def matching(
 
 
 def best(near: FromClause, *, limit: int, explain: bool) -> Select[Any]:
-    """Return id, relevance, rank and lexemes of those that match the `words` best; `near`, as "c", has ids, `vec` and `norm`."""
+    """Return id, relevance, rank and lexemes of those that match the `words` best.
+
+    `near`, as "c", has ids, `vec` and `norm`.
+    """
     relevance = literal_column(_EXACT, Float()).label("relevance")
     terms = literal_column(_TERMS if explain else "NULL::text[]", ARRAY(Text())).label("terms")
-    exact = select(near.c.id, relevance, terms).order_by(relevance.desc(), near.c.id).limit(number(limit)).cte("exact")
+    exact = (
+        select(near.c.id, relevance, terms)
+        .order_by(relevance.desc(), near.c.id)
+        .limit(number(limit))
+        .cte("exact")
+    )
     rank = func.row_number().over(order_by=(exact.c.relevance.desc(), exact.c.id)).label("rank")
     found: list[ColumnElement[Any]] = [exact.c.id, exact.c.relevance, rank, exact.c.terms]
     return select(*found)
@@ -115,7 +134,8 @@ def best(near: FromClause, *, limit: int, explain: bool) -> Select[Any]:
 
 def question(query: str, match: Match, language: str) -> dict[str, str]:
     """Return the values of the binds that a search with `match` has."""
-    # What PostgreSQL cannot store, it cannot be asked for either; nothing that a user types is an error.
+    # What PostgreSQL cannot store, it cannot be asked for either; nothing that a user types is an
+    # error.
     asked = query[:MAX_QUERY_CHARACTERS].replace("\0", " ").encode(errors="replace").decode()
     values = {"query": asked, "language": language}
     return {**values, "web": web_syntax(asked)} if match is Match.WEB else values
@@ -124,7 +144,10 @@ def question(query: str, match: Match, language: str) -> dict[str, str]:
 def prepared(parts: Mapping[str, str]) -> list[CTE]:
     """Return the common table expressions for these names and their SQL."""
     # The classes of a regular expression are no bind parameters.
-    return [materialized(text(sql.replace("[:", r"[\:").replace(":]", r"\:]")).columns(), name) for name, sql in parts.items()]
+    return [
+        materialized(text(sql.replace("[:", r"[\:").replace(":]", r"\:]")).columns(), name)
+        for name, sql in parts.items()
+    ]
 
 
 def materialized(statement: Any, name: str) -> CTE:
@@ -136,7 +159,9 @@ def materialized(statement: Any, name: str) -> CTE:
 def norm(entity: type[Entity]) -> ColumnElement[float]:
     """Return what BM25 weighs a row's length by; it needs `average`."""
     length = octets(entity, entity.__table__.name)
-    return literal_column(f"{K1 * (1 - B):.6g}::float8 + (SELECT slope FROM average) * {length}", Float()).label("norm")
+    return literal_column(
+        f"{K1 * (1 - B):.6g}::float8 + (SELECT slope FROM average) * {length}", Float()
+    ).label("norm")
 
 
 def _candidates(entity: type[Entity], condition: ColumnElement[bool]) -> Select[Any]:
@@ -156,21 +181,39 @@ def _likely(entity: type[Entity], match: Match, there: ColumnElement[bool], limi
     candidates: Any = _candidates(entity, and_(_matches(entity, "first"), there))
     if match is Match.ANY:
         others = and_(_matches(entity, "second"), _matches(entity, "first").is_not(true()), there)
-        # One bound over both: with one for each as well the planner expects a hundredth of the rows, and scans the table for them.
-        candidates = union_all(candidates.subquery().select(), _candidates(entity, others).subquery().select())
+        # One bound over both: with one for each as well the planner expects a hundredth of the
+        # rows, and scans the table for them.
+        candidates = union_all(
+            candidates.subquery().select(), _candidates(entity, others).subquery().select()
+        )
     found = candidates.limit(_BOUND).subquery("c")
     score = literal_column(_ROUGH, Float()).label("score")
-    statement = select(found.c.id, found.c.vec, found.c.norm, score).order_by(score.desc(), found.c.id)
+    statement = select(found.c.id, found.c.vec, found.c.norm, score).order_by(
+        score.desc(), found.c.id
+    )
     return materialized(statement.limit(number(max(LIKELY, 2 * limit))), "likely")
 
 
-def _near(entity: type[Entity], match: Match, there: ColumnElement[bool], likely: CTE, limit: int) -> Any:
-    """Return what is ranked exactly: the likely rows, and others with any word where a selective filter left too few."""
+def _near(
+    entity: type[Entity], match: Match, there: ColumnElement[bool], likely: CTE, limit: int
+) -> Any:
+    """Return what is ranked exactly.
+
+    The likely rows, and others with any word where a selective filter left too few.
+    """
     enough = select(likely.c.id, likely.c.vec, likely.c.norm)
     if match is not Match.ANY:
         return enough.subquery("c")
     too_few = select(func.count() < number(limit)).select_from(likely).scalar_subquery()
     new = entity.__table__.c.id.not_in(select(likely.c.id))
-    far = _candidates(entity, and_(too_few, _matches(entity, "every"), new, there)).limit(_BOUND).subquery("c")
-    more = select(far.c.id, far.c.vec, far.c.norm).order_by(literal_column(_ROUGH, Float()).desc(), far.c.id).limit(number(limit))
+    far = (
+        _candidates(entity, and_(too_few, _matches(entity, "every"), new, there))
+        .limit(_BOUND)
+        .subquery("c")
+    )
+    more = (
+        select(far.c.id, far.c.vec, far.c.norm)
+        .order_by(literal_column(_ROUGH, Float()).desc(), far.c.id)
+        .limit(number(limit))
+    )
     return union_all(enough, more.subquery().select()).subquery("c")

@@ -12,12 +12,17 @@ _WORD = re.compile(r"(-?)(\S+)")
 
 
 def web_syntax(query: str) -> str:
-    """Return the query with every compound word as a quoted phrase of its parts, as they are indexed.
+    """Return the query with every compound word as a quoted phrase of its parts, as they are
+    indexed.
 
-    `getUserName -client.ts` becomes `"get User Name" -"client ts"`; what is quoted already stays one phrase.
+    `getUserName -client.ts` becomes `"get User Name" -"client ts"`; what is quoted already stays
+    one phrase.
     """
     pieces = query.split('"')
-    return '"'.join(_split(piece) if inside % 2 else _WORD.sub(_quoted, piece) for inside, piece in enumerate(pieces))
+    return '"'.join(
+        _split(piece) if inside % 2 else _WORD.sub(_quoted, piece)
+        for inside, piece in enumerate(pieces)
+    )
 
 
 def _split(text: str) -> str:

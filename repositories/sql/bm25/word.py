@@ -1,10 +1,24 @@
-"""BM25 for a query of one word: most of what a search for a rare word costs is the planning of what tells words apart."""
+"""BM25 for a query of one word.
+
+Most of what a search for a rare word costs is the planning of what tells words apart.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import CTE, ColumnElement, Float, and_, literal_column, null, select, text, true, union_all
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Float,
+    and_,
+    literal_column,
+    null,
+    select,
+    text,
+    true,
+    union_all,
+)
 from sqlalchemy.dialects.postgresql import TSQUERY
 
 from repositories.sql.bm25.corpus import MAX_CANDIDATES, MAX_QUERY_CHARACTERS, corpus_of_a_word
@@ -16,26 +30,45 @@ if TYPE_CHECKING:
     from domain.schema.base import Entity
 
 _WORD: Final = literal_column("(SELECT query FROM words)", TSQUERY())
-# Puts rows in the order in which the rough figure of `matching` does, with one call for each; a row that matches has a rank.
-_UNLIKELY: Final = literal_column("c.norm * (1 / ts_rank('{1,1,1,1}', c.vec, (SELECT query FROM words)) - 1)", Float())
+# Puts rows in the order in which the rough figure of `matching` does, with one call for each; a row
+# that matches has a rank.
+_UNLIKELY: Final = literal_column(
+    "c.norm * (1 / ts_rank('{1,1,1,1}', c.vec, (SELECT query FROM words)) - 1)", Float()
+)
 
 
 def is_one_word(query: str) -> bool:
     """Whether the query is a single word without parts, which most dictionaries make one lexeme of."""
     word = query.strip()
-    return len(word) <= MAX_QUERY_CHARACTERS and word.isalpha() and (word.islower() or word.istitle() or word.isupper())
+    return (
+        len(word) <= MAX_QUERY_CHARACTERS
+        and word.isalpha()
+        and (word.islower() or word.istitle() or word.isupper())
+    )
 
 
-def matching_word(entity: type[Entity], condition: ColumnElement[bool] | None, *, limit: int, explain: bool = False) -> CTE:
+def matching_word(
+    entity: type[Entity],
+    condition: ColumnElement[bool] | None,
+    *,
+    limit: int,
+    explain: bool = False,
+) -> CTE:
     """Return what `matching` returns for any word of a query that `is_one_word`.
 
     Where a dictionary makes several lexemes of it, that is a row without an id, and nothing else.
     """
     columns = entity.__table__.c
-    there = and_(columns.search_vector.bool_op("@@")(_WORD), the_tenants(entity), true() if condition is None else condition)
+    there = and_(
+        columns.search_vector.bool_op("@@")(_WORD),
+        the_tenants(entity),
+        true() if condition is None else condition,
+    )
     some: list[ColumnElement[Any]] = [columns.id, columns.search_vector.label("vec"), norm(entity)]
     c = select(*some).where(there).limit(number(max(MAX_CANDIDATES, limit))).subquery("c")
-    likely = materialized(select(c).order_by(_UNLIKELY, c.c.id).limit(number(max(LIKELY, 2 * limit))), "likely")
+    likely = materialized(
+        select(c).order_by(_UNLIKELY, c.c.id).limit(number(max(LIKELY, 2 * limit))), "likely"
+    )
     nothing: list[ColumnElement[Any]] = [null()] * 4
     several = select(*nothing).where(text("(SELECT max(words) FROM asked) > 1"))
     found = union_all(best(likely.alias("c"), limit=limit, explain=explain), several)

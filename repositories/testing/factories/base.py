@@ -1,4 +1,7 @@
-"""The base of the factories, and what they draw at random: ids and embeddings that a seed repeats."""
+"""The base of the factories, and what they draw at random.
+
+Ids and embeddings that a seed repeats.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,10 @@ SEEDED_FROM: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class _Clock:
-    """Milliseconds for ids: the present, or a count from `SEEDED_FROM`; never the same one twice."""
+    """Milliseconds for ids: the present, or a count from `SEEDED_FROM`.
+
+    Never the same one twice.
+    """
 
     def __init__(self) -> None:
         self._last = 0
@@ -43,13 +49,25 @@ _clock = _Clock()
 
 
 def new_id() -> UUID:
-    """Return a UUID of version 7, greater than every one before it; after `seed` the same ones in the same order."""
+    """Return a UUID of version 7, greater than every one before it.
+
+    After `seed` the same ones in the same order.
+    """
     timestamp = _clock.tick() << 80
-    return UUID(int=timestamp | 7 << 76 | randgen.getrandbits(12) << 64 | 0b10 << 62 | randgen.getrandbits(62))
+    return UUID(
+        int=timestamp
+        | 7 << 76
+        | randgen.getrandbits(12) << 64
+        | 0b10 << 62
+        | randgen.getrandbits(62)
+    )
 
 
 def new_embedding(dimensions: int | None = None) -> Vector:
-    """Return a random vector of norm 1; by default with the dimension of the database that was opened last, or 1,024."""
+    """Return a random vector of norm 1.
+
+    By default with the dimension of the database that was opened last, or 1,024.
+    """
     size = newest_dimensions() if dimensions is None else dimensions
     components = [randgen.gauss(0, 1) for _ in range(size)]
     norm = math.hypot(*components)
@@ -69,7 +87,8 @@ class _ModelIsTheArgument(FactoryMetaClass):
 class EntityFactory(Factory[EntityT], metaclass=_ModelIsTheArgument):
     """Builds entities that are valid and not yet written; a keyword of `build` sets a field.
 
-    `class ReviewFactory(EntityFactory[Review])` builds reviews. `created_at` and its like are left to the database unless given.
+    `class ReviewFactory(EntityFactory[Review])` builds reviews. `created_at` and its like are left
+    to the database unless given.
     """
 
 

@@ -8,7 +8,13 @@ from factory import fuzzy
 from factory.declarations import LazyFunction, Sequence
 from factory.faker import Faker
 
-from domain.entities.dependencies import AdvisoryStatus, BumpSource, DependencyBumpMerge, MergeConfidence, SemverBump
+from domain.entities.dependencies import (
+    AdvisoryStatus,
+    BumpSource,
+    DependencyBumpMerge,
+    MergeConfidence,
+    SemverBump,
+)
 from repositories.testing.factories.base import SEEDED_FROM, EntityFactory, new_id
 from repositories.testing.factories.texts import REPOS
 

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReviewGraph:
-    """A review with what belongs to it. Suppressed findings are among the findings, have no comment and no reaction."""
+    """A review with what belongs to it.
+
+    Suppressed findings are among the findings, have no comment and no reaction.
+    """
 
     review: Review
     findings: tuple[Finding, ...]
@@ -30,7 +33,10 @@ class ReviewGraph:
     suppressions: tuple[SuppressionLogEntry, ...]
 
     def add_to(self, uow: UnitOfWork) -> None:
-        """Take everything into the unit of work; it is written with its next statement or its commit."""
+        """Take everything into the unit of work.
+
+        It is written with its next statement or its commit.
+        """
         uow.reviews.add(self.review)
         for finding in self.findings:
             uow.findings.add(finding)
@@ -40,26 +46,38 @@ class ReviewGraph:
             uow.reactions.add(reaction)
 
 
-def review_with_findings(*, findings: int = 3, reactions: int = 2, suppressed: int = 0, **review: Any) -> ReviewGraph:
-    """Build a review with so many findings, the last `suppressed` of them held back, and reactions to the others in turn.
+def review_with_findings(
+    *, findings: int = 3, reactions: int = 2, suppressed: int = 0, **review: Any
+) -> ReviewGraph:
+    """Build a review with so many findings, the last `suppressed` of them held back, and reactions
+    to the others in turn.
 
     `review` sets fields of the review; its declared counts are those of the findings.
 
     Raises:
-        InvalidInput: more findings are suppressed than there are, or there are reactions and nothing to react to.
+        InvalidInput: more findings are suppressed than there are, or there are reactions and
+            nothing to react to.
     """
     if not 0 <= suppressed <= findings or (reactions and suppressed == findings):
-        raise InvalidInput("there must be findings to suppress and findings to react to", field="findings")
+        raise InvalidInput(
+            "there must be findings to suppress and findings to react to", field="findings"
+        )
     root = ReviewFactory.build(**review)
     posted = FindingFactory.build_batch(findings - suppressed, review=root, posted=True)
-    held = FindingFactory.build_batch(suppressed, review=root, suppressed=True, suppression_pattern="known and accepted")
+    held = FindingFactory.build_batch(
+        suppressed, review=root, suppressed=True, suppression_pattern="known and accepted"
+    )
     _declare(root, [*posted, *held], suppressed=suppressed)
     return ReviewGraph(
         review=root,
         findings=(*posted, *held),
-        reactions=tuple(FeedbackReactionFactory.build(finding=posted[n % len(posted)]) for n in range(reactions)),
+        reactions=tuple(
+            FeedbackReactionFactory.build(finding=posted[n % len(posted)]) for n in range(reactions)
+        ),
         suppressions=tuple(
-            SuppressionLogEntryFactory.build(review=root, findings=[finding], pattern=finding.suppression_pattern)
+            SuppressionLogEntryFactory.build(
+                review=root, findings=[finding], pattern=finding.suppression_pattern
+            )
             for finding in held
         ),
     )

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from factory import fuzzy
-from factory.declarations import LazyAttribute, LazyAttributeSequence, LazyFunction, SelfAttribute, Sequence
+from factory.declarations import (
+    LazyAttribute,
+    LazyAttributeSequence,
+    LazyFunction,
+    SelfAttribute,
+    Sequence,
+)
 
 from domain.entities.knowledge import EmbeddingMetadata, KnowledgeChunk
 from domain.values.embedding import newest_dimensions
@@ -34,7 +40,10 @@ class KnowledgeChunkFactory(EntityFactory[KnowledgeChunk]):
 
 
 class EmbeddingMetadataFactory(EntityFactory[EmbeddingMetadata]):
-    """The record of a database that embeds as these factories do. There is one in every database already."""
+    """The record of a database that embeds as these factories do.
+
+    There is one in every database already.
+    """
 
     provider = PROVIDER
     model = MODEL

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from factory import fuzzy
-from factory.declarations import LazyAttribute, LazyAttributeSequence, LazyFunction, SelfAttribute, SubFactory
+from factory.declarations import (
+    LazyAttribute,
+    LazyAttributeSequence,
+    LazyFunction,
+    SelfAttribute,
+    SubFactory,
+)
 
 from domain.entities.learning import ConfidenceBand, GlobalPattern, LearningMemory, Outcome
 from domain.values.insights import title_fingerprint
@@ -14,7 +20,10 @@ from repositories.testing.factories.texts import any_issue, worded
 
 
 class LearningMemoryFactory(EntityFactory[LearningMemory]):
-    """What became of `finding`, whose facts it repeats, with a random embedding; by default one that is not written."""
+    """What became of `finding`, whose facts it repeats, with a random embedding.
+
+    By default one that is not written.
+    """
 
     class Params:
         finding = SubFactory(FindingFactory)
@@ -44,5 +53,7 @@ class GlobalPatternFactory(EntityFactory[GlobalPattern]):
     severity = SelfAttribute("issue.severity")
     category = SelfAttribute("issue.category")
     confidence_band = ConfidenceBand.HIGH
-    pattern_fingerprint = LazyAttributeSequence(lambda pattern, n: title_fingerprint(f"{worded(pattern.issue.title)} {n}"))
+    pattern_fingerprint = LazyAttributeSequence(
+        lambda pattern, n: title_fingerprint(f"{worded(pattern.issue.title)} {n}")
+    )
     count = fuzzy.FuzzyInteger(1, 20)

@@ -6,7 +6,15 @@ from datetime import timedelta
 from typing import Any
 
 from factory import fuzzy
-from factory.declarations import LazyAttribute, LazyAttributeSequence, LazyFunction, SelfAttribute, Sequence, SubFactory, Trait
+from factory.declarations import (
+    LazyAttribute,
+    LazyAttributeSequence,
+    LazyFunction,
+    SelfAttribute,
+    Sequence,
+    SubFactory,
+    Trait,
+)
 from factory.faker import Faker
 
 from domain.entities.reviews import FeedbackReaction, Finding, Reaction, Review, SuppressionLogEntry
@@ -33,7 +41,10 @@ class ReviewFactory(EntityFactory[Review]):
 
 
 class FindingFactory(EntityFactory[Finding]):
-    """A finding of `review`, by default of one that is not written; `posted=True` gives it a comment."""
+    """A finding of `review`, by default of one that is not written.
+
+    `posted=True` gives it a comment.
+    """
 
     class Params:
         review = SubFactory(ReviewFactory)
@@ -61,7 +72,9 @@ class SuppressionLogEntryFactory(EntityFactory[SuppressionLogEntry]):
 
     class Params:
         review = SubFactory(ReviewFactory)
-        findings = LazyAttribute(lambda entry: [FindingFactory.build(review=entry.review, suppressed=True)])
+        findings = LazyAttribute(
+            lambda entry: [FindingFactory.build(review=entry.review, suppressed=True)]
+        )
 
     id = LazyFunction(new_id)
     review_id = SelfAttribute("review.id")
@@ -71,7 +84,10 @@ class SuppressionLogEntryFactory(EntityFactory[SuppressionLogEntry]):
 
 
 class FeedbackReactionFactory(EntityFactory[FeedbackReaction]):
-    """A thumbs-down on the comment of `finding`, whose facts it repeats; by default one that is not written."""
+    """A thumbs-down on the comment of `finding`, whose facts it repeats.
+
+    By default one that is not written.
+    """
 
     class Params:
         finding = SubFactory(FindingFactory, posted=True)
@@ -80,8 +96,12 @@ class FeedbackReactionFactory(EntityFactory[FeedbackReaction]):
     repo = SelfAttribute("finding.repo")
     review_id = SelfAttribute("finding.review_id")
     finding_id = SelfAttribute("finding.id")
-    comment_id = LazyAttributeSequence(lambda reaction, n: _or_else(reaction.finding.comment_id, FIRST_COMMENT + n))
-    comment_surface = LazyAttribute(lambda reaction: _or_else(reaction.finding.comment_surface, "inline"))
+    comment_id = LazyAttributeSequence(
+        lambda reaction, n: _or_else(reaction.finding.comment_id, FIRST_COMMENT + n)
+    )
+    comment_surface = LazyAttribute(
+        lambda reaction: _or_else(reaction.finding.comment_surface, "inline")
+    )
     reaction_id = Sequence(lambda n: FIRST_COMMENT + n)
     reaction_content = Reaction.THUMBS_DOWN
     reactor_login = Faker("user_name")

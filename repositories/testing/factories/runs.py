@@ -16,7 +16,9 @@ class RunStateFactory(EntityFactory[RunState]):
     """A pending run; of each pull request there is one."""
 
     id = LazyFunction(new_id)
-    run_key = LazyAttribute(lambda run: run_key(run.repo, run.pr_number, run.base_sha, run.head_sha))
+    run_key = LazyAttribute(
+        lambda run: run_key(run.repo, run.pr_number, run.base_sha, run.head_sha)
+    )
     repo = fuzzy.FuzzyChoice(REPOS)
     pr_number = Sequence(lambda n: n + 1)
     base_sha = Faker("sha1")
@@ -29,7 +31,9 @@ class ReviewCheckpointFactory(EntityFactory[ReviewCheckpoint]):
     """A review that came half-way."""
 
     id = LazyFunction(new_id)
-    review_output_key = LazyAttributeSequence(lambda checkpoint, n: f"{checkpoint.repo}#{checkpoint.pr_number}#{n}")
+    review_output_key = LazyAttributeSequence(
+        lambda checkpoint, n: f"{checkpoint.repo}#{checkpoint.pr_number}#{n}"
+    )
     repo = fuzzy.FuzzyChoice(REPOS)
     pr_number = Sequence(lambda n: n + 1)
     checkpoint_data = CheckpointData(

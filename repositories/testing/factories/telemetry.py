@@ -8,7 +8,13 @@ from factory import fuzzy
 from factory.declarations import LazyAttribute, LazyFunction, Sequence
 from factory.faker import Faker
 
-from domain.entities.telemetry import RateLimitEvent, ResilienceEvent, ResilienceKind, RetrievalQualityEvent, TelemetryEvent
+from domain.entities.telemetry import (
+    RateLimitEvent,
+    ResilienceEvent,
+    ResilienceKind,
+    RetrievalQualityEvent,
+    TelemetryEvent,
+)
 from repositories.testing.factories.base import EntityFactory, new_id
 from repositories.testing.factories.texts import REPOS
 
@@ -26,7 +32,9 @@ class TelemetryEventFactory(EntityFactory[TelemetryEvent]):
     input_tokens = fuzzy.FuzzyInteger(1_000, 50_000)
     output_tokens = fuzzy.FuzzyInteger(100, 5_000)
     duration_ms = fuzzy.FuzzyInteger(1_000, 90_000)
-    cost_usd = LazyAttribute(lambda event: (3 * event.input_tokens + 15 * event.output_tokens) * Decimal("0.000001"))
+    cost_usd = LazyAttribute(
+        lambda event: (3 * event.input_tokens + 15 * event.output_tokens) * Decimal("0.000001")
+    )
     conclusion = "success"
 
 

@@ -10,7 +10,16 @@ from factory.random import randgen
 from domain.values.classification import Category, Severity
 
 REPOS: Final = ("acme/api", "acme/web", "acme/billing", "globex/gateway", "globex/mobile")
-SYMBOLS: Final = ("fetch_page", "renew_token", "open_session", "send_invoice", "parse_header", "sync_orders", "close_pool", "retry")
+SYMBOLS: Final = (
+    "fetch_page",
+    "renew_token",
+    "open_session",
+    "send_invoice",
+    "parse_header",
+    "sync_orders",
+    "close_pool",
+    "retry",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

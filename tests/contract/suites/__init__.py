@@ -1,4 +1,5 @@
-"""The contract of the library's own operations, as test classes that run on PostgreSQL and on the fakes.
+"""The contract of the library's own operations, as test classes that run on PostgreSQL and on the
+fakes.
 
 Each suite uses one fixture, `store`, which `Store` describes.
 """
@@ -18,11 +19,22 @@ from tests.contract.suites.learning import MemoriesContract, PatternsContract
 from tests.contract.suites.listing import ListingContract
 from tests.contract.suites.plans import PlansContract
 from tests.contract.suites.reactions import FeedbackPatternsContract, ReactionsContract
-from tests.contract.suites.recall import MemorySearchContract, NearestContract, RecallContract, SharedMemoriesContract
+from tests.contract.suites.recall import (
+    MemorySearchContract,
+    NearestContract,
+    RecallContract,
+    SharedMemoriesContract,
+)
 from tests.contract.suites.recorder import RecorderContract
 from tests.contract.suites.reembedding import RepairsContract
 from tests.contract.suites.reranking import DiversityContract, RecencyContract
-from tests.contract.suites.reviews import FindingsContract, PriorContract, StatsContract, SuppressionsContract, TrendsContract
+from tests.contract.suites.reviews import (
+    FindingsContract,
+    PriorContract,
+    StatsContract,
+    SuppressionsContract,
+    TrendsContract,
+)
 from tests.contract.suites.runs import ClaimsContract
 from tests.contract.suites.search import VectorSearchContract
 from tests.contract.suites.store import Store

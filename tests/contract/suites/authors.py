@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 class AuthorsContract:
     """An author is upserted, and read only while fresh."""
 
-    async def test_an_author_is_replaced_but_for_id_and_the_moment_of_making(self, store: Store) -> None:
-        first = author("ada", tier=AuthorTier.FIRST_TIME, pr_count=1, created_at=MOMENT, cached_at=ago(HOUR))
+    async def test_an_author_is_replaced_but_for_id_and_the_moment_of_making(
+        self, store: Store
+    ) -> None:
+        first = author(
+            "ada", tier=AuthorTier.FIRST_TIME, pr_count=1, created_at=MOMENT, cached_at=ago(HOUR)
+        )
         later = author("ada", tier=AuthorTier.CORE, author_association=UNICODE)
         for one in (first, later):
             async with store.unit_of_work() as uow:
@@ -31,12 +35,22 @@ class AuthorsContract:
             assert await view.authors.count() == 1
         assert kept is not None
         assert (kept.id, kept.created_at) == (first.id, MOMENT)
-        assert (kept.tier, kept.pr_count, kept.author_association) == (AuthorTier.CORE, None, UNICODE)
+        assert (kept.tier, kept.pr_count, kept.author_association) == (
+            AuthorTier.CORE,
+            None,
+            UNICODE,
+        )
         assert kept.cached_at is not None
         assert kept.cached_at > ago(EDGE), "without a moment of its own it is cached now"
 
-    async def test_an_author_is_found_while_younger_than_the_age_asked_for(self, store: Store) -> None:
-        await write(store, author("fresh", cached_at=ago(DAY - EDGE)), author("old", cached_at=ago(DAY + EDGE)))
+    async def test_an_author_is_found_while_younger_than_the_age_asked_for(
+        self, store: Store
+    ) -> None:
+        await write(
+            store,
+            author("fresh", cached_at=ago(DAY - EDGE)),
+            author("old", cached_at=ago(DAY + EDGE)),
+        )
         async with store.reader() as view:
             find = view.authors.find_author
             assert await find(REPO, "fresh") is not None
@@ -49,7 +63,9 @@ class AuthorsContract:
         async with store.reader(tenant="other") as view:
             assert await view.authors.find_author(REPO, "fresh") is None
 
-    async def test_what_was_cached_just_now_is_fresh_and_shows_in_what_was_read_before(self, store: Store) -> None:
+    async def test_what_was_cached_just_now_is_fresh_and_shows_in_what_was_read_before(
+        self, store: Store
+    ) -> None:
         async with store.unit_of_work() as uow:
             await uow.authors.upsert(author("ada"))
             before = await uow.authors.find_author(REPO, "ada", max_age=timedelta(0))
@@ -86,7 +102,10 @@ class AuthorsContract:
             assert await uow.authors.count() == 0
 
     async def test_what_was_cached_too_long_ago_is_purged(self, store: Store) -> None:
-        old, new = author(cached_at=ago(7 * DAY + EDGE)), author(cached_at=ago(7 * DAY - EDGE), created_at=MOMENT)
+        old, new = (
+            author(cached_at=ago(7 * DAY + EDGE)),
+            author(cached_at=ago(7 * DAY - EDGE), created_at=MOMENT),
+        )
         await write(store, old, new)
         await write(store, author(cached_at=MOMENT), tenant="other")
         async with store.unit_of_work() as uow:

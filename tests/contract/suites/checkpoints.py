@@ -15,10 +15,16 @@ if TYPE_CHECKING:
 class CheckpointsContract:
     """A checkpoint is saved again and again under its key."""
 
-    async def test_saving_again_replaces_all_but_a_comment_that_is_missing(self, store: Store) -> None:
+    async def test_saving_again_replaces_all_but_a_comment_that_is_missing(
+        self, store: Store
+    ) -> None:
         first = checkpoint("out", partial_comment_id=2**63 - 1, created_at=MOMENT)
         files = tuple(f"{UNICODE}{n}.py" for n in range(1_000))
-        later = checkpoint("out", checkpoint_data=CheckpointData(files_reviewed=files, summary_draft=UNICODE), pr_number=8)
+        later = checkpoint(
+            "out",
+            checkpoint_data=CheckpointData(files_reviewed=files, summary_draft=UNICODE),
+            pr_number=8,
+        )
         for one in (first, later):
             async with store.unit_of_work() as uow:
                 await uow.checkpoints.save(one)
@@ -27,7 +33,12 @@ class CheckpointsContract:
             kept = await view.checkpoints.find_by_key("out")
             assert await view.checkpoints.count() == 1
         assert kept is not None
-        assert (kept.id, kept.created_at, kept.pr_number, kept.partial_comment_id) == (first.id, MOMENT, 8, 2**63 - 1)
+        assert (kept.id, kept.created_at, kept.pr_number, kept.partial_comment_id) == (
+            first.id,
+            MOMENT,
+            8,
+            2**63 - 1,
+        )
         assert kept.checkpoint_data == later.checkpoint_data
         async with store.unit_of_work() as uow:
             await uow.checkpoints.save(checkpoint("out", partial_comment_id=5))
@@ -35,11 +46,15 @@ class CheckpointsContract:
             assert again is not None
             assert (again.partial_comment_id, again.created_at) == (5, MOMENT)
 
-    async def test_saving_what_was_read_before_shows_when_it_is_read_again(self, store: Store) -> None:
+    async def test_saving_what_was_read_before_shows_when_it_is_read_again(
+        self, store: Store
+    ) -> None:
         async with store.unit_of_work() as uow:
             await uow.checkpoints.save(checkpoint("out"))
             before = await uow.checkpoints.find_by_key("out")
-            await uow.checkpoints.save(checkpoint("out", checkpoint_data=CheckpointData(total_files=9)))
+            await uow.checkpoints.save(
+                checkpoint("out", checkpoint_data=CheckpointData(total_files=9))
+            )
             after = await uow.checkpoints.find_by_key("out")
             assert after is not None
             assert after is before

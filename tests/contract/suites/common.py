@@ -17,8 +17,12 @@ if TYPE_CHECKING:
     from tests.contract.suites.store import Store
 
 every_kind = pytest.mark.parametrize("kind", KINDS, ids=str)
-every_writable_kind = pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.is_written_by_add], ids=str)
-every_kind_of_tenants = pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.is_of_tenant], ids=str)
+every_writable_kind = pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS if kind.is_written_by_add], ids=str
+)
+every_kind_of_tenants = pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS if kind.is_of_tenant], ids=str
+)
 
 
 async def _saved(store: Store, kind: Kind, number: int, **values: Any) -> list[Any]:
@@ -50,19 +54,25 @@ async def _reads_agree(kind: Kind, unit: Unit, entities: list[Any]) -> None:
     assert not await repository.exists(where("id").equals(missing))
     assert (await repository.count(), await repository.count(only_first)) == (len(ids), 1)
     assert [entity.id for entity in await repository.list()] == ids
-    assert [entity.id for entity in await repository.list(~only_first, limit=2, descending=True)] == ids[:0:-1][:2]
+    assert [
+        entity.id for entity in await repository.list(~only_first, limit=2, descending=True)
+    ] == ids[:0:-1][:2]
     page = await repository.page(limit=3)
     assert [entity.id for entity in page.items] == ids[:3]
     rest = await repository.page(after=page.next, limit=3)
     assert ([entity.id for entity in rest.items], rest.next) == (ids[3:], None)
-    assert [facts(entity) async for entity in repository.stream(batch_size=2)] == [facts(entity) for entity in entities]
+    assert [facts(entity) async for entity in repository.stream(batch_size=2)] == [
+        facts(entity) for entity in entities
+    ]
 
 
 class CommonContract:
     """Each kind is read, written and kept apart by tenants in the same way."""
 
     @every_kind
-    async def test_every_way_of_reading_agrees_in_a_reader_and_in_a_unit_of_work(self, store: Store, kind: Kind) -> None:
+    async def test_every_way_of_reading_agrees_in_a_reader_and_in_a_unit_of_work(
+        self, store: Store, kind: Kind
+    ) -> None:
         entities = await _saved(store, kind, 5)
         async with store.reader() as view:
             await _reads_agree(kind, view, entities)
@@ -83,7 +93,9 @@ class CommonContract:
             assert [entity async for entity in repository.stream()] == []
 
     @every_writable_kind
-    async def test_what_is_added_one_by_one_or_many_at_once_lasts_and_is_deleted_once(self, store: Store, kind: Kind) -> None:
+    async def test_what_is_added_one_by_one_or_many_at_once_lasts_and_is_deleted_once(
+        self, store: Store, kind: Kind
+    ) -> None:
         parents, entities = _apart(list(made(kind, 4)))
         async with store.unit_of_work() as uow:
             repository = kind.written(uow)
@@ -96,7 +108,9 @@ class CommonContract:
             await uow.commit()
         async with store.unit_of_work() as uow:
             repository = kind.written(uow)
-            assert [entity.id for entity in await repository.list()] == [entity.id for entity in entities]
+            assert [entity.id for entity in await repository.list()] == [
+                entity.id for entity in entities
+            ]
             assert await repository.delete(entities[1].id)
             assert not await repository.delete(entities[1].id)
             assert not await repository.delete(uuid4())
@@ -106,7 +120,9 @@ class CommonContract:
             assert await kind.read(view).count() == 3
 
     @every_writable_kind
-    async def test_the_same_id_twice_is_told_and_nothing_is_kept(self, store: Store, kind: Kind) -> None:
+    async def test_the_same_id_twice_is_told_and_nothing_is_kept(
+        self, store: Store, kind: Kind
+    ) -> None:
         [existing] = await _saved(store, kind, 1)
         async with store.unit_of_work() as uow:
             kind.written(uow).add(existing.model_copy())
@@ -118,14 +134,20 @@ class CommonContract:
             assert await kind.read(view).count() == 1
 
     @every_kind_of_tenants
-    async def test_a_tenant_neither_sees_nor_deletes_what_is_another_ones(self, store: Store, kind: Kind) -> None:
+    async def test_a_tenant_neither_sees_nor_deletes_what_is_another_ones(
+        self, store: Store, kind: Kind
+    ) -> None:
         [theirs] = await _saved(store, kind, 1, tenant="theirs")
         assert theirs.tenant == "theirs"
         async with store.unit_of_work() as uow:
             repository = kind.read(uow)
             assert await repository.find(theirs.id) is None
             assert await repository.get_many([theirs.id]) == {}
-            assert (await repository.exists(), await repository.count(), await repository.list()) == (False, 0, [])
+            assert (
+                await repository.exists(),
+                await repository.count(),
+                await repository.list(),
+            ) == (False, 0, [])
             assert (await repository.page()).items == []
             assert [entity async for entity in repository.stream()] == []
             if kind.is_written_by_add:

@@ -29,7 +29,9 @@ class CompletionContract:
             assert state.completed_at is not None
             assert abs(state.completed_at - ago(timedelta())) < EDGE
 
-    async def test_a_superseded_run_stays_superseded_and_the_caller_is_told(self, store: Store) -> None:
+    async def test_a_superseded_run_stays_superseded_and_the_caller_is_told(
+        self, store: Store
+    ) -> None:
         first = await claimed(store, "one")
         await claimed(store, "two")
         assert await completed(store, first.run_key) is RunStatus.SUPERSEDED
@@ -43,7 +45,9 @@ class CompletionContract:
         assert await completed(store, key) is RunStatus.COMPLETED
         assert await found(store, key) == before
 
-    async def test_an_unknown_run_and_one_of_another_tenant_are_not_found(self, store: Store) -> None:
+    async def test_an_unknown_run_and_one_of_another_tenant_are_not_found(
+        self, store: Store
+    ) -> None:
         theirs = await claimed(store, "one", tenant="other")
         for key in (theirs.run_key, "unknown"):
             async with store.unit_of_work() as uow:
@@ -52,7 +56,9 @@ class CompletionContract:
                 assert (missing.value.entity, missing.value.key) == ("RunState", key)
                 assert await uow.runs.count() == 0, "the unit of work can still be used"
 
-    async def test_the_last_reviewed_head_is_the_newest_completed_one_whatever_was_claimed_since(self, store: Store) -> None:
+    async def test_the_last_reviewed_head_is_the_newest_completed_one_whatever_was_claimed_since(
+        self, store: Store
+    ) -> None:
         async with store.reader() as view:
             assert await view.runs.last_reviewed_head(REPO, 7) is None
         keys = []
@@ -71,7 +77,9 @@ class CompletionContract:
         async with store.reader() as view:
             assert await view.runs.last_reviewed_head(REPO, 7) == "one"
 
-    async def test_of_two_completed_at_once_the_one_made_last_is_the_newest(self, store: Store) -> None:
+    async def test_of_two_completed_at_once_the_one_made_last_is_the_newest(
+        self, store: Store
+    ) -> None:
         done = {"pr_number": 7, "status": RunStatus.COMPLETED, "completed_at": MOMENT}
         first, second = run(head_sha="one", **done), run(head_sha="two", **done)
         await write(store, second, first, run(**{**done, "completed_at": MOMENT - HOUR}))
@@ -84,7 +92,9 @@ class CompletionContract:
 class RunPurgeContract:
     """Each status has its own age; a run under way stays."""
 
-    async def test_each_kind_goes_by_its_own_age_and_a_run_under_way_stays(self, store: Store) -> None:
+    async def test_each_kind_goes_by_its_own_age_and_a_run_under_way_stays(
+        self, store: Store
+    ) -> None:
         old, new = {"claimed_at": ago(1_000 * DAY)}, {"claimed_at": ago(timedelta())}
         gone = [
             run(status=RunStatus.COMPLETED, completed_at=ago(30 * DAY + EDGE), **new),
@@ -103,7 +113,12 @@ class RunPurgeContract:
             assert await uow.runs.purge() == len(gone)
             assert [one.run_key for one in await uow.runs.list()] == [one.run_key for one in kept]
             assert await uow.runs.purge() == 0
-            assert await uow.runs.purge(completed_days=29.5, superseded_days=30, pending_hours=36_500 * 24) == 1
+            assert (
+                await uow.runs.purge(
+                    completed_days=29.5, superseded_days=30, pending_hours=36_500 * 24
+                )
+                == 1
+            )
             assert await uow.runs.purge(completed_days=0, superseded_days=0, pending_hours=0) == 2
             await uow.commit()
         async with store.reader(tenant="other") as view:
@@ -116,7 +131,9 @@ class RunPurgeContract:
         while not purged or purged[-1]:
             purged.append(await store.run(lambda uow: uow.runs.purge(at_most=2)))
             async with store.reader() as view:
-                assert [one.id for one in await view.runs.list()][:-1] == [one.id for one in old][sum(purged) :]
+                assert [one.id for one in await view.runs.list()][:-1] == [one.id for one in old][
+                    sum(purged) :
+                ]
         assert purged == [2, 2, 1, 0]
         async with store.unit_of_work() as uow:
             with pytest.raises(InvalidInput) as refusal:

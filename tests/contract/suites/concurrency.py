@@ -1,4 +1,7 @@
-"""Many callers at once: of those who may win exactly one does, nothing that counts is lost, and nobody waits for ever."""
+"""Many callers at once.
+
+Of those who may win exactly one does, nothing that counts is lost, and nobody waits for ever.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,9 @@ PATIENCE: Final = 60
 """Seconds until callers that wait for each other are given up."""
 
 one_key_or_many = pytest.mark.parametrize(
-    "heads", [["one"] * CALLERS, [f"head-{n}" for n in range(CALLERS)]], ids=["one key", "different heads"]
+    "heads",
+    [["one"] * CALLERS, [f"head-{n}" for n in range(CALLERS)]],
+    ids=["one key", "different heads"],
 )
 
 
@@ -70,7 +75,9 @@ async def _winners(store: Store, heads: Sequence[str], pr_number: int) -> tuple[
     def claiming(head: str) -> Callable[[UnitOfWork], Awaitable[RunClaim]]:
         return lambda uow: claim(uow, head, pr_number=pr_number)
 
-    return tuple(answer.outcome for answer in await at_once(store, *map(claiming, heads)) if answer.claimed)
+    return tuple(
+        answer.outcome for answer in await at_once(store, *map(claiming, heads)) if answer.claimed
+    )
 
 
 class ConcurrentClaimsContract:
@@ -79,26 +86,38 @@ class ConcurrentClaimsContract:
     rounds: int = 200
 
     @one_key_or_many
-    async def test_exactly_one_of_sixteen_wins_every_time(self, store: Store, heads: Sequence[str]) -> None:
-        outcomes = Counter([await _winners(store, heads, number) for number in range(1, self.rounds + 1)])
+    async def test_exactly_one_of_sixteen_wins_every_time(
+        self, store: Store, heads: Sequence[str]
+    ) -> None:
+        outcomes = Counter(
+            [await _winners(store, heads, number) for number in range(1, self.rounds + 1)]
+        )
         assert outcomes == {(ClaimOutcome.NEW,): self.rounds}
 
     @one_key_or_many
-    async def test_exactly_one_of_sixteen_gets_what_another_left_behind(self, store: Store, heads: Sequence[str]) -> None:
-        wanted = ClaimOutcome.STALE_PENDING if len(set(heads)) == 1 else ClaimOutcome.SUPERSEDED_PRIOR
+    async def test_exactly_one_of_sixteen_gets_what_another_left_behind(
+        self, store: Store, heads: Sequence[str]
+    ) -> None:
+        wanted = (
+            ClaimOutcome.STALE_PENDING if len(set(heads)) == 1 else ClaimOutcome.SUPERSEDED_PRIOR
+        )
         for number in range(1, 11):
             left = await claimed(store, "one", pr_number=number)
             await change(store, left.run_key, claimed_at=ago(2 * HOUR))
             assert await _winners(store, heads, number) == (wanted,)
 
-    async def test_whoever_waited_for_a_claim_that_was_committed_has_lost(self, store: Store) -> None:
+    async def test_whoever_waited_for_a_claim_that_was_committed_has_lost(
+        self, store: Store
+    ) -> None:
         async with store.unit_of_work() as first:
             await claim(first, "one")
             waiting = await _begun(store, lambda uow: claim(uow, "two"))
             await first.commit()
         assert (await waiting).outcome is ClaimOutcome.DUPLICATE
 
-    async def test_whoever_waited_for_a_claim_that_was_discarded_has_won(self, store: Store) -> None:
+    async def test_whoever_waited_for_a_claim_that_was_discarded_has_won(
+        self, store: Store
+    ) -> None:
         async with store.unit_of_work() as first:
             await claim(first, "one")
             waiting = await _begun(store, lambda uow: claim(uow, "two"))
@@ -117,10 +136,14 @@ class ConcurrentClaimsContract:
             assert await other.runs.complete(under_way.run_key) is RunStatus.COMPLETED
             waiting = await _begun(store, lambda uow: claim(uow, "two"))
             await other.commit()
-        assert (await waiting) == RunClaim(run_key=run_key(REPO, 7, "base", "two"), outcome=ClaimOutcome.NEW)
+        assert (await waiting) == RunClaim(
+            run_key=run_key(REPO, 7, "base", "two"), outcome=ClaimOutcome.NEW
+        )
         assert (await found(store, under_way.run_key)).status is RunStatus.COMPLETED
 
-    async def test_completing_a_run_that_is_superseded_meanwhile_tells_so(self, store: Store) -> None:
+    async def test_completing_a_run_that_is_superseded_meanwhile_tells_so(
+        self, store: Store
+    ) -> None:
         under_way = await claimed(store, "one")
         async with store.unit_of_work() as other:
             await claim(other, "two")
@@ -128,10 +151,14 @@ class ConcurrentClaimsContract:
             await other.commit()
         assert await waiting is RunStatus.SUPERSEDED
 
-    async def test_of_many_who_complete_a_run_and_claim_another_head_each_is_told_what_became_of_it(self, store: Store) -> None:
+    async def test_of_many_who_complete_a_run_and_claim_another_head_each_is_told_what_became_of_it(
+        self, store: Store
+    ) -> None:
         for number in range(1, 11):
             first = await claimed(store, "one", pr_number=number)
-            status, answer = await asyncio.gather(completed(store, first.run_key), claimed(store, "two", pr_number=number))
+            status, answer = await asyncio.gather(
+                completed(store, first.run_key), claimed(store, "two", pr_number=number)
+            )
             kept = await found(store, first.run_key)
             assert kept.status is status
             assert answer.claimed
@@ -156,7 +183,10 @@ async def _begun(store: Store, work: Callable[[UnitOfWork], Awaitable[T]]) -> as
 
 
 class ConcurrentWritesContract:
-    """Writes of which the first one wins tell exactly one caller so; upserts leave one row; counters add up."""
+    """Writes of which the first one wins tell exactly one caller so; upserts leave one row.
+
+    Counters add up.
+    """
 
     rounds: int = 5
 
@@ -168,7 +198,9 @@ class ConcurrentWritesContract:
             for first_wins in _first_wins(to, number, UUID(int=number)):
                 assert sum(await at_once(store, *[first_wins] * CALLERS)) == 1
 
-    async def test_whoever_waits_for_the_first_one_learns_whether_it_was_kept(self, store: Store) -> None:
+    async def test_whoever_waits_for_the_first_one_learns_whether_it_was_kept(
+        self, store: Store
+    ) -> None:
         for commits in (True, False):
             async with store.unit_of_work() as first:
                 assert await first.dependency_bumps.record(bump(pr_number=1 + commits))
@@ -192,15 +224,26 @@ class ConcurrentWritesContract:
         for upsert in upserts:
             await at_once(store, *[upsert] * CALLERS)
         async with store.reader() as view:
-            repositories = (view.authors, view.checkpoints, view.telemetry.resilience, view.knowledge)
+            repositories = (
+                view.authors,
+                view.checkpoints,
+                view.telemetry.resilience,
+                view.knowledge,
+            )
             assert [await repository.count() for repository in repositories] == [1, 1, 1, 1]
 
-    async def test_of_many_who_purge_together_each_row_is_deleted_by_one(self, store: Store) -> None:
+    async def test_of_many_who_purge_together_each_row_is_deleted_by_one(
+        self, store: Store
+    ) -> None:
         await write(store, *(event(created_at=MOMENT) for _ in range(100)))
-        purged = await at_once(store, *[lambda uow: uow.telemetry.purge(older_than=HOUR, batch_size=9)] * 4)
+        purged = await at_once(
+            store, *[lambda uow: uow.telemetry.purge(older_than=HOUR, batch_size=9)] * 4
+        )
         assert sum(purged) == 100
 
-    async def test_writers_of_the_same_rows_in_opposite_order_do_not_wait_for_each_other(self, store: Store) -> None:
+    async def test_writers_of_the_same_rows_in_opposite_order_do_not_wait_for_each_other(
+        self, store: Store
+    ) -> None:
         of = review()
         to = finding(of)
         await write(store, of, to)
@@ -211,7 +254,9 @@ class ConcurrentWritesContract:
             return MOMENT if (n + numbers.start) % 3 else None
 
         def reactions(numbers: range) -> Callable[[UnitOfWork], Awaitable[int]]:
-            return lambda uow: uow.reactions.add_many([reaction(to, reaction_id=n) for n in numbers])
+            return lambda uow: uow.reactions.add_many(
+                [reaction(to, reaction_id=n) for n in numbers]
+            )
 
         def memories(numbers: range) -> Callable[[UnitOfWork], Awaitable[int]]:
             rows = [memory(finding_id=findings[n], created_at=moment(n, numbers)) for n in numbers]
@@ -223,18 +268,24 @@ class ConcurrentWritesContract:
 
         upwards, downwards = range(300), range(299, -1, -1)
         for write_all, total in ((reactions, 300), (memories, 300), (chunks, 1_200)):
-            written = await at_once(store, *(write_all(numbers) for numbers in (upwards, downwards) * 2))
+            written = await at_once(
+                store, *(write_all(numbers) for numbers in (upwards, downwards) * 2)
+            )
             assert sum(written) == total
 
 
-def _first_wins(to: Finding, number: int, key: UUID) -> Sequence[Callable[[UnitOfWork], Awaitable[bool | int]]]:
+def _first_wins(
+    to: Finding, number: int, key: UUID
+) -> Sequence[Callable[[UnitOfWork], Awaitable[bool | int]]]:
     return (
         lambda uow: uow.reactions.add_many([reaction(to, reaction_id=number)]),
         lambda uow: uow.memories.write(memory(finding_id=key)),
         lambda uow: uow.memories.write_many([memory(finding_id=key, repo="acme/web")]),
         _recording(number),
         lambda uow: uow.telemetry.record_rate_limit(rate_limit(delivery_id=f"{number}")),
-        lambda uow: uow.telemetry.record_retrieval_quality(retrieval_quality(delivery_id=f"{number}")),
+        lambda uow: uow.telemetry.record_retrieval_quality(
+            retrieval_quality(delivery_id=f"{number}")
+        ),
     )
 
 

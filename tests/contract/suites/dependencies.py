@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 class DependencyBumpsContract:
     """The first bump of a pull request wins, and can be read back."""
 
-    async def test_the_first_of_a_pull_request_wins_and_the_caller_is_told(self, store: Store) -> None:
+    async def test_the_first_of_a_pull_request_wins_and_the_caller_is_told(
+        self, store: Store
+    ) -> None:
         first = bump(
             pr_number=1,
             semver_bump_type=SemverBump.MAJOR,
@@ -42,12 +44,28 @@ class DependencyBumpsContract:
             key: value for key, value in facts(first).items() if key not in without_moment
         }
 
-    async def test_a_packages_history_comes_merged_last_first_and_those_without_a_date_at_the_end(self, store: Store) -> None:
+    async def test_a_packages_history_comes_merged_last_first_and_those_without_a_date_at_the_end(
+        self, store: Store
+    ) -> None:
         dated = [bump(merged_at=MOMENT + n * DAY) for n in (1, 3, 2, 2)]
         undated = [bump(), bump()]
-        await write(store, *undated, *dated, bump(package_name="other"), bump(repo="acme/web"), bump(package_name=None))
+        await write(
+            store,
+            *undated,
+            *dated,
+            bump(package_name="other"),
+            bump(repo="acme/web"),
+            bump(package_name=None),
+        )
         await write(store, bump(), tenant="other")
-        expected = [dated[1].id, dated[3].id, dated[2].id, dated[0].id, undated[1].id, undated[0].id]
+        expected = [
+            dated[1].id,
+            dated[3].id,
+            dated[2].id,
+            dated[0].id,
+            undated[1].id,
+            undated[0].id,
+        ]
         async with store.reader() as view:
             history = view.dependency_bumps.history
             assert [one.id for one in await history(REPO, "left-pad")] == expected
@@ -64,4 +82,6 @@ class DependencyBumpsContract:
             one.is_security_bump = True
             await uow.commit()
         async with store.reader() as view:
-            assert [one.is_security_bump for one in await view.dependency_bumps.history(REPO, UNICODE)] == [True]
+            assert [
+                one.is_security_bump for one in await view.dependency_bumps.history(REPO, UNICODE)
+            ] == [True]

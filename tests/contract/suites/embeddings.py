@@ -36,7 +36,9 @@ class EmbeddingsContract:
         async with store.unit_of_work() as uow:
             await _embeddings_come_where_asked_for(uow.memories, one)
 
-    async def test_a_missing_embedding_is_told_from_one_that_was_left_out(self, store: Store) -> None:
+    async def test_a_missing_embedding_is_told_from_one_that_was_left_out(
+        self, store: Store
+    ) -> None:
         one = chunk()
         await write(store, one)
         async with store.reader() as view:
@@ -59,7 +61,9 @@ class EmbeddingsContract:
         assert (kept.title, kept.embedding) == ("changed", vector(0.0, 1.0))
 
 
-async def _embeddings_come_where_asked_for(repository: ReadRepository[Any], entity: KnowledgeChunk | LearningMemory) -> None:
+async def _embeddings_come_where_asked_for(
+    repository: ReadRepository[Any], entity: KnowledgeChunk | LearningMemory
+) -> None:
     for asked in (False, True):
         found = [
             await repository.get(entity.id, with_embedding=asked),

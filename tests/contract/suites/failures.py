@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 class FailureContract:
     """A failure outside a savepoint is the end of the unit of work; inside, it is undone alone."""
 
-    async def test_swallowing_a_failed_statement_and_committing_raises_and_keeps_nothing(self, store: Store) -> None:
+    async def test_swallowing_a_failed_statement_and_committing_raises_and_keeps_nothing(
+        self, store: Store
+    ) -> None:
         async with store.unit_of_work() as uow:
             uow.reviews.add(review())
             await uow.flush()
@@ -52,7 +54,9 @@ class FailureContract:
             with pytest.raises(UnitOfWorkClosed):
                 await uow.reviews.count()
 
-    async def test_input_that_is_refused_before_a_statement_poisons_nothing(self, store: Store) -> None:
+    async def test_input_that_is_refused_before_a_statement_poisons_nothing(
+        self, store: Store
+    ) -> None:
         async with store.unit_of_work() as uow:
             uow.reviews.add(review())
             with pytest.raises(InvalidInput):
@@ -67,7 +71,9 @@ class FailureContract:
         async with store.unit_of_work() as uow:
             kept = uow.reviews.add(review())
             with pytest.raises(ReferenceViolated):
-                await _in_a_savepoint(uow, review(repo="undone/undone"), finding(review()), changing=kept)
+                await _in_a_savepoint(
+                    uow, review(repo="undone/undone"), finding(review()), changing=kept
+                )
             assert kept.conclusion == "unknown"
             uow.findings.add(finding(kept))
             await uow.commit()
@@ -75,7 +81,9 @@ class FailureContract:
             assert [one.id for one in await view.reviews.list()] == [kept.id]
             assert await view.findings.count() == 1
 
-    async def test_a_statement_that_fails_inside_a_savepoint_does_not_poison(self, store: Store) -> None:
+    async def test_a_statement_that_fails_inside_a_savepoint_does_not_poison(
+        self, store: Store
+    ) -> None:
         async with store.unit_of_work() as uow:
             of = uow.reviews.add(review())
             with suppress(AlreadyExists):
@@ -86,7 +94,9 @@ class FailureContract:
         async with store.reader() as view:
             assert await view.reviews.count() == 1
 
-    async def test_swallowing_a_failure_inside_a_savepoint_undoes_it_all_the_same(self, store: Store) -> None:
+    async def test_swallowing_a_failure_inside_a_savepoint_undoes_it_all_the_same(
+        self, store: Store
+    ) -> None:
         async with store.unit_of_work() as uow:
             with pytest.raises(TransactionPoisoned):
                 await _swallow_in_a_savepoint(uow)
@@ -106,7 +116,9 @@ class FailureContract:
         async with store.reader() as view:
             assert [one.id for one in await view.reviews.list()] == [outer.id]
 
-    async def test_a_savepoint_that_ends_well_is_kept_or_discarded_with_the_unit_of_work(self, store: Store) -> None:
+    async def test_a_savepoint_that_ends_well_is_kept_or_discarded_with_the_unit_of_work(
+        self, store: Store
+    ) -> None:
         for commits in (False, True):
             async with store.unit_of_work() as uow:
                 async with uow.savepoint():
@@ -126,7 +138,9 @@ class FailureContract:
         async with store.reader() as view:
             assert await view.reviews.count() == 1
 
-    async def test_what_was_read_before_a_savepoint_is_as_it_was_when_that_is_undone(self, store: Store) -> None:
+    async def test_what_was_read_before_a_savepoint_is_as_it_was_when_that_is_undone(
+        self, store: Store
+    ) -> None:
         of = review()
         await write(store, of)
         async with store.unit_of_work() as uow:
@@ -142,11 +156,16 @@ class FailureContract:
         async with store.reader() as view:
             assert (await view.reviews.get(of.id)).conclusion == "unknown"
 
-    async def test_what_a_statement_changed_is_read_again_when_its_savepoint_is_undone(self, store: Store) -> None:
+    async def test_what_a_statement_changed_is_read_again_when_its_savepoint_is_undone(
+        self, store: Store
+    ) -> None:
         vector = await vectors_of(store)
         await write(store, checkpoint("kept"), chunk("embedded", embedding=vector(1.0)))
         async with store.unit_of_work() as uow:
-            [read], [embedded] = await uow.checkpoints.list(), await uow.knowledge.list(with_embedding=True)
+            [read], [embedded] = (
+                await uow.checkpoints.list(),
+                await uow.knowledge.list(with_embedding=True),
+            )
             with suppress(ZeroDivisionError):
                 async with uow.savepoint():
                     assert await uow.checkpoints.set_comment("kept", 5)
@@ -170,7 +189,10 @@ class FailureContract:
             uow.checkpoints.add(read)
             await uow.commit()
         async with store.reader() as view:
-            assert [(one.review_output_key, one.partial_comment_id) for one in await view.checkpoints.list()] == [("undone", 7)]
+            assert [
+                (one.review_output_key, one.partial_comment_id)
+                for one in await view.checkpoints.list()
+            ] == [("undone", 7)]
 
 
 async def _in_a_savepoint(uow: UnitOfWork, *entities: Entity, changing: Review) -> None:

@@ -24,34 +24,58 @@ def _told(hits: SearchHits[Any]) -> set[tuple[Corpus | None, str]]:
 class CorporaContract:
     """One search of everything; each hit says where it comes from, and nothing is told twice."""
 
-    async def test_every_corpus_is_searched_and_the_first_of_each_come_first(self, store: Store) -> None:
+    async def test_every_corpus_is_searched_and_the_first_of_each_come_first(
+        self, store: Store
+    ) -> None:
         vector = await vectors_of(store)
         of = review()
         await write(
             store,
             of,
-            *(chunk(content=f"A deadline in passage {n}", embedding=vector(1.0, n + 1.0)) for n in range(2)),
-            *(memory(f"A deadline in memory {n}", embedding=vector(-1.0, 3.0 * n + 1.0)) for n in range(2)),
+            *(
+                chunk(content=f"A deadline in passage {n}", embedding=vector(1.0, n + 1.0))
+                for n in range(2)
+            ),
+            *(
+                memory(f"A deadline in memory {n}", embedding=vector(-1.0, 3.0 * n + 1.0))
+                for n in range(2)
+            ),
             *(finding(of, title=f"A deadline in finding {n}") for n in range(2)),
         )
         for lend in (store.reader, store.unit_of_work):
             async with lend() as unit:
                 hits = await unit.corpora.search("deadline", vector(1.0))
-                assert {hit.corpus for hit in hits[:3]} == {hit.corpus for hit in hits[3:]} == set(Corpus)
+                assert (
+                    {hit.corpus for hit in hits[:3]}
+                    == {hit.corpus for hit in hits[3:]}
+                    == set(Corpus)
+                )
                 assert len(hits) == 6
                 assert [hit.score for hit in hits] == pytest.approx([1.0] * 3 + [61 / 62] * 3)
                 for hit in hits:
                     assert hit.keyword_rank in (1, 2)
                     assert (hit.vector_rank is None) == (hit.corpus is Corpus.FINDINGS)
-                assert [hit.item.id for hit in await unit.corpora.search("deadline", vector(1.0), limit=4)] == [
-                    hit.item.id for hit in hits[:4]
-                ]
+                assert [
+                    hit.item.id
+                    for hit in await unit.corpora.search("deadline", vector(1.0), limit=4)
+                ] == [hit.item.id for hit in hits[:4]]
 
-    async def test_the_same_words_are_told_once_whatever_their_case_and_spacing(self, store: Store) -> None:
+    async def test_the_same_words_are_told_once_whatever_their_case_and_spacing(
+        self, store: Store
+    ) -> None:
         vector = await vectors_of(store)
         of = review()
-        await write(store, of, chunk(content="No deadline", embedding=vector(1.0)), finding(of, title="no  DEADLINE"))
-        await write(store, memory(" No\ndeadline", embedding=vector(0.0, 1.0)), finding(of, title="Another deadline"))
+        await write(
+            store,
+            of,
+            chunk(content="No deadline", embedding=vector(1.0)),
+            finding(of, title="no  DEADLINE"),
+        )
+        await write(
+            store,
+            memory(" No\ndeadline", embedding=vector(0.0, 1.0)),
+            finding(of, title="Another deadline"),
+        )
         async with store.reader() as view:
             hits = await view.corpora.search("deadline", vector(1.0))
         assert len(hits) == 2
@@ -64,7 +88,9 @@ class CorporaContract:
         apart = memory("A deadline was missed", embedding=vector(1.0, -0.4))
         await write(store, passage, near, apart)
         async with store.reader() as view:
-            hits = await view.corpora.search("deadline", vector(1.0), weights=Weights(vector=1, keyword=0))
+            hits = await view.corpora.search(
+                "deadline", vector(1.0), weights=Weights(vector=1, keyword=0)
+            )
             alone = await view.corpora.search("deadline", vector(1.0), corpora=[Corpus.MEMORIES])
         told = {text for _, text in _told(hits)}
         assert apart.finding_text in told
@@ -95,14 +121,22 @@ class CorporaContract:
     async def test_only_the_corpora_asked_for_are_searched(self, store: Store) -> None:
         vector = await vectors_of(store)
         of = review()
-        await write(store, of, finding(of, title="deadline finding"), memory("deadline memory"), chunk(content="deadline passage"))
+        await write(
+            store,
+            of,
+            finding(of, title="deadline finding"),
+            memory("deadline memory"),
+            chunk(content="deadline passage"),
+        )
         async with store.reader() as view:
             for corpus in Corpus:
                 hits = await view.corpora.search("deadline", vector(1.0), corpora={corpus})
                 assert [hit.corpus for hit in hits] == [corpus]
             assert list(await view.corpora.search("deadline", vector(1.0), corpora=())) == []
 
-    async def test_nothing_is_found_by_blanks_and_what_cannot_be_asked_is_refused(self, store: Store) -> None:
+    async def test_nothing_is_found_by_blanks_and_what_cannot_be_asked_is_refused(
+        self, store: Store
+    ) -> None:
         vector = await vectors_of(store)
         await write(store, chunk(content="deadline", embedding=vector(1.0)))
         async with store.reader() as view:

@@ -53,7 +53,10 @@ IN_JSON: Final[Sequence[tuple[Filter, Sequence[str]]]] = (
     (where("metadata", "a").less_than(1.5), ["number"]),
     (where("metadata", "a").at_least(""), ["text"]),
     (where("metadata", "a").less_than("b"), []),
-    (where("metadata", "a").exists(), ["text", "number", "fraction", "large", "flag", "null", "nested"]),
+    (
+        where("metadata", "a").exists(),
+        ["text", "number", "fraction", "large", "flag", "null", "nested"],
+    ),
     (where("metadata", "a", "b").exists(), ["nested"]),
     (where("metadata", "a", "b", "c").equals("deep"), ["nested"]),
     (where("metadata", "a", "b", "c").greater_than("deeo"), ["nested"]),
@@ -68,7 +71,10 @@ IN_JSON: Final[Sequence[tuple[Filter, Sequence[str]]]] = (
     (where("metadata", "missing").equals("x"), []),
     (~where("metadata", "a").exists(), ["empty", "odd keys"]),
     (~where("metadata", "a").at_least(0), ["empty", "text", "flag", "null", "nested", "odd keys"]),
-    (~where("metadata", "a").equals("b") & where("metadata", "a").less_than(2), ["number", "fraction"]),
+    (
+        ~where("metadata", "a").equals("b") & where("metadata", "a").less_than(2),
+        ["number", "fraction"],
+    ),
     (where("metadata").exists(), list(DOCUMENTS)),
 )
 """Which documents meet which condition."""
@@ -113,7 +119,10 @@ REFUSED: Final[Sequence[tuple[Filter, str]]] = (
 
 
 async def _meeting(repository: ReadRepository[Any], condition: Filter, name: str) -> list[Any]:
-    """Return what the rows that meet the filter have in `name`; every way to ask has to say the same."""
+    """Return what the rows that meet the filter have in `name`.
+
+    Every way to ask has to say the same.
+    """
     found = await repository.list(condition)
     keys = [one.id for one in found]
     assert await repository.count(condition) == len(found)
@@ -124,7 +133,10 @@ async def _meeting(repository: ReadRepository[Any], condition: Filter, name: str
 
 
 class FiltersContract:
-    """A comparison with what is missing is false and its negation true; there is no third answer."""
+    """A comparison with what is missing is false and its negation true.
+
+    There is no third answer.
+    """
 
     async def test_numbers_compare_with_every_operator(self, store: Store) -> None:
         await write(store, *(review(pr_number=n) for n in range(1, 6)))
@@ -151,14 +163,28 @@ class FiltersContract:
         async with store.reader() as view:
             for place, word in enumerate(WORDS):
                 assert await _meeting(view.reviews, conclusion.equals(word), "conclusion") == [word]
-                assert await _meeting(view.reviews, conclusion.less_than(word), "conclusion") == list(WORDS[:place])
+                assert await _meeting(
+                    view.reviews, conclusion.less_than(word), "conclusion"
+                ) == list(WORDS[:place])
                 assert await view.reviews.count(conclusion.at_most(word)) == place + 1
-                assert await view.reviews.count(conclusion.greater_than(word)) == len(WORDS) - place - 1
+                assert (
+                    await view.reviews.count(conclusion.greater_than(word))
+                    == len(WORDS) - place - 1
+                )
                 assert await view.reviews.count(conclusion.at_least(word)) == len(WORDS) - place
-            assert await _meeting(view.reviews, conclusion.one_of(["é", "a", "none"]), "conclusion") == ["a", "é"]
+            assert await _meeting(
+                view.reviews, conclusion.one_of(["é", "a", "none"]), "conclusion"
+            ) == ["a", "é"]
 
-    async def test_what_is_missing_meets_no_comparison_and_every_negation(self, store: Store) -> None:
-        await write(store, review(pr_number=1, model=None), review(pr_number=2, model="m"), review(pr_number=3, model=""))
+    async def test_what_is_missing_meets_no_comparison_and_every_negation(
+        self, store: Store
+    ) -> None:
+        await write(
+            store,
+            review(pr_number=1, model=None),
+            review(pr_number=2, model="m"),
+            review(pr_number=3, model=""),
+        )
         model = where("model")
         expected = [
             (model.exists(), [2, 3]),
@@ -175,10 +201,18 @@ class FiltersContract:
             for condition, numbers in expected:
                 assert await _meeting(view.reviews, condition, "pr_number") == numbers
 
-    async def test_moments_ids_flags_words_and_money_compare_as_what_they_are(self, store: Store) -> None:
+    async def test_moments_ids_flags_words_and_money_compare_as_what_they_are(
+        self, store: Store
+    ) -> None:
         of = review()
         found = [
-            finding(of, comment_id=2**62 + n, suppressed=n == 1, severity=severity, created_at=MOMENT + timedelta(hours=n))
+            finding(
+                of,
+                comment_id=2**62 + n,
+                suppressed=n == 1,
+                severity=severity,
+                created_at=MOMENT + timedelta(hours=n),
+            )
             for n, severity in enumerate(Severity)
         ]
         paid = event(cost_usd=Decimal("0.00000001"))
@@ -199,14 +233,25 @@ class FiltersContract:
         ]
         async with store.reader() as view:
             for condition, entities in expected:
-                assert await _meeting(view.findings, condition, "id") == [vars(entity)["id"] for entity in entities]
+                assert await _meeting(view.findings, condition, "id") == [
+                    vars(entity)["id"] for entity in entities
+                ]
             cost = where("cost_usd")
-            assert await _meeting(view.telemetry, cost.equals(Decimal("0.00000001")), "id") == [paid.id]
-            assert await _meeting(view.telemetry, cost.greater_than(0) & cost.at_most(1e-8), "id") == [paid.id]
-            assert await _meeting(view.telemetry, cost.less_than(Decimal("0.000000009999")), "id") == []
+            assert await _meeting(view.telemetry, cost.equals(Decimal("0.00000001")), "id") == [
+                paid.id
+            ]
+            assert await _meeting(
+                view.telemetry, cost.greater_than(0) & cost.at_most(1e-8), "id"
+            ) == [paid.id]
+            assert (
+                await _meeting(view.telemetry, cost.less_than(Decimal("0.000000009999")), "id")
+                == []
+            )
 
     async def test_conditions_combine_with_and_or_and_not(self, store: Store) -> None:
-        await write(store, *(review(pr_number=n, model="odd" if n % 2 else None) for n in range(1, 7)))
+        await write(
+            store, *(review(pr_number=n, model="odd" if n % 2 else None) for n in range(1, 7))
+        )
         odd, small = where("model").equals("odd"), where("pr_number").at_most(3)
         expected = [
             (odd & small, [1, 3]),
@@ -224,16 +269,28 @@ class FiltersContract:
             for condition, numbers in expected:
                 assert await _meeting(view.reviews, condition, "pr_number") == numbers
 
-    async def test_a_path_in_json_leads_through_objects_and_compares_with_its_own_kind(self, store: Store) -> None:
-        await write(store, *(chunk(name, metadata_=document) for name, document in DOCUMENTS.items()))
+    async def test_a_path_in_json_leads_through_objects_and_compares_with_its_own_kind(
+        self, store: Store
+    ) -> None:
+        await write(
+            store, *(chunk(name, metadata_=document) for name, document in DOCUMENTS.items())
+        )
         async with store.reader() as view:
             for condition, names in IN_JSON:
-                assert await _meeting(view.knowledge, condition, "chunk_id") == list(names), condition
+                assert await _meeting(view.knowledge, condition, "chunk_id") == list(names), (
+                    condition
+                )
 
     async def test_what_cannot_be_asked_is_refused_and_poisons_nothing(self, store: Store) -> None:
         async with store.unit_of_work() as uow:
             await put(uow, chunk())
-            ways = (uow.knowledge.count, uow.knowledge.exists, uow.knowledge.list, uow.knowledge.page, uow.knowledge.delete_where)
+            ways = (
+                uow.knowledge.count,
+                uow.knowledge.exists,
+                uow.knowledge.list,
+                uow.knowledge.page,
+                uow.knowledge.delete_where,
+            )
             for condition, field in REFUSED:
                 for ask in ways:
                     with pytest.raises(InvalidFilter) as refusal:
@@ -245,31 +302,58 @@ class FiltersContract:
         async with store.reader() as view:
             assert await view.knowledge.count() == 1
 
-    async def test_words_of_an_enumeration_are_its_members_and_have_no_order(self, store: Store) -> None:
+    async def test_words_of_an_enumeration_are_its_members_and_have_no_order(
+        self, store: Store
+    ) -> None:
         await write(store, run(status=RunStatus.RUNNING))
         async with store.unit_of_work() as uow:
             assert await uow.runs.count(where("status").equals("running")) == 1
-            for condition in (where("status").equals("walking"), where("status").less_than(RunStatus.RUNNING)):
+            for condition in (
+                where("status").equals("walking"),
+                where("status").less_than(RunStatus.RUNNING),
+            ):
                 with pytest.raises(InvalidFilter) as refusal:
                     await uow.runs.count(condition)
                 assert refusal.value.field == "status"
             assert await uow.runs.count(where("completed_at").exists()) == 0
 
     async def test_values_are_compared_and_never_interpreted(self, store: Store) -> None:
-        tricks = ["' OR '1'='1", "%", "_", "\\", "$1", ":name", "NULL", "*", "'; DROP TABLE reviews; --", UNICODE]
-        await write(store, *(review(conclusion=trick) for trick in tricks), review(conclusion="plain"))
+        tricks = [
+            "' OR '1'='1",
+            "%",
+            "_",
+            "\\",
+            "$1",
+            ":name",
+            "NULL",
+            "*",
+            "'; DROP TABLE reviews; --",
+            UNICODE,
+        ]
+        await write(
+            store, *(review(conclusion=trick) for trick in tricks), review(conclusion="plain")
+        )
         async with store.reader() as view:
             for trick in tricks:
-                assert await _meeting(view.reviews, where("conclusion").equals(trick), "conclusion") == [trick]
+                assert await _meeting(
+                    view.reviews, where("conclusion").equals(trick), "conclusion"
+                ) == [trick]
                 assert await view.reviews.count(where("conclusion").one_of([trick])) == 1
 
-    async def test_the_most_choices_and_conditions_that_are_allowed_work(self, store: Store) -> None:
+    async def test_the_most_choices_and_conditions_that_are_allowed_work(
+        self, store: Store
+    ) -> None:
         await write(store, review(pr_number=10_000))
         number = where("pr_number")
         many = reduce(and_, [number.at_least(n) for n in range(100)])
         async with store.reader() as view:
             assert await view.reviews.count(number.one_of(range(1, 10_001))) == 1
             assert await view.reviews.count(many) == 1
-            assert await view.reviews.count(reduce(lambda condition, _: ~condition, range(50), number.equals(10_000))) == 1
+            assert (
+                await view.reviews.count(
+                    reduce(lambda condition, _: ~condition, range(50), number.equals(10_000))
+                )
+                == 1
+            )
             moment = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
             assert await view.reviews.count(where("created_at").at_most(moment)) == 1

@@ -1,4 +1,7 @@
-"""Every kind of entity that repositories keep: where it is found, how one is made, and how any is written."""
+"""Every kind of entity that repositories keep.
+
+Where it is found, how one is made, and how any is written.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ Unit: TypeAlias = "UnitOfWork | ReadUnitOfWork"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Entities of the repository at `path` of a unit of work. `make` returns one, after those that it refers to."""
+    """Entities of the repository at `path` of a unit of work.
+
+    `make` returns one, after those that it refers to.
+    """
 
     path: str
     make: Callable[[], tuple[Entity, ...]]
@@ -107,7 +113,11 @@ async def write(store: Store, *entities: Entity, tenant: str = DEFAULT_TENANT) -
 def facts(entity: Entity) -> dict[str, Any]:
     """Return the entity's values, without an embedding: most reads leave it out."""
     fields = type(entity).model_fields
-    return {name: value for name, value in vars(entity).items() if name in fields and name != "embedding"}
+    return {
+        name: value
+        for name, value in vars(entity).items()
+        if name in fields and name != "embedding"
+    }
 
 
 def made(kind: Kind, number: int) -> Iterator[tuple[Entity, ...]]:

@@ -1,4 +1,7 @@
-"""Passages: how they are kept up to date, found by name and deleted; and the record of how a database embeds."""
+"""Passages: how they are kept up to date, found by name and deleted.
+
+And the record of how a database embeds.
+"""
 
 from __future__ import annotations
 
@@ -60,15 +63,40 @@ class KnowledgeContract:
         async with store.reader() as view:
             assert await view.knowledge.get(full.id, with_embedding=True) == full
             kept = await view.knowledge.get(plain.id, with_embedding=True)
-        assert (kept.chunk_id, kept.content, kept.title, kept.embedding, kept.metadata_) == (LONGEST_NAME, "", None, None, {})
+        assert (kept.chunk_id, kept.content, kept.title, kept.embedding, kept.metadata_) == (
+            LONGEST_NAME,
+            "",
+            None,
+            None,
+            {},
+        )
         assert kept.created_at == kept.updated_at
         assert kept.content_hash == plain.content_hash
 
-    async def test_a_chunk_of_the_same_name_is_replaced_but_for_its_id_and_the_moment_it_was_made(self, store: Store) -> None:
+    async def test_a_chunk_of_the_same_name_is_replaced_but_for_its_id_and_the_moment_it_was_made(
+        self, store: Store
+    ) -> None:
         vector = await vectors_of(store)
-        old = chunk("a", "old", title="t", language="en", metadata_={"a": 1}, embedding=vector(1.0), stale=True, created_at=MOMENT)
+        old = chunk(
+            "a",
+            "old",
+            title="t",
+            language="en",
+            metadata_={"a": 1},
+            embedding=vector(1.0),
+            stale=True,
+            created_at=MOMENT,
+        )
         await _upserted(store, old.model_copy(update={"updated_at": MOMENT}))
-        new = chunk("a", "new", source="b.md", source_type="code", summary="s", embedding=vector(0.0, 1.0), embedding_model="m")
+        new = chunk(
+            "a",
+            "new",
+            source="b.md",
+            source_type="code",
+            summary="s",
+            embedding=vector(0.0, 1.0),
+            embedding_model="m",
+        )
         assert await _upserted(store, new) == 1
         async with store.reader() as view:
             [kept] = await view.knowledge.list(with_embedding=True)
@@ -89,25 +117,50 @@ class KnowledgeContract:
         assert kept is not None
         assert (kept.content, kept.embedding, kept.embedding_model) == ("new", None, None)
 
-    async def test_of_the_same_name_twice_in_a_call_the_last_wins_and_counts_once(self, store: Store) -> None:
+    async def test_of_the_same_name_twice_in_a_call_the_last_wins_and_counts_once(
+        self, store: Store
+    ) -> None:
         first, other, last = chunk("a", "first"), chunk("b"), chunk("a", "last")
         assert await _upserted(store, first, other, last) == 2
         many = [chunk(f"many-{n}") for n in range(MANY)]
-        assert await _upserted(store, chunk("many-0", "earlier"), *many, chunk(f"many-{MANY - 1}", "later")) == MANY
+        assert (
+            await _upserted(
+                store, chunk("many-0", "earlier"), *many, chunk(f"many-{MANY - 1}", "later")
+            )
+            == MANY
+        )
         async with store.reader() as view:
             assert await view.knowledge.count() == MANY + 2
-            contents = [await view.knowledge.find_by_chunk_id(name) for name in ("a", "many-0", f"many-{MANY - 1}")]
+            contents = [
+                await view.knowledge.find_by_chunk_id(name)
+                for name in ("a", "many-0", f"many-{MANY - 1}")
+            ]
         assert [one.content for one in contents if one] == ["last", "A passage.", "later"]
 
-    async def test_a_name_means_a_chunk_of_one_repository_and_one_tenant(self, store: Store) -> None:
-        assert await _upserted(store, chunk("a", "none"), chunk("a", "ours", repo=REPO), chunk("a", "web", repo="acme/web")) == 3
+    async def test_a_name_means_a_chunk_of_one_repository_and_one_tenant(
+        self, store: Store
+    ) -> None:
+        assert (
+            await _upserted(
+                store,
+                chunk("a", "none"),
+                chunk("a", "ours", repo=REPO),
+                chunk("a", "web", repo="acme/web"),
+            )
+            == 3
+        )
         await _upserted(store, chunk("a", "theirs", repo=REPO), tenant="other")
         async with store.reader() as view:
-            found = [await view.knowledge.find_by_chunk_id("a", repo=repo) for repo in ("", REPO, "acme/web")]
+            found = [
+                await view.knowledge.find_by_chunk_id("a", repo=repo)
+                for repo in ("", REPO, "acme/web")
+            ]
             assert [one.content for one in found if one] == ["none", "ours", "web"]
             assert await view.knowledge.find_by_chunk_id("a", repo="acme/none") is None
 
-    async def test_nothing_is_upserted_from_nothing_and_any_iterable_will_do(self, store: Store) -> None:
+    async def test_nothing_is_upserted_from_nothing_and_any_iterable_will_do(
+        self, store: Store
+    ) -> None:
         async def late() -> AsyncIterator[KnowledgeChunk]:
             yield chunk("late")
             yield chunk("late", "later")
@@ -133,8 +186,15 @@ class KnowledgeContract:
         async with store.reader() as view:
             assert [one.content for one in await view.knowledge.list()] == ["old"]
 
-    async def test_chunks_with_and_without_a_moment_of_their_own_are_upserted_together(self, store: Store) -> None:
-        assert await _upserted(store, chunk("a", created_at=MOMENT), chunk("b", updated_at=MOMENT), chunk("c")) == 3
+    async def test_chunks_with_and_without_a_moment_of_their_own_are_upserted_together(
+        self, store: Store
+    ) -> None:
+        assert (
+            await _upserted(
+                store, chunk("a", created_at=MOMENT), chunk("b", updated_at=MOMENT), chunk("c")
+            )
+            == 3
+        )
         async with store.reader() as view:
             kept = await view.knowledge.list()
         assert [(one.created_at == MOMENT, one.updated_at == MOMENT) for one in kept] == [
@@ -156,10 +216,18 @@ class KnowledgeContract:
             assert await uow.knowledge.find_by_chunk_id("OTHER") is None
 
     async def test_chunks_that_meet_a_filter_are_deleted_and_counted(self, store: Store) -> None:
-        await write(store, *(chunk(f"{n}", metadata_={"n": n}, repo=REPO if n % 2 else "") for n in range(6)))
+        await write(
+            store,
+            *(chunk(f"{n}", metadata_={"n": n}, repo=REPO if n % 2 else "") for n in range(6)),
+        )
         await write(store, chunk("theirs", metadata_={"n": 1}), tenant="other")
         async with store.unit_of_work() as uow:
-            assert await uow.knowledge.delete_where(where("metadata", "n").at_most(2) & where("repo").equals(REPO)) == 1
+            assert (
+                await uow.knowledge.delete_where(
+                    where("metadata", "n").at_most(2) & where("repo").equals(REPO)
+                )
+                == 1
+            )
             assert await uow.knowledge.delete_where(where("metadata", "n").at_most(2)) == 2
             assert await uow.knowledge.delete_where(where("metadata", "n").at_most(2)) == 0
             await uow.commit()
@@ -169,9 +237,13 @@ class KnowledgeContract:
             assert await view.knowledge.count() == 1
 
     @pytest.mark.parametrize(
-        "empty", [None, AllOf(), AnyOf(), Not(AllOf()), AllOf((AllOf(), AnyOf()))], ids=["none", "all", "any", "not", "nested"]
+        "empty",
+        [None, AllOf(), AnyOf(), Not(AllOf()), AllOf((AllOf(), AnyOf()))],
+        ids=["none", "all", "any", "not", "nested"],
     )
-    async def test_an_empty_filter_deletes_nothing_and_is_refused(self, store: Store, empty: Filter) -> None:
+    async def test_an_empty_filter_deletes_nothing_and_is_refused(
+        self, store: Store, empty: Filter
+    ) -> None:
         await write(store, chunk())
         async with store.unit_of_work() as uow:
             with pytest.raises(InvalidFilter) as refusal:
@@ -180,8 +252,12 @@ class KnowledgeContract:
             assert await uow.knowledge.count() == 1
             await uow.commit()
 
-    async def test_chunks_are_deleted_by_name_unknown_and_repeated_ones_do_not_count(self, store: Store) -> None:
-        await write(store, chunk("a"), chunk("b"), chunk("c"), chunk("a", repo=REPO), chunk(UNICODE))
+    async def test_chunks_are_deleted_by_name_unknown_and_repeated_ones_do_not_count(
+        self, store: Store
+    ) -> None:
+        await write(
+            store, chunk("a"), chunk("b"), chunk("c"), chunk("a", repo=REPO), chunk(UNICODE)
+        )
         await write(store, chunk("a"), tenant="other")
         async with store.unit_of_work() as uow:
             assert await uow.knowledge.delete_chunks([]) == 0
@@ -189,13 +265,18 @@ class KnowledgeContract:
             assert await uow.knowledge.delete_chunks(["a", "b"]) == 0
             assert await uow.knowledge.delete_chunks(["a", "c"], repo=REPO) == 1
             assert await uow.knowledge.delete_chunks([UNICODE]) == 1
-            assert await uow.knowledge.delete_chunks([*(f"unknown-{n}" for n in range(10_001)), "c"]) == 1
+            assert (
+                await uow.knowledge.delete_chunks([*(f"unknown-{n}" for n in range(10_001)), "c"])
+                == 1
+            )
             assert await uow.knowledge.count() == 0
             await uow.commit()
         async with store.reader(tenant="other") as view:
             assert await view.knowledge.count() == 1
 
-    async def test_a_reset_removes_the_tenants_chunks_and_the_record_of_how_they_were_embedded(self, store: Store) -> None:
+    async def test_a_reset_removes_the_tenants_chunks_and_the_record_of_how_they_were_embedded(
+        self, store: Store
+    ) -> None:
         await write(store, chunk(), chunk())
         await write(store, chunk(), tenant="other")
         async with store.unit_of_work() as uow:
@@ -207,8 +288,14 @@ class KnowledgeContract:
                 await uow.embedding_metadata.get()
             assert missing.value.entity == "EmbeddingMetadata"
             await uow.embedding_metadata.check_compatible(provider="any", model="any", dimensions=1)
-            again = await uow.embedding_metadata.set(provider="p", model="m", dimensions=recorded.dimensions)
-            assert (again.provider, again.model, again.dimensions) == ("p", "m", recorded.dimensions)
+            again = await uow.embedding_metadata.set(
+                provider="p", model="m", dimensions=recorded.dimensions
+            )
+            assert (again.provider, again.model, again.dimensions) == (
+                "p",
+                "m",
+                recorded.dimensions,
+            )
             await uow.commit()
         async with store.reader() as view:
             assert await view.knowledge.count() == 0
@@ -230,22 +317,36 @@ class EmbeddingMetadataContract:
     async def test_what_is_recorded_is_read_by_every_tenant(self, store: Store) -> None:
         async with store.unit_of_work() as uow:
             dimensions = (await uow.embedding_metadata.get()).dimensions
-            first = await uow.embedding_metadata.set(provider="first", model="m", dimensions=dimensions)
+            first = await uow.embedding_metadata.set(
+                provider="first", model="m", dimensions=dimensions
+            )
             assert (first.provider, first.model) == ("first", "m")
-            await uow.embedding_metadata.set(provider="second", model=UNICODE, dimensions=dimensions)
+            await uow.embedding_metadata.set(
+                provider="second", model=UNICODE, dimensions=dimensions
+            )
             await uow.commit()
         for tenant in ("default", "other"):
             async with store.reader(tenant=tenant) as view:
                 recorded = await view.embedding_metadata.get()
-                assert (recorded.provider, recorded.model, recorded.dimensions) == ("second", UNICODE, dimensions)
+                assert (recorded.provider, recorded.model, recorded.dimensions) == (
+                    "second",
+                    UNICODE,
+                    dimensions,
+                )
                 assert await view.embedding_metadata.find() == recorded
-                await view.embedding_metadata.check_compatible(provider="second", model=UNICODE, dimensions=dimensions)
+                await view.embedding_metadata.check_compatible(
+                    provider="second", model=UNICODE, dimensions=dimensions
+                )
 
-    async def test_any_of_the_three_that_differs_is_a_mismatch_and_the_first_is_named(self, store: Store) -> None:
+    async def test_any_of_the_three_that_differs_is_a_mismatch_and_the_first_is_named(
+        self, store: Store
+    ) -> None:
         async with store.unit_of_work() as uow:
             dimensions = (await uow.embedding_metadata.get()).dimensions
             await uow.embedding_metadata.set(provider="p", model="m", dimensions=dimensions)
-            await uow.embedding_metadata.check_compatible(provider="p", model="m", dimensions=dimensions)
+            await uow.embedding_metadata.check_compatible(
+                provider="p", model="m", dimensions=dimensions
+            )
             others: tuple[tuple[str, str, int, str, object], ...] = (
                 ("q", "n", 1, "provider", "p"),
                 ("p", "n", 1, "model", "m"),
@@ -253,14 +354,20 @@ class EmbeddingMetadataContract:
             )
             for provider, model, size, field, recorded in others:
                 with pytest.raises(EmbeddingMismatch) as mismatch:
-                    await uow.embedding_metadata.check_compatible(provider=provider, model=model, dimensions=size)
+                    await uow.embedding_metadata.check_compatible(
+                        provider=provider, model=model, dimensions=size
+                    )
                 assert (mismatch.value.field, mismatch.value.recorded) == (field, recorded)
             await uow.commit()
 
-    async def test_another_dimension_than_the_columns_have_cannot_be_recorded(self, store: Store) -> None:
+    async def test_another_dimension_than_the_columns_have_cannot_be_recorded(
+        self, store: Store
+    ) -> None:
         async with store.unit_of_work() as uow:
             before = await uow.embedding_metadata.get()
             with pytest.raises(EmbeddingMismatch) as mismatch:
-                await uow.embedding_metadata.set(provider="p", model="m", dimensions=before.dimensions + 1)
+                await uow.embedding_metadata.set(
+                    provider="p", model="m", dimensions=before.dimensions + 1
+                )
             assert mismatch.value.field == "dimensions"
             assert await uow.embedding_metadata.get() == before

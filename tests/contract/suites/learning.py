@@ -1,4 +1,7 @@
-"""Learning memories: written once, recalled by vector and by words, and left stale by a change of model; global patterns."""
+"""Learning memories.
+
+Written once, recalled by vector and by words, and left stale by a change of model; global patterns.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +31,18 @@ if TYPE_CHECKING:
 class MemoriesContract:
     """The first memory of a finding's outcome wins."""
 
-    async def test_the_first_of_a_findings_outcome_wins_and_the_caller_is_told(self, store: Store) -> None:
+    async def test_the_first_of_a_findings_outcome_wins_and_the_caller_is_told(
+        self, store: Store
+    ) -> None:
         vector = await vectors_of(store)
         finding = uuid4()
-        first = memory(UNICODE, finding_id=finding, language="Python", embedding=vector(1.0, -2.0), review_id=uuid4())
+        first = memory(
+            UNICODE,
+            finding_id=finding,
+            language="Python",
+            embedding=vector(1.0, -2.0),
+            review_id=uuid4(),
+        )
         async with store.unit_of_work() as uow:
             assert await uow.memories.write(first)
             assert not await uow.memories.write(memory("again", finding_id=finding))
@@ -44,7 +55,11 @@ class MemoriesContract:
         async with store.reader() as view:
             assert await view.memories.count() == 4
             kept = await view.memories.get(first.id, with_embedding=True)
-        assert (kept.finding_text, kept.language, kept.embedding) == (UNICODE, "python", vector(1.0, -2.0))
+        assert (kept.finding_text, kept.language, kept.embedding) == (
+            UNICODE,
+            "python",
+            vector(1.0, -2.0),
+        )
         assert kept.embedding_dim == len(vector().to_list())
 
     async def test_a_memory_without_a_finding_is_always_new(self, store: Store) -> None:
@@ -60,14 +75,19 @@ class MemoriesContract:
                 yield memory("late", finding_id=finding)
 
         findings = [uuid4() for _ in range(MANY)]
-        many = [memory(f"{n}", finding_id=findings[n % MANY], created_at=MOMENT if n % 2 else None) for n in range(2 * MANY)]
+        many = [
+            memory(f"{n}", finding_id=findings[n % MANY], created_at=MOMENT if n % 2 else None)
+            for n in range(2 * MANY)
+        ]
         async with store.unit_of_work() as uow:
             assert await uow.memories.write_many([]) == 0
             assert await uow.memories.write_many(late()) == 3
             assert await uow.memories.write_many(iter(many)) == MANY - 3
             assert await uow.memories.write_many(many) == 0
             texts = {one.finding_id: one.finding_text async for one in uow.memories.stream()}
-        assert texts == {key: "late" if n < 3 else f"{n}" for n, key in enumerate(findings)}, "of equals the first is written"
+        assert texts == {key: "late" if n < 3 else f"{n}" for n, key in enumerate(findings)}, (
+            "of equals the first is written"
+        )
 
     async def test_a_memory_of_another_tenant_is_refused(self, store: Store) -> None:
         async with store.unit_of_work() as uow:
@@ -76,9 +96,13 @@ class MemoriesContract:
         async with store.reader() as view:
             assert await view.memories.count() == 0
 
-    async def test_whether_an_outcome_of_a_finding_is_remembered_can_be_asked(self, store: Store) -> None:
+    async def test_whether_an_outcome_of_a_finding_is_remembered_can_be_asked(
+        self, store: Store
+    ) -> None:
         finding = uuid4()
-        await write(store, memory(finding_id=finding, outcome=Outcome.SUPPRESSED, stale=True), memory())
+        await write(
+            store, memory(finding_id=finding, outcome=Outcome.SUPPRESSED, stale=True), memory()
+        )
         async with store.unit_of_work() as uow:
             exists = uow.memories.exists_for
             assert await exists(REPO, finding, Outcome.SUPPRESSED)
@@ -95,7 +119,9 @@ class MemoriesContract:
             except ReferenceViolated:
                 pytest.fail("what was learned outlives what it was learned from")
 
-    async def test_every_memory_of_another_model_becomes_stale_and_is_deleted_when_asked(self, store: Store) -> None:
+    async def test_every_memory_of_another_model_becomes_stale_and_is_deleted_when_asked(
+        self, store: Store
+    ) -> None:
         vector = await vectors_of(store)
         models = ("old", "new", "older", "new")
         written = [memory(model, embedding_model=model, embedding=vector(1.0)) for model in models]
@@ -104,7 +130,13 @@ class MemoriesContract:
         async with store.unit_of_work() as uow:
             assert await uow.memories.mark_stale("new") == 2
             assert await uow.memories.mark_stale("new") == 0
-            assert [one.stale for one in await uow.memories.list()] == [True, False, True, False, True]
+            assert [one.stale for one in await uow.memories.list()] == [
+                True,
+                False,
+                True,
+                False,
+                True,
+            ]
             assert await uow.memories.delete_stale() == 3
             assert await uow.memories.delete_stale() == 0
             assert await uow.memories.mark_stale("third") == 2
@@ -113,8 +145,12 @@ class MemoriesContract:
             assert await uow.memories.delete_stale() == 0
             assert await uow.memories.count() == 1
 
-    async def test_many_are_marked_and_deleted_some_at_a_time_the_first_by_id_first(self, store: Store) -> None:
-        await write(store, *(memory(embedding_model="old") for _ in range(3)), memory(embedding_model="new"))
+    async def test_many_are_marked_and_deleted_some_at_a_time_the_first_by_id_first(
+        self, store: Store
+    ) -> None:
+        await write(
+            store, *(memory(embedding_model="old") for _ in range(3)), memory(embedding_model="new")
+        )
         await write(store, memory(embedding_model="old"), tenant="other")
         async with store.unit_of_work() as uow:
             assert await uow.memories.mark_stale("new", at_most=2) == 2
@@ -123,12 +159,17 @@ class MemoriesContract:
             assert [one.stale for one in await uow.memories.list()] == [True, False, False]
             assert await uow.memories.mark_stale("new", at_most=2) == 1
             assert await uow.memories.delete_stale(at_most=5) == 2
-            for refused in (uow.memories.mark_stale("new", at_most=0), uow.memories.delete_stale(at_most=-1)):
+            for refused in (
+                uow.memories.mark_stale("new", at_most=0),
+                uow.memories.delete_stale(at_most=-1),
+            ):
                 with pytest.raises(InvalidInput) as refusal:
                     await refused
                 assert refusal.value.field == "at_most"
 
-    async def test_memories_that_were_read_before_show_that_they_are_stale(self, store: Store) -> None:
+    async def test_memories_that_were_read_before_show_that_they_are_stale(
+        self, store: Store
+    ) -> None:
         async with store.unit_of_work() as uow:
             one = uow.memories.add(memory())
             assert await uow.memories.mark_stale("other") == 1
@@ -143,16 +184,22 @@ class PatternsContract:
         first = pattern("f", count=2)
         for tenant, count, total in (("default", 2, 2), ("acme", 5, 7), ("other", 1, 8)):
             async with store.unit_of_work(tenant=tenant) as uow:
-                summed = await uow.patterns.record(first if count == 2 else pattern("f", count=count))
+                summed = await uow.patterns.record(
+                    first if count == 2 else pattern("f", count=count)
+                )
                 assert (summed.id, summed.count) == (first.id, total)
                 await uow.commit()
         async with store.reader(tenant="anyone") as view:
-            kept = await view.patterns.lookup(first.severity, first.category, first.confidence_band, "f")
+            kept = await view.patterns.lookup(
+                first.severity, first.category, first.confidence_band, "f"
+            )
             assert kept is not None
             assert facts(kept) == {**facts(first), "count": 8}
             assert await view.patterns.count() == 1
 
-    async def test_severity_category_band_and_fingerprint_together_make_the_kind(self, store: Store) -> None:
+    async def test_severity_category_band_and_fingerprint_together_make_the_kind(
+        self, store: Store
+    ) -> None:
         different: list[dict[str, Any]] = [
             {"severity": Severity.MINOR},
             {"category": Category.SECURITY},
@@ -165,9 +212,17 @@ class PatternsContract:
                 assert (await uow.patterns.record(pattern("f", **values))).count == 1
             assert await uow.patterns.count() == 5
             lookup = uow.patterns.lookup
-            assert await lookup(Severity.MAJOR, Category.CORRECTNESS, ConfidenceBand.HIGH, UNICODE) is not None
-            assert await lookup(Severity.MINOR, Category.CORRECTNESS, ConfidenceBand.HIGH, UNICODE) is None
-            assert await lookup(Severity.MAJOR, Category.CORRECTNESS, ConfidenceBand.HIGH, "") is None
+            assert (
+                await lookup(Severity.MAJOR, Category.CORRECTNESS, ConfidenceBand.HIGH, UNICODE)
+                is not None
+            )
+            assert (
+                await lookup(Severity.MINOR, Category.CORRECTNESS, ConfidenceBand.HIGH, UNICODE)
+                is None
+            )
+            assert (
+                await lookup(Severity.MAJOR, Category.CORRECTNESS, ConfidenceBand.HIGH, "") is None
+            )
 
     async def test_a_count_of_nothing_or_less_is_refused(self, store: Store) -> None:
         async with store.unit_of_work() as uow:

@@ -1,4 +1,7 @@
-"""Many rows at once: in lists, pages and streams, and how they are written. What holds for reviews holds for every kind."""
+"""Many rows at once: in lists, pages and streams, and how they are written.
+
+What holds for reviews holds for every kind.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,16 @@ from domain import (
     where,
 )
 from tests.contract.suites.kinds import write
-from tests.contract.suites.samples import MANY, UNICODE, chunk, event, finding, memory, reaction, review
+from tests.contract.suites.samples import (
+    MANY,
+    UNICODE,
+    chunk,
+    event,
+    finding,
+    memory,
+    reaction,
+    review,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -42,7 +54,9 @@ async def _saved(store: Store, number: int) -> list[UUID]:
 class ListingContract:
     """Rows come in the order of their ids, which is the order that they were made in."""
 
-    async def test_ids_may_be_asked_for_twice_in_any_order_and_from_any_iterable(self, store: Store) -> None:
+    async def test_ids_may_be_asked_for_twice_in_any_order_and_from_any_iterable(
+        self, store: Store
+    ) -> None:
         ids = await _saved(store, 3)
         async with store.reader() as view:
             found = await view.reviews.get_many(iter([ids[2], uuid4(), ids[0], ids[2], ids[0]]))
@@ -52,21 +66,31 @@ class ListingContract:
     async def test_very_many_ids_may_be_asked_for(self, store: Store) -> None:
         ids = await _saved(store, 2)
         async with store.reader() as view:
-            assert list(await view.reviews.get_many([*ids, *(uuid4() for _ in range(40_000))])) == ids
+            assert (
+                list(await view.reviews.get_many([*ids, *(uuid4() for _ in range(40_000))])) == ids
+            )
 
     @both_orders
-    async def test_a_list_has_as_many_rows_as_asked_for_from_one_end(self, store: Store, order: str) -> None:
+    async def test_a_list_has_as_many_rows_as_asked_for_from_one_end(
+        self, store: Store, order: str
+    ) -> None:
         descending = order == "descending"
         ids = sorted(await _saved(store, 103), reverse=descending)
         async with store.reader() as view:
             for limit in (1, 102, 103, 104, 10_000):
-                assert [one.id for one in await view.reviews.list(limit=limit, descending=descending)] == ids[:limit]
+                assert [
+                    one.id for one in await view.reviews.list(limit=limit, descending=descending)
+                ] == ids[:limit]
             assert [one.id for one in await view.reviews.list(descending=descending)] == ids[:100]
-            some = await view.reviews.list(where("pr_number").at_least(100), limit=2, descending=descending)
+            some = await view.reviews.list(
+                where("pr_number").at_least(100), limit=2, descending=descending
+            )
             assert [one.pr_number for one in some] == ([103, 102] if descending else [100, 101])
 
     @pytest.mark.parametrize("limit", [0, -1, 10_001])
-    async def test_a_limit_below_one_or_above_ten_thousand_is_refused(self, store: Store, limit: int) -> None:
+    async def test_a_limit_below_one_or_above_ten_thousand_is_refused(
+        self, store: Store, limit: int
+    ) -> None:
         async with store.unit_of_work() as uow:
             for ask in (uow.reviews.list, uow.reviews.page):
                 with pytest.raises(InvalidInput) as refusal:
@@ -75,7 +99,9 @@ class ListingContract:
             assert await uow.reviews.count() == 0, "the unit of work can still be used"
 
     @both_orders
-    async def test_pages_neither_repeat_nor_leave_out_while_others_write_and_delete(self, store: Store, order: str) -> None:
+    async def test_pages_neither_repeat_nor_leave_out_while_others_write_and_delete(
+        self, store: Store, order: str
+    ) -> None:
         descending = order == "descending"
         ids = sorted(await _saved(store, 23), reverse=descending)
         seen: list[UUID] = []
@@ -87,9 +113,13 @@ class ListingContract:
             if page.next is None:
                 break
             after = Cursor.parse(str(page.next))
-            await write(store, review(repo="noise/new"), review(repo="noise/old", id=UUID(int=len(seen))))
+            await write(
+                store, review(repo="noise/new"), review(repo="noise/old", id=UUID(int=len(seen)))
+            )
             async with store.unit_of_work() as uow:
-                assert await uow.reviews.delete(page.next.id), "the row that the next page comes after"
+                assert await uow.reviews.delete(page.next.id), (
+                    "the row that the next page comes after"
+                )
                 await uow.commit()
         assert [key for key in seen if key in set(ids)] == ids
         assert len(seen) == len(set(seen))
@@ -100,7 +130,11 @@ class ListingContract:
             first = await view.reviews.page(limit=3)
             last = await view.reviews.page(after=first.next, limit=3)
             whole = await view.reviews.page(limit=6)
-        assert [[one.id for one in page.items] for page in (first, last, whole)] == [ids[:3], ids[3:], ids]
+        assert [[one.id for one in page.items] for page in (first, last, whole)] == [
+            ids[:3],
+            ids[3:],
+            ids,
+        ]
         assert (last.next, whole.next) == (None, None)
 
     async def test_pages_of_a_filter_hold_only_what_meets_it(self, store: Store) -> None:
@@ -124,19 +158,28 @@ class ListingContract:
                 await uow.findings.page(after=after)
             with pytest.raises(InvalidCursor):
                 await uow.reviews.page(after=after, descending=True)
-            assert len((await uow.reviews.page(after=after)).items) == 1, "the unit of work can still be used"
+            assert len((await uow.reviews.page(after=after)).items) == 1, (
+                "the unit of work can still be used"
+            )
 
     @both_orders
-    async def test_a_stream_yields_everything_that_meets_the_filter_in_order(self, store: Store, order: str) -> None:
+    async def test_a_stream_yields_everything_that_meets_the_filter_in_order(
+        self, store: Store, order: str
+    ) -> None:
         descending = order == "descending"
         ids = sorted(await _saved(store, 50), reverse=descending)
         async with store.reader() as view:
             for size in (1, 7, 50, 1_000):
-                assert [one.id async for one in view.reviews.stream(batch_size=size, descending=descending)] == ids
+                assert [
+                    one.id
+                    async for one in view.reviews.stream(batch_size=size, descending=descending)
+                ] == ids
             few = view.reviews.stream(where("pr_number").at_most(2), descending=descending)
             assert [one.pr_number async for one in few] == ([2, 1] if descending else [1, 2])
 
-    async def test_a_stream_neither_tracks_what_it_yields_nor_forgets_what_is_tracked(self, store: Store) -> None:
+    async def test_a_stream_neither_tracks_what_it_yields_nor_forgets_what_is_tracked(
+        self, store: Store
+    ) -> None:
         ids = await _saved(store, 5)
         async with store.unit_of_work() as uow:
             tracked = await uow.reviews.get(ids[3])
@@ -148,11 +191,15 @@ class ListingContract:
             conclusions = [one.conclusion for one in await view.reviews.list()]
         assert conclusions == ["unknown", "unknown", "unknown", "tracked", "unknown"]
 
-    async def test_a_stream_may_be_left_early_and_shows_what_was_just_added(self, store: Store) -> None:
+    async def test_a_stream_may_be_left_early_and_shows_what_was_just_added(
+        self, store: Store
+    ) -> None:
         await _saved(store, 10)
         async with store.unit_of_work() as uow:
             uow.reviews.add(review(pr_number=11))
-            assert [one.pr_number async for one in uow.reviews.stream(batch_size=3)] == list(range(1, 12))
+            assert [one.pr_number async for one in uow.reviews.stream(batch_size=3)] == list(
+                range(1, 12)
+            )
             async for one in uow.reviews.stream(batch_size=3):
                 if one.pr_number == 4:
                     break
@@ -175,9 +222,14 @@ class ListingContract:
             assert await uow.reviews.add_many([]) == 0
             await uow.commit()
         async with store.reader() as view:
-            assert (await view.reviews.count(), await view.reviews.count(where("model").equals("soon"))) == (MANY + 2, 2)
+            assert (
+                await view.reviews.count(),
+                await view.reviews.count(where("model").equals("soon")),
+            ) == (MANY + 2, 2)
 
-    async def test_rows_with_and_without_a_value_that_the_server_fills_in_are_written_together(self, store: Store) -> None:
+    async def test_rows_with_and_without_a_value_that_the_server_fills_in_are_written_together(
+        self, store: Store
+    ) -> None:
         undated, dated = review(), review(created_at="2026-03-01T12:00:00Z")
         async with store.unit_of_work() as uow:
             assert await uow.reviews.add_many([undated, dated]) == 2
@@ -196,7 +248,9 @@ class ListingContract:
         async with store.reader() as view:
             assert await view.reviews.count() == 0
 
-    async def test_progress_is_told_up_to_the_number_of_rows_that_were_given(self, store: Store) -> None:
+    async def test_progress_is_told_up_to_the_number_of_rows_that_were_given(
+        self, store: Store
+    ) -> None:
         of = review()
         to = finding(of)
         await write(store, of, to)
@@ -212,11 +266,15 @@ class ListingContract:
         assert told == [[3]] * 5 + [[]]
 
     @pytest.mark.parametrize("written", [0, MANY])
-    async def test_whatever_breaks_off_a_write_of_many_rows_nothing_of_it_is_kept(self, store: Store, written: int) -> None:
+    async def test_whatever_breaks_off_a_write_of_many_rows_nothing_of_it_is_kept(
+        self, store: Store, written: int
+    ) -> None:
         of = review()
         to = finding(of)
         await write(store, of, to)
-        ways: Sequence[tuple[Callable[..., Entity], Callable[[UnitOfWork], Callable[..., Awaitable[int]]]]] = (
+        ways: Sequence[
+            tuple[Callable[..., Entity], Callable[[UnitOfWork], Callable[..., Awaitable[int]]]]
+        ] = (
             (review, lambda uow: uow.reviews.add_many),
             (chunk, lambda uow: uow.knowledge.upsert_many),
             (memory, lambda uow: uow.memories.write_many),
@@ -233,7 +291,10 @@ class ListingContract:
             raise ZeroDivisionError
 
         for make, way in ways:
-            for rows, error in ((foreign(make), TenantMismatch), (breaking(make), ZeroDivisionError)):
+            for rows, error in (
+                (foreign(make), TenantMismatch),
+                (breaking(make), ZeroDivisionError),
+            ):
                 async with store.unit_of_work() as uow:
                     with pytest.raises(error):
                         await way(uow)(rows)
@@ -241,11 +302,22 @@ class ListingContract:
                     with suppress(TransactionPoisoned):
                         await uow.commit()
         async with store.reader() as view:
-            repositories = (view.reviews, view.knowledge, view.memories, view.telemetry, view.reactions)
+            repositories = (
+                view.reviews,
+                view.knowledge,
+                view.memories,
+                view.telemetry,
+                view.reactions,
+            )
             assert [await repository.count() for repository in repositories] == [1, 0, 0, 0, 0]
 
     async def test_values_come_back_as_they_were_given(self, store: Store) -> None:
-        plain = {"name": UNICODE, "none": None, "numbers": [0, -0.0, 1.5, 10**30, 1e22], "nested": {"": [[], {}, True]}}
+        plain = {
+            "name": UNICODE,
+            "none": None,
+            "numbers": [0, -0.0, 1.5, 10**30, 1e22],
+            "nested": {"": [[], {}, True]},
+        }
         most = review(
             repo="é" * 200,
             pr_number=2**31 - 1,

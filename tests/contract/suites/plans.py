@@ -26,7 +26,10 @@ def _searches(near: Vector) -> Sequence[tuple[str, Callable[[Unit], Awaitable[An
         (CHUNKS, lambda unit: unit.knowledge.keyword_search("deadline")),
         (CHUNKS, lambda unit: unit.knowledge.hybrid_search("deadline", near)),
         (MEMORIES, lambda unit: unit.memories.nearest(near, repo=REPO)),
-        (MEMORIES, lambda unit: unit.memories.nearest_for_owner(near, owner="acme", exclude_repo="")),
+        (
+            MEMORIES,
+            lambda unit: unit.memories.nearest_for_owner(near, owner="acme", exclude_repo=""),
+        ),
         (MEMORIES, lambda unit: unit.memories.keyword_search("deadline", repo=REPO)),
         (MEMORIES, lambda unit: unit.memories.hybrid_search("deadline", near, repo=REPO)),
         (MEMORIES, lambda unit: unit.memories.recall(near, "deadline", repo=REPO, owner="acme")),
@@ -37,7 +40,9 @@ def _searches(near: Vector) -> Sequence[tuple[str, Callable[[Unit], Awaitable[An
 class PlansContract:
     """Plans are collected inside `explaining`, and searches find the same."""
 
-    async def test_every_search_has_a_plan_and_finds_what_it_finds_without(self, store: Store) -> None:
+    async def test_every_search_has_a_plan_and_finds_what_it_finds_without(
+        self, store: Store
+    ) -> None:
         vector = await vectors_of(store)
         of = review()
         await write(

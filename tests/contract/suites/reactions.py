@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from domain import Category, Reaction, ReferenceViolated, Severity, TenantMismatch, TransactionPoisoned, title_fingerprint
+from domain import (
+    Category,
+    Reaction,
+    ReferenceViolated,
+    Severity,
+    TenantMismatch,
+    TransactionPoisoned,
+    title_fingerprint,
+)
 from tests.contract.suites.kinds import write
 from tests.contract.suites.samples import MANY, MOMENT, REPO, finding, reaction, review
 
@@ -27,7 +35,9 @@ async def _commented(store: Store, **values: str) -> Finding:
 class ReactionsContract:
     """The first reaction of a key wins."""
 
-    async def test_the_first_of_the_same_reaction_wins_also_within_one_call(self, store: Store) -> None:
+    async def test_the_first_of_the_same_reaction_wins_also_within_one_call(
+        self, store: Store
+    ) -> None:
         to = await _commented(store)
         await write(store, reaction(to, reaction_id=1))
         again, first = reaction(to, reaction_id=1), reaction(to, reaction_id=2**63 - 1)
@@ -41,7 +51,9 @@ class ReactionsContract:
             assert (await view.reactions.get(first.id)).reaction_content is Reaction.THUMBS_DOWN
             assert await view.reactions.count() == 2
 
-    async def test_repository_comment_and_reaction_together_make_the_key_in_each_tenant(self, store: Store) -> None:
+    async def test_repository_comment_and_reaction_together_make_the_key_in_each_tenant(
+        self, store: Store
+    ) -> None:
         ours, web = await _commented(store), await _commented(store, repo="acme/web")
         same: dict[str, Any] = {"comment_id": 5, "reaction_id": 5}
         different = [
@@ -60,16 +72,23 @@ class ReactionsContract:
             assert await uow.reactions.add_many([reaction(foreign, **same)]) == 1
             await uow.commit()
 
-    async def test_very_many_with_and_without_a_date_are_written_and_counted(self, store: Store) -> None:
+    async def test_very_many_with_and_without_a_date_are_written_and_counted(
+        self, store: Store
+    ) -> None:
         to = await _commented(store)
-        many = [reaction(to, reaction_id=n % MANY, created_at=MOMENT if n % 2 else None) for n in range(2 * MANY)]
+        many = [
+            reaction(to, reaction_id=n % MANY, created_at=MOMENT if n % 2 else None)
+            for n in range(2 * MANY)
+        ]
         async with store.unit_of_work() as uow:
             assert await uow.reactions.add_many(many) == MANY
             kept = [one async for one in uow.reactions.stream()]
         assert [one.id for one in kept] == [one.id for one in many[:MANY]]
         assert [one.created_at == MOMENT for one in kept] == [n % 2 == 1 for n in range(MANY)]
 
-    async def test_an_unknown_review_or_finding_is_refused_and_nothing_is_written(self, store: Store) -> None:
+    async def test_an_unknown_review_or_finding_is_refused_and_nothing_is_written(
+        self, store: Store
+    ) -> None:
         to = await _commented(store)
         of = review()
         unknown = [finding(of), finding(review()).model_copy(update={"review_id": to.review_id})]
@@ -103,10 +122,14 @@ class ReactionsContract:
 class FeedbackPatternsContract:
     """Titles with one fingerprint are one pattern."""
 
-    async def test_titles_that_differ_in_case_and_spacing_are_one_pattern_and_people_are_counted_once(self, store: Store) -> None:
+    async def test_titles_that_differ_in_case_and_spacing_are_one_pattern_and_people_are_counted_once(
+        self, store: Store
+    ) -> None:
         first, second = review(pr_number=1), review(pr_number=2)
         shout = finding(first, title="NULL check!", severity=Severity.MINOR)
-        whisper = finding(second, title="null  check", severity=Severity.CRITICAL, category=Category.SECURITY)
+        whisper = finding(
+            second, title="null  check", severity=Severity.CRITICAL, category=Category.SECURITY
+        )
         reactions = [
             reaction(shout, reactor_login="ada", created_at=MOMENT),
             reaction(shout, reactor_login="bob", created_at=MOMENT),
@@ -117,27 +140,48 @@ class FeedbackPatternsContract:
         async with store.reader() as view:
             [pattern] = await view.reactions.patterns(REPO)
         assert pattern.fingerprint == title_fingerprint("Null check")
-        assert (pattern.thumbs_down, pattern.thumbs_up, pattern.reactors, pattern.pull_requests) == (3, 1, 2, 2)
-        assert (pattern.title, pattern.severity, pattern.category) == ("null  check", Severity.CRITICAL, Category.SECURITY)
+        assert (
+            pattern.thumbs_down,
+            pattern.thumbs_up,
+            pattern.reactors,
+            pattern.pull_requests,
+        ) == (3, 1, 2, 2)
+        assert (pattern.title, pattern.severity, pattern.category) == (
+            "null  check",
+            Severity.CRITICAL,
+            Category.SECURITY,
+        )
 
-    async def test_people_and_pull_requests_are_those_of_the_thumbs_down(self, store: Store) -> None:
+    async def test_people_and_pull_requests_are_those_of_the_thumbs_down(
+        self, store: Store
+    ) -> None:
         first, second = review(pr_number=1), review(pr_number=2)
         disliked, liked = finding(first), finding(second)
         likes = (reaction(liked, Reaction.THUMBS_UP, reactor_login=f"{n}") for n in range(3))
         await write(store, first, second, disliked, liked, reaction(disliked), *likes)
         async with store.reader() as view:
             [pattern] = await view.reactions.patterns(REPO)
-        assert (pattern.thumbs_down, pattern.thumbs_up, pattern.reactors, pattern.pull_requests) == (1, 3, 1, 1)
+        assert (
+            pattern.thumbs_down,
+            pattern.thumbs_up,
+            pattern.reactors,
+            pattern.pull_requests,
+        ) == (1, 3, 1, 1)
 
     async def test_titles_without_a_latin_letter_stay_apart(self, store: Store) -> None:
         of = review()
-        found = [finding(of, title=title) for title in ("未处理的异常", "内存泄漏", "Утечка памяти", "!", "?")]
+        found = [
+            finding(of, title=title)
+            for title in ("未处理的异常", "内存泄漏", "Утечка памяти", "!", "?")
+        ]
         await write(store, of, *found, *(reaction(to) for to in found))
         async with store.reader() as view:
             patterns = await view.reactions.patterns(REPO)
         assert {pattern.title for pattern in patterns} == {to.title for to in found}
 
-    async def test_what_nobody_disliked_and_what_others_disliked_is_no_pattern(self, store: Store) -> None:
+    async def test_what_nobody_disliked_and_what_others_disliked_is_no_pattern(
+        self, store: Store
+    ) -> None:
         to, web = await _commented(store), await _commented(store, repo="acme/web")
         await write(store, reaction(to, Reaction.THUMBS_UP), reaction(web))
         async with store.reader() as view:
@@ -145,15 +189,24 @@ class FeedbackPatternsContract:
         async with store.reader(tenant="other") as view:
             assert await view.reactions.patterns("acme/web") == []
 
-    async def test_of_equally_old_reactions_the_one_made_last_is_the_newest(self, store: Store) -> None:
+    async def test_of_equally_old_reactions_the_one_made_last_is_the_newest(
+        self, store: Store
+    ) -> None:
         to = await _commented(store)
         severities = (Severity.MINOR, Severity.CRITICAL, Severity.MEDIUM)
-        await write(store, *reversed([reaction(to, severity=severity, created_at=MOMENT) for severity in severities]))
+        await write(
+            store,
+            *reversed(
+                [reaction(to, severity=severity, created_at=MOMENT) for severity in severities]
+            ),
+        )
         async with store.reader() as view:
             [pattern] = await view.reactions.patterns(REPO)
         assert pattern.severity is Severity.MEDIUM
 
-    async def test_patterns_come_most_disliked_first_then_by_fingerprint(self, store: Store) -> None:
+    async def test_patterns_come_most_disliked_first_then_by_fingerprint(
+        self, store: Store
+    ) -> None:
         of = review()
         found = [finding(of, title=f"Title {n}") for n in range(6)]
         await write(store, of, *found, *(reaction(to) for to in [*found, found[3]]))
@@ -162,4 +215,7 @@ class FeedbackPatternsContract:
             assert await uow.reactions.add_many([reaction(found[0])] * 5) == 1
             assert {pattern.thumbs_down for pattern in await uow.reactions.patterns(REPO)} == {1, 2}
         expected = sorted(title_fingerprint(to.title) for to in found if to is not found[3])
-        assert [pattern.fingerprint for pattern in patterns] == [title_fingerprint(found[3].title), *expected]
+        assert [pattern.fingerprint for pattern in patterns] == [
+            title_fingerprint(found[3].title),
+            *expected,
+        ]

@@ -1,4 +1,7 @@
-"""Memories that a reviewer recalls: nearest, shared by an owner, by words, and all of it together."""
+"""Memories that a reviewer recalls.
+
+Nearest, shared by an owner, by words, and all of it together.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +33,13 @@ def _at(vector: Callable[..., Vector], degrees: float) -> Vector:
 class NearestContract:
     """Live memories of one repository, by cosine."""
 
-    async def test_live_memories_of_the_repository_come_nearest_first_then_by_id(self, store: Store) -> None:
+    async def test_live_memories_of_the_repository_come_nearest_first_then_by_id(
+        self, store: Store
+    ) -> None:
         vector = await vectors_of(store)
-        near = [memory(f"{degrees}", embedding=_at(vector, degrees)) for degrees in (90, 0, 45, 180, 45)]
+        near = [
+            memory(f"{degrees}", embedding=_at(vector, degrees)) for degrees in (90, 0, 45, 180, 45)
+        ]
         others = [
             memory("stale", embedding=vector(1.0), stale=True),
             memory("without"),
@@ -43,26 +50,53 @@ class NearestContract:
         async with store.reader() as view:
             hits = await view.memories.nearest(vector(3.0), repo=REPO)
             assert [hit.item.id for hit in hits] == [near[n].id for n in (1, 2, 4, 0, 3)]
-            assert [hit.distance for hit in hits] == pytest.approx([0, 1 - 0.5**0.5, 1 - 0.5**0.5, 1, 2], abs=1e-6)
-            assert [hit.score for hit in hits] == pytest.approx([1, 0.5**0.5, 0.5**0.5, 0, 0], abs=1e-6)
+            assert [hit.distance for hit in hits] == pytest.approx(
+                [0, 1 - 0.5**0.5, 1 - 0.5**0.5, 1, 2], abs=1e-6
+            )
+            assert [hit.score for hit in hits] == pytest.approx(
+                [1, 0.5**0.5, 0.5**0.5, 0, 0], abs=1e-6
+            )
             assert [hit.vector_rank for hit in hits] == [1, 2, 3, 4, 5]
-            assert [hit.item.id for hit in await view.memories.nearest(vector(1.0), repo=REPO, limit=3)] == [
-                hit.item.id for hit in hits[:3]
-            ]
+            assert [
+                hit.item.id for hit in await view.memories.nearest(vector(1.0), repo=REPO, limit=3)
+            ] == [hit.item.id for hit in hits[:3]]
             assert _texts(await view.memories.nearest(vector(1.0), repo="acme/none")) == []
 
     async def test_nothing_farther_than_asked_for_is_found(self, store: Store) -> None:
         vector = await vectors_of(store)
-        await write(store, *(memory(f"{degrees}", embedding=_at(vector, degrees)) for degrees in (0, 45, 90, 135)))
+        await write(
+            store,
+            *(memory(f"{degrees}", embedding=_at(vector, degrees)) for degrees in (0, 45, 90, 135)),
+        )
         async with store.reader() as view:
-            for farthest, found in ((-1, 0), (0, 1), (0.2, 1), (0.3, 2), (1.5, 3), (2, 4), (math.inf, 4), (None, 4)):
-                assert len(await view.memories.nearest(vector(1.0), repo=REPO, max_distance=farthest)) == found
+            for farthest, found in (
+                (-1, 0),
+                (0, 1),
+                (0.2, 1),
+                (0.3, 2),
+                (1.5, 3),
+                (2, 4),
+                (math.inf, 4),
+                (None, 4),
+            ):
+                assert (
+                    len(await view.memories.nearest(vector(1.0), repo=REPO, max_distance=farthest))
+                    == found
+                )
 
-    async def test_a_vector_that_cannot_be_near_anything_and_a_limit_that_is_none_are_refused(self, store: Store) -> None:
+    async def test_a_vector_that_cannot_be_near_anything_and_a_limit_that_is_none_are_refused(
+        self, store: Store
+    ) -> None:
         vector = await vectors_of(store)
         async with store.unit_of_work() as uow:
             memories = uow.memories
-            for wrong in (vector(), vector(math.nan), vector(math.inf), [1.0], [*vector(1.0).to_list(), 0.0]):
+            for wrong in (
+                vector(),
+                vector(math.nan),
+                vector(math.inf),
+                [1.0],
+                [*vector(1.0).to_list(), 0.0],
+            ):
                 for ask in (
                     memories.nearest(wrong, repo=REPO),
                     memories.nearest_for_owner(wrong, owner=OWNER, exclude_repo=REPO),
@@ -77,7 +111,9 @@ class NearestContract:
             for limit in (0, 10_001):
                 for ask in (
                     memories.nearest(vector(1.0), repo=REPO, limit=limit),
-                    memories.nearest_for_owner(vector(1.0), owner=OWNER, exclude_repo=REPO, limit=limit),
+                    memories.nearest_for_owner(
+                        vector(1.0), owner=OWNER, exclude_repo=REPO, limit=limit
+                    ),
                     memories.keyword_search("words", repo=REPO, limit=limit),
                     memories.hybrid_search("words", vector(1.0), repo=REPO, limit=limit),
                     memories.recall(vector(1.0), "words", repo=REPO, owner=OWNER, limit=limit),
@@ -91,31 +127,76 @@ class NearestContract:
 class SharedMemoriesContract:
     """What an owner's other repositories share."""
 
-    async def test_five_repositories_with_most_live_memories_share_them_ties_by_name(self, store: Store) -> None:
+    async def test_five_repositories_with_most_live_memories_share_them_ties_by_name(
+        self, store: Store
+    ) -> None:
         vector = await vectors_of(store)
-        sizes = {"acme/f": 1, "acme/b": 1, "acme/Z": 1, "acme/é": 1, "acme/a": 2, "acme/c": 3, REPO: 9}
-        rows = [memory(repo, repo=repo, embedding=vector(1.0)) for repo, size in sizes.items() for _ in range(size)]
+        sizes = {
+            "acme/f": 1,
+            "acme/b": 1,
+            "acme/Z": 1,
+            "acme/é": 1,
+            "acme/a": 2,
+            "acme/c": 3,
+            REPO: 9,
+        }
+        rows = [
+            memory(repo, repo=repo, embedding=vector(1.0))
+            for repo, size in sizes.items()
+            for _ in range(size)
+        ]
         stale = [memory(repo="acme/f", embedding=vector(1.0), stale=True) for _ in range(5)]
         without = [memory(repo="acme/é") for _ in range(5)]
-        await write(store, *rows, *stale, *without, memory("whose", repo="whose/x", owner="whose", embedding=vector(1.0)))
-        await write(store, memory("theirs", repo="acme/theirs", embedding=vector(1.0)), tenant="other")
+        await write(
+            store,
+            *rows,
+            *stale,
+            *without,
+            memory("whose", repo="whose/x", owner="whose", embedding=vector(1.0)),
+        )
+        await write(
+            store, memory("theirs", repo="acme/theirs", embedding=vector(1.0)), tenant="other"
+        )
         async with store.reader() as view:
-            hits = await view.memories.nearest_for_owner(vector(1.0), owner=OWNER, exclude_repo=REPO, limit=100)
-            assert sorted(_texts(hits)) == sorted(["acme/c"] * 3 + ["acme/a"] * 2 + ["acme/Z", "acme/b", "acme/f"])
-            assert [hit.item.id for hit in hits] == sorted(hit.item.id for hit in hits), "ties by id"
+            hits = await view.memories.nearest_for_owner(
+                vector(1.0), owner=OWNER, exclude_repo=REPO, limit=100
+            )
+            assert sorted(_texts(hits)) == sorted(
+                ["acme/c"] * 3 + ["acme/a"] * 2 + ["acme/Z", "acme/b", "acme/f"]
+            )
+            assert [hit.item.id for hit in hits] == sorted(hit.item.id for hit in hits), (
+                "ties by id"
+            )
             assert [hit.vector_rank for hit in hits] == list(range(1, 9))
-            others = await view.memories.nearest_for_owner(vector(1.0), owner="whose", exclude_repo=REPO)
+            others = await view.memories.nearest_for_owner(
+                vector(1.0), owner="whose", exclude_repo=REPO
+            )
             assert _texts(others) == ["whose"]
-            assert _texts(await view.memories.nearest_for_owner(vector(1.0), owner="nobody", exclude_repo="")) == []
+            assert (
+                _texts(
+                    await view.memories.nearest_for_owner(
+                        vector(1.0), owner="nobody", exclude_repo=""
+                    )
+                )
+                == []
+            )
 
     async def test_each_gives_its_share_and_they_are_merged_by_distance(self, store: Store) -> None:
         vector = await vectors_of(store)
         degrees = {"acme/a": (0, 1, 2, 3), "acme/b": (10, 20), "acme/c": (5,)}
-        rows = [memory(f"{at}", repo=repo, embedding=_at(vector, at)) for repo, all_at in degrees.items() for at in all_at]
+        rows = [
+            memory(f"{at}", repo=repo, embedding=_at(vector, at))
+            for repo, all_at in degrees.items()
+            for at in all_at
+        ]
         await write(store, *rows)
         async with store.reader() as view:
             found = {
-                limit: _texts(await view.memories.nearest_for_owner(vector(1.0), owner=OWNER, exclude_repo=REPO, limit=limit))
+                limit: _texts(
+                    await view.memories.nearest_for_owner(
+                        vector(1.0), owner=OWNER, exclude_repo=REPO, limit=limit
+                    )
+                )
                 for limit in (1, 2, 3, 4, 6, 10)
             }
         assert found == {
@@ -132,16 +213,30 @@ class MemorySearchContract:
     """Live memories of one repository, by words and by both."""
 
     async def test_live_memories_are_found_by_words(self, store: Store) -> None:
-        both, one = memory("Retries never end and leak connections"), memory("A connection is opened twice")
-        others = [memory("Retries leak", stale=True), memory("Retries leak", repo="acme/web"), memory(UNICODE)]
+        both, one = (
+            memory("Retries never end and leak connections"),
+            memory("A connection is opened twice"),
+        )
+        others = [
+            memory("Retries leak", stale=True),
+            memory("Retries leak", repo="acme/web"),
+            memory(UNICODE),
+        ]
         await write(store, both, one, *others)
         await write(store, memory("Retries leak"), tenant="other")
         async with store.reader() as view:
             search = view.memories.keyword_search
-            assert _texts(await search("do retries leak connections?", repo=REPO)) == [both.finding_text, one.finding_text]
+            assert _texts(await search("do retries leak connections?", repo=REPO)) == [
+                both.finding_text,
+                one.finding_text,
+            ]
             assert len(await search("connections", repo=REPO, limit=1)) == 1
-            assert _texts(await search("retries leak", repo=REPO, match=Match.ALL)) == [both.finding_text]
-            assert _texts(await search("connection -twice", repo=REPO, match=Match.WEB)) == [both.finding_text]
+            assert _texts(await search("retries leak", repo=REPO, match=Match.ALL)) == [
+                both.finding_text
+            ]
+            assert _texts(await search("connection -twice", repo=REPO, match=Match.WEB)) == [
+                both.finding_text
+            ]
             [hit] = await search("leaks", repo=REPO, explain=True)
             assert hit.matched_terms == ("leak",)
             assert [hit.matched_terms for hit in await search("leaks", repo=REPO)] == [()]
@@ -153,7 +248,10 @@ class MemorySearchContract:
         near = memory("nothing of the kind", embedding=vector(1.0))
         both = memory("retries leak", embedding=_at(vector, 30))
         words = memory("retries")
-        others = [memory("retries", stale=True, embedding=vector(1.0)), memory("retries", repo="acme/web", embedding=vector(1.0))]
+        others = [
+            memory("retries", stale=True, embedding=vector(1.0)),
+            memory("retries", repo="acme/web", embedding=vector(1.0)),
+        ]
         await write(store, near, both, words, *others)
         async with store.reader() as view:
             search = view.memories.hybrid_search
@@ -163,7 +261,9 @@ class MemorySearchContract:
             ranks = {hit.item.id: (hit.vector_rank, hit.keyword_rank) for hit in hits}
             assert ranks == {both.id: (2, 1), near.id: (1, None), words.id: (None, 2)}
             assert len(await search("retries", vector(1.0), repo=REPO, limit=2)) == 2
-            heavy = await search("leaking retries", vector(1.0), repo=REPO, weights=Weights(vector=1, keyword=0))
+            heavy = await search(
+                "leaking retries", vector(1.0), repo=REPO, weights=Weights(vector=1, keyword=0)
+            )
             assert [hit.item.id for hit in heavy][:2] == [near.id, both.id]
             all_words = await search("leaking retries", vector(1.0), repo=REPO, match=Match.ALL)
             assert {hit.item.id for hit in all_words} == {near.id, both.id}
@@ -174,7 +274,9 @@ class MemorySearchContract:
 class RecallContract:
     """What a reviewer calls."""
 
-    async def test_own_memories_come_first_then_shared_ones_and_each_text_once(self, store: Store) -> None:
+    async def test_own_memories_come_first_then_shared_ones_and_each_text_once(
+        self, store: Store
+    ) -> None:
         vector = await vectors_of(store)
         own = [memory("Own far", embedding=_at(vector, 80)), memory("words only retries")]
         shared = [
@@ -203,7 +305,12 @@ class RecallContract:
 
     async def test_without_a_text_own_memories_are_found_by_vector(self, store: Store) -> None:
         vector = await vectors_of(store)
-        await write(store, memory("far", embedding=_at(vector, 60)), memory("near", embedding=vector(1.0)), memory("without"))
+        await write(
+            store,
+            memory("far", embedding=_at(vector, 60)),
+            memory("near", embedding=vector(1.0)),
+            memory("without"),
+        )
         async with store.reader() as view:
             for blank in ("", " \n"):
                 recall = await view.memories.recall(vector(1.0), blank, repo=REPO, owner=OWNER)
@@ -213,4 +320,9 @@ class RecallContract:
         vector = await vectors_of(store)
         async with store.reader() as view:
             recall: Any = await view.memories.recall(vector(1.0), "retries", repo=REPO, owner=OWNER)
-        assert (recall.memories, recall.repos, recall.shared_pool_used, recall.candidates) == ((), (), False, 0)
+        assert (recall.memories, recall.repos, recall.shared_pool_used, recall.candidates) == (
+            (),
+            (),
+            False,
+            0,
+        )

@@ -1,4 +1,7 @@
-"""The telemetry recorder on an adapter: what it takes is written in groups, once, and nothing is lost in silence."""
+"""The telemetry recorder on an adapter.
+
+What it takes is written in groups, once, and nothing is lost in silence.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,9 @@ TASKS = 16
 class RecorderContract:
     """A buffer in front of any adapter."""
 
-    async def test_what_many_tasks_record_is_written_by_the_end_and_none_is_lost(self, store: Store) -> None:
+    async def test_what_many_tasks_record_is_written_by_the_end_and_none_is_lost(
+        self, store: Store
+    ) -> None:
         async def record(recorder: TelemetryRecorder) -> list[TelemetryEvent]:
             events = [event() for _ in range(5)]
             for one in events:
@@ -33,13 +38,19 @@ class RecorderContract:
             return events
 
         async with TelemetryRecorder(store, flush_every=NEVER) as recorder:
-            given = [one for part in await asyncio.gather(*(record(recorder) for _ in range(TASKS))) for one in part]
+            given = [
+                one
+                for part in await asyncio.gather(*(record(recorder) for _ in range(TASKS)))
+                for one in part
+            ]
         assert recorder.figures == RecorderFigures(recorded=5 * TASKS, written=5 * TASKS, groups=1)
         async with store.reader() as view:
             kept = await view.telemetry.get_many([one.id for one in given])
         assert [facts(kept[one.id]) for one in given] == [facts(one) for one in given]
 
-    async def test_a_durable_event_is_committed_when_record_returns_and_groups_serve_many_tasks(self, store: Store) -> None:
+    async def test_a_durable_event_is_committed_when_record_returns_and_groups_serve_many_tasks(
+        self, store: Store
+    ) -> None:
         async def record(recorder: TelemetryRecorder) -> None:
             one = event()
             assert await recorder.record(one, durable=True)
@@ -50,18 +61,25 @@ class RecorderContract:
             await asyncio.gather(*(record(recorder) for _ in range(TASKS)))
             assert recorder.figures == RecorderFigures(recorded=TASKS, written=TASKS, groups=1)
 
-    async def test_events_are_the_tenants_and_have_the_moment_when_they_were_taken(self, store: Store) -> None:
+    async def test_events_are_the_tenants_and_have_the_moment_when_they_were_taken(
+        self, store: Store
+    ) -> None:
         given = event(created_at=MOMENT + timedelta(days=1))
         async with TelemetryRecorder(store, tenant="other", clock=lambda: MOMENT) as recorder:
             taken = event()
             assert await recorder.record(taken)
             assert recorder.offer(given)
         async with store.reader(tenant="other") as view:
-            assert [one.created_at for one in await view.telemetry.list()] == [given.created_at, MOMENT]
+            assert [one.created_at for one in await view.telemetry.list()] == [
+                given.created_at,
+                MOMENT,
+            ]
         async with store.reader() as view:
             assert await view.telemetry.count() == 0
 
-    async def test_an_event_that_is_refused_does_not_take_the_others_down(self, store: Store) -> None:
+    async def test_an_event_that_is_refused_does_not_take_the_others_down(
+        self, store: Store
+    ) -> None:
         there = event(created_at=MOMENT)
         await write(store, there.model_copy())
         others = event(tenant="other")
@@ -95,10 +113,14 @@ class RecorderContract:
         async with TelemetryRecorder(store, flush_every=NEVER, max_queue=3) as recorder:
             assert all(await asyncio.gather(*(recorder.record(event()) for _ in range(TASKS))))
         assert (recorder.figures.written, recorder.figures.dropped) == (TASKS, 0)
-        async with TelemetryRecorder(store, flush_every=NEVER, max_queue=3, on_full="drop") as recorder:
+        async with TelemetryRecorder(
+            store, flush_every=NEVER, max_queue=3, on_full="drop"
+        ) as recorder:
             taken = [recorder.offer(event()) for _ in range(4)]
             assert [*taken, await recorder.record(event())] == [True, True, True, False, False]
-            assert await recorder.record(event(), durable=True), "who waits for the commit waits for room as well"
+            assert await recorder.record(event(), durable=True), (
+                "who waits for the commit waits for room as well"
+            )
         assert recorder.figures == RecorderFigures(recorded=4, written=4, dropped=2, groups=2)
         async with store.reader() as view:
             assert await view.telemetry.count() == TASKS + 4
@@ -113,7 +135,9 @@ class RecorderContract:
         async with store.reader() as view:
             assert await view.telemetry.count() == 1
 
-    async def test_a_recorder_takes_nothing_before_it_is_entered_and_after_it_is_closed(self, store: Store) -> None:
+    async def test_a_recorder_takes_nothing_before_it_is_entered_and_after_it_is_closed(
+        self, store: Store
+    ) -> None:
         recorder = TelemetryRecorder(store)
         with pytest.raises(RecorderClosed):
             recorder.offer(event())

@@ -20,7 +20,13 @@ from tests.contract.suites.samples import MOMENT, UNICODE, chunk, memory, vector
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from domain import KnowledgeChunk, KnowledgeRepository, LearningMemory, MemoryRepository, UnitOfWork
+    from domain import (
+        KnowledgeChunk,
+        KnowledgeRepository,
+        LearningMemory,
+        MemoryRepository,
+        UnitOfWork,
+    )
     from tests.contract.suites.store import Store
 
 both_corpora = pytest.mark.parametrize("corpus", ["knowledge", "memories"])
@@ -42,8 +48,13 @@ def _state(key: str = "job", **values: Any) -> EmbeddingRepair:
     return EmbeddingRepair(**{"corpus": "any", "key": key, "target_model": NEW, **values})
 
 
-async def _fill(store: Store, corpus: str, vector: Callable[..., Vector]) -> Sequence[KnowledgeChunk | LearningMemory]:
-    """Write a row that is fine, and return those that are not: without an embedding, stale, and another model's."""
+async def _fill(
+    store: Store, corpus: str, vector: Callable[..., Vector]
+) -> Sequence[KnowledgeChunk | LearningMemory]:
+    """Write a row that is fine, and return those that are not.
+
+    Without an embedding, stale, and another model's.
+    """
     rows = [
         _row(corpus, "fine", embedding=vector(1.0)),
         _row(corpus, "missing"),
@@ -56,10 +67,15 @@ async def _fill(store: Store, corpus: str, vector: Callable[..., Vector]) -> Seq
 
 
 class RepairsContract:
-    """Rows whose embedding is missing, stale or of another model, by id; written with the job's cursor in one transaction."""
+    """Rows whose embedding is missing, stale or of another model, by id.
+
+    Written with the job's cursor in one transaction.
+    """
 
     @both_corpora
-    async def test_candidates_are_what_lacks_an_embedding_of_the_model_in_the_order_of_ids(self, store: Store, corpus: str) -> None:
+    async def test_candidates_are_what_lacks_an_embedding_of_the_model_in_the_order_of_ids(
+        self, store: Store, corpus: str
+    ) -> None:
         wanted = await _fill(store, corpus, await vectors_of(store))
         async with store.unit_of_work() as uow:
             repairs = _corpus(uow, corpus)
@@ -80,14 +96,22 @@ class RepairsContract:
                     await repairs.repair_candidates(NEW, limit=limit)
 
     @both_corpora
-    async def test_repaired_rows_have_the_new_embedding_and_are_no_candidates_any_more(self, store: Store, corpus: str) -> None:
+    async def test_repaired_rows_have_the_new_embedding_and_are_no_candidates_any_more(
+        self, store: Store, corpus: str
+    ) -> None:
         vector = await vectors_of(store)
         wanted = await _fill(store, corpus, vector)
-        repaired = [RepairedEmbedding(id=row.id, embedding=vector(0.0, n)) for n, row in enumerate(wanted, start=1)]
+        repaired = [
+            RepairedEmbedding(id=row.id, embedding=vector(0.0, n))
+            for n, row in enumerate(wanted, start=1)
+        ]
         unknown = RepairedEmbedding(id=_row(corpus, "unknown").id, embedding=vector(1.0))
         async with store.unit_of_work() as uow:
             state = _state(cursor=wanted[-1].id, processed=3)
-            assert await _corpus(uow, corpus).write_repaired([*reversed(repaired), unknown], state) == 3
+            assert (
+                await _corpus(uow, corpus).write_repaired([*reversed(repaired), unknown], state)
+                == 3
+            )
             await uow.commit()
         async with store.unit_of_work() as uow:
             repairs = _corpus(uow, corpus)
@@ -97,7 +121,11 @@ class RepairsContract:
             assert kept == [(one.embedding, NEW, False) for one in repaired]
             saved = await repairs.repair_state("job")
             assert saved is not None
-            assert (saved.cursor, saved.processed, saved.status) == (wanted[-1].id, 3, RepairStatus.RUNNING)
+            assert (saved.cursor, saved.processed, saved.status) == (
+                wanted[-1].id,
+                3,
+                RepairStatus.RUNNING,
+            )
         if corpus == "memories":
             assert {one.embedding_dim for one in rows.values()} == {len(vector().to_list())}
 
@@ -108,7 +136,10 @@ class RepairsContract:
         await write(store, theirs, tenant="other")
         async with store.unit_of_work() as uow:
             assert (
-                await _corpus(uow, corpus).write_repaired([RepairedEmbedding(id=theirs.id, embedding=vector(1.0))], _state()) == 0
+                await _corpus(uow, corpus).write_repaired(
+                    [RepairedEmbedding(id=theirs.id, embedding=vector(1.0))], _state()
+                )
+                == 0
             )
             await uow.commit()
         async with store.unit_of_work(tenant="other") as uow:
@@ -116,21 +147,32 @@ class RepairsContract:
             assert await _corpus(uow, corpus).repair_state("job") is None
 
     @both_corpora
-    async def test_a_vector_that_does_not_fit_is_refused_and_the_cursor_does_not_move(self, store: Store, corpus: str) -> None:
+    async def test_a_vector_that_does_not_fit_is_refused_and_the_cursor_does_not_move(
+        self, store: Store, corpus: str
+    ) -> None:
         vector = await vectors_of(store)
         row = _row(corpus, "text")
         await write(store, row)
-        for unfit in (Vector([1.0]), Vector([*vector(1.0).to_list(), 0.0]), vector(), vector(float("nan"))):
+        for unfit in (
+            Vector([1.0]),
+            Vector([*vector(1.0).to_list(), 0.0]),
+            vector(),
+            vector(float("nan")),
+        ):
             async with store.unit_of_work() as uow:
                 with pytest.raises(InvalidEmbedding) as refusal:
-                    await _corpus(uow, corpus).write_repaired([RepairedEmbedding(id=row.id, embedding=unfit)], _state())
+                    await _corpus(uow, corpus).write_repaired(
+                        [RepairedEmbedding(id=row.id, embedding=unfit)], _state()
+                    )
                 assert refusal.value.field == "embedding"
         async with store.unit_of_work() as uow:
             assert await _corpus(uow, corpus).repair_state("job") is None
             assert await _corpus(uow, corpus).count_repair_candidates(NEW) == 1
 
     @both_corpora
-    async def test_a_job_that_is_killed_goes_on_at_the_first_row_that_was_not_repaired(self, store: Store, corpus: str) -> None:
+    async def test_a_job_that_is_killed_goes_on_at_the_first_row_that_was_not_repaired(
+        self, store: Store, corpus: str
+    ) -> None:
         vector = await vectors_of(store)
         rows = [_row(corpus, f"text {n}") for n in range(7)]
         await write(store, *rows)
@@ -142,18 +184,26 @@ class RepairsContract:
                 found = await repairs.repair_candidates(NEW, after=state.cursor, limit=2)
                 if found:
                     state = _state(cursor=found[-1].id, processed=state.processed + len(found))
-                    await repairs.write_repaired([RepairedEmbedding(id=one.id, embedding=vector(1.0)) for one in found], state)
+                    await repairs.write_repaired(
+                        [RepairedEmbedding(id=one.id, embedding=vector(1.0)) for one in found],
+                        state,
+                    )
                 if not dies:
                     await uow.commit()
                 return [one.text for one in found]
 
         passed = [await batch(dies=n % 2 == 1) for n in range(8)]
-        assert passed[1::2] == [*passed[2::2], []], "what a killed batch did is done again by the next"
+        assert passed[1::2] == [*passed[2::2], []], (
+            "what a killed batch did is done again by the next"
+        )
         assert [text for texts in passed[::2] for text in texts] == [f"text {n}" for n in range(7)]
         async with store.unit_of_work() as uow:
             state = await _corpus(uow, corpus).repair_state("job")
             assert state is not None
-            assert (state.processed, await _corpus(uow, corpus).count_repair_candidates(NEW)) == (7, 0)
+            assert (state.processed, await _corpus(uow, corpus).count_repair_candidates(NEW)) == (
+                7,
+                0,
+            )
 
     @both_corpora
     async def test_a_dry_run_leaves_no_trace(self, store: Store, corpus: str) -> None:
@@ -166,18 +216,33 @@ class RepairsContract:
             assert await _corpus(uow, corpus).count_repair_candidates(NEW) == len(wanted)
 
     @both_corpora
-    async def test_the_state_of_a_job_is_replaced_and_each_corpus_and_tenant_has_its_own(self, store: Store, corpus: str) -> None:
+    async def test_the_state_of_a_job_is_replaced_and_each_corpus_and_tenant_has_its_own(
+        self, store: Store, corpus: str
+    ) -> None:
         other = "memories" if corpus == "knowledge" else "knowledge"
         row = _row(corpus, "text")
-        failed: dict[str, Any] = {"status": RepairStatus.FAILED, "failures": 2, "last_failure": "TimeoutError", "cursor": row.id}
+        failed: dict[str, Any] = {
+            "status": RepairStatus.FAILED,
+            "failures": 2,
+            "last_failure": "TimeoutError",
+            "cursor": row.id,
+        }
         async with store.unit_of_work() as uow:
             repairs = _corpus(uow, corpus)
-            assert await repairs.write_repaired([], _state(updated_at=MOMENT, created_at=MOMENT)) == 0
+            assert (
+                await repairs.write_repaired([], _state(updated_at=MOMENT, created_at=MOMENT)) == 0
+            )
             await repairs.save_repair_state(_state("another", target_model=OLD))
             begun = await repairs.repair_state("job")
             assert begun is not None
-            assert (begun.corpus, begun.target_model, begun.status) == (row.__tablename__, NEW, RepairStatus.RUNNING)
-            await repairs.save_repair_state(_state(**failed, processed=5, repaired=3, skipped=1, failed=1))
+            assert (begun.corpus, begun.target_model, begun.status) == (
+                row.__tablename__,
+                NEW,
+                RepairStatus.RUNNING,
+            )
+            await repairs.save_repair_state(
+                _state(**failed, processed=5, repaired=3, skipped=1, failed=1)
+            )
             await uow.commit()
         async with store.unit_of_work() as uow:
             saved = await _corpus(uow, corpus).repair_state("job")

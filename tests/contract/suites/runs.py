@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import ValidationError
 
-from domain import ALLOWED_CHANGES, AlreadyExists, ClaimOutcome, InvalidInput, RunClaim, RunState, RunStatus, run_key
+from domain import (
+    ALLOWED_CHANGES,
+    AlreadyExists,
+    ClaimOutcome,
+    InvalidInput,
+    RunClaim,
+    RunState,
+    RunStatus,
+    run_key,
+)
 from domain.values.text import DEFAULT_TENANT
 from tests.contract.suites.kinds import facts, write
 from tests.contract.suites.samples import MORE_DIGITS_THAN_PYTHON_WRITES, REPO, UNICODE, run
@@ -28,13 +37,17 @@ def ago(age: timedelta) -> datetime:
     return datetime.now(UTC) - age
 
 
-async def claim(uow: UnitOfWork, head: str, *, repo: str = REPO, pr_number: int = 7, **values: Any) -> RunClaim:
+async def claim(
+    uow: UnitOfWork, head: str, *, repo: str = REPO, pr_number: int = 7, **values: Any
+) -> RunClaim:
     """Claim the run of a head."""
     names = {"base_sha": "base", "delivery_id": "delivery", "action": "opened", **values}
     return await uow.runs.claim(repo, pr_number, head_sha=head, **names)
 
 
-async def claimed(store: Store, head: str, *, tenant: str = DEFAULT_TENANT, **values: Any) -> RunClaim:
+async def claimed(
+    store: Store, head: str, *, tenant: str = DEFAULT_TENANT, **values: Any
+) -> RunClaim:
     """Claim the run of a head, and commit."""
     async with store.unit_of_work(tenant=tenant) as uow:
         answer = await claim(uow, head, **values)
@@ -77,7 +90,12 @@ class ClaimsContract:
         assert answer.claimed
         state = await found(store, answer.run_key)
         assert (state.repo, state.pr_number, state.delivery_id) == (REPO, 7, "delivery")
-        assert (state.status, state.head_sha, state.base_sha, state.action) == (RunStatus.PENDING, "one", "base", "opened")
+        assert (state.status, state.head_sha, state.base_sha, state.action) == (
+            RunStatus.PENDING,
+            "one",
+            "base",
+            "opened",
+        )
         assert state.claimed_at is not None
         assert abs(state.claimed_at - ago(timedelta())) < EDGE
 
@@ -92,25 +110,40 @@ class ClaimsContract:
         assert [answer.claimed for answer in answers] == [True] * 4
         assert answers[1].superseded == (answers[0].run_key,)
 
-    async def test_the_same_head_again_is_a_duplicate_whatever_became_of_the_run(self, store: Store) -> None:
+    async def test_the_same_head_again_is_a_duplicate_whatever_became_of_the_run(
+        self, store: Store
+    ) -> None:
         for head in ("superseded", "completed", "pending"):
             await claimed(store, head)
             if head == "completed":
                 await completed(store, run_key(REPO, 7, "base", head))
-        states = [(await found(store, run_key(REPO, 7, "base", head))).status for head in ("superseded", "completed", "pending")]
+        states = [
+            (await found(store, run_key(REPO, 7, "base", head))).status
+            for head in ("superseded", "completed", "pending")
+        ]
         assert states == [RunStatus.SUPERSEDED, RunStatus.COMPLETED, RunStatus.PENDING]
         for head in ("superseded", "completed", "pending"):
             answer = await claimed(store, head, delivery_id="late", action="late")
-            assert (answer.outcome, answer.claimed, answer.superseded) == (ClaimOutcome.DUPLICATE, False, ())
+            assert (answer.outcome, answer.claimed, answer.superseded) == (
+                ClaimOutcome.DUPLICATE,
+                False,
+                (),
+            )
             assert (await found(store, answer.run_key)).delivery_id == "delivery"
 
     async def test_another_head_takes_the_place_of_the_unfinished_run(self, store: Store) -> None:
         first, second = await claimed(store, "one"), await claimed(store, "two")
-        assert (second.outcome, second.superseded, second.claimed) == (ClaimOutcome.SUPERSEDED_PRIOR, (first.run_key,), True)
+        assert (second.outcome, second.superseded, second.claimed) == (
+            ClaimOutcome.SUPERSEDED_PRIOR,
+            (first.run_key,),
+            True,
+        )
         state = await found(store, first.run_key)
         assert (state.status, state.superseded_by) == (RunStatus.SUPERSEDED, second.run_key)
 
-    async def test_a_run_under_way_is_superseded_and_a_completed_one_is_not(self, store: Store) -> None:
+    async def test_a_run_under_way_is_superseded_and_a_completed_one_is_not(
+        self, store: Store
+    ) -> None:
         done = await claimed(store, "one")
         await completed(store, done.run_key)
         under_way = await claimed(store, "two")
@@ -119,7 +152,9 @@ class ClaimsContract:
         assert third.superseded == (under_way.run_key,)
         assert (await found(store, done.run_key)).status is RunStatus.COMPLETED
 
-    async def test_heads_of_other_pull_requests_repositories_and_tenants_are_left_alone(self, store: Store) -> None:
+    async def test_heads_of_other_pull_requests_repositories_and_tenants_are_left_alone(
+        self, store: Store
+    ) -> None:
         answers = [
             await claimed(store, "one"),
             await claimed(store, "two", pr_number=8),
@@ -129,16 +164,26 @@ class ClaimsContract:
         ]
         assert {answer.outcome for answer in answers} == {ClaimOutcome.NEW}
 
-    async def test_a_run_pending_for_over_an_hour_is_claimed_again_and_its_clock_starts_anew(self, store: Store) -> None:
+    async def test_a_run_pending_for_over_an_hour_is_claimed_again_and_its_clock_starts_anew(
+        self, store: Store
+    ) -> None:
         key = (await claimed(store, "one", delivery_id="first")).run_key
         await change(store, key, claimed_at=ago(HOUR - EDGE))
         assert (await claimed(store, "one")).outcome is ClaimOutcome.DUPLICATE
         await change(store, key, claimed_at=ago(HOUR + EDGE))
         again = await claimed(store, "one", delivery_id="second", action="reopened")
-        assert (again.outcome, again.claimed, again.superseded) == (ClaimOutcome.STALE_PENDING, True, ())
+        assert (again.outcome, again.claimed, again.superseded) == (
+            ClaimOutcome.STALE_PENDING,
+            True,
+            (),
+        )
         assert (await claimed(store, "one")).outcome is ClaimOutcome.DUPLICATE
         state = await found(store, key)
-        assert (state.delivery_id, state.action, state.status) == ("second", "reopened", RunStatus.PENDING)
+        assert (state.delivery_id, state.action, state.status) == (
+            "second",
+            "reopened",
+            RunStatus.PENDING,
+        )
         assert state.claimed_at is not None
         assert abs(state.claimed_at - ago(timedelta())) < EDGE
 
@@ -208,9 +253,15 @@ class ClaimsContract:
                     await uow.commit()
                 became[status].add((await found(store, of.run_key)).status)
         assert all(after <= ALLOWED_CHANGES[before] | {before} for before, after in became.items())
-        assert became[RunStatus.RUNNING] == {RunStatus.RUNNING, RunStatus.SUPERSEDED, RunStatus.COMPLETED}
+        assert became[RunStatus.RUNNING] == {
+            RunStatus.RUNNING,
+            RunStatus.SUPERSEDED,
+            RunStatus.COMPLETED,
+        }
 
-    async def test_a_pull_request_has_one_unfinished_run_at_most_whoever_writes_it(self, store: Store) -> None:
+    async def test_a_pull_request_has_one_unfinished_run_at_most_whoever_writes_it(
+        self, store: Store
+    ) -> None:
         async with store.unit_of_work() as uow:
             await claim(uow, "one")
             uow.runs.add(run(pr_number=7))

@@ -1,4 +1,7 @@
-"""One valid entity of each kind, with whatever a test wants otherwise; and vectors of the store's own dimension."""
+"""One valid entity of each kind, with whatever a test wants otherwise.
+
+And vectors of the store's own dimension.
+"""
 
 from __future__ import annotations
 
@@ -65,75 +68,158 @@ def review(**values: Any) -> Review:
 
 def finding(of: Review, **values: Any) -> Finding:
     """Return a finding of that review."""
-    given = {"review_id": of.id, "repo": of.repo, "file_path": "api.py", "title": "Retries never end", "confidence": 90}
-    return Finding(**{**given, "severity": Severity.MAJOR, "category": Category.CORRECTNESS, **values})
+    given = {
+        "review_id": of.id,
+        "repo": of.repo,
+        "file_path": "api.py",
+        "title": "Retries never end",
+        "confidence": 90,
+    }
+    return Finding(
+        **{**given, "severity": Severity.MAJOR, "category": Category.CORRECTNESS, **values}
+    )
 
 
 def suppression(of: Review, **values: Any) -> SuppressionLogEntry:
     """Return a suppression that the review applied."""
-    return SuppressionLogEntry(**{"review_id": of.id, "pattern": "TODO*", "matched_count": 1, **values})
+    return SuppressionLogEntry(
+        **{"review_id": of.id, "pattern": "TODO*", "matched_count": 1, **values}
+    )
 
 
-def reaction(to: Finding, content: Reaction = Reaction.THUMBS_DOWN, **values: Any) -> FeedbackReaction:
+def reaction(
+    to: Finding, content: Reaction = Reaction.THUMBS_DOWN, **values: Any
+) -> FeedbackReaction:
     """Return a new reaction to that finding."""
-    told = {name: getattr(to, name) for name in ("repo", "review_id", "severity", "category", "file_path", "title")}
-    given = {"finding_id": to.id, "comment_id": 1, "comment_surface": "inline", "reaction_id": number(), "reactor_login": "ada"}
+    told = {
+        name: getattr(to, name)
+        for name in ("repo", "review_id", "severity", "category", "file_path", "title")
+    }
+    given = {
+        "finding_id": to.id,
+        "comment_id": 1,
+        "comment_surface": "inline",
+        "reaction_id": number(),
+        "reactor_login": "ada",
+    }
     return FeedbackReaction(**{**told, **given, "reaction_content": content, **values})
 
 
 def chunk(name: str = "", content: str = "A passage.", **values: Any) -> KnowledgeChunk:
     """Return a chunk with that name, or a new one."""
-    given = {"chunk_id": name or f"chunk-{number()}", "source": "docs/page.md", "source_type": "doc", "content": content}
+    given = {
+        "chunk_id": name or f"chunk-{number()}",
+        "source": "docs/page.md",
+        "source_type": "doc",
+        "content": content,
+    }
     return KnowledgeChunk(**{**given, **values})
 
 
 def memory(text: str = "A finding.", **values: Any) -> LearningMemory:
     """Return a memory that came from no finding, and therefore is always new."""
-    given = {"repo": REPO, "owner": OWNER, "source_repo": REPO, "finding_text": text, "file_path": "api.py"}
-    graded = {"severity": Severity.MAJOR, "category": Category.CORRECTNESS, "outcome": Outcome.ACCEPTED}
+    given = {
+        "repo": REPO,
+        "owner": OWNER,
+        "source_repo": REPO,
+        "finding_text": text,
+        "file_path": "api.py",
+    }
+    graded = {
+        "severity": Severity.MAJOR,
+        "category": Category.CORRECTNESS,
+        "outcome": Outcome.ACCEPTED,
+    }
     return LearningMemory(**{**given, **graded, "embedding_model": "model", **values})
 
 
 def pattern(fingerprint: str = "", **values: Any) -> GlobalPattern:
     """Return a pattern seen once."""
-    kind = {"severity": Severity.MAJOR, "category": Category.CORRECTNESS, "confidence_band": ConfidenceBand.HIGH}
-    return GlobalPattern(**{**kind, "pattern_fingerprint": fingerprint or f"pattern-{number()}", "count": 1, **values})
+    kind = {
+        "severity": Severity.MAJOR,
+        "category": Category.CORRECTNESS,
+        "confidence_band": ConfidenceBand.HIGH,
+    }
+    return GlobalPattern(
+        **{
+            **kind,
+            "pattern_fingerprint": fingerprint or f"pattern-{number()}",
+            "count": 1,
+            **values,
+        }
+    )
 
 
 def run(**values: Any) -> RunState:
     """Return a pending run of a pull request of its own, claimed now."""
     pr_number = number()
-    names = {"run_key": f"run-{pr_number}", "base_sha": "base", "head_sha": "head", "delivery_id": "d", "action": "opened"}
+    names = {
+        "run_key": f"run-{pr_number}",
+        "base_sha": "base",
+        "head_sha": "head",
+        "delivery_id": "d",
+        "action": "opened",
+    }
     return RunState(**{"repo": REPO, "pr_number": pr_number, **names, **values})
 
 
 def checkpoint(key: str = "", **values: Any) -> ReviewCheckpoint:
     """Return a checkpoint with that key, or a new one."""
-    data = CheckpointData(files_reviewed=("a.py",), finding_count=1, summary_draft="…", total_files=3)
-    given = {"review_output_key": key or f"output-{number()}", "repo": REPO, "pr_number": 7, "checkpoint_data": data}
+    data = CheckpointData(
+        files_reviewed=("a.py",), finding_count=1, summary_draft="…", total_files=3
+    )
+    given = {
+        "review_output_key": key or f"output-{number()}",
+        "repo": REPO,
+        "pr_number": 7,
+        "checkpoint_data": data,
+    }
     return ReviewCheckpoint(**{**given, **values})
 
 
 def author(login: str = "", **values: Any) -> AuthorCacheEntry:
     """Return what is known of that author, or of a new one."""
-    given = {"repo": REPO, "author_login": login or f"author-{number()}", "tier": AuthorTier.REGULAR}
+    given = {
+        "repo": REPO,
+        "author_login": login or f"author-{number()}",
+        "tier": AuthorTier.REGULAR,
+    }
     return AuthorCacheEntry(**{**given, "author_association": "CONTRIBUTOR", **values})
 
 
 def bump(**values: Any) -> DependencyBumpMerge:
     """Return a bump of one package by a pull request of its own."""
-    given = {"repo": REPO, "pr_number": number(), "source": BumpSource.DEPENDABOT, "package_name": "left-pad"}
+    given = {
+        "repo": REPO,
+        "pr_number": number(),
+        "source": BumpSource.DEPENDABOT,
+        "package_name": "left-pad",
+    }
     return DependencyBumpMerge(**{**given, **values})
 
 
 def event(**values: Any) -> TelemetryEvent:
     """Return one run of a model."""
-    return TelemetryEvent(**{"repo": REPO, "event_type": "review", "model": "model", "conclusion": "success", **values})
+    return TelemetryEvent(
+        **{
+            "repo": REPO,
+            "event_type": "review",
+            "model": "model",
+            "conclusion": "success",
+            **values,
+        }
+    )
 
 
 def rate_limit(**values: Any) -> RateLimitEvent:
     """Return how a run coped with the rate limit; without a delivery it is always new."""
-    given = {"repo": REPO, "event_type": "review", "cache_hit_rate": 0.5, "skipped_queries": 0, "retry_attempts": 1}
+    given = {
+        "repo": REPO,
+        "event_type": "review",
+        "cache_hit_rate": 0.5,
+        "skipped_queries": 0,
+        "retry_attempts": 1,
+    }
     return RateLimitEvent(**{**given, "degradation_path": "none", "created_at": MOMENT, **values})
 
 
@@ -145,12 +231,21 @@ def retrieval_quality(**values: Any) -> RetrievalQualityEvent:
 
 def resilience(delivery: str = "", **values: Any) -> ResilienceEvent:
     """Return a timeout of that delivery, or of a new one."""
-    given = {"delivery_id": delivery or f"delivery-{number()}", "repo": REPO, "event_type": "review"}
-    return ResilienceEvent(**{**given, "kind": ResilienceKind.TIMEOUT, "created_at": MOMENT, **values})
+    given = {
+        "delivery_id": delivery or f"delivery-{number()}",
+        "repo": REPO,
+        "event_type": "review",
+    }
+    return ResilienceEvent(
+        **{**given, "kind": ResilienceKind.TIMEOUT, "created_at": MOMENT, **values}
+    )
 
 
 async def vectors_of(store: Store) -> Callable[..., Vector]:
-    """Return what makes a vector of the store's dimension of its first components; the others are zero."""
+    """Return what makes a vector of the store's dimension of its first components.
+
+    The others are zero.
+    """
     async with store.reader() as view:
         dimensions = (await view.embedding_metadata.get()).dimensions
 

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from domain import Distance, InvalidEmbedding, InvalidFilter, InvalidInput, Vector, vector_score, where
+from domain import (
+    Distance,
+    InvalidEmbedding,
+    InvalidFilter,
+    InvalidInput,
+    Vector,
+    vector_score,
+    where,
+)
 from domain.values.filters import AnyOf
 from tests.contract.suites.kinds import facts, write
 from tests.contract.suites.samples import chunk, vectors_of
@@ -18,7 +26,13 @@ if TYPE_CHECKING:
     from domain import KnowledgeChunk, SearchHits
     from tests.contract.suites.store import Store
 
-POINTS = {"same": (1.0, 0.0), "longer": (3.0, 0.0), "near": (1.0, 1.0), "square": (0.0, 1.0), "opposite": (-2.0, 0.0)}
+POINTS = {
+    "same": (1.0, 0.0),
+    "longer": (3.0, 0.0),
+    "near": (1.0, 1.0),
+    "square": (0.0, 1.0),
+    "opposite": (-2.0, 0.0),
+}
 """By name, a vector's first two components; (1, 0) is asked for."""
 
 DISTANCES: dict[Distance, dict[str, float]] = {
@@ -45,24 +59,33 @@ class VectorSearchContract:
     """As many of the nearest as asked for, whenever as many qualify."""
 
     @pytest.mark.parametrize("distance", Distance)
-    async def test_chunks_come_nearest_first_with_distances_scores_and_ranks(self, store: Store, distance: Distance) -> None:
+    async def test_chunks_come_nearest_first_with_distances_scores_and_ranks(
+        self, store: Store, distance: Distance
+    ) -> None:
         chunks = await _written(store)
         vector = await vectors_of(store)
         async with store.reader() as view:
             hits = await view.knowledge.vector_search(vector(1.0), distance=distance)
         expected = DISTANCES[distance]
         ids = {one.chunk_id: one.id for one in chunks}
-        assert names(hits) == sorted(expected, key=lambda name: (expected[name], ids[name])), "ties by id"
-        assert [hit.distance for hit in hits] == pytest.approx([expected[name] for name in names(hits)], abs=1e-6)
+        assert names(hits) == sorted(expected, key=lambda name: (expected[name], ids[name])), (
+            "ties by id"
+        )
+        assert [hit.distance for hit in hits] == pytest.approx(
+            [expected[name] for name in names(hits)], abs=1e-6
+        )
         assert [hit.score for hit in hits] == pytest.approx(
             [vector_score(expected[name], distance) for name in names(hits)], abs=1e-6
         )
         assert all(0 <= hit.score <= 1 for hit in hits)
-        assert [(hit.vector_rank, hit.keyword_rank, hit.keyword_score, hit.matched_terms) for hit in hits] == [
-            (rank, None, None, ()) for rank in range(1, len(hits) + 1)
-        ]
+        assert [
+            (hit.vector_rank, hit.keyword_rank, hit.keyword_score, hit.matched_terms)
+            for hit in hits
+        ] == [(rank, None, None, ()) for rank in range(1, len(hits) + 1)]
 
-    async def test_a_hit_is_the_chunk_without_its_embedding_and_nobody_watches_it(self, store: Store) -> None:
+    async def test_a_hit_is_the_chunk_without_its_embedding_and_nobody_watches_it(
+        self, store: Store
+    ) -> None:
         await _written(store)
         vector = await vectors_of(store)
         async with store.unit_of_work() as uow:
@@ -75,29 +98,53 @@ class VectorSearchContract:
             assert (await view.knowledge.get(hit.item.id)).title is None
 
     @pytest.mark.parametrize("distance", Distance)
-    async def test_a_least_score_leaves_out_exactly_what_is_below_it(self, store: Store, distance: Distance) -> None:
+    async def test_a_least_score_leaves_out_exactly_what_is_below_it(
+        self, store: Store, distance: Distance
+    ) -> None:
         await _written(store)
         vector = await vectors_of(store)
-        scores = {name: vector_score(value, distance) for name, value in DISTANCES[distance].items()}
+        scores = {
+            name: vector_score(value, distance) for name, value in DISTANCES[distance].items()
+        }
         async with store.reader() as view:
             for least in (-1.0, 0.0, 0.01, 0.2, 0.45, 0.6, 0.8, 0.99, 1.01):
-                hits = await view.knowledge.vector_search(vector(1.0), min_score=least, distance=distance)
-                assert set(names(hits)) == {name for name, score in scores.items() if score >= least}, least
-                assert list(names(hits)) == names(await view.knowledge.vector_search(vector(1.0), distance=distance))[: len(hits)]
+                hits = await view.knowledge.vector_search(
+                    vector(1.0), min_score=least, distance=distance
+                )
+                assert set(names(hits)) == {
+                    name for name, score in scores.items() if score >= least
+                }, least
+                assert (
+                    list(names(hits))
+                    == names(await view.knowledge.vector_search(vector(1.0), distance=distance))[
+                        : len(hits)
+                    ]
+                )
 
     async def test_a_score_of_one_is_at_least_one(self, store: Store) -> None:
         await _written(store)
         vector = await vectors_of(store)
         async with store.reader() as view:
-            assert set(names(await view.knowledge.vector_search(vector(1.0), min_score=1.0))) == {"same", "longer"}
-            l2 = await view.knowledge.vector_search(vector(1.0), min_score=1.0, distance=Distance.L2)
+            assert set(names(await view.knowledge.vector_search(vector(1.0), min_score=1.0))) == {
+                "same",
+                "longer",
+            }
+            l2 = await view.knowledge.vector_search(
+                vector(1.0), min_score=1.0, distance=Distance.L2
+            )
             assert names(l2) == ["same"]
 
-    async def test_as_many_come_as_asked_for_also_of_few_that_meet_a_filter(self, store: Store) -> None:
+    async def test_as_many_come_as_asked_for_also_of_few_that_meet_a_filter(
+        self, store: Store
+    ) -> None:
         vector = await vectors_of(store)
         total = 300
         chunks = [
-            chunk(f"{n:03}", embedding=vector(math.cos(n / total), math.sin(n / total)), source_type="code" if n % 20 else "doc")
+            chunk(
+                f"{n:03}",
+                embedding=vector(math.cos(n / total), math.sin(n / total)),
+                source_type="code" if n % 20 else "doc",
+            )
             for n in range(total)
         ]
         await write(store, *chunks)
@@ -105,14 +152,21 @@ class VectorSearchContract:
         async with store.unit_of_work() as uow:
             for limit in (1, 41, 150, total, 10_000):
                 assert (
-                    names(await uow.knowledge.vector_search(vector(1.0), limit=limit)) == [f"{n:03}" for n in range(total)][:limit]
+                    names(await uow.knowledge.vector_search(vector(1.0), limit=limit))
+                    == [f"{n:03}" for n in range(total)][:limit]
                 )
             for limit in (1, 10, 15):
                 hits = await uow.knowledge.vector_search(vector(1.0), limit=limit, where=few)
                 assert names(hits) == [f"{n:03}" for n in range(0, total, 20)][:limit]
             assert await uow.knowledge.delete_where(where("chunk_id").less_than("100")) == 100
-            assert names(await uow.knowledge.vector_search(vector(1.0), limit=3)) == ["100", "101", "102"]
-            far = await uow.knowledge.vector_search(vector(1.0), limit=3, where=where("chunk_id").at_least("290"))
+            assert names(await uow.knowledge.vector_search(vector(1.0), limit=3)) == [
+                "100",
+                "101",
+                "102",
+            ]
+            far = await uow.knowledge.vector_search(
+                vector(1.0), limit=3, where=where("chunk_id").at_least("290")
+            )
             assert names(far) == ["290", "291", "292"]
 
     async def test_a_hundred_copies_of_one_vector_are_all_found(self, store: Store) -> None:
@@ -124,7 +178,9 @@ class VectorSearchContract:
         assert [hit.item.id for hit in hits][:100] == [one.id for one in copies]
         assert hits[100].item.chunk_id == "other"
 
-    async def test_only_the_tenants_chunks_and_what_meets_the_filter_are_found(self, store: Store) -> None:
+    async def test_only_the_tenants_chunks_and_what_meets_the_filter_are_found(
+        self, store: Store
+    ) -> None:
         await _written(store)
         vector = await vectors_of(store)
         await write(store, chunk("theirs", embedding=vector(1.0)), tenant="other")
@@ -133,7 +189,10 @@ class VectorSearchContract:
             assert names(await view.knowledge.vector_search(vector(1.0), where=AnyOf())) == []
         async with store.reader() as view:
             chosen = where("chunk_id").one_of(["near", "square", "without"])
-            assert names(await view.knowledge.vector_search(vector(1.0), where=chosen)) == ["near", "square"]
+            assert names(await view.knowledge.vector_search(vector(1.0), where=chosen)) == [
+                "near",
+                "square",
+            ]
             with pytest.raises(InvalidFilter):
                 await view.knowledge.vector_search(vector(1.0), where=where("nonsense").exists())
 
@@ -143,7 +202,12 @@ class VectorSearchContract:
             uow.knowledge.add(chunk("added", embedding=vector(1.0)))
             await uow.knowledge.upsert_many([chunk("upserted", embedding=vector(0.0, 1.0))])
             assert names(await uow.knowledge.vector_search(vector(1.0))) == ["added", "upserted"]
-            await uow.knowledge.upsert_many([chunk("upserted", embedding=vector(2.0)), chunk("added", embedding=vector(0.0, 1.0))])
+            await uow.knowledge.upsert_many(
+                [
+                    chunk("upserted", embedding=vector(2.0)),
+                    chunk("added", embedding=vector(0.0, 1.0)),
+                ]
+            )
             assert names(await uow.knowledge.vector_search(vector(1.0))) == ["upserted", "added"]
 
     async def test_a_vector_may_be_any_sequence_of_numbers(self, store: Store) -> None:
@@ -151,10 +215,15 @@ class VectorSearchContract:
         asked = (await vectors_of(store))(1.0)
         whole: Any = tuple(int(component) for component in asked.to_list())
         async with store.reader() as view:
-            found = [names(await view.knowledge.vector_search(given)) for given in (asked, asked.to_list(), whole)]
+            found = [
+                names(await view.knowledge.vector_search(given))
+                for given in (asked, asked.to_list(), whole)
+            ]
         assert found[0] == found[1] == found[2] != []
 
-    async def test_a_vector_that_cannot_be_near_anything_is_refused_also_where_nothing_is(self, store: Store) -> None:
+    async def test_a_vector_that_cannot_be_near_anything_is_refused_also_where_nothing_is(
+        self, store: Store
+    ) -> None:
         vector = await vectors_of(store)
         wrongs: tuple[Any, ...] = (
             vector(),
@@ -173,7 +242,10 @@ class VectorSearchContract:
         )
         async with store.unit_of_work() as uow:
             for wrong in wrongs:
-                for ask in (uow.knowledge.vector_search(wrong), uow.knowledge.hybrid_search("words", wrong)):
+                for ask in (
+                    uow.knowledge.vector_search(wrong),
+                    uow.knowledge.hybrid_search("words", wrong),
+                ):
                     with pytest.raises(InvalidEmbedding) as refusal:
                         await ask
                     assert refusal.value.field == "embedding"

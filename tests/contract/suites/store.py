@@ -17,7 +17,8 @@ T = TypeVar("T")
 
 
 class Store(Protocol):
-    """An adapter's database. It is empty when a test begins, but for the record of how it embeds, in four dimensions or more.
+    """An adapter's database. It is empty when a test begins, but for the record of how it embeds,
+    in four dimensions or more.
 
     Sixteen units of work have to fit into it at the same time, each in a task of its own.
     """
@@ -32,7 +33,9 @@ class Store(Protocol):
         """Return a unit of work of the tenant."""
         ...
 
-    def reader(self, *, tenant: str = DEFAULT_TENANT, isolation: Isolation = Isolation.READ_COMMITTED) -> ReadUnitOfWork:
+    def reader(
+        self, *, tenant: str = DEFAULT_TENANT, isolation: Isolation = Isolation.READ_COMMITTED
+    ) -> ReadUnitOfWork:
         """Return a read-only unit of work of the tenant."""
         ...
 
@@ -44,9 +47,21 @@ class Store(Protocol):
         operation_id: UUID | None = None,
         isolation: Isolation = Isolation.READ_COMMITTED,
     ) -> T:
-        """Run `work` in a unit of work and commit; run it again where the failure says that is safe."""
+        """Run `work` in a unit of work and commit.
+
+        Run it again where the failure says that is safe.
+        """
         ...
 
-    async def outcome(self, operation_id: UUID, *, tenant: str = DEFAULT_TENANT, wait_for: timedelta = OUTCOME_WITHIN) -> bool:
-        """Return whether the unit of work of this operation id was committed; raise LockTimeout while it is under way."""
+    async def outcome(
+        self,
+        operation_id: UUID,
+        *,
+        tenant: str = DEFAULT_TENANT,
+        wait_for: timedelta = OUTCOME_WITHIN,
+    ) -> bool:
+        """Return whether the unit of work of this operation id was committed.
+
+        Raise LockTimeout while it is under way.
+        """
         ...

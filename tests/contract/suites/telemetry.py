@@ -12,7 +12,16 @@ import pytest
 from domain import AlreadyExists, InvalidInput, ResilienceKind, TelemetryEvent, Usage, UsageBy
 from tests.contract.suites.kinds import facts, write
 from tests.contract.suites.runs import DAY, EDGE, ago
-from tests.contract.suites.samples import MANY, MOMENT, REPO, UNICODE, event, rate_limit, resilience, retrieval_quality
+from tests.contract.suites.samples import (
+    MANY,
+    MOMENT,
+    REPO,
+    UNICODE,
+    event,
+    rate_limit,
+    resilience,
+    retrieval_quality,
+)
 
 if TYPE_CHECKING:
     from domain import UnitOfWork
@@ -66,7 +75,9 @@ class TelemetryContract:
         async with store.reader() as view:
             assert [one.conclusion for one in await view.telemetry.list()] == ["success", "timeout"]
 
-    async def test_a_rate_limit_is_recorded_once_for_each_delivery_and_type(self, store: Store) -> None:
+    async def test_a_rate_limit_is_recorded_once_for_each_delivery_and_type(
+        self, store: Store
+    ) -> None:
         async with store.unit_of_work() as uow:
             record = uow.telemetry.record_rate_limit
             first = rate_limit(delivery_id="d", retry_attempts=7, cache_hit_rate=1.0)
@@ -103,8 +114,15 @@ class TelemetryContract:
     async def test_resilience_is_replaced_whole_for_each_delivery_and_the_moment_it_was_first_told_stays(
         self, store: Store
     ) -> None:
-        first = resilience("d", created_at=MOMENT, recent_timeouts=3, timeout_classification_reasons=("slow", UNICODE))
-        later = resilience("d", kind=ResilienceKind.RETRY, retry_scope_ratio=0.5, created_at=MOMENT + DAY)
+        first = resilience(
+            "d",
+            created_at=MOMENT,
+            recent_timeouts=3,
+            timeout_classification_reasons=("slow", UNICODE),
+        )
+        later = resilience(
+            "d", kind=ResilienceKind.RETRY, retry_scope_ratio=0.5, created_at=MOMENT + DAY
+        )
         async with store.unit_of_work() as uow:
             await uow.telemetry.record_resilience(first)
             await uow.telemetry.record_resilience(resilience("other"))
@@ -119,7 +137,9 @@ class TelemetryContract:
             kept = await view.telemetry.resilience.get(first.id)
         assert facts(kept) == {**facts(later), "id": first.id, "created_at": MOMENT}
 
-    async def test_recent_timeouts_are_those_of_one_author_in_one_repository(self, store: Store) -> None:
+    async def test_recent_timeouts_are_those_of_one_author_in_one_repository(
+        self, store: Store
+    ) -> None:
         timeout = {"pr_author": "ada", "conclusion": "timeout"}
         counted = [
             event(**timeout, created_at=ago(7 * DAY - EDGE)),
@@ -153,11 +173,24 @@ class TelemetryContract:
 class UsageContract:
     """Sums are exact: tokens as integers, money as decimals."""
 
-    async def test_sums_of_each_group_are_exact_and_ordered_by_key_as_python_orders_strings(self, store: Store) -> None:
+    async def test_sums_of_each_group_are_exact_and_ordered_by_key_as_python_orders_strings(
+        self, store: Store
+    ) -> None:
         models = ["b", "é", "B", "a-b", "a/b", "_"]
         await write(store, *(event(model=model, input_tokens=1) for model in models))
-        cheap = {"cost_usd": Decimal("0.00000001"), "output_tokens": 3, "cache_read_tokens": 4, "cache_creation_tokens": 5}
-        await write(store, *(event(model="a", input_tokens=2**63 - 1, duration_ms=2**31 - 1, **cheap) for _ in range(10)))
+        cheap = {
+            "cost_usd": Decimal("0.00000001"),
+            "output_tokens": 3,
+            "cache_read_tokens": 4,
+            "cache_creation_tokens": 5,
+        }
+        await write(
+            store,
+            *(
+                event(model="a", input_tokens=2**63 - 1, duration_ms=2**31 - 1, **cheap)
+                for _ in range(10)
+            ),
+        )
         async with store.reader() as view:
             usage = await view.telemetry.usage(by=UsageBy.MODEL)
         assert [one.key for one in usage] == sorted([*models, "a"])
@@ -174,7 +207,11 @@ class UsageContract:
         assert {(type(one.cost_usd), type(one.input_tokens)) for one in usage} == {(Decimal, int)}
 
     async def test_money_adds_up_as_decimals_do(self, store: Store) -> None:
-        await write(store, *(event(cost_usd=Decimal("0.1")) for _ in range(3)), event(cost_usd=Decimal("9999.99999999")))
+        await write(
+            store,
+            *(event(cost_usd=Decimal("0.1")) for _ in range(3)),
+            event(cost_usd=Decimal("9999.99999999")),
+        )
         async with store.reader() as view:
             [usage] = await view.telemetry.usage(by=UsageBy.REPO)
         assert (usage.key, usage.cost_usd) == (REPO, Decimal("10000.29999999"))
@@ -189,7 +226,10 @@ class UsageContract:
             event(created_at=datetime(987, 6, 5, tzinfo=UTC), repo="acme/web"),
         )
         async with store.reader() as view:
-            by = {by: [(one.key, one.runs) for one in await view.telemetry.usage(by=by)] for by in UsageBy}
+            by = {
+                by: [(one.key, one.runs) for one in await view.telemetry.usage(by=by)]
+                for by in UsageBy
+            }
         assert by == {
             UsageBy.MODEL: [("model", 4)],
             UsageBy.REPO: [(REPO, 2), ("acme/web", 2)],
@@ -197,9 +237,15 @@ class UsageContract:
             UsageBy.EVENT_TYPE: [("mention", 2), ("review", 2)],
         }
 
-    async def test_usage_is_of_one_repository_from_a_moment_until_before_another(self, store: Store) -> None:
+    async def test_usage_is_of_one_repository_from_a_moment_until_before_another(
+        self, store: Store
+    ) -> None:
         moments = [MOMENT + n * DAY for n in range(4)]
-        await write(store, *(event(created_at=moment) for moment in moments), event(repo="acme/web", created_at=MOMENT))
+        await write(
+            store,
+            *(event(created_at=moment) for moment in moments),
+            event(repo="acme/web", created_at=MOMENT),
+        )
         await write(store, event(created_at=MOMENT), tenant="other")
         async with store.unit_of_work() as uow:
             assert await _runs(uow) == 5
@@ -224,17 +270,26 @@ async def _runs(uow: UnitOfWork, **bounds: Any) -> int:
 class TelemetryPurgeContract:
     """All four tables are purged by age."""
 
-    async def test_older_rows_of_all_four_tables_are_deleted_in_batches_of_any_size(self, store: Store) -> None:
+    async def test_older_rows_of_all_four_tables_are_deleted_in_batches_of_any_size(
+        self, store: Store
+    ) -> None:
         for size in (1, 2, 3, 10_000):
             old, new = ago(10 * DAY + EDGE), ago(10 * DAY - EDGE)
             makers = (event, rate_limit, retrieval_quality, resilience)
-            await write(store, *(make(created_at=moment) for make in makers for moment in (old, new) * 3))
+            await write(
+                store, *(make(created_at=moment) for make in makers for moment in (old, new) * 3)
+            )
             await write(store, event(created_at=old), resilience(created_at=old), tenant="other")
             async with store.unit_of_work() as uow:
                 assert await uow.telemetry.purge(older_than=10 * DAY, batch_size=size) == 12
                 assert await uow.telemetry.purge(older_than=10 * DAY, batch_size=size) == 0
                 telemetry = uow.telemetry
-                for kind in (telemetry, telemetry.rate_limits, telemetry.retrieval_quality, telemetry.resilience):
+                for kind in (
+                    telemetry,
+                    telemetry.rate_limits,
+                    telemetry.retrieval_quality,
+                    telemetry.resilience,
+                ):
                     assert await kind.count() == 3
                 assert await uow.telemetry.purge(older_than=timedelta(0)) == 12
                 await uow.commit()
@@ -243,7 +298,11 @@ class TelemetryPurgeContract:
 
     async def test_events_are_purged_from_whatever_month_they_are_in(self, store: Store) -> None:
         months = [datetime(2025, month, 15, tzinfo=UTC) for month in range(1, 13)]
-        await write(store, *(event(created_at=moment) for moment in (*months, datetime(1970, 1, 1, tzinfo=UTC))), event())
+        await write(
+            store,
+            *(event(created_at=moment) for moment in (*months, datetime(1970, 1, 1, tzinfo=UTC))),
+            event(),
+        )
         async with store.unit_of_work() as uow:
             assert await uow.telemetry.purge(older_than=DAY, batch_size=5) == 13
             assert await uow.telemetry.count() == 1
@@ -251,7 +310,11 @@ class TelemetryPurgeContract:
     async def test_an_age_or_a_batch_size_that_is_none_is_refused(self, store: Store) -> None:
         await write(store, event(created_at=MOMENT))
         async with store.unit_of_work() as uow:
-            for age, size, field in ((-EDGE, 1, "older_than"), (36_501 * DAY, 1, "older_than"), (DAY, 0, "batch_size")):
+            for age, size, field in (
+                (-EDGE, 1, "older_than"),
+                (36_501 * DAY, 1, "older_than"),
+                (DAY, 0, "batch_size"),
+            ):
                 with pytest.raises(InvalidInput) as refusal:
                     await uow.telemetry.purge(older_than=age, batch_size=size)
                 assert refusal.value.field == field

@@ -58,7 +58,9 @@ class TrackingContract:
         async with store.reader() as view:
             assert (await view.reviews.get(of.id)).conclusion == "unknown"
 
-    async def test_a_row_changed_by_an_operation_is_up_to_date_when_it_is_read_again(self, store: Store) -> None:
+    async def test_a_row_changed_by_an_operation_is_up_to_date_when_it_is_read_again(
+        self, store: Store
+    ) -> None:
         vector = await vectors_of(store)
         async with store.unit_of_work() as uow:
             added = uow.runs.add(run())
@@ -66,13 +68,21 @@ class TrackingContract:
             assert await uow.runs.find_by_key(added.run_key) is added
             assert added.status is RunStatus.COMPLETED
             passage = uow.knowledge.add(chunk("a", "old", embedding=vector(1.0)))
-            await uow.knowledge.upsert_many([chunk("a", "new", title="title", embedding=vector(0.0, 1.0))])
+            await uow.knowledge.upsert_many(
+                [chunk("a", "new", title="title", embedding=vector(0.0, 1.0))]
+            )
             assert await uow.knowledge.get(passage.id) is passage
-            assert (passage.content, passage.title, passage.embedding) == ("new", "title", vector(1.0)), "it was not asked for"
+            assert (passage.content, passage.title, passage.embedding) == (
+                "new",
+                "title",
+                vector(1.0),
+            ), "it was not asked for"
             await uow.knowledge.get(passage.id, with_embedding=True)
             assert passage.embedding == vector(0.0, 1.0)
 
-    async def test_a_changed_row_that_someone_else_deleted_is_a_conflict(self, store: Store) -> None:
+    async def test_a_changed_row_that_someone_else_deleted_is_a_conflict(
+        self, store: Store
+    ) -> None:
         of = review()
         await write(store, of)
         async with store.unit_of_work() as uow:
@@ -84,7 +94,9 @@ class TrackingContract:
             with pytest.raises(Conflict):
                 await uow.commit()
 
-    async def test_one_of_many_changed_rows_that_someone_else_deleted_is_a_conflict(self, store: Store) -> None:
+    async def test_one_of_many_changed_rows_that_someone_else_deleted_is_a_conflict(
+        self, store: Store
+    ) -> None:
         reviews = [review() for _ in range(5)]
         await write(store, *reviews)
         async with store.unit_of_work() as uow:
@@ -101,7 +113,11 @@ class TrackingContract:
     @pytest.mark.parametrize(
         ("gone", "taken", "also", "told"),
         [(0, 1, (), Conflict), (1, 0, (), AlreadyExists), (0, 2, (1,), AlreadyExists)],
-        ids=["the missing row first", "the missing row second", "the missing row among several that are written together"],
+        ids=[
+            "the missing row first",
+            "the missing row second",
+            "the missing row among several that are written together",
+        ],
     )
     async def test_of_two_failures_of_one_flush_the_first_in_the_order_of_keys_is_told(
         self, store: Store, gone: int, taken: int, also: Sequence[int], told: type[Exception]
@@ -110,7 +126,10 @@ class TrackingContract:
         await write(store, *chunks, chunk("taken"))
         async with store.unit_of_work() as uow:
             read = {one.id: await uow.knowledge.get(one.id) for one in reversed(chunks)}
-            assert await uow.knowledge.delete_where(where("chunk_id").equals(chunks[gone].chunk_id)) == 1
+            assert (
+                await uow.knowledge.delete_where(where("chunk_id").equals(chunks[gone].chunk_id))
+                == 1
+            )
             for number in (gone, *also):
                 read[chunks[number].id].title = "late"
             read[chunks[taken].id].chunk_id = "taken"

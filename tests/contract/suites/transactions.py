@@ -83,7 +83,9 @@ class RetryContract:
         [(LockTimeout("a lock"), 3), (StalePlan("a plan"), 2), (CommitOutcomeUnknown(None), 1)],
         ids=lambda value: type(value).__name__,
     )
-    async def test_what_does_not_go_away_is_not_tried_for_ever(self, store: Store, failure: RecollectError, attempts: int) -> None:
+    async def test_what_does_not_go_away_is_not_tried_for_ever(
+        self, store: Store, failure: RecollectError, attempts: int
+    ) -> None:
         done = 0
 
         async def work(_: UnitOfWork) -> None:
@@ -113,7 +115,9 @@ class RetryContract:
 class IsolationContract:
     """The higher levels see one moment, and what could not have happened one after the other is a conflict."""
 
-    async def test_only_above_read_committed_two_readings_are_of_one_moment(self, store: Store) -> None:
+    async def test_only_above_read_committed_two_readings_are_of_one_moment(
+        self, store: Store
+    ) -> None:
         for number, isolation in enumerate(Isolation):
             for lend in (store.unit_of_work, store.reader):
                 async with lend(isolation=isolation) as unit:
@@ -136,19 +140,25 @@ class IsolationContract:
                     uow.reviews.add(review(pr_number=number))
                 await uow.commit()
 
-        outcomes = await asyncio.gather(*map(add_one_where_there_is_none, (1, 2)), return_exceptions=True)
+        outcomes = await asyncio.gather(
+            *map(add_one_where_there_is_none, (1, 2)), return_exceptions=True
+        )
         conflicts = [type(outcome) for outcome in outcomes if outcome is not None]
         assert conflicts == ([] if isolation is Isolation.READ_COMMITTED else [Conflict])
         async with store.reader() as view:
             assert await view.reviews.count() == 2 - len(conflicts)
 
-    async def test_run_brings_serializable_work_to_its_end_and_loses_nothing(self, store: Store) -> None:
+    async def test_run_brings_serializable_work_to_its_end_and_loses_nothing(
+        self, store: Store
+    ) -> None:
         await write(store, review(pr_number=1))
 
         async def add_the_next(uow: UnitOfWork) -> None:
             uow.reviews.add(review(pr_number=await uow.reviews.count() + 1))
 
-        await asyncio.gather(*(store.run(add_the_next, isolation=Isolation.SERIALIZABLE) for _ in range(4)))
+        await asyncio.gather(
+            *(store.run(add_the_next, isolation=Isolation.SERIALIZABLE) for _ in range(4))
+        )
         async with store.reader() as view:
             assert sorted(one.pr_number for one in await view.reviews.list()) == [1, 2, 3, 4, 5]
 
@@ -156,7 +166,9 @@ class IsolationContract:
 class LedgerContract:
     """A unit of work that was given an operation id can be asked for, and is waited for while it is under way."""
 
-    async def test_an_operation_is_known_once_it_was_committed_and_to_its_tenant_alone(self, store: Store) -> None:
+    async def test_an_operation_is_known_once_it_was_committed_and_to_its_tenant_alone(
+        self, store: Store
+    ) -> None:
         operation = uuid4()
         assert not await store.outcome(operation)
         async with store.unit_of_work(operation_id=operation) as uow:
@@ -173,12 +185,16 @@ class LedgerContract:
         assert not await store.outcome(operation)
 
     @pytest.mark.parametrize("commits", [True, False])
-    async def test_while_an_operation_is_under_way_there_is_no_answer(self, store: Store, commits: bool) -> None:
+    async def test_while_an_operation_is_under_way_there_is_no_answer(
+        self, store: Store, commits: bool
+    ) -> None:
         operation = uuid4()
         async with store.unit_of_work(operation_id=operation) as uow:
             await uow.flush()
             with pytest.raises(LockTimeout):
-                await asyncio.create_task(store.outcome(operation, wait_for=timedelta(milliseconds=20)))
+                await asyncio.create_task(
+                    store.outcome(operation, wait_for=timedelta(milliseconds=20))
+                )
             asked = asyncio.create_task(store.outcome(operation))
             await asyncio.sleep(0.02)
             assert not asked.done()

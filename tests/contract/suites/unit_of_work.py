@@ -110,7 +110,9 @@ class UnitOfWorkContract:
                 await uow.commit()
         assert uow.committed is False
 
-    async def test_a_commit_whose_task_is_cancelled_has_happened_or_not_and_knows_which(self, store: Store) -> None:
+    async def test_a_commit_whose_task_is_cancelled_has_happened_or_not_and_knows_which(
+        self, store: Store
+    ) -> None:
         uow = store.unit_of_work()
 
         async def commit() -> None:
@@ -144,7 +146,9 @@ class UnitOfWorkContract:
         async with store.reader() as view:
             assert await view.reviews.get(of.id) == of
 
-    async def test_parents_are_written_before_their_children_whatever_the_order_of_adding(self, store: Store) -> None:
+    async def test_parents_are_written_before_their_children_whatever_the_order_of_adding(
+        self, store: Store
+    ) -> None:
         of = review()
         async with store.unit_of_work() as uow:
             uow.findings.add(finding(of))
@@ -165,13 +169,25 @@ class UnitOfWorkContract:
 
     async def test_what_the_server_fills_in_is_known_once_it_is_written(self, store: Store) -> None:
         async with store.unit_of_work() as uow:
-            of, passage, pending = uow.reviews.add(review()), uow.knowledge.add(chunk()), uow.runs.add(run())
+            of, passage, pending = (
+                uow.reviews.add(review()),
+                uow.knowledge.add(chunk()),
+                uow.runs.add(run()),
+            )
             await uow.flush()
             assert of.created_at is not None
-            assert of.created_at == passage.updated_at == pending.claimed_at, "one moment for all of a unit of work"
-            assert (of.tenant, pending.status, passage.title) == (DEFAULT_TENANT, RunStatus.PENDING, None)
+            assert of.created_at == passage.updated_at == pending.claimed_at, (
+                "one moment for all of a unit of work"
+            )
+            assert (of.tenant, pending.status, passage.title) == (
+                DEFAULT_TENANT,
+                RunStatus.PENDING,
+                None,
+            )
             await uow.commit()
-        assert (of.created_at is not None, of.repo) == (True, "acme/api"), "objects stay usable after the commit"
+        assert (of.created_at is not None, of.repo) == (True, "acme/api"), (
+            "objects stay usable after the commit"
+        )
 
     async def test_a_rule_that_is_broken_is_told_by_flush_and_by_commit(self, store: Store) -> None:
         async with store.unit_of_work() as uow:
@@ -191,7 +207,14 @@ class UnitOfWorkContract:
     async def test_an_ended_unit_of_work_cannot_be_used(self, store: Store, end: str) -> None:
         async with store.unit_of_work() as uow:
             await getattr(uow, end)()
-            for use in (uow.reviews.count, uow.commit, uow.flush, uow.rollback, uow.reviews.list, uow.embedding_metadata.find):
+            for use in (
+                uow.reviews.count,
+                uow.commit,
+                uow.flush,
+                uow.rollback,
+                uow.reviews.list,
+                uow.embedding_metadata.find,
+            ):
                 with pytest.raises(UnitOfWorkClosed):
                     await use()
             with pytest.raises(UnitOfWorkClosed):
@@ -219,7 +242,11 @@ class UnitOfWorkContract:
 
     async def test_each_has_a_tenant_and_an_id_of_its_own(self, store: Store) -> None:
         first, second = store.unit_of_work(tenant="acme"), store.unit_of_work()
-        assert (first.tenant, second.tenant, store.reader(tenant="a.b_c-9").tenant) == ("acme", DEFAULT_TENANT, "a.b_c-9")
+        assert (first.tenant, second.tenant, store.reader(tenant="a.b_c-9").tenant) == (
+            "acme",
+            DEFAULT_TENANT,
+            "a.b_c-9",
+        )
         assert first.operation_id != second.operation_id
 
     @pytest.mark.parametrize("tenant", ["", "a b", "é", "a'", "a" * 101, "a\n"])
@@ -229,7 +256,9 @@ class UnitOfWorkContract:
                 lend(tenant=tenant)
             assert refusal.value.field == "tenant"
 
-    async def test_an_entity_of_another_tenant_is_refused_and_others_are_stamped(self, store: Store) -> None:
+    async def test_an_entity_of_another_tenant_is_refused_and_others_are_stamped(
+        self, store: Store
+    ) -> None:
         async with store.unit_of_work(tenant="acme") as uow:
             with pytest.raises(TenantMismatch):
                 uow.reviews.add(review(tenant="other"))
@@ -238,7 +267,9 @@ class UnitOfWorkContract:
         async with store.reader() as view:
             assert await view.reviews.count() == 0
 
-    async def test_what_is_another_tenants_is_refused_by_every_way_of_writing(self, store: Store) -> None:
+    async def test_what_is_another_tenants_is_refused_by_every_way_of_writing(
+        self, store: Store
+    ) -> None:
         async with store.unit_of_work() as uow:
             theirs: dict[str, Any] = {"tenant": "theirs"}
             for way in (
@@ -250,7 +281,9 @@ class UnitOfWorkContract:
                 uow.telemetry.record_rate_limit(rate_limit(**theirs)),
                 uow.telemetry.record_retrieval_quality(retrieval_quality(**theirs)),
                 uow.telemetry.record_resilience(resilience(**theirs)),
-                uow.memories.save_repair_state(EmbeddingRepair(corpus="any", key="job", target_model="m", **theirs)),
+                uow.memories.save_repair_state(
+                    EmbeddingRepair(corpus="any", key="job", target_model="m", **theirs)
+                ),
             ):
                 with pytest.raises(TenantMismatch):
                     await way
@@ -258,7 +291,9 @@ class UnitOfWorkContract:
 
     async def test_a_reader_has_nothing_to_write_with(self, store: Store) -> None:
         async with store.reader() as view:
-            assert not any(hasattr(view, name) for name in ("commit", "flush", "rollback", "savepoint"))
+            assert not any(
+                hasattr(view, name) for name in ("commit", "flush", "rollback", "savepoint")
+            )
             assert not any(hasattr(view.reviews, name) for name in ("add", "add_many", "delete"))
             assert not hasattr(view.embedding_metadata, "set")
             assert not hasattr(view.runs, "claim")

@@ -47,7 +47,9 @@ TROUBLE: Final = (
 class KeywordSearchContract:
     """Chunks that have any of the words, best first."""
 
-    async def test_a_question_in_natural_language_finds_what_has_any_of_its_words(self, store: Store) -> None:
+    async def test_a_question_in_natural_language_finds_what_has_any_of_its_words(
+        self, store: Store
+    ) -> None:
         await write(
             store,
             chunk("both", "Retries are bounded by a deadline."),
@@ -60,13 +62,25 @@ class KeywordSearchContract:
         assert [hit.keyword_rank for hit in hits] == [1, 2]
         assert all(0 <= hit.score <= 1 and hit.score == hit.keyword_score for hit in hits)
         assert hits[0].score > hits[1].score
-        assert [(hit.distance, hit.vector_rank, hit.matched_terms) for hit in hits] == [(None, None, ())] * 2
+        assert [(hit.distance, hit.vector_rank, hit.matched_terms) for hit in hits] == [
+            (None, None, ())
+        ] * 2
         assert hits.exact
 
     async def test_words_are_found_in_other_forms_and_cases(self, store: Store) -> None:
-        await write(store, chunk("a", "RETRYING connections"), chunk("b", "Über die Brücke"), chunk("c", "未处理的异常"))
+        await write(
+            store,
+            chunk("a", "RETRYING connections"),
+            chunk("b", "Über die Brücke"),
+            chunk("c", "未处理的异常"),
+        )
         async with store.reader() as view:
-            for query, name in (("retry", "a"), ("Connection", "a"), ("brücke", "b"), ("未处理的异常", "c")):
+            for query, name in (
+                ("retry", "a"),
+                ("Connection", "a"),
+                ("brücke", "b"),
+                ("未处理的异常", "c"),
+            ):
                 assert names(await view.knowledge.keyword_search(query)) == [name]
 
     async def test_identifiers_and_paths_are_found_by_their_parts(self, store: Store) -> None:
@@ -88,8 +102,12 @@ class KeywordSearchContract:
             ):
                 assert names(await view.knowledge.keyword_search(query)) == [name], query
 
-    async def test_the_more_often_a_word_stands_in_a_text_of_equal_length_the_better(self, store: Store) -> None:
-        texts = {times: " ".join(["deadline"] * times + ["filler"] * (6 - times)) for times in (1, 3, 2)}
+    async def test_the_more_often_a_word_stands_in_a_text_of_equal_length_the_better(
+        self, store: Store
+    ) -> None:
+        texts = {
+            times: " ".join(["deadline"] * times + ["filler"] * (6 - times)) for times in (1, 3, 2)
+        }
         await write(store, *(chunk(f"{times}", text) for times, text in texts.items()))
         async with store.reader() as view:
             assert names(await view.knowledge.keyword_search("deadlines")) == ["3", "2", "1"]
@@ -102,7 +120,9 @@ class KeywordSearchContract:
         assert list(names(hits)) == ["rare", "common-0", "common-1"], "and ties are ordered by id"
         assert hits[0].score > hits[1].score == hits[2].score
 
-    async def test_a_title_weighs_more_than_a_summary_and_that_more_than_the_content(self, store: Store) -> None:
+    async def test_a_title_weighs_more_than_a_summary_and_that_more_than_the_content(
+        self, store: Store
+    ) -> None:
         await write(
             store,
             chunk("content", "deadline", title="filler", summary="filler"),
@@ -110,7 +130,11 @@ class KeywordSearchContract:
             chunk("title", "filler", title="deadline", summary="filler"),
         )
         async with store.reader() as view:
-            assert names(await view.knowledge.keyword_search("deadline")) == ["title", "summary", "content"]
+            assert names(await view.knowledge.keyword_search("deadline")) == [
+                "title",
+                "summary",
+                "content",
+            ]
 
     async def test_a_score_does_not_depend_on_how_many_are_asked_for(self, store: Store) -> None:
         await write(store, *(chunk(f"{n}", "deadline " * n + "filler") for n in range(1, 8)))
@@ -118,7 +142,9 @@ class KeywordSearchContract:
             every = await view.knowledge.keyword_search("deadline")
             for limit in (1, 3, 7, 10_000):
                 some = await view.knowledge.keyword_search("deadline", limit=limit)
-                assert [(hit.item.id, hit.score) for hit in some] == [(hit.item.id, hit.score) for hit in every][:limit]
+                assert [(hit.item.id, hit.score) for hit in some] == [
+                    (hit.item.id, hit.score) for hit in every
+                ][:limit]
 
     @pytest.mark.parametrize("match", Match)
     async def test_a_query_without_a_word_finds_nothing(self, store: Store, match: Match) -> None:
@@ -135,8 +161,15 @@ class KeywordSearchContract:
             chunk("title", "retries", title="deadlines"),
         )
         async with store.reader() as view:
-            assert set(names(await view.knowledge.keyword_search("retries deadline", match=Match.ALL))) == {"both", "title"}
-            assert names(await view.knowledge.keyword_search("retries deadline nothing", match=Match.ALL)) == []
+            assert set(
+                names(await view.knowledge.keyword_search("retries deadline", match=Match.ALL))
+            ) == {"both", "title"}
+            assert (
+                names(
+                    await view.knowledge.keyword_search("retries deadline nothing", match=Match.ALL)
+                )
+                == []
+            )
 
     async def test_the_web_syntax_knows_quotes_or_and_minus(self, store: Store) -> None:
         await write(
@@ -155,9 +188,13 @@ class KeywordSearchContract:
         }
         async with store.reader() as view:
             for query, found in expected.items():
-                assert set(names(await view.knowledge.keyword_search(query, match=Match.WEB))) == found, query
+                assert (
+                    set(names(await view.knowledge.keyword_search(query, match=Match.WEB))) == found
+                ), query
 
-    async def test_source_types_languages_and_a_filter_each_narrow_what_is_found(self, store: Store) -> None:
+    async def test_source_types_languages_and_a_filter_each_narrow_what_is_found(
+        self, store: Store
+    ) -> None:
         await write(
             store,
             chunk("doc en", "deadline", language="en", metadata_={"n": 1}),
@@ -178,18 +215,29 @@ class KeywordSearchContract:
         ]
         async with store.reader() as view:
             for narrowed, found in expected:
-                assert set(names(await view.knowledge.keyword_search("deadline", **narrowed))) == found, narrowed
+                assert (
+                    set(names(await view.knowledge.keyword_search("deadline", **narrowed))) == found
+                ), narrowed
 
     async def test_the_words_that_matched_are_told_when_asked_for(self, store: Store) -> None:
-        await write(store, chunk("both", "connections", title="Retrying"), chunk("one", "A connection and <b>markup</b>"))
+        await write(
+            store,
+            chunk("both", "connections", title="Retrying"),
+            chunk("one", "A connection and <b>markup</b>"),
+        )
         query = "why do retries of connections fail?"
         async with store.reader() as view:
-            told = {hit.item.chunk_id: hit.matched_terms for hit in await view.knowledge.keyword_search(query, explain=True)}
+            told = {
+                hit.item.chunk_id: hit.matched_terms
+                for hit in await view.knowledge.keyword_search(query, explain=True)
+            }
             untold = await view.knowledge.keyword_search(query)
         assert told == {"both": ("connect", "retri"), "one": ("connect",)}
         assert [hit.matched_terms for hit in untold] == [(), ()]
 
-    async def test_only_the_tenants_chunks_are_found_and_nobody_watches_them(self, store: Store) -> None:
+    async def test_only_the_tenants_chunks_are_found_and_nobody_watches_them(
+        self, store: Store
+    ) -> None:
         await write(store, chunk("ours", "deadline"))
         await write(store, chunk("theirs", "deadline"), tenant="other")
         async with store.unit_of_work() as uow:
@@ -205,11 +253,16 @@ class KeywordSearchContract:
     @pytest.mark.parametrize("match", Match)
     async def test_nothing_that_a_user_types_raises(self, store: Store, match: Match) -> None:
         vector = await vectors_of(store)
-        await write(store, chunk("a", "a b word x bold", embedding=vector(1.0)), chunk("b", UNICODE))
+        await write(
+            store, chunk("a", "a b word x bold", embedding=vector(1.0)), chunk("b", UNICODE)
+        )
         async with store.unit_of_work() as uow:
             for query in TROUBLE:
                 await uow.knowledge.keyword_search(query, match=match, explain=True)
-                assert names(await uow.knowledge.hybrid_search(query, vector(1.0), match=match))[0] == "a"
+                assert (
+                    names(await uow.knowledge.hybrid_search(query, vector(1.0), match=match))[0]
+                    == "a"
+                )
                 await uow.memories.keyword_search(query, repo="acme/api", match=match)
                 await uow.memories.recall(vector(1.0), query, repo="acme/api", owner="acme")
                 await uow.findings.keyword_search(query, match=match)
@@ -219,35 +272,61 @@ class KeywordSearchContract:
 class HybridSearchContract:
     """Both arms, fused by weighted reciprocal rank."""
 
-    @pytest.mark.parametrize("weights", [Weights(), Weights(vector=1, keyword=0), Weights(vector=0.2, keyword=3)], ids=str)
-    async def test_both_arms_are_fused_by_reciprocal_rank(self, store: Store, weights: Weights) -> None:
+    @pytest.mark.parametrize(
+        "weights",
+        [Weights(), Weights(vector=1, keyword=0), Weights(vector=0.2, keyword=3)],
+        ids=str,
+    )
+    async def test_both_arms_are_fused_by_reciprocal_rank(
+        self, store: Store, weights: Weights
+    ) -> None:
         vector = await vectors_of(store)
         await _fill(store)
         async with store.reader() as view:
             by_vector = await view.knowledge.vector_search(vector(1.0), limit=40)
             by_words = await view.knowledge.keyword_search("retries deadline", limit=40)
-            assert {*names(by_vector)} - {*names(by_words)}, "each arm finds what the other does not"
+            assert {*names(by_vector)} - {*names(by_words)}, (
+                "each arm finds what the other does not"
+            )
             assert {*names(by_words)} - {*names(by_vector)}
-            hits = await view.knowledge.hybrid_search("retries deadline", vector(1.0), weights=weights, limit=100)
+            hits = await view.knowledge.hybrid_search(
+                "retries deadline", vector(1.0), weights=weights, limit=100
+            )
         shares = (weights.vector, weights.keyword)
         arms = [[hit.item.id for hit in by_vector], [hit.item.id for hit in by_words]]
         fused = reciprocal_rank_fusion(arms, shares)
         assert [hit.item.id for hit in hits] == sorted(fused, key=lambda key: (-fused[key], key))
-        assert [hit.score for hit in hits] == pytest.approx([fused_score(fused[hit.item.id], shares) for hit in hits])
+        assert [hit.score for hit in hits] == pytest.approx(
+            [fused_score(fused[hit.item.id], shares) for hit in hits]
+        )
         assert all(0 <= hit.score <= 1 for hit in hits)
-        near, worded = {hit.item.id: hit for hit in by_vector}, {hit.item.id: hit for hit in by_words}
+        near, worded = (
+            {hit.item.id: hit for hit in by_vector},
+            {hit.item.id: hit for hit in by_words},
+        )
         for hit in hits:
             one, other = near.get(hit.item.id), worded.get(hit.item.id)
-            assert (hit.vector_rank, hit.distance) == ((one.vector_rank, pytest.approx(one.distance)) if one else (None, None))
-            words = (other.keyword_rank, pytest.approx(other.keyword_score)) if other else (None, None)
+            assert (hit.vector_rank, hit.distance) == (
+                (one.vector_rank, pytest.approx(one.distance)) if one else (None, None)
+            )
+            words = (
+                (other.keyword_rank, pytest.approx(other.keyword_score)) if other else (None, None)
+            )
             assert (hit.keyword_rank, hit.keyword_score) == words
 
     async def test_first_in_both_arms_is_the_best_that_can_be(self, store: Store) -> None:
         vector = await vectors_of(store)
-        await write(store, chunk("a", "deadline", embedding=vector(1.0)), chunk("b", "none", embedding=vector(0.0, 1.0)))
+        await write(
+            store,
+            chunk("a", "deadline", embedding=vector(1.0)),
+            chunk("b", "none", embedding=vector(0.0, 1.0)),
+        )
         async with store.reader() as view:
             hits = await view.knowledge.hybrid_search("deadline", vector(1.0))
-        assert [(hit.item.chunk_id, hit.vector_rank, hit.keyword_rank) for hit in hits] == [("a", 1, 1), ("b", 2, None)]
+        assert [(hit.item.chunk_id, hit.vector_rank, hit.keyword_rank) for hit in hits] == [
+            ("a", 1, 1),
+            ("b", 2, None),
+        ]
         assert hits[0].score == pytest.approx(1.0)
 
     async def test_the_filter_holds_for_both_arms(self, store: Store) -> None:
@@ -255,16 +334,27 @@ class HybridSearchContract:
         chunks = await _fill(store)
         chosen = where("source_type").equals("code")
         async with store.reader() as view:
-            hits = await view.knowledge.hybrid_search("retries deadline", vector(1.0), where=chosen, limit=100)
+            hits = await view.knowledge.hybrid_search(
+                "retries deadline", vector(1.0), where=chosen, limit=100
+            )
         assert set(names(hits)) == {one.chunk_id for one in chunks if one.source_type == "code"}
 
     async def test_as_many_come_as_asked_for_from_the_top(self, store: Store) -> None:
         vector = await vectors_of(store)
         await _fill(store)
         async with store.reader() as view:
-            every = names(await view.knowledge.hybrid_search("retries deadline", vector(1.0), limit=100))
+            every = names(
+                await view.knowledge.hybrid_search("retries deadline", vector(1.0), limit=100)
+            )
             for limit in (1, 2, 5):
-                assert names(await view.knowledge.hybrid_search("retries deadline", vector(1.0), limit=limit)) == every[:limit]
+                assert (
+                    names(
+                        await view.knowledge.hybrid_search(
+                            "retries deadline", vector(1.0), limit=limit
+                        )
+                    )
+                    == every[:limit]
+                )
 
     async def test_without_a_word_what_is_near_is_found(self, store: Store) -> None:
         vector = await vectors_of(store)

@@ -85,10 +85,24 @@ class Schema:
             "PGHOST": str(url.query["host"]),
             "PGPORT": str(url.query["port"]),
         }
-        command = [self._program, "--schema-only", "--no-owner", "--username", url.username or "", "--dbname", url.database or ""]
-        dumped = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True).stdout
+        command = [
+            self._program,
+            "--schema-only",
+            "--no-owner",
+            "--username",
+            url.username or "",
+            "--dbname",
+            url.database or "",
+        ]
+        dumped = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=60, check=True
+        ).stdout
         # A random word against tampering, different each time.
-        return "\n".join(line for line in dumped.splitlines() if not line.startswith(("\\restrict", "\\unrestrict")))
+        return "\n".join(
+            line
+            for line in dumped.splitlines()
+            if not line.startswith(("\\restrict", "\\unrestrict"))
+        )
 
 
 async def execute(engine: AsyncEngine, *statements: str) -> None:
@@ -105,9 +119,18 @@ async def scalar(engine: AsyncEngine, query: str, **parameters: Any) -> Any:
 
 
 def write_revision(
-    directory: Path, upgrade: str, *, downgrade: str = "pass", revision: str = NEXT, down_revision: str = HEAD
+    directory: Path,
+    upgrade: str,
+    *,
+    downgrade: str = "pass",
+    revision: str = NEXT,
+    down_revision: str = HEAD,
 ) -> Path:
     """Write a revision that does `upgrade`; it comes after those of the package."""
     path = directory / f"{revision}_written.py"
-    path.write_text(REVISION.format(revision=revision, down_revision=down_revision, upgrade=upgrade, downgrade=downgrade))
+    path.write_text(
+        REVISION.format(
+            revision=revision, down_revision=down_revision, upgrade=upgrade, downgrade=downgrade
+        )
+    )
     return path

@@ -1,4 +1,7 @@
-"""The ledger of units of work: purged by age, of every tenant, and of nothing that may still be asked for."""
+"""The ledger of units of work.
+
+Purged by age, of every tenant, and of nothing that may still be asked for.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +39,12 @@ async def test_operations_that_are_too_old_go_in_batches_and_the_rest_stays(
     old = [operation(days=8, tenant=tenant) for tenant in ("a", "a", "a", "b", "c")]
     young = [operation(days=6, tenant=tenant) for tenant in ("a", "c", "d")]
     await execute(migrated, *young, *old)
-    assert (await operations.maintain(migrated)).operations == 0, "nothing is purged that nobody asked for"
-    assert await operations.maintain(migrated, keep_operations=WEEK) == operations.Maintenance(operations=5)
+    assert (await operations.maintain(migrated)).operations == 0, (
+        "nothing is purged that nobody asked for"
+    )
+    assert await operations.maintain(migrated, keep_operations=WEEK) == operations.Maintenance(
+        operations=5
+    )
     assert await scalar(migrated, LEFT) == ["a", "c", "d"]
     assert (await operations.maintain(migrated, keep_operations=WEEK)).operations == 0
 
@@ -47,15 +54,25 @@ async def test_each_batch_is_bounded_and_lasts_whatever_becomes_of_the_next(
     migrated: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("repositories.operations.maintenance.BATCH_SIZE", 2)
-    await execute(migrated, *(operation(days=8, tenant=tenant) for tenant in "aab"), operation(days=8, tenant="c"))
+    await execute(
+        migrated,
+        *(operation(days=8, tenant=tenant) for tenant in "aab"),
+        operation(days=8, tenant="c"),
+    )
     refuse = (
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
         " IF old.tenant = 'c' THEN RAISE 'not this one'; END IF; RETURN old; END $$"
     )
-    await execute(migrated, refuse, "CREATE TRIGGER refuse BEFORE DELETE ON operations FOR EACH ROW EXECUTE FUNCTION refuse()")
+    await execute(
+        migrated,
+        refuse,
+        "CREATE TRIGGER refuse BEFORE DELETE ON operations FOR EACH ROW EXECUTE FUNCTION refuse()",
+    )
     with pytest.raises(MigrationFailed, match=r"^purging the ledger failed"):
         await operations.maintain(migrated, keep_operations=WEEK)
-    assert await scalar(migrated, LEFT) == ["b", "c"], "two of the first batch are gone, and none of the second"
+    assert await scalar(migrated, LEFT) == ["b", "c"], (
+        "two of the first batch are gone, and none of the second"
+    )
 
 
 @newest
@@ -77,8 +94,12 @@ async def test_what_the_ledger_still_has_is_told_and_what_it_forgot_may_be_done_
 
 
 @newest
-@pytest.mark.parametrize("age", [timedelta(0), timedelta(minutes=59), timedelta(days=-1), timedelta(days=40_000)])
-async def test_an_age_that_could_still_be_asked_for_is_refused(migrated: AsyncEngine, age: timedelta) -> None:
+@pytest.mark.parametrize(
+    "age", [timedelta(0), timedelta(minutes=59), timedelta(days=-1), timedelta(days=40_000)]
+)
+async def test_an_age_that_could_still_be_asked_for_is_refused(
+    migrated: AsyncEngine, age: timedelta
+) -> None:
     await execute(migrated, operation(days=30_000))
     with pytest.raises(InvalidInput, match=r"^keep_operations must be") as refused:
         await operations.maintain(migrated, keep_operations=age)

@@ -50,7 +50,9 @@ INDEXES = {
 }
 
 
-async def test_every_revision_goes_up_and_down(empty: AsyncEngine, server: TestServer, empty_url: SecretStr) -> None:
+async def test_every_revision_goes_up_and_down(
+    empty: AsyncEngine, server: TestServer, empty_url: SecretStr
+) -> None:
     schema = Schema(server, empty_url)
     states = [schema.dump()]
     for revision in REVISIONS:
@@ -79,7 +81,9 @@ async def test_rolled_back_to_base_and_migrated_again_the_schema_is_identical(
 
 
 @newest
-async def test_migrating_and_rolling_back_what_is_there_already_changes_nothing(empty: AsyncEngine) -> None:
+async def test_migrating_and_rolling_back_what_is_there_already_changes_nothing(
+    empty: AsyncEngine,
+) -> None:
     assert await migrations.rollback(empty) is None
     assert await migrations.current(empty) is None
     await migrations.migrate(empty, revision="0002")
@@ -88,15 +92,29 @@ async def test_migrating_and_rolling_back_what_is_there_already_changes_nothing(
 
 
 @pytest.mark.parametrize("dimensions", INDEXES)
-async def test_the_vector_index_is_the_one_that_fits_the_dimension_and_searches_use_it(empty: AsyncEngine, dimensions: int) -> None:
-    await migrations.migrate(empty, SchemaOptions(dimensions=dimensions, hnsw_m=8, hnsw_ef_construction=32), revision="0003")
+async def test_the_vector_index_is_the_one_that_fits_the_dimension_and_searches_use_it(
+    empty: AsyncEngine, dimensions: int
+) -> None:
+    await migrations.migrate(
+        empty,
+        SchemaOptions(dimensions=dimensions, hnsw_m=8, hnsw_ef_construction=32),
+        revision="0003",
+    )
     form = IndexForm.for_dimensions(dimensions)
     for name in ("knowledge", "learning_memories"):
-        definition = await scalar(empty, "SELECT pg_get_indexdef(to_regclass(:index))", index=f"ix_{name}_embedding")
-        assert definition == f"CREATE INDEX ix_{name}_embedding ON public.{name} {INDEXES[dimensions]}"
+        definition = await scalar(
+            empty, "SELECT pg_get_indexdef(to_regclass(:index))", index=f"ix_{name}_embedding"
+        )
+        assert (
+            definition == f"CREATE INDEX ix_{name}_embedding ON public.{name} {INDEXES[dimensions]}"
+        )
         embedding = table(name, column("embedding", EmbeddingColumn(dimensions)), column("id")).c
         query = bindparam("query", type_=EmbeddingColumn())
-        search = select(embedding.id).order_by(form.distance(embedding.embedding, query, dimensions)).limit(5)
+        search = (
+            select(embedding.id)
+            .order_by(form.distance(embedding.embedding, query, dimensions))
+            .limit(5)
+        )
         explain = "EXPLAIN " + str(search.compile(dialect=empty.dialect))
         async with empty.connect() as connection:
             await connection.execute(text("SET LOCAL enable_seqscan = off"))
@@ -105,7 +123,9 @@ async def test_the_vector_index_is_the_one_that_fits_the_dimension_and_searches_
 
 
 @newest
-async def test_how_the_database_embeds_is_recorded_and_later_options_have_to_agree(empty: AsyncEngine) -> None:
+async def test_how_the_database_embeds_is_recorded_and_later_options_have_to_agree(
+    empty: AsyncEngine,
+) -> None:
     options = SchemaOptions(dimensions=256, provider="acme", model="small")
     await migrations.migrate(empty, options, revision="0001")
     recorded = "SELECT (provider, model, dimensions, metric)::text FROM embedding_metadata"
@@ -115,7 +135,10 @@ async def test_how_the_database_embeds_is_recorded_and_later_options_have_to_agr
         (SchemaOptions(dimensions=512), "dimensions"),
         (SchemaOptions(dimensions=256, model="large"), "model"),
         (SchemaOptions(dimensions=256, provider="other"), "provider"),
-        (SchemaOptions.from_settings(Settings(host="localhost", embedding_dimensions=512)), "dimensions"),
+        (
+            SchemaOptions.from_settings(Settings(host="localhost", embedding_dimensions=512)),
+            "dimensions",
+        ),
     ):
         with pytest.raises(EmbeddingMismatch) as refusal:
             await migrations.migrate(empty, wrong)
@@ -126,10 +149,14 @@ async def test_how_the_database_embeds_is_recorded_and_later_options_have_to_agr
 
     assert await migrations.migrate(empty, revision="0002") == "0002"
     assert await migrations.migrate(empty, options, revision="0003") == "0003"
-    assert await migrations.migrate(empty, SchemaOptions.from_settings(Settings(host="localhost"))) == HEAD
+    assert (
+        await migrations.migrate(empty, SchemaOptions.from_settings(Settings(host="localhost")))
+        == HEAD
+    )
     assert (
         await scalar(
-            empty, "SELECT atttypmod FROM pg_attribute WHERE attrelid = 'learning_memories'::regclass AND attname = 'embedding'"
+            empty,
+            "SELECT atttypmod FROM pg_attribute WHERE attrelid = 'learning_memories'::regclass AND attname = 'embedding'",
         )
         == 256
     )
@@ -190,18 +217,27 @@ async def test_tables_of_others_are_left_alone(empty: AsyncEngine) -> None:
     assert await migrations.check(empty) == []
     await migrations.rollback(empty, "base")
     assert sorted(await scalar(empty, TABLES)) == ["alembic_version", "users"]
-    assert await scalar(empty, "SELECT version_num FROM alembic_version") == "of another application"
+    assert (
+        await scalar(empty, "SELECT version_num FROM alembic_version") == "of another application"
+    )
 
 
 @newest
-async def test_a_failure_names_the_revision_keeps_those_before_and_repeats_no_row(empty: AsyncEngine, tmp_path: Path) -> None:
+async def test_a_failure_names_the_revision_keeps_those_before_and_repeats_no_row(
+    empty: AsyncEngine, tmp_path: Path
+) -> None:
     await migrations.migrate(empty)
-    await execute(empty, f"INSERT INTO global_patterns VALUES (gen_random_uuid(), 'major', 'style', 'low', '{SECRET}', 1)")
+    await execute(
+        empty,
+        f"INSERT INTO global_patterns VALUES (gen_random_uuid(), 'major', 'style', 'low', '{SECRET}', 1)",
+    )
     write_revision(tmp_path, "op.execute('CREATE TABLE first (id int)')")
     narrower = "ALTER TABLE global_patterns ADD CHECK (pattern_fingerprint IS NULL)"
     both = f"op.execute('CREATE TABLE second (id int)')\n    op.execute('{narrower}')"
     write_revision(tmp_path, both, revision=AFTER_NEXT, down_revision=NEXT)
-    refused = f"^revision {AFTER_NEXT} failed: a value is outside what .+ of global_patterns allows$"
+    refused = (
+        f"^revision {AFTER_NEXT} failed: a value is outside what .+ of global_patterns allows$"
+    )
     with pytest.raises(MigrationFailed, match=refused) as failure:
         await migrations.migrate(empty, directory=tmp_path)
     assert SECRET not in "".join(traceback.format_exception(failure.value))
@@ -214,12 +250,22 @@ async def test_a_failure_names_the_revision_keeps_those_before_and_repeats_no_ro
         revision=AFTER_NEXT,
         down_revision=NEXT,
     )
-    with pytest.raises(MigrationFailed, match="a value is not written as its type demands") as failure:
+    with pytest.raises(
+        MigrationFailed, match="a value is not written as its type demands"
+    ) as failure:
         await migrations.migrate(empty, directory=tmp_path)
     assert SECRET not in "".join(traceback.format_exception(failure.value))
 
-    write_revision(tmp_path, "op.execute('ALTER TABLE nowhere ADD a int')", revision=AFTER_NEXT, down_revision=NEXT)
-    with pytest.raises(MigrationFailed, match=rf'^revision {AFTER_NEXT} failed: relation "nowhere" does not exist \(42P01\)$'):
+    write_revision(
+        tmp_path,
+        "op.execute('ALTER TABLE nowhere ADD a int')",
+        revision=AFTER_NEXT,
+        down_revision=NEXT,
+    )
+    with pytest.raises(
+        MigrationFailed,
+        match=rf'^revision {AFTER_NEXT} failed: relation "nowhere" does not exist \(42P01\)$',
+    ):
         await migrations.migrate(empty, directory=tmp_path)
 
 
@@ -236,16 +282,24 @@ async def test_a_revision_that_does_not_exist_is_refused(migrated: AsyncEngine) 
 @newest
 async def test_a_database_that_is_ahead_is_not_touched(migrated: AsyncEngine) -> None:
     await execute(migrated, "UPDATE recollect_version SET version_num = '0099'")
-    for refused in (migrations.migrate(migrated), migrations.rollback(migrated), migrations.check(migrated)):
+    for refused in (
+        migrations.migrate(migrated),
+        migrations.rollback(migrated),
+        migrations.check(migrated),
+    ):
         with pytest.raises(SchemaOutdated) as error:
             await refused
         assert (error.value.current, error.value.expected) == ("0099", HEAD)
 
 
-async def test_without_the_extension_an_administrator_is_asked_for(server: TestServer, empty_url: SecretStr) -> None:
+async def test_without_the_extension_an_administrator_is_asked_for(
+    server: TestServer, empty_url: SecretStr
+) -> None:
     async with opened(as_superuser(server, empty_url)) as admin, opened(empty_url) as engine:
         await execute(admin, "DROP EXTENSION vector")
-        with pytest.raises(MigrationFailed, match="an administrator has to run CREATE EXTENSION vector in it"):
+        with pytest.raises(
+            MigrationFailed, match="an administrator has to run CREATE EXTENSION vector in it"
+        ):
             await migrations.migrate(engine)
         assert await scalar(engine, "SELECT to_regclass('embedding_metadata')") is None
         assert await migrations.migrate(admin) == HEAD
@@ -258,19 +312,38 @@ async def test_old_servers_and_old_extensions_are_refused(
 ) -> None:
     async with opened(as_superuser(server, empty_url)) as admin, opened(empty_url) as engine:
         for version in ("0.8.3", "0.7.4"):
-            await execute(admin, f"UPDATE pg_extension SET extversion = '{version}' WHERE extname = 'vector'")
-            with pytest.raises(MigrationFailed, match=rf"pgvector 0.8.4 or newer is needed, and this database has {version}"):
+            await execute(
+                admin, f"UPDATE pg_extension SET extversion = '{version}' WHERE extname = 'vector'"
+            )
+            with pytest.raises(
+                MigrationFailed,
+                match=rf"pgvector 0.8.4 or newer is needed, and this database has {version}",
+            ):
                 await migrations.migrate(engine)
-        await execute(admin, "UPDATE pg_extension SET extversion = '0.10.0' WHERE extname = 'vector'")
+        await execute(
+            admin, "UPDATE pg_extension SET extversion = '0.10.0' WHERE extname = 'vector'"
+        )
         assert await migrations.migrate(engine, revision="0001") == "0001"
         monkeypatch.setattr(requirements, "OLDEST_POSTGRESQL", 19)
-        with pytest.raises(MigrationFailed, match=f"PostgreSQL 19 or newer is needed, and this server is {server.server.version}"):
+        with pytest.raises(
+            MigrationFailed,
+            match=f"PostgreSQL 19 or newer is needed, and this server is {server.server.version}",
+        ):
             await migrations.migrate(engine)
 
 
 @newest
-async def test_a_role_that_may_not_create_is_told_so(server: TestServer, empty_url: SecretStr) -> None:
+async def test_a_role_that_may_not_create_is_told_so(
+    server: TestServer, empty_url: SecretStr
+) -> None:
     async with opened(as_superuser(server, empty_url)) as admin, opened(empty_url) as engine:
-        await execute(admin, "ALTER SCHEMA public OWNER TO postgres", "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
-        with pytest.raises(MigrationFailed, match=r"^revision 0001 failed: permission denied for schema public \(42501\)$"):
+        await execute(
+            admin,
+            "ALTER SCHEMA public OWNER TO postgres",
+            "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
+        )
+        with pytest.raises(
+            MigrationFailed,
+            match=r"^revision 0001 failed: permission denied for schema public \(42501\)$",
+        ):
             await migrations.migrate(engine, deadline=timedelta(seconds=5))

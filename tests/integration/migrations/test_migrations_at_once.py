@@ -14,7 +14,16 @@ from sqlalchemy.exc import DBAPIError
 from domain.errors import MigrationFailed
 from repositories import migrations
 from repositories.migrations import SchemaOptions, session
-from tests.integration.migrations.support import HEAD, INDEX, NEXT, execute, newest, opened, scalar, write_revision
+from tests.integration.migrations.support import (
+    HEAD,
+    INDEX,
+    NEXT,
+    execute,
+    newest,
+    opened,
+    scalar,
+    write_revision,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -26,7 +35,9 @@ if TYPE_CHECKING:
     from repositories.testing.servers import TestServer
 
 DROP = "op.drop_index('ix_reviews_model', if_exists=True)"
-OTHERS = "datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+OTHERS = (
+    "datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+)
 HERE = "database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 LIMITS = """SELECT string_agg(current_setting(name), ' ' ORDER BY name) FROM unnest(ARRAY[
     'lock_timeout', 'statement_timeout', 'idle_in_transaction_session_timeout']) AS name"""
@@ -48,7 +59,9 @@ async def until(engine: AsyncEngine, question: str) -> None:
     pytest.fail(f"never true: {question}")
 
 
-async def test_databases_are_migrated_at_once_by_tasks_and_threads_of_one_process(servers: dict[int, TestServer]) -> None:
+async def test_databases_are_migrated_at_once_by_tasks_and_threads_of_one_process(
+    servers: dict[int, TestServer],
+) -> None:
     async def there_and_back(url: SecretStr, dimensions: int) -> None:
         async with opened(url) as engine:
             await migrations.migrate(engine, SchemaOptions(dimensions=dimensions), revision="0002")
@@ -66,14 +79,18 @@ async def test_databases_are_migrated_at_once_by_tasks_and_threads_of_one_proces
 @asynccontextmanager
 async def holding_the_lock(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     async with engine.connect() as other:
-        assert await other.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": session.LOCK_KEY})
+        assert await other.scalar(
+            text("SELECT pg_try_advisory_lock(:key)"), {"key": session.LOCK_KEY}
+        )
         await other.commit()
         yield other
         await other.invalidate()
 
 
 @newest
-async def test_a_migrator_waits_for_the_lock_until_its_deadline_and_holds_no_transaction_meanwhile(empty: AsyncEngine) -> None:
+async def test_a_migrator_waits_for_the_lock_until_its_deadline_and_holds_no_transaction_meanwhile(
+    empty: AsyncEngine,
+) -> None:
     async with holding_the_lock(empty) as other:
         waiting = asyncio.create_task(migrations.migrate(empty, deadline=timedelta(seconds=1.5)))
         await asyncio.sleep(0.5)
@@ -108,19 +125,31 @@ async def test_what_waits_for_a_table_lets_readers_through_and_tries_again(
 
 
 @newest
-async def test_a_table_that_stays_locked_until_the_deadline_is_told(migrated: AsyncEngine, tmp_path: Path, impatient: None) -> None:
+async def test_a_table_that_stays_locked_until_the_deadline_is_told(
+    migrated: AsyncEngine, tmp_path: Path, impatient: None
+) -> None:
     write_revision(tmp_path, "op.execute('ALTER TABLE reviews ADD a int')")
     async with migrated.connect() as reader:
         await reader.execute(text("SELECT FROM reviews"))
-        with pytest.raises(MigrationFailed, match=rf"^revision {NEXT} failed: canceling statement due to lock timeout \(55P03\)$"):
+        with pytest.raises(
+            MigrationFailed,
+            match=rf"^revision {NEXT} failed: canceling statement due to lock timeout \(55P03\)$",
+        ):
             await migrations.migrate(migrated, directory=tmp_path, deadline=timedelta(seconds=0.5))
     assert await migrations.current(migrated) == HEAD
 
 
 @newest
-async def test_a_migrator_that_lost_its_lock_keeps_nothing_of_the_revision(migrated: AsyncEngine, tmp_path: Path) -> None:
-    write_revision(tmp_path, "op.execute('CREATE TABLE half (id int)')\n    op.execute('SELECT pg_advisory_unlock_all()')")
-    with pytest.raises(MigrationFailed, match="the migration lock was lost: migrate through a direct connection"):
+async def test_a_migrator_that_lost_its_lock_keeps_nothing_of_the_revision(
+    migrated: AsyncEngine, tmp_path: Path
+) -> None:
+    write_revision(
+        tmp_path,
+        "op.execute('CREATE TABLE half (id int)')\n    op.execute('SELECT pg_advisory_unlock_all()')",
+    )
+    with pytest.raises(
+        MigrationFailed, match="the migration lock was lost: migrate through a direct connection"
+    ):
         await migrations.migrate(migrated, directory=tmp_path)
     assert await scalar(migrated, "SELECT to_regclass('half')") is None
     assert await migrations.current(migrated) == HEAD
@@ -130,13 +159,21 @@ async def test_a_migrator_that_lost_its_lock_keeps_nothing_of_the_revision(migra
 async def test_a_cancelled_migrator_leaves_neither_a_lock_nor_a_query_nor_half_a_revision(
     migrated: AsyncEngine, tmp_path: Path
 ) -> None:
-    write_revision(tmp_path, "op.execute('CREATE TABLE half (id int)')\n    op.execute('SELECT pg_sleep(60)')")
+    write_revision(
+        tmp_path, "op.execute('CREATE TABLE half (id int)')\n    op.execute('SELECT pg_sleep(60)')"
+    )
     migrating = asyncio.create_task(migrations.migrate(migrated, directory=tmp_path))
-    await until(migrated, f"SELECT EXISTS (SELECT FROM pg_stat_activity WHERE {OTHERS} AND wait_event = 'PgSleep')")
+    await until(
+        migrated,
+        f"SELECT EXISTS (SELECT FROM pg_stat_activity WHERE {OTHERS} AND wait_event = 'PgSleep')",
+    )
     migrating.cancel()
     with pytest.raises(asyncio.CancelledError):
         await migrating
-    await until(migrated, f"SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE {OTHERS} AND wait_event = 'PgSleep')")
+    await until(
+        migrated,
+        f"SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE {OTHERS} AND wait_event = 'PgSleep')",
+    )
     assert await scalar(migrated, "SELECT to_regclass('half')") is None
     assert await migrations.migrate(migrated) == HEAD
 
@@ -145,13 +182,16 @@ async def test_a_cancelled_migrator_leaves_neither_a_lock_nor_a_query_nor_half_a
 async def test_a_migrator_that_lost_its_connection_keeps_nothing_and_the_next_one_goes_on(
     migrated: AsyncEngine, tmp_path: Path
 ) -> None:
-    write_revision(tmp_path, "op.execute('CREATE TABLE half (id int)')\n    op.execute('SELECT pg_sleep(60)')")
+    write_revision(
+        tmp_path, "op.execute('CREATE TABLE half (id int)')\n    op.execute('SELECT pg_sleep(60)')"
+    )
     migrating = asyncio.create_task(migrations.migrate(migrated, directory=tmp_path))
     asleep = f"FROM pg_stat_activity WHERE {OTHERS} AND wait_event = 'PgSleep'"
     await until(migrated, f"SELECT EXISTS (SELECT {asleep})")
     await scalar(migrated, f"SELECT pg_terminate_backend(pid) {asleep}")
     with pytest.raises(
-        MigrationFailed, match=rf"^revision {NEXT} failed: terminating connection due to administrator command \(57P01\)$"
+        MigrationFailed,
+        match=rf"^revision {NEXT} failed: terminating connection due to administrator command \(57P01\)$",
     ):
         await migrating
     assert await scalar(migrated, "SELECT to_regclass('half')") is None
@@ -166,14 +206,21 @@ async def test_what_a_migrator_sets_stays_in_its_own_connection(migrated: AsyncE
     async with migrated.connect() as first, migrated.connect() as second:
         for connection in (first, second):
             assert await connection.scalar(text(LIMITS)) == before
-        assert await first.scalar(text(f"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND {HERE}")) == 0
+        assert (
+            await first.scalar(
+                text(f"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND {HERE}")
+            )
+            == 0
+        )
 
 
 @asynccontextmanager
 async def writing(engine: AsyncEngine) -> AsyncIterator[None]:
     """A transaction that has written to the reviews, for whose end CREATE INDEX CONCURRENTLY waits."""
     async with engine.connect() as writer:
-        await writer.execute(text("INSERT INTO reviews (id, repo, pr_number) VALUES (gen_random_uuid(), 'a/b', 1)"))
+        await writer.execute(
+            text("INSERT INTO reviews (id, repo, pr_number) VALUES (gen_random_uuid(), 'a/b', 1)")
+        )
         yield
 
 
@@ -202,7 +249,10 @@ async def test_an_index_built_concurrently_that_was_interrupted_is_built_by_the_
         await asyncio.sleep(1)  # five times as long as a statement waits for a table
         assert not migrating.done()
         await cancel_the_build(migrated)
-        with pytest.raises(MigrationFailed, match=rf"^revision {NEXT} failed: canceling statement due to user request \(57014\)$"):
+        with pytest.raises(
+            MigrationFailed,
+            match=rf"^revision {NEXT} failed: canceling statement due to user request \(57014\)$",
+        ):
             await migrating
     assert await scalar(migrated, IS_VALID) is False
     assert await migrations.current(migrated) == HEAD
@@ -212,8 +262,12 @@ async def test_an_index_built_concurrently_that_was_interrupted_is_built_by_the_
     assert await scalar(migrated, IS_VALID) is None
 
 
-async def test_every_migration_rebuilds_what_was_interrupted_and_drops_what_is_left_over(migrated: AsyncEngine) -> None:
-    definition = await scalar(migrated, "SELECT pg_get_indexdef('ix_reviews_tenant_repo_pr_number'::regclass)")
+async def test_every_migration_rebuilds_what_was_interrupted_and_drops_what_is_left_over(
+    migrated: AsyncEngine,
+) -> None:
+    definition = await scalar(
+        migrated, "SELECT pg_get_indexdef('ix_reviews_tenant_repo_pr_number'::regclass)"
+    )
     await execute(migrated, "DROP INDEX ix_reviews_tenant_repo_pr_number")
     async with writing(migrated):
         for statement in (
@@ -234,8 +288,13 @@ async def test_every_migration_rebuilds_what_was_interrupted_and_drops_what_is_l
 
 async def test_an_index_that_somebody_is_building_is_left_to_them(migrated: AsyncEngine) -> None:
     async with writing(migrated):
-        building = asyncio.create_task(build(migrated, "CREATE INDEX CONCURRENTLY ix_reviews_model ON reviews (model)"))
-        await until(migrated, f"SELECT EXISTS (SELECT FROM pg_stat_activity WHERE {OTHERS} AND wait_event_type = 'Lock')")
+        building = asyncio.create_task(
+            build(migrated, "CREATE INDEX CONCURRENTLY ix_reviews_model ON reviews (model)")
+        )
+        await until(
+            migrated,
+            f"SELECT EXISTS (SELECT FROM pg_stat_activity WHERE {OTHERS} AND wait_event_type = 'Lock')",
+        )
         assert await scalar(migrated, IS_VALID) is False
         assert await migrations.migrate(migrated) == HEAD
         assert not building.done()

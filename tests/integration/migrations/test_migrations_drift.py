@@ -1,4 +1,7 @@
-"""`check`: silent where entities and database agree, and one sentence for each thing that does not."""
+"""`check`.
+
+Silent where entities and database agree, and one sentence for each thing that does not.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,15 @@ from repositories.migrations import SchemaOptions
 from repositories.migrations.drift import find_drift
 from repositories.migrations.options import read_recorded
 from repositories.migrations.target import target_metadata
-from tests.integration.migrations.support import HEAD, Schema, as_superuser, execute, newest, opened, scalar
+from tests.integration.migrations.support import (
+    HEAD,
+    Schema,
+    as_superuser,
+    execute,
+    newest,
+    opened,
+    scalar,
+)
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -26,7 +37,9 @@ if TYPE_CHECKING:
 CHANGES = {
     "DROP TABLE operations": ["table operations is missing in the database"],
     "ALTER TABLE reviews DROP COLUMN model": ["column reviews.model is missing in the database"],
-    "ALTER TABLE reviews ADD COLUMN mood text": ["column reviews.mood is in the database and not in the entities"],
+    "ALTER TABLE reviews ADD COLUMN mood text": [
+        "column reviews.mood is in the database and not in the entities"
+    ],
     "ALTER TABLE reviews ALTER model TYPE varchar(80)": [
         "the type of column reviews.model is `character varying(80)`, the entities say `text`"
     ],
@@ -51,7 +64,9 @@ CHANGES = {
     "DROP INDEX ix_reviews_tenant_repo_created_at": [
         "index ix_reviews_tenant_repo_created_at of reviews is missing in the database"
     ],
-    "CREATE INDEX ix_mine ON reviews (model)": ["index ix_mine of reviews is in the database and not in the entities"],
+    "CREATE INDEX ix_mine ON reviews (model)": [
+        "index ix_mine of reviews is in the database and not in the entities"
+    ],
     "ALTER INDEX ix_knowledge_search_vector SET (fastupdate = off)": [
         "the definition of index ix_knowledge_search_vector of knowledge is"
         " `CREATE INDEX ix_knowledge_search_vector ON knowledge USING gin (search_vector) WITH (fastupdate=off)`,"
@@ -95,8 +110,12 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("dimensions", [2000, 3072, 16_000])
-async def test_a_migrated_database_is_what_the_entities_ask_for_in_every_dimension(empty: AsyncEngine, dimensions: int) -> None:
-    await migrations.migrate(empty, SchemaOptions(dimensions=dimensions, hnsw_m=24, hnsw_ef_construction=100))
+async def test_a_migrated_database_is_what_the_entities_ask_for_in_every_dimension(
+    empty: AsyncEngine, dimensions: int
+) -> None:
+    await migrations.migrate(
+        empty, SchemaOptions(dimensions=dimensions, hnsw_m=24, hnsw_ef_construction=100)
+    )
     assert await migrations.check(empty) == []
 
 
@@ -108,15 +127,22 @@ async def test_every_drift_is_told_in_a_sentence_of_its_own(migrated: AsyncEngin
         return [str(difference) for difference in find_drift(connection, target_metadata(options))]
 
     async with migrated.connect() as connection:
-        told = {change: await connection.run_sync(partial(drift_after, change)) for change in ("SELECT", *CHANGES)}
+        told = {
+            change: await connection.run_sync(partial(drift_after, change))
+            for change in ("SELECT", *CHANGES)
+        }
     assert told == {"SELECT": [], **CHANGES}
 
 
 @newest
 async def test_drift_that_was_committed_is_told_until_it_is_mended(migrated: AsyncEngine) -> None:
-    definition = await scalar(migrated, "SELECT pg_get_indexdef('ix_knowledge_embedding'::regclass)")
+    definition = await scalar(
+        migrated, "SELECT pg_get_indexdef('ix_knowledge_embedding'::regclass)"
+    )
     await execute(migrated, "DROP INDEX ix_knowledge_embedding")
-    assert await migrations.check(migrated) == ["index ix_knowledge_embedding of knowledge is missing in the database"]
+    assert await migrations.check(migrated) == [
+        "index ix_knowledge_embedding of knowledge is missing in the database"
+    ]
     await execute(migrated, definition)
     assert await migrations.check(migrated) == []
 
@@ -134,20 +160,27 @@ async def test_checking_changes_nothing_and_takes_no_more_than_temporary_tables(
             "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
             f'ALTER DATABASE "{migrated.url.database}" OWNER TO postgres',
         )
-        assert await scalar(migrated, "SELECT has_database_privilege(current_database(), 'CREATE')") is False
+        assert (
+            await scalar(migrated, "SELECT has_database_privilege(current_database(), 'CREATE')")
+            is False
+        )
         assert await migrations.check(migrated) == []
         await execute(admin, f'REVOKE TEMP ON DATABASE "{migrated.url.database}" FROM PUBLIC')
         with pytest.raises(AccessDenied):
             await migrations.check(migrated)
         await execute(
-            admin, f'ALTER DATABASE "{migrated.url.database}" OWNER TO recollect', "ALTER SCHEMA public OWNER TO pg_database_owner"
+            admin,
+            f'ALTER DATABASE "{migrated.url.database}" OWNER TO recollect',
+            "ALTER SCHEMA public OWNER TO pg_database_owner",
         )
     assert schema.dump() == before
     assert await scalar(migrated, "SELECT count(*) FROM pg_class WHERE relpersistence = 't'") == 0
 
 
 @newest
-async def test_a_database_that_is_not_at_the_newest_revision_is_not_compared(empty: AsyncEngine) -> None:
+async def test_a_database_that_is_not_at_the_newest_revision_is_not_compared(
+    empty: AsyncEngine,
+) -> None:
     with pytest.raises(SchemaOutdated) as error:
         await migrations.check(empty)
     assert (error.value.current, error.value.expected) == (None, HEAD)

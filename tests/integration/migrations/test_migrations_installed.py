@@ -33,17 +33,38 @@ asyncio.run(main())
 """
 
 
-def test_an_installed_wheel_brings_its_migrations(servers: dict[int, TestServer], tmp_path: Path) -> None:
+def test_an_installed_wheel_brings_its_migrations(
+    servers: dict[int, TestServer], tmp_path: Path
+) -> None:
     def run(*command: str | Path, cwd: Path = tmp_path, **environment: str) -> str:
         finished = subprocess.run(
-            command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120, check=False
+            command,
+            cwd=cwd,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
         assert finished.returncode == 0, finished.stderr
         return finished.stdout
 
-    run(sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", tmp_path, cwd=CHECKOUT)
+    run(
+        sys.executable,
+        "-m",
+        "hatchling",
+        "build",
+        "--target",
+        "wheel",
+        "--directory",
+        tmp_path,
+        cwd=CHECKOUT,
+    )
     [wheel] = tmp_path.glob("*.whl")
     run(*PIP, "install", "--no-deps", "--no-index", "--target", tmp_path / "installed", wheel)
     url = servers[18].empty().get_secret_value()
     # Isolated: neither the working directory nor PYTHONPATH is looked into.
-    assert run(sys.executable, "-I", "-c", PROGRAM, tmp_path / "installed", URL=url) == f"{HEAD} [] None\n"
+    assert (
+        run(sys.executable, "-I", "-c", PROGRAM, tmp_path / "installed", URL=url)
+        == f"{HEAD} [] None\n"
+    )

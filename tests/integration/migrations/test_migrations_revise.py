@@ -1,4 +1,7 @@
-"""`revise`: what it writes runs as it is, up and down, and makes the database and the entities agree."""
+"""`revise`.
+
+What it writes runs as it is, up and down, and makes the database and the entities agree.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,15 @@ from domain.schema.columns import EmbeddingColumn, search_vector
 from domain.schema.constraints import embedding_check
 from repositories import migrations
 from repositories.migrations import SchemaOptions
-from tests.integration.migrations.support import AFTER_NEXT, HEAD, NEXT, Schema, execute, newest, scalar
+from tests.integration.migrations.support import (
+    AFTER_NEXT,
+    HEAD,
+    NEXT,
+    Schema,
+    execute,
+    newest,
+    scalar,
+)
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -67,14 +78,30 @@ def lint(path: Path) -> None:
     ruff = [sys.executable, "-m", "ruff"]
     name = CHECKOUT / "repositories/migrations/versions" / path.name
     as_ours = [*ruff, "check", "--stdin-filename", str(name), "-"]
-    checked = subprocess.run(as_ours, input=path.read_text(), cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=False)
+    checked = subprocess.run(
+        as_ours,
+        input=path.read_text(),
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert (checked.returncode, checked.stderr) == (0, ""), checked.stdout
-    subprocess.run([*ruff, "format", "--check", str(path)], capture_output=True, timeout=60, check=True)
+    subprocess.run(
+        [*ruff, "format", "--check", str(path)], capture_output=True, timeout=60, check=True
+    )
 
 
-@pytest.mark.parametrize("changes", [CHANGES, ["DROP TABLE learning_memories"]], ids=["everything", "a table"])
+@pytest.mark.parametrize(
+    "changes", [CHANGES, ["DROP TABLE learning_memories"]], ids=["everything", "a table"]
+)
 async def test_what_is_generated_runs_up_and_down_and_ends_the_drift(
-    migrated: AsyncEngine, migrated_url: SecretStr, server: TestServer, tmp_path: Path, changes: list[str]
+    migrated: AsyncEngine,
+    migrated_url: SecretStr,
+    server: TestServer,
+    tmp_path: Path,
+    changes: list[str],
 ) -> None:
     await execute(migrated, *changes)
     assert len(await migrations.check(migrated)) >= len(changes) - 3
@@ -90,13 +117,20 @@ async def test_what_is_generated_runs_up_and_down_and_ends_the_drift(
 
 
 def grown_entities() -> MetaData:
-    """The entities of a later version: a table more, and a column more of each kind that needs an import."""
+    """The entities of a later version.
+
+    A table more, and a column more of each kind that needs an import.
+    """
     later = MetaData(naming_convention=metadata.naming_convention)
     for table in metadata.sorted_tables:
         table.to_metadata(later)
     later.tables["reviews"].append_column(Column("mood", AutoString(80), comment="How it felt."))
-    later.tables["reviews"].append_column(Column("picture", VECTOR(3), comment="What it looked like."))
-    later.tables["reviews"].append_column(Column("embedding", EmbeddingColumn(), comment="What it said."))
+    later.tables["reviews"].append_column(
+        Column("picture", VECTOR(3), comment="What it looked like.")
+    )
+    later.tables["reviews"].append_column(
+        Column("embedding", EmbeddingColumn(), comment="What it said.")
+    )
     Table(
         "notes",
         later,
@@ -121,7 +155,9 @@ async def test_what_is_generated_in_one_database_runs_in_one_of_another_dimensio
     assert await migrations.migrate(migrated, directory=tmp_path) == NEXT
     assert await migrations.check(migrated, entities=entities, directory=tmp_path) == []
 
-    await migrations.migrate(empty, SchemaOptions(dimensions=3072, language="german"), directory=tmp_path)
+    await migrations.migrate(
+        empty, SchemaOptions(dimensions=3072, language="german"), directory=tmp_path
+    )
     assert await migrations.check(empty, entities=entities, directory=tmp_path) == []
     index = await scalar(empty, "SELECT pg_get_indexdef('ix_notes_embedding'::regclass)")
     assert "halfvec(3072)" in index
@@ -130,7 +166,9 @@ async def test_what_is_generated_in_one_database_runs_in_one_of_another_dimensio
 
 
 @newest
-async def test_nothing_is_generated_where_nothing_differs_and_nothing_was_asked_for(migrated: AsyncEngine, tmp_path: Path) -> None:
+async def test_nothing_is_generated_where_nothing_differs_and_nothing_was_asked_for(
+    migrated: AsyncEngine, tmp_path: Path
+) -> None:
     first = await migrations.revise(migrated, "nothing", tmp_path)
     lint(first)
     assert first.read_text().count("    pass\n") == 2
@@ -146,7 +184,9 @@ async def test_nothing_is_generated_where_nothing_differs_and_nothing_was_asked_
 
 
 @newest
-async def test_revisions_are_numbered_from_the_newest_which_the_database_has_to_have(migrated: AsyncEngine, tmp_path: Path) -> None:
+async def test_revisions_are_numbered_from_the_newest_which_the_database_has_to_have(
+    migrated: AsyncEngine, tmp_path: Path
+) -> None:
     await migrations.revise(migrated, "one", tmp_path)
     with pytest.raises(SchemaOutdated, match=f"at revision {HEAD} and this version needs {NEXT}"):
         await migrations.revise(migrated, "two", tmp_path)

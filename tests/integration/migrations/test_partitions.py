@@ -1,4 +1,7 @@
-"""The months of telemetry: made ahead, filled from the default partition, dropped whole, while others write."""
+"""The months of telemetry.
+
+Made ahead, filled from the default partition, dropped whole, while others write.
+"""
 
 from __future__ import annotations
 
@@ -47,18 +50,30 @@ def event_at(moment: datetime, *, tenant: str = "default") -> str:
 def test_a_month_is_one_of_utc_and_knows_those_around_it() -> None:
     assert Month.of(datetime.fromisoformat("2026-01-01T01:00:00+02:00")) == Month(2025, 12)
     assert Month(2025, 12).plus(1) == Month(2026, 1) == Month(2026, 2).plus(-1)
-    assert (Month(2025, 12).begins, Month(2025, 12).ends) == (datetime(2025, 12, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC))
+    assert (Month(2025, 12).begins, Month(2025, 12).ends) == (
+        datetime(2025, 12, 1, tzinfo=UTC),
+        datetime(2026, 1, 1, tzinfo=UTC),
+    )
     assert LAST.ends < datetime.max.replace(tzinfo=UTC)
     assert str(Month(987, 6)) == "0987-06"
 
 
-async def test_a_migrated_database_has_this_month_and_three_more_and_needs_nothing(migrated: AsyncEngine) -> None:
+async def test_a_migrated_database_has_this_month_and_three_more_and_needs_nothing(
+    migrated: AsyncEngine,
+) -> None:
     assert await scalar(migrated, PARTITIONS) == names(0, 1, 2, 3)
     assert await operations.maintain(migrated) == operations.Maintenance()
     comment = await scalar(migrated, f"SELECT obj_description('{name_of(THIS)}'::regclass)")
     assert comment == f"Telemetry events of {THIS}, by UTC."
-    described = "SELECT count(*) FILTER (WHERE col_description(attrelid, attnum) IS NULL) FROM pg_attribute"
-    assert await scalar(migrated, f"{described} WHERE attrelid = '{name_of(THIS)}'::regclass AND attnum > 0") == 0
+    described = (
+        "SELECT count(*) FILTER (WHERE col_description(attrelid, attnum) IS NULL) FROM pg_attribute"
+    )
+    assert (
+        await scalar(
+            migrated, f"{described} WHERE attrelid = '{name_of(THIS)}'::regclass AND attnum > 0"
+        )
+        == 0
+    )
 
 
 async def test_months_that_are_missing_are_made_as_the_first_ones_were(
@@ -66,23 +81,34 @@ async def test_months_that_are_missing_are_made_as_the_first_ones_were(
 ) -> None:
     schema = Schema(server, migrated_url)
     before = schema.dump()
-    await execute(migrated, f"DROP TABLE {name_of(THIS.plus(1))}", f"DROP TABLE {name_of(THIS.plus(3))}")
+    await execute(
+        migrated, f"DROP TABLE {name_of(THIS.plus(1))}", f"DROP TABLE {name_of(THIS.plus(3))}"
+    )
     done = await operations.maintain(migrated)
     assert done == operations.Maintenance(made=(str(THIS.plus(1)), str(THIS.plus(3))))
     assert schema.dump() == before
-    assert (await operations.maintain(migrated, ahead=5)).made == (str(THIS.plus(4)), str(THIS.plus(5)))
+    assert (await operations.maintain(migrated, ahead=5)).made == (
+        str(THIS.plus(4)),
+        str(THIS.plus(5)),
+    )
     assert await migrations.check(migrated) == []
 
 
-async def test_events_that_wait_in_the_default_partition_are_moved_to_their_months(migrated: AsyncEngine) -> None:
+async def test_events_that_wait_in_the_default_partition_are_moved_to_their_months(
+    migrated: AsyncEngine,
+) -> None:
     old = datetime(2020, 2, 29, 23, 59, 59, tzinfo=UTC)
     odd = [datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)]
-    await execute(migrated, f"DROP TABLE {name_of(THIS)}", *(event_at(one) for one in (NOW, NOW, old, *odd)))
+    await execute(
+        migrated, f"DROP TABLE {name_of(THIS)}", *(event_at(one) for one in (NOW, NOW, old, *odd))
+    )
     done = await operations.maintain(migrated)
     assert done == operations.Maintenance(made=(str(THIS), "2020-02", "0001-01"), moved=4)
     assert await scalar(migrated, WHERE, moment=NOW) == name_of(THIS)
     assert await scalar(migrated, WHERE, moment=old) == "telemetry_events_2020_02"
-    assert await scalar(migrated, WHERE, moment=odd[1]) == "telemetry_events_default", "no month comes after it"
+    assert await scalar(migrated, WHERE, moment=odd[1]) == "telemetry_events_default", (
+        "no month comes after it"
+    )
     assert await scalar(migrated, "SELECT count(*) FROM telemetry_events") == 5
     assert await migrations.check(migrated) == []
 
@@ -90,7 +116,9 @@ async def test_events_that_wait_in_the_default_partition_are_moved_to_their_mont
 async def test_rolling_back_brings_every_event_into_the_default_partition_and_migrating_moves_it_again(
     migrated: AsyncEngine,
 ) -> None:
-    await execute(migrated, event_at(NOW), event_at(THIS.plus(2).begins), event_at(THIS.plus(-9).begins))
+    await execute(
+        migrated, event_at(NOW), event_at(THIS.plus(2).begins), event_at(THIS.plus(-9).begins)
+    )
     assert await migrations.rollback(migrated) == "0007"
     assert await scalar(migrated, PARTITIONS) == ["telemetry_events_default"]
     assert await scalar(migrated, "SELECT count(*) FROM telemetry_events_default") == 3
@@ -111,14 +139,20 @@ async def test_only_so_many_months_are_made_of_what_the_default_partition_holds(
     assert done == operations.Maintenance(made=(str(THIS.plus(-1)),), moved=1, left=2)
 
 
-async def test_months_that_ended_are_dropped_whole_and_the_rest_stays(migrated: AsyncEngine) -> None:
+async def test_months_that_ended_are_dropped_whole_and_the_rest_stays(
+    migrated: AsyncEngine,
+) -> None:
     for month in (-3, -2, -1):
-        await execute(migrated, *(event_at(THIS.plus(month).begins, tenant=tenant) for tenant in ("a", "b")))
+        await execute(
+            migrated, *(event_at(THIS.plus(month).begins, tenant=tenant) for tenant in ("a", "b"))
+        )
     await operations.maintain(migrated)
     await execute(migrated, event_at(datetime(1999, 1, 1, tzinfo=UTC)), "ANALYZE telemetry_events")
     in_the_month_after = THIS.plus(-2).begins + timedelta(days=3)
     done = await operations.drop_before(migrated, in_the_month_after)
-    assert done == operations.Maintenance(dropped=(name_of(THIS.plus(-3)),), dropped_rows=2, deleted=1)
+    assert done == operations.Maintenance(
+        dropped=(name_of(THIS.plus(-3)),), dropped_rows=2, deleted=1
+    )
     assert await scalar(migrated, "SELECT count(*) FROM telemetry_events") == 4
     kept = NOW - THIS.plus(-1).begins
     done = await operations.maintain(migrated, keep=kept)
@@ -131,7 +165,9 @@ async def test_months_that_ended_are_dropped_whole_and_the_rest_stays(migrated: 
 
 
 @newest
-async def test_partitions_of_other_bounds_are_left_and_no_month_is_made_over_them(migrated: AsyncEngine) -> None:
+async def test_partitions_of_other_bounds_are_left_and_no_month_is_made_over_them(
+    migrated: AsyncEngine,
+) -> None:
     await execute(
         migrated,
         *(f"DROP TABLE {name_of(THIS.plus(month))}" for month in (2, 3)),
@@ -144,7 +180,9 @@ async def test_partitions_of_other_bounds_are_left_and_no_month_is_made_over_the
 
 
 @newest
-async def test_many_who_maintain_at_the_same_time_do_it_once(migrated: AsyncEngine, migrated_url: SecretStr) -> None:
+async def test_many_who_maintain_at_the_same_time_do_it_once(
+    migrated: AsyncEngine, migrated_url: SecretStr
+) -> None:
     await execute(migrated, f"DROP TABLE {name_of(THIS)}", event_at(NOW))
 
     async def maintain() -> operations.Maintenance:
@@ -154,7 +192,9 @@ async def test_many_who_maintain_at_the_same_time_do_it_once(migrated: AsyncEngi
     done = await asyncio.gather(*(maintain() for _ in range(4)))
     assert sorted(one.moved for one in done) == [0, 0, 0, 1]
     assert await scalar(migrated, PARTITIONS) == names(0, 1, 2, 3)
-    dropped = await asyncio.gather(*(operations.drop_before(migrated, THIS.plus(1).begins) for _ in range(4)))
+    dropped = await asyncio.gather(
+        *(operations.drop_before(migrated, THIS.plus(1).begins) for _ in range(4))
+    )
     assert {one.dropped for one in dropped} <= {(name_of(THIS),), ()}
     assert await scalar(migrated, PARTITIONS) == names(1, 2, 3)
 
@@ -182,19 +222,27 @@ async def test_no_event_is_lost_or_refused_while_its_month_is_made(migrated: Asy
 
 
 @newest
-async def test_a_lock_that_is_not_to_be_had_is_told_and_changes_nothing(migrated: AsyncEngine) -> None:
+async def test_a_lock_that_is_not_to_be_had_is_told_and_changes_nothing(
+    migrated: AsyncEngine,
+) -> None:
     await execute(migrated, f"DROP TABLE {name_of(THIS)}", event_at(NOW))
     async with migrated.begin() as reader:
         await reader.execute(text("SELECT count(*) FROM telemetry_events"))
-        with pytest.raises(MigrationFailed, match=f"^making the partition of {THIS} failed: .+ lock timeout"):
+        with pytest.raises(
+            MigrationFailed, match=f"^making the partition of {THIS} failed: .+ lock timeout"
+        ):
             await operations.maintain(migrated, deadline=timedelta(seconds=0.7))
         with pytest.raises(LockTimeout):
-            await operations.drop_before(migrated, THIS.plus(2).begins, deadline=timedelta(seconds=0.2))
+            await operations.drop_before(
+                migrated, THIS.plus(2).begins, deadline=timedelta(seconds=0.2)
+            )
     assert await scalar(migrated, "SELECT count(*) FROM telemetry_events_default") == 1
     assert (await operations.maintain(migrated)).moved == 1
 
 
-async def test_health_says_which_month_is_missing_and_that_events_wait(migrated: AsyncEngine, migrated_url: SecretStr) -> None:
+async def test_health_says_which_month_is_missing_and_that_events_wait(
+    migrated: AsyncEngine, migrated_url: SecretStr
+) -> None:
     await execute(migrated, f"DROP TABLE {name_of(THIS.plus(1))}", event_at(THIS.plus(1).begins))
     async with Database.from_url(migrated_url) as database:
         problems = (await database.health()).problems
@@ -202,7 +250,9 @@ async def test_health_says_which_month_is_missing_and_that_events_wait(migrated:
             f"telemetry has no partition for {THIS.plus(1)}",
             "the default partition of telemetry holds events",
         ]
-        assert {problem.remedy for problem in problems} == {"run `recollect db maintain`, and let it run every month"}
+        assert {problem.remedy for problem in problems} == {
+            "run `recollect db maintain`, and let it run every month"
+        }
         assert (await database.maintain()).moved == 1
         assert (await database.health()).healthy
         assert (await database.drop_telemetry_before(NOW)) == operations.Maintenance()

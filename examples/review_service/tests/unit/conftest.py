@@ -32,7 +32,9 @@ def app() -> FastAPI:
 
 
 @pytest_asyncio.fixture
-async def client(app: FastAPI, fake_database: FakeDatabase, embedder: HashedWords) -> AsyncIterator[AsyncClient]:
+async def client(
+    app: FastAPI, fake_database: FakeDatabase, embedder: HashedWords
+) -> AsyncIterator[AsyncClient]:
     app.state.parts = Parts(fake_database, embedder)
     async with AsyncClient(transport=ASGITransport(app), base_url="http://reviews") as client:
         yield client

@@ -36,7 +36,14 @@ FINDING = {
 
 
 def review(**changed: Any) -> dict[str, Any]:
-    facts = {"repo": "acme/api", "pr_number": 7, "base_sha": "b0", "head_sha": "h1", "delivery_id": "d1", "findings": [FINDING]}
+    facts = {
+        "repo": "acme/api",
+        "pr_number": 7,
+        "base_sha": "b0",
+        "head_sha": "h1",
+        "delivery_id": "d1",
+        "findings": [FINDING],
+    }
     return {**facts, **changed}
 
 
@@ -58,7 +65,11 @@ async def test_a_thumb_is_heard_learned_from_and_found(client: AsyncClient) -> N
     assert heard.json() == {"is_counted": True, "is_learned": True}
     found = (await client.get("/repos/acme/api/similar", params={"text": "bounded retries"})).json()
     [memory], [finding] = found["memories"], found["findings"]
-    assert (memory["text"], memory["outcome"], memory["is_shared"]) == (FINDING["title"], "thumbs_down", False)
+    assert (memory["text"], memory["outcome"], memory["is_shared"]) == (
+        FINDING["title"],
+        "thumbs_down",
+        False,
+    )
     assert (finding["id"], finding["title"]) == (finding_id, FINDING["title"])
     assert 0 < memory["score"] <= 1
     assert "embedding" not in memory
@@ -68,7 +79,11 @@ async def test_a_thumb_is_heard_learned_from_and_found(client: AsyncClient) -> N
 async def test_figures_and_trends_are_shown(client: AsyncClient) -> None:
     await record(client)
     stats = (await client.get("/repos/acme/api/stats")).json()
-    assert (stats["reviews"], stats["by_severity"]["major"], stats["average_confidence"]) == (1, 1, 90.0)
+    assert (stats["reviews"], stats["by_severity"]["major"], stats["average_confidence"]) == (
+        1,
+        1,
+        90.0,
+    )
     assert stats["top_files"] == [{"file_path": "src/http/client.py", "findings": 1}]
     trends = (await client.get("/repos/acme/api/trends", params={"days": 2})).json()
     assert [day["reviews"] for day in trends] == [0, 1]
@@ -82,7 +97,9 @@ async def test_tenants_do_not_see_each_other(client: AsyncClient) -> None:
     thumb = {"reaction": "+1", "login": "ann", "reaction_id": 1}
     assert (await client.post(f"/findings/{finding_id}/feedback", json=thumb)).status_code == 404
     assert (await client.get("/repos/acme/api/stats")).json()["reviews"] == 0
-    assert (await client.get("/repos/acme/api/stats", headers={"X-Tenant": "globex"})).json()["reviews"] == 1
+    assert (await client.get("/repos/acme/api/stats", headers={"X-Tenant": "globex"})).json()[
+        "reviews"
+    ] == 1
 
 
 @pytest.mark.parametrize(
@@ -101,7 +118,9 @@ async def test_tenants_do_not_see_each_other(client: AsyncClient) -> None:
     ],
     ids=repr,
 )
-async def test_what_no_entity_would_take_is_refused(client: AsyncClient, changed: dict[str, Any]) -> None:
+async def test_what_no_entity_would_take_is_refused(
+    client: AsyncClient, changed: dict[str, Any]
+) -> None:
     assert (await record(client, **changed)).status_code == 422
     assert (await client.get("/repos/acme/api/stats")).json()["reviews"] == 0
 
@@ -121,14 +140,21 @@ async def test_a_rule_between_two_fields_is_told_in_one_sentence(client: AsyncCl
         ("/repos/acme/%00/stats", {}),
     ],
 )
-async def test_a_question_that_makes_no_sense_is_refused(client: AsyncClient, path: str, headers: dict[str, str]) -> None:
+async def test_a_question_that_makes_no_sense_is_refused(
+    client: AsyncClient, path: str, headers: dict[str, str]
+) -> None:
     assert (await client.get(path, headers=headers)).status_code == 422
 
 
 async def test_feedback_on_an_unknown_finding_is_not_found(client: AsyncClient) -> None:
     unknown = uuid4()
-    answer = await client.post(f"/findings/{unknown}/feedback", json={"reaction": "+1", "login": "ann", "reaction_id": 1})
-    assert (answer.status_code, answer.json()) == (404, {"detail": f"Finding {unknown} does not exist"})
+    answer = await client.post(
+        f"/findings/{unknown}/feedback", json={"reaction": "+1", "login": "ann", "reaction_id": 1}
+    )
+    assert (answer.status_code, answer.json()) == (
+        404,
+        {"detail": f"Finding {unknown} does not exist"},
+    )
 
 
 async def answer_to(error: Exception) -> Response:
@@ -168,7 +194,11 @@ async def test_a_failure_is_answered_without_what_is_nobodys_business(
 
 def test_every_error_that_may_be_tried_again_says_so() -> None:
     named = [getattr(domain, name) for name in domain.__all__]
-    errors = [error for error in named if isinstance(error, type) and issubclass(error, RecollectError) and error.safe_to_retry]
+    errors = [
+        error
+        for error in named
+        if isinstance(error, type) and issubclass(error, RecollectError) and error.safe_to_retry
+    ]
     assert len(errors) >= 5
     for error in errors:
         nearest = next(ANSWERS[base] for base in error.__mro__ if base in ANSWERS)

@@ -18,7 +18,9 @@ def cosine(one: list[float], other: list[float]) -> float:
 async def test_texts_with_the_same_words_are_nearer_than_others() -> None:
     asked, like, unlike = (
         vector.to_list()
-        for vector in await HashedWords(256).embed(["bounded retries", "a retry has no bound", "tokens in the log"])
+        for vector in await HashedWords(256).embed(
+            ["bounded retries", "a retry has no bound", "tokens in the log"]
+        )
     )
     assert cosine(asked, like) > cosine(asked, unlike) + 0.1
 
