@@ -72,7 +72,7 @@ BARS: Final = (
     Bar(
         claim="First load",
         work="load *",
-        way="Database.first_load",
+        way="Database.initial_load",
         beside="knowledge.add_many, index in place",
         at_least=4,
     ),

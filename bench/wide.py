@@ -1,6 +1,6 @@
 """Embeddings beyond what an index of plain vectors holds.
 
-Written and searched through the repositories.
+SavepointLog and searched through the repositories.
 """
 
 from __future__ import annotations

@@ -161,12 +161,12 @@ async def _chunks(
 
 async def _first_load(database: Database, new: Sequence[KnowledgeChunk]) -> Sequence[Figure]:
     async def load() -> None:
-        async with database.first_load(KnowledgeChunk):
+        async with database.initial_load(KnowledgeChunk):
             await _in_parts(database, new)
 
     empty = partial(_empty, database)
     ways = [
-        Way(name="Database.first_load", run=load, prepare=empty),
+        Way(name="Database.initial_load", run=load, prepare=empty),
         Way(
             name="knowledge.add_many, index in place",
             run=partial(_in_parts, database, new),

@@ -16,11 +16,11 @@ _HOMES: Final = {
     "domain.values.embedding": "DEFAULT_DIMENSIONS Embedder Embedding VectorLike known_dimensions",
     "domain.schema.base": "Entity metadata",
     "domain.errors": (
-        "AccessDenied AlreadyExists BackupDamaged BackupError BackupUnfit CheckViolated CommitOutcomeUnknown ConfigurationError "
+        "AccessDenied AlreadyExists BackupDamaged BackupError InvalidBackup CheckViolated CommitOutcomeUnknown ConfigurationError "
         "Conflict ConnectionLost ConstraintViolated DatabaseFailure DatabaseUnavailable EmbeddedServerError EmbeddingMismatch "
-        "InvalidCursor InvalidEmbedding InvalidFilter InvalidInput LockTimeout MigrationFailed MissingValue NotFound NotIsolated "
+        "InvalidCursor InvalidEmbedding InvalidFilter InvalidInput LockTimeout MigrationFailed MissingValue NotFound RowLevelSecurityRequired "
         "NotLoaded PoolExhausted ReadOnly RecollectError RecorderClosed ReferenceViolated ResourceExhausted SchemaError "
-        "SchemaOutdated StalePlan StatementTimeout TenantMismatch TransactionPoisoned UnexpectedFailure UnitOfWorkClosed "
+        "SchemaOutdated StalePlan StatementTimeout TenantMismatch TransactionAborted UnexpectedFailure UnitOfWorkClosed "
         "UnitOfWorkError"
     ),
     "domain.values.filters": "Filter Where where",
@@ -30,7 +30,7 @@ _HOMES: Final = {
     "domain.values.jsonb": "Json JsonObject",
     "domain.entities.knowledge": "EmbeddingMetadata KnowledgeChunk",
     "domain.entities.learning": "ConfidenceBand GlobalPattern LearningMemory Outcome",
-    "domain.entities.maintenance": "EmbeddingRepair Operation RepairStatus",
+    "domain.entities.maintenance": "EmbeddingRepair CommittedOperation RepairStatus",
     "domain.values.paging": "Cursor Page",
     "domain.values.plans": "SearchPlan",
     "domain.ports": (

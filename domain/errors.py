@@ -2,44 +2,49 @@
 
 ::
 
-    RecollectError ├── ConfigurationError              a setting is missing, malformed or
-    contradicts another ├── EmbeddedServerError             the embedded PostgreSQL cannot be
-    prepared, started or stopped ├── BackupError                     a backup cannot be written or
-    read │   ├── BackupDamaged               not a backup, or not as it was written │   └──
-    BackupUnfit                 a backup of another revision, or a database with rows in the way ├──
-    InvalidInput                    a value that can never be stored or looked up │   ├──
-    InvalidCursor               a page cursor that this library did not make for this listing │
-    ├── InvalidFilter               a filter that is empty where it must not be, or names no column
-    │   └── InvalidEmbedding            wrong dimension, not finite, or all zeros ├── NotFound
-    `get` of a row that is not there ├── ConstraintViolated              a rule of the schema said
-    no │   ├── AlreadyExists               unique or primary key │   ├── ReferenceViolated
-    foreign key │   ├── CheckViolated               check constraint │   └── MissingValue
-    not null ├── UnitOfWorkError                 a unit of work used against its rules │   ├──
-    UnitOfWorkClosed            used outside its `async with`, or after it ended │   ├──
-    TransactionPoisoned         a statement failed before; nothing of this unit can be committed │
-    └── TenantMismatch              an entity of another tenant ├── NotLoaded
-    a column that was left out on purpose, such as an embedding ├── RecorderClosed
-    an event was given to a telemetry recorder that is closed or not yet entered ├── SchemaError
-    the database is not the one this version expects │   ├── SchemaOutdated              migrations
-    are missing, or the database is ahead │   ├── EmbeddingMismatch           another provider,
-    model or dimension than recorded │   ├── MigrationFailed             a migration did not finish,
-    or its lock was not to be had │   └── NotIsolated                 row-level security was asked
-    for, and would not keep tenants apart └── DatabaseFailure                 the server or the way
-    to it
-        ├── Conflict                    serialization failure or deadlock: run the unit of work
-        again ├── LockTimeout                 a row or table lock was not to be had in time ├──
-        StatementTimeout            a statement was cancelled ├── ConnectionLost              before
-        COMMIT was sent: nothing was kept, run it again ├── CommitOutcomeUnknown        after COMMIT
-        was sent: ask the ledger before trying again ├── DatabaseUnavailable         refused,
-        starting up, full, or unreachable until the deadline ├── PoolExhausted               every
-        connection of the pool is in use ├── ReadOnly                    a write on a standby or in
-        a reader ├── StalePlan                   the schema changed under a prepared statement: run
-        it again ├── ResourceExhausted           disk, memory or a configured limit of the server
-        ├── AccessDenied                authentication, TLS or a missing privilege └──
-        UnexpectedFailure           anything else: a bug, here or there
+    RecollectError
+    ├── ConfigurationError              a setting is missing, malformed or contradicts another
+    ├── EmbeddedServerError             the embedded PostgreSQL cannot be started or stopped
+    ├── BackupError                     a backup cannot be written or read
+    │   ├── BackupDamaged               the file is not a complete, unchanged backup
+    │   └── InvalidBackup               the backup does not fit this database
+    ├── InvalidInput                    a value that can never be stored or looked up
+    │   ├── InvalidCursor               a page cursor that does not belong to this listing
+    │   ├── InvalidFilter               an empty filter, or one that names an unknown column
+    │   └── InvalidEmbedding            wrong dimension, not finite, or all zeros
+    ├── NotFound                        `get` of a row that does not exist
+    ├── ConstraintViolated              a constraint of the schema was violated
+    │   ├── AlreadyExists               unique constraint or primary key
+    │   ├── ReferenceViolated           foreign key
+    │   ├── CheckViolated               check constraint
+    │   └── MissingValue                not null
+    ├── UnitOfWorkError                 a unit of work was used incorrectly
+    │   ├── UnitOfWorkClosed            used outside its `async with`, or after it ended
+    │   ├── TransactionAborted          an earlier statement failed; commit is not possible
+    │   └── TenantMismatch              an entity of another tenant
+    ├── NotLoaded                       a column that the read left out, such as an embedding
+    ├── RecorderClosed                  the telemetry recorder is closed or not yet entered
+    ├── SchemaError                     the database is not the one this version expects
+    │   ├── SchemaOutdated              migrations are missing, or the database is ahead
+    │   ├── EmbeddingMismatch           another provider, model or dimension than recorded
+    │   ├── MigrationFailed             a migration did not finish, or its lock timed out
+    │   └── RowLevelSecurityRequired    row-level security is required but not in effect
+    └── DatabaseFailure                 the server or the connection to it failed
+        ├── Conflict                    serialization failure or deadlock: run the work again
+        ├── LockTimeout                 timed out waiting for a lock
+        ├── StatementTimeout            a statement was cancelled
+        ├── ConnectionLost              before COMMIT was sent: nothing was committed
+        ├── CommitOutcomeUnknown        after COMMIT was sent: ask `outcome` before you retry
+        ├── DatabaseUnavailable         refused, starting up, full, or unreachable
+        ├── PoolExhausted               every connection of the pool is in use
+        ├── ReadOnly                    a write on a standby or in a reader
+        ├── StalePlan                   the schema changed under a prepared statement
+        ├── ResourceExhausted           disk, memory or a configured limit of the server
+        ├── AccessDenied                authentication, TLS or a missing privilege
+        └── UnexpectedFailure           anything else: a bug in the library or the server
 
-Errors carry facts as attributes and never a row's values or a secret. `safe_to_retry` says whether
-running the same unit of work again, unchanged, may succeed and cannot do the work twice.
+Errors carry facts as attributes, never a row's values or a secret. `safe_to_retry` says whether you
+can run the same unit of work again, unchanged, without doing the work twice.
 """
 
 from __future__ import annotations
@@ -83,7 +88,7 @@ class BackupDamaged(BackupError):
     """
 
 
-class BackupUnfit(BackupError):
+class InvalidBackup(BackupError):
     """The backup does not fit the database: another revision, or rows that would be in the way.
 
     Nothing was changed.
@@ -176,7 +181,7 @@ class UnitOfWorkClosed(UnitOfWorkError):
     """A unit of work was used outside its `async with`, or after it was committed or left."""
 
 
-class TransactionPoisoned(UnitOfWorkError):
+class TransactionAborted(UnitOfWorkError):
     """A statement failed outside a savepoint: nothing of this unit of work can be committed, and
     nothing was.
 
@@ -240,7 +245,7 @@ class MigrationFailed(SchemaError):
     """A migration did not finish, or another migrator held the lock until the deadline."""
 
 
-class NotIsolated(SchemaError):
+class RowLevelSecurityRequired(SchemaError):
     """Row-level security was asked for, and would not keep tenants apart.
 
     Tables are without it, or the role passes it.

@@ -23,7 +23,7 @@ from domain.values.paging import (
 )
 from repositories.bulk import BulkWrite
 from repositories.sql import rows
-from repositories.sql.filters import Where
+from repositories.sql.filters import FilterKey
 
 if TYPE_CHECKING:
     from sqlalchemy import Executable
@@ -69,10 +69,10 @@ class ReadRepository(Generic[E]):
         return {key: by_id[key] for key in wanted if key in by_id}
 
     async def exists(self, where: Filter | None = None) -> bool:
-        return bool(await self._scalar(rows.any_that_meets(self.entity, Where(where))))
+        return bool(await self._scalar(rows.any_that_meets(self.entity, FilterKey(where))))
 
     async def count(self, where: Filter | None = None) -> int:
-        return int(await self._scalar(rows.count_rows(self.entity, Where(where))))
+        return int(await self._scalar(rows.count_rows(self.entity, FilterKey(where))))
 
     async def list(
         self,
@@ -126,7 +126,7 @@ class ReadRepository(Generic[E]):
             "continued": False,
             "limited": False,
         }
-        listing = rows.listed(self.entity, Where(where), tracked=False, **shape)
+        listing = rows.listed(self.entity, FilterKey(where), tracked=False, **shape)
         async for row in self._transaction.stream(listing, self._bound(), batch_size=batch_size):
             yield self._hydrate(dict(row))
 
@@ -141,7 +141,12 @@ class ReadRepository(Generic[E]):
     ) -> Select[Any]:
         tracked = self._transaction.tracks
         return rows.listed(
-            self.entity, Where(where), tracked=tracked, continued=continued, limited=True, **shape
+            self.entity,
+            FilterKey(where),
+            tracked=tracked,
+            continued=continued,
+            limited=True,
+            **shape,
         )
 
     def _bound(self, **values: Any) -> dict[str, Any]:

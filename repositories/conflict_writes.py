@@ -38,7 +38,7 @@ async def insert_or_replace(
     transaction: Transaction, entity: Entity, *key: str, keep_if_missing: Collection[str] = ()
 ) -> None:
     """Insert the entity, or replace the row with the same key; see `upsert.or_replace`."""
-    transaction.stamp(entity)
+    transaction.assign_tenant(entity)
     statement = upsert.or_replace(
         upsert.insert_row(type(entity)), key, keep_if_missing=keep_if_missing
     )

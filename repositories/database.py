@@ -28,16 +28,16 @@ from repositories.operations.health import (
     pool_figures,
 )
 from repositories.operations.initial_load import MEMORY_MB
-from repositories.postgres.cancellation import finished
+from repositories.postgres.cancellation import run_to_completion
 from repositories.postgres.connect import connect_with_retry
-from repositories.postgres.connection import goodbyes
+from repositories.postgres.connection import wait_closed
 from repositories.postgres.database_info import Schema
 from repositories.postgres.engine import create_engine, settle
 from repositories.postgres.errors import translating
 from repositories.postgres.settings import Settings
 from repositories.recorder import RecorderOptions, TelemetryRecorder
-from repositories.retry import ask_ledger, run_whole
-from repositories.unit_of_work import Ledger, ReadUnitOfWork, UnitOfWork
+from repositories.retry import poll_outcome, run_with_retry
+from repositories.unit_of_work import CommittedOperations, ReadUnitOfWork, UnitOfWork
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -64,7 +64,7 @@ class Database:
         DatabaseUnavailable: nothing answered until the deadline; it names host, port and the last
             cause.
         AccessDenied, ConfigurationError: it answered, and trying again would not help.
-        SchemaOutdated: migrations are missing, and `migrate` was not asked for. NotIsolated: the
+        SchemaOutdated: migrations are missing, and `migrate` was not asked for. RowLevelSecurityRequired: the
         settings ask for row-level security, and it is not there, or does not bind the role.
     """
 
@@ -127,7 +127,7 @@ class Database:
         """
         try:
             if self._embedded is not None:
-                await finished(self._start(self._embedded))
+                await run_to_completion(self._start(self._embedded))
             self._engine = create_engine(self.settings)
             self._read_engine = create_engine(self.settings, readonly=True)
             await connect_with_retry(self._engine, self.settings)
@@ -155,13 +155,13 @@ class Database:
             UnitOfWorkError: the database belongs to another event loop, or was opened before a
                 fork; it stays as it is.
         """
-        await finished(self._close())
+        await run_to_completion(self._close())
 
     async def _close(self) -> None:
         for engine in (self._engine, self._read_engine):
             if engine is not None:
                 await engine.dispose()
-                await goodbyes()
+                await wait_closed()
         self._engine = self._read_engine = None
         schema, self._schema = self._schema, None
         if schema is not None:
@@ -181,7 +181,7 @@ class Database:
         with`.
 
         With `operation_id` it can be asked for by `outcome`, and of those with the same one only
-        one can be committed: the others raise `AlreadyExists` with the constraint `pk_operations`.
+        one can be committed: the others raise `AlreadyExists` with the constraint `pk_committed_operations`.
         """
         tenant = self._tenant(tenant)
         return UnitOfWork(
@@ -228,14 +228,14 @@ class Database:
         asked: what was committed is returned, what was not is run again. Without it, or where no
         answer is to be had, `CommitOutcomeUnknown` is raised.
         """
-        lend = partial(
+        factory = partial(
             self.unit_of_work, tenant=tenant, operation_id=operation_id, isolation=isolation
         )
         asking = (
             None if operation_id is None else partial(self.outcome, operation_id, tenant=tenant)
         )
-        return await run_whole(
-            work, lend, was_committed=asking, attempts=attempts, retry_for=retry_for
+        return await run_with_retry(
+            work, factory, was_committed=asking, attempts=attempts, retry_for=retry_for
         )
 
     async def outcome(
@@ -253,14 +253,14 @@ class Database:
             LockTimeout: the transaction was still under way when `wait_for` had passed.
             DatabaseFailure: the ledger could not be read until then.
         """
-        lend = partial(
-            Ledger,
+        factory = partial(
+            CommittedOperations,
             self.engine,
             tenant=self._tenant(tenant),
             schema=self._known,
             operation_id=operation_id,
         )
-        return await ask_ledger(lend, wait_for=wait_for)
+        return await poll_outcome(factory, wait_for=wait_for)
 
     def telemetry_recorder(
         self, *, tenant: str | None = None, **options: Unpack[RecorderOptions]
@@ -282,14 +282,14 @@ class Database:
                 engine, migrations.SchemaOptions.from_settings(self.settings), revision=revision
             )
             if self.settings.row_level_security:
-                await operations.isolate(engine)
+                await operations.enable_row_level_security(engine)
         # Connections from before the extension was created do not know its types.
         await self.engine.dispose()
         await self.read_engine.dispose()
         return reached
 
     @asynccontextmanager
-    async def first_load(
+    async def initial_load(
         self,
         entity: type[Entity],
         *,
@@ -318,7 +318,7 @@ class Database:
             LockTimeout: another first load is under way: two would drop each other's indexes and
                 share the server's memory.
             ConfigurationError: the entity has no vector index, or a pooler is in between, which
-                would lend the lock to others.
+                would factory the lock to others.
             MigrationFailed: the server refused to drop or to build the index.
         """
         if self.settings.pooler != "none":
@@ -327,7 +327,7 @@ class Database:
             )
         async with (
             self._for_migrations() as engine,
-            operations.first_load(
+            operations.initial_load(
                 engine, entity, memory_mb=memory_mb, workers=workers, on_build=on_build
             ),
         ):

@@ -13,7 +13,7 @@ from domain.values.search import Corpus, SearchHits, Weights
 from repositories.knowledge import KnowledgeReader
 from repositories.learning import MemoryReader
 from repositories.reviews import FindingReader
-from repositories.sql.federated_search import alike
+from repositories.sql.federated_search import near_duplicate_pairs
 
 if TYPE_CHECKING:
     from domain.entities.learning import LearningMemory
@@ -73,5 +73,7 @@ class FederatedSearch:
         ids = {corpus.value: keys for corpus, keys in ids_with_embeddings(found).items()}
         if sum(map(len, ids.values())) < 2:
             return set()
-        pairs = await self._transaction.rows(alike(), {**ids, "tenant": self._transaction.tenant})
+        pairs = await self._transaction.rows(
+            near_duplicate_pairs(), {**ids, "tenant": self._transaction.tenant}
+        )
         return {frozenset((row["one"], row["other"])) for row in pairs}

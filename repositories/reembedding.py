@@ -71,6 +71,6 @@ class RepairRepository(SearchRepository[E]):
         return EmbeddingRepair.from_row(found[0]) if found else None
 
     async def save_repair_state(self, state: EmbeddingRepair) -> None:
-        self._transaction.stamp(state)
+        self._transaction.assign_tenant(state)
         values = {**column_values(state), "corpus": self.entity.__tablename__}
         await self._transaction.execute(repairs.save_state(values))

@@ -19,7 +19,7 @@ from domain.errors import CommitOutcomeUnknown, ConnectionLost, DatabaseFailure
 from domain.values.transactions import Failures
 
 if TYPE_CHECKING:
-    from repositories.unit_of_work import Ledger, UnitOfWork
+    from repositories.unit_of_work import CommittedOperations, UnitOfWork
 
 T = TypeVar("T")
 
@@ -28,22 +28,22 @@ _PAUSES: Final = wait_random_exponential(multiplier=0.02, max=2)
 _LOCK_PATIENCE: Final = timedelta(seconds=1)
 
 
-async def run_whole(
+async def run_with_retry(
     work: Callable[[UnitOfWork], Awaitable[T]],
-    lend: Callable[[], UnitOfWork],
+    factory: Callable[[], UnitOfWork],
     *,
     was_committed: Callable[[], Awaitable[bool]] | None,
     attempts: int,
     retry_for: timedelta,
 ) -> T:
-    """Run `work` in units of work that `lend` makes until one is committed.
+    """Run `work` in units of work that `factory` makes until one is committed.
 
     `was_committed` resolves an unknown outcome.
     """
     failures = Failures()
 
     async def once() -> T:
-        async with lend() as uow:
+        async with factory() as uow:
             result = await work(uow)
             if uow.is_open:
                 await _commit(uow, was_committed)
@@ -58,15 +58,15 @@ async def run_whole(
     return await retrying(once)
 
 
-async def ask_ledger(lend: Callable[[], Ledger], *, wait_for: timedelta) -> bool:
+async def poll_outcome(factory: Callable[[], CommittedOperations], *, wait_for: timedelta) -> bool:
     """Ask until the ledger answers, or `wait_for` has passed and it raises what the last attempt did."""
     until = monotonic() + wait_for.total_seconds()
 
     async def once() -> bool:
-        async with lend() as ledger:
+        async with factory() as ledger:
             # In short waits: the server of a long one may be gone, and another one have the answer.
             left = timedelta(seconds=max(until - monotonic(), 0.001))
-            return await ledger.knows(within=min(left, _LOCK_PATIENCE))
+            return await ledger.is_committed(within=min(left, _LOCK_PATIENCE))
 
     retrying = AsyncRetrying(
         retry=retry_if_exception(_answers_later),

@@ -14,7 +14,7 @@ from domain.values.timestamps import days_old, hours_old
 from repositories.base import ReadRepository, Repository
 from repositories.conflict_writes import insert_or_replace
 from repositories.sql import retention, runs
-from repositories.sql.rows import delete_rows, of_tenant
+from repositories.sql.rows import delete_rows, tenant_equals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +74,7 @@ class RunRepository(RunReader, Repository[RunState]):
             delivery_id=delivery_id,
             action=action,
         )
-        self._transaction.stamp(run)
+        self._transaction.assign_tenant(run)
         found = await self._transaction.execute(runs.runs_in_the_way(run))
         claim = await self._claim(run, found.mappings().all())
         if claim.claimed:
@@ -171,7 +171,7 @@ class CheckpointRepository(CheckpointReader, Repository[ReviewCheckpoint]):
     async def set_comment(self, review_output_key: str, comment_id: int) -> bool:
         table = ReviewCheckpoint.__table__
         named = (
-            of_tenant(ReviewCheckpoint, self._transaction.tenant),
+            tenant_equals(ReviewCheckpoint, self._transaction.tenant),
             table.c.review_output_key == review_output_key,
         )
         return (

@@ -24,7 +24,7 @@ from domain.values.search import (
 from repositories.base import ReadRepository
 from repositories.explain import read_plan
 from repositories.sql import bm25, explain, hybrid, vector
-from repositories.sql.filters import Where
+from repositories.sql.filters import FilterKey
 
 if TYPE_CHECKING:
     from pgvector import Vector
@@ -53,7 +53,7 @@ class SearchRepository(ReadRepository[E]):
         values: dict[str, Any] = {"embedding": self.query_vector(embedding)}
         if bounded := max_distance is not None:
             values["max_distance"] = max_distance
-        scan, chosen = self._scan(require_limit(limit), metric), Where(where)
+        scan, chosen = self._scan(require_limit(limit), metric), FilterKey(where)
         found = await self._found(
             hybrid.by_vector(self.entity, scan, chosen, bounded=bounded), values
         )
@@ -78,15 +78,17 @@ class SearchRepository(ReadRepository[E]):
         match: Match = Match.ANY,
         explain: bool = False,
     ) -> SearchHits[E]:
-        chosen, values = Where(where), self._question(query, match)
+        chosen, values = FilterKey(where), self._question(query, match)
         if match is Match.ANY and bm25.is_one_word(query):
             found = await self._found(
-                hybrid.by_word(self.entity, chosen, limit=require_limit(limit), explain=explain),
+                hybrid.single_term_statement(
+                    self.entity, chosen, limit=require_limit(limit), explain=explain
+                ),
                 values,
             )
             if all(row["id"] is not None for row in found):
                 return self._hits(found)
-        statement = hybrid.by_words(
+        statement = hybrid.keyword_statement(
             self.entity, match, chosen, limit=require_limit(limit), explain=explain
         )
         return self._hits(await self._found(statement, values))
@@ -107,11 +109,11 @@ class SearchRepository(ReadRepository[E]):
         if recency is not None:
             values["half_life"] = recency.half_life_days
         scan = self._scan(hybrid.arm_depth(require_limit(limit)))
-        statement = hybrid.by_both(
+        statement = hybrid.hybrid_statement(
             self.entity,
             scan,
             match,
-            Where(where),
+            FilterKey(where),
             weights=weights,
             limit=limit if diversity is None else hybrid.diverse_depth(limit),
             recent=recency is not None,
@@ -185,17 +187,21 @@ class SearchRepository(ReadRepository[E]):
             take("hit_exact"),
             take("hit_similar", 0),
         )
-        by_words = None if relevance is None else keyword_score(relevance)
+        keyword_statement = None if relevance is None else keyword_score(relevance)
         if weights is not None:
             score = fused_score(fused, (weights.vector, weights.keyword))
         else:
-            score = by_words if by_words is not None else vector_score(distance, metric)
+            score = (
+                keyword_statement
+                if keyword_statement is not None
+                else vector_score(distance, metric)
+            )
         return SearchHit(
             item=self._hydrate(row),
             score=score,
             distance=distance,
             vector_rank=vector_rank,
-            keyword_score=by_words,
+            keyword_score=keyword_statement,
             keyword_rank=keyword_rank,
             matched_terms=tuple(sorted(terms or ())),
         )

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
-from domain.entities.maintenance import Operation
+from domain.entities.maintenance import CommittedOperation
 from domain.errors import UnitOfWorkClosed
 from domain.values.transactions import Isolation
 from repositories import (
@@ -104,7 +104,9 @@ class UnitOfWork(_Unit):
         self.operation_id = uuid7() if operation_id is None else operation_id
         # Who names the operation means to ask for its outcome: the ledger's row is written in the
         # same transaction.
-        self._ledger = None if operation_id is None else Operation(operation_id=operation_id)
+        self._ledger = (
+            None if operation_id is None else CommittedOperation(operation_id=operation_id)
+        )
         transaction = self._transaction
         self.knowledge = knowledge.KnowledgeRepository(transaction)
         self.embedding_metadata = knowledge.EmbeddingMetadataRepository(transaction)
@@ -179,7 +181,7 @@ class ReadUnitOfWork(_Unit):
         self.corpora = federated_search.FederatedSearch(transaction)
 
 
-class Ledger(_Unit):
+class CommittedOperations(_Unit):
     """Asks for one operation. Nothing that it does is kept."""
 
     def __init__(
@@ -188,7 +190,7 @@ class Ledger(_Unit):
         super().__init__(engine, tenant=tenant, schema=schema, writes=True)
         self._operation_id = operation_id
 
-    async def knows(self, *, within: timedelta) -> bool:
+    async def is_committed(self, *, within: timedelta) -> bool:
         """Return whether the operation was committed.
 
         Raises:

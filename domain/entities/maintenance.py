@@ -27,7 +27,7 @@ class RepairStatus(StrEnum):
     FAILED = "failed"
 
 
-class Operation(Timestamped, Owned, Entity, table=True):
+class CommittedOperation(Timestamped, Owned, Entity, table=True):
     """A unit of work that asked to be remembered: its row is written in the same transaction, so it
     tells whether COMMIT happened.
 
@@ -35,7 +35,7 @@ class Operation(Timestamped, Owned, Entity, table=True):
     created_at)`.
     """
 
-    __tablename__ = "operations"
+    __tablename__ = "committed_operations"
     __table_args__ = (index("created_at"),)
 
     operation_id: UUID = Field(

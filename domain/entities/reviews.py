@@ -128,7 +128,7 @@ class Finding(Record, table=True):
 class SuppressionLogEntry(Record, table=True):
     """One suppression that a review applied, and the findings that it held back.
 
-    Written with the review, never changed.
+    SavepointLog with the review, never changed.
     """
 
     __tablename__ = "suppression_log"

@@ -173,7 +173,7 @@ class UnitOfWork(Protocol):
         says what became of it.
 
         Raises:
-            TransactionPoisoned: a statement failed before; nothing was kept.
+            TransactionAborted: a statement failed before; nothing was kept.
             ConstraintViolated: what was added or changed breaks a rule of the schema; nothing was
                 kept.
             CommitOutcomeUnknown: the connection was lost after COMMIT was sent.

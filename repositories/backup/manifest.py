@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal, Self
 from annotated_types import Ge
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from domain.errors import BackupDamaged, BackupUnfit
+from domain.errors import BackupDamaged, InvalidBackup
 from domain.values.text import Tenant
 
 FORMAT: Final = 1
@@ -90,7 +90,7 @@ class Manifest(_Part):
 
         Raises:
             BackupDamaged: this is no backup, or not as it was written.
-            BackupUnfit: it is of a format that another version writes.
+            InvalidBackup: it is of a format that another version writes.
         """
         line = _LINE.match(head)
         if line is None:
@@ -102,7 +102,7 @@ class Manifest(_Part):
             raise BackupDamaged(f"this is no backup that can be read: {what}")
         version, checksum, length = int(line[1]), line[2].decode(), int(line[3])
         if version != FORMAT:
-            raise BackupUnfit(
+            raise InvalidBackup(
                 f"the backup is of format {version}, and this version reads format {FORMAT}"
             )
         written = head[LINE_BYTES : LINE_BYTES + length]

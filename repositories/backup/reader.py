@@ -24,7 +24,7 @@ class BackupReader:
 
     Raises:
         BackupError: there is no such file, or it cannot be read.
-        BackupDamaged, BackupUnfit: as `Manifest.from_bytes`.
+        BackupDamaged, InvalidBackup: as `Manifest.from_bytes`.
     """
 
     def __init__(self, path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
-from domain.errors import BackupDamaged, BackupUnfit, EmbeddingMismatch
+from domain.errors import BackupDamaged, EmbeddingMismatch, InvalidBackup
 from repositories import migrations
 from repositories.backup import tables as catalog
 from repositories.backup.reader import BackupReader
@@ -38,7 +38,7 @@ async def restore(engine: AsyncEngine, path: Path, *, replace: bool = False) -> 
 
     Raises:
         BackupDamaged: the file is no backup, or not as it was written.
-        BackupUnfit: another revision, or rows that would be in the way.
+        InvalidBackup: another revision, or rows that would be in the way.
         EmbeddingMismatch: another dimension, provider or model.
         BackupError: the file cannot be read.
         DatabaseFailure: no connection, a lock that others hold, a missing privilege.
@@ -75,7 +75,7 @@ async def _restore(connection: AsyncConnection, backup: BackupReader, *, replace
 
 def _require_known(manifest: Manifest) -> None:
     if manifest.revision not in {script.revision for script in scripts().walk_revisions()}:
-        raise BackupUnfit(
+        raise InvalidBackup(
             f"the backup is of revision {manifest.revision}, which this version does not know"
         )
 
@@ -95,7 +95,7 @@ def _options(manifest: Manifest) -> SchemaOptions:
 def _require_fit(manifest: Manifest, connection: Connection) -> None:
     revision, recorded = current_revision(connection), read_recorded(connection)
     if revision != manifest.revision or recorded is None:
-        raise BackupUnfit(
+        raise InvalidBackup(
             f"the backup is of revision {manifest.revision} and the database is at {revision or 'none'}: "
             "restore into a database without a schema, and migrate it afterwards"
         )
@@ -113,7 +113,7 @@ def _require_fit(manifest: Manifest, connection: Connection) -> None:
         different = ", ".join(
             sorted(name for name in ours | theirs if ours.get(name) != theirs.get(name))
         )
-        raise BackupUnfit(
+        raise InvalidBackup(
             f"the backup and the database differ in their tables or columns: {different}"
         )
 
@@ -130,7 +130,7 @@ def _make_room(
         connection, [name for name in names if name != catalog.RECORD], manifest.tenant
     ):
         whose = "the database" if manifest.tenant is None else f"the tenant {manifest.tenant!r}"
-        raise BackupUnfit(
+        raise InvalidBackup(
             f"{whose} has rows already, in {', '.join(in_the_way)}: restore into an empty one, or replace them"
         )
     elif catalog.RECORD in names:

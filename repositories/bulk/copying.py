@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from domain.errors import InvalidInput
-from repositories.postgres.cancellation import finished
+from repositories.postgres.cancellation import run_to_completion
 
 if TYPE_CHECKING:
     from sqlalchemy import Dialect
@@ -47,5 +47,5 @@ async def copy(
             # SQLAlchemy does not see it, and would go on with a connection that is lost or in the
             # middle of a COPY.
             if driver.is_closed() or not isinstance(error, Exception):
-                await finished(connection.invalidate(error))
+                await run_to_completion(connection.invalidate(error))
             raise

@@ -13,23 +13,25 @@ if TYPE_CHECKING:
     from sqlalchemy.dialects.postgresql import Insert
 
     from domain.schema.base import Entity
-    from repositories.bulk.layout import Layout
+    from repositories.bulk.column_set import ColumnSet
     from repositories.postgres.transaction import Transaction
 
 
-class Stage:
+class StagingTable:
     """The table of one bulk write; it ends with the transaction, or when its rows are written."""
 
-    def __init__(self, transaction: Transaction, entity: type[Entity], layout: Layout) -> None:
+    def __init__(
+        self, transaction: Transaction, entity: type[Entity], column_set: ColumnSet
+    ) -> None:
         self._transaction = transaction
         self._entity = entity
-        self._layout = layout
+        self._layout = column_set
         self.rows = 0
 
     async def create(self) -> None:
         await self._transaction.execute(bulk.create_stage(self._entity))
 
-    async def lay(self, entities: Sequence[Entity]) -> None:
+    async def append(self, entities: Sequence[Entity]) -> None:
         """Lay the entities ready, after those that lie there."""
         columns = [*self._layout.names, bulk.POSITION]
         records = self._layout.records(

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeGuard, TypeVar, cast
 
 from domain.schema.base import Entity
 from repositories.bulk.batches import BATCH_SIZE, COPY_ROWS, STATEMENT_ROWS, batches
+from repositories.bulk.column_set import ColumnSet, has_b_trees_alone, natural_key, sort_key
 from repositories.bulk.copying import copy, dialect_of
-from repositories.bulk.layout import Layout, has_b_trees_alone, natural_key, sort_key
-from repositories.bulk.staging import Stage
+from repositories.bulk.staging import StagingTable
 from repositories.sql import bulk, upsert
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class BulkWrite(Generic[E]):
         self._key = tuple(key) or natural_key(entity)
         self._conflict = conflict
         self._latest = latest
-        self._layout = Layout.of(entity)
+        self._layout = ColumnSet.of(entity)
         self._known: Row[Any] | None = None
 
     async def run(self, entities: Rows[E], progress: Progress | None = None) -> int:
@@ -72,7 +72,7 @@ class BulkWrite(Generic[E]):
 
     async def _of_a_list(self, entities: Sequence[E], progress: Progress | None) -> int:
         # No table is needed to put them in order, which costs a third more.
-        self._transaction.stamp_all(entities)
+        self._transaction.assign_tenants(entities)
         names = set[tuple[Any, ...]]()
         ordered = self._in_order(entities, names)
         written = 0
@@ -89,16 +89,16 @@ class BulkWrite(Generic[E]):
     async def _stamped(self, entities: Rows[E]) -> AsyncGenerator[list[E], None]:
         async with aclosing(batches(entities, BATCH_SIZE)) as source:
             async for batch in source:
-                self._transaction.stamp_all(batch)
+                self._transaction.assign_tenants(batch)
                 yield batch
 
     async def _staged(
         self, first: list[E], source: AsyncIterator[list[E]], progress: Progress | None
     ) -> int:
-        stage = Stage(self._transaction, self._entity, self._layout)
+        stage = StagingTable(self._transaction, self._entity, self._layout)
         await stage.create()
         async for batch in _again(first, source):
-            await stage.lay(batch)
+            await stage.append(batch)
             if progress is not None:
                 progress(stage.rows)
         return await stage.write(
@@ -143,10 +143,10 @@ class BulkWrite(Generic[E]):
             return await self._insert(upsert.insert_row(self._entity), upsert.row_values(batch[0]))
         values = list(map(vars, batch))
         if self._conflict is None and len(batch) >= COPY_FROM:
-            layout = self._layout.given(values)
-            if layout is not None and (await self._allowances()).may_copy:
-                records = layout.records(values, await dialect_of(self._transaction))
-                await copy(self._transaction, self._entity.__tablename__, layout.names, records)
+            column_set = self._layout.present(values)
+            if column_set is not None and (await self._allowances()).may_copy:
+                records = column_set.records(values, await dialect_of(self._transaction))
+                await copy(self._transaction, self._entity.__tablename__, column_set.names, records)
                 return len(batch)
         if len(batch) > BATCH_SIZE:
             return await self._in_parts(batch, BATCH_SIZE)

@@ -36,6 +36,8 @@ app = typer.Typer(
     help="Start and stop a database to develop with; look at, migrate, dump and restore one.",
 )
 app.command()(roles.roles)
+rls = typer.Typer(no_args_is_help=True, help="Enable or disable row-level security.")
+app.add_typer(rls, name="rls")
 
 Embedded = Annotated[
     bool, typer.Option("--embedded", help="Use the embedded server even where Docker answers.")
@@ -44,7 +46,6 @@ Temporary = Annotated[
     bool,
     typer.Option("--embedded", help="Migrate an empty, temporary embedded server and check that."),
 ]
-Off = Annotated[bool, typer.Option("--off", help="Take it back.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 Message = Annotated[str, typer.Option("--message", "-m", help="What the revision changes.")]
 Ahead = Annotated[
@@ -173,17 +174,20 @@ def maintain(
         )
 
 
-@app.command()
-def isolate(data_dir: DataDir = DATA_DIR, off: Off = False) -> None:
-    """Let the server itself keep tenants apart, by row-level security on every table with tenants.
-
-    --off takes it back.
-    """
+@rls.command()
+def enable(data_dir: DataDir = DATA_DIR) -> None:
+    """Enable row-level security on every table that has a tenant, and on its partitions."""
     with places.reach(data_dir) as place:
-        tables = asyncio.run(_isolate(place.settings, off=off))
-        typer.echo(
-            f"{place.kind}: row-level security is {'off' if off else 'on'}, {len(tables)} tables changed"
-        )
+        tables = asyncio.run(_enable_row_level_security(place.settings))
+        typer.echo(f"{place.kind}: row-level security is on, {len(tables)} tables changed")
+
+
+@rls.command()
+def disable(data_dir: DataDir = DATA_DIR) -> None:
+    """Disable row-level security on every table."""
+    with places.reach(data_dir) as place:
+        tables = asyncio.run(_disable_row_level_security(place.settings))
+        typer.echo(f"{place.kind}: row-level security is off, {len(tables)} tables changed")
 
 
 @app.command()
@@ -255,9 +259,14 @@ def _told(done: Maintenance) -> str:
     return ", ".join(fact for fact, happened in facts.items() if happened) or "nothing to do"
 
 
-async def _isolate(settings: Settings, *, off: bool) -> list[str]:
+async def _enable_row_level_security(settings: Settings) -> list[str]:
     async with places.connected(settings.for_migrations()) as engine:
-        return await (operations.expose(engine) if off else operations.isolate(engine))
+        return await operations.enable_row_level_security(engine)
+
+
+async def _disable_row_level_security(settings: Settings) -> list[str]:
+    async with places.connected(settings.for_migrations()) as engine:
+        return await operations.disable_row_level_security(engine)
 
 
 async def _check(settings: Settings, *, migrating: bool) -> list[str]:

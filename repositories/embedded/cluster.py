@@ -47,7 +47,7 @@ _OURS: Final = frozenset({
     "listen_addresses", "port", "unix_socket_directories", "unix_socket_permissions", "unix_socket_group", "data_directory",
     "config_file", "hba_file", "ident_file", "external_pid_file", "cluster_name", "logging_collector", "password_encryption",
 })  # fmt: skip
-_ACCESS: Final = """# Written at every start. Nobody is trusted: every role gives its password, whichever way it comes.
+_ACCESS: Final = """# SavepointLog at every start. Nobody is trusted: every role gives its password, whichever way it comes.
 local all         all       scram-sha-256
 local replication postgres  scram-sha-256
 host  all         all       127.0.0.1/32  scram-sha-256

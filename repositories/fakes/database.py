@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 from uuid import UUID
 
 from domain.entities.knowledge import EmbeddingMetadata
-from domain.entities.maintenance import Operation
+from domain.entities.maintenance import CommittedOperation
 from domain.errors import ConfigurationError
 from domain.values.embedding import DEFAULT_DIMENSIONS, forget_dimensions, learn_dimensions
 from domain.values.text import DEFAULT_TENANT, require_tenant
@@ -202,7 +202,7 @@ class FakeDatabase:
         Raises:
             LockTimeout: it was still under way when `wait_for` had passed.
         """
-        table = self._state.tables[Operation.__tablename__]
+        table = self._state.tables[CommittedOperation.__tablename__]
         key = (require_tenant(tenant), operation_id)
         await self._state.locks.wait(
             Owner(), (table.key.name, key), Mode.WRITE, within=wait_for.total_seconds()

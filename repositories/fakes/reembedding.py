@@ -82,7 +82,7 @@ class FakeRepairs(SearchesBoth[E]):
         )
 
     async def save_repair_state(self, state: EmbeddingRepair) -> None:
-        self._transaction.stamp(state)
+        self._transaction.assign_tenant(state)
         async with self._transaction.statement():
             now = self._transaction.now
             given = {**self._repairs.row_of(state, now), "corpus": self._table.name}

@@ -199,7 +199,7 @@ class FakeRepository(FakeReadRepository[E]):
 
     async def replace(self, entity: E, *key: str, keep_if_missing: Collection[str] = ()) -> Row:
         """Insert the entity, or replace all of the row with the same key but its id and `created_at`."""
-        new = self._new([self._transaction.stamp(entity)])[0]
+        new = self._new([self._transaction.assign_tenant(entity)])[0]
         kept = {
             "tenant",
             "id",
@@ -218,7 +218,7 @@ class FakeRepository(FakeReadRepository[E]):
             return await self._transaction.delete(self._table, meets, at_most=at_most)
 
     async def _stamped(self, entities: Rows[E]) -> list[E]:
-        return [self._transaction.stamp(entity) async for entity in _each(entities)]
+        return [self._transaction.assign_tenant(entity) async for entity in _each(entities)]
 
     def _new(self, entities: Iterable[E]) -> list[Row]:
         return [self._table.row_of(entity, self._transaction.now) for entity in entities]

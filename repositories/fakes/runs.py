@@ -62,7 +62,9 @@ class FakeRunRepository(FakeRunReader, FakeRepository[RunState]):
         )
         async with self._transaction.statement():
             run.claimed_at = self._transaction.state.clock()
-            claim = await self._claim(self._transaction.stamp(run), await self._in_the_way(run))
+            claim = await self._claim(
+                self._transaction.assign_tenant(run), await self._in_the_way(run)
+            )
             if claim.claimed:
                 self._remember(claim.run_key)
         return claim

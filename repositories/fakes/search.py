@@ -192,15 +192,15 @@ class SearchesBoth(SearchesWords[E]):
         by_vector = {
             row["id"]: (rank, distance) for rank, (row, distance) in enumerate(near, start=1)
         }
-        by_words = {
+        keyword_statement = {
             found.row["id"]: (rank, keyword_score(found.relevance))
             for rank, found in enumerate(words, start=1)
         }
-        scores = reciprocal_rank_fusion([list(by_vector), list(by_words)], shares)
+        scores = reciprocal_rank_fusion([list(by_vector), list(keyword_statement)], shares)
 
         def hit(key: UUID) -> SearchHit[E]:
             vector_rank, distance = by_vector.get(key, (None, None))
-            keyword_rank, score = by_words.get(key, (None, None))
+            keyword_rank, score = keyword_statement.get(key, (None, None))
             return SearchHit(
                 item=self._copy(rows[key]),
                 score=fused_score(scores[key], shares),

@@ -14,7 +14,7 @@ from domain.errors import (
     Conflict,
     InvalidInput,
     TenantMismatch,
-    TransactionPoisoned,
+    TransactionAborted,
     UnitOfWorkClosed,
     UnitOfWorkError,
 )
@@ -66,7 +66,7 @@ class Transaction:
         self._now: datetime | None = None
         self.committed = False
         self._open = False
-        self._poisoned = False
+        self._aborted = False
         self._can_be_sent = True
         self._savepoints: list[int] = []
 
@@ -101,12 +101,12 @@ class Transaction:
 
     def _require_usable(self) -> None:
         self.require_open()
-        if self._poisoned:
-            raise TransactionPoisoned(
+        if self._aborted:
+            raise TransactionAborted(
                 "a statement failed before: leave this unit of work, and nothing of it is kept"
             )
 
-    def stamp(self, entity: E) -> E:
+    def assign_tenant(self, entity: E) -> E:
         """Make the entity this tenant's, or raise TenantMismatch if it was made another's."""
         if "tenant" in type(entity).model_fields:
             values = vars(entity)
@@ -120,7 +120,7 @@ class Transaction:
     def add(self, entity: E) -> E:
         """Stamp the entity with the tenant, and let it wait for the next statement."""
         self.require_open()
-        self._tracker.add(self.stamp(entity))
+        self._tracker.add(self.assign_tenant(entity))
         return entity
 
     @asynccontextmanager
@@ -133,12 +133,12 @@ class Transaction:
 
         Raises:
             UnitOfWorkClosed: it was not entered yet, or has ended.
-            TransactionPoisoned: a statement failed before.
+            TransactionAborted: a statement failed before.
         """
         self._require_usable()
         await asyncio.sleep(0)
         self._require_usable()
-        with self._poisoned_by_failure():
+        with self._aborted_by_failure():
             self._look()
             await self._flush(self.now)
             if not self._can_be_sent:
@@ -164,11 +164,11 @@ class Transaction:
             raise Conflict("another transaction changed the same rows", sqlstate="40001")
 
     @contextmanager
-    def _poisoned_by_failure(self) -> Iterator[None]:
+    def _aborted_by_failure(self) -> Iterator[None]:
         try:
             yield
         except BaseException:
-            self._poisoned = True
+            self._aborted = True
             self.state.locks.release(
                 self.owner, since=self._savepoints[-1] if self._savepoints else 0
             )
@@ -290,7 +290,7 @@ class Transaction:
     def _undo(self) -> None:
         self.layers.discard()
         self.state.locks.release(self.owner, since=self._savepoints.pop())
-        self._poisoned = False
+        self._aborted = False
         self._tracker.undo(lambda name, key: cast("Row | None", self.layers.find(name, key)))
 
     async def commit(self) -> None:
@@ -298,7 +298,7 @@ class Transaction:
         self._require_usable()
         if self._savepoints:
             raise UnitOfWorkError("a savepoint is open: leave it before the commit")
-        with self._poisoned_by_failure():
+        with self._aborted_by_failure():
             self._look()
             await self._flush(self.now)
             self._require_nothing_new()

@@ -9,7 +9,7 @@ from domain.entities.authors import AuthorCacheEntry
 from domain.entities.dependencies import DependencyBumpMerge
 from domain.entities.knowledge import KnowledgeChunk
 from domain.entities.learning import GlobalPattern, LearningMemory
-from domain.entities.maintenance import Operation
+from domain.entities.maintenance import CommittedOperation
 from domain.entities.reviews import FeedbackReaction, Finding, Review, SuppressionLogEntry
 from domain.entities.runs import ReviewCheckpoint, RunState
 from domain.errors import UnitOfWorkClosed
@@ -92,7 +92,9 @@ class FakeUnitOfWork(_Unit):
     ) -> None:
         super().__init__(state, tenant=tenant, writes=True, isolation=isolation)
         self._operation = (
-            Operation() if operation_id is None else Operation(operation_id=operation_id)
+            CommittedOperation()
+            if operation_id is None
+            else CommittedOperation(operation_id=operation_id)
         )
         self._is_remembered = operation_id is not None
         transaction = self._transaction

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from repositories.migrations.options import SchemaOptions
 
-LOAD_KEY: Final = int.from_bytes(sha256(b"recollect.first_load").digest()[:8], signed=True)
+LOAD_KEY: Final = int.from_bytes(sha256(b"recollect.initial_load").digest()[:8], signed=True)
 """Who holds this advisory lock fills a table, and builds its vector index afterwards."""
 
 _LOAD: Final = bindparam("key", LOAD_KEY, BigInteger)

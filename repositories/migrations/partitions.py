@@ -15,7 +15,10 @@ from sqlalchemy.exc import DBAPIError
 
 from domain.errors import MigrationFailed
 from repositories.migrations.months import Month
-from repositories.migrations.row_level_security import cover_if_on, every_tenants
+from repositories.migrations.row_level_security import (
+    bypass_row_level_security,
+    create_policies_if_enabled,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -99,7 +102,7 @@ def months_without_partition(months: Iterable[Month], found: Iterable[Partition]
     return [month for month in months if not any(partition.overlaps(month) for partition in found)]
 
 
-def make_month(connection: Connection, month: Month, *, until: float) -> int:
+def create_partition(connection: Connection, month: Month, *, until: float) -> int:
     """Make the partition of a month and return how many rows of the default partition were moved
     into it.
 
@@ -123,7 +126,7 @@ def make_month(connection: Connection, month: Month, *, until: float) -> int:
     default = default_of(partitions(connection))
     moved = 0
     if default is not None:
-        with every_tenants(connection, default.name):
+        with bypass_row_level_security(connection, default.name):
             moved += _move(connection, default.name, name, bounds)
             _lock_out_writers(connection, default.name, until)
             moved += _move(connection, default.name, name, bounds)
@@ -133,7 +136,7 @@ def make_month(connection: Connection, month: Month, *, until: float) -> int:
         f"ALTER TABLE {EVENTS} ATTACH PARTITION {name} FOR VALUES FROM ('{begins}') TO ('{ends}')",
     )
     run_statement(connection, f"ALTER TABLE {name} DROP CONSTRAINT ck_{name}_bounds")
-    cover_if_on(connection)
+    create_policies_if_enabled(connection)
     return moved
 
 
@@ -145,7 +148,7 @@ def wait_briefly(connection: Connection) -> None:
     connection.execute(_LIMITS, {"lock": str(LOCK_TIMEOUT_MS), "statement": "0"})
 
 
-def fold_back(connection: Connection) -> None:
+def merge_into_default(connection: Connection) -> None:
     """Bring the rows of every other partition back into the default one, and drop those."""
     columns = connection.scalar(_COLUMNS)
     for partition in partitions(connection):

@@ -85,12 +85,12 @@ def create_month_partitions(ahead: int) -> None:
     for month in partitions.missing_ahead(
         connection, partitions.partitions(connection), ahead=ahead
     ):
-        partitions.make_month(connection, month, until=until)
+        partitions.create_partition(connection, month, until=until)
 
 
 def drop_month_partitions() -> None:
     """Bring the events of every month back into the default partition."""
-    partitions.fold_back(op.get_bind())
+    partitions.merge_into_default(op.get_bind())
 
 
 def create_index_concurrently(

@@ -22,7 +22,7 @@ from repositories.migrations.runner import BASE, head, require_known
 from repositories.migrations.session import DEADLINE, alembic_for_us
 from repositories.migrations.target import target_metadata
 from repositories.postgres.errors import translating
-from repositories.postgres.row_level_security import RowSecurity
+from repositories.postgres.row_level_security import RowLevelSecurityStatus
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, MetaData
@@ -92,7 +92,7 @@ def _at_head(connection: Connection, directory: Path | None) -> SchemaOptions:
 
 def _check(entities: MetaData, directory: Path | None, connection: Connection) -> list[str]:
     target = target_metadata(_at_head(connection, directory), entities)
-    gaps = list(RowSecurity.read(connection).gaps())
+    gaps = list(RowLevelSecurityStatus.read(connection).gaps())
     return [*(difference.sentence for difference in find_drift(connection, target)), *gaps]
 
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 
 from repositories.sql.row_level_security import (
-    WALLS,
-    bind_the_owner,
-    build_wall,
-    let_the_owner_pass,
+    POLICY_STATUS,
+    create_policy,
+    force_row_level_security,
+    no_force_row_level_security,
 )
 
 if TYPE_CHECKING:
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def passed_by_the_owner(session: MigrationSession, *, needed: bool) -> AsyncIterator[None]:
+async def row_level_security_bypassed(
+    session: MigrationSession, *, needed: bool
+) -> AsyncIterator[None]:
     """Where row-level security is on, let the owner see every tenant's rows inside, and cover all
     tables afterwards.
 
@@ -38,7 +40,7 @@ async def passed_by_the_owner(session: MigrationSession, *, needed: bool) -> Asy
     """
     on = await session.run(_is_on, doing="looking at row-level security")
     if on and needed:
-        await session.run(_let_the_owner_pass, doing="letting the owner pass row-level security")
+        await session.run(_bypass, doing="letting the owner pass row-level security")
     try:
         yield
     finally:
@@ -49,7 +51,7 @@ async def passed_by_the_owner(session: MigrationSession, *, needed: bool) -> Asy
 
 
 @contextmanager
-def every_tenants(connection: Connection, table: str) -> Iterator[None]:
+def bypass_row_level_security(connection: Connection, table: str) -> Iterator[None]:
     """Let the owner of a table see every tenant's rows of it inside; until the transaction ends
     nobody else notices.
 
@@ -59,33 +61,35 @@ def every_tenants(connection: Connection, table: str) -> Iterator[None]:
         text("SELECT row_security_active(CAST(:table AS text))"), {"table": table}
     )
     if bound:
-        connection.execute(text(let_the_owner_pass(table)))
+        connection.execute(text(no_force_row_level_security(table)))
     yield
     # What fails inside takes the transaction along, and this with it.
     if bound:
-        connection.execute(text(bind_the_owner(table)))
+        connection.execute(text(force_row_level_security(table)))
 
 
-def cover_if_on(connection: Connection) -> None:
+def create_policies_if_enabled(connection: Connection) -> None:
     """Cover what is new, where row-level security is on."""
     if _is_on(connection):
         create_missing_policies(connection)
 
 
 def _is_on(connection: Connection) -> bool:
-    return any(wall["begun"] for wall in connection.execute(WALLS).mappings())
+    return any(wall["begun"] for wall in connection.execute(POLICY_STATUS).mappings())
 
 
-def _let_the_owner_pass(connection: Connection) -> None:
-    for wall in connection.execute(WALLS).mappings().all():
-        connection.execute(text(let_the_owner_pass(wall["table"])))
+def _bypass(connection: Connection) -> None:
+    for wall in connection.execute(POLICY_STATUS).mappings().all():
+        connection.execute(text(no_force_row_level_security(wall["table"])))
 
 
 def create_missing_policies(connection: Connection) -> list[str]:
     uncovered = [
-        wall["table"] for wall in connection.execute(WALLS).mappings() if not wall["covered"]
+        wall["table"]
+        for wall in connection.execute(POLICY_STATUS).mappings()
+        if not wall["covered"]
     ]
     for table in uncovered:
-        for statement in build_wall(table):
+        for statement in create_policy(table):
             connection.execute(text(statement))
     return uncovered

@@ -63,7 +63,7 @@ async def migrate(
         path = await session.run(
             partial(_way_up, revision, directory), doing="looking at the revisions"
         )
-        async with row_security.passed_by_the_owner(session, needed=bool(path)):
+        async with row_security.row_level_security_bypassed(session, needed=bool(path)):
             for step in path:
                 await session.run(
                     partial(_upgrade, step, decided, directory), doing=f"revision {step}"
@@ -94,7 +94,7 @@ async def rollback(
         path = await session.run(
             partial(_way_down, revision, directory), doing="looking at the revisions"
         )
-        async with row_security.passed_by_the_owner(session, needed=bool(path)):
+        async with row_security.row_level_security_bypassed(session, needed=bool(path)):
             for step, before in path:
                 await session.run(
                     partial(_downgrade, before, directory), doing=f"taking back revision {step}"

@@ -1,19 +1,22 @@
 """Tasks of an operator: health, maintenance, initial loads, roles and row-level security."""
 
-from repositories.operations.initial_load import BuildProgress, first_load
+from repositories.operations.initial_load import BuildProgress, initial_load
 from repositories.operations.maintenance import Maintenance, drop_before, maintain
 from repositories.operations.roles import set_up_roles
-from repositories.operations.row_level_security import expose, isolate
+from repositories.operations.row_level_security import (
+    disable_row_level_security,
+    enable_row_level_security,
+)
 from repositories.sql.roles import Roles
 
 __all__ = [
     "BuildProgress",
     "Maintenance",
     "Roles",
+    "disable_row_level_security",
     "drop_before",
-    "expose",
-    "first_load",
-    "isolate",
+    "enable_row_level_security",
+    "initial_load",
     "maintain",
     "set_up_roles",
 ]

@@ -11,7 +11,7 @@ from repositories.migrations import partitions
 from repositories.migrations.indexes import LOAD_KEY
 from repositories.operations.partitions import holds_rows
 from repositories.postgres.pool import GuardedPool
-from repositories.postgres.row_level_security import RowSecurity
+from repositories.postgres.row_level_security import RowLevelSecurityStatus
 from repositories.sql.vector_index import VECTOR_INDEXES
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Facts:
     invalid_indexes: tuple[str, ...]
     missing_months: tuple[str, ...]
     default_holds_events: bool
-    row_security: RowSecurity
+    row_security: RowLevelSecurityStatus
     missing_indexes: tuple[str, ...]
     is_loading: bool
 
@@ -140,7 +140,7 @@ async def facts(connection: AsyncConnection, *, language: str, revision: str | N
         invalid_indexes=tuple(server.invalid_indexes),
         missing_months=months,
         default_holds_events=in_default,
-        row_security=await connection.run_sync(RowSecurity.read),
+        row_security=await connection.run_sync(RowLevelSecurityStatus.read),
         missing_indexes=tuple(server.missing_indexes),
         is_loading=server.is_loading,
     )
@@ -247,15 +247,15 @@ def _of_telemetry(found: Facts) -> Iterator[Problem]:
         yield Problem(what="the default partition of telemetry holds events", remedy=remedy)
 
 
-def _ways_round(row_security: RowSecurity, *, asked_for: bool) -> Iterator[Problem]:
+def _ways_round(row_security: RowLevelSecurityStatus, *, asked_for: bool) -> Iterator[Problem]:
     yield from (
-        Problem(what=gap, remedy="run `recollect db isolate`, `--off` to do without")
+        Problem(what=gap, remedy="run `recollect db rls enable`, `--off` to do without")
         for gap in row_security.gaps()
     )
     if asked_for and not row_security.on:
         yield Problem(
             what="row-level security is asked for and not there",
-            remedy="run `recollect db isolate`",
+            remedy="run `recollect db rls enable`",
         )
     elif asked_for and row_security.passed:
         what = f"row-level security does not bind the role {row_security.role}"

@@ -71,7 +71,7 @@ OnBuild = Callable[[BuildProgress], None]
 
 
 @asynccontextmanager
-async def first_load(
+async def initial_load(
     engine: AsyncEngine,
     entity: type[Entity],
     *,
@@ -81,7 +81,7 @@ async def first_load(
 ) -> AsyncIterator[None]:
     """Drop the entity's vector index for the block, and build it afterwards.
 
-    `Database.first_load` says the rest.
+    `Database.initial_load` says the rest.
     """
     async with _connection(engine) as connection:
         session = _session_of(connection)

@@ -23,7 +23,7 @@ from domain.errors import InvalidInput, LockTimeout, SchemaOutdated
 from domain.values.timestamps import require_age, require_zone
 from repositories.migrations import partitions as month_partitions
 from repositories.migrations.partitions import AHEAD
-from repositories.migrations.row_level_security import every_tenants
+from repositories.migrations.row_level_security import bypass_row_level_security
 from repositories.migrations.runner import BASE, head, require_known
 from repositories.migrations.session import DEADLINE, migration_session, require_lock
 from repositories.operations import partitions
@@ -200,7 +200,7 @@ async def _in_batches(run: Step, delete: Callable[..., int], *, doing: str) -> i
 
 def _delete_operations(connection: Connection, *, moment: datetime, size: int) -> int:
     month_partitions.wait_briefly(connection)
-    with every_tenants(connection, "operations"):
+    with bypass_row_level_security(connection, "committed_operations"):
         return connection.execute(DELETE_OLD, {"before": moment, "size": size}).rowcount
 
 
@@ -222,4 +222,4 @@ def _missing(ahead: int, connection: Connection) -> tuple[list[Month], int]:
 
 
 def _make(month: Month, until: float, connection: Connection) -> int:
-    return month_partitions.make_month(connection, month, until=until)
+    return month_partitions.create_partition(connection, month, until=until)

@@ -18,7 +18,7 @@ from repositories.migrations.partitions import (
     run_statement,
     wait_briefly,
 )
-from repositories.migrations.row_level_security import every_tenants
+from repositories.migrations.row_level_security import bypass_row_level_security
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -38,7 +38,7 @@ def missing_behind(connection: Connection, found: Iterable[Partition]) -> list[M
     default = default_of(found)
     if default is None:
         return []
-    with every_tenants(connection, default.name):
+    with bypass_row_level_security(connection, default.name):
         held = connection.execute(_held(default)).all()
     return months_without_partition(sorted((Month(*row) for row in held), reverse=True), found)
 
@@ -76,7 +76,7 @@ def delete_before(
     """
     old = f"SELECT ctid FROM ONLY {default.name} WHERE created_at < :before LIMIT :size"  # noqa: S608 -- a name from the catalog
     deletion = text(f"DELETE FROM ONLY {default.name} WHERE ctid = ANY (ARRAY({old}))")  # noqa: S608 -- likewise
-    with every_tenants(connection, default.name):
+    with bypass_row_level_security(connection, default.name):
         return connection.execute(
             deletion, {"before": Month.of(moment).begins, "size": size}
         ).rowcount

@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from repositories.migrations.row_level_security import create_missing_policies
 from repositories.migrations.session import DEADLINE, migration_session
-from repositories.sql.row_level_security import WALLS, take_wall_down
+from repositories.sql.row_level_security import POLICY_STATUS, drop_policy
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 
-async def isolate(engine: AsyncEngine, *, deadline: timedelta = DEADLINE) -> list[str]:
+async def enable_row_level_security(
+    engine: AsyncEngine, *, deadline: timedelta = DEADLINE
+) -> list[str]:
     """Cover every table with tenants, and each partition, by a policy that shows a transaction its
     tenant's rows alone.
 
@@ -32,15 +34,21 @@ async def isolate(engine: AsyncEngine, *, deadline: timedelta = DEADLINE) -> lis
         return await session.run(create_missing_policies, doing="switching row-level security on")
 
 
-async def expose(engine: AsyncEngine, *, deadline: timedelta = DEADLINE) -> list[str]:
-    """Undo `isolate`, and return the tables that had something of it. Raises as `isolate` does."""
+async def disable_row_level_security(
+    engine: AsyncEngine, *, deadline: timedelta = DEADLINE
+) -> list[str]:
+    """Undo `enable_row_level_security`, and return the tables that had something of it. Raises as `enable_row_level_security` does."""
     async with migration_session(engine, deadline) as session:
-        return await session.run(_expose, doing="switching row-level security off")
+        return await session.run(
+            _disable_row_level_security, doing="switching row-level security off"
+        )
 
 
-def _expose(connection: Connection) -> list[str]:
-    begun = [wall["table"] for wall in connection.execute(WALLS).mappings() if wall["begun"]]
+def _disable_row_level_security(connection: Connection) -> list[str]:
+    begun = [
+        wall["table"] for wall in connection.execute(POLICY_STATUS).mappings() if wall["begun"]
+    ]
     for table in begun:
-        for statement in take_wall_down(table):
+        for statement in drop_policy(table):
             connection.execute(text(statement))
     return begun

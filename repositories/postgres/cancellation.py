@@ -11,7 +11,7 @@ from domain.errors import RecollectError
 T = TypeVar("T")
 
 
-async def finished(work: Coroutine[Any, Any, T]) -> T:
+async def run_to_completion(work: Coroutine[Any, Any, T]) -> T:
     """Await `work` to its end.
 
     A cancellation meanwhile is raised afterwards, once, from the error that the work ended with.

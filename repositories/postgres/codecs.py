@@ -37,7 +37,7 @@ async def vector_types(connection: asyncpg.Connection[asyncpg.Record]) -> Sequen
     return await connection.fetch(_TYPES_OF_THE_EXTENSION, *_KINDS)
 
 
-async def teach(
+async def register_codecs(
     connection: asyncpg.Connection[asyncpg.Record], types: Iterable[asyncpg.Record]
 ) -> None:
     """Teach a connection `bit` and these types."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import asyncpg
 
 from domain.values.text import require_tenant
-from repositories.postgres.codecs import is_vector_type, teach, vector_types
+from repositories.postgres.codecs import is_vector_type, register_codecs, vector_types
 from repositories.sql.row_level_security import SETTING
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Connection(_Connection):
             self._top_xact = None
         return super().transaction(**options)
 
-    def speak_for(self, tenant: str | None) -> None:
+    def set_local_tenant(self, tenant: str | None) -> None:
         """Let the next transaction, and it alone, be the tenant's in the eyes of row-level
         security; None takes that back.
 
@@ -124,12 +124,12 @@ class Connection(_Connection):
         are met as unknown ones.
         """
         await super().reload_schema_state()
-        await teach(self, self._vector_types)
+        await register_codecs(self, self._vector_types)
 
-    async def learn_vectors(self) -> None:
+    async def register_vector_types(self) -> None:
         """Exchange vectors in binary from now on, where the database has them."""
         self._vector_types = await vector_types(self)
-        await teach(self, self._vector_types)
+        await register_codecs(self, self._vector_types)
 
     async def _introspect_type(self, typename: str, schema: str) -> Any:
         # The driver asks here what a type is that it gets a codec for, with a statement for each.
@@ -146,11 +146,11 @@ class Connection(_Connection):
         found, statement = await super()._introspect_types(*arguments)  # type: ignore[misc]
         known = {record["oid"] for record in self._vector_types}
         if any(is_vector_type(met["name"]) and met["oid"] not in known for met in found):
-            await self.learn_vectors()
+            await self.register_vector_types()
         return found, statement
 
 
-async def goodbyes() -> None:
+async def wait_closed() -> None:
     """Wait until the connections that are being closed in this event loop are.
 
     Whoever was to wait may have been cancelled.

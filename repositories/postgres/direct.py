@@ -179,7 +179,7 @@ def _describe(compiled: SQLCompiler, own: Any) -> Prepared:
 
 
 def _row_of(columns: Sequence[tuple[str, Process | None]]) -> Callable[..., Row]:
-    # Written out as a function of so many values: a dictionary that is zipped and then corrected
+    # SavepointLog out as a function of so many values: a dictionary that is zipped and then corrected
     # takes twice as long.
     decoders = {
         f"decode_{place}": decode for place, (_, decode) in enumerate(columns) if decode is not None

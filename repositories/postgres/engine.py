@@ -58,8 +58,8 @@ def create_engine(settings: Settings, *, readonly: bool = False) -> AsyncEngine:
     )
     if not readonly:
         event.listen(engine.sync_engine, "handle_error", _leave_a_standby)
-    event.listen(engine.sync_engine, "set_connection_execution_options", _speak_for)
-    event.listen(engine.sync_engine, "checkin", _speak_for_nobody)
+    event.listen(engine.sync_engine, "set_connection_execution_options", _set_local_tenant)
+    event.listen(engine.sync_engine, "checkin", _clear_local_tenant)
     event.listen(engine.sync_engine, "checkout", require_alive)
     if settings.pooler == "pgbouncer":
         event.listen(engine.sync_engine, "begin", TransactionSettings(settings, readonly=readonly))
@@ -85,15 +85,15 @@ def _leave_a_standby(failed: ExceptionContext) -> None:
         failed.is_disconnect = True
 
 
-def _speak_for(connection: Connection, options: dict[str, Any]) -> None:
+def _set_local_tenant(connection: Connection, options: dict[str, Any]) -> None:
     if TENANT in options:
-        connection.connection.driver_connection.speak_for(options[TENANT])  # type: ignore[union-attr]  # it is our driver's
+        connection.connection.driver_connection.set_local_tenant(options[TENANT])  # type: ignore[union-attr]  # it is our driver's
 
 
-def _speak_for_nobody(connection: Any, _: object) -> None:
+def _clear_local_tenant(connection: Any, _: object) -> None:
     # A transaction that never began would leave its tenant to the next one.
     if connection is not None:
-        connection.driver_connection.speak_for(None)
+        connection.driver_connection.set_local_tenant(None)
 
 
 def _shown(settings: Settings) -> URL:

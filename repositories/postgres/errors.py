@@ -172,7 +172,7 @@ def _of_the_server(chain: tuple[BaseException, ...]) -> RecollectError | None:
             "a standby has no serializable transactions: use repeatable read there", sqlstate=state
         )
     if state == "25P02":
-        return errors.TransactionPoisoned(
+        return errors.TransactionAborted(
             "a statement of this transaction failed before: nothing of it can be committed"
         )
     if state in MISSING:
@@ -225,7 +225,7 @@ def _misuse(words: str) -> RecollectError | None:
 def _of_sqlalchemy(chain: tuple[BaseException, ...]) -> RecollectError | None:
     raised, deepest = chain[0], chain[-1]
     if isinstance(raised, sa.PendingRollbackError):
-        return errors.TransactionPoisoned(
+        return errors.TransactionAborted(
             "a statement of this transaction failed before: nothing of it can be committed"
         )
     if isinstance(raised, StaleDataError):

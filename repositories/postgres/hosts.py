@@ -90,7 +90,7 @@ class Hosts:
                     unfit.append(address)
                     raise
                 try:
-                    await connection.learn_vectors()
+                    await connection.register_vector_types()
                 except BaseException:
                     connection.terminate()
                     raise

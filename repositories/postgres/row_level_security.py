@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from domain.errors import NotIsolated
-from repositories.sql.row_level_security import WALLS
+from domain.errors import RowLevelSecurityRequired
+from repositories.sql.row_level_security import POLICY_STATUS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RowSecurity:
+class RowLevelSecurityStatus:
     """What the catalog says of row-level security: whether it was switched on, and where it does
     not hold.
 
@@ -33,11 +33,11 @@ class RowSecurity:
     @classmethod
     def read(cls, connection: Connection) -> Self:
         """Return what holds for the connection's database and role."""
-        return cls.of(connection.execute(WALLS).mappings().all())
+        return cls.of(connection.execute(POLICY_STATUS).mappings().all())
 
     @classmethod
     def of(cls, walls: Iterable[RowMapping]) -> Self:
-        """Return what the rows of `WALLS` come to."""
+        """Return what the rows of `POLICY_STATUS` come to."""
         found = list(walls)
         return cls(
             on=any(wall["begun"] for wall in found),
@@ -62,13 +62,13 @@ class RowSecurity:
             )
 
     def require(self) -> None:
-        """Raise NotIsolated unless every table is covered, for the current role too."""
+        """Raise RowLevelSecurityRequired unless every table is covered, for the current role too."""
         if self.uncovered:
-            raise NotIsolated(
-                f"row-level security does not cover {_few(self.uncovered)}: run `recollect db isolate`"
+            raise RowLevelSecurityRequired(
+                f"row-level security does not cover {_few(self.uncovered)}: run `recollect db rls enable`"
             )
         if self.passed:
-            raise NotIsolated(
+            raise RowLevelSecurityRequired(
                 f"row-level security does not bind the role {self.role}, which is a superuser or has BYPASSRLS: connect as another"
             )
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class TrackedSnapshot:
     """An entity of a session, and its values before the undoing, which takes them from some."""
 
     entity: Entity
@@ -36,7 +36,7 @@ class Watched:
         return kind, any(name in self.values for name in kind.embedding_fields())
 
 
-class Written:
+class SavepointLog:
     """What was written inside of savepoints.
 
     A flush that fails takes the values from the entities before anybody can look.
@@ -55,21 +55,23 @@ class Written:
         """Keep nothing: no savepoint is open."""
         self._values.clear()
 
-    def watched_by(self, session: AsyncSession) -> list[Watched]:
+    def watched_by(self, session: AsyncSession) -> list[TrackedSnapshot]:
         """Return the session's entities."""
         entities: list[Any] = list(session.sync_session.identity_map.values())
         return [
-            Watched(entity, self._values.get(instance_state(entity), {}) | vars(entity))
+            TrackedSnapshot(entity, self._values.get(instance_state(entity), {}) | vars(entity))
             for entity in entities
         ]
 
 
-async def bring_back(session: AsyncSession, watched: Sequence[Watched], *, tenant: str) -> None:
+async def refresh_after_rollback(
+    session: AsyncSession, watched: Sequence[TrackedSnapshot], *, tenant: str
+) -> None:
     """Read the rows again, in one statement for each kind.
 
     The ORM would do that alone for what it wrote itself.
     """
-    kinds: defaultdict[tuple[type[Entity], bool], list[Watched]] = defaultdict(list)
+    kinds: defaultdict[tuple[type[Entity], bool], list[TrackedSnapshot]] = defaultdict(list)
     for one in watched:
         if instance_state(one.entity).persistent:
             kinds[one.kind].append(one)

@@ -23,18 +23,18 @@ from domain.errors import (
     InvalidEmbedding,
     RecollectError,
     TenantMismatch,
-    TransactionPoisoned,
+    TransactionAborted,
     UnitOfWorkClosed,
     UnitOfWorkError,
 )
 from domain.schema.base import Entity
 from domain.values.transactions import ROWS_GONE, Isolation
 from repositories.postgres import direct
-from repositories.postgres.cancellation import finished
+from repositories.postgres.cancellation import run_to_completion
 from repositories.postgres.database_info import TENANT
 from repositories.postgres.errors import Phase, raise_bare, translate
-from repositories.postgres.savepoints import Written, bring_back
-from repositories.sql.rows import by_ids, of_tenant
+from repositories.postgres.savepoints import SavepointLog, refresh_after_rollback
+from repositories.sql.rows import by_ids, tenant_equals
 
 if TYPE_CHECKING:
     from sqlalchemy import CursorResult, Executable, Result, RowMapping
@@ -84,10 +84,10 @@ class Transaction:
         self._connection: AsyncConnection | None = None
         self._open = False
         self._begun_at = 0.0
-        self._poisoned = False
+        self._aborted = False
         self._executed = 0
         self._savepoints = 0
-        self._written = Written()
+        self._written = SavepointLog()
         self._added: WeakSet[InstanceState[Any]] = WeakSet()
         self.plans: list[SearchPlan] | None = None
 
@@ -136,17 +136,17 @@ class Transaction:
 
         Raises:
             UnitOfWorkClosed: it was not entered yet, or has ended.
-            TransactionPoisoned: a statement failed before.
+            TransactionAborted: a statement failed before.
         """
         self.require_open()
-        if self._poisoned:
-            raise TransactionPoisoned(
+        if self._aborted:
+            raise TransactionAborted(
                 "a statement failed before: leave this unit of work, and nothing of it is kept"
             )
         try:
             yield self._session
         except BaseException as error:
-            self._poisoned = True
+            self._aborted = True
             if isinstance(error, Exception):
                 raise_bare(translate(error, phase=phase, operation_id=operation_id))
             raise
@@ -161,21 +161,21 @@ class Transaction:
     def add(self, entity: E) -> E:
         """Stamp the entity with the tenant and take it into the session."""
         self.require_open()
-        self.stamp(entity)
+        self.assign_tenant(entity)
         self._session.add(entity)
         self._added.add(instance_state(entity))
         return entity
 
-    def stamp_all(self, entities: Sequence[Entity]) -> None:
+    def assign_tenants(self, entities: Sequence[Entity]) -> None:
         """Make the entities this tenant's, as `stamp` does each."""
         # A call for each of many rows that need nothing would cost as much as to read them.
         kinds: set[type[Entity]] = set(map(type, entities))
         tenants = {vars(entity).get("tenant") for entity in entities}
         if tenants != {self.tenant} or any(kind.embedding_fields() for kind in kinds):
             for entity in entities:
-                self.stamp(entity)
+                self.assign_tenant(entity)
 
-    def stamp(self, entity: Entity) -> None:
+    def assign_tenant(self, entity: Entity) -> None:
         """Make the entity this tenant's, or raise TenantMismatch if it was made another's."""
         values = vars(entity)
         if values.get("embedding") is not None:
@@ -227,7 +227,9 @@ class Transaction:
         self, session: AsyncSession, entity: type[Entity], ids: Sequence[UUID]
     ) -> None:
         counted = (
-            select(func.count()).select_from(entity.__table__).where(of_tenant(entity, self.tenant))
+            select(func.count())
+            .select_from(entity.__table__)
+            .where(tenant_equals(entity, self.tenant))
         )
         if (await session.execute(by_ids(counted, entity, ids))).scalar_one() < len(ids):
             raise Conflict(ROWS_GONE)
@@ -285,7 +287,7 @@ class Transaction:
         try:
             yield
         except BaseException:
-            self._poisoned = self._poisoned or self._executed > before
+            self._aborted = self._aborted or self._executed > before
             raise
 
     @contextmanager
@@ -335,7 +337,7 @@ class Transaction:
         except BaseException as error:
             # Where the whole unit of work has ended inside, there is nothing left to undo.
             if self._open:
-                await finished(self._undo(nested, error))
+                await run_to_completion(self._undo(nested, error))
             raise
         finally:
             self._savepoints -= 1
@@ -343,12 +345,12 @@ class Transaction:
                 self._written.forget()
 
     async def _undo(self, nested: AsyncSessionTransaction, error: BaseException) -> None:
-        self._poisoned = False
+        self._aborted = False
         watched = self._written.watched_by(self._session)
         try:
             with self.guarded() as session:
                 await nested.rollback()
-                await bring_back(session, watched, tenant=self.tenant)
+                await refresh_after_rollback(session, watched, tenant=self.tenant)
         except RecollectError:
             # A cancelled statement takes its connection with it: the unit of work stays poisoned,
             # and the cancellation goes on.
@@ -361,7 +363,7 @@ class Transaction:
         Entities keep their values and may be used again.
         """
         if self._open:
-            await finished(self._end())
+            await run_to_completion(self._end())
 
     async def _end(self) -> None:
         self._open = False
@@ -393,7 +395,7 @@ class Transaction:
             )
         await self.flush()
         try:
-            await finished(self._commit(operation_id))
+            await run_to_completion(self._commit(operation_id))
         except asyncio.CancelledError as cancellation:
             cancellation.add_note(_CANCELLED_IN_COMMIT[self.committed])
             raise

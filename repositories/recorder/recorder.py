@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal, Self, TypedDict
 
 from domain.errors import CommitOutcomeUnknown, ConfigurationError, RecollectError, RecorderClosed
 from domain.values.text import DEFAULT_TENANT, require_tenant
-from repositories.postgres.cancellation import finished
+from repositories.postgres.cancellation import run_to_completion
 from repositories.recorder.figures import RecorderFigures
 from repositories.recorder.signals import FlushOnSignals
 from repositories.recorder.writing import GroupWriter, is_refusal
@@ -205,7 +205,7 @@ class TelemetryRecorder:
                 self._give_up_at = self._loop.time() + self._retry_for
                 self._work.set()
                 self._room.set()
-            await finished(self._end(self._task))
+            await run_to_completion(self._end(self._task))
         return self.figures
 
     async def _end(self, task: asyncio.Task[None]) -> None:

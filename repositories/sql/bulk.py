@@ -33,7 +33,7 @@ from sqlalchemy.types import TypeDecorator
 from domain.schema.base import Entity
 from domain.schema.columns import EnumText
 from domain.values.numbers import INT32_MAX
-from repositories.sql.caching import kept
+from repositories.sql.caching import cached_statement
 from repositories.sql.upsert import given, or_default, written_columns
 
 STAGE_SCHEMA: Final = "pg_temp"
@@ -65,7 +65,7 @@ class PackedArray(TypeDecorator[Any]):
         )
 
 
-@kept
+@cached_statement
 def insert_arrays(entity: type[Entity]) -> Insert:
     """Insert rows out of one array for each column, in the order of the arrays.
 
@@ -86,7 +86,7 @@ def insert_arrays(entity: type[Entity]) -> Insert:
     )
 
 
-@kept
+@cached_statement
 def insert_staged(entity: type[Entity], key: tuple[str, ...], *, latest: bool) -> Insert:
     """Insert the rows that lie ready, in the order of their key and then of their place.
 

@@ -1,4 +1,4 @@
-"""Statements that are built once."""
+"""Statements that are cached_build once."""
 
 from __future__ import annotations
 
@@ -7,30 +7,31 @@ from functools import lru_cache, wraps
 from itertools import chain
 from typing import Any, Final, ParamSpec, TypeVar, cast
 
-from repositories.sql.filters import Where
+from repositories.sql.filters import FilterKey
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-KEPT: Final = 512
+CACHE_SIZE: Final = 512
 
 
-def kept(build: Callable[P, R]) -> Callable[P, R]:
-    """Return `build` with the results of its last `KEPT` different calls; building a search costs
+def cached_statement(build: Callable[P, R]) -> Callable[P, R]:
+    """Return `build` with the results of its last `CACHE_SIZE` different calls; building a search costs
     more than most searches.
 
-    What is built of a large filter is not kept: of one by thousands of ids there is hardly a
+    What is cached_build of a large filter is not cached_statement: of one by thousands of ids there is hardly a
     second.
     """
-    cached: Any = lru_cache(KEPT)(build)
+    cached: Any = lru_cache(CACHE_SIZE)(build)
 
     @wraps(build)
-    def built(*args: P.args, **kwargs: P.kwargs) -> R:
+    def cached_build(*args: P.args, **kwargs: P.kwargs) -> R:
         if any(
-            isinstance(given, Where) and given.is_large for given in chain(args, kwargs.values())
+            isinstance(argument, FilterKey) and argument.is_large
+            for argument in chain(args, kwargs.values())
         ):
             return build(*args, **kwargs)
         return cast("R", cached(*args, **kwargs))
 
-    vars(built)["cache_clear"] = cached.cache_clear
-    return built
+    vars(cached_build)["cache_clear"] = cached.cache_clear
+    return cached_build

@@ -9,21 +9,21 @@ from uuid import UUID
 from sqlalchemy import Select, func, select, text, true
 from sqlalchemy.dialects.postgresql import Insert, insert
 
-from domain.entities.maintenance import Operation
+from domain.entities.maintenance import CommittedOperation
 
 # The index begins with the tenant, and PostgreSQL before 18 skips nothing in it: tenant by tenant,
 # no young row is looked at.
 DELETE_OLD: Final = text("""
 WITH RECURSIVE tenants AS (
-    (SELECT tenant FROM operations ORDER BY tenant LIMIT 1)
+    (SELECT tenant FROM committed_operations ORDER BY tenant LIMIT 1)
     UNION ALL
     SELECT following.tenant FROM tenants, LATERAL (
-        SELECT tenant FROM operations WHERE tenant > tenants.tenant ORDER BY tenant LIMIT 1
+        SELECT tenant FROM committed_operations WHERE tenant > tenants.tenant ORDER BY tenant LIMIT 1
     ) AS following
 )
-DELETE FROM operations WHERE ctid = ANY (ARRAY(
+DELETE FROM committed_operations WHERE ctid = ANY (ARRAY(
     SELECT old.row FROM tenants, LATERAL (
-        SELECT ctid AS row FROM operations
+        SELECT ctid AS row FROM committed_operations
         WHERE tenant = tenants.tenant AND created_at < :before ORDER BY created_at LIMIT :size
     ) AS old LIMIT :size
 ))
@@ -47,7 +47,7 @@ def take_operation(tenant: str, operation_id: UUID) -> Insert:
     A transaction that has inserted it and not ended is waited for.
     """
     return (
-        insert(Operation.__table__)
+        insert(CommittedOperation.__table__)
         .values(tenant=tenant, operation_id=operation_id)
         .on_conflict_do_nothing()
     )

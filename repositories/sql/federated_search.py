@@ -24,7 +24,7 @@ from domain.entities.learning import LearningMemory
 from domain.schema.columns import EmbeddingColumn
 from domain.values.corpora import ALIKE
 from domain.values.search import Corpus, Distance
-from repositories.sql.rows import the_tenants
+from repositories.sql.rows import tenant_bind
 from repositories.sql.vector import OPERATORS
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @cache
-def alike() -> Select[Any]:
+def near_duplicate_pairs() -> Select[Any]:
     """Select the pairs of ids whose embeddings have a cosine similarity of `ALIKE` or more.
 
     Binds: `tenant`, and ids of chunks and memories as `knowledge` and `memories`.
@@ -53,4 +53,4 @@ def _units(entity: type[Entity], corpus: Corpus) -> Select[Any]:
         func.l2_normalize(columns.embedding, type_=EmbeddingColumn()).label("unit"),
     ]
     wanted = columns.id == any_(bindparam(corpus.value, type_=ARRAY(Uuid())))
-    return select(*unit).where(the_tenants(entity), wanted, columns.embedding.is_not(None))
+    return select(*unit).where(tenant_bind(entity), wanted, columns.embedding.is_not(None))

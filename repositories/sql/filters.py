@@ -31,7 +31,7 @@ LARGE: Final = 4_000
 """Characters of a filter that is written down, from which on its statement is built each time."""
 
 
-class Where:
+class FilterKey:
     """A filter as part of a key.
 
     Filters with equal values of different types (1, 1.0, True) are different statements.
@@ -52,7 +52,7 @@ class Where:
         self.is_large = len(self._key) > LARGE
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Where) and self._key == other._key
+        return isinstance(other, FilterKey) and self._key == other._key
 
     def __hash__(self) -> int:
         return hash(self._key)

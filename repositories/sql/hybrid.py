@@ -31,17 +31,17 @@ from domain.schema.columns import EmbeddingColumn
 from domain.values.reranking import MAX_HALVINGS
 from domain.values.search import RRF_K, Distance, Match, Weights
 from repositories.sql import bm25
-from repositories.sql.caching import kept
-from repositories.sql.filters import Where
-from repositories.sql.rows import fields, the_tenants
-from repositories.sql.vector import OPERATORS, Scan, nearest, number
+from repositories.sql.caching import cached_statement
+from repositories.sql.filters import FilterKey
+from repositories.sql.rows import fields, tenant_bind
+from repositories.sql.vector import OPERATORS, Scan, literal_int, nearest
 
 if TYPE_CHECKING:
     from domain.schema.base import Entity
 
 ARM_DEPTH = 40
 MAX_DIVERSE = 400
-"""Candidates that are compared with each other, unless more are asked for: their number squared."""
+"""Candidates that are compared with each other, unless more are asked for: their literal_int squared."""
 
 
 def arm_depth(limit: int) -> int:
@@ -54,8 +54,8 @@ def diverse_depth(limit: int) -> int:
     return max(limit, min(arm_depth(limit), MAX_DIVERSE))
 
 
-@kept
-def by_vector(entity: type[Entity], scan: Scan, where: Where, *, bounded: bool) -> Select[Any]:
+@cached_statement
+def by_vector(entity: type[Entity], scan: Scan, where: FilterKey, *, bounded: bool) -> Select[Any]:
     """Select the nearest rows; `bounded`, what is farther than `max_distance` comes without its
     row.
 
@@ -79,9 +79,9 @@ def by_vector(entity: type[Entity], scan: Scan, where: Where, *, bounded: bool) 
     )
 
 
-@kept
-def by_words(
-    entity: type[Entity], match: Match, where: Where, *, limit: int, explain: bool
+@cached_statement
+def keyword_statement(
+    entity: type[Entity], match: Match, where: FilterKey, *, limit: int, explain: bool
 ) -> Select[Any]:
     """Select the rows that match the words best."""
     return _by_keyword(
@@ -89,11 +89,14 @@ def by_words(
     )
 
 
-@kept
-def by_word(entity: type[Entity], where: Where, *, limit: int, explain: bool) -> Select[Any]:
+@cached_statement
+def single_term_statement(
+    entity: type[Entity], where: FilterKey, *, limit: int, explain: bool
+) -> Select[Any]:
     """Select the rows that match the only word best, or a row without an id where it is several lexemes."""
     return _by_keyword(
-        entity, bm25.matching_word(entity, where.condition(entity), limit=limit, explain=explain)
+        entity,
+        bm25.single_term_matches(entity, where.condition(entity), limit=limit, explain=explain),
     )
 
 
@@ -111,12 +114,12 @@ def _by_keyword(entity: type[Entity], keyword: CTE) -> Select[Any]:
     return _hits(entity, found.cte("found"))
 
 
-@kept
-def by_both(
+@cached_statement
+def hybrid_statement(
     entity: type[Entity],
     scan: Scan,
     match: Match,
-    where: Where,
+    where: FilterKey,
     *,
     weights: Weights,
     limit: int,
@@ -149,7 +152,7 @@ def by_both(
     fused = _weighed_by_age(entity, found.cte("fused")) if recent else found
     best = (
         fused.order_by(fused.selected_columns.fused.desc(), fused.selected_columns.id)
-        .limit(number(limit))
+        .limit(literal_int(limit))
         .cte("found")
     )
     return _with_similarities(entity, best) if diverse else _hits(entity, best)
@@ -157,12 +160,12 @@ def by_both(
 
 def _weighed_by_age(entity: type[Entity], fused: CTE) -> Select[Any]:
     columns = entity.__table__.c
-    days = func.extract("epoch", func.now() - columns[moment_of(entity)]).cast(Float) / 86_400
+    days = func.extract("epoch", func.now() - columns[age_column(entity)]).cast(Float) / 86_400
     halvings = func.least(
         MAX_HALVINGS, func.greatest(0.0, days / bindparam("half_life", type_=Float()))
     )
     weighed = (fused.c.fused * func.power(literal(0.5, Float()), halvings)).label("fused")
-    there = and_(columns.id == fused.c.id, the_tenants(entity))
+    there = and_(columns.id == fused.c.id, tenant_bind(entity))
     return select(*(weighed if column.key == "fused" else column for column in fused.c)).join_from(
         fused, entity.__table__, there
     )
@@ -172,7 +175,7 @@ def _with_similarities(entity: type[Entity], found: CTE) -> Select[Any]:
     columns, hits = entity.__table__.c, _hits(entity, found)
     # Of length one and read once: embeddings kept out of line would be fetched for every pair.
     unit = func.l2_normalize(columns.embedding, type_=EmbeddingColumn()).label("unit")
-    there = and_(columns.id == found.c.id, the_tenants(entity))
+    there = and_(columns.id == found.c.id, tenant_bind(entity))
     units = (
         select(found.c.id, found.c.fused, unit)
         .join_from(found, entity.__table__, there)
@@ -190,7 +193,7 @@ def _with_similarities(entity: type[Entity], found: CTE) -> Select[Any]:
     return hits.add_columns(similar.scalar_subquery().label("hit_similar"))
 
 
-def moment_of(entity: type[Entity]) -> str:
+def age_column(entity: type[Entity]) -> str:
     """Return the name of the column that tells a row's age."""
     return "updated_at" if "updated_at" in entity.__table__.c else "created_at"
 
@@ -205,7 +208,7 @@ def _hits(
     """Select the found rows with their scores and ranks, best first."""
     row = and_(
         entity.__table__.c.id == found.c.id,
-        the_tenants(entity),
+        tenant_bind(entity),
         true() if within is None else within,
     )
     names = ("fused", "distance", "exact", "vector_rank", "relevance", "keyword_rank", "terms")

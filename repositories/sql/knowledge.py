@@ -8,7 +8,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from domain.entities.knowledge import EmbeddingMetadata, KnowledgeChunk
-from repositories.sql.caching import kept
+from repositories.sql.caching import cached_statement
 from repositories.sql.rows import fields
 
 _KEPT = {"tenant", "id", "repo", "chunk_id", "created_at", "updated_at"}
@@ -26,7 +26,7 @@ def or_replace_chunk(statement: Insert) -> Insert:
     )
 
 
-@kept
+@cached_statement
 def embedding_record() -> Select[Any]:
     """Select the record of how this database embeds."""
     return select(*fields(EmbeddingMetadata))

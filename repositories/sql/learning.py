@@ -11,15 +11,15 @@ from sqlalchemy.sql.dml import ReturningInsert
 from domain.entities.learning import PATTERN_KIND, GlobalPattern, LearningMemory
 from domain.values.recall import OWNER_REPOS
 from domain.values.search import Distance
-from repositories.sql.caching import kept
-from repositories.sql.rows import fields, first_rows, the_tenants
+from repositories.sql.caching import cached_statement
+from repositories.sql.rows import fields, first_rows, tenant_bind
 from repositories.sql.vector import distance_between
 
 _TABLE = LearningMemory.__table__
 _COLUMNS = _TABLE.c
 
 
-@kept
+@cached_statement
 def nearest_for_owner(limit: int) -> Select[Any]:
     """Select the nearest memories of the owner's other repositories with most of them, each giving
     its fair share.
@@ -28,7 +28,7 @@ def nearest_for_owner(limit: int) -> Select[Any]:
         an index. Binds: `tenant`,
     `owner`, `exclude_repo`, `embedding`.
     """
-    tenant = the_tenants(LearningMemory)
+    tenant = tenant_bind(LearningMemory)
     others = and_(
         tenant, _COLUMNS.owner == bindparam("owner"), _COLUMNS.repo != bindparam("exclude_repo")
     )

@@ -25,7 +25,7 @@ from sqlalchemy.dialects.postgresql import insert
 from domain.entities.learning import LearningMemory
 from domain.entities.maintenance import EmbeddingRepair
 from domain.schema.columns import EmbeddingColumn
-from repositories.sql.rows import fields, of_tenant
+from repositories.sql.rows import fields, tenant_equals
 
 if TYPE_CHECKING:
     from pgvector import Vector
@@ -45,7 +45,7 @@ def _needs_embedding(entity: type[Entity], target_model: str) -> ColumnElement[b
 def count_candidates(entity: type[Entity], tenant: str, target_model: str) -> Select[int]:
     """Count the rows whose embedding is missing, stale or another model's."""
     statement = select(func.count()).select_from(entity.__table__)
-    return statement.where(of_tenant(entity, tenant), _needs_embedding(entity, target_model))
+    return statement.where(tenant_equals(entity, tenant), _needs_embedding(entity, target_model))
 
 
 def candidates(
@@ -61,7 +61,7 @@ def candidates(
     key = entity.__table__.c.id
     chosen: list[ColumnElement[Any]] = [key, text.label("text")]
     statement = select(*chosen).where(
-        of_tenant(entity, tenant), _needs_embedding(entity, target_model)
+        tenant_equals(entity, tenant), _needs_embedding(entity, target_model)
     )
     if after is not None:
         statement = statement.where(key > after)
@@ -88,7 +88,7 @@ def write_embeddings(
     statement = (
         update(entity)
         .values(values)
-        .where(of_tenant(entity, tenant), entity.__table__.c.id == given.c.id)
+        .where(tenant_equals(entity, tenant), entity.__table__.c.id == given.c.id)
     )
     return statement.execution_options(synchronize_session=False)
 

@@ -27,7 +27,7 @@ _AS_THE_CATALOG_SAYS: Final = (
     f"(tenant = NULLIF(current_setting('{SETTING}'::text, true), ''::text))"
 )
 
-WALLS: Final = text("""
+POLICY_STATUS: Final = text("""
 WITH RECURSIVE ours AS (
     SELECT oid FROM pg_catalog.pg_class
     WHERE relnamespace = current_schema()::regnamespace AND relname = ANY(:tables) AND relkind IN ('r', 'p')
@@ -63,7 +63,7 @@ through, `active` where it binds the current role; `views` are those that read t
 owner's rights. """
 
 
-def build_wall(table: str) -> Iterator[str]:
+def create_policy(table: str) -> Iterator[str]:
     """Yield the statements that show a transaction only its tenant's rows of the table.
 
     What was there of it is replaced.
@@ -74,17 +74,17 @@ def build_wall(table: str) -> Iterator[str]:
     yield f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"
 
 
-def let_the_owner_pass(table: str) -> str:
+def no_force_row_level_security(table: str) -> str:
     """Return the statement that lets a migration see every tenant's rows."""
     return f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY"
 
 
-def bind_the_owner(table: str) -> str:
-    """Return the statement that takes `let_the_owner_pass` back."""
+def force_row_level_security(table: str) -> str:
+    """Return the statement that takes `no_force_row_level_security` back."""
     return f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY"
 
 
-def take_wall_down(table: str) -> Iterator[str]:
-    """Yield the statements that undo `build_wall`."""
+def drop_policy(table: str) -> Iterator[str]:
+    """Yield the statements that undo `create_policy`."""
     yield f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY"
     yield f"DROP POLICY IF EXISTS {POLICY} ON {table}"

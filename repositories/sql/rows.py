@@ -29,17 +29,17 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import defer
 
 from domain.schema.base import Entity
-from repositories.sql.caching import kept
-from repositories.sql.filters import Where, filter_condition
+from repositories.sql.caching import cached_statement
+from repositories.sql.filters import FilterKey, filter_condition
 
 
-def of_tenant(entity: type[Entity], tenant: str) -> ColumnElement[bool]:
+def tenant_equals(entity: type[Entity], tenant: str) -> ColumnElement[bool]:
     """Return the condition that every statement carries; entities that no tenant owns have none."""
     columns = entity.__table__.c
     return columns.tenant == tenant if "tenant" in columns else true()
 
 
-def the_tenants(entity: type[Entity]) -> ColumnElement[bool]:
+def tenant_bind(entity: type[Entity]) -> ColumnElement[bool]:
     """Return the same condition for a statement that is kept.
 
     The tenant is bound, as `tenant`, when it is executed.
@@ -48,7 +48,7 @@ def the_tenants(entity: type[Entity]) -> ColumnElement[bool]:
     return columns.tenant == bindparam("tenant", type_=Text()) if "tenant" in columns else true()
 
 
-@kept
+@cached_statement
 def by_id(entity: type[Entity], *, tracked: bool, with_embedding: bool) -> Select[Any]:
     """Select the tenant's row with an id. Binds: `tenant`, `id`."""
     return selected(entity, tracked=tracked, with_embedding=with_embedding).where(
@@ -56,17 +56,17 @@ def by_id(entity: type[Entity], *, tracked: bool, with_embedding: bool) -> Selec
     )
 
 
-@kept
+@cached_statement
 def many_by_id(entity: type[Entity], *, tracked: bool, with_embedding: bool) -> Select[Any]:
     """Select the tenant's rows with any of these ids. Binds: `tenant`, `ids`."""
     wanted = id_column(entity) == any_(bindparam("ids", type_=ARRAY(Uuid())))
     return selected(entity, tracked=tracked, with_embedding=with_embedding).where(wanted)
 
 
-@kept
+@cached_statement
 def listed(
     entity: type[Entity],
-    where: Where,
+    where: FilterKey,
     *,
     tracked: bool,
     with_embedding: bool,
@@ -90,7 +90,7 @@ def listed(
     return statement.limit(bindparam("limit", type_=Integer())) if limited else statement
 
 
-@kept
+@cached_statement
 def selected(entity: type[Entity], *, tracked: bool, with_embedding: bool) -> Select[Any]:
     """Select the tenant's rows, their embeddings only if asked for: 4 kB that few readers want.
     Binds: `tenant`.
@@ -98,18 +98,18 @@ def selected(entity: type[Entity], *, tracked: bool, with_embedding: bool) -> Se
     Entities to be `tracked` come through the ORM, others as columns with the names of their fields.
     """
     if not tracked:
-        return select(*fields(entity, with_embedding=with_embedding)).where(the_tenants(entity))
+        return select(*fields(entity, with_embedding=with_embedding)).where(tenant_bind(entity))
     left_out = [] if with_embedding else entity.embedding_fields()
     statement = (
         select(entity)
-        .where(the_tenants(entity))
+        .where(tenant_bind(entity))
         .options(*(defer(getattr(entity, name)) for name in left_out))
     )
     # Statements change rows that are tracked already: what is read again is brought up to date.
     return statement.execution_options(populate_existing=True)
 
 
-@kept
+@cached_statement
 def fields(entity: type[Entity], *, with_embedding: bool = False) -> tuple[Label[Any], ...]:
     """Return the entity's columns, labelled with the names of their fields."""
     left_out = () if with_embedding else entity.embedding_fields()
@@ -136,30 +136,30 @@ def id_column(entity: type[Entity]) -> ColumnElement[UUID]:
     return column
 
 
-@kept
-def count_rows(entity: type[Entity], where: Where) -> Select[int]:
+@cached_statement
+def count_rows(entity: type[Entity], where: FilterKey) -> Select[int]:
     """Count the tenant's rows that meet the filter. Binds: `tenant`."""
     return (
         select(func.count())
         .select_from(entity.__table__)
-        .where(the_tenants(entity), filter_condition(entity, where.filter))
+        .where(tenant_bind(entity), filter_condition(entity, where.filter))
     )
 
 
-@kept
-def any_that_meets(entity: type[Entity], where: Where) -> Select[bool]:
+@cached_statement
+def any_that_meets(entity: type[Entity], where: FilterKey) -> Select[bool]:
     """Ask whether the tenant has a row that meets the filter. Binds: `tenant`."""
     return select(
         exists()
         .select_from(entity.__table__)
-        .where(the_tenants(entity), filter_condition(entity, where.filter))
+        .where(tenant_bind(entity), filter_condition(entity, where.filter))
     )
 
 
 def any_rows(entity: type[Entity], tenant: str, *conditions: ColumnElement[bool]) -> Select[bool]:
     """Ask whether the tenant has a row that meets the conditions."""
     return select(
-        exists().select_from(entity.__table__).where(of_tenant(entity, tenant), *conditions)
+        exists().select_from(entity.__table__).where(tenant_equals(entity, tenant), *conditions)
     )
 
 
@@ -167,7 +167,7 @@ def delete_rows(
     entity: type[Entity], tenant: str, *conditions: ColumnElement[Any], at_most: int | None = None
 ) -> Delete:
     """Delete the tenant's rows that meet the conditions, or the first of them by id."""
-    chosen = first_rows(entity, at_most, of_tenant(entity, tenant), *conditions)
+    chosen = first_rows(entity, at_most, tenant_equals(entity, tenant), *conditions)
     return delete(entity).where(*chosen).execution_options(synchronize_session=False)
 
 

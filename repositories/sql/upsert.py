@@ -9,11 +9,11 @@ from sqlalchemy import Column, ColumnElement, DefaultClause, bindparam, func, li
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from domain.schema.base import Entity
-from repositories.sql.caching import kept
+from repositories.sql.caching import cached_statement
 from repositories.sql.rows import fields
 
 
-@kept
+@cached_statement
 def written_columns(entity: type[Entity]) -> Sequence[Column[Any]]:
     """Return the columns that are written: those of the fields, the embedding included."""
     columns = entity.__table__.c
@@ -37,7 +37,7 @@ def row_values(entity: Entity) -> dict[str, Any]:
     }
 
 
-@kept
+@cached_statement
 def insert_row(entity: type[Entity]) -> Insert:
     """Insert a row with all columns.
 

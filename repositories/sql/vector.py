@@ -25,7 +25,7 @@ from sqlalchemy import (
 from domain.schema.columns import EmbeddingColumn
 from domain.values.numbers import INT32_MAX
 from domain.values.search import Distance
-from repositories.sql.rows import the_tenants
+from repositories.sql.rows import tenant_bind
 from repositories.sql.vector_index import IndexForm
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def nearest(entity: type[Entity], scan: Scan, condition: ColumnElement[bool] | N
     compared one by one; an index that has to skip the others finds rows far from the query with a
     recall of 0.63. Binds: `tenant`, `embedding`.
     """
-    there = and_(the_tenants(entity), true() if condition is None else condition)
+    there = and_(tenant_bind(entity), true() if condition is None else condition)
     if not scan.indexed:
         those = _with_embedding(entity, there).subquery("those")
         distance = distance_between(those.c.embedding, scan.metric)
@@ -112,10 +112,12 @@ def nearest(entity: type[Entity], scan: Scan, condition: ColumnElement[bool] | N
     # The scan hands rows over nearly in order, and candidates in another one: they are ranked here.
     rank = func.row_number().over(order_by=(found.c.distance, found.c.id)).label("rank")
     ranked = select(found.c.id, found.c.distance, found.c.exact, rank)
-    return ranked.order_by(found.c.distance, found.c.id).limit(number(scan.limit)).cte("nearest")
+    return (
+        ranked.order_by(found.c.distance, found.c.id).limit(literal_int(scan.limit)).cte("nearest")
+    )
 
 
-def number(value: int) -> ColumnElement[int]:
+def literal_int(value: int) -> ColumnElement[int]:
     """Return `value` as a literal.
 
     The planner takes a bound LIMIT for a tenth of the table, and gives the index up.
@@ -145,7 +147,7 @@ def _one_by_one(
         select(*_columns(key, distance, "true"))
         .where(condition)
         .order_by(distance, key)
-        .limit(number(limit))
+        .limit(literal_int(limit))
     )
 
 
@@ -154,7 +156,7 @@ def _with_embedding(entity: type[Entity], there: ColumnElement[bool]) -> Select[
     # The embedding lies behind the texts. Under OFFSET 0 it is looked for in rows that meet the
     # condition alone: 15 ms, not 23, for one row in ten of 50,000.
     both: list[ColumnElement[Any]] = [columns.id, columns.embedding]
-    met = select(*both).where(there).offset(number(0)).subquery("met")
+    met = select(*both).where(there).offset(literal_int(0)).subquery("met")
     found: list[ColumnElement[Any]] = [met.c.id, met.c.embedding]
     return select(*found).where(met.c.embedding.is_not(None))
 
@@ -166,15 +168,15 @@ def _through_index(entity: type[Entity], scan: Scan, there: ColumnElement[bool])
         there,
         columns.embedding.is_not(None),
         _settings(scan.size),
-        _priced(columns.embedding, scan.dimensions),
+        _with_planner_cost(columns.embedding, scan.dimensions),
     )
     distance = distance_between(columns.embedding, scan.metric)
     found = select(*_columns(columns.id, distance, "false")).where(condition).order_by(order)
     if scan.candidates > scan.limit:
-        return found.limit(number(scan.candidates))
+        return found.limit(literal_int(scan.candidates))
     # Before PostgreSQL 17 a second sort key, as the id of a tie, keeps a query from an index that
     # orders by an operator.
-    return found.fetch(number(scan.limit), with_ties=True)
+    return found.fetch(literal_int(scan.limit), with_ties=True)
 
 
 def _few_or_index(entity: type[Entity], scan: Scan, there: ColumnElement[bool]) -> Any:
@@ -182,33 +184,35 @@ def _few_or_index(entity: type[Entity], scan: Scan, there: ColumnElement[bool]) 
     # think of the first rows.
     matching = (
         _with_embedding(entity, there)
-        .limit(select(number(INT32_MAX)).scalar_subquery())
+        .limit(select(literal_int(INT32_MAX)).scalar_subquery())
         .cte("matching")
     )
     matching = matching.prefix_with("MATERIALIZED", dialect="postgresql")
-    few = select(matching.c.id).limit(number(FEW_ROWS + 1)).subquery("few")
+    few = select(matching.c.id).limit(literal_int(FEW_ROWS + 1)).subquery("few")
     are_many = select(func.count() > FEW_ROWS).select_from(few).scalar_subquery()
     indexed = _through_index(entity, scan, and_(there, are_many)).cte("indexed")
     indexed = indexed.prefix_with("MATERIALIZED", dialect="postgresql")
     # A condition on a subquery alone is decided once: the branch that does not hold is not
     # executed.
-    enough = select(func.count() >= number(scan.limit)).select_from(indexed).scalar_subquery()
+    enough = select(func.count() >= literal_int(scan.limit)).select_from(indexed).scalar_subquery()
     distance = distance_between(matching.c.embedding, scan.metric)
     one_by_one = _one_by_one(matching.c.id, distance, not_(enough), limit=scan.limit)
     return union_all(select(indexed).where(enough), one_by_one.subquery().select())
 
 
-def _priced(embedding: ColumnElement[Any], dimensions: int) -> ColumnElement[bool]:
+def _with_planner_cost(embedding: ColumnElement[Any], dimensions: int) -> ColumnElement[bool]:
     """Return a condition that holds where there is an embedding, and tells the planner what
     comparing one costs.
 
-    It takes one that is kept out of line for as cheap to read as a number, and sorted 8,000 of
+    It takes one that is kept out of line for as cheap to read as a literal_int, and sorted 8,000 of
     1,024 dimensions in 100 ms where the index took 2.5 ms. The second part is priced like the
     comparison, 11 µs for 1,024 dimensions, row by row, and never decided.
     """
-    steps = func.generate_series(number(1), number(1 + dimensions // 3)).table_valued("step")
+    steps = func.generate_series(literal_int(1), literal_int(1 + dimensions // 3)).table_valued(
+        "step"
+    )
     price = select(func.count()).select_from(steps).where(embedding.is_(None)).scalar_subquery()
-    return or_(embedding.is_not(None), price > number(0))
+    return or_(embedding.is_not(None), price > literal_int(0))
 
 
 def _settings(size: int) -> ColumnElement[bool]:
@@ -225,4 +229,4 @@ def _settings(size: int) -> ColumnElement[bool]:
         func.set_config(*map(literal_column, (f"'{name}'", f"'{value}'", "true")))
         for name, value in settings.items()
     ]
-    return select(func.num_nonnulls(*made) == number(len(made))).scalar_subquery()
+    return select(func.num_nonnulls(*made) == literal_int(len(made))).scalar_subquery()

@@ -32,7 +32,7 @@ async def lent(
     ready: dict[int, Database] = {}
     async with AsyncExitStack() as stack:
 
-        async def lend(version: int) -> Database:
+        async def open_unit(version: int) -> Database:
             if version not in ready:
                 url = await asyncio.to_thread(servers[version].clone)
                 ready[version] = await stack.enter_async_context(
@@ -40,7 +40,7 @@ async def lent(
                 )
             return ready[version]
 
-        yield lend
+        yield open_unit
 
 
 @pytest_asyncio.fixture(params=STORES)

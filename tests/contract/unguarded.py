@@ -21,7 +21,7 @@ def without_the_predicate() -> Iterator[None]:
     _forget_statements()
     try:
         with pytest.MonkeyPatch.context() as patch:
-            for name in ("of_tenant", "the_tenants"):
+            for name in ("tenant_equals", "tenant_bind"):
                 patch.setattr(rows, name, lambda *_: true())
             yield
     finally:

@@ -84,5 +84,5 @@ def test_commands_are_found_in_the_documentation_and_wrong_ones_noticed() -> Non
         ["db", "migrate"]
     ]
     assert unknown(["db", "migrat"]) == ["migrat"]
-    assert unknown(["db", "isolate", "--on"]) == ["--on"]
-    assert unknown(["db", "isolate", "--off"]) == []
+    assert unknown(["db", "rls", "enable", "--on"]) == ["--on"]
+    assert unknown(["db", "rls", "disable"]) == []

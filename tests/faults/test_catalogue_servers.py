@@ -145,9 +145,9 @@ async def test_a_standby_refuses_writes_and_serializable_transactions_as_read_on
         with failing(ReadOnly, again=True):
             async with written(database):
                 pass
-        for lend in (database.reader, database.unit_of_work):
+        for open_unit in (database.reader, database.unit_of_work):
             with failing(ReadOnly, again=True):
-                async with lend(isolation=Isolation.SERIALIZABLE) as unit:
+                async with open_unit(isolation=Isolation.SERIALIZABLE) as unit:
                     await unit.reviews.count()
         async with database.reader(isolation=Isolation.REPEATABLE_READ) as view:
             assert await view.reviews.count() == 0

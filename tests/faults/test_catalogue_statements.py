@@ -27,7 +27,7 @@ from domain import (
     SchemaError,
     StalePlan,
     StatementTimeout,
-    TransactionPoisoned,
+    TransactionAborted,
     UnitOfWorkError,
 )
 from repositories import Database
@@ -422,7 +422,7 @@ async def test_two_tasks_in_one_unit_of_work_are_served_or_turned_away_and_never
         )
     for number, outcome in enumerate(outcomes):
         if outcome != number:
-            assert type(outcome) in (UnitOfWorkError, TransactionPoisoned)
+            assert type(outcome) in (UnitOfWorkError, TransactionAborted)
     await require_sound(database)
 
 
@@ -434,7 +434,7 @@ async def test_a_statement_after_one_that_failed_is_refused_and_so_is_the_commit
         with failing(InvalidInput, again=False):
             await ask(uow, "SELECT CAST(CAST(:canary AS text) AS int)")
         for use in (uow.reviews.count, uow.commit):
-            with failing(TransactionPoisoned, again=False):
+            with failing(TransactionAborted, again=False):
                 await use()
     await require_sound(database)
 

@@ -22,7 +22,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain import AlreadyExists, RecollectError, Review, TransactionPoisoned, UnitOfWorkError
+from domain import AlreadyExists, RecollectError, Review, TransactionAborted, UnitOfWorkError
 from repositories import Database
 from tests.contract.suites.samples import author
 from tests.faults.conftest import Effort, Promises, on_the_newest
@@ -49,7 +49,7 @@ async def test_an_error_that_is_swallowed_cannot_be_committed(
                 await uow.authors.add_many([author("ada")])
             try:
                 await uow.commit()
-            except TransactionPoisoned:
+            except TransactionAborted:
                 raised += 1
     assert raised == times
     await require_sound(database)

@@ -59,7 +59,7 @@ async def test_no_operation_meets_another_tenants_rows(
     with without_the_predicate():
         by_nothing = differing(alone, await told(url, admin, given, only, beside_them=True))
         async with opened(url) as owner:
-            await operations.isolate(owner)
+            await operations.enable_row_level_security(owner)
         by_the_server = differing(alone, await told(url, admin, given, only, beside_them=True))
     assert (by_predicate, by_the_server) == ([], [])
     assert len(by_nothing) > 10

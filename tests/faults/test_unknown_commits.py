@@ -42,9 +42,9 @@ async def reviews_of(database: Database, number: int) -> int:
 async def in_the_ledger(database: Database, operation: UUID) -> bool:
     """Read the ledger as it is, without waiting for anybody."""
     async with database.engine.connect() as connection:
-        found = text("SELECT count(*) FROM operations WHERE operation_id = :id").bindparams(
-            id=operation
-        )
+        found = text(
+            "SELECT count(*) FROM committed_operations WHERE operation_id = :id"
+        ).bindparams(id=operation)
         return bool((await connection.execute(found)).scalar_one())
 
 

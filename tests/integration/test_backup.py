@@ -13,8 +13,8 @@ from domain import (
     AccessDenied,
     BackupDamaged,
     BackupError,
-    BackupUnfit,
     EmbeddingMismatch,
+    InvalidBackup,
     SchemaOutdated,
     Vector,
     metadata,
@@ -217,7 +217,7 @@ async def test_rows_in_the_way_are_refused_or_replaced(
         uow.knowledge.add(KnowledgeChunkFactory.build())
         await uow.commit()
     before = await rows(target)
-    with pytest.raises(BackupUnfit, match="the database has rows already, in knowledge"):
+    with pytest.raises(InvalidBackup, match="the database has rows already, in knowledge"):
         await target.restore(tmp_path / "backup")
     assert await rows(target) == before
     await target.restore(tmp_path / "backup", replace=True)
@@ -239,7 +239,7 @@ async def test_one_tenant_moves_beside_others(
     await target.restore(path)
     assert await rows(target, "acme") == await rows(source, "acme")
     assert (await rows(target, "neighbour"), await vector_indexes(target)) == (neighbour, built)
-    with pytest.raises(BackupUnfit, match="the tenant 'acme' has rows already"):
+    with pytest.raises(InvalidBackup, match="the tenant 'acme' has rows already"):
         await target.restore(path)
     await target.restore(path, replace=True)
     assert await rows(target, "acme") == await rows(source, "acme")
@@ -308,11 +308,11 @@ async def test_a_damaged_file_is_refused_before_anything_is_removed(
         ({"dimensions": 9}, EmbeddingMismatch, "dimensions 8, not 9"),
         (
             {"revision": "0001"},
-            BackupUnfit,
+            InvalidBackup,
             "the backup is of revision 0001 and the database is at",
         ),
-        ({"revision": "9999"}, BackupUnfit, "of revision 9999, which this version does not know"),
-        ({"tables": ()}, BackupUnfit, "differ in their tables or columns"),
+        ({"revision": "9999"}, InvalidBackup, "of revision 9999, which this version does not know"),
+        ({"tables": ()}, InvalidBackup, "differ in their tables or columns"),
     ],
 )
 async def test_a_backup_that_does_not_fit_is_refused(

@@ -25,7 +25,7 @@ from domain import (
     NotLoaded,
     Outcome,
     ReferenceViolated,
-    TransactionPoisoned,
+    TransactionAborted,
     UnitOfWork,
     Vector,
 )
@@ -234,7 +234,7 @@ async def test_a_broken_rule_has_the_name_that_it_has_for_one_row(
             assert await uow.findings.count() == 0
             with pytest.raises(kind):
                 await bad(of)(uow)
-            with pytest.raises(TransactionPoisoned):
+            with pytest.raises(TransactionAborted):
                 await uow.commit()
 
 
@@ -264,7 +264,7 @@ async def test_a_value_of_another_type_is_refused_without_being_told(
                 await uow.knowledge.add_many(rows)
             assert raised.value.__cause__ is None
             assert raised.value.__context__ is None
-            with pytest.raises(TransactionPoisoned):
+            with pytest.raises(TransactionAborted):
                 await uow.commit()
 
 

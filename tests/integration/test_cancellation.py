@@ -22,13 +22,13 @@ from domain.errors import (
     Conflict,
     DatabaseUnavailable,
     PoolExhausted,
-    TransactionPoisoned,
+    TransactionAborted,
     UnitOfWorkClosed,
 )
 from repositories import Database
 from repositories.embedded import EmbeddedServer
-from repositories.postgres.cancellation import finished
-from repositories.postgres.connection import goodbyes
+from repositories.postgres.cancellation import run_to_completion
+from repositories.postgres.connection import wait_closed
 from repositories.postgres.settings import Settings
 from repositories.testing.tables import empty
 from tests.faults.pairs import backends, busy, rows_by_name, write_first, write_second
@@ -99,7 +99,7 @@ async def test_a_statement_ends_with_its_task_also_where_the_task_is_cancelled_a
             await statement(uow)
 
     await cancel(work())
-    await goodbyes()
+    await wait_closed()
     assert await busy(database) == 0
     assert await rows_by_name(database) == {}
 
@@ -126,9 +126,9 @@ async def test_a_statement_that_timed_out_in_a_savepoint_takes_the_whole_unit_of
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05), uow.savepoint():
                 await long_statement(uow)
-        with pytest.raises(TransactionPoisoned):
+        with pytest.raises(TransactionAborted):
             await write_second(uow, "acme/api")
-        with pytest.raises(TransactionPoisoned):
+        with pytest.raises(TransactionAborted):
             await uow.commit()
         assert uow.committed is False
     assert await rows_by_name(database) == {}
@@ -353,7 +353,7 @@ async def test_who_is_cancelled_hears_of_a_failure_as_the_cause() -> None:
         raise ValueError("canary-7Qx")
 
     for work, cause in ((failing, DatabaseUnavailable), (leaking, None)):
-        task = asyncio.ensure_future(finished(work()))
+        task = asyncio.ensure_future(run_to_completion(work()))
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError) as caught:

@@ -207,7 +207,7 @@ def test_maintain_says_in_one_sentence_what_it_did(
             await connection.execute(
                 text(f"{event} (gen_random_uuid(), 'a/b', 'review', 'm', 'ok', '2020-01-01')")
             )
-            operation = "INSERT INTO operations (operation_id, created_at) VALUES (gen_random_uuid(), now() - interval '8 days')"
+            operation = "INSERT INTO committed_operations (operation_id, created_at) VALUES (gen_random_uuid(), now() - interval '8 days')"
             await connection.execute(text(operation))
 
     place = f"the embedded server in {folder / 'postgres'}"

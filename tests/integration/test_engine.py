@@ -414,7 +414,7 @@ async def test_after_ddl_vectors_are_known_without_asking(engine: AsyncEngine) -
         ).scalar_one() == vector
         await asyncio.sleep(0)  # a logger is told a turn later
         assert asked == []
-        await driver.learn_vectors()
+        await driver.register_vector_types()
         await asyncio.sleep(0)
         assert asked, "a question is seen"
 
@@ -515,7 +515,7 @@ async def test_what_follows_a_failed_statement_is_poisoned(engine: AsyncEngine) 
     async with engine.connect() as connection:
         with pytest.raises(errors.SchemaError), translating():
             await connection.execute(text("SELECT 1/0 FROM nowhere"))
-        with pytest.raises(errors.TransactionPoisoned), translating():
+        with pytest.raises(errors.TransactionAborted), translating():
             await connection.execute(text("SELECT 1"))
 
 

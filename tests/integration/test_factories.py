@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from repositories.testing.factories import (
     AuthorCacheEntryFactory,
+    CommittedOperationFactory,
     DependencyBumpMergeFactory,
     EmbeddingMetadataFactory,
     EmbeddingRepairFactory,
     GlobalPatternFactory,
     KnowledgeChunkFactory,
     LearningMemoryFactory,
-    OperationFactory,
     RateLimitEventFactory,
     ResilienceEventFactory,
     RetrievalQualityEventFactory,
@@ -44,7 +44,7 @@ async def write_all(uow: UnitOfWork) -> None:
         await uow.telemetry.record_retrieval_quality(RetrievalQualityEventFactory.build())
         await uow.telemetry.record_resilience(ResilienceEventFactory.build())
         await uow.knowledge.save_repair_state(EmbeddingRepairFactory.build())
-        uow._transaction.add(OperationFactory.build())
+        uow._transaction.add(CommittedOperationFactory.build())
     record = EmbeddingMetadataFactory.build()
     await uow.embedding_metadata.set(
         provider=record.provider, model=record.model, dimensions=record.dimensions

@@ -60,7 +60,7 @@ async def problems(database: Database) -> list[str]:
 async def test_the_index_is_built_after_the_rows_as_it_was_before(own: Database) -> None:
     before = await indexes(own)
     told: list[BuildProgress] = []
-    async with own.first_load(KnowledgeChunk, on_build=told.append, workers=2):
+    async with own.initial_load(KnowledgeChunk, on_build=told.append, workers=2):
         assert list(await indexes(own)) == [MEMORIES]
         assert await problems(own) == [
             f"the index {KNOWLEDGE} is missing, so that searches read every row; "
@@ -89,7 +89,7 @@ async def test_what_breaks_off_a_load_leaves_the_index_to_the_next_migration(
         caplog.at_level(logging.WARNING, logger="recollect.load"),
         pytest.raises(ZeroDivisionError),
     ):
-        async with own.first_load(KnowledgeChunk):
+        async with own.initial_load(KnowledgeChunk):
             await write(own, chunk("a", embedding=NEAR))
             raise ZeroDivisionError
     assert f"{KNOWLEDGE} is missing" in caplog.text
@@ -108,21 +108,21 @@ async def test_a_load_that_is_cancelled_lets_the_next_one_in_and_that_builds_the
     before, begun = await indexes(own), asyncio.Event()
 
     async def endless() -> None:
-        async with own.first_load(KnowledgeChunk):
+        async with own.initial_load(KnowledgeChunk):
             begun.set()
             await asyncio.Event().wait()
 
     loading = asyncio.create_task(endless())
     await begun.wait()
     with pytest.raises(LockTimeout):
-        async with own.first_load(LearningMemory):
+        async with own.initial_load(LearningMemory):
             pass
     await own.migrate()
     assert KNOWLEDGE not in await indexes(own), "a migration does not build what a load is going to"
     loading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await loading
-    async with own.first_load(LearningMemory):
+    async with own.initial_load(LearningMemory):
         assert list(await indexes(own)) == [KNOWLEDGE], "the one that was left out is built first"
     assert await indexes(own) == before
 
@@ -147,7 +147,7 @@ async def test_a_build_that_is_interrupted_is_made_up_for(own: Database) -> None
                 await connection.execute(text(interrupted))
         await connection.invalidate()
     assert any(KNOWLEDGE in problem for problem in await problems(own))
-    async with own.first_load(KnowledgeChunk):
+    async with own.initial_load(KnowledgeChunk):
         pass
     assert await indexes(own) == before
     assert await problems(own) == []
@@ -163,7 +163,7 @@ async def test_the_index_keeps_the_parameters_that_the_database_was_made_with(
         before = await indexes(own)
         for entity in (KnowledgeChunk, LearningMemory):
             with pytest.raises(ZeroDivisionError):
-                async with own.first_load(entity):
+                async with own.initial_load(entity):
                     raise ZeroDivisionError
         await own.migrate()
         assert await indexes(own) == before
@@ -180,7 +180,7 @@ async def test_a_graph_that_does_not_fit_is_told(
     await own.engine.dispose()
     with caplog.at_level(logging.WARNING, logger="recollect.load"):
         async with (
-            own.first_load(KnowledgeChunk, memory_mb=1, workers=0),
+            own.initial_load(KnowledgeChunk, memory_mb=1, workers=0),
             own.engine.begin() as connection,
         ):
             await connection.execute(
@@ -197,9 +197,9 @@ async def test_only_a_table_with_embeddings_and_a_direct_connection_will_do(
     own: Database, own_url: SecretStr
 ) -> None:
     with pytest.raises(ConfigurationError, match="Review has no vector index"):
-        async with own.first_load(Review):
+        async with own.initial_load(Review):
             pass
     async with Database.from_url(own_url, pooler="pgbouncer") as pooled:
         with pytest.raises(ConfigurationError, match="direct connection"):
-            async with pooled.first_load(KnowledgeChunk):
+            async with pooled.initial_load(KnowledgeChunk):
                 pass

@@ -84,7 +84,11 @@ async def test_the_application_does_every_operation_and_the_reader_every_read(
     place: Place, isolated: bool
 ) -> None:
     async with opened(place.url_of("migrator")) as engine:
-        await (operations.isolate(engine) if isolated else operations.expose(engine))
+        await (
+            operations.enable_row_level_security(engine)
+            if isolated
+            else operations.disable_row_level_security(engine)
+        )
     tenant = f"tenant-{isolated}"
     async with Database.from_url(
         place.url_of("application"), row_level_security=isolated

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from sqlalchemy import make_url, text
 from typer.testing import CliRunner
 
-from domain import AccessDenied, NotIsolated, where
+from domain import AccessDenied, RowLevelSecurityRequired, where
 from domain.schema.base import metadata
 from repositories import Database, migrations, operations
 from repositories.cli.app import app
@@ -192,19 +192,21 @@ async def test_what_row_level_security_does_not_bind_is_refused(server: TestServ
     name = make_url(url.get_secret_value()).username
     async with opened(as_superuser(server, url)) as admin, opened(url) as owner:
         with pytest.raises(
-            NotIsolated,
-            match=r"does not cover author_cache and \d+ other tables: run `recollect db isolate`",
+            RowLevelSecurityRequired,
+            match=r"does not cover author_cache and \d+ other tables: run `recollect db rls enable`",
         ):
             await refused(url)
-        assert set(TABLES) < set(await operations.isolate(owner)), "and partitions"
-        assert await operations.isolate(owner) == []
+        assert set(TABLES) < set(await operations.enable_row_level_security(owner)), (
+            "and partitions"
+        )
+        assert await operations.enable_row_level_security(owner) == []
         with pytest.raises(
-            NotIsolated, match="does not bind the role postgres, which is a superuser"
+            RowLevelSecurityRequired, match="does not bind the role postgres, which is a superuser"
         ):
             await refused(as_superuser(server, url))
         await execute(admin, f"CREATE ROLE passing LOGIN BYPASSRLS PASSWORD 'p' IN ROLE {name}")
         try:
-            with pytest.raises(NotIsolated, match="does not bind the role passing"):
+            with pytest.raises(RowLevelSecurityRequired, match="does not bind the role passing"):
                 await refused(
                     SecretStr(
                         make_url(url.get_secret_value())
@@ -215,14 +217,14 @@ async def test_what_row_level_security_does_not_bind_is_refused(server: TestServ
         finally:
             await execute(admin, "DROP ROLE passing")
         await execute(owner, "ALTER TABLE reviews NO FORCE ROW LEVEL SECURITY")
-        with pytest.raises(NotIsolated, match="does not cover reviews"):
+        with pytest.raises(RowLevelSecurityRequired, match="does not cover reviews"):
             await refused(url)
         await execute(
             owner,
             "ALTER TABLE reviews FORCE ROW LEVEL SECURITY",
             "CREATE POLICY lax ON reviews USING (true)",
         )
-        with pytest.raises(NotIsolated, match="does not cover reviews"):
+        with pytest.raises(RowLevelSecurityRequired, match="does not cover reviews"):
             await refused(url)
 
 
@@ -235,7 +237,7 @@ async def test_check_and_health_tell_what_is_not_covered(server: TestServer) -> 
     url = server.clone()
     async with opened(url) as owner, opened(as_superuser(server, url)) as admin:
         assert await migrations.check(owner) == [], "nothing is missing where it is off"
-        await operations.isolate(owner)
+        await operations.enable_row_level_security(owner)
         assert await migrations.check(owner) == []
         await execute(
             owner,
@@ -253,8 +255,10 @@ async def test_check_and_health_tell_what_is_not_covered(server: TestServer) -> 
         await execute(admin, "DROP VIEW leaking")
         assert await migrations.migrate(owner) == migrations.head(), "which covers what is new"
         assert await migrations.check(owner) == []
-        assert {*TABLES, "telemetry_events_2090"} < set(await operations.expose(owner))
-        assert await operations.expose(owner) == []
+        assert {*TABLES, "telemetry_events_2090"} < set(
+            await operations.disable_row_level_security(owner)
+        )
+        assert await operations.disable_row_level_security(owner) == []
         assert await migrations.check(owner) == []
 
 
@@ -305,7 +309,7 @@ async def test_the_ledger_is_purged_behind_the_wall_of_every_tenants_operations(
 ) -> None:
     url = server.clone()
     now, day = datetime.now(UTC), timedelta(days=1)
-    aged = "INSERT INTO operations (operation_id, tenant, created_at) VALUES (gen_random_uuid(), :tenant, :began)"
+    aged = "INSERT INTO committed_operations (operation_id, tenant, created_at) VALUES (gen_random_uuid(), :tenant, :began)"
     async with Database.from_url(url, migrate=True, row_level_security=True) as database:
         for tenant in ("ours", "theirs"):
             async with database.engine.connect() as connection:
@@ -316,7 +320,9 @@ async def test_the_ledger_is_purged_behind_the_wall_of_every_tenants_operations(
                 await connection.commit()
         assert (await database.maintain(keep_operations=timedelta(days=7))).operations == 2
         assert await migrations.check(database.engine) == [], "the owner is bound again"
-        assert await as_tenant(database, "theirs", "SELECT tenant FROM operations") == [("theirs",)]
+        assert await as_tenant(database, "theirs", "SELECT tenant FROM committed_operations") == [
+            ("theirs",)
+        ]
 
 
 async def test_months_are_made_and_dropped_behind_the_wall_with_every_tenants_rows(
@@ -348,12 +354,12 @@ def test_the_command_switches_it_on_and_off(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", server.clone().get_secret_value())
 
-    def said(*options: str) -> str:
-        result = CliRunner().invoke(app, ["db", "isolate", *options])
+    def rls(command: str) -> str:
+        result = CliRunner().invoke(app, ["db", "rls", command])
         assert result.exit_code == 0, result.stderr
         return result.stdout.partition(": ")[2].strip()
 
-    assert re.fullmatch("row-level security is on, [0-9]{2} tables changed", said())
-    assert said() == "row-level security is on, 0 tables changed"
+    assert re.fullmatch("row-level security is on, [0-9]{2} tables changed", rls("enable"))
+    assert rls("enable") == "row-level security is on, 0 tables changed"
     assert "row-level security" in CliRunner().invoke(app, ["db", "status"]).stdout
-    assert re.fullmatch("row-level security is off, [0-9]{2} tables changed", said("--off"))
+    assert re.fullmatch("row-level security is off, [0-9]{2} tables changed", rls("disable"))

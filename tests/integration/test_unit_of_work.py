@@ -48,8 +48,8 @@ async def test_an_embedding_that_nobody_asked_for_does_not_leave_the_server(
     async with database.unit_of_work() as uow:
         uow.knowledge.add(chunk)
         await uow.commit()
-    for lend in (database.unit_of_work, database.reader):
-        async with lend() as unit:
+    for open_unit in (database.unit_of_work, database.reader):
+        async with open_unit() as unit:
             with statements_of(database) as seen:
                 await unit.knowledge.get(chunk.id)
                 await unit.knowledge.list()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from domain.errors import BackupDamaged, BackupError, BackupUnfit
+from domain.errors import BackupDamaged, BackupError, InvalidBackup
 from repositories.backup import BackupReader, Manifest
 from repositories.backup.manifest import LINE_BYTES, TableManifest
 from repositories.backup.reader import PIECE_BYTES
@@ -82,7 +82,7 @@ async def test_every_flipped_bit_is_noticed(tmp_path: Path) -> None:
         altered = bytearray(whole)
         altered[place] ^= 1 << place % 8
         path.write_bytes(altered)
-        with pytest.raises((BackupDamaged, BackupUnfit)):
+        with pytest.raises((BackupDamaged, InvalidBackup)):
             await read(path)
 
 
@@ -116,7 +116,7 @@ def test_other_files_and_other_formats_are_told_apart(tmp_path: Path) -> None:
         (b"PGDMP", BackupDamaged, "not one of Recollect's"),
         (b"", BackupDamaged, "not one of Recollect's"),
         (b"recollect-backup", BackupDamaged, "first line"),
-        (newer, BackupUnfit, "format 2, and this version reads format 1"),
+        (newer, InvalidBackup, "format 2, and this version reads format 1"),
     ):
         path.write_bytes(content)
         with pytest.raises(error, match=words):

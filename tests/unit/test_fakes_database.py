@@ -101,9 +101,9 @@ def test_a_dimension_that_no_vector_has_is_refused(dimensions: int) -> None:
 
 
 def test_a_tenant_that_is_no_name_is_refused() -> None:
-    for lend in (FakeDatabase().unit_of_work, FakeDatabase().reader):
+    for open_unit in (FakeDatabase().unit_of_work, FakeDatabase().reader):
         with pytest.raises(InvalidInput):
-            lend(tenant="a b")
+            open_unit(tenant="a b")
 
 
 async def test_how_it_embeds_is_recorded_from_the_start() -> None:

@@ -22,7 +22,7 @@ from domain import (
     Review,
     Severity,
     TenantMismatch,
-    TransactionPoisoned,
+    TransactionAborted,
     UnitOfWorkClosed,
     UnitOfWorkError,
     where,
@@ -409,7 +409,7 @@ class TestSavepoints:
     ) -> None:
         async with database.unit_of_work() as uow:
             kept = uow.reviews.add(review())
-            with pytest.raises(TransactionPoisoned):
+            with pytest.raises(TransactionAborted):
                 async with uow.savepoint():
                     with pytest.raises(AlreadyExists):
                         await uow.reviews.add_many([review(id=kept.id)])
@@ -447,9 +447,9 @@ class TestEnds:
             await uow.flush()
             with pytest.raises(AlreadyExists):
                 await uow.reviews.add_many([review(id=kept.id)])
-            with pytest.raises(TransactionPoisoned):
+            with pytest.raises(TransactionAborted):
                 await uow.reviews.count()
-            with pytest.raises(TransactionPoisoned):
+            with pytest.raises(TransactionAborted):
                 await uow.commit()
         async with database.reader() as view:
             assert await view.reviews.count() == 0
@@ -544,7 +544,7 @@ class TestLedger:
             uow.reviews.add(review())
             with pytest.raises(AlreadyExists) as raised:
                 await uow.commit()
-        assert raised.value.constraint == "pk_operations"
+        assert raised.value.constraint == "pk_committed_operations"
 
 
 class TestRun:

@@ -192,11 +192,11 @@ AT_WORK = [
         sa.IllegalStateChangeError("close() can't be called here"),
         errors.UnitOfWorkError,
     ),
-    Row("35 failed transaction", wrapped(server_error("25P02")), errors.TransactionPoisoned),
+    Row("35 failed transaction", wrapped(server_error("25P02")), errors.TransactionAborted),
     Row(
         "35 failed flush",
         sa.PendingRollbackError(f"Original exception was: {SECRET}"),
-        errors.TransactionPoisoned,
+        errors.TransactionAborted,
     ),
     Row(
         "36 wrong Python type",
@@ -383,7 +383,7 @@ DECIDED_AT_COMMIT = [
         wrapped(server_error("0A000", function="RevalidateCachedQuery")),
         errors.StalePlan,
     ),
-    Row("failed before", wrapped(server_error("25P02")), errors.TransactionPoisoned),
+    Row("failed before", wrapped(server_error("25P02")), errors.TransactionAborted),
 ]
 EVERY = [
     *((Phase.WORK, row) for row in AT_WORK),

@@ -40,7 +40,7 @@ class CountsTokens(Embedder, Protocol):
 class KnowledgeChanges:
     """What became of the passages.
 
-    Written, recognised, and deleted because the source has them no more.
+    SavepointLog, recognised, and deleted because the source has them no more.
     """
 
     embedded: int

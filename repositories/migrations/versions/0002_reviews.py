@@ -238,7 +238,7 @@ def upgrade() -> None:
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("tenant", "id", name="pk_suppression_log"),
-        comment="One suppression that a review applied, and the findings that it held back. Written with the review, never changed.",
+        comment="One suppression that a review applied, and the findings that it held back. SavepointLog with the review, never changed.",
     )
     op.create_index(
         "ix_suppression_log_tenant_review_id", "suppression_log", ["tenant", "review_id"]

@@ -34,7 +34,7 @@ _SAMPLED: Final = 200
 """Rows whose length is measured for the average."""
 
 
-def octets(entity: type[Entity], alias: str) -> str:
+def document_length(entity: type[Entity], alias: str) -> str:
     """Return SQL for the length of a row's searched texts in bytes, which is known without reading them."""
     columns = entity.__table__.c
     texts = [name for name in ("content", "finding_text", "title", "summary") if name in columns]
@@ -74,7 +74,7 @@ def corpus(entity: type[Entity], match: Match, depth: int) -> dict[str, str]:
     }
 
 
-def corpus_of_a_word(entity: type[Entity]) -> dict[str, str]:
+def single_term_statistics(entity: type[Entity]) -> dict[str, str]:
     """Return the same for a query of one word, without a `bound`. There are no `words` where it is
     several lexemes.
 
@@ -120,11 +120,11 @@ def _average(entity: type[Entity]) -> str:
     # be full of rows that are gone, or of other tenants' that the server does not show.
     return f"""
         SELECT {K1 * B:.6g} / greatest(coalesce(
-            CASE WHEN size.n > {_SAMPLED} THEN (SELECT avg(octets) FROM (
-              SELECT {octets(entity, "s")} AS octets FROM {table} AS s
+            CASE WHEN size.n > {_SAMPLED} THEN (SELECT avg(document_length) FROM (
+              SELECT {document_length(entity, "s")} AS document_length FROM {table} AS s
               TABLESAMPLE SYSTEM (least(100, 2000.0 / greatest(1, (SELECT pages FROM size)))) REPEATABLE (1) LIMIT {_SAMPLED}
             ) AS sample) END,
-            (SELECT avg(octets) FROM (SELECT {octets(entity, "s")} AS octets FROM {table} AS s LIMIT {_SAMPLED}) AS few)
+            (SELECT avg(document_length) FROM (SELECT {document_length(entity, "s")} AS document_length FROM {table} AS s LIMIT {_SAMPLED}) AS few)
           ), 1)::float8 AS slope
         FROM size"""
 

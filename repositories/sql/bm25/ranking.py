@@ -1,6 +1,6 @@
-"""BM25 over weighted fields, for a bounded number of candidates.
+"""BM25 over weighted fields, for a bounded literal_int of candidates.
 
-Term frequencies are `ts_rank_cd` of one word, which is the weighted number of its occurrences; the
+Term frequencies are `ts_rank_cd` of one word, which is the weighted literal_int of its occurrences; the
 cheaper `ts_rank` of one word inverts to about the same and picks the rows that are worth the exact
 figure. Candidates are chosen by the rarest words first, so that a word in half of the rows costs no
 more than the bound.
@@ -28,10 +28,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY, TSVECTOR
 
 from domain.values.search import Match
-from repositories.sql.bm25.corpus import K1, MAX_QUERY_CHARACTERS, B, corpus, octets
+from repositories.sql.bm25.corpus import K1, MAX_QUERY_CHARACTERS, B, corpus, document_length
 from repositories.sql.bm25.web import web_syntax
-from repositories.sql.rows import the_tenants
-from repositories.sql.vector import number
+from repositories.sql.rows import tenant_bind
+from repositories.sql.vector import literal_int
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -108,7 +108,7 @@ def matching(
     lexemes. Binds: `tenant` and what `question` returns.
     """
     parts = prepared({**corpus(entity, match, limit), **_CHOSEN[match]})
-    there = and_(the_tenants(entity), true() if condition is None else condition)
+    there = and_(tenant_bind(entity), true() if condition is None else condition)
     likely = _likely(entity, match, there, limit)
     near = _near(entity, match, there, likely, limit)
     return best(near, limit=limit, explain=explain).add_cte(*parts).cte("keyword")
@@ -124,7 +124,7 @@ def best(near: FromClause, *, limit: int, explain: bool) -> Select[Any]:
     exact = (
         select(near.c.id, relevance, terms)
         .order_by(relevance.desc(), near.c.id)
-        .limit(number(limit))
+        .limit(literal_int(limit))
         .cte("exact")
     )
     rank = func.row_number().over(order_by=(exact.c.relevance.desc(), exact.c.id)).label("rank")
@@ -158,7 +158,7 @@ def materialized(statement: Any, name: str) -> CTE:
 
 def norm(entity: type[Entity]) -> ColumnElement[float]:
     """Return what BM25 weighs a row's length by; it needs `average`."""
-    length = octets(entity, entity.__table__.name)
+    length = document_length(entity, entity.__table__.name)
     return literal_column(
         f"{K1 * (1 - B):.6g}::float8 + (SELECT slope FROM average) * {length}", Float()
     ).label("norm")
@@ -191,7 +191,7 @@ def _likely(entity: type[Entity], match: Match, there: ColumnElement[bool], limi
     statement = select(found.c.id, found.c.vec, found.c.norm, score).order_by(
         score.desc(), found.c.id
     )
-    return materialized(statement.limit(number(max(LIKELY, 2 * limit))), "likely")
+    return materialized(statement.limit(literal_int(max(LIKELY, 2 * limit))), "likely")
 
 
 def _near(
@@ -204,7 +204,7 @@ def _near(
     enough = select(likely.c.id, likely.c.vec, likely.c.norm)
     if match is not Match.ANY:
         return enough.subquery("c")
-    too_few = select(func.count() < number(limit)).select_from(likely).scalar_subquery()
+    too_few = select(func.count() < literal_int(limit)).select_from(likely).scalar_subquery()
     new = entity.__table__.c.id.not_in(select(likely.c.id))
     far = (
         _candidates(entity, and_(too_few, _matches(entity, "every"), new, there))
@@ -214,6 +214,6 @@ def _near(
     more = (
         select(far.c.id, far.c.vec, far.c.norm)
         .order_by(literal_column(_ROUGH, Float()).desc(), far.c.id)
-        .limit(number(limit))
+        .limit(literal_int(limit))
     )
     return union_all(enough, more.subquery().select()).subquery("c")

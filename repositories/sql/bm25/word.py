@@ -21,10 +21,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TSQUERY
 
-from repositories.sql.bm25.corpus import MAX_CANDIDATES, MAX_QUERY_CHARACTERS, corpus_of_a_word
+from repositories.sql.bm25.corpus import (
+    MAX_CANDIDATES,
+    MAX_QUERY_CHARACTERS,
+    single_term_statistics,
+)
 from repositories.sql.bm25.ranking import LIKELY, best, materialized, norm, prepared
-from repositories.sql.rows import the_tenants
-from repositories.sql.vector import number
+from repositories.sql.rows import tenant_bind
+from repositories.sql.vector import literal_int
 
 if TYPE_CHECKING:
     from domain.schema.base import Entity
@@ -47,7 +51,7 @@ def is_one_word(query: str) -> bool:
     )
 
 
-def matching_word(
+def single_term_matches(
     entity: type[Entity],
     condition: ColumnElement[bool] | None,
     *,
@@ -61,15 +65,15 @@ def matching_word(
     columns = entity.__table__.c
     there = and_(
         columns.search_vector.bool_op("@@")(_WORD),
-        the_tenants(entity),
+        tenant_bind(entity),
         true() if condition is None else condition,
     )
     some: list[ColumnElement[Any]] = [columns.id, columns.search_vector.label("vec"), norm(entity)]
-    c = select(*some).where(there).limit(number(max(MAX_CANDIDATES, limit))).subquery("c")
+    c = select(*some).where(there).limit(literal_int(max(MAX_CANDIDATES, limit))).subquery("c")
     likely = materialized(
-        select(c).order_by(_UNLIKELY, c.c.id).limit(number(max(LIKELY, 2 * limit))), "likely"
+        select(c).order_by(_UNLIKELY, c.c.id).limit(literal_int(max(LIKELY, 2 * limit))), "likely"
     )
     nothing: list[ColumnElement[Any]] = [null()] * 4
     several = select(*nothing).where(text("(SELECT max(words) FROM asked) > 1"))
     found = union_all(best(likely.alias("c"), limit=limit, explain=explain), several)
-    return found.add_cte(*prepared(corpus_of_a_word(entity))).cte("keyword")
+    return found.add_cte(*prepared(single_term_statistics(entity))).cte("keyword")

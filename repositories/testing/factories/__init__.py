@@ -11,7 +11,10 @@ from repositories.testing.factories.dependencies import DependencyBumpMergeFacto
 from repositories.testing.factories.graphs import ReviewGraph, review_with_findings
 from repositories.testing.factories.knowledge import EmbeddingMetadataFactory, KnowledgeChunkFactory
 from repositories.testing.factories.learning import GlobalPatternFactory, LearningMemoryFactory
-from repositories.testing.factories.maintenance import EmbeddingRepairFactory, OperationFactory
+from repositories.testing.factories.maintenance import (
+    CommittedOperationFactory,
+    EmbeddingRepairFactory,
+)
 from repositories.testing.factories.reviews import (
     FeedbackReactionFactory,
     FindingFactory,
@@ -28,6 +31,7 @@ from repositories.testing.factories.telemetry import (
 
 __all__ = [
     "AuthorCacheEntryFactory",
+    "CommittedOperationFactory",
     "DependencyBumpMergeFactory",
     "EmbeddingMetadataFactory",
     "EmbeddingRepairFactory",
@@ -37,7 +41,6 @@ __all__ = [
     "GlobalPatternFactory",
     "KnowledgeChunkFactory",
     "LearningMemoryFactory",
-    "OperationFactory",
     "RateLimitEventFactory",
     "ResilienceEventFactory",
     "RetrievalQualityEventFactory",

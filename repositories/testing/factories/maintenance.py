@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from factory.declarations import LazyFunction, Sequence
 
-from domain.entities.maintenance import EmbeddingRepair, Operation
+from domain.entities.maintenance import CommittedOperation, EmbeddingRepair
 from repositories.testing.factories.base import EntityFactory, new_id
 from repositories.testing.factories.knowledge import MODEL
 
 
-class OperationFactory(EntityFactory[Operation]):
+class CommittedOperationFactory(EntityFactory[CommittedOperation]):
     """A unit of work that was remembered."""
 
     operation_id = LazyFunction(new_id)

@@ -12,7 +12,7 @@ from domain import (
     InvalidInput,
     ReferenceViolated,
     TenantMismatch,
-    TransactionPoisoned,
+    TransactionAborted,
     UnitOfWorkClosed,
     UnitOfWorkError,
 )
@@ -37,9 +37,9 @@ class FailureContract:
             with suppress(ReferenceViolated):
                 await uow.findings.add_many([finding(review())])
             for use in (uow.reviews.count, uow.flush, uow.commit, uow.commit):
-                with pytest.raises(TransactionPoisoned):
+                with pytest.raises(TransactionAborted):
                     await use()
-            with pytest.raises(TransactionPoisoned):
+            with pytest.raises(TransactionAborted):
                 async with uow.savepoint():
                     pass
         async with store.reader() as view:
@@ -98,7 +98,7 @@ class FailureContract:
         self, store: Store
     ) -> None:
         async with store.unit_of_work() as uow:
-            with pytest.raises(TransactionPoisoned):
+            with pytest.raises(TransactionAborted):
                 await _swallow_in_a_savepoint(uow)
             assert await uow.reviews.count() == 0
             await uow.commit()

@@ -42,8 +42,8 @@ class CorporaContract:
             ),
             *(finding(of, title=f"A deadline in finding {n}") for n in range(2)),
         )
-        for lend in (store.reader, store.unit_of_work):
-            async with lend() as unit:
+        for open_unit in (store.reader, store.unit_of_work):
+            async with open_unit() as unit:
                 hits = await unit.corpora.search("deadline", vector(1.0))
                 assert (
                     {hit.corpus for hit in hits[:3]}

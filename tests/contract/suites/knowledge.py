@@ -18,7 +18,7 @@ from domain import (
     InvalidFilter,
     KnowledgeChunk,
     NotFound,
-    TransactionPoisoned,
+    TransactionAborted,
     Vector,
     known_dimensions,
     where,
@@ -181,7 +181,7 @@ class KnowledgeContract:
             async with store.unit_of_work() as uow:
                 with pytest.raises(error):
                     await uow.knowledge.upsert_many([chunk("a", "new"), wrong])
-                with suppress(TransactionPoisoned):
+                with suppress(TransactionAborted):
                     await uow.commit()
         async with store.reader() as view:
             assert [one.content for one in await view.knowledge.list()] == ["old"]

@@ -1,6 +1,6 @@
 """Learning memories.
 
-Written once, recalled by vector and by words, and left stale by a change of model; global patterns.
+SavepointLog once, recalled by vector and by words, and left stale by a change of model; global patterns.
 """
 
 from __future__ import annotations

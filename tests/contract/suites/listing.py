@@ -20,7 +20,7 @@ from domain import (
     InvalidInput,
     Review,
     TenantMismatch,
-    TransactionPoisoned,
+    TransactionAborted,
     where,
 )
 from tests.contract.suites.kinds import write
@@ -242,7 +242,7 @@ class ListingContract:
         async with store.unit_of_work() as uow:
             with pytest.raises(AlreadyExists) as refusal:
                 await uow.reviews.add_many([review(), twice, twice.model_copy()])
-            with pytest.raises(TransactionPoisoned):
+            with pytest.raises(TransactionAborted):
                 await uow.commit()
         assert (refusal.value.constraint, refusal.value.table) == ("pk_reviews", "reviews")
         async with store.reader() as view:
@@ -299,7 +299,7 @@ class ListingContract:
                     with pytest.raises(error):
                         await way(uow)(rows)
                     # Where something was sent by then, there is no way on.
-                    with suppress(TransactionPoisoned):
+                    with suppress(TransactionAborted):
                         await uow.commit()
         async with store.reader() as view:
             repositories = (

@@ -52,8 +52,8 @@ class PlansContract:
             *(chunk(content="deadline", embedding=vector(1.0)) for _ in range(3)),
             *(memory(f"deadline {n}", embedding=vector(1.0)) for n in range(3)),
         )
-        for lend in (store.reader, store.unit_of_work):
-            async with lend() as unit:
+        for open_unit in (store.reader, store.unit_of_work):
+            async with open_unit() as unit:
                 for table, search in _searches(vector(1.0)):
                     found = await search(unit)
                     with unit.explaining() as plans:

@@ -13,7 +13,7 @@ from domain import (
     ReferenceViolated,
     Severity,
     TenantMismatch,
-    TransactionPoisoned,
+    TransactionAborted,
     title_fingerprint,
 )
 from tests.contract.suites.kinds import write
@@ -97,7 +97,7 @@ class ReactionsContract:
                 with pytest.raises(ReferenceViolated) as refusal:
                     await uow.reactions.add_many([reaction(to), reaction(wrong)])
                 assert refusal.value.table == "feedback_reactions"
-                with pytest.raises(TransactionPoisoned):
+                with pytest.raises(TransactionAborted):
                     await uow.commit()
         async with store.unit_of_work() as uow:
             with pytest.raises(TenantMismatch):

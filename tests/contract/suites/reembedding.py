@@ -69,7 +69,7 @@ async def _fill(
 class RepairsContract:
     """Rows whose embedding is missing, stale or of another model, by id.
 
-    Written with the job's cursor in one transaction.
+    SavepointLog with the job's cursor in one transaction.
     """
 
     @both_corpora

@@ -106,7 +106,7 @@ class RetryContract:
         await store.run(work, operation_id=operation)
         with pytest.raises(AlreadyExists) as refusal:
             await store.run(work, operation_id=operation)
-        assert refusal.value.constraint == "pk_operations"
+        assert refusal.value.constraint == "pk_committed_operations"
         await store.run(work, operation_id=operation, tenant="other")
         async with store.reader() as view:
             assert await view.reviews.count() == 1
@@ -119,10 +119,12 @@ class IsolationContract:
         self, store: Store
     ) -> None:
         for number, isolation in enumerate(Isolation):
-            for lend in (store.unit_of_work, store.reader):
-                async with lend(isolation=isolation) as unit:
+            for open_unit in (store.unit_of_work, store.reader):
+                async with open_unit(isolation=isolation) as unit:
                     before = await unit.reviews.count()
-                    await write(store, review(pr_number=2 * number + 1 + (lend == store.reader)))
+                    await write(
+                        store, review(pr_number=2 * number + 1 + (open_unit == store.reader))
+                    )
                     after = await unit.reviews.count()
                 assert (after > before) is (isolation is Isolation.READ_COMMITTED)
 

@@ -251,9 +251,9 @@ class UnitOfWorkContract:
 
     @pytest.mark.parametrize("tenant", ["", "a b", "é", "a'", "a" * 101, "a\n"])
     async def test_what_cannot_name_a_tenant_is_refused(self, store: Store, tenant: str) -> None:
-        for lend in (store.unit_of_work, store.reader):
+        for open_unit in (store.unit_of_work, store.reader):
             with pytest.raises(InvalidInput) as refusal:
-                lend(tenant=tenant)
+                open_unit(tenant=tenant)
             assert refusal.value.field == "tenant"
 
     async def test_an_entity_of_another_tenant_is_refused_and_others_are_stamped(

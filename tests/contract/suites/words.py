@@ -284,16 +284,16 @@ class HybridSearchContract:
         await _fill(store)
         async with store.reader() as view:
             by_vector = await view.knowledge.vector_search(vector(1.0), limit=40)
-            by_words = await view.knowledge.keyword_search("retries deadline", limit=40)
-            assert {*names(by_vector)} - {*names(by_words)}, (
+            keyword_statement = await view.knowledge.keyword_search("retries deadline", limit=40)
+            assert {*names(by_vector)} - {*names(keyword_statement)}, (
                 "each arm finds what the other does not"
             )
-            assert {*names(by_words)} - {*names(by_vector)}
+            assert {*names(keyword_statement)} - {*names(by_vector)}
             hits = await view.knowledge.hybrid_search(
                 "retries deadline", vector(1.0), weights=weights, limit=100
             )
         shares = (weights.vector, weights.keyword)
-        arms = [[hit.item.id for hit in by_vector], [hit.item.id for hit in by_words]]
+        arms = [[hit.item.id for hit in by_vector], [hit.item.id for hit in keyword_statement]]
         fused = reciprocal_rank_fusion(arms, shares)
         assert [hit.item.id for hit in hits] == sorted(fused, key=lambda key: (-fused[key], key))
         assert [hit.score for hit in hits] == pytest.approx(
@@ -302,7 +302,7 @@ class HybridSearchContract:
         assert all(0 <= hit.score <= 1 for hit in hits)
         near, worded = (
             {hit.item.id: hit for hit in by_vector},
-            {hit.item.id: hit for hit in by_words},
+            {hit.item.id: hit for hit in keyword_statement},
         )
         for hit in hits:
             one, other = near.get(hit.item.id), worded.get(hit.item.id)

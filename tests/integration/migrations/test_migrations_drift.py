@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from repositories.testing.servers import TestServer
 
 CHANGES = {
-    "DROP TABLE operations": ["table operations is missing in the database"],
+    "DROP TABLE committed_operations": ["table committed_operations is missing in the database"],
     "ALTER TABLE reviews DROP COLUMN model": ["column reviews.model is missing in the database"],
     "ALTER TABLE reviews ADD COLUMN mood text": [
         "column reviews.mood is in the database and not in the entities"

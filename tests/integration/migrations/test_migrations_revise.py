@@ -53,7 +53,7 @@ CHANGES = [
     "ALTER TABLE knowledge DROP COLUMN search_vector",
     "ALTER TABLE knowledge ADD search_vector tsvector GENERATED ALWAYS AS (to_tsvector('english', content)) STORED",
     "CREATE INDEX ix_knowledge_search_vector ON knowledge USING gin (search_vector)",
-    "DROP TABLE operations",
+    "DROP TABLE committed_operations",
     "DROP TABLE feedback_reactions",
     "DROP INDEX ix_reviews_tenant_repo_created_at",
     "DROP INDEX ix_rate_limit_events_tenant_delivery_id_event_type",
@@ -175,7 +175,7 @@ async def test_nothing_is_generated_where_nothing_differs_and_nothing_was_asked_
     assert "import sqlmodel\n" in first.read_text()
     assert "import pgvector.sqlalchemy\n" in first.read_text()
     assert await migrations.migrate(migrated, directory=tmp_path) == NEXT
-    await execute(migrated, "DROP TABLE operations")
+    await execute(migrated, "DROP TABLE committed_operations")
     second = await migrations.revise(migrated, "by hand", tmp_path, autogenerate=False)
     assert second.name == f"{AFTER_NEXT}_by_hand.py"
     assert second.read_text().count("    pass\n") == 2

@@ -119,7 +119,7 @@ async def test_rolling_back_brings_every_event_into_the_default_partition_and_mi
     await execute(
         migrated, event_at(NOW), event_at(THIS.plus(2).begins), event_at(THIS.plus(-9).begins)
     )
-    assert await migrations.rollback(migrated) == "0007"
+    assert await migrations.rollback(migrated, "0007") == "0007"
     assert await scalar(migrated, PARTITIONS) == ["telemetry_events_default"]
     assert await scalar(migrated, "SELECT count(*) FROM telemetry_events_default") == 3
     with pytest.raises(SchemaOutdated):
@@ -176,7 +176,7 @@ async def test_partitions_of_other_bounds_are_left_and_no_month_is_made_over_the
     )
     assert await operations.maintain(migrated, ahead=5) == operations.Maintenance()
     assert (await operations.drop_before(migrated, NOW)).dropped == ("first",)
-    assert await migrations.rollback(migrated) == "0007"
+    assert await migrations.rollback(migrated, "0007") == "0007"
 
 
 @newest

@@ -15,7 +15,7 @@ from sqlmodel.sql.sqltypes import UTCDateTime
 
 from domain.errors import NotLoaded
 from repositories.sql import rows, upsert
-from repositories.sql.caching import kept
+from repositories.sql.caching import cached_statement
 
 if TYPE_CHECKING:
     from sqlalchemy import Column, Dialect
@@ -29,7 +29,7 @@ Values = Mapping[str, Any]
 """What an entity holds, by field."""
 
 
-class Layout:
+class ColumnSet:
     """Some columns of an entity's table."""
 
     def __init__(
@@ -45,7 +45,7 @@ class Layout:
         self._optional = optional
 
     @classmethod
-    def of(cls, entity: type[Entity]) -> Layout:
+    def of(cls, entity: type[Entity]) -> ColumnSet:
         """Return all columns that are written."""
         names = [field.name for field in rows.fields(entity, with_embedding=True)]
         optional = {name for name, field in entity.model_fields.items() if field.default is None}
@@ -55,7 +55,7 @@ class Layout:
     def names(self) -> list[str]:
         return [column.name for column in self.columns]
 
-    def given(self, entities: Sequence[Values]) -> Layout | None:
+    def present(self, entities: Sequence[Values]) -> ColumnSet | None:
         """Return the columns that the entities give, where all give the same.
 
         The server fills in the others.
@@ -73,7 +73,7 @@ class Layout:
         pairs = [
             pair for pair in zip(self.columns, self._fields, strict=True) if pair[1] not in left_out
         ]
-        return Layout(
+        return ColumnSet(
             self._entity,
             [column for column, _ in pairs],
             [field for _, field in pairs],
@@ -117,7 +117,7 @@ class Layout:
             raise NotLoaded(self._entity.__name__, str(error.args[0])) from None
 
 
-@kept
+@cached_statement
 def natural_key(entity: type[Entity]) -> tuple[str, ...]:
     """Return the columns by which the outside world knows a row of the tenant, or none where only its id tells it apart."""
     rules: list[UniqueConstraint | Index] = [
