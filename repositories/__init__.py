@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Database": "repositories.database",
-    "EmbeddedServer": "repositories.database",
+    "EmbeddedServer": "repositories.embedded",
     "FakeDatabase": "repositories.fakes",
-    "Health": "repositories.database",
+    "Health": "repositories.operations.health",
     "ReadUnitOfWork": "repositories.unit_of_work",
     "RecorderFigures": "repositories.recorder",
-    "Settings": "repositories.database",
+    "Settings": "repositories.postgres.settings",
     "TelemetryRecorder": "repositories.recorder",
     "UnitOfWork": "repositories.unit_of_work",
 }

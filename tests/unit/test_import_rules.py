@@ -6,6 +6,7 @@ What ruff holds, proven with planted violations, and what it has no words for.
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import os
 import subprocess
@@ -336,3 +337,9 @@ def test_the_domain_and_the_fakes_need_no_driver(module: str) -> None:
         }
         == set()
     )
+
+
+@pytest.mark.parametrize("package", ["domain", "repositories"])
+def test_every_public_name_can_be_imported(package: str) -> None:
+    module = importlib.import_module(package)
+    assert [name for name in module.__all__ if not hasattr(module, name)] == []
