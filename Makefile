@@ -34,7 +34,7 @@ soak: $(READY) ## Compare the fake with PostgreSQL for 300,000 steps, others eac
 	  --override-ini faulthandler_timeout=0 --numprocesses logical --maxprocesses 4 tests/stateful/test_stateful.py
 
 .PHONY: faults
-faults: $(READY) ## Inject every fault, and write docs/promises.md from what was measured; under ten minutes
+faults: $(READY) ## Inject every fault, and write docs/explanation/guarantees.md from what was measured; under ten minutes
 	@$(PYTHON) -m tests.faults $(ARGS)
 
 .PHONY: check
@@ -82,9 +82,9 @@ revision: $(READY) ## Write a revision from what the entities changed: make revi
 	@if [ -z "$$m" ]; then echo 'make revision m="what it changes"' >&2; exit 2; fi; $(RECOLLECT) db revision -m "$$m"
 
 .PHONY: bench
-bench: $(READY) ## Measure everything, beside the driver and other libraries, and write docs/performance.md
-	@$(PYTHON) -m bench.search --json docs/measured/search.json
-	@$(PYTHON) -m bench --peers --json docs/measured/performance.json || true
+bench: $(READY) ## Measure everything, beside the driver and other libraries, and write docs/explanation/performance.md
+	@$(PYTHON) -m bench.search --json docs/explanation/measured/search.json
+	@$(PYTHON) -m bench --peers --json docs/explanation/measured/performance.json || true
 	@$(PYTHON) -m bench.page
 	@$(PYTHON) -m bench.judging
 

@@ -1,8 +1,8 @@
-"""`python -m bench`: measures on an embedded server of its own, judges, and ends with 1 where a bar
-was missed.
+"""Measure on an embedded server, judge the figures, and exit with 1 if a bar is missed.
 
-`make bench` does all of it, with peers, and writes docs/performance.md; `make bench-quick` takes
-two minutes, without them."""
+`make bench` measures everything, with peers, and writes docs/explanation/performance.md;
+`make bench-quick` takes two minutes, without peers.
+"""
 
 from __future__ import annotations
 

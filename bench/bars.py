@@ -70,7 +70,7 @@ BARS: Final = (
         at_most=1.05,
     ),
     Bar(
-        claim="First load",
+        claim="Initial load",
         work="load *",
         way="Database.initial_load",
         beside="knowledge.add_many, index in place",

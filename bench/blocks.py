@@ -1,6 +1,6 @@
-"""What a page of docs/ shows of what was measured: tables between `<!-- measured.
+"""Write tables of measured figures into a page.
 
-Name -->` and `<!-- end -->`.
+A table stands between the lines `<!-- measured: name -->` and `<!-- end -->`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ _BLOCK = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def filled(page: str, blocks: Mapping[str, str]) -> str:
-    """Return the page with every block made anew.
+    """Return the page with the contents of every block replaced.
 
     Raises:
         KeyError: a block of the page is not among these.

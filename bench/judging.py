@@ -20,7 +20,7 @@ from bench.measuring import Figure
 from bench.memory import GROWN
 from bench.search_bars import searches_judged
 
-MEASURED = Path(__file__).parents[1] / "docs" / "measured"
+MEASURED = Path(__file__).parents[1] / "docs" / "explanation" / "measured"
 PERFORMANCE, SEARCH = MEASURED / "performance.json", MEASURED / "search.json"
 
 

@@ -1,7 +1,8 @@
-"""Put what was measured into docs/search.md and docs/performance.md: `python -m bench.page`.
+"""Write the measured figures into the pages on search and performance: `python -m bench.page`.
 
-First `python -m bench.search --json docs/measured/search.json`, `recollect eval DIR --json
-docs/measured/cisi.json`, or `python -m bench --json docs/measured/performance.json`."""
+It reads docs/explanation/measured/*.json, which `python -m bench.search --json FILE`,
+`recollect eval DIR --json FILE` and `python -m bench --json FILE` write.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from bench.plot import svg
 from bench.search_bars import searches_judged
 from bench.tables import names
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[1] / "docs" / "explanation"
 PAGE, PICTURE = DOCS / "search.md", DOCS / "search.svg"
 SEARCH, QUALITY = DOCS / "measured" / "search.json", DOCS / "measured" / "cisi.json"
 

@@ -1,4 +1,4 @@
-"""docs/performance.md: its tables and its pictures, made of what was measured."""
+"""Write the tables and pictures of docs/explanation/performance.md from the measured figures."""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 Words against the plain query, recall against latency, vectors under filters, both together, plans
 after ten executions, and wide embeddings; on a server of its own, in tables of `--rows` rows and of
-a tenth of them. `bench.page` makes docs/search.md of them."""
+a tenth of them. `bench.page` writes docs/explanation/search.md from the figures.
+"""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from domain.ports import ReadRepository, Repository
 from tests.contract.ports import UNITS, all_operations, methods_of, parts_of
 
-PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "operations.md"
 
 COMMON = methods_of(Repository)
 PARTS = {name for port in UNITS.values() for name, _ in parts_of(port)}

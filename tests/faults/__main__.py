@@ -1,6 +1,6 @@
 """`make faults`.
 
-Every fault test in its full form, then docs/promises.md from what they measured.
+Every fault test in its full form, then docs/explanation/guarantees.md from what they measured.
 """
 
 from __future__ import annotations

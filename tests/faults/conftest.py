@@ -44,7 +44,7 @@ def effort() -> Effort:
 
 @pytest.fixture
 def promises(request: pytest.FixtureRequest) -> Promises:
-    """Record a line of docs/promises.md in the file of FAULTS_FIGURES.
+    """Record a line of docs/explanation/guarantees.md in the file of FAULTS_FIGURES.
 
     Without it, only whether the promise is one.
     """

@@ -1,4 +1,4 @@
-"""docs/promises.md, written from the figures that the tests recorded."""
+"""docs/explanation/guarantees.md, written from the figures that the tests recorded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.faults.promised import PROMISES
 
-PAGE = Path(__file__).parents[2] / "docs" / "promises.md"
+PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "guarantees.md"
 HEAD = """\
 # What is promised, and what shows it
 
@@ -55,6 +55,6 @@ def _rows(figures: list[Figure]) -> Iterator[str]:
     for each in figures:
         figure = f"{each.figure} ({each.case})" if each.case else each.figure
         file, _, test = each.test.partition("::")
-        where = f"[{test.replace('_', ' ').removeprefix('test ')}](../{file})"
+        where = f"[{test.replace('_', ' ').removeprefix('test ')}](../../{file})"
         cells = (each.promise, figure, each.control or "–", where)
         yield f"| {' | '.join(cell.replace('|', BAR) for cell in cells)} |\n"

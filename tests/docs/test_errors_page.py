@@ -8,7 +8,7 @@ from pathlib import Path
 import domain
 from domain import DatabaseFailure, RecollectError
 
-PAGE = Path(__file__).parents[2] / "docs" / "failures.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "errors.md"
 
 
 def rows() -> dict[str, bool]:
