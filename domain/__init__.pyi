@@ -118,13 +118,13 @@ from domain.values.embedding import (
     known_dimensions,
 )
 from domain.values.filters import Filter, Where, where
+from domain.values.fingerprints import title_fingerprint
 from domain.values.insights import (
     FeedbackPattern,
     FileCount,
     PriorFinding,
     RepoStats,
     TrendDay,
-    title_fingerprint,
 )
 from domain.values.jsonb import Json, JsonObject
 from domain.values.paging import Cursor, Page

@@ -7,8 +7,6 @@ from functools import reduce
 from operator import and_
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete
-
 from domain.entities.knowledge import EmbeddingMetadata, KnowledgeChunk
 from domain.errors import EmbeddingMismatch, NotFound
 from domain.values import filters
@@ -143,11 +141,8 @@ class KnowledgeRepository(
         return await self.delete_where(filters.where("repo").equals(repo) & any_of_them)
 
     async def reset(self) -> int:
-        deleted = await self._transaction.changed(
-            rows.delete_rows(self.entity, self._transaction.tenant)
-        )
-        await self._transaction.execute(delete(EmbeddingMetadata))
-        return deleted
+        statement = rows.delete_rows(self.entity, self._transaction.tenant)
+        return await self._transaction.changed(statement)
 
 
 class EmbeddingMetadataReader:

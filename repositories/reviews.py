@@ -12,13 +12,13 @@ from sqlalchemy import Select, and_
 from domain.entities.reviews import FeedbackReaction, Finding, Review, SuppressionLogEntry
 from domain.values.classification import Severity
 from domain.values.filters import where
+from domain.values.fingerprints import title_fingerprint
 from domain.values.insights import (
     FeedbackPattern,
     FileCount,
     PriorFinding,
     RepoStats,
     TrendDay,
-    title_fingerprint,
 )
 from domain.values.paging import DEFAULT_LIMIT, require_limit, require_whole
 from domain.values.search import Match, SearchHits

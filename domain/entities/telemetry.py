@@ -11,7 +11,17 @@ from sqlmodel import Field
 
 from domain.schema.base import Record
 from domain.schema.constraints import index, unique, unique_where_given
-from domain.values.numbers import BigCount, Count, ExternalId, Finite, Positive, Ratio
+from domain.values.numbers import (
+    COST_PLACES,
+    MAX_COST_DIGITS,
+    BigCount,
+    Cost,
+    Count,
+    ExternalId,
+    Finite,
+    Positive,
+    Ratio,
+)
 from domain.values.text import Key, Name, Text
 from domain.values.timestamps import Timestamp
 
@@ -60,12 +70,12 @@ class TelemetryEvent(Record, table=True):
         default=0, description="Tokens written to the provider's cache."
     )
     duration_ms: Count = Field(default=0, description="How long it took, in milliseconds.")
-    cost_usd: Decimal = Field(
+    cost_usd: Cost = Field(
         default=Decimal(0),
         ge=0,
-        max_digits=12,
-        decimal_places=8,
-        description="What it cost, in US dollars; exact.",
+        max_digits=MAX_COST_DIGITS,
+        decimal_places=COST_PLACES,
+        description="Cost in US dollars, rounded half up to 8 places.",
     )
     conclusion: Name = Field(description="How it ended.")
     session_id: Name | None = Field(default=None, description="The provider's session.")

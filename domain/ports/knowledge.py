@@ -118,9 +118,9 @@ class KnowledgeRepository(KnowledgeReader, Repository[KnowledgeChunk], Repairs, 
         ...
 
     async def reset(self) -> int:
-        """Delete all chunks of the tenant and the record of how this database embeds.
+        """Delete all chunks of the tenant and return how many there were.
 
-        Return how many chunks there were.
+        The record of how this database embeds stays: all tenants share it.
         """
         ...
 
@@ -132,12 +132,12 @@ class EmbeddingMetadataReader(Protocol):
         """Return provider, model and dimension.
 
         Raises:
-            NotFound: they were never recorded, or reset.
+            NotFound: the database has no such record.
         """
         ...
 
     async def find(self) -> EmbeddingMetadata | None:
-        """Return provider, model and dimension, or None where they were never recorded, or reset."""
+        """Return provider, model and dimension, or None where the database has no such record."""
         ...
 
     async def check_compatible(self, *, provider: str, model: str, dimensions: int) -> None:

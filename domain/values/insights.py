@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -80,15 +77,3 @@ class PriorFinding:
 
     finding: Finding
     fingerprint: str
-
-
-def title_fingerprint(title: str) -> str:
-    """Return 32 hexadecimal digits that are equal for titles which differ only in case, spacing,
-    punctuation or digits' style.
-
-    Letters and digits of every script count, so titles without a Latin letter stay apart. A title
-    of punctuation alone is hashed as it is.
-    """
-    folded = unicodedata.normalize("NFKC", title).casefold()
-    words = " ".join(re.findall(r"\w+", folded.replace("_", " ")))
-    return hashlib.sha256((words or folded).encode()).hexdigest()[:32]

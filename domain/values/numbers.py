@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import ROUND_HALF_UP, Context, Decimal, DecimalException
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from annotated_types import Ge, Le
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic.fields import FieldInfo
 
 INT32_MAX = 2**31 - 1
@@ -31,6 +32,40 @@ Ratio = Annotated[float, Ge(0), Le(1)]
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 """A number that is neither NaN nor infinite."""
+
+
+COST_PLACES = 8
+"""Decimal places of a cost in US dollars."""
+
+MAX_COST_DIGITS = 18
+"""Digits of a cost, decimal places included."""
+
+
+def round_cost(cost: Decimal) -> Decimal:
+    """Return a finite cost rounded to 8 decimal places, halves away from zero.
+
+    This is the rule by which PostgreSQL rounds `numeric`. Providers and their SDKs report costs as
+    binary floating point (`0.10234750000000001`) or with ten decimal places.
+    """
+    step = Decimal(1).scaleb(-COST_PLACES)
+    rounded = cost.quantize(step, rounding=ROUND_HALF_UP, context=Context(prec=60))
+    # The negative zero of a rounded -1e-12 becomes zero.
+    return rounded.copy_abs() if rounded.is_zero() else rounded
+
+
+def _rounded(value: object) -> object:
+    # The field's own validation reports what is not a number, not finite or too large.
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+        return value
+    try:
+        cost = Decimal(str(value))
+    except (DecimalException, ValueError):
+        return value
+    return round_cost(cost) if cost.is_finite() and cost.adjusted() < MAX_COST_DIGITS else value
+
+
+Cost = Annotated[Decimal, BeforeValidator(_rounded)]
+"""An amount of money in US dollars, rounded to 8 places by `round_cost`."""
 
 
 def field_constraints(field: FieldInfo) -> Iterator[Any]:

@@ -139,12 +139,7 @@ class FakeKnowledgeRepository(
         return await self.delete_where(filters.where("repo").equals(repo) & any_of_them)
 
     async def reset(self) -> int:
-        async with self._transaction.statement():
-            deleted = await self._transaction.delete(self._table, anything)
-            await self._transaction.delete(
-                self._transaction.state.tables[EmbeddingMetadata.__tablename__], anything
-            )
-        return deleted
+        return await self._delete(anything)
 
 
 class FakeEmbeddingMetadataReader(Binds):

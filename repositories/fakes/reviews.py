@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from domain.entities.reviews import FeedbackReaction, Finding, Reaction, Review, SuppressionLogEntry
 from domain.values.classification import Severity
 from domain.values.filters import where
+from domain.values.fingerprints import title_fingerprint
 from domain.values.insights import (
     TOP_FILES,
     FeedbackPattern,
@@ -18,7 +19,6 @@ from domain.values.insights import (
     PriorFinding,
     RepoStats,
     TrendDay,
-    title_fingerprint,
 )
 from domain.values.paging import DEFAULT_LIMIT, require_limit, require_whole
 from domain.values.search import Match, SearchHits

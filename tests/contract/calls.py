@@ -292,7 +292,7 @@ OWN: dict[str, tuple[int, Call]] = {
         1,
         lambda uow, given: uow.knowledge.delete_chunks(f"{n}" for n in range(given.rows)),
     ),
-    "knowledge.reset": (2, lambda uow, _: uow.knowledge.reset()),
+    "knowledge.reset": (1, lambda uow, _: uow.knowledge.reset()),
     "embedding_metadata.get": (1, lambda uow, _: uow.embedding_metadata.get()),
     "embedding_metadata.find": (1, lambda uow, _: uow.embedding_metadata.find()),
     "embedding_metadata.check_compatible": (

@@ -77,18 +77,21 @@ async def test_health_says_what_to_do_about_what_is_wrong(server: TestServer) ->
     ]
 
 
-async def test_a_database_whose_record_of_embeddings_was_reset_still_opens(
-    server: TestServer,
+async def test_a_tenant_that_deletes_all_its_chunks_changes_nothing_for_others(
+    server: TestServer, tmp_path: Path
 ) -> None:
     url = server.clone()
-    async with Database.from_url(url) as database, database.unit_of_work() as uow:
-        await uow.knowledge.reset()
-        await uow.commit()
-    async with Database.from_url(url) as database, database.unit_of_work() as uow:
-        assert await uow.embedding_metadata.find() is None
-        assert (
+    async with Database.from_url(url) as database:
+        async with database.unit_of_work(tenant="other") as uow:
             await uow.embedding_metadata.set(provider="p", model="m", dimensions=8)
-        ).model == "m"
+            await uow.commit()
+        async with database.unit_of_work() as uow:
+            await uow.knowledge.reset()
+            await uow.commit()
+        await database.dump(tmp_path / "backup")
+        assert not (await database.health()).problems
+    async with Database.from_url(url) as database, database.reader(tenant="other") as view:
+        assert (await view.embedding_metadata.get()).model == "m"
 
 
 async def test_an_unknown_language_is_refused(database_url: SecretStr) -> None:

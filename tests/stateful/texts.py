@@ -18,7 +18,13 @@ HEADS: Final = ("1f00", "2e00", "3d00")
 DELIVERIES: Final = ("d-1", "d-2", "d-3")
 PACKAGES: Final = ("left-pad", "numpy")
 PATHS: Final = ("api.py", "src/Deep/path.ts", "ünï.py", "z.go")
-COSTS: Final = (Decimal(0), Decimal("0.00000001"), Decimal("9999.99999999"), Decimal("1.5"))
+COSTS: Final = (
+    Decimal(0),
+    Decimal("0.00000001"),
+    Decimal("9999999999.99999999"),
+    Decimal("0.000000005"),
+    Decimal("1.5"),
+)
 JSON: Final[tuple[dict[str, Any], ...]] = (
     {},
     {"a": 1},

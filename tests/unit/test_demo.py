@@ -228,6 +228,8 @@ def test_a_review_declares_everything_and_keeps_the_most_severe(
     made = report.review_report(found, linter.lint(found.root), head_sha=found.head())
     assert len(made.findings) == 3
     assert made.left_out == made.review.findings_total - 3 > 0
+    # One finding is suppressed, and it is not among the three most severe.
+    assert (made.review.suppressions_applied, made.suppressed, made.suppressions) == (1, 0, ())
     assert made.findings[0].severity is Severity.CRITICAL
     declared = (
         made.review.findings_critical,

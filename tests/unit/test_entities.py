@@ -133,8 +133,11 @@ def refused_fields(make: Callable[[], object]) -> set[str]:
         ("embedding", lambda: chunk(embedding=["1"] * 1024)),
         ("embedding", lambda: chunk(embedding="[1,2]")),
         ("embedding", lambda: chunk(embedding=np.ones((2, 512)))),
-        ("cost_usd", lambda: telemetry(cost_usd="0.123456789")),
-        ("cost_usd", lambda: telemetry(cost_usd="10000")),
+        ("cost_usd", lambda: telemetry(cost_usd=10**10)),
+        ("cost_usd", lambda: telemetry(cost_usd="9999999999.999999995")),
+        ("cost_usd", lambda: telemetry(cost_usd="1e999999")),
+        ("cost_usd", lambda: telemetry(cost_usd="nan")),
+        ("cost_usd", lambda: telemetry(cost_usd=True)),
         ("cost_usd", lambda: telemetry(cost_usd="-1")),
         (
             "count",

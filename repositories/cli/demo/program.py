@@ -83,7 +83,7 @@ class Demo:
         left_out = f"; {report.left_out:,} less severe ones left out" if report.left_out else ""
         return (
             f"Reviewed {name} with {report.review.model}: {len(report.findings):,} findings in {len(self.source.files):,} files, "
-            f"{report.review.suppressions_applied:,} of them suppressed by their authors{left_out}."
+            f"{report.suppressed:,} of them suppressed by their authors{left_out}."
         )
 
     async def _remember(self, progress: Progress) -> Iterator[str]:

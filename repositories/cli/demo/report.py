@@ -48,8 +48,13 @@ class ReviewReport:
 
     @property
     def left_out(self) -> int:
-        """How many findings were found and are not written."""
+        """Number of findings that are not written."""
         return self.review.findings_total - len(self.findings)
+
+    @property
+    def suppressed(self) -> int:
+        """Number of written findings that a comment in the source suppresses."""
+        return sum(finding.suppressed for finding in self.findings)
 
 
 def review_report(source: Source, report: LintReport, *, head_sha: str) -> ReviewReport:

@@ -12,7 +12,7 @@ from factory.declarations import (
 )
 
 from domain.entities.learning import ConfidenceBand, GlobalPattern, LearningMemory, Outcome
-from domain.values.insights import title_fingerprint
+from domain.values.fingerprints import title_fingerprint
 from repositories.testing.factories.base import EntityFactory, new_embedding, new_id
 from repositories.testing.factories.knowledge import MODEL
 from repositories.testing.factories.reviews import FindingFactory

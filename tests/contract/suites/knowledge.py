@@ -17,7 +17,6 @@ from domain import (
     InvalidEmbedding,
     InvalidFilter,
     KnowledgeChunk,
-    NotFound,
     TransactionAborted,
     Vector,
     known_dimensions,
@@ -274,7 +273,7 @@ class KnowledgeContract:
         async with store.reader(tenant="other") as view:
             assert await view.knowledge.count() == 1
 
-    async def test_a_reset_removes_the_tenants_chunks_and_the_record_of_how_they_were_embedded(
+    async def test_a_reset_deletes_the_tenants_chunks_and_leaves_what_all_tenants_share(
         self, store: Store
     ) -> None:
         await write(store, chunk(), chunk())
@@ -283,32 +282,19 @@ class KnowledgeContract:
             recorded = await uow.embedding_metadata.get()
             assert await uow.knowledge.reset() == 2
             assert await uow.knowledge.reset() == 0
-            assert await uow.embedding_metadata.find() is None
-            with pytest.raises(NotFound) as missing:
-                await uow.embedding_metadata.get()
-            assert missing.value.entity == "EmbeddingMetadata"
-            await uow.embedding_metadata.check_compatible(provider="any", model="any", dimensions=1)
-            again = await uow.embedding_metadata.set(
-                provider="p", model="m", dimensions=recorded.dimensions
-            )
-            assert (again.provider, again.model, again.dimensions) == (
-                "p",
-                "m",
-                recorded.dimensions,
-            )
             await uow.commit()
         async with store.reader() as view:
             assert await view.knowledge.count() == 0
         async with store.reader(tenant="other") as view:
             assert await view.knowledge.count() == 1
+            assert await view.embedding_metadata.get() == recorded
 
-    async def test_a_reset_that_is_not_committed_is_none(self, store: Store) -> None:
+    async def test_a_reset_that_is_not_committed_deletes_nothing(self, store: Store) -> None:
         await write(store, chunk())
         async with store.unit_of_work() as uow:
             assert await uow.knowledge.reset() == 1
         async with store.reader() as view:
             assert await view.knowledge.count() == 1
-            assert await view.embedding_metadata.find() is not None
 
 
 class EmbeddingMetadataContract:

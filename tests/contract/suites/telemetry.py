@@ -38,7 +38,7 @@ class TelemetryContract:
             pr_number=2**31 - 1,
             pr_author="ada",
             input_tokens=2**63 - 1,
-            cost_usd=Decimal("9999.99999999"),
+            cost_usd=Decimal("9999999999.99999999"),
             stop_reason=UNICODE,
         )
         async with store.unit_of_work() as uow:
@@ -205,6 +205,28 @@ class UsageContract:
             cost_usd=Decimal("0.0000001"),
         )
         assert {(type(one.cost_usd), type(one.input_tokens)) for one in usage} == {(Decimal, int)}
+
+    async def test_a_cost_is_stored_as_the_provider_reports_it_rounded_to_eight_places(
+        self, store: Store
+    ) -> None:
+        reported = {
+            0.1 + 0.2: "0.3",
+            0.10234750000000001: "0.1023475",
+            Decimal("0.0000463125"): "0.00004631",
+            "0.000000005": "0.00000001",
+            "0.000000004999": "0",
+            -1e-12: "0",
+            12345.6: "12345.6",
+        }
+        events = [event(cost_usd=cost) for cost in reported]
+        await write(store, *events)
+        async with store.reader() as view:
+            stored = await view.telemetry.get_many([one.id for one in events])
+            [usage] = await view.telemetry.usage(by=UsageBy.REPO)
+        expected = [Decimal(cost) for cost in reported.values()]
+        assert [one.cost_usd for one in events] == expected
+        assert [stored[one.id].cost_usd for one in events] == expected
+        assert usage.cost_usd == sum(expected)
 
     async def test_money_adds_up_as_decimals_do(self, store: Store) -> None:
         await write(
