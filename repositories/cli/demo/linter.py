@@ -16,8 +16,9 @@ from repositories.cli.demo.grades import SELECTED, UNPARSABLE
 from repositories.cli.demo.sanitizing import storable
 
 LIMIT_SECONDS: Final = 120.0
-# Nothing of the source's own configuration, and nothing is left behind in it.
-_ISOLATED: Final = ("check", "--isolated", "--no-cache", "--quiet")
+# No configuration and no cache in the source. Ignore files are not read either: from Python 3.13 on, `venv` writes a
+# `.gitignore` with `*` into the environment, and it holds for every package that is installed there.
+_ISOLATED: Final = ("check", "--isolated", "--no-cache", "--no-respect-gitignore", "--quiet")
 
 
 class LinterFailed(RecollectError):
@@ -57,7 +58,9 @@ def require_linter() -> None:
 
 
 def python_files(root: Path) -> tuple[Path, ...]:
-    """Return the Python files that the linter would look at under `root`, sorted.
+    """Return the Python files that the linter reads under `root`, sorted.
+
+    Ignore files have no effect. Folders such as `.venv` and `.git` are left out below `root`; `root` itself is always read.
 
     Raises:
         ConfigurationError: it is not installed.
