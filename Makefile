@@ -8,6 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON := $(BIN)/python
 RECOLLECT := $(BIN)/recollect
+# The Python that makes the environment is the first of these that is suitable: make INTERPRETER=python3.12 demo
+INTERPRETER := python3.13 python3.12 python3.11 python3 python
 READY := $(VENV)/.ready
 UNFINISHED := $(VENV)/.unfinished
 PIP := $(PYTHON) -m pip -qq --disable-pip-version-check --no-input
@@ -18,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: $(READY) ## Fill a database from source code and search it: make demo SOURCE=path
@@ -27,6 +29,10 @@ demo: $(READY) ## Fill a database from source code and search it: make demo SOUR
 .PHONY: test
 test: $(READY) ## Run the tests; make test ARGS="-k embedding" runs some
 	@$(PYTHON) -m pytest --quiet --numprocesses logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder $(ARGS)
+
+.PHONY: test-pythons
+test-pythons: $(READY) ## Run `make demo` and `make test` on every Python of this machine; ARGS="3.12 3.13" chooses
+	@$(PYTHON) -m tests.pythons $(ARGS)
 
 .PHONY: soak
 soak: $(READY) ## Compare the fake with PostgreSQL for 300,000 steps, others each time: make soak steps=1000000
@@ -110,7 +116,7 @@ $(READY): requirements/dev.txt pyproject.toml
 	@if [ -e $(UNFINISHED) ] || ! $(PYTHON) -c '' 2>/dev/null; then rm -rf $(VENV); fi
 	@rm -f $(READY); mkdir -p $(VENV); touch $(UNFINISHED)
 	@found=; if [ ! -e $(PYTHON) ]; then \
-	  for python in python3.13 python3.12 python3.11 python3 python; do \
+	  for python in $(INTERPRETER); do \
 	    if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
 	  done; \
 	  if [ -z "$$found" ]; then \

@@ -28,6 +28,7 @@ TARGETS = {
     "fmt": "python -m ruff format --quiet",
     "migrate": "recollect db migrate",
     "rollback": "recollect db rollback",
+    "test-pythons": "python -m tests.pythons",
 }
 PYTHONS = ("python3.13", "python3.12", "python3.11", "python3", "python")
 
@@ -170,9 +171,12 @@ def test_the_newest_supported_python_makes_the_environment_whatever_its_name(clo
     assert clone.environments_made() == ["python3"]
 
 
-def test_without_a_suitable_python_it_says_what_is_needed_and_leaves_the_next_run_a_chance(
-    clone: Clone,
-) -> None:
+def test_the_environment_can_be_made_with_a_python_of_choice(clone: Clone) -> None:
+    clone.make("migrate", "INTERPRETER=python3.12")
+    assert clone.environments_made() == ["python3.12"]
+
+
+def test_without_a_suitable_python_it_says_what_is_needed_and_leaves_the_next_run_a_chance(clone: Clone) -> None:
     clone.unsuitable = 1
     finished = clone.make("migrate", found="python3")
     assert finished.returncode != 0

@@ -1,0 +1,106 @@
+"""Which Pythons `make test-pythons` finds, and what it reports of each."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+from tests import pythons
+
+ALLOWED = SpecifierSet(">=3.11")
+
+
+def program(folder: Path, name: str, *lines: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    path.write_text("\n".join(("#!/bin/sh", *lines)) + "\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_this_python_is_found_under_its_own_version() -> None:
+    here = Path(sys.executable)
+    assert pythons.version_of(here) == Version(".".join(map(str, sys.version_info[:3])))
+
+
+def test_one_interpreter_of_each_supported_version_is_found_wherever_it_is(tmp_path: Path) -> None:
+    path, pyenv = tmp_path / "bin", tmp_path / "pyenv" / "versions" / "3.13.0" / "bin"
+    program(path, "python3", "echo CPython 3.12.1")
+    program(path, "python3.12", "echo CPython 3.12.1")
+    program(path, "python3.9", "echo CPython 3.9.2")
+    program(path, "python3.11", "echo CPython 3.11.7; exit 1")  # without venv
+    program(path, "python3.10", "exit 127")  # a shim of pyenv for a version that is not active
+    program(path, "python3-config", "echo CPython 3.14.0")
+    program(pyenv, "python3.13", "echo CPython 3.13.0")
+    program(pyenv, "python3", "echo PyPy 3.11.0")
+    places = pythons.folders({"PATH": str(path), "PYENV_ROOT": str(tmp_path / "pyenv")})
+    found = pythons.interpreters(places, ALLOWED)
+    assert found == {Version("3.12.1"): path / "python3", Version("3.13.0"): pyenv / "python3.13"}
+
+
+def test_the_supported_versions_are_those_of_the_project() -> None:
+    assert Version("3.11.0") in pythons.supported()
+    assert Version("3.10.13") not in pythons.supported()
+
+
+@pytest.mark.parametrize(("prefix", "expected"), [("3.1", False), ("3.12", True), ("3.12.1", True), ("3.12.10", False)])
+def test_a_version_is_chosen_by_its_first_numbers(prefix: str, expected: bool) -> None:
+    assert pythons.matches(Version("3.12.1"), prefix) is expected
+
+
+def test_the_copy_has_new_files_and_no_ignored_ones(tmp_path: Path) -> None:
+    pythons.copy_project(tmp_path)
+    assert (tmp_path / "Makefile").read_bytes() == (pythons.ROOT / "Makefile").read_bytes()
+    assert (tmp_path / "tests" / "pythons.py").exists()
+    assert not (tmp_path / ".venv").exists()
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose Makefile says what it was called with; every test is in a temporary folder of its own."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(pythons, "copy_project", lambda to: (to / "Makefile").write_text("demo test:\n\t@$(INTERPRETER) $@\n"))
+    monkeypatch.setattr(pythons, "supported", lambda: ALLOWED)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "no-pyenv"))
+    return tmp_path
+
+
+def interpreter(folder: Path, name: str, version: str, target_that_fails: str = "none") -> None:
+    says = f'case "$1" in -c) echo CPython {version} ;; {target_that_fails}) echo broken; exit 3 ;; *) echo fine ;; esac'
+    program(folder / "bin", name, says)
+
+
+def test_each_python_has_a_line_and_nothing_is_left_behind(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    interpreter(project, "python3.12", "3.99.1")
+    interpreter(project, "python3.13", "3.99.2")
+    assert pythons.main(["3.99"]) == 0
+    lines = [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
+    assert lines == [["3.99.1", "passed"], ["3.99.2", "passed"]]
+    assert [path.name for path in project.iterdir()] == ["bin"]
+
+
+@pytest.mark.parametrize("target", ["demo", "test"])
+def test_one_failure_fails_the_whole_and_the_others_still_run(
+    project: Path, capsys: pytest.CaptureFixture[str], target: str
+) -> None:
+    interpreter(project, "python3.12", "3.99.1", target)
+    interpreter(project, "python3.13", "3.99.2")
+    assert pythons.main(["3.99"]) == 1
+    told = capsys.readouterr()
+    failed, passed = told.out.splitlines()
+    assert (failed.split()[:2], passed.split()[:2]) == (["3.99.1", "failed"], ["3.99.2", "passed"])
+    assert f"make {target}, see " in failed
+    assert "broken" in Path(failed.rpartition(" ")[2]).read_text()
+    assert "broken" in told.err
+
+
+def test_a_version_that_is_not_there_fails(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    interpreter(project, "python3.12", "3.99.1")
+    assert pythons.main(["3.98"]) == 1
+    assert "there is no Python 3.98 " in capsys.readouterr().err
