@@ -25,8 +25,8 @@ NAMED_LIKE_PYTHON = re.compile(r"python3(\.\d+)?")
 # Fails where the modules that make an environment are missing, as on Debian without python3-venv.
 ASK_VERSION = "import ensurepip, platform, venv; print(platform.python_implementation(), platform.python_version())"
 LAST_LINES = 30
-# What the environment of this program says about itself, or about a database, is not true of a fresh clone.
-DROPPED = ("DATABASE_URL", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV")
+# Variables that describe this program, or that `make` exports to it, and those that name a database.
+DROPPED = ("ARGS", "DATABASE_URL", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "PYTHONHOME", "PYTHONPATH", "SOURCE", "VIRTUAL_ENV")
 
 
 def supported() -> SpecifierSet:

@@ -64,15 +64,18 @@ def test_the_copy_has_new_files_and_no_ignored_ones(tmp_path: Path) -> None:
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project whose Makefile says what it was called with; every test is in a temporary folder of its own."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(pythons, "copy_project", lambda to: (to / "Makefile").write_text("demo test:\n\t@$(INTERPRETER) $@\n"))
+    monkeypatch.setattr(
+        pythons, "copy_project", lambda to: (to / "Makefile").write_text("demo test:\n\t@$(INTERPRETER) $@ $(ARGS)\n")
+    )
     monkeypatch.setattr(pythons, "supported", lambda: ALLOWED)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    monkeypatch.setenv("ARGS", "as make exports it")
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "no-pyenv"))
     return tmp_path
 
 
 def interpreter(folder: Path, name: str, version: str, target_that_fails: str = "none") -> None:
-    says = f'case "$1" in -c) echo CPython {version} ;; {target_that_fails}) echo broken; exit 3 ;; *) echo fine ;; esac'
+    says = f'case "$1" in -c) echo CPython {version} ;; {target_that_fails}) echo broken; exit 3 ;; *) exit $(($# - 1)) ;; esac'
     program(folder / "bin", name, says)
 
 
