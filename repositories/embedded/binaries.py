@@ -47,7 +47,7 @@ class Installation:
         importing it has effects.
 
         Raises:
-            EmbeddedServerError: the wheel is not installed, or has no such version.
+            EmbeddedServerError: the extra `embedded` is not installed, or its wheel has no such version.
         """
         if version not in FOLDERS:
             known = " and ".join(map(str, sorted(FOLDERS)))
@@ -55,10 +55,8 @@ class Installation:
                 f"the embedded server comes as PostgreSQL {known}, not {version}"
             )
         spec = importlib.util.find_spec(PACKAGE)
-        if spec is None or not spec.submodule_search_locations:
-            raise EmbeddedServerError(
-                "the embedded server needs the extra: pip install recollect[embedded]"
-            )
+        if spec is None or not spec.submodule_search_locations or importlib.util.find_spec("psutil") is None:
+            raise EmbeddedServerError("the embedded server needs its extra: pip install 'recollect[embedded]'")
         root = Path(spec.submodule_search_locations[0]).resolve() / FOLDERS[version]
         if not (root / "bin/postgres").is_file():
             raise EmbeddedServerError(

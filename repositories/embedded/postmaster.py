@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
-
 if TYPE_CHECKING:
+    import psutil
+
     from repositories.embedded.account import Account
 
 PID_FILE = "postmaster.pid"
@@ -72,11 +72,15 @@ class Postmaster:
             os.waitpid(self.process.pid, os.WNOHANG)
 
     def _signal(self, number: signal.Signals) -> None:
+        import psutil
+
         with suppress(psutil.NoSuchProcess):
             self.process.send_signal(number)
 
 
 def _verified(pid: int, cluster: Path, account: Account) -> psutil.Process | None:
+    import psutil
+
     try:
         process = psutil.Process(pid)
         with process.oneshot():
