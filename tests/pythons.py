@@ -26,7 +26,17 @@ NAMED_LIKE_PYTHON = re.compile(r"python3(\.\d+)?")
 ASK_VERSION = "import ensurepip, platform, venv; print(platform.python_implementation(), platform.python_version())"
 LAST_LINES = 30
 # Variables that describe this program, or that `make` exports to it, and those that name a database.
-DROPPED = ("ARGS", "DATABASE_URL", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "PYTHONHOME", "PYTHONPATH", "SOURCE", "VIRTUAL_ENV")
+DROPPED = (
+    "ARGS",
+    "DATABASE_URL",
+    "MAKEFLAGS",
+    "MAKELEVEL",
+    "MFLAGS",
+    "PYTHONHOME",
+    "PYTHONPATH",
+    "SOURCE",
+    "VIRTUAL_ENV",
+)
 
 
 def supported() -> SpecifierSet:
@@ -56,7 +66,9 @@ def interpreters(places: Iterable[Path], allowed: SpecifierSet) -> dict[Version,
 def version_of(program: Path) -> Version | None:
     """Return the version of an interpreter; None where it does not run, is not CPython, or cannot make an environment."""
     try:
-        asked = subprocess.run([program, "-c", ASK_VERSION], capture_output=True, text=True, timeout=60, check=False)
+        asked = subprocess.run(
+            [program, "-c", ASK_VERSION], capture_output=True, text=True, timeout=60, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     implementation, _, version = asked.stdout.strip().partition(" ")
@@ -76,7 +88,11 @@ def copy_project(to: Path) -> None:
 def run(program: Path, folder: Path, log: Path) -> str | None:
     """Run both commands in a new copy at `folder`; return the one that failed, None where both passed."""
     copy_project(folder)
-    environment = {name: value for name, value in os.environ.items() if name not in DROPPED and not name.startswith("RECOLLECT_")}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in DROPPED and not name.startswith("RECOLLECT_")
+    }
     for target in TARGETS:
         with log.open("a", encoding="utf-8") as output:
             finished = subprocess.run(
@@ -97,28 +113,40 @@ def report(version: Version, program: Path, logs: Path) -> bool:
     """Run both commands on one Python and print the result; return whether both passed."""
     started = time.perf_counter()
     log = logs / f"python-{version}.log"
-    with tempfile.TemporaryDirectory(prefix=f"recollect-python-{version}-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix=f"recollect-python-{version}-", ignore_cleanup_errors=True
+    ) as folder:
         failed = run(program, Path(folder), log)
     seconds = time.perf_counter() - started
     if failed is None:
         print(f"{version}  passed  {seconds:4.0f} s  {program}", flush=True)
         return True
     print(f"{version}  failed  {seconds:4.0f} s  {program}: {failed}, see {log}", flush=True)
-    print("\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:]), file=sys.stderr)
+    print(
+        "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:]),
+        file=sys.stderr,
+    )
     return False
 
 
 def main(wanted: list[str]) -> int:
     """Run on every Python, or on those whose versions begin with one of `wanted`; return 1 where a command failed."""
     found = interpreters(folders(os.environ), supported())
-    unmatched = [prefix for prefix in wanted if not any(matches(version, prefix) for version in found)]
+    unmatched = [
+        prefix for prefix in wanted if not any(matches(version, prefix) for version in found)
+    ]
     if unmatched or not found:
         missing = " or ".join(unmatched) or str(supported())
-        print(f"there is no Python {missing} with its venv module on the PATH or in pyenv", file=sys.stderr)
+        print(
+            f"there is no Python {missing} with its venv module on the PATH or in pyenv",
+            file=sys.stderr,
+        )
         return 1
     logs = Path(tempfile.mkdtemp(prefix="recollect-pythons-"))
     chosen = {
-        version: program for version, program in found.items() if not wanted or any(matches(version, prefix) for prefix in wanted)
+        version: program
+        for version, program in found.items()
+        if not wanted or any(matches(version, prefix) for prefix in wanted)
     }
     passed = [report(version, program, logs) for version, program in chosen.items()]
     if all(passed):

