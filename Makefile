@@ -30,6 +30,15 @@ demo: $(READY) ## Fill a database from source code and search it: make demo SOUR
 test: $(READY) ## Run the tests; make test ARGS="-k embedding" runs some
 	@$(PYTHON) -m pytest --quiet --numprocesses logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder $(ARGS)
 
+.PHONY: test-quick
+test-quick: $(READY) ## Run the unit tests, and the contract on the fakes alone: no server, under a minute
+	@$(PYTHON) -m pytest --quiet --numprocesses logical --maxprocesses 4 --dist loadscope \
+	  -k "not postgres" tests/unit tests/contract $(ARGS)
+
+.PHONY: test-lowest
+test-lowest: $(READY) ## The same with the lowest versions that pyproject.toml allows, in an environment of their own
+	@$(PYTHON) -m tests.lowest $(ARGS)
+
 .PHONY: test-pythons
 test-pythons: $(READY) ## Run `make demo` and `make test` on every Python of this machine; ARGS="3.12 3.13" chooses
 	@$(PYTHON) -m tests.pythons $(ARGS)

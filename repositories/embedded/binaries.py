@@ -47,7 +47,7 @@ class Installation:
         importing it has effects.
 
         Raises:
-            EmbeddedServerError: the extra `embedded` is not installed, or its wheel has no such version.
+            EmbeddedServerError: the extra is not installed, or its wheel has no such version.
         """
         if version not in FOLDERS:
             known = " and ".join(map(str, sorted(FOLDERS)))

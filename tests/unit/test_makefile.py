@@ -28,6 +28,7 @@ TARGETS = {
     "fmt": "python -m ruff format --quiet",
     "migrate": "recollect db migrate",
     "rollback": "recollect db rollback",
+    "test-lowest": "python -m tests.lowest",
     "test-pythons": "python -m tests.pythons",
 }
 PYTHONS = ("python3.13", "python3.12", "python3.11", "python3", "python")
@@ -101,7 +102,17 @@ def test_make_alone_lists_every_target_and_makes_nothing(clone: Clone) -> None:
     listed = [line.split()[0] for line in finished.stdout.splitlines()]
     makefile = (ROOT / "Makefile").read_text()
     assert sorted(listed) == sorted(re.findall(r"^\.PHONY: (.+)$", makefile, re.MULTILINE))
-    assert {*TARGETS, "test", "soak", "check", "revision", "lock", "clean", "help"} == set(listed)
+    assert {
+        *TARGETS,
+        "test",
+        "test-quick",
+        "soak",
+        "check",
+        "revision",
+        "lock",
+        "clean",
+        "help",
+    } == set(listed)
     assert clone.calls() == []
 
 
