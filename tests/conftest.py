@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from repositories.testing.plugin import shared_folder
+from recollect_pytest import shared_folder
 
 if TYPE_CHECKING:
     from pydantic import SecretStr

@@ -1,4 +1,4 @@
 """For test suites.
 
-A pytest plugin, factories, and the contract that every adapter of the ports has to keep.
+Factories, and the servers behind the fixtures of the plugin `recollect_pytest`.
 """

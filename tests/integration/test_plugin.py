@@ -103,7 +103,7 @@ def run(pytester: pytest.Pytester, suite: str, *arguments: str) -> pytest.RunRes
 
 def test_the_plugin_is_found_by_its_entry_point() -> None:
     assert [point.value for point in entry_points(group="pytest11", name="recollect")] == [
-        "repositories.testing.plugin"
+        "recollect_pytest"
     ]
 
 
@@ -145,6 +145,51 @@ def test_pytest_lists_the_fixtures(pytester: pytest.Pytester) -> None:
         "recollect_uow",
     ):
         assert f"\n{name} " in listed.stdout.str(), name
+
+
+OWN_PACKAGE = """
+from {package}.orders import Orders
+
+def test_the_application_imports_its_own_package():
+    assert Orders.__module__ == "{package}.orders"
+"""
+USES_A_FIXTURE = """
+def test_asks_for_a_fixture({fixture}):
+    pass
+"""
+
+
+@pytest.mark.parametrize("package", ["domain", "repositories"])
+def test_an_application_with_a_package_of_the_same_name_is_left_alone(
+    pytester: pytest.Pytester, package: str
+) -> None:
+    pytester.mkpydir(package).joinpath("orders.py").write_text("class Orders: ...\n")
+    pytester.makeconftest(f"from {package}.orders import Orders\n")
+    run(pytester, OWN_PACKAGE.format(package=package)).assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("package", ["domain", "repositories"])
+def test_tests_in_a_folder_of_the_same_name_are_left_alone(
+    pytester: pytest.Pytester, package: str
+) -> None:
+    folder = pytester.mkdir("tests") / package
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / "orders.py").write_text("class Orders: ...\n")
+    (folder / "test_orders.py").write_text(OWN_PACKAGE.format(package=package))
+    run(pytester, "").assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("fixture", ["fake_uow", "recollect_server", "recollect_database"])
+@pytest.mark.parametrize("package", ["domain", "repositories"])
+def test_a_fixture_says_which_package_of_the_same_name_is_in_its_way(
+    pytester: pytest.Pytester, package: str, fixture: str
+) -> None:
+    folder = pytester.mkpydir(package)
+    finished = run(pytester, USES_A_FIXTURE.format(fixture=fixture))
+    finished.assert_outcomes(errors=1)
+    told = f"needs the package `{package}` of Recollect"
+    finished.stdout.fnmatch_lines([f"*{told}*imports {folder / '__init__.py'}*"])
 
 
 WITHOUT_PYTEST_ASYNCIO = """

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,3 +74,25 @@ def test_without_a_database_it_says_so_and_ends_with_1() -> None:
     assert result.exit_code == 1
     assert "recollect db up" in result.stdout
     assert result.stderr == ""
+
+
+def test_a_package_named_like_the_domain_is_shown_with_its_place(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    foreign = tmp_path / "application" / "domain" / "__init__.py"
+    foreign.parent.mkdir(parents=True)
+    foreign.touch()
+    path = os.pathsep.join((str(foreign.parents[1]), str(root)))
+    command = [sys.executable, "-m", "repositories.cli", "doctor"]
+    finished = subprocess.run(
+        command,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (finished.returncode, finished.stdout) == (1, "")
+    assert finished.stderr.splitlines() == [
+        f"the package `domain` that Python imports is not Recollect's but {foreign}: "
+        "rename it, or remove its folder from PYTHONPATH"
+    ]

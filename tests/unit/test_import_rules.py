@@ -236,6 +236,7 @@ def declared(*extras: str) -> set[str]:
     [
         ("domain", ()),
         ("examples", ("example", "testing", "dev")),
+        ("recollect_pytest", ("testing",)),
         ("repositories", ("cli", "embedded", "demo", "testing")),
         ("tests", ("cli", "embedded", "demo", "example", "testing", "dev")),
     ],
@@ -243,7 +244,15 @@ def declared(*extras: str) -> set[str]:
 def test_what_is_imported_is_declared(folder: str, extras: tuple[str, ...]) -> None:
     files = (ROOT / folder).rglob("*.py")
     roots = {name.partition(".")[0] for path in files for name in imported(path.read_text())}
-    own = {"bench", "domain", "examples", "repositories", "tests", *sys.stdlib_module_names}
+    own = {
+        "bench",
+        "domain",
+        "examples",
+        "recollect_pytest",
+        "repositories",
+        "tests",
+        *sys.stdlib_module_names,
+    }
     distributions = packages_distributions()
     owners = {
         root: {canonicalize_name(name) for name in distributions.get(root, [])}

@@ -1,4 +1,4 @@
-"""The plugin's fixtures; `repositories.testing.plugin` says what each is for."""
+"""The plugin's fixtures; `recollect_pytest` says what each is for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from repositories.testing.plugin import option, shared_folder
+from recollect_pytest import option, require_own_packages, shared_folder
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @pytest_asyncio.fixture
 async def fake_database(pytestconfig: pytest.Config) -> AsyncIterator[FakeDatabase]:
     """A database in memory, empty for each test."""
+    require_own_packages()
     from repositories.fakes import FakeDatabase
 
     async with FakeDatabase(dimensions=option(pytestconfig, "dimensions")) as database:
@@ -39,6 +40,7 @@ def recollect_server(
     pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[TestServer]:
     """The embedded server of this session, shared by its workers."""
+    require_own_packages()
     from repositories.testing.servers import TestServer
 
     server = TestServer(
@@ -62,6 +64,7 @@ async def recollect_database(recollect_url: SecretStr) -> AsyncIterator[Database
 
     Emptied after the test, and its record of how it embeds as it was.
     """
+    require_own_packages()
     from repositories import Database
     from repositories.testing.tables import emptied
 

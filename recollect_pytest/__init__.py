@@ -1,5 +1,7 @@
-"""A pytest plugin for services that keep their memory in Recollect. It is on wherever Recollect is
-installed.
+"""A pytest plugin for services that keep their memory in Recollect.
+
+It is on wherever Recollect is installed, and imports nothing of `domain` and `repositories` before
+a test requests one of its fixtures: an application may have packages of these names.
 
 Fixtures, which need the extra `testing`:
 
@@ -26,6 +28,8 @@ from pathlib import Path
 
 import pytest
 
+PACKAGES = ("domain", "repositories")
+
 _OPTIONS = {
     "dimensions": (1024, "dimension of the embeddings in test databases"),
     "postgres": (18, "major version of the embedded PostgreSQL (16 or 18)"),
@@ -48,13 +52,31 @@ def pytest_configure(config: pytest.Config) -> None:
     Other suites go on without.
     """
     if find_spec("pytest_asyncio") is not None:
-        config.pluginmanager.import_plugin("repositories.testing.fixtures")
+        config.pluginmanager.import_plugin("recollect_pytest.fixtures")
 
 
 def option(config: pytest.Config, name: str) -> int:
     """Return the option from the command line, or else from the configuration."""
     given = config.getoption(f"--recollect-{name}")
     return int(config.getini(f"recollect_{name}") if given is None else given)
+
+
+def require_own_packages() -> None:
+    """Fail the test where Python does not import the packages that were installed with the plugin.
+
+    An application that has packages of the same names in front of them on `sys.path` imports its own.
+    """
+    for name in PACKAGES:
+        spec = find_spec(name)
+        imported = spec.origin if spec is not None else None
+        own = Path(__file__).resolve().parents[1] / name / "__init__.py"
+        if imported is None or Path(imported).resolve() != own:
+            pytest.fail(
+                f"this fixture needs the package `{name}` of Recollect in {own.parent}, but Python "
+                f"imports {imported or 'none of that name'}: rename the other package, or remove "
+                "its folder from sys.path",
+                pytrace=False,
+            )
 
 
 def shared_folder(factory: pytest.TempPathFactory) -> Path:
