@@ -64,7 +64,7 @@ def option(config: pytest.Config, name: str) -> int:
 def require_own_packages() -> None:
     """Fail the test where Python does not import the packages that were installed with the plugin.
 
-    An application that has packages of the same names in front of them on `sys.path` imports its own.
+    An application imports its own packages of these names if they come first on `sys.path`.
     """
     for name in PACKAGES:
         spec = find_spec(name)

@@ -1,4 +1,7 @@
-"""`make test-pythons`: run `make demo` and `make test` on every supported Python, each in a fresh copy of the project."""
+"""`make test-pythons`: run `make demo` and `make test` on every supported Python of this machine.
+
+Each Python has a fresh copy of the project with an environment of its own.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +26,12 @@ ROOT = Path(__file__).parents[1]
 TARGETS = ("demo", "test")
 NAMED_LIKE_PYTHON = re.compile(r"python3(\.\d+)?")
 # Fails where the modules that make an environment are missing, as on Debian without python3-venv.
-ASK_VERSION = "import ensurepip, platform, venv; print(platform.python_implementation(), platform.python_version())"
+ASK_VERSION = (
+    "import ensurepip, platform, venv; "
+    "print(platform.python_implementation(), platform.python_version())"
+)
 LAST_LINES = 30
-# Variables that describe this program, or that `make` exports to it, and those that name a database.
+# Variables that describe this program, that `make` exports to it, or that name a database.
 DROPPED = (
     "ARGS",
     "DATABASE_URL",
@@ -46,14 +52,14 @@ def supported() -> SpecifierSet:
 
 
 def folders(environment: Mapping[str, str]) -> Iterator[Path]:
-    """Yield the folders that can hold interpreters: those of the PATH, then those of pyenv's versions."""
+    """Yield the folders that can hold interpreters: those of the PATH, then pyenv's versions."""
     yield from map(Path, environment.get("PATH", os.defpath).split(os.pathsep))
     pyenv = Path(environment.get("PYENV_ROOT") or Path.home() / ".pyenv")
     yield from sorted(pyenv.glob("versions/*/bin"))
 
 
 def interpreters(places: Iterable[Path], allowed: SpecifierSet) -> dict[Version, Path]:
-    """Return one interpreter for each allowed version of CPython that can make an environment, oldest first."""
+    """Return one interpreter for each allowed version that can make an environment, oldest first."""
     found: dict[Version, Path] = {}
     for place in places:
         for program in sorted(place.glob("python3*")):
@@ -64,7 +70,7 @@ def interpreters(places: Iterable[Path], allowed: SpecifierSet) -> dict[Version,
 
 
 def version_of(program: Path) -> Version | None:
-    """Return the version of an interpreter; None where it does not run, is not CPython, or cannot make an environment."""
+    """Return the version of a CPython that can make an environment; None for everything else."""
     try:
         asked = subprocess.run(
             [program, "-c", ASK_VERSION], capture_output=True, text=True, timeout=60, check=False
@@ -76,7 +82,7 @@ def version_of(program: Path) -> Version | None:
 
 
 def copy_project(to: Path) -> None:
-    """Copy what a commit of the working tree would contain: files that are tracked, or new and not ignored."""
+    """Copy what a commit of the working tree would contain: tracked files, and new ones."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, listed.split("\0")):
@@ -86,7 +92,7 @@ def copy_project(to: Path) -> None:
 
 
 def run(program: Path, folder: Path, log: Path) -> str | None:
-    """Run both commands in a new copy at `folder`; return the one that failed, None where both passed."""
+    """Run both commands in a new copy at `folder`; return the one that failed, or None."""
     copy_project(folder)
     environment = {
         name: value
@@ -130,7 +136,7 @@ def report(version: Version, program: Path, logs: Path) -> bool:
 
 
 def main(wanted: list[str]) -> int:
-    """Run on every Python, or on those whose versions begin with one of `wanted`; return 1 where a command failed."""
+    """Run on every Python, or on the `wanted` versions; return 1 where a command failed."""
     found = interpreters(folders(os.environ), supported())
     unmatched = [
         prefix for prefix in wanted if not any(matches(version, prefix) for version in found)

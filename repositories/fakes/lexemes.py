@@ -88,7 +88,7 @@ def _stemmer() -> Callable[[str], str]:
         snowball: Any = import_module("snowballstemmer")
     except ImportError:
         raise ConfigurationError(
-            "keyword search in a fake needs the package snowballstemmer: pip install 'recollect[testing]'",
+            "keyword search in a fake needs snowballstemmer: pip install 'recollect[testing]'",
             setting="testing",
         ) from None
     stem: Callable[[str], str] = snowball.stemmer("english").stemWord

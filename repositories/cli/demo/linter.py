@@ -16,8 +16,8 @@ from repositories.cli.demo.grades import SELECTED, UNPARSABLE
 from repositories.cli.demo.sanitizing import storable
 
 LIMIT_SECONDS: Final = 120.0
-# No configuration and no cache in the source. Ignore files are not read either: from Python 3.13 on, `venv` writes a
-# `.gitignore` with `*` into the environment, and it holds for every package that is installed there.
+# No configuration and no cache in the source. Ignore files are not read either: from Python 3.13
+# on, `venv` writes a `.gitignore` with `*` into the environment, which covers every package in it.
 _ISOLATED: Final = ("check", "--isolated", "--no-cache", "--no-respect-gitignore", "--quiet")
 
 
@@ -60,7 +60,8 @@ def require_linter() -> None:
 def python_files(root: Path) -> tuple[Path, ...]:
     """Return the Python files that the linter reads under `root`, sorted.
 
-    Ignore files have no effect. Folders such as `.venv` and `.git` are left out below `root`; `root` itself is always read.
+    Ignore files have no effect. Folders such as `.venv` and `.git` are left out below `root`;
+    `root` itself is always read.
 
     Raises:
         ConfigurationError: it is not installed.
