@@ -85,7 +85,7 @@ def test_the_tests_in_the_documentation_pass_as_written(page: Path, tmp_path: Pa
 
 
 def test_every_python_block_of_the_page_on_testing_is_run() -> None:
-    page = ROOT / "docs" / "testing.md"
+    page = ROOT / "docs" / "howto" / "testing.md"
     assert len(suites()[page]) == len(blocks(page, "python")) >= 4
 
 

@@ -1,4 +1,4 @@
-"""The suites of docs/testing.md, with nothing that the extra `testing` does not bring."""
+"""The suites of docs/howto/testing.md, with nothing that the extra `testing` does not bring."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 
 from tests.docs.test_readme import ROOT, blocks, suites
 
-PAGE = ROOT / "docs" / "testing.md"
+PAGE = ROOT / "docs" / "howto" / "testing.md"
 
 # Installed packages outside the extra can neither be imported nor bring plugins.
 PROGRAM = """
