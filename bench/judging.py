@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import blocks
-from bench.bars import Verdict, verdicts
 from bench.measuring import Figure
 from bench.memory import GROWN
-from bench.search_bars import searches_judged
+from bench.search_targets import searches_judged
+from bench.targets import Verdict, verdicts
 
 MEASURED = Path(__file__).parents[1] / "docs" / "explanation" / "measured"
 PERFORMANCE, SEARCH = MEASURED / "performance.json", MEASURED / "search.json"
@@ -35,7 +35,7 @@ def _memory(few: Mapping[str, Any], many: Mapping[str, Any]) -> Verdict:
     return Verdict(
         claim="Memory of a bulk write",
         work=f"write {few['rows']:,} and {many['rows']:,} chunks from a generator",
-        asked=f"bounded: less than twice as much for {GROWN} times the rows",
+        target=f"bounded: less than twice as much for {GROWN} times the rows",
         measured=f"{few['megabytes']:.0f} and {many['megabytes']:.0f} MB",
         met=grown < 2,
     )
@@ -44,21 +44,21 @@ def _memory(few: Mapping[str, Any], many: Mapping[str, Any]) -> Verdict:
 def rows(found: Iterable[Verdict]) -> str:
     """Return the verdicts as a table of a page."""
     shown = [
-        (one.claim, one.work, one.asked, one.measured, "yes" if one.met else "**no**")
+        (one.claim, one.work, one.target, one.measured, "yes" if one.met else "**no**")
         for one in found
     ]
-    return blocks.table(("claim", "work", "to reach", "measured", "reached"), shown, words=3)
+    return blocks.table(("claim", "work", "target", "measured", "met"), shown, words=3)
 
 
 def table(found: Sequence[Verdict]) -> Table:
     """Return the verdicts as a table for a terminal."""
-    shown = Table("", "claim", "work", "asked", "measured")
+    shown = Table("", "claim", "work", "target", "measured")
     for verdict in found:
         shown.add_row(
             "ok" if verdict.met else "MISSED",
             verdict.claim,
             verdict.work,
-            verdict.asked,
+            verdict.target,
             verdict.measured,
         )
     return shown

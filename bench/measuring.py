@@ -30,12 +30,16 @@ class Way:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """The median of one way's runs in seconds, and its ratio to the first way's."""
+    """The median of one way's runs in seconds, and its ratio to the first way's.
+
+    `size` is the number of rows or events of the work, or None if the work has no size.
+    """
 
     work: str
     way: str
     seconds: float
     ratio: float
+    size: int | None = None
 
 
 async def compare(
@@ -46,6 +50,7 @@ async def compare(
     repeat: int = 1,
     warming: int = 1,
     seconds: float = SECONDS,
+    size: int | None = None,
 ) -> list[Figure]:
     """Run each way `rounds` times at least and for so long in all, after those runs that warm up,
     and return their medians.
@@ -65,7 +70,7 @@ async def compare(
     medians = {name: statistics.median(times) for name, times in taken.items()}
     first = medians[ways[0].name]
     return [
-        Figure(work=work, way=name, seconds=median, ratio=median / first)
+        Figure(work=work, way=name, seconds=median, ratio=median / first, size=size)
         for name, median in medians.items()
     ]
 

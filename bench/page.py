@@ -14,7 +14,7 @@ from typing import Any
 from bench import blocks, judging, performance
 from bench.machine import Machine
 from bench.plot import svg
-from bench.search_bars import searches_judged
+from bench.search_targets import searches_judged
 from bench.tables import names
 
 DOCS = Path(__file__).parents[1] / "docs" / "explanation"

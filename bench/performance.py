@@ -10,7 +10,7 @@ from bench import blocks, chart
 from bench.judging import MEASURED, PERFORMANCE, judged, rows
 from bench.machine import Machine
 from bench.measuring import Figure
-from bench.search_bars import searches_judged
+from bench.search_targets import searches_judged
 
 PAGE: Final = MEASURED.parent / "performance.md"
 PICTURES: Final = {

@@ -89,6 +89,7 @@ async def measure(
                 nearest,
                 rounds=rounds,
                 repeat=20,
+                size=len(stored),
             ),
         ]
 

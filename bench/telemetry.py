@@ -102,7 +102,7 @@ async def singles(database: Database, *, events: int, rounds: int) -> Sequence[F
         Way(name="recorder, all written when it is closed", run=closed, prepare=empty),
     ]
     return await compare(
-        f"{events:,} single events from {TASKS} tasks, durable", ways, rounds=rounds
+        f"{events:,} single events from {TASKS} tasks, durable", ways, rounds=rounds, size=events
     )
 
 
@@ -158,4 +158,6 @@ async def retention(
         Way(name="DELETE and VACUUM", run=delete_and_vacuum, prepare=fill),
         Way(name="drop_telemetry_before", run=drop, prepare=fill),
     ]
-    return await compare(f"be rid of a month of {rows:,} events", ways, rounds=rounds, seconds=0)
+    return await compare(
+        f"be rid of a month of {rows:,} events", ways, rounds=rounds, seconds=0, size=rows
+    )

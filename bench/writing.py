@@ -152,9 +152,12 @@ async def _chunks(
     ]
     upserted = [Way(name="INSERT from unnest by the driver", run=raw_upsert, prepare=half), upsert]
     return [
-        *await compare(f"write {len(new):,} chunks {where}", added, rounds=rounds),
+        *await compare(f"write {len(new):,} chunks {where}", added, rounds=rounds, size=len(new)),
         *await compare(
-            f"upsert {len(new):,} chunks {where}, half existing", upserted, rounds=rounds
+            f"upsert {len(new):,} chunks {where}, half existing",
+            upserted,
+            rounds=rounds,
+            size=len(new),
         ),
     ]
 
@@ -174,7 +177,12 @@ async def _first_load(database: Database, new: Sequence[KnowledgeChunk]) -> Sequ
         ),
     ]
     return await compare(
-        f"load {len(new):,} chunks and have them indexed", ways, rounds=1, warming=0, seconds=0
+        f"load {len(new):,} chunks and have them indexed",
+        ways,
+        rounds=1,
+        warming=0,
+        seconds=0,
+        size=len(new),
     )
 
 
@@ -215,7 +223,7 @@ async def _events(database: Database, count: int, *, rounds: int) -> Sequence[Fi
         Way(name="COPY by the driver", run=copy, prepare=empty),
         Way(name="telemetry.record_many", run=record_many, prepare=empty),
     ]
-    return await compare(f"record {count:,} events", ways, rounds=rounds)
+    return await compare(f"record {count:,} events", ways, rounds=rounds, size=count)
 
 
 async def _copy(

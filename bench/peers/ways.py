@@ -26,6 +26,9 @@ _PLAIN: Final[Mapping[str, Callable[[str, int], Peer]]] = {
     "a review agent's store, an INSERT a row": ReviewStore,
     DOCUMENTS: DocumentStore,
 }
+SEARCHING_PEERS: Final = ("langchain-postgres", "llama-index", SQLMODEL)
+"""The peers that search the same rows by vector."""
+
 _GETTERS: Final = ("advanced-alchemy", SQLMODEL)
 
 _Ask = Callable[..., Awaitable[Any]]

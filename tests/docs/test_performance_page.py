@@ -12,9 +12,9 @@ from xml.etree import ElementTree
 import pytest
 
 from bench import page, performance
-from bench.bars import BARS, verdicts
 from bench.judging import PERFORMANCE, judged
 from bench.measuring import Figure
+from bench.targets import TARGETS, verdicts
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +41,8 @@ def test_the_page_and_its_pictures_are_made_of_the_figures(
 
 def test_every_bar_was_measured(figures: tuple[page.Figures, page.Figures]) -> None:
     found = list(verdicts([Figure(**figure) for figure in figures[0]["figures"]]))
-    assert {one.claim for one in found} == {bar.claim for bar in BARS}
-    assert len(found) == len(BARS)
+    assert {one.claim for one in found} == {bar.claim for bar in TARGETS}
+    assert len(found) == len(TARGETS)
 
 
 def _two(ours: float, theirs: float) -> list[Figure]:

@@ -12,9 +12,9 @@ from xml.etree import ElementTree
 import pytest
 
 from bench import page
-from bench.bars import Verdict
 from bench.plot import svg
-from bench.search_bars import searches_judged
+from bench.search_targets import searches_judged
+from bench.targets import Verdict
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from bench.bars import Verdict
+from bench.targets import Verdict
 
 Figures = Mapping[str, Any]
 
@@ -53,7 +53,7 @@ def _keyword(words: Sequence[Figures]) -> Iterator[Verdict]:
     yield Verdict(
         claim="Keyword search",
         work=f"p50, {question}",
-        asked=f"at most {KEYWORD_RATIO:g} × the time of `ts_rank`",
+        target=f"at most {KEYWORD_RATIO:g} × the time of `ts_rank`",
         measured=f"{ratio:.2f} ×",
         met=ratio <= KEYWORD_RATIO,
     )
@@ -61,7 +61,7 @@ def _keyword(words: Sequence[Figures]) -> Iterator[Verdict]:
     yield Verdict(
         claim="Keyword search",
         work=f"p99, {question}",
-        asked=f"less than {TAIL_RATIO:g} × the p50",
+        target=f"less than {TAIL_RATIO:g} × the p50",
         measured=f"{tail:.1f} ×",
         met=tail < TAIL_RATIO,
     )
@@ -72,7 +72,7 @@ def _nearest(figures: Sequence[Figures]) -> Iterator[Verdict]:
     yield Verdict(
         claim="Vector search",
         work=f"rows, {case}",
-        asked=f"always {ROWS}",
+        target=f"always {ROWS}",
         measured=f"{rows}",
         met=rows == ROWS,
     )
@@ -81,7 +81,7 @@ def _nearest(figures: Sequence[Figures]) -> Iterator[Verdict]:
     yield Verdict(
         claim="Vector search",
         work=f"recall@10, {case}",
-        asked=asked,
+        target=asked,
         measured=f"{recall:.3f}",
         met=recall >= RECALL,
     )
@@ -94,7 +94,7 @@ def _fast(figures: Sequence[Figures], less_than: float) -> Verdict:
     return Verdict(
         claim="Vector search",
         work=f"p50, {case}",
-        asked=f"less than {less_than:g} ms",
+        target=f"less than {less_than:g} ms",
         measured=f"{slowest:.1f} ms",
         met=slowest < less_than,
     )
@@ -110,7 +110,7 @@ def _grown(what: str, few: Figures, many: Figures, name: str, *, less_than: floa
     return Verdict(
         claim="Growth of search time",
         work=f"{what}, {rows}",
-        asked=f"less than × {less_than:g}",
+        target=f"less than × {less_than:g}",
         measured=f"× {grown:.1f}",
         met=grown < less_than,
     )
@@ -122,13 +122,13 @@ def _hybrid(vector: Figures, keyword: Figures, hybrid: Figures) -> Iterator[Verd
         hybrid["server_p50"] / (vector["server_p50"] + keyword["server_p50"]),
     )
     yield Verdict(
-        claim="Round trips", work="hybrid search", asked="1", measured=f"{trips}", met=trips == 1
+        claim="Round trips", work="hybrid search", target="1", measured=f"{trips}", met=trips == 1
     )
     asked, measured = f"at most {HYBRID_SHARE:g} × the sum of its arms", f"{share:.2f} ×"
     yield Verdict(
         claim="Hybrid search",
         work="the server's time",
-        asked=asked,
+        target=asked,
         measured=measured,
         met=share <= HYBRID_SHARE,
     )
@@ -139,7 +139,7 @@ def _planned(plans: Sequence[Figures]) -> Verdict:
     return Verdict(
         claim="Plans",
         work="after ten executions",
-        asked=f"the same for all {len(plans)} searches",
+        target=f"the same for all {len(plans)} searches",
         measured=f"{same}",
         met=same == len(plans),
     )
