@@ -169,7 +169,7 @@ class ReadRepository(Generic[E]):
         return await self._transaction.scalar(statement, self._bound())
 
     def _hydrate(self, row: Row) -> E:
-        return self.entity.from_row(row)  # type: ignore[return-value]  # a class variable cannot name E
+        return self.entity.from_row(row)  # type: ignore[return-value]  # E
 
 
 class Repository(ReadRepository[E]):

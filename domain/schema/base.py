@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 from uuid import UUID
 
 from annotated_types import Ge, Gt, Le
-from pydantic import BaseModel
 from pydantic.fields import FieldInfo as PydanticFieldInfo
 from sqlalchemy import (
     BigInteger,
@@ -23,10 +22,9 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy import Text as SqlText
-from sqlalchemy.orm import InstanceState, Mapper, registry
-from sqlalchemy.orm.attributes import InstrumentedAttribute, set_attribute
+from sqlalchemy.orm import Mapper, registry
+from sqlalchemy.orm.attributes import InstrumentedAttribute, instance_state, set_attribute
 from sqlmodel import Field, SQLModel
-from sqlmodel._compat import SQLModelConfig, finish_init, partial_init
 from sqlmodel.main import FieldInfo, SQLModelMetaclass
 from sqlmodel.sql.sqltypes import AutoString
 from typing_extensions import dataclass_transform
@@ -51,17 +49,6 @@ metadata = MetaData(naming_convention=NAMING_CONVENTION)
 
 mappers = registry(metadata=metadata)
 """The mappers of all entities."""
-
-# The slots themselves, without a look for their names: an entity is made for each row that is read.
-_set_fields_set, _set_extra, _set_private, _set_dict = (
-    vars(BaseModel)[slot].__set__
-    for slot in (
-        "__pydantic_fields_set__",
-        "__pydantic_extra__",
-        "__pydantic_private__",
-        "__dict__",
-    )
-)
 
 _TYPE_LIMITS = {-(2**31), INT32_MAX, -(2**63), INT64_MAX}
 
@@ -124,7 +111,7 @@ class EntityMeta(SQLModelMetaclass):
             cls.__table_args__ = (*arguments, *checks, {"comment": comment, **options})
         super().__init__(name, bases, namespace, **kwargs)
         for attribute in cls.embedding_fields():
-            cls.__dict__[attribute].__class__ = _OnlyWhenLoaded
+            setattr(cls, attribute, _OnlyWhenLoaded(getattr(cls, attribute)))
 
     def embedding_fields(cls) -> list[str]:
         """Return the names of the fields that are fetched only when asked for."""
@@ -148,41 +135,23 @@ class EntityMeta(SQLModelMetaclass):
                 yield CheckConstraint(" AND ".join(conditions), name=column.name)
 
 
-def _fill(entity: EntityT, validate: Callable[..., Any], data: Any, **options: Any) -> EntityT:
-    # Pydantic replaces __dict__, in which SQLAlchemy keeps its state.
-    state = vars(entity).get("_sa_instance_state")
-    without_input(type(entity).__name__, lambda: validate(data, self_instance=entity, **options))
-    if state is not None:
-        vars(entity)["_sa_instance_state"] = state
-    return entity
+class _OnlyWhenLoaded:
+    # An embedding that was not read must neither look like one that is missing nor be loaded
+    # implicitly.
 
+    def __init__(self, attribute: InstrumentedAttribute[Any]) -> None:
+        self._attribute = attribute
 
-class _OnlyWhenLoaded(InstrumentedAttribute[Any]):  # pyright: ignore[reportIncompatibleVariableOverride] -- its base keeps __doc__ in a slot
-    # An embedding that was left out of a read must not be taken for one that is missing, nor be
-    # loaded behind one's back.
-
-    __slots__ = ()
-
-    def __get__(self, instance: object, owner: Any) -> Any:
-        if instance is None:
-            return self
+    def __get__(self, entity: Entity | None, owner: type[Entity]) -> Any:
+        if entity is None:
+            return self._attribute
         try:
-            return instance.__dict__[self.key]
+            return vars(entity)[self._attribute.key]
         except KeyError:
-            raise NotLoaded(type(instance).__name__, self.key) from None
+            raise NotLoaded(owner.__name__, self._attribute.key) from None
 
-
-class _StateWhenAsked:
-    # What SQLAlchemy knows of an entity, made when it asks. Of rows that are only read it never
-    # does, and making it costs about as much as the rest of such an entity.
-
-    def __get__(self, entity: Entity | None, owner: type[Entity]) -> InstanceState[Any]:
-        # SQLAlchemy asks classes too, and whether one that is being made has a state yet.
-        if entity is None or not vars(entity):
-            raise AttributeError("_sa_instance_state")
-        state = InstanceState(entity, owner.__mapper__.class_manager)
-        vars(entity)["_sa_instance_state"] = state
-        return state
+    def __set__(self, entity: Entity, value: Any) -> None:
+        set_attribute(entity, self._attribute.key, value)
 
 
 class Entity(SQLModel, registry=mappers, metaclass=EntityMeta):
@@ -193,16 +162,14 @@ class Entity(SQLModel, registry=mappers, metaclass=EntityMeta):
     database are trusted and not validated again.
     """
 
-    model_config = SQLModelConfig(
-        extra="forbid",
-        validate_assignment=True,
-        hide_input_in_errors=True,
-        arbitrary_types_allowed=True,
-        defer_build=True,
-        ignored_types=(_StateWhenAsked,),
-    )
+    model_config = {
+        "extra": "forbid",
+        "validate_assignment": True,
+        "hide_input_in_errors": True,
+        "arbitrary_types_allowed": True,
+        "defer_build": True,
+    }
 
-    _sa_instance_state = _StateWhenAsked()
     __table__: ClassVar[Table]
     __mapper__: ClassVar[Mapper[Any]]
     if TYPE_CHECKING:
@@ -210,10 +177,14 @@ class Entity(SQLModel, registry=mappers, metaclass=EntityMeta):
         __tablename__: ClassVar[Any]
 
     def __init__(self, /, **data: Any) -> None:
-        # SQLModel leaves table models unvalidated; this is the validation that its other models
-        # have.
-        if finish_init.get():
-            _fill(self, self.__pydantic_validator__.validate_python, data)
+        # SQLModel leaves table models unvalidated; its other models are validated like this.
+        self._fill(self.__pydantic_validator__.validate_python, data)
+
+    def _fill(self, validate: Callable[..., Any], data: Any, **options: Any) -> None:
+        state = instance_state(self)
+        without_input(type(self).__name__, lambda: validate(data, self_instance=self, **options))
+        # Pydantic replaces the dictionary in which SQLAlchemy's state of the entity is.
+        self.__mapper__.class_manager.setup_instance(self, state)
 
     @classmethod
     def model_validate(
@@ -226,16 +197,12 @@ class Entity(SQLModel, registry=mappers, metaclass=EntityMeta):
         **_: Any,
     ) -> Self:
         """Return an entity made of a mapping, validated as the constructor does."""
-        with partial_init():
-            entity = cls()
+        entity: Self = cls.__mapper__.class_manager.new_instance()
         values = {**obj, **(update or {})}
-        return _fill(
-            entity,
-            cls.__pydantic_validator__.validate_python,
-            values,
-            strict=strict,
-            context=context,
+        entity._fill(
+            cls.__pydantic_validator__.validate_python, values, strict=strict, context=context
         )
+        return entity
 
     @classmethod
     def model_validate_json(
@@ -247,15 +214,11 @@ class Entity(SQLModel, registry=mappers, metaclass=EntityMeta):
         **_: Any,
     ) -> Self:
         """Return an entity made of a JSON object, validated as the constructor does."""
-        with partial_init():
-            entity = cls()
-        return _fill(
-            entity,
-            cls.__pydantic_validator__.validate_json,
-            json_data,
-            strict=strict,
-            context=context,
+        entity: Self = cls.__mapper__.class_manager.new_instance()
+        entity._fill(
+            cls.__pydantic_validator__.validate_json, json_data, strict=strict, context=context
         )
+        return entity
 
     @classmethod
     def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> Self:
@@ -265,40 +228,29 @@ class Entity(SQLModel, registry=mappers, metaclass=EntityMeta):
         """
         entity = cls.from_row(values)
         if _fields_set is not None:
-            _set_fields_set(entity, _fields_set)
+            entity.model_fields_set.clear()
+            entity.model_fields_set.update(_fields_set)
         return entity
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Self:
         """Return an entity of a row's values by field, as `model_construct` does.
 
-        The dictionary is the entity's from then on.
+        The dictionary belongs to the entity from then on.
         """
-        # As SQLAlchemy makes one of a row, without __init__: that would cost more than to read the
-        # row.
-        entity = object.__new__(cls)
-        _set_extra(entity, None)
-        _set_private(entity, None)
-        _set_dict(entity, row)
+        # Without `__init__`, which takes longer than reading the row.
+        entity: Self = cls.__new__(cls)
+        entity.model_fields_set.update(row)
+        object.__setattr__(entity, "__dict__", row)
+        cls.__mapper__.class_manager.setup_instance(entity)
         return entity
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            # Which fields were given: of a row all that it has. The set costs a third of what the
-            # entity does, and few ask for it.
-            if name != "__pydantic_fields_set__":
-                return super().__getattr__(name)
-            given = {field for field in vars(self) if field != "_sa_instance_state"}
-            _set_fields_set(self, given)
-            return given
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a new entity with the same values that no session knows.
 
         `update` is not validated.
         """
-        values = {key: value for key, value in self.__dict__.items() if key != "_sa_instance_state"}
+        values = {key: value for key, value in vars(self).items() if key in type(self).model_fields}
         return self.model_construct(
             set(self.model_fields_set),
             **{**(deepcopy(values) if deep else values), **(update or {})},
@@ -311,7 +263,7 @@ class Entity(SQLModel, registry=mappers, metaclass=EntityMeta):
         return self.model_copy(deep=True)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name not in type(self).model_fields:
+        if name not in type(self).__pydantic_fields__:
             super().__setattr__(name, value)
             return
         before = self.__dict__
@@ -322,7 +274,7 @@ class Entity(SQLModel, registry=mappers, metaclass=EntityMeta):
             )
             after = self.__dict__
         finally:
-            _set_dict(self, before)
+            object.__setattr__(self, "__dict__", before)
         # A validator may derive one field from another, so everything that changed is told to
         # SQLAlchemy.
         for key, new in after.items():
