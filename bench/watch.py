@@ -5,9 +5,12 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 from pgvector import Vector
 from sqlalchemy import event, text
+
+from repositories.postgres.connection import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +48,11 @@ class Watch:
 def watching(database: Database) -> Iterator[Watch]:
     """Note every statement that is sent meanwhile: each is one round trip."""
     watch, engines = Watch(), (database.engine.sync_engine, database.read_engine.sync_engine)
+    fetch = Connection.fetch
+
+    async def noted(connection: Connection, query: str, *arguments: Any, **options: Any) -> Any:
+        watch.sent.append(Sent(query, arguments))
+        return await fetch(connection, query, *arguments, **options)
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         watch.sent.append(Sent(statement, tuple(parameters)))
@@ -52,7 +60,8 @@ def watching(database: Database) -> Iterator[Watch]:
     for engine in engines:
         event.listen(engine, "before_cursor_execute", note)
     try:
-        yield watch
+        with patch.object(Connection, "fetch", noted):
+            yield watch
     finally:
         for engine in engines:
             event.remove(engine, "before_cursor_execute", note)

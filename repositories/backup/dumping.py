@@ -16,6 +16,7 @@ from repositories.backup.manifest import Manifest, TableManifest
 from repositories.backup.writer import BackupWriter
 from repositories.migrations.environment import current_revision
 from repositories.migrations.options import read_recorded
+from repositories.postgres.connection import closed_is_lost
 from repositories.postgres.errors import translating
 
 if TYPE_CHECKING:
@@ -98,5 +99,6 @@ async def _copy(
 
     query = catalog.Table(name=table.name, columns=table.columns).rows_statement(tenant)
     driver: Any = (await connection.get_raw_connection()).driver_connection
-    status: str = await driver.copy_from_query(query, output=keep, format="binary")
+    with closed_is_lost(driver):
+        status: str = await driver.copy_from_query(query, output=keep, format="binary")
     return table.model_copy(update={"rows": int(status.rpartition(" ")[2]), "bytes": size})

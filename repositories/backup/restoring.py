@@ -14,7 +14,9 @@ from repositories.backup import tables as catalog
 from repositories.backup.reader import BackupReader
 from repositories.migrations.environment import current_revision, scripts
 from repositories.migrations.options import UNSPECIFIED, SchemaOptions, read_recorded
-from repositories.postgres.errors import Phase, translating
+from repositories.postgres.connection import closed_is_lost
+from repositories.postgres.direct import commit_phase
+from repositories.postgres.errors import translating
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,7 +57,7 @@ async def restore(engine: AsyncEngine, path: Path, *, replace: bool = False) -> 
         with translating():
             async with engine.connect() as connection:
                 await _restore(connection, backup, replace=replace)
-                with translating(Phase.COMMIT):
+                with translating(commit_phase(connection)):
                     await connection.commit()
         return backup.manifest
 
@@ -145,8 +147,10 @@ def _make_room(
 
 async def _copy(connection: AsyncConnection, table: TableManifest, backup: BackupReader) -> None:
     driver: Any = (await connection.get_raw_connection()).driver_connection
-    status: str = await driver.copy_to_table(
-        table.name, columns=table.columns, source=backup.pieces(table.bytes), format="binary"
-    )
+    pieces = backup.pieces(table.bytes)
+    with closed_is_lost(driver):
+        status: str = await driver.copy_to_table(
+            table.name, columns=table.columns, source=pieces, format="binary"
+        )
     if int(status.rpartition(" ")[2]) != table.rows:
         raise BackupDamaged(f"the backup is damaged: {table.name} has other rows than it says")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from domain.errors import InvalidInput
 from repositories.postgres.cancellation import run_to_completion
+from repositories.postgres.connection import closed_is_lost
 
 if TYPE_CHECKING:
     from sqlalchemy import Dialect
@@ -38,9 +39,10 @@ async def copy(
         connection = await session.connection()
         driver: Any = (await connection.get_raw_connection()).driver_connection
         try:
-            await driver.copy_records_to_table(
-                table, records=records, columns=columns, schema_name=schema
-            )
+            with closed_is_lost(driver):
+                await driver.copy_records_to_table(
+                    table, records=records, columns=columns, schema_name=schema
+                )
         except (TypeError, ValueError, OverflowError):
             raise InvalidInput("a value is not one that its column can hold") from None
         except BaseException as error:

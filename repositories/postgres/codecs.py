@@ -11,53 +11,36 @@ import asyncpg
 from pgvector import Bit, HalfVector, Vector
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable
 
     Kind = type[Vector | HalfVector]
 
 _KINDS: Final[dict[str, Kind]] = {"vector": Vector, "halfvec": HalfVector}
 
-# The extension may live in any schema; its types are where it is. No array among the parameters:
-# the driver would have to look its type up first, which costs more than all the rest. Kind and
-# element are what the driver asks before it takes a codec.
-_TYPES_OF_THE_EXTENSION: Final = """
-SELECT t.oid, t.typname AS name, n.nspname AS schema, t.typtype AS kind, NULL::oid AS elemtype
-FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
-JOIN pg_catalog.pg_type t ON t.typnamespace = n.oid AND t.typname IN ($1, $2)
-WHERE e.extname = 'vector'
+# The extension may be installed in any schema.
+_SCHEMA_OF_THE_EXTENSION: Final = """
+SELECT n.nspname FROM pg_catalog.pg_extension e
+JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'vector'
 """
 
 
-async def vector_types(connection: asyncpg.Connection[asyncpg.Record]) -> Sequence[asyncpg.Record]:
-    """Return what this database has of `vector` and `halfvec`: nothing before the extension is
-    created.
+async def register_codecs(connection: asyncpg.Connection[asyncpg.Record]) -> bool:
+    """Register the binary codecs for `bit`, `vector` and `halfvec`.
 
-    That is no failure: migrations create it through such a connection.
+    Return whether the database has the extension. Migrations create it through a connection that
+    has the codec for `bit` alone.
     """
-    return await connection.fetch(_TYPES_OF_THE_EXTENSION, *_KINDS)
-
-
-async def register_codecs(
-    connection: asyncpg.Connection[asyncpg.Record], types: Iterable[asyncpg.Record]
-) -> None:
-    """Teach a connection `bit` and these types."""
     await connection.set_type_codec(
         "bit", schema="pg_catalog", encoder=_bits, decoder=Bit.from_binary, format="binary"
     )
-    for known in types:
-        kind = _KINDS[known["name"]]
+    schema: str | None = await connection.fetchval(_SCHEMA_OF_THE_EXTENSION)
+    if schema is None:
+        return False
+    for name, kind in _KINDS.items():
         await connection.set_type_codec(
-            known["name"],
-            schema=known["schema"],
-            encoder=_encoder(kind),
-            decoder=kind.from_binary,
-            format="binary",
+            name, schema=schema, encoder=_encoder(kind), decoder=kind.from_binary, format="binary"
         )
-
-
-def is_vector_type(name: str) -> bool:
-    """Whether a type of this name is one of those that are taught."""
-    return name in _KINDS
+    return True
 
 
 def _encoder(kind: Kind) -> Callable[[Any], bytes]:

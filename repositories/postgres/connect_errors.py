@@ -6,7 +6,6 @@ What may work in a moment, and what will not before someone changes something.
 from __future__ import annotations
 
 import os
-import re
 import socket
 import ssl
 from typing import TYPE_CHECKING, Final
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import asyncpg
 
 from domain import errors
+from repositories.postgres.private_api import is_tls_refused
 from repositories.postgres.sqlstates import FAILURES
 
 if TYPE_CHECKING:
@@ -37,10 +37,6 @@ def by_the_server(
 ) -> RecollectError:
     """Return what the server's answer to a new connection means."""
     where, state = _where(host, port), error.sqlstate or ""
-    if "unsupported startup parameter" in str(error):
-        return errors.ConfigurationError(
-            f"{where}: a pooler is in between: set pooler to pgbouncer", setting="pooler"
-        )
     if state in _AT_CONNECT:
         setting, words = _AT_CONNECT[state]
         return errors.ConfigurationError(f"{where}: {words}", setting=setting)
@@ -92,11 +88,12 @@ def _denied(error: BaseException) -> str | None:
         error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)
     ):
         return f"TLS failed ({error.reason})"
-    if type(error) is ConnectionError and "rejected SSL upgrade" in str(error):
+    if is_tls_refused(error):
         return "the server does not speak TLS, and sslmode demands it"
     if isinstance(error, PermissionError):
         return "the operating system refuses access"
-    if isinstance(error, asyncpg.InterfaceError) and "authentication" in str(error).lower():
+    # Its subclasses are reasons of their own.
+    if type(error) is asyncpg.InterfaceError:
         return "the server demands a way to authenticate that the driver does not have"
     return None
 
@@ -108,7 +105,11 @@ def _reason(error: OSError) -> str:
         return "its name cannot be resolved now"
     if isinstance(error, ConnectionResetError):
         return "connection reset"
-    # With several addresses behind one name, asyncio gives a text of all their errors and no
-    # number.
-    numbers = {int(number) for number in re.findall(r"\[Errno (\d+)\]", str(error))}
-    return ", ".join(sorted(os.strerror(number) for number in numbers)) or type(error).__name__
+    if error.errno is not None:
+        return os.strerror(error.errno)
+    # With several addresses behind one name, asyncio raises one error without a number.
+    return (
+        "none of its addresses takes the connection"
+        if type(error) is OSError
+        else type(error).__name__
+    )

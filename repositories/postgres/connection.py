@@ -7,24 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 
 from domain.values.text import require_tenant
-from repositories.postgres.codecs import is_vector_type, register_codecs, vector_types
+from repositories.postgres.codecs import register_codecs
+from repositories.postgres.private_api import TransportConnection
 from repositories.sql.row_level_security import SETTING
 
 if TYPE_CHECKING:
     from asyncio import BaseTransport
-    from collections.abc import Sequence
-
-    from asyncpg.transaction import Transaction
-
-    _Connection = asyncpg.Connection[asyncpg.Record]
-else:
-    _Connection = asyncpg.Connection
+    from collections.abc import Iterator
 
 # Seconds, and what is not a number of seconds says so. Names that an operating system lacks are
 # left out.
@@ -34,43 +29,30 @@ _UNANSWERED_MILLISECONDS: Final = 15_000
 _goodbyes: set[asyncio.Future[None]] = set()
 
 
-class Connection(_Connection):
+class Connection(TransportConnection):
     """An asyncpg connection with TCP keepalive, which asyncpg leaves off, and codecs for vectors.
 
     A dead peer is noticed after 15 s with something to send and about a minute without (Linux), not
     after two hours.
     """
 
-    __slots__ = ("_closing", "_tenant", "_vector_types")
+    __slots__ = ("_closing", "_knows_vectors", "_tenant", "begin_failed")
 
     def __init__(self, protocol: Any, transport: BaseTransport, *arguments: Any) -> None:
         super().__init__(protocol, transport, *arguments)
+        self.begin_failed = False
         self._tenant: str | None = None
-        _keep_alive(transport.get_extra_info("socket"))
         self._closing = False
-        self._vector_types: Sequence[asyncpg.Record] = ()
-        # Where there is jit the driver turns it off for the session to look types up: ours have
-        # none, a pooler's are others' too.
-        self._server_caps = self._server_caps._replace(jit=False)  # type: ignore[has-type]  # the stubs know no type of it
+        self._knows_vectors = False
+        _keep_alive(transport.get_extra_info("socket"))
 
     def is_alive(self) -> bool:
-        """Whether nothing is known against it.
+        """Whether the connection is open as far as the client knows.
 
-        The driver itself learns of a goodbye one turn of the event loop later.
+        `is_closed` reports that the server ended the connection one turn of the event loop later
+        than the transport does.
         """
-        transport: BaseTransport = self._transport  # type: ignore[attr-defined]  # as the driver's base class has it
-        return not (self.is_closed() or transport.is_closing())
-
-    def transaction(self, **options: Any) -> Transaction:
-        """Return a transaction to begin; a BEGIN that the server refused is none that it could be a
-        part of.
-
-        The driver remembers the refused one for ever, and would give the next user of the
-        connection a savepoint in nothing.
-        """
-        if not self.is_in_transaction():
-            self._top_xact = None
-        return super().transaction(**options)
+        return not (self.is_closed() or self.transport.is_closing())
 
     def set_local_tenant(self, tenant: str | None) -> None:
         """Let the next transaction, and it alone, be the tenant's in the eyes of row-level
@@ -87,11 +69,18 @@ class Connection(_Connection):
         The tenant that was named goes with BEGIN, in the same message, and ends with its
         transaction.
         """
-        if self._tenant is not None and query.startswith("BEGIN"):
+        if not query.startswith("BEGIN"):
+            return await super().execute(query, *arguments, timeout=timeout)
+        if self._tenant is not None:
             tenant, self._tenant = self._tenant, None
             # SET takes no parameter; a tenant's name has no character that would have to be quoted.
             query = f"{query} SET LOCAL {SETTING} = '{tenant}';"
-        return await super().execute(query, *arguments, timeout=timeout)
+        # The driver counts a failed BEGIN as an open transaction: the connection must not be used
+        # again.
+        self.begin_failed = True
+        status = await super().execute(query, *arguments, timeout=timeout)
+        self.begin_failed = False
+        return status
 
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 (the driver's own signature)
         """Close, and do not wait longer than five seconds for a server that does not answer the goodbye."""
@@ -118,36 +107,31 @@ class Connection(_Connection):
             super().terminate()
 
     async def reload_schema_state(self) -> None:
-        """Forget cached types; SQLAlchemy calls this on every connection after each DDL statement.
+        """Forget derived types; SQLAlchemy calls this on every connection after each DDL statement.
 
-        The types of vectors stay as they are, for nothing: those of an extension that was made anew
-        are met as unknown ones.
+        A connection from before `CREATE EXTENSION` learns the types of vectors here.
         """
         await super().reload_schema_state()
-        await register_codecs(self, self._vector_types)
+        if not self._knows_vectors:
+            await self.register_vector_types()
 
     async def register_vector_types(self) -> None:
-        """Exchange vectors in binary from now on, where the database has them."""
-        self._vector_types = await vector_types(self)
-        await register_codecs(self, self._vector_types)
+        """Exchange vectors in binary from now on, where the database has the extension."""
+        self._knows_vectors = await register_codecs(self)
 
-    async def _introspect_type(self, typename: str, schema: str) -> Any:
-        # The driver asks here what a type is that it gets a codec for, with a statement for each.
-        known = (
-            record
-            for record in self._vector_types
-            if (record["name"], record["schema"]) == (typename, schema)
-        )
-        return next(known, None) or await super()._introspect_type(typename, schema)  # type: ignore[misc]
 
-    async def _introspect_types(self, *arguments: Any) -> Any:
-        # The driver asks here for types that it does not know, and would take vectors of an
-        # extension that was made anew for text.
-        found, statement = await super()._introspect_types(*arguments)  # type: ignore[misc]
-        known = {record["oid"] for record in self._vector_types}
-        if any(is_vector_type(met["name"]) and met["oid"] not in known for met in found):
-            await self.register_vector_types()
-        return found, statement
+@contextmanager
+def closed_is_lost(connection: asyncpg.Connection[asyncpg.Record]) -> Iterator[None]:
+    """Raise `ConnectionDoesNotExistError` if the driver refuses a call on a closed connection.
+
+    The driver raises `InterfaceError`, as for a wrong use of its API.
+    """
+    try:
+        yield
+    except asyncpg.InterfaceError as error:
+        if type(error) is asyncpg.InterfaceError and connection.is_closed():
+            raise asyncpg.ConnectionDoesNotExistError("the connection is closed") from error
+        raise
 
 
 async def wait_closed() -> None:

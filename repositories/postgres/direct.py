@@ -1,9 +1,8 @@
-"""Statements on the driver's own connection: compiled once, executed inside SQLAlchemy's
-transaction, without its rows.
+"""Statements on the driver's own connection: compiled once, sent in SQLAlchemy's transaction.
 
-By SQLAlchemy's own path one row by its key costs two and a half times what the driver takes, an
-entity of the ORM more than five times. Whoever listens to the engine's `before_cursor_execute` and
-`after_cursor_execute` hears of these statements too, with None for the cursor; `echo` logs them.
+SQLAlchemy's cursors and rows take two and a half times as long as the driver for one row by its
+key, an entity of the ORM more than five times. The engine's logger, and with it `echo`, shows these
+statements. SQLAlchemy's cursor events do not see them; the driver's `add_query_logger` does.
 """
 
 from __future__ import annotations
@@ -12,25 +11,24 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import starmap
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import exc
+from sqlalchemy import CompoundSelect, Select, exc
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
-from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import Float, Numeric
-from sqlalchemy.util import LRUCache
 from sqlmodel.sql.sqltypes import UTCDateTime
 
 from domain.schema.columns import FrozenJsonb
 from domain.values.jsonb import dumps, freeze
+from repositories.postgres.engine import outdates_pool
+from repositories.postgres.errors import Phase
+from repositories.postgres.pool import GuardedPool
 
 if TYPE_CHECKING:
+    from asyncpg import Record
     from sqlalchemy import Executable
     from sqlalchemy.ext.asyncio import AsyncConnection
-    from sqlalchemy.sql import ClauseElement
     from sqlalchemy.types import TypeEngine
 
 Row = dict[str, Any]
@@ -42,34 +40,39 @@ DIALECT: Final = PGDialect_asyncpg(json_serializer=dumps, json_deserializer=json
 _FLOATS: Final = 1022
 """PostgreSQL's number for an array of double precision, the one kind of array of numbers that is selected here."""
 
-_INTERNAL_ERROR: Final = "XX000"
-_READ_ONLY: Final = "25006"
-
-_KEPT: Final = 512
-_shapes: Final = LRUCache[Any, Any](_KEPT)
 _prepared: Final[WeakKeyDictionary[Executable, Prepared | None]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A statement in the driver's words.
+    """A compiled statement.
 
-    `values` are its own, in their places; `binds` are given when it is executed.
+    `values` are its own, in their places; `binds` are the named ones, with a value for each
+    execution.
     """
 
     sql: str
     values: Sequence[Any]
     binds: Sequence[tuple[int, str, Process | None]]
-    row: Callable[..., Row]
-    """Takes a record's values, and returns them by the names of the columns, as their types have them in Python."""
+    decoders: Sequence[Process | None]
+    """For each column, what converts the driver's value; None where nothing has to be converted."""
 
     def arguments(self, given: Mapping[str, Any]) -> list[Any]:
         """Return the driver's arguments, in order."""
         arguments = list(self.values)
         for place, name, encode in self.binds:
-            value = given[name]
-            arguments[place] = value if encode is None else encode(value)
+            arguments[place] = _processed(given[name], encode)
         return arguments
+
+    def rows(self, records: Sequence[Record]) -> list[Row]:
+        """Return the records as dictionaries by the names of the columns."""
+        rows: list[Row] = [dict(record.items()) for record in records]
+        if records:
+            for name, decode in zip(records[0].keys(), self.decoders, strict=True):
+                if decode is not None:
+                    for row in rows:
+                        row[name] = decode(row[name])
+        return rows
 
 
 async def fetch(
@@ -89,42 +92,44 @@ async def fetch(
         ) from error
     if prepared is None:
         return [dict(row) for row in (await connection.execute(statement, values)).mappings()]
-    driver: Any = connection.sync_connection.connection.driver_connection  # type: ignore[union-attr]  # it was connected
+    sync: Any = connection.sync_connection
+    driver = sync.connection.driver_connection
+    sync.engine.logger.info(prepared.sql)
     try:
-        told = _tell(connection, prepared.sql, arguments)
         records = await driver.fetch(prepared.sql, *arguments)
-        if told is not None:
-            _tell_after(connection, told)
     except BaseException as error:
-        lost = await _given_up(connection, driver, error)
+        lost = driver.is_closed() or not isinstance(error, Exception)
+        await _invalidate(connection, error, lost=lost)
         if not isinstance(error, Exception):
             raise
         raise exc.DBAPIError(
-            prepared.sql, None, error, hide_parameters=True, connection_invalidated=lost
+            prepared.sql, tuple(arguments), error, hide_parameters=True, connection_invalidated=lost
         ) from error
-    return list(starmap(prepared.row, records))
+    return prepared.rows(records)
 
 
-async def _given_up(connection: AsyncConnection, driver: Any, error: BaseException) -> bool:
-    """Take a connection that cannot go on from the pool, and others that may be as broken.
+async def _invalidate(connection: AsyncConnection, error: BaseException, *, lost: bool) -> None:
+    """Close a connection that cannot be used any more.
 
-    Say whether it is lost.
+    After a failure of the server, the pool replaces its other connections too.
     """
-    interrupted = not isinstance(error, Exception)
-    # Of types that are gone, such as those of an extension that was created anew, every connection
-    # remembers the old ones.
-    outdated = getattr(error, "sqlstate", None) == _INTERNAL_ERROR
-    # A server that turned out to be read-only is no primary: there may be another by now. Who asked
-    # for a reader has got one.
-    declared = connection.sync_connection.get_execution_options().get("postgresql_readonly", False)  # type: ignore[union-attr]
-    demoted = getattr(error, "sqlstate", None) == _READ_ONLY and not declared
-    lost = driver.is_closed() or outdated or demoted or interrupted
-    if lost and not interrupted:
-        sync: Any = connection.sync_connection
-        sync.engine.pool._invalidate(sync.connection, error)
-    if lost:
-        await connection.invalidate(error)
-    return lost and not outdated and not demoted
+    sync: Any = connection.sync_connection
+    if not (lost or outdates_pool(error, sync)):
+        return
+    pool = sync.engine.pool
+    if isinstance(error, Exception) and isinstance(pool, GuardedPool):
+        pool.renew()
+    await connection.invalidate(error)
+
+
+def commit_phase(connection: AsyncConnection) -> Phase:
+    """Return the phase of a COMMIT that comes next.
+
+    On a connection that is known to be closed, COMMIT is never sent, so that nothing is unknown.
+    """
+    sync: Any = connection.sync_connection
+    lost = sync.invalidated or sync.connection.driver_connection.is_closed()
+    return Phase.WORK if lost else Phase.COMMIT
 
 
 def has_begun(connection: AsyncConnection) -> bool:
@@ -132,69 +137,47 @@ def has_begun(connection: AsyncConnection) -> bool:
 
     SQLAlchemy sends BEGIN with the first statement of its own.
     """
-    driver: Any = connection.sync_connection.connection.driver_connection  # type: ignore[union-attr]  # it was connected
-    return bool(driver.is_in_transaction())
+    sync: Any = connection.sync_connection
+    return bool(sync.connection.driver_connection.is_in_transaction())
 
 
 def prepare(statement: Executable) -> Prepared | None:
-    """Return the statement in the driver's words, or None for text, and where the words depend on the values, as those of IN do."""
+    """Return the compiled statement.
+
+    None for text, and where the SQL depends on the values, as that of IN does.
+    """
     try:
         return _prepared[statement]
     except KeyError:
-        pass
-    # Statements that differ in their values alone share what is compiled, by SQLAlchemy's own key
-    # for them.
-    compiled, own, *_ = cast("ClauseElement", statement)._compile_w_cache(
-        DIALECT, compiled_cache=_shapes, column_keys=[]
-    )
-    prepared = None
-    if (
-        isinstance(compiled, SQLCompiler)
-        and compiled._result_columns
-        and not compiled.post_compile_params
-    ):
-        prepared = _describe(compiled, own)
-    _prepared[statement] = prepared
-    return prepared
+        prepared = _compile(statement) if isinstance(statement, Select | CompoundSelect) else None
+        _prepared[statement] = prepared
+        return prepared
 
 
-def _describe(compiled: SQLCompiler, own: Any) -> Prepared:
+def _compile(statement: Select[Any] | CompoundSelect[Any]) -> Prepared | None:
+    compiled = statement.compile(dialect=DIALECT)
+    if compiled.post_compile_params:
+        return None
     order = compiled.positiontup or []
     # A bind without a value of its own has a name that was given to it; every other's is made up.
     named = {name for name in order if not compiled.binds[name].unique}
-    values = compiled.construct_params(dict.fromkeys(named), extracted_parameters=own)
+    values = compiled.construct_params(dict.fromkeys(named))
     encoders = {
         name: compiled.binds[name].type.dialect_impl(DIALECT).bind_processor(DIALECT)
         for name in order
     }
-    columns = [(column.keyname, _decoder(column.type)) for column in compiled._result_columns]
     return Prepared(
         sql=str(compiled),
         values=[
-            _encoded(values[name], None if name in named else encoders[name]) for name in order
+            None if name in named else _processed(values[name], encoders[name]) for name in order
         ],
         binds=[(place, name, encoders[name]) for place, name in enumerate(order) if name in named],
-        row=_row_of(columns),
+        decoders=[_decoder(column.type) for column in statement.exported_columns],
     )
 
 
-def _row_of(columns: Sequence[tuple[str, Process | None]]) -> Callable[..., Row]:
-    # SavepointLog out as a function of so many values: a dictionary that is zipped and then corrected
-    # takes twice as long.
-    decoders = {
-        f"decode_{place}": decode for place, (_, decode) in enumerate(columns) if decode is not None
-    }
-    values = [f"value_{place}" for place in range(len(columns))]
-    items = (
-        f"{name!r}: {value}" if decode is None else f"{name!r}: decode_{place}({value})"
-        for place, ((name, decode), value) in enumerate(zip(columns, values, strict=True))
-    )
-    made: Callable[..., Row] = eval(f"lambda {', '.join(values)}: {{{', '.join(items)}}}", decoders)  # noqa: S307 -- our own words
-    return made
-
-
-def _encoded(value: Any, encode: Process | None) -> Any:
-    return value if encode is None else encode(value)
+def _processed(value: Any, process: Process | None) -> Any:
+    return value if process is None else process(value)
 
 
 def _decoder(kind: TypeEngine[Any]) -> Process | None:
@@ -221,29 +204,3 @@ def _to_utc(value: datetime | None) -> datetime | None:
     # The driver's moments are in UTC, but for the first and the last that Python has: those come
     # without a zone.
     return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
-
-
-def _tell(
-    connection: AsyncConnection, sql: str, arguments: Sequence[Any]
-) -> tuple[Any, ...] | None:
-    """Tell who listens to the engine, as SQLAlchemy does before a statement of its own.
-
-    Return what they heard, or None.
-    """
-    sync: Any = connection.sync_connection
-    if sync.engine.echo:
-        sync.engine.logger.info(sql)
-    listeners = sync.dispatch
-    if not (listeners.before_cursor_execute or listeners.after_cursor_execute):
-        return None
-    context, executemany = SimpleNamespace(), False
-    told = (sync, None, sql, tuple(arguments), context, executemany)
-    for hears in listeners.before_cursor_execute:
-        hears(*told)
-    return told
-
-
-def _tell_after(connection: AsyncConnection, told: tuple[Any, ...]) -> None:
-    sync: Any = connection.sync_connection
-    for hears in sync.dispatch.after_cursor_execute:
-        hears(*told)

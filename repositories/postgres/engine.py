@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import URL, event
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from domain.errors import ReadOnly
+from domain.errors import ReadOnly, StalePlan
 from domain.values.jsonb import dumps
 from repositories.postgres.database_info import TENANT
 from repositories.postgres.errors import translate
 from repositories.postgres.hosts import Hosts
-from repositories.postgres.pool import RECYCLE_SECONDS, GuardedPool, require_alive
+from repositories.postgres.pool import (
+    RECYCLE_SECONDS,
+    GuardedPool,
+    close_if_disposed,
+    require_alive,
+)
 from repositories.postgres.session_settings import TransactionSettings
+from repositories.postgres.sqlstates import INTERNAL_ERROR
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -23,6 +29,8 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from repositories.postgres.settings import Settings
+
+_READER: Final = "recollect_reader"
 
 
 def create_engine(settings: Settings, *, readonly: bool = False) -> AsyncEngine:
@@ -55,11 +63,12 @@ def create_engine(settings: Settings, *, readonly: bool = False) -> AsyncEngine:
         # Said with every BEGIN, because a role may have another default; said by each unit of work
         # itself where it writes.
         isolation_level="READ COMMITTED" if readonly else None,
+        execution_options={_READER: True} if readonly else {},
     )
-    if not readonly:
-        event.listen(engine.sync_engine, "handle_error", _leave_a_standby)
+    event.listen(engine.sync_engine, "handle_error", _count_as_lost)
     event.listen(engine.sync_engine, "set_connection_execution_options", _set_local_tenant)
     event.listen(engine.sync_engine, "checkin", _clear_local_tenant)
+    event.listen(engine.sync_engine, "checkin", close_if_disposed)
     event.listen(engine.sync_engine, "checkout", require_alive)
     if settings.pooler == "pgbouncer":
         event.listen(engine.sync_engine, "begin", TransactionSettings(settings, readonly=readonly))
@@ -72,17 +81,29 @@ def settle(engine: AsyncEngine) -> None:
         engine.pool.settle()
 
 
-def _leave_a_standby(failed: ExceptionContext) -> None:
-    """Count a refused write as a lost connection, so that the whole pool is connected anew.
+def outdates_pool(error: BaseException, connection: Connection) -> bool:
+    """Return whether every connection of the pool has to be replaced after this error.
 
-    There may be another primary now.
+    A server that refuses to write is no longer the primary, and there may be another; a reader
+    expects that. After an extension was created again, every connection remembers types that are
+    gone.
     """
+    failure, options = translate(error), connection.get_execution_options()
+    if isinstance(failure, ReadOnly):
+        return not (options.get(_READER) or options.get("postgresql_readonly"))
+    return isinstance(failure, StalePlan) and failure.sqlstate == INTERNAL_ERROR
+
+
+def _count_as_lost(failed: ExceptionContext) -> None:
     connection = failed.connection
-    declared = connection is not None and connection.get_execution_options().get(
-        "postgresql_readonly", False
-    )
-    if not declared and isinstance(translate(failed.original_exception), ReadOnly):
+    if connection is None or connection.invalidated:
+        return
+    driver: Any = connection.connection.driver_connection
+    if outdates_pool(failed.original_exception, connection):
         failed.is_disconnect = True
+    elif driver.begin_failed:
+        failed.is_disconnect = True
+        failed.invalidate_pool_on_disconnect = False
 
 
 def _set_local_tenant(connection: Connection, options: dict[str, Any]) -> None:

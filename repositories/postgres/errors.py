@@ -21,7 +21,7 @@ from sqlalchemy.orm.exc import StaleDataError
 from domain import errors
 from domain.values.transactions import ROWS_GONE
 from repositories.postgres import connect_errors as refusals
-from repositories.postgres.sqlstates import CONSTRAINTS, FAILURES, INPUT, MISSING
+from repositories.postgres.sqlstates import CONSTRAINTS, FAILURES, INPUT, INTERNAL_ERROR, MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -38,9 +38,16 @@ class Phase(Enum):
     COMMIT = auto()
 
 
-# The code is every unsupported feature's, and the message is the server's language.
+# These codes stand for many reasons, and a message is in the server's language: the server's
+# function tells them apart.
 _STANDBY_REFUSES_SERIALIZABLE = ("call_enum_check_hook", "GetSerializableTransactionSnapshot")
-_UNSENT_COMMIT = "cannot call Transaction.commit()"
+_TYPE_LOOKUPS = (
+    "getTypeInputInfo",
+    "getTypeOutputInfo",
+    "getTypeBinaryInputInfo",
+    "getTypeBinaryOutputInfo",
+)
+_MAX_PARAMETERS = 32_767
 
 
 def translate(
@@ -140,18 +147,12 @@ def _connection_lost(chain: tuple[BaseException, ...]) -> bool:
             link, asyncpg.OutdatedSchemaCacheError
         ):
             return True
-        if isinstance(link, asyncpg.ConnectionDoesNotExistError) or (
-            isinstance(link, asyncpg.InterfaceError) and str(link).endswith("connection is closed")
-        ):
+        if isinstance(link, asyncpg.ConnectionDoesNotExistError):
             return True
     return False
 
 
 def _may_have_committed(chain: tuple[BaseException, ...]) -> bool:
-    if any(
-        isinstance(link, asyncpg.InterfaceError) and _UNSENT_COMMIT in str(link) for link in chain
-    ):
-        return False
     state = getattr(_server_error(chain), "sqlstate", None) or ""
     undecided = any(isinstance(link, (asyncio.CancelledError, OSError)) for link in chain)
     return undecided or _connection_lost(chain) or state.startswith("08") or state == "40003"
@@ -160,9 +161,12 @@ def _may_have_committed(chain: tuple[BaseException, ...]) -> bool:
 def _of_the_server(chain: tuple[BaseException, ...]) -> RecollectError | None:
     error = _server_error(chain)
     state = error.sqlstate if error is not None else None
-    # A type that was dropped, with its extension: the server has no code for that, and does not
-    # translate the message.
-    dropped = state == "XX000" and str(error).startswith("cache lookup failed for")
+    # The server has no code for a type that was dropped.
+    dropped = (
+        error is not None
+        and state == INTERNAL_ERROR
+        and error.server_source_function in _TYPE_LOOKUPS
+    )
     if dropped or isinstance(error, asyncpg.InvalidCachedStatementError):
         return errors.StalePlan("the schema changed under a prepared statement", sqlstate=state)
     if error is None or state is None:
@@ -207,19 +211,19 @@ def _of_the_client(
         return errors.ConnectionLost("the connection was lost before COMMIT: nothing was kept")
     if isinstance(deepest, OSError):
         return _while_connecting(chain, host, port)
-    if isinstance(deepest, asyncpg.InterfaceError):
-        return _misuse(str(deepest))
+    # Its subclasses are reasons of their own.
+    if type(deepest) is asyncpg.InterfaceError:
+        return _misuse(chain[0])
     return _of_sqlalchemy(chain)
 
 
-def _misuse(words: str) -> RecollectError | None:
-    if "query arguments cannot exceed" in words:
+def _misuse(raised: BaseException) -> RecollectError:
+    parameters = raised.params if isinstance(raised, sa.StatementError) else None
+    if isinstance(parameters, tuple) and len(parameters) > _MAX_PARAMETERS:
         return errors.InvalidInput(
             "a statement has more than 32,767 parameters: write fewer rows at a time"
         )
-    if "another operation is in progress" in words:
-        return errors.UnitOfWorkError("a connection was used by two tasks at once")
-    return None
+    return errors.UnitOfWorkError("a connection was used by two tasks at once")
 
 
 def _of_sqlalchemy(chain: tuple[BaseException, ...]) -> RecollectError | None:
@@ -248,15 +252,15 @@ def _while_connecting(
     server = _server_error(chain)
     if server is not None:
         return refusals.by_the_server(server, host=host, port=port)
+    if _connection_lost(chain):
+        return errors.DatabaseUnavailable(
+            "the connection ended before it was ready", host=host, port=port
+        )
     # Not the deepest one: with sslmode prefer, the cause of the error is the attempt before it.
     for link in chain:
         refused = refusals.on_the_way(link, host=host, port=port)
         if refused is not None:
             return refused
-    if _connection_lost(chain):
-        return errors.DatabaseUnavailable(
-            "the connection ended before it was ready", host=host, port=port
-        )
     return _unexpected(chain)
 
 

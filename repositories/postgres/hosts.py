@@ -9,7 +9,7 @@ import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 
 from domain.errors import ConfigurationError, DatabaseUnavailable, RecollectError
-from repositories.postgres.connection import Connection
+from repositories.postgres.connection import Connection, closed_is_lost
 from repositories.postgres.errors import Phase, translating
 from repositories.postgres.session_settings import startup_settings
 from repositories.postgres.tls import tls_argument
@@ -34,6 +34,7 @@ class Hosts:
     def __init__(self, settings: Settings, *, readonly: bool = False) -> None:
         self._addresses = settings.addresses
         self._seconds = settings.connect_timeout.total_seconds()
+        self._expects_pooler = settings.pooler == "pgbouncer"
         self._wanted = _wanted(settings, readonly=readonly)
         limit = settings.statement_timeout.total_seconds()
         self._arguments: dict[str, Any] = {
@@ -89,8 +90,18 @@ class Hosts:
                 except asyncpg.TargetServerAttributeNotMatched:
                     unfit.append(address)
                     raise
+                except asyncpg.ProtocolViolationError as error:
+                    if self._expects_pooler or error.server_source_function is not None:
+                        raise
+                    # PostgreSQL names the function that failed; a pooler has none to name.
+                    raise ConfigurationError(
+                        f"{address.host}:{address.port}: a pooler refused the connection:"
+                        " set pooler to pgbouncer",
+                        setting="pooler",
+                    ) from None
                 try:
-                    await connection.register_vector_types()
+                    with closed_is_lost(connection):
+                        await connection.register_vector_types()
                 except BaseException:
                     connection.terminate()
                     raise

@@ -25,21 +25,26 @@ RECYCLE_SECONDS: Final = 1800
 
 
 _CHECKED_AT: Final = "recollect_checked_at"
+_CONNECTED_AT: Final = "recollect_connected_at"
+_POOL: Final = "recollect_pool"
 
 
 def require_alive(
     dbapi_connection: Any, record: ConnectionPoolEntry, _: PoolProxiedConnection
 ) -> None:
-    """Have a connection that is gone replaced, before anything is asked of it: the pool's listener
-    when it lends one.
+    """Replace a connection that is closed or outdated before it is lent.
 
-    What the driver knows to be closed is never lent. What it takes to be open is asked, unless that
-    was just done.
+    This is the pool's listener for `checkout`. A connection that the driver takes to be open is
+    asked, unless that was just done.
     """
     now, checked_at = time.monotonic(), record.info.get(_CHECKED_AT)
-    if checked_at is not None:
+    if checked_at is None:
+        record.info[_CONNECTED_AT] = now
+    else:
         if not dbapi_connection.driver_connection.is_alive():
             raise exc.InvalidatePoolError
+        if record.info[_POOL].renewed_at >= record.info[_CONNECTED_AT]:
+            raise exc.DisconnectionError
         if now - checked_at < FRESH_SECONDS:
             return
         try:
@@ -49,6 +54,17 @@ def require_alive(
     record.info[_CHECKED_AT] = now
 
 
+def close_if_disposed(dbapi_connection: Any, record: ConnectionPoolEntry) -> None:
+    """Close a connection that comes back to a pool that was disposed of.
+
+    This is the pool's listener for `checkin`. The connection would not be lent again, and would
+    stay open for as long as anything refers to the pool.
+    """
+    pool: GuardedPool | None = record.info.get(_POOL)
+    if dbapi_connection is not None and pool is not None and pool.is_disposed:
+        record.close()
+
+
 class GuardedPool(AsyncAdaptedQueuePool):
     """SQLAlchemy's queue pool, which says what it has when it has nothing left, and lets no foreign
     loop in.
@@ -56,10 +72,12 @@ class GuardedPool(AsyncAdaptedQueuePool):
     A pool that `dispose` replaced is a new one: it is at home where it is first used.
     """
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
+    def __init__(self, creator: Any, **options: Any) -> None:
+        super().__init__(creator, **options)
+        self.is_disposed = False
+        self.renewed_at = float("-inf")
         self._guard = LoopGuard()
-        self._disposed = False
+        self._allowed_overflow: int = options["max_overflow"]
 
     def connect(self) -> PoolProxiedConnection:
         """Lend a connection.
@@ -68,14 +86,21 @@ class GuardedPool(AsyncAdaptedQueuePool):
         """
         self._guard.check()
         try:
-            return super().connect()
+            lent = super().connect()
         except exc.TimeoutError:
             pass
+        else:
+            lent.info[_POOL] = self
+            return lent
         figures = self.figures()
         raise PoolExhausted(
             f"all {figures['total']} connections are in use, and none came back within {self.timeout():g} s",
             figures=figures,
         )
+
+    def renew(self) -> None:
+        """Replace every connection that is open now when it is next lent."""
+        self.renewed_at = time.monotonic()
 
     def settle(self) -> None:
         """Be at home in this process and event loop before the first use."""
@@ -84,16 +109,8 @@ class GuardedPool(AsyncAdaptedQueuePool):
     def dispose(self) -> None:
         """Close what is idle. Raises `UnitOfWorkError` in a foreign loop or a forked process."""
         self._guard.check()
-        self._disposed = True
+        self.is_disposed = True
         super().dispose()
-
-    def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
-        if self._disposed:
-            # Nobody would lend it again, and it would stay connected for as long as anyone knows
-            # this pool.
-            record.close()
-        else:
-            super()._do_return_conn(record)
 
     def figures(self) -> dict[str, int]:
         """Return how many connections there are.
@@ -102,7 +119,7 @@ class GuardedPool(AsyncAdaptedQueuePool):
         """
         return {
             "size": self.size(),
-            "max_overflow": self._max_overflow,
+            "max_overflow": self._allowed_overflow,
             "checked_in": self.checkedin(),
             "checked_out": self.checkedout(),
             "overflow": max(0, self.overflow()),

@@ -9,6 +9,8 @@ from typing import Final
 
 from domain import errors
 
+INTERNAL_ERROR: Final = "XX000"
+
 CONSTRAINTS: Final[dict[str, type[errors.ConstraintViolated]]] = {
     "23": errors.ConstraintViolated,
     "23001": errors.ReferenceViolated,

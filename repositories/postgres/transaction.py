@@ -402,8 +402,10 @@ class Transaction:
 
     async def _commit(self, operation_id: UUID) -> None:
         self.committed = None
+        connection = self._connection
+        phase = Phase.COMMIT if connection is None else direct.commit_phase(connection)
         try:
-            with self.guarded(Phase.COMMIT, operation_id) as session:
+            with self.guarded(phase, operation_id) as session:
                 await session.commit()
         except (CommitOutcomeUnknown, asyncio.CancelledError):
             raise

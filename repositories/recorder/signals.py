@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import signal
 import threading
@@ -79,6 +80,8 @@ class FlushOnSignals:
     def _pass_on(self, number: int) -> None:
         earlier = self._earlier[signal.Signals(number)]
         self.restore()
-        # The loop has its own way to learn of a signal, and has called its handlers already.
-        if getattr(earlier, "__qualname__", "") != "_sighandler_noop":
+        if callable(earlier):
+            # Raised again, the signal would reach the handlers of the event loop a second time.
+            earlier(number, inspect.currentframe())
+        else:
             signal.raise_signal(number)

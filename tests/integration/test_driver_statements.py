@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
-from sqlalchemy import literal, select, text
+from sqlalchemy import func, literal, select, text
 
 from domain import (
     ConnectionLost,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
-    from repositories import ReadUnitOfWork
+    from repositories import ReadUnitOfWork, UnitOfWork
     from repositories.testing.servers import TestServer
 
 NEAR = Vector([0.5] * 8)
@@ -62,7 +62,7 @@ async def chunks(database: Database) -> list[KnowledgeChunk]:
     return made
 
 
-def driver_of(view: ReadUnitOfWork) -> Any:
+def driver_of(view: ReadUnitOfWork | UnitOfWork) -> Any:
     connection: Any = view._transaction._connection
     return connection.sync_connection.connection.driver_connection
 
@@ -187,6 +187,30 @@ async def test_a_connection_that_is_lost_in_a_read_is_lent_to_nobody_else(
         assert await view.reviews.count() == 0
 
 
+async def refused_write(unit: ReadUnitOfWork | UnitOfWork) -> Any:
+    """Have the server refuse a write of this unit, and return its driver's connection."""
+    driver = driver_of(unit)
+    await unit.reviews._transaction.execute(text("SET TRANSACTION READ ONLY"))
+    with pytest.raises(ReadOnly):
+        await unit.reviews._transaction.rows(select(func.lo_create(0)))
+    return driver
+
+
+async def test_a_unit_of_work_on_a_read_only_server_renews_the_pool(database: Database) -> None:
+    async with database.unit_of_work() as uow, database.unit_of_work() as idle:
+        other = driver_of(idle)
+        refused = await refused_write(uow)
+    async with database.unit_of_work() as uow, database.unit_of_work() as idle:
+        assert not {driver_of(uow), driver_of(idle)} & {refused, other}
+
+
+async def test_a_reader_that_is_refused_a_write_keeps_its_connection(database: Database) -> None:
+    async with database.reader() as view:
+        refused = await refused_write(view)
+    async with database.reader() as view:
+        assert driver_of(view) is refused
+
+
 async def test_a_read_that_is_cancelled_takes_its_connection_with_it(database: Database) -> None:
     async with database.reader() as view:
         cancelled = driver_of(view)
@@ -243,15 +267,22 @@ async def test_behind_a_pooler_a_reader_is_one_transaction_and_leaves_nothing_pr
             await view.reviews._transaction.execute(text("DELETE FROM knowledge"))
 
 
-async def test_echo_and_listeners_hear_of_a_read(
-    database_url: SecretStr, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_echo_shows_a_read(database_url: SecretStr, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="sqlalchemy"):
         async with Database.from_url(database_url, echo=True) as loud, loud.reader() as view:
             with statements_of(loud) as seen:
                 await view.reviews.count()
     assert seen
     assert seen[0] in caplog.messages
+
+
+async def test_sqlalchemys_logger_shows_a_read(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="sqlalchemy.engine"):
+        async with database.reader() as view:
+            await view.reviews.count()
+    assert any(message.startswith("SELECT count(*)") for message in caplog.messages)
 
 
 def test_a_statement_is_put_in_words_once_and_not_at_all_where_they_depend_on_its_values() -> None:

@@ -35,9 +35,12 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import UserDefinedType
 
 from domain import errors
+from domain.schema.columns import EmbeddingColumn
 from repositories.embedded import EmbeddedServer
+from repositories.postgres import connection as connections
+from repositories.postgres.direct import commit_phase
 from repositories.postgres.engine import create_engine
-from repositories.postgres.errors import Phase, translate, translating
+from repositories.postgres.errors import translate, translating
 from repositories.postgres.pool import GuardedPool
 from repositories.postgres.settings import Settings
 from tests.conftest import free_port
@@ -364,7 +367,7 @@ async def test_a_recreated_extension_is_learned_again(postgres: EmbeddedServer) 
         await owner.close()
 
 
-async def test_a_statement_that_is_new_to_a_connection_meets_no_vector_as_text(
+async def test_a_moved_extension_is_read_as_text_by_old_connections_and_in_binary_by_new_ones(
     postgres: EmbeddedServer,
 ) -> None:
     settings = Settings(
@@ -372,26 +375,33 @@ async def test_a_statement_that_is_new_to_a_connection_meets_no_vector_as_text(
     )
     owner = await asyncpg.connect(postgres.admin_url.get_secret_value(), database="moved_extension")
     vector, half, bits = Vector([1.0, 2.0, 3.0]), HalfVector([1.0, 2.0]), Bit("101")
+    asked = text(
+        "SELECT '[1,2,3]'::vector, '[1,2]'::halfvec, ARRAY['[1,2,3]'::vector], '101'::bit(3)"
+    )
+    given = select(
+        literal(vector, VectorType()),
+        literal(half, VectorType("halfvec", 2)),
+        literal(bits, VectorType("bit")),
+    )
+    stored = text("SELECT '[1,2,3]'::vector AS embedding").columns(embedding=EmbeddingColumn())
     try:
-        async with opened(settings) as engine, engine.connect() as connection:
-            assert (
-                await connection.execute(text("SELECT '[1,2,3]'::vector"))
-            ).scalar_one() == vector
-            await connection.rollback()
-            await owner.execute(
-                "DROP EXTENSION vector; CREATE SCHEMA elsewhere; CREATE EXTENSION vector SCHEMA elsewhere"
-            )
-            await owner.execute("GRANT USAGE ON SCHEMA elsewhere TO PUBLIC")
-            asked = text(
-                "SELECT '[1,2,3]'::vector, '[1,2]'::halfvec, ARRAY['[1,2,3]'::vector], '101'::bit(3)"
-            )
-            assert tuple((await connection.execute(asked)).one()) == (vector, half, [vector], bits)
-            given = select(
-                literal(vector, VectorType()),
-                literal(half, VectorType("halfvec", 2)),
-                literal(bits, VectorType("bit")),
-            )
-            assert tuple((await connection.execute(given)).one()) == (vector, half, bits)
+        async with opened(settings) as engine:
+            async with engine.connect() as connection:
+                await owner.execute(
+                    "DROP EXTENSION vector; CREATE SCHEMA elsewhere;"
+                    " CREATE EXTENSION vector SCHEMA elsewhere"
+                )
+                await owner.execute("GRANT USAGE ON SCHEMA elsewhere TO PUBLIC")
+                assert (await connection.execute(stored)).scalar_one() == vector
+            pool(engine).renew()
+            async with engine.connect() as connection:
+                assert tuple((await connection.execute(asked)).one()) == (
+                    vector,
+                    half,
+                    [vector],
+                    bits,
+                )
+                assert tuple((await connection.execute(given)).one()) == (vector, half, bits)
     finally:
         await owner.close()
 
@@ -570,10 +580,38 @@ async def test_a_backend_that_ends_during_a_statement_says_why(engine: AsyncEngi
         assert caught.value.sqlstate == "57P01"
 
 
+async def test_a_connection_whose_begin_failed_is_replaced_alone(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with engine.connect() as connection, engine.connect() as other:
+        kept = await pid_of(other)
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        monkeypatch.setattr(connections, "SETTING", "unknown_setting")
+        driver.set_local_tenant("acme")
+        with pytest.raises(errors.RecollectError), translating():
+            await connection.execute(text("SELECT 1"))
+        await connection.rollback()
+        assert driver.is_closed()
+        assert (await connection.execute(text("SELECT 1"))).scalar_one() == 1
+        assert await pid_of(other) == kept
+    async with engine.connect() as one, engine.connect() as another:
+        assert kept in {await pid_of(one), await pid_of(another)}
+
+
+async def test_a_connection_that_comes_back_to_a_disposed_pool_is_closed(
+    engine: AsyncEngine,
+) -> None:
+    async with engine.connect() as connection:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        await engine.dispose()
+        assert not driver.is_closed()
+    assert driver.is_closed()
+
+
 async def test_a_commit_that_was_never_sent_is_known_to_be_lost(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
         await terminate(engine, await pid_of(connection))
-        with pytest.raises(errors.ConnectionLost), translating(Phase.COMMIT):
+        with pytest.raises(errors.ConnectionLost), translating(commit_phase(connection)):
             await connection.commit()
 
 

@@ -28,6 +28,7 @@ from repositories.postgres import connection as driver
 from repositories.postgres.connect import connect_with_retry
 from repositories.postgres.engine import create_engine
 from repositories.postgres.errors import Phase, translating
+from repositories.postgres.hosts import Hosts
 from repositories.postgres.settings import Settings
 from tests.conftest import free_port
 
@@ -437,3 +438,37 @@ async def encrypted(url: str) -> bool:
             )
     finally:
         await engine.dispose()
+
+
+@asynccontextmanager
+async def refusing(*fields: str) -> AsyncIterator[int]:
+    """Lend the port of a server that answers every connection with an error of these fields."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(int.from_bytes(await reader.readexactly(4)) - 4)
+        content = b"".join(field.encode() + b"\0" for field in ("SFATAL", *fields)) + b"\0"
+        writer.write(b"E" + (len(content) + 4).to_bytes(4) + content)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("fields", "pooler", "expected"),
+    [
+        (("C08P01", "Munsupported startup parameter: jit"), "none", errors.ConfigurationError),
+        (("C08P01", "Mno more connections allowed"), "pgbouncer", errors.DatabaseUnavailable),
+        (("C08P01", "Mbad", "RProcessStartupPacket"), "none", errors.DatabaseUnavailable),
+    ],
+)
+async def test_a_pooler_that_the_settings_do_not_name_is_a_wrong_setting(
+    fields: tuple[str, ...], pooler: str, expected: type[errors.RecollectError]
+) -> None:
+    async with refusing(*fields) as port:
+        settings = {"host": "127.0.0.1", "port": port, "sslmode": "disable", "pooler": pooler}
+        with pytest.raises(expected) as raised:
+            await Hosts(Settings(**settings, user="u", password=SECRET))()
+    if isinstance(raised.value, errors.ConfigurationError):
+        assert raised.value.setting == "pooler"

@@ -53,14 +53,16 @@ def caused(error: BaseException, cause: BaseException | None) -> BaseException:
     return error
 
 
-def wrapped(error: BaseException, *, lost: bool = False) -> sa.StatementError:
+def wrapped(
+    error: BaseException, *, lost: bool = False, parameters: tuple[str, ...] = (SECRET,)
+) -> sa.StatementError:
     """`error` as it comes out of `Session.execute`."""
     mapping: dict[type, Any] = DBAPI._asyncpg_error_translate
     kind = next((mapping[base] for base in type(error).__mro__ if base in mapping), None)
     orig = error if kind is None else caused(kind(str(error.args[0]), error), error)
     raised = sa.DBAPIError.instance(
         "INSERT INTO t VALUES ($1)",
-        (SECRET,),
+        parameters,
         orig,
         DBAPI.Error,
         hide_parameters=True,
@@ -101,8 +103,8 @@ AT_WORK = [
         errors.ConnectionLost,
     ),
     Row(
-        "2 the same before the pool knows",
-        wrapped(closed("PreparedStatement.fetch()")),
+        "3 COMMIT never sent",
+        wrapped(closed("Transaction.commit()"), lost=True),
         errors.ConnectionLost,
     ),
     Row(
@@ -166,7 +168,7 @@ AT_WORK = [
     ),
     Row(
         "29 type created anew",
-        wrapped(server_error("XX000", message="cache lookup failed for type 16716")),
+        wrapped(server_error("XX000", function="getTypeInputInfo")),
         errors.StalePlan,
     ),
     Row("29 another internal error", wrapped(server_error("XX000")), errors.UnexpectedFailure),
@@ -205,7 +207,10 @@ AT_WORK = [
     ),
     Row(
         "37 too many parameters",
-        wrapped(asyncpg.InterfaceError("the number of query arguments cannot exceed 32767")),
+        wrapped(
+            asyncpg.InterfaceError("the number of query arguments cannot exceed 32767"),
+            parameters=(SECRET,) * 32_768,
+        ),
         errors.InvalidInput,
     ),
     Row(
@@ -306,7 +311,13 @@ AT_CONNECT = [
     ),
     Row("26 black hole", TimeoutError(), errors.DatabaseUnavailable),
     Row("cut while connecting", cut(server_error("57P01")), errors.DatabaseUnavailable),
-    Row("cut without a word", closed(), errors.DatabaseUnavailable),
+    Row("cut without a word", cut(), errors.DatabaseUnavailable),
+    Row("cut and noticed later", wrapped(closed(), lost=True), errors.DatabaseUnavailable),
+    Row(
+        "authentication that the driver lacks",
+        asyncpg.InterfaceError("unsupported authentication method"),
+        errors.AccessDenied,
+    ),
     Row(
         "no such name",
         socket.gaierror(socket.EAI_NONAME, "Name or service not known"),
@@ -338,9 +349,9 @@ AT_CONNECT = [
     Row("unknown server setting", server_error("42704"), errors.ConfigurationError),
     Row("bad server setting", server_error("22023"), errors.ConfigurationError),
     Row(
-        "pooler",
-        asyncpg.ProtocolViolationError("unsupported startup parameter: jit"),
-        errors.ConfigurationError,
+        "pooler is full",
+        asyncpg.ProtocolViolationError("no more connections allowed"),
+        errors.DatabaseUnavailable,
     ),
     Row("driver refuses", asyncpg.ClientConfigurationError(SECRET), errors.ConfigurationError),
     Row("a bug", KeyError(SECRET), errors.UnexpectedFailure),
@@ -366,11 +377,6 @@ LOST_AT_COMMIT = [
     Row("server does not know", wrapped(server_error("08007")), errors.CommitOutcomeUnknown),
 ]
 DECIDED_AT_COMMIT = [
-    Row(
-        "3 COMMIT never sent",
-        wrapped(closed("Transaction.commit()"), lost=True),
-        errors.ConnectionLost,
-    ),
     Row("8 serialization", wrapped(server_error("40001")), errors.Conflict),
     Row(
         "deferred constraint",
