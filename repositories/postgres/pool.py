@@ -43,7 +43,8 @@ def require_alive(
     else:
         if not dbapi_connection.driver_connection.is_alive():
             raise exc.InvalidatePoolError
-        if record.info[_POOL].renewed_at >= record.info[_CONNECTED_AT]:
+        pool: GuardedPool | None = record.info.get(_POOL)
+        if pool is not None and pool.renewed_at >= record.info[_CONNECTED_AT]:
             raise exc.DisconnectionError
         if now - checked_at < FRESH_SECONDS:
             return
