@@ -252,16 +252,17 @@ def _while_connecting(
     server = _server_error(chain)
     if server is not None:
         return refusals.by_the_server(server, host=host, port=port)
-    if _connection_lost(chain):
-        return errors.DatabaseUnavailable(
-            "the connection ended before it was ready", host=host, port=port
-        )
+    ended = errors.DatabaseUnavailable(
+        "the connection ended before it was ready", host=host, port=port
+    )
+    if any(isinstance(link, sa.DBAPIError) and link.connection_invalidated for link in chain):
+        return ended
     # Not the deepest one: with sslmode prefer, the cause of the error is the attempt before it.
     for link in chain:
         refused = refusals.on_the_way(link, host=host, port=port)
         if refused is not None:
             return refused
-    return _unexpected(chain)
+    return ended if _connection_lost(chain) else _unexpected(chain)
 
 
 def _unexpected(chain: tuple[BaseException, ...]) -> RecollectError:
