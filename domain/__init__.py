@@ -16,7 +16,7 @@ _HOMES: Final = {
     "domain.values.embedding": "DEFAULT_DIMENSIONS Embedder Embedding VectorLike known_dimensions",
     "domain.schema.base": "Entity metadata",
     "domain.errors": (
-        "AccessDenied AlreadyExists BackupDamaged BackupError InvalidBackup CheckViolated CommitOutcomeUnknown ConfigurationError "
+        "AccessDenied AlreadyCommitted AlreadyExists BackupDamaged BackupError InvalidBackup CheckViolated CommitOutcomeUnknown ConfigurationError "
         "Conflict ConnectionLost ConstraintViolated DatabaseFailure DatabaseUnavailable EmbeddedServerError EmbeddingMismatch "
         "InvalidCursor InvalidEmbedding InvalidFilter InvalidInput LockTimeout MigrationFailed MissingValue NotFound RowLevelSecurityRequired "
         "NotLoaded PoolExhausted ReadOnly RecollectError RecorderClosed ReferenceViolated ResourceExhausted SchemaError "

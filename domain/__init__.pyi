@@ -30,6 +30,7 @@ from domain.entities.telemetry import (
 )
 from domain.errors import (
     AccessDenied,
+    AlreadyCommitted,
     AlreadyExists,
     BackupDamaged,
     BackupError,
@@ -154,6 +155,7 @@ __all__ = [
     "AccessDenied",
     "AdvisorySeverity",
     "AdvisoryStatus",
+    "AlreadyCommitted",
     "AlreadyExists",
     "AuthorCacheEntry",
     "AuthorReader",

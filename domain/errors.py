@@ -15,6 +15,7 @@
     ├── NotFound                        `get` of a row that does not exist
     ├── ConstraintViolated              a constraint of the schema was violated
     │   ├── AlreadyExists               unique constraint or primary key
+    │   │   └── AlreadyCommitted        another attempt committed this operation id
     │   ├── ReferenceViolated           foreign key
     │   ├── CheckViolated               check constraint
     │   └── MissingValue                not null
@@ -49,7 +50,7 @@ can run the same unit of work again, unchanged, without doing the work twice.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,9 +58,24 @@ if TYPE_CHECKING:
 
 
 class RecollectError(Exception):
-    """The root: `except RecollectError` catches everything that this library raises on purpose."""
+    """The root: `except RecollectError` catches everything that this library raises on purpose.
 
-    safe_to_retry: ClassVar[bool] = False
+    Errors can be pickled and copied: the type, the text and the attributes survive.
+    """
+
+    safe_to_retry: bool = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By default, Python calls the class with `args`, which are not this class's arguments.
+        return _rebuild, (type(self), self.args, dict(vars(self)))
+
+
+def _rebuild(
+    kind: type[RecollectError], args: tuple[object, ...], attributes: dict[str, object]
+) -> RecollectError:
+    error = kind.__new__(kind, *args)
+    vars(error).update(attributes)
+    return error
 
 
 class ConfigurationError(RecollectError, ValueError):
@@ -71,10 +87,7 @@ class ConfigurationError(RecollectError, ValueError):
 
 
 class EmbeddedServerError(RecollectError):
-    """The embedded PostgreSQL cannot be prepared, started or stopped.
-
-    The message says what to do.
-    """
+    """The embedded PostgreSQL cannot be started or stopped; the message says what to do."""
 
 
 class BackupError(RecollectError):
@@ -82,24 +95,18 @@ class BackupError(RecollectError):
 
 
 class BackupDamaged(BackupError):
-    """The file is not a backup, or not as it was written: truncated or altered.
-
-    Nothing of it was restored.
-    """
+    """The file is not a backup, or it was truncated or altered; nothing was restored."""
 
 
 class InvalidBackup(BackupError):
-    """The backup does not fit the database: another revision, or rows that would be in the way.
+    """The backup does not fit the database, for example because of its revision.
 
     Nothing was changed.
     """
 
 
 class InvalidInput(RecollectError, ValueError):
-    """A value that can never be stored or looked up.
-
-    `field` names it where one field is to blame.
-    """
+    """A value that can never be stored or looked up; `field` names the field, if it is one."""
 
     def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)
@@ -107,19 +114,23 @@ class InvalidInput(RecollectError, ValueError):
 
 
 class InvalidCursor(InvalidInput):
-    """A page cursor that this library did not make, or made for another listing."""
+    """A page cursor that was altered, or that belongs to another listing."""
 
 
 class InvalidFilter(InvalidInput):
-    """A filter that names no column, compares what cannot be compared, or is empty where everything would be deleted."""
+    """A filter that the table cannot answer.
+
+    It names an unknown column, compares a column with a value of another type, or is empty where an
+    empty filter would delete every row.
+    """
 
 
 class InvalidEmbedding(InvalidInput):
-    """A vector of the wrong dimension, with a component that is not finite, or with a norm outside its bounds."""
+    """A vector has the wrong dimension, a component that is not finite, or a norm out of bounds."""
 
 
 class NotFound(RecollectError, LookupError):
-    """No such row for this tenant; `entity` and `key` say which was asked for."""
+    """This tenant has no such row; `entity` and `key` identify it."""
 
     def __init__(self, entity: str, key: UUID | str) -> None:
         super().__init__(f"{entity} {key} does not exist")
@@ -128,22 +139,19 @@ class NotFound(RecollectError, LookupError):
 
 
 class ConstraintViolated(RecollectError):
-    """A rule of the schema said no.
+    """A constraint of the schema was violated; `constraint`, `table` and `column` name it."""
 
-    `constraint` is its name in the database, `table` the table's.
-    """
-
-    _says: ClassVar[str] = "the constraint {constraint} of {table} is violated"
+    _template: ClassVar[str] = "the constraint {constraint} of {table} is violated"
 
     def __init__(
         self, *, constraint: str | None, table: str | None, column: str | None = None
     ) -> None:
-        facts = {
+        names = {
             "constraint": constraint or "(unnamed)",
             "table": table or "(unknown table)",
             "column": column or "?",
         }
-        super().__init__(self._says.format(**facts))
+        super().__init__(self._template.format(**names))
         self.constraint = constraint
         self.table = table
         self.column = column
@@ -152,52 +160,69 @@ class ConstraintViolated(RecollectError):
 class AlreadyExists(ConstraintViolated):
     """A row with this key exists: a unique constraint or a primary key."""
 
-    _says = "{table} has a row with this key already ({constraint})"
+    _template = "{table} has a row with this key already ({constraint})"
+
+
+class AlreadyCommitted(AlreadyExists):
+    """The operation `operation_id` is committed, and this call has no result of it.
+
+    Usually another attempt committed it: another process that received the same message, or an
+    earlier call. The work of this attempt was rolled back. It is also raised if `work` committed by
+    itself, the reply was lost, and `work` therefore returned nothing. In both cases the operation
+    took effect exactly once; read what it wrote.
+    """
+
+    def __init__(self, operation_id: UUID) -> None:
+        super().__init__(constraint="pk_committed_operations", table="committed_operations")
+        self.args = (
+            f"the operation {operation_id} is committed already: read what it wrote, or pass"
+            " another operation_id",
+        )
+        self.operation_id = operation_id
 
 
 class ReferenceViolated(ConstraintViolated):
-    """The row that a foreign key names does not exist for this tenant, or is still referred to."""
+    """A referenced row does not exist for this tenant, or the row is still referenced."""
 
-    _says = "{table} refers to a row that does not exist ({constraint})"
+    _template = "{table} refers to a row that does not exist ({constraint})"
 
 
 class CheckViolated(ConstraintViolated):
-    """A value is outside what a check constraint allows."""
+    """A value is outside the bounds of a check constraint."""
 
-    _says = "a value is outside what {constraint} of {table} allows"
+    _template = "a value is outside what {constraint} of {table} allows"
 
 
 class MissingValue(ConstraintViolated):
     """A column that must have a value has none; `column` names it."""
 
-    _says = "{table}.{column} must have a value"
+    _template = "{table}.{column} must have a value"
 
 
 class UnitOfWorkError(RecollectError):
-    """A unit of work was used against its rules."""
+    """A unit of work was used incorrectly."""
 
 
 class UnitOfWorkClosed(UnitOfWorkError):
-    """A unit of work was used outside its `async with`, or after it was committed or left."""
+    """A unit of work was used outside its `async with`, or after it ended."""
 
 
 class TransactionAborted(UnitOfWorkError):
-    """A statement failed outside a savepoint: nothing of this unit of work can be committed, and
-    nothing was.
+    """A statement failed outside a savepoint, so this unit of work cannot be committed.
 
-    PostgreSQL answers the COMMIT of a failed transaction with ROLLBACK and no error, so the unit of
-    work has to say it.
+    PostgreSQL answers the COMMIT of a failed transaction with ROLLBACK and no error. This error
+    takes the place of that silent loss.
     """
 
 
 class TenantMismatch(UnitOfWorkError):
-    """An entity of one tenant was given to a unit of work of another."""
+    """An entity of one tenant was passed to a unit of work of another tenant."""
 
 
 class NotLoaded(RecollectError, AttributeError):
-    """A column that was left out on purpose was read; `entity` and `field` name it.
+    """The read left this column out; `entity` and `field` name it.
 
-    Embeddings are the usual case: ask for them with `with_embedding=True`.
+    Embeddings are left out by default: read the row with `with_embedding=True`.
     """
 
     def __init__(self, entity: str, field: str) -> None:
@@ -207,7 +232,7 @@ class NotLoaded(RecollectError, AttributeError):
 
 
 class RecorderClosed(RecollectError):
-    """A telemetry recorder was used outside its `async with`, or ended before an event was written."""
+    """A recorder was used outside its `async with`, or closed before it wrote an event."""
 
 
 class SchemaError(RecollectError):
@@ -222,7 +247,8 @@ class SchemaOutdated(SchemaError):
 
     def __init__(self, *, current: str | None, expected: str) -> None:
         super().__init__(
-            f"the database is at revision {current or '(none)'} and this version needs {expected}: run `recollect db migrate`"
+            f"the database is at revision {current or '(none)'} and this version needs {expected}:"
+            " run `recollect db migrate`"
         )
         self.current = current
         self.expected = expected
@@ -242,21 +268,15 @@ class EmbeddingMismatch(SchemaError):
 
 
 class MigrationFailed(SchemaError):
-    """A migration did not finish, or another migrator held the lock until the deadline."""
+    """A migration did not finish, or another migration held the lock until the deadline."""
 
 
 class RowLevelSecurityRequired(SchemaError):
-    """Row-level security was asked for, and would not keep tenants apart.
-
-    Tables are without it, or the role passes it.
-    """
+    """Row-level security is required but not in effect: tables lack it, or the role bypasses it."""
 
 
 class DatabaseFailure(RecollectError):
-    """The server, or the way to it, failed.
-
-    `sqlstate` is PostgreSQL's five-character code where there was one.
-    """
+    """The server or the connection failed; `sqlstate` is PostgreSQL's code, if there is one."""
 
     def __init__(self, message: str, *, sqlstate: str | None = None) -> None:
         super().__init__(message)
@@ -264,55 +284,45 @@ class DatabaseFailure(RecollectError):
 
 
 class Conflict(DatabaseFailure):
-    """A serialization failure or a deadlock.
-
-    The transaction is gone, the whole unit of work may run again.
-    """
+    """A serialization failure or a deadlock: run the whole unit of work again."""
 
     safe_to_retry = True
 
 
 class LockTimeout(DatabaseFailure):
-    """A row or table lock was not to be had within `lock_timeout`."""
+    """Timed out waiting for a row or table lock: `lock_timeout` was reached."""
 
     safe_to_retry = True
 
 
 class StatementTimeout(DatabaseFailure):
-    """A statement ran longer than its timeout, or was cancelled from outside.
-
-    Running it again may cost as much again.
-    """
+    """A statement reached its timeout or was cancelled; a retry may cost as much again."""
 
 
 class ConnectionLost(DatabaseFailure):
-    """The connection ended before COMMIT was sent.
-
-    Nothing was kept, the unit of work may run again.
-    """
+    """The connection ended before COMMIT was sent: nothing was committed."""
 
     safe_to_retry = True
 
 
 class CommitOutcomeUnknown(DatabaseFailure):
-    """The connection ended, or the task was cancelled, after COMMIT was sent: it may or may not
-    have happened.
+    """The connection ended after COMMIT was sent: the commit may or may not have happened.
 
-    `operation_id` is the unit of work's own; where it wrote its ledger row, the database can be
-    asked what became of it.
+    If you passed the unit of work an `operation_id`, `Database.outcome` reads the outcome.
     """
 
     def __init__(self, operation_id: UUID | None) -> None:
         super().__init__(
-            "the connection was lost after COMMIT was sent: whether it happened is unknown"
+            "the connection was lost after COMMIT was sent, so its outcome is unknown: with an"
+            " operation_id, ask `outcome`; do not repeat the work before you know"
         )
         self.operation_id = operation_id
 
 
 class DatabaseUnavailable(DatabaseFailure):
-    """No connection until the deadline, or the server takes none now.
+    """No connection until the deadline, or the server accepts none now.
 
-    `host` and `port` name what was tried last.
+    `host` and `port` name the address that was tried last.
     """
 
     safe_to_retry = True
@@ -331,10 +341,7 @@ class DatabaseUnavailable(DatabaseFailure):
 
 
 class PoolExhausted(DatabaseFailure):
-    """Every connection was in use for the whole `pool_timeout`.
-
-    `figures` are the pool's counts at that moment.
-    """
+    """Every connection was in use for the whole `pool_timeout`; `figures` are the pool's counts."""
 
     safe_to_retry = True
 
@@ -344,25 +351,19 @@ class PoolExhausted(DatabaseFailure):
 
 
 class ReadOnly(DatabaseFailure):
-    """A write reached a reader, or a server that is a standby.
-
-    The unit of work may find the primary when it runs again.
-    """
+    """A write reached a reader or a standby; the next attempt looks for the primary."""
 
     safe_to_retry = True
 
 
 class StalePlan(DatabaseFailure):
-    """The schema changed under a prepared statement.
-
-    The transaction is gone, the unit of work may run again.
-    """
+    """The schema changed under a prepared statement: run the whole unit of work again."""
 
     safe_to_retry = True
 
 
 class ResourceExhausted(DatabaseFailure):
-    """Disk, memory or a configured limit of the server: someone has to look."""
+    """The server reached a limit of disk, memory or configuration: an operator has to act."""
 
 
 class AccessDenied(DatabaseFailure):
@@ -370,4 +371,4 @@ class AccessDenied(DatabaseFailure):
 
 
 class UnexpectedFailure(DatabaseFailure):
-    """A failure that has no better name: a bug, here or in the server."""
+    """Any other failure of the database: a bug in the library or the server."""

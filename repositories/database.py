@@ -37,7 +37,12 @@ from repositories.postgres.errors import translating
 from repositories.postgres.settings import Settings
 from repositories.recorder import RecorderOptions, TelemetryRecorder
 from repositories.retry import poll_outcome, run_with_retry
-from repositories.unit_of_work import CommittedOperations, ReadUnitOfWork, UnitOfWork
+from repositories.unit_of_work import (
+    CommittedAttempt,
+    CommittedOperations,
+    ReadUnitOfWork,
+    UnitOfWork,
+)
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -180,8 +185,9 @@ class Database:
         """Return a unit of work of one tenant, by default the settings'. It opens with `async
         with`.
 
-        With `operation_id` it can be asked for by `outcome`, and of those with the same one only
-        one can be committed: the others raise `AlreadyExists` with the constraint `pk_committed_operations`.
+        With `operation_id`, `outcome` tells whether it was committed. Only one unit of work with
+        the same id can be committed: the others raise `AlreadyExists` with the constraint
+        `pk_committed_operations`.
         """
         tenant = self._tenant(tenant)
         return UnitOfWork(
@@ -217,42 +223,66 @@ class Database:
         attempts: int = ATTEMPTS,
         retry_for: timedelta = RETRY_FOR,
     ) -> T:
-        """Run `work` in a unit of work and commit, unless it did; run it whole again where the
-        failure says that is safe.
+        """Run `work` in a unit of work and commit it, unless `work` did; retry where that is safe.
 
-        `work` must make its entities itself, and do nothing outside the unit of work that may not
-        happen twice. Between two attempts there is a random pause, up to 20 ms at first, twice as
-        much each time, and two seconds at most; `retry_for` is when the last one may begin.
+        `work` creates its entities itself and has no side effects outside the unit of work, because
+        it may run several times. Between two attempts there is a random pause of up to 20 ms at
+        first, doubled each time, two seconds at most. Nothing that was committed is repeated.
 
-        A commit whose outcome is lost is never repeated blindly. With `operation_id` the ledger is
-        asked: what was committed is returned, what was not is run again. Without it, or where no
-        answer is to be had, `CommitOutcomeUnknown` is raised.
+        If the outcome of a commit is unknown, `run` reads it from `committed_operations`: the
+        result of this attempt is returned if this attempt was committed, and `work` runs again if
+        nothing was committed.
+
+        Args:
+            work: an async function of the unit of work.
+            tenant: by default the settings' tenant.
+            operation_id: identifies the message, request or job; committed at most once.
+            isolation: the isolation level of each attempt.
+            attempts: the maximum number of attempts.
+            retry_for: the last attempt starts within this time.
+
+        Returns:
+            What `work` returned in the attempt that was committed.
+
+        Raises:
+            AlreadyCommitted: another attempt committed the operation, or `work` committed it by
+                itself and the reply was lost; there is no result of it here.
+            CommitOutcomeUnknown: without `operation_id`, or if the outcome cannot be read.
         """
         factory = partial(
             self.unit_of_work, tenant=tenant, operation_id=operation_id, isolation=isolation
         )
-        asking = (
-            None if operation_id is None else partial(self.outcome, operation_id, tenant=tenant)
+        lookup = (
+            None
+            if operation_id is None
+            else partial(
+                self._committed_attempt, operation_id, tenant=tenant, wait_for=OUTCOME_WITHIN
+            )
         )
         return await run_with_retry(
-            work, factory, was_committed=asking, attempts=attempts, retry_for=retry_for
+            work, factory, lookup=lookup, attempts=attempts, retry_for=retry_for
         )
 
     async def outcome(
         self, operation_id: UUID, *, tenant: str | None = None, wait_for: timedelta = OUTCOME_WITHIN
     ) -> bool:
-        """Return whether the unit of work that was given this operation id was committed: its
-        ledger row went with it.
+        """Return whether a unit of work with this operation id was committed.
 
-        While its transaction is under way there is no answer: it is waited for, as is a server that
-        is away. False is final once its commit has been tried; where another process may still be
-        about to, run the work again under the same operation id, and only one of the two can be
-        committed.
+        It reads the row that the unit of work wrote to `committed_operations` in the same
+        transaction. It waits while that transaction is open or the server is unreachable. False is
+        final after the commit was tried; if another process may still commit, run the work again
+        with the same operation id: only one of the two can be committed.
 
         Raises:
-            LockTimeout: the transaction was still under way when `wait_for` had passed.
-            DatabaseFailure: the ledger could not be read until then.
+            LockTimeout: the transaction was still open after `wait_for`.
+            DatabaseFailure: the table could not be read within that time.
         """
+        attempt = await self._committed_attempt(operation_id, tenant=tenant, wait_for=wait_for)
+        return attempt is not None
+
+    async def _committed_attempt(
+        self, operation_id: UUID, *, tenant: str | None, wait_for: timedelta
+    ) -> CommittedAttempt | None:
         factory = partial(
             CommittedOperations,
             self.engine,

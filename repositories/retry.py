@@ -1,11 +1,11 @@
-"""Running whole units of work again where that is safe, and finding out what became of one whose commit was lost."""
+"""Run a whole unit of work again where that is safe, and resolve commits with unknown outcomes."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from time import monotonic
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 from tenacity import (
     AsyncRetrying,
@@ -15,61 +15,76 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from domain.errors import CommitOutcomeUnknown, ConnectionLost, DatabaseFailure
-from domain.values.transactions import Failures
+from domain.errors import (
+    AlreadyCommitted,
+    AlreadyExists,
+    CommitOutcomeUnknown,
+    ConnectionLost,
+    DatabaseFailure,
+    RecollectError,
+)
+from domain.values.transactions import Failures, forbid_retry
 
 if TYPE_CHECKING:
-    from repositories.unit_of_work import CommittedOperations, UnitOfWork
+    from repositories.unit_of_work import CommittedAttempt, CommittedOperations, UnitOfWork
 
 T = TypeVar("T")
+Lookup: TypeAlias = "Callable[[], Awaitable[CommittedAttempt | None]]"
 
-# Full jitter: whoever collided is spread over the whole pause, and does not meet again.
+# Full jitter: attempts that collided are spread over the whole pause and do not collide again.
 _PAUSES: Final = wait_random_exponential(multiplier=0.02, max=2)
-_LOCK_PATIENCE: Final = timedelta(seconds=1)
+_LOCK_TIMEOUT: Final = timedelta(seconds=1)
 
 
 async def run_with_retry(
     work: Callable[[UnitOfWork], Awaitable[T]],
     factory: Callable[[], UnitOfWork],
     *,
-    was_committed: Callable[[], Awaitable[bool]] | None,
+    lookup: Lookup | None,
     attempts: int,
     retry_for: timedelta,
 ) -> T:
-    """Run `work` in units of work that `factory` makes until one is committed.
+    """Run `work` in units of work from `factory` until one is committed; return its result.
 
-    `was_committed` resolves an unknown outcome.
+    Args:
+        work: the function to run.
+        factory: returns a new unit of work for each attempt.
+        lookup: reads which attempt committed the operation; None if it has no operation id.
+        attempts: the maximum number of attempts.
+        retry_for: the last attempt starts within this time.
+
+    Raises:
+        AlreadyCommitted: the operation is committed, but not by the attempt that returned a result.
+        CommitOutcomeUnknown: a commit's outcome is unknown and cannot be looked up.
     """
     failures = Failures()
-
-    async def once() -> T:
-        async with factory() as uow:
-            result = await work(uow)
-            if uow.is_open:
-                await _commit(uow, was_committed)
-            return result
-
     retrying = AsyncRetrying(
         retry=retry_if_exception(failures.allow_another),
         stop=stop_after_attempt(attempts) | stop_before_delay(retry_for.total_seconds()),
         wait=_PAUSES,
         reraise=True,
     )
-    return await retrying(once)
+    return await retrying(_attempt, work, factory, lookup)
 
 
-async def poll_outcome(factory: Callable[[], CommittedOperations], *, wait_for: timedelta) -> bool:
-    """Ask until the ledger answers, or `wait_for` has passed and it raises what the last attempt did."""
-    until = monotonic() + wait_for.total_seconds()
+async def poll_outcome(
+    factory: Callable[[], CommittedOperations], *, wait_for: timedelta
+) -> CommittedAttempt | None:
+    """Return the attempt that committed the operation, or None if none did.
 
-    async def once() -> bool:
-        async with factory() as ledger:
-            # In short waits: the server of a long one may be gone, and another one have the answer.
-            left = timedelta(seconds=max(until - monotonic(), 0.001))
-            return await ledger.is_committed(within=min(left, _LOCK_PATIENCE))
+    Raises:
+        DatabaseFailure: the last failure, if there is no answer within `wait_for`.
+    """
+    deadline = monotonic() + wait_for.total_seconds()
+
+    async def once() -> CommittedAttempt | None:
+        async with factory() as operations:
+            # In short waits: the server may disappear during a long one, while another one answers.
+            remaining = timedelta(seconds=max(deadline - monotonic(), 0.001))
+            return await operations.committed_attempt(within=min(remaining, _LOCK_TIMEOUT))
 
     retrying = AsyncRetrying(
-        retry=retry_if_exception(_answers_later),
+        retry=retry_if_exception(_is_safe_to_retry),
         stop=stop_before_delay(wait_for.total_seconds()),
         wait=_PAUSES,
         reraise=True,
@@ -77,29 +92,59 @@ async def poll_outcome(factory: Callable[[], CommittedOperations], *, wait_for: 
     return await retrying(once)
 
 
-async def _commit(uow: UnitOfWork, was_committed: Callable[[], Awaitable[bool]] | None) -> None:
+async def _attempt(
+    work: Callable[[UnitOfWork], Awaitable[T]],
+    factory: Callable[[], UnitOfWork],
+    lookup: Lookup | None,
+) -> T:
+    uow = factory()
+    results: list[T] = []
     try:
-        await uow.commit()
-    except CommitOutcomeUnknown as unknown:
-        if was_committed is None:
-            raise
-        # Its connection goes back first: the answer may need one.
-        await uow.rollback()
-        if not await _resolved(was_committed, unknown):
-            raise ConnectionLost(
-                "the connection was lost at COMMIT, and the ledger says that nothing was kept"
-            ) from None
+        # The unit of work ends before its outcome is looked up: the lookup may need its connection.
+        async with uow:
+            results.append(await work(uow))
+            if uow.is_open and uow.committed is False:
+                await uow.commit()
+            elif uow.committed is None:
+                raise CommitOutcomeUnknown(uow.operation_id)
+    except RecollectError as error:
+        await _require_own_commit(uow, error, lookup)
+        if not results:
+            raise AlreadyCommitted(uow.operation_id) from error
+    return results[0]
 
 
-async def _resolved(
-    was_committed: Callable[[], Awaitable[bool]], unknown: CommitOutcomeUnknown
-) -> bool:
+async def _require_own_commit(
+    uow: UnitOfWork, error: RecollectError, lookup: Lookup | None
+) -> None:
+    """Return if this attempt committed although `error` was raised; otherwise raise.
+
+    The error that is raised is safe to retry only if nothing was committed.
+    """
+    if uow.committed is False:
+        if _is_duplicate_operation(error):
+            raise AlreadyCommitted(uow.operation_id) from None
+        raise error
+    if uow.committed or lookup is None:
+        forbid_retry(error)
+        raise error
     try:
-        return await was_committed()
+        committed = await lookup()
     except DatabaseFailure:
-        pass
-    raise unknown
+        forbid_retry(error)
+        raise error from None
+    if committed is None:
+        raise ConnectionLost(
+            "the connection was lost at COMMIT, and committed_operations shows that nothing was"
+            " committed: run the unit of work again"
+        ) from None
+    if committed.attempt_id != uow.attempt_id:
+        raise AlreadyCommitted(uow.operation_id) from None
 
 
-def _answers_later(error: BaseException) -> bool:
+def _is_duplicate_operation(error: RecollectError) -> bool:
+    return isinstance(error, AlreadyExists) and error.constraint == "pk_committed_operations"
+
+
+def _is_safe_to_retry(error: BaseException) -> bool:
     return isinstance(error, DatabaseFailure) and error.safe_to_retry

@@ -6,7 +6,7 @@ Typed repositories as attributes, commit when asked, discard otherwise.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -27,7 +27,7 @@ from repositories import (
 )
 from repositories.postgres.mapping import order_writes_by_foreign_keys
 from repositories.postgres.transaction import Transaction
-from repositories.sql import committed_operations as ledger
+from repositories.sql import committed_operations as statements
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
@@ -102,10 +102,12 @@ class UnitOfWork(_Unit):
     ) -> None:
         super().__init__(engine, tenant=tenant, schema=schema, writes=True, isolation=isolation)
         self.operation_id = uuid7() if operation_id is None else operation_id
-        # Who names the operation means to ask for its outcome: the ledger's row is written in the
-        # same transaction.
-        self._ledger = (
-            None if operation_id is None else CommittedOperation(operation_id=operation_id)
+        self.attempt_id = uuid7()
+        # The row is part of the same transaction, so it exists only if the commit happened.
+        self._operation = (
+            None
+            if operation_id is None
+            else CommittedOperation(operation_id=operation_id, attempt_id=self.attempt_id)
         )
         transaction = self._transaction
         self.knowledge = knowledge.KnowledgeRepository(transaction)
@@ -125,8 +127,8 @@ class UnitOfWork(_Unit):
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
-        if self._ledger is not None:
-            self._transaction.add(self._ledger)
+        if self._operation is not None:
+            self._transaction.add(self._operation)
         return self
 
     @property
@@ -181,8 +183,14 @@ class ReadUnitOfWork(_Unit):
         self.corpora = federated_search.FederatedSearch(transaction)
 
 
+class CommittedAttempt(NamedTuple):
+    """The attempt that committed an operation; None for rows of older versions."""
+
+    attempt_id: UUID | None
+
+
 class CommittedOperations(_Unit):
-    """Asks for one operation. Nothing that it does is kept."""
+    """Looks up one operation; it writes nothing that lasts."""
 
     def __init__(
         self, engine: AsyncEngine, *, tenant: str, schema: Schema, operation_id: UUID
@@ -190,16 +198,17 @@ class CommittedOperations(_Unit):
         super().__init__(engine, tenant=tenant, schema=schema, writes=True)
         self._operation_id = operation_id
 
-    async def is_committed(self, *, within: timedelta) -> bool:
-        """Return whether the operation was committed.
+    async def committed_attempt(self, *, within: timedelta) -> CommittedAttempt | None:
+        """Return the attempt that committed the operation, or None if none did.
 
         Raises:
-            LockTimeout: its transaction was still under way after that time.
+            LockTimeout: its transaction was still open after that time.
         """
-        await self._transaction.execute(ledger.lock_timeout(within))
-        # Of two rows with one key the second waits for the first one's end, and only then is there
-        # an answer.
-        return (
-            await self._transaction.changed(ledger.take_operation(self.tenant, self._operation_id))
-            == 0
-        )
+        key = self.tenant, self._operation_id
+        await self._transaction.execute(statements.lock_timeout(within))
+        # The insert waits for the end of an open transaction with the same key. Only then is the
+        # answer final.
+        if await self._transaction.changed(statements.insert_operation(*key)):
+            return None
+        rows = await self._transaction.execute(statements.select_attempt(*key))
+        return CommittedAttempt(rows.scalar_one())

@@ -1,7 +1,4 @@
-"""What the library keeps for itself.
-
-The ledger of units of work, and the state of re-embedding jobs.
-"""
+"""The library's own tables: committed operations and the state of re-embedding jobs."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ from domain.values.timestamps import Timestamp
 
 
 class RepairStatus(StrEnum):
-    """Where a re-embedding job stands."""
+    """The status of a re-embedding job."""
 
     RUNNING = "running"
     COMPLETED = "completed"
@@ -28,25 +25,28 @@ class RepairStatus(StrEnum):
 
 
 class CommittedOperation(Timestamped, Owned, Entity, table=True):
-    """A unit of work that asked to be remembered: its row is written in the same transaction, so it
-    tells whether COMMIT happened.
+    """An operation that a unit of work committed: the row is part of the same transaction.
 
-    Kept until `Database.maintain` is told from which age on they may go; index `(tenant,
-    created_at)`.
+    The unit of work writes it if you pass an `operation_id`. `Database.maintain(keep_operations=…)`
+    deletes old rows; index `(tenant, created_at)`.
     """
 
     __tablename__ = "committed_operations"
     __table_args__ = (index("created_at"),)
 
     operation_id: UUID = Field(
-        default_factory=uuid7, primary_key=True, description="The unit of work's own id."
+        default_factory=uuid7, primary_key=True, description="Id that the caller passed."
+    )
+    attempt_id: UUID | None = Field(
+        default_factory=uuid7,
+        description="Id of the unit of work that committed it; null in rows of older versions.",
     )
 
 
 class EmbeddingRepair(Timestamped, Owned, Entity, table=True):
-    """How far one job has come that embeds rows again.
+    """The progress of one re-embedding job.
 
-    The cursor moves in the transaction that writes the rows it passed.
+    The cursor moves in the transaction that writes the new embeddings.
     """
 
     __tablename__ = "embedding_repairs"

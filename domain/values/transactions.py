@@ -1,4 +1,4 @@
-"""How a unit of work is isolated from others, and when a whole one is run again."""
+"""Isolation levels, and the rules for running a whole unit of work again."""
 
 from __future__ import annotations
 
@@ -11,60 +11,64 @@ from typing import Final
 from domain.errors import LockTimeout, RecollectError, StalePlan
 
 ATTEMPTS: Final = 10
-"""How often a unit of work is run at most.
+"""The default maximum number of attempts.
 
-Eight writers on five rows needed up to six, serializable.
+Eight serializable writers on five rows needed up to six.
 """
 
 RETRY_FOR: Final = timedelta(seconds=30)
-"""How long after its beginning a unit of work may be begun again."""
+"""The default time within which the last attempt starts."""
 
 OUTCOME_WITHIN: Final = timedelta(seconds=60)
-"""How long an operation's transaction is waited for.
+"""The default time to wait for the end of an operation's transaction.
 
-A server gives up one without a client after half of it.
+A server ends a transaction without a client after half of it.
 """
 
 ROWS_GONE: Final = "another transaction changed or deleted the same rows"
-"""What `Conflict` says where a changed row is no longer there."""
+"""The message of `Conflict` if a changed row no longer exists."""
 
 _RETRIES: Final[Mapping[type[RecollectError], int]] = {LockTimeout: 2, StalePlan: 1}
 
 
 class Isolation(StrEnum):
-    """What a unit of work sees of others that are committed meanwhile; PostgreSQL's levels.
+    """PostgreSQL's isolation levels: which commits of others a unit of work sees.
 
-    Above READ COMMITTED a unit of work may end in `Conflict` at any statement and at its commit:
-    give it to `Database.run`.
+    Above READ COMMITTED, any statement and the commit may raise `Conflict`: use `Database.run`.
     """
 
     READ_COMMITTED = "read committed"
     """Each statement sees what is committed when it begins."""
 
     REPEATABLE_READ = "repeatable read"
-    """All statements see what was committed when the first began.
+    """All statements see what was committed when the first one began.
 
-    A row that was changed since cannot be changed.
+    Changing a row that another transaction changed since then raises `Conflict`.
     """
 
     SERIALIZABLE = "serializable"
-    """As if units of work ran one after the other. A standby has none of these."""
+    """As if units of work ran one after the other; not available on a standby."""
 
 
 class Failures:
-    """How often one unit of work failed, and with what; decides whether it is run again.
+    """Counts the failures of one unit of work and decides whether it runs again.
 
-    What is safe to retry is, but for a lock (twice) and a stale plan (once): what has not helped
-    then will not.
+    Errors that are safe to retry are retried: after `LockTimeout` twice, after `StalePlan` once,
+    because more attempts do not help then.
     """
 
     def __init__(self) -> None:
-        self._seen: Counter[type[BaseException]] = Counter()
+        self._counts: Counter[type[BaseException]] = Counter()
 
     def allow_another(self, error: BaseException) -> bool:
-        """Count the failure, and say whether to run the unit of work again."""
+        """Count the failure and return whether the unit of work may run again."""
         if not isinstance(error, RecollectError) or not error.safe_to_retry:
             return False
         kind = type(error)
-        self._seen[kind] += 1
-        return kind not in _RETRIES or self._seen[kind] <= _RETRIES[kind]
+        self._counts[kind] += 1
+        return kind not in _RETRIES or self._counts[kind] <= _RETRIES[kind]
+
+
+def forbid_retry(error: RecollectError) -> None:
+    """Mark the error of a unit of work that is, or may be, committed."""
+    error.safe_to_retry = False

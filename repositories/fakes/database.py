@@ -14,10 +14,17 @@ from uuid import UUID
 
 from domain.entities.knowledge import EmbeddingMetadata
 from domain.entities.maintenance import CommittedOperation
-from domain.errors import ConfigurationError
+from domain.errors import AlreadyCommitted, AlreadyExists, ConfigurationError, RecollectError
 from domain.values.embedding import DEFAULT_DIMENSIONS, forget_dimensions, learn_dimensions
 from domain.values.text import DEFAULT_TENANT, require_tenant
-from domain.values.transactions import ATTEMPTS, OUTCOME_WITHIN, RETRY_FOR, Failures, Isolation
+from domain.values.transactions import (
+    ATTEMPTS,
+    OUTCOME_WITHIN,
+    RETRY_FOR,
+    Failures,
+    Isolation,
+    forbid_retry,
+)
 from repositories.fakes.layers import Layers
 from repositories.fakes.locks import Locks, Mode, Owner
 from repositories.fakes.state import State
@@ -154,24 +161,21 @@ class FakeDatabase:
         attempts: int = ATTEMPTS,
         retry_for: timedelta = RETRY_FOR,
     ) -> T:
-        """Run `work` in a unit of work and commit, unless it did; run it whole again where the
-        failure says that is safe.
+        """Run `work` in a unit of work and commit it, unless `work` did; retry where that is safe.
 
-        `work` must make its entities itself, and do nothing outside the unit of work that may not
-        happen twice.
+        `work` creates its entities itself and has no side effects outside the unit of work, because
+        it may run several times. Nothing that was committed is repeated.
+
+        Raises:
+            AlreadyCommitted: another call committed the operation.
         """
         loop, failures = asyncio.get_running_loop(), Failures()
         deadline = loop.time() + retry_for.total_seconds()
         for attempt in range(1, attempts + 1):
+            uow = self.unit_of_work(tenant=tenant, operation_id=operation_id, isolation=isolation)
             try:
-                async with self.unit_of_work(
-                    tenant=tenant, operation_id=operation_id, isolation=isolation
-                ) as uow:
-                    result = await work(uow)
-                    if uow.is_open:
-                        await uow.commit()
-                    return result
-            except Exception as error:
+                return await _attempt(uow, work)
+            except RecollectError as error:
                 if (
                     not failures.allow_another(error)
                     or attempt == attempts
@@ -216,3 +220,20 @@ class FakeDatabase:
         layers.put(table.name, table.key_of(row), row)
         layers.put(table.key.name, table.key_of(row), table.key_of(row))
         layers.merge()
+
+
+async def _attempt(uow: FakeUnitOfWork, work: Callable[[FakeUnitOfWork], Awaitable[T]]) -> T:
+    try:
+        async with uow:
+            result = await work(uow)
+            if uow.is_open:
+                await uow.commit()
+            return result
+    except AlreadyExists as error:
+        if error.constraint == "pk_committed_operations" and not uow.committed:
+            raise AlreadyCommitted(uow.operation_id) from None
+        raise
+    except RecollectError as error:
+        if uow.committed:
+            forbid_retry(error)
+        raise

@@ -1,20 +1,21 @@
-"""What is run again, what others see meanwhile, and what the ledger knows."""
+"""Retries of whole units of work, isolation levels, and committed operations."""
 
 from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from domain import (
-    AlreadyExists,
+    AlreadyCommitted,
     CommitOutcomeUnknown,
     Conflict,
     Isolation,
     LockTimeout,
+    PoolExhausted,
     RecollectError,
     ReferenceViolated,
     StalePlan,
@@ -97,19 +98,76 @@ class RetryContract:
             await store.run(work)
         assert done == attempts
 
-    async def test_of_two_runs_of_one_operation_one_is_kept(self, store: Store) -> None:
+    @pytest.mark.parametrize("given_id", [False, True], ids=["no id", "an id"])
+    async def test_work_that_committed_by_itself_and_then_fails_is_not_repeated(
+        self, store: Store, given_id: bool
+    ) -> None:
+        operation = uuid4() if given_id else None
+        attempts = 0
+
+        async def work(uow: UnitOfWork) -> None:
+            nonlocal attempts
+            attempts += 1
+            uow.reviews.add(review())
+            await uow.commit()
+            raise PoolExhausted("no connection for a second unit of work", figures={})
+
+        with pytest.raises(PoolExhausted) as failure:
+            await store.run(work, operation_id=operation)
+        assert attempts == 1
+        assert not failure.value.safe_to_retry, "the caller must not repeat it either"
+        assert PoolExhausted.safe_to_retry, "only this error is marked"
+        async with store.reader() as view:
+            assert await view.reviews.count() == 1
+        assert operation is None or await store.outcome(operation)
+
+    async def test_work_that_fails_before_its_own_commit_is_repeated(self, store: Store) -> None:
+        attempts = 0
+
+        async def work(uow: UnitOfWork) -> None:
+            nonlocal attempts
+            attempts += 1
+            uow.reviews.add(review())
+            if attempts == 1:
+                raise Conflict("another transaction was first")
+            await uow.commit()
+
+        await store.run(work, operation_id=uuid4())
+        assert attempts == 2
+        async with store.reader() as view:
+            assert await view.reviews.count() == 1
+
+    async def test_only_one_run_of_an_operation_is_committed(self, store: Store) -> None:
         operation = uuid4()
 
         async def work(uow: UnitOfWork) -> None:
             uow.reviews.add(review())
 
         await store.run(work, operation_id=operation)
-        with pytest.raises(AlreadyExists) as refusal:
+        with pytest.raises(AlreadyCommitted) as refusal:
             await store.run(work, operation_id=operation)
+        assert refusal.value.operation_id == operation
         assert refusal.value.constraint == "pk_committed_operations"
         await store.run(work, operation_id=operation, tenant="other")
         async with store.reader() as view:
             assert await view.reviews.count() == 1
+
+    async def test_runs_of_one_operation_at_once_return_one_result_that_was_committed(
+        self, store: Store
+    ) -> None:
+        operation = uuid4()
+
+        async def work(uow: UnitOfWork) -> UUID:
+            return uow.reviews.add(review()).id
+
+        results = await asyncio.gather(
+            *(store.run(work, operation_id=operation) for _ in range(3)), return_exceptions=True
+        )
+        refusals = [result for result in results if isinstance(result, AlreadyCommitted)]
+        assert len(refusals) == 2
+        async with store.reader() as view:
+            committed = [one.id for one in await view.reviews.list()]
+        assert [result for result in results if not isinstance(result, BaseException)] == committed
 
 
 class IsolationContract:
