@@ -13,6 +13,7 @@ class CommittedOperationFactory(EntityFactory[CommittedOperation]):
     """A unit of work that was remembered."""
 
     operation_id = LazyFunction(new_id)
+    attempt_id = LazyFunction(new_id)
 
 
 class EmbeddingRepairFactory(EntityFactory[EmbeddingRepair]):
