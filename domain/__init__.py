@@ -18,7 +18,7 @@ _HOMES: Final = {
     "domain.errors": (
         "AccessDenied AlreadyCommitted AlreadyExists BackupDamaged BackupError InvalidBackup CheckViolated CommitOutcomeUnknown ConfigurationError "
         "Conflict ConnectionLost ConstraintViolated DatabaseFailure DatabaseUnavailable EmbeddedServerError EmbeddingMismatch "
-        "InvalidCursor InvalidEmbedding InvalidFilter InvalidInput LockTimeout MigrationFailed MissingValue NotFound RowLevelSecurityRequired "
+        "InvalidCursor InvalidEmbedding InvalidEntity InvalidFilter InvalidInput LockTimeout MigrationFailed MissingValue NotFound NotRegistered RegistrationError RowLevelSecurityRequired "
         "NotLoaded PoolExhausted ReadOnly RecollectError RecorderClosed ReferenceViolated ResourceExhausted SchemaError "
         "SchemaOutdated StalePlan StatementTimeout TenantMismatch TransactionAborted UnexpectedFailure UnitOfWorkClosed "
         "UnitOfWorkError"
@@ -35,7 +35,7 @@ _HOMES: Final = {
     "domain.values.paging": "Cursor Page",
     "domain.values.plans": "SearchPlan",
     "domain.ports": (
-        "AuthorReader AuthorRepository CheckpointReader CheckpointRepository DependencyBumpReader DependencyBumpRepository "
+        "AuthorReader AuthorRepository CheckpointReader CheckpointRepository DatabasePort DependencyBumpReader DependencyBumpRepository "
         "EmbeddingMetadataReader EmbeddingMetadataRepository FederatedSearch FindingReader FindingRepository KnowledgeReader "
         "KnowledgeRepository MemoryReader MemoryRepository PatternReader PatternRepository Progress ReactionReader "
         "ReactionRepository ReadRepository ReadUnitOfWork Repairs Repository ReviewReader ReviewRepository Rows RunReader "

@@ -4,6 +4,9 @@
 
     RecollectError
     ├── ConfigurationError              a setting is missing, malformed or contradicts another
+    ├── RegistrationError               an entity or repository of an application is not usable
+    │   ├── InvalidEntity               the class cannot be stored: its keys, columns or rules
+    │   └── NotRegistered               the database does not know this entity or port
     ├── EmbeddedServerError             the embedded PostgreSQL cannot be started or stopped
     ├── BackupError                     a backup cannot be written or read
     │   ├── BackupDamaged               the file is not a complete, unchanged backup
@@ -84,6 +87,21 @@ class ConfigurationError(RecollectError, ValueError):
     def __init__(self, message: str, *, setting: str | None = None) -> None:
         super().__init__(message)
         self.setting = setting
+
+
+class RegistrationError(RecollectError):
+    """An entity or a repository of an application cannot be registered.
+
+    The message says what to write instead.
+    """
+
+
+class InvalidEntity(RegistrationError, TypeError):
+    """A class cannot be an entity, because of its base class, its keys, its columns or its rules."""
+
+
+class NotRegistered(RegistrationError, LookupError):
+    """A unit of work was asked for an entity or a port that its database does not have."""
 
 
 class EmbeddedServerError(RecollectError):

@@ -6,7 +6,7 @@ It executes the statements that others build, and never commits.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Select
@@ -42,10 +42,13 @@ class ReadRepository(Generic[E]):
     In a unit of work they are tracked, in a reader they are not.
     """
 
-    entity: ClassVar[type[Entity]]
+    entity: type[Entity]
+    """The entity that it stores; a class that stores one entity only names it here."""
 
-    def __init__(self, transaction: Transaction) -> None:
+    def __init__(self, transaction: Transaction, entity: type[E] | None = None) -> None:
         self._transaction = transaction
+        if entity is not None:
+            self.entity = entity
 
     async def get(self, id: UUID, *, with_embedding: bool = False) -> E:
         found = await self.find(id, with_embedding=with_embedding)

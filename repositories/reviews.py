@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Select, and_
 
-from domain.entities.reviews import FeedbackReaction, Finding, Review, SuppressionLogEntry
+from domain.entities.reviews import FeedbackReaction, Finding, Review
 from domain.values.classification import Severity
 from domain.values.filters import where
 from domain.values.fingerprints import title_fingerprint
@@ -65,10 +65,6 @@ class ReviewReader(ReadRepository[Review]):
                 insights.daily_trends(self._transaction.tenant, repo, days)
             )
         ]
-
-
-class ReviewRepository(ReviewReader, Repository[Review]):
-    """Writes reviews."""
 
 
 class FindingReader(SearchRepository[Finding]):
@@ -135,20 +131,6 @@ class FindingReader(SearchRepository[Finding]):
     def _newest_first(self) -> Select[Any]:
         columns = Finding.__table__.c
         return self._select().order_by(columns.created_at.desc(), columns.id)
-
-
-class FindingRepository(FindingReader, Repository[Finding]):
-    """Writes findings."""
-
-
-class SuppressionReader(ReadRepository[SuppressionLogEntry]):
-    """Reads which pattern held back which findings."""
-
-    entity = SuppressionLogEntry
-
-
-class SuppressionRepository(SuppressionReader, Repository[SuppressionLogEntry]):
-    """Writes which pattern held back which findings."""
 
 
 class ReactionReader(ReadRepository[FeedbackReaction]):

@@ -46,8 +46,8 @@ class RunReader(ReadRepository[RunState]):
 class RunRepository(RunReader, Repository[RunState]):
     """Claims and completes runs."""
 
-    def __init__(self, transaction: Transaction) -> None:
-        super().__init__(transaction)
+    def __init__(self, transaction: Transaction, entity: type[RunState] = RunState) -> None:
+        super().__init__(transaction, entity)
         self._own: set[str] = set()
 
     def add(self, entity: RunState) -> RunState:

@@ -35,34 +35,18 @@ EVENTS: tuple[type[Entity], ...] = (
 """Every kind of event."""
 
 
-class RateLimitReader(ReadRepository[RateLimitEvent]):
-    """Reads how runs coped with the rate limit."""
-
-    entity = RateLimitEvent
-
-
-class RetrievalQualityReader(ReadRepository[RetrievalQualityEvent]):
-    """Reads how good retrievals were."""
-
-    entity = RetrievalQualityEvent
-
-
-class ResilienceReader(ReadRepository[ResilienceEvent]):
-    """Reads timeouts and retries."""
-
-    entity = ResilienceEvent
-
-
 class TelemetryReader(ReadRepository[TelemetryEvent]):
     """Reads telemetry."""
 
     entity = TelemetryEvent
 
-    def __init__(self, transaction: Transaction) -> None:
-        super().__init__(transaction)
-        self.rate_limits = RateLimitReader(transaction)
-        self.retrieval_quality = RetrievalQualityReader(transaction)
-        self.resilience = ResilienceReader(transaction)
+    def __init__(
+        self, transaction: Transaction, entity: type[TelemetryEvent] = TelemetryEvent
+    ) -> None:
+        super().__init__(transaction, entity)
+        self.rate_limits = ReadRepository(transaction, RateLimitEvent)
+        self.retrieval_quality = ReadRepository(transaction, RetrievalQualityEvent)
+        self.resilience = ReadRepository(transaction, ResilienceEvent)
 
     async def count_recent_timeouts(self, repo: str, author: str, *, days: float = 7) -> int:
         statement = usage.count_timeouts(self._transaction.tenant, repo, author, days_old(days))

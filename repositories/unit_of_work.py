@@ -12,21 +12,14 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
+from domain import ports
 from domain.entities.maintenance import CommittedOperation
 from domain.errors import UnitOfWorkClosed
 from domain.values.transactions import Isolation
-from repositories import (
-    authors,
-    dependencies,
-    federated_search,
-    knowledge,
-    learning,
-    reviews,
-    runs,
-    telemetry,
-)
 from repositories.postgres.mapping import order_writes_by_foreign_keys
 from repositories.postgres.transaction import Transaction
+from repositories.provider import RepositoryProvider
+from repositories.registry import LIBRARY, POSTGRES, Registry
 from repositories.sql import committed_operations as statements
 
 if TYPE_CHECKING:
@@ -42,7 +35,7 @@ if TYPE_CHECKING:
 order_writes_by_foreign_keys()
 
 
-class _Unit:
+class _Unit(RepositoryProvider):
     """What a unit of work and a reader have in common: they are entered once, and end."""
 
     def __init__(
@@ -53,11 +46,13 @@ class _Unit:
         schema: Schema,
         writes: bool,
         isolation: Isolation = Isolation.READ_COMMITTED,
+        registry: Registry = LIBRARY,
     ) -> None:
         session = AsyncSession(engine, expire_on_commit=False, autoflush=False)
         self._transaction = Transaction(
             session, tenant=tenant, schema=schema, tracks=writes, isolation=isolation
         )
+        super().__init__(self._transaction, registry, POSTGRES, writes=writes)
         self._entered = False
 
     @property
@@ -88,7 +83,7 @@ class _Unit:
         await self._transaction.end()
 
 
-class UnitOfWork(_Unit):
+class UnitOfWork(_Unit, ports.UnitOfWork):
     """The PostgreSQL unit of work; `domain.UnitOfWork` says what it promises."""
 
     def __init__(
@@ -99,9 +94,17 @@ class UnitOfWork(_Unit):
         schema: Schema,
         operation_id: UUID | None = None,
         isolation: Isolation = Isolation.READ_COMMITTED,
+        registry: Registry = LIBRARY,
     ) -> None:
-        super().__init__(engine, tenant=tenant, schema=schema, writes=True, isolation=isolation)
-        self.operation_id = uuid7() if operation_id is None else operation_id
+        super().__init__(
+            engine,
+            tenant=tenant,
+            schema=schema,
+            writes=True,
+            isolation=isolation,
+            registry=registry,
+        )
+        self._operation_id = uuid7() if operation_id is None else operation_id
         self.attempt_id = uuid7()
         # The row is part of the same transaction, so it exists only if the commit happened.
         self._operation = (
@@ -109,21 +112,10 @@ class UnitOfWork(_Unit):
             if operation_id is None
             else CommittedOperation(operation_id=operation_id, attempt_id=self.attempt_id)
         )
-        transaction = self._transaction
-        self.knowledge = knowledge.KnowledgeRepository(transaction)
-        self.embedding_metadata = knowledge.EmbeddingMetadataRepository(transaction)
-        self.reviews = reviews.ReviewRepository(transaction)
-        self.findings = reviews.FindingRepository(transaction)
-        self.suppressions = reviews.SuppressionRepository(transaction)
-        self.reactions = reviews.ReactionRepository(transaction)
-        self.memories = learning.MemoryRepository(transaction)
-        self.patterns = learning.PatternRepository(transaction)
-        self.runs = runs.RunRepository(transaction)
-        self.checkpoints = runs.CheckpointRepository(transaction)
-        self.authors = authors.AuthorRepository(transaction)
-        self.dependency_bumps = dependencies.DependencyBumpRepository(transaction)
-        self.telemetry = telemetry.TelemetryRepository(transaction)
-        self.corpora = federated_search.FederatedSearch(transaction)
+
+    @property
+    def operation_id(self) -> UUID:
+        return self._operation_id
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
@@ -149,7 +141,7 @@ class UnitOfWork(_Unit):
         return self._transaction.savepoint()
 
 
-class ReadUnitOfWork(_Unit):
+class ReadUnitOfWork(_Unit, ports.ReadUnitOfWork):
     """The PostgreSQL reader: its `engine` is one whose sessions are READ ONLY;
     `domain.ReadUnitOfWork` says what it promises.
 
@@ -164,23 +156,16 @@ class ReadUnitOfWork(_Unit):
         tenant: str,
         schema: Schema,
         isolation: Isolation = Isolation.READ_COMMITTED,
+        registry: Registry = LIBRARY,
     ) -> None:
-        super().__init__(engine, tenant=tenant, schema=schema, writes=False, isolation=isolation)
-        transaction = self._transaction
-        self.knowledge = knowledge.KnowledgeReader(transaction)
-        self.embedding_metadata = knowledge.EmbeddingMetadataReader(transaction)
-        self.reviews = reviews.ReviewReader(transaction)
-        self.findings = reviews.FindingReader(transaction)
-        self.suppressions = reviews.SuppressionReader(transaction)
-        self.reactions = reviews.ReactionReader(transaction)
-        self.memories = learning.MemoryReader(transaction)
-        self.patterns = learning.PatternReader(transaction)
-        self.runs = runs.RunReader(transaction)
-        self.checkpoints = runs.CheckpointReader(transaction)
-        self.authors = authors.AuthorReader(transaction)
-        self.dependency_bumps = dependencies.DependencyBumpReader(transaction)
-        self.telemetry = telemetry.TelemetryReader(transaction)
-        self.corpora = federated_search.FederatedSearch(transaction)
+        super().__init__(
+            engine,
+            tenant=tenant,
+            schema=schema,
+            writes=False,
+            isolation=isolation,
+            registry=registry,
+        )
 
 
 class CommittedAttempt(NamedTuple):

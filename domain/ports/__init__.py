@@ -1,6 +1,7 @@
 """The ports: what application services receive, and what PostgreSQL and the fakes both do."""
 
 from domain.ports.authors import AuthorReader, AuthorRepository
+from domain.ports.database import DatabasePort
 from domain.ports.dependencies import DependencyBumpReader, DependencyBumpRepository
 from domain.ports.federated_search import FederatedSearch
 from domain.ports.knowledge import (
@@ -31,6 +32,7 @@ __all__ = [
     "AuthorRepository",
     "CheckpointReader",
     "CheckpointRepository",
+    "DatabasePort",
     "DependencyBumpReader",
     "DependencyBumpRepository",
     "EmbeddingMetadataReader",

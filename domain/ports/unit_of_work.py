@@ -2,40 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 from uuid import UUID
 
+from domain.ports.authors import AuthorReader, AuthorRepository
+from domain.ports.dependencies import DependencyBumpReader, DependencyBumpRepository
+from domain.ports.federated_search import FederatedSearch
+from domain.ports.knowledge import (
+    EmbeddingMetadataReader,
+    EmbeddingMetadataRepository,
+    KnowledgeReader,
+    KnowledgeRepository,
+)
+from domain.ports.learning import (
+    MemoryReader,
+    MemoryRepository,
+    PatternReader,
+    PatternRepository,
+)
+from domain.ports.repository import ReadRepository, Repository
+from domain.ports.reviews import (
+    FindingReader,
+    FindingRepository,
+    ReactionReader,
+    ReactionRepository,
+    ReviewReader,
+    ReviewRepository,
+    SuppressionReader,
+    SuppressionRepository,
+)
+from domain.ports.runs import CheckpointReader, CheckpointRepository, RunReader, RunRepository
+from domain.ports.telemetry import TelemetryReader, TelemetryRepository
+
 if TYPE_CHECKING:
-    from domain.ports.authors import AuthorReader, AuthorRepository
-    from domain.ports.dependencies import DependencyBumpReader, DependencyBumpRepository
-    from domain.ports.federated_search import FederatedSearch
-    from domain.ports.knowledge import (
-        EmbeddingMetadataReader,
-        EmbeddingMetadataRepository,
-        KnowledgeReader,
-        KnowledgeRepository,
-    )
-    from domain.ports.learning import (
-        MemoryReader,
-        MemoryRepository,
-        PatternReader,
-        PatternRepository,
-    )
-    from domain.ports.reviews import (
-        FindingReader,
-        FindingRepository,
-        ReactionReader,
-        ReactionRepository,
-        ReviewReader,
-        ReviewRepository,
-        SuppressionReader,
-        SuppressionRepository,
-    )
-    from domain.ports.runs import CheckpointReader, CheckpointRepository, RunReader, RunRepository
-    from domain.ports.telemetry import TelemetryReader, TelemetryRepository
     from domain.values.plans import SearchPlan
+
+E = TypeVar("E")
+R = TypeVar("R")
 
 
 class ReadUnitOfWork(Protocol):
@@ -46,34 +52,80 @@ class ReadUnitOfWork(Protocol):
 
     @property
     def tenant(self) -> str: ...
+
+    def repository(self, entity: type[E]) -> ReadRepository[E]:
+        """Return the repository of an entity, the library's or an application's.
+
+        Raises:
+            NotRegistered: the entity is not registered in this database.
+        """
+        ...
+
+    def provide(self, port: Callable[..., R]) -> R:
+        """Return the repository that is registered with a port, such as `provide(LabelReader)`.
+
+        The properties below are short for it.
+
+        Raises:
+            NotRegistered: none is, or the port writes.
+        """
+        ...
+
     @property
-    def knowledge(self) -> KnowledgeReader: ...
+    def knowledge(self) -> KnowledgeReader:
+        return self.provide(KnowledgeReader)
+
     @property
-    def embedding_metadata(self) -> EmbeddingMetadataReader: ...
+    def embedding_metadata(self) -> EmbeddingMetadataReader:
+        return self.provide(EmbeddingMetadataReader)
+
     @property
-    def reviews(self) -> ReviewReader: ...
+    def reviews(self) -> ReviewReader:
+        return self.provide(ReviewReader)
+
     @property
-    def findings(self) -> FindingReader: ...
+    def findings(self) -> FindingReader:
+        return self.provide(FindingReader)
+
     @property
-    def suppressions(self) -> SuppressionReader: ...
+    def suppressions(self) -> SuppressionReader:
+        return self.provide(SuppressionReader)
+
     @property
-    def reactions(self) -> ReactionReader: ...
+    def reactions(self) -> ReactionReader:
+        return self.provide(ReactionReader)
+
     @property
-    def memories(self) -> MemoryReader: ...
+    def memories(self) -> MemoryReader:
+        return self.provide(MemoryReader)
+
     @property
-    def patterns(self) -> PatternReader: ...
+    def patterns(self) -> PatternReader:
+        return self.provide(PatternReader)
+
     @property
-    def runs(self) -> RunReader: ...
+    def runs(self) -> RunReader:
+        return self.provide(RunReader)
+
     @property
-    def checkpoints(self) -> CheckpointReader: ...
+    def checkpoints(self) -> CheckpointReader:
+        return self.provide(CheckpointReader)
+
     @property
-    def authors(self) -> AuthorReader: ...
+    def authors(self) -> AuthorReader:
+        return self.provide(AuthorReader)
+
     @property
-    def dependency_bumps(self) -> DependencyBumpReader: ...
+    def dependency_bumps(self) -> DependencyBumpReader:
+        return self.provide(DependencyBumpReader)
+
     @property
-    def telemetry(self) -> TelemetryReader: ...
+    def telemetry(self) -> TelemetryReader:
+        return self.provide(TelemetryReader)
+
     @property
-    def corpora(self) -> FederatedSearch: ...
+    def corpora(self) -> FederatedSearch:
+        return self.provide(FederatedSearch)
 
     def explaining(self) -> AbstractContextManager[list[SearchPlan]]:
         """Collect the plans of the searches inside, one for each statement: `with view.explaining()
@@ -116,34 +168,79 @@ class UnitOfWork(Protocol):
         """
         ...
 
+    def repository(self, entity: type[E]) -> Repository[E]:
+        """Return the repository of an entity, the library's or an application's.
+
+        Raises:
+            NotRegistered: the entity is not registered in this database.
+        """
+        ...
+
+    def provide(self, port: Callable[..., R]) -> R:
+        """Return the repository that is registered with a port, such as `provide(LabelRepository)`.
+
+        The properties below are short for it.
+
+        Raises:
+            NotRegistered: none is.
+        """
+        ...
+
     @property
-    def knowledge(self) -> KnowledgeRepository: ...
+    def knowledge(self) -> KnowledgeRepository:
+        return self.provide(KnowledgeRepository)
+
     @property
-    def embedding_metadata(self) -> EmbeddingMetadataRepository: ...
+    def embedding_metadata(self) -> EmbeddingMetadataRepository:
+        return self.provide(EmbeddingMetadataRepository)
+
     @property
-    def reviews(self) -> ReviewRepository: ...
+    def reviews(self) -> ReviewRepository:
+        return self.provide(ReviewRepository)
+
     @property
-    def findings(self) -> FindingRepository: ...
+    def findings(self) -> FindingRepository:
+        return self.provide(FindingRepository)
+
     @property
-    def suppressions(self) -> SuppressionRepository: ...
+    def suppressions(self) -> SuppressionRepository:
+        return self.provide(SuppressionRepository)
+
     @property
-    def reactions(self) -> ReactionRepository: ...
+    def reactions(self) -> ReactionRepository:
+        return self.provide(ReactionRepository)
+
     @property
-    def memories(self) -> MemoryRepository: ...
+    def memories(self) -> MemoryRepository:
+        return self.provide(MemoryRepository)
+
     @property
-    def patterns(self) -> PatternRepository: ...
+    def patterns(self) -> PatternRepository:
+        return self.provide(PatternRepository)
+
     @property
-    def runs(self) -> RunRepository: ...
+    def runs(self) -> RunRepository:
+        return self.provide(RunRepository)
+
     @property
-    def checkpoints(self) -> CheckpointRepository: ...
+    def checkpoints(self) -> CheckpointRepository:
+        return self.provide(CheckpointRepository)
+
     @property
-    def authors(self) -> AuthorRepository: ...
+    def authors(self) -> AuthorRepository:
+        return self.provide(AuthorRepository)
+
     @property
-    def dependency_bumps(self) -> DependencyBumpRepository: ...
+    def dependency_bumps(self) -> DependencyBumpRepository:
+        return self.provide(DependencyBumpRepository)
+
     @property
-    def telemetry(self) -> TelemetryRepository: ...
+    def telemetry(self) -> TelemetryRepository:
+        return self.provide(TelemetryRepository)
+
     @property
-    def corpora(self) -> FederatedSearch: ...
+    def corpora(self) -> FederatedSearch:
+        return self.provide(FederatedSearch)
 
     def explaining(self) -> AbstractContextManager[list[SearchPlan]]:
         """Collect the plans of the searches inside, one for each statement: `with view.explaining()

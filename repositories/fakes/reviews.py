@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from domain.entities.reviews import FeedbackReaction, Finding, Reaction, Review, SuppressionLogEntry
+from domain.entities.reviews import FeedbackReaction, Finding, Reaction, Review
 from domain.values.classification import Severity
 from domain.values.filters import where
 from domain.values.fingerprints import title_fingerprint
@@ -87,10 +87,6 @@ class FakeReviewReader(FakeReadRepository[Review]):
             return reviews, self._transaction.select(table, lambda row: row["review_id"] in ids)
 
 
-class FakeReviewRepository(FakeReviewReader, FakeRepository[Review]):
-    """Writes reviews."""
-
-
 class FakeFindingReader(SearchesWords[Finding]):
     """Finds findings by comment, by run and by words."""
 
@@ -153,18 +149,6 @@ class FakeFindingReader(SearchesWords[Finding]):
 
     async def _newest_first(self, meets: Condition) -> Sequence[Row]:
         return sorted(await self._rows(meets), key=by_creation, reverse=True)
-
-
-class FakeFindingRepository(FakeFindingReader, FakeRepository[Finding]):
-    """Writes findings."""
-
-
-class FakeSuppressionReader(FakeReadRepository[SuppressionLogEntry]):
-    """Reads which pattern held back which findings."""
-
-
-class FakeSuppressionRepository(FakeSuppressionReader, FakeRepository[SuppressionLogEntry]):
-    """Writes which pattern held back which findings."""
 
 
 class FakeReactionReader(FakeReadRepository[FeedbackReaction]):

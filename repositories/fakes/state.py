@@ -9,6 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from repositories.fakes.layers import Layer, new_layer
+from repositories.registry import LIBRARY, Registry
 
 if TYPE_CHECKING:
     from repositories.fakes.locks import Locks
@@ -34,6 +35,7 @@ class State:
     locks: Locks
     clock: Callable[[], datetime]
     dimensions: int
+    registry: Registry = LIBRARY
     committed: Layer = field(default_factory=new_layer)
     ticks: count[int] = field(default_factory=count)
     progress: Progress = field(default_factory=Progress)

@@ -71,8 +71,10 @@ class FakeTelemetryReader(FakeReadRepository[TelemetryEvent]):
 class FakeTelemetryRepository(FakeTelemetryReader, FakeRepository[TelemetryEvent]):
     """Records telemetry."""
 
-    def __init__(self, transaction: Transaction) -> None:
-        super().__init__(transaction)
+    def __init__(
+        self, transaction: Transaction, entity: type[TelemetryEvent] = TelemetryEvent
+    ) -> None:
+        super().__init__(transaction, entity)
         self._rate_limits = FakeRepository(transaction, RateLimitEvent)
         self._retrieval_quality = FakeRepository(transaction, RetrievalQualityEvent)
         self._resilience = FakeRepository(transaction, ResilienceEvent)

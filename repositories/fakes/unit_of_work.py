@@ -5,26 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 from uuid import UUID
 
-from domain.entities.authors import AuthorCacheEntry
-from domain.entities.dependencies import DependencyBumpMerge
-from domain.entities.knowledge import KnowledgeChunk
-from domain.entities.learning import GlobalPattern, LearningMemory
+from domain import ports
 from domain.entities.maintenance import CommittedOperation
-from domain.entities.reviews import FeedbackReaction, Finding, Review, SuppressionLogEntry
-from domain.entities.runs import ReviewCheckpoint, RunState
 from domain.errors import UnitOfWorkClosed
 from domain.values.transactions import Isolation
-from repositories.fakes import (
-    authors,
-    dependencies,
-    federated_search,
-    knowledge,
-    learning,
-    reviews,
-    runs,
-    telemetry,
-)
 from repositories.fakes.transaction import Transaction
+from repositories.provider import RepositoryProvider
+from repositories.registry import FAKE
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
@@ -34,7 +21,7 @@ if TYPE_CHECKING:
     from repositories.fakes.state import State
 
 
-class _Unit:
+class _Unit(RepositoryProvider):
     """What a unit of work and a reader have in common: they are entered once, and end."""
 
     def __init__(
@@ -46,6 +33,7 @@ class _Unit:
         isolation: Isolation = Isolation.READ_COMMITTED,
     ) -> None:
         self._transaction = Transaction(state, tenant=tenant, tracks=writes, isolation=isolation)
+        super().__init__(self._transaction, state.registry, FAKE, writes=writes)
         self._entered = False
 
     @property
@@ -76,7 +64,7 @@ class _Unit:
         self._transaction.end()
 
 
-class FakeUnitOfWork(_Unit):
+class FakeUnitOfWork(_Unit, ports.UnitOfWork):
     """The unit of work in memory; `domain.UnitOfWork` says what it promises.
 
     Its commit cannot be lost on the way, so that `CommitOutcomeUnknown` never happens here.
@@ -97,23 +85,6 @@ class FakeUnitOfWork(_Unit):
             else CommittedOperation(operation_id=operation_id)
         )
         self._is_remembered = operation_id is not None
-        transaction = self._transaction
-        self.knowledge = knowledge.FakeKnowledgeRepository(transaction, KnowledgeChunk)
-        self.embedding_metadata = knowledge.FakeEmbeddingMetadataRepository(transaction)
-        self.reviews = reviews.FakeReviewRepository(transaction, Review)
-        self.findings = reviews.FakeFindingRepository(transaction, Finding)
-        self.suppressions = reviews.FakeSuppressionRepository(transaction, SuppressionLogEntry)
-        self.reactions = reviews.FakeReactionRepository(transaction, FeedbackReaction)
-        self.memories = learning.FakeMemoryRepository(transaction, LearningMemory)
-        self.patterns = learning.FakePatternRepository(transaction, GlobalPattern)
-        self.runs = runs.FakeRunRepository(transaction, RunState)
-        self.checkpoints = runs.FakeCheckpointRepository(transaction, ReviewCheckpoint)
-        self.authors = authors.FakeAuthorRepository(transaction, AuthorCacheEntry)
-        self.dependency_bumps = dependencies.FakeDependencyBumpRepository(
-            transaction, DependencyBumpMerge
-        )
-        self.telemetry = telemetry.FakeTelemetryRepository(transaction)
-        self.corpora = federated_search.FakeFederatedSearch(transaction)
 
     @property
     def operation_id(self) -> UUID:
@@ -143,7 +114,7 @@ class FakeUnitOfWork(_Unit):
         return self._transaction.savepoint()
 
 
-class FakeReader(_Unit):
+class FakeReader(_Unit, ports.ReadUnitOfWork):
     """The reader in memory: nothing to add, nothing to commit.
 
     `domain.ReadUnitOfWork` says what it promises.
@@ -153,20 +124,3 @@ class FakeReader(_Unit):
         self, state: State, *, tenant: str, isolation: Isolation = Isolation.READ_COMMITTED
     ) -> None:
         super().__init__(state, tenant=tenant, writes=False, isolation=isolation)
-        transaction = self._transaction
-        self.knowledge = knowledge.FakeKnowledgeReader(transaction, KnowledgeChunk)
-        self.embedding_metadata = knowledge.FakeEmbeddingMetadataReader(transaction)
-        self.reviews = reviews.FakeReviewReader(transaction, Review)
-        self.findings = reviews.FakeFindingReader(transaction, Finding)
-        self.suppressions = reviews.FakeSuppressionReader(transaction, SuppressionLogEntry)
-        self.reactions = reviews.FakeReactionReader(transaction, FeedbackReaction)
-        self.memories = learning.FakeMemoryReader(transaction, LearningMemory)
-        self.patterns = learning.FakePatternReader(transaction, GlobalPattern)
-        self.runs = runs.FakeRunReader(transaction, RunState)
-        self.checkpoints = runs.FakeCheckpointReader(transaction, ReviewCheckpoint)
-        self.authors = authors.FakeAuthorReader(transaction, AuthorCacheEntry)
-        self.dependency_bumps = dependencies.FakeDependencyBumpReader(
-            transaction, DependencyBumpMerge
-        )
-        self.telemetry = telemetry.FakeTelemetryReader(transaction)
-        self.corpora = federated_search.FakeFederatedSearch(transaction)

@@ -48,7 +48,7 @@ async def ask(
     """Execute a statement of SQL as a repository would, and return its first value."""
     values = {"canary": CANARY} | values
     bound = {name: value for name, value in values.items() if f":{name}" in statement}
-    result = await unit.reviews._transaction.execute(text(statement).bindparams(**bound))
+    result = await unit._transaction.execute(text(statement).bindparams(**bound))
     return result.scalar() if isinstance(result, CursorResult) and result.returns_rows else None
 
 

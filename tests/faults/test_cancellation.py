@@ -58,20 +58,20 @@ async def by_anyio(work: Awaitable[None], seconds: float) -> None:
 async def slow_pair(database: Database, name: str) -> None:
     async with database.unit_of_work() as uow:
         await write_first(uow, name)
-        await uow.reviews._transaction.execute(LONG)
+        await uow._transaction.execute(LONG)
         await write_second(uow, name)
         await uow.commit()
 
 
 async def slow_read(database: Database, name: str) -> None:
     async with database.reader() as view:
-        await view.reviews._transaction.rows(select(func.pg_sleep(60)))
+        await view._transaction.rows(select(func.pg_sleep(60)))
 
 
 async def pair_with_slow_read(database: Database, name: str) -> None:
     async with database.unit_of_work() as uow:
         await write_first(uow, name)
-        await uow.reviews._transaction.rows(select(func.pg_sleep(60)))
+        await uow._transaction.rows(select(func.pg_sleep(60)))
         await write_second(uow, name)
         await uow.commit()
 
@@ -89,7 +89,7 @@ async def slow_nested_pair(database: Database, name: str) -> None:
     async with database.unit_of_work() as uow:
         await write_first(uow, name)
         async with uow.savepoint():
-            await uow.reviews._transaction.execute(LONG)
+            await uow._transaction.execute(LONG)
         await write_second(uow, name)
         await uow.commit()
 
@@ -112,7 +112,7 @@ async def streamed(database: Database, name: str) -> None:
     async with database.reader() as view:
         async for _ in view.reviews.stream(batch_size=1):
             await asyncio.sleep(0)
-        await view.reviews._transaction.execute(LONG)
+        await view._transaction.execute(LONG)
 
 
 WORKS: tuple[tuple[Work, int], ...] = (

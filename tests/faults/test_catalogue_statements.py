@@ -379,7 +379,7 @@ async def test_an_extension_that_is_created_anew_makes_plans_stale_and_is_learne
 
     async def read() -> object:
         async with database.reader() as view:
-            return (await view.reviews._transaction.execute(statement)).scalar_one()
+            return (await view._transaction.execute(statement)).scalar_one()
 
     async with Database.from_url(await asyncio.to_thread(server.clone)) as database:
         assert await read() == Vector([1.0, 2.0, 3.0])
@@ -457,5 +457,5 @@ async def test_a_value_that_the_driver_cannot_send_is_bad_input(
 async def test_more_parameters_than_a_statement_may_have_are_bad_input(database: Database) -> None:
     with failing(InvalidInput, again=False):
         async with database.reader() as view:
-            await view.reviews._transaction.execute(select(literal(1).in_(range(33_000))))
+            await view._transaction.execute(select(literal(1).in_(range(33_000))))
     await require_sound(database)

@@ -198,7 +198,7 @@ async def test_bulk_writes_of_the_same_rows_in_any_order_do_not_deadlock(
                 touched = text("UPDATE knowledge SET title = 'x' WHERE chunk_id = :id").bindparams(
                     id=row.chunk_id
                 )
-                await uow.knowledge._transaction.execute(touched)
+                await uow._transaction.execute(touched)
             await uow.commit()
 
     async def deadlocks(work: Callable[[int], Awaitable[None]], rounds: int) -> int:

@@ -44,7 +44,7 @@ async def asked(server: EmbeddedServer, query: str) -> object:
 
 
 async def port_of(uow: UnitOfWork) -> int:
-    result = await uow.reviews._transaction.execute(text("SELECT inet_server_port()"))
+    result = await uow._transaction.execute(text("SELECT inet_server_port()"))
     return int(result.scalar_one())
 
 
@@ -52,7 +52,7 @@ async def reads_from(database: Database) -> int:
     """Read and return the port of the server that answered."""
     async with database.reader() as view:
         await view.reviews.count()
-        result = await view.reviews._transaction.execute(text("SELECT inet_server_port()"))
+        result = await view._transaction.execute(text("SELECT inet_server_port()"))
         return int(result.scalar_one())
 
 

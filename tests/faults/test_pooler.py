@@ -99,9 +99,7 @@ async def everything(database: Database, name: str) -> None:
             delivery_id=str(operation),
             action="opened",
         )
-        result = await uow.reviews._transaction.execute(
-            text("SELECT current_setting('statement_timeout')")
-        )
+        result = await uow._transaction.execute(text("SELECT current_setting('statement_timeout')"))
         assert result.scalar_one() == "30s"
         await uow.commit()
     assert await database.outcome(operation)

@@ -152,7 +152,7 @@ async def test_what_is_not_given_is_filled_in_by_the_server(database: Database, 
         await uow.telemetry.record_many(undated)
         await uow.telemetry.record_many(mixed)
         await uow.knowledge.upsert_many([chunk(f"{n}") for n in range(5)])
-        now = (await uow.telemetry._transaction.execute(text("SELECT now()"))).scalar_one()
+        now = (await uow._transaction.execute(text("SELECT now()"))).scalar_one()
         found = await uow.telemetry.get_many(row.id for row in [*undated, *mixed])
         assert [found[row.id].created_at for row in undated] == [now] * 4
         assert [found[row.id].created_at for row in mixed] == [moment, now, moment]
@@ -535,13 +535,13 @@ async def test_the_limits_of_statements_are_raised_for_the_one_that_does_the_wor
         Database.from_url(database_url, statement_timeout=timedelta(seconds=7)) as own,
         own.unit_of_work() as uow,
     ):
-        before = (await uow.knowledge._transaction.execute(ask)).one()
+        before = (await uow._transaction.execute(ask)).one()
         assert before[0] == "7s"
         with statements_of(own) as seen:
             assert await uow.knowledge.add_many(chunk(f"{n}") for n in range(7)) == 7
         assert sum("set_config" in statement for statement in seen) == 2, "raised, and taken back"
-        assert (await uow.knowledge._transaction.execute(ask)).one() == before
-        raised = (await uow.knowledge._transaction.execute(raise_limits(4))).one()
+        assert (await uow._transaction.execute(ask)).one() == before
+        raised = (await uow._transaction.execute(raise_limits(4))).one()
         assert tuple(raised) == ("64MB", "28s")
 
 

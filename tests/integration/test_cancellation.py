@@ -62,11 +62,11 @@ async def until(happened: Callable[[], Awaitable[bool]]) -> None:
 
 
 async def long_statement(uow: UnitOfWork) -> None:
-    await uow.reviews._transaction.execute(LONG)
+    await uow._transaction.execute(LONG)
 
 
 async def long_read(uow: UnitOfWork) -> None:
-    await uow.reviews._transaction.rows(select(func.pg_sleep(60)))
+    await uow._transaction.rows(select(func.pg_sleep(60)))
 
 
 async def cancelled(work: Awaitable[None]) -> None:

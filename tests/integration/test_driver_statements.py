@@ -232,7 +232,7 @@ async def test_types_of_an_extension_that_was_created_anew_are_learned_by_new_co
 ) -> None:
     async def read() -> Any:
         async with database.reader() as view:
-            return await view.reviews._transaction.scalar(select(literal(NEAR, EmbeddingColumn())))
+            return await view._transaction.scalar(select(literal(NEAR, EmbeddingColumn())))
 
     async with Database.from_url(await asyncio.to_thread(server.clone)) as database:
         assert await read() == NEAR
@@ -264,7 +264,7 @@ async def test_behind_a_pooler_a_reader_is_one_transaction_and_leaves_nothing_pr
         assert await driver.fetchval("SELECT current_setting('transaction_read_only')") == "on"
         assert await driver.fetchval("SELECT count(*) FROM pg_prepared_statements") == 0
         with pytest.raises(ReadOnly):
-            await view.reviews._transaction.execute(text("DELETE FROM knowledge"))
+            await view._transaction.execute(text("DELETE FROM knowledge"))
 
 
 async def test_echo_shows_a_read(database_url: SecretStr, caplog: pytest.LogCaptureFixture) -> None:

@@ -34,9 +34,7 @@ async def test_rows_from_the_database_are_not_validated_again(database: Database
 async def test_a_reader_cannot_write_even_by_force(database: Database) -> None:
     async with database.reader() as view:
         with pytest.raises(ReadOnly):
-            await view.reviews._transaction.execute(
-                text("INSERT INTO embedding_repairs VALUES ('a')")
-            )
+            await view._transaction.execute(text("INSERT INTO embedding_repairs VALUES ('a')"))
 
 
 async def test_an_embedding_that_nobody_asked_for_does_not_leave_the_server(
@@ -63,7 +61,7 @@ async def test_an_embedding_that_nobody_asked_for_does_not_leave_the_server(
 async def test_a_cancelled_unit_of_work_leaves_no_connection_behind(database: Database) -> None:
     async def sleepy() -> None:
         async with database.unit_of_work() as uow:
-            await uow.reviews._transaction.execute(text("SELECT pg_sleep(30)"))
+            await uow._transaction.execute(text("SELECT pg_sleep(30)"))
 
     task = asyncio.create_task(sleepy())
     await asyncio.sleep(0.2)

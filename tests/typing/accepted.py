@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Protocol, TypeVar, assert_type
+from typing import assert_type
 from uuid import UUID
 
 from domain import (
     Category,
+    DatabasePort,
     Embedder,
     Finding,
     KnowledgeChunk,
     LearningMemory,
     Outcome,
     Page,
+    ReadRepository,
     ReadUnitOfWork,
+    Repository,
     RepoStats,
     Review,
+    ReviewReader,
+    ReviewRepository,
     SearchHits,
     Severity,
     TrendDay,
@@ -30,8 +35,6 @@ from repositories.testing.factories import FindingFactory, ReviewFactory, review
 from repositories.unit_of_work import ReadUnitOfWork as PostgresReader
 from repositories.unit_of_work import UnitOfWork as PostgresUnitOfWork
 
-T = TypeVar("T")
-
 
 def the_postgres_unit_of_work_is_one(uow: PostgresUnitOfWork) -> UnitOfWork:
     return uow
@@ -39,6 +42,13 @@ def the_postgres_unit_of_work_is_one(uow: PostgresUnitOfWork) -> UnitOfWork:
 
 def the_postgres_reader_is_one(view: PostgresReader) -> ReadUnitOfWork:
     return view
+
+
+async def repositories_by_entity_and_by_port(uow: UnitOfWork, view: ReadUnitOfWork) -> None:
+    assert_type(uow.repository(Review), Repository[Review])
+    assert_type(view.repository(Review), ReadRepository[Review])
+    assert_type(uow.provide(ReviewRepository), ReviewRepository)
+    assert_type(view.provide(ReviewReader), ReviewReader)
 
 
 async def a_service(
@@ -72,16 +82,6 @@ async def a_service(
         assert_type(found, KnowledgeChunk)
 
 
-class Memory(Protocol):
-    """What a service of one's own asks for, so that it knows the ports alone."""
-
-    def unit_of_work(self, *, tenant: str) -> UnitOfWork: ...
-
-    def reader(self, *, tenant: str) -> ReadUnitOfWork: ...
-
-    async def run(self, work: Callable[[UnitOfWork], Awaitable[T]], *, tenant: str) -> T: ...
-
-
 class OwnEmbedder:
     """What an application brings along."""
 
@@ -93,11 +93,11 @@ class OwnEmbedder:
 
 def both_databases_are_what_services_ask_for(
     database: Database, fake: FakeDatabase
-) -> list[Memory]:
+) -> list[DatabasePort]:
     return [database, fake]
 
 
-async def a_service_of_ones_own(memory: Memory, embedder: Embedder, finding_id: UUID) -> bool:
+async def a_service_of_ones_own(memory: DatabasePort, embedder: Embedder, finding_id: UUID) -> bool:
     async with memory.reader(tenant="acme") as view:
         finding = await view.findings.get(finding_id)
         assert_type(

@@ -204,8 +204,26 @@ def test_fakes_import_the_domain_and_each_other_alone(fake: Path) -> None:
     assert [
         name
         for name in foreign
-        if not name.startswith(("repositories.fakes.", "repositories.recorder."))
+        if not name.startswith(
+            (
+                "repositories.fakes.",
+                "repositories.provider.",
+                "repositories.recorder.",
+                "repositories.registry.",
+            )
+        )
     ] == []
+
+
+@pytest.mark.parametrize("module", ["registry", "provider"])
+def test_the_registry_imports_only_the_domain_so_that_fakes_can_read_it(module: str) -> None:
+    source = (ROOT / "repositories" / f"{module}.py").read_text()
+    foreign = [
+        name
+        for name in imported(source)
+        if name.partition(".")[0] not in {*sys.stdlib_module_names, "domain"}
+    ]
+    assert [name for name in foreign if not name.startswith("repositories.registry.")] == []
 
 
 @pytest.mark.parametrize("module", sorted(RECORDER), ids=lambda path: path.stem)

@@ -18,6 +18,8 @@ LAYERS: Final = (
     ("domain.entities",),
     ("domain.ports",),
     ("domain",),
+    ("repositories.registry",),
+    ("repositories.provider",),
     ("repositories.sql",),
     ("repositories.postgres",),
     ("repositories.migrations", "repositories.bulk", "repositories.recorder"),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from domain import RateLimitEvent, ResilienceEvent, RetrievalQualityEvent
 from domain.values.text import DEFAULT_TENANT
+from repositories.registry import LIBRARY
 from tests.contract.suites import samples
 
 if TYPE_CHECKING:
@@ -68,19 +69,32 @@ def _reaction() -> tuple[Entity, ...]:
     return of, to, samples.reaction(to)
 
 
+MAKERS: Final[Mapping[str, Callable[[], tuple[Entity, ...]]]] = {
+    "knowledge": _alone(samples.chunk),
+    "reviews": _alone(samples.review),
+    "findings": _finding,
+    "suppressions": _suppression,
+    "reactions": _reaction,
+    "memories": _alone(samples.memory),
+    "patterns": _alone(samples.pattern),
+    "runs": _alone(samples.run),
+    "checkpoints": _alone(samples.checkpoint),
+    "authors": _alone(samples.author),
+    "dependency_bumps": _alone(samples.bump),
+    "telemetry": _alone(samples.event),
+}
+"""How an entity of each registered repository is made, after those that it refers to."""
+
+
+def _registered() -> Iterator[Kind]:
+    for registration in LIBRARY:
+        if (entity := registration.entity_class) is not None:
+            is_of_tenant = "tenant" in entity.model_fields
+            yield Kind(registration.name, MAKERS[registration.name], is_of_tenant=is_of_tenant)
+
+
 KINDS: Final = (
-    Kind("knowledge", _alone(samples.chunk)),
-    Kind("reviews", _alone(samples.review)),
-    Kind("findings", _finding),
-    Kind("suppressions", _suppression),
-    Kind("reactions", _reaction),
-    Kind("memories", _alone(samples.memory)),
-    Kind("patterns", _alone(samples.pattern), is_of_tenant=False),
-    Kind("runs", _alone(samples.run)),
-    Kind("checkpoints", _alone(samples.checkpoint)),
-    Kind("authors", _alone(samples.author)),
-    Kind("dependency_bumps", _alone(samples.bump)),
-    Kind("telemetry", _alone(samples.event)),
+    *_registered(),
     Kind("telemetry.rate_limits", _alone(samples.rate_limit), is_written_by_add=False),
     Kind("telemetry.retrieval_quality", _alone(samples.retrieval_quality), is_written_by_add=False),
     Kind("telemetry.resilience", _alone(samples.resilience), is_written_by_add=False),

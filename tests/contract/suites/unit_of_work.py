@@ -10,7 +10,11 @@ import pytest
 from domain import (
     EmbeddingRepair,
     InvalidInput,
+    NotRegistered,
     ReferenceViolated,
+    Review,
+    ReviewReader,
+    ReviewRepository,
     RunStatus,
     TenantMismatch,
     UnitOfWorkClosed,
@@ -48,6 +52,22 @@ class UnitOfWorkContract:
         async with store.reader() as view:
             assert await view.reviews.get(of.id) == of
             assert await view.findings.count() == 1
+
+    async def test_a_repository_is_provided_by_its_entity_and_by_its_port(
+        self, store: Store
+    ) -> None:
+        async with store.unit_of_work() as uow:
+            of = uow.repository(Review).add(review())
+            assert await uow.provide(ReviewRepository).get(of.id) is of
+            assert (await uow.provide(ReviewReader).stats("acme/api")).reviews == 1
+            await uow.commit()
+        async with store.reader() as view:
+            assert await view.repository(Review).get(of.id) == of
+            assert (await view.provide(ReviewReader).stats("acme/api")).reviews == 1
+            with pytest.raises(NotRegistered, match="pass ReviewReader"):
+                view.provide(ReviewRepository)
+            with pytest.raises(NotRegistered, match="EmbeddingRepair is not registered"):
+                view.repository(EmbeddingRepair)
 
     async def test_leaving_without_commit_discards_everything(self, store: Store) -> None:
         async with store.unit_of_work() as uow:

@@ -1,0 +1,78 @@
+"""A database, as an application receives it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Protocol, TypeVar
+from uuid import UUID
+
+from domain.values.text import DEFAULT_TENANT
+from domain.values.transactions import ATTEMPTS, OUTCOME_WITHIN, RETRY_FOR, Isolation
+
+if TYPE_CHECKING:
+    from domain.ports.unit_of_work import ReadUnitOfWork, UnitOfWork
+
+T = TypeVar("T")
+
+
+class DatabasePort(Protocol):
+    """An open database: `repositories.Database` and `repositories.FakeDatabase` are one.
+
+    Annotate a service's database with it, so that the service runs on PostgreSQL and, in its unit
+    tests, in memory.
+    """
+
+    @property
+    def dimensions(self) -> int:
+        """The number of components of its embeddings."""
+        ...
+
+    def unit_of_work(
+        self,
+        *,
+        tenant: str = DEFAULT_TENANT,
+        operation_id: UUID | None = None,
+        isolation: Isolation = Isolation.READ_COMMITTED,
+    ) -> UnitOfWork:
+        """Return a unit of work of one tenant. It opens with `async with`.
+
+        Args:
+            tenant: whose rows it reads and writes.
+            operation_id: the id that `outcome` takes; only one unit of work with it can commit.
+            isolation: the isolation level of its transaction.
+        """
+        ...
+
+    def reader(
+        self, *, tenant: str = DEFAULT_TENANT, isolation: Isolation = Isolation.READ_COMMITTED
+    ) -> ReadUnitOfWork:
+        """Return a read-only unit of work of one tenant. It opens with `async with`."""
+        ...
+
+    async def run(
+        self,
+        work: Callable[[UnitOfWork], Awaitable[T]],
+        *,
+        tenant: str = DEFAULT_TENANT,
+        operation_id: UUID | None = None,
+        isolation: Isolation = Isolation.READ_COMMITTED,
+        attempts: int = ATTEMPTS,
+        retry_for: timedelta = RETRY_FOR,
+    ) -> T:
+        """Run `work` in a unit of work and commit, and run it again after a failure that allows it."""
+        ...
+
+    async def outcome(
+        self,
+        operation_id: UUID,
+        *,
+        tenant: str = DEFAULT_TENANT,
+        wait_for: timedelta = OUTCOME_WITHIN,
+    ) -> bool:
+        """Return whether the unit of work with this operation id was committed.
+
+        Raises:
+            LockTimeout: its transaction was still in progress when `wait_for` had passed.
+        """
+        ...

@@ -1,0 +1,266 @@
+"""The registry: which repositories a unit of work has, and which classes implement them.
+
+One line registers a repository of the library, with its name, its entity, its ports and its
+classes. An application registers its own entities with `repositories.register`, which adds lines of
+the same kind. Units of work, readers, fakes and the contract suite read the registry.
+
+The registry stores import paths ("module:Class"). Each store imports only its own classes, and only
+those that a unit of work uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from domain.errors import NotRegistered, RegistrationError
+
+if TYPE_CHECKING:
+    from domain.schema.base import Entity
+
+Target: TypeAlias = "type[Any] | str"
+"""A class, or its import path as "module:Class"."""
+
+
+def resolve(target: Target) -> type[Any]:
+    """Return the class at an import path."""
+    if not isinstance(target, str):
+        return target
+    module, _, name = target.partition(":")
+    resolved: type[Any] = getattr(import_module(module), name)
+    return resolved
+
+
+def path_of(target: Target) -> str:
+    """Return the import path of a class."""
+    return target if isinstance(target, str) else f"{target.__module__}:{target.__qualname__}"
+
+
+@dataclass(frozen=True, slots=True)
+class Implementation:
+    """The classes of one store.
+
+    Without a `repository`, a unit of work gets the reader's methods and the generic methods that
+    write.
+    """
+
+    reader: Target
+    repository: Target | None = None
+
+
+POSTGRES: Final = Implementation("repositories.base:ReadRepository", "repositories.base:Repository")
+"""The generic repositories on PostgreSQL."""
+
+FAKE: Final = Implementation(
+    "repositories.fakes.repository:FakeReadRepository",
+    "repositories.fakes.repository:FakeRepository",
+)
+"""The generic repositories in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """One repository of a unit of work.
+
+    Attributes:
+        name: the attribute of the unit of work.
+        entity: what the repository stores; None for one that is not about one entity.
+        port: the type of the repository in a unit of work, None for `Repository[entity]`.
+        reader_port: the type of the repository in a reader, None for `ReadRepository[entity]`.
+        postgres: the classes that implement it on PostgreSQL.
+        fake: the classes that implement it in memory.
+    """
+
+    name: str
+    entity: Target | None
+    port: Target | None = None
+    reader_port: Target | None = None
+    postgres: Implementation = POSTGRES
+    fake: Implementation = FAKE
+
+    @property
+    def entity_class(self) -> type[Entity] | None:
+        """The class of the entity; it is imported."""
+        return None if self.entity is None else resolve(self.entity)
+
+    def create(self, transaction: Any, generic: Implementation, *, writes: bool) -> Any:
+        """Return the repository of a transaction, in the store that `generic` belongs to."""
+        implementation = self.postgres if generic is POSTGRES else self.fake
+        repository = _class_of(implementation, generic, writes)
+        entity = self.entity_class
+        return repository(transaction) if entity is None else repository(transaction, entity)
+
+
+@cache
+def _class_of(implementation: Implementation, generic: Implementation, writes: bool) -> type[Any]:  # noqa: FBT001 -- a cache key
+    reader = resolve(implementation.reader)
+    if not writes:
+        return reader
+    if implementation.repository is not None:
+        return resolve(implementation.repository)
+    repository = resolve(generic.repository or generic.reader)
+    if issubclass(repository, reader):
+        return repository
+    name = reader.__name__.removesuffix("Reader") + "Repository"
+    return type(
+        name, (reader, repository), {"__module__": reader.__module__, "__doc__": reader.__doc__}
+    )
+
+
+class Registry:
+    """An immutable set of registrations, by name, by entity and by port."""
+
+    def __init__(self, registrations: Iterable[Registration]) -> None:
+        self._by_name: dict[str, Registration] = {}
+        self._by_entity: dict[str, Registration] = {}
+        self._by_port: dict[str, Registration] = {}
+        for registration in registrations:
+            self._add(registration)
+
+    def __iter__(self) -> Iterator[Registration]:
+        return iter(self._by_name.values())
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._by_name
+
+    def extended(self, registrations: Iterable[Registration]) -> Registry:
+        """Return a registry with these registrations as well.
+
+        Raises:
+            RegistrationError: a name, an entity or a port is registered twice.
+        """
+        return Registry((*self, *registrations))
+
+    def named(self, name: str) -> Registration:
+        """Return the registration with this name.
+
+        Raises:
+            NotRegistered: there is none.
+        """
+        return self._find(self._by_name, name, f"no repository has the name {name!r}")
+
+    def for_entity(self, entity: Target) -> Registration:
+        """Return the registration of this entity.
+
+        Raises:
+            NotRegistered: there is none.
+        """
+        path = path_of(entity)
+        short = path.rpartition(":")[2]
+        return self._find(self._by_entity, path, f"{short} is not registered in this database")
+
+    def for_port(self, port: Target, *, writes: bool) -> Registration:
+        """Return the registration with this port.
+
+        Raises:
+            NotRegistered: there is none, or it writes and the caller is a reader.
+        """
+        path = path_of(port)
+        short = path.rpartition(":")[2]
+        registration = self._find(
+            self._by_port,
+            path,
+            f"no repository with the port {short} is registered in this database",
+        )
+        reader = registration.reader_port
+        if not writes and reader is not None and path_of(reader) != path:
+            other = path_of(reader).rpartition(":")[2]
+            raise NotRegistered(f"a reader has no {short}: pass {other}, which only reads")
+        return registration
+
+    def _add(self, registration: Registration) -> None:
+        ports = {registration.port, registration.reader_port} - {None}
+        indexes = [(self._by_name, registration.name)]
+        if registration.entity is not None:
+            indexes.append((self._by_entity, path_of(registration.entity)))
+        indexes.extend((self._by_port, path_of(port)) for port in ports if port is not None)
+        for index, key in indexes:
+            if key in index:
+                raise RegistrationError(
+                    f"{key} is registered twice, as {index[key].name!r} and as"
+                    f" {registration.name!r}: keep one registration, and use one name for each"
+                )
+            index[key] = registration
+
+    @staticmethod
+    def _find(index: dict[str, Registration], key: str, message: str) -> Registration:
+        try:
+            return index[key]
+        except KeyError:
+            raise NotRegistered(
+                f"{message}: call `repositories.register` when its module is imported, or pass the"
+                " entity to the database as `entities=[…]`"
+            ) from None
+
+
+def _library(
+    name: str, module: str, entity: str, stem: str, *, reads: bool = True, writes: bool = True
+) -> Registration:
+    """Return the registration of a repository of this library, by its conventions for names.
+
+    Args:
+        name: the attribute of the unit of work.
+        module: the module of the entity, the ports and the classes.
+        entity: the class name of the entity.
+        stem: the class names without prefix and without `Reader` or `Repository`.
+        reads: there is a class for the reader; otherwise the generic one is used.
+        writes: there is a class for the unit of work; otherwise the generic methods are added.
+    """
+
+    def implementation(generic: Implementation, prefix: str) -> Implementation:
+        if not reads:
+            return generic
+        repository = f"{prefix}{stem}Repository" if writes else None
+        return Implementation(f"{prefix}{stem}Reader", repository)
+
+    return Registration(
+        name,
+        f"domain.entities.{module}:{entity}",
+        port=f"domain.ports.{module}:{stem}Repository",
+        reader_port=f"domain.ports.{module}:{stem}Reader",
+        postgres=implementation(POSTGRES, f"repositories.{module}:"),
+        fake=implementation(FAKE, f"repositories.fakes.{module}:Fake"),
+    )
+
+
+LIBRARY: Final = Registry(
+    (
+        _library("knowledge", "knowledge", "KnowledgeChunk", "Knowledge"),
+        replace(
+            _library("embedding_metadata", "knowledge", "EmbeddingMetadata", "EmbeddingMetadata"),
+            entity=None,
+        ),
+        _library("reviews", "reviews", "Review", "Review", writes=False),
+        _library("findings", "reviews", "Finding", "Finding", writes=False),
+        _library("suppressions", "reviews", "SuppressionLogEntry", "Suppression", reads=False),
+        _library("reactions", "reviews", "FeedbackReaction", "Reaction"),
+        _library("memories", "learning", "LearningMemory", "Memory"),
+        _library("patterns", "learning", "GlobalPattern", "Pattern"),
+        _library("runs", "runs", "RunState", "Run"),
+        _library("checkpoints", "runs", "ReviewCheckpoint", "Checkpoint"),
+        _library("authors", "authors", "AuthorCacheEntry", "Author"),
+        _library("dependency_bumps", "dependencies", "DependencyBumpMerge", "DependencyBump"),
+        _library("telemetry", "telemetry", "TelemetryEvent", "Telemetry"),
+        Registration(
+            "corpora",
+            None,
+            port="domain.ports.federated_search:FederatedSearch",
+            reader_port="domain.ports.federated_search:FederatedSearch",
+            postgres=Implementation(
+                "repositories.federated_search:FederatedSearch",
+                "repositories.federated_search:FederatedSearch",
+            ),
+            fake=Implementation(
+                "repositories.fakes.federated_search:FakeFederatedSearch",
+                "repositories.fakes.federated_search:FakeFederatedSearch",
+            ),
+        ),
+    )
+)
+"""The repositories of the library."""
