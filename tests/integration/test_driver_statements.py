@@ -190,9 +190,9 @@ async def test_a_connection_that_is_lost_in_a_read_is_lent_to_nobody_else(
 async def refused_write(unit: ReadUnitOfWork | UnitOfWork) -> Any:
     """Have the server refuse a write of this unit, and return its driver's connection."""
     driver = driver_of(unit)
-    await unit.reviews._transaction.execute(text("SET TRANSACTION READ ONLY"))
+    await unit._transaction.execute(text("SET TRANSACTION READ ONLY"))
     with pytest.raises(ReadOnly):
-        await unit.reviews._transaction.rows(select(func.lo_create(0)))
+        await unit._transaction.rows(select(func.lo_create(0)))
     return driver
 
 
