@@ -63,6 +63,10 @@ check: $(READY) ## Lint, types, shell scripts, and whether the migrations equal 
 	@$(PYTHON) -c 'import yaml; yaml.safe_load(open("docker-compose.yml"))'
 	@$(RECOLLECT) db check --embedded
 
+.PHONY: docs
+docs: $(READY) ## Write the reference pages that are generated from the code
+	@$(PYTHON) -m tests.docs.reference
+
 .PHONY: fmt
 fmt: $(READY) ## Format the code and repair what the linter can
 	@$(PYTHON) -m ruff check --quiet --fix-only

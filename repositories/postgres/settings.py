@@ -119,66 +119,130 @@ class Settings(BaseSettings):
 
     host: str = Field(
         "localhost",
-        description="A name, an IP address, a socket's folder; several with commas, each `host:port`.",
+        description="Host name, IP address or folder of a Unix socket. Separate several hosts by "
+        "commas; each may name its port (`host:port`).",
     )
     port: int = Field(
-        DEFAULT_PORT, ge=1, le=65535, description="For hosts that name none of their own."
+        DEFAULT_PORT, ge=1, le=65535, description="Port of the hosts that do not name one."
     )
-    database: Name = "recollect"
-    user: Name = "recollect"
-    password: SecretStr | None = None
+    database: Name = Field("recollect", description="Name of the database.")
+    user: Name = Field("recollect", description="Role that logs in.")
+    password: SecretStr | None = Field(
+        None, description="Password of the role. It appears in no log, message or repr."
+    )
     sslmode: SslMode = Field(
-        default_factory=_default_mode, description="`verify-full`, unless every host is local."
+        default_factory=_default_mode,
+        description="How the connection is encrypted and the server verified, as in libpq. "
+        "Default: `verify-full`, or `prefer` if every host is local.",
     )
     sslrootcert: str | None = Field(
-        None, description="A file, or `system` (also the default): what the system trusts."
+        None,
+        description="File with trusted certificates. Default, and with `system`: those of the "
+        "operating system.",
     )
-    sslcert: str | None = None
-    sslkey: str | None = None
+    sslcert: str | None = Field(None, description="File with the client's certificate.")
+    sslkey: str | None = Field(None, description="File with the key of the client's certificate.")
     insecure: bool = Field(
-        default=False, description="Whether a host elsewhere may go without `verify-full`."
+        default=False,
+        description="Allow another `sslmode` than `verify-full` for hosts that are not local.",
     )
-    target_session_attrs: SessionAttributes = "any"
-    application_name: Name = "recollect"
+    target_session_attrs: SessionAttributes = Field(
+        "any",
+        description="Which of several hosts to use, as in libpq. With `any`, units of work use "
+        "the primary, and readers a standby if one answers.",
+    )
+    application_name: Name = Field(
+        "recollect", description="Name of the sessions in `pg_stat_activity`."
+    )
     options: str = Field(
         "",
-        description="Server settings as libpq writes them: `-c work_mem=64MB`. They go before ours.",
+        description="Server settings as libpq writes them, such as `-c work_mem=64MB`. They take "
+        "precedence over the library's.",
     )
-    search_path: str = Field("public", pattern=r"^[a-z_][a-z0-9_]*(, ?[a-z_][a-z0-9_]*)*$")
-    connect_timeout: Duration = Field(10 * _SECOND, description="For one host.")
+    search_path: str = Field(
+        "public",
+        pattern=r"^[a-z_][a-z0-9_]*(, ?[a-z_][a-z0-9_]*)*$",
+        description="Schemas of the tables; migrations create them in the first.",
+    )
+    connect_timeout: Duration = Field(
+        10 * _SECOND, description="Limit of one attempt to connect to one host."
+    )
     connect_deadline: Duration = Field(
-        30 * _SECOND, description="For the first connection, all hosts and attempts together."
+        30 * _SECOND, description="Limit of the first connection, over all hosts and attempts."
     )
-    pool_size: int = Field(10, ge=1, description="Of units of work, and as many again of readers.")
-    max_overflow: int = Field(10, ge=0)
-    pool_timeout: Duration = 10 * _SECOND
-    statement_timeout: Limit = 30 * _SECOND
-    lock_timeout: Limit = 5 * _SECOND
-    idle_in_transaction_timeout: Limit = 30 * _SECOND
+    pool_size: int = Field(
+        10,
+        ge=1,
+        description="Connections that stay open for units of work. Readers have a pool of the "
+        "same size.",
+    )
+    max_overflow: int = Field(
+        10, ge=0, description="Connections of each pool beyond `pool_size`, closed after use."
+    )
+    pool_timeout: Duration = Field(
+        10 * _SECOND,
+        description="How long to wait for a free connection before `PoolExhausted` is raised.",
+    )
+    statement_timeout: Limit = Field(
+        30 * _SECOND, description="Limit of one statement; 0 for none."
+    )
+    lock_timeout: Limit = Field(
+        5 * _SECOND, description="How long a statement waits for a lock; 0 for no limit."
+    )
+    idle_in_transaction_timeout: Limit = Field(
+        30 * _SECOND,
+        description="How long a transaction may stay idle before the server ends its session; 0 "
+        "for no limit.",
+    )
     pooler: Literal["none", "pgbouncer"] = Field(
-        "none", description="`pgbouncer` for its transaction mode."
+        "none", description="`pgbouncer` if PgBouncer in transaction mode is in between."
     )
-    echo: bool = Field(default=False, description="Log statements, never their parameters.")
+    echo: bool = Field(
+        default=False, description="Log every statement. Parameters are never logged."
+    )
     language: str = Field(
         "english",
         pattern=r"^[a-z_][a-z0-9_]{0,62}$",
-        description="Of full text; the server must know it.",
+        description="Text search configuration of the database. The server must have it.",
     )
-    tenant: str = Field("default", pattern=r"^[A-Za-z0-9._-]{1,100}$")
+    tenant: str = Field(
+        "default",
+        pattern=r"^[A-Za-z0-9._-]{1,100}$",
+        description="Tenant of units of work and readers that name none.",
+    )
     row_level_security: bool = Field(
         default=False,
-        description="Refuse a database, or a role, that row-level security does not bind.",
+        description="Refuse to open a database whose tables, or role, row-level security does not "
+        "restrict.",
     )
-    hnsw_m: int = Field(16, ge=2, le=100)
-    hnsw_ef_construction: int = Field(64, ge=4, le=1000, description="At least twice `hnsw_m`.")
+    hnsw_m: int = Field(
+        16, ge=2, le=100, description="Links of a node of the vector indexes, used by migrations."
+    )
+    hnsw_ef_construction: int = Field(
+        64,
+        ge=4,
+        le=1000,
+        description="Candidates while a vector index is built, at least twice `hnsw_m`.",
+    )
     ef_search: int = Field(
-        64, ge=1, le=1000, description="Candidates of a search by vector, twice its limit at least."
+        64,
+        ge=1,
+        le=1000,
+        description="Candidates of a vector search; a search uses at least twice its limit.",
     )
     embedding_provider: Label = Field(
-        "unspecified", description="These three count when a database is created."
+        "unspecified",
+        description="Provider of the embedding model, recorded when the schema is created.",
     )
-    embedding_model: Label = "unspecified"
-    embedding_dimensions: int = Field(1024, ge=1, le=16_000)
+    embedding_model: Label = Field(
+        "unspecified", description="Embedding model, recorded when the schema is created."
+    )
+    embedding_dimensions: int = Field(
+        1024,
+        ge=1,
+        le=16_000,
+        description="Dimension of embedding columns, used when the schema is created.",
+    )
 
     def __init__(self, **values: Any) -> None:
         refusal: ConfigurationError

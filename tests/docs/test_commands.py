@@ -26,9 +26,9 @@ def typed(program: str, text: str) -> list[list[str]]:
     """Return the arguments of each time that the text has the program run, in a sentence or in a block for the shell."""
     sentences = re.findall(r"`([^`]+)`", BLOCK.sub("", text))
     lines = [
-        line
+        line.removeprefix("$ ")
         for language, block in BLOCK.findall(text)
-        if language == "sh"
+        if language in {"sh", "console"}
         for line in block.splitlines()
     ]
     commands = (" ".join(code.split()) for code in (*sentences, *lines))

@@ -1,0 +1,53 @@
+"""The pages of the documentation, and the blocks of code in them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[2]
+DOCS: Final = ROOT / "docs"
+PAGES: Final = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_SUITE = re.compile(r"^(async )?def test_|^class Test", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block of code: the line of its page where it begins, its language and its text."""
+
+    page: Path
+    line: int
+    language: str
+    text: str
+
+    @property
+    def place(self) -> str:
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+    @property
+    def is_program(self) -> bool:
+        """Whether it is Python that runs something by itself."""
+        return self.language == "python" and "asyncio.run(" in self.text
+
+    @property
+    def is_suite(self) -> bool:
+        """Whether it is a test module."""
+        return self.language == "python" and _SUITE.search(self.text) is not None
+
+
+def blocks(page: Path) -> list[Block]:
+    """Return the blocks of a page, in their order."""
+    text = page.read_text(encoding="utf-8")
+    return [
+        Block(page, text[: match.start()].count("\n") + 1, match[1], match[2])
+        for match in _BLOCK.finditer(text)
+    ]
+
+
+def all_blocks() -> list[Block]:
+    """Return the blocks of all pages."""
+    return [block for page in PAGES for block in blocks(page)]

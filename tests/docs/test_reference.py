@@ -1,0 +1,72 @@
+"""The generated reference pages equal the code, and the generator notices what changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import Field
+from pydantic_settings import BaseSettings
+
+import domain
+from domain import metadata
+from repositories.postgres.settings import Settings
+from tests.docs.reference import entities, errors
+from tests.docs.reference.limits import default_of, limits_of
+from tests.docs.reference.pages import pages, with_blocks
+
+
+@pytest.fixture(scope="module")
+def generated() -> dict[Path, str]:
+    return pages()
+
+
+def test_every_generated_page_is_up_to_date(generated: dict[Path, str]) -> None:
+    outdated = [path.name for path, text in generated.items() if path.read_text() != text]
+    assert outdated == [], "run `make docs`"
+
+
+def test_every_field_of_every_table_is_on_the_page() -> None:
+    page = entities.page()
+    tables = {name for name in metadata.tables if f"Table `{name}`." in page}
+    assert metadata.tables.keys() == tables
+    for name in tables:
+        section = page.partition(f"Table `{name}`.")[2].partition("\n### ")[0]
+        missing = [
+            column.name
+            for column in metadata.tables[name].columns
+            if f"`{column.name}`" not in section and column.name != "search_vector"
+        ]
+        assert missing == [], name
+
+
+def test_every_setting_has_a_description() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+def test_every_public_error_is_in_the_table() -> None:
+    public = {
+        name
+        for name in domain.__all__
+        if isinstance(value := getattr(domain, name), type)
+        and issubclass(value, domain.RecollectError)
+    }
+    assert {error.__name__ for error in errors.errors()} == public
+
+
+def test_defaults_and_limits_are_read_from_the_field() -> None:
+    class Example(BaseSettings):
+        retries: int = Field(3, ge=1, le=1_000)
+        name: str = Field(min_length=1, max_length=63)
+
+    fields = Example.model_fields
+    assert default_of(fields["retries"], generated="") == "`3`"
+    assert limits_of(fields["retries"]) == "1 to 1,000"
+    assert default_of(fields["name"], generated="") == "required"
+    assert limits_of(fields["name"]) == "not empty, at most 63 characters"
+
+
+def test_a_block_is_replaced_and_the_text_around_it_stays() -> None:
+    page = "before\n<!-- generated: errors -->\nold\n<!-- end -->\nafter\n"
+    replaced = with_blocks(page, {"errors": "new"})
+    assert replaced == "before\n<!-- generated: errors -->\nnew\n<!-- end -->\nafter\n"
