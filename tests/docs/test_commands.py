@@ -78,7 +78,7 @@ def test_a_page_names_only_commands_that_there_are(page: Path) -> None:
 
 def test_commands_are_found_in_the_documentation_and_wrong_ones_noticed() -> None:
     text = "\n".join(page.read_text() for page in PAGES)
-    assert ["db", "restore", "monday.backup", "--replace"] in typed("recollect", text)
+    assert ["db", "restore", "monday.backup", "--replace", "--yes"] in typed("recollect", text)
     assert ["demo"] in typed("make", text)
     assert typed("recollect", "run `recollect db\nmigrate`; recollect nothing") == [
         ["db", "migrate"]

@@ -11,9 +11,9 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.docs.test_readme import ROOT, blocks, suites
+from tests.docs.pages import DOCS, blocks
 
-PAGE = ROOT / "docs" / "howto" / "testing.md"
+PAGE = DOCS / "howto" / "testing.md"
 
 # Installed packages outside the extra can neither be imported nor bring plugins.
 PROGRAM = """
@@ -67,9 +67,11 @@ def test_the_suites_of_the_page_pass_with_the_extra_alone(tmp_path: Path) -> Non
     } - {"domain", "recollect_pytest", "repositories"}
     assert {"xdist", "typer", "rich"} <= hidden
     (tmp_path / "installed.json").write_text(json.dumps([sorted(hidden), sorted(brought)]))
-    (tmp_path / "pyproject.toml").write_text("".join(text for _, text in blocks(PAGE, "toml")))
-    for name, source in suites()[PAGE].items():
-        (tmp_path / name).write_text(source)
+    settings = "".join(block.text for block in blocks(PAGE) if block.language == "toml")
+    (tmp_path / "pyproject.toml").write_text(settings)
+    for block in blocks(PAGE):
+        if block.is_suite:
+            (tmp_path / f"test_line_{block.line}.py").write_text(block.text)
     command = [sys.executable, "-c", PROGRAM, "-q", "-W", "error", "--basetemp", "temporary"]
     ran = subprocess.run(
         command, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False
