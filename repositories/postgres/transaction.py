@@ -20,6 +20,8 @@ from sqlalchemy.orm.attributes import instance_state
 from domain.errors import (
     CommitOutcomeUnknown,
     Conflict,
+    ConnectionLost,
+    DatabaseFailure,
     InvalidEmbedding,
     RecollectError,
     TenantMismatch,
@@ -85,6 +87,7 @@ class Transaction:
         self._open = False
         self._begun_at = 0.0
         self._aborted = False
+        self._connection_lost = False
         self._executed = 0
         self._savepoints = 0
         self._written = SavepointLog()
@@ -137,8 +140,14 @@ class Transaction:
         Raises:
             UnitOfWorkClosed: it was not entered yet, or has ended.
             TransactionAborted: a statement failed before.
+            ConnectionLost: the connection was lost before.
         """
         self.require_open()
+        if self._connection_lost:
+            raise ConnectionLost(
+                "the connection was lost before, and nothing was committed: leave this unit of work"
+                " and run it again"
+            )
         if self._aborted:
             raise TransactionAborted(
                 "a statement failed before: leave this unit of work, and nothing of it is kept"
@@ -148,7 +157,9 @@ class Transaction:
         except BaseException as error:
             self._aborted = True
             if isinstance(error, Exception):
-                raise_bare(translate(error, phase=phase, operation_id=operation_id))
+                failure = translate(error, phase=phase, operation_id=operation_id)
+                self._connection_lost |= isinstance(failure, ConnectionLost)
+                raise_bare(failure)
             raise
 
     def require_open(self) -> None:
@@ -345,6 +356,8 @@ class Transaction:
                 self._written.forget()
 
     async def _undo(self, nested: AsyncSessionTransaction, error: BaseException) -> None:
+        if self._connection_lost:
+            return
         self._aborted = False
         watched = self._written.watched_by(self._session)
         try:
@@ -352,9 +365,9 @@ class Transaction:
                 await nested.rollback()
                 await refresh_after_rollback(session, watched, tenant=self.tenant)
         except RecollectError:
-            # A cancelled statement takes its connection with it: the unit of work stays poisoned,
-            # and the cancellation goes on.
-            if isinstance(error, Exception):
+            # The cause is the error that left the savepoint if that one was a cancellation, which
+            # ends the connection, or a failure of the database, which `run` may retry.
+            if isinstance(error, Exception) and not isinstance(error, DatabaseFailure):
                 raise
 
     async def end(self) -> None:

@@ -1,0 +1,142 @@
+"""Connections that end while a savepoint is open: `ConnectionLost`, and the unit of work runs again."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeAlias
+
+import pytest
+from sqlalchemy import text
+
+from domain import ConnectionLost, RecollectError, Review, where
+from repositories import Database
+from tests.faults.conftest import on_the_newest
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from uuid import UUID
+
+    from repositories import UnitOfWork
+
+pytestmark = on_the_newest
+
+TERMINATE = """
+SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND state LIKE 'idle in transaction%'
+"""
+End: TypeAlias = "Callable[[], Awaitable[None]]"
+
+
+class ApplicationError(Exception):
+    """An error of the application's own, raised inside a savepoint."""
+
+
+async def statement(uow: UnitOfWork, end: End) -> None:
+    async with uow.savepoint():
+        await end()
+        await uow.reviews.count()
+
+
+async def written_before(uow: UnitOfWork, end: End) -> None:
+    async with uow.savepoint():
+        inside = uow.reviews.add(Review(repo="inside", pr_number=1))
+        await uow.flush()
+        await end()
+        inside.conclusion = "changed"
+
+
+async def begin(uow: UnitOfWork, end: End) -> None:
+    await end()
+    async with uow.savepoint():
+        pass
+
+
+async def release(uow: UnitOfWork, end: End) -> None:
+    async with uow.savepoint():
+        await uow.reviews.count()
+        await end()
+
+
+async def rollback(uow: UnitOfWork, end: End) -> None:
+    async with uow.savepoint():
+        await end()
+        raise ApplicationError
+
+
+async def nested(uow: UnitOfWork, end: End) -> None:
+    async with uow.savepoint(), uow.savepoint():
+        await end()
+        await uow.reviews.count()
+
+
+async def swallowed(uow: UnitOfWork, end: End) -> None:
+    with suppress(RecollectError):
+        await statement(uow, end)
+
+
+async def swallowed_and_used(uow: UnitOfWork, end: End) -> None:
+    async with uow.savepoint():
+        await swallowed(uow, end)
+        await uow.reviews.count()
+
+
+CASES = (
+    statement,
+    written_before,
+    begin,
+    release,
+    rollback,
+    nested,
+    swallowed,
+    swallowed_and_used,
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+async def test_a_connection_lost_inside_a_savepoint_is_retried(
+    database: Database, case: Callable[..., Awaitable[None]]
+) -> None:
+    attempts, ended, failures = 0, 0, list[BaseException]()
+
+    async def end_the_connection() -> None:
+        nonlocal ended
+        if attempts == 1:
+            async with database.engine.connect() as connection:
+                ended += (await connection.execute(text(TERMINATE))).scalar_one()
+
+    async def work(uow: UnitOfWork) -> UUID:
+        nonlocal attempts
+        attempts += 1
+        # The entity stays referenced, so a rollback to the savepoint would read its row again.
+        review = uow.reviews.add(Review(repo="acme/api", pr_number=attempts))
+        await uow.flush()
+        try:
+            with suppress(ApplicationError):
+                await case(uow, end_the_connection)
+            await uow.commit()
+        except BaseException as error:
+            failures.append(error)
+            raise
+        return review.id
+
+    committed = await database.run(work)
+    assert (attempts, ended) == (2, 1)
+    assert [type(failure) for failure in failures] == [ConnectionLost]
+    async with database.reader() as view:
+        rows = await view.reviews.list(where("repo").equals("acme/api"))
+    assert [(row.id, row.pr_number) for row in rows] == [(committed, 2)]
+
+
+async def test_after_a_lost_connection_every_statement_raises_connection_lost(
+    database: Database,
+) -> None:
+    async with database.unit_of_work() as uow:
+        uow.reviews.add(Review(repo="acme/api", pr_number=1))
+        await uow.flush()
+        async with database.engine.connect() as connection:
+            await connection.execute(text(TERMINATE))
+        for use in (uow.reviews.count, uow.flush, uow.reviews.list, uow.commit):
+            with pytest.raises(ConnectionLost):
+                await use()
+    async with database.reader() as view:
+        assert await view.reviews.count() == 0
