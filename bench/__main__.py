@@ -79,7 +79,7 @@ async def measured(running: EmbeddedServer, size: Size, *, peers: bool) -> Resul
         Database.from_url(
             url, migrate=True, embedding_dimensions=size.dimensions, **UNLIMITED
         ) as database,
-        _others(url.get_secret_value(), loaded, size, wanted=peers) as beside,
+        _others(url.get_secret_value(), loaded, size, enabled=peers) as beside,
     ):
         wrote = await writing.measure(
             database, new, loaded, others=beside, events=size.events, rounds=size.rounds
@@ -102,9 +102,9 @@ async def measured(running: EmbeddedServer, size: Size, *, peers: bool) -> Resul
 
 @asynccontextmanager
 async def _others(
-    url: str, loaded: Sequence[KnowledgeChunk], size: Size, *, wanted: bool
+    url: str, loaded: Sequence[KnowledgeChunk], size: Size, *, enabled: bool
 ) -> AsyncIterator[Others]:
-    if not wanted:
+    if not enabled:
         yield Others.none()
         return
     async with others(url, loaded, count=size.rows, dimensions=size.dimensions) as beside:
@@ -142,21 +142,21 @@ def main(
 ) -> None:
     size = QUICK
     if not quick:
-        given = {
+        options = {
             "remembered": 5_000,
             "loaded": loaded,
             "events": events,
             "singles": singles,
             "retained": retained,
         }
-        size = Size(rows=rows, dimensions=dimensions, rounds=rounds, **given)
+        size = Size(rows=rows, dimensions=dimensions, rounds=rounds, **options)
     with server() as running:
         results = asdict(asyncio.run(measured(running, size, peers=peers)))
     if output is not None:
         output.write_text(json.dumps(results, indent=1) + "\n")
-    console, found = Console(), list(judged(results))
-    console.print(_times(results["figures"]), table(found))
-    raise typer.Exit(0 if all(verdict.met for verdict in found) else 1)
+    console, verdicts = Console(), list(judged(results))
+    console.print(_times(results["figures"]), table(verdicts))
+    raise typer.Exit(0 if all(verdict.met for verdict in verdicts) else 1)
 
 
 def _times(figures: Sequence[dict[str, object]]) -> Table:

@@ -17,7 +17,7 @@ def filled(page: str, blocks: Mapping[str, str]) -> str:
     Raises:
         KeyError: a block of the page is not among these.
     """
-    return _BLOCK.sub(lambda found: f"{found[1]}{blocks[found[2]]}\n{found[3]}", page)
+    return _BLOCK.sub(lambda match: f"{match[1]}{blocks[match[2]]}\n{match[3]}", page)
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, words: int = 1) -> str:

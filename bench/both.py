@@ -1,4 +1,4 @@
-"""Hybrid search against its two arms, and plans that stay what they were however often a statement is run."""
+"""Hybrid search next to its two arms, and plans after repeated executions."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ PLANNED: dict[str, Search] = {
 
 @dataclass(frozen=True)
 class ArmFigures:
-    """What one search costs the server, planning included, and how many round trips it takes inside its transaction."""
+    """The cost of one search: the server's time with planning, and round trips."""
 
     search: str
     rows: int
@@ -67,7 +67,7 @@ class PlanFigures:
 
 
 async def arms(database: Database, space: Space, *, queries: int) -> list[ArmFigures]:
-    """Ask every question in all three ways in turn, so that what else the machine does falls on all of them."""
+    """Measure the three ways in turn for each question, so that noise affects all of them."""
     times: dict[str, list[float]] = {name: [] for name in ARMS}
     trips = dict.fromkeys(ARMS, 0)
     for words, vector in zip(questions(queries), space.queries(queries), strict=True):
@@ -84,17 +84,17 @@ async def plans(database: Database, space: Space) -> list[PlanFigures]:
 
     The database has one connection, so that every search meets the same prepared statements.
     """
-    asked = list(zip(questions(EXECUTIONS), space.queries(EXECUTIONS), strict=True))
-    found = []
+    inputs = list(zip(questions(EXECUTIONS), space.queries(EXECUTIONS), strict=True))
+    figures = []
     for name, search in PLANNED.items():
-        watches = [await _watched(database, search, words, vector) for words, vector in asked]
+        watches = [await _watched(database, search, words, vector) for words, vector in inputs]
         sent = watches[0].search
         assert all(watch.search.statement == sent.statement for watch in watches)
         async with database.read_engine.connect() as connection:
             custom, generic = await generic_plans(connection, sent)
             first, later = await prepared_plans(connection, sent, executions=EXECUTIONS)
-        found.append(PlanFigures(name, shape(first) == shape(later), custom, generic))
-    return found
+        figures.append(PlanFigures(name, shape(first) == shape(later), custom, generic))
+    return figures
 
 
 async def _watched(database: Database, search: Search, words: str, vector: Any) -> Watch:

@@ -30,7 +30,10 @@ def svg(figures: Iterable[Figure], *, title: str, ours: Sequence[str]) -> str:
             )
             y += LINE
         y += GAP - LINE // 2
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y}" font-family="sans-serif" font-size="12">'
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y}"'
+        ' font-family="sans-serif" font-size="12">'
+    )
     return "\n".join(
         [
             head,
@@ -46,7 +49,8 @@ def _bar(figure: Figure, y: float, share: float, *, own: bool) -> Iterator[str]:
     width = max(1.0, share * (WIDTH - LABELS - 150))
     colour = OURS if own else THEIRS
     yield _text(LABELS - 8, y + 13, figure.way, anchor="end")
-    yield f'<rect x="{LABELS}" y="{y + 2}" width="{width:.1f}" height="{LINE - 6}" fill="{colour}"/>'
+    size = f'width="{width:.1f}" height="{LINE - 6}"'
+    yield f'<rect x="{LABELS}" y="{y + 2}" {size} fill="{colour}"/>'
     yield _text(LABELS + width + 6, y + 13, f"{_time(figure.seconds)} (× {figure.ratio:.2f})")
 
 
@@ -55,4 +59,5 @@ def _time(seconds: float) -> str:
 
 
 def _text(x: float, y: float, words: str, *, size: int = 12, anchor: str = "start") -> str:
-    return f'<text x="{x:.0f}" y="{y:.0f}" font-size="{size}" text-anchor="{anchor}">{escape(words)}</text>'
+    style = f'font-size="{size}" text-anchor="{anchor}"'
+    return f'<text x="{x:.0f}" y="{y:.0f}" {style}>{escape(words)}</text>'

@@ -24,8 +24,7 @@ WARMING = 3
 async def alternate(
     ways: Sequence[Callable[[T], Awaitable[object]]], inputs: Sequence[T], *, samples: int
 ) -> list[list[float]]:
-    """Return the milliseconds that each way takes for the inputs in turn, fewer samples where it is
-    slow.
+    """Return the milliseconds of each way for the inputs in turn; slow ways have fewer samples.
 
     The ways alternate, so that what else the machine does falls on all of them.
     """
@@ -43,8 +42,7 @@ async def alternate(
 
 
 class Cpu:
-    """Counts the processor time of this process and of the server's for a database's two
-    connections, the readers' and the other.
+    """Count the processor time of this process and of a database's two server connections.
 
     It is what a search costs however much else the machine does: about its latency where nothing
     else does anything."""

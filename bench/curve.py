@@ -53,8 +53,7 @@ class CurvePoint:
 async def measure(
     open_database: Callable[[int], Database], space: Space, filters: Filters, *, queries: int
 ) -> list[CurvePoint]:
-    """Ask every question with every setting in turn, so that what else the machine does falls on
-    all of them.
+    """Ask each question with every setting in turn, so that noise affects all of them.
 
     All vectors are of length one, so that by L2, which has no index, the same rows are nearest.
     """
@@ -63,7 +62,7 @@ async def measure(
         "no filter": everything,
         f"{FILTER} filter": Truth(space.vectors, filters.flags[FILTER]),
     }
-    found: dict[tuple[str, int | None], tuple[list[float], list[float]]] = {}
+    points: dict[tuple[str, int | None], tuple[list[float], list[float]]] = {}
     async with AsyncExitStack() as stack:
         databases = [
             (ef_search, await stack.enter_async_context(open_database(ef_search)))
@@ -73,14 +72,14 @@ async def measure(
             for ef_search, database in databases:
                 for way, search in WAYS.items():
                     await _ask(database, search, query)  # reads what the last question did not
-                    figures = found.setdefault((way, ef_search), ([], []))
+                    figures = points.setdefault((way, ef_search), ([], []))
                     _note(
                         figures,
                         *await _ask(database, search, query),
                         truth=truths[way],
                         query=query,
                     )
-            exact = found.setdefault(("every row compared", None), ([], []))
+            exact = points.setdefault(("every row compared", None), ([], []))
             _note(
                 exact,
                 *await _ask(databases[0][1], _past_the_index, query),
@@ -90,7 +89,7 @@ async def measure(
     return [
         CurvePoint(way, ef_search, float(np.mean(recalls)), median(milliseconds))
         for (way, ef_search), (recalls, milliseconds) in sorted(
-            found.items(), key=lambda item: (item[0][0], item[0][1] or 0)
+            points.items(), key=lambda item: (item[0][0], item[0][1] or 0)
         )
     ]
 

@@ -108,14 +108,14 @@ async def analyze(database: Database) -> None:
 
 
 async def _drop_indexes(connection: AsyncConnection) -> list[str]:
-    found = await connection.execute(
+    indexes = await connection.execute(
         text(
             "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'knowledge'"
             " AND NOT EXISTS (SELECT FROM pg_constraint WHERE conname = indexname)"
         )
     )
     definitions = []
-    for name, definition in found:
+    for name, definition in indexes:
         await connection.execute(text(f"DROP INDEX {name}"))
         definitions.append(definition)
     return definitions

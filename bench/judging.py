@@ -41,19 +41,19 @@ def _memory(few: Mapping[str, Any], many: Mapping[str, Any]) -> Verdict:
     )
 
 
-def rows(found: Iterable[Verdict]) -> str:
+def rows(outcomes: Iterable[Verdict]) -> str:
     """Return the verdicts as a table of a page."""
     shown = [
         (one.claim, one.work, one.target, one.measured, "yes" if one.met else "**no**")
-        for one in found
+        for one in outcomes
     ]
     return blocks.table(("claim", "work", "target", "measured", "met"), shown, words=3)
 
 
-def table(found: Sequence[Verdict]) -> Table:
+def table(outcomes: Sequence[Verdict]) -> Table:
     """Return the verdicts as a table for a terminal."""
     shown = Table("", "claim", "work", "target", "measured")
-    for verdict in found:
+    for verdict in outcomes:
         shown.add_row(
             "ok" if verdict.met else "MISSED",
             verdict.claim,
@@ -68,9 +68,9 @@ def main() -> int:
     performance, search = (
         json.loads(file.read_text(encoding="utf-8")) for file in (PERFORMANCE, SEARCH)
     )
-    found = [*judged(performance), *searches_judged(search)]
-    Console().print(table(found))
-    return 0 if all(verdict.met for verdict in found) else 1
+    outcomes = [*judged(performance), *searches_judged(search)]
+    Console().print(table(outcomes))
+    return 0 if all(verdict.met for verdict in outcomes) else 1
 
 
 if __name__ == "__main__":

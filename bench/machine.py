@@ -36,7 +36,8 @@ class Machine:
     async def of(cls, database: Database) -> Machine:
         async with database.engine.connect() as connection:
             versions = text(
-                "SELECT current_setting('server_version'), extversion FROM pg_extension WHERE extname = 'vector'"
+                "SELECT current_setting('server_version'), extversion"
+                " FROM pg_extension WHERE extname = 'vector'"
             )
             postgresql, pgvector = (await connection.execute(versions)).one()
         return cls(
@@ -54,8 +55,8 @@ class Machine:
         """Return it in a sentence."""
         software = f"Python {self.python}, PostgreSQL {self.postgresql}, pgvector {self.pgvector}"
         return (
-            f"Measured on {self.day} on {self.cores} cores of {self.cpu} with {self.memory_gb} GB of memory, {software}; on average"
-            f" {self.load} processes wanted these cores."
+            f"Measured on {self.day} on {self.cores} cores of {self.cpu}"
+            f" with {self.memory_gb} GB of memory, {software}; load average {self.load}."
         )
 
 

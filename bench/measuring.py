@@ -52,8 +52,7 @@ async def compare(
     seconds: float = SECONDS,
     size: int | None = None,
 ) -> list[Figure]:
-    """Run each way `rounds` times at least and for so long in all, after those runs that warm up,
-    and return their medians.
+    """Run each way at least `rounds` times and `seconds` seconds, and return the medians.
 
     Whose turn it is has had the least time so far.
     """

@@ -1,6 +1,4 @@
-"""Vector search under filters, after deletions and among copies: how many of ten come back, how
-good they are, how fast.
-
+"""Vector search with filters, after deletions and among copies: rows, recall and time.
 A tenth of the rows is deleted, and no vacuum follows: rows everywhere, and among them those that
 were nearest to some queries."""
 
@@ -32,8 +30,7 @@ IN_A_UNIT = 250
 
 @dataclass(frozen=True)
 class NearestFigures:
-    """What came back for ten asked for, on average and at the least; recall is against a scan of
-    all rows.
+    """The rows that searches for ten return; recall is against a scan of all rows.
 
     `exact` is the share of the answers that say so. `cpu` is the processor time of client and
     server, in milliseconds. `indexes` are those that the server used for the first statement of an
@@ -111,23 +108,25 @@ async def measure(
     """Measure every filter, then delete a tenth of the rows, and then add copies of one vector."""
     everywhere, nearby = space.queries(queries), space.queries(queries, around=space.near)
     there = np.ones(len(space.vectors), dtype=np.bool_)
-    found = [await _case(database, "no filter", everywhere, Truth(space.vectors, there))]
+    cases = [await _case(database, "no filter", everywhere, Truth(space.vectors, there))]
     for name, condition in FILTERS.items():
-        asked = nearby if "query" in name else everywhere
-        found.append(
-            await _case(database, name, asked, Truth(space.vectors, filters.flags[name]), condition)
+        query_vectors = nearby if "query" in name else everywhere
+        cases.append(
+            await _case(
+                database, name, query_vectors, Truth(space.vectors, filters.flags[name]), condition
+            )
         )
     there &= ~filters.flags["deleted"]
     await _delete(database)
     rest, left = Truth(space.vectors, there), Truth(space.vectors, there & filters.flags["10 %"])
-    for name, asked in {
+    for name, query_vectors in {
         "a tenth deleted": everywhere,
         "a tenth deleted, the nearest too": nearby,
     }.items():
-        found.append(await _case(database, f"no filter, {name}", asked, rest))
-        found.append(await _case(database, f"10 %, {name}", asked, left, FILTERS["10 %"]))
+        cases.append(await _case(database, f"no filter, {name}", query_vectors, rest))
+        cases.append(await _case(database, f"10 %, {name}", query_vectors, left, FILTERS["10 %"]))
     return [
-        *found,
+        *cases,
         *await _among_copies(database, space, there, filters.flags["10 %"], queries=queries),
     ]
 
@@ -151,17 +150,24 @@ async def _among_copies(
             )
             await uow.commit()
     noise = np.random.default_rng(11).standard_normal((queries, len(copied)), dtype=np.float32)
-    asked = normalized(copied + 0.2 * normalized(noise))
+    query_vectors = normalized(copied + 0.2 * normalized(noise))
     padding = np.zeros(COPIES, dtype=np.bool_)
     remain = np.concatenate([there, padding])
     everything = await _case(
-        database, f"no filter, among {COPIES:,} copies", asked, Truth(vectors, remain | are_copies)
+        database,
+        f"no filter, among {COPIES:,} copies",
+        query_vectors,
+        Truth(vectors, remain | are_copies),
     )
     others = Truth(vectors, remain & np.concatenate([tenth, padding]))
     return [
         everything,
         await _case(
-            database, f"10 %, none of {COPIES:,} copies near", asked, others, FILTERS["10 %"]
+            database,
+            f"10 %, none of {COPIES:,} copies near",
+            query_vectors,
+            others,
+            FILTERS["10 %"],
         ),
     ]
 

@@ -25,13 +25,12 @@ Figures = Mapping[str, Any]
 
 
 def filled(page: str, search: Figures, quality: Figures) -> str:
-    """Return the page with every block between `<!-- measured: name -->` and `<!-- end -->` made
-    anew.
+    """Return the page with new blocks between `<!-- measured: name -->` and `<!-- end -->`.
 
     Raises:
         KeyError: there is no such block.
     """
-    made = {
+    blocks_by_name = {
         "machine": Machine(**search["machine"]).described(),
         "quality": _quality(quality),
         "nearest": _nearest(search["nearest"]),
@@ -42,12 +41,13 @@ def filled(page: str, search: Figures, quality: Figures) -> str:
         "wide": _wide(search["wide"]),
         "plans": _plans(search["plans"]),
     }
-    return blocks.filled(page, made)
+    return blocks.filled(page, blocks_by_name)
 
 
 def picture(search: Figures) -> str:
     """Return the plot of recall against latency."""
-    title = f"Vector search for ten among {search['rows']:,} rows of {search['dimensions']:,} dimensions, by ef_search"
+    table = f"{search['rows']:,} rows of {search['dimensions']:,} dimensions"
+    title = f"Vector search for ten among {table}, by ef_search"
     return svg(search["curve"], title=title)
 
 
@@ -55,11 +55,11 @@ def _quality(report: Figures) -> str:
     rows = [
         (
             kind,
-            f"{found['ndcg_at_10']:.3f}",
-            f"{found['recall_at_100']:.3f}",
-            f"{found['queries_without_result']}",
+            f"{figure['ndcg_at_10']:.3f}",
+            f"{figure['recall_at_100']:.3f}",
+            f"{figure['queries_without_result']}",
         )
-        for kind, found in report["searches"].items()
+        for kind, figure in report["searches"].items()
     ]
     return blocks.table(("search", "nDCG@10", "recall@100", "questions without a result"), rows)
 
@@ -67,16 +67,16 @@ def _quality(report: Figures) -> str:
 def _nearest(figures: Iterable[Figures]) -> str:
     rows = [
         (
-            found["case"],
-            f"{found['fewest_rows']}",
-            f"{found['recall']:.3f}",
-            f"{found['lowest_recall']:.1f}",
-            f"{found['exact']:.0%}",
-            f"{found['p50']:.1f}",
-            f"{found['cpu']:.1f}",
-            names(found["indexes"]),
+            figure["case"],
+            f"{figure['fewest_rows']}",
+            f"{figure['recall']:.3f}",
+            f"{figure['lowest_recall']:.1f}",
+            f"{figure['exact']:.0%}",
+            f"{figure['p50']:.1f}",
+            f"{figure['cpu']:.1f}",
+            names(figure["indexes"]),
         )
-        for found in figures
+        for figure in figures
     ]
     return blocks.table(
         (
@@ -96,16 +96,16 @@ def _nearest(figures: Iterable[Figures]) -> str:
 def _words(figures: Iterable[Figures]) -> str:
     rows = [
         (
-            found["question"],
-            f"{found['rows']:,}",
-            f"{found['p50']:.1f}",
-            f"{found['p99']:.1f}",
-            f"{found['plain_p50']:.1f}",
-            f"{found['p50'] / found['plain_p50']:.2f}",
-            f"{found['cpu']:.1f}",
-            f"{found['plain_cpu']:.1f}",
+            figure["question"],
+            f"{figure['rows']:,}",
+            f"{figure['p50']:.1f}",
+            f"{figure['p99']:.1f}",
+            f"{figure['plain_p50']:.1f}",
+            f"{figure['p50'] / figure['plain_p50']:.2f}",
+            f"{figure['cpu']:.1f}",
+            f"{figure['plain_cpu']:.1f}",
         )
-        for found in figures
+        for figure in figures
     ]
     return blocks.table(
         (
@@ -144,10 +144,10 @@ def _growth(search: Figures) -> str:
 
 
 def _arms(figures: Sequence[Figures]) -> str:
-    arms = sum(found["server_p50"] for found in figures if found["search"] != "hybrid")
+    arms = sum(figure["server_p50"] for figure in figures if figure["search"] != "hybrid")
     rows = [
-        (found["search"], f"{found['round_trips']}", f"{found['server_p50']:.1f}")
-        for found in figures
+        (figure["search"], f"{figure['round_trips']}", f"{figure['server_p50']:.1f}")
+        for figure in figures
     ]
     return blocks.table(
         ("search", "round trips", "the server's p50 ms"),
@@ -158,13 +158,13 @@ def _arms(figures: Sequence[Figures]) -> str:
 def _wide(figures: Iterable[Figures]) -> str:
     rows = [
         (
-            f"{found['dimensions']:,}",
-            f"{found['rows']:,}",
-            f"{found['recall']:.3f}",
-            f"{found['fewest_rows']}",
-            f"{found['p50']:.1f}",
+            f"{figure['dimensions']:,}",
+            f"{figure['rows']:,}",
+            f"{figure['recall']:.3f}",
+            f"{figure['fewest_rows']}",
+            f"{figure['p50']:.1f}",
         )
-        for found in figures
+        for figure in figures
     ]
     return blocks.table(
         ("dimensions", "rows", "recall@10", "rows of 10, at the least", "p50 ms"), rows
@@ -173,8 +173,8 @@ def _wide(figures: Iterable[Figures]) -> str:
 
 def _plans(figures: Iterable[Figures]) -> str:
     rows = [
-        (found["search"], "yes" if found["same_plan"] else "no", f"{found['generic_plans']}")
-        for found in figures
+        (figure["search"], "yes" if figure["same_plan"] else "no", f"{figure['generic_plans']}")
+        for figure in figures
     ]
     return blocks.table(("search", "the same plan after ten executions", "generic plans"), rows)
 

@@ -16,7 +16,7 @@ COLOURS = ("#1f5fa8", "#c2510c", "#2e7d32")
 
 @dataclass(frozen=True)
 class Axes:
-    """Milliseconds from left to right, each twice as long as the one before in equal steps, and recall upwards."""
+    """The axes: milliseconds from left to right on a logarithmic scale, recall upwards."""
 
     fastest: float
     slowest: float
@@ -54,7 +54,8 @@ def svg(points: Sequence[Mapping[str, Any]], *, title: str) -> str:
     """
     axes = Axes.around(points)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}"'
+        ' font-family="sans-serif" font-size="12">',
         f"<title>{escape(title)}</title>",
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
         _text(WIDTH / 2, 24, title, size=14),
@@ -64,7 +65,8 @@ def svg(points: Sequence[Mapping[str, Any]], *, title: str) -> str:
         parts += _line(axes, list(of_way), COLOURS[place % len(COLOURS)])
         y = HEIGHT - BOTTOM - 20 * (place + 1)
         parts.append(
-            f'<circle cx="{WIDTH - 190}" cy="{y - 4}" r="4" fill="{COLOURS[place % len(COLOURS)]}"/>'
+            f'<circle cx="{WIDTH - 190}" cy="{y - 4}" r="4"'
+            f' fill="{COLOURS[place % len(COLOURS)]}"/>'
         )
         parts.append(_text(WIDTH - 180, y, way, anchor="start"))
     return "\n".join([*parts, "</svg>", ""])
@@ -98,4 +100,5 @@ def _line(axes: Axes, points: Sequence[Mapping[str, Any]], colour: str) -> Itera
 def _text(
     x: float, y: float, words: str, *, anchor: str = "middle", size: int = 12, colour: str = "#222"
 ) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" fill="{colour}">{escape(words)}</text>'
+    style = f'text-anchor="{anchor}" font-size="{size}" fill="{colour}"'
+    return f'<text x="{x:.1f}" y="{y:.1f}" {style}>{escape(words)}</text>'

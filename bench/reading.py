@@ -1,6 +1,6 @@
 """Reads.
 
-By key, a hundred rows, and by vector, beside the driver doing the same on a held connection; and
+By key, a hundred rows, and by vector, beside the driver doing the same on an open connection; and
 what an import costs.
 """
 
@@ -20,14 +20,16 @@ from bench.peers.ways import Others
 from domain import KnowledgeChunk
 from repositories import Database
 
-_COLUMNS = """tenant, id, created_at, chunk_id, repo, source, source_type, language, title, summary, content, metadata,
- content_hash, token_count, embedding_model, stale, updated_at"""
+_COLUMNS = """tenant, id, created_at, chunk_id, repo, source, source_type, language, title, summary,
+ content,
+ metadata, content_hash, token_count, embedding_model, stale, updated_at"""
 BY_KEY = f"SELECT {_COLUMNS} FROM knowledge WHERE tenant = $1 AND id = $2"
 HUNDRED = f"SELECT {_COLUMNS} FROM knowledge WHERE tenant = $1 ORDER BY id LIMIT 100"
 # Without the tenant and by force: left to itself the planner reads all rows rather than the index.
 NEAREST = f"""WITH nearest AS MATERIALIZED (
  SELECT id AS found, embedding <=> $2 AS distance FROM knowledge ORDER BY embedding <=> $2 LIMIT 10)
- SELECT {_COLUMNS}, distance FROM nearest JOIN knowledge ON tenant = $1 AND id = found ORDER BY distance, id"""
+ SELECT {_COLUMNS}, distance FROM nearest JOIN knowledge ON tenant = $1 AND id = found
+ ORDER BY distance, id"""
 
 
 async def measure(
@@ -39,16 +41,16 @@ async def measure(
         await (await connection.execution_options(isolation_level="AUTOCOMMIT")).exec_driver_sql(
             "VACUUM ANALYZE"
         )
-    key, asked = stored[len(stored) // 2].id, stored[0].embedding
-    assert asked is not None
+    key, query = stored[len(stored) // 2].id, stored[0].embedding
+    assert query is not None
 
     async with (
-        database.read_engine.connect() as held,
+        database.read_engine.connect() as read_connection,
         database.reader() as view,
         database.unit_of_work() as uow,
         AsyncSession(database.engine) as session,
     ):
-        driver = await driver_of(held)
+        driver = await driver_of(read_connection)
         # What a search does where the candidates are not enough.
         await driver.execute("SET hnsw.iterative_scan = relaxed_order; SET enable_seqscan = off")
 
@@ -73,10 +75,10 @@ async def measure(
             ),
         ]
         nearest = [
-            Way(name="fetch by the driver", run=lambda: driver.fetch(NEAREST, "default", asked)),
+            Way(name="fetch by the driver", run=lambda: driver.fetch(NEAREST, "default", query)),
             Way(
                 name="knowledge.vector_search in an open reader",
-                run=lambda: view.knowledge.vector_search(asked),
+                run=lambda: view.knowledge.vector_search(query),
             ),
             *others.searching(10),
         ]

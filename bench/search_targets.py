@@ -1,4 +1,4 @@
-"""What searches have to reach on the large table, and how much longer than on the small one they may take."""
+"""Targets of searches on the large table, and of their growth from the small one."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ def _halves(words: Sequence[Figures]) -> tuple[Sequence[Figures], Sequence[Figur
 
 
 def _keyword(words: Sequence[Figures]) -> Iterator[Verdict]:
-    ratio, question = max((found["p50"] / found["plain_p50"], found["question"]) for found in words)
+    ratio, question = max(
+        (figure["p50"] / figure["plain_p50"], figure["question"]) for figure in words
+    )
     yield Verdict(
         claim="Keyword search",
         work=f"p50, {question}",
@@ -57,7 +59,7 @@ def _keyword(words: Sequence[Figures]) -> Iterator[Verdict]:
         measured=f"{ratio:.2f} ×",
         met=ratio <= KEYWORD_RATIO,
     )
-    tail, question = max((found["p99"] / found["p50"], found["question"]) for found in words)
+    tail, question = max((figure["p99"] / figure["p50"], figure["question"]) for figure in words)
     yield Verdict(
         claim="Keyword search",
         work=f"p99, {question}",
@@ -68,7 +70,7 @@ def _keyword(words: Sequence[Figures]) -> Iterator[Verdict]:
 
 
 def _nearest(figures: Sequence[Figures]) -> Iterator[Verdict]:
-    rows, case = min((found["fewest_rows"], found["case"]) for found in figures)
+    rows, case = min((figure["fewest_rows"], figure["case"]) for figure in figures)
     yield Verdict(
         claim="Vector search",
         work=f"rows, {case}",
@@ -76,21 +78,21 @@ def _nearest(figures: Sequence[Figures]) -> Iterator[Verdict]:
         measured=f"{rows}",
         met=rows == ROWS,
     )
-    recall, case = min((found["recall"], found["case"]) for found in figures)
-    asked = f"at least {RECALL:g}"
+    recall, case = min((figure["recall"], figure["case"]) for figure in figures)
+    target = f"at least {RECALL:g}"
     yield Verdict(
         claim="Vector search",
         work=f"recall@10, {case}",
-        target=asked,
+        target=target,
         measured=f"{recall:.3f}",
         met=recall >= RECALL,
     )
     yield _fast(figures, NEAREST_MS)
-    yield _fast([found for found in figures if found["case"] in FEW], FEW_MS)
+    yield _fast([figure for figure in figures if figure["case"] in FEW], FEW_MS)
 
 
 def _fast(figures: Sequence[Figures], less_than: float) -> Verdict:
-    slowest, case = max((found["p50"], found["case"]) for found in figures)
+    slowest, case = max((figure["p50"], figure["case"]) for figure in figures)
     return Verdict(
         claim="Vector search",
         work=f"p50, {case}",
@@ -101,8 +103,8 @@ def _fast(figures: Sequence[Figures], less_than: float) -> Verdict:
 
 
 def _arm_grown(few: Figures, many: Figures) -> Verdict:
-    bound = VECTOR_GROWTH if many["search"] == "vector arm" else many["rows"] / few["rows"]
-    return _grown(many["search"], few, many, "server_p50", less_than=bound)
+    limit = VECTOR_GROWTH if many["search"] == "vector arm" else many["rows"] / few["rows"]
+    return _grown(many["search"], few, many, "server_p50", less_than=limit)
 
 
 def _grown(what: str, few: Figures, many: Figures, name: str, *, less_than: float) -> Verdict:
@@ -124,18 +126,18 @@ def _hybrid(vector: Figures, keyword: Figures, hybrid: Figures) -> Iterator[Verd
     yield Verdict(
         claim="Round trips", work="hybrid search", target="1", measured=f"{trips}", met=trips == 1
     )
-    asked, measured = f"at most {HYBRID_SHARE:g} × the sum of its arms", f"{share:.2f} ×"
+    target, measured = f"at most {HYBRID_SHARE:g} × the sum of its arms", f"{share:.2f} ×"
     yield Verdict(
         claim="Hybrid search",
         work="the server's time",
-        target=asked,
+        target=target,
         measured=measured,
         met=share <= HYBRID_SHARE,
     )
 
 
 def _planned(plans: Sequence[Figures]) -> Verdict:
-    same = sum(found["same_plan"] and not found["generic_plans"] for found in plans)
+    same = sum(figure["same_plan"] and not figure["generic_plans"] for figure in plans)
     return Verdict(
         claim="Plans",
         work="after ten executions",

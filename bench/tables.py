@@ -58,18 +58,18 @@ def _words(figures: Iterable[WordsFigures]) -> Table:
         *headings,
         caption="plain: any word, ts_rank, same LIMIT and connection",
     )
-    for found in figures:
+    for figure in figures:
         times = (
-            f"{value:.1f}" for value in (found.p50, found.p99, found.plain_p50, found.plain_p99)
+            f"{value:.1f}" for value in (figure.p50, figure.p99, figure.plain_p50, figure.plain_p99)
         )
-        cpu = f"{found.cpu:.1f}", f"{found.cpu_ratio:.2f}"
+        cpu = f"{figure.cpu:.1f}", f"{figure.cpu_ratio:.2f}"
         table.add_row(
-            found.question,
-            f"{found.rows:,}",
+            figure.question,
+            f"{figure.rows:,}",
             *times,
-            f"{found.ratio:.2f}",
+            f"{figure.ratio:.2f}",
             *cpu,
-            f"{found.samples}",
+            f"{figure.samples}",
         )
     return table
 
@@ -90,9 +90,9 @@ def _growth(figures: Sequence[WordsFigures]) -> Table:
 
 def _curve(figures: Iterable[CurvePoint]) -> Table:
     table = _table("Recall against latency", "ef_search", "recall@10", "p50 ms")
-    for found in figures:
-        size = "" if found.ef_search is None else f"{found.ef_search}"
-        table.add_row(found.way, size, f"{found.recall:.3f}", f"{found.p50:.1f}")
+    for figure in figures:
+        size = "" if figure.ef_search is None else f"{figure.ef_search}"
+        table.add_row(figure.way, size, f"{figure.recall:.3f}", f"{figure.p50:.1f}")
     return table
 
 
@@ -108,17 +108,17 @@ def _nearest(figures: Iterable[NearestFigures]) -> Table:
         "indexes",
     )
     table = _table("Vector search, by what the filter matches", *headings)
-    for found in figures:
-        rows = f"{found.rows:.1f}", f"{found.fewest_rows}"
-        recalls = f"{found.recall:.3f}", f"{found.lowest_recall:.1f}"
+    for figure in figures:
+        rows = f"{figure.rows:.1f}", f"{figure.fewest_rows}"
+        recalls = f"{figure.recall:.3f}", f"{figure.lowest_recall:.1f}"
         table.add_row(
-            found.case,
+            figure.case,
             *rows,
             *recalls,
-            f"{found.exact:.0%}",
-            f"{found.p50:.1f}",
-            f"{found.cpu:.1f}",
-            names(found.indexes),
+            f"{figure.exact:.0%}",
+            f"{figure.p50:.1f}",
+            f"{figure.cpu:.1f}",
+            names(figure.indexes),
         )
     return table
 
@@ -130,21 +130,21 @@ def _arms(figures: Sequence[ArmFigures]) -> Table:
         "server p50 ms",
         caption="planning and execution",
     )
-    for found in figures:
-        table.add_row(found.search, f"{found.round_trips}", f"{found.server_p50:.1f}")
-    arms = sum(found.server_p50 for found in figures if found.search != "hybrid")
+    for figure in figures:
+        table.add_row(figure.search, f"{figure.round_trips}", f"{figure.server_p50:.1f}")
+    arms = sum(figure.server_p50 for figure in figures if figure.search != "hybrid")
     table.add_row("sum of the arms", "", f"{arms:.1f}")
     return table
 
 
 def _plans(figures: Iterable[PlanFigures]) -> Table:
     table = _table("Plans after ten executions", "same plan", "planned anew", "one plan for all")
-    for found in figures:
+    for figure in figures:
         table.add_row(
-            found.search,
-            "yes" if found.same_plan else "NO",
-            f"{found.custom_plans}",
-            f"{found.generic_plans}",
+            figure.search,
+            "yes" if figure.same_plan else "NO",
+            f"{figure.custom_plans}",
+            f"{figure.generic_plans}",
         )
     return table
 
@@ -152,20 +152,20 @@ def _plans(figures: Iterable[PlanFigures]) -> Table:
 def _wide(figures: Iterable[WideFigures]) -> Table:
     headings = ("rows", "written a second", "indexes", "recall@10", "fewest of 10", "p50 ms")
     table = _table("Wide embeddings", *headings)
-    for found in figures:
-        what = f"{found.rows:,}", f"{found.written_per_second:.0f}", names(found.indexes)
+    for figure in figures:
+        what = f"{figure.rows:,}", f"{figure.written_per_second:.0f}", names(figure.indexes)
         table.add_row(
-            f"{found.dimensions:,}",
+            f"{figure.dimensions:,}",
             *what,
-            f"{found.recall:.3f}",
-            f"{found.fewest_rows}",
-            f"{found.p50:.1f}",
+            f"{figure.recall:.3f}",
+            f"{figure.fewest_rows}",
+            f"{figure.p50:.1f}",
         )
     return table
 
 
 def names(indexes: Iterable[str]) -> str:
-    """Return what indexes are on, without the key by which the rows that were found are read."""
+    """Return what indexes are on, without the key by which the rows that were figure are read."""
     return (
         ", ".join(name.removeprefix("ix_knowledge_") for name in indexes if name != "pk_knowledge")
         or "none"

@@ -28,8 +28,11 @@ MONTH = Month.of(datetime.now(UTC)).plus(-6)
 
 # Ids in the order of making, as version 7 gives them.
 FILL = text("""
-INSERT INTO telemetry_events (tenant, id, created_at, repo, event_type, model, conclusion, input_tokens, output_tokens, cost_usd)
-SELECT 'default', (lpad(to_hex(n), 12, '0') || '70008000000000000000')::uuid, CAST(:begins AS timestamptz) + n * interval '1 s',
+INSERT INTO telemetry_events (
+  tenant, id, created_at, repo, event_type, model, conclusion, input_tokens, output_tokens, cost_usd
+)
+SELECT 'default', (lpad(to_hex(n), 12, '0') || '70008000000000000000')::uuid,
+       CAST(:begins AS timestamptz) + n * interval '1 s',
        'acme/repo-' || n % 50, 'review', 'model-' || n % 3, 'success', n % 10000, n % 1000, 0.01
 FROM generate_series(1, :rows) AS n
 """)
@@ -38,7 +41,8 @@ DELETE = text("DELETE FROM telemetry_events WHERE created_at < :ends")
 
 # The embedded server calls its folder /proc/self/cwd.
 FILES = """
-SELECT replace(current_setting('data_directory'), 'self', pg_backend_pid()::text) || '/' || pg_relation_filepath(c.oid)
+SELECT replace(current_setting('data_directory'), 'self', pg_backend_pid()::text)
+       || '/' || pg_relation_filepath(c.oid)
 FROM pg_class c WHERE c.relname LIKE 'telemetry_events_2%' AND pg_relation_size(c.oid) > 0
 """
 
@@ -109,8 +113,7 @@ async def singles(database: Database, *, events: int, rounds: int) -> Sequence[F
 async def retention(
     database: Database, admin_url: SecretStr, *, rows: int, rounds: int
 ) -> Sequence[Figure]:
-    """Compare ways to be rid of a month of `rows` events, which was written and read long ago, as
-    old months are.
+    """Compare ways to remove an old month of `rows` events that nobody has read recently.
 
     DELETE alone gives no space back; VACUUM does, and is counted where it is named.
     """
@@ -118,9 +121,9 @@ async def retention(
     async def fill() -> None:
         async with database.engine.begin() as connection:
             await connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
-            for found in await connection.run_sync(partitions):
-                if found.is_before(MONTH.ends):
-                    await connection.run_sync(drop_partition, found)
+            for partition in await connection.run_sync(partitions):
+                if partition.is_before(MONTH.ends):
+                    await connection.run_sync(drop_partition, partition)
             await connection.run_sync(create_partition, MONTH, until=time.monotonic() + 60)
             await connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
             await connection.execute(

@@ -76,11 +76,11 @@ class Truth:
     vectors: Vectors
     there: Flags
 
-    def recall(self, query: Vectors, found: list[int], *, k: int) -> float:
-        """Return which share of `k` the rows found make up that are as near as the k nearest."""
+    def recall(self, query: Vectors, rows: list[int], *, k: int) -> float:
+        """Return which share of `k` the rows rows make up that are as near as the k nearest."""
         distances = 1 - self.vectors @ query
         possible = np.sort(distances[self.there])[:k]
         if not len(possible):
             return 1.0
-        good = [row for row in found if self.there[row] and distances[row] <= possible[-1] + TIE]
+        good = [row for row in rows if self.there[row] and distances[row] <= possible[-1] + TIE]
         return min(len(good), len(possible)) / len(possible)

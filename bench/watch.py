@@ -75,11 +75,11 @@ async def explain(connection: AsyncConnection, watch: Watch) -> Plan:
     for before in watch.sent[:-1]:
         await connection.exec_driver_sql(before.statement, before.parameters)
     command = f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {watch.search.statement}"
-    found: list[Plan] = (
+    plans: list[Plan] = (
         await connection.exec_driver_sql(command, watch.search.parameters)
     ).scalar_one()
     await connection.rollback()
-    return found[0]
+    return plans[0]
 
 
 def server_milliseconds(plan: Plan) -> float:
@@ -110,7 +110,7 @@ def indexes(plan: Plan) -> list[str]:
 async def prepared_plans(
     connection: AsyncConnection, sent: Sent, *, executions: int
 ) -> tuple[Plan, Plan]:
-    """Prepare the statement on the server and return its plan at the first execution, and after `executions`."""
+    """Prepare the statement and return its plans at the first execution and after `executions`."""
     values = ", ".join(map(_literal, sent.parameters))
     execute = f"EXECUTE measured({values})" if values else "EXECUTE measured"
     await connection.exec_driver_sql(f"PREPARE measured AS {sent.statement}")
@@ -128,9 +128,10 @@ async def prepared_plans(
 
 
 async def generic_plans(connection: AsyncConnection, sent: Sent) -> tuple[int, int]:
-    """Return how often this connection planned the statement for its parameters, and how often it used one plan for all."""
+    """Return how many custom and generic plans this connection used for the statement."""
     counted = text(
-        "SELECT custom_plans, generic_plans FROM pg_prepared_statements WHERE statement = :statement"
+        "SELECT custom_plans, generic_plans FROM pg_prepared_statements"
+        " WHERE statement = :statement"
     )
     custom, generic = (await connection.execute(counted, {"statement": sent.statement})).one()
     return custom, generic

@@ -57,8 +57,8 @@ async def measure(
                 await uow.commit()
         seconds = perf_counter() - started
         await analyze(database)
-        found = await _search(database, space, queries)
-        counts, recalls, milliseconds = zip(*found, strict=True)
+        figures = await _search(database, space, queries)
+        counts, recalls, milliseconds = zip(*figures, strict=True)
         return WideFigures(
             dimensions=dimensions,
             rows=rows,
@@ -84,21 +84,21 @@ def _chunks(space: Space, start: int, end: int) -> Iterator[KnowledgeChunk]:
 
 async def _search(database: Database, space: Space, queries: int) -> list[tuple[int, float, float]]:
     truth = Truth(space.vectors, np.ones(len(space.vectors), dtype=np.bool_))
-    found = []
+    figures = []
     for query in space.queries(queries):
         async with database.reader() as view:
             await view.knowledge.vector_search(query, limit=K)
             started = perf_counter()
             hits = await view.knowledge.vector_search(query, limit=K)
             milliseconds = (perf_counter() - started) * 1_000
-        found.append(
+        figures.append(
             (
                 len(hits),
                 truth.recall(query, [int(hit.item.chunk_id) for hit in hits], k=K),
                 milliseconds,
             )
         )
-    return found
+    return figures
 
 
 async def _indexes(database: Database, space: Space) -> list[str]:

@@ -23,8 +23,9 @@ LIMIT = 10
 CPU_SAMPLES = 25
 # What a service would write by itself; every column but the embedding, as the repository reads.
 PLAIN = text("""
-SELECT k.id, k.chunk_id, k.repo, k.source, k.source_type, k.language, k.title, k.summary, k.content, k.metadata, k.content_hash,
-  k.token_count, k.embedding_model, k.stale, k.created_at, k.updated_at, ts_rank(k.search_vector, q.query) AS rank
+SELECT k.id, k.chunk_id, k.repo, k.source, k.source_type, k.language, k.title, k.summary, k.content,
+  k.metadata, k.content_hash, k.token_count, k.embedding_model, k.stale, k.created_at, k.updated_at,
+  ts_rank(k.search_vector, q.query) AS rank
 FROM knowledge k, to_tsquery('english', :query) AS q (query)
 WHERE k.tenant = :tenant AND k.search_vector @@ q.query
 ORDER BY rank DESC, k.id LIMIT :limit
@@ -33,8 +34,7 @@ ORDER BY rank DESC, k.id LIMIT :limit
 
 @dataclass(frozen=True)
 class WordsFigures:
-    """Milliseconds of one kind of question on a table of `rows` rows: the repository's and the
-    plain query's.
+    """Milliseconds of one kind of question: the repository's search and a plain query.
 
     `cpu` and `plain_cpu` are the processor time of client and server.
     """
@@ -59,18 +59,18 @@ class WordsFigures:
 
 
 def kinds() -> dict[str, list[str]]:
-    """Return the questions by what is asked."""
+    """Return the questions by what is queries."""
     one = {f"a word in {share:.0%} of the rows": [word] for word, share in PLANTED.items()}
     return {**one, "three words": [" ".join(PLANTED)], "twelve words": questions(25)}
 
 
 async def measure(database: Database, *, rows: int, samples: int) -> list[WordsFigures]:
-    found = []
-    for name, asked in kinds().items():
+    figures = []
+    for name, queries in kinds().items():
         ours, plain = await alternate(
-            [partial(_ours, database), partial(_plain, database)], asked, samples=samples
+            [partial(_ours, database), partial(_plain, database)], queries, samples=samples
         )
-        found.append(
+        figures.append(
             WordsFigures(
                 question=name,
                 rows=rows,
@@ -78,20 +78,20 @@ async def measure(database: Database, *, rows: int, samples: int) -> list[WordsF
                 p99=percentile(ours, 99),
                 plain_p50=percentile(plain, 50),
                 plain_p99=percentile(plain, 99),
-                cpu=await _cpu(database, _ours, asked),
-                plain_cpu=await _cpu(database, _plain, asked),
+                cpu=await _cpu(database, _ours, queries),
+                plain_cpu=await _cpu(database, _plain, queries),
                 samples=len(ours),
             )
         )
-    return found
+    return figures
 
 
 async def _cpu(
-    database: Database, way: Callable[[Database, str], Awaitable[None]], asked: Sequence[str]
+    database: Database, way: Callable[[Database, str], Awaitable[None]], queries: Sequence[str]
 ) -> float:
     cpu = await Cpu.of(database)
     for turn in range(CPU_SAMPLES):
-        await way(database, asked[turn % len(asked)])
+        await way(database, queries[turn % len(queries)])
     return cpu.taken(CPU_SAMPLES)
 
 

@@ -70,10 +70,11 @@ PART = 200
 
 RAW_UPSERT = f"""
 INSERT INTO knowledge ({", ".join(COLUMNS)})
-SELECT * FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::jsonb[],
-                     $10::bytea[], $11::vector[])
-ON CONFLICT (tenant, repo, chunk_id) DO UPDATE SET source = excluded.source, source_type = excluded.source_type,
-  title = excluded.title, content = excluded.content, metadata = excluded.metadata, content_hash = excluded.content_hash,
+SELECT * FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[],
+                     $7::text[], $8::text[], $9::jsonb[], $10::bytea[], $11::vector[])
+ON CONFLICT (tenant, repo, chunk_id) DO UPDATE SET
+  source = excluded.source, source_type = excluded.source_type, title = excluded.title,
+  content = excluded.content, metadata = excluded.metadata, content_hash = excluded.content_hash,
   embedding = excluded.embedding, updated_at = now()
 """
 
@@ -87,8 +88,7 @@ async def measure(
     events: int,
     rounds: int,
 ) -> Sequence[Figure]:
-    """Compare ways to write chunks, without and with the vector index that the migrations make,
-    telemetry, and a first load.
+    """Compare bulk writes of chunks and telemetry, and an initial load.
 
     What is `loaded` stays in the database.
     """

@@ -17,7 +17,10 @@ from sqlalchemy.orm import Mapped, deferred, mapped_column
 from bench.peers.work import Passage
 
 TABLE = "peer_alchemy"
-GRAPH = f"CREATE INDEX ON {TABLE} USING hnsw (embedding vector_cosine_ops) WITH (m = 16, ef_construction = 64)"
+GRAPH = (
+    f"CREATE INDEX ON {TABLE} USING hnsw (embedding vector_cosine_ops)"
+    " WITH (m = 16, ef_construction = 64)"
+)
 
 
 class Chunk(UUIDBase):

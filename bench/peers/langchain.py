@@ -17,7 +17,8 @@ from bench.peers.work import Passage
 
 TABLE = "peer_langchain"
 WORDS = (
-    f"ALTER TABLE {TABLE} ADD COLUMN words tsvector GENERATED ALWAYS AS (to_tsvector('english', content)) STORED",
+    f"ALTER TABLE {TABLE} ADD COLUMN words tsvector"
+    " GENERATED ALWAYS AS (to_tsvector('english', content)) STORED",
     f"CREATE INDEX ON {TABLE} USING gin (words)",
 )
 

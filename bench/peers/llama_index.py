@@ -67,10 +67,10 @@ class LlamaIndex:
 
     async def search(self, embedding: list[float], limit: int) -> int:
         assert self._store is not None
-        found = await self._store.aquery(
+        result = await self._store.aquery(
             VectorStoreQuery(query_embedding=embedding, similarity_top_k=limit)
         )
-        return len(found.nodes or ())
+        return len(result.nodes or ())
 
     async def close(self) -> None:
         if self._store is not None:

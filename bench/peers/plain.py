@@ -23,11 +23,16 @@ from bench.peers.work import Passage
 TABLE = "peer_plain"
 RESET = (
     f"DROP TABLE IF EXISTS {TABLE}",
-    f"""CREATE TABLE {TABLE} (id uuid PRIMARY KEY, title text NOT NULL, content text NOT NULL, extra jsonb NOT NULL,
-     embedding vector, words tsvector GENERATED ALWAYS AS (to_tsvector('english', content)) STORED)""",
+    f"""CREATE TABLE {TABLE} (
+     id uuid PRIMARY KEY, title text NOT NULL, content text NOT NULL, extra jsonb NOT NULL,
+     embedding vector,
+     words tsvector GENERATED ALWAYS AS (to_tsvector('english', content)) STORED)""",
     f"CREATE INDEX ON {TABLE} USING gin (words)",
 )
-GRAPH = f"CREATE INDEX ON {TABLE} USING hnsw (embedding vector_cosine_ops) WITH (m = 16, ef_construction = 64)"
+GRAPH = (
+    f"CREATE INDEX ON {TABLE} USING hnsw (embedding vector_cosine_ops)"
+    " WITH (m = 16, ef_construction = 64)"
+)
 
 
 class Chunk(SQLModel, table=True):
@@ -112,8 +117,8 @@ class _RowByRow(_Table):
             self._pool = await asyncpg.create_pool(self._url, min_size=1, max_size=4)
 
     async def search(self, embedding: list[float], limit: int) -> int:
-        nearest = f"""SELECT id, title, content, extra, 1 - (embedding <=> $1::vector) AS score FROM {TABLE}
-         ORDER BY embedding <=> $1::vector LIMIT $2"""
+        nearest = f"""SELECT id, title, content, extra, 1 - (embedding <=> $1::vector) AS score
+         FROM {TABLE} ORDER BY embedding <=> $1::vector LIMIT $2"""
         return len(await self._pool.fetch(nearest, json.dumps(embedding), limit))
 
     async def close(self) -> None:
@@ -125,7 +130,10 @@ class ReviewStore(_RowByRow):
     """One INSERT and one transaction a row, the vector as text."""
 
     async def write(self, passages: Sequence[Passage]) -> None:
-        insert = f"INSERT INTO {TABLE} (id, title, content, extra, embedding) VALUES ($1, $2, $3, $4, $5::vector)"
+        insert = (
+            f"INSERT INTO {TABLE} (id, title, content, extra, embedding)"
+            " VALUES ($1, $2, $3, $4, $5::vector)"
+        )
         for one in passages:
             await self._pool.execute(
                 insert,
@@ -142,7 +150,8 @@ class DocumentStore(_RowByRow):
 
     async def write(self, passages: Sequence[Passage]) -> None:
         document = f"""INSERT INTO {TABLE} (id, title, content, extra) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (id) DO UPDATE SET title = EXCLUDED.title, content = EXCLUDED.content, extra = EXCLUDED.extra"""
+         ON CONFLICT (id) DO UPDATE SET
+           title = EXCLUDED.title, content = EXCLUDED.content, extra = EXCLUDED.extra"""
         vector = f"UPDATE {TABLE} SET embedding = $2::vector WHERE id = $1"
         for one in passages:
             async with self._pool.acquire() as connection, connection.transaction():

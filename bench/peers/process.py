@@ -64,7 +64,7 @@ class Peers:
 
 @asynccontextmanager
 async def peers(url: str, folder: Path, *, dimensions: int, count: int) -> AsyncIterator[Peers]:
-    """Start the worker on a database, with the corpus of `folder`, of which so many passages are at hand."""
+    """Start the worker on a database, with `count` passages of the corpus in `folder`."""
     python = await asyncio.to_thread(environment)
     driver_url = (
         make_url(url).set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)

@@ -56,7 +56,7 @@ class Others:
         ]
 
     def searching(self, limit: int) -> list[Way]:
-        """Return the ways to find the nearest passages of the first one, in tables that `fill` has filled."""
+        """Return the ways to find the nearest passages of the first one; call `fill` first."""
         return [
             Way(name=name, run=partial(ask, work="search", place=0, limit=limit))
             for name, ask in self._asks.items()
@@ -84,7 +84,7 @@ class Others:
 async def others(
     url: str, chunks: Sequence[KnowledgeChunk], *, count: int, dimensions: int
 ) -> AsyncIterator[Others]:
-    """Start all of them on a database, with these chunks for a corpus, of which they write the first `count` again and again."""
+    """Start all peers on a database with these chunks; they write the first `count` repeatedly."""
     plain: dict[str, Peer] = {name: store(url, dimensions) for name, store in _PLAIN.items()}
     with TemporaryDirectory(prefix="recollect-bench-") as folder:
         save(Path(folder), map(_passage, chunks))

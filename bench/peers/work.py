@@ -90,7 +90,7 @@ def save(folder: Path, passages: Iterable[Passage]) -> None:
 
 
 async def do(peer: Any, corpus: Corpus, *, work: str, **details: Any) -> None:
-    """Have a peer make its table anew, `fill` it with the whole corpus, write some passages, search, or get one by its key."""
+    """Have a peer create its table, fill it with the corpus, write, search, or get one passage."""
     match work:
         case "reset":
             await peer.reset()
@@ -104,9 +104,11 @@ async def do(peer: Any, corpus: Corpus, *, work: str, **details: Any) -> None:
         case "write":
             await peer.write(corpus.at_hand[: details["count"]])
         case "search":
-            found = await peer.search(corpus.at_hand[details["place"]].embedding, details["limit"])
-            if found != details["limit"]:
-                raise ValueError(found)
+            row_count = await peer.search(
+                corpus.at_hand[details["place"]].embedding, details["limit"]
+            )
+            if row_count != details["limit"]:
+                raise ValueError(row_count)
         case "get":
             await peer.get(corpus.at_hand[details["place"]].id)
         case unknown:
