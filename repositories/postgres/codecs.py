@@ -1,63 +1,71 @@
-"""Vectors over the wire as pgvector's binary format.
-
-Float32 in, `pgvector.Vector` out, no text in between.
-"""
+"""Codecs that exchange pgvector's vectors in binary instead of as text."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import asyncpg
-from pgvector import Bit, HalfVector, Vector
+from pgvector import HalfVector, Vector
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Kind = type[Vector | HalfVector]
+    import asyncpg
 
-_KINDS: Final[dict[str, Kind]] = {"vector": Vector, "halfvec": HalfVector}
+    VectorType = type[Vector | HalfVector]
 
-# The extension may be installed in any schema.
-_SCHEMA_OF_THE_EXTENSION: Final = """
+_TYPES: Final[dict[str, VectorType]] = {"vector": Vector, "halfvec": HalfVector}
+
+# The extension can be installed in any schema.
+_EXTENSION_SCHEMA: Final = """
 SELECT n.nspname FROM pg_catalog.pg_extension e
 JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'vector'
 """
 
 
 async def register_codecs(connection: asyncpg.Connection[asyncpg.Record]) -> bool:
-    """Register the binary codecs for `bit`, `vector` and `halfvec`.
+    """Register the binary codecs of `vector` and `halfvec`.
 
-    Return whether the database has the extension. Migrations create it through a connection that
-    has the codec for `bit` alone.
+    The connection keeps the driver's own exchange of every other type. pgvector's types for
+    SQLAlchemy work on such a connection: they bind text, which the encoders accept, and read
+    `Vector` and `HalfVector`.
+
+    Returns:
+        Whether the database has the extension. Before the migration that creates it, it has not.
     """
-    await connection.set_type_codec(
-        "bit", schema="pg_catalog", encoder=_bits, decoder=Bit.from_binary, format="binary"
-    )
-    schema: str | None = await connection.fetchval(_SCHEMA_OF_THE_EXTENSION)
+    schema: str | None = await connection.fetchval(_EXTENSION_SCHEMA)
     if schema is None:
         return False
-    for name, kind in _KINDS.items():
+    for name, vector_type in _TYPES.items():
         await connection.set_type_codec(
-            name, schema=schema, encoder=_encoder(kind), decoder=kind.from_binary, format="binary"
+            name,
+            schema=schema,
+            encoder=_encoder(vector_type),
+            decoder=vector_type.from_binary,
+            format="binary",
         )
     return True
 
 
-def _encoder(kind: Kind) -> Callable[[Any], bytes]:
+def _encoder(vector_type: VectorType) -> Callable[[Any], bytes]:
     def encode(value: Any) -> bytes:
-        vector = value if isinstance(value, kind) else kind(_numbers(value))
-        return vector.to_binary()
+        if isinstance(value, vector_type):
+            return value.to_binary()
+        if isinstance(value, str):
+            return vector_type.from_text(_bracketed(value)).to_binary()
+        return vector_type(_numbers(value)).to_binary()
 
     return encode
 
 
+def _bracketed(text: str) -> str:
+    # `from_text` does not look at the first and the last character.
+    text = text.strip()
+    if not (text.startswith("[") and text.endswith("]")):
+        raise ValueError("a vector as text is a list of numbers in square brackets")
+    return text
+
+
 def _numbers(value: Any) -> Any:
-    if isinstance(value, (Vector, HalfVector)):
+    if isinstance(value, Vector | HalfVector):
         return value.to_list()
     return list(value) if isinstance(value, tuple) else value
-
-
-def _bits(value: Any) -> bytes:
-    if isinstance(value, asyncpg.BitString):
-        value = value.as_string().replace(" ", "")
-    return (value if isinstance(value, Bit) else Bit(value)).to_binary()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import asyncpg
 import numpy as np
 import pytest
-from pgvector import Bit, HalfVector, Vector
+from pgvector import HalfVector, Vector
 from sqlalchemy import (
     Column,
     Executable,
@@ -301,7 +301,7 @@ async def test_vectors_are_stored_searched_and_refused(engine: AsyncEngine) -> N
             )
         ).one()
         assert tuple(found) == (2, Vector([1.0, 2.0, 0.0]))
-        for wrong in (Vector([1.0]), Vector([float("nan"), 1.0, 1.0]), "[1,2,3]", ["a"]):
+        for wrong in (Vector([1.0]), Vector([float("nan"), 1.0, 1.0]), "1,2,3", "[a]", ["a"]):
             async with connection.begin_nested() as savepoint:
                 with pytest.raises(errors.InvalidInput), translating():
                     await connection.execute(
@@ -374,15 +374,9 @@ async def test_a_moved_extension_is_read_as_text_by_old_connections_and_in_binar
         url=postgres.create_database("moved_extension"), search_path="public, elsewhere"
     )
     owner = await asyncpg.connect(postgres.admin_url.get_secret_value(), database="moved_extension")
-    vector, half, bits = Vector([1.0, 2.0, 3.0]), HalfVector([1.0, 2.0]), Bit("101")
-    asked = text(
-        "SELECT '[1,2,3]'::vector, '[1,2]'::halfvec, ARRAY['[1,2,3]'::vector], '101'::bit(3)"
-    )
-    given = select(
-        literal(vector, VectorType()),
-        literal(half, VectorType("halfvec", 2)),
-        literal(bits, VectorType("bit")),
-    )
+    vector, half = Vector([1.0, 2.0, 3.0]), HalfVector([1.0, 2.0])
+    literals = text("SELECT '[1,2,3]'::vector, '[1,2]'::halfvec, ARRAY['[1,2,3]'::vector]")
+    parameters = select(literal(vector, VectorType()), literal(half, VectorType("halfvec", 2)))
     stored = text("SELECT '[1,2,3]'::vector AS embedding").columns(embedding=EmbeddingColumn())
     try:
         async with opened(settings) as engine:
@@ -395,13 +389,8 @@ async def test_a_moved_extension_is_read_as_text_by_old_connections_and_in_binar
                 assert (await connection.execute(stored)).scalar_one() == vector
             pool(engine).renew()
             async with engine.connect() as connection:
-                assert tuple((await connection.execute(asked)).one()) == (
-                    vector,
-                    half,
-                    [vector],
-                    bits,
-                )
-                assert tuple((await connection.execute(given)).one()) == (vector, half, bits)
+                assert tuple((await connection.execute(literals)).one()) == (vector, half, [vector])
+                assert tuple((await connection.execute(parameters)).one()) == (vector, half)
     finally:
         await owner.close()
 
