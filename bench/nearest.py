@@ -1,4 +1,5 @@
 """Vector search with filters, after deletions and among copies: rows, recall and time.
+
 A tenth of the rows is deleted, and no vacuum follows: rows everywhere, and among them those that
 were nearest to some queries."""
 
