@@ -10,7 +10,7 @@ from typing import Any, Final
 
 _HOMES: Final = {
     "pgvector": "Vector",
-    "domain.values.claims": "ClaimOutcome RunClaim run_key",
+    "domain.values.claims": "ALLOWED_CHANGES STALE_RUN_AFTER ClaimOutcome RunClaim RunStatus run_key",
     "domain.values.classification": "Category Severity",
     "domain.values.corpora": "Remembered",
     "domain.values.embedding": "DEFAULT_DIMENSIONS Embedder Embedding VectorLike known_dimensions",
@@ -18,7 +18,7 @@ _HOMES: Final = {
     "domain.errors": (
         "AccessDenied AlreadyCommitted AlreadyExists BackupDamaged BackupError InvalidBackup CheckViolated CommitOutcomeUnknown ConfigurationError "
         "Conflict ConnectionLost ConstraintViolated DatabaseFailure DatabaseUnavailable EmbeddedServerError EmbeddingMismatch "
-        "InvalidCursor InvalidEmbedding InvalidEntity InvalidFilter InvalidInput LockTimeout MigrationFailed MissingValue NotFound NotRegistered RegistrationError RowLevelSecurityRequired "
+        "InvalidCursor InvalidEmbedding InvalidEntity InvalidFilter InvalidInput LeaseLost LockTimeout MigrationFailed MissingValue NotFound NotRegistered RegistrationError RowLevelSecurityRequired "
         "NotLoaded PoolExhausted ReadOnly RecollectError RecorderClosed ReferenceViolated ResourceExhausted SchemaError "
         "SchemaOutdated StalePlan StatementTimeout TenantMismatch TransactionAborted UnexpectedFailure UnitOfWorkClosed "
         "UnitOfWorkError"
@@ -44,7 +44,7 @@ _HOMES: Final = {
     "domain.values.recall": "Recall RecalledMemory RepairCandidate RepairedEmbedding",
     "domain.values.reranking": "Diversity Recency maximal_marginal_relevance",
     "domain.entities.reviews": "FeedbackReaction Finding Reaction Review SuppressionLogEntry",
-    "domain.entities.runs": "ALLOWED_CHANGES STALE_RUN_AFTER CheckpointData ReviewCheckpoint RunState RunStatus",
+    "domain.entities.runs": "CheckpointData ReviewCheckpoint RunState",
     "domain.values.search": (
         "RRF_K Corpus Distance Match SearchHit SearchHits Weights keyword_score reciprocal_rank_fusion vector_score"
     ),

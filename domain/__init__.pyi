@@ -13,14 +13,7 @@ from domain.entities.knowledge import EmbeddingMetadata, KnowledgeChunk
 from domain.entities.learning import ConfidenceBand, GlobalPattern, LearningMemory, Outcome
 from domain.entities.maintenance import CommittedOperation, EmbeddingRepair, RepairStatus
 from domain.entities.reviews import FeedbackReaction, Finding, Reaction, Review, SuppressionLogEntry
-from domain.entities.runs import (
-    ALLOWED_CHANGES,
-    STALE_RUN_AFTER,
-    CheckpointData,
-    ReviewCheckpoint,
-    RunState,
-    RunStatus,
-)
+from domain.entities.runs import CheckpointData, ReviewCheckpoint, RunState
 from domain.entities.telemetry import (
     RateLimitEvent,
     ResilienceEvent,
@@ -50,6 +43,7 @@ from domain.errors import (
     InvalidEntity,
     InvalidFilter,
     InvalidInput,
+    LeaseLost,
     LockTimeout,
     MigrationFailed,
     MissingValue,
@@ -112,7 +106,14 @@ from domain.ports import (
     UnitOfWork,
 )
 from domain.schema.base import Entity, metadata
-from domain.values.claims import ClaimOutcome, RunClaim, run_key
+from domain.values.claims import (
+    ALLOWED_CHANGES,
+    STALE_RUN_AFTER,
+    ClaimOutcome,
+    RunClaim,
+    RunStatus,
+    run_key,
+)
 from domain.values.classification import Category, Severity
 from domain.values.corpora import Remembered
 from domain.values.embedding import (
@@ -222,6 +223,7 @@ __all__ = [
     "KnowledgeReader",
     "KnowledgeRepository",
     "LearningMemory",
+    "LeaseLost",
     "LockTimeout",
     "Match",
     "MemoryReader",

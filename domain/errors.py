@@ -27,6 +27,7 @@
     │   ├── TransactionAborted          an earlier statement failed; commit is not possible
     │   └── TenantMismatch              an entity of another tenant
     ├── NotLoaded                       a column that the read left out, such as an embedding
+    ├── LeaseLost                       another attempt has the run
     ├── RecorderClosed                  the telemetry recorder is closed or not yet entered
     ├── SchemaError                     the database is not the one this version expects
     │   ├── SchemaOutdated              migrations are missing, or the database is ahead
@@ -247,6 +248,20 @@ class NotLoaded(RecollectError, AttributeError):
         super().__init__(f"{entity}.{field} was not loaded: ask for it when you read the row")
         self.entity = entity
         self.field = field
+
+
+class LeaseLost(RecollectError):
+    """Another attempt claimed the run after this one.
+
+    `run_key` identifies the run. Stop the review: its results belong to the other attempt.
+    """
+
+    def __init__(self, run_key: str) -> None:
+        super().__init__(f"another attempt has the run {run_key}: stop this one")
+        self.run_key = run_key
+
+    def __reduce__(self) -> tuple[type[LeaseLost], tuple[str]]:
+        return type(self), (self.run_key,)
 
 
 class RecorderClosed(RecollectError):

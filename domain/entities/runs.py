@@ -1,68 +1,46 @@
-"""Runs of the reviewer: who works on which head of a pull request, and how far a run has come."""
+"""Runs of the reviewer, and checkpoints of their progress."""
 
 from __future__ import annotations
 
-from datetime import timedelta
-from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Final, Self
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, model_validator
 from sqlalchemy import Index, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field
+from uuid_utils.compat import uuid7
 
+from domain.errors import InvalidInput
 from domain.schema.base import Record
 from domain.schema.constraints import index, unique
+from domain.values.claims import RunStatus
 from domain.values.numbers import Count, ExternalId, Positive
 from domain.values.redaction import without_input
 from domain.values.text import Key, Name, Text
 from domain.values.timestamps import Timestamp
 
-STALE_RUN_AFTER = timedelta(hours=1)
-"""A run that has been pending for longer was abandoned and may be claimed again."""
-
-
-class RunStatus(StrEnum):
-    """Where a run stands.
-
-    Pending and running are unfinished; a completed or superseded run never changes again.
-    """
-
-    PENDING = "pending"
-    RUNNING = "running"
-    COMPLETED = "completed"
-    SUPERSEDED = "superseded"
-
-
-UNFINISHED = frozenset({RunStatus.PENDING, RunStatus.RUNNING})
-
-ALLOWED_CHANGES: dict[RunStatus, frozenset[RunStatus]] = {
-    RunStatus.PENDING: frozenset(
-        {RunStatus.PENDING, RunStatus.RUNNING, RunStatus.COMPLETED, RunStatus.SUPERSEDED}
-    ),
-    RunStatus.RUNNING: frozenset({RunStatus.COMPLETED, RunStatus.SUPERSEDED}),
-    RunStatus.COMPLETED: frozenset(),
-    RunStatus.SUPERSEDED: frozenset(),
-}
-"""What each status may become."""
-
 
 class RunState(Record, table=True):
-    """One claim to review one head of a pull request against one base.
+    """One run: the review of one head of a pull request against one base.
 
-    Lifecycle: `ALLOWED_CHANGES`; of any number of concurrent claims exactly one wins. Unique:
-        `(tenant, run_key)`, and of the
-    unfinished runs `(tenant, repo, pr_number)`: a pull request has one at most.
-    Indexes: those, and `(tenant, repo, pr_number, status)` for the other runs of a pull request.
+    Lifecycle: a claim creates the run as pending, and its lease expires after `STALE_RUN_AFTER`. A
+    heartbeat makes it running and extends the lease. It ends completed or superseded, and a claim
+    can make it pending again (`ALLOWED_CHANGES`). Only `runs.claim`, `runs.heartbeat` and
+    `runs.complete` change `status` and `attempt`; an assignment raises `InvalidInput`.
+    `completed_at` stays when a completed run is claimed again.
+
+    Unique: `(tenant, run_key)`, and `(tenant, repo, pr_number)` among unfinished runs: a pull
+    request has at most one. Index: `(tenant, repo, pr_number, status)`.
     """
 
     __tablename__ = "run_state"
     __table_args__ = (
         unique("run_key"),
         index("repo", "pr_number", "status"),
-        # Concurrent claims of different heads do not see each other's rows; this index is where
-        # they meet.
+        # Concurrent claims of different heads do not see each other's rows. This index makes one
+        # of them wait for the other.
         Index(
             None,
             "tenant",
@@ -73,26 +51,53 @@ class RunState(Record, table=True):
         ),
     )
 
-    run_key: Key = Field(description="Names repository, pull request, base and head.")
+    run_key: Key = Field(description="Key of repository, pull request, base and head.")
     repo: Name = Field(description="Repository, as owner/name.")
     pr_number: Positive = Field(description="Number of the pull request.")
     base_sha: Name = Field(description="Commit that the pull request starts from.")
-    head_sha: Name = Field(description="Commit that is reviewed.")
-    delivery_id: Name = Field(description="Webhook delivery that asked for the run.")
-    action: Name = Field(description="What happened to the pull request.")
-    status: RunStatus = Field(default=RunStatus.PENDING, description="Where the run stands.")
+    head_sha: Name = Field(description="Commit to review.")
+    delivery_id: Name = Field(description="Webhook delivery that claimed the run last.")
+    action: Name = Field(description="Event of the pull request.")
+    status: RunStatus = Field(default=RunStatus.PENDING, description="Status of the run.")
+    attempt: UUID = Field(
+        default_factory=uuid7,
+        sa_column_kwargs={"server_default": func.gen_random_uuid()},
+        description="Token of the claim that has the run.",
+    )
     claimed_at: Timestamp | None = Field(
         default=None,
         nullable=False,
         sa_column_kwargs={"server_default": func.now()},
-        description="When the stale clock started.",
+        description="Time of the last claim.",
     )
-    completed_at: Timestamp | None = Field(default=None, description="When it was completed.")
-    superseded_by: Key | None = Field(default=None, description="Run key that took its place.")
+    lease_expires_at: Timestamp | None = Field(
+        default=None, description="Time at which another claim can take an unfinished run."
+    )
+    occurred_at: Timestamp | None = Field(
+        default=None, description="Time of the event that claimed the run last."
+    )
+    completed_at: Timestamp | None = Field(
+        default=None, description="Time of the last completed review of this head."
+    )
+    superseded_by: Key | None = Field(
+        default=None, description="Key of the run that superseded this run."
+    )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _CHANGED_BY_METHODS:
+            raise InvalidInput(
+                f"{name} of a run cannot be assigned: use runs.claim, runs.heartbeat or"
+                " runs.complete",
+                field=name,
+            )
+        super().__setattr__(name, value)
+
+
+_CHANGED_BY_METHODS: Final = frozenset({"status", "attempt"})
 
 
 class CheckpointData(BaseModel):
-    """How far an interrupted review had come."""
+    """Progress of an interrupted review."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -120,21 +125,20 @@ class _CheckpointJsonb(TypeDecorator[CheckpointData]):
 
 
 class ReviewCheckpoint(Record, table=True):
-    """How far one review has come, so that the next attempt goes on from there.
+    """Progress of one review, from which the next attempt continues.
 
-    Lifecycle: saved again and again under its `review_output_key`, deleted when the review is done.
-        Unique: `(tenant,
-    review_output_key)`.
+    Lifecycle: saved repeatedly under its `review_output_key`, deleted when the review is complete.
+    Unique: `(tenant, review_output_key)`.
     """
 
     __tablename__ = "review_checkpoints"
     __table_args__ = (unique("review_output_key"),)
 
-    review_output_key: Key = Field(description="Output of the review that is being made.")
+    review_output_key: Key = Field(description="Key of the output of the review.")
     repo: Name = Field(description="Repository, as owner/name.")
     pr_number: Positive = Field(description="Number of the pull request.")
     checkpoint_data: CheckpointData = Field(
-        sa_type=_CheckpointJsonb, description="How far it has come."
+        sa_type=_CheckpointJsonb, description="Progress of the review."
     )
     partial_comment_id: ExternalId | None = Field(
         default=None, description="Comment with the partial result."

@@ -147,7 +147,7 @@ class ReviewService:
                 return await _recorded_before(uow, review.repo, review.pr_number, delivery.head_sha)
             await uow.reviews.add_many([review])
             await uow.findings.add_many(findings)
-            await uow.runs.complete(claim.run_key)
+            await uow.runs.complete(claim.run_key, claim.attempt)
             return Recorded(
                 review_id=review.id, finding_ids=[finding.id for finding in findings], is_new=True
             )

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, cast
+from uuid import UUID
 
-from domain.entities.runs import STALE_RUN_AFTER, UNFINISHED, ReviewCheckpoint, RunState, RunStatus
-from domain.errors import NotFound
-from domain.values.claims import ClaimOutcome, RunClaim, run_key
+from domain.entities.runs import ReviewCheckpoint, RunState
+from domain.errors import AlreadyExists, NotFound
+from domain.values.claims import (
+    REFUSED,
+    STALE_RUN_AFTER,
+    UNFINISHED,
+    ClaimOutcome,
+    ClaimRequest,
+    ExistingRun,
+    RunClaim,
+    RunStatus,
+    require_attempt,
+    require_lease,
+    run_key,
+)
+from domain.values.ids import require_id
 from domain.values.paging import require_at_most
-from domain.values.timestamps import days_old, hours_old
+from domain.values.timestamps import MAX_AGE, days_old, hours_old, require_zone
 from repositories.fakes.repository import FakeReadRepository, FakeRepository, by_id
 from repositories.fakes.writes import always
 
@@ -20,9 +35,9 @@ if TYPE_CHECKING:
     from repositories.fakes.writes import Condition
 
 _CLAIMS: Final = "claims of runs"
-"""By whom and when each run was claimed, as numbers of the database's `ticks`.
+"""Which unit of work claimed each run, and when, as numbers of the database's `ticks`.
 
-Kept and undone with the claim itself.
+A rollback undoes the entry together with the claim.
 """
 
 
@@ -50,7 +65,11 @@ class FakeRunRepository(FakeRunReader, FakeRepository[RunState]):
         head_sha: str,
         delivery_id: str,
         action: str,
+        occurred_at: datetime | None = None,
+        again: bool = False,
+        lease: timedelta = STALE_RUN_AFTER,
     ) -> RunClaim:
+        require_lease(lease, most=STALE_RUN_AFTER)
         run = RunState(
             run_key=run_key(repo, pr_number, base_sha, head_sha),
             repo=repo,
@@ -59,32 +78,47 @@ class FakeRunRepository(FakeRunReader, FakeRepository[RunState]):
             head_sha=head_sha,
             delivery_id=delivery_id,
             action=action,
+            occurred_at=require_zone(occurred_at, "occurred_at"),
         )
         async with self._transaction.statement():
             run.claimed_at = self._transaction.state.clock()
-            claim = await self._claim(
-                self._transaction.assign_tenant(run), await self._in_the_way(run)
-            )
+            run.lease_expires_at = run.claimed_at + lease
+            self._transaction.assign_tenant(run)
+            claim = await self._claim(run, again=again)
             if claim.claimed:
                 self._remember(claim.run_key)
         return claim
 
-    async def complete(self, run_key: str) -> RunStatus:
-        def completed(row: Row) -> Row:
-            return (
-                {"status": RunStatus.COMPLETED, "completed_at": self._transaction.now}
-                if _is_unfinished(row)
-                else {}
-            )
+    async def heartbeat(
+        self, run_key: str, attempt: UUID, *, lease: timedelta = STALE_RUN_AFTER
+    ) -> RunStatus:
+        require_lease(lease, most=MAX_AGE)
+        expires = self._transaction.state.clock() + lease
+        return await self._change_unfinished(
+            run_key,
+            require_id(attempt, "attempt"),
+            {"status": RunStatus.RUNNING, "lease_expires_at": expires},
+        )
+
+    async def complete(self, run_key: str, attempt: UUID) -> RunStatus:
+        token = require_id(attempt, "attempt")
+        now = self._transaction.now
+        changes = {"status": RunStatus.COMPLETED, "completed_at": now, "lease_expires_at": None}
+        return await self._change_unfinished(run_key, token, changes)
+
+    async def _change_unfinished(self, run_key: str, attempt: UUID, changes: Row) -> RunStatus:
+        def change(row: Row) -> Row:
+            return changes if _is_unfinished(row) and row["attempt"] == attempt else {}
 
         async with self._transaction.statement():
             await self._transaction.update(
-                self._table, lambda row: row["run_key"] == run_key, completed
+                self._table, lambda row: row["run_key"] == run_key, change
             )
-            found = self._transaction.select(self._table, lambda row: row["run_key"] == run_key)
-        if not found:
+            rows = self._transaction.select(self._table, lambda row: row["run_key"] == run_key)
+        if not rows:
             raise NotFound(self._entity.__name__, run_key)
-        return RunStatus(found[0]["status"])
+        require_attempt(run_key, held=rows[0]["attempt"], given=attempt)
+        return RunStatus(rows[0]["status"])
 
     async def purge(
         self,
@@ -94,79 +128,134 @@ class FakeRunRepository(FakeRunReader, FakeRepository[RunState]):
         pending_hours: float = 1,
         at_most: int | None = None,
     ) -> int:
-        ages = {
-            RunStatus.COMPLETED: ("completed_at", days_old(completed_days, "completed_days")),
-            RunStatus.SUPERSEDED: ("claimed_at", days_old(superseded_days, "superseded_days")),
-            RunStatus.PENDING: ("claimed_at", hours_old(pending_hours, "pending_hours")),
+        completed = days_old(completed_days, "completed_days")
+        claimed = {
+            RunStatus.SUPERSEDED: days_old(superseded_days, "superseded_days"),
+            RunStatus.PENDING: hours_old(pending_hours, "pending_hours"),
+            RunStatus.RUNNING: hours_old(pending_hours, "pending_hours"),
         }
 
-        def is_too_old(row: Row) -> bool:
-            if row["status"] not in ages:
+        def is_old(row: Row) -> bool:
+            now, reviewed = self._transaction.now, row["completed_at"]
+            if row["status"] is RunStatus.COMPLETED:
+                return reviewed is not None and reviewed < now - completed
+            if _is_unfinished(row) and not self._has_expired(row):
                 return False
-            clock, age = ages[row["status"]]
-            return row[clock] is not None and row[clock] < self._transaction.now - age
+            if reviewed is not None and reviewed >= now - completed:
+                return False
+            return bool(row["claimed_at"] < now - claimed[row["status"]])
 
-        return await self._delete(is_too_old, at_most=require_at_most(at_most))
+        return await self._delete(is_old, at_most=require_at_most(at_most))
 
-    async def _in_the_way(self, run: RunState) -> Sequence[Row]:
-        """Hold and return the run with this key and the unfinished run of its pull request."""
+    async def _competing_runs(self, run: RunState) -> dict[str, Row]:
+        """Lock and return the run with this key and the unfinished run of its pull request."""
 
-        def meets(row: Row) -> bool:
+        def competes(row: Row) -> bool:
             same = (row["repo"], row["pr_number"]) == (run.repo, run.pr_number)
             return row["run_key"] == run.run_key or (same and _is_unfinished(row))
 
-        found = sorted(self._transaction.select(self._table, meets), key=by_id)
-        held = [
-            await self._transaction.rows.lock(self._table, self._table.key_of(row), meets)
-            for row in found
+        rows = sorted(self._transaction.select(self._table, competes), key=by_id)
+        locked = [
+            await self._transaction.rows.lock(self._table, self._table.key_of(row), competes)
+            for row in rows
         ]
-        return [row for row in held if row is not None]
+        return {row["run_key"]: row for row in locked if row is not None}
 
-    async def _claim(self, run: RunState, in_the_way: Sequence[Row]) -> RunClaim:
-        for row in in_the_way:
-            if row["run_key"] == run.run_key:
-                return await self._claim_existing(run, row)
-            if self._is_concurrent(row):
-                return RunClaim(run_key=run.run_key, outcome=ClaimOutcome.DUPLICATE)
-        return await self._claim_new(run, in_the_way)
+    async def _claim(self, run: RunState, *, again: bool) -> RunClaim:
+        rows = await self._competing_runs(run)
+        same_head = rows.pop(run.run_key, None)
+        other = next(iter(rows.values()), None)
+        request = ClaimRequest(
+            delivery_id=run.delivery_id, occurred_at=run.occurred_at, again=again
+        )
+        outcome = request.decide(same_head=self._existing(same_head), other=self._existing(other))
+        if outcome not in REFUSED and self._is_concurrent(same_head, other):
+            outcome = ClaimOutcome.DUPLICATE
+        superseded = tuple(rows)
+        if outcome not in REFUSED and not await self._take(run, same_head, superseded):
+            outcome = ClaimOutcome.DUPLICATE
+        return RunClaim(
+            run_key=run.run_key,
+            outcome=outcome,
+            attempt=run.attempt,
+            superseded=() if outcome in REFUSED else superseded,
+        )
+
+    def _existing(self, row: Row | None) -> ExistingRun | None:
+        if row is None:
+            return None
+        return ExistingRun(
+            run_key=row["run_key"],
+            status=RunStatus(row["status"]),
+            delivery_id=row["delivery_id"],
+            claimed_at=row["claimed_at"],
+            occurred_at=row["occurred_at"],
+            is_expired=self._has_expired(row),
+        )
+
+    def _has_expired(self, row: Row) -> bool:
+        now, stale_at = self._transaction.now, row["claimed_at"] + STALE_RUN_AFTER
+        is_stale = row["status"] is RunStatus.PENDING and stale_at < now
+        return bool(is_stale or (row["lease_expires_at"] or stale_at) < now)
 
     def _remember(self, key: str) -> None:
         claim = (self._transaction.began, next(self._transaction.state.ticks))
         self._transaction.layers.put(_CLAIMS, (self._transaction.tenant, key), claim)
 
-    def _is_concurrent(self, row: Row) -> bool:
+    def _is_concurrent(self, same_head: Row | None, other: Row | None) -> bool:
+        # An unfinished run of the same head is claimed only after its lease expired.
+        if same_head is not None and not _is_unfinished(same_head):
+            return self._was_claimed_since(same_head) or self._was_claimed_since(other)
+        return self._was_claimed_since(other)
+
+    def _was_claimed_since(self, row: Row | None) -> bool:
+        if row is None:
+            return False
         claimer, claimed = self._transaction.layers.find(
             _CLAIMS, (row["tenant"], row["run_key"])
         ) or (0, 0)
         return claimer != self._transaction.began and claimed > self._transaction.began
 
-    async def _claim_existing(self, run: RunState, row: Row) -> RunClaim:
-        is_stale = (
-            row["status"] is RunStatus.PENDING
-            and row["claimed_at"] < self._transaction.now - STALE_RUN_AFTER
+    async def _take(self, run: RunState, same_head: Row | None, superseded: Sequence[str]) -> bool:
+        """Supersede the other run and write this one; return whether the claim was written."""
+        change = always(
+            {
+                "status": RunStatus.SUPERSEDED,
+                "superseded_by": run.run_key,
+                "lease_expires_at": None,
+            }
         )
-        if not is_stale:
-            return RunClaim(run_key=run.run_key, outcome=ClaimOutcome.DUPLICATE)
-        given = {"delivery_id": run.delivery_id, "action": run.action, "claimed_at": run.claimed_at}
-        await self._transaction.rows.update(self._table, self._table.key_of(row), always(given))
-        return RunClaim(run_key=run.run_key, outcome=ClaimOutcome.STALE_PENDING)
-
-    async def _claim_new(self, run: RunState, in_the_way: Sequence[Row]) -> RunClaim:
-        superseded = tuple(row["run_key"] for row in in_the_way)
-        change = always({"status": RunStatus.SUPERSEDED, "superseded_by": run.run_key})
         await self._transaction.update(
             self._table, lambda row: row["run_key"] in superseded and _is_unfinished(row), change
         )
-        if not await self._transaction.rows.insert_if_free(self._table, self._new([run])[0]):
-            # Someone whose row was not to be seen yet: two who look at the same time both find
-            # nothing in the way.
-            return RunClaim(run_key=run.run_key, outcome=ClaimOutcome.DUPLICATE)
-        outcome = ClaimOutcome.SUPERSEDED_PRIOR if superseded else ClaimOutcome.NEW
-        return RunClaim(run_key=run.run_key, outcome=outcome, superseded=superseded)
+        if same_head is None:
+            # False if another unit of work inserted a run that this one could not see.
+            return await self._transaction.rows.insert_if_free(self._table, self._new([run])[0])
+        return await self._reopen(run, same_head)
+
+    async def _reopen(self, run: RunState, row: Row) -> bool:
+        values = {
+            "status": RunStatus.PENDING,
+            "attempt": run.attempt,
+            "delivery_id": run.delivery_id,
+            "action": run.action,
+            "superseded_by": None,
+            "occurred_at": run.occurred_at or row["occurred_at"],
+            "claimed_at": run.claimed_at,
+            "lease_expires_at": run.lease_expires_at,
+        }
+        try:
+            await self._transaction.rows.update(
+                self._table, self._table.key_of(row), always(values)
+            )
+        except AlreadyExists:
+            # Another head was claimed that this unit of work could not see.
+            return False
+        return True
 
 
 class FakeCheckpointReader(FakeReadRepository[ReviewCheckpoint]):
-    """Reads how far reviews have come."""
+    """Reads the progress of reviews."""
 
     async def find_by_key(self, review_output_key: str) -> ReviewCheckpoint | None:
         return self._first(
@@ -175,7 +264,7 @@ class FakeCheckpointReader(FakeReadRepository[ReviewCheckpoint]):
 
 
 class FakeCheckpointRepository(FakeCheckpointReader, FakeRepository[ReviewCheckpoint]):
-    """Saves how far reviews have come."""
+    """Saves the progress of reviews."""
 
     async def save(self, checkpoint: ReviewCheckpoint) -> None:
         await self.replace(checkpoint, "review_output_key", keep_if_missing=("partial_comment_id",))
@@ -184,29 +273,31 @@ class FakeCheckpointRepository(FakeCheckpointReader, FakeRepository[ReviewCheckp
         change = always({"partial_comment_id": comment_id})
         async with self._transaction.statement():
             return (
-                await self._transaction.update(self._table, _is_of(review_output_key), change) > 0
+                await self._transaction.update(self._table, _has_key(review_output_key), change) > 0
             )
 
     async def delete_by_key(self, review_output_key: str) -> bool:
-        return await self._delete(_is_of(review_output_key)) > 0
+        return await self._delete(_has_key(review_output_key)) > 0
 
 
 def newest_completed(transaction: Transaction, repo: str, pr_number: int) -> Row | None:
-    """Return the pull request's run that was completed last, of equals the one with the highest id.
+    """Return the run of the pull request whose review was completed last.
 
-    Only inside a statement.
+    Of equal times the one with the highest id. Call it only inside a statement.
     """
+
+    def is_reviewed(row: Row) -> bool:
+        is_done = row["status"] is RunStatus.COMPLETED or row["completed_at"] is not None
+        return is_done and (row["repo"], row["pr_number"]) == (repo, pr_number)
+
     table = transaction.state.tables[RunState.__tablename__]
-    done = (repo, pr_number, RunStatus.COMPLETED)
-    completed = transaction.select(
-        table, lambda row: (row["repo"], row["pr_number"], row["status"]) == done
-    )
-    dated = [row for row in completed if row["completed_at"] is not None]
-    # A completed run without its moment comes after those that have one, as NULLS LAST has it.
+    reviewed = transaction.select(table, is_reviewed)
+    dated = [row for row in reviewed if row["completed_at"] is not None]
+    # A completed run without a time comes last, as with NULLS LAST.
     return max(
         dated,
         key=lambda row: (row["completed_at"], row["id"]),
-        default=max(completed, key=by_id, default=None),
+        default=max(reviewed, key=by_id, default=None),
     )
 
 
@@ -214,5 +305,5 @@ def _is_unfinished(row: Row) -> bool:
     return row["status"] in UNFINISHED
 
 
-def _is_of(review_output_key: str) -> Condition:
+def _has_key(review_output_key: str) -> Condition:
     return lambda row: row["review_output_key"] == review_output_key

@@ -10,15 +10,12 @@ from sqlalchemy import (
     Delete,
     Interval,
     Select,
-    and_,
     delete,
     func,
     literal,
-    or_,
     select,
 )
 
-from domain.entities.runs import RunState, RunStatus
 from domain.schema.base import Entity
 from repositories.sql.rows import delete_rows
 
@@ -56,24 +53,3 @@ def delete_batch(
     return select(
         func.count().label("deleted"), found.label("found"), last.label("last")
     ).select_from(deleted)
-
-
-def delete_runs(
-    tenant: str,
-    *,
-    completed: timedelta,
-    superseded: timedelta,
-    pending: timedelta,
-    at_most: int | None,
-) -> Delete:
-    """Delete the runs that were completed, superseded or left pending for longer.
-
-    A superseded run's age is its claim's.
-    """
-    columns = RunState.__table__.c
-    too_old = or_(
-        and_(columns.status == RunStatus.COMPLETED, columns.completed_at < ago(completed)),
-        and_(columns.status == RunStatus.SUPERSEDED, columns.claimed_at < ago(superseded)),
-        and_(columns.status == RunStatus.PENDING, columns.claimed_at < ago(pending)),
-    )
-    return delete_rows(RunState, tenant, too_old, at_most=at_most)

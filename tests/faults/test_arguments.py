@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from uuid import UUID
 
 import pytest
 from hypothesis import given, seed
@@ -156,7 +157,7 @@ CALLS: Final[dict[str, st.SearchStrategy[Call]]] = {
         lambda repo, pr, sha: lambda uow: uow.runs.claim(repo, pr, base_sha=sha, head_sha=sha, delivery_id=sha, action="opened"),
         texts, wholes, texts,
     ),
-    "complete": st.builds(lambda key: lambda uow: uow.runs.complete(key), texts),
+    "complete": st.builds(lambda key: lambda uow: uow.runs.complete(key, UUID(int=1)), texts),
     "purge_runs": st.builds(lambda span: lambda uow: uow.runs.purge(completed_days=span, pending_hours=span), days),
     "comment": st.builds(lambda key, comment: lambda uow: uow.checkpoints.set_comment(key, comment), texts, wholes),
     "checkpoint": st.builds(lambda key: lambda uow: uow.checkpoints.find_by_key(key), texts),

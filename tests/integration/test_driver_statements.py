@@ -294,7 +294,7 @@ def test_a_statement_is_put_in_words_once_and_not_at_all_where_they_depend_on_it
     assert isinstance(other, Prepared)
     assert prepare(first) is one
     assert (one.sql, one.arguments({}), other.arguments({})) == (other.sql, ["a"], ["b"])
-    assert prepare(runs.runs_in_the_way(_run())) is None
+    assert prepare(runs.competing_runs(_run())) is None
 
 
 def _run() -> Any:

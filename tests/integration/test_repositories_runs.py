@@ -18,9 +18,15 @@ CALLERS = 16
 
 
 async def claimed(database: Database, head: str, pr_number: int) -> RunClaim:
-    names = {"base_sha": "base", "head_sha": head, "delivery_id": "delivery", "action": "opened"}
     async with database.unit_of_work() as uow:
-        answer = await uow.runs.claim("acme/api", pr_number, **names)
+        answer = await uow.runs.claim(
+            "acme/api",
+            pr_number,
+            base_sha="base",
+            head_sha=head,
+            delivery_id="delivery",
+            action="opened",
+        )
         await uow.commit()
         return answer
 

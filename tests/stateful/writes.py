@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+from uuid import UUID
 
 from domain import (
     AuthorCacheEntry,
@@ -208,14 +209,55 @@ def claim_run(world: World) -> Call:
         1 + world.choices.below(3),
         world.choices.pick(HEADS),
     )
+    delivery, again = world.choices.pick(("d", "e")), world.choices.one_in(4)
+    occurred_at = world.moment() if world.choices.one_in(2) else None
     return lambda uow: uow.runs.claim(
-        repo, number, base_sha="base", head_sha=head, delivery_id="d", action="opened"
+        repo,
+        number,
+        base_sha="base",
+        head_sha=head,
+        delivery_id=delivery,
+        action="opened",
+        occurred_at=occurred_at,
+        again=again,
     )
+
+
+def _attempt(world: World) -> Callable[[UnitOfWork, str], Awaitable[UUID]]:
+    if world.choices.one_in(8):
+        other = world.new_id()
+        return lambda _, __: _value(other)
+    return _stored_attempt
+
+
+async def _value(attempt: UUID) -> UUID:
+    return attempt
+
+
+async def _stored_attempt(uow: UnitOfWork, key: str) -> UUID:
+    # The token of a claim is not the same on both sides.
+    run = await uow.runs.find_by_key(key)
+    return UUID(int=0) if run is None else run.attempt
+
+
+def heartbeat(world: World) -> Call:
+    key = "no such run" if world.choices.one_in(8) else world.known(RunState).run_key
+    attempt, lease = _attempt(world), timedelta(minutes=1 + world.choices.below(120))
+
+    async def call(uow: UnitOfWork) -> object:
+        return await uow.runs.heartbeat(key, await attempt(uow, key), lease=lease)
+
+    return call
 
 
 def complete_run(world: World) -> Call:
     key = "no such run" if world.choices.one_in(8) else world.known(RunState).run_key
-    return lambda uow: uow.runs.complete(key)
+    attempt = _attempt(world)
+
+    async def call(uow: UnitOfWork) -> object:
+        return await uow.runs.complete(key, await attempt(uow, key))
+
+    return call
 
 
 def purge_runs(world: World) -> Call:
@@ -323,6 +365,7 @@ WRITES: Final[Sequence[Operation]] = (
     repair_candidates,
     record_pattern,
     claim_run,
+    heartbeat,
     complete_run,
     purge_runs,
     save_checkpoint,

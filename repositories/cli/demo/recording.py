@@ -83,7 +83,7 @@ async def record_review(
         await uow.suppressions.add_many(report.suppressions)
         await uow.memories.write_many(report.memories)
         await uow.telemetry.record(report.telemetry)
-        await uow.runs.complete(claim.run_key)
+        await uow.runs.complete(claim.run_key, claim.attempt)
         await uow.commit()
     return True
 

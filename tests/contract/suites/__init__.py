@@ -35,6 +35,7 @@ from tests.contract.suites.reviews import (
     SuppressionsContract,
     TrendsContract,
 )
+from tests.contract.suites.run_attempts import ConcurrentAttemptsContract, RunEventsContract
 from tests.contract.suites.runs import ClaimsContract
 from tests.contract.suites.search import VectorSearchContract
 from tests.contract.suites.store import Store
@@ -50,6 +51,7 @@ __all__ = [
     "ClaimsContract",
     "CommonContract",
     "CompletionContract",
+    "ConcurrentAttemptsContract",
     "ConcurrentClaimsContract",
     "ConcurrentWritesContract",
     "CorporaContract",
@@ -79,6 +81,7 @@ __all__ = [
     "RecorderContract",
     "RepairsContract",
     "RetryContract",
+    "RunEventsContract",
     "RunPurgeContract",
     "SharedMemoriesContract",
     "StatsContract",

@@ -9,7 +9,7 @@ import pytest
 
 from domain import InvalidInput, NotFound, RunStatus
 from tests.contract.suites.kinds import write
-from tests.contract.suites.runs import DAY, EDGE, HOUR, ago, change, claimed, completed, found
+from tests.contract.suites.runs import DAY, EDGE, HOUR, ago, change, claimed, completed, stored_run
 from tests.contract.suites.samples import MOMENT, REPO, run
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ class CompletionContract:
         for status in (RunStatus.PENDING, RunStatus.RUNNING):
             one = run(status=status)
             await write(store, one)
-            assert await completed(store, one.run_key) is RunStatus.COMPLETED
-            state = await found(store, one.run_key)
+            assert await completed(store, one) is RunStatus.COMPLETED
+            state = await stored_run(store, one.run_key)
             assert state.status is RunStatus.COMPLETED
             assert state.completed_at is not None
             assert abs(state.completed_at - ago(timedelta())) < EDGE
@@ -34,16 +34,16 @@ class CompletionContract:
     ) -> None:
         first = await claimed(store, "one")
         await claimed(store, "two")
-        assert await completed(store, first.run_key) is RunStatus.SUPERSEDED
-        state = await found(store, first.run_key)
+        assert await completed(store, first) is RunStatus.SUPERSEDED
+        state = await stored_run(store, first.run_key)
         assert (state.status, state.completed_at) == (RunStatus.SUPERSEDED, None)
 
     async def test_completing_again_changes_nothing(self, store: Store) -> None:
-        key = (await claimed(store, "one")).run_key
-        await completed(store, key)
-        before = await found(store, key)
-        assert await completed(store, key) is RunStatus.COMPLETED
-        assert await found(store, key) == before
+        claim = await claimed(store, "one")
+        await completed(store, claim)
+        before = await stored_run(store, claim.run_key)
+        assert await completed(store, claim) is RunStatus.COMPLETED
+        assert await stored_run(store, claim.run_key) == before
 
     async def test_an_unknown_run_and_one_of_another_tenant_are_not_found(
         self, store: Store
@@ -52,7 +52,7 @@ class CompletionContract:
         for key in (theirs.run_key, "unknown"):
             async with store.unit_of_work() as uow:
                 with pytest.raises(NotFound) as missing:
-                    await uow.runs.complete(key)
+                    await uow.runs.complete(key, theirs.attempt)
                 assert (missing.value.entity, missing.value.key) == ("RunState", key)
                 assert await uow.runs.count() == 0, "the unit of work can still be used"
 
@@ -63,8 +63,9 @@ class CompletionContract:
             assert await view.runs.last_reviewed_head(REPO, 7) is None
         keys = []
         for head in ("one", "two"):
-            keys.append((await claimed(store, head)).run_key)
-            await completed(store, keys[-1])
+            claim = await claimed(store, head)
+            keys.append(claim.run_key)
+            await completed(store, claim)
         await claimed(store, "three")
         await claimed(store, "four")
         async with store.reader() as view:
@@ -90,9 +91,9 @@ class CompletionContract:
 
 
 class RunPurgeContract:
-    """Each status has its own age; a run under way stays."""
+    """Each status has its own age; a run in progress stays."""
 
-    async def test_each_kind_goes_by_its_own_age_and_a_run_under_way_stays(
+    async def test_each_status_has_its_own_age_and_a_run_in_progress_stays(
         self, store: Store
     ) -> None:
         old, new = {"claimed_at": ago(1_000 * DAY)}, {"claimed_at": ago(timedelta())}
@@ -100,12 +101,14 @@ class RunPurgeContract:
             run(status=RunStatus.COMPLETED, completed_at=ago(30 * DAY + EDGE), **new),
             run(status=RunStatus.SUPERSEDED, claimed_at=ago(7 * DAY + EDGE)),
             run(status=RunStatus.PENDING, claimed_at=ago(HOUR + EDGE)),
+            run(status=RunStatus.RUNNING, claimed_at=ago(HOUR + EDGE)),
         ]
+        in_progress = {"lease_expires_at": ago(-HOUR)}
         kept = [
             run(status=RunStatus.COMPLETED, completed_at=ago(30 * DAY - EDGE), **old),
             run(status=RunStatus.SUPERSEDED, claimed_at=ago(7 * DAY - EDGE)),
             run(status=RunStatus.PENDING, claimed_at=ago(HOUR - EDGE)),
-            run(status=RunStatus.RUNNING, **old),
+            run(status=RunStatus.RUNNING, **old, **in_progress),
         ]
         await write(store, *gone, *kept)
         await write(store, run(**old), tenant="other")
@@ -119,14 +122,14 @@ class RunPurgeContract:
                 )
                 == 1
             )
-            assert await uow.runs.purge(completed_days=0, superseded_days=0, pending_hours=0) == 2
+            assert await uow.runs.purge(completed_days=0, superseded_days=0, pending_hours=0) == 1
             await uow.commit()
         async with store.reader(tenant="other") as view:
             assert await view.runs.count() == 1
 
     async def test_many_are_purged_some_at_a_time_the_first_by_id_first(self, store: Store) -> None:
         old = [run(status=RunStatus.SUPERSEDED, claimed_at=ago(8 * DAY)) for _ in range(5)]
-        await write(store, *old, run(status=RunStatus.RUNNING, claimed_at=ago(8 * DAY)))
+        await write(store, *old, run(status=RunStatus.RUNNING, lease_expires_at=ago(-HOUR)))
         purged: list[int] = []
         while not purged or purged[-1]:
             purged.append(await store.run(lambda uow: uow.runs.purge(at_most=2)))

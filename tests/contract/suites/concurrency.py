@@ -14,7 +14,7 @@ import pytest
 
 from domain import ClaimOutcome, RunClaim, RunStatus, UnitOfWork, run_key
 from tests.contract.suites.kinds import write
-from tests.contract.suites.runs import HOUR, ago, change, claim, claimed, completed, found
+from tests.contract.suites.runs import HOUR, ago, change, claim, claimed, completed, stored_run
 from tests.contract.suites.samples import (
     MOMENT,
     REPO,
@@ -133,13 +133,19 @@ class ConcurrentClaimsContract:
     async def test_a_run_that_is_completed_meanwhile_is_not_in_the_way(self, store: Store) -> None:
         under_way = await claimed(store, "one")
         async with store.unit_of_work() as other:
-            assert await other.runs.complete(under_way.run_key) is RunStatus.COMPLETED
+            assert (
+                await other.runs.complete(under_way.run_key, under_way.attempt)
+                is RunStatus.COMPLETED
+            )
             waiting = await _begun(store, lambda uow: claim(uow, "two"))
             await other.commit()
-        assert (await waiting) == RunClaim(
-            run_key=run_key(REPO, 7, "base", "two"), outcome=ClaimOutcome.NEW
+        answer = await waiting
+        assert (answer.run_key, answer.outcome, answer.superseded) == (
+            run_key(REPO, 7, "base", "two"),
+            ClaimOutcome.NEW,
+            (),
         )
-        assert (await found(store, under_way.run_key)).status is RunStatus.COMPLETED
+        assert (await stored_run(store, under_way.run_key)).status is RunStatus.COMPLETED
 
     async def test_completing_a_run_that_is_superseded_meanwhile_tells_so(
         self, store: Store
@@ -147,7 +153,9 @@ class ConcurrentClaimsContract:
         under_way = await claimed(store, "one")
         async with store.unit_of_work() as other:
             await claim(other, "two")
-            waiting = await _begun(store, lambda uow: uow.runs.complete(under_way.run_key))
+            waiting = await _begun(
+                store, lambda uow: uow.runs.complete(under_way.run_key, under_way.attempt)
+            )
             await other.commit()
         assert await waiting is RunStatus.SUPERSEDED
 
@@ -157,9 +165,9 @@ class ConcurrentClaimsContract:
         for number in range(1, 11):
             first = await claimed(store, "one", pr_number=number)
             status, answer = await asyncio.gather(
-                completed(store, first.run_key), claimed(store, "two", pr_number=number)
+                completed(store, first), claimed(store, "two", pr_number=number)
             )
-            kept = await found(store, first.run_key)
+            kept = await stored_run(store, first.run_key)
             assert kept.status is status
             assert answer.claimed
             assert answer.superseded == (() if status is RunStatus.COMPLETED else (first.run_key,))

@@ -55,16 +55,23 @@ async def claimed(
         return answer
 
 
-async def completed(store: Store, key: str) -> RunStatus:
+async def completed(store: Store, run: RunClaim | RunState) -> RunStatus:
     """Complete the run, and commit."""
     async with store.unit_of_work() as uow:
-        status = await uow.runs.complete(key)
+        status = await uow.runs.complete(run.run_key, run.attempt)
         await uow.commit()
         return status
 
 
-async def found(store: Store, key: str) -> RunState:
-    """Return the run that is there."""
+async def running(store: Store, run: RunClaim) -> None:
+    """Send a heartbeat of the run, and commit."""
+    assert await store.run(lambda uow: uow.runs.heartbeat(run.run_key, run.attempt)) is (
+        RunStatus.RUNNING
+    )
+
+
+async def stored_run(store: Store, key: str) -> RunState:
+    """Return the run with this key."""
     async with store.reader() as view:
         state = await view.runs.find_by_key(key)
     assert state is not None
@@ -86,9 +93,13 @@ class ClaimsContract:
 
     async def test_a_new_head_is_claimed_and_pending(self, store: Store) -> None:
         answer = await claimed(store, "one", action="opened")
-        assert answer == RunClaim(run_key=run_key(REPO, 7, "base", "one"), outcome=ClaimOutcome.NEW)
+        state = await stored_run(store, answer.run_key)
+        assert answer == RunClaim(
+            run_key=run_key(REPO, 7, "base", "one"),
+            outcome=ClaimOutcome.NEW,
+            attempt=state.attempt,
+        )
         assert answer.claimed
-        state = await found(store, answer.run_key)
         assert (state.repo, state.pr_number, state.delivery_id) == (REPO, 7, "delivery")
         assert (state.status, state.head_sha, state.base_sha, state.action) == (
             RunStatus.PENDING,
@@ -114,11 +125,11 @@ class ClaimsContract:
         self, store: Store
     ) -> None:
         for head in ("superseded", "completed", "pending"):
-            await claimed(store, head)
+            run_of_head = await claimed(store, head)
             if head == "completed":
-                await completed(store, run_key(REPO, 7, "base", head))
+                await completed(store, run_of_head)
         states = [
-            (await found(store, run_key(REPO, 7, "base", head))).status
+            (await stored_run(store, run_key(REPO, 7, "base", head))).status
             for head in ("superseded", "completed", "pending")
         ]
         assert states == [RunStatus.SUPERSEDED, RunStatus.COMPLETED, RunStatus.PENDING]
@@ -129,7 +140,7 @@ class ClaimsContract:
                 False,
                 (),
             )
-            assert (await found(store, answer.run_key)).delivery_id == "delivery"
+            assert (await stored_run(store, answer.run_key)).delivery_id == "delivery"
 
     async def test_another_head_takes_the_place_of_the_unfinished_run(self, store: Store) -> None:
         first, second = await claimed(store, "one"), await claimed(store, "two")
@@ -138,19 +149,19 @@ class ClaimsContract:
             (first.run_key,),
             True,
         )
-        state = await found(store, first.run_key)
+        state = await stored_run(store, first.run_key)
         assert (state.status, state.superseded_by) == (RunStatus.SUPERSEDED, second.run_key)
 
     async def test_a_run_under_way_is_superseded_and_a_completed_one_is_not(
         self, store: Store
     ) -> None:
         done = await claimed(store, "one")
-        await completed(store, done.run_key)
+        await completed(store, done)
         under_way = await claimed(store, "two")
-        await change(store, under_way.run_key, status=RunStatus.RUNNING)
+        await running(store, under_way)
         third = await claimed(store, "three")
         assert third.superseded == (under_way.run_key,)
-        assert (await found(store, done.run_key)).status is RunStatus.COMPLETED
+        assert (await stored_run(store, done.run_key)).status is RunStatus.COMPLETED
 
     async def test_heads_of_other_pull_requests_repositories_and_tenants_are_left_alone(
         self, store: Store
@@ -164,7 +175,7 @@ class ClaimsContract:
         ]
         assert {answer.outcome for answer in answers} == {ClaimOutcome.NEW}
 
-    async def test_a_run_pending_for_over_an_hour_is_claimed_again_and_its_clock_starts_anew(
+    async def test_a_run_pending_for_over_an_hour_is_claimed_again_and_its_lease_starts_again(
         self, store: Store
     ) -> None:
         key = (await claimed(store, "one", delivery_id="first")).run_key
@@ -178,7 +189,7 @@ class ClaimsContract:
             (),
         )
         assert (await claimed(store, "one")).outcome is ClaimOutcome.DUPLICATE
-        state = await found(store, key)
+        state = await stored_run(store, key)
         assert (state.delivery_id, state.action, state.status) == (
             "second",
             "reopened",
@@ -187,9 +198,12 @@ class ClaimsContract:
         assert state.claimed_at is not None
         assert abs(state.claimed_at - ago(timedelta())) < EDGE
 
-    async def test_a_run_under_way_is_never_stale(self, store: Store) -> None:
-        key = (await claimed(store, "one")).run_key
-        await change(store, key, status=RunStatus.RUNNING, claimed_at=ago(100 * HOUR))
+    async def test_a_run_with_a_live_lease_is_not_stale_however_long_ago_it_was_claimed(
+        self, store: Store
+    ) -> None:
+        run_of_head = await claimed(store, "one")
+        await running(store, run_of_head)
+        await change(store, run_of_head.run_key, claimed_at=ago(100 * HOUR))
         assert (await claimed(store, "one")).outcome is ClaimOutcome.DUPLICATE
 
     async def test_a_stale_run_is_superseded_by_another_head(self, store: Store) -> None:
@@ -206,13 +220,13 @@ class ClaimsContract:
             third = await claim(uow, "two", pr_number=8)
             await uow.commit()
         assert (second.superseded, third.superseded) == ((first.run_key,), (added.run_key,))
-        assert (await found(store, added.run_key)).superseded_by == third.run_key
+        assert (await stored_run(store, added.run_key)).superseded_by == third.run_key
 
     async def test_a_claim_that_is_not_committed_is_none(self, store: Store) -> None:
         first = await claimed(store, "one")
         async with store.unit_of_work() as uow:
             assert (await claim(uow, "two")).superseded == (first.run_key,)
-        assert (await found(store, first.run_key)).status is RunStatus.PENDING
+        assert (await stored_run(store, first.run_key)).status is RunStatus.PENDING
         assert (await claimed(store, "two")).outcome is ClaimOutcome.SUPERSEDED_PRIOR
 
     async def test_what_a_run_cannot_be_is_refused_before_a_statement(self, store: Store) -> None:
@@ -240,7 +254,7 @@ class ClaimsContract:
             await claim(uow, "another", pr_number=of.pr_number)
 
         async def complete(uow: UnitOfWork, of: RunState) -> None:
-            await uow.runs.complete(of.run_key)
+            await uow.runs.complete(of.run_key, of.attempt)
 
         became: dict[RunStatus, set[RunStatus]] = {status: set() for status in RunStatus}
         for status in RunStatus:
@@ -251,10 +265,10 @@ class ClaimsContract:
                 async with store.unit_of_work() as uow:
                     await act(uow, of)
                     await uow.commit()
-                became[status].add((await found(store, of.run_key)).status)
+                became[status].add((await stored_run(store, of.run_key)).status)
         assert all(after <= ALLOWED_CHANGES[before] | {before} for before, after in became.items())
         assert became[RunStatus.RUNNING] == {
-            RunStatus.RUNNING,
+            RunStatus.PENDING,
             RunStatus.SUPERSEDED,
             RunStatus.COMPLETED,
         }

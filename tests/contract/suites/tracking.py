@@ -64,7 +64,7 @@ class TrackingContract:
         vector = await vectors_of(store)
         async with store.unit_of_work() as uow:
             added = uow.runs.add(run())
-            await uow.runs.complete(added.run_key)
+            await uow.runs.complete(added.run_key, added.attempt)
             assert await uow.runs.find_by_key(added.run_key) is added
             assert added.status is RunStatus.COMPLETED
             passage = uow.knowledge.add(chunk("a", "old", embedding=vector(1.0)))
