@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from repositories.operations.health import Health
     from repositories.postgres.settings import Settings
     from repositories.recorder import RecorderFigures, TelemetryRecorder
+    from repositories.sql.rows import tenant_equals
     from repositories.unit_of_work import ReadUnitOfWork, UnitOfWork
 
 _HOMES = {
@@ -28,6 +29,7 @@ _HOMES = {
     "Settings": "repositories.postgres.settings",
     "TelemetryRecorder": "repositories.recorder",
     "UnitOfWork": "repositories.unit_of_work",
+    "tenant_equals": "repositories.sql.rows",
 }
 
 __all__ = [
@@ -40,6 +42,7 @@ __all__ = [
     "Settings",
     "TelemetryRecorder",
     "UnitOfWork",
+    "tenant_equals",
 ]
 
 

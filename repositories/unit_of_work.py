@@ -17,6 +17,7 @@ from domain.entities.maintenance import CommittedOperation
 from domain.errors import UnitOfWorkClosed
 from domain.values.transactions import Isolation
 from repositories.postgres.mapping import order_writes_by_foreign_keys
+from repositories.postgres.own_statements import OwnStatements
 from repositories.postgres.transaction import Transaction
 from repositories.provider import RepositoryProvider
 from repositories.registry import LIBRARY, POSTGRES, Registry
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 order_writes_by_foreign_keys()
 
 
-class _Unit(RepositoryProvider):
+class _Unit(OwnStatements, RepositoryProvider):
     """What a unit of work and a reader have in common: they are entered once, and end."""
 
     def __init__(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 from uuid import UUID
 
 from domain import ports
 from domain.entities.maintenance import CommittedOperation
-from domain.errors import UnitOfWorkClosed
+from domain.errors import UnitOfWorkClosed, UnitOfWorkError
 from domain.values.transactions import Isolation
 from repositories.fakes.transaction import Transaction
 from repositories.provider import RepositoryProvider
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 
     from domain.values.plans import SearchPlan
     from repositories.fakes.state import State
+
+
+_NEEDS_POSTGRESQL: Final = (
+    "the fake executes no SQL: test this statement on PostgreSQL, with the fixture"
+    " `recollect_uow` in place of `fake_uow`, or put it into an operation of your own repository"
+    " and write its counterpart for the fake"
+)
 
 
 class _Unit(RepositoryProvider):
@@ -47,6 +54,18 @@ class _Unit(RepositoryProvider):
 
     def explaining(self) -> AbstractContextManager[list[SearchPlan]]:
         return self._transaction.explaining()
+
+    async def execute(self, statement: object, parameters: object = None) -> Any:
+        """Raise UnitOfWorkError: statements need PostgreSQL."""
+        raise UnitOfWorkError(_NEEDS_POSTGRESQL)
+
+    async def scalars(self, statement: object, parameters: object = None) -> Any:
+        """Raise UnitOfWorkError: statements need PostgreSQL."""
+        raise UnitOfWorkError(_NEEDS_POSTGRESQL)
+
+    def stream(self, statement: object, parameters: object = None, **_: object) -> Any:
+        """Raise UnitOfWorkError: statements need PostgreSQL."""
+        raise UnitOfWorkError(_NEEDS_POSTGRESQL)
 
     async def __aenter__(self) -> Self:
         if self._entered:

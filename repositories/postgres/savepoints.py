@@ -64,7 +64,7 @@ class SavepointLog:
         ]
 
 
-async def refresh_after_rollback(
+async def refresh_tracked(
     session: AsyncSession, watched: Sequence[TrackedSnapshot], *, tenant: str
 ) -> None:
     """Read the rows again, in one statement for each kind.

@@ -1,68 +1,46 @@
-"""One transaction: executes, turns failures into domain errors, and remembers that one happened."""
+"""One transaction: begin, commit, rollback and savepoint."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 from weakref import WeakSet
 
-from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import InstanceState, make_transient
 from sqlalchemy.orm.attributes import instance_state
 
-from domain.errors import (
-    CommitOutcomeUnknown,
-    Conflict,
-    ConnectionLost,
-    DatabaseFailure,
-    InvalidEmbedding,
-    RecollectError,
-    TenantMismatch,
-    TransactionAborted,
-    UnitOfWorkClosed,
-    UnitOfWorkError,
-)
+from domain.errors import CommitOutcomeUnknown, DatabaseFailure, RecollectError, UnitOfWorkError
 from domain.schema.base import Entity
-from domain.values.transactions import ROWS_GONE, Isolation
 from repositories.postgres import direct
 from repositories.postgres.cancellation import run_to_completion
 from repositories.postgres.database_info import TENANT
-from repositories.postgres.errors import Phase, raise_bare, translate
-from repositories.postgres.savepoints import SavepointLog, refresh_after_rollback
-from repositories.sql.rows import by_ids, tenant_equals
+from repositories.postgres.errors import Phase
+from repositories.postgres.execution import Execution
+from repositories.postgres.savepoints import refresh_tracked
 
 if TYPE_CHECKING:
-    from sqlalchemy import CursorResult, Executable, Result, RowMapping
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, AsyncSessionTransaction
+    from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
 
-    from domain.values.plans import SearchPlan
+    from domain.values.transactions import Isolation
     from repositories.postgres.database_info import Schema
-    from repositories.postgres.direct import Row
 
-T = TypeVar("T")
 E = TypeVar("E", bound=Entity)
 
 _CANCELLED_IN_COMMIT = {
-    True: "cancelled while COMMIT was under way: it was carried out, and the unit of work was kept",
-    False: "cancelled while COMMIT was under way: it failed, and nothing was kept",
-    None: "cancelled while COMMIT was under way: whether it happened is unknown",
+    True: "cancelled during COMMIT: it was carried out",
+    False: "cancelled during COMMIT: it failed, and nothing was committed",
+    None: "cancelled during COMMIT: the outcome is unknown",
 }
 
 
-class Transaction:
-    """The session of one unit of work, and the only way to it.
-
-    `tracks` says whether the entities it reads are watched for changes; a reader's are not. Where
-    `plans` is a list, searches add theirs to it. A failure outside a savepoint poisons it:
-    PostgreSQL would answer the COMMIT of such a transaction with ROLLBACK and no error.
-    """
+class Transaction(Execution):
+    """The transaction of one unit of work, and the only way to its session."""
 
     def __init__(
         self,
@@ -73,31 +51,10 @@ class Transaction:
         tracks: bool,
         isolation: Isolation,
     ) -> None:
-        self.tenant = tenant
-        self.schema = schema
-        self.tracks = tracks
-        self.isolation = isolation
-        # A statement alone sees what one in a READ COMMITTED transaction does.
-        self._needs_begin = (
-            tracks or isolation is not Isolation.READ_COMMITTED or schema.row_level_security
-        )
-        self._session = session
+        super().__init__(session, tenant=tenant, schema=schema, tracks=tracks, isolation=isolation)
         self.committed: bool | None = False
-        self._connection: AsyncConnection | None = None
-        self._open = False
         self._begun_at = 0.0
-        self._aborted = False
-        self._connection_lost = False
-        self._executed = 0
-        self._savepoints = 0
-        self._written = SavepointLog()
         self._added: WeakSet[InstanceState[Any]] = WeakSet()
-        self.plans: list[SearchPlan] | None = None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it has begun and not ended."""
-        return self._open
 
     @property
     def age(self) -> timedelta:
@@ -130,45 +87,6 @@ class Transaction:
             await self.end()
             raise
 
-    @contextmanager
-    def guarded(
-        self, phase: Phase = Phase.WORK, operation_id: UUID | None = None
-    ) -> Iterator[AsyncSession]:
-        """Lend the session; what fails inside is raised as a domain error and poisons the
-        transaction.
-
-        Raises:
-            UnitOfWorkClosed: it was not entered yet, or has ended.
-            TransactionAborted: a statement failed before.
-            ConnectionLost: the connection was lost before.
-        """
-        self.require_open()
-        if self._connection_lost:
-            raise ConnectionLost(
-                "the connection was lost before, and nothing was committed: leave this unit of work"
-                " and run it again"
-            )
-        if self._aborted:
-            raise TransactionAborted(
-                "a statement failed before: leave this unit of work, and nothing of it is kept"
-            )
-        try:
-            yield self._session
-        except BaseException as error:
-            self._aborted = True
-            if isinstance(error, Exception):
-                failure = translate(error, phase=phase, operation_id=operation_id)
-                self._connection_lost |= isinstance(failure, ConnectionLost)
-                raise_bare(failure)
-            raise
-
-    def require_open(self) -> None:
-        """Raise UnitOfWorkClosed unless the unit of work is under way."""
-        if not self._open:
-            raise UnitOfWorkClosed(
-                "this unit of work is not open: use it inside its `async with`, before it ends"
-            )
-
     def add(self, entity: E) -> E:
         """Stamp the entity with the tenant and take it into the session."""
         self.require_open()
@@ -176,159 +94,6 @@ class Transaction:
         self._session.add(entity)
         self._added.add(instance_state(entity))
         return entity
-
-    def assign_tenants(self, entities: Sequence[Entity]) -> None:
-        """Make the entities this tenant's, as `stamp` does each."""
-        # A call for each of many rows that need nothing would cost as much as to read them.
-        kinds: set[type[Entity]] = set(map(type, entities))
-        tenants = {vars(entity).get("tenant") for entity in entities}
-        if tenants != {self.tenant} or any(kind.embedding_fields() for kind in kinds):
-            for entity in entities:
-                self.assign_tenant(entity)
-
-    def assign_tenant(self, entity: Entity) -> None:
-        """Make the entity this tenant's, or raise TenantMismatch if it was made another's."""
-        values = vars(entity)
-        if values.get("embedding") is not None:
-            self.require_dimensions(entity)
-        if values.get("tenant") == self.tenant or "tenant" not in type(entity).model_fields:
-            return
-        # One that was read, or written and committed, was made its tenant's by that, whoever named
-        # it.
-        if "tenant" in entity.model_fields_set or instance_state(entity).key is not None:
-            raise TenantMismatch(
-                f"a {type(entity).__name__} of another tenant was given to this unit of work"
-            )
-        values["tenant"] = self.tenant
-
-    def require_dimensions(self, entity: Entity) -> None:
-        """Raise InvalidEmbedding where the entity's embedding is not of this database's dimension.
-
-        It may know others too.
-        """
-        embedding = vars(entity).get("embedding")
-        if embedding is not None and embedding.dimensions() != self.schema.dimensions:
-            raise InvalidEmbedding(
-                f"the embedding has {embedding.dimensions()} dimensions, not {self.schema.dimensions}",
-                field="embedding",
-            )
-
-    async def flush(self) -> None:
-        """Write what was added or changed."""
-        with self.guarded() as session:
-            if session.new or session.dirty or session.deleted:
-                if self._savepoints:
-                    self._written.remember(session)
-                changed = self._changed_together(session)
-                await session.flush()
-                for entity, ids in changed.items():
-                    await self._require_rows(session, entity, ids)
-
-    @staticmethod
-    def _changed_together(session: AsyncSession) -> Mapping[type[Entity], Sequence[UUID]]:
-        # Of one changed row the ORM learns whether it was still there; of several, sent together,
-        # the driver does not tell.
-        changed: defaultdict[type[Entity], list[UUID]] = defaultdict(list)
-        for entity in session.dirty:
-            if session.is_modified(entity):
-                changed[type(entity)].append(vars(entity)["id"])
-        return {entity: ids for entity, ids in changed.items() if len(ids) > 1}
-
-    async def _require_rows(
-        self, session: AsyncSession, entity: type[Entity], ids: Sequence[UUID]
-    ) -> None:
-        counted = (
-            select(func.count())
-            .select_from(entity.__table__)
-            .where(tenant_equals(entity, self.tenant))
-        )
-        if (await session.execute(by_ids(counted, entity, ids))).scalar_one() < len(ids):
-            raise Conflict(ROWS_GONE)
-
-    async def execute(
-        self,
-        statement: Executable,
-        parameters: Sequence[dict[str, Any]] | dict[str, Any] | None = None,
-    ) -> Result[Any]:
-        """Write what was added or changed, then execute the statement."""
-        await self.flush()
-        with self.guarded() as session:
-            result = await session.execute(statement, parameters)
-        self._executed += 1
-        return result
-
-    async def rows(
-        self, statement: Executable, values: Mapping[str, Any] | None = None
-    ) -> list[Row]:
-        """Write what was added or changed, then execute a statement that selects.
-
-        No entity is tracked.
-        """
-        if self.tracks:
-            await self.flush()
-        with self.guarded() as session:
-            connection = self._connection or await session.connection()
-            if self._needs_begin and not direct.has_begun(connection):
-                found = [dict(row) for row in (await session.execute(statement, values)).mappings()]
-            else:
-                found = await direct.fetch(connection, statement, values or {})
-        self._executed += 1
-        return found
-
-    async def scalar(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Any:
-        """Return the first value of the first row that the statement selects, or None where it selects none."""
-        return next(
-            (value for row in await self.rows(statement, values) for value in row.values()), None
-        )
-
-    async def changed(
-        self, statement: Executable, parameters: Sequence[dict[str, Any]] | None = None
-    ) -> int:
-        """Execute a statement that writes and return how many rows it touched."""
-        result: CursorResult[Any] = await self.execute(statement, parameters)  # type: ignore[assignment]  # rows come from Select
-        return result.rowcount
-
-    @contextmanager
-    def all_or_none(self) -> Iterator[None]:
-        """Hold statements together.
-
-        Whatever breaks off after the first of them poisons the transaction.
-        """
-        before = self._executed
-        try:
-            yield
-        except BaseException:
-            self._aborted = self._aborted or self._executed > before
-            raise
-
-    @contextmanager
-    def explaining(self) -> Iterator[list[SearchPlan]]:
-        """Collect the plans of the searches inside."""
-        before, self.plans = self.plans, []
-        try:
-            yield self.plans
-        finally:
-            self.plans = before
-
-    async def stream(
-        self, statement: Executable, values: Mapping[str, Any], *, batch_size: int
-    ) -> AsyncIterator[RowMapping]:
-        """Yield every row from a server-side cursor, `batch_size` rows at a time."""
-        await self.flush()
-        with self.guarded() as session:
-            result = await session.stream(
-                statement, values, execution_options={"yield_per": batch_size}
-            )
-        try:
-            while True:
-                with self.guarded():
-                    batch = await result.mappings().fetchmany(batch_size)
-                if not batch:
-                    return
-                for row in batch:
-                    yield row
-        finally:
-            await result.close()
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
@@ -363,7 +128,7 @@ class Transaction:
         try:
             with self.guarded() as session:
                 await nested.rollback()
-                await refresh_after_rollback(session, watched, tenant=self.tenant)
+                await refresh_tracked(session, watched, tenant=self.tenant)
         except RecollectError:
             # The cause is the error that left the savepoint if that one was a cancellation, which
             # ends the connection, or a failure of the database, which `run` may retry.

@@ -34,7 +34,10 @@ from repositories.sql.filters import FilterKey, filter_condition
 
 
 def tenant_equals(entity: type[Entity], tenant: str) -> ColumnElement[bool]:
-    """Return the condition that every statement carries; entities that no tenant owns have none."""
+    """Return the condition that every statement needs, such as `tenant_equals(Review, uow.tenant)`.
+
+    It is always true for entities that belong to no tenant.
+    """
     columns = entity.__table__.c
     return columns.tenant == tenant if "tenant" in columns else true()
 

@@ -1,0 +1,256 @@
+"""Statements of one transaction: executed, and their failures turned into domain errors."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from sqlalchemy import func, select
+
+from domain.errors import Conflict, ConnectionLost, TransactionAborted, UnitOfWorkClosed
+from domain.values.transactions import ROWS_GONE, Isolation
+from repositories.postgres import direct
+from repositories.postgres.errors import Phase, raise_bare, translate
+from repositories.postgres.savepoints import SavepointLog, refresh_tracked
+from repositories.postgres.tenancy import Tenancy
+from repositories.sql.rows import by_ids, tenant_equals
+
+if TYPE_CHECKING:
+    from sqlalchemy import CursorResult, Executable, Result, Table
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+    from domain.schema.base import Entity
+    from domain.values.plans import SearchPlan
+    from repositories.postgres.database_info import Schema
+    from repositories.postgres.direct import Row
+
+
+NO_OPTIONS: Final[Mapping[str, Any]] = {}
+
+
+class Execution(Tenancy):
+    """Executes statements on the session of one unit of work.
+
+    `tracks` says whether changes of the entities that it reads are written; a reader's are not. A
+    statement that fails outside a savepoint aborts it: PostgreSQL answers the COMMIT of such a
+    transaction with ROLLBACK and no error. Searches append their plans to `plans`, where it is a
+    list.
+    """
+
+    def __init__(
+        self,
+        session: AsyncSession,
+        *,
+        tenant: str,
+        schema: Schema,
+        tracks: bool,
+        isolation: Isolation,
+    ) -> None:
+        super().__init__(tenant, schema)
+        self.tracks = tracks
+        self.isolation = isolation
+        self.plans: list[SearchPlan] | None = None
+        # A statement alone sees what one in a READ COMMITTED transaction does.
+        self._needs_begin = (
+            tracks or isolation is not Isolation.READ_COMMITTED or schema.row_level_security
+        )
+        self._session = session
+        self._connection: AsyncConnection | None = None
+        self._open = False
+        self._aborted = False
+        self._connection_lost = False
+        self._executed = 0
+        self._savepoints = 0
+        self._written = SavepointLog()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has begun and not ended."""
+        return self._open
+
+    @contextmanager
+    def guarded(
+        self, phase: Phase = Phase.WORK, operation_id: UUID | None = None
+    ) -> Iterator[AsyncSession]:
+        """Lend the session; what fails inside is raised as a domain error and poisons the
+        transaction.
+
+        Raises:
+            UnitOfWorkClosed: it was not entered yet, or has ended.
+            TransactionAborted: a statement failed before.
+            ConnectionLost: the connection was lost before.
+        """
+        self.require_open()
+        if self._connection_lost:
+            raise ConnectionLost(
+                "the connection was lost before, and nothing was committed: leave this unit of work"
+                " and run it again"
+            )
+        if self._aborted:
+            raise TransactionAborted(
+                "a statement failed before: leave this unit of work, and nothing of it is kept"
+            )
+        try:
+            yield self._session
+        except BaseException as error:
+            self._aborted = True
+            if isinstance(error, Exception):
+                failure = translate(error, phase=phase, operation_id=operation_id)
+                self._connection_lost |= isinstance(failure, ConnectionLost)
+                raise_bare(failure)
+            raise
+
+    def require_open(self) -> None:
+        """Raise UnitOfWorkClosed unless the unit of work is under way."""
+        if not self._open:
+            raise UnitOfWorkClosed(
+                "this unit of work is not open: use it inside its `async with`, before it ends"
+            )
+
+    async def flush(self) -> None:
+        """Write what was added or changed."""
+        with self.guarded() as session:
+            if not self.tracks:
+                # A reader never writes: entities of earlier statements leave its session.
+                session.expunge_all()
+            elif session.new or session.dirty or session.deleted:
+                if self._savepoints:
+                    self._written.remember(session)
+                changed = self._changed_together(session)
+                await session.flush()
+                for entity, ids in changed.items():
+                    await self._require_rows(session, entity, ids)
+
+    @staticmethod
+    def _changed_together(session: AsyncSession) -> Mapping[type[Entity], Sequence[UUID]]:
+        # Of one changed row the ORM learns whether it was still there; of several, sent together,
+        # the driver does not tell.
+        changed: defaultdict[type[Entity], list[UUID]] = defaultdict(list)
+        for entity in session.dirty:
+            if session.is_modified(entity):
+                changed[type(entity)].append(vars(entity)["id"])
+        return {entity: ids for entity, ids in changed.items() if len(ids) > 1}
+
+    async def _require_rows(
+        self, session: AsyncSession, entity: type[Entity], ids: Sequence[UUID]
+    ) -> None:
+        counted = (
+            select(func.count())
+            .select_from(entity.__table__)
+            .where(tenant_equals(entity, self.tenant))
+        )
+        if (await session.execute(by_ids(counted, entity, ids))).scalar_one() < len(ids):
+            raise Conflict(ROWS_GONE)
+
+    async def execute(
+        self,
+        statement: Executable,
+        parameters: Sequence[Mapping[str, Any]] | Mapping[str, Any] | None = None,
+        *,
+        options: Mapping[str, Any] = NO_OPTIONS,
+    ) -> Result[Any]:
+        """Write what was added or changed, then execute the statement."""
+        await self.flush()
+        with self.guarded() as session:
+            result = await session.execute(statement, parameters, execution_options=options)
+        self._executed += 1
+        return result
+
+    async def rows(
+        self, statement: Executable, values: Mapping[str, Any] | None = None
+    ) -> list[Row]:
+        """Write what was added or changed, then execute a statement that selects.
+
+        No entity is tracked.
+        """
+        if self.tracks:
+            await self.flush()
+        with self.guarded() as session:
+            connection = self._connection or await session.connection()
+            if self._needs_begin and not direct.has_begun(connection):
+                found = [dict(row) for row in (await session.execute(statement, values)).mappings()]
+            else:
+                found = await direct.fetch(connection, statement, values or {})
+        self._executed += 1
+        return found
+
+    async def scalar(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Any:
+        """Return the first value of the first row that the statement selects, or None where it selects none."""
+        return next(
+            (value for row in await self.rows(statement, values) for value in row.values()), None
+        )
+
+    async def changed(
+        self, statement: Executable, parameters: Sequence[dict[str, Any]] | None = None
+    ) -> int:
+        """Execute a statement that writes and return how many rows it touched."""
+        result: CursorResult[Any] = await self.execute(statement, parameters)  # type: ignore[assignment]  # rows come from Select
+        return result.rowcount
+
+    @contextmanager
+    def all_or_none(self) -> Iterator[None]:
+        """Hold statements together.
+
+        Whatever breaks off after the first of them poisons the transaction.
+        """
+        before = self._executed
+        try:
+            yield
+        except BaseException:
+            self._aborted = self._aborted or self._executed > before
+            raise
+
+    @contextmanager
+    def explaining(self) -> Iterator[list[SearchPlan]]:
+        """Collect the plans of the searches inside."""
+        before, self.plans = self.plans, []
+        try:
+            yield self.plans
+        finally:
+            self.plans = before
+
+    async def stream(
+        self,
+        statement: Executable,
+        values: Mapping[str, Any],
+        *,
+        batch_size: int,
+        options: Mapping[str, Any] = NO_OPTIONS,
+        mappings: bool = True,
+    ) -> AsyncIterator[Any]:
+        """Yield every row from a server-side cursor, `batch_size` rows at a time.
+
+        Rows are mappings by the names of the columns, or SQLAlchemy's tuples.
+        """
+        await self.flush()
+        with self.guarded() as session:
+            result = await session.stream(
+                statement, values, execution_options={**options, "yield_per": batch_size}
+            )
+        rows: Any = result.mappings() if mappings else result
+        try:
+            while True:
+                with self.guarded():
+                    batch = await rows.fetchmany(batch_size)
+                if not batch:
+                    return
+                for row in batch:
+                    yield row
+        finally:
+            await result.close()
+
+    async def refresh_changed(self, tables: Collection[Table] | None) -> None:
+        """Read tracked entities of these tables again; None stands for all tables."""
+        if not self.tracks or tables == frozenset():
+            return
+        tracked = [
+            one
+            for one in self._written.watched_by(self._session)
+            if tables is None or type(one.entity).__table__ in tables
+        ]
+        if tracked:
+            with self.guarded() as session:
+                await refresh_tracked(session, tracked, tenant=self.tenant)

@@ -1,0 +1,59 @@
+"""The tenant of a unit of work: assigned to the entities that it takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy.orm.attributes import instance_state
+
+from domain.errors import InvalidEmbedding, TenantMismatch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from domain.schema.base import Entity
+    from repositories.postgres.database_info import Schema
+
+
+class Tenancy:
+    """Assigns the tenant of a unit of work to entities, and refuses those of another tenant."""
+
+    def __init__(self, tenant: str, schema: Schema) -> None:
+        self.tenant = tenant
+        self.schema = schema
+
+    def assign_tenants(self, entities: Sequence[Entity]) -> None:
+        """Make the entities this tenant's, as `stamp` does each."""
+        # A call for each of many rows that need nothing would cost as much as to read them.
+        kinds: set[type[Entity]] = set(map(type, entities))
+        tenants = {vars(entity).get("tenant") for entity in entities}
+        if tenants != {self.tenant} or any(kind.embedding_fields() for kind in kinds):
+            for entity in entities:
+                self.assign_tenant(entity)
+
+    def assign_tenant(self, entity: Entity) -> None:
+        """Make the entity this tenant's, or raise TenantMismatch if it was made another's."""
+        values = vars(entity)
+        if values.get("embedding") is not None:
+            self.require_dimensions(entity)
+        if values.get("tenant") == self.tenant or "tenant" not in type(entity).model_fields:
+            return
+        # One that was read, or written and committed, was made its tenant's by that, whoever named
+        # it.
+        if "tenant" in entity.model_fields_set or instance_state(entity).key is not None:
+            raise TenantMismatch(
+                f"a {type(entity).__name__} of another tenant was given to this unit of work"
+            )
+        values["tenant"] = self.tenant
+
+    def require_dimensions(self, entity: Entity) -> None:
+        """Raise InvalidEmbedding where the entity's embedding is not of this database's dimension.
+
+        It may know others too.
+        """
+        embedding = vars(entity).get("embedding")
+        if embedding is not None and embedding.dimensions() != self.schema.dimensions:
+            raise InvalidEmbedding(
+                f"the embedding has {embedding.dimensions()} dimensions, not {self.schema.dimensions}",
+                field="embedding",
+            )
