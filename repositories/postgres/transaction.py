@@ -104,6 +104,8 @@ class Transaction(Execution):
         await self.flush()
         with self.guarded() as session:
             nested = await session.begin_nested()
+            # The session sends SAVEPOINT with its own next statement, and reads bypass the session.
+            await session.connection()
         self._savepoints += 1
         try:
             yield

@@ -7,6 +7,9 @@ from datetime import datetime
 from typing import assert_type
 from uuid import UUID
 
+from sqlalchemy import Row, func, select, update
+from sqlmodel import col
+
 from domain import (
     Category,
     DatabasePort,
@@ -30,7 +33,7 @@ from domain import (
     Vector,
     where,
 )
-from repositories import Database, FakeDatabase
+from repositories import Database, FakeDatabase, tenant_equals
 from repositories.testing.factories import FindingFactory, ReviewFactory, review_with_findings
 from repositories.unit_of_work import ReadUnitOfWork as PostgresReader
 from repositories.unit_of_work import UnitOfWork as PostgresUnitOfWork
@@ -126,6 +129,16 @@ async def a_service_of_ones_own(memory: DatabasePort, embedder: Embedder, findin
         assert_type(await uow.reviews.stats("a/b"), RepoStats)
         assert_type(await uow.reviews.trends("a/b", days=7), Sequence[TrendDay])
         return await uow.reviews.delete(finding_id)
+
+
+async def statements_of_ones_own(uow: PostgresUnitOfWork, view: PostgresReader) -> None:
+    assert_type((await uow.scalars(select(Review))).all(), Sequence[Review])
+    counts = await view.execute(select(col(Review.repo), func.count()))
+    assert_type(counts.all(), Sequence[Row[str, int]])
+    changed = await uow.execute(update(Review).values(conclusion="done"))
+    assert_type(changed.rowcount, int)
+    async for row in view.stream(select(col(Review.repo)).where(tenant_equals(Review, "acme"))):
+        assert_type(row, Row[str])
 
 
 def tests_of_ones_own() -> None:
