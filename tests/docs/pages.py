@@ -12,6 +12,7 @@ DOCS: Final = ROOT / "docs"
 PAGES: Final = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FILE = re.compile(r"Save\s+this\s+as\s+`([\w./]+)`[^\n]*:\n\n\Z")
 _SUITE = re.compile(r"^(async )?def test_|^class Test", re.MULTILINE)
 
 
@@ -23,6 +24,8 @@ class Block:
     line: int
     language: str
     text: str
+    file: str | None = None
+    """The file that the text before the block says to save it as."""
 
     @property
     def place(self) -> str:
@@ -30,8 +33,8 @@ class Block:
 
     @property
     def is_program(self) -> bool:
-        """Whether it is Python that runs something by itself."""
-        return self.language == "python" and "asyncio.run(" in self.text
+        """Whether it is Python that is run by itself."""
+        return self.language == "python" and "asyncio.run(" in self.text and self.file is None
 
     @property
     def is_suite(self) -> bool:
@@ -42,10 +45,13 @@ class Block:
 def blocks(page: Path) -> list[Block]:
     """Return the blocks of a page, in their order."""
     text = page.read_text(encoding="utf-8")
-    return [
-        Block(page, text[: match.start()].count("\n") + 1, match[1], match[2])
-        for match in _BLOCK.finditer(text)
-    ]
+    return [_block(page, text, match) for match in _BLOCK.finditer(text)]
+
+
+def _block(page: Path, text: str, match: re.Match[str]) -> Block:
+    before = text[: match.start()]
+    saved = _FILE.search(before)
+    return Block(page, before.count("\n") + 1, match[1], match[2], saved[1] if saved else None)
 
 
 def all_blocks() -> list[Block]:

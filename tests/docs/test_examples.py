@@ -16,14 +16,17 @@ from pydantic import SecretStr
 from domain import Review
 from repositories import Database
 from tests.docs.consoles import Command, commands, matches, run
-from tests.docs.pages import PAGES, ROOT, Block, all_blocks, blocks
+from tests.docs.pages import DOCS, PAGES, ROOT, Block, all_blocks, blocks
 from tests.integration.migrations.support import as_superuser
+
+TUTORIAL = DOCS / "tutorial.md"
+"""It uses the embedded server that its own programs start."""
 
 SHOWN = {"text", "sql", "ini"}
 """Languages of blocks that show something and are not run."""
 
 NOT_RUN = re.compile(
-    r"(make|recollect eval|pip install|python -m (bench|pytest|tests|venv)|uvicorn|git|pytest)\b"
+    r"(make|recollect eval|pip install|python -m (bench|pytest|tests|venv)|\. \.venv|uvicorn|git|pytest)\b"
 )
 """Commands of `sh` blocks: they set up a machine, or run for minutes."""
 
@@ -115,7 +118,11 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
 def test_the_commands_of_a_page_print_what_it_shows(
     page: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
+    if page == TUTORIAL:
+        environment = {n: value for n, value in environment.items() if not n.endswith("_URL")}
     for block in blocks(page):
+        if block.file is not None:
+            (tmp_path / block.file).write_text(block.text)
         for command in commands(block.text) if block.language == "console" else ():
             output = run(command, folder=tmp_path, environment=environment)
             assert matches(command.output, output), f"{block.place}: {command.line}\n{output}"
@@ -124,7 +131,7 @@ def test_the_commands_of_a_page_print_what_it_shows(
 @pytest.mark.parametrize("block", all_blocks(), ids=lambda block: block.place)
 def test_every_block_is_run_or_only_shows_something(block: Block) -> None:
     if block.language == "python":
-        assert block.is_program or block.is_suite
+        assert block.is_program or block.is_suite or block.file is not None
     elif block.language == "sh":
         lines = block.text.replace("\\\n", "").splitlines()
         assert [line for line in lines if not NOT_RUN.match(line)] == []
