@@ -34,7 +34,8 @@ class Block:
     @property
     def is_program(self) -> bool:
         """Whether it is Python that is run by itself."""
-        return self.language == "python" and "asyncio.run(" in self.text and self.file is None
+        runs = re.search(r"^(asyncio\.run|print)\(", self.text, re.MULTILINE)
+        return self.language == "python" and self.file is None and runs is not None
 
     @property
     def is_suite(self) -> bool:

@@ -11,13 +11,13 @@ from tests.faults.promised import PROMISES
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "guarantees.md"
 HEAD = """\
-# What is promised, and what shows it
+# What is guaranteed under faults?
 
-`make faults` injects each fault for real into PostgreSQL servers of its own and writes this page from what it measured. The
-same tests run in a short form in `make test`. A control is the same check where the promise is broken on purpose: it has to
-fail, or the check would prove nothing.
+`make faults` injects each fault into real PostgreSQL servers and writes this page from its measurements. The same tests run in a short form
+in `make test`. A *control* is the same check with the guarantee broken on purpose; it must fail, which shows that the check can
+fail.
 
-| Promise | Figure of the last run | Control that shows the check can fail | Test |
+| Guarantee | Last measurement | Control | Test |
 | --- | --- | --- | --- |
 """
 BAR = r"\|"
