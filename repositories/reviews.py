@@ -160,14 +160,20 @@ class ReactionRepository(ReactionReader, Repository[FeedbackReaction]):
             self._transaction, FeedbackReaction, entities, key, progress=progress
         )
 
-    async def clear(self, repo: str) -> int:
-        return await self._transaction.changed(
-            delete_rows(
-                FeedbackReaction,
-                self._transaction.tenant,
-                FeedbackReaction.__table__.c.repo == repo,
-            )
+    async def withdraw(self, repo: str, comment_id: int, reaction_id: int) -> bool:
+        columns = FeedbackReaction.__table__.c
+        conditions = (
+            columns.repo == repo,
+            columns.comment_id == comment_id,
+            columns.reaction_id == reaction_id,
         )
+        statement = delete_rows(FeedbackReaction, self._transaction.tenant, and_(*conditions))
+        return await self._transaction.changed(statement) > 0
+
+    async def clear(self, repo: str) -> int:
+        condition = FeedbackReaction.__table__.c.repo == repo
+        statement = delete_rows(FeedbackReaction, self._transaction.tenant, condition)
+        return await self._transaction.changed(statement)
 
 
 def _mean(total: int | None, count: int) -> float | None:
@@ -190,7 +196,9 @@ def _trend_day(row: Row) -> TrendDay:
 
 
 def _pattern(fingerprint: str, rows: Sequence[Row]) -> FeedbackPattern:
-    newest = max(rows, key=lambda row: (row["newest_at"], row["newest_id"]))
+    newest = max(
+        rows, key=lambda row: (row["newest_at"], row["newest_reaction_id"], row["newest_id"])
+    )
     return FeedbackPattern(
         fingerprint=fingerprint,
         title=newest["title"],

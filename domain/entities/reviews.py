@@ -146,11 +146,11 @@ class SuppressionLogEntry(Record, table=True):
 
 
 class FeedbackReaction(Record, table=True):
-    """One person's reaction to one comment. The first to arrive wins; it repeats the finding's
-    facts, as they were.
+    """One person's reaction to one comment, with the facts of the finding at that time.
 
-    Unique: `(tenant, repo, comment_id, reaction_id)`. Indexes: that one, the review's, the
-        finding's.
+    Lifecycle: the first of a key is stored, never changed, and deleted when it is withdrawn. A
+    person's newest reaction to a comment counts. Unique: `(tenant, repo, comment_id, reaction_id)`.
+    Indexes: that one, `(tenant, review_id)` and `(tenant, finding_id)`.
     """
 
     __tablename__ = "feedback_reactions"

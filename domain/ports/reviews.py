@@ -104,10 +104,15 @@ class ReactionReader(ReadRepository[FeedbackReaction], Protocol):
     """Reads reactions and the patterns in them."""
 
     async def patterns(self, repo: str) -> Sequence[FeedbackPattern]:
-        """Return what people disliked at least once: most thumbs-down first, then by fingerprint.
+        """Return the kinds of findings that people disliked at least once.
 
-        The newest reaction of a pattern is the one with the latest `created_at`, of equals the
-        highest id.
+        Of a person's reactions to one comment, the newest counts. A reaction is newer if its time
+        is later (`reacted_at`, or `created_at` if it has none), and of equal times if its
+        `reaction_id` is higher. The patterns with most thumbs-down come first, equal ones by
+        fingerprint.
+
+        Args:
+            repo: repository, as owner/name.
         """
         ...
 
@@ -128,6 +133,22 @@ class ReactionRepository(ReactionReader, Repository[FeedbackReaction], Protocol)
         """
         ...
 
+    async def withdraw(self, repo: str, comment_id: int, reaction_id: int) -> bool:
+        """Delete a reaction that its author withdrew; return whether it existed.
+
+        If the person has older reactions to the comment, the newest of them counts again.
+
+        Args:
+            repo: repository, as owner/name.
+            comment_id: comment that was reacted to.
+            reaction_id: number of the reaction at the code host.
+        """
+        ...
+
     async def clear(self, repo: str) -> int:
-        """Delete the repository's reactions and return how many there were."""
+        """Delete the reactions of a repository and return how many there were.
+
+        Args:
+            repo: repository, as owner/name.
+        """
         ...

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from operator import itemgetter
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from domain.entities.reviews import FeedbackReaction, Finding, Reaction, Review
 from domain.values.classification import Severity
@@ -159,7 +160,7 @@ class FakeReactionReader(FakeReadRepository[FeedbackReaction]):
             reactions = self._transaction.select(self._table, lambda row: row["repo"] == repo)
             pull_requests = _pull_requests(self._transaction)
         titles: defaultdict[str, list[Row]] = defaultdict(list)
-        for row in reactions:
+        for row in _counted(reactions):
             titles[title_fingerprint(row["title"])].append(
                 {**row, "pr_number": pull_requests[row["review_id"]]}
             )
@@ -176,6 +177,10 @@ class FakeReactionRepository(FakeReactionReader, FakeRepository[FeedbackReaction
     ) -> int:
         return await self.add_new(entities, "repo", "comment_id", "reaction_id", progress=progress)
 
+    async def withdraw(self, repo: str, comment_id: int, reaction_id: int) -> bool:
+        key = (repo, comment_id, reaction_id)
+        return await self._delete(lambda row: _reaction_key(row) == key) > 0
+
     async def clear(self, repo: str) -> int:
         return await self._delete(lambda row: row["repo"] == repo)
 
@@ -187,8 +192,22 @@ def _pull_requests(transaction: Transaction) -> dict[object, int]:
     }
 
 
+def _reaction_key(row: Row) -> tuple[str, int, int]:
+    return row["repo"], row["comment_id"], row["reaction_id"]
+
+
+def _age(row: Row) -> tuple[datetime, int, UUID]:
+    return row["reacted_at"] or row["created_at"], row["reaction_id"], row["id"]
+
+
+def _counted(reactions: Iterable[Row]) -> Iterable[Row]:
+    """Return the newest reaction of each person to each comment."""
+    newest = {(row["comment_id"], row["reactor_login"]): row for row in sorted(reactions, key=_age)}
+    return newest.values()
+
+
 def _pattern(fingerprint: str, rows: Sequence[Row]) -> FeedbackPattern:
-    newest = max(rows, key=lambda row: (row["created_at"], row["id"]))
+    newest = max(rows, key=_age)
     disliked = [row for row in rows if row["reaction_content"] == Reaction.THUMBS_DOWN]
     return FeedbackPattern(
         fingerprint=fingerprint,

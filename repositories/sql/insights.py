@@ -15,6 +15,7 @@ from sqlalchemy import (
     FromClause,
     Interval,
     Select,
+    Subquery,
     and_,
     cast,
     column,
@@ -22,7 +23,7 @@ from sqlalchemy import (
     literal,
     select,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSON, aggregate_order_by
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, aggregate_order_by, distinct_on
 
 from domain.entities.reviews import FeedbackReaction, Finding, Reaction, Review
 from domain.values.classification import Severity
@@ -109,13 +110,15 @@ def daily_trends(tenant: str, repo: str, days: int) -> Select[*tuple[Any, ...]]:
 
 
 def reactions_by_title(tenant: str, repo: str) -> Select[*tuple[Any, ...]]:
-    """Select one row for each title.
+    """Select one row for each title with a reaction that counts.
 
-    Who liked and disliked it, where, and what its newest reaction says.
+    A person's newest reaction to a comment counts. The row has the people and pull requests of the
+    thumbs-down, and the facts of the title's newest reaction.
     """
-    columns, reviews = _REACTIONS.c, _REVIEWS.c
+    counted, reviews = _counted_reactions(tenant, repo), _REVIEWS.c
+    columns = counted.c
     disliked = columns.reaction_content == Reaction.THUMBS_DOWN
-    newest_first = (columns.created_at.desc(), columns.id.desc())
+    newest_first = (columns.moment.desc(), columns.reaction_id.desc(), columns.id.desc())
 
     def of_newest(value: ColumnElement[Any]) -> ColumnElement[Any]:
         return func.array_agg(aggregate_order_by(value, *newest_first), type_=ARRAY(value.type))[1]
@@ -129,14 +132,27 @@ def reactions_by_title(tenant: str, repo: str) -> Select[*tuple[Any, ...]]:
             func.array_agg(reviews.pr_number.distinct()).filter(disliked).label("pull_requests"),
             of_newest(columns.severity).label("severity"),
             of_newest(columns.category).label("category"),
-            of_newest(columns.created_at).label("newest_at"),
+            of_newest(columns.moment).label("newest_at"),
+            of_newest(columns.reaction_id).label("newest_reaction_id"),
             of_newest(columns.id).label("newest_id"),
         )
         .join_from(
-            _REACTIONS,
-            _REVIEWS,
-            and_(reviews.tenant == columns.tenant, reviews.id == columns.review_id),
+            counted, _REVIEWS, and_(reviews.tenant == tenant, reviews.id == columns.review_id)
         )
-        .where(columns.tenant == tenant, columns.repo == repo)
         .group_by(columns.title)
+    )
+
+
+def _counted_reactions(tenant: str, repo: str) -> Subquery:
+    """Return the newest reaction of each person to each comment."""
+    columns = _REACTIONS.c
+    moment = func.coalesce(columns.reacted_at, columns.created_at)
+    person = (columns.comment_id, columns.reactor_login)
+    facts = ("id", "review_id", "reaction_id", "reaction_content", "severity", "category", "title")
+    return (
+        select(*(columns[name] for name in facts), columns.reactor_login, moment.label("moment"))
+        .where(columns.tenant == tenant, columns.repo == repo)
+        .order_by(*person, moment.desc(), columns.reaction_id.desc())
+        .ext(distinct_on(*person))
+        .subquery("counted")
     )

@@ -315,6 +315,7 @@ OWN: dict[str, tuple[int, Call]] = {
     "findings.prior": (1, lambda uow, _: uow.findings.prior(REPO, 7)),
     "findings.keyword_search": (1, lambda uow, _: uow.findings.keyword_search("retries")),
     "reactions.patterns": (1, lambda uow, _: uow.reactions.patterns(REPO)),
+    "reactions.withdraw": (1, lambda uow, _: uow.reactions.withdraw(REPO, 1, 1)),
     "reactions.clear": (1, lambda uow, _: uow.reactions.clear(REPO)),
     "memories.exists_for": (
         1,

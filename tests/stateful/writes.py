@@ -136,6 +136,12 @@ def add_reactions(world: World) -> Call:
     return lambda uow: uow.reactions.add_many(copies(reactions))
 
 
+def withdraw_reaction(world: World) -> Call:
+    known = world.known(FeedbackReaction)
+    key = known.reaction_id + world.choices.one_in(6)
+    return lambda uow: uow.reactions.withdraw(known.repo, known.comment_id, key)
+
+
 def clear_reactions(world: World) -> Call:
     repo = world.choices.pick(REPOS)
     return lambda uow: uow.reactions.clear(repo)
@@ -355,6 +361,7 @@ WRITES: Final[Sequence[Operation]] = (
     reset_knowledge,
     set_embedding_metadata,
     add_reactions,
+    withdraw_reaction,
     clear_reactions,
     write_memory,
     write_memories,

@@ -9,6 +9,7 @@ import pytest
 
 from domain import (
     Category,
+    FeedbackReaction,
     Reaction,
     ReferenceViolated,
     Severity,
@@ -22,6 +23,9 @@ from tests.contract.suites.samples import MANY, MOMENT, REPO, finding, reaction,
 if TYPE_CHECKING:
     from domain import Finding
     from tests.contract.suites.store import Store
+
+
+DAY = timedelta(days=1)
 
 
 async def _commented(store: Store, **values: str) -> Finding:
@@ -105,6 +109,26 @@ class ReactionsContract:
         async with store.reader() as view:
             assert await view.reactions.count() == 0
 
+    async def test_a_withdrawn_reaction_is_deleted_and_can_be_given_again(
+        self, store: Store
+    ) -> None:
+        to = await _commented(store)
+        mine = reaction(to, comment_id=5, reaction_id=6)
+        await write(store, mine, reaction(to, comment_id=5, reaction_id=7))
+        async with store.unit_of_work(tenant="other") as uow:
+            assert not await uow.reactions.withdraw(REPO, 5, 6)
+        async with store.unit_of_work() as uow:
+            for key in (("acme/web", 5, 6), (REPO, 6, 6), (REPO, 5, 5)):
+                assert not await uow.reactions.withdraw(*key)
+            assert await uow.reactions.withdraw(REPO, 5, 6)
+            assert not await uow.reactions.withdraw(REPO, 5, 6)
+            await uow.commit()
+        async with store.reader() as view:
+            assert await view.reactions.find(mine.id) is None
+            assert await view.reactions.count() == 1
+        async with store.unit_of_work() as uow:
+            assert await uow.reactions.add_many([reaction(to, comment_id=5, reaction_id=6)]) == 1
+
     async def test_clearing_deletes_the_reactions_of_one_repository(self, store: Store) -> None:
         ours, web = await _commented(store), await _commented(store, repo="acme/web")
         await write(store, reaction(ours), reaction(ours), reaction(web))
@@ -151,6 +175,48 @@ class FeedbackPatternsContract:
             Severity.CRITICAL,
             Category.SECURITY,
         )
+
+    async def test_the_newest_reaction_of_a_person_to_a_comment_counts(self, store: Store) -> None:
+        to = await _commented(store)
+
+        async def counted(*reactions: FeedbackReaction) -> list[tuple[int, int, int]]:
+            await write(store, *reactions)
+            async with store.reader() as view:
+                patterns = await view.reactions.patterns(REPO)
+            return [(one.thumbs_down, one.thumbs_up, one.reactors) for one in patterns]
+
+        by_ada = {"comment_id": 1, "reactor_login": "ada", "created_at": MOMENT}
+        down, up = Reaction.THUMBS_DOWN, Reaction.THUMBS_UP
+        assert await counted(reaction(to, down, reaction_id=5, **by_ada)) == [(1, 0, 1)]
+        # Withdrawn and given again.
+        assert await counted(reaction(to, down, reaction_id=6, **by_ada)) == [(1, 0, 1)]
+        # Another person, and the same person on another comment.
+        by_bob = {**by_ada, "reactor_login": "bob"}
+        elsewhere = {**by_ada, "comment_id": 2}
+        others = [reaction(to, down, reaction_id=1, **values) for values in (by_bob, elsewhere)]
+        assert await counted(*others) == [(3, 0, 2)]
+        # Changed: by a higher number at the same time, and back by a later time.
+        assert await counted(reaction(to, up, reaction_id=7, **by_ada)) == [(2, 1, 2)]
+        later = {**by_ada, "reacted_at": MOMENT + timedelta(seconds=1)}
+        assert await counted(reaction(to, down, reaction_id=3, **later)) == [(3, 0, 2)]
+        # An old reaction that arrives late changes nothing: its own time counts.
+        late = {**by_ada, "reacted_at": MOMENT, "created_at": MOMENT + timedelta(days=1)}
+        assert await counted(reaction(to, up, reaction_id=8, **late)) == [(3, 0, 2)]
+        # The newest one is withdrawn: the newest of the others counts.
+        async with store.unit_of_work() as uow:
+            assert await uow.reactions.withdraw(REPO, 1, 3)
+            await uow.commit()
+        assert await counted() == [(2, 1, 2)]
+
+    async def test_a_changed_title_counts_only_under_the_newest_reaction(
+        self, store: Store
+    ) -> None:
+        to = await _commented(store)
+        by_ada: dict[str, Any] = {"comment_id": 1, "reactor_login": "ada"}
+        await write(store, reaction(to, created_at=MOMENT, title="Before", **by_ada))
+        await write(store, reaction(to, created_at=MOMENT + DAY, title="After", **by_ada))
+        async with store.reader() as view:
+            assert [one.title for one in await view.reactions.patterns(REPO)] == ["After"]
 
     async def test_people_and_pull_requests_are_those_of_the_thumbs_down(
         self, store: Store
@@ -209,7 +275,8 @@ class FeedbackPatternsContract:
     ) -> None:
         of = review()
         found = [finding(of, title=f"Title {n}") for n in range(6)]
-        await write(store, of, *found, *(reaction(to) for to in [*found, found[3]]))
+        await write(store, of, *found, *map(reaction, found))
+        await write(store, reaction(found[3], reactor_login="bob"))
         async with store.unit_of_work() as uow:
             patterns = await uow.reactions.patterns(REPO)
             assert await uow.reactions.add_many([reaction(found[0])] * 5) == 1

@@ -90,14 +90,14 @@ def suppression(of: Review, **values: Any) -> SuppressionLogEntry:
 def reaction(
     to: Finding, content: Reaction = Reaction.THUMBS_DOWN, **values: Any
 ) -> FeedbackReaction:
-    """Return a new reaction to that finding."""
+    """Return a new reaction to the finding's comment; of a finding without one, to one of its own."""
     told = {
         name: getattr(to, name)
         for name in ("repo", "review_id", "severity", "category", "file_path", "title")
     }
     given = {
         "finding_id": to.id,
-        "comment_id": 1,
+        "comment_id": to.comment_id or to.id.int % 2**62,
         "comment_surface": "inline",
         "reaction_id": number(),
         "reactor_login": "ada",
