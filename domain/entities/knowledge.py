@@ -18,6 +18,7 @@ from domain.schema.columns import (
     search_vector,
 )
 from domain.schema.constraints import embedding_check, index, unique
+from domain.schema.text_hash import text_hash_column
 from domain.values.embedding import Embedding
 from domain.values.jsonb import FrozenDict, JsonObject
 from domain.values.numbers import Count
@@ -46,6 +47,7 @@ class KnowledgeChunk(Record, table=True):
             None, "metadata", postgresql_using="gin", postgresql_ops={"metadata": "jsonb_path_ops"}
         ),
         *search_vector(title="A", summary="B", content="C"),
+        *text_hash_column("content"),
     )
     __mapper_args__ = SEARCH_VECTOR_UNMAPPED
 

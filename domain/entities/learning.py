@@ -13,6 +13,7 @@ from sqlmodel import Field
 from domain.schema.base import Entity, Identified, Record
 from domain.schema.columns import SEARCH_VECTOR_UNMAPPED, EmbeddingColumn, search_vector
 from domain.schema.constraints import embedding_check, index, unique
+from domain.schema.text_hash import text_hash_column
 from domain.values.classification import Category, Severity
 from domain.values.embedding import Embedding
 from domain.values.numbers import Positive
@@ -57,6 +58,7 @@ class LearningMemory(Record, table=True):
         index("stale"),
         embedding_check(),
         *search_vector(finding_text="C"),
+        *text_hash_column("finding_text"),
     )
     __mapper_args__ = SEARCH_VECTOR_UNMAPPED
 

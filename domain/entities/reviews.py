@@ -13,6 +13,7 @@ from sqlmodel import Field
 from domain.schema.base import Record
 from domain.schema.columns import SEARCH_VECTOR_UNMAPPED, FrozenJsonb, search_vector
 from domain.schema.constraints import index, references, unique
+from domain.schema.text_hash import text_hash_column
 from domain.values.classification import Category, Severity
 from domain.values.jsonb import JsonObject
 from domain.values.numbers import Count, ExternalId, Positive
@@ -90,6 +91,7 @@ class Finding(Record, table=True):
         index("repo", "file_path"),
         index("repo", "comment_id"),
         *search_vector(title="C"),
+        *text_hash_column("title"),
     )
     __mapper_args__ = SEARCH_VECTOR_UNMAPPED
 

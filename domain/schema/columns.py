@@ -47,8 +47,8 @@ class EnumText(TypeDecorator[StrEnum]):
         return None if value is None else self.enum(value)
 
 
-SEARCH_VECTOR_UNMAPPED: Final = {"exclude_properties": ["search_vector"]}
-"""`__mapper_args__` of an entity with a `search_vector`."""
+SEARCH_VECTOR_UNMAPPED: Final = {"exclude_properties": ["search_vector", "text_hash"]}
+"""`__mapper_args__` of an entity with the generated columns of searches."""
 
 
 def search_vector(language: str = "english", /, **weights: str) -> tuple[Column[Any], Index]:

@@ -1,0 +1,18 @@
+"""When two texts count as the same: the rule behind distinct search results."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Final
+
+WHITE_SPACE: Final = " \t\n\r\v\f"
+"""The characters that do not tell two texts apart."""
+
+
+def text_hash(text: str) -> bytes:
+    """Return the SHA-256 hash of a text without ASCII white space and in ASCII lower case.
+
+    Two texts with the same hash are the same text but for case and spacing. The generated column
+    `text_hash` holds the same value, whoever writes the row.
+    """
+    return sha256(text.encode().translate(None, WHITE_SPACE.encode()).lower()).digest()
