@@ -1,4 +1,4 @@
-"""Searching knowledge, memories and findings at once, in PostgreSQL."""
+"""Search over knowledge, memories and findings, in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -6,29 +6,62 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from domain.values.corpora import corpus_depth, fuse_corpora, ids_with_embeddings
-from domain.values.filters import where
+from domain.values import filters
+from domain.values.corpora import fuse_corpora, ids_with_embeddings
 from domain.values.paging import require_limit
-from domain.values.search import Corpus, SearchHits, Weights
+from domain.values.search import (
+    Corpus,
+    SearchHits,
+    SearchOptions,
+    Thresholds,
+    Weights,
+    arm_depth,
+)
 from repositories.knowledge import KnowledgeReader
 from repositories.learning import MemoryReader
 from repositories.reviews import FindingReader
 from repositories.sql.federated_search import near_duplicate_pairs
+from repositories.sql.filters import FilterKey
 
 if TYPE_CHECKING:
+    from domain.entities.knowledge import KnowledgeChunk
     from domain.entities.learning import LearningMemory
+    from domain.entities.reviews import Finding
     from domain.values.corpora import Remembered
     from domain.values.embedding import VectorLike
+    from domain.values.filters import Filter
     from repositories.postgres.transaction import Transaction
 
 
+class _Knowledge(KnowledgeReader):
+    async def ranked(
+        self,
+        query: str,
+        embedding: VectorLike,
+        condition: FilterKey,
+        weights: Weights,
+        options: SearchOptions,
+    ) -> SearchHits[KnowledgeChunk]:
+        return await self._search_both(query, embedding, condition, weights=weights, **options)
+
+
 class _Memories(MemoryReader):
-    async def live(
-        self, query: str, embedding: VectorLike, *, repo: str | None, limit: int, weights: Weights
+    async def ranked(
+        self,
+        query: str,
+        embedding: VectorLike,
+        condition: FilterKey,
+        weights: Weights,
+        options: SearchOptions,
     ) -> SearchHits[LearningMemory]:
-        live = where("stale").equals(value=False)
-        of_repo = live if repo is None else live & where("repo").equals(repo)
-        return await self._search_both(query, embedding, of_repo, limit=limit, weights=weights)
+        return await self._search_both(query, embedding, condition, weights=weights, **options)
+
+
+class _Findings(FindingReader):
+    async def ranked(
+        self, query: str, condition: FilterKey, options: SearchOptions
+    ) -> SearchHits[Finding]:
+        return await self._search_words(query, condition, **options)
 
 
 class FederatedSearch:
@@ -36,9 +69,9 @@ class FederatedSearch:
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
-        self._knowledge = KnowledgeReader(transaction)
+        self._knowledge = _Knowledge(transaction)
         self._memories = _Memories(transaction)
-        self._findings = FindingReader(transaction)
+        self._findings = _Findings(transaction)
 
     async def search(
         self,
@@ -48,29 +81,43 @@ class FederatedSearch:
         repo: str | None = None,
         limit: int = 10,
         corpora: Collection[Corpus] = tuple(Corpus),
+        where: Filter | None = None,
         weights: Weights = Weights(),
+        min_score: float | None = None,
+        max_distance: float | None = None,
+        distinct: bool = True,
     ) -> SearchHits[Remembered]:
-        vector, depth = self._knowledge.query_vector(embedding), corpus_depth(require_limit(limit))
+        vector = self._knowledge.query_vector(embedding)
+        options = SearchOptions(
+            limit=arm_depth(require_limit(limit)),
+            thresholds=Thresholds(min_score=min_score, max_distance=max_distance),
+            distinct=distinct,
+        )
         if not query.strip():
             return SearchHits()
-        found: dict[Corpus, SearchHits[Any]] = {}
+        of_repo = None if repo is None else filters.where("repo").equals(repo)
+        rankings: dict[Corpus, SearchHits[Any]] = {}
         if Corpus.KNOWLEDGE in corpora:
-            of_repo = None if repo is None else where("repo").one_of(("", repo))
-            found[Corpus.KNOWLEDGE] = await self._knowledge.hybrid_search(
-                query, vector, where=of_repo, limit=depth, weights=weights
+            of_repo_or_none = None if repo is None else filters.where("repo").one_of(("", repo))
+            condition = FilterKey(of_repo_or_none, where)
+            rankings[Corpus.KNOWLEDGE] = await self._knowledge.ranked(
+                query, vector, condition, weights, options
             )
         if Corpus.MEMORIES in corpora:
-            found[Corpus.MEMORIES] = await self._memories.live(
-                query, vector, repo=repo, limit=depth, weights=weights
+            live = filters.where("stale").equals(value=False)
+            rankings[Corpus.MEMORIES] = await self._memories.ranked(
+                query, vector, FilterKey(live, of_repo, where), weights, options
             )
         if Corpus.FINDINGS in corpora:
-            found[Corpus.FINDINGS] = await self._findings.keyword_search(
-                query, repo=repo, limit=depth
-            )
-        return fuse_corpora(found, await self._alike(found), limit=limit)
+            condition = FilterKey(of_repo, where)
+            rankings[Corpus.FINDINGS] = await self._findings.ranked(query, condition, options)
+        pairs = await self._near_duplicates(rankings) if distinct else set()
+        return fuse_corpora(rankings, pairs, limit=limit, distinct=distinct)
 
-    async def _alike(self, found: Mapping[Corpus, SearchHits[Any]]) -> set[frozenset[UUID]]:
-        ids = {corpus.value: keys for corpus, keys in ids_with_embeddings(found).items()}
+    async def _near_duplicates(
+        self, rankings: Mapping[Corpus, SearchHits[Any]]
+    ) -> set[frozenset[UUID]]:
+        ids = {corpus.value: keys for corpus, keys in ids_with_embeddings(rankings).items()}
         if sum(map(len, ids.values())) < 2:
             return set()
         pairs = await self._transaction.rows(

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import reduce
-from operator import and_
 from typing import TYPE_CHECKING
 
 from domain.entities.knowledge import EmbeddingMetadata, KnowledgeChunk
 from domain.errors import EmbeddingMismatch, NotFound
 from domain.values import filters
+from domain.values.corpora import kinds_filter
 from domain.values.embedding import VectorLike
 from domain.values.reranking import Diversity, Recency
-from domain.values.search import Distance, Match, SearchHits, Weights, max_distance_for
+from domain.values.search import Distance, Match, SearchHits, Thresholds, Weights
 from repositories.base import Repository
 from repositories.bulk import BulkWrite
 from repositories.reembedding import RepairRepository
 from repositories.search import SearchRepository
 from repositories.sql import knowledge, rows
-from repositories.sql.filters import filter_condition
+from repositories.sql.filters import FilterKey, filter_condition
 
 if TYPE_CHECKING:
     from domain.ports import Progress, Rows
@@ -29,7 +28,7 @@ _COLUMNS = KnowledgeChunk.__table__.c
 
 
 class KnowledgeReader(SearchRepository[KnowledgeChunk]):
-    """Finds passages by their name, by vector, by words, and by both."""
+    """Searches passages by name, by vector, by words, and by both."""
 
     entity = KnowledgeChunk
 
@@ -48,11 +47,17 @@ class KnowledgeReader(SearchRepository[KnowledgeChunk]):
         limit: int = 10,
         where: Filter | None = None,
         min_score: float | None = None,
+        max_distance: float | None = None,
         distance: Distance = Distance.COSINE,
+        distinct: bool = False,
     ) -> SearchHits[KnowledgeChunk]:
-        farthest = max_distance_for(min_score, distance)
         return await self._search_vectors(
-            embedding, where, limit=limit, metric=distance, max_distance=farthest
+            embedding,
+            FilterKey(where),
+            limit=limit,
+            metric=distance,
+            thresholds=Thresholds(min_score=min_score, max_distance=max_distance),
+            distinct=distinct,
         )
 
     async def keyword_search(
@@ -65,9 +70,18 @@ class KnowledgeReader(SearchRepository[KnowledgeChunk]):
         source_types: Sequence[str] = (),
         languages: Sequence[str] = (),
         explain: bool = False,
+        min_score: float | None = None,
+        distinct: bool = False,
     ) -> SearchHits[KnowledgeChunk]:
-        narrowed = _narrowed(where, source_type=source_types, language=languages)
-        return await self._search_words(query, narrowed, limit=limit, match=match, explain=explain)
+        return await self._search_words(
+            query,
+            FilterKey(where, kinds_filter(source_types, languages)),
+            limit=limit,
+            match=match,
+            explain=explain,
+            thresholds=Thresholds(min_score=min_score),
+            distinct=distinct,
+        )
 
     async def hybrid_search(
         self,
@@ -80,36 +94,28 @@ class KnowledgeReader(SearchRepository[KnowledgeChunk]):
         match: Match = Match.ANY,
         diversity: Diversity | None = None,
         recency: Recency | None = None,
+        min_score: float | None = None,
+        max_distance: float | None = None,
+        distinct: bool = False,
     ) -> SearchHits[KnowledgeChunk]:
         return await self._search_both(
             query,
             embedding,
-            where,
+            FilterKey(where),
             limit=limit,
             weights=weights,
             match=match,
             diversity=diversity,
             recency=recency,
+            thresholds=Thresholds(min_score=min_score, max_distance=max_distance),
+            distinct=distinct,
         )
-
-
-def _narrowed(where: Filter | None, **any_of: Sequence[str]) -> Filter | None:
-    conditions = [
-        filters.where(column).one_of(values) for column, values in any_of.items() if values
-    ]
-    return (
-        reduce(and_, conditions, where)
-        if where is not None
-        else reduce(and_, conditions)
-        if conditions
-        else None
-    )
 
 
 class KnowledgeRepository(
     KnowledgeReader, RepairRepository[KnowledgeChunk], Repository[KnowledgeChunk]
 ):
-    """Keeps passages up to date."""
+    """Writes passages."""
 
     repaired_text = _COLUMNS.content
 

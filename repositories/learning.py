@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -9,29 +10,27 @@ from domain.entities.learning import ConfidenceBand, GlobalPattern, LearningMemo
 from domain.errors import InvalidInput
 from domain.values.classification import Category, Severity
 from domain.values.embedding import VectorLike
-from domain.values.filters import Filter, where
 from domain.values.paging import require_at_most, require_limit
-from domain.values.recall import Recall, merge_recall
+from domain.values.recall import Recall, live_memories, merge_recall
 from domain.values.reranking import Diversity, Recency
-from domain.values.search import Distance, Match, SearchHits, Weights
+from domain.values.search import Match, SearchHits, SearchOptions, Thresholds, Weights
+from domain.values.text_hash import text_hash
 from repositories.base import ReadRepository, Repository
 from repositories.conflict_writes import insert_new
 from repositories.reembedding import RepairRepository
 from repositories.search import SearchRepository
 from repositories.sql import learning, rows
+from repositories.sql.filters import FilterKey
 
 if TYPE_CHECKING:
     from domain.ports import Progress, Rows
+    from domain.values.filters import Filter
 
 _COLUMNS = LearningMemory.__table__.c
 
 
-def _live(repo: str) -> Filter:
-    return where("stale").equals(value=False) & where("repo").equals(repo)
-
-
 class MemoryReader(SearchRepository[LearningMemory]):
-    """Recalls what was learned."""
+    """Searches learning memories."""
 
     entity = LearningMemory
 
@@ -49,24 +48,65 @@ class MemoryReader(SearchRepository[LearningMemory]):
         *,
         repo: str,
         limit: int = 10,
+        where: Filter | None = None,
+        min_score: float | None = None,
         max_distance: float | None = None,
+        distinct: bool = False,
     ) -> SearchHits[LearningMemory]:
         return await self._search_vectors(
-            embedding, _live(repo), limit=limit, max_distance=max_distance
+            embedding,
+            FilterKey(live_memories(repo), where),
+            limit=limit,
+            thresholds=Thresholds(min_score=min_score, max_distance=max_distance),
+            distinct=distinct,
         )
 
     async def nearest_for_owner(
-        self, embedding: VectorLike, *, owner: str, exclude_repo: str, limit: int = 10
+        self,
+        embedding: VectorLike,
+        *,
+        owner: str,
+        exclude_repo: str,
+        limit: int = 10,
+        where: Filter | None = None,
+        min_score: float | None = None,
+        max_distance: float | None = None,
+        distinct: bool = False,
+    ) -> SearchHits[LearningMemory]:
+        thresholds = Thresholds(min_score=min_score, max_distance=max_distance)
+        return await self._shared(
+            embedding,
+            owner,
+            exclude_repo,
+            where,
+            limit=limit,
+            thresholds=thresholds,
+            distinct=distinct,
+        )
+
+    async def _shared(
+        self,
+        embedding: VectorLike,
+        owner: str,
+        repo: str,
+        where: Filter | None,
+        *,
+        limit: int,
+        thresholds: Thresholds,
+        distinct: bool,
+        excluded_texts: Sequence[bytes] = (),
     ) -> SearchHits[LearningMemory]:
         values = {
             "embedding": self.query_vector(embedding),
             "owner": owner,
-            "exclude_repo": exclude_repo,
+            "exclude_repo": repo,
+            "max_distance": thresholds.farthest(),
+            "excluded_texts": list(excluded_texts),
         }
-        return self._hits(
-            await self._found(learning.nearest_for_owner(require_limit(limit)), values),
-            metric=Distance.COSINE,
+        statement = learning.nearest_for_owner(
+            require_limit(limit), FilterKey(where), distinct=distinct
         )
+        return await self._hits(await self._hit_rows(statement, values), limit)
 
     async def keyword_search(
         self,
@@ -74,11 +114,20 @@ class MemoryReader(SearchRepository[LearningMemory]):
         *,
         repo: str,
         limit: int = 10,
+        where: Filter | None = None,
         match: Match = Match.ANY,
         explain: bool = False,
+        min_score: float | None = None,
+        distinct: bool = False,
     ) -> SearchHits[LearningMemory]:
         return await self._search_words(
-            query, _live(repo), limit=limit, match=match, explain=explain
+            query,
+            FilterKey(live_memories(repo), where),
+            limit=limit,
+            match=match,
+            explain=explain,
+            thresholds=Thresholds(min_score=min_score),
+            distinct=distinct,
         )
 
     async def hybrid_search(
@@ -88,39 +137,78 @@ class MemoryReader(SearchRepository[LearningMemory]):
         *,
         repo: str,
         limit: int = 10,
+        where: Filter | None = None,
         weights: Weights = Weights(),
         match: Match = Match.ANY,
         diversity: Diversity | None = None,
         recency: Recency | None = None,
+        min_score: float | None = None,
+        max_distance: float | None = None,
+        distinct: bool = False,
     ) -> SearchHits[LearningMemory]:
+        thresholds = Thresholds(min_score=min_score, max_distance=max_distance)
         self.query_vector(embedding)
+        require_limit(limit)
         if not query.strip():
             return SearchHits()
         return await self._search_both(
             query,
             embedding,
-            _live(repo),
+            FilterKey(live_memories(repo), where),
             limit=limit,
             weights=weights,
             match=match,
             diversity=diversity,
             recency=recency,
+            thresholds=thresholds,
+            distinct=distinct,
         )
 
     async def recall(
-        self, embedding: VectorLike, text: str, *, repo: str, owner: str, limit: int = 10
+        self,
+        embedding: VectorLike,
+        text: str,
+        *,
+        repo: str,
+        owner: str,
+        limit: int = 10,
+        where: Filter | None = None,
+        min_score: float | None = None,
+        max_distance: float | None = None,
+        distinct: bool = True,
+        shared: bool = True,
+        one_ranking: bool = False,
     ) -> Recall:
         vector = self.query_vector(embedding)
+        options = SearchOptions(
+            limit=require_limit(limit),
+            thresholds=Thresholds(min_score=min_score, max_distance=max_distance),
+            distinct=distinct,
+        )
+        repos = [repo]
+        if shared and one_ranking:
+            repos += await self._owner_repos(owner, repo)
+        live = FilterKey(live_memories(*repos), where)
         if text.strip():
-            own = await self.hybrid_search(text, vector, repo=repo, limit=limit)
+            own = await self._search_both(text, vector, live, weights=Weights(), **options)
         else:
-            own = await self.nearest(vector, repo=repo, limit=limit)
-        shared = await self.nearest_for_owner(vector, owner=owner, exclude_repo=repo, limit=limit)
-        return merge_recall(own, shared, repo=repo, owner=owner, limit=limit)
+            own = await self._search_vectors(vector, live, **options)
+        others: SearchHits[LearningMemory] = SearchHits()
+        if shared and not one_ranking:
+            texts = {text_hash(hit.item.finding_text) for hit in own} if distinct else ()
+            others = await self._shared(
+                vector, owner, repo, where, excluded_texts=sorted(texts), **options
+            )
+        return merge_recall(own, others, repo=repo, owner=owner, limit=limit)
+
+    async def _owner_repos(self, owner: str, repo: str) -> Sequence[str]:
+        tenant = self._transaction.tenant
+        values = {"tenant": tenant, "owner": owner, "exclude_repo": repo}
+        return [row["repo"] for row in await self._transaction.rows(learning.owner_repos(), values)]
 
 
 class MemoryRepository(MemoryReader, RepairRepository[LearningMemory], Repository[LearningMemory]):
-    """Writes what was learned."""
+    """Writes learning memories."""
 
     repaired_text = _COLUMNS.finding_text
 
@@ -148,7 +236,7 @@ class MemoryRepository(MemoryReader, RepairRepository[LearningMemory], Repositor
 
 
 class PatternReader(ReadRepository[GlobalPattern]):
-    """Reads patterns over all tenants."""
+    """Reads the patterns that all tenants share."""
 
     entity = GlobalPattern
 
@@ -170,7 +258,7 @@ class PatternReader(ReadRepository[GlobalPattern]):
 
 
 class PatternRepository(PatternReader, Repository[GlobalPattern]):
-    """Counts patterns over all tenants."""
+    """Counts the patterns that all tenants share."""
 
     async def record(self, pattern: GlobalPattern) -> GlobalPattern:
         if pattern.count < 1:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Select, and_
 
 from domain.entities.reviews import FeedbackReaction, Finding, Review
+from domain.values import filters
 from domain.values.classification import Severity
-from domain.values.filters import where
 from domain.values.fingerprints import title_fingerprint
 from domain.values.insights import (
     FeedbackPattern,
@@ -21,16 +21,18 @@ from domain.values.insights import (
     TrendDay,
 )
 from domain.values.paging import DEFAULT_LIMIT, require_limit, require_whole
-from domain.values.search import Match, SearchHits
+from domain.values.search import Match, SearchHits, Thresholds
 from domain.values.timestamps import require_zone
 from repositories.base import ReadRepository, Repository
 from repositories.conflict_writes import insert_new
 from repositories.search import SearchRepository
 from repositories.sql import insights, runs
+from repositories.sql.filters import FilterKey
 from repositories.sql.rows import delete_rows
 
 if TYPE_CHECKING:
     from domain.ports import Progress, Rows
+    from domain.values.filters import Filter
     from repositories.postgres.direct import Row
 
 MAX_TREND_DAYS = 3_650
@@ -98,11 +100,22 @@ class FindingReader(SearchRepository[Finding]):
         *,
         repo: str | None = None,
         limit: int = 10,
+        where: Filter | None = None,
         match: Match = Match.ANY,
         explain: bool = False,
+        min_score: float | None = None,
+        distinct: bool = False,
     ) -> SearchHits[Finding]:
-        of_repo = None if repo is None else where("repo").equals(repo)
-        return await self._search_words(query, of_repo, limit=limit, match=match, explain=explain)
+        of_repo = None if repo is None else filters.where("repo").equals(repo)
+        return await self._search_words(
+            query,
+            FilterKey(of_repo, where),
+            limit=limit,
+            match=match,
+            explain=explain,
+            thresholds=Thresholds(min_score=min_score),
+            distinct=distinct,
+        )
 
     async def prior(
         self, repo: str, pr_number: int, *, limit: int = DEFAULT_LIMIT

@@ -1,22 +1,29 @@
-"""Searching one kind of entity: builds a question, runs it in one statement, and reads the hits."""
+"""Searches of one kind of entity: each builds one statement, sends it, and reads the hits."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from domain.errors import InvalidEmbedding
 from domain.schema.base import Entity
 from domain.values.embedding import require_dimensions, to_vector
 from domain.values.paging import require_limit
-from domain.values.reranking import Diversity, Recency, maximal_marginal_relevance
+from domain.values.reranking import (
+    Diversity,
+    Recency,
+    diverse_depth,
+    maximal_marginal_relevance,
+)
 from domain.values.search import (
     Distance,
     Match,
     SearchHit,
     SearchHits,
+    Thresholds,
     Weights,
+    arm_depth,
     fused_score,
     keyword_score,
     vector_score,
@@ -31,107 +38,116 @@ if TYPE_CHECKING:
     from sqlalchemy import Select
 
     from domain.values.embedding import VectorLike
-    from domain.values.filters import Filter
     from domain.values.plans import SearchPlan
     from repositories.postgres.direct import Row
 
 E = TypeVar("E", bound=Entity)
 
+ROWS_PER_TURN: Final = 500
+"""Rows that become hits before the event loop runs other tasks."""
+
 
 class SearchRepository(ReadRepository[E]):
-    """Finds entities that have an embedding, a `search_vector`, or both. Hits are not tracked."""
+    """Searches entities that have an embedding, a `search_vector`, or both. Hits are not tracked."""
 
     async def _search_vectors(
         self,
         embedding: VectorLike,
-        where: Filter | None,
+        where: FilterKey,
         *,
         limit: int,
         metric: Distance = Distance.COSINE,
-        max_distance: float | None = None,
+        thresholds: Thresholds = Thresholds(),
+        distinct: bool = False,
     ) -> SearchHits[E]:
-        values: dict[str, Any] = {"embedding": self.query_vector(embedding)}
-        if bounded := max_distance is not None:
-            values["max_distance"] = max_distance
-        scan, chosen = self._scan(require_limit(limit), metric), FilterKey(where)
-        found = await self._found(
-            hybrid.by_vector(self.entity, scan, chosen, bounded=bounded), values
-        )
-        # Deleted rows or identical vectors can starve the index; a scan of the rows cannot.
-        if (
-            len(found) < limit
-            and scan.indexed
-            and not (found and all(row["hit_exact"] for row in found))
-        ):
-            exact = replace(scan, exact=True)
-            found = await self._found(
-                hybrid.by_vector(self.entity, exact, chosen, bounded=bounded), values
-            )
-        return self._hits(found, metric=metric)
+        values = {
+            "embedding": self.query_vector(embedding),
+            "max_distance": thresholds.farthest(metric),
+        }
+        scan = self._scan(require_limit(limit), metric, distinct=distinct)
+        statement = hybrid.vector_statement(self.entity, scan, where, limit=limit)
+        return await self._hits(await self._hit_rows(statement, values), limit, metric=metric)
 
     async def _search_words(
         self,
         query: str,
-        where: Filter | None,
+        where: FilterKey,
         *,
         limit: int,
         match: Match = Match.ANY,
         explain: bool = False,
+        thresholds: Thresholds = Thresholds(),
+        distinct: bool = False,
     ) -> SearchHits[E]:
-        chosen, values = FilterKey(where), self._question(query, match)
-        if match is Match.ANY and bm25.is_one_word(query):
-            found = await self._found(
-                hybrid.single_term_statement(
-                    self.entity, chosen, limit=require_limit(limit), explain=explain
-                ),
-                values,
+        values = self._query_values(query, match, thresholds)
+        if match is Match.ANY and not distinct and bm25.is_one_word(query):
+            statement = hybrid.single_term_statement(
+                self.entity, where, limit=require_limit(limit), explain=explain
             )
-            if all(row["id"] is not None for row in found):
-                return self._hits(found)
+            rows = await self._hit_rows(statement, values)
+            if all(row["id"] is not None for row in rows):
+                return await self._hits(rows, limit)
         statement = hybrid.keyword_statement(
-            self.entity, match, chosen, limit=require_limit(limit), explain=explain
+            self.entity,
+            match,
+            where,
+            limit=require_limit(limit),
+            explain=explain,
+            distinct=distinct,
         )
-        return self._hits(await self._found(statement, values))
+        return await self._hits(await self._hit_rows(statement, values), limit)
 
     async def _search_both(
         self,
         query: str,
         embedding: VectorLike,
-        where: Filter | None,
+        where: FilterKey,
         *,
         limit: int,
         weights: Weights,
         match: Match = Match.ANY,
         diversity: Diversity | None = None,
         recency: Recency | None = None,
+        thresholds: Thresholds = Thresholds(),
+        distinct: bool = False,
     ) -> SearchHits[E]:
-        values = {**self._question(query, match), "embedding": self.query_vector(embedding)}
+        values = {
+            **self._query_values(query, match, thresholds),
+            "embedding": self.query_vector(embedding),
+            "max_distance": thresholds.farthest(),
+        }
         if recency is not None:
             values["half_life"] = recency.half_life_days
-        scan = self._scan(hybrid.arm_depth(require_limit(limit)))
+        fused = require_limit(limit) if diversity is None else diverse_depth(limit)
         statement = hybrid.hybrid_statement(
             self.entity,
-            scan,
+            self._scan(limit, distinct=distinct),
             match,
-            FilterKey(where),
+            where,
             weights=weights,
-            limit=limit if diversity is None else hybrid.diverse_depth(limit),
+            limit=fused,
             recent=recency is not None,
             diverse=diversity is not None,
         )
-        found = await self._found(statement, values)
-        return self._hits(
-            found if diversity is None else _diverse(found, diversity, weights, limit),
-            weights=weights,
-        )
+        rows = await self._hit_rows(statement, values)
+        if diversity is not None:
+            rows = _diverse(rows, diversity, weights, limit)
+        return await self._hits(rows, limit, weights=weights)
 
-    def _question(self, query: str, match: Match) -> dict[str, Any]:
-        return dict(bm25.question(query, match, self._transaction.schema.language))
+    def _query_values(self, query: str, match: Match, thresholds: Thresholds) -> dict[str, Any]:
+        binds = bm25.question(query, match, self._transaction.schema.language)
+        return {**binds, "min_score": thresholds.least_keyword_score}
 
-    def _scan(self, limit: int, metric: Distance = Distance.COSINE) -> vector.Scan:
+    def _scan(
+        self, limit: int, metric: Distance = Distance.COSINE, *, distinct: bool
+    ) -> vector.Scan:
         schema = self._transaction.schema
         return vector.Scan(
-            limit=limit, metric=metric, dimensions=schema.dimensions, ef_search=schema.ef_search
+            limit=arm_depth(limit),
+            metric=metric,
+            dimensions=schema.dimensions,
+            ef_search=schema.ef_search,
+            distinct=distinct,
         )
 
     def query_vector(self, embedding: VectorLike) -> Vector:
@@ -141,84 +157,73 @@ class SearchRepository(ReadRepository[E]):
             InvalidEmbedding: not finite, all zeros, or not of the database's dimension.
         """
         try:
-            asked = to_vector(embedding)
-            require_dimensions(asked, self._transaction.schema.dimensions)
+            query = to_vector(embedding)
+            require_dimensions(query, self._transaction.schema.dimensions)
         except ValueError as error:
             raise InvalidEmbedding(str(error), field="embedding") from None
-        return asked
+        return query
 
-    async def _found(self, statement: Select[Any], values: dict[str, Any]) -> Sequence[Row]:
-        bound = {**values, "tenant": self._transaction.tenant}
+    async def _hit_rows(self, statement: Select[Any], values: dict[str, Any]) -> Sequence[Row]:
+        binds = {**values, "tenant": self._transaction.tenant}
         if self._transaction.plans is not None:
-            self._transaction.plans.append(await self._plan(statement, bound))
-        return await self._transaction.rows(statement, bound)
+            self._transaction.plans.append(await self._plan(statement, binds))
+        return await self._transaction.rows(statement, binds)
 
-    async def _plan(self, statement: Select[Any], bound: dict[str, Any]) -> SearchPlan:
+    async def _plan(self, statement: Select[Any], binds: dict[str, Any]) -> SearchPlan:
         table = {"table_name": self.entity.__table__.name}
         statistics = (await self._transaction.execute(explain.STATISTICS, table)).mappings().one()
         [explained] = (
-            await self._transaction.execute(explain.Explain(statement), bound)
+            await self._transaction.execute(explain.Explain(statement), binds)
         ).scalar_one()
         return read_plan(self.entity, explained, statistics)
 
-    def _hits(
+    async def _hits(
         self,
-        found: Sequence[Row],
+        rows: Sequence[Row],
+        limit: int,
         *,
         metric: Distance = Distance.COSINE,
         weights: Weights | None = None,
     ) -> SearchHits[E]:
-        exact = all(row["hit_exact"] for row in found)
-        hits = tuple(self._hit(row, metric, weights) for row in found if row["id"] is not None)
-        return SearchHits(hits, exact=exact)
+        exact = all(row["hit_exact"] for row in rows)
+        bounded = any(row["hit_bounded"] for row in rows)
+        hits: list[SearchHit[E]] = []
+        for number, row in enumerate(rows, start=1):
+            if row["id"] is not None:
+                hits.append(self._hit(row, metric, weights))
+            if number % ROWS_PER_TURN == 0:
+                await asyncio.sleep(0)
+        return SearchHits(tuple(hits), exact=exact, bound_reached=bounded and len(hits) < limit)
 
     def _hit(self, row: Row, metric: Distance, weights: Weights | None) -> SearchHit[E]:
-        # What is left of the row is the entity's.
-        take = row.pop
-        fused, distance, relevance, terms = (
-            take("hit_fused"),
-            take("hit_distance"),
-            take("hit_relevance"),
-            take("hit_terms"),
-        )
-        vector_rank, keyword_rank, _, _ = (
-            take("hit_vector_rank"),
-            take("hit_keyword_rank"),
-            take("hit_exact"),
-            take("hit_similar", 0),
-        )
-        keyword_statement = None if relevance is None else keyword_score(relevance)
+        # The columns that remain in the row are those of the entity.
+        hit = {name: row.pop(f"hit_{name}") for name in hybrid.HIT_COLUMNS}
+        row.pop("hit_similar", None)
+        relevance, distance = hit["relevance"], hit["distance"]
+        by_words = None if relevance is None else keyword_score(relevance)
         if weights is not None:
-            score = fused_score(fused, (weights.vector, weights.keyword))
+            score = fused_score(hit["fused"], (weights.vector, weights.keyword))
         else:
-            score = (
-                keyword_statement
-                if keyword_statement is not None
-                else vector_score(distance, metric)
-            )
+            score = vector_score(distance, metric) if by_words is None else by_words
         return SearchHit(
             item=self._hydrate(row),
             score=score,
             distance=distance,
-            vector_rank=vector_rank,
-            keyword_score=keyword_statement,
-            keyword_rank=keyword_rank,
-            matched_terms=tuple(sorted(terms or ())),
+            vector_rank=hit["vector_rank"],
+            keyword_score=by_words,
+            keyword_rank=hit["keyword_rank"],
+            matched_terms=tuple(sorted(hit["terms"] or ())),
         )
 
 
 def _diverse(
-    found: Sequence[Row], diversity: Diversity, weights: Weights, limit: int
+    rows: Sequence[Row], diversity: Diversity, weights: Weights, limit: int
 ) -> Sequence[Row]:
-    scores = [fused_score(row["hit_fused"], (weights.vector, weights.keyword)) for row in found]
+    scores = [fused_score(row["hit_fused"], (weights.vector, weights.keyword)) for row in rows]
 
     def similarity(one: int, other: int) -> float:
-        similar: float | None = found[one]["hit_similar"][other]
+        similar: float | None = rows[one]["hit_similar"][other]
         return similar or 0.0
 
-    return [
-        found[place]
-        for place in maximal_marginal_relevance(
-            scores, similarity, limit=limit, lambda_=diversity.lambda_
-        )
-    ]
+    order = maximal_marginal_relevance(scores, similarity, limit=limit, lambda_=diversity.lambda_)
+    return [rows[place] for place in order]

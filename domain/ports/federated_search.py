@@ -1,4 +1,4 @@
-"""Searching everything that is remembered."""
+"""Search over knowledge, memories and findings."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from domain.values.search import Corpus, Weights
 if TYPE_CHECKING:
     from domain.values.corpora import Remembered
     from domain.values.embedding import VectorLike
+    from domain.values.filters import Filter
     from domain.values.search import SearchHits
 
 
@@ -24,19 +25,38 @@ class FederatedSearch(Protocol):
         repo: str | None = None,
         limit: int = 10,
         corpora: Collection[Corpus] = tuple(Corpus),
+        where: Filter | None = None,
         weights: Weights = Weights(),
+        min_score: float | None = None,
+        max_distance: float | None = None,
+        distinct: bool = True,
     ) -> SearchHits[Remembered]:
-        """Return what is nearest and matches best of the corpora, fused by reciprocal rank; each
-        hit names its `corpus`.
+        """Return the best hits of the corpora, fused by reciprocal rank.
 
-        Knowledge and live memories are found by vector and words, as `weights` say, findings by
-        words. `repo` keeps what is of that repository, and knowledge of none. Of texts that are the
-        same but for case and spacing, or whose embeddings have a cosine similarity of 0.97 or more,
-        the better hit stays. A score is that of the rank; distance, keyword score and ranks are
-        those in the hit's own corpus. A blank query finds nothing. One round trip for each corpus
-        and one for the repetitions.
+        Each hit names its `corpus`. Its score is that of its rank; its distance, keyword score and
+        ranks are those in its own corpus. Knowledge and live memories are searched by vector and by
+        words, findings by words. The search takes one round trip for each corpus, and one for the
+        near-duplicates.
+
+        Args:
+            query: The words. A blank query returns no hits.
+            embedding: The query vector.
+            repo: Only rows of this repository, and knowledge of none.
+            limit: At most so many hits, 1 to 10,000. Up to 100, the first n hits of a larger limit
+                are the hits of limit n.
+            corpora: The corpora to search.
+            where: Only rows that meet this filter, in every corpus. Its columns must exist in all
+                of them.
+            weights: How much each arm counts.
+            min_score: The least score in each arm: `vector_score` of the distance, and the keyword
+                score.
+            max_distance: The largest distance in each vector arm.
+            distinct: Of texts that differ in case and white space only, and of the best hits whose
+                embeddings have a cosine similarity of 0.97 or more, only the best one.
 
         Raises:
             InvalidEmbedding: not finite, all zeros, or not of the database's dimension.
+            InvalidFilter: `where` does not fit one of the corpora.
+            InvalidInput: `limit` or a threshold is not a number in its range.
         """
         ...

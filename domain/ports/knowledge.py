@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 class KnowledgeReader(ReadRepository[KnowledgeChunk], Protocol):
-    """Finds passages by their name, by vector, by words, and by both."""
+    """Searches passages by name, by vector, by words, and by both."""
 
     async def find_by_chunk_id(
         self, chunk_id: str, *, repo: str = "", with_embedding: bool = False
     ) -> KnowledgeChunk | None:
-        """Return the chunk with the caller's own name, or None: one look-up in a unique index."""
+        """Return the chunk with this name, or None. It takes one look-up in a unique index."""
         ...
 
     async def vector_search(
@@ -34,13 +34,27 @@ class KnowledgeReader(ReadRepository[KnowledgeChunk], Protocol):
         limit: int = 10,
         where: Filter | None = None,
         min_score: float | None = None,
+        max_distance: float | None = None,
         distance: Distance = Distance.COSINE,
+        distinct: bool = False,
     ) -> SearchHits[KnowledgeChunk]:
-        """Return the nearest chunks, at least `min_score` near; `limit` of them whenever as many
-        qualify.
+        """Return the nearest chunks: `limit` of them if as many qualify.
+
+        Args:
+            embedding: The query vector.
+            limit: At most so many hits, 1 to 10,000. Up to 100, the first n hits of a larger limit
+                are the hits of limit n.
+            where: Only chunks that meet this filter.
+            min_score: Only chunks with at least this score.
+            max_distance: Only chunks at most this far from the query vector.
+            distance: How distances are measured.
+            distinct: Only the nearest chunk of each text. Texts are the same if they differ in case
+                and white space only. `SearchHits.bound_reached` says if copies hid further texts.
 
         Raises:
             InvalidEmbedding: not finite, all zeros, or not of the database's dimension.
+            InvalidFilter: `where` does not fit the entity.
+            InvalidInput: `limit` or a threshold is not a number in its range.
         """
         ...
 
@@ -54,12 +68,28 @@ class KnowledgeReader(ReadRepository[KnowledgeChunk], Protocol):
         source_types: Sequence[str] = (),
         languages: Sequence[str] = (),
         explain: bool = False,
+        min_score: float | None = None,
+        distinct: bool = False,
     ) -> SearchHits[KnowledgeChunk]:
-        """Return the chunks that best match the words, best first; a blank query or one of stop
-        words alone finds nothing.
+        """Return the chunks that match the words best, best first.
 
-        `source_types` and `languages` keep chunks of any of those given. `explain` fills
-        `matched_terms`. Nothing in `query` raises.
+        A blank query, or one of stop words alone, returns no hits. No `query` raises.
+
+        Args:
+            query: The words.
+            limit: At most so many hits, 1 to 10,000. Up to 100, the first n hits of a larger limit
+                are the hits of limit n.
+            where: Only chunks that meet this filter.
+            match: How many of the words a chunk must contain.
+            source_types: Only chunks of any of these source types.
+            languages: Only chunks of any of these languages.
+            explain: Fill `matched_terms` of the hits.
+            min_score: Only chunks with at least this score.
+            distinct: Only the best chunk of each text, as in `vector_search`.
+
+        Raises:
+            InvalidFilter: `where` does not fit the entity.
+            InvalidInput: `limit` or a threshold is not a number in its range.
         """
         ...
 
@@ -74,22 +104,41 @@ class KnowledgeReader(ReadRepository[KnowledgeChunk], Protocol):
         match: Match = Match.ANY,
         diversity: Diversity | None = None,
         recency: Recency | None = None,
+        min_score: float | None = None,
+        max_distance: float | None = None,
+        distinct: bool = False,
     ) -> SearchHits[KnowledgeChunk]:
-        """Return nearest and best matching chunks, fused by weighted reciprocal rank, in one round
-        trip; the filter holds for both.
+        """Return nearest and best matching chunks, fused by weighted reciprocal rank.
 
-        `recency` multiplies each fused score by the weight of the chunk's age, before the limit.
-        `diversity` then chooses among max(40, 4 × limit) chunks, 400 at most unless more are asked
-        for; hits come as they were chosen, with the same scores.
+        The search takes one round trip. Each arm, by vector and by words, ranks its best 100 rows,
+        or `limit` rows if that is more.
+
+        Args:
+            query: The words.
+            embedding: The query vector.
+            limit: At most so many hits, 1 to 10,000. Up to 100, the first n hits of a larger limit
+                are the hits of limit n. With `diversity`, at most 100.
+            where: Only chunks that meet this filter, in both arms.
+            weights: How much each arm counts.
+            match: How many of the words a chunk in the keyword arm must contain.
+            diversity: Choose among the best 100 chunks those that are unlike each other. The hits
+                come in the order of the choice, with the same scores.
+            recency: Multiply each fused score by the weight of the chunk's age, before the limit.
+            min_score: The least score in each arm: `vector_score` of the distance, and the keyword
+                score. A chunk that one arm leaves out can still be in the other.
+            max_distance: The largest distance in the vector arm.
+            distinct: Only one chunk of each text, as in `vector_search`.
 
         Raises:
             InvalidEmbedding: not finite, all zeros, or not of the database's dimension.
+            InvalidFilter: `where` does not fit the entity.
+            InvalidInput: `limit` or a threshold is not a number in its range.
         """
         ...
 
 
 class KnowledgeRepository(KnowledgeReader, Repository[KnowledgeChunk], Repairs, Protocol):
-    """Keeps passages up to date."""
+    """Writes passages."""
 
     async def upsert_many(
         self, chunks: Rows[KnowledgeChunk], *, progress: Progress | None = None

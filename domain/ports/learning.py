@@ -14,19 +14,21 @@ if TYPE_CHECKING:
     from domain.entities.learning import ConfidenceBand, Outcome
     from domain.values.classification import Category, Severity
     from domain.values.embedding import VectorLike
+    from domain.values.filters import Filter
     from domain.values.recall import Recall
     from domain.values.reranking import Diversity, Recency
     from domain.values.search import SearchHits
 
 
 class MemoryReader(ReadRepository[LearningMemory], Protocol):
-    """Recalls what was learned.
+    """Searches learning memories. Searches leave out stale memories.
 
-    Stale memories and those without an embedding are not nearest to anything.
+    The arguments `where`, `min_score`, `max_distance` and `distinct` are those of the searches of
+    `KnowledgeReader`.
     """
 
     async def exists_for(self, repo: str, finding_id: UUID, outcome: Outcome) -> bool:
-        """Return whether this outcome of this finding is remembered."""
+        """Return whether there is a memory of this outcome of this finding."""
         ...
 
     async def nearest(
@@ -35,26 +37,41 @@ class MemoryReader(ReadRepository[LearningMemory], Protocol):
         *,
         repo: str,
         limit: int = 10,
+        where: Filter | None = None,
+        min_score: float | None = None,
         max_distance: float | None = None,
+        distinct: bool = False,
     ) -> SearchHits[LearningMemory]:
-        """Return the repository's live memories nearest by cosine, at most `max_distance` away,
-        ties by id.
+        """Return the repository's live memories that are nearest by cosine, ties by id.
 
         Raises:
             InvalidEmbedding: not finite, all zeros, or not of the database's dimension.
+            InvalidFilter: `where` does not fit the entity.
+            InvalidInput: `limit` or a threshold is not a number in its range.
         """
         ...
 
     async def nearest_for_owner(
-        self, embedding: VectorLike, *, owner: str, exclude_repo: str, limit: int = 10
+        self,
+        embedding: VectorLike,
+        *,
+        owner: str,
+        exclude_repo: str,
+        limit: int = 10,
+        where: Filter | None = None,
+        min_score: float | None = None,
+        max_distance: float | None = None,
+        distinct: bool = False,
     ) -> SearchHits[LearningMemory]:
-        """Return memories that the owner's other repositories share, merged by distance.
+        """Return live memories of the owner's other repositories, merged by distance.
 
-        They are the five with most live memories, ties by name; each gives at most max(1,
-        ceil(limit / repositories)).
+        The repositories are the five with most live memories, ties by name. Each contributes at
+        most max(1, ceil(limit / repositories)) memories.
 
         Raises:
             InvalidEmbedding: not finite, all zeros, or not of the database's dimension.
+            InvalidFilter: `where` does not fit the entity.
+            InvalidInput: `limit` or a threshold is not a number in its range.
         """
         ...
 
@@ -64,12 +81,19 @@ class MemoryReader(ReadRepository[LearningMemory], Protocol):
         *,
         repo: str,
         limit: int = 10,
+        where: Filter | None = None,
         match: Match = Match.ANY,
         explain: bool = False,
+        min_score: float | None = None,
+        distinct: bool = False,
     ) -> SearchHits[LearningMemory]:
-        """Return the repository's live memories whose text best matches the words.
+        """Return the repository's live memories whose texts match the words best.
 
-        A blank query finds nothing.
+        A blank query returns no hits.
+
+        Raises:
+            InvalidFilter: `where` does not fit the entity.
+            InvalidInput: `limit` or a threshold is not a number in its range.
         """
         ...
 
@@ -80,32 +104,65 @@ class MemoryReader(ReadRepository[LearningMemory], Protocol):
         *,
         repo: str,
         limit: int = 10,
+        where: Filter | None = None,
         weights: Weights = Weights(),
         match: Match = Match.ANY,
         diversity: Diversity | None = None,
         recency: Recency | None = None,
+        min_score: float | None = None,
+        max_distance: float | None = None,
+        distinct: bool = False,
     ) -> SearchHits[LearningMemory]:
-        """Return the repository's live memories, nearest and best matching fused, in one round
-        trip; a blank query finds nothing.
+        """Return the repository's live memories, nearest and best matching ones fused.
 
-        `diversity` and `recency` do what they do to passages: `KnowledgeReader.hybrid_search`.
+        The arguments are those of `KnowledgeReader.hybrid_search`. A blank query returns no hits.
 
         Raises:
             InvalidEmbedding: not finite, all zeros, or not of the database's dimension.
+            InvalidFilter: `where` does not fit the entity.
+            InvalidInput: `limit` or a threshold is not a number in its range.
         """
         ...
 
     async def recall(
-        self, embedding: VectorLike, text: str, *, repo: str, owner: str, limit: int = 10
+        self,
+        embedding: VectorLike,
+        text: str,
+        *,
+        repo: str,
+        owner: str,
+        limit: int = 10,
+        where: Filter | None = None,
+        min_score: float | None = None,
+        max_distance: float | None = None,
+        distinct: bool = True,
+        shared: bool = True,
+        one_ranking: bool = False,
     ) -> Recall:
-        """Return what a reviewer should remember: the repository's own memories first, then those
-        its owner shares.
+        """Return the memories that a reviewer should see: own memories first, then shared ones.
 
-        Own memories are found by vector and words, shared ones by vector; the same finding text is
-        told once.
+        Own memories are those of `repo`, searched by vector and by words, or by vector alone if
+        `text` is blank. Shared memories come from other repositories of `owner`, as in
+        `nearest_for_owner`.
+
+        Args:
+            embedding: The vector of the text.
+            text: The words.
+            repo: The repository under review.
+            owner: The owner whose other repositories share memories.
+            limit: At most so many memories, 1 to 10,000.
+            where: Only memories that meet this filter.
+            min_score: The least score in each arm, as in `hybrid_search`.
+            max_distance: The largest distance in each vector arm. Set it to keep unrelated own
+                memories from filling the limit before shared ones.
+            distinct: Each text once; False returns copies too.
+            shared: Whether to search the owner's other repositories.
+            one_ranking: Rank own and shared memories in one order, by vector and by words.
 
         Raises:
             InvalidEmbedding: not finite, all zeros, or not of the database's dimension.
+            InvalidFilter: `where` does not fit the entity.
+            InvalidInput: `limit` or a threshold is not a number in its range.
         """
         ...
 

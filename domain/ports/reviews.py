@@ -12,6 +12,7 @@ from domain.values.paging import DEFAULT_LIMIT
 from domain.values.search import Match
 
 if TYPE_CHECKING:
+    from domain.values.filters import Filter
     from domain.values.insights import FeedbackPattern, PriorFinding, RepoStats, TrendDay
     from domain.values.search import SearchHits
 
@@ -78,12 +79,19 @@ class FindingReader(ReadRepository[Finding], Protocol):
         *,
         repo: str | None = None,
         limit: int = 10,
+        where: Filter | None = None,
         match: Match = Match.ANY,
         explain: bool = False,
+        min_score: float | None = None,
+        distinct: bool = False,
     ) -> SearchHits[Finding]:
         """Return the findings whose titles best match the words, of one repository or of all.
 
-        A blank query finds nothing.
+        A blank query returns no hits. `min_score` and `distinct` are those of
+        `KnowledgeReader.keyword_search`.
+
+        Raises:
+            InvalidFilter: `where` does not fit the entity.
         """
         ...
 

@@ -1,14 +1,26 @@
-"""Searching knowledge, memories and findings at once: how their rankings become one. Pure."""
+"""Searches over knowledge, memories and findings: which hits repeat others, and their fusion.
+
+The functions are pure: no database, no I/O.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from uuid import UUID
 
-from domain.values.paging import MAX_LIMIT
-from domain.values.search import Corpus, SearchHit, SearchHits, fused_score, reciprocal_rank_fusion
+from domain.values.filters import AllOf, Filter, where
+from domain.values.search import (
+    ARM_DEPTH,
+    Corpus,
+    SearchHit,
+    SearchHits,
+    fused_score,
+    reciprocal_rank_fusion,
+)
+from domain.values.text_hash import text_hash
 
 if TYPE_CHECKING:
     from domain.entities.knowledge import KnowledgeChunk
@@ -17,8 +29,8 @@ if TYPE_CHECKING:
 
 Remembered: TypeAlias = "KnowledgeChunk | LearningMemory | Finding"
 
-ALIKE: Final = 0.97
-"""The cosine similarity from which two embeddings are taken for those of one text."""
+NEAR_DUPLICATE: Final = 0.97
+"""The cosine similarity from which two embeddings count as those of one text."""
 
 _TEXTS: Final = {
     Corpus.KNOWLEDGE: "content",
@@ -27,48 +39,65 @@ _TEXTS: Final = {
 }
 
 
-def corpus_depth(limit: int) -> int:
-    """Return how many hits of each corpus are fused.
+def kinds_filter(source_types: Sequence[str], languages: Sequence[str]) -> Filter | None:
+    """Return the filter that passages of any of these source types and languages meet.
 
-    More than asked for, because duplicates leave gaps.
+    An empty sequence allows all. The result is None if both are empty.
     """
-    return min(MAX_LIMIT, 2 * limit, limit + 100)
+    choices = {"source_type": source_types, "language": languages}
+    parts = tuple(where(name).one_of(values) for name, values in choices.items() if values)
+    return AllOf(parts) if parts else None
 
 
 def fuse_corpora(
-    found: Mapping[Corpus, SearchHits[Any]], alike: Collection[frozenset[UUID]], *, limit: int
+    rankings: Mapping[Corpus, SearchHits[Any]],
+    near_duplicates: Collection[frozenset[UUID]],
+    *,
+    limit: int,
+    distinct: bool,
 ) -> SearchHits[Remembered]:
-    """Return the best hits of all corpora by reciprocal rank, ties by the score that each had, then
-    by id; without repetitions.
+    """Return the best hits of all corpora by reciprocal rank, ties by their own score, then by id.
 
-    A hit repeats a better one if both have the same words, whatever their case and spacing, or if
-    their ids are a pair of `alike`. A score becomes that of the rank: 1 for the first of a corpus,
-    and less from there on.
+    `distinct` drops a hit if a better one has the same text but for case and spacing, or if the
+    ids of both are a pair of `near_duplicates`. The score of a hit becomes the score of its rank:
+    1 for the first of a corpus, and less for the others.
     """
     hits = {
         _id(hit): replace(hit, corpus=corpus)
-        for corpus, ranking in found.items()
+        for corpus, ranking in rankings.items()
         for hit in ranking
     }
     fused = reciprocal_rank_fusion(
-        [[_id(hit) for hit in ranking] for ranking in found.values()], [1.0] * len(found)
+        [[_id(hit) for hit in ranking] for ranking in rankings.values()], [1.0] * len(rankings)
     )
-    kept: dict[UUID, SearchHit[Remembered]] = {}
-    told: set[str] = set()
+    duplicates_of: defaultdict[UUID, set[UUID]] = defaultdict(set)
+    for one, other in map(tuple, near_duplicates):
+        duplicates_of[one].add(other)
+        duplicates_of[other].add(one)
+    best: dict[UUID, SearchHit[Remembered]] = {}
+    texts: set[bytes] = set()
     for key in sorted(fused, key=lambda key: (-fused[key], -hits[key].score, key)):
-        words = _words(hits[key])
-        if words not in told and not any(frozenset((key, other)) in alike for other in kept):
-            told.add(words)
-            kept[key] = replace(hits[key], score=fused_score(fused[key], [1.0]))
-        if len(kept) == limit:
+        text = text_hash(_text(hits[key])) if distinct else key.bytes
+        if text not in texts and duplicates_of[key].isdisjoint(best):
+            texts.add(text)
+            best[key] = replace(hits[key], score=fused_score(fused[key], [1.0]))
+        if len(best) == limit:
             break
-    return SearchHits(tuple(kept.values()), exact=all(ranking.exact for ranking in found.values()))
+    return SearchHits(
+        tuple(best.values()),
+        exact=all(ranking.exact for ranking in rankings.values()),
+        bound_reached=len(best) < limit
+        and any(ranking.bound_reached for ranking in rankings.values()),
+    )
 
 
-def ids_with_embeddings(found: Mapping[Corpus, SearchHits[Any]]) -> dict[Corpus, list[UUID]]:
-    """Return the ids of the hits whose embeddings can be compared: findings have none."""
+def ids_with_embeddings(rankings: Mapping[Corpus, SearchHits[Any]]) -> dict[Corpus, list[UUID]]:
+    """Return the ids of the hits whose embeddings are compared: the first of each corpus.
+
+    Findings have no embeddings.
+    """
     return {
-        corpus: [_id(hit) for hit in found.get(corpus, ())]
+        corpus: [_id(hit) for hit in rankings.get(corpus, SearchHits())[:ARM_DEPTH]]
         for corpus in (Corpus.KNOWLEDGE, Corpus.MEMORIES)
     }
 
@@ -78,6 +107,6 @@ def _id(hit: SearchHit[Any]) -> UUID:
     return key
 
 
-def _words(hit: SearchHit[Any]) -> str:
+def _text(hit: SearchHit[Any]) -> str:
     text: str = vars(hit.item)[_TEXTS[Corpus(hit.corpus or "")]]
-    return " ".join(text.casefold().split())
+    return text

@@ -1,13 +1,12 @@
-"""What a reviewer remembers.
-
-Learning memories with where they came from, and the embeddings that have to be made again.
-"""
+"""Recalled memories with their origin, and rows whose embedding is computed again."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
+
+from domain.values.filters import Filter, where
 
 if TYPE_CHECKING:
     from pgvector import Vector
@@ -15,16 +14,13 @@ if TYPE_CHECKING:
     from domain.entities.learning import LearningMemory
     from domain.values.search import SearchHit, SearchHits
 
-OWNER_REPOS = 5
-"""How many of an owner's other repositories share their memories: those with most of them."""
+OWNER_REPOS: Final = 5
+"""How many other repositories of an owner share memories: those with most live memories."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecalledMemory:
-    """One memory that was recalled.
-
-    `shared` tells that it is another repository's of the same owner.
-    """
+    """One memory of a recall. `shared` is True if it belongs to another repository of the owner."""
 
     hit: SearchHit[LearningMemory]
     shared: bool
@@ -32,10 +28,11 @@ class RecalledMemory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recall:
-    """What was recalled, best first, and how.
+    """The memories of a recall, best first, and where they come from.
 
-    `repos` are the repositories that the memories come from, in the order of their first memory.
-    `candidates` counts what was looked at before duplicates were dropped and the limit applied.
+    `repos` are the repositories of the memories, in the order of their first memory. `candidates`
+    counts the hits before the limit. `bound_reached` is True if further texts may exist, as in
+    `SearchHits`.
     """
 
     memories: tuple[RecalledMemory, ...]
@@ -45,6 +42,7 @@ class Recall:
     repos: tuple[str, ...]
     shared_pool_used: bool
     candidates: int
+    bound_reached: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +61,11 @@ class RepairedEmbedding:
     embedding: Vector
 
 
+def live_memories(*repos: str) -> Filter:
+    """Return the filter that memories of these repositories meet if they are not stale."""
+    return where("stale").equals(value=False) & where("repo").one_of(repos)
+
+
 def merge_recall(
     own: SearchHits[LearningMemory],
     shared: SearchHits[LearningMemory],
@@ -71,23 +74,16 @@ def merge_recall(
     owner: str,
     limit: int,
 ) -> Recall:
-    """Return own memories first, then shared ones, each finding text once."""
-    told: set[str] = set()
-    memories: list[RecalledMemory] = []
-    candidates: list[tuple[SearchHit[LearningMemory], bool]] = [(hit, False) for hit in own] + [
-        (hit, True) for hit in shared
-    ]
-    for hit, is_shared in candidates:
-        words = " ".join(hit.item.finding_text.casefold().split())
-        if words not in told and len(memories) < limit:
-            told.add(words)
-            memories.append(RecalledMemory(hit=hit, shared=is_shared))
+    """Return own memories first, then shared ones, up to the limit."""
+    hits = [*own, *shared]
+    memories = tuple(RecalledMemory(hit=hit, shared=hit.item.repo != repo) for hit in hits[:limit])
     return Recall(
-        memories=tuple(memories),
+        memories=memories,
         repo=repo,
         owner=owner,
         limit=limit,
         repos=tuple(dict.fromkeys(memory.hit.item.repo for memory in memories)),
         shared_pool_used=any(memory.shared for memory in memories),
-        candidates=len(candidates),
+        candidates=len(hits),
+        bound_reached=(own.bound_reached or shared.bound_reached) and len(memories) < limit,
     )

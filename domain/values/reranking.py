@@ -1,6 +1,6 @@
-"""Options that order what was found once more.
+"""Options that order the hits of a search again: newer rows first, or rows that differ.
 
-Newer rows first, or rows that do not repeat each other. Pure.
+The functions are pure: no database, no I/O.
 """
 
 from __future__ import annotations
@@ -9,21 +9,45 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
 from domain.errors import InvalidInput
+from domain.values.paging import require_limit
 
-MIN_HALF_LIFE_DAYS, MAX_HALF_LIFE_DAYS = 1e-3, 1e6
-MAX_HALVINGS = 1_000
-"""Beyond it a weight would be too small for a float."""
+MIN_HALF_LIFE_DAYS: Final = 1e-3
+MAX_HALF_LIFE_DAYS: Final = 1e6
+MAX_HALVINGS: Final = 1_000
+"""A weight of more halvings does not fit a float."""
+
+DIVERSE_DEPTH: Final = 100
+"""Hits among which a diverse search chooses, and its largest limit.
+
+Each is compared with every other one, so the work is the square of this number.
+"""
+
+
+def diverse_depth(limit: int) -> int:
+    """Return among how many hits a diverse search chooses: a constant.
+
+    Raises:
+        InvalidInput: `limit` is not a whole number from 1 to `DIVERSE_DEPTH`.
+    """
+    require_limit(limit)
+    if limit > DIVERSE_DEPTH:
+        raise InvalidInput(
+            f"limit is {limit:,}, but with diversity it is at most {DIVERSE_DEPTH}: every hit is"
+            " compared with every other one",
+            field="limit",
+        )
+    return DIVERSE_DEPTH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recency:
-    """Weighs what was found by its age: a row `half_life_days` old counts half as much as a new
-    one.
+    """Weighs hits by age: a row that is `half_life_days` old counts half as much as a new one.
 
-    A passage's age is that of its last replacement, a memory's that of its creation. Raises
-    InvalidInput unless the half-life is 0.001 to 1,000,000 days.
+    The age of a passage counts from its last replacement, the age of a memory from its creation.
+    Raises InvalidInput unless the half-life is 0.001 to 1,000,000 days.
     """
 
     half_life_days: float = 30.0
@@ -33,20 +57,17 @@ class Recency:
             raise InvalidInput("a half-life is 0.001 to 1,000,000 days", field="half_life_days")
 
     def weight(self, age: timedelta) -> float:
-        """Return the weight of a row of this age.
-
-        0.5 ** (age / half-life), and 1 for one from the future.
-        """
+        """Return 0.5 ** (age / half-life), or 1 for a row from the future."""
         halvings = age / timedelta(days=1) / self.half_life_days
         return math.pow(0.5, min(MAX_HALVINGS, max(0.0, halvings)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diversity:
-    """Chooses rows that are relevant and unlike those chosen before, by maximal marginal relevance.
+    """Chooses hits that are relevant and unlike the earlier ones, by maximal marginal relevance.
 
-    `lambda_` is the share of relevance: 1 is the order without it, 0 looks at likeness alone.
-    Raises InvalidInput outside 0 to 1.
+    `lambda_` is the share of relevance: 1 keeps the order by score, 0 considers only the
+    similarity. Raises InvalidInput outside 0 to 1.
     """
 
     lambda_: float = 0.5
@@ -59,11 +80,11 @@ class Diversity:
 def maximal_marginal_relevance(
     scores: Sequence[float], similarity: Callable[[int, int], float], *, limit: int, lambda_: float
 ) -> list[int]:
-    """Return the places of at most `limit` candidates in the order in which they are chosen.
+    """Return the places of at most `limit` candidates in the order of their choice.
 
-    Each time it is the candidate with the greatest `lambda_ * score - (1 - lambda_) * similarity`
-    to the most similar one chosen before; of equals the first. `similarity` is asked for the
-    candidate and one that was chosen.
+    Each step chooses the candidate with the greatest `lambda_ * score - (1 - lambda_) * similarity`
+    to its most similar earlier choice, ties by place. `similarity` takes the places of a candidate
+    and of an earlier choice.
 
     Source: Carbonell and Goldstein, "The Use of MMR, Diversity-Based Reranking for Reordering
         Documents", SIGIR 1998.

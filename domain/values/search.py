@@ -1,6 +1,6 @@
-"""What a search returns, how its scores are made, and how ranked lists are fused.
+"""Search results, their scores and thresholds, and the fusion of ranked lists.
 
-Pure: no database, no I/O.
+The functions are pure: no database, no I/O.
 """
 
 from __future__ import annotations
@@ -9,19 +9,34 @@ import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Generic, TypeVar, overload
+from typing import Final, Generic, TypedDict, TypeVar, overload
 
 from domain.errors import InvalidInput
 
 E_co = TypeVar("E_co", covariant=True)
 K = TypeVar("K", bound=Hashable)
 
-RRF_K = 60
+RRF_K: Final = 60
 """The constant of reciprocal rank fusion (Cormack, Clarke and Büttcher 2009)."""
+
+STABLE_LIMIT: Final = 100
+"""Up to this limit, the first n hits of a larger limit are the hits of limit n."""
+
+ARM_DEPTH: Final = 100
+"""Rows that each arm of a hybrid search ranks, whatever the limit is up to `STABLE_LIMIT`."""
+
+DISTINCT_CANDIDATES: Final = 1_000
+"""Rows of the vector index among which a search looks for distinct texts."""
+
+DISTINCT_ROWS: Final = 50_000
+"""Rows that a search for distinct texts compares one by one at most."""
+
+_LARGE: Final = 1e300
+"""A distance beyond every other one; whole numbers beyond it do not fit a float."""
 
 
 class Distance(StrEnum):
-    """How far two vectors are apart."""
+    """The distance between two vectors."""
 
     COSINE = "cosine"
     L2 = "l2"
@@ -29,7 +44,7 @@ class Distance(StrEnum):
 
 
 class Match(StrEnum):
-    """Which words of a query a row must have."""
+    """How many of the words of a query a row must contain."""
 
     ANY = "any"
     ALL = "all"
@@ -37,7 +52,7 @@ class Match(StrEnum):
 
 
 class Corpus(StrEnum):
-    """What is searched."""
+    """A kind of row that `corpora.search` covers."""
 
     KNOWLEDGE = "knowledge"
     MEMORIES = "memories"
@@ -48,8 +63,7 @@ def vector_score(distance: float, metric: Distance) -> float:
     """Return a score from 0 to 1, higher is nearer, that depends on nothing but the hit.
 
     Cosine: 1 - distance, clamped. L2: 1 / (1 + distance). Inner product: the logistic function of
-        the product, whose negative is
-    pgvector's distance.
+    the product; pgvector's distance is its negative.
     """
     match metric:
         case Distance.COSINE:
@@ -60,9 +74,46 @@ def vector_score(distance: float, metric: Distance) -> float:
             return 1.0 / (1.0 + math.exp(distance)) if distance < 700 else 0.0
 
 
+def arm_depth(limit: int) -> int:
+    """Return how many rows each arm of a search ranks: a constant up to `STABLE_LIMIT`.
+
+    A constant depth makes the first hits independent of the limit.
+    """
+    return max(ARM_DEPTH, limit)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thresholds:
+    """The least score and the largest distance of the rows in the arms of a search.
+
+    `min_score` applies to the score of each arm: `vector_score` of the distance, and the keyword
+    score. `max_distance` applies to the vector arm alone. A row that one arm excludes can still be
+    in the other. Raises InvalidInput if a value is not a number.
+    """
+
+    min_score: float | None = None
+    max_distance: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("min_score", "max_distance"):
+            value = getattr(self, name)
+            if value is not None and not _is_number(value):
+                raise InvalidInput(f"{name} must be a number or None", field=name)
+
+    def farthest(self, metric: Distance = Distance.COSINE) -> float:
+        """Return the largest distance that both thresholds allow; 1e300 without a threshold."""
+        by_score = max_distance_for(self.min_score, metric)
+        limits = [limit for limit in (by_score, self.max_distance) if limit is not None]
+        return float(max(-_LARGE, min([_LARGE, *limits])))
+
+    @property
+    def least_keyword_score(self) -> float:
+        """The smallest keyword score that is allowed; 0, which every match has, without one."""
+        return 0.0 if self.min_score is None else float(min(2, max(0, self.min_score)))
+
+
 def max_distance_for(min_score: float | None, metric: Distance) -> float | None:
-    """Return the largest distance whose score is at least `min_score`, the inverse of
-    `vector_score`; None where all are.
+    """Return the largest distance whose `vector_score` is at least `min_score`, or None without one.
 
     Raises:
         InvalidInput: `min_score` is not a number.
@@ -73,7 +124,7 @@ def max_distance_for(min_score: float | None, metric: Distance) -> float | None:
         raise InvalidInput("min_score must be a number", field="min_score")
     if min_score <= 0:
         return None
-    # Nothing has a score above 1, however far above.
+    # No score is above 1, so a larger threshold excludes every row.
     least = float(min(min_score, 2))
     match metric:
         case Distance.COSINE:
@@ -85,6 +136,8 @@ def max_distance_for(min_score: float | None, metric: Distance) -> float | None:
 
 
 def _is_number(value: object) -> bool:
+    if isinstance(value, bool):
+        return False
     return isinstance(value, int) or (isinstance(value, float) and not math.isnan(value))
 
 
@@ -96,14 +149,21 @@ def keyword_score(bm25: float) -> float:
     return bm25 / (1.0 + bm25)
 
 
+class SearchOptions(TypedDict):
+    """Options that the parts of one search share."""
+
+    limit: int
+    thresholds: Thresholds
+    distinct: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchHit(Generic[E_co]):
-    """One row that was found, and why.
+    """One row of a result, with its scores and ranks.
 
-    `score` is between 0 and 1, higher is better. `distance` and `vector_rank` are the vector arm's,
-    `keyword_score` and `keyword_rank` the keyword arm's; None where that arm did not find the row
-    or was not asked. Ranks count from 1. `corpus` says where the row comes from where several were
-    searched.
+    `score` is between 0 and 1; higher is better. `distance` and `vector_rank` come from the vector
+    arm, `keyword_score` and `keyword_rank` from the keyword arm. They are None if that arm does not
+    contain the row. Ranks start at 1. `corpus` names the corpus if a search covers several.
     """
 
     item: E_co
@@ -118,14 +178,17 @@ class SearchHit(Generic[E_co]):
 
 @dataclass(frozen=True, slots=True)
 class SearchHits(Sequence[SearchHit[E_co]]):
-    """The hits of one search, best first, ties by id; those of a diverse one in the order in which
-    they were chosen.
+    """The hits of one search, best first, ties by id. A diverse search returns them in the order of
+    its choice.
 
-    `exact` tells that no approximate index stood between the question and the answer.
+    `exact` is True if no approximate index was used. `bound_reached` is True if a search for
+    distinct texts read as many rows as it may and has fewer hits than its limit: further texts may
+    exist behind the copies.
     """
 
     hits: tuple[SearchHit[E_co], ...] = ()
     exact: bool = field(default=True, kw_only=True)
+    bound_reached: bool = field(default=False, kw_only=True)
 
     @overload
     def __getitem__(self, index: int) -> SearchHit[E_co]: ...
@@ -160,11 +223,10 @@ class Weights:
 def reciprocal_rank_fusion(
     rankings: Sequence[Sequence[K]], weights: Sequence[float], *, k: int = RRF_K
 ) -> Mapping[K, float]:
-    """Return each key's fused score: the sum of `weight / (k + rank)` over the rankings that have
-    it, ranks from 1.
+    """Return the fused score of each key: the sum of `weight / (k + rank)` over the rankings.
 
-    Source: Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion outperforms Condorcet", SIGIR
-        2009; weighted.
+    Ranks start at 1. Source: Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion outperforms
+    Condorcet", SIGIR 2009; the weights are an addition.
     """
     scores: dict[K, float] = {}
     for ranking, weight in zip(rankings, weights, strict=True):

@@ -1,4 +1,4 @@
-"""Searching knowledge, memories and findings at once, in memory."""
+"""Search over knowledge, memories and findings, in memory."""
 
 from __future__ import annotations
 
@@ -10,10 +10,18 @@ from uuid import UUID
 from domain.entities.knowledge import KnowledgeChunk
 from domain.entities.learning import LearningMemory
 from domain.entities.reviews import Finding
-from domain.values.corpora import ALIKE, corpus_depth, fuse_corpora, ids_with_embeddings
-from domain.values.filters import where
+from domain.values import filters
+from domain.values.corpora import NEAR_DUPLICATE, fuse_corpora, ids_with_embeddings
 from domain.values.paging import require_limit
-from domain.values.search import Corpus, Distance, Match, SearchHits, Weights
+from domain.values.search import (
+    Corpus,
+    Distance,
+    SearchHits,
+    SearchOptions,
+    Thresholds,
+    Weights,
+    arm_depth,
+)
 from repositories.fakes.filters import meeting
 from repositories.fakes.knowledge import FakeKnowledgeReader
 from repositories.fakes.learning import FakeMemoryReader
@@ -24,18 +32,40 @@ if TYPE_CHECKING:
     from domain import Vector
     from domain.values.corpora import Remembered
     from domain.values.embedding import VectorLike
+    from domain.values.filters import Filter
     from repositories.fakes.transaction import Transaction
+    from repositories.fakes.writes import Condition
+
+
+class _Knowledge(FakeKnowledgeReader):
+    async def ranked(
+        self,
+        query: str,
+        embedding: VectorLike,
+        condition: Condition,
+        weights: Weights,
+        options: SearchOptions,
+    ) -> SearchHits[KnowledgeChunk]:
+        return await self._search_both(query, embedding, condition, weights=weights, **options)
 
 
 class _Memories(FakeMemoryReader):
-    async def live(
-        self, query: str, embedding: VectorLike, *, repo: str | None, limit: int, weights: Weights
+    async def ranked(
+        self,
+        query: str,
+        embedding: VectorLike,
+        condition: Condition,
+        weights: Weights,
+        options: SearchOptions,
     ) -> SearchHits[LearningMemory]:
-        live = where("stale").equals(value=False)
-        meets = meeting(LearningMemory, live if repo is None else live & where("repo").equals(repo))
-        return await self._search_both(
-            query, embedding, meets, limit=limit, weights=weights, match=Match.ANY
-        )
+        return await self._search_both(query, embedding, condition, weights=weights, **options)
+
+
+class _Findings(FakeFindingReader):
+    async def ranked(
+        self, query: str, condition: Condition, options: SearchOptions
+    ) -> SearchHits[Finding]:
+        return await self._search_words(query, condition, **options)
 
 
 class FakeFederatedSearch:
@@ -43,9 +73,9 @@ class FakeFederatedSearch:
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
-        self._knowledge = FakeKnowledgeReader(transaction, KnowledgeChunk)
+        self._knowledge = _Knowledge(transaction, KnowledgeChunk)
         self._memories = _Memories(transaction, LearningMemory)
-        self._findings = FakeFindingReader(transaction, Finding)
+        self._findings = _Findings(transaction, Finding)
 
     async def search(
         self,
@@ -55,44 +85,55 @@ class FakeFederatedSearch:
         repo: str | None = None,
         limit: int = 10,
         corpora: Collection[Corpus] = tuple(Corpus),
+        where: Filter | None = None,
         weights: Weights = Weights(),
+        min_score: float | None = None,
+        max_distance: float | None = None,
+        distinct: bool = True,
     ) -> SearchHits[Remembered]:
-        vector, depth = (
-            query_vector(embedding, self._transaction.state.dimensions),
-            corpus_depth(require_limit(limit)),
+        vector = query_vector(embedding, self._transaction.state.dimensions)
+        options = SearchOptions(
+            limit=arm_depth(require_limit(limit)),
+            thresholds=Thresholds(min_score=min_score, max_distance=max_distance),
+            distinct=distinct,
         )
         if not query.strip():
             return SearchHits()
-        found: dict[Corpus, SearchHits[Any]] = {}
+        of_repo = None if repo is None else filters.where("repo").equals(repo)
+        rankings: dict[Corpus, SearchHits[Any]] = {}
         if Corpus.KNOWLEDGE in corpora:
-            of_repo = None if repo is None else where("repo").one_of(("", repo))
-            found[Corpus.KNOWLEDGE] = await self._knowledge.hybrid_search(
-                query, vector, where=of_repo, limit=depth, weights=weights
+            of_repo_or_none = None if repo is None else filters.where("repo").one_of(("", repo))
+            condition = meeting(KnowledgeChunk, of_repo_or_none, where)
+            rankings[Corpus.KNOWLEDGE] = await self._knowledge.ranked(
+                query, vector, condition, weights, options
             )
         if Corpus.MEMORIES in corpora:
-            found[Corpus.MEMORIES] = await self._memories.live(
-                query, vector, repo=repo, limit=depth, weights=weights
+            live = filters.where("stale").equals(value=False)
+            rankings[Corpus.MEMORIES] = await self._memories.ranked(
+                query, vector, meeting(LearningMemory, live, of_repo, where), weights, options
             )
         if Corpus.FINDINGS in corpora:
-            found[Corpus.FINDINGS] = await self._findings.keyword_search(
-                query, repo=repo, limit=depth
-            )
-        return fuse_corpora(found, await self._alike(found), limit=limit)
+            condition = meeting(Finding, of_repo, where)
+            rankings[Corpus.FINDINGS] = await self._findings.ranked(query, condition, options)
+        pairs = await self._near_duplicates(rankings) if distinct else set()
+        return fuse_corpora(rankings, pairs, limit=limit, distinct=distinct)
 
-    async def _alike(self, found: Mapping[Corpus, SearchHits[Any]]) -> set[frozenset[UUID]]:
+    async def _near_duplicates(
+        self, rankings: Mapping[Corpus, SearchHits[Any]]
+    ) -> set[frozenset[UUID]]:
         names = {
             Corpus.KNOWLEDGE: KnowledgeChunk.__tablename__,
             Corpus.MEMORIES: LearningMemory.__tablename__,
         }
         embeddings: dict[UUID, Vector] = {}
         async with self._transaction.statement():
-            for corpus, ids in ids_with_embeddings(found).items():
-                wanted = set(ids)
+            for corpus, ids in ids_with_embeddings(rankings).items():
+                keys = set(ids)
                 for row in self._transaction.select(self._transaction.state.tables[names[corpus]]):
-                    if row["id"] in wanted and row["embedding"] is not None:
+                    if row["id"] in keys and row["embedding"] is not None:
                         embeddings[row["id"]] = row["embedding"]
         return {
             frozenset((one, other))
             for (one, left), (other, right) in combinations(embeddings.items(), 2)
-            if distance_between(left, right, Distance.COSINE) <= 1.0 - ALIKE
+            if distance_between(left, right, Distance.COSINE) <= 1.0 - NEAR_DUPLICATE
         }

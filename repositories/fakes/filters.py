@@ -38,13 +38,18 @@ _COMPARISONS: Final[Mapping[Operator, Callable[[Any, Any], bool]]] = {
 }
 
 
-def meeting(entity: type[Entity], condition: Filter | None) -> Predicate:
-    """Return whether a row meets the filter; without a filter, every row does.
+def meeting(entity: type[Entity], *conditions: Filter | None) -> Predicate:
+    """Return the predicate that a row fulfils if it meets all filters; None is met by every row.
 
     Raises:
         InvalidFilter: it names no column of the entity, or compares what cannot be compared.
     """
-    return (lambda _: True) if condition is None else _predicate(check_filter(condition, entity))
+    predicates = [
+        _predicate(check_filter(condition, entity))
+        for condition in conditions
+        if condition is not None
+    ]
+    return lambda row: all(meets(row) for meets in predicates)
 
 
 def _predicate(condition: Filter) -> Predicate:

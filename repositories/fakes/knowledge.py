@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, cast
 from domain.entities.knowledge import EmbeddingMetadata, KnowledgeChunk
 from domain.errors import EmbeddingMismatch, NotFound
 from domain.values import filters
+from domain.values.corpora import kinds_filter
 from domain.values.embedding import VectorLike
-from domain.values.paging import require_limit
 from domain.values.reranking import Diversity, Recency
-from domain.values.search import Distance, Match, SearchHits, Weights, max_distance_for
+from domain.values.search import Distance, Match, SearchHits, Thresholds, Weights
 from repositories.fakes.binding import Binds
 from repositories.fakes.filters import meeting
 from repositories.fakes.reembedding import FakeRepairs
@@ -29,9 +29,10 @@ _KEPT = {"tenant", "id", "repo", "chunk_id", "created_at"}
 
 
 class FakeKnowledgeReader(SearchesBoth[KnowledgeChunk]):
-    """Finds passages by their name, by vector, by words, and by both."""
+    """Searches passages by name, by vector, by words, and by both."""
 
     searched = (("title", "A"), ("summary", "B"), ("content", "C"))
+    text = "content"
 
     async def find_by_chunk_id(
         self, chunk_id: str, *, repo: str = "", with_embedding: bool = False
@@ -46,13 +47,17 @@ class FakeKnowledgeReader(SearchesBoth[KnowledgeChunk]):
         limit: int = 10,
         where: Filter | None = None,
         min_score: float | None = None,
+        max_distance: float | None = None,
         distance: Distance = Distance.COSINE,
+        distinct: bool = False,
     ) -> SearchHits[KnowledgeChunk]:
-        farthest = max_distance_for(min_score, distance)
-        self._query_vector(embedding)
-        meets = meeting(self._entity, where)
         return await self._search_vectors(
-            embedding, meets, limit=limit, metric=distance, max_distance=farthest
+            embedding,
+            meeting(self._entity, where),
+            limit=limit,
+            metric=distance,
+            thresholds=Thresholds(min_score=min_score, max_distance=max_distance),
+            distinct=distinct,
         )
 
     async def keyword_search(
@@ -65,14 +70,18 @@ class FakeKnowledgeReader(SearchesBoth[KnowledgeChunk]):
         source_types: Sequence[str] = (),
         languages: Sequence[str] = (),
         explain: bool = False,
+        min_score: float | None = None,
+        distinct: bool = False,
     ) -> SearchHits[KnowledgeChunk]:
-        require_limit(limit)
-        wanted = {"source_type": source_types, "language": languages}
-        conditions = [
-            filters.where(name).one_of(values) for name, values in wanted.items() if values
-        ]
-        meets = meeting(self._entity, filters.AllOf((*conditions, where or filters.AllOf())))
-        return await self._search_words(query, meets, limit=limit, match=match, explain=explain)
+        return await self._search_words(
+            query,
+            meeting(self._entity, where, kinds_filter(source_types, languages)),
+            limit=limit,
+            match=match,
+            explain=explain,
+            thresholds=Thresholds(min_score=min_score),
+            distinct=distinct,
+        )
 
     async def hybrid_search(
         self,
@@ -85,25 +94,28 @@ class FakeKnowledgeReader(SearchesBoth[KnowledgeChunk]):
         match: Match = Match.ANY,
         diversity: Diversity | None = None,
         recency: Recency | None = None,
+        min_score: float | None = None,
+        max_distance: float | None = None,
+        distinct: bool = False,
     ) -> SearchHits[KnowledgeChunk]:
-        self._query_vector(embedding)
-        meets = meeting(self._entity, where)
         return await self._search_both(
             query,
             embedding,
-            meets,
+            meeting(self._entity, where),
             limit=limit,
             weights=weights,
             match=match,
             diversity=diversity,
             recency=recency,
+            thresholds=Thresholds(min_score=min_score, max_distance=max_distance),
+            distinct=distinct,
         )
 
 
 class FakeKnowledgeRepository(
     FakeKnowledgeReader, FakeRepairs[KnowledgeChunk], FakeRepository[KnowledgeChunk]
 ):
-    """Keeps passages up to date."""
+    """Writes passages."""
 
     repaired_text = "content"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -11,30 +12,37 @@ from domain.entities.learning import ConfidenceBand, GlobalPattern, LearningMemo
 from domain.errors import InvalidInput
 from domain.values.classification import Category, Severity
 from domain.values.embedding import VectorLike
-from domain.values.filters import where
 from domain.values.paging import require_at_most, require_limit
-from domain.values.recall import OWNER_REPOS, Recall, merge_recall
+from domain.values.recall import OWNER_REPOS, Recall, live_memories, merge_recall
 from domain.values.reranking import Diversity, Recency
-from domain.values.search import Distance, Match, SearchHits, Weights
+from domain.values.search import (
+    Distance,
+    Match,
+    SearchHits,
+    SearchOptions,
+    Thresholds,
+    Weights,
+)
+from domain.values.text_hash import text_hash
 from repositories.fakes.filters import meeting
 from repositories.fakes.reembedding import FakeRepairs
 from repositories.fakes.repository import FakeReadRepository, FakeRepository
 from repositories.fakes.search import SearchesBoth
-from repositories.fakes.vectors import nearest
 from repositories.fakes.writes import always
 
 if TYPE_CHECKING:
     from domain.ports import Progress, Rows
+    from domain.values.filters import Filter
     from repositories.fakes.checks import Row
-    from repositories.fakes.writes import Condition
 
 _KIND = ("severity", "category", "confidence_band", "pattern_fingerprint")
 
 
 class FakeMemoryReader(SearchesBoth[LearningMemory]):
-    """Recalls what was learned."""
+    """Searches learning memories."""
 
     searched = (("finding_text", "C"),)
+    text = "finding_text"
 
     async def exists_for(self, repo: str, finding_id: UUID, outcome: Outcome) -> bool:
         same = (repo, finding_id, outcome)
@@ -48,36 +56,81 @@ class FakeMemoryReader(SearchesBoth[LearningMemory]):
         *,
         repo: str,
         limit: int = 10,
+        where: Filter | None = None,
+        min_score: float | None = None,
         max_distance: float | None = None,
+        distinct: bool = False,
     ) -> SearchHits[LearningMemory]:
-        self._query_vector(embedding)
         return await self._search_vectors(
-            embedding, _live_in(repo), limit=limit, max_distance=max_distance
+            embedding,
+            meeting(self._entity, live_memories(repo), where),
+            limit=limit,
+            thresholds=Thresholds(min_score=min_score, max_distance=max_distance),
+            distinct=distinct,
         )
 
     async def nearest_for_owner(
-        self, embedding: VectorLike, *, owner: str, exclude_repo: str, limit: int = 10
+        self,
+        embedding: VectorLike,
+        *,
+        owner: str,
+        exclude_repo: str,
+        limit: int = 10,
+        where: Filter | None = None,
+        min_score: float | None = None,
+        max_distance: float | None = None,
+        distinct: bool = False,
+    ) -> SearchHits[LearningMemory]:
+        thresholds = Thresholds(min_score=min_score, max_distance=max_distance)
+        return await self._shared(
+            embedding,
+            owner,
+            exclude_repo,
+            where,
+            limit=limit,
+            thresholds=thresholds,
+            distinct=distinct,
+        )
+
+    async def _shared(
+        self,
+        embedding: VectorLike,
+        owner: str,
+        repo: str,
+        where: Filter | None,
+        *,
+        limit: int,
+        thresholds: Thresholds,
+        distinct: bool,
+        excluded_texts: Sequence[bytes] = (),
     ) -> SearchHits[LearningMemory]:
         query = self._query_vector(embedding)
         require_limit(limit)
+        meets = meeting(self._entity, where)
         async with self._searching():
-            theirs = self._transaction.select(
-                self._table, lambda row: row["owner"] == owner and row["repo"] != exclude_repo
+            repos = self._repos_of(owner, repo)
+            near = self._vector_arm(
+                self._transaction.select(
+                    self._table,
+                    lambda row: row["repo"] in repos and _shares(row, owner, repo) and meets(row),
+                ),
+                query,
+                thresholds,
+                distinct=distinct,
             )
-        rows = [row for row in theirs if _is_near(row)]
-        sizes = Counter(row["repo"] for row in rows)
-        repos = sorted(sizes, key=lambda repo: (-sizes[repo], repo))[:OWNER_REPOS]
         share = max(1, math.ceil(limit / max(1, len(repos))))
-        shared = [
-            row
-            for repo in repos
-            for row, _ in nearest(
-                (row for row in rows if row["repo"] == repo), query, Distance.COSINE, limit=share
-            )
-        ]
-        return self._vector_hits(
-            nearest(shared, query, Distance.COSINE, limit=limit), Distance.COSINE
-        )
+        shares: Counter[str] = Counter()
+        ranked: list[tuple[Row, float]] = []
+        for row, distance in near:
+            if text_hash(row["finding_text"]) not in excluded_texts and shares[row["repo"]] < share:
+                shares[row["repo"]] += 1
+                ranked.append((row, distance))
+        return self._vector_hits(ranked[:limit], Distance.COSINE)
+
+    def _repos_of(self, owner: str, repo: str) -> Sequence[str]:
+        rows = self._transaction.select(self._table, lambda row: _shares(row, owner, repo))
+        sizes = Counter(row["repo"] for row in rows)
+        return sorted(sizes, key=lambda name: (-sizes[name], name))[:OWNER_REPOS]
 
     async def keyword_search(
         self,
@@ -85,11 +138,20 @@ class FakeMemoryReader(SearchesBoth[LearningMemory]):
         *,
         repo: str,
         limit: int = 10,
+        where: Filter | None = None,
         match: Match = Match.ANY,
         explain: bool = False,
+        min_score: float | None = None,
+        distinct: bool = False,
     ) -> SearchHits[LearningMemory]:
         return await self._search_words(
-            query, _live_in(repo), limit=limit, match=match, explain=explain
+            query,
+            meeting(self._entity, live_memories(repo), where),
+            limit=limit,
+            match=match,
+            explain=explain,
+            thresholds=Thresholds(min_score=min_score),
+            distinct=distinct,
         )
 
     async def hybrid_search(
@@ -99,41 +161,79 @@ class FakeMemoryReader(SearchesBoth[LearningMemory]):
         *,
         repo: str,
         limit: int = 10,
+        where: Filter | None = None,
         weights: Weights = Weights(),
         match: Match = Match.ANY,
         diversity: Diversity | None = None,
         recency: Recency | None = None,
+        min_score: float | None = None,
+        max_distance: float | None = None,
+        distinct: bool = False,
     ) -> SearchHits[LearningMemory]:
+        thresholds = Thresholds(min_score=min_score, max_distance=max_distance)
         self._query_vector(embedding)
+        require_limit(limit)
         if not query.strip():
             return SearchHits()
         return await self._search_both(
             query,
             embedding,
-            _live_in(repo),
+            meeting(self._entity, live_memories(repo), where),
             limit=limit,
             weights=weights,
             match=match,
             diversity=diversity,
             recency=recency,
+            thresholds=thresholds,
+            distinct=distinct,
         )
 
     async def recall(
-        self, embedding: VectorLike, text: str, *, repo: str, owner: str, limit: int = 10
+        self,
+        embedding: VectorLike,
+        text: str,
+        *,
+        repo: str,
+        owner: str,
+        limit: int = 10,
+        where: Filter | None = None,
+        min_score: float | None = None,
+        max_distance: float | None = None,
+        distinct: bool = True,
+        shared: bool = True,
+        one_ranking: bool = False,
     ) -> Recall:
         vector = self._query_vector(embedding)
+        options = SearchOptions(
+            limit=require_limit(limit),
+            thresholds=Thresholds(min_score=min_score, max_distance=max_distance),
+            distinct=distinct,
+        )
+        repos = [repo]
+        if shared and one_ranking:
+            repos += await self._owner_repos(owner, repo)
+        live = meeting(self._entity, live_memories(*repos), where)
         if text.strip():
-            own = await self.hybrid_search(text, vector, repo=repo, limit=limit)
+            own = await self._search_both(text, vector, live, weights=Weights(), **options)
         else:
-            own = await self.nearest(vector, repo=repo, limit=limit)
-        shared = await self.nearest_for_owner(vector, owner=owner, exclude_repo=repo, limit=limit)
-        return merge_recall(own, shared, repo=repo, owner=owner, limit=limit)
+            own = await self._search_vectors(vector, live, **options)
+        others: SearchHits[LearningMemory] = SearchHits()
+        if shared and not one_ranking:
+            texts = {text_hash(hit.item.finding_text) for hit in own} if distinct else ()
+            others = await self._shared(
+                vector, owner, repo, where, excluded_texts=sorted(texts), **options
+            )
+        return merge_recall(own, others, repo=repo, owner=owner, limit=limit)
+
+    async def _owner_repos(self, owner: str, repo: str) -> Sequence[str]:
+        async with self._transaction.statement():
+            return self._repos_of(owner, repo)
 
 
 class FakeMemoryRepository(
     FakeMemoryReader, FakeRepairs[LearningMemory], FakeRepository[LearningMemory]
 ):
-    """Writes what was learned."""
+    """Writes learning memories."""
 
     repaired_text = "finding_text"
 
@@ -161,7 +261,7 @@ class FakeMemoryRepository(
 
 
 class FakePatternReader(FakeReadRepository[GlobalPattern]):
-    """Reads patterns over all tenants."""
+    """Reads the patterns that all tenants share."""
 
     async def lookup(
         self,
@@ -175,7 +275,7 @@ class FakePatternReader(FakeReadRepository[GlobalPattern]):
 
 
 class FakePatternRepository(FakePatternReader, FakeRepository[GlobalPattern]):
-    """Counts patterns over all tenants."""
+    """Counts the patterns that all tenants share."""
 
     async def record(self, pattern: GlobalPattern) -> GlobalPattern:
         if pattern.count < 1:
@@ -191,9 +291,7 @@ class FakePatternRepository(FakePatternReader, FakeRepository[GlobalPattern]):
         return self._copy(kept)
 
 
-def _is_near(row: Row) -> bool:
-    return not row["stale"] and row["embedding"] is not None
-
-
-def _live_in(repo: str) -> Condition:
-    return meeting(LearningMemory, where("stale").equals(value=False) & where("repo").equals(repo))
+def _shares(row: Row, owner: str, repo: str) -> bool:
+    """Return whether the row is a live memory of another repository of the owner."""
+    of_others = row["owner"] == owner and row["repo"] != repo
+    return of_others and not row["stale"] and row["embedding"] is not None

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from domain.entities.reviews import FeedbackReaction, Finding, Reaction, Review
+from domain.values import filters
 from domain.values.classification import Severity
-from domain.values.filters import where
 from domain.values.fingerprints import title_fingerprint
 from domain.values.insights import (
     TOP_FILES,
@@ -22,7 +22,7 @@ from domain.values.insights import (
     TrendDay,
 )
 from domain.values.paging import DEFAULT_LIMIT, require_limit, require_whole
-from domain.values.search import Match, SearchHits
+from domain.values.search import Match, SearchHits, Thresholds
 from domain.values.timestamps import require_zone
 from repositories.fakes.filters import meeting
 from repositories.fakes.repository import FakeReadRepository, FakeRepository, by_id
@@ -31,6 +31,7 @@ from repositories.fakes.search import SearchesWords
 
 if TYPE_CHECKING:
     from domain.ports import Progress, Rows
+    from domain.values.filters import Filter
     from repositories.fakes.checks import Row
     from repositories.fakes.transaction import Transaction
     from repositories.fakes.writes import Condition
@@ -92,6 +93,7 @@ class FakeFindingReader(SearchesWords[Finding]):
     """Finds findings by comment, by run and by words."""
 
     searched = (("title", "C"),)
+    text = "title"
 
     async def recent_comment_candidates(
         self, repo: str, *, limit: int = DEFAULT_LIMIT
@@ -127,12 +129,22 @@ class FakeFindingReader(SearchesWords[Finding]):
         *,
         repo: str | None = None,
         limit: int = 10,
+        where: Filter | None = None,
         match: Match = Match.ANY,
         explain: bool = False,
+        min_score: float | None = None,
+        distinct: bool = False,
     ) -> SearchHits[Finding]:
-        require_limit(limit)
-        meets = meeting(self._entity, None if repo is None else where("repo").equals(repo))
-        return await self._search_words(query, meets, limit=limit, match=match, explain=explain)
+        of_repo = None if repo is None else filters.where("repo").equals(repo)
+        return await self._search_words(
+            query,
+            meeting(self._entity, of_repo, where),
+            limit=limit,
+            match=match,
+            explain=explain,
+            thresholds=Thresholds(min_score=min_score),
+            distinct=distinct,
+        )
 
     def _prior(self, repo: str, pr_number: int) -> Iterable[Row]:
         run = newest_completed(self._transaction, repo, pr_number)

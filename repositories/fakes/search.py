@@ -1,11 +1,8 @@
-"""Searching one kind of entity: nearest by vector, by words, and both fused.
-
-Hits are copies that nobody tracks.
-"""
+"""Searches of one kind of entity by vector, by words, and by both. Hits are untracked copies."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -16,18 +13,26 @@ from uuid import UUID
 from domain.schema.base import Entity
 from domain.values.paging import require_limit
 from domain.values.plans import SearchPlan
-from domain.values.reranking import Diversity, Recency, maximal_marginal_relevance
+from domain.values.reranking import (
+    Diversity,
+    Recency,
+    diverse_depth,
+    maximal_marginal_relevance,
+)
 from domain.values.search import (
     Distance,
     Match,
     SearchHit,
     SearchHits,
+    Thresholds,
     Weights,
+    arm_depth,
     fused_score,
     keyword_score,
     reciprocal_rank_fusion,
     vector_score,
 )
+from domain.values.text_hash import text_hash
 from repositories.fakes.ranking import Found, Searched, best
 from repositories.fakes.repository import FakeReadRepository
 from repositories.fakes.vectors import distance_between, nearest, query_vector
@@ -39,21 +44,21 @@ if TYPE_CHECKING:
     from repositories.fakes.writes import Condition
 
 E = TypeVar("E", bound=Entity)
-
-ARM_DEPTH = 40
-MAX_DIVERSE = 400
+T = TypeVar("T")
 
 
 class SearchesWords(FakeReadRepository[E]):
-    """Finds entities by words.
+    """Searches entities by words.
 
-    Terms, stems, stop words and ranking are PostgreSQL's on plain words;
-    `repositories.fakes.lexemes` says where its parser goes another way. Needs the package
-    snowballstemmer.
+    Terms, stems, stop words and ranking are PostgreSQL's on plain words; `repositories.fakes.lexemes`
+    names the differences of the parsers. Needs the package snowballstemmer.
     """
 
     searched: ClassVar[Searched]
     """The columns that are searched."""
+
+    text: ClassVar[str]
+    """The column whose text tells rows apart in a distinct search."""
 
     async def _search_words(
         self,
@@ -63,20 +68,22 @@ class SearchesWords(FakeReadRepository[E]):
         limit: int,
         match: Match = Match.ANY,
         explain: bool = False,
+        thresholds: Thresholds = Thresholds(),
+        distinct: bool = False,
     ) -> SearchHits[E]:
         require_limit(limit)
         async with self._searching():
-            found = self._best(query, meets, limit=limit, match=match)
+            ranked = self._keyword_arm(query, meets, match, thresholds, distinct=distinct)
         return SearchHits(
             tuple(
-                self._keyword_hit(hit, rank, explain=explain)
-                for rank, hit in enumerate(found, start=1)
+                self._keyword_hit(match_, rank, explain=explain)
+                for rank, match_ in enumerate(ranked[:limit], start=1)
             )
         )
 
     @asynccontextmanager
     async def _searching(self) -> AsyncIterator[None]:
-        """Note the plan of what is searched inside, where plans are collected.
+        """Record the plan of the search in the block if plans are collected.
 
         Every row of the tenant is compared.
         """
@@ -85,27 +92,49 @@ class SearchesWords(FakeReadRepository[E]):
             yield
             if self._transaction.plans is not None:
                 rows = len(self._transaction.select(self._table))
-                took = (perf_counter() - began) * 1_000
+                milliseconds = (perf_counter() - began) * 1_000
                 plan = SearchPlan(
                     searched=self._table.name,
                     indexes=(),
                     rows_examined=rows,
-                    milliseconds=took,
+                    milliseconds=milliseconds,
                     exact=True,
                 )
                 self._transaction.plans.append(plan)
 
-    def _best(self, query: str, meets: Condition, *, limit: int, match: Match) -> Sequence[Found]:
-        # How common a word is depends on every tenant's rows, as the server's statistics do.
+    def _keyword_arm(
+        self,
+        query: str,
+        meets: Condition,
+        match: Match,
+        thresholds: Thresholds,
+        *,
+        distinct: bool,
+    ) -> Sequence[Found]:
+        """Return all rows of the keyword arm, best first."""
+        # The frequency of a word depends on the rows of every tenant, as the server's statistics
+        # do.
         everything = self._transaction.layers.all(self._table.name).values()
         mine = self._transaction.select(self._table, meets)
-        return best(query, mine, everything, self.searched, limit=limit, match=match)
+        ranked = best(query, mine, everything, self.searched, limit=len(mine), match=match)
+        if distinct:
+            ranked = list(self._first_of_each_text(ranked, lambda match_: match_.row))
+        least = thresholds.least_keyword_score
+        return [match_ for match_ in ranked if keyword_score(match_.relevance) >= least]
 
-    def _keyword_hit(self, found: Found, rank: int, *, explain: bool) -> SearchHit[E]:
-        score = keyword_score(found.relevance)
-        terms = found.terms if explain else ()
+    def _first_of_each_text(self, ranked: Iterable[T], row_of: Callable[[T], Row]) -> Iterator[T]:
+        texts: set[bytes] = set()
+        for item in ranked:
+            text = text_hash(row_of(item)[self.text])
+            if text not in texts:
+                texts.add(text)
+                yield item
+
+    def _keyword_hit(self, ranked: Found, rank: int, *, explain: bool) -> SearchHit[E]:
+        score = keyword_score(ranked.relevance)
+        terms = ranked.terms if explain else ()
         return SearchHit(
-            item=self._copy(found.row),
+            item=self._copy(ranked.row),
             score=score,
             keyword_score=score,
             keyword_rank=rank,
@@ -114,7 +143,7 @@ class SearchesWords(FakeReadRepository[E]):
 
 
 class SearchesBoth(SearchesWords[E]):
-    """Finds entities by vector, by words, and by both."""
+    """Searches entities by vector, by words, and by both."""
 
     async def _search_vectors(
         self,
@@ -123,16 +152,33 @@ class SearchesBoth(SearchesWords[E]):
         *,
         limit: int,
         metric: Distance = Distance.COSINE,
-        max_distance: float | None = None,
+        thresholds: Thresholds = Thresholds(),
+        distinct: bool = False,
     ) -> SearchHits[E]:
         query = self._query_vector(embedding)
         require_limit(limit)
         async with self._searching():
             rows = self._transaction.select(self._table, meets)
-            found = nearest(rows, query, metric, limit=limit, max_distance=max_distance)
-        return self._vector_hits(found, metric)
+            ranked = self._vector_arm(rows, query, thresholds, distinct=distinct, metric=metric)
+        return self._vector_hits(ranked[:limit], metric)
 
-    def _vector_hits(self, found: Sequence[tuple[Row, float]], metric: Distance) -> SearchHits[E]:
+    def _vector_arm(
+        self,
+        rows: Iterable[Row],
+        query: Vector,
+        thresholds: Thresholds,
+        *,
+        distinct: bool,
+        metric: Distance = Distance.COSINE,
+    ) -> Sequence[tuple[Row, float]]:
+        """Return all rows of the vector arm with their distances, nearest first."""
+        ranked = nearest(rows, query, metric)
+        if distinct:
+            ranked = list(self._first_of_each_text(ranked, lambda measured: measured[0]))
+        farthest = thresholds.farthest(metric)
+        return [(row, distance) for row, distance in ranked if distance <= farthest]
+
+    def _vector_hits(self, ranked: Sequence[tuple[Row, float]], metric: Distance) -> SearchHits[E]:
         hits = (
             SearchHit(
                 item=self._copy(row),
@@ -140,7 +186,7 @@ class SearchesBoth(SearchesWords[E]):
                 distance=distance,
                 vector_rank=rank,
             )
-            for rank, (row, distance) in enumerate(found, start=1)
+            for rank, (row, distance) in enumerate(ranked, start=1)
         )
         return SearchHits(tuple(hits))
 
@@ -152,30 +198,44 @@ class SearchesBoth(SearchesWords[E]):
         *,
         limit: int,
         weights: Weights,
-        match: Match,
+        match: Match = Match.ANY,
         diversity: Diversity | None = None,
         recency: Recency | None = None,
+        thresholds: Thresholds = Thresholds(),
+        distinct: bool = False,
     ) -> SearchHits[E]:
         vector = self._query_vector(embedding)
-        depth = max(ARM_DEPTH, 4 * require_limit(limit))
+        depth = arm_depth(require_limit(limit))
+        candidates = limit if diversity is None else diverse_depth(limit)
         async with self._searching():
-            near = nearest(
-                self._transaction.select(self._table, meets), vector, Distance.COSINE, limit=depth
-            )
-            words = self._best(query, meets, limit=depth, match=match)
-        rows = {
-            row["id"]: row for row in (*(row for row, _ in near), *(found.row for found in words))
+            rows = self._transaction.select(self._table, meets)
+            near = self._vector_arm(rows, vector, thresholds, distinct=distinct)[:depth]
+            words = self._keyword_arm(query, meets, match, thresholds, distinct=distinct)[:depth]
+        if distinct:
+            words = self._as_in_vector_arm(words, near)
+        by_id = {
+            row["id"]: row for row in (*(match_.row for match_ in words), *(row for row, _ in near))
         }
-        hits = self._fused(rows, near, words, weights)
+        hits = self._fused(by_id, near, words, weights)
         if recency is not None:
             weighed = [
-                replace(hit, score=hit.score * recency.weight(self._age(rows[_id(hit)])))
+                replace(hit, score=hit.score * recency.weight(self._age(by_id[_id(hit)])))
                 for hit in hits
             ]
             hits = sorted(weighed, key=lambda hit: (-hit.score, _id(hit)))
         if diversity is not None:
-            hits = _diverse(hits[: max(limit, min(depth, MAX_DIVERSE))], rows, diversity, limit)
+            hits = _diverse(hits[:candidates], by_id, diversity, limit)
         return SearchHits(tuple(hits[:limit]))
+
+    def _as_in_vector_arm(
+        self, words: Sequence[Found], near: Sequence[tuple[Row, float]]
+    ) -> Sequence[Found]:
+        """Return the keyword arm with the rows that stand for the same texts in the vector arm."""
+        rows = {text_hash(row[self.text]): row for row, _ in near}
+        return [
+            replace(match_, row=rows.get(text_hash(match_.row[self.text]), match_.row))
+            for match_ in words
+        ]
 
     def _age(self, row: Row) -> timedelta:
         moment: datetime = row["updated_at"] if "updated_at" in row else row["created_at"]
@@ -192,15 +252,15 @@ class SearchesBoth(SearchesWords[E]):
         by_vector = {
             row["id"]: (rank, distance) for rank, (row, distance) in enumerate(near, start=1)
         }
-        keyword_statement = {
-            found.row["id"]: (rank, keyword_score(found.relevance))
-            for rank, found in enumerate(words, start=1)
+        by_words = {
+            match_.row["id"]: (rank, keyword_score(match_.relevance))
+            for rank, match_ in enumerate(words, start=1)
         }
-        scores = reciprocal_rank_fusion([list(by_vector), list(keyword_statement)], shares)
+        scores = reciprocal_rank_fusion([list(by_vector), list(by_words)], shares)
 
         def hit(key: UUID) -> SearchHit[E]:
             vector_rank, distance = by_vector.get(key, (None, None))
-            keyword_rank, score = keyword_statement.get(key, (None, None))
+            keyword_rank, score = by_words.get(key, (None, None))
             return SearchHit(
                 item=self._copy(rows[key]),
                 score=fused_score(scores[key], shares),

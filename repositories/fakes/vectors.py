@@ -1,4 +1,4 @@
-"""Distances between vectors, as pgvector measures them, and the nearest rows. Always exact."""
+"""Distances between vectors, as pgvector computes them, and the nearest rows. Always exact."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def query_vector(embedding: VectorLike, dimensions: int) -> Vector:
 
 
 def distance_between(one: Vector, other: Vector, metric: Distance) -> float:
-    """Return how far apart two vectors of float32 are; the sums are of doubles."""
+    """Return the distance between two vectors of float32; the sums are of doubles."""
     left, right = one.to_list(), other.to_list()
     match metric:
         case Distance.COSINE:
@@ -45,26 +45,14 @@ def distance_between(one: Vector, other: Vector, metric: Distance) -> float:
             return -_product(left, right)
 
 
-def nearest(
-    rows: Iterable[Row],
-    query: Vector,
-    metric: Distance,
-    *,
-    limit: int,
-    max_distance: float | None = None,
-) -> list[tuple[Row, float]]:
-    """Return the rows nearest to the query and their distances, at most `max_distance` away, ties by id."""
+def nearest(rows: Iterable[Row], query: Vector, metric: Distance) -> list[tuple[Row, float]]:
+    """Return the rows that have an embedding with their distances, nearest first, ties by id."""
     measured = [
         (row, distance_between(row["embedding"], query, metric))
         for row in rows
         if row["embedding"] is not None
     ]
-    near = [
-        (row, distance)
-        for row, distance in measured
-        if max_distance is None or distance <= max_distance
-    ]
-    return sorted(near, key=lambda found: (found[1], found[0]["id"]))[:limit]
+    return sorted(measured, key=lambda pair: (pair[1], pair[0]["id"]))
 
 
 def _product(left: list[float], right: list[float]) -> float:

@@ -1,4 +1,4 @@
-"""Rows of several corpora whose embeddings are nearly the same."""
+"""The statement that selects rows whose embeddings are nearly the same."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from domain.entities.knowledge import KnowledgeChunk
 from domain.entities.learning import LearningMemory
 from domain.schema.columns import EmbeddingColumn
-from domain.values.corpora import ALIKE
+from domain.values.corpora import NEAR_DUPLICATE
 from domain.values.search import Corpus, Distance
 from repositories.sql.rows import tenant_bind
 from repositories.sql.vector import OPERATORS
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @cache
 def near_duplicate_pairs() -> Select[Any]:
-    """Select the pairs of ids whose embeddings have a cosine similarity of `ALIKE` or more.
+    """Select the pairs of ids whose embeddings have a cosine similarity of `NEAR_DUPLICATE` or more.
 
     Binds: `tenant`, and ids of chunks and memories as `knowledge` and `memories`.
     """
@@ -42,15 +42,17 @@ def near_duplicate_pairs() -> Select[Any]:
     one, other = units.alias("one"), units.alias("other")
     cosine = -one.c.unit.op(OPERATORS[Distance.INNER_PRODUCT], return_type=Float())(other.c.unit)
     pair: list[ColumnElement[Any]] = [one.c.id.label("one"), other.c.id.label("other")]
-    return select(*pair).join_from(one, other, and_(one.c.id < other.c.id, cosine >= ALIKE))
+    return select(*pair).join_from(
+        one, other, and_(one.c.id < other.c.id, cosine >= NEAR_DUPLICATE)
+    )
 
 
 def _units(entity: type[Entity], corpus: Corpus) -> Select[Any]:
     columns = entity.__table__.c
-    # Of length one and read once: embeddings kept out of line would be fetched for every pair.
+    # Embeddings are normalised and read once, not fetched for every pair.
     unit: list[ColumnElement[Any]] = [
         columns.id,
         func.l2_normalize(columns.embedding, type_=EmbeddingColumn()).label("unit"),
     ]
-    wanted = columns.id == any_(bindparam(corpus.value, type_=ARRAY(Uuid())))
-    return select(*unit).where(tenant_bind(entity), wanted, columns.embedding.is_not(None))
+    chosen = columns.id == any_(bindparam(corpus.value, type_=ARRAY(Uuid())))
+    return select(*unit).where(tenant_bind(entity), chosen, columns.embedding.is_not(None))

@@ -32,23 +32,23 @@ LARGE: Final = 4_000
 
 
 class FilterKey:
-    """A filter as part of a key.
+    """Filters as part of the key of a cached statement; a row has to meet all of them.
 
     Filters with equal values of different types (1, 1.0, True) are different statements.
     """
 
-    __slots__ = ("_key", "filter", "is_large")
+    __slots__ = ("_key", "filters", "is_large")
 
-    def __init__(self, condition: Filter | None) -> None:
-        if condition is not None:
+    def __init__(self, *conditions: Filter | None) -> None:
+        self.filters = tuple(condition for condition in conditions if condition is not None)
+        for condition in self.filters:
             require_shallow(condition)  # before repr, which goes as deep
-        self.filter = condition
         try:
-            self._key = repr(condition)
+            self._key = repr(self.filters)
         except (ValueError, RecursionError):
             # An integer of thousands of digits, or a value that is nested as deep, which no column
-            # takes: refused, and not kept.
-            self._key = hex(id(condition))
+            # takes: the filter is refused later, and not cached.
+            self._key = hex(id(conditions))
         self.is_large = len(self._key) > LARGE
 
     def __eq__(self, other: object) -> bool:
@@ -63,7 +63,14 @@ class FilterKey:
         Raises:
             InvalidFilter: it names no column of the entity, or compares what cannot be compared.
         """
-        return None if self.filter is None else filter_condition(entity, self.filter)
+        if not self.filters:
+            return None
+        return and_(*(filter_condition(entity, condition) for condition in self.filters))
+
+    def met_by(self, entity: type[Entity]) -> ColumnElement[bool]:
+        """Return the SQL condition, which is true for every row without a filter."""
+        condition = self.condition(entity)
+        return true() if condition is None else condition
 
 
 def filter_condition(entity: type[Entity], condition: Filter | None) -> ColumnElement[bool]:

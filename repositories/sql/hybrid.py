@@ -1,13 +1,14 @@
-"""Hits: ranked ids joined with their rows, from one arm or from two that are fused.
+"""Statements of searches: ranked ids joined with their rows, from one arm or from two.
 
-Statements are built once for each shape of question and kept: building one costs more than most
-searches. What differs from call to call is bound: `tenant`, `embedding`, `query`, `web`,
-`language`, `max_distance`.
+A statement is built once for each shape of search, because building one costs more than most
+searches. Values that differ between calls are bound: `tenant`, `embedding`, `query`, `web`,
+`language`, `max_distance` and `min_score`. `max_distance` limits the rows of the vector arm,
+`min_score` the keyword scores of the keyword arm.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
     ARRAY,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     func,
     literal,
     null,
+    or_,
     select,
     true,
 )
@@ -29,7 +31,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from domain.schema.columns import EmbeddingColumn
 from domain.values.reranking import MAX_HALVINGS
-from domain.values.search import RRF_K, Distance, Match, Weights
+from domain.values.search import RRF_K, Distance, Match, Weights, arm_depth
 from repositories.sql import bm25
 from repositories.sql.caching import cached_statement
 from repositories.sql.filters import FilterKey
@@ -39,79 +41,98 @@ from repositories.sql.vector import OPERATORS, Scan, literal_int, nearest
 if TYPE_CHECKING:
     from domain.schema.base import Entity
 
-ARM_DEPTH = 40
-MAX_DIVERSE = 400
-"""Candidates that are compared with each other, unless more are asked for: their literal_int squared."""
-
-
-def arm_depth(limit: int) -> int:
-    """Return how many rows each arm of a hybrid search ranks."""
-    return max(ARM_DEPTH, 4 * limit)
-
-
-def diverse_depth(limit: int) -> int:
-    """Return among how many fused rows a diverse search chooses."""
-    return max(limit, min(arm_depth(limit), MAX_DIVERSE))
+HIT_COLUMNS: Final = (
+    "fused",
+    "distance",
+    "exact",
+    "bounded",
+    "vector_rank",
+    "relevance",
+    "keyword_rank",
+    "terms",
+)
+"""The columns of a hit. In a result their names start with `hit_`."""
 
 
 @cached_statement
-def by_vector(entity: type[Entity], scan: Scan, where: FilterKey, *, bounded: bool) -> Select[Any]:
-    """Select the nearest rows; `bounded`, what is farther than `max_distance` comes without its
-    row.
-
-    That tells that the index had enough, and costs no text.
-    """
+def vector_statement(
+    entity: type[Entity], scan: Scan, where: FilterKey, *, limit: int
+) -> Select[Any]:
+    """Select the nearest rows."""
     vector = nearest(entity, scan, where.condition(entity))
-    absent = (*_absent("relevance", "keyword_rank"), null().cast(ARRAY(Text())).label("terms"))
-    rank = vector.c.rank.label("vector_rank")
-    found = select(
+    rows = select(
         vector.c.id,
         null().cast(Float).label("fused"),
         vector.c.distance,
         vector.c.exact,
-        rank,
-        *absent,
-    ).cte("found")
-    return _hits(
-        entity,
-        found,
-        found.c.distance <= bindparam("max_distance", type_=Float()) if bounded else true(),
-    )
+        vector.c.bounded,
+        vector.c.rank.label("vector_rank"),
+        *_absent("relevance", "keyword_rank"),
+        null().cast(ARRAY(Text())).label("terms"),
+    ).where(_near_enough(vector))
+    rows = rows.order_by(vector.c.rank).limit(literal_int(limit))
+    return _hits(entity, rows.cte("hits"))
 
 
 @cached_statement
 def keyword_statement(
-    entity: type[Entity], match: Match, where: FilterKey, *, limit: int, explain: bool
+    entity: type[Entity],
+    match: Match,
+    where: FilterKey,
+    *,
+    limit: int,
+    explain: bool,
+    distinct: bool,
 ) -> Select[Any]:
     """Select the rows that match the words best."""
-    return _by_keyword(
-        entity, bm25.matching(entity, match, where.condition(entity), limit=limit, explain=explain)
+    keyword = bm25.matching(
+        entity,
+        match,
+        where.condition(entity),
+        limit=arm_depth(limit),
+        explain=explain,
+        distinct=distinct,
     )
+    return _by_keyword(entity, keyword, limit=limit)
 
 
 @cached_statement
 def single_term_statement(
     entity: type[Entity], where: FilterKey, *, limit: int, explain: bool
 ) -> Select[Any]:
-    """Select the rows that match the only word best, or a row without an id where it is several lexemes."""
-    return _by_keyword(
-        entity,
-        bm25.single_term_matches(entity, where.condition(entity), limit=limit, explain=explain),
+    """Select the rows that match a single word best.
+
+    The result is one row without an id if the word has several lexemes.
+    """
+    keyword = bm25.single_term_matches(
+        entity, where.condition(entity), limit=arm_depth(limit), explain=explain
     )
+    return _by_keyword(entity, keyword, limit=limit)
 
 
-def _by_keyword(entity: type[Entity], keyword: CTE) -> Select[Any]:
-    absent = (*_absent("distance", "vector_rank"), true().label("exact"))
-    rank = keyword.c.rank.label("keyword_rank")
-    found = select(
+def _by_keyword(entity: type[Entity], keyword: CTE, *, limit: int) -> Select[Any]:
+    bounded = keyword.c.bounded if "bounded" in keyword.c else literal(value=False)
+    rows = select(
         keyword.c.id,
         null().cast(Float).label("fused"),
-        *absent,
+        *_absent("distance", "vector_rank"),
+        true().label("exact"),
+        bounded.label("bounded"),
         keyword.c.relevance,
-        rank,
+        keyword.c.rank.label("keyword_rank"),
         keyword.c.terms,
-    )
-    return _hits(entity, found.cte("found"))
+    ).where(_relevant_enough(keyword))
+    rows = rows.order_by(keyword.c.rank).limit(literal_int(limit))
+    return _hits(entity, rows.cte("hits"))
+
+
+def _near_enough(vector: CTE) -> ColumnElement[bool]:
+    return vector.c.distance <= bindparam("max_distance", type_=Float())
+
+
+def _relevant_enough(keyword: CTE) -> ColumnElement[bool]:
+    score = keyword.c.relevance / (1.0 + keyword.c.relevance)
+    return or_(keyword.c.id.is_(None), score >= bindparam("min_score", type_=Float()))
 
 
 @cached_statement
@@ -126,34 +147,44 @@ def hybrid_statement(
     recent: bool = False,
     diverse: bool = False,
 ) -> Select[Any]:
-    """Select the rows of both arms by weighted reciprocal rank: sum of weight / (60 + rank), best
-    first, ties by id.
+    """Select the rows of both arms by weighted reciprocal rank, best first, ties by id.
 
-    `recent` weighs the sum by the row's age, and has one bind more, `half_life` in days. `diverse`
-    tells how similar each row is to every one, in order.
+    The fused score is the sum of weight / (60 + rank). A distinct `scan` makes both arms distinct
+    and joins them by text. `recent` weighs the sum by the age of the row and adds the bind
+    `half_life`, in days. `diverse` adds the similarities of each row to every row, in order.
     """
     condition = where.condition(entity)
-    vector = nearest(entity, scan, condition)
-    keyword = bm25.matching(entity, match, condition, limit=scan.limit, explain=False)
+    vector_rows = nearest(entity, scan, condition)
+    vector = select(vector_rows).where(_near_enough(vector_rows)).cte("vector_arm")
+    keyword_rows = bm25.matching(
+        entity, match, condition, limit=scan.limit, explain=False, distinct=scan.distinct
+    )
+    keyword = select(keyword_rows).where(_relevant_enough(keyword_rows)).cte("keyword_arm")
     identity = func.coalesce(vector.c.id, keyword.c.id)
     score = func.coalesce(
         literal(weights.vector, Float()) / (RRF_K + vector.c.rank), 0.0
     ) + func.coalesce(literal(weights.keyword, Float()) / (RRF_K + keyword.c.rank), 0.0)
-    found = select(
+    same = (
+        vector.c.text_hash == keyword.c.text_hash if scan.distinct else vector.c.id == keyword.c.id
+    )
+    rows = select(
         identity.label("id"),
         score.label("fused"),
         vector.c.distance,
         func.coalesce(vector.c.exact, true()).label("exact"),
+        func.coalesce(
+            func.greatest(vector.c.bounded, keyword.c.bounded), literal(value=False)
+        ).label("bounded"),
         vector.c.rank.label("vector_rank"),
         keyword.c.relevance,
         keyword.c.rank.label("keyword_rank"),
         keyword.c.terms,
-    ).select_from(vector.outerjoin(keyword, vector.c.id == keyword.c.id, full=True))
-    fused = _weighed_by_age(entity, found.cte("fused")) if recent else found
+    ).select_from(vector.outerjoin(keyword, same, full=True))
+    fused = _weighed_by_age(entity, rows.cte("fused")) if recent else rows
     best = (
         fused.order_by(fused.selected_columns.fused.desc(), fused.selected_columns.id)
         .limit(literal_int(limit))
-        .cte("found")
+        .cte("hits")
     )
     return _with_similarities(entity, best) if diverse else _hits(entity, best)
 
@@ -171,14 +202,14 @@ def _weighed_by_age(entity: type[Entity], fused: CTE) -> Select[Any]:
     )
 
 
-def _with_similarities(entity: type[Entity], found: CTE) -> Select[Any]:
-    columns, hits = entity.__table__.c, _hits(entity, found)
-    # Of length one and read once: embeddings kept out of line would be fetched for every pair.
+def _with_similarities(entity: type[Entity], ranked: CTE) -> Select[Any]:
+    columns, hits = entity.__table__.c, _hits(entity, ranked)
+    # Embeddings are normalised and read once, not fetched for every pair.
     unit = func.l2_normalize(columns.embedding, type_=EmbeddingColumn()).label("unit")
-    there = and_(columns.id == found.c.id, tenant_bind(entity))
+    there = and_(columns.id == ranked.c.id, tenant_bind(entity))
     units = (
-        select(found.c.id, found.c.fused, unit)
-        .join_from(found, entity.__table__, there)
+        select(ranked.c.id, ranked.c.fused, unit)
+        .join_from(ranked, entity.__table__, there)
         .cte("units")
     )
     units = units.prefix_with("MATERIALIZED", dialect="postgresql")
@@ -188,13 +219,13 @@ def _with_similarities(entity: type[Entity], found: CTE) -> Select[Any]:
     similar = (
         select(func.array_agg(in_order))
         .select_from(one.join(other, true()))
-        .where(one.c.id == found.c.id)
+        .where(one.c.id == ranked.c.id)
     )
     return hits.add_columns(similar.scalar_subquery().label("hit_similar"))
 
 
 def age_column(entity: type[Entity]) -> str:
-    """Return the name of the column that tells a row's age."""
+    """Return the name of the column with the time that the age of a row counts from."""
     return "updated_at" if "updated_at" in entity.__table__.c else "created_at"
 
 
@@ -202,20 +233,13 @@ def _absent(score: str, rank: str) -> tuple[ColumnElement[Any], ColumnElement[An
     return null().cast(Float).label(score), null().cast(Integer).label(rank)
 
 
-def _hits(
-    entity: type[Entity], found: CTE, within: ColumnElement[bool] | None = None
-) -> Select[Any]:
-    """Select the found rows with their scores and ranks, best first."""
-    row = and_(
-        entity.__table__.c.id == found.c.id,
-        tenant_bind(entity),
-        true() if within is None else within,
-    )
-    names = ("fused", "distance", "exact", "vector_rank", "relevance", "keyword_rank", "terms")
-    scores = [found.c[name].label(f"hit_{name}") for name in names]
-    best = func.coalesce(-found.c.fused, found.c.vector_rank, found.c.keyword_rank)
+def _hits(entity: type[Entity], ranked: CTE) -> Select[Any]:
+    """Select the ranked rows with their scores and ranks, best first."""
+    row = and_(entity.__table__.c.id == ranked.c.id, tenant_bind(entity))
+    scores = [ranked.c[name].label(f"hit_{name}") for name in HIT_COLUMNS]
+    best = func.coalesce(-ranked.c.fused, ranked.c.vector_rank, ranked.c.keyword_rank)
     return (
         select(*fields(entity), *scores)
-        .select_from(found.outerjoin(entity.__table__, row))
-        .order_by(best, found.c.id)
+        .select_from(ranked.outerjoin(entity.__table__, row))
+        .order_by(best, ranked.c.id)
     )

@@ -4,50 +4,88 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Float, Select, Update, and_, bindparam, func, null, select, true, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import (
+    ColumnElement,
+    Float,
+    LargeBinary,
+    Select,
+    Update,
+    all_,
+    and_,
+    bindparam,
+    false,
+    func,
+    null,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.sql.dml import ReturningInsert
 
 from domain.entities.learning import PATTERN_KIND, GlobalPattern, LearningMemory
 from domain.values.recall import OWNER_REPOS
 from domain.values.search import Distance
 from repositories.sql.caching import cached_statement
+from repositories.sql.filters import FilterKey
 from repositories.sql.rows import fields, first_rows, tenant_bind
-from repositories.sql.vector import distance_between
+from repositories.sql.vector import distance_between, first_of_each_text, literal_int
 
 _TABLE = LearningMemory.__table__
 _COLUMNS = _TABLE.c
 
 
-@cached_statement
-def nearest_for_owner(limit: int) -> Select[Any]:
-    """Select the nearest memories of the owner's other repositories with most of them, each giving
-    its fair share.
+def _live_of_others() -> ColumnElement[bool]:
+    return and_(
+        tenant_bind(LearningMemory),
+        _COLUMNS.owner == bindparam("owner"),
+        _COLUMNS.repo != bindparam("exclude_repo"),
+        _COLUMNS.stale.is_(False),
+        _COLUMNS.embedding.is_not(None),
+    )
 
-    Exact: every repository's live memories are ranked, so that none is starved by its neighbours in
-        an index. Binds: `tenant`,
-    `owner`, `exclude_repo`, `embedding`.
+
+@cached_statement
+def owner_repos() -> Select[str]:
+    """Select the other repositories of an owner with most live memories, ties by name.
+
+    Binds: `tenant`, `owner`, `exclude_repo`.
+    """
+    most = select(_COLUMNS.repo).where(_live_of_others()).group_by(_COLUMNS.repo)
+    return most.order_by(func.count().desc(), _COLUMNS.repo.collate("C")).limit(OWNER_REPOS)
+
+
+@cached_statement
+def nearest_for_owner(limit: int, where: FilterKey, *, distinct: bool) -> Select[Any]:
+    """Select the nearest memories of an owner's other repositories, each with its fair share.
+
+    The search is exact: an index could return the rows of one repository only. `distinct` selects
+    the nearest memory of each text and leaves out the texts in `excluded_texts`. Binds: `tenant`,
+    `owner`, `exclude_repo`, `embedding`, `max_distance` and `excluded_texts`.
     """
     tenant = tenant_bind(LearningMemory)
-    others = and_(
-        tenant, _COLUMNS.owner == bindparam("owner"), _COLUMNS.repo != bindparam("exclude_repo")
-    )
-    live = and_(others, _COLUMNS.stale.is_(False), _COLUMNS.embedding.is_not(None))
-    most = select(_COLUMNS.repo).where(live).group_by(_COLUMNS.repo)
-    repos = (
-        most.order_by(func.count().desc(), _COLUMNS.repo.collate("C"))
-        .limit(OWNER_REPOS)
-        .cte("repos")
-    )
+    live = and_(_live_of_others(), where.met_by(LearningMemory))
+    repos = owner_repos().cte("repos")
     share = (
         select(func.greatest(1, func.ceil(limit / func.count().cast(Float))))
         .select_from(repos)
         .scalar_subquery()
     )
     distance = distance_between(_COLUMNS.embedding, Distance.COSINE)
-    turn = func.row_number().over(partition_by=_COLUMNS.repo, order_by=(distance, _COLUMNS.id))
-    in_turn = select(_COLUMNS.id, distance.label("distance"), turn.label("turn"))
-    ranked = in_turn.where(live, _COLUMNS.repo.in_(select(repos.c.repo))).cte("ranked")
+    hashes = bindparam("excluded_texts", type_=ARRAY(LargeBinary))
+    measured = (
+        select(_COLUMNS.id, _COLUMNS.repo, _COLUMNS.text_hash, distance.label("distance"))
+        .where(live, _COLUMNS.repo.in_(select(repos.c.repo)), _COLUMNS.text_hash != all_(hashes))
+        .subquery("measured")
+    )
+    if distinct:
+        texts = first_of_each_text(measured, measured.c.distance, measured.c.id)
+        measured = texts.subquery("texts")
+    near = measured.c.distance <= bindparam("max_distance", type_=Float())
+    order = (measured.c.distance, measured.c.id)
+    turn = func.row_number().over(partition_by=measured.c.repo, order_by=order)
+    in_turn = select(measured.c.id, measured.c.distance, turn.label("turn")).where(near)
+    ranked = in_turn.cte("ranked")
     return (
         select(
             *fields(LearningMemory),
@@ -60,11 +98,12 @@ def nearest_for_owner(limit: int) -> Select[Any]:
                 for name in ("fused", "relevance", "keyword_rank", "terms")
             ),
             true().label("hit_exact"),
+            false().label("hit_bounded"),
         )
         .join_from(ranked, _TABLE, and_(tenant, _COLUMNS.id == ranked.c.id))
         .where(ranked.c.turn <= share)
         .order_by(ranked.c.distance, ranked.c.id)
-        .limit(limit)
+        .limit(literal_int(limit))
     )
 
 

@@ -30,7 +30,7 @@ from sqlalchemy.orm import defer
 
 from domain.schema.base import Entity
 from repositories.sql.caching import cached_statement
-from repositories.sql.filters import FilterKey, filter_condition
+from repositories.sql.filters import FilterKey
 
 
 def tenant_equals(entity: type[Entity], tenant: str) -> ColumnElement[bool]:
@@ -84,7 +84,7 @@ def listed(
     """
     key = id_column(entity)
     statement = selected(entity, tracked=tracked, with_embedding=with_embedding).where(
-        filter_condition(entity, where.filter)
+        where.met_by(entity)
     )
     if continued:
         after = bindparam("after", type_=Uuid())
@@ -145,7 +145,7 @@ def count_rows(entity: type[Entity], where: FilterKey) -> Select[int]:
     return (
         select(func.count())
         .select_from(entity.__table__)
-        .where(tenant_bind(entity), filter_condition(entity, where.filter))
+        .where(tenant_bind(entity), where.met_by(entity))
     )
 
 
@@ -153,9 +153,7 @@ def count_rows(entity: type[Entity], where: FilterKey) -> Select[int]:
 def any_that_meets(entity: type[Entity], where: FilterKey) -> Select[bool]:
     """Ask whether the tenant has a row that meets the filter. Binds: `tenant`."""
     return select(
-        exists()
-        .select_from(entity.__table__)
-        .where(tenant_bind(entity), filter_condition(entity, where.filter))
+        exists().select_from(entity.__table__).where(tenant_bind(entity), where.met_by(entity))
     )
 
 

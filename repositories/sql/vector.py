@@ -1,21 +1,24 @@
-"""Nearest rows by vector."""
+"""Statements that select the nearest rows by vector."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
     CTE,
     ColumnElement,
     Float,
+    FromClause,
     Integer,
     Select,
     and_,
     bindparam,
+    false,
     func,
     literal_column,
     not_,
+    null,
     or_,
     select,
     true,
@@ -24,37 +27,43 @@ from sqlalchemy import (
 
 from domain.schema.columns import EmbeddingColumn
 from domain.values.numbers import INT32_MAX
-from domain.values.search import Distance
+from domain.values.search import DISTINCT_CANDIDATES, DISTINCT_ROWS, Distance
 from repositories.sql.rows import tenant_bind
 from repositories.sql.vector_index import IndexForm
 
 if TYPE_CHECKING:
     from domain.schema.base import Entity
 
-OPERATORS = {Distance.COSINE: "<=>", Distance.L2: "<->", Distance.INNER_PRODUCT: "<#>"}
+OPERATORS: Final = {Distance.COSINE: "<=>", Distance.L2: "<->", Distance.INNER_PRODUCT: "<#>"}
 
-MAX_EF_SEARCH = 1_000
-"""pgvector's largest list of candidates."""
+MAX_EF_SEARCH: Final = 1_000
+"""The longest list of candidates that pgvector allows."""
 
-FEW_ROWS = 4_000
-"""Up to so many matching rows are compared one by one.
+FEW_ROWS: Final = 4_000
+"""Up to this many rows that meet a filter are compared one by one.
 
-Perfect, and at 11 µs a row faster than an index that skips the rest.
+The result is exact. At 11 µs a row it is faster than an index that skips the other rows.
 """
 
-# Half precision and single bits are less exact, so that more candidates are ranked again by the
-# embeddings themselves.
-_MIN_CANDIDATES = {IndexForm.VECTOR: 0, IndexForm.HALFVEC: 200, IndexForm.BIT: 400}
+FEW_COMPONENTS: Final = 250_000
+"""Up to this many components of a tenant's embeddings are compared one by one without a filter.
+
+That takes less than 3 ms. An index that all tenants share has to skip the rows of the others.
+"""
+
+# Half precision and single bits are less exact: more candidates are ranked again by the embeddings.
+_MIN_CANDIDATES: Final = {IndexForm.VECTOR: 0, IndexForm.HALFVEC: 200, IndexForm.BIT: 400}
 
 EMBEDDING = bindparam("embedding", type_=EmbeddingColumn(), required=True)
-"""What is asked for; given when the statement is executed."""
+"""The query vector, bound when the statement is executed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
-    """How the nearest `limit` rows by `metric` are looked for.
+    """The way to read the nearest `limit` rows by `metric`.
 
-    Through the index of `dimensions` or, `exact`, past it.
+    The scan uses the index of `dimensions`, or no index if it is `exact`. A `distinct` scan returns
+    the nearest row of each text.
     """
 
     limit: int
@@ -62,6 +71,7 @@ class Scan:
     ef_search: int
     metric: Distance = Distance.COSINE
     exact: bool = False
+    distinct: bool = False
 
     @property
     def form(self) -> IndexForm:
@@ -70,95 +80,119 @@ class Scan:
 
     @property
     def indexed(self) -> bool:
-        """Whether an index serves the scan; there is one for cosine alone."""
+        """Whether an index serves the scan; only cosine distance has one."""
         return not self.exact and self.metric is Distance.COSINE
 
     @property
     def candidates(self) -> int:
-        """How many rows the index hands over to be ranked by their true distance."""
-        return (
-            self.limit
-            if self.form is IndexForm.VECTOR
-            else min(MAX_EF_SEARCH, max(_MIN_CANDIDATES[self.form], 4 * self.limit))
-        )
+        """How many rows of the index are ranked by their true distance."""
+        if self.distinct:
+            return max(DISTINCT_CANDIDATES, self.limit)
+        if self.form is IndexForm.VECTOR:
+            return self.limit
+        return min(MAX_EF_SEARCH, max(_MIN_CANDIDATES[self.form], 4 * self.limit))
+
+    @property
+    def few_rows(self) -> int:
+        """Up to how many rows of a tenant are compared one by one if there is no filter."""
+        return max(self.limit, min(FEW_ROWS, FEW_COMPONENTS // self.dimensions))
 
     @property
     def size(self) -> int:
-        """The length of the scan's list of candidates.
+        """The length of the scan's list of candidates, constant up to the stable limit.
 
-        `LIMIT 100` over a list of 40 gave 40 rows.
+        `LIMIT 100` over a list of 40 returned 40 rows.
         """
-        return min(MAX_EF_SEARCH, max(self.ef_search, 2 * self.limit, self.candidates))
+        return min(MAX_EF_SEARCH, max(self.ef_search, 2 * self.limit))
 
 
 def nearest(entity: type[Entity], scan: Scan, condition: ColumnElement[bool] | None) -> CTE:
-    """Return ids and distances of the tenant's nearest rows that meet the condition, ranked, ties
-    by id.
+    """Return the tenant's nearest rows that meet the condition, ranked, ties by id.
 
-    `exact` tells which way it went. With a condition, up to `FEW_ROWS` rows that meet it are
-    compared one by one; an index that has to skip the others finds rows far from the query with a
-    recall of 0.63. Binds: `tenant`, `embedding`.
+    The columns are `id`, `distance`, `exact`, `rank`, `text_hash` and `bounded`. `exact` is true if
+    the rows were compared one by one: without an index for the metric, if at most `FEW_ROWS` rows
+    meet the condition (an index that skips the others has a recall of 0.63 for rows far from the
+    query), and if the index returns too few rows, as deleted rows or copies can cause. `bounded` is
+    true if a distinct scan did not read all rows. Binds: `tenant`, `embedding`.
     """
     there = and_(tenant_bind(entity), true() if condition is None else condition)
-    if not scan.indexed:
-        those = _with_embedding(entity, there).subquery("those")
-        distance = distance_between(those.c.embedding, scan.metric)
-        scanned: Any = _one_by_one(those.c.id, distance, true(), limit=scan.limit)
-    elif condition is None:
-        scanned = _through_index(entity, scan, there)
+    matching = _with_embedding(entity, there, limit=DISTINCT_ROWS if scan.distinct else INT32_MAX)
+    if scan.indexed:
+        few = scan.few_rows if condition is None else FEW_ROWS
+        scanned: Any = _indexed_or_exact(entity, scan, there, matching, few=few)
     else:
-        scanned = _few_or_index(entity, scan, there)
-    found = scanned.cte("scanned").prefix_with("MATERIALIZED", dialect="postgresql")
-    # The scan hands rows over nearly in order, and candidates in another one: they are ranked here.
-    rank = func.row_number().over(order_by=(found.c.distance, found.c.id)).label("rank")
-    ranked = select(found.c.id, found.c.distance, found.c.exact, rank)
-    return (
-        ranked.order_by(found.c.distance, found.c.id).limit(literal_int(scan.limit)).cte("nearest")
-    )
+        rows = _with_embedding(entity, there, limit=None).subquery("matching")
+        scanned = _one_by_one(scan, rows, true(), bounded=false())
+    scanned = scanned.cte("scanned").prefix_with("MATERIALIZED", dialect="postgresql")
+    # The scan returns rows nearly in order, and candidates in another order.
+    rank = func.row_number().over(order_by=(scanned.c.distance, scanned.c.id)).label("rank")
+    ranked = select(scanned, rank).order_by(scanned.c.distance, scanned.c.id)
+    return ranked.limit(literal_int(scan.limit)).cte("nearest")
 
 
 def literal_int(value: int) -> ColumnElement[int]:
     """Return `value` as a literal.
 
-    The planner takes a bound LIMIT for a tenth of the table, and gives the index up.
+    The planner estimates a bound LIMIT as a tenth of the table and then does not use the index.
     """
     return literal_column(str(int(value)), Integer())
 
 
 def distance_between(embedding: ColumnElement[Any], metric: Distance) -> ColumnElement[float]:
-    """Return the distance of an embedding from the one asked for: pgvector's operator."""
+    """Return the distance between an embedding and the query vector."""
     return embedding.op(OPERATORS[metric], return_type=Float())(EMBEDDING)
 
 
 def _columns(
-    key: ColumnElement[Any], distance: ColumnElement[float], exact: str
+    rows: Any, distance: ColumnElement[float], *, exact: bool, bounded: ColumnElement[bool]
 ) -> list[ColumnElement[Any]]:
-    return [key, distance.label("distance"), literal_column(exact).label("exact")]
+    return [
+        rows.id,
+        distance.label("distance"),
+        literal_column(str(exact).lower()).label("exact"),
+        bounded.label("bounded"),
+        rows.text_hash if "text_hash" in rows else null().label("text_hash"),
+    ]
+
+
+def first_of_each_text(rows: FromClause, *order: ColumnElement[Any]) -> Select[Any]:
+    """Select the first row of each text in this order, with the columns of `rows`."""
+    place = func.row_number().over(partition_by=rows.c.text_hash, order_by=order)
+    numbered = select(*rows.c, place.label("copy")).subquery("numbered")
+    columns = [column for column in numbered.c if column.key != "copy"]
+    return select(*columns).where(numbered.c.copy == literal_int(1))
 
 
 def _one_by_one(
-    key: ColumnElement[Any],
-    distance: ColumnElement[float],
-    condition: ColumnElement[bool],
-    *,
-    limit: int,
+    scan: Scan, rows: FromClause, condition: ColumnElement[bool], *, bounded: ColumnElement[bool]
 ) -> Select[Any]:
-    return (
-        select(*_columns(key, distance, "true"))
-        .where(condition)
-        .order_by(distance, key)
-        .limit(literal_int(limit))
-    )
+    distance = distance_between(rows.c.embedding, scan.metric)
+    compared = select(*_columns(rows.c, distance, exact=True, bounded=bounded)).where(condition)
+    if scan.distinct:
+        measured = compared.subquery("measured")
+        texts = first_of_each_text(measured, measured.c.distance, measured.c.id).subquery("texts")
+        compared = select(*texts.c)
+    ordered = compared.selected_columns
+    return compared.order_by(ordered.distance, ordered.id).limit(literal_int(scan.limit))
 
 
-def _with_embedding(entity: type[Entity], there: ColumnElement[bool]) -> Select[Any]:
+def _with_embedding(
+    entity: type[Entity], there: ColumnElement[bool], *, limit: int | None
+) -> Select[Any]:
     columns = entity.__table__.c
-    # The embedding lies behind the texts. Under OFFSET 0 it is looked for in rows that meet the
-    # condition alone: 15 ms, not 23, for one row in ten of 50,000.
-    both: list[ColumnElement[Any]] = [columns.id, columns.embedding]
-    met = select(*both).where(there).offset(literal_int(0)).subquery("met")
-    found: list[ColumnElement[Any]] = [met.c.id, met.c.embedding]
-    return select(*found).where(met.c.embedding.is_not(None))
+    # The embedding is stored after the texts. With OFFSET 0 only rows that meet the condition are
+    # searched for it: 15 ms in place of 23 ms for one row in ten of 50,000.
+    names = [name for name in ("id", "embedding", "text_hash") if name in columns]
+    met = select(*(columns[name] for name in names)).where(there).offset(literal_int(0))
+    rows = met.subquery("met")
+    statement = select(*rows.c).where(rows.c.embedding.is_not(None))
+    # A bound, even one that no table reaches, makes the planner plan for the first rows.
+    return statement if limit is None else statement.limit(literal_scalar(limit))
+
+
+def literal_scalar(value: int) -> Any:
+    """Return `value` as a subquery, which the planner does not take for a LIMIT of so many rows."""
+    return select(literal_int(value)).scalar_subquery()
 
 
 def _through_index(entity: type[Entity], scan: Scan, there: ColumnElement[bool]) -> Select[Any]:
@@ -171,42 +205,45 @@ def _through_index(entity: type[Entity], scan: Scan, there: ColumnElement[bool])
         _with_planner_cost(columns.embedding, scan.dimensions),
     )
     distance = distance_between(columns.embedding, scan.metric)
-    found = select(*_columns(columns.id, distance, "false")).where(condition).order_by(order)
+    rows = select(*_columns(columns, distance, exact=False, bounded=false())).where(condition)
+    rows = rows.order_by(order)
     if scan.candidates > scan.limit:
-        return found.limit(literal_int(scan.candidates))
-    # Before PostgreSQL 17 a second sort key, as the id of a tie, keeps a query from an index that
+        return rows.limit(literal_int(scan.candidates))
+    # Before PostgreSQL 17 a second sort key, such as the id, prevents the use of an index that
     # orders by an operator.
-    return found.fetch(literal_int(scan.limit), with_ties=True)
+    return rows.fetch(literal_int(scan.limit), with_ties=True)
 
 
-def _few_or_index(entity: type[Entity], scan: Scan, there: ColumnElement[bool]) -> Any:
-    # What is named is read as far as somebody asks for it. The bound is none, and has the planner
-    # think of the first rows.
-    matching = (
-        _with_embedding(entity, there)
-        .limit(select(literal_int(INT32_MAX)).scalar_subquery())
-        .cte("matching")
-    )
-    matching = matching.prefix_with("MATERIALIZED", dialect="postgresql")
-    few = select(matching.c.id).limit(literal_int(FEW_ROWS + 1)).subquery("few")
-    are_many = select(func.count() > FEW_ROWS).select_from(few).scalar_subquery()
+def _indexed_or_exact(
+    entity: type[Entity], scan: Scan, there: ColumnElement[bool], matching: Select[Any], *, few: int
+) -> Any:
+    # A materialized CTE is read only as far as it is needed.
+    rows = matching.cte("matching").prefix_with("MATERIALIZED", dialect="postgresql")
+    first = select(rows.c.id).limit(literal_int(few + 1)).subquery("first")
+    are_many = select(func.count() > literal_int(few)).select_from(first).scalar_subquery()
     indexed = _through_index(entity, scan, and_(there, are_many)).cte("indexed")
     indexed = indexed.prefix_with("MATERIALIZED", dialect="postgresql")
-    # A condition on a subquery alone is decided once: the branch that does not hold is not
-    # executed.
-    enough = select(func.count() >= literal_int(scan.limit)).select_from(indexed).scalar_subquery()
-    distance = distance_between(matching.c.embedding, scan.metric)
-    one_by_one = _one_by_one(matching.c.id, distance, not_(enough), limit=scan.limit)
-    return union_all(select(indexed).where(enough), one_by_one.subquery().select())
+    counted = func.count(indexed.c.text_hash.distinct()) if scan.distinct else func.count()
+    # A condition on a subquery alone is evaluated once, and the branch whose condition is false is
+    # not executed.
+    enough = select(counted >= literal_int(scan.limit)).select_from(indexed).scalar_subquery()
+    all_rows = select(func.count()).select_from(rows).scalar_subquery()
+    bounded = all_rows >= literal_int(DISTINCT_ROWS) if scan.distinct else false()
+    through_index = select(indexed).where(enough)
+    if scan.distinct:
+        distinct_rows = through_index.subquery("candidates")
+        order = (distinct_rows.c.distance, distinct_rows.c.id)
+        through_index = first_of_each_text(distinct_rows, *order)
+    one_by_one = _one_by_one(scan, rows, not_(enough), bounded=bounded)
+    return union_all(through_index, one_by_one.subquery().select())
 
 
 def _with_planner_cost(embedding: ColumnElement[Any], dimensions: int) -> ColumnElement[bool]:
-    """Return a condition that holds where there is an embedding, and tells the planner what
-    comparing one costs.
+    """Return a condition that is true for every embedding and shows the planner its cost.
 
-    It takes one that is kept out of line for as cheap to read as a literal_int, and sorted 8,000 of
-    1,024 dimensions in 100 ms where the index took 2.5 ms. The second part is priced like the
-    comparison, 11 µs for 1,024 dimensions, row by row, and never decided.
+    The planner takes an embedding that is stored out of line for as cheap to read as an integer. It
+    sorted 8,000 rows of 1,024 dimensions in 100 ms when the index took 2.5 ms. The second part
+    costs as much as the comparison, 11 µs for 1,024 dimensions, and is never evaluated.
     """
     steps = func.generate_series(literal_int(1), literal_int(1 + dimensions // 3)).table_valued(
         "step"
@@ -216,17 +253,16 @@ def _with_planner_cost(embedding: ColumnElement[Any], dimensions: int) -> Column
 
 
 def _settings(size: int) -> ColumnElement[bool]:
-    """Return a condition that holds, and that sets this transaction's HNSW scans when it is
-    decided, before the scan begins.
+    """Return a true condition that sets up the HNSW scans of this transaction when it is evaluated.
 
-    The scan keeps a list of `size` candidates and goes on until enough rows have passed the filter;
-    without that, a filter that one row in a hundred meets left 0.3 of 10 rows on average. A
-    statement of its own would cost a round trip.
+    The scan has a list of `size` candidates and continues until enough rows pass the filter.
+    Without that, a filter that 1 % of the rows meet returned 0.3 of 10 rows on average. A separate
+    statement would cost a round trip.
     """
     settings = {"hnsw.ef_search": size, "hnsw.iterative_scan": "relaxed_order"}
-    # Not bound: what is the same for every search of this shape need not be sent with each.
-    made = [
+    # These values are the same for every search of this shape, so they are not bound.
+    calls = [
         func.set_config(*map(literal_column, (f"'{name}'", f"'{value}'", "true")))
         for name, value in settings.items()
     ]
-    return select(func.num_nonnulls(*made) == literal_int(len(made))).scalar_subquery()
+    return select(func.num_nonnulls(*calls) == literal_int(len(calls))).scalar_subquery()

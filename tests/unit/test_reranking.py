@@ -17,8 +17,7 @@ from domain import (
     SearchHits,
     maximal_marginal_relevance,
 )
-from domain.values.corpora import corpus_depth, fuse_corpora
-from domain.values.paging import MAX_LIMIT
+from domain.values.corpora import fuse_corpora
 from tests.contract.suites.samples import memory
 
 shares = st.floats(0, 1)
@@ -93,22 +92,22 @@ def test_of_equal_ranks_the_better_score_comes_first_then_the_lower_id() -> None
         Corpus.KNOWLEDGE: SearchHits[LearningMemory](),
         Corpus.MEMORIES: _hits((best, 0.9), (high, 0.2)),
     }
-    fused = fuse_corpora(found, set(), limit=5)
+    fused = fuse_corpora(found, set(), limit=5, distinct=True)
     assert [hit.item for hit in fused] == [best, high]
     pair = {Corpus.MEMORIES: _hits((high, 0.2)), Corpus.KNOWLEDGE: SearchHits[LearningMemory]()}
-    assert [hit.item for hit in fuse_corpora(pair, set(), limit=5)] == [high]
-    assert not fuse_corpora({Corpus.MEMORIES: _hits((low, 0.1), exact=False)}, set(), limit=5).exact
+    assert [hit.item for hit in fuse_corpora(pair, set(), limit=5, distinct=True)] == [high]
+    assert not fuse_corpora(
+        {Corpus.MEMORIES: _hits((low, 0.1), exact=False)}, set(), limit=5, distinct=True
+    ).exact
 
 
 def test_what_repeats_only_a_repetition_stays() -> None:
     first, second, third = (memory(f"text {n}", id=UUID(int=n)) for n in (1, 2, 3))
     alike = {frozenset((first.id, second.id)), frozenset((second.id, third.id))}
     hits = fuse_corpora(
-        {Corpus.MEMORIES: _hits((first, 0.9), (second, 0.8), (third, 0.7))}, alike, limit=5
+        {Corpus.MEMORIES: _hits((first, 0.9), (second, 0.8), (third, 0.7))},
+        alike,
+        limit=5,
+        distinct=True,
     )
     assert [hit.item for hit in hits] == [first, third]
-
-
-@given(st.integers(1, MAX_LIMIT))
-def test_each_corpus_is_asked_for_enough_to_fill_the_limit(limit: int) -> None:
-    assert limit <= corpus_depth(limit) <= MAX_LIMIT

@@ -19,7 +19,9 @@ from sqlalchemy import (
     Text,
     and_,
     func,
+    literal,
     literal_column,
+    null,
     select,
     text,
     true,
@@ -31,7 +33,7 @@ from domain.values.search import Match
 from repositories.sql.bm25.corpus import K1, MAX_QUERY_CHARACTERS, B, corpus, document_length
 from repositories.sql.bm25.web import web_syntax
 from repositories.sql.rows import tenant_bind
-from repositories.sql.vector import literal_int
+from repositories.sql.vector import first_of_each_text, literal_int
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,18 +102,27 @@ def matching(
     *,
     limit: int,
     explain: bool = False,
+    distinct: bool = False,
 ) -> CTE:
     """Return ids, relevance (BM25's sum), ranks and matched lexemes of the tenant's rows that match
     best, ties by id.
 
     Nothing in the query raises; without a word that counts it matches nothing. `explain` fills the
-    lexemes. Binds: `tenant` and what `question` returns.
+    lexemes. `distinct` selects the best row of each text; the columns `text_hash` and `bounded`,
+    which is true if the candidates did not include all matches, are then filled. Binds: `tenant`
+    and the names that `question` returns.
     """
     parts = prepared({**corpus(entity, match, limit), **_CHOSEN[match]})
     there = and_(tenant_bind(entity), true() if condition is None else condition)
-    likely = _likely(entity, match, there, limit)
-    near = _near(entity, match, there, likely, limit)
-    return best(near, limit=limit, explain=explain).add_cte(*parts).cte("keyword")
+    candidates = _candidates_of(entity, match, there, distinct=distinct)
+    likely = _likely(candidates, limit, distinct=distinct)
+    near = _near(entity, match, there, likely, limit, distinct=distinct)
+    statement = best(near, limit=limit, explain=explain)
+    bounded: ColumnElement[bool] = literal(value=False)
+    if distinct:
+        read = select(func.count()).select_from(candidates).scalar_subquery()
+        bounded = read >= _BOUND
+    return statement.add_columns(bounded.label("bounded")).add_cte(*parts).cte("keyword")
 
 
 def best(near: FromClause, *, limit: int, explain: bool) -> Select[Any]:
@@ -121,15 +132,26 @@ def best(near: FromClause, *, limit: int, explain: bool) -> Select[Any]:
     """
     relevance = literal_column(_EXACT, Float()).label("relevance")
     terms = literal_column(_TERMS if explain else "NULL::text[]", ARRAY(Text())).label("terms")
+    ranked = select(near.c.id, relevance, terms)
+    if "text_hash" in near.c:
+        measured = ranked.add_columns(near.c.text_hash).subquery("measured")
+        order = (measured.c.relevance.desc(), measured.c.id)
+        texts = first_of_each_text(measured, *order).subquery("texts")
+        ranked = select(*texts.c)
+    columns = ranked.selected_columns
     exact = (
-        select(near.c.id, relevance, terms)
-        .order_by(relevance.desc(), near.c.id)
-        .limit(literal_int(limit))
-        .cte("exact")
+        ranked.order_by(columns.relevance.desc(), columns.id).limit(literal_int(limit)).cte("exact")
     )
     rank = func.row_number().over(order_by=(exact.c.relevance.desc(), exact.c.id)).label("rank")
-    found: list[ColumnElement[Any]] = [exact.c.id, exact.c.relevance, rank, exact.c.terms]
-    return select(*found)
+    text_hash = exact.c.text_hash if "text_hash" in exact.c else null()
+    columns_of_hits: list[ColumnElement[Any]] = [
+        exact.c.id,
+        exact.c.relevance,
+        rank,
+        exact.c.terms,
+        text_hash.label("text_hash"),
+    ]
+    return select(*columns_of_hits)
 
 
 def question(query: str, match: Match, language: str) -> dict[str, str]:
@@ -164,11 +186,15 @@ def norm(entity: type[Entity]) -> ColumnElement[float]:
     ).label("norm")
 
 
-def _candidates(entity: type[Entity], condition: ColumnElement[bool]) -> Select[Any]:
+def _candidates(
+    entity: type[Entity], condition: ColumnElement[bool], *, distinct: bool
+) -> Select[Any]:
     columns = entity.__table__.c
     # Under a LIMIT, so that a lexeme vector kept out of line is fetched once for all words.
     vector = func.ts_delete(columns.search_vector, "", type_=TSVECTOR()).label("vec")
     chosen: list[ColumnElement[Any]] = [columns.id, vector, norm(entity)]
+    if distinct:
+        chosen.append(columns.text_hash)
     return select(*chosen).where(condition)
 
 
@@ -177,43 +203,73 @@ def _matches(entity: type[Entity], which: str) -> ColumnElement[bool]:
     return entity.__table__.c.search_vector.bool_op("@@")(query)
 
 
-def _likely(entity: type[Entity], match: Match, there: ColumnElement[bool], limit: int) -> CTE:
-    candidates: Any = _candidates(entity, and_(_matches(entity, "first"), there))
+def _candidates_of(
+    entity: type[Entity], match: Match, there: ColumnElement[bool], *, distinct: bool
+) -> CTE:
+    candidates: Any = _candidates(entity, and_(_matches(entity, "first"), there), distinct=distinct)
     if match is Match.ANY:
         others = and_(_matches(entity, "second"), _matches(entity, "first").is_not(true()), there)
         # One bound over both: with one for each as well the planner expects a hundredth of the
         # rows, and scans the table for them.
         candidates = union_all(
-            candidates.subquery().select(), _candidates(entity, others).subquery().select()
+            candidates.subquery().select(),
+            _candidates(entity, others, distinct=distinct).subquery().select(),
         )
-    found = candidates.limit(_BOUND).subquery("c")
+    bounded = candidates.limit(_BOUND)
+    return materialized(bounded, "candidates") if distinct else bounded.subquery("c")
+
+
+def _likely(candidates: Any, limit: int, *, distinct: bool) -> CTE:
+    c = candidates.alias("c") if distinct else candidates
     score = literal_column(_ROUGH, Float()).label("score")
-    statement = select(found.c.id, found.c.vec, found.c.norm, score).order_by(
-        score.desc(), found.c.id
-    )
+    statement: Select[Any] = select(*c.c, score)
+    if distinct:
+        scored = statement.subquery("scored")
+        first = first_of_each_text(scored, scored.c.score.desc(), scored.c.id).subquery("firsts")
+        statement = select(*first.c)
+    columns = statement.selected_columns
+    statement = statement.order_by(columns.score.desc(), columns.id)
     return materialized(statement.limit(literal_int(max(LIKELY, 2 * limit))), "likely")
 
 
 def _near(
-    entity: type[Entity], match: Match, there: ColumnElement[bool], likely: CTE, limit: int
+    entity: type[Entity],
+    match: Match,
+    there: ColumnElement[bool],
+    likely: CTE,
+    limit: int,
+    *,
+    distinct: bool,
 ) -> Any:
     """Return what is ranked exactly.
 
     The likely rows, and others with any word where a selective filter left too few.
     """
-    enough = select(likely.c.id, likely.c.vec, likely.c.norm)
+    names = ("id", "vec", "norm", "text_hash") if distinct else ("id", "vec", "norm")
+    enough = select(*(likely.c[name] for name in names))
     if match is not Match.ANY:
         return enough.subquery("c")
     too_few = select(func.count() < literal_int(limit)).select_from(likely).scalar_subquery()
-    new = entity.__table__.c.id.not_in(select(likely.c.id))
+    columns = entity.__table__.c
+    new = (
+        columns.text_hash.not_in(select(likely.c.text_hash))
+        if distinct
+        else columns.id.not_in(select(likely.c.id))
+    )
     far = (
-        _candidates(entity, and_(too_few, _matches(entity, "every"), new, there))
+        _candidates(entity, and_(too_few, _matches(entity, "every"), new, there), distinct=distinct)
         .limit(_BOUND)
         .subquery("c")
     )
-    more = (
-        select(far.c.id, far.c.vec, far.c.norm)
-        .order_by(literal_column(_ROUGH, Float()).desc(), far.c.id)
-        .limit(literal_int(limit))
+    scored = select(
+        *(far.c[name] for name in names), literal_column(_ROUGH, Float()).label("score")
     )
+    if distinct:
+        rows = scored.subquery("scored")
+        scored = first_of_each_text(rows, rows.c.score.desc(), rows.c.id)
+    ordered = scored.subquery("ordered")
+    more = select(*(ordered.c[name] for name in names)).order_by(
+        ordered.c.score.desc(), ordered.c.id
+    )
+    more = more.limit(literal_int(limit))
     return union_all(enough, more.subquery().select()).subquery("c")

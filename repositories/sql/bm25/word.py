@@ -73,7 +73,7 @@ def single_term_matches(
     likely = materialized(
         select(c).order_by(_UNLIKELY, c.c.id).limit(literal_int(max(LIKELY, 2 * limit))), "likely"
     )
-    nothing: list[ColumnElement[Any]] = [null()] * 4
+    nothing: list[ColumnElement[Any]] = [null()] * 5
     several = select(*nothing).where(text("(SELECT max(words) FROM asked) > 1"))
     found = union_all(best(likely.alias("c"), limit=limit, explain=explain), several)
     return found.add_cte(*prepared(single_term_statistics(entity))).cte("keyword")

@@ -10,6 +10,7 @@ from tests.contract.suites.common import CommonContract
 from tests.contract.suites.completion import CompletionContract, RunPurgeContract
 from tests.contract.suites.concurrency import ConcurrentClaimsContract, ConcurrentWritesContract
 from tests.contract.suites.dependencies import DependencyBumpsContract
+from tests.contract.suites.distinct import DistinctContract, LimitContract, ThresholdsContract
 from tests.contract.suites.embeddings import EmbeddingsContract
 from tests.contract.suites.failures import FailureContract
 from tests.contract.suites.federated_search import CorporaContract
@@ -56,6 +57,7 @@ __all__ = [
     "ConcurrentWritesContract",
     "CorporaContract",
     "DependencyBumpsContract",
+    "DistinctContract",
     "DiversityContract",
     "EmbeddingMetadataContract",
     "EmbeddingsContract",
@@ -68,6 +70,7 @@ __all__ = [
     "KeywordSearchContract",
     "KnowledgeContract",
     "LedgerContract",
+    "LimitContract",
     "ListingContract",
     "MemoriesContract",
     "MemorySearchContract",
@@ -89,6 +92,7 @@ __all__ = [
     "SuppressionsContract",
     "TelemetryContract",
     "TelemetryPurgeContract",
+    "ThresholdsContract",
     "TrackingContract",
     "TrendsContract",
     "UnitOfWorkContract",

@@ -291,7 +291,7 @@ class RecallContract:
         assert sorted(told[:2]) == [("Own far", False), ("words only retries", False)]
         assert told[2:] == [("Shared", True), ("Shared too", True)]
         assert recall.repos == (REPO, "acme/web", "acme/app")
-        assert (recall.repo, recall.owner, recall.limit, recall.candidates) == (REPO, OWNER, 10, 5)
+        assert (recall.repo, recall.owner, recall.limit, recall.candidates) == (REPO, OWNER, 10, 4)
         assert recall.shared_pool_used
 
     async def test_own_memories_alone_fill_the_limit_where_they_can(self, store: Store) -> None:
