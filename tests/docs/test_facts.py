@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from domain.values.corpora import ALIKE
+from domain.values.corpora import NEAR_DUPLICATE
 from domain.values.search import RRF_K
 from repositories import Database
 from repositories.postgres.settings import Settings
@@ -26,7 +26,7 @@ FACTS: Final[list[tuple[Path, str]]] = [
     (SEARCH, f"The default is {Settings.model_fields['ef_search'].default}."),
     (SEARCH, f"up to {FEW_ROWS:,} matching rows"),
     (SEARCH, f"weight / ({RRF_K} + rank)"),
-    (SEARCH, f"a cosine similarity of {ALIKE} or more"),
+    (SEARCH, f"a cosine similarity of {NEAR_DUPLICATE} or more"),
     (SEARCH, f"`{Settings.model_fields['language'].default}` by default"),
     (RETRY, f"at most {ATTEMPTS} attempts within {SECONDS} seconds"),
 ]
