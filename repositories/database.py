@@ -371,13 +371,14 @@ class Database:
         async with self._for_migrations() as engine:
             return await backup.dump(engine, Path(path), tenant=tenant)
 
-    async def restore(self, path: Path | str, *, replace: bool = False) -> Manifest:
-        """Write a backup into this database, all of it or nothing.
-
-        `backup.restore` says how and what it raises.
-        """
+    async def restore(
+        self, path: Path | str, *, replace: bool = False, max_unpacked: int | None = None
+    ) -> Manifest:
+        """Write a backup into this database, all of it or nothing; see `backup.restore`."""
         async with self._for_migrations() as engine:
-            return await backup.restore(engine, Path(path), replace=replace)
+            return await backup.restore(
+                engine, Path(path), replace=replace, max_unpacked=max_unpacked
+            )
 
     async def maintain(
         self,

@@ -1,9 +1,8 @@
-"""A database in a file, and back: `dump` writes one, `restore` reads it into a database that is
-empty.
+"""Backups: `dump` writes a database to a file, `restore` writes the file to an empty database.
 
-A file has three parts. One line names the format and has the SHA-256 of what follows it; the
-manifest says, in JSON, what the database was and what is in the file; the body is every table's
-rows, as PostgreSQL's binary COPY, in one compressed stream.
+A file has three parts. The first line names the format and has the SHA-256 of the manifest. The
+manifest describes the database and the contents in JSON. The body has the rows of every table, as
+PostgreSQL's binary COPY, in one gzip stream.
 """
 
 from repositories.backup.dumping import dump

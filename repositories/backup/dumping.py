@@ -1,7 +1,8 @@
-"""A database into a file."""
+"""Write a backup: a database into a file."""
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -26,24 +27,31 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 _VERSIONS: Final = text("""
-SELECT current_setting('server_version'), (SELECT extversion FROM pg_extension WHERE extname = 'vector')
+SELECT current_setting('server_version'),
+       (SELECT extversion FROM pg_extension WHERE extname = 'vector')
 """)
 
 
 async def dump(engine: AsyncEngine, path: Path, *, tenant: str | None = None) -> Manifest:
-    """Write every row, or every row of one tenant, as they are at one moment; return what was
-    written.
+    """Write all rows, or all rows of one tenant, from one snapshot.
 
-    Others go on writing meanwhile. The file appears under its name when it is complete and on disk,
-    in place of one that was there, and only its owner can read it. Memory does not grow with the
-    database. `engine` is one without a limit on statements (`Settings.for_migrations`); the
-    database may be at any revision.
+    Other sessions can write meanwhile. The file appears under its name when it is complete and on
+    disk, replaces an older one, and only its owner can read it. Memory does not grow with the
+    database, which may be at any revision.
+
+    Args:
+        engine: an engine without a statement timeout (`Settings.for_migrations`).
+        path: the file to write.
+        tenant: the tenant whose rows are written, or None for all tenants.
+
+    Returns:
+        The manifest of the backup.
 
     Raises:
         BackupError: the file cannot be written, or the tenant has no rows.
         SchemaOutdated: the database has no schema.
-        InvalidInput: there can be no such tenant.
-        DatabaseFailure: no connection, or none any more.
+        InvalidInput: `tenant` is not the name of a tenant.
+        DatabaseFailure: the server or the connection failed.
     """
     if tenant is not None:
         require_tenant(tenant)
@@ -58,7 +66,9 @@ async def dump(engine: AsyncEngine, path: Path, *, tenant: str | None = None) ->
                 written = [await _copy(connection, table, tenant, writer) for table in draft.tables]
                 if tenant is not None and not any(table.rows for table in written):
                     raise BackupError(f"the database has no rows of the tenant {tenant!r}")
-                return writer.finish(draft.model_copy(update={"tables": tuple(written)}))
+                finished = draft.model_copy(update={"tables": tuple(written)})
+                # In a thread, because it waits for the disk.
+                return await asyncio.to_thread(writer.finish, finished)
 
 
 def _draft(tenant: str | None, connection: Connection) -> Manifest:
@@ -92,7 +102,7 @@ async def _copy(
 ) -> TableManifest:
     size = 0
 
-    async def keep(piece: bytes) -> None:
+    async def append(piece: bytes) -> None:
         nonlocal size
         size += len(piece)
         writer.write(piece)
@@ -100,5 +110,5 @@ async def _copy(
     query = catalog.Table(name=table.name, columns=table.columns).rows_statement(tenant)
     driver: Any = (await connection.get_raw_connection()).driver_connection
     with closed_is_lost(driver):
-        status: str = await driver.copy_from_query(query, output=keep, format="binary")
+        status: str = await driver.copy_from_query(query, output=append, format="binary")
     return table.model_copy(update={"rows": int(status.rpartition(" ")[2]), "bytes": size})

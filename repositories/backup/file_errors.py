@@ -1,4 +1,4 @@
-"""What the file system refuses, as an error of backups."""
+"""Errors of the file system, as errors of backups."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def telling(path: Path, done: str) -> Iterator[None]:
-    """Raise BackupError where the file system refuses.
+def file_errors(path: Path, verb: str) -> Iterator[None]:
+    """Raise BackupError if the file system refuses an operation.
 
-    `done` is what `path` cannot be, such as read.
+    Args:
+        path: the file.
+        verb: a participle for the message, such as "read" or "written".
     """
-    failed: str | None = None
+    reason: str | None = None
     try:
         yield
     except OSError as error:
-        failed = error.strerror or type(error).__name__
-    # Outside of the handler, so that the error stands alone.
-    if failed is not None:
-        raise BackupError(f"{path} cannot be {done}: {failed}")
+        reason = error.strerror or type(error).__name__
+    # Outside of the handler, so that the error is not chained.
+    if reason is not None:
+        raise BackupError(f"{path} cannot be {verb}: {reason}")

@@ -1,4 +1,4 @@
-"""What a backup says of itself, in the first bytes of the file."""
+"""The manifest of a backup: the first bytes of the file."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Annotated, Final, Literal, Self
 
-from annotated_types import Ge
-from pydantic import BaseModel, ConfigDict, ValidationError
+from annotated_types import Ge, Interval, Le
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from domain.errors import BackupDamaged, InvalidBackup
-from domain.values.text import Tenant
+from domain.values.embedding import MAX_DIMENSIONS
+from domain.values.text import Name, Tenant
 
 FORMAT: Final = 1
 MAX_MANIFEST_BYTES: Final = 1_000_000
@@ -22,7 +23,12 @@ LINE_BYTES: Final = len(_MAGIC) + 1 + 4 + 1 + 64 + 1 + 8 + 1
 
 _LARGEST: Final = 2**63 - 1
 
-Size = Annotated[int, Ge(0)]
+Size = Annotated[int, Ge(0), Le(_LARGEST)]
+Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
+# Names that are printed have no control characters: a terminal would execute their sequences.
+Revision = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]{1,32}$")]
+Version = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,200}$")]
+Checksum = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class _Part(BaseModel):
@@ -30,52 +36,51 @@ class _Part(BaseModel):
 
 
 class TableManifest(_Part):
-    """The rows of one table.
+    """The rows of one table: their number, and their bytes in the body before compression."""
 
-    How many, and how long they are in the body before it is compressed.
-    """
-
-    name: str
-    columns: tuple[str, ...]
+    name: Identifier
+    columns: tuple[Identifier, ...]
     rows: Size = _LARGEST
     bytes: Size = _LARGEST
 
 
 class Manifest(_Part):
-    """What the database was, and what is in the file.
+    """Describes the database and the contents of the file.
 
-    `tenant` is None where the backup holds all of them. `tables` stand in the order of the body,
-    what is referenced before what refers to it. `body_bytes` and `body_sha256` are the compressed
-    body's.
+    `tenant` is None if the backup holds all tenants. `tables` have the order of the body: a table
+    follows the tables that it refers to. `body_bytes` and `body_sha256` are those of the compressed
+    body.
     """
 
     format: Literal[1] = FORMAT
     created_at: datetime
-    revision: str
-    dimensions: int
-    provider: str
-    model: str
-    metric: str
-    language: str
-    hnsw_m: int
-    hnsw_ef_construction: int
-    postgresql: str
-    pgvector: str
+    revision: Revision
+    dimensions: Annotated[int, Interval(ge=1, le=MAX_DIMENSIONS)]
+    provider: Name
+    model: Name
+    metric: Identifier
+    language: Identifier
+    hnsw_m: Annotated[int, Interval(ge=2, le=100)]
+    hnsw_ef_construction: Annotated[int, Interval(ge=4, le=1000)]
+    postgresql: Version
+    pgvector: Version
     tenant: Tenant | None
     tables: tuple[TableManifest, ...]
     body_bytes: Size = _LARGEST
-    body_sha256: str = "0" * 64
+    body_sha256: Checksum = "0" * 64
 
     @property
     def rows(self) -> int:
-        """How many rows the backup holds."""
+        """The number of rows in the backup."""
         return sum(table.rows for table in self.tables)
 
-    def to_bytes(self, *, padded_to: int = 0) -> bytes:
-        """Return the first part of a file.
+    @property
+    def unpacked_bytes(self) -> int:
+        """The size of the body before compression."""
+        return sum(table.bytes for table in self.tables)
 
-        The line and the manifest, with as many spaces as make it that long.
-        """
+    def to_bytes(self, *, padded_to: int = 0) -> bytes:
+        """Return the first line and the manifest, padded with spaces to `padded_to` bytes."""
         written = self.model_dump_json().encode()
         written = written.ljust(padded_to - LINE_BYTES - 1) + b"\n"
         return (
@@ -86,24 +91,25 @@ class Manifest(_Part):
 
     @classmethod
     def from_bytes(cls, head: bytes) -> tuple[Self, int]:
-        """Return the manifest at the beginning of a file, and where the body begins.
+        """Return the manifest at the beginning of a file, and the offset of the body.
 
         Raises:
-            BackupDamaged: this is no backup, or not as it was written.
-            InvalidBackup: it is of a format that another version writes.
+            BackupDamaged: the file is not a backup, or it was altered.
+            InvalidBackup: another version of the library wrote its format.
         """
         line = _LINE.match(head)
         if line is None:
-            what = (
-                "its first line is not as it was written"
+            reason = (
+                "its first line was altered"
                 if head.startswith(_MAGIC)
-                else "it is not one of Recollect's"
+                else "Recollect did not write it"
             )
-            raise BackupDamaged(f"this is no backup that can be read: {what}")
+            raise BackupDamaged(f"this file is not a backup: {reason}")
         version, checksum, length = int(line[1]), line[2].decode(), int(line[3])
         if version != FORMAT:
             raise InvalidBackup(
-                f"the backup is of format {version}, and this version reads format {FORMAT}"
+                f"the backup has format {version}, and this version reads format {FORMAT}: use the"
+                " version of the library that wrote it"
             )
         written = head[LINE_BYTES : LINE_BYTES + length]
         if (
@@ -111,11 +117,12 @@ class Manifest(_Part):
             or len(written) != length
             or sha256(written).hexdigest() != checksum
         ):
-            raise BackupDamaged("the backup is damaged: its manifest is not as it was written")
+            raise BackupDamaged("the backup is damaged: its manifest was altered or truncated")
+        refused: set[object] = set()
         try:
-            manifest = cls.model_validate_json(written)
-        except ValidationError:
-            manifest = None
-        if manifest is None:
-            raise BackupDamaged("the backup is damaged: its manifest cannot be read")
-        return manifest, LINE_BYTES + length
+            return cls.model_validate_json(written), LINE_BYTES + length
+        except ValidationError as error:
+            # Only names of fields, because the file may have any other.
+            refused = {detail["loc"][0] for detail in error.errors() if detail["loc"]}
+        names = ", ".join(name for name in cls.model_fields if name in refused) or "its fields"
+        raise BackupDamaged(f"the manifest of the backup is not valid: {names}")

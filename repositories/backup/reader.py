@@ -1,13 +1,14 @@
-"""Reading a backup, first to find out whether it is as it was written."""
+"""Read a backup: first to verify the whole file, then its rows."""
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from hashlib import sha256
 from typing import TYPE_CHECKING, BinaryIO, Final, Self
 
-from domain.errors import BackupDamaged
-from repositories.backup.file_errors import telling
+from domain.errors import BackupDamaged, BackupError, InvalidBackup
+from repositories.backup.file_errors import file_errors
 from repositories.backup.manifest import LINE_BYTES, MAX_MANIFEST_BYTES, Manifest
 from repositories.backup.writer import GZIP
 
@@ -18,30 +19,40 @@ if TYPE_CHECKING:
 
 PIECE_BYTES: Final = 256 * 1024
 
+MAX_RATIO: Final = 200
+"""How many times its size a body may unpack to, unless the caller sets another limit.
+
+Rows have random ids and timestamps: even repeated text compresses less. Gzip reaches 1,030.
+"""
+
+_ALWAYS_ALLOWED_BYTES: Final = 64 * 2**20
+
 
 class BackupReader:
-    """A backup that is open in a `with`; its `manifest` has been checked, the body not yet.
+    """An open backup; use it in a `with`. Its `manifest` is verified, the body is not yet.
+
+    `verify` and `pieces` work in threads, on one bounded piece at a time, so that a large or hostile
+    file neither blocks the event loop nor delays a cancellation.
 
     Raises:
-        BackupError: there is no such file, or it cannot be read.
-        BackupDamaged, InvalidBackup: as `Manifest.from_bytes`.
+        BackupError: the file does not exist or cannot be read.
+        BackupDamaged, InvalidBackup: see `Manifest.from_bytes`.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with telling(self._path, "read"):
+        with file_errors(self._path, "read"):
             self._file: BinaryIO = path.open("rb")
         try:
-            with telling(self._path, "read"):
+            with file_errors(self._path, "read"):
                 head = self._file.read(LINE_BYTES + MAX_MANIFEST_BYTES)
-            self.manifest, self._begin = Manifest.from_bytes(head)
-            with telling(self._path, "read"):
-                self._file.seek(self._begin)
+            self.manifest, self._offset = Manifest.from_bytes(head)
+            self._rewind()
         except BaseException:
             self._file.close()
             raise
-        self._packed = b""
-        self._unpacking = zlib.decompressobj(wbits=GZIP)
+        self.failure: BackupError | None = None
+        """The error that ended `pieces` early."""
 
     def __enter__(self) -> Self:
         return self
@@ -54,44 +65,79 @@ class BackupReader:
     ) -> None:
         self._file.close()
 
-    def verify(self) -> None:
-        """Read the body once, and stand at its beginning again.
+    async def verify(self, *, max_unpacked: int | None = None) -> None:
+        """Read and unpack the whole body once, then return to its beginning.
+
+        Args:
+            max_unpacked: the limit for the unpacked body in bytes; by default 200 times the size of
+                the body, and at least 64 MiB.
 
         Raises:
-            BackupDamaged: it is shorter, longer or other than what was written.
+            InvalidBackup: the body unpacks to more than the limit.
+            BackupDamaged: the body was truncated, extended or altered.
         """
+        limit = max(_ALWAYS_ALLOWED_BYTES, MAX_RATIO * self.manifest.body_bytes)
+        limit = limit if max_unpacked is None else max_unpacked
+        if self.manifest.unpacked_bytes > limit:
+            raise _too_large(limit)
+        await self._verify_checksum()
+        unpacked = 0
+        while piece := await asyncio.to_thread(self._unpack, PIECE_BYTES):
+            unpacked += len(piece)
+            if unpacked > self.manifest.unpacked_bytes:
+                raise BackupDamaged(
+                    "the backup is damaged: it has more rows than its manifest says"
+                )
+        if unpacked < self.manifest.unpacked_bytes:
+            raise _too_few_rows()
+        await asyncio.to_thread(self._rewind)
+
+    async def _verify_checksum(self) -> None:
         checksum, size = sha256(), 0
-        with telling(self._path, "read"):
-            self._file.seek(self._begin)
-            while piece := self._file.read(PIECE_BYTES):
-                checksum.update(piece)
-                size += len(piece)
-            self._file.seek(self._begin)
-        if size != self.manifest.body_bytes:
-            how = "shorter" if size < self.manifest.body_bytes else "longer"
-            raise BackupDamaged(f"the backup is damaged: it is {how} than it was written")
+        while piece := await asyncio.to_thread(self._read):
+            await asyncio.to_thread(checksum.update, piece)
+            size += len(piece)
+            if size > self.manifest.body_bytes:
+                raise BackupDamaged("the backup is damaged: it is longer than it was written")
+        if size < self.manifest.body_bytes:
+            raise BackupDamaged("the backup is damaged: it is shorter than it was written")
         if checksum.hexdigest() != self.manifest.body_sha256:
-            raise BackupDamaged("the backup is damaged: its contents are not as they were written")
+            raise BackupDamaged("the backup is damaged: its contents were altered")
+        await asyncio.to_thread(self._rewind)
 
     async def pieces(self, size: int) -> AsyncIterator[bytes]:
-        """Yield the next `size` bytes of the body, unpacked, a piece at a time.
+        """Yield the next `size` bytes of the unpacked body in pieces of at most 256 KiB.
 
-        Raises:
-            BackupDamaged: the body ends before, or cannot be unpacked.
+        It raises nothing, because the driver cannot end a COPY after an exception in its source if
+        the server has refused the COPY before: `failure` has the error, and the pieces end.
         """
         while size > 0:
-            piece = self._unpack(min(size, PIECE_BYTES))
+            try:
+                piece = await asyncio.to_thread(self._unpack, min(size, PIECE_BYTES))
+            except BackupError as error:
+                self.failure = error
+                return
             if not piece:
-                raise BackupDamaged("the backup is damaged: it has fewer rows than it says")
+                self.failure = _too_few_rows()
+                return
             size -= len(piece)
             yield piece
 
+    def _rewind(self) -> None:
+        with file_errors(self._path, "read"):
+            self._file.seek(self._offset)
+        self._packed = b""
+        self._unpacking = zlib.decompressobj(wbits=GZIP)
+
+    def _read(self) -> bytes:
+        with file_errors(self._path, "read"):
+            return self._file.read(PIECE_BYTES)
+
     def _unpack(self, limit: int) -> bytes:
+        """Return at most `limit` bytes, or nothing at the end or where the body is not gzip."""
         piece = b""
         while not piece and not self._unpacking.eof:
-            if not self._packed:
-                with telling(self._path, "read"):
-                    self._packed = self._file.read(PIECE_BYTES)
+            self._packed = self._packed or self._read()
             try:
                 piece = self._unpacking.decompress(self._packed, limit)
             except zlib.error:
@@ -100,3 +146,14 @@ class BackupReader:
                 return b""
             self._packed = self._unpacking.unconsumed_tail
         return piece
+
+
+def _too_few_rows() -> BackupDamaged:
+    return BackupDamaged("the backup is damaged: it has fewer rows than its manifest says")
+
+
+def _too_large(limit: int) -> InvalidBackup:
+    return InvalidBackup(
+        f"the backup unpacks to more than {limit:,} bytes and may be hostile: if you trust it, pass"
+        " a higher max_unpacked"
+    )

@@ -1,4 +1,4 @@
-"""A file into a database."""
+"""Restore a backup: a file into a database."""
 
 from __future__ import annotations
 
@@ -6,9 +6,16 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import asyncpg
 from sqlalchemy import text
 
-from domain.errors import BackupDamaged, EmbeddingMismatch, InvalidBackup
+from domain.errors import (
+    BackupDamaged,
+    BackupError,
+    ConfigurationError,
+    EmbeddingMismatch,
+    InvalidBackup,
+)
 from repositories import migrations
 from repositories.backup import tables as catalog
 from repositories.backup.reader import BackupReader
@@ -19,6 +26,7 @@ from repositories.postgres.direct import commit_phase
 from repositories.postgres.errors import translating
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from sqlalchemy import Connection
@@ -27,32 +35,48 @@ if TYPE_CHECKING:
     from repositories.backup.manifest import Manifest, TableManifest
 
 
-async def restore(engine: AsyncEngine, path: Path, *, replace: bool = False) -> Manifest:
-    """Write every row of a backup into a database that has none, in one transaction; return what
-    was written.
+async def restore(
+    engine: AsyncEngine,
+    path: Path,
+    *,
+    replace: bool = False,
+    max_unpacked: int | None = None,
+) -> Manifest:
+    """Write every row of a backup into a database without rows, in one transaction.
 
-    The whole file is checked before anything is changed. A database without a schema is first
-    migrated to the backup's revision, with its dimension; any other has to be at that revision.
-    With `replace` the rows that are there are removed, in the same transaction: all of them, or
-    those of the tenant that the backup is of. A backup of one tenant asks only that this tenant has
-    no rows. Vector indexes are built after the rows are there. `engine` is one without a limit on
-    statements (`Settings.for_migrations`), of the role that owns the tables.
+    The whole file is verified before anything is changed. A database without a schema is first
+    migrated to the backup's revision, with its dimension; any other must be at that revision. A
+    backup of one tenant requires only that this tenant has no rows, and writes only rows of this
+    tenant. Vector indexes are built after the rows are written.
+
+    Args:
+        engine: an engine without a statement timeout (`Settings.for_migrations`), of the role that
+            owns the tables.
+        path: the backup.
+        replace: delete existing rows in the same transaction: all of them or, for a backup of one
+            tenant, the tenant's.
+        max_unpacked: the limit for the unpacked body in bytes; by default 200 times the size of the
+            body, and at least 64 MiB.
+
+    Returns:
+        The manifest of the backup.
 
     Raises:
-        BackupDamaged: the file is no backup, or not as it was written.
-        InvalidBackup: another revision, or rows that would be in the way.
-        EmbeddingMismatch: another dimension, provider or model.
+        BackupDamaged: the file is not a backup, or it was altered.
+        InvalidBackup: the backup has another revision, rows exist, the application's own tables
+            refer to the rows, or rows belong to another tenant than the manifest says.
+        EmbeddingMismatch: the backup has another dimension, provider or model.
         BackupError: the file cannot be read.
-        DatabaseFailure: no connection, a lock that others hold, a missing privilege.
+        DatabaseFailure: the server or the connection failed.
     """
     with BackupReader(path) as backup:
-        await asyncio.to_thread(backup.verify)
+        await backup.verify(max_unpacked=max_unpacked)
         _require_known(backup.manifest)
         if await migrations.current(engine) is None:
             await migrations.migrate(
                 engine, _options(backup.manifest), revision=backup.manifest.revision
             )
-            # Connections from before the extension was created do not know its types.
+            # Connections that were opened before the extension existed do not know its types.
             await engine.dispose()
         with translating():
             async with engine.connect() as connection:
@@ -70,6 +94,7 @@ async def _restore(connection: AsyncConnection, backup: BackupReader, *, replace
     indexes = await connection.run_sync(partial(_make_room, manifest, replace=replace))
     for table in manifest.tables:
         await _copy(connection, table, backup)
+    await connection.run_sync(partial(_require_rows_of_the_manifest, manifest))
     for index in indexes:
         await connection.execute(text(index.definition))
     await connection.run_sync(partial(catalog.analyze, names=names))
@@ -78,11 +103,20 @@ async def _restore(connection: AsyncConnection, backup: BackupReader, *, replace
 def _require_known(manifest: Manifest) -> None:
     if manifest.revision not in {script.revision for script in scripts().walk_revisions()}:
         raise InvalidBackup(
-            f"the backup is of revision {manifest.revision}, which this version does not know"
+            f"the backup has revision {manifest.revision}, which this version does not know: use a"
+            " newer version of the library"
         )
 
 
 def _options(manifest: Manifest) -> SchemaOptions:
+    try:
+        return _schema_options(manifest)
+    except ConfigurationError as error:
+        reason = str(error)
+    raise InvalidBackup(f"no database can have the options of the backup: {reason}")
+
+
+def _schema_options(manifest: Manifest) -> SchemaOptions:
     return SchemaOptions(
         dimensions=manifest.dimensions,
         provider=manifest.provider,
@@ -98,22 +132,23 @@ def _require_fit(manifest: Manifest, connection: Connection) -> None:
     revision, recorded = current_revision(connection), read_recorded(connection)
     if revision != manifest.revision or recorded is None:
         raise InvalidBackup(
-            f"the backup is of revision {manifest.revision} and the database is at {revision or 'none'}: "
-            "restore into a database without a schema, and migrate it afterwards"
+            f"the backup has revision {manifest.revision} and the database has"
+            f" {revision or 'none'}: restore into a database without a schema, and migrate it"
+            " afterwards"
         )
     for field in ("dimensions", "provider", "model", "metric"):
         known, given = getattr(recorded, field), getattr(manifest, field)
         if known != given and UNSPECIFIED not in (known, given):
             raise EmbeddingMismatch(field, recorded=known, given=given)
-    ours = {
+    expected = {
         table.name: set(table.columns)
         for table in catalog.tables(connection)
         if manifest.tenant is None or table.has_tenant
     }
-    theirs = {table.name: set(table.columns) for table in manifest.tables}
-    if ours != theirs:
+    columns = {table.name: set(table.columns) for table in manifest.tables}
+    if expected != columns:
         different = ", ".join(
-            sorted(name for name in ours | theirs if ours.get(name) != theirs.get(name))
+            sorted(name for name in expected | columns if expected.get(name) != columns.get(name))
         )
         raise InvalidBackup(
             f"the backup and the database differ in their tables or columns: {different}"
@@ -123,21 +158,24 @@ def _require_fit(manifest: Manifest, connection: Connection) -> None:
 def _make_room(
     manifest: Manifest, connection: Connection, *, replace: bool
 ) -> list[catalog.VectorIndex]:
-    """Lock the tables, make sure that they are empty, and return the indexes that were dropped."""
+    """Lock the tables, require that they are empty, and return the indexes that were dropped."""
     names = [table.name for table in manifest.tables]
     catalog.lock(connection, names)
     if replace:
+        _require_no_references(connection, names)
         catalog.remove(connection, names, manifest.tenant)
     elif in_the_way := catalog.with_rows(
         connection, [name for name in names if name != catalog.RECORD], manifest.tenant
     ):
-        whose = "the database" if manifest.tenant is None else f"the tenant {manifest.tenant!r}"
+        owner = "the database" if manifest.tenant is None else f"the tenant {manifest.tenant!r}"
         raise InvalidBackup(
-            f"{whose} has rows already, in {', '.join(in_the_way)}: restore into an empty one, or replace them"
+            f"{owner} has rows already, in {', '.join(in_the_way)}: restore into an empty database,"
+            " or pass replace=True (--replace)"
         )
     elif catalog.RECORD in names:
+        _require_no_references(connection, [catalog.RECORD])
         catalog.remove(connection, [catalog.RECORD])
-    # An index of rows that stay is not built anew for some more.
+    # The index of a table that keeps other rows is not rebuilt.
     empty = set(names) - set(catalog.with_rows(connection, names))
     indexes = catalog.vector_indexes(connection, empty)
     for index in indexes:
@@ -145,12 +183,70 @@ def _make_room(
     return indexes
 
 
+def _require_no_references(connection: Connection, names: Sequence[str]) -> None:
+    references = catalog.references_of_others(connection, names)
+    if references:
+        tables = ", ".join(f"{table} to {referenced}" for table, referenced in references)
+        raise InvalidBackup(
+            f"tables of your application refer to tables that a restore empties ({tables}): drop"
+            " these foreign keys, restore, and create them again; or restore into another database"
+        )
+
+
+def _require_rows_of_the_manifest(manifest: Manifest, connection: Connection) -> None:
+    if manifest.tenant is not None:
+        # There were none before, and COPY reported this many.
+        for table in manifest.tables:
+            if catalog.count(connection, table.name, manifest.tenant) != table.rows:
+                raise InvalidBackup(
+                    f"{table.name} has rows of other tenants, and the manifest says that the backup"
+                    f" is of the tenant {manifest.tenant!r}: the file may be hostile"
+                )
+        return
+    recorded = read_recorded(connection)
+    for field in ("dimensions", "provider", "model", "metric"):
+        if getattr(recorded, field) != getattr(manifest, field):
+            raise InvalidBackup(
+                f"the {field} in the rows of the backup differs from the manifest: the file may be"
+                " hostile"
+            )
+
+
 async def _copy(connection: AsyncConnection, table: TableManifest, backup: BackupReader) -> None:
     driver: Any = (await connection.get_raw_connection()).driver_connection
     pieces = backup.pieces(table.bytes)
-    with closed_is_lost(driver):
-        status: str = await driver.copy_to_table(
-            table.name, columns=table.columns, source=pieces, format="binary"
+    try:
+        with closed_is_lost(driver):
+            status: str = await driver.copy_to_table(
+                table.name, columns=table.columns, source=pieces, format="binary"
+            )
+    except asyncpg.PostgresError as error:
+        refusal = backup.failure or _refused_rows(table.name, error)
+        if refusal is None:
+            raise
+    except asyncio.CancelledError:
+        # The server rolls back what a connection left open. A rollback could wait forever, for the
+        # answer to a COPY that the server refused before.
+        driver.terminate()
+        await connection.invalidate()
+        raise
+    else:
+        refusal = backup.failure
+        if int(status.rpartition(" ")[2]) != table.rows:
+            refusal = BackupDamaged(
+                f"the backup is damaged: {table.name} has other rows than its manifest says"
+            )
+    if refusal is not None:
+        raise refusal
+
+
+def _refused_rows(name: str, error: asyncpg.PostgresError) -> BackupError | None:
+    state = error.sqlstate or ""
+    if state.startswith("22"):
+        return BackupDamaged(f"the backup is damaged: the rows of {name} cannot be read ({state})")
+    if state.startswith("23"):
+        return InvalidBackup(
+            f"the rows of the backup violate the constraint {error.constraint_name} of {name}: the"
+            " file may be hostile"
         )
-    if int(status.rpartition(" ")[2]) != table.rows:
-        raise BackupDamaged(f"the backup is damaged: {table.name} has other rows than it says")
+    return None

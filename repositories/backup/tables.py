@@ -1,4 +1,4 @@
-"""The tables of a database as they are now, whatever revision it is at, and statements about them."""
+"""The library's tables in a database at any revision, and statements about them."""
 
 from __future__ import annotations
 
@@ -19,25 +19,44 @@ if TYPE_CHECKING:
 
 TENANT: Final = "tenant"
 RECORD: Final = str(EmbeddingMetadata.__tablename__)
-"""The table whose one row comes with the schema."""
+"""The table whose only row is created with the schema."""
 
 ALL_ROWS: Final = text("SELECT set_config('row_security', 'off', true)")
-"""Where policies hide rows from this role, an error is better than a backup without them."""
+"""Raise an error if policies hide rows from this role, instead of leaving the rows out."""
 
 _quoted: Final = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]
 
-# What the server makes itself is left out. Partitions are part of their table.
+# Generated columns are left out. Partitions are part of their table.
 _TABLES: Final = text("""
 SELECT c.relname::text AS name, array_agg(a.attname::text ORDER BY a.attnum) AS columns
-FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
-WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND c.relname = ANY(:ours)
+FROM pg_class c
+JOIN pg_attribute a
+  ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+WHERE c.relnamespace = current_schema()::regnamespace
+  AND c.relkind IN ('r', 'p') AND c.relname = ANY(:names)
 GROUP BY c.relname
-""").bindparams(bindparam("ours", type_=ARRAY(Text)))
+""").bindparams(bindparam("names", type_=ARRAY(Text)))
 _VECTOR_INDEXES: Final = text("""
-SELECT t.relname::text AS table, i.indexrelid::regclass::text AS name, pg_get_indexdef(i.indexrelid) AS definition
-FROM pg_index i JOIN pg_class t ON t.oid = i.indrelid JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam
-WHERE m.amname = 'hnsw' AND t.relnamespace = current_schema()::regnamespace AND t.relname = ANY(:ours)
-""").bindparams(bindparam("ours", type_=ARRAY(Text)))
+SELECT t.relname::text AS table, i.indexrelid::regclass::text AS name,
+       pg_get_indexdef(i.indexrelid) AS definition
+FROM pg_index i
+JOIN pg_class t ON t.oid = i.indrelid
+JOIN pg_class c ON c.oid = i.indexrelid
+JOIN pg_am m ON m.oid = c.relam
+WHERE m.amname = 'hnsw'
+  AND t.relnamespace = current_schema()::regnamespace AND t.relname = ANY(:names)
+""").bindparams(bindparam("names", type_=ARRAY(Text)))
+# A partition of a table has a constraint of its own, with a parent.
+_REFERENCES: Final = text("""
+SELECT r.conrelid::regclass::text AS table, r.confrelid::regclass::text AS referenced
+FROM pg_constraint r
+JOIN pg_class t ON t.oid = r.confrelid
+JOIN pg_class c ON c.oid = r.conrelid
+WHERE r.contype = 'f' AND r.conparentid = 0
+  AND t.relnamespace = current_schema()::regnamespace AND t.relname = ANY(:names)
+  AND NOT (c.relnamespace = current_schema()::regnamespace AND c.relname = ANY(:known))
+ORDER BY 1, 2
+""").bindparams(bindparam("names", type_=ARRAY(Text)), bindparam("known", type_=ARRAY(Text)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,13 +68,14 @@ class Table:
 
     @property
     def has_tenant(self) -> bool:
-        """Whether its rows are somebody's."""
+        """Whether its rows belong to tenants."""
         return TENANT in self.columns
 
     def rows_statement(self, tenant: str | None) -> str:
         """Return the query for the rows of a tenant, or for all rows."""
         columns = ", ".join(map(_quoted, self.columns))
-        return f"SELECT {columns} FROM {_quoted(self.name)}{_of(tenant)}"  # noqa: S608 (names from the catalog, a checked tenant)
+        # The names are the catalog's, and the tenant is checked.
+        return f"SELECT {columns} FROM {_quoted(self.name)}{_of(tenant)}"  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,15 +87,15 @@ class VectorIndex:
 
 
 def tables(connection: Connection) -> list[Table]:
-    """Return those of our tables that this database has, what is referenced before what refers to it."""
-    found = {
+    """Return the library's tables in this database; a table follows those that it refers to."""
+    columns_by_name = {
         name: tuple(columns)
-        for name, columns in connection.execute(_TABLES, {"ours": list(metadata.tables)})
+        for name, columns in connection.execute(_TABLES, {"names": list(metadata.tables)})
     }
     return [
-        Table(name=table.name, columns=found[table.name])
+        Table(name=table.name, columns=columns_by_name[table.name])
         for table in metadata.sorted_tables
-        if table.name in found
+        if table.name in columns_by_name
     ]
 
 
@@ -83,32 +103,48 @@ def vector_indexes(connection: Connection, names: Iterable[str]) -> list[VectorI
     """Return the HNSW indexes of these tables."""
     return [
         VectorIndex(name=name, definition=made)
-        for _, name, made in connection.execute(_VECTOR_INDEXES, {"ours": list(names)})
+        for _, name, made in connection.execute(_VECTOR_INDEXES, {"names": list(names)})
     ]
 
 
 def lock(connection: Connection, names: Iterable[str]) -> None:
-    """Let nobody else write to these tables before the transaction ends."""
+    """Keep other sessions from writing to these tables until the transaction ends."""
     connection.execute(
         text(f"LOCK TABLE {', '.join(map(_quoted, names))} IN SHARE ROW EXCLUSIVE MODE")
     )
 
 
 def with_rows(connection: Connection, names: Iterable[str], tenant: str | None = None) -> list[str]:
-    """Return those of these tables that have rows, of the tenant if there is one."""
-    found = []
+    """Return the tables that have rows, of the tenant if it is not None."""
+    names_with_rows = []
     for name in names:
         table = sa.table(name, sa.column(TENANT))
         rows = sa.exists().select_from(table)
         if connection.scalar(
             sa.select(rows if tenant is None else rows.where(table.c.tenant == tenant))
         ):
-            found.append(name)
-    return found
+            names_with_rows.append(name)
+    return names_with_rows
+
+
+def count(connection: Connection, name: str, tenant: str) -> int:
+    """Return the number of rows of the tenant in the table."""
+    table = sa.table(name, sa.column(TENANT))
+    rows = sa.select(sa.func.count()).select_from(table).where(table.c.tenant == tenant)
+    return int(connection.execute(rows).scalar_one())
+
+
+def references_of_others(connection: Connection, names: Sequence[str]) -> list[tuple[str, str]]:
+    """Return each table outside of the library that refers to one of these, with that one."""
+    values = {"names": list(names), "known": list(metadata.tables)}
+    return [(table, referenced) for table, referenced in connection.execute(_REFERENCES, values)]
 
 
 def remove(connection: Connection, names: Sequence[str], tenant: str | None = None) -> None:
-    """Remove the rows of the tenant, or every row, from these tables, of which the later ones refer to the earlier."""
+    """Delete the rows of the tenant, or every row, from these tables.
+
+    Later tables may refer to earlier ones.
+    """
     if tenant is None:
         connection.execute(text(f"TRUNCATE {', '.join(map(_quoted, names))}"))
         return
@@ -118,10 +154,10 @@ def remove(connection: Connection, names: Sequence[str], tenant: str | None = No
 
 
 def analyze(connection: Connection, names: Iterable[str]) -> None:
-    """Have the planner look at these tables."""
+    """Update the planner's statistics of these tables."""
     connection.execute(text(f"ANALYZE {', '.join(map(_quoted, names))}"))
 
 
 def _of(tenant: str | None) -> str:
-    # COPY takes no parameters; the alphabet of tenants has nothing to escape.
+    # COPY has no parameters. The alphabet of tenants needs no escaping.
     return "" if tenant is None else f" WHERE {TENANT} = '{tenant}'"

@@ -1,4 +1,4 @@
-"""Writing a backup: beside its place and under another name, until all of it is on disk."""
+"""Write a backup under a temporary name, and rename it when all of it is on disk."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from domain.errors import BackupError
-from repositories.backup.file_errors import telling
+from repositories.backup.file_errors import file_errors
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from repositories.backup.manifest import Manifest
 
-# Embeddings hardly get smaller at any level, and text at a higher one only a little, for three
+# Embeddings hardly compress at any level. A higher level makes text a little smaller, in three
 # times the time.
 LEVEL: Final = 3
 GZIP: Final = 31
-"""zlib's number for the format of gzip, which other programs read as well."""
+"""zlib's window size for the gzip format, which other programs can read."""
 
 
 class BackupWriter:
-    """A file that gets its name when it is finished, with a manifest as long as the draft; in a
-    `with` that fails, it is removed.
+    """A backup that is being written; use it in a `with`, which removes the file on failure.
 
-    Nobody but its owner can read it. Every method raises BackupError where the file system refuses.
+    The file gets its name when it is finished, and only its owner can read it. The manifest takes
+    as much space as the draft. Every method raises BackupError if the file system refuses.
     """
 
     def __init__(self, path: Path, draft: Manifest) -> None:
@@ -40,7 +40,7 @@ class BackupWriter:
         self._body_bytes = 0
         if path.is_dir():
             raise BackupError(f"{path} cannot be written: it is a folder")
-        with telling(self._path, "written"):
+        with file_errors(self._path, "written"):
             # Readable and writable for the owner alone, from the start.
             descriptor, name = tempfile.mkstemp(
                 prefix=f".{path.name[:100]}.", suffix=".partial", dir=path.absolute().parent
@@ -65,15 +65,19 @@ class BackupWriter:
 
     def write(self, piece: bytes) -> None:
         """Add a piece to the body."""
-        self._keep(self._packing.compress(piece))
+        self._append(self._packing.compress(piece))
 
     def finish(self, manifest: Manifest) -> Manifest:
-        """Put the manifest, completed with the body's checksum, at the beginning, and the file in its place; return it."""
-        self._keep(self._packing.flush())
+        """Complete the manifest with the body's checksum, write it, and rename the file.
+
+        Returns:
+            The complete manifest.
+        """
+        self._append(self._packing.flush())
         finished = manifest.model_copy(
             update={"body_bytes": self._body_bytes, "body_sha256": self._checksum.hexdigest()}
         )
-        with telling(self._path, "written"):
+        with file_errors(self._path, "written"):
             self._file.seek(0)
             self._file.write(finished.to_bytes(padded_to=self._head_bytes))
             self._file.flush()
@@ -83,15 +87,15 @@ class BackupWriter:
             _sync_folder(self._path.absolute().parent)
         return finished
 
-    def _keep(self, packed: bytes) -> None:
+    def _append(self, packed: bytes) -> None:
         self._checksum.update(packed)
         self._body_bytes += len(packed)
-        with telling(self._path, "written"):
+        with file_errors(self._path, "written"):
             self._file.write(packed)
 
 
 def _sync_folder(folder: Path) -> None:
-    # Without it the name may be gone after a power cut. Not every system can do it to a folder.
+    # Otherwise, the name may be lost in a power failure. Not every system can sync a folder.
     if not hasattr(os, "O_DIRECTORY"):
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -20,7 +20,7 @@ from domain import (
     metadata,
 )
 from repositories import Database, migrations
-from repositories.backup import BackupReader, dump, dumping, restore
+from repositories.backup import Manifest, dump, dumping, restore
 from repositories.migrations.environment import scripts
 from repositories.postgres.engine import create_engine
 from repositories.postgres.settings import Settings
@@ -265,11 +265,10 @@ async def test_a_role_from_which_policies_hide_rows_gets_no_backup_without_them(
 
 
 def rewritten(path: Path, change: dict[str, Any]) -> None:
-    """Write the backup again with another manifest: whole, and wrong."""
-    with BackupReader(path) as backup:
-        manifest = backup.manifest.model_copy(update=change)
-        packed = path.read_bytes()[backup._begin :]
-    path.write_bytes(manifest.to_bytes() + packed)
+    """Write the backup again with another manifest: complete, but wrong."""
+    whole = path.read_bytes()
+    manifest, offset = Manifest.from_bytes(whole)
+    path.write_bytes(manifest.model_copy(update=change).to_bytes() + whole[offset:])
 
 
 async def test_a_restore_that_fails_at_its_end_changes_nothing(
@@ -309,10 +308,13 @@ async def test_a_damaged_file_is_refused_before_anything_is_removed(
         (
             {"revision": "0001"},
             InvalidBackup,
-            "the backup is of revision 0001 and the database is at",
+            "the backup has revision 0001 and the database has",
         ),
-        ({"revision": "9999"}, InvalidBackup, "of revision 9999, which this version does not know"),
-        ({"tables": ()}, InvalidBackup, "differ in their tables or columns"),
+        (
+            {"revision": "9999"},
+            InvalidBackup,
+            "has revision 9999, which this version does not know",
+        ),
     ],
 )
 async def test_a_backup_that_does_not_fit_is_refused(
@@ -322,6 +324,14 @@ async def test_a_backup_that_does_not_fit_is_refused(
     await source.dump(path)
     rewritten(path, change)
     with pytest.raises(error, match=words):
+        await source.restore(path)
+
+
+async def test_a_backup_of_other_tables_is_refused(source: Database, tmp_path: Path) -> None:
+    path = tmp_path / "backup"
+    first, *others = (await source.dump(path)).tables
+    rewritten(path, {"tables": (first.model_copy(update={"name": "others"}), *others)})
+    with pytest.raises(InvalidBackup, match=rf"differ in .*columns: {first.name}, others"):
         await source.restore(path)
 
 

@@ -81,7 +81,7 @@ def test_what_cannot_be_dumped_or_restored_ends_in_one_sentence(
     url, file = servers[18].clone(), tmp_path / "backup"
     file.write_bytes(b"PK\x03\x04")
     for arguments, words in (
-        (["restore", str(file)], "this is no backup that can be read"),
+        (["restore", str(file)], "this file is not a backup"),
         (["restore", str(tmp_path / "nothing")], "cannot be read: No such file or directory"),
         (["dump", str(tmp_path / "no" / "where")], "cannot be written: No such file or directory"),
         (

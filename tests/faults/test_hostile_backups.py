@@ -1,0 +1,266 @@
+"""Backups that an attacker wrote: refused, without a change, a hang or a blocked event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import text
+
+from domain import BackupDamaged, BackupError, InvalidBackup, Review
+from repositories import Database
+from repositories.backup.writer import GZIP
+from tests.faults.conftest import Effort, Promises, on_the_newest
+from tests.faults.hostile_backups import add_field, rewrite, tables_of, write_bomb
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = on_the_newest
+
+MIB = 2**20
+LOOP_BLOCKED_SECONDS = 0.05
+
+
+async def write_reviews(database: Database, *repos: str, tenant: str = "default") -> None:
+    async with database.unit_of_work(tenant=tenant) as uow:
+        for repo in repos:
+            uow.reviews.add(Review(repo=repo, pr_number=1))
+        await uow.commit()
+
+
+async def repos(database: Database, tenant: str = "default") -> list[str]:
+    async with database.reader(tenant=tenant) as view:
+        return sorted(one.repo for one in await view.reviews.list())
+
+
+@pytest.fixture
+async def backup(database: Database, tmp_path: Path) -> Path:
+    await write_reviews(database, "acme/api")
+    await database.dump(tmp_path / "backup")
+    return tmp_path / "backup"
+
+
+@asynccontextmanager
+async def loop_delays() -> AsyncIterator[list[float]]:
+    """Measure how long callbacks of this event loop wait meanwhile."""
+    delays = [0.0]
+
+    async def measure() -> None:
+        while True:
+            began = monotonic()
+            await asyncio.sleep(0.005)
+            delays.append(monotonic() - began - 0.005)
+
+    task = asyncio.create_task(measure())
+    try:
+        yield delays
+    finally:
+        task.cancel()
+
+
+async def test_rows_of_another_tenant_than_the_manifest_says_are_refused(
+    database: Database, tmp_path: Path, effort: Effort, promises: Promises
+) -> None:
+    path, times = tmp_path / "backup", effort.times(1, 10)
+    await write_reviews(database, "own/repo", tenant="victim")
+    await write_reviews(database, *(f"evil/{n}" for n in range(3)), tenant="guests")
+    for _ in range(times):
+        for replaced in (3, 1):
+            await database.dump(path, tenant="guests")
+            # Names of the same length keep the lengths in the COPY data true.
+            rewrite(path, lambda body, n=replaced: body.replace(b"guests", b"victim", n))  # type: ignore[misc]
+            with pytest.raises(InvalidBackup, match="reviews has rows of other tenants"):
+                await database.restore(path, replace=True)
+            assert await repos(database, "victim") == ["own/repo"]
+            assert await repos(database, "guests") == ["evil/0", "evil/1", "evil/2"]
+    # The control: the same rows in a backup whose manifest names this tenant are restored.
+    rewrite(path, lambda body: body.replace(b"guests", b"victim"), tenant="victim")
+    await database.restore(path, replace=True)
+    restored = await repos(database, "victim")
+    assert restored == ["evil/0", "evil/1", "evil/2"]
+    promises(
+        "A backup restores what was committed",
+        f"0 of {2 * times} hostile backups of one tenant wrote rows of another",
+        control=f"{len(restored)} of 3 of the same rows are restored if the manifest names them",
+    )
+
+
+@pytest.mark.parametrize("claims", ["the true size", "a small size", "an enormous size"])
+async def test_a_body_that_unpacks_to_a_large_size_is_refused_quickly(
+    database: Database, backup: Path, effort: Effort, claims: str
+) -> None:
+    size = effort.times(80, 2000) * MIB
+    write_bomb(backup, size)
+    if claims != "the true size":
+        claimed = 1000 if claims == "a small size" else 2**40
+        first, *others = tables_of(backup)
+        tables = (first.model_copy(update={"bytes": claimed}), *others)
+        write_bomb(backup, size, tables=tables)
+    began = monotonic()
+    async with loop_delays() as delays:
+        with pytest.raises(BackupError, match=r"max_unpacked|more rows than its manifest"):
+            await database.restore(backup, replace=True)
+    assert monotonic() - began < 10
+    assert max(delays) < LOOP_BLOCKED_SECONDS
+    assert await repos(database) == ["acme/api"]
+
+
+async def test_a_large_body_neither_blocks_the_event_loop_nor_delays_a_cancellation(
+    database: Database, backup: Path, effort: Effort, promises: Promises
+) -> None:
+    size = effort.times(300, 2000) * MIB
+    write_bomb(backup, size)
+    async with loop_delays() as delays:
+        restoring = asyncio.create_task(
+            database.restore(backup, replace=True, max_unpacked=2 * size)
+        )
+        await asyncio.sleep(0.1)
+        assert not restoring.done()
+        began = monotonic()
+        restoring.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await restoring
+        cancelled = monotonic() - began
+    assert cancelled < 1
+    assert max(delays) < LOOP_BLOCKED_SECONDS
+    zeros = zlib.compress(bytes(64 * MIB), wbits=GZIP)
+    async with loop_delays() as blocked:
+        await asyncio.sleep(0.01)
+        zlib.decompress(zeros, GZIP)
+        await asyncio.sleep(0.01)
+    promises(
+        "A backup restores what was committed",
+        f"restoring {size // MIB:,} MiB blocks the event loop for {1000 * max(delays):.0f} ms at"
+        f" most, and a cancellation takes {1000 * cancelled:.0f} ms",
+        control=f"unpacking 64 MiB at once blocks it for {1000 * max(blocked):.0f} ms",
+    )
+
+
+async def test_rows_that_the_server_refuses_end_the_restore(
+    database: Database, backup: Path
+) -> None:
+    # The server refuses the first piece, while many more follow.
+    write_bomb(backup, 20 * MIB)
+    for _ in range(2):
+        with pytest.raises(BackupDamaged, match="cannot be read"):
+            await asyncio.wait_for(
+                database.restore(backup, replace=True, max_unpacked=100 * MIB), 60
+            )
+    assert await repos(database) == ["acme/api"]
+    await write_reviews(database, "acme/web")
+
+
+async def test_a_restore_that_is_cancelled_while_it_writes_changes_nothing(
+    database: Database, tmp_path: Path, effort: Effort
+) -> None:
+    path = tmp_path / "backup"
+    await write_reviews(database, *(f"acme/{n}" for n in range(2000)))
+    await database.dump(path)
+    before = await repos(database)
+    for number in range(effort.times(5, 50)):
+        restoring = asyncio.create_task(database.restore(path, replace=True))
+        await asyncio.sleep(0.02 * number)
+        restoring.cancel()
+        began = monotonic()
+        await asyncio.wait([restoring], timeout=30)
+        assert restoring.done()
+        assert monotonic() - began < 5
+        assert await repos(database) == before
+    assert (await database.restore(path, replace=True)).rows >= 2000
+
+
+ESCAPE = "\x1b]0;owned\x07\x1b[2J"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("provider", "x" * 900_000),
+        ("provider", "p\0"),
+        ("model", "m" * 401),
+        ("revision", f"0001{ESCAPE}"),
+        ("tenant", f"acme{ESCAPE}"),
+        ("metric", ESCAPE),
+        ("language", "english'); DROP TABLE reviews; --"),
+        ("postgresql", f"18{ESCAPE}"),
+        ("pgvector", ESCAPE),
+        ("dimensions", 0),
+        ("dimensions", 10**9),
+        ("hnsw_m", 10**6),
+        ("hnsw_ef_construction", -1),
+        ("body_sha256", ESCAPE),
+    ],
+    ids=lambda value: value if isinstance(value, str) and value.isidentifier() else "value",
+)
+async def test_a_manifest_with_hostile_values_is_refused_and_not_printed(
+    database: Database, backup: Path, field: str, value: Any
+) -> None:
+    rewrite(backup, **{field: value})
+    await _require_refusal(database, backup)
+
+
+@pytest.mark.parametrize("change", [{"name": ESCAPE}, {"columns": (ESCAPE,)}, {"name": "x" * 64}])
+async def test_tables_with_hostile_names_are_refused_and_not_printed(
+    database: Database, backup: Path, change: dict[str, Any]
+) -> None:
+    first, *others = tables_of(backup)
+    rewrite(backup, tables=(first.model_copy(update=change), *others))
+    await _require_refusal(database, backup)
+
+
+async def test_a_manifest_with_unknown_fields_is_refused_and_not_printed(
+    database: Database, backup: Path
+) -> None:
+    add_field(backup, ESCAPE)
+    await _require_refusal(database, backup)
+
+
+async def _require_refusal(database: Database, backup: Path) -> None:
+    with pytest.raises(BackupError) as refusal:
+        await database.restore(backup, replace=True)
+    assert str(refusal.value).isprintable()
+    assert len(str(refusal.value)) < 1000
+    assert await repos(database) == ["acme/api"]
+
+
+async def test_rows_that_contradict_the_manifest_are_refused(
+    database: Database, backup: Path
+) -> None:
+    async with database.reader() as view:
+        recorded = await view.embedding_metadata.get()
+    rewrite(backup, model="another")
+    with pytest.raises(InvalidBackup, match="model in the rows of the backup differs"):
+        await database.restore(backup, replace=True)
+    async with database.reader() as view:
+        assert await view.embedding_metadata.get() == recorded
+
+
+@pytest.mark.parametrize("action", ["CASCADE", "NO ACTION"])
+@pytest.mark.parametrize("tenant", [None, "default"], ids=["all tenants", "one tenant"])
+async def test_tables_of_an_application_that_refer_to_the_rows_are_named(
+    database: Database, tmp_path: Path, action: str, tenant: str | None
+) -> None:
+    path = tmp_path / "backup"
+    await write_reviews(database, "acme/api")
+    await database.dump(path, tenant=tenant)
+    create = (
+        "CREATE TABLE deployments (tenant text, review_id uuid, FOREIGN KEY (tenant, review_id)"
+        f" REFERENCES reviews (tenant, id) ON DELETE {action})"
+    )
+    async with database.engine.begin() as connection:
+        await connection.execute(text(create))
+        await connection.execute(text("INSERT INTO deployments SELECT tenant, id FROM reviews"))
+    with pytest.raises(InvalidBackup, match=r"\(deployments to reviews\): drop these foreign keys"):
+        await database.restore(path, replace=True)
+    async with database.engine.begin() as connection:
+        rows = await connection.scalar(text("SELECT count(*) FROM deployments"))
+        await connection.execute(text("DROP TABLE deployments"))
+    assert rows == 1
+    await database.restore(path, replace=True)
+    assert await repos(database) == ["acme/api"]
