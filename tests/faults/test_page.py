@@ -21,7 +21,7 @@ def test_a_recorded_figure_becomes_a_row_with_its_control_and_its_test(
     assert first.startswith(
         f"| {PROMISES[0]} | 0 of 5 \\| lost | 4 of 5 lost without it | [a recorded figure becomes"
     )
-    assert first.endswith("(../tests/faults/test_page.py) |")
+    assert first.endswith("(../../tests/faults/test_page.py) |")
     assert last.startswith(f"| {PROMISES[-1]} | 1 of 1 | – |")
 
 
