@@ -14,7 +14,8 @@ _HOMES: Final = {
     "domain.values.classification": "Category Severity",
     "domain.values.corpora": "Remembered",
     "domain.values.embedding": "DEFAULT_DIMENSIONS Embedder Embedding VectorLike known_dimensions",
-    "domain.schema.base": "Entity metadata",
+    "domain.schema.base": "ApplicationEntity Entity application_metadata metadata",
+    "domain.schema.constraints": "index references unique unique_where_given",
     "domain.errors": (
         "AccessDenied AlreadyCommitted AlreadyExists BackupDamaged BackupError InvalidBackup CheckViolated CommitOutcomeUnknown ConfigurationError "
         "Conflict ConnectionLost ConstraintViolated DatabaseFailure DatabaseUnavailable EmbeddedServerError EmbeddingMismatch "

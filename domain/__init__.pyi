@@ -105,7 +105,8 @@ from domain.ports import (
     TelemetryRepository,
     UnitOfWork,
 )
-from domain.schema.base import Entity, metadata
+from domain.schema.base import ApplicationEntity, Entity, application_metadata, metadata
+from domain.schema.constraints import index, references, unique, unique_where_given
 from domain.values.claims import (
     ALLOWED_CHANGES,
     STALE_RUN_AFTER,
@@ -162,6 +163,7 @@ __all__ = [
     "AdvisoryStatus",
     "AlreadyCommitted",
     "AlreadyExists",
+    "ApplicationEntity",
     "AuthorCacheEntry",
     "AuthorReader",
     "AuthorRepository",
@@ -305,13 +307,18 @@ __all__ = [
     "VectorLike",
     "Weights",
     "Where",
+    "application_metadata",
+    "index",
     "keyword_score",
     "known_dimensions",
     "maximal_marginal_relevance",
     "metadata",
     "reciprocal_rank_fusion",
+    "references",
     "run_key",
     "title_fingerprint",
+    "unique",
+    "unique_where_given",
     "vector_score",
     "where",
 ]

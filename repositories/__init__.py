@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from repositories.operations.health import Health
     from repositories.postgres.settings import Settings
     from repositories.recorder import RecorderFigures, TelemetryRecorder
+    from repositories.registration import register
     from repositories.sql.rows import tenant_equals
     from repositories.unit_of_work import ReadUnitOfWork, UnitOfWork
 
@@ -29,6 +30,7 @@ _HOMES = {
     "Settings": "repositories.postgres.settings",
     "TelemetryRecorder": "repositories.recorder",
     "UnitOfWork": "repositories.unit_of_work",
+    "register": "repositories.registration",
     "tenant_equals": "repositories.sql.rows",
 }
 
@@ -42,6 +44,7 @@ __all__ = [
     "Settings",
     "TelemetryRecorder",
     "UnitOfWork",
+    "register",
     "tenant_equals",
 ]
 

@@ -22,6 +22,7 @@ from domain.values.paging import (
     require_whole,
 )
 from repositories.bulk import BulkWrite
+from repositories.postgres.own_statements import RepositoryStatements
 from repositories.sql import rows
 from repositories.sql.filters import FilterKey
 
@@ -49,6 +50,19 @@ class ReadRepository(Generic[E]):
         self._transaction = transaction
         if entity is not None:
             self.entity = entity
+
+    @property
+    def tenant(self) -> str:
+        """The tenant whose rows it reads and writes."""
+        return self._transaction.tenant
+
+    @property
+    def statements(self) -> RepositoryStatements:
+        """Executes statements of your own, in the transaction of the unit of work.
+
+        Each needs the condition `tenant_equals(Entity, self.tenant)`.
+        """
+        return RepositoryStatements(self._transaction)
 
     async def get(self, id: UUID, *, with_embedding: bool = False) -> E:
         found = await self.find(id, with_embedding=with_embedding)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar, Unpack
 from uuid import UUID
 
 from pydantic import SecretStr
@@ -34,8 +34,10 @@ from repositories.postgres.connection import wait_closed
 from repositories.postgres.database_info import Schema
 from repositories.postgres.engine import create_engine, settle
 from repositories.postgres.errors import translating
+from repositories.postgres.mapping import order_writes_by_foreign_keys
 from repositories.postgres.settings import Settings
 from repositories.recorder import RecorderOptions, TelemetryRecorder
+from repositories.registry import registry_for
 from repositories.retry import poll_outcome, run_with_retry
 from repositories.unit_of_work import (
     CommittedAttempt,
@@ -54,8 +56,12 @@ if TYPE_CHECKING:
     from repositories.embedded import EmbeddedServer
     from repositories.operations import Maintenance
     from repositories.operations.initial_load import OnBuild
+    from repositories.registry import Registration
 
 T = TypeVar("T")
+
+Entities: TypeAlias = "Iterable[type[Entity] | Registration]"
+"""An application's own entities; without them, a database has all that are registered."""
 
 
 class Database:
@@ -79,7 +85,10 @@ class Database:
         *,
         migrate: bool = False,
         embedded: Callable[[], tuple[EmbeddedServer, Settings]] | None = None,
+        entities: Entities | None = None,
     ) -> None:
+        self.registry: Final = registry_for(entities)
+        order_writes_by_foreign_keys(self.registry.application_entities)
         self.settings = settings
         self._migrate = migrate
         self._embedded = embedded
@@ -89,20 +98,36 @@ class Database:
         self._schema: Schema | None = None
 
     @classmethod
-    def from_env(cls, *, migrate: bool = False, **overrides: Any) -> Self:
+    def from_env(
+        cls, *, migrate: bool = False, entities: Entities | None = None, **overrides: Any
+    ) -> Self:
         """Return the database of `DATABASE_URL`, or of the parts with the prefix `RECOLLECT_`.
 
         `overrides` are settings.
         """
-        return cls(Settings.from_env(**overrides), migrate=migrate)
+        return cls(Settings.from_env(**overrides), migrate=migrate, entities=entities)
 
     @classmethod
-    def from_url(cls, url: str | SecretStr, *, migrate: bool = False, **settings: Any) -> Self:
+    def from_url(
+        cls,
+        url: str | SecretStr,
+        *,
+        migrate: bool = False,
+        entities: Entities | None = None,
+        **settings: Any,
+    ) -> Self:
         """Return the database at `url`."""
-        return cls(Settings(url=url, **settings), migrate=migrate)
+        return cls(Settings(url=url, **settings), migrate=migrate, entities=entities)
 
     @classmethod
-    def embedded(cls, data_dir: Path | str, *, version: int | None = None, **settings: Any) -> Self:
+    def embedded(
+        cls,
+        data_dir: Path | str,
+        *,
+        version: int | None = None,
+        entities: Entities | None = None,
+        **settings: Any,
+    ) -> Self:
         """Return a database that this program keeps in `data_dir`.
 
         Started when opened, migrated, stopped by its last user.
@@ -111,6 +136,7 @@ class Database:
             Settings(host="localhost", **settings),
             migrate=True,
             embedded=partial(_started, data_dir, version, settings),
+            entities=entities,
         )
 
     async def __aenter__(self) -> Self:
@@ -196,6 +222,7 @@ class Database:
             schema=self._known,
             operation_id=operation_id,
             isolation=isolation,
+            registry=self.registry,
         )
 
     def reader(
@@ -210,7 +237,11 @@ class Database:
         """
         engine = self.engine if isolation is Isolation.SERIALIZABLE else self.read_engine
         return ReadUnitOfWork(
-            engine, tenant=self._tenant(tenant), schema=self._known, isolation=isolation
+            engine,
+            tenant=self._tenant(tenant),
+            schema=self._known,
+            isolation=isolation,
+            registry=self.registry,
         )
 
     async def run(

@@ -17,6 +17,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from domain.errors import NotRegistered, RegistrationError
+from domain.schema.application import in_order, require_application_entity
+from domain.schema.base import metadata
 
 if TYPE_CHECKING:
     from domain.schema.base import Entity
@@ -111,13 +113,19 @@ def _class_of(implementation: Implementation, generic: Implementation, writes: b
 
 
 class Registry:
-    """An immutable set of registrations, by name, by entity and by port."""
+    """An immutable set of registrations, by name, by entity and by port.
 
-    def __init__(self, registrations: Iterable[Registration]) -> None:
+    `application` are those of the application.
+    """
+
+    def __init__(
+        self, registrations: Iterable[Registration], application: Iterable[Registration] = ()
+    ) -> None:
+        self.application: Final = tuple(application)
         self._by_name: dict[str, Registration] = {}
         self._by_entity: dict[str, Registration] = {}
         self._by_port: dict[str, Registration] = {}
-        for registration in registrations:
+        for registration in (*registrations, *self.application):
             self._add(registration)
 
     def __iter__(self) -> Iterator[Registration]:
@@ -129,13 +137,19 @@ class Registry:
     def __contains__(self, name: str) -> bool:
         return name in self._by_name
 
+    @property
+    def application_entities(self) -> tuple[type[Entity], ...]:
+        """The application's own entities, parents first."""
+        entities = [each.entity_class for each in self.application]
+        return tuple(in_order([entity for entity in entities if entity is not None]))
+
     def extended(self, registrations: Iterable[Registration]) -> Registry:
         """Return a registry with these registrations as well.
 
         Raises:
             RegistrationError: a name, an entity or a port is registered twice.
         """
-        return Registry((*self, *registrations))
+        return Registry(self, registrations)
 
     def named(self, name: str) -> Registration:
         """Return the registration with this name.
@@ -264,3 +278,54 @@ LIBRARY: Final = Registry(
     )
 )
 """The repositories of the library."""
+
+_registered: Final[dict[str, Registration]] = {}
+
+
+def add_registration(registration: Registration) -> None:
+    """Add a registration to the default set, which databases use that name no entities.
+
+    Raises:
+        RegistrationError: its name, entity or port is registered already.
+    """
+    LIBRARY.extended([*_registered.values(), registration])
+    _registered[registration.name] = registration
+
+
+def registry_for(entities: Iterable[type[Entity] | Registration] | None) -> Registry:
+    """Return the registry of a database.
+
+    Args:
+        entities: the application's own entities or their registrations; None stands for all that
+            were registered so far.
+
+    Raises:
+        RegistrationError: an entity cannot be stored, is listed twice, or refers to one that is
+            not listed.
+    """
+    registrations = (
+        list(_registered.values())
+        if entities is None
+        else [_registration(each) for each in entities]
+    )
+    if not registrations:
+        return LIBRARY
+    registry = LIBRARY.extended(registrations)
+    tables = {entity.__table__ for entity in registry.application_entities}
+    for entity in registry.application_entities:
+        for key in entity.__table__.foreign_key_constraints:
+            parent = key.referred_table
+            if parent.metadata is not metadata and parent not in tables:
+                raise NotRegistered(
+                    f"{entity.__name__} refers to the table {parent.name}, whose entity is not"
+                    " registered in this database: add it to `entities`"
+                )
+    return registry
+
+
+def _registration(entity: type[Entity] | Registration) -> Registration:
+    if isinstance(entity, Registration):
+        return entity
+    path = path_of(require_application_entity(entity))
+    known = (each for each in _registered.values() if path_of(each.entity or "") == path)
+    return next(known, Registration(str(entity.__tablename__), entity))

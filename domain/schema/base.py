@@ -30,7 +30,7 @@ from sqlmodel.sql.sqltypes import AutoString
 from typing_extensions import dataclass_transform
 from uuid_utils.compat import uuid7
 
-from domain.errors import NotLoaded
+from domain.errors import InvalidEntity, NotLoaded
 from domain.schema.columns import EmbeddingColumn, EnumText
 from domain.schema.constraints import NAMING_CONVENTION
 from domain.values.numbers import INT32_MAX, INT64_MAX, field_constraints
@@ -45,10 +45,16 @@ if TYPE_CHECKING:
 EntityT = TypeVar("EntityT", bound="Entity")
 
 metadata = MetaData(naming_convention=NAMING_CONVENTION)
-"""The tables of all entities."""
+"""The tables of the library's entities."""
+
+application_metadata = MetaData(naming_convention=NAMING_CONVENTION)
+"""The tables of an application's own entities."""
 
 mappers = registry(metadata=metadata)
-"""The mappers of all entities."""
+"""The mappers of the library's entities."""
+
+application_mappers = registry(metadata=application_metadata)
+"""The mappers of an application's own entities. A class that fails to be mapped stays in it."""
 
 _TYPE_LIMITS = {-(2**31), INT32_MAX, -(2**63), INT64_MAX}
 
@@ -98,12 +104,29 @@ class EntityMeta(SQLModelMetaclass):
 
     A field's bounds and enumeration become a CHECK named after the column, its description the
     column's comment, the first line of the class docstring the table's.
+
+    Raises:
+        InvalidEntity: the class derives from an entity with a table, has no tenant, or names a
+            table that exists.
     """
+
+    def __new__(
+        cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any
+    ) -> Any:
+        for base in bases:
+            if isinstance(base, EntityMeta) and "__table__" in vars(base):
+                raise InvalidEntity(
+                    f"{name} derives from {base.__name__}, whose rows are loaded as"
+                    f" {base.__name__}: derive from ApplicationEntity to store more fields, or"
+                    f" write a function that takes a {base.__name__}"
+                )
+        return super().__new__(cls, name, bases, namespace, **kwargs)
 
     def __init__(
         cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any
     ) -> None:
         if cls.model_config.get("table"):
+            cls._require_place(name, str(namespace.get("__tablename__", name.lower())))
             checks = list(cls._complete_columns())
             arguments = list(namespace.get("__table_args__", ()))
             options = arguments.pop() if arguments and isinstance(arguments[-1], dict) else {}
@@ -123,6 +146,16 @@ class EntityMeta(SQLModelMetaclass):
                 column.key for column in table.columns if isinstance(column.type, EmbeddingColumn)
             ]
         )
+
+    def _require_place(cls, name: str, table: str) -> None:
+        if cls.metadata is metadata:
+            if not cls.__module__.startswith("domain.entities."):
+                raise InvalidEntity(f"{name} has no tenant: derive it from ApplicationEntity")
+        elif table in metadata.tables or table in cls.metadata.tables:
+            raise InvalidEntity(
+                f"the table {table} of {name} exists already: give {name} another"
+                f" `__tablename__`, such as {table!r} with a prefix of your application"
+            )
 
     def _complete_columns(cls) -> Iterator[CheckConstraint]:
         for attribute, field in cls.model_fields.items():
@@ -326,3 +359,20 @@ class Timestamped(SQLModel):
 
 class Record(Timestamped, Identified, Owned, Entity):
     """What nearly every entity is: one tenant's row, with an id and the time it was written."""
+
+
+class ApplicationEntity(Record, registry=application_mappers):
+    """The base class of an application's own entities.
+
+    It provides `tenant`, `id` and `created_at`, the primary key `(tenant, id)`, validation on
+    construction and on assignment, names for constraints, and comments from descriptions. Derive a
+    class with `table=True` from it, and register that class with `repositories.register`::
+
+        class ReviewLabel(ApplicationEntity, table=True):
+            __tablename__ = "review_labels"
+            __table_args__ = (unique("repo", "label"), references(Review, "review_id"))
+
+            repo: Name
+            label: Name
+            review_id: UUID
+    """

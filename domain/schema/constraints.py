@@ -19,6 +19,8 @@ from domain.values.embedding import MAX_NORM, MIN_NORM
 if TYPE_CHECKING:
     from sqlalchemy import Dialect
 
+    from domain.schema.base import Entity
+
 
 NAMING_CONVENTION = {
     "pk": "pk_%(table_name)s",
@@ -34,14 +36,21 @@ def unique(*columns: str) -> UniqueConstraint:
     return UniqueConstraint("tenant", *columns)
 
 
-def references(table: str, column: str) -> ForeignKeyConstraint:
-    """Return the composite foreign key from `(tenant, column)`.
+def references(parent: str | type[Entity], column: str) -> ForeignKeyConstraint:
+    """Return the composite foreign key from `(tenant, column)` to a parent's `(tenant, id)`.
 
     Deleting the parent deletes the row.
+
+    Args:
+        parent: the entity, or the name of a table of the same application.
+        column: the column that holds the parent's id.
     """
-    return ForeignKeyConstraint(
-        ["tenant", column], [f"{table}.tenant", f"{table}.id"], ondelete="CASCADE"
+    key = (
+        [f"{parent}.tenant", f"{parent}.id"]
+        if isinstance(parent, str)
+        else [parent.__table__.c.tenant, parent.__table__.c.id]
     )
+    return ForeignKeyConstraint(["tenant", column], key, ondelete="CASCADE")
 
 
 def index(*columns: str) -> Index:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 from uuid import UUID
@@ -31,9 +31,13 @@ from repositories.fakes.state import State
 from repositories.fakes.tables import read_tables
 from repositories.fakes.unit_of_work import FakeReader, FakeUnitOfWork
 from repositories.recorder import RecorderOptions, TelemetryRecorder
+from repositories.registry import registry_for
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from domain.schema.base import Entity
+    from repositories.registry import Registration
 
 T = TypeVar("T")
 
@@ -52,7 +56,8 @@ class FakeDatabase:
     `lock_timeout` seconds, and break the same rules of the schema with the same errors and
     constraint names. Entities take embeddings of its dimension until it is closed, or while the
     fake or a unit of work of it lives. `clock` gives the moment of the server: each unit of work
-    asks it once, and each claim of a run.
+    asks it once, and each claim of a run. `entities` are an application's own entities, by default
+    all that are registered.
 
     What differs from PostgreSQL: vector search is always exact; two units of work of one task that
     want the same row fail at once instead of after the timeout; above READ COMMITTED whatever else
@@ -68,16 +73,19 @@ class FakeDatabase:
         model: str = "unspecified",
         clock: Callable[[], datetime] = _utc_now,
         lock_timeout: float = 5.0,
+        entities: Iterable[type[Entity] | Registration] | None = None,
     ) -> None:
         if not 1 <= dimensions <= MAX_DIMENSIONS:
             raise ConfigurationError(
                 f"dimensions must be between 1 and {MAX_DIMENSIONS:,}", setting="dimensions"
             )
+        registry = registry_for(entities)
         self._state = State(
-            tables=read_tables(dimensions),
+            tables=read_tables(dimensions, registry.application_entities),
             locks=Locks(lock_timeout),
             clock=clock,
             dimensions=dimensions,
+            registry=registry,
         )
         self._record_embedding(
             EmbeddingMetadata(provider=provider, model=model, dimensions=dimensions)

@@ -52,6 +52,11 @@ class FakeReadRepository(Binds, Generic[E]):
         self._entity = entity
         self._table = transaction.state.tables[entity.__tablename__]
 
+    @property
+    def tenant(self) -> str:
+        """The tenant whose rows it reads and writes."""
+        return self._transaction.tenant
+
     async def get(self, id: UUID, *, with_embedding: bool = False) -> E:
         found = await self.find(id, with_embedding=with_embedding)
         if found is None:

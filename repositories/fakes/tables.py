@@ -12,9 +12,10 @@ from functools import cache, cached_property
 from typing import Any, TypeAlias
 
 from domain import metadata
-from domain.errors import CheckViolated, MissingValue, UnexpectedFailure
-from domain.schema.base import Entity
+from domain.errors import CheckViolated, InvalidEntity, MissingValue, UnexpectedFailure
+from domain.schema.base import Entity, mappers
 from domain.schema.constraints import constraint_name
+from domain.values.embedding import DEFAULT_DIMENSIONS
 from domain.values.filter_rules import column_name
 from repositories.fakes.checks import Condition, Row, read_condition
 from repositories.fakes.values import Store, storing
@@ -139,22 +140,37 @@ class Table:
 
 
 @cache
-def read_tables(dimensions: int) -> Mapping[str, Table]:
-    """Return every table of the entities by name, parents before their children.
+def read_tables(dimensions: int, application: tuple[type[Entity], ...] = ()) -> Mapping[str, Table]:
+    """Return the tables of the library and of the application's entities, parents first.
 
     Raises:
-        UnexpectedFailure: an entity has a column type, a CHECK or an index that the fakes cannot
-            imitate.
+        UnexpectedFailure: an entity of the library has a column type, a CHECK or an index that the
+            fakes cannot imitate.
+        InvalidEntity: an entity of the application has.
     """
-    entities = {entity.__tablename__: entity for entity in _with_tables(Entity)}
-    return {table.name: _read(entities[table.name], dimensions) for table in metadata.sorted_tables}
+    library = {mapper.class_.__tablename__: mapper.class_ for mapper in mappers.mappers}
+    return {
+        **{table.name: _read(library[table.name], dimensions) for table in metadata.sorted_tables},
+        **{
+            entity.__tablename__: read_application_table(entity, dimensions)
+            for entity in application
+        },
+    }
 
 
-def _with_tables(parent: type[Entity]) -> Iterator[type[Entity]]:
-    for entity in parent.__subclasses__():
-        if hasattr(entity, "__table__"):
-            yield entity
-        yield from _with_tables(entity)
+def read_application_table(entity: type[Entity], dimensions: int = DEFAULT_DIMENSIONS) -> Table:
+    """Return the table of an application's own entity.
+
+    Raises:
+        InvalidEntity: it has a column type, a CHECK or an index that the fakes cannot imitate.
+    """
+    try:
+        return _read(entity, dimensions)
+    except UnexpectedFailure as failure:
+        raise InvalidEntity(
+            f"{entity.__name__}: {failure}; express the rule with the bounds of a field, or check"
+            " it in a pydantic validator"
+        ) from None
 
 
 def _read(entity: type[Entity], dimensions: int) -> Table:

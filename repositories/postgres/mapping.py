@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sqlalchemy import Table
 from sqlalchemy.orm import Mapper, foreign, relationship, remote
 
 from domain.schema.base import Entity, mappers
 
 
-def order_writes_by_foreign_keys() -> None:
+def order_writes_by_foreign_keys(application: Iterable[type[Entity]] = ()) -> None:
     """Give every foreign key a private relationship, from which a flush learns its order.
 
-    Nobody reads it: it raises when touched, so that no relation is ever loaded behind one's back.
-    It joins on the id alone; joining on the tenant too would make every relationship of a table
+    No code reads it: it raises when it is touched, so no relation is ever loaded implicitly. It
+    joins on the id alone; joining on the tenant too would make every relationship of a table
     claim the same column.
+
+    Args:
+        application: the application's own entities; the library's are always included.
     """
     by_table: dict[Table, Mapper[Entity]] = {
         mapper.class_.__table__: mapper for mapper in mappers.mappers
     }
+    by_table |= {entity.__table__: entity.__mapper__ for entity in application}
     for table, mapper in by_table.items():
         for key in table.foreign_key_constraints:
             parent = by_table[key.referred_table]

@@ -134,3 +134,10 @@ class OwnStatements:
         ):
             yield row
         await self._transaction.refresh_changed(changed_tables(statement))
+
+
+class RepositoryStatements(OwnStatements):
+    """The statements of one repository, for operations that an application adds to it."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction

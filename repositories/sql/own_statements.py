@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import CompoundSelect, Dialect, Executable, Select, Table, TextClause
 from sqlalchemy.dialects import postgresql
@@ -12,7 +11,6 @@ from sqlalchemy.sql import visitors
 from sqlalchemy.sql.expression import ClauseElement, Delete, UpdateBase
 
 from domain.errors import InvalidInput
-from domain.schema.base import mappers
 
 _FIRST_WORD: Final = re.compile(r"(?:\s|\(|;|--[^\n]*(?:\n|$)|/\*.*?\*/)*(\w+)", re.DOTALL)
 
@@ -50,9 +48,13 @@ def require_statement(statement: object) -> None:
 
 def changed_tables(statement: Executable) -> frozenset[Table] | None:
     """Return the tables whose rows the statement may change; None stands for any table."""
-    if isinstance(statement, Select | CompoundSelect | UpdateBase):
-        return frozenset(_written(statement))
-    return frozenset() if _first_word(statement) in _READS else None
+    if not isinstance(statement, Select | CompoundSelect | UpdateBase):
+        return frozenset() if _first_word(statement) in _READS else None
+    writes = [node for node in visitors.iterate(statement) if isinstance(node, UpdateBase)]
+    # A deleted row takes the rows that refer to it with it.
+    if any(isinstance(node, Delete) for node in writes):
+        return None
+    return frozenset(node.entity_description["table"] for node in writes)
 
 
 def _first_word(statement: Executable) -> str:
@@ -63,31 +65,6 @@ def _first_word(statement: Executable) -> str:
     )
     match = _FIRST_WORD.match(sql)
     return "" if match is None else match[1].lower()
-
-
-def _written(statement: Any) -> Iterator[Table]:
-    for node in visitors.iterate(statement):
-        if isinstance(node, UpdateBase):
-            table = node.entity_description["table"]
-            yield table
-            if isinstance(node, Delete):
-                yield from _children(table)
-
-
-def _children(table: Any) -> set[Table]:
-    """Return the tables whose rows are deleted with a row of the table."""
-    tables = {mapper.local_table for mapper in mappers.mappers}
-    parents, children = {table}, set[Table]()
-    while parents:
-        parents = {
-            child
-            for child in tables
-            if isinstance(child, Table)
-            and child not in children
-            and any(key.referred_table in parents for key in child.foreign_key_constraints)
-        }
-        children |= parents
-    return children
 
 
 def _clause(statement: Executable) -> ClauseElement:

@@ -29,6 +29,7 @@ LAYERS: Final = (
         "repositories.fakes",
         "repositories.embedded",
     ),
+    ("repositories.registration",),
     ("repositories.base", "repositories.explain"),
     ("repositories.search", "repositories.conflict_writes"),
     ("repositories.reembedding",),

@@ -1,0 +1,109 @@
+"""What an application's own entity needs, so that both stores can hold it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Index, UniqueConstraint
+from sqlalchemy.schema import sort_tables
+
+from domain.errors import InvalidEntity
+from domain.schema.base import ApplicationEntity, Entity
+from domain.schema.constraints import constraint_name
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from sqlalchemy import Column, ForeignKeyConstraint
+
+KEY = ["tenant", "id"]
+SERVER_ONLY = "search_vector"
+"""The one column that only the server fills in; `Searchable` adds it."""
+
+
+def require_application_entity(entity: object) -> type[ApplicationEntity]:
+    """Return the entity if it can be registered.
+
+    Raises:
+        InvalidEntity: it has no table or tenant, or a key, a column or a rule that cannot be kept.
+    """
+    if not (isinstance(entity, type) and issubclass(entity, ApplicationEntity)):
+        raise InvalidEntity(f"{_name(entity)} has no tenant: derive it from ApplicationEntity")
+    if "__table__" not in vars(entity):
+        raise InvalidEntity(f"{entity.__name__} has no table: add `table=True` to its class line")
+    _require_keys(entity)
+    for column in entity.__table__.columns:
+        _require_column(entity, column)
+    return entity
+
+
+def in_order(entities: Collection[type[Entity]]) -> Sequence[type[Entity]]:
+    """Return the entities, parents before the entities that refer to them."""
+    by_table = {entity.__table__: entity for entity in entities}
+    return [by_table[table] for table in sort_tables(by_table)]
+
+
+def _require_keys(entity: type[Entity]) -> None:
+    table, name = entity.__table__, entity.__name__
+    if [column.name for column in table.primary_key] != KEY:
+        raise InvalidEntity(f"the primary key of {name} is not (tenant, id): remove `primary_key`")
+    rules: list[UniqueConstraint | Index] = [
+        *(rule for rule in table.constraints if isinstance(rule, UniqueConstraint)),
+        *(index for index in table.indexes if index.unique),
+    ]
+    for rule in rules:
+        columns = [column.name for column in rule.columns]
+        whole = not isinstance(rule, Index) or len(rule.expressions) == len(columns)
+        if columns[:1] != ["tenant"] or not whole:
+            raise InvalidEntity(
+                f"{rule.name} of {name} does not begin with the tenant: write"
+                ' `unique("column", …)` in `__table_args__`'
+            )
+    for key in table.foreign_key_constraints:
+        _require_reference(name, key)
+    names = Counter(
+        [*map(constraint_name, table.constraints), *map(constraint_name, table.indexes)]
+    )
+    if twice := [rule for rule, count in names.items() if count > 1]:
+        raise InvalidEntity(f"{name} has two rules named {twice[0]}: give one another name")
+
+
+def _require_reference(name: str, key: ForeignKeyConstraint) -> None:
+    parents = [element.column.name for element in key.elements]
+    if parents != KEY or key.ondelete != "CASCADE" or len(key.columns) != len(KEY):
+        raise InvalidEntity(
+            f"the foreign key {key.name} of {name} is not (tenant, column) to (tenant, id) with"
+            ' ON DELETE CASCADE: write `references(Parent, "column")` in `__table_args__`'
+        )
+
+
+def _require_column(entity: type[Entity], column: Column[object]) -> None:
+    name = f"{entity.__name__}.{column.name}"
+    if column.name == SERVER_ONLY:
+        return
+    if column.computed is not None or column.identity is not None:
+        raise InvalidEntity(
+            f"{name} is computed by the server, which the fake cannot do: compute it in a"
+            " pydantic validator"
+        )
+    field = next(
+        (
+            entity.model_fields[attribute.key]
+            for attribute in entity.__mapper__.column_attrs
+            if column in attribute.columns and attribute.key in entity.model_fields
+        ),
+        None,
+    )
+    if field is None:
+        raise InvalidEntity(f"{name} is no field: declare it as a field of the class")
+    default = getattr(column.server_default, "arg", None)
+    if default is not None and str(default) != "now()" and field.is_required():
+        raise InvalidEntity(
+            f"{name} has a default of the server alone, which the fake cannot evaluate: give the"
+            " field the same default"
+        )
+
+
+def _name(entity: object) -> str:
+    return getattr(entity, "__name__", repr(entity))

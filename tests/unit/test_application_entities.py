@@ -1,0 +1,188 @@
+"""An application's own entities: what can be registered, and what is refused with advice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+import pytest
+from pydantic import ValidationError
+from sqlalchemy import CheckConstraint, Column, Computed, ForeignKeyConstraint, Integer, text
+from sqlalchemy import UniqueConstraint as Unique
+from sqlmodel import Field
+
+from domain import (
+    ApplicationEntity,
+    Entity,
+    Finding,
+    InvalidEntity,
+    NotRegistered,
+    RegistrationError,
+    Review,
+    application_metadata,
+    references,
+    unique,
+)
+from domain.schema.base import EntityMeta
+from domain.values.text import Name
+from repositories import FakeDatabase, register
+from repositories.registry import LIBRARY, registry_for
+
+
+class Parcel(ApplicationEntity, table=True):
+    """A parcel that a test sends."""
+
+    __tablename__ = "test_parcels"
+    __table_args__ = (unique("number"), references(Review, "review_id"))
+
+    number: int = Field(ge=1, description="Number of the parcel.")
+    review_id: UUID = Field(description="Review that it is for.")
+
+
+class Label(ApplicationEntity, table=True):
+    """A label on a parcel."""
+
+    __tablename__ = "test_parcel_labels"
+    __table_args__ = (references(Parcel, "parcel_id"),)
+
+    parcel_id: UUID
+    label: Name
+
+
+@pytest.fixture(autouse=True)
+def forget_tables() -> Iterator[None]:
+    """Remove the tables that a test defines."""
+    before = set(application_metadata.tables)
+    yield
+    for name in set(application_metadata.tables) - before:
+        application_metadata.remove(application_metadata.tables[name])
+
+
+@pytest.mark.parametrize("options", [{}, {"table": True}])
+def test_a_subclass_of_an_entity_with_a_table_is_refused_when_it_is_defined(
+    options: dict[str, Any],
+) -> None:
+    for base in (Finding, Parcel):
+        with pytest.raises(InvalidEntity, match=f"rows are loaded as {base.__name__}"):
+            EntityMeta("Own", (base,), {"__module__": __name__}, **options)
+    FakeDatabase()
+
+
+def test_an_entity_without_a_tenant_is_refused_when_it_is_defined() -> None:
+    with pytest.raises(InvalidEntity, match="Loose has no tenant: derive it from Application"):
+
+        class Loose(Entity, table=True):
+            id: UUID = Field(primary_key=True)
+
+
+@pytest.mark.parametrize("table", ["reviews", "test_parcels"])
+def test_a_table_that_exists_is_refused_when_it_is_named_again(table: str) -> None:
+    with pytest.raises(InvalidEntity, match=f"the table {table} of Again exists already"):
+        EntityMeta(
+            "Again",
+            (ApplicationEntity,),
+            {"__module__": __name__, "__tablename__": table},
+            table=True,
+        )
+
+
+def test_an_own_entity_is_validated_and_has_names_and_comments_as_the_librarys_have() -> None:
+    with pytest.raises(ValidationError, match="number"):
+        Parcel(number=0, review_id=UUID(int=1))
+    parcel = Parcel(number=1, review_id=UUID(int=1))
+    with pytest.raises(ValidationError):
+        parcel.number = -1
+    table = Parcel.__table__
+    assert [column.name for column in table.primary_key] == ["tenant", "id"]
+    assert {str(rule.name) for rule in table.constraints} == {
+        "pk_test_parcels",
+        "uq_test_parcels_tenant_number",
+        "fk_test_parcels_reviews",
+        "ck_test_parcels_number",
+    }
+    assert table.c.number.comment == "Number of the parcel."
+    assert table.comment == "A parcel that a test sends."
+
+
+NUMBERS = count()
+
+
+def define(**members: Any) -> Any:
+    """Define an entity with a name and a table of its own."""
+    name = f"Refused{next(NUMBERS)}"
+    namespace = {"__module__": __name__, "__tablename__": f"test_{name.lower()}", **members}
+    return EntityMeta(name, (ApplicationEntity,), namespace, table=True)
+
+
+def with_rule(rule: Any) -> Any:
+    return define(__annotations__={"size": int}, __table_args__=(rule,))
+
+
+def with_field(kind: Any, **options: Any) -> Any:
+    return define(__annotations__={"size": kind}, size=Field(**options))
+
+
+REFUSED: list[tuple[str, Callable[[], Any]]] = [
+    ("has no tenant", lambda: Review),
+    ("has no tenant", lambda: int),
+    ("has no table", lambda: ApplicationEntity),
+    ("cannot evaluate the condition", lambda: with_rule(CheckConstraint("size % 2 = 0", "even"))),
+    ("does not begin with the tenant", lambda: with_rule(Unique("size"))),
+    (
+        "write `references",
+        lambda: with_rule(
+            ForeignKeyConstraint(["tenant", "size"], ["test_parcels.tenant", "test_parcels.id"])
+        ),
+    ),
+    ("primary key", lambda: with_field(int, primary_key=True)),
+    ("is no field", lambda: with_rule(Column("more", Integer))),
+    ("computed by the server", lambda: with_rule(Column("more", Integer, Computed("size * 2")))),
+    (
+        "default of the server alone",
+        lambda: with_field(int, sa_column_kwargs={"server_default": text("random()")}),
+    ),
+    ("cannot keep a column of type", lambda: with_field(int, sa_type=type("Odd", (Integer,), {}))),
+]
+
+
+@pytest.mark.parametrize(("reason", "make"), REFUSED, ids=[reason for reason, _ in REFUSED])
+def test_an_entity_that_cannot_be_stored_is_refused_when_it_is_registered(
+    reason: str, make: Callable[[], Any]
+) -> None:
+    with pytest.raises(InvalidEntity, match=reason):
+        register(make())
+
+
+def test_an_entity_is_registered_once() -> None:
+    with pytest.raises(RegistrationError, match="registered twice"):
+        registry_for([Parcel, Parcel])
+
+
+@pytest.mark.parametrize("name", ["commit", "reviews", "_parcels", "test parcels"])
+def test_a_name_that_a_unit_of_work_has_is_refused(name: str) -> None:
+    with pytest.raises(RegistrationError, match="cannot be the name of a repository"):
+        register(Parcel, name=name)
+
+
+def test_a_repository_on_postgresql_needs_its_counterpart() -> None:
+    with pytest.raises(RegistrationError, match="register `fake` for `repository`"):
+        register(Parcel, repository="repositories.base:Repository")
+
+
+def test_an_entity_whose_parent_is_not_registered_is_refused() -> None:
+    with pytest.raises(NotRegistered, match="Label refers to the table test_parcels"):
+        FakeDatabase(entities=[Label])
+
+
+def test_parents_come_first_whatever_the_order_they_are_listed_in() -> None:
+    assert registry_for([Label, Parcel]).application_entities == (Parcel, Label)
+
+
+def test_two_databases_have_different_entities() -> None:
+    with_parcels, without = FakeDatabase(entities=[Parcel]), FakeDatabase(entities=[])
+    assert with_parcels.unit_of_work().repository(Parcel)
+    with pytest.raises(NotRegistered, match="Parcel is not registered in this database"):
+        without.unit_of_work().repository(Parcel)
+    assert registry_for([]) is LIBRARY
