@@ -1,7 +1,7 @@
 """Write the measured figures into the pages on search and performance: `python -m bench.page`.
 
 It reads docs/explanation/measured/*.json, which `python -m bench.search --json FILE`,
-`recollect eval DIR --json FILE` and `python -m bench --json FILE` write.
+`recollect eval DIR --json > FILE` and `python -m bench --json FILE` write.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ _TOOLKIT: Final = ("rich", "typer")
 def main() -> None:
     """Run the command line on the program's arguments, and end with its exit code.
 
-    Without the extra `cli`, it prints which extra to install and ends with 1. It does the same with
-    the place of another package `domain` that stands in front of Recollect's on `sys.path`.
+    If the extra `cli` is not installed, it prints which extra to install and ends with 1. If Python
+    imports another package named `domain`, it prints the path of that package and ends with 1.
     """
     if (foreign := _foreign_domain()) is not None:
         sys.exit(
@@ -22,7 +22,7 @@ def main() -> None:
             "rename it, or remove its folder from PYTHONPATH"
         )
     try:
-        # Here, because it takes a second in which somebody may change their mind.
+        # An interrupt during the import ends the program without a traceback too.
         from repositories.cli.app import app
     except KeyboardInterrupt:
         sys.exit(130)
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def _foreign_domain() -> str | None:
-    """Return where the package `domain` is imported from; None where it is Recollect's own."""
+    """Return the path of the package `domain` that Python imports; None if it is Recollect's."""
     spec = find_spec("domain")
     imported = None if spec is None else spec.origin
     own = Path(__file__).resolve().parents[2] / "domain" / "__init__.py"

@@ -1,44 +1,62 @@
-"""The program `recollect`: its commands, and what they have in common."""
+"""The program `recollect`: its commands, and their common options.
+
+The modules of the commands import what a command needs when it runs, so that `--help` and shell
+completion answer at once.
+"""
 
 from __future__ import annotations
 
 import logging
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
 import typer
 
-from repositories.cli import backup, database, doctor
+from repositories.cli import backup, doctor, maintenance, roles, schema, server
 from repositories.cli.demo import command as demo
-from repositories.cli.evaluation import command as evaluate
+from repositories.cli.evaluation import command as evaluation
 from repositories.cli.exit_codes import Commands
 
-app = typer.Typer(
-    cls=Commands,
+app = Commands(
     no_args_is_help=True,
-    add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    context_settings={"max_content_width": 100},
     help="The memory of a code-review agent, on PostgreSQL and pgvector.",
 )
-database.app.command()(backup.dump)
-database.app.command()(backup.restore)
-app.add_typer(database.app, name="db")
+database = Commands(
+    no_args_is_help=True, help="Start, stop, examine, migrate, back up and restore a database."
+)
+row_level_security = Commands(no_args_is_help=True, help="Enable or disable row-level security.")
+for _command in (
+    *(server.up, server.down, server.url, schema.status, schema.migrate, schema.rollback),
+    *(schema.check, schema.reset, schema.revision, maintenance.maintain, roles.roles),
+    *(backup.dump, backup.restore),
+):
+    # With `-1` as an argument, `rollback` goes back by one revision.
+    _settings = {"ignore_unknown_options": True} if _command is schema.rollback else None
+    database.command(context_settings=_settings)(_command)
+row_level_security.command()(maintenance.enable)
+row_level_security.command()(maintenance.disable)
+database.add_typer(row_level_security, name="rls")
+app.add_typer(database, name="db")
 app.command()(doctor.doctor)
 app.command()(demo.demo)
 app.command()(demo.search)
-app.command("eval")(evaluate.evaluate)
+app.command("eval")(evaluation.evaluate)
 
 
 def own_version() -> str:
-    """Return the version of this distribution; `unknown` where it runs without being installed."""
+    """Return the version of this distribution, or `unknown` if it is not installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version("recollect")
     except PackageNotFoundError:
         return "unknown"
 
 
-def _show_version(asked: bool) -> None:
-    if asked:
+def _show_version(show: bool) -> None:
+    if show:
         typer.echo(f"recollect {own_version()}")
         raise typer.Exit
 
@@ -53,11 +71,10 @@ def recollect(
         typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
     ] = False,
 ) -> None:
-    """Set up what all commands share."""
-    del version  # has been shown
+    """Configure logging for all commands."""
+    del version  # _show_version has ended the program
     if debug:
         logging.basicConfig(level=logging.INFO)
     else:
-        # A failure ends in a sentence of its own; without a handler Python would print warnings
-        # beside it.
+        # Without a handler, Python would print warnings beside a command's own sentence.
         logging.getLogger("recollect").addHandler(logging.NullHandler())

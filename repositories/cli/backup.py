@@ -3,72 +3,98 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from domain import ConfigurationError
-from repositories import backup
-from repositories.cli import targets as places
-from repositories.cli.targets import DATA_DIR, DataDir
+from domain.errors import ConfigurationError
+from repositories.cli import targets
+from repositories.cli.options import DATA_DIR, ConnectDeadline, DataDir, Json, Url, Yes
+from repositories.cli.output import confirm_deletion, result
 
 if TYPE_CHECKING:
-    from repositories.postgres.settings import Settings
+    from repositories.backup import Manifest
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The backup.")]
 Tenant = Annotated[
     str | None,
-    typer.Option("--tenant", help="Dump this tenant's rows alone.", show_default="all tenants"),
+    typer.Option("--tenant", help="Dump only this tenant's rows.", show_default="all tenants"),
 ]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")]
 Replace = Annotated[
     bool,
     typer.Option(
-        "--replace", help="Delete the rows that are there; of a tenant's backup, the tenant's."
+        "--replace",
+        help="Delete the rows that the database has; for the backup of a tenant, that tenant's.",
     ),
 ]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
-def dump(file: File, tenant: Tenant = None, data_dir: DataDir = DATA_DIR) -> None:
-    """Write every row to a file, as they are at one moment, while others go on."""
+def dump(
+    file: File,
+    tenant: Tenant = None,
+    force: Force = False,
+    url: Url = None,
+    data_dir: DataDir = DATA_DIR,
+    connect_deadline: ConnectDeadline = None,
+    as_json: Json = False,
+) -> None:
+    """Write a backup.
+
+    It has every row as of one moment; other programs continue to write.
+    """
+    from repositories.cli import tasks
+
     file = file.expanduser()
-    with places.reach(data_dir) as place:
-        written = asyncio.run(_dump(place.settings, file, tenant))
-    typer.echo(
-        f"{file} holds {_told(written)} of {place.kind}, {file.stat().st_size / 2**20:,.1f} MiB"
+    if file.exists() and not force:
+        raise ConfigurationError(f"{file} exists; pass --force to overwrite it")
+    with targets.reach(data_dir, url=url, deadline=connect_deadline) as target:
+        manifest = asyncio.run(tasks.dump(target.settings, file, tenant))
+    size = file.stat().st_size
+    result(
+        f"{file} holds {_rows(manifest)} of {target.label}, {size / 2**20:,.1f} MiB",
+        {"file": str(file), "bytes": size, **_figures(target, manifest)},
+        as_json=as_json,
     )
 
 
 def restore(
-    file: File, replace: Replace = False, data_dir: DataDir = DATA_DIR, yes: Yes = False
+    file: File,
+    replace: Replace = False,
+    url: Url = None,
+    data_dir: DataDir = DATA_DIR,
+    connect_deadline: ConnectDeadline = None,
+    yes: Yes = False,
+    as_json: Json = False,
 ) -> None:
-    """Write a backup into a database without rows: all of it, or nothing."""
-    with places.reach(data_dir) as place:
-        if replace and not yes:
-            _confirm(place, file)
-        written = asyncio.run(_restore(place.settings, file.expanduser(), replace=replace))
-        typer.echo(f"restored {_told(written)} into {place.kind}")
+    """Restore a backup into a database without rows.
+
+    The backup is restored completely or not at all.
+    """
+    from repositories.cli import tasks
+
+    file = file.expanduser()
+    with targets.reach(data_dir, url=url, deadline=connect_deadline) as target:
+        if replace:
+            confirm_deletion(f"the rows in {target.label} ({target.settings.url})", yes=yes)
+        manifest = asyncio.run(tasks.restore(target.settings, file, replace=replace))
+    result(
+        f"restored {_rows(manifest)} into {target.label}",
+        {"file": str(file), **_figures(target, manifest)},
+        as_json=as_json,
+    )
 
 
-def _confirm(place: places.Place, file: Path) -> None:
-    what = f"rows in {place.kind} ({place.settings.url}) for those in {file}"
-    if not sys.stdin.isatty():
-        raise ConfigurationError(f"this deletes {what}: say --yes")
-    typer.confirm(f"Delete {what}?", abort=True, err=True)
+def _rows(manifest: Manifest) -> str:
+    of_tenant = "" if manifest.tenant is None else f" of the tenant {manifest.tenant}"
+    return f"{manifest.rows:,} rows{of_tenant} at revision {manifest.revision}"
 
 
-def _told(written: backup.Manifest) -> str:
-    whose = "" if written.tenant is None else f" of the tenant {written.tenant}"
-    return f"{written.rows:,} rows{whose} at revision {written.revision}"
-
-
-async def _dump(settings: Settings, file: Path, tenant: str | None) -> backup.Manifest:
-    async with places.connected(settings.for_migrations()) as engine:
-        return await backup.dump(engine, file, tenant=tenant)
-
-
-async def _restore(settings: Settings, file: Path, *, replace: bool) -> backup.Manifest:
-    async with places.connected(settings.for_migrations()) as engine:
-        return await backup.restore(engine, file, replace=replace)
+def _figures(target: targets.Target, manifest: Manifest) -> dict[str, Any]:
+    return {
+        "database": target.label,
+        "rows": manifest.rows,
+        "tenant": manifest.tenant,
+        "revision": manifest.revision,
+    }

@@ -1,7 +1,4 @@
-"""PostgreSQL in Docker, for development.
-
-`docker-compose.yml` brought up and down by the `docker` command.
-"""
+"""PostgreSQL in Docker for development: `docker compose` starts and stops it."""
 
 from __future__ import annotations
 
@@ -12,13 +9,13 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from pydantic import SecretStr
-
 from domain.errors import ConfigurationError, DatabaseUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from pydantic import SecretStr
 
 ANSWER_WITHIN_SECONDS = 5.0
 PULL_WITHIN_SECONDS = 900.0
@@ -26,19 +23,23 @@ STOP_WITHIN_SECONDS = 120.0
 
 
 def docker_answers() -> bool:
-    """Say, within five seconds, whether Docker is installed, knows `compose`, and has an engine that answers."""
+    """Return, within five seconds, whether Docker's engine answers and Compose is installed."""
     deadline = time.monotonic() + ANSWER_WITHIN_SECONDS
-    questions = (["version", "--format", "{{.Server.Version}}"], ["compose", "version"])
-    return all(_succeeds(question, seconds=deadline - time.monotonic()) for question in questions)
+    commands = (["version", "--format", "{{.Server.Version}}"], ["compose", "version"])
+    return all(_succeeds(command, seconds=deadline - time.monotonic()) for command in commands)
 
 
 def up(compose_file: Path, *, wait_seconds: float = 60.0) -> None:
-    """Start PostgreSQL and return when it is healthy; Docker's own progress and complaints go to
-    standard error.
+    """Start PostgreSQL, and return when it is healthy; Docker's own output goes to standard error.
 
-    Raises `ConfigurationError` without Docker, without its engine or without the file, and
-    `DatabaseUnavailable` where the server is not healthy after `wait_seconds` (the download of the
-    image, at most 15 minutes, not counted).
+    Args:
+        compose_file: The docker-compose.yml.
+        wait_seconds: How long the server may take, without the download of the image, which may
+            take 15 minutes.
+
+    Raises:
+        ConfigurationError: Docker, its engine or the file is missing.
+        DatabaseUnavailable: The server is not healthy in time.
     """
     command = _compose(
         compose_file, "up", "--detach", "--wait", "--wait-timeout", str(max(1, round(wait_seconds)))
@@ -49,7 +50,8 @@ def up(compose_file: Path, *, wait_seconds: float = 60.0) -> None:
         )
     if not _succeeds(command, seconds=wait_seconds + PULL_WITHIN_SECONDS, show=True):
         raise DatabaseUnavailable(
-            f"PostgreSQL in Docker was not healthy within {wait_seconds:g} s: `docker compose logs` says why",
+            f"PostgreSQL in Docker was not healthy within {wait_seconds:g} s: "
+            "run `docker compose logs` to see why",
             host="127.0.0.1",
             port=_port(os.environ),
         )
@@ -58,19 +60,18 @@ def up(compose_file: Path, *, wait_seconds: float = 60.0) -> None:
 def down(compose_file: Path) -> None:
     """Stop PostgreSQL and remove its container; the data stays in its volume.
 
-    Raises as `up` does.
+    Raises:
+        ConfigurationError: Docker or the file is missing.
+        DatabaseUnavailable: The server did not stop.
     """
     if not _succeeds(_compose(compose_file, "down"), seconds=STOP_WITHIN_SECONDS, show=True):
         raise DatabaseUnavailable(
-            "PostgreSQL in Docker could not be stopped: `docker compose ps` says what runs"
+            "PostgreSQL in Docker did not stop: run `docker compose ps` to see what runs"
         )
 
 
 def runs(compose_file: Path) -> bool:
-    """Say, within five seconds, whether PostgreSQL runs in Docker and takes connections.
-
-    Without Docker it does not.
-    """
+    """Return, within five seconds, whether PostgreSQL runs in Docker and accepts connections."""
     ready = ("exec", "--no-TTY", "postgres", "pg_isready", "--quiet", "--host", "127.0.0.1")
     return shutil.which("docker") is not None and _succeeds(
         _compose(compose_file, *ready), seconds=ANSWER_WITHIN_SECONDS
@@ -78,29 +79,32 @@ def runs(compose_file: Path) -> bool:
 
 
 def url(environment: Mapping[str, str] | None = None) -> SecretStr:
-    """Return where the server of `docker-compose.yml` is, from the variables which that file reads.
+    """Return the URL of the server of `docker-compose.yml`, from the variables that the file reads.
 
-    Raises `ConfigurationError` where `RECOLLECT_PORT` is no port.
+    Raises:
+        ConfigurationError: `RECOLLECT_PORT` is not a port.
     """
+    from pydantic import SecretStr
+
     variables = os.environ if environment is None else environment
     password = quote(variables.get("RECOLLECT_PASSWORD") or "recollect", safe="")
     return SecretStr(f"postgresql://recollect:{password}@127.0.0.1:{_port(variables)}/recollect")
 
 
 def _port(variables: Mapping[str, str]) -> int:
-    given = variables.get("RECOLLECT_PORT") or "5432"
-    if not (given.isascii() and given.isdigit() and 1 <= int(given) <= 65535):
+    port = variables.get("RECOLLECT_PORT") or "5432"
+    if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
         raise ConfigurationError(
             "RECOLLECT_PORT must be a port from 1 to 65535", setting="RECOLLECT_PORT"
         )
-    return int(given)
+    return int(port)
 
 
 def _compose(compose_file: Path, *arguments: str) -> list[str]:
     if shutil.which("docker") is None:
         raise ConfigurationError("Docker is not installed: install it, or use the embedded server")
     if not compose_file.is_file():
-        raise ConfigurationError(f"{compose_file} does not exist: say where docker-compose.yml is")
+        raise ConfigurationError(f"{compose_file} does not exist: run the command in a checkout")
     return ["compose", "--file", str(compose_file), *arguments]
 
 
@@ -109,7 +113,7 @@ def _succeeds(arguments: Sequence[str], *, seconds: float, show: bool = False) -
     if docker is None or seconds <= 0:
         return False
     try:
-        answer = subprocess.run(
+        process = subprocess.run(
             [docker, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -122,4 +126,4 @@ def _succeeds(arguments: Sequence[str], *, seconds: float, show: bool = False) -
         )
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return answer.returncode == 0
+    return process.returncode == 0

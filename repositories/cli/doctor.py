@@ -1,7 +1,4 @@
-"""`recollect doctor`.
-
-Everything that a database and its program depend on, each with what to do where it is not fit.
-"""
+"""`recollect doctor`: examines what a database and its programs depend on."""
 
 from __future__ import annotations
 
@@ -10,26 +7,23 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
-from domain import RecollectError
-from repositories.cli import compose
-from repositories.cli import targets as places
-from repositories.cli.output import results
-from repositories.cli.status import health_at, status_figures
-from repositories.cli.targets import DATA_DIR, DataDir
-from repositories.postgres.settings import PREFIX, URL_VARIABLE, Settings
+from domain.errors import RecollectError
+from repositories.cli import compose, targets
+from repositories.cli.options import DATA_DIR, ConnectDeadline, DataDir, Json, Url
+from repositories.cli.output import result, show
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from rich.table import Table
 
 LEAST_FREE_BYTES: Final = 2**30
 PACKAGES: Final = (
@@ -58,78 +52,102 @@ EXTRAS: Final = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One fact; where it is a problem, it says what to do."""
+class Diagnosis:
+    """What the doctor observed of one thing; for a problem, `observation` says what to do."""
 
     name: str
-    fact: str
+    observation: str
     problem: bool = False
 
 
-def doctor(data_dir: DataDir = DATA_DIR) -> None:
-    """Examine Python, packages, extras, disk, Docker, settings and the database.
+def doctor(
+    url: Url = None,
+    data_dir: DataDir = DATA_DIR,
+    connect_deadline: ConnectDeadline = None,
+    as_json: Json = False,
+) -> None:
+    """Examine the environment and the database.
 
-    Exit with 1 where something is wrong.
+    The command examines Python, packages, extras, disk, Docker, settings and the database. The exit
+    code is 1 if there is a problem.
     """
-    findings = [*environment(data_dir), *settings(), *database(data_dir)]
-    results().print(_table(findings))
-    if any(finding.problem for finding in findings):
+    diagnoses = [
+        *environment(data_dir),
+        *settings(),
+        *database(data_dir, url=url, deadline=connect_deadline),
+    ]
+    if as_json:
+        result("", _json(diagnoses), as_json=True)
+    else:
+        show(_table(diagnoses))
+    if any(diagnosis.problem for diagnosis in diagnoses):
         raise typer.Exit(1)
 
 
-def environment(data_dir: Path) -> Iterator[Finding]:
-    """Yield what the machine and its Python offer."""
-    yield Finding(name="Python", fact=platform.python_version())
-    yield Finding(name="packages", fact=", ".join(f"{name} {_version(name)}" for name in PACKAGES))
+def environment(data_dir: Path) -> Iterator[Diagnosis]:
+    """Yield diagnoses of the machine and of its Python."""
+    yield Diagnosis(name="Python", observation=platform.python_version())
+    packages = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
+    yield Diagnosis(name="packages", observation=packages)
+    yield Diagnosis(name="package domain", observation=_location("domain"))
     for extra, modules in EXTRAS.items():
         missing = any(find_spec(module) is None for module in modules)
-        yield Finding(
-            name=f"extra {extra}",
-            fact=f"not installed: pip install 'recollect[{extra}]'" if missing else "installed",
-        )
+        advice = f"not installed: pip install 'recollect[{extra}]'"
+        yield Diagnosis(name=f"extra {extra}", observation=advice if missing else "installed")
     yield _disk(data_dir)
-    yield Finding(
+    answers = compose.docker_answers()
+    yield Diagnosis(
         name="Docker",
-        fact="answers"
-        if compose.docker_answers()
-        else "does not answer: the embedded server is used",
+        observation="answers" if answers else "does not answer: the embedded server is used",
     )
 
 
-def settings() -> Iterator[Finding]:
-    """Yield where settings come from, without their values, and whether they agree."""
+def settings() -> Iterator[Diagnosis]:
+    """Yield which variables are set, without their values, and whether they are valid."""
+    from repositories.postgres.settings import PREFIX, URL_VARIABLE, Settings
+
     names = sorted(name for name in os.environ if name == URL_VARIABLE or name.startswith(PREFIX))
-    told = ", ".join(names) or "defaults"
+    sources = ", ".join(names) or "defaults"
     try:
         Settings.from_env()
     except RecollectError as error:
-        yield Finding(name="settings", fact=f"{told}; {error}", problem=True)
+        yield Diagnosis(name="settings", observation=f"{sources}; {error}", problem=True)
     else:
-        yield Finding(name="settings", fact=told)
+        yield Diagnosis(name="settings", observation=sources)
 
 
-def database(data_dir: Path) -> Iterator[Finding]:
-    """Yield what the database says of itself, and what is wrong with it."""
+def database(
+    data_dir: Path, *, url: str | None = None, deadline: float | None = None
+) -> Iterator[Diagnosis]:
+    """Yield the health of the database."""
+    from repositories.cli.health import health_figures, health_of_target
+
     try:
-        with places.reach(data_dir) as place:
-            health = asyncio.run(health_at(place.settings))
+        with targets.reach(data_dir, url=url, deadline=deadline) as target:
+            health = asyncio.run(health_of_target(target.settings))
     except RecollectError as error:
-        yield Finding(name="database", fact=str(error), problem=True)
+        yield Diagnosis(name="database", observation=str(error), problem=True)
         return
-    yield from (Finding(name=name, fact=fact) for name, fact in status_figures(place, health))
+    for name, value in health_figures(target, health):
+        yield Diagnosis(name=name, observation=value)
     for problem in health.problems:
-        yield Finding(name="database", fact=f"{problem.what}; {problem.remedy}", problem=True)
+        advice = f"{problem.what}; {problem.remedy}"
+        yield Diagnosis(name="database", observation=advice, problem=True)
 
 
-def _disk(data_dir: Path) -> Finding:
-    there = next(
-        folder for folder in (data_dir.absolute(), *data_dir.absolute().parents) if folder.is_dir()
-    )
-    free = shutil.disk_usage(there).free
-    fact = f"{free / 2**30:.1f} GiB free for {data_dir}"
+def _disk(data_dir: Path) -> Diagnosis:
+    folders = (data_dir.absolute(), *data_dir.absolute().parents)
+    free = shutil.disk_usage(next(folder for folder in folders if folder.is_dir())).free
+    observation = f"{free / 2**30:.1f} GiB free for {data_dir}"
     if free < LEAST_FREE_BYTES:
-        return Finding(name="disk", fact=f"{fact}; free at least 1 GiB", problem=True)
-    return Finding(name="disk", fact=fact)
+        advice = f"{observation}; free at least 1 GiB"
+        return Diagnosis(name="disk", observation=advice, problem=True)
+    return Diagnosis(name="disk", observation=observation)
+
+
+def _location(package: str) -> str:
+    spec = find_spec(package)
+    return "not found" if spec is None else str(spec.origin)
 
 
 def _version(package: str) -> str:
@@ -139,12 +157,20 @@ def _version(package: str) -> str:
         return "(not installed)"
 
 
-def _table(findings: Sequence[Finding]) -> Table:
+def _json(diagnoses: Sequence[Diagnosis]) -> dict[str, Any]:
+    healthy = not any(diagnosis.problem for diagnosis in diagnoses)
+    return {"healthy": healthy, "diagnoses": [asdict(diagnosis) for diagnosis in diagnoses]}
+
+
+def _table(diagnoses: Sequence[Diagnosis]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(title=Text("Doctor", style="bold"), title_justify="left")
     table.add_column("")
-    table.add_column("what", no_wrap=True)
-    table.add_column("found", overflow="fold")
-    for finding in findings:
-        mark = Text("problem", style="bold red") if finding.problem else Text("ok", style="green")
-        table.add_row(mark, finding.name, Text(finding.fact))
+    table.add_column("subject", no_wrap=True)
+    table.add_column("observation", overflow="fold")
+    for diagnosis in diagnoses:
+        mark = Text("problem", style="bold red") if diagnosis.problem else Text("ok", style="green")
+        table.add_row(mark, diagnosis.name, Text(diagnosis.observation))
     return table

@@ -1,23 +1,64 @@
-"""Where words go: results to standard output, everything else to standard error."""
+"""Results go to standard output, everything else to standard error."""
 
 from __future__ import annotations
 
+import json
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
-from rich.console import Console
+import typer
 
-WIDTH_WITHOUT_TERMINAL: Final = 120
+from domain.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+WIDTH_WITHOUT_TERMINAL: Final = 10_000
+"""Wider than any row, so that no row wraps in a file or a pipe."""
 
 
 def results() -> Console:
-    """Return the console for results; without a terminal behind it, plain text of a fixed width."""
+    """Return the console for results; it writes plain text unless it is a terminal."""
+    from rich.console import Console
+
     console = Console(file=sys.stdout)
-    return (
-        console if console.is_terminal else Console(file=sys.stdout, width=WIDTH_WITHOUT_TERMINAL)
-    )
+    if console.is_terminal:
+        return console
+    return Console(file=sys.stdout, width=WIDTH_WITHOUT_TERMINAL)
+
+
+def show(table: Table, console: Console | None = None) -> None:
+    """Print a table; outside of a terminal it is as wide as its rows and does not wrap."""
+    console = console or results()
+    title, caption = table.title, table.caption
+    if not console.is_terminal:
+        table.expand, table.title, table.caption = False, None, None
+        console.print(title, soft_wrap=True)
+    console.print(table)
+    if caption and not console.is_terminal:
+        console.print(caption, markup=False, highlight=False, soft_wrap=True)
+
+
+def result(sentence: str, figures: dict[str, Any], *, as_json: bool) -> None:
+    """Print a result: as a sentence, or as one JSON object."""
+    typer.echo(json.dumps(figures, indent=2, default=str) if as_json else sentence)
 
 
 def note(sentence: str) -> None:
-    """Tell something that is no result."""
-    Console(file=sys.stderr, soft_wrap=True).print(sentence, markup=False, highlight=False)
+    """Print a message that is not a result."""
+    typer.echo(sentence, err=True)
+
+
+def confirm_deletion(what: str, *, yes: bool) -> None:
+    """Ask for confirmation before `what` is deleted, unless the user passed `--yes`.
+
+    Raises:
+        ConfigurationError: There is no terminal to ask at.
+        typer.Abort: The user declined.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise ConfigurationError(f"this deletes {what}; pass --yes to confirm")
+    typer.confirm(f"Delete {what}?", abort=True, err=True)

@@ -1,7 +1,4 @@
-"""`recollect db roles`.
-
-Roles with least rights, their passwords from the environment or made here.
-"""
+"""`recollect db roles`: roles with the least rights that their purposes need."""
 
 from __future__ import annotations
 
@@ -9,69 +6,74 @@ import asyncio
 import os
 import secrets
 import shlex
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
-from pydantic import SecretStr
 
-from repositories import operations
-from repositories.cli import targets as places
-from repositories.cli.output import note
-from repositories.cli.targets import DATA_DIR, DataDir
-from repositories.operations import Roles
-from repositories.postgres.settings import PREFIX
+from repositories.cli import targets
+from repositories.cli.options import DATA_DIR, ConnectDeadline, DataDir, Json, Url
+from repositories.cli.output import note, result
 
-_DEFAULT = Roles()
+MIGRATOR: Final = "recollect_migrator"
+APPLICATION: Final = "recollect_application"
+READER: Final = "recollect_reader"
 
 Migrator = Annotated[
-    str, typer.Option("--migrator", help="Owns the tables and changes the schema.")
+    str, typer.Option("--migrator", help="Role that owns the tables and changes the schema.")
 ]
-Application = Annotated[str, typer.Option("--application", help="Reads and writes rows.")]
-Reader = Annotated[str, typer.Option("--reader", help="Reads rows.")]
+Application = Annotated[str, typer.Option("--application", help="Role that reads and writes rows.")]
+Reader = Annotated[str, typer.Option("--reader", help="Role that reads rows.")]
 Generate = Annotated[
     bool,
     typer.Option(
         "--generate-passwords",
-        help="Make and print a password for each role that the environment has none for.",
+        help="Generate and print a password for each role whose variable is not set.",
     ),
 ]
 
 
 def roles(
-    migrator: Migrator = _DEFAULT.migrator,
-    application: Application = _DEFAULT.application,
-    reader: Reader = _DEFAULT.reader,
+    migrator: Migrator = MIGRATOR,
+    application: Application = APPLICATION,
+    reader: Reader = READER,
     generate: Generate = False,
+    url: Url = None,
     data_dir: DataDir = DATA_DIR,
+    connect_deadline: ConnectDeadline = None,
+    as_json: Json = False,
 ) -> None:
-    """Have roles with least rights in place; run it as a superuser, or as an owner with CREATEROLE.
+    """Create roles with least rights. Run it as a superuser, or as an owner with CREATEROLE.
 
-    Passwords are those of RECOLLECT_MIGRATOR_PASSWORD, RECOLLECT_APPLICATION_PASSWORD and
-    RECOLLECT_READER_PASSWORD; a role without one keeps the password it has.
+    Their passwords are RECOLLECT_MIGRATOR_PASSWORD, RECOLLECT_APPLICATION_PASSWORD and
+    RECOLLECT_READER_PASSWORD. A role whose variable is not set keeps its password.
     """
-    wanted = Roles(migrator=migrator, application=application, reader=reader)
-    variables = {purpose: f"{PREFIX}{purpose}_PASSWORD".upper() for purpose in wanted.names()}
-    given = {
+    from pydantic import SecretStr
+
+    from repositories.cli import tasks
+    from repositories.operations import Roles
+    from repositories.postgres.settings import PREFIX
+
+    names = Roles(migrator=migrator, application=application, reader=reader)
+    variables = {purpose: f"{PREFIX}{purpose}_PASSWORD".upper() for purpose in names.names()}
+    passwords = {
         purpose: SecretStr(os.environ[variable])
         for purpose, variable in variables.items()
         if os.environ.get(variable)
     }
-    made = {
-        purpose: SecretStr(secrets.token_urlsafe(24))
-        for purpose in wanted.names()
-        if generate and purpose not in given
+    generated = {
+        purpose: secrets.token_urlsafe(24)
+        for purpose in variables
+        if generate and purpose not in passwords
     }
-    with places.reach(data_dir) as place:
-        created = asyncio.run(_set_up(place, wanted, {**given, **made}))
-        note(
-            f"{place.kind}: created {', '.join(created)}"
-            if created
-            else f"{place.kind}: the roles were there"
-        )
-    for purpose, password in made.items():
-        typer.echo(f"{variables[purpose]}={shlex.quote(password.get_secret_value())}")
-
-
-async def _set_up(place: places.Place, wanted: Roles, passwords: dict[str, SecretStr]) -> list[str]:
-    async with places.connected(place.settings.for_migrations()) as engine:
-        return await operations.set_up_roles(engine, wanted, passwords)
+    passwords |= {purpose: SecretStr(password) for purpose, password in generated.items()}
+    with targets.reach(data_dir, url=url, deadline=connect_deadline) as target:
+        created = asyncio.run(tasks.set_up_roles(target.settings, names, passwords))
+    lines = {variables[purpose]: password for purpose, password in generated.items()}
+    if as_json:
+        figures = {"database": target.label, "created": created, "passwords": lines}
+        result("", figures, as_json=True)
+        return
+    outcome = f"created {', '.join(created)}" if created else "the roles exist"
+    note(f"{target.label}: {outcome}")
+    for variable, password in lines.items():
+        typer.echo(f"{variable}={shlex.quote(password)}")

@@ -1,8 +1,8 @@
-"""Tables for what was found and what is remembered."""
+"""Search hits and figures, as tables and as JSON."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rich.table import Table
 from rich.text import Text
@@ -18,11 +18,16 @@ if TYPE_CHECKING:
 EXCERPT_CHARACTERS: Final = 160
 
 
-def hit_table(title: str, hits: Iterable[SearchHit[Any]], *, exact: bool, how: str) -> Table:
-    """Return the hits with their scores, distances and ranks.
+class Description(NamedTuple):
+    """The title, origin and text of an entity."""
 
-    The caption says how they were found.
-    """
+    title: str
+    origin: str
+    text: str
+
+
+def hit_table(title: str, hits: Iterable[SearchHit[Any]], *, exact: bool, how: str) -> Table:
+    """Return the hits with their scores, distances and ranks; the caption names the search."""
     reach = "exact" if exact else "through the approximate index"
     table = Table(
         title=Text(shown(title, 200), style="bold"),
@@ -35,17 +40,34 @@ def hit_table(title: str, hits: Iterable[SearchHit[Any]], *, exact: bool, how: s
     table.add_column("where", ratio=2, overflow="fold")
     table.add_column("what", ratio=3, overflow="fold")
     for hit in hits:
-        place, what = _described(hit.item)
+        title, origin, text = _described(hit.item)
         table.add_row(
             f"{hit.score:.3f}",
-            _figure(hit.distance),
+            "" if hit.distance is None else f"{hit.distance:.3f}",
             _ranks(hit),
-            place,
-            _with_words(what, hit.matched_terms),
+            Text(shown(title, 120)).append(f"\n{shown(origin, 120)}", style="dim"),
+            _with_terms(Text(shown(text, EXCERPT_CHARACTERS)), hit.matched_terms),
         )
     if not table.row_count:
         table.add_row("", "", "", "", Text("nothing", style="dim"))
     return table
+
+
+def hits_json(hits: Iterable[SearchHit[Any]]) -> list[dict[str, Any]]:
+    """Return the hits for JSON, best first."""
+    return [
+        {
+            "entity": type(hit.item).__name__,
+            "id": str(hit.item.id),
+            **_described(hit.item)._asdict(),
+            "score": hit.score,
+            "distance": hit.distance,
+            "vector_rank": hit.vector_rank,
+            "keyword_rank": hit.keyword_rank,
+            "matched_terms": list(hit.matched_terms),
+        }
+        for hit in hits
+    ]
 
 
 def figures_table(title: str, figures: Iterable[tuple[str, str]]) -> Table:
@@ -58,42 +80,26 @@ def figures_table(title: str, figures: Iterable[tuple[str, str]]) -> Table:
     return table
 
 
-def _described(item: object) -> tuple[Text, Text]:
-    """Return where an entity comes from, and what it says."""
+def _described(item: object) -> Description:
     match item:
         case KnowledgeChunk():
-            return _lines(item.title or "", item.source), _excerpt(item.content)
+            return Description(item.title or "", item.source, item.content)
         case Finding():
-            held_back = ", suppressed" if item.suppressed else ""
-            place = f"{item.file_path}:{item.start_line}"
-            return _lines(
-                place, f"{item.severity.value}, {item.category.value}{held_back}"
-            ), _excerpt(item.title)
+            suppressed = ", suppressed" if item.suppressed else ""
+            origin = f"{item.severity.value}, {item.category.value}{suppressed}"
+            return Description(f"{item.file_path}:{item.start_line}", origin, item.title)
         case LearningMemory():
-            return _lines(f"{item.outcome.value}, {item.severity.value}", item.file_path), _excerpt(
-                item.finding_text
-            )
+            title = f"{item.outcome.value}, {item.severity.value}"
+            return Description(title, item.file_path, item.finding_text)
         case _:
-            raise TypeError(f"{type(item).__name__} cannot be shown")
+            raise TypeError(f"{type(item).__name__} has no description")
 
 
-def _lines(first: str, second: str) -> Text:
-    return Text(shown(first, 120)).append(f"\n{shown(second, 120)}", style="dim")
-
-
-def _excerpt(text: str) -> Text:
-    return Text(shown(text, EXCERPT_CHARACTERS))
-
-
-def _with_words(what: Text, terms: tuple[str, ...]) -> Text:
-    return what.append(f"\nwords: {shown(', '.join(terms), 120)}", style="dim") if terms else what
-
-
-def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
+def _with_terms(text: Text, terms: tuple[str, ...]) -> Text:
+    return text.append(f"\nwords: {shown(', '.join(terms), 120)}", style="dim") if terms else text
 
 
 def _ranks(hit: SearchHit[Any]) -> str:
-    """Say at which rank each of the two ways found it."""
+    """Return the rank in the search by vector (v) and in the search by words (w)."""
     ranks = (("v", hit.vector_rank), ("w", hit.keyword_rank))
     return " ".join(f"{letter}{rank}" for letter, rank in ranks if rank is not None)

@@ -1,6 +1,7 @@
-"""Which database a command speaks to.
+"""The database that a command uses.
 
-The one that the environment names, or else the one that `recollect db up` started.
+In this order: `--url`; the database that the environment names; the server that `recollect db up`
+started.
 """
 
 from __future__ import annotations
@@ -8,138 +9,153 @@ from __future__ import annotations
 import os
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Final
-
-import typer
-from pydantic import SecretStr
+from typing import TYPE_CHECKING, Any, Final
 
 import repositories
-from domain import ConfigurationError
+from domain.errors import ConfigurationError, DatabaseUnavailable
 from repositories.cli import compose
-from repositories.embedded import EmbeddedServer
-from repositories.postgres.connect import connect_with_retry
-from repositories.postgres.engine import create_engine
-from repositories.postgres.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+    from pydantic import SecretStr
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-DATA_DIR: Final = Path(".data")
+    from repositories.postgres.settings import Settings
+
 POSTGRES: Final = "postgres"
 """The folder of the embedded server that `recollect db up` starts."""
 
 DEMO: Final = "demo"
-"""The folder of the demo's own server: its embeddings have another dimension than most."""
+"""The folder of the demo's own server, whose embeddings have a dimension of their own."""
 
-# Port and password alone are the compose file's as well, and say nothing about where a database is.
 NAMES_A_DATABASE: Final = ("DATABASE_URL", "RECOLLECT_HOST", "RECOLLECT_DATABASE", "RECOLLECT_USER")
-CONNECT_DEADLINE: Final = timedelta(seconds=10)
+"""The port and the password are not among them: docker-compose.yml reads these variables too."""
 
+CONNECT_DEADLINE_SECONDS: Final = 3.0
 IN_DOCKER: Final = "PostgreSQL in Docker"
-
-DataDir = Annotated[
-    Path, typer.Option("--data-dir", help="Folder of the embedded servers.", show_default=True)
-]
+_START: Final = "start a database with `recollect db up` (`make db-up` in a checkout)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """A database that answers or should: `kind` says in words where it comes from."""
+class Target:
+    """A database; `label` says in words which one."""
 
-    kind: str
+    label: str
     settings: Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Started(Place):
-    """A database of ours; `url` is what others need to reach it."""
+class StartedServer:
+    """The server that `recollect db up` started; `url` contains its password."""
 
+    label: str
     url: SecretStr
 
-    @classmethod
-    def at(cls, url: SecretStr, kind: str) -> Started:
-        """Return the place of this URL, with all other settings from the environment."""
-        return cls(kind=kind, settings=at(url), url=url)
+    def target(self, deadline: float | None = None) -> Target:
+        """Return its database, with all other settings from the environment."""
+        return Target(label=self.label, settings=settings_for(self.url, deadline))
 
 
 def named_in_environment() -> str | None:
-    """Return the name of a variable that says where a database is, or None."""
+    """Return the name of a variable that names a database, or None."""
     return next((name for name in NAMES_A_DATABASE if os.environ.get(name)), None)
 
 
 def embedded_in(folder: Path) -> str:
-    """Return the words for the embedded server of a folder."""
+    """Return the label of the embedded server of a folder."""
     return f"the embedded server in {folder}"
 
 
-def compose_file() -> Path | None:
-    """Return the compose file of the checkout that this package runs from.
+def checkout() -> Path | None:
+    """Return the folder of the checkout that this package runs from; None if it is installed."""
+    root = Path(repositories.__file__).parents[1]
+    files = ("pyproject.toml", "docker-compose.yml")
+    return root if all((root / name).is_file() for name in files) else None
 
-    None where it is installed without one.
-    """
-    found = Path(repositories.__file__).parents[1] / "docker-compose.yml"
-    return found if found.is_file() else None
+
+def compose_file() -> Path | None:
+    """Return the docker-compose.yml of the checkout; None if there is no checkout."""
+    root = checkout()
+    return None if root is None else root / "docker-compose.yml"
 
 
 @contextmanager
-def reach(data_dir: Path) -> Iterator[Place]:
+def reach(
+    data_dir: Path, *, url: str | None = None, deadline: float | None = None
+) -> Iterator[Target]:
     """Find the database, and use it until the end of the block.
 
     Raises:
-        ConfigurationError: none is named and none runs, or the environment contradicts itself.
+        ConfigurationError: No database is named and none runs, or the settings are not valid.
+        DatabaseUnavailable: It does not answer; the message says what to do.
     """
-    if (name := named_in_environment()) is not None:
-        yield Place(kind=f"the database that {name} names", settings=_patient(Settings.from_env()))
-        return
-    with started(data_dir) as place:
-        if place is None:
-            raise ConfigurationError(
-                "no database runs: start one with `recollect db up`, or set DATABASE_URL"
+    if url is not None:
+        with _advice(f"check --url, or {_START}"):
+            yield Target(label="the database of --url", settings=settings_for_option(url, deadline))
+    elif (name := named_in_environment()) is not None:
+        with _advice(f"check {name}, or unset it and {_START}"):
+            yield Target(
+                label=f"the database that {name} names", settings=environment_settings(deadline)
             )
-        yield place
+    else:
+        with started(data_dir) as server:
+            if server is None:
+                raise ConfigurationError(f"no database runs: {_START}, or set DATABASE_URL")
+            with _advice(f"check {server.label}"):
+                yield server.target(deadline)
 
 
 @contextmanager
-def started(data_dir: Path) -> Iterator[Started | None]:
-    """Find the database that `recollect db up` started, and use it until the end of the block.
+def started(data_dir: Path) -> Iterator[StartedServer | None]:
+    """Find the server that `recollect db up` started, and use it until the end of the block.
 
-    None where none runs.
+    The value is None if no server runs.
     """
     file = compose_file()
     if file is not None and compose.runs(file):
-        yield Started.at(compose.url(), IN_DOCKER)
+        yield StartedServer(label=IN_DOCKER, url=compose.url())
         return
-    server = EmbeddedServer.find(data_dir / POSTGRES)
+    folder = data_dir / POSTGRES
+    if not folder.is_dir():  # so that a command that finds nothing imports nothing
+        yield None
+        return
+    from repositories.embedded import EmbeddedServer
+
+    server = EmbeddedServer.find(folder)
     if server is None:
         yield None
         return
     with server:
-        yield Started.at(server.url, embedded_in(data_dir / POSTGRES))
+        yield StartedServer(label=embedded_in(folder), url=server.url)
 
 
 @contextmanager
 def temporary() -> Iterator[Settings]:
-    """Start an embedded server with an empty database, and stop and delete it at the end of the block."""
-    fast = {"fsync": "off"}  # what it holds is deleted anyway
+    """Start an embedded server with an empty database; the end of the block deletes it."""
+    from tempfile import TemporaryDirectory
+
+    from repositories.embedded import EmbeddedServer
+
+    fast = {"fsync": "off"}
     with (
         TemporaryDirectory(prefix="recollect-") as folder,
         EmbeddedServer.start(Path(folder) / POSTGRES, settings=fast) as server,
     ):
-        yield at(server.url)
+        yield settings_for(server.url)
 
 
 @asynccontextmanager
 async def connected(settings: Settings) -> AsyncIterator[AsyncEngine]:
-    """Lend an engine that is connected, whatever revision the database is at.
+    """Connect an engine, whatever revision the database is at.
 
     Raises:
         DatabaseUnavailable, AccessDenied: as `Database` does.
     """
+    from repositories.postgres.connect import connect_with_retry
+    from repositories.postgres.engine import create_engine
+
     engine = create_engine(settings)
     try:
         await connect_with_retry(engine, settings)
@@ -148,13 +164,56 @@ async def connected(settings: Settings) -> AsyncIterator[AsyncEngine]:
         await engine.dispose()
 
 
-def at(url: SecretStr) -> Settings:
+def settings_for(url: SecretStr, deadline: float | None = None) -> Settings:
     """Return the settings for a URL, the others from the environment."""
-    return _patient(Settings(url=url))
+    from repositories.postgres.settings import Settings
+
+    return _with_short_deadline(Settings(url=url, **_connect_deadline(deadline)))
 
 
-def _patient(settings: Settings) -> Settings:
-    # Somebody is waiting at the keyboard.
+def settings_for_option(url: str, deadline: float | None = None) -> Settings:
+    """Return the settings for the option `--url`.
+
+    Raises:
+        ConfigurationError: It is not a URL that `DATABASE_URL` could have.
+    """
+    from pydantic import SecretStr
+
+    from repositories.postgres.url import parse_url
+
+    parse_url(url, setting="--url")
+    return settings_for(SecretStr(url), deadline)
+
+
+def environment_settings(deadline: float | None = None, **overrides: Any) -> Settings:
+    """Return the settings of the environment."""
+    from repositories.postgres.settings import Settings
+
+    return _with_short_deadline(Settings.from_env(**overrides, **_connect_deadline(deadline)))
+
+
+def _connect_deadline(seconds: float | None) -> dict[str, float]:
+    return {} if seconds is None else {"connect_deadline": seconds}
+
+
+def _with_short_deadline(settings: Settings) -> Settings:
+    """Shorten the default deadline, which is for a service that starts beside its server."""
+    from datetime import timedelta
+
     if "connect_deadline" in settings.model_fields_set:
         return settings
-    return settings.model_copy(update={"connect_deadline": CONNECT_DEADLINE})
+    deadline = timedelta(seconds=CONNECT_DEADLINE_SECONDS)
+    return settings.model_copy(update={"connect_deadline": deadline})
+
+
+@contextmanager
+def _advice(what_to_do: str) -> Iterator[None]:
+    try:
+        yield
+    except DatabaseUnavailable as error:
+        raise DatabaseUnavailable(
+            f"{error}; {what_to_do}; --connect-deadline waits longer",
+            host=error.host,
+            port=error.port,
+            sqlstate=error.sqlstate,
+        ) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -49,7 +50,7 @@ def count_chunks(url: SecretStr) -> int:
     return asyncio.run(count())
 
 
-def test_a_database_goes_into_a_file_and_into_another_database(
+def test_a_database_is_dumped_and_restored_into_another_database(
     recollect: Recollect, servers: dict[int, TestServer], tmp_path: Path
 ) -> None:
     source, target, file = servers[18].clone(), servers[18].empty(), str(tmp_path / "backup")
@@ -68,14 +69,14 @@ def test_a_database_goes_into_a_file_and_into_another_database(
     again = recollect(target, "restore", file)
     assert again.exit_code == 1
     assert again.stderr.startswith("recollect: the database has rows already, in knowledge: ")
-    unsure = recollect(target, "restore", file, "--replace")
-    assert (unsure.exit_code, "say --yes" in unsure.stderr) == (1, True)
+    unconfirmed = recollect(target, "restore", file, "--replace")
+    assert (unconfirmed.exit_code, "pass --yes to confirm" in unconfirmed.stderr) == (1, True)
     add_chunk(target)
     assert recollect(target, "restore", file, "--replace", "--yes").exit_code == 0
     assert count_chunks(target) == 1
 
 
-def test_what_cannot_be_dumped_or_restored_ends_in_one_sentence(
+def test_a_dump_or_restore_that_fails_ends_with_one_sentence(
     recollect: Recollect, servers: dict[int, TestServer], tmp_path: Path
 ) -> None:
     url, file = servers[18].clone(), tmp_path / "backup"
@@ -85,13 +86,35 @@ def test_what_cannot_be_dumped_or_restored_ends_in_one_sentence(
         (["restore", str(tmp_path / "nothing")], "cannot be read: No such file or directory"),
         (["dump", str(tmp_path / "no" / "where")], "cannot be written: No such file or directory"),
         (
-            ["dump", str(file), "--tenant", "nobody"],
+            ["dump", str(file), "--force", "--tenant", "nobody"],
             "the database has no rows of the tenant 'nobody'",
         ),
-        (["dump", str(file), "--tenant", "a'b"], "a tenant is 1 to 100"),
+        (["dump", str(file), "--force", "--tenant", "a'b"], "a tenant is 1 to 100"),
+        (["dump", str(file)], f"{file} exists; pass --force to overwrite it"),
     ):
         ended = recollect(url, *arguments)
         assert (ended.exit_code, ended.stdout) == (1, "")
         assert ended.stderr.startswith("recollect: ")
         assert words in " ".join(ended.stderr.split())
     assert file.read_bytes() == b"PK\x03\x04"
+
+
+def test_json_has_the_rows_and_the_revision_and_force_overwrites(
+    recollect: Recollect, servers: dict[int, TestServer], tmp_path: Path
+) -> None:
+    source, target, file = servers[18].clone(), servers[18].empty(), tmp_path / "backup"
+    add_chunk(source)
+    assert recollect(source, "dump", str(file)).exit_code == 0
+    first = file.read_bytes()
+    dumped = json.loads(recollect(source, "dump", str(file), "--force", "--json").stdout)
+    assert file.read_bytes() != first
+    assert dumped == {
+        "file": str(file),
+        "bytes": file.stat().st_size,
+        "database": "the database that DATABASE_URL names",
+        "rows": 2,
+        "tenant": None,
+        "revision": migrations.head(),
+    }
+    restored = json.loads(recollect(target, "restore", str(file), "--json").stdout)
+    assert (restored["rows"], restored["revision"]) == (2, migrations.head())

@@ -1,11 +1,9 @@
-"""`recollect db …` against real servers.
-
-An embedded one, and one that a stand-in `docker` answers for.
-"""
+"""`recollect db …` on real servers: an embedded one, and one behind a stand-in `docker`."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shlex
 import signal
@@ -20,8 +18,9 @@ import pytest
 from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
-from repositories import migrations
-from repositories.cli import targets as places
+from domain import Review
+from repositories import Database, migrations
+from repositories.cli import targets
 from repositories.cli.app import app
 from repositories.embedded import EmbeddedServer
 from tests.conftest import free_port
@@ -35,15 +34,15 @@ Recollect = Callable[..., Result]
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("cli")
     yield folder
-    server = EmbeddedServer.find(folder / places.POSTGRES)
+    server = EmbeddedServer.find(folder / targets.POSTGRES)
     if server is not None:
         server.stop()
 
 
 @pytest.fixture
 def recollect(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recollect:
-    """Run a command as if Docker did not exist and nothing were set."""
-    for name in (*places.NAMES_A_DATABASE, "RECOLLECT_PORT", "RECOLLECT_PASSWORD"):
+    """Run a command without Docker and without settings in the environment."""
+    for name in (*targets.NAMES_A_DATABASE, "RECOLLECT_PORT", "RECOLLECT_PASSWORD"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
 
@@ -55,7 +54,7 @@ def recollect(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture
 def up(recollect: Recollect) -> str:
-    """The URL of a server that `db up` started; where it runs already, it stays."""
+    """Return the URL of the server of `db up`, which is started once."""
     result = recollect("db", "up")
     assert result.exit_code == 0, result.stderr
     name, _, value = result.stdout.strip().partition("=")
@@ -70,6 +69,15 @@ def password_of(url: str) -> str:
     return password
 
 
+def write_review(url: str) -> None:
+    async def write() -> None:
+        async with Database.from_url(url) as database, database.unit_of_work() as uow:
+            uow.reviews.add(Review(repo="a/b", pr_number=1))
+            await uow.commit()
+
+    asyncio.run(write())
+
+
 def test_up_says_what_it_starts_and_prints_one_line_for_the_shell(
     recollect: Recollect, up: str, folder: Path
 ) -> None:
@@ -82,14 +90,12 @@ def test_up_says_what_it_starts_and_prints_one_line_for_the_shell(
     assert password_of(up) not in again.stderr
 
 
-def test_url_prints_the_same_url_and_nothing_else(recollect: Recollect, up: str) -> None:
+def test_url_prints_only_the_url_of_up(recollect: Recollect, up: str) -> None:
     result = recollect("db", "url")
     assert (result.exit_code, result.stdout, result.stderr) == (0, f"{up}\n", "")
 
 
-def test_the_url_leads_to_the_server_from_any_program(
-    up: str, folder: Path, tmp_path: Path
-) -> None:
+def test_another_program_can_use_the_url(up: str, folder: Path, tmp_path: Path) -> None:
     variables = {**os.environ, "DATABASE_URL": up, "PYTHONPATH": str(ROOT)}
     finished = subprocess.run(
         [sys.executable, "-m", "repositories.cli", "db", "status"],
@@ -99,9 +105,7 @@ def test_the_url_leads_to_the_server_from_any_program(
     assert "the database that DATABASE_URL names" in finished.stdout
 
 
-def test_status_tells_what_the_database_is_without_its_password(
-    recollect: Recollect, up: str
-) -> None:
+def test_status_describes_the_database_without_its_password(recollect: Recollect, up: str) -> None:
     result = recollect("db", "status")
     assert result.exit_code == 0
     for part in (
@@ -115,15 +119,15 @@ def test_status_tells_what_the_database_is_without_its_password(
     assert password_of(up) not in result.output
 
 
-def test_rollback_takes_back_the_newest_revision_and_migrate_brings_it_again(
+def test_rollback_undoes_the_newest_revision_and_migrate_repeats_it(
     recollect: Recollect, up: str
 ) -> None:
     back = recollect("db", "rollback")
     assert back.exit_code == 0
     assert migrations.head() not in back.stdout
-    told = recollect("db", "status")
-    assert told.exit_code == 1
-    assert "run `recollect db migrate`" in told.stdout
+    outdated = recollect("db", "status")
+    assert outdated.exit_code == 1
+    assert "run `recollect db migrate`" in outdated.stdout
     assert recollect("db", "check").exit_code == 1
     forward = recollect("db", "migrate")
     assert (forward.exit_code, migrations.head() in forward.stdout) == (0, True)
@@ -132,7 +136,9 @@ def test_rollback_takes_back_the_newest_revision_and_migrate_brings_it_again(
 
 def test_rollback_takes_a_number_or_a_revision(recollect: Recollect, up: str) -> None:
     assert recollect("db", "rollback", "-2").exit_code == 0
-    emptied = recollect("db", "rollback", "base")
+    refused = recollect("db", "rollback", "base")
+    assert (refused.exit_code, "pass --yes to confirm" in refused.stderr) == (1, True)
+    emptied = recollect("db", "rollback", "base", "--yes")
     assert (emptied.exit_code, "is empty" in emptied.stdout) == (0, True)
     refused = recollect("db", "migrate", "nowhere")
     assert refused.exit_code == 1
@@ -140,39 +146,42 @@ def test_rollback_takes_a_number_or_a_revision(recollect: Recollect, up: str) ->
     assert recollect("db", "migrate").exit_code == 0
 
 
-def test_reset_refuses_where_nobody_can_be_asked(recollect: Recollect, up: str) -> None:
+def test_rollback_of_a_database_with_rows_needs_a_confirmation(
+    recollect: Recollect, up: str
+) -> None:
+    write_review(up)
+    refused = recollect("db", "rollback")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "pass --yes to confirm" in refused.stderr
+    assert password_of(up) not in refused.stderr
+    assert json.loads(recollect("db", "status", "--json").stdout)["revision"] == migrations.head()
+    assert recollect("db", "rollback", "--yes").exit_code == 0
+    assert recollect("db", "reset", "--yes").exit_code == 0
+
+
+def test_reset_without_a_terminal_needs_yes(recollect: Recollect, up: str) -> None:
     refused = recollect("db", "reset")
     assert refused.exit_code == 1
-    assert "say --yes" in refused.stderr
+    assert "pass --yes to confirm" in refused.stderr
     assert "***" in refused.stderr
 
 
-def test_reset_deletes_everything_and_migrates_anew(recollect: Recollect, up: str) -> None:
+def test_reset_deletes_everything_and_migrates_again(recollect: Recollect, up: str) -> None:
     def count() -> int:
         async def reviews() -> int:
-            from repositories import Database
-
             async with Database.from_url(up) as database, database.reader() as view:
                 return await view.reviews.count()
 
         return asyncio.run(reviews())
 
-    async def write() -> None:
-        from domain import Review
-        from repositories import Database
-
-        async with Database.from_url(up) as database, database.unit_of_work() as uow:
-            uow.reviews.add(Review(repo="a/b", pr_number=1))
-            await uow.commit()
-
-    asyncio.run(write())
+    write_review(up)
     assert count() == 1
     result = recollect("db", "reset", "--yes")
     assert result.exit_code == 0, result.stderr
     assert count() == 0
 
 
-def test_check_tells_each_difference_and_ends_with_1(recollect: Recollect, up: str) -> None:
+def test_check_prints_each_difference_and_ends_with_1(recollect: Recollect, up: str) -> None:
     agrees = recollect("db", "check")
     drop = "COMMENT ON TABLE reviews IS 'drifted'"
 
@@ -180,7 +189,7 @@ def test_check_tells_each_difference_and_ends_with_1(recollect: Recollect, up: s
         from sqlalchemy import text
 
         async with (
-            places.connected(places.at(SecretStr(up))) as engine,
+            targets.connected(targets.settings_for(SecretStr(up))) as engine,
             engine.begin() as connection,
         ):
             await connection.execute(text(drop))
@@ -189,11 +198,16 @@ def test_check_tells_each_difference_and_ends_with_1(recollect: Recollect, up: s
     drifted = recollect("db", "check")
     assert drifted.exit_code == 1
     assert "the comment of table reviews is `drifted`" in drifted.stdout
-    assert (agrees.exit_code, agrees.stdout) == (0, "")
+    assert drifted.stdout.splitlines()[-1].endswith(": 1 difference from the entities")
+    (difference,) = json.loads(recollect("db", "check", "--json").stdout)["differences"]
+    assert difference == drifted.stdout.splitlines()[0]
+    assert agrees.exit_code == 0
+    assert agrees.stdout.endswith("postgres: the schema equals the entities\n")
+    assert agrees.stdout.count("\n") == 1
     assert recollect("db", "reset", "--yes").exit_code == 0
 
 
-def test_maintain_says_in_one_sentence_what_it_did(
+def test_maintain_prints_its_changes_in_one_sentence(
     recollect: Recollect, up: str, folder: Path
 ) -> None:
     async def age() -> None:
@@ -201,7 +215,7 @@ def test_maintain_says_in_one_sentence_what_it_did(
 
         event = "INSERT INTO telemetry_events (id, repo, event_type, model, conclusion, created_at) VALUES"
         async with (
-            places.connected(places.at(SecretStr(up))) as engine,
+            targets.connected(targets.settings_for(SecretStr(up))) as engine,
             engine.begin() as connection,
         ):
             await connection.execute(
@@ -212,20 +226,20 @@ def test_maintain_says_in_one_sentence_what_it_did(
 
     place = f"the embedded server in {folder / 'postgres'}"
     asyncio.run(age())
-    told = recollect("db", "status")
-    assert (told.exit_code, "run `recollect db maintain`" in told.stdout) == (1, True)
+    problem = recollect("db", "status")
+    assert (problem.exit_code, "run `recollect db maintain`" in problem.stdout) == (1, True)
     done = recollect("db", "maintain")
     assert (done.exit_code, done.stdout) == (
         0,
-        f"{place}: made 1 months of telemetry (2020-01), moved 1 events into them\n",
+        f"{place}: created 1 months of telemetry (2020-01), moved 1 events into them\n",
     )
-    kept = recollect("db", "maintain", "--keep-days", "365")
-    assert kept.stdout.startswith(f"{place}: dropped 1 (telemetry_events_2020_01) with about ")
+    dropped = recollect("db", "maintain", "--keep-days", "365")
+    assert dropped.stdout.startswith(f"{place}: dropped 1 (telemetry_events_2020_01) with about ")
     assert recollect("db", "maintain").stdout == f"{place}: nothing to do\n"
     assert recollect("db", "maintain", "--keep-days", "-1").exit_code == 1
     assert recollect("db", "maintain", "--keep-operations-days", "0").exit_code == 1
     purged = recollect("db", "maintain", "--keep-operations-days", "7")
-    assert purged.stdout == f"{place}: purged the ledger of 1 operations\n"
+    assert purged.stdout == f"{place}: purged 1 committed operations\n"
     assert recollect("db", "status").exit_code == 0
 
 
@@ -236,12 +250,12 @@ def test_the_doctor_finds_nothing_wrong(recollect: Recollect, up: str) -> None:
     assert "pgvector" in result.stdout
 
 
-def test_search_goes_by_words_alone_where_the_embeddings_are_others(
+def test_search_uses_words_only_if_the_database_has_other_embeddings(
     recollect: Recollect, up: str
 ) -> None:
     result = recollect("search", "retries")
     assert result.exit_code == 0, result.stderr
-    assert "searching by words alone" in result.stderr
+    assert "searching by words only" in result.stderr
     assert "provider 'unspecified'" in result.stderr
     assert "Passages" in result.stdout
     assert "Findings" in result.stdout
@@ -265,7 +279,7 @@ def test_down_stops_the_server_and_keeps_the_data(
     nothing = recollect("db", "url")
     assert (nothing.exit_code, nothing.stdout) == (1, "")
     assert "recollect db up" in nothing.stderr
-    assert recollect("db", "down").stderr == "nothing runs\n"
+    assert recollect("db", "down").stderr == "no server runs\n"
     restarted = recollect("db", "up")
     assert restarted.stdout == f"DATABASE_URL={shlex.quote(up)}\n"
 
@@ -282,7 +296,8 @@ def test_check_of_a_temporary_server_leaves_nothing_behind(
 
     monkeypatch.setattr(EmbeddedServer, "start", remembered)
     checked = recollect("db", "check", "--embedded", data_dir=tmp_path / "unused")
-    assert (checked.exit_code, checked.stdout, checked.stderr) == (0, "", "")
+    assert (checked.exit_code, checked.stderr) == (0, "")
+    assert checked.stdout == "a temporary embedded server: the schema equals the entities\n"
     (folder,) = folders
     assert not folder.parent.exists()
     assert not (tmp_path / "unused").exists()
@@ -302,6 +317,80 @@ def test_a_revision_is_written_from_a_temporary_server(
     assert written.name.endswith("add_what_is_missing.py")
 
 
+def test_a_revision_is_refused_in_an_installed_package(
+    recollect: Recollect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = tmp_path / "site-packages" / "repositories"
+    installed.mkdir(parents=True)
+    monkeypatch.setattr("repositories.__file__", str(installed / "__init__.py"))
+    refused = CliRunner().invoke(app, ["db", "revision", "-m", "add a column"])
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "run `make revision` in a checkout" in refused.stderr
+    assert list(installed.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "keys"),
+    [
+        (["up"], {"database", "revision", "url"}),
+        (["url"], {"database", "url"}),
+        (["migrate"], {"database", "revision"}),
+        (["check"], {"database", "differences"}),
+        (["rls", "enable"], {"database", "row_level_security", "changed"}),
+        (["rls", "disable"], {"database", "row_level_security", "changed"}),
+        (["reset", "--yes"], {"database", "revision"}),
+    ],
+    ids=" ".join,
+)
+def test_a_command_prints_its_result_as_one_json_object(
+    recollect: Recollect, up: str, command: list[str], keys: set[str]
+) -> None:
+    result = recollect("db", *command, "--json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout).keys() == keys
+
+
+def test_json_of_status_and_maintain_has_their_figures(recollect: Recollect, up: str) -> None:
+    status = recollect("db", "status", "--json")
+    figures = json.loads(status.stdout)
+    assert (figures["healthy"], figures["problems"]) == (True, [])
+    assert (figures["revision"], figures["dimensions"]) == (migrations.head(), 1024)
+    assert password_of(up) not in status.stdout
+    assert json.loads(recollect("db", "maintain", "--json").stdout)["moved"] == 0
+
+
+def test_the_option_url_is_used_and_its_password_is_never_printed(
+    recollect: Recollect, up: str, tmp_path: Path
+) -> None:
+    for command in (["db", "status"], ["db", "check"], ["db", "migrate"], ["doctor"]):
+        used = recollect(*command, "--url", up, data_dir=tmp_path / "unused")
+        assert used.exit_code == 0, used.stderr
+        assert "the database of --url" in used.stdout
+        assert password_of(up) not in used.output
+    refused = recollect("db", "reset", "--url", up, data_dir=tmp_path / "unused")
+    assert (refused.exit_code, password_of(up) in refused.output) == (1, False)
+
+
+@pytest.mark.parametrize("command", [["db", "status"], ["db", "check"], ["search", "words"]])
+def test_a_port_that_refuses_connections_fails_fast_and_with_advice(
+    recollect: Recollect, command: list[str]
+) -> None:
+    started = time.monotonic()
+    url = f"postgresql://me:hunter2@127.0.0.1:{free_port()}/x"
+    refused = recollect(*command, "--url", url, "--connect-deadline", "0.5")
+    assert time.monotonic() - started < 8
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    for words in ("no connection within 0.5 s", "check --url", "recollect db up", "make db-up"):
+        assert words in refused.stderr
+    assert "hunter2" not in refused.stderr
+
+
+def test_a_piped_table_does_not_wrap(recollect: Recollect, tmp_path: Path) -> None:
+    folder = tmp_path / ("long-name-" * 15)
+    table = recollect("doctor", data_dir=folder).stdout
+    assert any(str(folder) in line for line in table.splitlines())
+
+
 DOCKER = """#!/bin/sh
 printf '%s\\n' "$*" >> {log}
 """
@@ -311,7 +400,7 @@ printf '%s\\n' "$*" >> {log}
 def docker(
     folder: Path, tmp_path: Path, recollect: Recollect, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Path]:
-    """A `docker` that says yes to everything, and a server where the one of the compose file would be."""
+    """A `docker` that succeeds at everything, and a server at the port of the compose file."""
     port = free_port()
     with EmbeddedServer.start(
         folder / "stand-in", tcp_port=port, settings={"fsync": "off"}
@@ -325,22 +414,20 @@ def docker(
         yield tmp_path / "log"
 
 
-def test_where_docker_answers_it_is_used(
-    docker: Path, recollect: Recollect, tmp_path: Path
-) -> None:
+def test_docker_is_used_if_it_answers(docker: Path, recollect: Recollect, tmp_path: Path) -> None:
     started = recollect("db", "up", data_dir=tmp_path / "data")
     assert started.exit_code == 0, started.stderr
     assert "PostgreSQL in Docker runs" in started.stderr
     assert not (tmp_path / "data").exists()
     assert any(" up --detach --wait" in call for call in docker.read_text().splitlines())
-    told = recollect("db", "status", data_dir=tmp_path / "data")
-    assert (told.exit_code, "PostgreSQL in Docker" in told.stdout) == (0, True)
+    status = recollect("db", "status", data_dir=tmp_path / "data")
+    assert (status.exit_code, "PostgreSQL in Docker" in status.stdout) == (0, True)
     stopped = recollect("db", "down", data_dir=tmp_path / "data")
     assert "stopped PostgreSQL in Docker" in stopped.stderr
     assert docker.read_text().splitlines()[-1].endswith(" down")
 
 
-def test_the_embedded_server_can_be_asked_for_where_docker_answers(
+def test_the_embedded_server_can_be_chosen_if_docker_answers(
     docker: Path, recollect: Recollect
 ) -> None:
     started = recollect("db", "up", "--embedded")
@@ -349,7 +436,7 @@ def test_the_embedded_server_can_be_asked_for_where_docker_answers(
     assert not docker.exists()
 
 
-def test_a_command_that_is_interrupted_takes_its_temporary_server_along(tmp_path: Path) -> None:
+def test_an_interrupted_command_removes_its_temporary_server(tmp_path: Path) -> None:
     variables = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
     running = subprocess.Popen(
         [sys.executable, "-m", "repositories.cli", "db", "check", "--embedded"],
@@ -361,6 +448,6 @@ def test_a_command_that_is_interrupted_takes_its_temporary_server_along(tmp_path
         assert running.poll() is None
         time.sleep(0.02)
     running.send_signal(signal.SIGINT)
-    _, said = running.communicate(timeout=60)
-    assert (running.returncode, said) == (130, "")
+    _, stderr = running.communicate(timeout=60)
+    assert (running.returncode, stderr) == (130, "")
     assert not list(tmp_path.glob("recollect-*/postgres"))

@@ -1,4 +1,4 @@
-"""`recollect eval` as a program, on embedded servers of its own."""
+"""`recollect eval` on embedded servers."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
 from repositories import Database
-from repositories.cli import targets as places
+from repositories.cli import targets
 from repositories.cli.app import app
-from repositories.cli.demo.command import EMBEDDING
+from repositories.cli.demo.embedder import SETTINGS
 from repositories.cli.evaluation.measuring import Kind
 from repositories.embedded import EmbeddedServer
 
@@ -29,13 +30,14 @@ TOPICS = (
     "glacier iceberg snow",
 )
 DOCUMENTS = 400
+ESTIMATE = text("SELECT reltuples FROM pg_class WHERE relname = 'knowledge'")
 
 Evaluate = Callable[..., Result]
 
 
 @pytest.fixture(scope="module")
 def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Documents about five things, and a question about each."""
+    """Documents about five topics, and a query about each."""
     folder = tmp_path_factory.mktemp("collection")
     documents = [
         {
@@ -64,8 +66,8 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluate:
-    """Run the command with nothing set, and temporary folders where the test can see them."""
-    for name in (*places.NAMES_A_DATABASE, "RECOLLECT_PORT", "RECOLLECT_PASSWORD"):
+    """Run the command with an empty environment; afterwards no temporary folder is left."""
+    for name in (*targets.NAMES_A_DATABASE, "RECOLLECT_PORT", "RECOLLECT_PASSWORD"):
         monkeypatch.delenv(name, raising=False)
     temporary = tmp_path / "temporary"
     temporary.mkdir()
@@ -79,14 +81,10 @@ def evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluate:
     return run
 
 
-def test_a_collection_is_loaded_searched_and_rated(
-    evaluate: Evaluate, collection: Path, tmp_path: Path
-) -> None:
-    result = evaluate(collection, "--json", tmp_path / "figures.json")
+def test_a_collection_is_loaded_searched_and_measured(evaluate: Evaluate, collection: Path) -> None:
+    result = evaluate(collection, "--json")
     assert result.exit_code == 0, result.stderr
-    assert "nDCG@10" in result.stdout
-    assert "\x1b" not in result.stdout
-    figures = json.loads((tmp_path / "figures.json").read_text())
+    figures = json.loads(result.stdout)
     assert (figures["documents"], figures["documents_without_embedding"]) == (DOCUMENTS + 2, 1)
     assert (
         figures["queries"],
@@ -96,29 +94,28 @@ def test_a_collection_is_loaded_searched_and_rated(
     assert (figures["judgements"], figures["judgements_of_unknown_documents"]) == (DOCUMENTS + 1, 1)
     assert figures["load_seconds"] > 0
     assert list(figures["searches"]) == [kind.value for kind in Kind]
-    for found in figures["searches"].values():
-        # Every document of a topic answers its question, and nothing else does.
-        assert found["ndcg_at_10"] == pytest.approx(1.0)
-        assert found["recall_at_100"] == pytest.approx(1.0)
-        assert found["queries_without_result"] == 1
-        assert 0 < found["latency_p50_ms"] <= found["latency_p99_ms"]
+    for search in figures["searches"].values():
+        # The documents of a topic are the relevant ones; each topic has 80.
+        assert search["ndcg_at_10"] == pytest.approx(1.0)
+        assert search["recall_at_10"] == pytest.approx(10 / 80)
+        assert search["recall_at_100"] == pytest.approx(1.0)
+        assert (search["hit_at_1"], search["hit_at_10"], search["mrr"]) == (1.0, 1.0, 1.0)
+        assert search["queries_without_result"] == 1
+        assert 0 < search["latency_p50_ms"] <= search["latency_p99_ms"]
 
 
-def test_a_folder_for_the_server_keeps_it_and_is_used_once(
+def test_a_server_in_a_folder_stays_and_is_used_once(
     evaluate: Evaluate, collection: Path, tmp_path: Path
 ) -> None:
     data_dir = tmp_path / "kept"
     assert evaluate(collection, "--data-dir", data_dir).exit_code == 0
     again = evaluate(collection, "--data-dir", data_dir)
     assert again.exit_code == 1
-    assert (
-        "recollect: this database holds passages already: an evaluation needs an empty one"
-        in again.stderr
-    )
+    assert "recollect: this database has passages: an evaluation needs an empty one" in again.stderr
 
     async def count() -> int:
         async with (
-            Database.embedded(data_dir / "eval", **EMBEDDING) as database,
+            Database.embedded(data_dir / "eval", **SETTINGS) as database,
             database.reader() as view,
         ):
             return await view.knowledge.count()
@@ -127,17 +124,25 @@ def test_a_folder_for_the_server_keeps_it_and_is_used_once(
     assert EmbeddedServer.find(data_dir / "eval") is None
 
 
-def test_an_empty_database_is_used_where_one_is_named(
+def test_an_empty_database_can_be_named(
     evaluate: Evaluate, collection: Path, servers: dict[int, TestServer]
 ) -> None:
     url = servers[18].empty()
-    assert evaluate(collection, "--url", url.get_secret_value()).exit_code == 0
+    result = evaluate(collection, "--url", url.get_secret_value())
+    assert result.exit_code == 0, result.stderr
+    for heading in ("nDCG@10", "recall@10", "hit@1", "hit@10", "MRR", "p99 ms"):
+        assert heading in result.stdout
+    assert "\x1b" not in result.stdout
 
-    async def count() -> int:
-        async with Database.from_url(url) as database, database.reader() as view:
-            return await view.knowledge.count()
+    async def look() -> tuple[int, float]:
+        async with Database.from_url(url) as database:
+            async with database.reader() as view:
+                count = await view.knowledge.count()
+            async with database.engine.connect() as connection:
+                return count, (await connection.execute(ESTIMATE)).scalar_one()
 
-    assert asyncio.run(count()) == DOCUMENTS + 2
+    # The planner's estimate is exact after ANALYZE.
+    assert asyncio.run(look()) == (DOCUMENTS + 2, DOCUMENTS + 2)
 
 
 def test_a_database_with_other_embeddings_is_refused(
@@ -152,10 +157,10 @@ def test_a_database_with_other_embeddings_is_refused(
     ("line", "sentence"),
     [
         ('{"id": 1, "text": "twice"}', "documents.jsonl:403: another document has this id"),
-        ('{"id": "last"', "documents.jsonl:403: this is not JSON"),
+        ('{"id": "last"', "documents.jsonl:403: not valid JSON"),
     ],
 )
-def test_a_document_that_cannot_be_loaded_ends_it_in_one_sentence(
+def test_an_invalid_document_ends_the_command_with_one_sentence(
     evaluate: Evaluate, collection: Path, tmp_path: Path, line: str, sentence: str
 ) -> None:
     for file in collection.iterdir():
@@ -167,24 +172,24 @@ def test_a_document_that_cannot_be_loaded_ends_it_in_one_sentence(
     assert result.stderr.splitlines()[-1] == f"recollect: {sentence}"
 
 
-def test_what_cannot_be_done_is_told_before_a_server_starts(
+def test_invalid_arguments_are_refused_before_a_server_starts(
     evaluate: Evaluate, collection: Path, tmp_path: Path
 ) -> None:
-    def told(*arguments: str | Path) -> str:
+    def error_of(*arguments: str | Path) -> str:
         result = evaluate(*arguments)
         assert result.exit_code == 1
         return str(result.stderr)
 
-    assert told(tmp_path / "nowhere") == f"recollect: {tmp_path / 'nowhere'} is not a folder\n"
-    assert told(tmp_path) == f"recollect: there is no documents.jsonl in {tmp_path}\n"
-    assert "there is no folder" in told(collection, "--json", tmp_path / "no" / "figures.json")
-    assert "give one of them" in told(
+    assert error_of(tmp_path / "nowhere") == f"recollect: {tmp_path / 'nowhere'} is not a folder\n"
+    assert error_of(tmp_path) == f"recollect: {tmp_path} has no file documents.jsonl\n"
+    assert "pass one of them" in error_of(
         collection, "--url", "postgresql://localhost/x", "--data-dir", tmp_path
     )
-    assert "secret" not in told(collection, "--url", "postgresql://user:secret@localhost:99999/x")
+    refused = error_of(collection, "--url", "postgresql://user:secret@localhost:99999/x")
+    assert "secret" not in refused
 
 
-def test_it_says_what_to_install_where_the_embedder_is_missing(
+def test_without_the_embedder_the_error_says_what_to_install(
     evaluate: Evaluate, collection: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("repositories.cli.demo.embedder.is_installed", lambda: False)

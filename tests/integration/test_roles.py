@@ -280,5 +280,5 @@ def test_the_command_prints_a_password_that_it_makes_and_none_that_it_was_given(
         "RECOLLECT_APPLICATION_PASSWORD",
     ]
     again = CliRunner().invoke(app, ["db", "roles", *options])
-    assert (again.exit_code, again.stdout, "the roles were there" in again.stderr) == (0, "", True)
+    assert (again.exit_code, again.stdout, "the roles exist" in again.stderr) == (0, "", True)
     assert PASSWORDS["reader"].get_secret_value() not in made.output + again.output

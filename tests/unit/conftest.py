@@ -1,4 +1,4 @@
-"""What tests of the command share."""
+"""Fixtures of the tests of the command line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from repositories.cli import targets as places
+from repositories.cli import targets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,11 +14,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that has no programs and an environment that names no database.
-
-    The working directory is empty.
-    """
-    for name in (*places.NAMES_A_DATABASE, "RECOLLECT_PORT", "RECOLLECT_PASSWORD"):
+    """No programs on the PATH, no database in the environment, an empty working directory."""
+    for name in (*targets.NAMES_A_DATABASE, "RECOLLECT_PORT", "RECOLLECT_PASSWORD"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.chdir(tmp_path)

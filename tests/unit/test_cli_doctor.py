@@ -1,7 +1,8 @@
-"""What the doctor looks at, and what it keeps to itself."""
+"""`recollect doctor` examines the environment, and prints no secrets."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -24,59 +25,59 @@ class Usage(NamedTuple):
     free: int
 
 
-def named(name: str, findings: list[doctor.Finding]) -> doctor.Finding:
-    (found,) = [finding for finding in findings if finding.name == name]
-    return found
+def named(name: str, diagnoses: list[doctor.Diagnosis]) -> doctor.Diagnosis:
+    (diagnosis,) = [one for one in diagnoses if one.name == name]
+    return diagnosis
 
 
-def test_the_environment_is_fit_to_run_these_tests() -> None:
-    findings = list(doctor.environment(Path(".data")))
-    assert not any(finding.problem for finding in findings)
-    assert named("extra testing", findings).fact == "installed"
-    assert "asyncpg" in named("packages", findings).fact
+def test_the_environment_of_these_tests_has_no_problem() -> None:
+    diagnoses = list(doctor.environment(Path(".data")))
+    assert not any(diagnosis.problem for diagnosis in diagnoses)
+    assert named("extra testing", diagnoses).observation == "installed"
+    assert "asyncpg" in named("packages", diagnoses).observation
 
 
 def test_a_full_disk_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(2**40, 2**40, 2**20))
     disk = named("disk", list(doctor.environment(Path(".data"))))
     assert disk.problem
-    assert "free at least 1 GiB" in disk.fact
+    assert "free at least 1 GiB" in disk.observation
 
 
-def test_an_extra_that_is_missing_is_no_problem_and_says_how_to_get_it(
+def test_a_missing_extra_is_not_a_problem_and_the_advice_names_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(doctor, "EXTRAS", {"demo": ("no_such_module_anywhere",)})
     extra = named("extra demo", list(doctor.environment(Path(".data"))))
     assert not extra.problem
-    assert "pip install 'recollect[demo]'" in extra.fact
+    assert "pip install 'recollect[demo]'" in extra.observation
 
 
-def test_docker_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_doctor_asks_docker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compose, "docker_answers", lambda: True)
-    assert named("Docker", list(doctor.environment(Path(".data")))).fact == "answers"
+    assert named("Docker", list(doctor.environment(Path(".data")))).observation == "answers"
 
 
-def test_settings_are_named_and_their_values_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_are_named_without_their_values(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RECOLLECT_PASSWORD", "hunter2")
     monkeypatch.setenv("DATABASE_URL", "postgresql://localhost/secretly")
-    (finding,) = doctor.settings()
-    assert finding.fact == "DATABASE_URL, RECOLLECT_PASSWORD"
+    (diagnosis,) = doctor.settings()
+    assert diagnosis.observation == "DATABASE_URL, RECOLLECT_PASSWORD"
     monkeypatch.setenv("RECOLLECT_POOL_SIZE", "hunter2")
-    (finding,) = doctor.settings()
-    assert finding.problem
-    assert "pool_size" in finding.fact
-    assert "hunter2" not in finding.fact
+    (diagnosis,) = doctor.settings()
+    assert diagnosis.problem
+    assert "pool_size" in diagnosis.observation
+    assert "hunter2" not in diagnosis.observation
 
 
-def test_without_a_database_it_says_so_and_ends_with_1() -> None:
+def test_a_missing_database_is_a_problem() -> None:
     result = CliRunner().invoke(app, ["doctor"])
     assert result.exit_code == 1
     assert "recollect db up" in result.stdout
     assert result.stderr == ""
 
 
-def test_a_package_named_like_the_domain_is_shown_with_its_place(tmp_path: Path) -> None:
+def test_another_package_named_domain_is_shown_with_its_path(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     foreign = tmp_path / "application" / "domain" / "__init__.py"
     foreign.parent.mkdir(parents=True)
@@ -96,3 +97,17 @@ def test_a_package_named_like_the_domain_is_shown_with_its_place(tmp_path: Path)
         f"the package `domain` that Python imports is not Recollect's but {foreign}: "
         "rename it, or remove its folder from PYTHONPATH"
     ]
+
+
+def test_the_package_domain_is_shown_with_its_path() -> None:
+    path = Path(__file__).parents[2] / "domain" / "__init__.py"
+    assert named("package domain", list(doctor.environment(Path(".data")))).observation == str(path)
+
+
+def test_json_has_the_same_diagnoses() -> None:
+    result = CliRunner().invoke(app, ["doctor", "--json"])
+    report = json.loads(result.stdout)
+    assert (result.exit_code, report["healthy"]) == (1, False)
+    problems = [diagnosis for diagnosis in report["diagnoses"] if diagnosis["problem"]]
+    assert [problem["name"] for problem in problems] == ["database"]
+    assert "recollect db up" in problems[0]["observation"]

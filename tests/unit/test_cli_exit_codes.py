@@ -1,4 +1,4 @@
-"""How commands end: one sentence and an exit code, never a traceback."""
+"""A failed command ends with one sentence and an exit code, never with a traceback."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ BARE_SETTINGS = dict.fromkeys(NAMES_A_DATABASE, "")
 
 
 def program_that(raises: BaseException) -> typer.Typer:
-    program = typer.Typer(cls=Commands, pretty_exceptions_enable=False)
+    program = Commands(pretty_exceptions_enable=False)
 
     @program.callback()
     def common(debug: bool = False) -> None:
-        """Take the option that every command has."""
+        """Accept the option that every command has."""
 
     @program.command()
     def fail() -> None:
-        """Do what cannot be done."""
+        """Fail."""
         raise raises
 
     return program
 
 
-def ended(error: BaseException, *options: str) -> tuple[int, str]:
+def run_failing(error: BaseException, *options: str) -> tuple[int, str]:
     result = CliRunner().invoke(program_that(error), [*options, "fail"])
     assert result.stdout == ""
     return result.exit_code, result.stderr
@@ -60,7 +60,7 @@ def recollect(*arguments: str, cwd: Path, **environment: str) -> subprocess.Comp
     ("error", "sentence"),
     [
         (ConfigurationError("the port is no number"), "the port is no number"),
-        (DatabaseUnavailable("nobody answers", host="db", port=5432), "nobody answers"),
+        (DatabaseUnavailable("no answer", host="db", port=5432), "no answer"),
         (
             EmbeddingMismatch("dimensions", recorded=1024, given=256),
             "this database holds embeddings with dimensions 1024, not 256",
@@ -75,41 +75,41 @@ def recollect(*arguments: str, cwd: Path, **environment: str) -> subprocess.Comp
 def test_an_expected_failure_is_one_sentence_and_exit_code_1(
     error: Exception, sentence: str
 ) -> None:
-    assert ended(error) == (1, f"recollect: {sentence}\n")
+    assert run_failing(error) == (1, f"recollect: {sentence}\n")
 
 
 def test_a_sentence_of_several_lines_becomes_one_line() -> None:
-    assert ended(ConfigurationError("one\n  and two")) == (1, "recollect: one and two\n")
+    assert run_failing(ConfigurationError("one\n  and two")) == (1, "recollect: one and two\n")
 
 
 def test_an_unexpected_exception_names_its_type_and_the_way_to_see_more() -> None:
-    code, said = ended(ZeroDivisionError("division by zero"))
+    code, stderr = run_failing(ZeroDivisionError("division by zero"))
     assert code == 70
-    assert said.count("\n") == 1
-    assert "ZeroDivisionError" in said
-    assert "--debug" in said
+    assert stderr.count("\n") == 1
+    assert "ZeroDivisionError" in stderr
+    assert "--debug" in stderr
 
 
 def test_an_unexpected_exception_repeats_nothing_that_may_be_a_secret() -> None:
-    _, said = ended(ValueError("postgresql://user:hunter2@db/x"))
-    assert "hunter2" not in said
+    _, stderr = run_failing(ValueError("postgresql://user:hunter2@db/x"))
+    assert "hunter2" not in stderr
 
 
 def test_debug_shows_the_traceback_as_well() -> None:
-    code, said = ended(ZeroDivisionError("division by zero"), "--debug")
+    code, stderr = run_failing(ZeroDivisionError("division by zero"), "--debug")
     assert code == 70
-    assert "Traceback (most recent call last)" in said
-    assert said.rstrip().endswith("shows where it did")
+    assert "Traceback (most recent call last)" in stderr
+    assert stderr.rstrip().endswith("`recollect --debug …` shows where")
 
 
 def test_an_interrupt_ends_silently() -> None:
-    assert ended(KeyboardInterrupt()) == (130, "")
+    assert run_failing(KeyboardInterrupt()) == (130, "")
 
 
-def test_a_question_that_is_denied_is_no_bug() -> None:
-    code, said = ended(typer.Abort())
+def test_a_declined_confirmation_is_not_reported_as_a_bug() -> None:
+    code, stderr = run_failing(typer.Abort())
     assert code == 1
-    assert "should not have happened" not in said
+    assert "a bug" not in stderr
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_a_question_that_is_denied_is_no_bug() -> None:
         ["search", "x", "--limit", "0"],
     ],
 )
-def test_what_no_command_understands_is_exit_code_2(arguments: list[str]) -> None:
+def test_an_unknown_command_or_option_has_exit_code_2(arguments: list[str]) -> None:
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
     assert result.stderr
@@ -132,15 +132,27 @@ def test_what_no_command_understands_is_exit_code_2(arguments: list[str]) -> Non
     "arguments",
     [[], ["db"], ["--help"], ["demo", "--help"], ["search", "--help"], ["doctor", "--help"]],
 )
-def test_every_command_says_what_it_is_for(arguments: list[str]) -> None:
+def test_every_command_has_help(arguments: list[str]) -> None:
     result = CliRunner().invoke(app, arguments)
     assert "Usage" in result.output
 
 
 @pytest.mark.parametrize(
-    "command", ["up", "down", "url", "status", "migrate", "rollback", "check", "reset", "revision"]
+    "command",
+    [
+        "up",
+        "down",
+        "url",
+        "status",
+        "migrate",
+        "rollback",
+        "check",
+        "reset",
+        "revision",
+        "maintain",
+    ],
 )
-def test_the_database_has_its_commands(command: str) -> None:
+def test_the_group_db_has_its_commands(command: str) -> None:
     assert CliRunner().invoke(app, ["db", command, "--help"]).exit_code == 0
 
 
@@ -162,15 +174,16 @@ def test_a_database_that_does_not_answer_is_one_sentence(monkeypatch: pytest.Mon
     result = CliRunner().invoke(app, ["db", "status"])
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.count("\n") == 1
-    assert "127.0.0.1" in result.stderr
+    for words in ("127.0.0.1", "check DATABASE_URL", "recollect db up", "make db-up"):
+        assert words in result.stderr
 
 
 def test_a_program_that_is_terminated_cleans_up_on_its_way_out(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(
         "import time\n"
-        "from repositories.cli.exit_codes import ending_well\n"
-        "with ending_well():\n"
+        "from repositories.cli.exit_codes import exit_on_error\n"
+        "with exit_on_error():\n"
         "    try:\n"
         "        print('ready', flush=True)\n"
         "        time.sleep(60)\n"

@@ -162,7 +162,7 @@ def test_a_server_that_does_not_get_healthy_is_unavailable(
 
 def test_a_server_that_does_not_stop_is_reported(docker: Docker) -> None:
     docker.plan(down=1)
-    with pytest.raises(DatabaseUnavailable, match="could not be stopped"):
+    with pytest.raises(DatabaseUnavailable, match="did not stop"):
         compose.down(FILE)
 
 

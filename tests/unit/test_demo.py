@@ -1,4 +1,4 @@
-"""The demo's parts: what it reads, how it grades, and what it makes of both; no database."""
+"""The parts of the demo, without a database: source, linter, grades, report and passages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from repositories.cli.demo.embedder import WordLlamaEmbedder
 from repositories.cli.demo.grades import confidence, grade
 from repositories.cli.demo.passages import Section, document_sections, packed, passages
 from repositories.cli.demo.sanitizing import shown, storable
-from repositories.cli.demo.source import Document
+from repositories.cli.demo.source import DocumentationFile
 from repositories.cli.tables import hit_table
 
 SHOP = '''"""What a shop keeps of its customers, and for how long it does so."""
@@ -92,23 +92,25 @@ def test_the_longest_known_prefix_of_a_rule_grades_it(
     assert grade(code) == (severity, category)
 
 
-def test_a_repair_that_is_safe_makes_a_finding_surest() -> None:
+def test_a_finding_with_a_safe_repair_has_the_highest_confidence() -> None:
     assert confidence("safe") > confidence("unsafe") > confidence(None)
 
 
-def test_the_linter_tells_what_stands_and_what_its_authors_suppressed(shop: Path) -> None:
-    found = linter.lint(shop)
-    assert found.linter.startswith("ruff ")
-    assert found.duration_ms > 0
-    by_code = {violation.code: violation for violation in found.violations}
+def test_the_linter_reports_active_and_suppressed_violations(shop: Path) -> None:
+    lint_report = linter.lint(shop)
+    assert lint_report.linter.startswith("ruff ")
+    assert lint_report.duration_ms > 0
+    by_code = {violation.code: violation for violation in lint_report.violations}
     assert {"S102", "E722", "B006", "F401", "invalid-syntax"} <= by_code.keys()
-    assert [violation.code for violation in found.violations if violation.suppressed] == ["F401"]
+    assert [violation.code for violation in lint_report.violations if violation.suppressed] == [
+        "F401"
+    ]
     assert by_code["S102"].path == shop / "customers.py"
     assert by_code["S102"].line == 15
-    assert ".venv" not in str([violation.path for violation in found.violations])
+    assert ".venv" not in str([violation.path for violation in lint_report.violations])
 
 
-def test_linting_leaves_nothing_behind_and_heeds_no_configuration_of_the_source(shop: Path) -> None:
+def test_the_linter_writes_no_files_and_ignores_the_configuration_of_the_source(shop: Path) -> None:
     (shop / "pyproject.toml").write_text("[tool.ruff.lint]\nignore = ['S102']\n")
     before = sorted(shop.rglob("*"))
     assert "S102" in {violation.code for violation in linter.lint(shop).violations}
@@ -116,11 +118,11 @@ def test_linting_leaves_nothing_behind_and_heeds_no_configuration_of_the_source(
 
 
 @pytest.mark.parametrize("ignore_file", [".gitignore", ".ignore", ".git/info/exclude"])
-@pytest.mark.parametrize("holds_it", ["above", "inside"])
+@pytest.mark.parametrize("position", ["above", "inside"])
 def test_a_source_in_an_ignored_folder_is_read_and_linted(
-    shop: Path, ignore_file: str, holds_it: str
+    shop: Path, ignore_file: str, position: str
 ) -> None:
-    top = shop.parent if holds_it == "above" else shop
+    top = shop.parent if position == "above" else shop
     (top / ".git").mkdir()
     (top / ignore_file).parent.mkdir(exist_ok=True)
     (top / ignore_file).write_text("*\n")
@@ -158,16 +160,19 @@ def test_the_default_source_is_read_from_an_environment_that_is_ignored(
     (tmp_path / ".git").mkdir()
     (tmp_path / ".venv" / ".gitignore").write_text("*\n")
     monkeypatch.syspath_prepend(site_packages)
-    found = source.installed_package("shelf")
-    assert [found.relative(path) for path in found.files] == ["shelf/__init__.py"]
-    assert "F401" in {violation.code for violation in linter.lint(found.root).violations}
+    package = source.installed_package("shelf")
+    assert [package.relative(path) for path in package.files] == ["shelf/__init__.py"]
+    assert "F401" in {violation.code for violation in linter.lint(package.root).violations}
 
 
 def test_a_folder_is_read_with_its_readme_and_its_documents(shop: Path) -> None:
-    found = source.folder(shop)
-    assert found.repo == "local/shop"
-    assert [found.relative(path) for path in found.files] == ["shop/broken.py", "shop/customers.py"]
-    assert [document.name for document in found.documents] == [
+    folder = source.folder(shop)
+    assert folder.repo == "local/shop"
+    assert [folder.relative(path) for path in folder.files] == [
+        "shop/broken.py",
+        "shop/customers.py",
+    ]
+    assert [document.name for document in folder.documents] == [
         "shop/README.md",
         "shop/docs/taxes.rst",
     ]
@@ -185,17 +190,15 @@ def test_the_head_changes_with_every_file_and_document_and_with_nothing_else(sho
 
 
 def test_the_default_is_an_installed_package_with_its_description() -> None:
-    found = source.installed_package()
-    assert found.repo == f"installed/{source.DEFAULT_PACKAGE}"
-    assert found.version
-    assert len(found.files) > 20
-    assert len(found.documents[0].text) > 1_000
+    package = source.installed_package()
+    assert package.repo == f"installed/{source.DEFAULT_PACKAGE}"
+    assert package.version
+    assert len(package.files) > 20
+    assert len(package.documents[0].text) > 1_000
 
 
 @pytest.mark.parametrize("path", ["missing", "empty", "file.py"])
-def test_what_is_no_folder_of_python_source_is_told_in_a_sentence(
-    tmp_path: Path, path: str
-) -> None:
+def test_a_path_without_python_source_is_refused(tmp_path: Path, path: str) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file.py").touch()
     with pytest.raises(ConfigurationError, match=r"is not a folder|no Python file"):
@@ -210,7 +213,7 @@ def test_a_folder_with_too_many_files_is_refused(
         source.folder(shop)
 
 
-def test_documentation_is_documents_by_section_and_docstrings_by_name(shop: Path) -> None:
+def test_documentation_has_sections_of_documents_and_docstrings(shop: Path) -> None:
     chunks = {chunk.title: chunk for chunk in passages(source.folder(shop))}
     names = ["shop.customers", "shop.customers.Customer", "shop.customers.Customer.charge"]
     assert list(chunks) == ["Shop", "Returns", "Taxes", *names]
@@ -226,14 +229,14 @@ def test_documentation_is_documents_by_section_and_docstrings_by_name(shop: Path
     assert customer.metadata_ == {"kind": "class"}
 
 
-def test_a_text_that_stands_in_two_places_is_one_passage(shop: Path) -> None:
+def test_a_repeated_text_is_one_passage(shop: Path) -> None:
     (shop / "copy.py").write_text(SHOP)
     chunks = passages(source.folder(shop))
     assert len({chunk.content for chunk in chunks}) == len(chunks)
     assert len({chunk.chunk_id for chunk in chunks}) == len(chunks)
 
 
-def test_paragraphs_are_packed_and_nothing_is_lost() -> None:
+def test_paragraphs_are_packed_without_loss() -> None:
     text = (
         "\n\n".join(f"paragraph {number} " + "word " * (number * 7) for number in range(30))
         + "\n\n"
@@ -245,7 +248,7 @@ def test_paragraphs_are_packed_and_nothing_is_lost() -> None:
     assert parts[0].count("paragraph") > 1
 
 
-def test_doubtful_source_is_read_without_a_warning(shop: Path) -> None:
+def test_an_invalid_escape_sequence_causes_no_warning(shop: Path) -> None:
     (shop / "doubtful.py").write_text(
         '"""A pattern, with an escape that Python will refuse one day: \\d, for a digit."""\n'
     )
@@ -257,7 +260,9 @@ def test_a_blank_text_has_no_passage() -> None:
 
 
 def test_a_document_without_headings_is_one_section() -> None:
-    (section,) = document_sections(Document(name="shop/notes.txt", text="# not a heading\n\ntext"))
+    (section,) = document_sections(
+        DocumentationFile(name="shop/notes.txt", text="# not a heading\n\ntext")
+    )
     assert section == Section(
         name="shop/notes.txt:notes.txt",
         source="shop/notes.txt",
@@ -268,40 +273,46 @@ def test_a_document_without_headings_is_one_section() -> None:
     )
 
 
-def test_a_review_declares_everything_and_keeps_the_most_severe(
+def test_a_review_declares_every_finding_and_stores_the_most_severe(
     shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(report, "MAX_FINDINGS", 3)
-    found = source.folder(shop)
-    made = report.review_report(found, linter.lint(found.root), head_sha=found.head())
-    assert len(made.findings) == 3
-    assert made.left_out == made.review.findings_total - 3 > 0
+    folder = source.folder(shop)
+    result = report.review_report(folder, linter.lint(folder.root), head_sha=folder.head())
+    assert len(result.findings) == 3
+    assert result.left_out == result.review.findings_total - 3 > 0
     # One finding is suppressed, and it is not among the three most severe.
-    assert (made.review.suppressions_applied, made.suppressed, made.suppressions) == (1, 0, ())
-    assert made.findings[0].severity is Severity.CRITICAL
-    declared = (
-        made.review.findings_critical,
-        made.review.findings_major,
-        made.review.findings_medium,
-        made.review.findings_minor,
+    assert (result.review.suppressions_applied, result.suppressed, result.suppressions) == (
+        1,
+        0,
+        (),
     )
-    assert sum(declared) == made.review.findings_total
-    assert made.review.conclusion == "failure"
-    assert made.telemetry.duration_ms == made.review.duration_ms
+    assert result.findings[0].severity is Severity.CRITICAL
+    declared = (
+        result.review.findings_critical,
+        result.review.findings_major,
+        result.review.findings_medium,
+        result.review.findings_minor,
+    )
+    assert sum(declared) == result.review.findings_total
+    assert result.review.conclusion == "failure"
+    assert result.telemetry.duration_ms == result.review.duration_ms
 
 
-def test_what_the_authors_suppressed_is_remembered_as_suppressed(shop: Path) -> None:
-    found = source.folder(shop)
-    made = report.review_report(found, linter.lint(found.root), head_sha=found.head())
-    (held_back,) = [finding for finding in made.findings if finding.suppressed]
-    assert held_back.title.endswith("(F401)")
-    assert held_back.file_path == "shop/customers.py"
-    (entry,) = made.suppressions
-    assert (entry.pattern, entry.finding_ids) == ("# noqa: F401", (held_back.id,))
-    outcomes = {memory.finding_id: memory.outcome for memory in made.memories}
-    assert outcomes[held_back.id] is Outcome.SUPPRESSED
+def test_a_suppressed_finding_becomes_a_suppressed_memory(shop: Path) -> None:
+    folder = source.folder(shop)
+    result = report.review_report(folder, linter.lint(folder.root), head_sha=folder.head())
+    (suppressed,) = [finding for finding in result.findings if finding.suppressed]
+    assert suppressed.title.endswith("(F401)")
+    assert suppressed.file_path == "shop/customers.py"
+    (entry,) = result.suppressions
+    assert (entry.pattern, entry.finding_ids) == ("# noqa: F401", (suppressed.id,))
+    outcomes = {memory.finding_id: memory.outcome for memory in result.memories}
+    assert outcomes[suppressed.id] is Outcome.SUPPRESSED
     assert set(outcomes.values()) == {Outcome.SUPPRESSED, Outcome.ACCEPTED}
-    texts = [memory.finding_text for memory in made.memories if memory.outcome is Outcome.ACCEPTED]
+    texts = [
+        memory.finding_text for memory in result.memories if memory.outcome is Outcome.ACCEPTED
+    ]
     assert len(set(texts)) == len(texts)
     assert "exec builtin: Use of `exec` detected" in texts
 
@@ -313,12 +324,12 @@ def test_embeddings_are_real_and_need_no_network() -> None:
         "somebody purchased an item",
         "the compiler emits machine code",
     ]
-    near, nearer, far = (
+    reference, near, far = (
         to_vector(embedding).to_numpy() for embedding in asyncio.run(model.embed(texts))
     )
-    assert near.shape == (embedder.DIMENSIONS,)
-    assert near @ nearer > near @ far
-    assert to_vector(asyncio.run(model.embed([texts[0]]))[0]).to_list() == near.tolist()
+    assert reference.shape == (embedder.DIMENSIONS,)
+    assert reference @ near > reference @ far
+    assert to_vector(asyncio.run(model.embed([texts[0]]))[0]).to_list() == reference.tolist()
     assert (
         model.count_tokens(["word", "word word word word"])[0]
         < model.count_tokens(["word word word word"])[0]
@@ -326,13 +337,13 @@ def test_embeddings_are_real_and_need_no_network() -> None:
     assert model.count_tokens([]) == []
 
 
-def test_loading_embeddings_leaves_the_programs_logging_alone() -> None:
+def test_loading_embeddings_does_not_configure_logging() -> None:
     before = list(logging.getLogger().handlers)
     WordLlamaEmbedder.load()
     assert logging.getLogger().handlers == before
 
 
-def test_without_the_extra_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedder, "find_spec", lambda _: None)
     monkeypatch.setattr(linter, "find_spec", lambda _: None)
     with pytest.raises(ConfigurationError, match=r"pip install 'recollect\[demo\]'"):
@@ -341,16 +352,16 @@ def test_without_the_extra_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch
         linter.require_linter()
 
 
-def test_what_postgresql_cannot_store_is_replaced() -> None:
+def test_characters_that_postgresql_cannot_store_are_replaced() -> None:
     assert storable("a\0b\ud800c") == "a�b?c"
 
 
-def test_what_is_shown_obeys_the_terminals_user_and_not_the_text() -> None:
+def test_shown_text_has_no_control_characters() -> None:
     assert shown("one\ntwo \x1b[31mred\x07 and more", 100) == "one two [31mred and more"
     assert len(shown("word " * 100, 40)) <= 40
 
 
-def test_a_table_tells_scores_ranks_words_and_whether_it_is_exact() -> None:
+def test_a_table_shows_scores_ranks_words_and_whether_it_is_exact() -> None:
     finding = Finding(
         review_id=uuid4(),
         repo="a/b",
@@ -373,7 +384,7 @@ def test_a_table_tells_scores_ranks_words_and_whether_it_is_exact() -> None:
     with console.capture() as captured:
         console.print(hit_table("[bold]?", [hit], exact=False, how="by words"))
         console.print(hit_table("none", [], exact=True, how="by words"))
-    said = captured.get()
+    output = captured.get()
     for part in (
         "0.500",
         "0.250",
@@ -384,8 +395,8 @@ def test_a_table_tells_scores_ranks_words_and_whether_it_is_exact() -> None:
         "words: red",
         "[bold]?",
     ):
-        assert part in said
-    assert "by words; through the approximate index" in said
-    assert "nothing" in said
-    assert "by words; exact" in said
-    assert "\x1b" not in said
+        assert part in output
+    assert "by words; through the approximate index" in output
+    assert "nothing" in output
+    assert "by words; exact" in output
+    assert "\x1b" not in output

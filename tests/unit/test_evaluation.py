@@ -1,13 +1,10 @@
-"""Evaluations without a server.
-
-What is read, what an answer is worth, and what a run reports, on the database in memory.
-"""
+"""The evaluation on the fake database: collections, measures and reports."""
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from zlib import crc32
 
@@ -25,10 +22,16 @@ from domain import (
 )
 from repositories import FakeDatabase
 from repositories.cli.evaluation import embedding, loading
-from repositories.cli.evaluation.collection import Collection, Document, Query
+from repositories.cli.evaluation.collection import Collection, CollectionDocument, CollectionQuery
 from repositories.cli.evaluation.embedding import embeddings
-from repositories.cli.evaluation.measures import ndcg, percentile, recall
-from repositories.cli.evaluation.measuring import Kind
+from repositories.cli.evaluation.measures import (
+    hit,
+    ndcg,
+    percentile,
+    recall,
+    reciprocal_rank,
+)
+from repositories.cli.evaluation.measuring import EmbeddedQuery, Kind, sample
 from repositories.cli.evaluation.program import Evaluation
 from repositories.cli.evaluation.report import Report
 
@@ -36,7 +39,7 @@ DIMENSIONS = 64
 
 
 class BagOfWords:
-    """An embedder that counts words; one that begins with an underscore is unknown to it."""
+    """An embedder that counts words; words that begin with an underscore are unknown to it."""
 
     provider = "test"
     model = "bag-of-words"
@@ -67,7 +70,7 @@ DOCUMENTS = [
         "id": 1,
         "title": "Apples",
         "text": "An apple a day keeps the doctor away.",
-        "author": "nobody",
+        "author": "unknown",
     },
     {"id": "two", "title": "", "text": "Pears are not apples."},
     {"id": 3, "title": None, "text": "Bicycles have two wheels."},
@@ -99,7 +102,15 @@ def collection(
     return Collection(folder)
 
 
-async def evaluate(collection: Collection, database: FakeDatabase | None = None) -> Report:
+async def no_analysis() -> None:
+    """Do nothing: the fake has no planner."""
+
+
+async def evaluate(
+    collection: Collection,
+    database: FakeDatabase | None = None,
+    analyze: Callable[[], Awaitable[None]] = no_analysis,
+) -> Report:
     database = database or FakeDatabase(
         dimensions=DIMENSIONS, provider="test", model="bag-of-words"
     )
@@ -108,10 +119,11 @@ async def evaluate(collection: Collection, database: FakeDatabase | None = None)
         embedder=BagOfWords(),
         collection=collection,
         console=Console(file=io.StringIO()),
+        analyze=analyze,
     ).run()
 
 
-def test_ndcg_is_what_a_hand_computes() -> None:
+def test_ndcg_equals_the_figure_computed_by_hand() -> None:
     grades = {"a": 3, "b": 2, "c": 1, "d": 0}
     # Gains 2, 0, 3 at discounts 1, log2 3, 2 against the ideal 3, 2, 1.
     assert ndcg(["b", "x", "a"], grades, depth=10) == pytest.approx(
@@ -134,6 +146,42 @@ def test_recall_is_over_all_relevant_documents() -> None:
     assert recall(["a", "e", "x", "b"], grades, depth=3) == 0.25
 
 
+def test_a_hit_is_a_relevant_document_within_the_depth() -> None:
+    grades = {"a": 0, "b": 2, "c": 1}
+    assert hit(["b", "x"], grades, depth=1) == 1.0
+    assert hit(["a", "b"], grades, depth=1) == 0.0
+    assert hit(["x", "a", "c"], grades, depth=3) == 1.0
+    assert hit([], grades, depth=10) == 0.0
+
+
+def test_the_reciprocal_rank_is_that_of_the_first_relevant_document() -> None:
+    grades = {"a": 0, "b": 2, "c": 1}
+    assert reciprocal_rank(["b", "c"], grades) == 1.0
+    assert reciprocal_rank(["a", "x", "c", "b"], grades) == pytest.approx(1 / 3)
+    assert reciprocal_rank(["a", "x"], grades) == 0.0
+
+
+def test_a_sample_is_spread_over_all_queries() -> None:
+    queries = [
+        EmbeddedQuery(query=CollectionQuery(id=str(number), text="a"), embedding=None)
+        for number in range(1_000)
+    ]
+    assert [query.query.id for query in sample(queries, 4)] == ["0", "250", "500", "750"]
+    assert sample(queries[:3], 4) == queries[:3]
+
+
+async def test_statistics_are_updated_after_the_load_and_before_a_search(tmp_path: Path) -> None:
+    database = FakeDatabase(dimensions=DIMENSIONS, provider="test", model="bag-of-words")
+    counts: list[int] = []
+
+    async def analyze() -> None:
+        async with database.reader() as view:
+            counts.append(await view.knowledge.count())
+
+    await evaluate(collection(tmp_path), database, analyze)
+    assert counts == [4]
+
+
 def test_a_percentile_is_one_of_the_values() -> None:
     values = [float(number) for number in range(100, 0, -1)]
     assert (percentile(values, 50), percentile(values, 99)) == (50.0, 99.0)
@@ -147,22 +195,24 @@ def test_a_percentile_is_one_of_the_values() -> None:
 def test_numbers_and_names_are_ids_and_other_fields_are_ignored(tmp_path: Path) -> None:
     read = [document for _, document in collection(tmp_path).documents()]
     assert [document.id for document in read] == ["1", "two", "3", "4"]
-    assert read[0] == Document(id="1", title="Apples", text="An apple a day keeps the doctor away.")
+    assert read[0] == CollectionDocument(
+        id="1", title="Apples", text="An apple a day keeps the doctor away."
+    )
     assert [document.embedded_text for document in read[1:]] == [
         "Pears are not apples.",
         "Bicycles have two wheels.",
         "",
     ]
-    assert collection(tmp_path).queries()[1] == Query(id="b", text="bicycles wheels")
+    assert collection(tmp_path).queries()[1] == CollectionQuery(id="b", text="bicycles wheels")
 
 
 def test_headings_blank_lines_and_windows_line_ends_do_not_matter(tmp_path: Path) -> None:
-    with_all = collection(
+    judgements = collection(
         tmp_path,
         relevance="\ufeffquery-id\tcorpus-id\tscore\r\n\r\na\t1\t2\r\nb\t3\t1\r\na\t1\t2\r\n",
     ).judgements()
     assert (
-        with_all
+        judgements
         == collection(tmp_path, relevance="a\t1\t2\nb\t3\t1").judgements()
         == {"a": {"1": 2}, "b": {"3": 1}}
     )
@@ -171,15 +221,15 @@ def test_headings_blank_lines_and_windows_line_ends_do_not_matter(tmp_path: Path
 def test_documents_are_read_one_by_one(tmp_path: Path) -> None:
     documents = collection(tmp_path, documents='{"id": 1, "text": "first"}\nnonsense').documents()
     assert next(documents)[1].text == "first"
-    with pytest.raises(InvalidInput, match=r"^documents\.jsonl:2: this is not JSON$"):
+    with pytest.raises(InvalidInput, match=r"^documents\.jsonl:2: not valid JSON$"):
         next(documents)
 
 
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ('{"id": 1, "text": "cut', "this is not JSON"),
-        (r'{"id": 1, "text": "\ud800"}', "this is not JSON"),
+        ('{"id": 1, "text": "cut', "not valid JSON"),
+        (r'{"id": 1, "text": "\ud800"}', "not valid JSON"),
         ("[1]", "Input should be an object"),
         ('{"text": "a"}', "id: Field required"),
         ('{"id": 1}', "text: Field required"),
@@ -194,7 +244,7 @@ def test_documents_are_read_one_by_one(tmp_path: Path) -> None:
         (r'{"id": 1, "text": "a\u0000b"}', "text: holds a NUL character"),
     ],
 )
-def test_a_document_that_cannot_be_read_is_named_by_its_line(
+def test_the_error_names_the_line_of_an_invalid_document(
     tmp_path: Path, line: str, reason: str
 ) -> None:
     documents = collection(
@@ -209,33 +259,33 @@ def test_a_document_that_cannot_be_read_is_named_by_its_line(
 @pytest.mark.parametrize(
     ("relevance", "reason"),
     [
-        ("a\t1", "2: there are not three columns"),
-        ("a 1 1", "2: there are not three columns"),
-        ("a\t1\tx", "2: the grade is not a whole number"),
-        ("a\t1\t-1", "2: the grade is not a whole number"),
-        ("a\t1\t1.0", "2: the grade is not a whole number"),
-        ("a\t1\t1\na\t1\t2", "3: this document has another grade"),
+        ("a\t1", "2: a line has three columns"),
+        ("a 1 1", "2: a line has three columns"),
+        ("a\t1\tx", "2: the grade must be a whole number"),
+        ("a\t1\t-1", "2: the grade must be a whole number"),
+        ("a\t1\t1.0", "2: the grade must be a whole number"),
+        ("a\t1\t1\na\t1\t2", "3: an earlier line has another grade"),
     ],
 )
-def test_a_judgement_that_cannot_be_read_is_named_by_its_line(
+def test_the_error_names_the_line_of_an_invalid_judgement(
     tmp_path: Path, relevance: str, reason: str
 ) -> None:
     with pytest.raises(InvalidInput, match=rf"^relevance\.tsv:{reason}"):
         collection(tmp_path, relevance=f"query\tdocument\tgrade\n{relevance}").judgements()
 
 
-def test_what_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     read = collection(tmp_path)
     (tmp_path / "relevance.tsv").write_bytes(b"a\t1\t1\n\xff\t1\t1\n")
     (tmp_path / "queries.jsonl").write_bytes(b'{"id": 1, "text": "caf\xe9"}')
-    with pytest.raises(InvalidInput, match=r"^relevance\.tsv:2: this is not UTF-8$"):
+    with pytest.raises(InvalidInput, match=r"^relevance\.tsv:2: not valid UTF-8$"):
         read.judgements()
-    with pytest.raises(InvalidInput, match=r"^queries\.jsonl:1: this is not JSON$"):
+    with pytest.raises(InvalidInput, match=r"^queries\.jsonl:1: not valid JSON$"):
         read.queries()
 
 
-def test_queries_are_there_and_have_ids_of_their_own(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match=r"^queries\.jsonl holds no query$"):
+def test_a_collection_has_queries_with_unique_ids(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"^queries\.jsonl has no query$"):
         collection(tmp_path, queries="\n").queries()
     with pytest.raises(InvalidInput, match=r"^queries\.jsonl:2: another query has this id$"):
         collection(tmp_path, queries='{"id": 7, "text": "a"}\n{"id": "7", "text": "b"}').queries()
@@ -244,7 +294,7 @@ def test_queries_are_there_and_have_ids_of_their_own(tmp_path: Path) -> None:
 def test_an_incomplete_folder_is_refused(tmp_path: Path) -> None:
     collection(tmp_path).require_complete()
     (tmp_path / "relevance.tsv").unlink()
-    with pytest.raises(ConfigurationError, match=r"there is no relevance\.tsv in"):
+    with pytest.raises(ConfigurationError, match=r"has no file relevance\.tsv"):
         Collection(tmp_path).require_complete()
     with pytest.raises(ConfigurationError, match="is not a folder"):
         Collection(tmp_path / "nowhere").require_complete()
@@ -271,7 +321,7 @@ async def test_a_text_without_spaces_is_embedded_in_pieces_as_well(text: str) ->
     assert None not in await embeddings(BagOfWords(), [text])
 
 
-async def test_an_evaluation_rates_every_kind_of_search(tmp_path: Path) -> None:
+async def test_an_evaluation_measures_every_kind_of_search(tmp_path: Path) -> None:
     report = await evaluate(collection(tmp_path))
     assert (report.documents, report.documents_without_embedding) == (4, 1)
     assert (
@@ -291,6 +341,12 @@ async def test_an_evaluation_rates_every_kind_of_search(tmp_path: Path) -> None:
         1.0,
         1,
     )
+    assert (keyword.recall_at_10, keyword.hit_at_1, keyword.hit_at_10, keyword.mrr) == (
+        1.0,
+        1.0,
+        1.0,
+        1.0,
+    )
     vector = report.searches[Kind.VECTOR]
     assert (vector.recall_at_100, vector.queries_without_result) == (1.0, 1)
     for kind, figures in report.searches.items():
@@ -300,7 +356,7 @@ async def test_an_evaluation_rates_every_kind_of_search(tmp_path: Path) -> None:
         assert 0 < figures.latency_p50_ms <= figures.latency_p99_ms
 
 
-async def test_a_collection_without_relevant_documents_is_timed_and_not_rated(
+async def test_without_relevant_documents_only_latency_is_measured(
     tmp_path: Path,
 ) -> None:
     report = await evaluate(collection(tmp_path, relevance="a\t1\t0\n"))
@@ -334,7 +390,7 @@ async def test_documents_are_written_in_batches_of_bounded_size(
 
 
 @pytest.mark.parametrize("distance", [1, 299])
-async def test_an_id_that_comes_twice_is_named_by_its_line(tmp_path: Path, distance: int) -> None:
+async def test_the_error_names_the_line_of_a_duplicate_id(tmp_path: Path, distance: int) -> None:
     lines = [json.dumps({"id": number, "text": "word"}) for number in range(400)]
     lines[300] = lines[300 - distance]
     with pytest.raises(InvalidInput, match=r"^documents\.jsonl:301: another document has this id$"):
@@ -344,13 +400,13 @@ async def test_an_id_that_comes_twice_is_named_by_its_line(tmp_path: Path, dista
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("documents", "", "documents.jsonl holds no document"),
+        ("documents", "", "documents.jsonl has no document"),
         ("documents", "{}", "documents.jsonl:1: id: Field required"),
         ("queries", "{}", "queries.jsonl:1: id: Field required"),
-        ("relevance", "1\n", "relevance.tsv:1: there are not three columns with tabs between them"),
+        ("relevance", "1\n", "relevance.tsv:1: a line has three columns, separated by tabs"),
     ],
 )
-async def test_what_cannot_be_read_ends_an_evaluation(
+async def test_an_invalid_file_ends_an_evaluation(
     tmp_path: Path, name: str, content: str, sentence: str
 ) -> None:
     with pytest.raises(RecollectError) as refused:
@@ -367,7 +423,7 @@ async def test_an_evaluation_needs_an_empty_database_for_its_embeddings(tmp_path
             [KnowledgeChunk(chunk_id="1", source="1", source_type="doc", content="there before")]
         )
         await uow.commit()
-    with pytest.raises(ConfigurationError, match="holds passages already"):
+    with pytest.raises(ConfigurationError, match="has passages"):
         await evaluate(collection(tmp_path), used)
 
 
@@ -377,6 +433,6 @@ async def test_a_report_shows_its_figures(tmp_path: Path) -> None:
     Console(file=shown, width=120).print(report.table())
     assert "over 2 queries" in shown.getvalue()
     assert "1.000" in shown.getvalue()
-    facts = dict(report.facts())
-    assert facts["documents"] == "4, 1 without an embedding"
-    assert facts["judgements"].startswith("7, 2 of unknown documents")
+    figures = dict(report.collection_figures())
+    assert figures["documents"] == "4, 1 without an embedding"
+    assert figures["judgements"].startswith("7, 2 of unknown documents")

@@ -1,4 +1,1 @@
-"""The demo.
-
-A real linter over a real package, remembered and asked, with the domain's ports and nothing else.
-"""
+"""The demo: a linter reviews a package, and the domain's ports store and search the results."""

@@ -3,113 +3,146 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from domain import ConfigurationError, EmbeddingMismatch
-from repositories.cli import targets as places
-from repositories.cli.demo import embedder, linter, source
-from repositories.cli.demo.embedder import WordLlamaEmbedder
-from repositories.cli.demo.program import Demo
-from repositories.cli.demo.questions import Ask
-from repositories.cli.output import note, results
-from repositories.cli.tables import hit_table
-from repositories.cli.targets import DATA_DIR, DataDir
-from repositories.database import Database
-from repositories.embedded import EmbeddedServer
-from repositories.postgres.settings import Settings
+from domain.errors import ConfigurationError, EmbeddingMismatch
+from repositories.cli import targets
+from repositories.cli.options import DATA_DIR, ConnectDeadline, DataDir, Json, Url
+from repositories.cli.output import note, result, results, show
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from domain import VectorLike
-
-EMBEDDING: Final[Mapping[str, Any]] = {
-    "embedding_provider": embedder.PROVIDER,
-    "embedding_model": embedder.MODEL,
-    "embedding_dimensions": embedder.DIMENSIONS,
-}
+    from domain import Finding, KnowledgeChunk, SearchHits, VectorLike
+    from repositories.cli.demo.embedder import WordLlamaEmbedder
+    from repositories.cli.demo.source import Source
+    from repositories.database import Database
+    from repositories.postgres.settings import Settings
 
 SourcePath = Annotated[
     Path | None,
     typer.Option("--source", help="Folder with Python source.", show_default="a package"),
 ]
-Here = Annotated[
+UseEnvironment = Annotated[
     bool,
     typer.Option("--use-database-url", help="Write to the database that the environment names."),
 ]
-Words = Annotated[str, typer.Argument(help="What to look for, in plain words.")]
+Text = Annotated[str, typer.Argument(help="Words or a sentence to search for.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=100, help="Results of each kind.")]
 
 
 def demo(
-    source_path: SourcePath = None, data_dir: DataDir = DATA_DIR, use_database_url: Here = False
+    source_path: SourcePath = None,
+    url: Url = None,
+    data_dir: DataDir = DATA_DIR,
+    use_database_url: UseEnvironment = False,
+    connect_deadline: ConnectDeadline = None,
+    as_json: Json = False,
 ) -> None:
-    """Review a real package with a real linter, remember it with its documentation, and ask five
-    questions.
+    """Review Python source, and search the results.
 
-    It is kept in an embedded server of its own; a second run recognises what it has seen.
+    A linter reviews the source. The demo stores the review and the documentation of the source in an embedded server of its own
+    and answers five questions. A second run skips what is stored already.
     """
+    from repositories.cli.demo import linter, source
+    from repositories.cli.demo.embedder import WordLlamaEmbedder
+
+    if use_database_url and url is not None:
+        raise ConfigurationError("--use-database-url and --url exclude each other; pass one")
     linter.require_linter()
     chosen = source.installed_package() if source_path is None else source.folder(source_path)
-    loaded = WordLlamaEmbedder.load()
-    with _own_server(data_dir) if not use_database_url else _environment() as settings:
-        asyncio.run(_demonstrate(settings, chosen, loaded))
+    embedder = WordLlamaEmbedder.load()
+    with _storage(data_dir, url, connect_deadline, environment=use_database_url) as settings:
+        asyncio.run(_demonstrate(settings, chosen, embedder, as_json=as_json))
 
 
-def search(text: Words, limit: Limit = 5, data_dir: DataDir = DATA_DIR) -> None:
-    """Search passages and findings: by vector and words where the embeddings are the demo's, by
-    words where not.
+def search(
+    text: Text,
+    limit: Limit = 5,
+    url: Url = None,
+    data_dir: DataDir = DATA_DIR,
+    connect_deadline: ConnectDeadline = None,
+    as_json: Json = False,
+) -> None:
+    """Search passages and findings.
 
-    It looks in the database that the environment names, or else in the demo's, or else in the one
-    that `db up` started.
+    The command searches by words, and by vector too if the embeddings are the demo's. It uses the
+    database that `--url` or the environment names, or else the demo's, or else the one that `db up`
+    started.
     """
     if not text.strip():
-        raise ConfigurationError("there is nothing to look for in a blank text")
-    with _searched(data_dir) as database:
-        asyncio.run(_search(database, text, limit))
+        raise ConfigurationError("the text to search for is blank")
+    with _searched(data_dir, url, connect_deadline) as database:
+        asyncio.run(_search(database, text, limit, as_json=as_json))
 
 
 @contextmanager
 def _own_server(data_dir: Path) -> Iterator[Settings]:
-    folder = data_dir / places.DEMO
-    note(f"starting {places.embedded_in(folder)}")
+    from repositories.cli.demo.embedder import SETTINGS
+    from repositories.embedded import EmbeddedServer
+    from repositories.postgres.settings import Settings
+
+    folder = data_dir / targets.DEMO
+    note(f"starting {targets.embedded_in(folder)}")
     with EmbeddedServer.start(folder) as server:
-        yield Settings(url=server.url, **EMBEDDING)
+        yield Settings(url=server.url, **SETTINGS)
 
 
 @contextmanager
-def _environment() -> Iterator[Settings]:
-    if places.named_in_environment() is None:
+def _storage(
+    data_dir: Path, url: str | None, deadline: float | None, *, environment: bool
+) -> Iterator[Settings]:
+    """Yield the settings of the database that the demo writes to."""
+    from repositories.cli.demo.embedder import SETTINGS
+
+    if url is None and not environment:
+        with _own_server(data_dir) as settings:
+            yield settings
+        return
+    if url is None and targets.named_in_environment() is None:
         raise ConfigurationError("the environment names no database: set DATABASE_URL")
-    yield Settings.from_env(**EMBEDDING)
+    with targets.reach(data_dir, url=url, deadline=deadline) as target:
+        yield target.settings.model_copy(update=SETTINGS)
 
 
 @contextmanager
-def _searched(data_dir: Path) -> Iterator[Database]:
-    if places.named_in_environment() is None and (data_dir / places.DEMO).is_dir():
+def _searched(data_dir: Path, url: str | None, deadline: float | None) -> Iterator[Database]:
+    from repositories.database import Database
+
+    named = url is not None or targets.named_in_environment() is not None
+    if not named and (data_dir / targets.DEMO).is_dir():
         with _own_server(data_dir) as settings:
             yield Database(settings, migrate=True)
     else:
-        with places.reach(data_dir) as place:
-            note(f"searching {place.kind}")
-            yield Database(place.settings)
+        with targets.reach(data_dir, url=url, deadline=deadline) as target:
+            note(f"searching {target.label}")
+            yield Database(target.settings)
 
 
 async def _demonstrate(
-    settings: Settings, chosen: source.Source, loaded: WordLlamaEmbedder
+    settings: Settings, source: Source, embedder: WordLlamaEmbedder, *, as_json: bool
 ) -> None:
+    from rich.console import Console
+
+    from repositories.cli.demo.program import Demo
+    from repositories.database import Database
+
+    console = Console(stderr=True) if as_json else results()
     async with Database(settings, migrate=True) as database:
-        await Demo(database=database, embedder=loaded, source=chosen, console=results()).run()
+        demonstration = Demo(database=database, embedder=embedder, source=source, console=console)
+        outcome = await demonstration.run()
+    if as_json:
+        result("", outcome.as_json(), as_json=True)
+    else:
+        outcome.show(console)
 
 
-async def _search(searched: Database, text: str, limit: int) -> None:
-    console = results()
-    async with searched as database:
+async def _search(closed: Database, text: str, limit: int, *, as_json: bool) -> None:
+    async with closed as database:
         embedding = await _embedded(database, text)
         async with database.reader() as view:
             if embedding is None:
@@ -117,19 +150,42 @@ async def _search(searched: Database, text: str, limit: int) -> None:
             else:
                 passages = await view.knowledge.hybrid_search(text, embedding, limit=limit)
             findings = await view.findings.keyword_search(text, limit=limit, explain=True)
-    how = Ask.PASSAGE_WORDS if embedding is None else Ask.PASSAGES
-    console.print(hit_table("Passages", passages, exact=passages.exact, how=how))
-    console.print(hit_table("Findings", findings, exact=findings.exact, how=Ask.FINDINGS))
+    _show(passages, findings, as_json=as_json, by_vector=embedding is not None)
+
+
+def _show(
+    passages: SearchHits[KnowledgeChunk],
+    findings: SearchHits[Finding],
+    *,
+    as_json: bool,
+    by_vector: bool,
+) -> None:
+    from repositories.cli.demo.questions import Method
+    from repositories.cli.tables import hit_table, hits_json
+
+    how = Method.PASSAGES if by_vector else Method.PASSAGE_WORDS
+    if as_json:
+        figures = {
+            "by_vector": by_vector,
+            "passages": hits_json(passages),
+            "findings": hits_json(findings),
+        }
+        result("", figures, as_json=True)
+        return
+    show(hit_table("Passages", passages, exact=passages.exact, how=how))
+    show(hit_table("Findings", findings, exact=findings.exact, how=Method.FINDINGS))
 
 
 async def _embedded(database: Database, text: str) -> VectorLike | None:
     """Return the embedding of the text.
 
-    None, with a word about it, where it could not be compared with the stored ones.
+    It is None, after a note, if it cannot be compared with the embeddings of the database.
     """
+    from repositories.cli.demo import embedder
+
     if not embedder.is_installed():
         note(
-            "searching by words alone: embeddings need the extra demo, pip install 'recollect[demo]'"
+            "searching by words only: embeddings need the extra demo, pip install 'recollect[demo]'"
         )
         return None
     try:
@@ -138,6 +194,6 @@ async def _embedded(database: Database, text: str) -> VectorLike | None:
                 provider=embedder.PROVIDER, model=embedder.MODEL, dimensions=embedder.DIMENSIONS
             )
     except EmbeddingMismatch as mismatch:
-        note(f"searching by words alone: {mismatch}")
+        note(f"searching by words only: {mismatch}")
         return None
-    return (await WordLlamaEmbedder.load().embed([text]))[0]
+    return (await embedder.WordLlamaEmbedder.load().embed([text]))[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,19 +16,24 @@ from domain.values.embedding import VectorLike
 PROVIDER: Final = "wordllama"
 MODEL: Final = "l2_supercat_256"
 DIMENSIONS: Final = 256
+SETTINGS: Final[Mapping[str, Any]] = {
+    "embedding_provider": PROVIDER,
+    "embedding_model": MODEL,
+    "embedding_dimensions": DIMENSIONS,
+}
+"""The settings of a database with these embeddings."""
 
 
 def is_installed() -> bool:
-    """Say whether the vectors are there; nothing is loaded."""
+    """Return whether the package is installed; nothing is loaded."""
     return find_spec(PROVIDER) is not None
 
 
 class WordLlamaEmbedder:
-    """Means of static word vectors, 256 components each: no model runs, and the same text always
-    gives the same vector.
+    """An embedder that returns means of static word vectors with 256 components.
 
-    Made by `load`, which takes a second or two. A text without any known word has a vector of
-    zeros, which no database takes.
+    No model runs, and the same text always has the same vector. `load` creates one, in a second or
+    two. A text without a known word has a vector of zeros, which databases refuse.
     """
 
     provider = PROVIDER
@@ -43,7 +48,7 @@ class WordLlamaEmbedder:
         """Load the vectors from the package's own folder.
 
         Raises:
-            ConfigurationError: the package is not installed, or came without them.
+            ConfigurationError: The package is not installed, or lacks the vectors.
         """
         if not is_installed():
             raise ConfigurationError(
@@ -51,21 +56,21 @@ class WordLlamaEmbedder:
             )
         package = _import_without_its_logging()
         try:
-            loaded = package.WordLlama.load(
+            inference = package.WordLlama.load(
                 dim=DIMENSIONS, cache_dir=Path(package.__file__).parent, disable_download=True
             )
         except FileNotFoundError:
             raise ConfigurationError(
-                "wordllama came without its vectors: pip install --force-reinstall wordllama"
+                "wordllama lacks its vectors: pip install --force-reinstall wordllama"
             ) from None
-        return cls(loaded)
+        return cls(inference)
 
     async def embed(self, texts: Sequence[str]) -> Sequence[VectorLike]:
-        """Return one embedding for each text, in order; computed in a thread."""
+        """Return one embedding for each text, in order; a thread computes them."""
         return list(await asyncio.to_thread(self._inference.embed, list(texts)))
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Return how many tokens each text has for this model."""
+        """Return the number of tokens of each text for this model."""
         return (
             [sum(encoding.attention_mask) for encoding in self._inference.tokenize(list(texts))]
             if texts
@@ -74,7 +79,7 @@ class WordLlamaEmbedder:
 
 
 def _import_without_its_logging() -> Any:
-    # Importing it configures the root logger, unless that has a handler.
+    # The package configures the root logger when it is imported, unless the logger has a handler.
     root, placeholder = logging.getLogger(), logging.NullHandler()
     root.addHandler(placeholder)
     try:

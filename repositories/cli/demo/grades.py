@@ -1,4 +1,4 @@
-"""How the linter's rules are graded: what a finding is about, and how much it matters."""
+"""The category and the severity of each rule of the linter."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 UNPARSABLE: Final = "invalid-syntax"
-"""What the linter calls source that is no Python."""
+"""The linter's name for source that is not valid Python."""
 
 SELECTED: Final = (
     "B",
@@ -28,9 +28,9 @@ SELECTED: Final = (
     "SIM",
     "W",
 )
-"""The linter's rules that are asked for."""
+"""The linter's rules that the demo selects."""
 
-# The longest prefix of a rule's code decides.
+# The longest prefix of a rule's code applies.
 _GRADES: Final[Mapping[str, tuple[Severity, Category]]] = {
     UNPARSABLE: (Severity.CRITICAL, Category.CORRECTNESS),
     "B": (Severity.MEDIUM, Category.CORRECTNESS),
@@ -61,24 +61,21 @@ _GRADES: Final[Mapping[str, tuple[Severity, Category]]] = {
 }
 _UNKNOWN: Final = (Severity.MINOR, Category.STYLE)
 
-# The linter has no such figure; that it would repair the finding by itself tells how sure it is of
-# it.
+# The linter has no confidence. That it offers a repair shows how certain it is of a finding.
 _CONFIDENCE: Final[Mapping[str, int]] = {"safe": 95, "unsafe": 85}
 _NO_REPAIR: Final = 75
 
 
 def grade(code: str) -> tuple[Severity, Category]:
-    """Return severity and category of a rule's findings.
-
-    An unknown rule is a minor matter of style.
-    """
+    """Return severity and category of a rule's findings; an unknown rule is a matter of style."""
     prefixes = (code[:length] for length in range(len(code), 0, -1))
     return next((_GRADES[prefix] for prefix in prefixes if prefix in _GRADES), _UNKNOWN)
 
 
 def confidence(repair: str | None) -> int:
-    """Return how sure a finding is, in percent, from how safe the linter holds its own repair.
+    """Return the confidence of a finding in percent.
 
-    None where it has none.
+    Args:
+        repair: How safe the linter's own repair is; None if it offers none.
     """
     return _CONFIDENCE.get(repair or "", _NO_REPAIR)

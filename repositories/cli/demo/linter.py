@@ -1,4 +1,4 @@
-"""The linter: ruff, as a program of its own, over somebody else's source."""
+"""The linter: ruff, in a process of its own."""
 
 from __future__ import annotations
 
@@ -22,15 +22,12 @@ _ISOLATED: Final = ("check", "--isolated", "--no-cache", "--no-respect-gitignore
 
 
 class LinterFailed(RecollectError):
-    """The linter did not do its work; the message has its own reason."""
+    """The linter failed; the message contains its own reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Violation:
-    """One thing that the linter found.
-
-    `suppressed` tells that a comment in the source holds it back.
-    """
+    """A violation of a rule; `suppressed` means that a comment in the source suppresses it."""
 
     code: str
     name: str
@@ -44,7 +41,7 @@ class Violation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LintReport:
-    """What one run of the linter gave, and how long it took in milliseconds."""
+    """The violations of one run of the linter, and its duration in milliseconds."""
 
     linter: str
     violations: tuple[Violation, ...]
@@ -52,7 +49,7 @@ class LintReport:
 
 
 def require_linter() -> None:
-    """Raise ConfigurationError where the linter is not installed."""
+    """Raise ConfigurationError if the linter is not installed."""
     if find_spec("ruff") is None:
         raise ConfigurationError("the demo needs its extra: pip install 'recollect[demo]'")
 
@@ -64,27 +61,36 @@ def python_files(root: Path) -> tuple[Path, ...]:
     `root` itself is always read.
 
     Raises:
-        ConfigurationError: it is not installed.
-        LinterFailed: it did not answer.
+        ConfigurationError: The linter is not installed.
+        LinterFailed: It failed.
     """
-    listed = _ruff(*_ISOLATED, "--show-files", str(root)).splitlines()
-    return tuple(sorted(path for path in map(Path, listed) if path.suffix == ".py"))
+    paths = map(Path, _ruff(*_ISOLATED, "--show-files", str(root)).splitlines())
+    return tuple(sorted(path for path in paths if path.suffix == ".py"))
 
 
 def lint(root: Path) -> LintReport:
-    """Lint what is under `root`, once as the source asks for and once without its suppressions; the
-    difference is suppressed.
+    """Lint the files under `root`.
+
+    The linter runs once with the suppressions of the source and once without them. Only the second
+    run reports the violations that are suppressed.
 
     Raises:
-        ConfigurationError: the linter is not installed.
-        LinterFailed: it did not answer.
+        ConfigurationError: The linter is not installed.
+        LinterFailed: It failed.
     """
     started = time.perf_counter()
-    asked = (*_ISOLATED, "--exit-zero", "--output-format", "json", "--select", ",".join(SELECTED))
-    standing = {_place(found) for found in json.loads(_ruff(*asked, str(root)))}
-    everything = json.loads(_ruff(*asked, "--ignore-noqa", str(root)))
+    arguments = (
+        *_ISOLATED,
+        "--exit-zero",
+        "--output-format",
+        "json",
+        "--select",
+        ",".join(SELECTED),
+    )
+    active = {_location(record) for record in json.loads(_ruff(*arguments, str(root)))}
+    records = json.loads(_ruff(*arguments, "--ignore-noqa", str(root)))
     violations = tuple(
-        _violation(found, suppressed=_place(found) not in standing) for found in everything
+        _violation(record, suppressed=_location(record) not in active) for record in records
     )
     elapsed = round((time.perf_counter() - started) * 1000)
     return LintReport(linter=_ruff("--version").strip(), violations=violations, duration_ms=elapsed)
@@ -94,7 +100,7 @@ def _ruff(*arguments: str) -> str:
     require_linter()
     command = [sys.executable, "-m", "ruff", *arguments]
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             command,
             capture_output=True,
             encoding="utf-8",
@@ -106,25 +112,27 @@ def _ruff(*arguments: str) -> str:
         raise LinterFailed(
             f"ruff did not finish within {LIMIT_SECONDS:g} s: name a smaller folder"
         ) from None
-    if done.returncode != 0:
-        raise LinterFailed(f"ruff says: {(done.stderr.strip().splitlines() or ['nothing'])[0]}")
-    return done.stdout
+    if process.returncode != 0:
+        lines = process.stderr.strip().splitlines() or [f"exit code {process.returncode}"]
+        raise LinterFailed(f"ruff failed: {lines[0]}")
+    return process.stdout
 
 
-def _place(found: dict[str, Any]) -> tuple[str | None, str, int, int]:
-    return found["code"], found["filename"], found["location"]["row"], found["location"]["column"]
+def _location(record: dict[str, Any]) -> tuple[str | None, str, int, int]:
+    location = record["location"]
+    return record["code"], record["filename"], location["row"], location["column"]
 
 
-def _violation(found: dict[str, Any], *, suppressed: bool) -> Violation:
-    code = found["code"] or UNPARSABLE
-    line = max(1, found["location"]["row"])
+def _violation(record: dict[str, Any], *, suppressed: bool) -> Violation:
+    code = record["code"] or UNPARSABLE
+    line = max(1, record["location"]["row"])
     return Violation(
         code=code,
-        name=storable(found.get("name") or code),
-        message=storable(found["message"]),
-        path=Path(found["filename"]),
+        name=storable(record.get("name") or code),
+        message=storable(record["message"]),
+        path=Path(record["filename"]),
         line=line,
-        last_line=max(line, found["end_location"]["row"]),
-        repair=(found["fix"] or {}).get("applicability"),
+        last_line=max(line, record["end_location"]["row"]),
+        repair=(record["fix"] or {}).get("applicability"),
         suppressed=suppressed,
     )

@@ -1,7 +1,4 @@
-"""A source's documentation in passages.
-
-Its documents by section, and the docstrings of its modules, classes and functions.
-"""
+"""The documentation of a source in passages: sections of documents, and docstrings."""
 
 from __future__ import annotations
 
@@ -19,10 +16,10 @@ from domain import KnowledgeChunk
 from repositories.cli.demo.sanitizing import storable
 
 if TYPE_CHECKING:
-    from repositories.cli.demo.source import Document, Source
+    from repositories.cli.demo.source import DocumentationFile, Source
 
 PASSAGE_CHARACTERS: Final = 1_000
-"""About 200 words: with static vectors a longer passage is near to everything and to nothing."""
+"""About 200 words; the mean of more word vectors is close to every text."""
 
 SHORTEST_DOCSTRING: Final = 60
 _HEADING: Final = {
@@ -35,7 +32,7 @@ _Documented: TypeAlias = "ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """A text with a title, and where it stands."""
+    """A text with its title and its origin."""
 
     name: str
     source: str
@@ -46,26 +43,23 @@ class Section:
 
 
 def passages(source: Source) -> list[KnowledgeChunk]:
-    """Return the passages without embeddings, documents first.
-
-    A text that comes twice is told once.
-    """
+    """Return the passages without embeddings, documents first and each text once."""
     names: Counter[str] = Counter()
-    told: set[str] = set()
+    texts: set[str] = set()
     chunks: list[KnowledgeChunk] = []
     for section in _sections(source):
         for text in packed(section.text):
-            if text not in told:
-                told.add(text)
+            if text not in texts:
+                texts.add(text)
                 names[section.name] += 1
                 chunks.append(_chunk(source, section, text, number=names[section.name]))
     return chunks
 
 
 def packed(text: str, limit: int = PASSAGE_CHARACTERS) -> Iterator[str]:
-    """Yield the text's paragraphs, as many together as have `limit` characters.
+    """Yield passages of at most `limit` characters, each of as many paragraphs as fit.
 
-    A longer paragraph is parted at blanks.
+    A longer paragraph is split at whitespace.
     """
     passage = ""
     for paragraph in _bounded(re.split(r"\n[ \t]*\n", text.strip("\n")), limit):
@@ -114,25 +108,22 @@ def _sections(source: Source) -> Iterator[Section]:
 
 
 def _parsed(path: Path) -> ast.Module | None:
-    """Return the module; None where it is no Python, of which the linter tells."""
+    """Return the module; None if it is not valid Python, which the linter reports."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about somebody else's escape sequences
+        warnings.simplefilter("ignore")  # invalid escape sequences in the source
         try:
             return ast.parse(path.read_bytes())
         except (SyntaxError, ValueError, RecursionError):
             return None
 
 
-def document_sections(document: Document) -> Iterator[Section]:
-    """Yield the document's sections, by the headings of Markdown or reStructuredText.
-
-    Another text is one section.
-    """
+def document_sections(document: DocumentationFile) -> Iterator[Section]:
+    """Yield the sections of Markdown or reStructuredText; other text is one section."""
     language = _LANGUAGES.get(PurePosixPath(document.name).suffix.lower())
-    found = [] if language is None else list(_HEADING[language].finditer(document.text))
-    starts = [0, *(heading.start() for heading in found), len(document.text)]
-    titles = [PurePosixPath(document.name).name, *(heading[1] for heading in found)]
-    bodies = [0, *(heading.end() for heading in found)]
+    headings = [] if language is None else list(_HEADING[language].finditer(document.text))
+    starts = [0, *(heading.start() for heading in headings), len(document.text)]
+    titles = [PurePosixPath(document.name).name, *(heading[1] for heading in headings)]
+    bodies = [0, *(heading.end() for heading in headings)]
     for title, body, (_, end) in zip(titles, bodies, pairwise(starts), strict=True):
         yield Section(
             name=f"{document.name}:{title}"[:400],

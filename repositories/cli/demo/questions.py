@@ -1,4 +1,4 @@
-"""The questions that the demo asks, and how each is answered from the database."""
+"""The questions of the demo, and the searches that answer them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from repositories.cli.demo.source import Source
 
 
-class Ask(StrEnum):
-    """What is asked, and how."""
+class Method(StrEnum):
+    """What a question searches, and how."""
 
     PASSAGES = "passages by vector (v) and by words (w)"
     PASSAGE_WORDS = "passages by words (w)"
@@ -28,56 +28,52 @@ class Ask(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class DemoQuestion:
     """One question in plain words."""
 
-    ask: Ask
+    method: Method
     text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What was found, best first.
+    """The hits for a question, best first; `exact` means that no approximate index was used."""
 
-    `exact` tells that no approximate index stood between the question and the answer.
-    """
-
-    question: Question
+    question: DemoQuestion
     hits: tuple[SearchHit[Any], ...]
     exact: bool
 
 
-_OF_THE_DEFAULT: Final = (
-    Question(ask=Ask.PASSAGES, text="How do I rename a table?"),
-    Question(
-        ask=Ask.PASSAGES, text="Can a migration be written as a SQL script, without a database?"
+_FOR_DEFAULT_PACKAGE: Final = (
+    DemoQuestion(method=Method.PASSAGES, text="How do I rename a table?"),
+    DemoQuestion(
+        method=Method.PASSAGES,
+        text="Can a migration be written as a SQL script, without a database?",
     ),
-    Question(ask=Ask.PASSAGE_WORDS, text="batch alter table sqlite"),
-    Question(ask=Ask.MEMORIES, text="a default argument that all calls share"),
-    Question(ask=Ask.FINDINGS, text="exceptions that are caught blindly"),
+    DemoQuestion(method=Method.PASSAGE_WORDS, text="batch alter table sqlite"),
+    DemoQuestion(method=Method.MEMORIES, text="a default argument that all calls share"),
+    DemoQuestion(method=Method.FINDINGS, text="exceptions that are caught blindly"),
 )
-_OF_ANY: Final = (
-    Question(ask=Ask.PASSAGES, text="What is this for, and how is it used?"),
-    Question(ask=Ask.PASSAGES, text="Which errors are raised, and when?"),
-    Question(ask=Ask.PASSAGE_WORDS, text="default value or configuration option"),
-    Question(ask=Ask.MEMORIES, text="an exception that nobody hears of"),
-    Question(ask=Ask.FINDINGS, text="missing docstring or unused variable"),
+_FOR_ANY_SOURCE: Final = (
+    DemoQuestion(method=Method.PASSAGES, text="What is this for, and how is it used?"),
+    DemoQuestion(method=Method.PASSAGES, text="Which errors are raised, and when?"),
+    DemoQuestion(method=Method.PASSAGE_WORDS, text="default value or configuration option"),
+    DemoQuestion(method=Method.MEMORIES, text="an exception that is caught and ignored"),
+    DemoQuestion(method=Method.FINDINGS, text="missing docstring or unused variable"),
 )
 LIMIT: Final = 4
 
 
-def questions_for(source: Source) -> Sequence[Question]:
+def questions_for(source: Source) -> Sequence[DemoQuestion]:
     """Return five questions that the source's own documentation and findings can answer."""
-    return _OF_THE_DEFAULT if source.repo == f"installed/{DEFAULT_PACKAGE}" else _OF_ANY
+    is_default = source.repo == f"installed/{DEFAULT_PACKAGE}"
+    return _FOR_DEFAULT_PACKAGE if is_default else _FOR_ANY_SOURCE
 
 
 async def answer(
-    database: Opens, embedder: Embedder, source: Source, questions: Sequence[Question]
+    database: Opens, embedder: Embedder, source: Source, questions: Sequence[DemoQuestion]
 ) -> list[Answer]:
-    """Return what is found for each question.
-
-    All of them in one reader, after every question has been embedded.
-    """
+    """Return the answers, in order: all questions are embedded first, and share one reader."""
     embeddings = await embedder.embed([question.text for question in questions])
     async with database.reader() as view:
         return [
@@ -87,24 +83,24 @@ async def answer(
 
 
 async def _answer(
-    view: ReadUnitOfWork, source: Source, question: Question, embedding: VectorLike
+    view: ReadUnitOfWork, source: Source, question: DemoQuestion, embedding: VectorLike
 ) -> Answer:
     text, repo = question.text, source.repo
-    found: SearchHits[Any]
-    match question.ask:
-        case Ask.PASSAGES:
-            found = await view.knowledge.hybrid_search(
+    hits: SearchHits[Any]
+    match question.method:
+        case Method.PASSAGES:
+            hits = await view.knowledge.hybrid_search(
                 text, embedding, limit=LIMIT, where=where("repo").equals(repo)
             )
-        case Ask.PASSAGE_WORDS:
-            found = await view.knowledge.keyword_search(
+        case Method.PASSAGE_WORDS:
+            hits = await view.knowledge.keyword_search(
                 text, limit=LIMIT, where=where("repo").equals(repo), explain=True
             )
-        case Ask.FINDINGS:
-            found = await view.findings.keyword_search(text, repo=repo, limit=LIMIT, explain=True)
-        case Ask.MEMORIES:
+        case Method.FINDINGS:
+            hits = await view.findings.keyword_search(text, repo=repo, limit=LIMIT, explain=True)
+        case Method.MEMORIES:
             recall = await view.memories.recall(
                 embedding, text, repo=repo, owner=source.owner, limit=LIMIT
             )
-            found = SearchHits(tuple(memory.hit for memory in recall.memories), exact=False)
-    return Answer(question=question, hits=found.hits, exact=found.exact)
+            hits = SearchHits(tuple(memory.hit for memory in recall.memories), exact=False)
+    return Answer(question=question, hits=hits.hits, exact=hits.exact)

@@ -1,7 +1,4 @@
-"""What the demo writes.
-
-Units of work on the domain's ports, and nothing that was written before.
-"""
+"""The demo's writes: units of work on the domain's ports, which skip what is stored already."""
 
 from __future__ import annotations
 
@@ -19,11 +16,11 @@ if TYPE_CHECKING:
     from repositories.cli.demo.report import ReviewReport
 
 BATCH: Final = 100
-"""Passages that are embedded and written together."""
+"""Number of passages that are embedded and written together."""
 
 
 class Opens(Protocol):
-    """An open database, or its double: what lends units of work."""
+    """An open database or its fake, which opens units of work."""
 
     def unit_of_work(self) -> UnitOfWork: ...
 
@@ -31,17 +28,14 @@ class Opens(Protocol):
 
 
 class CountsTokens(Embedder, Protocol):
-    """An embedder that also says how long a text is for its model."""
+    """An embedder that also counts the tokens of a text."""
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnowledgeChanges:
-    """What became of the passages.
-
-    SavepointLog, recognised, and deleted because the source has them no more.
-    """
+    """How many passages were embedded, unchanged, and deleted as no longer in the source."""
 
     embedded: int
     unchanged: int
@@ -58,10 +52,12 @@ async def is_reviewed(database: Opens, repo: str, head_sha: str) -> bool:
 async def record_review(
     database: Opens, embedder: Embedder, report: ReviewReport, *, head_sha: str
 ) -> bool:
-    """Write the review and all that belongs to it in one transaction; return False where another
-    one has claimed its run.
+    """Write a review with its findings and memories in one transaction.
 
     The memories are embedded before the transaction begins.
+
+    Returns:
+        False if another program has claimed the run.
     """
     embeddings = await embedder.embed([memory.finding_text for memory in report.memories])
     for memory, embedding in zip(report.memories, embeddings, strict=True):
@@ -96,33 +92,34 @@ async def record_knowledge(
     *,
     advance: Callable[[int], None],
 ) -> KnowledgeChanges:
-    """Embed and write the passages that are new or changed, and delete those of `repo` that are no
-    more.
+    """Embed and write the new and changed passages, and delete the others of `repo`.
 
-    `advance` is called with the number of passages that were dealt with.
+    Args:
+        database: An open database.
+        embedder: Embeds the passages.
+        chunks: All passages of the source.
+        repo: The name of the source.
+        advance: Called with the number of passages after each batch.
     """
-    known = await _known(database, repo)
-    fresh = [chunk for chunk in chunks if known.get(chunk.chunk_id) != chunk.content_hash]
-    advance(len(chunks) - len(fresh))
-    for start in range(0, len(fresh), BATCH):
-        batch = fresh[start : start + BATCH]
+    stored = await _content_hashes(database, repo)
+    changed = [chunk for chunk in chunks if stored.get(chunk.chunk_id) != chunk.content_hash]
+    advance(len(chunks) - len(changed))
+    for start in range(0, len(changed), BATCH):
+        batch = changed[start : start + BATCH]
         await _embed(embedder, batch)
         async with database.unit_of_work() as uow:
             await uow.knowledge.upsert_many(batch)
             await uow.commit()
         advance(len(batch))
-    gone = known.keys() - {chunk.chunk_id for chunk in chunks}
-    deleted = await _delete(database, repo, sorted(gone)) if gone else 0
+    removed = stored.keys() - {chunk.chunk_id for chunk in chunks}
+    deleted = await _delete(database, repo, sorted(removed)) if removed else 0
     return KnowledgeChanges(
-        embedded=len(fresh), unchanged=len(chunks) - len(fresh), deleted=deleted
+        embedded=len(changed), unchanged=len(chunks) - len(changed), deleted=deleted
     )
 
 
-async def _known(database: Opens, repo: str) -> dict[str, bytes]:
-    """Return the content hashes of the passages that are there, by name.
-
-    Those without an embedding count as changed.
-    """
+async def _content_hashes(database: Opens, repo: str) -> dict[str, bytes]:
+    """Return the content hashes of the stored passages that have an embedding, by chunk id."""
     async with database.reader() as view:
         of_repo = (
             where("repo").equals(repo)

@@ -1,7 +1,4 @@
-"""What the linter found, in the domain's words.
-
-A review, its findings, what was held back, and what is to be remembered.
-"""
+"""A run of the linter as entities: a review, its findings, suppressions and memories."""
 
 from __future__ import annotations
 
@@ -29,16 +26,16 @@ if TYPE_CHECKING:
     from repositories.cli.demo.source import Source
 
 MAX_FINDINGS: Final = 2_000
-"""Of more findings the most severe are written; the review declares how many there were."""
+"""Of more findings, the demo stores the most severe; the review declares how many there were."""
 
 PR_NUMBER: Final = 1
 BASE_SHA: Final = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
-"""Git's empty tree: everything is new."""
+"""Git's empty tree, so that every file is new."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReviewReport:
-    """One review with all that belongs to it. The memories have no embeddings yet."""
+    """One review and its rows. The memories have no embeddings yet."""
 
     review: Review
     findings: tuple[Finding, ...]
@@ -48,12 +45,12 @@ class ReviewReport:
 
     @property
     def left_out(self) -> int:
-        """Number of findings that are not written."""
+        """Number of findings that are not stored."""
         return self.review.findings_total - len(self.findings)
 
     @property
     def suppressed(self) -> int:
-        """Number of written findings that a comment in the source suppresses."""
+        """Number of stored findings that a comment in the source suppresses."""
         return sum(finding.suppressed for finding in self.findings)
 
 
@@ -64,14 +61,14 @@ def review_report(source: Source, report: LintReport, *, head_sha: str) -> Revie
     worst_first = sorted(
         report.violations, key=lambda violation: order.index(grade(violation.code)[0])
     )
-    kept = [
+    selected = [
         (violation, _finding(source, review, violation)) for violation in worst_first[:MAX_FINDINGS]
     ]
     return ReviewReport(
         review=review,
-        findings=tuple(finding for _, finding in kept),
-        suppressions=tuple(_suppressions(review, kept)),
-        memories=tuple(_memories(source, kept)),
+        findings=tuple(finding for _, finding in selected),
+        suppressions=tuple(_suppressions(review, selected)),
+        memories=tuple(_memories(source, selected)),
         telemetry=_telemetry(source, report, review),
     )
 
@@ -100,7 +97,7 @@ def _review(source: Source, report: LintReport, *, head_sha: str) -> Review:
 
 
 def delivery_id(head_sha: str) -> str:
-    """Return what stands for the webhook delivery that asks for the review of this head."""
+    """Return an id in place of the webhook delivery that requests the review of this head."""
     return f"demo-{head_sha[:12]}"
 
 
@@ -127,30 +124,27 @@ def _pattern(violation: Violation) -> str:
 
 
 def _suppressions(
-    review: Review, kept: Sequence[tuple[Violation, Finding]]
+    review: Review, selected: Sequence[tuple[Violation, Finding]]
 ) -> Iterable[SuppressionLogEntry]:
-    held_back: dict[str, list[UUID]] = defaultdict(list)
-    for violation, finding in kept:
+    finding_ids: dict[str, list[UUID]] = defaultdict(list)
+    for violation, finding in selected:
         if violation.suppressed:
-            held_back[_pattern(violation)].append(finding.id)
-    for pattern, ids in sorted(held_back.items()):
+            finding_ids[_pattern(violation)].append(finding.id)
+    for pattern, ids in sorted(finding_ids.items()):
         yield SuppressionLogEntry(
             review_id=review.id, pattern=pattern, matched_count=len(ids), finding_ids=tuple(ids)
         )
 
 
 def _memories(
-    source: Source, kept: Sequence[tuple[Violation, Finding]]
+    source: Source, selected: Sequence[tuple[Violation, Finding]]
 ) -> Iterable[LearningMemory]:
-    """Yield one memory for each rule and outcome.
-
-    The authors suppressed the finding in a comment, or let it stand.
-    """
-    remembered: set[tuple[str, Outcome]] = set()
-    for violation, finding in kept:
+    """Yield one memory for each rule and outcome: suppressed in a comment, or accepted."""
+    yielded: set[tuple[str, Outcome]] = set()
+    for violation, finding in selected:
         outcome = Outcome.SUPPRESSED if violation.suppressed else Outcome.ACCEPTED
-        if (violation.code, outcome) not in remembered:
-            remembered.add((violation.code, outcome))
+        if (violation.code, outcome) not in yielded:
+            yielded.add((violation.code, outcome))
             yield LearningMemory(
                 repo=finding.repo,
                 owner=source.owner,

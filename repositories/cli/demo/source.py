@@ -1,4 +1,4 @@
-"""What is reviewed: the Python source of an installed package, or of a folder."""
+"""The source that the demo reviews: an installed package, or a folder."""
 
 from __future__ import annotations
 
@@ -25,11 +25,8 @@ _DOCUMENTS: Final = (".md", ".rst", ".txt")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
-    """A text beside the code, such as a README.
-
-    `name` is its path, and tells by its ending how it is written.
-    """
+class DocumentationFile:
+    """A text beside the code, such as a README; `name` is its path, whose suffix is its format."""
 
     name: str
     text: str
@@ -37,29 +34,26 @@ class Document:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Python files under `root`, and the documents beside them."""
+    """Python files under `root`, and the documentation beside them."""
 
     owner: str
     name: str
     version: str
     root: Path
     files: tuple[Path, ...]
-    documents: tuple[Document, ...]
+    documents: tuple[DocumentationFile, ...]
 
     @property
     def repo(self) -> str:
-        """What it is remembered as, as owner/name."""
+        """The name under which the demo stores it, as owner/name."""
         return f"{self.owner}/{self.name}"
 
     def relative(self, path: Path) -> str:
-        """Return the path of a file as it is told: from the folder's own name on."""
+        """Return the path of a file, which begins with the name of the root folder."""
         return storable(path.relative_to(self.root.parent).as_posix())
 
     def head(self) -> str:
-        """Return what stands for a commit.
-
-        40 hexadecimal digits that change with any file or document.
-        """
+        """Return 40 hexadecimal digits in place of a commit; they change with any file."""
         digest = hashlib.sha256()
         for path in self.files:
             digest.update(_entry(self.relative(path), path.read_bytes()))
@@ -68,58 +62,57 @@ class Source:
         return digest.hexdigest()[:40]
 
     def count_lines(self) -> int:
-        """Return how many lines the files have."""
+        """Return the number of lines of the Python files."""
         return sum(path.read_bytes().count(b"\n") for path in self.files)
 
 
 def installed_package(name: str = DEFAULT_PACKAGE) -> Source:
-    """Return an installed package, with the description that its distribution carries.
+    """Return an installed package, with the description of its distribution.
 
     Raises:
-        ConfigurationError: it is not installed, or is no package of Python files.
+        ConfigurationError: It is not installed, or is not a package of Python files.
     """
     spec = find_spec(name)
     if spec is None or not spec.submodule_search_locations:
-        raise ConfigurationError(f"{name} is not installed here as a package", setting="source")
+        raise ConfigurationError(f"{name} is not an installed package", setting="source")
     try:
-        found = distribution(name)
+        installed = distribution(name)
     except PackageNotFoundError:
         raise ConfigurationError(
-            f"{name} is not installed here as a distribution", setting="source"
+            f"{name} is not an installed distribution", setting="source"
         ) from None
-    described = found.metadata.json
-    written_in = (
-        ".md" if "markdown" in str(described.get("description_content_type", "")) else ".rst"
-    )
-    description = Document(
-        name=f"{name}/README{written_in}", text=storable(str(described.get("description", "")))
+    metadata = installed.metadata.json
+    markdown = "markdown" in str(metadata.get("description_content_type", ""))
+    description = DocumentationFile(
+        name=f"{name}/README{'.md' if markdown else '.rst'}",
+        text=storable(str(metadata.get("description", ""))),
     )
     root = Path(spec.submodule_search_locations[0]).resolve()
-    return _source("installed", name, found.version, root, (description,))
+    return _source("installed", name, installed.version, root, (description,))
 
 
 def folder(path: Path) -> Source:
     """Return the Python source under a folder, with its README and the documents of `docs`.
 
     Raises:
-        ConfigurationError: it is no folder, or has no Python file, or too many.
+        ConfigurationError: It is not a folder, or has no Python file, or too many.
     """
     root = path.expanduser().resolve()
     if not root.is_dir():
         raise ConfigurationError(f"{path} is not a folder", setting="source")
     name = storable(root.name) or "root"
     documents = tuple(
-        Document(
-            name=storable(found.relative_to(root.parent).as_posix()),
-            text=storable(found.read_text(errors="replace")),
+        DocumentationFile(
+            name=storable(document.relative_to(root.parent).as_posix()),
+            text=storable(document.read_text(errors="replace")),
         )
-        for found in _documents(root)
+        for document in _documents(root)
     )
     return _source("local", name, "", root, documents)
 
 
 def _source(
-    owner: str, name: str, version: str, root: Path, documents: tuple[Document, ...]
+    owner: str, name: str, version: str, root: Path, documents: tuple[DocumentationFile, ...]
 ) -> Source:
     files = tuple(
         path

@@ -1,4 +1,1 @@
-"""How well a database finds what a test collection asks for, and how fast.
-
-Keyword, vector and hybrid search, side by side.
-"""
+"""The evaluation: search quality and latency of a database on a collection with judgements."""

@@ -1,4 +1,4 @@
-"""Embeddings of texts of any length, by an embedder whose vectors are means over the words."""
+"""Embeddings of texts of any length, from an embedder whose vectors are means over the words."""
 
 from __future__ import annotations
 
@@ -16,23 +16,22 @@ if TYPE_CHECKING:
     from repositories.cli.demo.recording import CountsTokens
 
 PIECE_CHARACTERS: Final = 4_000
-"""Texts that are embedded together are made as long as the longest of them.
+"""Longest text that the embedder gets.
 
-With a book among them that would be gigabytes.
+It pads the texts of a batch to the longest one; with a book among them that takes gigabytes.
 """
 
 
 async def embeddings(embedder: CountsTokens, texts: Sequence[str]) -> list[Vector | None]:
-    """Return one embedding for each text, in order; None for a text without a word that the
-    embedder knows.
+    """Return one embedding for each text, in order; None for a text without a known word.
 
-    A long text is embedded in pieces, and has the mean of theirs, each weighted with its tokens.
+    A long text is embedded in pieces. Its embedding is their mean, weighted by tokens.
     """
     pieces = [list(_pieces(text)) for text in texts]
     flat = [piece for parts in pieces for piece in parts]
     vectors = iter(await embedder.embed(flat) if flat else ())
     return [
-        _whole(embedder, parts, [_vector(vector) for vector in islice(vectors, len(parts))])
+        _mean(embedder, parts, [_vector(vector) for vector in islice(vectors, len(parts))])
         for parts in pieces
     ]
 
@@ -54,16 +53,19 @@ def _vector(embedding: VectorLike) -> Vector | None:
         return None
 
 
-def _whole(
+def _mean(
     embedder: CountsTokens, parts: Sequence[str], vectors: Sequence[Vector | None]
 ) -> Vector | None:
     if len(vectors) <= 1:
         return next(iter(vectors), None)
-    weighed = zip(embedder.count_tokens(parts), vectors, strict=True)
-    known = [(tokens, vector.to_list()) for tokens, vector in weighed if vector is not None]
-    total = sum(tokens for tokens, _ in known)
+    weighted = [
+        (tokens, vector.to_list())
+        for tokens, vector in zip(embedder.count_tokens(parts), vectors, strict=True)
+        if vector is not None
+    ]
+    total = sum(tokens for tokens, _ in weighted)
     columns = zip(
-        *([tokens / total * component for component in vector] for tokens, vector in known),
+        *([tokens / total * component for component in vector] for tokens, vector in weighted),
         strict=True,
     )
-    return _vector([sum(column) for column in columns]) if known else None
+    return _vector([sum(column) for column in columns]) if weighted else None

@@ -1,4 +1,4 @@
-"""A collection's documents in the database: read, embedded and written a batch at a time."""
+"""Load a collection: read, embed and write its documents in batches."""
 
 from __future__ import annotations
 
@@ -14,26 +14,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from repositories.cli.demo.recording import CountsTokens, Opens
-    from repositories.cli.evaluation.collection import Document, Line
+    from repositories.cli.evaluation.collection import CollectionDocument, Line
 
-    Batch = list[tuple[Line, Document]]
+    Batch = list[tuple[Line, CollectionDocument]]
 
 BATCH: Final = 256
 BATCH_CHARACTERS: Final = 1_000_000
-"""A batch ends with the document that reaches either."""
+"""A batch ends with the document that reaches one of the two limits."""
 
 WRITERS: Final = 2
-"""Units of work at a time: while one embeds, another one writes."""
+"""Number of concurrent units of work: one embeds while the other one writes."""
 
 SOURCE_TYPE: Final = "document"
 
 
 @dataclass(slots=True)
-class Loaded:
-    """What became of the documents.
-
-    `judged` are those that the relevance file names and that exist.
-    """
+class LoadResult:
+    """Counts of the documents; `judged` are the ids that have a judgement and exist."""
 
     documents: int = 0
     without_embedding: int = 0
@@ -44,25 +41,30 @@ class Loaded:
 async def load(
     database: Opens,
     embedder: CountsTokens,
-    documents: Iterable[tuple[Line, Document]],
+    documents: Iterable[tuple[Line, CollectionDocument]],
     *,
     judged: frozenset[str] = frozenset(),
     advance: Callable[[int], None],
-) -> Loaded:
-    """Write every document as one chunk of its own name, and return what became of them; each batch
-    is a unit of work.
+) -> LoadResult:
+    """Write every document as one chunk, in units of work of one batch each.
 
-    What is read, embedded and not yet written is a few batches. `advance` is called with the number
-    of documents written.
+    Memory holds a few batches at a time.
+
+    Args:
+        database: An open database.
+        embedder: Embeds the documents.
+        documents: The documents with their lines.
+        judged: Ids of the documents that have a judgement.
+        advance: Called with the number of documents after each batch.
 
     Raises:
-        InvalidInput: a document cannot be stored, or has the id of another one.
+        InvalidInput: A document cannot be stored, or has the id of another one.
     """
-    loaded, started = Loaded(), perf_counter()
-    waiting = _batches(documents)
+    loaded, started = LoadResult(), perf_counter()
+    batches = _batches(documents)
 
     async def write_batches() -> None:
-        for batch in waiting:
+        for batch in batches:
             await _write(database, embedder, batch, loaded)
             loaded.judged |= judged & {document.id for _, document in batch}
             advance(len(batch))
@@ -77,7 +79,7 @@ async def load(
     return loaded
 
 
-def _batches(documents: Iterable[tuple[Line, Document]]) -> Iterator[Batch]:
+def _batches(documents: Iterable[tuple[Line, CollectionDocument]]) -> Iterator[Batch]:
     batch: Batch = []
     characters = 0
     for line, document in documents:
@@ -90,7 +92,7 @@ def _batches(documents: Iterable[tuple[Line, Document]]) -> Iterator[Batch]:
         yield batch
 
 
-async def _write(database: Opens, embedder: CountsTokens, batch: Batch, loaded: Loaded) -> None:
+async def _write(database: Opens, embedder: CountsTokens, batch: Batch, loaded: LoadResult) -> None:
     vectors = await embeddings(embedder, [document.embedded_text for _, document in batch])
     chunks = [
         KnowledgeChunk(
@@ -114,18 +116,15 @@ async def _write(database: Opens, embedder: CountsTokens, batch: Batch, loaded: 
         loaded.documents += len(batch)
         loaded.without_embedding += vectors.count(None)
         return
-    raise (await _second_of_its_name(database, batch)).refuse("another document has this id")
+    raise (await _duplicate(database, batch)).refuse("another document has this id")
 
 
-async def _second_of_its_name(database: Opens, batch: Batch) -> Line:
-    """Return the line of the batch that the database refused for its id."""
-    names: set[str] = set()
+async def _duplicate(database: Opens, batch: Batch) -> Line:
+    """Return the first line of the batch whose id exists already."""
+    ids: set[str] = set()
     async with database.reader() as view:
         for line, document in batch:
-            if (
-                document.id in names
-                or await view.knowledge.find_by_chunk_id(document.id) is not None
-            ):
+            if document.id in ids or await view.knowledge.find_by_chunk_id(document.id) is not None:
                 return line
-            names.add(document.id)
+            ids.add(document.id)
     return batch[0][0]

@@ -1,73 +1,77 @@
-"""An evaluation from end to end: load, embed, ask, report."""
+"""An evaluation from start to end: load and embed, measure quality and latency, report."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
 from domain import ConfigurationError, InvalidInput
 from repositories.cli.evaluation.collection import DOCUMENTS
 from repositories.cli.evaluation.embedding import embeddings
 from repositories.cli.evaluation.loading import load
-from repositories.cli.evaluation.measuring import Asked, Kind, Measurement, measure
+from repositories.cli.evaluation.measuring import (
+    EmbeddedQuery,
+    Kind,
+    Measurement,
+    measure_latency,
+    measure_quality,
+    sample,
+)
 from repositories.cli.evaluation.report import Report
+from repositories.cli.progress import progress_bars
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from rich.console import Console
+    from rich.progress import Progress
 
     from repositories.cli.demo.recording import CountsTokens, Opens
-    from repositories.cli.evaluation.collection import Collection, Judgements, Query
-    from repositories.cli.evaluation.loading import Loaded
+    from repositories.cli.evaluation.collection import Collection, CollectionQuery, Judgements
+    from repositories.cli.evaluation.loading import LoadResult
 
-QUERIES_AT_A_TIME: Final = 256
+QUERIES_PER_BATCH: Final = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
     """One run over `collection`, on an open database without passages.
 
-    Progress is shown where `console` is a terminal.
+    `analyze` updates the planner's statistics after the documents are loaded, so that the latency
+    does not depend on when autovacuum runs. Progress is shown if `console` is a terminal.
     """
 
     database: Opens
     embedder: CountsTokens
     collection: Collection
     console: Console
+    analyze: Callable[[], Awaitable[None]]
 
     async def run(self) -> Report:
-        """Do all of it.
+        """Run the evaluation.
 
         Raises:
-            ConfigurationError: the database holds passages already.
-            EmbeddingMismatch: it holds embeddings of another kind.
-            InvalidInput: a file of the collection cannot be read; it is named with the line.
+            ConfigurationError: The database has passages.
+            EmbeddingMismatch: The database is for other embeddings.
+            InvalidInput: A file of the collection is not valid; the error names the line.
         """
-        await self._require_fresh()
+        await self._require_empty()
         queries, judgements = self.collection.queries(), self.collection.judgements()
-        with self._progress() as progress:
+        with progress_bars(self.console) as progress:
             loaded = await self._load(progress, judgements)
-            measurements, without_embedding = await self._measure(progress, queries, judgements)
+            await self.analyze()
+            embedded = await self._embed(queries)
+            measurements = await self._measure(progress, embedded, judgements)
         name = (
             f"{self.embedder.provider} {self.embedder.model}, {self.embedder.dimensions} dimensions"
         )
-        return _report(
-            queries,
-            judgements,
-            loaded,
-            measurements,
-            embedder=name,
-            queries_without_embedding=without_embedding,
-        )
+        return _report(embedded, judgements, loaded, measurements, embedder=name)
 
-    async def _require_fresh(self) -> None:
+    async def _require_empty(self) -> None:
         async with self.database.reader() as view:
             if await view.knowledge.exists():
                 raise ConfigurationError(
-                    "this database holds passages already: an evaluation needs an empty one"
+                    "this database has passages: an evaluation needs an empty one"
                 )
             await view.embedding_metadata.check_compatible(
                 provider=self.embedder.provider,
@@ -75,7 +79,7 @@ class Evaluation:
                 dimensions=self.embedder.dimensions,
             )
 
-    async def _load(self, progress: Progress, judgements: Judgements) -> Loaded:
+    async def _load(self, progress: Progress, judgements: Judgements) -> LoadResult:
         task = progress.add_task("Loading documents", total=None)
         judged = frozenset(document for grades in judgements.values() for document in grades)
         loaded = await load(
@@ -87,63 +91,61 @@ class Evaluation:
         )
         progress.update(task, total=loaded.documents)
         if not loaded.documents:
-            raise InvalidInput(f"{DOCUMENTS} holds no document")
+            raise InvalidInput(f"{DOCUMENTS} has no document")
         return loaded
 
-    async def _measure(
-        self, progress: Progress, queries: Sequence[Query], judgements: Judgements
-    ) -> tuple[dict[Kind, Measurement], int]:
-        task = progress.add_task("Asking queries", total=len(queries))
-        measurements = {kind: Measurement() for kind in Kind}
-        without_embedding = 0
-        for start in range(0, len(queries), QUERIES_AT_A_TIME):
-            batch = queries[start : start + QUERIES_AT_A_TIME]
-            for query, vector in zip(
-                batch, await embeddings(self.embedder, [query.text for query in batch]), strict=True
-            ):
-                without_embedding += vector is None
-                asked = Asked(query=query, embedding=vector)
-                await measure(self.database, asked, judgements.get(query.id, {}), measurements)
-                progress.advance(task)
-        return measurements, without_embedding
+    async def _embed(self, queries: Sequence[CollectionQuery]) -> list[EmbeddedQuery]:
+        embedded: list[EmbeddedQuery] = []
+        for start in range(0, len(queries), QUERIES_PER_BATCH):
+            batch = queries[start : start + QUERIES_PER_BATCH]
+            vectors = await embeddings(self.embedder, [query.text for query in batch])
+            embedded += [
+                EmbeddedQuery(query=query, embedding=vector)
+                for query, vector in zip(batch, vectors, strict=True)
+            ]
+        return embedded
 
-    def _progress(self) -> Progress:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-        )
-        return Progress(
-            *columns, console=self.console, disable=not self.console.is_terminal, transient=True
-        )
+    async def _measure(
+        self, progress: Progress, queries: Sequence[EmbeddedQuery], judgements: Judgements
+    ) -> dict[Kind, Measurement]:
+        measurements = {kind: Measurement() for kind in Kind}
+        task = progress.add_task("Measuring quality", total=len(queries))
+        for query in queries:
+            grades = judgements.get(query.query.id, {})
+            await measure_quality(self.database, query, grades, measurements)
+            progress.advance(task)
+        timed = sample(queries)
+        task = progress.add_task("Measuring latency", total=len(timed))
+        for query in timed:
+            await measure_latency(self.database, query, measurements)
+            progress.advance(task)
+        return measurements
 
 
 def _report(
-    queries: Sequence[Query],
+    queries: Sequence[EmbeddedQuery],
     judgements: Judgements,
-    loaded: Loaded,
+    loaded: LoadResult,
     measurements: Mapping[Kind, Measurement],
     *,
     embedder: str,
-    queries_without_embedding: int,
 ) -> Report:
-    asked = {query.id for query in queries}
-    of_documents = [document for grades in judgements.values() for document in grades]
+    ids = {query.query.id for query in queries}
+    documents = [document for grades in judgements.values() for document in grades]
     return Report(
         documents=loaded.documents,
         documents_without_embedding=loaded.without_embedding,
         queries=len(queries),
-        queries_without_embedding=queries_without_embedding,
+        queries_without_embedding=sum(query.embedding is None for query in queries),
         queries_with_relevant_documents=sum(
-            query in asked and any(grades.values()) for query, grades in judgements.items()
+            query in ids and any(grades.values()) for query, grades in judgements.items()
         ),
-        judgements=len(of_documents),
+        judgements=len(documents),
         judgements_of_unknown_documents=sum(
-            document not in loaded.judged for document in of_documents
+            document not in loaded.judged for document in documents
         ),
         judgements_of_unknown_queries=sum(
-            len(grades) for query, grades in judgements.items() if query not in asked
+            len(grades) for query, grades in judgements.items() if query not in ids
         ),
         load_seconds=loaded.seconds,
         embedder=embedder,

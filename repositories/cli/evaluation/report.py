@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.table import Table
 from rich.text import Text
@@ -13,15 +13,19 @@ if TYPE_CHECKING:
 
     from repositories.cli.evaluation.measuring import Figures, Kind
 
+_HEADINGS: Final = (
+    *("nDCG@10", "recall@10", "recall@100", "hit@1", "hit@10", "MRR"),
+    *("queries without a result", "p50 ms", "p99 ms"),
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What an evaluation found. As JSON it has these keys, and under each of `searches` those of
-    `Figures`.
+    """The figures of an evaluation; its JSON has these keys, and under `searches` `Figures`.
 
     `judgements_of_unknown_documents` and `judgements_of_unknown_queries` count rows of the
-    relevance file that name what the collection does not have: such a document counts as never
-    found, such a query is not asked.
+    relevance file whose document or query is not in the collection. Such a document counts as never
+    found; such a query is not searched for.
     """
 
     documents: int
@@ -37,70 +41,76 @@ class Report:
     searches: Mapping[Kind, Figures]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the figures as JSON has them."""
+        """Return the report as one JSON object."""
         return asdict(self)
 
-    def facts(self) -> list[tuple[str, str]]:
-        """Return names and values of what was searched."""
+    def collection_figures(self) -> list[tuple[str, str]]:
+        """Return names and values that describe the collection."""
+        documents = _count(
+            self.documents, {"without an embedding": self.documents_without_embedding}
+        )
+        queries = _count(
+            self.queries,
+            {
+                "with a relevant document": self.queries_with_relevant_documents,
+                "without an embedding": self.queries_without_embedding,
+            },
+        )
+        unknown_documents, unknown_queries = (
+            self.judgements_of_unknown_documents,
+            self.judgements_of_unknown_queries,
+        )
+        judgements = _count(
+            self.judgements,
+            {
+                "of unknown documents, which count as never found": unknown_documents,
+                "of unknown queries, which are not searched for": unknown_queries,
+            },
+        )
+        rate = self.documents / self.load_seconds
         return [
-            (
-                "documents",
-                _counted(
-                    self.documents, {"without an embedding": self.documents_without_embedding}
-                ),
-            ),
-            (
-                "queries",
-                _counted(
-                    self.queries,
-                    {
-                        "with a relevant document": self.queries_with_relevant_documents,
-                        "without an embedding": self.queries_without_embedding,
-                    },
-                ),
-            ),
-            (
-                "judgements",
-                _counted(
-                    self.judgements,
-                    {
-                        "of unknown documents, which count as never found": self.judgements_of_unknown_documents,
-                        "of unknown queries, which are not asked": self.judgements_of_unknown_queries,
-                    },
-                ),
-            ),
+            ("documents", documents),
+            ("queries", queries),
+            ("judgements", judgements),
             ("embedder", self.embedder),
-            (
-                "load",
-                f"{self.load_seconds:,.1f} s, {self.documents / self.load_seconds:,.0f} documents a second",
-            ),
+            ("load", f"{self.load_seconds:,.1f} s, {rate:,.0f} documents a second"),
         ]
 
     def table(self) -> Table:
         """Return one row for each kind of search."""
-        caption = f"nDCG and recall over {self.queries_with_relevant_documents:,} queries; latency of one search for ten"
+        caption = (
+            f"means over {self.queries_with_relevant_documents:,} queries; "
+            "latency of one search for ten"
+        )
         table = Table(title=Text("Search", style="bold"), caption=caption, title_justify="left")
         table.add_column("search", no_wrap=True)
-        for heading in ("nDCG@10", "recall@100", "queries without a result", "p50 ms", "p99 ms"):
+        for heading in _HEADINGS:
             table.add_column(heading, justify="right")
-        for kind, found in self.searches.items():
-            rated = (
-                _figure(found.ndcg_at_10, 3),
-                _figure(found.recall_at_100, 3),
-                f"{found.queries_without_result:,}",
-            )
-            table.add_row(
-                kind.value,
-                *rated,
-                _figure(found.latency_p50_ms, 1),
-                _figure(found.latency_p99_ms, 1),
-            )
+        for kind, figures in self.searches.items():
+            table.add_row(kind.value, *_row(figures))
         return table
 
 
-def _counted(count: int, some: Mapping[str, int]) -> str:
+def _row(figures: Figures) -> list[str]:
+    quality = (
+        figures.ndcg_at_10,
+        figures.recall_at_10,
+        figures.recall_at_100,
+        figures.hit_at_1,
+        figures.hit_at_10,
+        figures.mrr,
+    )
+    return [
+        *(_figure(value, 3) for value in quality),
+        f"{figures.queries_without_result:,}",
+        _figure(figures.latency_p50_ms, 1),
+        _figure(figures.latency_p99_ms, 1),
+    ]
+
+
+def _count(total: int, parts: Mapping[str, int]) -> str:
     return ", ".join(
-        [f"{count:,}", *(f"{number:,} {what}" for what, number in some.items() if number)]
+        [f"{total:,}", *(f"{number:,} {what}" for what, number in parts.items() if number)]
     )
 
 

@@ -1,0 +1,57 @@
+"""The health of a database at any revision, as values for a table and for JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from repositories import migrations
+from repositories.cli.targets import connected
+from repositories.operations.health import Health, facts, health_of
+from repositories.postgres.errors import translating
+
+if TYPE_CHECKING:
+    from repositories.cli.targets import Target
+    from repositories.postgres.settings import Settings
+
+
+async def health_of_target(settings: Settings) -> Health:
+    """Return the health of a database, which may be empty or outdated.
+
+    `Database.health` is for a database that is open, and so at the newest revision.
+
+    Raises:
+        DatabaseFailure: There is no connection.
+    """
+    expected = migrations.head()
+    async with connected(settings) as engine:
+        revision = await migrations.current(engine)
+        with translating():
+            async with engine.connect() as connection:
+                observed = await facts(connection, language=settings.language, revision=revision)
+        return health_of(observed, engine, settings, expected_revision=expected)
+
+
+def health_figures(target: Target, health: Health) -> list[tuple[str, str]]:
+    """Return names and values for a table; the URL has no password."""
+    embeddings = f"{health.dimensions} dimensions, provider {health.provider}, model {health.model}"
+    return [
+        ("database", target.label),
+        ("address", str(target.settings.url)),
+        ("PostgreSQL", health.server_version),
+        ("pgvector", health.pgvector_version or "missing"),
+        ("revision", f"{health.revision or 'none'} (newest: {health.expected_revision})"),
+        ("embeddings", "not recorded" if health.dimensions is None else embeddings),
+        ("row-level security", "on" if health.row_level_security else "off"),
+        ("pool", health.pool.status),
+    ]
+
+
+def health_json(target: Target, health: Health) -> dict[str, Any]:
+    """Return the same as one JSON object, with the problems; the URL has no password."""
+    return {
+        "database": target.label,
+        "address": str(target.settings.url),
+        "healthy": health.healthy,
+        **asdict(health),
+    }

@@ -1,0 +1,127 @@
+"""What the commands do on a database: each task connects, works, and disconnects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import literal, select, table
+from sqlalchemy.exc import DBAPIError
+
+from repositories import backup, migrations, operations
+from repositories.backup import tables as catalog
+from repositories.cli.targets import connected
+from repositories.migrations.partitions import AHEAD
+from repositories.migrations.runner import BASE
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+    from pathlib import Path
+
+    from pydantic import SecretStr
+    from sqlalchemy import Connection
+
+    from repositories.operations import Maintenance, Roles
+    from repositories.postgres.settings import Settings
+
+__all__ = ["BASE"]
+
+
+async def migrate(settings: Settings, revision: str) -> str:
+    """Migrate to a revision, and return it."""
+    async with connected(settings.for_migrations()) as engine:
+        options = migrations.SchemaOptions.from_settings(settings)
+        return await migrations.migrate(engine, options, revision=revision)
+
+
+async def rollback(settings: Settings, revision: str) -> str | None:
+    """Undo the revisions after `revision`; return the revision that is left, or None."""
+    async with connected(settings.for_migrations()) as engine:
+        return await migrations.rollback(engine, revision)
+
+
+async def check(settings: Settings) -> list[str]:
+    """Return one sentence for each difference between the schema and the entities."""
+    async with connected(settings.for_migrations()) as engine:
+        return await migrations.check(engine)
+
+
+async def check_migrated(settings: Settings) -> list[str]:
+    """Migrate an empty database, and return its differences from the entities."""
+    await migrate(settings, "head")
+    return await check(settings)
+
+
+async def revise(settings: Settings, message: str) -> Path:
+    """Write the next revision, with an empty database to compare with; return its path."""
+    await migrate(settings, "head")
+    async with connected(settings.for_migrations()) as engine:
+        return await migrations.revise(engine, message)
+
+
+async def may_hold_rows(settings: Settings) -> bool:
+    """Return whether a table has rows, or hides them from this role."""
+    async with connected(settings.for_migrations()) as engine, engine.connect() as connection:
+        return await connection.run_sync(_may_hold_rows)
+
+
+def _may_hold_rows(connection: Connection) -> bool:
+    # With row-level security, an error instead of an empty answer.
+    connection.execute(catalog.ALL_ROWS)
+    names = [found.name for found in catalog.tables(connection) if found.name != catalog.RECORD]
+    try:
+        return any(connection.scalar(_one_row(name)) for name in names)
+    except DBAPIError:
+        return True
+
+
+def _one_row(name: str) -> Any:
+    return select(literal(value=True)).select_from(table(name)).limit(1)
+
+
+async def maintain(
+    settings: Settings,
+    *,
+    ahead: int | None,
+    keep: timedelta | None,
+    keep_operations: timedelta | None,
+) -> Maintenance:
+    """Create, fill and drop partitions of telemetry, and purge committed operations."""
+    async with connected(settings.for_migrations()) as engine:
+        return await operations.maintain(
+            engine,
+            ahead=AHEAD if ahead is None else ahead,
+            keep=keep,
+            keep_operations=keep_operations,
+        )
+
+
+async def enable_row_level_security(settings: Settings) -> list[str]:
+    """Enable row-level security, and return the tables that changed."""
+    async with connected(settings.for_migrations()) as engine:
+        return await operations.enable_row_level_security(engine)
+
+
+async def disable_row_level_security(settings: Settings) -> list[str]:
+    """Disable row-level security, and return the tables that changed."""
+    async with connected(settings.for_migrations()) as engine:
+        return await operations.disable_row_level_security(engine)
+
+
+async def set_up_roles(
+    settings: Settings, roles: Roles, passwords: dict[str, SecretStr]
+) -> list[str]:
+    """Create the roles that are missing and grant their rights; return those created."""
+    async with connected(settings.for_migrations()) as engine:
+        return await operations.set_up_roles(engine, roles, passwords)
+
+
+async def dump(settings: Settings, file: Path, tenant: str | None) -> backup.Manifest:
+    """Write a backup, and return its manifest."""
+    async with connected(settings.for_migrations()) as engine:
+        return await backup.dump(engine, file, tenant=tenant)
+
+
+async def restore(settings: Settings, file: Path, *, replace: bool) -> backup.Manifest:
+    """Restore a backup, and return its manifest."""
+    async with connected(settings.for_migrations()) as engine:
+        return await backup.restore(engine, file, replace=replace)
