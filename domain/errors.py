@@ -245,7 +245,9 @@ class NotLoaded(RecollectError, AttributeError):
     """
 
     def __init__(self, entity: str, field: str) -> None:
-        super().__init__(f"{entity}.{field} was not loaded: ask for it when you read the row")
+        super().__init__(
+            f"{entity}.{field} was not loaded: pass with_embedding=True when you read the row"
+        )
         self.entity = entity
         self.field = field
 

@@ -19,10 +19,11 @@ from domain.schema.columns import (
 )
 from domain.schema.constraints import embedding_check, index, unique
 from domain.schema.text_hash import text_hash_column
-from domain.values.embedding import Embedding
+from domain.values.digests import DerivedSha256
+from domain.values.embedding import OptionalEmbedding
 from domain.values.jsonb import FrozenDict, JsonObject
 from domain.values.numbers import Count
-from domain.values.text import Key, Name, Text
+from domain.values.text import Key, Name, NameOrEmpty, Text
 from domain.values.timestamps import Timestamp
 
 
@@ -52,10 +53,8 @@ class KnowledgeChunk(Record, table=True):
     __mapper_args__ = SEARCH_VECTOR_UNMAPPED
 
     chunk_id: Key = Field(description="The caller's own name for the passage.")
-    repo: Text = Field(
-        default="",
-        max_length=400,
-        description="Repository, as owner/name; empty where it belongs to none.",
+    repo: NameOrEmpty = Field(
+        default="", description="Repository, as owner/name; empty if the passage belongs to none."
     )
     source: Key = Field(description="Path or address of the document.")
     source_type: Name = Field(description="Kind of document: doc, code, test, ...")
@@ -70,14 +69,14 @@ class KnowledgeChunk(Record, table=True):
         sa_column_kwargs={"name": "metadata", "server_default": "{}"},
         description="Anything else, for filters.",
     )
-    content_hash: bytes = Field(
-        default=b"", max_length=32, nullable=False, description="SHA-256 of the content."
+    content_hash: DerivedSha256 = Field(
+        default_factory=bytes, nullable=False, description="SHA-256 of the content."
     )
     token_count: Count = Field(
         default=0, description="Tokens in the content, as the embedding model counts."
     )
     embedding_model: Name | None = Field(default=None, description="Model that made the embedding.")
-    embedding: Embedding | None = Field(
+    embedding: OptionalEmbedding = Field(
         default=None, sa_type=EmbeddingColumn, description="Vector of the passage."
     )
     stale: bool = Field(default=False, description="The embedding is to be made again.")

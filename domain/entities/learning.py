@@ -15,7 +15,7 @@ from domain.schema.columns import SEARCH_VECTOR_UNMAPPED, EmbeddingColumn, searc
 from domain.schema.constraints import embedding_check, index, unique
 from domain.schema.text_hash import text_hash_column
 from domain.values.classification import Category, Severity
-from domain.values.embedding import Embedding
+from domain.values.embedding import OptionalEmbedding
 from domain.values.numbers import Positive
 from domain.values.text import Key, Name, Text
 
@@ -88,7 +88,7 @@ class LearningMemory(Record, table=True):
         le=16_000,
         description="Components of the embedding; 0 while there is none.",
     )
-    embedding: Embedding | None = Field(
+    embedding: OptionalEmbedding = Field(
         default=None, sa_type=EmbeddingColumn, description="Vector of the text."
     )
     stale: bool = Field(default=False, description="The embedding is to be made again.")

@@ -1,45 +1,29 @@
-"""The base of every entity: what is declared once becomes validation, column, CHECK and comment."""
+"""The base class of entities: fields become validation, columns, CHECK constraints and comments."""
 
 from __future__ import annotations
 
 from copy import deepcopy
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 from uuid import UUID
 
-from annotated_types import Ge, Gt, Le
-from pydantic.fields import FieldInfo as PydanticFieldInfo
-from sqlalchemy import (
-    BigInteger,
-    CheckConstraint,
-    Column,
-    DefaultClause,
-    Double,
-    Float,
-    MetaData,
-    Table,
-    func,
-    text,
-)
-from sqlalchemy import Text as SqlText
+from sqlalchemy import MetaData, Table, func
 from sqlalchemy.orm import Mapper, registry
 from sqlalchemy.orm.attributes import InstrumentedAttribute, instance_state, set_attribute
 from sqlmodel import Field, SQLModel
 from sqlmodel.main import FieldInfo, SQLModelMetaclass
-from sqlmodel.sql.sqltypes import AutoString
 from typing_extensions import dataclass_transform
 from uuid_utils.compat import uuid7
 
 from domain.errors import InvalidEntity, NotLoaded
-from domain.schema.columns import EmbeddingColumn, EnumText
+from domain.schema.columns import EmbeddingColumn
 from domain.schema.constraints import NAMING_CONVENTION
-from domain.values.numbers import INT32_MAX, INT64_MAX, field_constraints
+from domain.schema.tables import complete_columns
 from domain.values.redaction import without_input
 from domain.values.text import DEFAULT_TENANT, Tenant
 from domain.values.timestamps import Timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
 
 EntityT = TypeVar("EntityT", bound="Entity")
@@ -56,59 +40,21 @@ mappers = registry(metadata=metadata)
 application_mappers = registry(metadata=application_metadata)
 """The mappers of an application's own entities. A class that fails to be mapped stays in it."""
 
-_TYPE_LIMITS = {-(2**31), INT32_MAX, -(2**63), INT64_MAX}
-
-
-def _bounds(column: Column[Any], field: PydanticFieldInfo) -> Iterator[str]:
-    """Yield the SQL conditions that the field's numeric bounds and enumeration stand for."""
-    if isinstance(column.type, EnumText):
-        yield f"{column.name} IN ({', '.join(repr(member.value) for member in column.type.enum)})"
-    for rule in field_constraints(field):
-        match rule:
-            case Ge(ge=limit) if limit not in _TYPE_LIMITS:
-                yield f"{column.name} >= {limit}"
-            case Gt(gt=limit):
-                yield f"{column.name} > {limit}"
-            case Le(le=limit) if limit not in _TYPE_LIMITS:
-                yield f"{column.name} <= {limit}"
-
-
-def _default_clause(field: PydanticFieldInfo) -> DefaultClause | None:
-    """Return the field's plain default as the server's, for rows that are written without this library."""
-    default = field.default
-    if isinstance(default, bool):
-        return DefaultClause(text(str(default).lower()))
-    if isinstance(default, int | Decimal):
-        return DefaultClause(text(str(default)))
-    return DefaultClause(text(f"'{default}'")) if isinstance(default, str) else None
-
-
-def _adapt(column: Column[Any], field: PydanticFieldInfo) -> None:
-    """Give the column PostgreSQL's natural type: text, not varchar; double precision.
-
-    Bigint where the bounds ask for it.
-    """
-    if isinstance(column.type, AutoString):
-        column.type = SqlText()
-    elif isinstance(column.type, Float):
-        column.type = Double()
-    elif enum := getattr(column.type, "enum_class", None):
-        column.type = EnumText(enum)
-    elif any(isinstance(rule, Le) and rule.le == INT64_MAX for rule in field_constraints(field)):
-        column.type = BigInteger()
-
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(Field, FieldInfo))
 class EntityMeta(SQLModelMetaclass):
     """Completes the columns of a table entity before it is mapped.
 
-    A field's bounds and enumeration become a CHECK named after the column, its description the
-    column's comment, the first line of the class docstring the table's.
+    The bounds and the enumeration of a field become a CHECK constraint named after the column. Its
+    description becomes the column's comment. The first line of the class docstring becomes the
+    table's comment.
 
     Raises:
         InvalidEntity: the class derives from an entity with a table, has no tenant, or names a
             table that exists.
     """
+
+    _embedding_fields: tuple[str, ...]
 
     def __new__(
         cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any
@@ -127,25 +73,27 @@ class EntityMeta(SQLModelMetaclass):
     ) -> None:
         if cls.model_config.get("table"):
             cls._require_place(name, str(namespace.get("__tablename__", name.lower())))
-            checks = list(cls._complete_columns())
+            checks = complete_columns(vars(cls), cls.model_fields)
             arguments = list(namespace.get("__table_args__", ()))
             options = arguments.pop() if arguments and isinstance(arguments[-1], dict) else {}
             comment = (cls.__doc__ or "").partition("\n")[0].strip()
             cls.__table_args__ = (*arguments, *checks, {"comment": comment, **options})
         super().__init__(name, bases, namespace, **kwargs)
-        for attribute in cls.embedding_fields():
-            setattr(cls, attribute, _OnlyWhenLoaded(getattr(cls, attribute)))
-
-    def embedding_fields(cls) -> list[str]:
-        """Return the names of the fields that are fetched only when asked for."""
         table = cls.__dict__.get("__table__")
-        return (
-            []
-            if table is None
-            else [
-                column.key for column in table.columns if isinstance(column.type, EmbeddingColumn)
-            ]
+        columns = () if table is None else table.columns
+        cls._embedding_fields = tuple(
+            column.key for column in columns if isinstance(column.type, EmbeddingColumn)
         )
+        for attribute in cls._embedding_fields:
+            setattr(cls, attribute, _DeferredField(getattr(cls, attribute)))
+        if table is not None:
+            # The validator of the class is built at its first use. A `TypeAdapter` of the class is
+            # built at once, as FastAPI expects when it filters warnings around that.
+            cls.model_config["defer_build"] = False
+
+    def embedding_fields(cls) -> tuple[str, ...]:
+        """Return the names of the fields that a read leaves out by default."""
+        return cls._embedding_fields
 
     def _require_place(cls, name: str, table: str) -> None:
         if cls.metadata is metadata:
@@ -157,20 +105,9 @@ class EntityMeta(SQLModelMetaclass):
                 f" `__tablename__`, such as {table!r} with a prefix of your application"
             )
 
-    def _complete_columns(cls) -> Iterator[CheckConstraint]:
-        for attribute, field in cls.model_fields.items():
-            column = cls.__dict__[attribute]
-            column.name = column.name or attribute
-            _adapt(column, field)
-            column.comment = field.description
-            column.server_default = column.server_default or _default_clause(field)
-            if conditions := list(_bounds(column, field)):
-                yield CheckConstraint(" AND ".join(conditions), name=column.name)
 
-
-class _OnlyWhenLoaded:
-    # An embedding that was not read must neither look like one that is missing nor be loaded
-    # implicitly.
+class _DeferredField:
+    # Reading an embedding that was not loaded neither returns None nor loads it implicitly.
 
     def __init__(self, attribute: InstrumentedAttribute[Any]) -> None:
         self._attribute = attribute
@@ -188,11 +125,16 @@ class _OnlyWhenLoaded:
 
 
 class Entity(SQLModel, registry=mappers, metaclass=EntityMeta):
-    """A row of one table, validated when it is made and when a field is assigned.
+    """A row of one table, validated when you create it and when you assign a field.
 
     Unknown fields, wrong types, values out of range, naive datetimes and text that PostgreSQL
-    cannot store raise `pydantic.ValidationError`, which names the field. Rows that come from the
-    database are trusted and not validated again.
+    cannot store raise `pydantic.ValidationError`, which names the field. Rows from the database are
+    trusted and not validated again.
+
+    An entity equals itself after `model_dump_json` and `model_validate_json`. JSON has digests as
+    hexadecimal text and embeddings as arrays of numbers. JSON of a row that was read without its
+    embedding lacks that field alone, and the entity made of it raises `NotLoaded` as the row does;
+    in JSON of an entity that has none, the embedding is null.
     """
 
     model_config = {
@@ -206,18 +148,33 @@ class Entity(SQLModel, registry=mappers, metaclass=EntityMeta):
     __table__: ClassVar[Table]
     __mapper__: ClassVar[Mapper[Any]]
     if TYPE_CHECKING:
-        # SQLModel declares a declared_attr here, which no string is.
+        # SQLModel declares a declared_attr, and entities assign a string.
         __tablename__: ClassVar[Any]
 
     def __init__(self, /, **data: Any) -> None:
-        # SQLModel leaves table models unvalidated; its other models are validated like this.
+        # SQLModel does not validate table models; this is how it validates its other models.
         self._fill(self.__pydantic_validator__.validate_python, data)
 
     def _fill(self, validate: Callable[..., Any], data: Any, **options: Any) -> None:
         state = instance_state(self)
-        without_input(type(self).__name__, lambda: validate(data, self_instance=self, **options))
-        # Pydantic replaces the dictionary in which SQLAlchemy's state of the entity is.
+        without_input(
+            type(self).__name__,
+            lambda: validate(data, self_instance=self, **options),
+            fields=type(self).model_fields,
+        )
+        # Pydantic replaced the dictionary that contained SQLAlchemy's state of the entity.
         self.__mapper__.class_manager.setup_instance(self, state)
+        self._leave_unread()
+
+    def _leave_unread(self) -> None:
+        unread, fields = type(self).embedding_fields(), self.model_fields_set
+        if (
+            unread
+            and len(fields) + len(unread) == len(type(self).model_fields)
+            and fields.isdisjoint(unread)
+        ):
+            for name in unread:
+                del vars(self)[name]
 
     @classmethod
     def model_validate(
@@ -229,7 +186,7 @@ class Entity(SQLModel, registry=mappers, metaclass=EntityMeta):
         context: Any = None,
         **_: Any,
     ) -> Self:
-        """Return an entity made of a mapping, validated as the constructor does."""
+        """Return an entity with a mapping's values, validated as by the constructor."""
         entity: Self = cls.__mapper__.class_manager.new_instance()
         values = {**obj, **(update or {})}
         entity._fill(
@@ -246,7 +203,7 @@ class Entity(SQLModel, registry=mappers, metaclass=EntityMeta):
         context: Any = None,
         **_: Any,
     ) -> Self:
-        """Return an entity made of a JSON object, validated as the constructor does."""
+        """Return an entity with a JSON object's values, validated as by the constructor."""
         entity: Self = cls.__mapper__.class_manager.new_instance()
         entity._fill(
             cls.__pydantic_validator__.validate_json, json_data, strict=strict, context=context
@@ -255,9 +212,9 @@ class Entity(SQLModel, registry=mappers, metaclass=EntityMeta):
 
     @classmethod
     def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> Self:
-        """Return an entity of values that are known to be valid, such as a row's.
+        """Return an entity with values that are valid already, such as those of a row.
 
-        Nothing is checked or filled in.
+        It validates nothing and sets no defaults.
         """
         entity = cls.from_row(values)
         if _fields_set is not None:
@@ -267,11 +224,11 @@ class Entity(SQLModel, registry=mappers, metaclass=EntityMeta):
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Self:
-        """Return an entity of a row's values by field, as `model_construct` does.
+        """Return an entity with a row's values by field, as `model_construct` does.
 
-        The dictionary belongs to the entity from then on.
+        The entity keeps the dictionary: do not use it afterwards.
         """
-        # Without `__init__`, which takes longer than reading the row.
+        # Calling `__init__` would take longer than reading the row.
         entity: Self = cls.__new__(cls)
         entity.model_fields_set.update(row)
         object.__setattr__(entity, "__dict__", row)
@@ -279,7 +236,7 @@ class Entity(SQLModel, registry=mappers, metaclass=EntityMeta):
         return entity
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return a new entity with the same values that no session knows.
+        """Return a new entity with the same values, which belongs to no session.
 
         `update` is not validated.
         """
@@ -296,7 +253,12 @@ class Entity(SQLModel, registry=mappers, metaclass=EntityMeta):
         return self.model_copy(deep=True)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name not in type(self).__pydantic_fields__:
+        fields = type(self).__pydantic_fields__
+        if name not in fields:
+            if (field := f"{name}_") in fields:
+                raise AttributeError(
+                    f"{type(self).__name__} has no field {name}: assign to {field}"
+                )
             super().__setattr__(name, value)
             return
         before = self.__dict__
@@ -308,57 +270,61 @@ class Entity(SQLModel, registry=mappers, metaclass=EntityMeta):
             after = self.__dict__
         finally:
             object.__setattr__(self, "__dict__", before)
-        # A validator may derive one field from another, so everything that changed is told to
-        # SQLAlchemy.
+        # A validator may derive one field from another, so SQLAlchemy gets every change.
         for key, new in after.items():
             if key not in before or before[key] is not new:
                 set_attribute(self, key, new)
 
     def __repr__(self) -> str:
-        """Name the row, never its contents: reprs end up in logs and tracebacks."""
-        keys = (column.key for column in self.__table__.primary_key)
-        return f"{type(self).__name__}({', '.join(f'{key}={self.__dict__.get(key)!s}' for key in keys)})"
+        """Return the class and the primary key; other values do not belong in logs."""
+        key = ", ".join(
+            f"{column.key}={vars(self).get(column.key)!s}" for column in self.__table__.primary_key
+        )
+        return f"{type(self).__name__}({key})"
 
     __str__ = __repr__
 
 
 class Identified(SQLModel):
-    """A row with an id made by the client, so that it is known before anything is written."""
+    """A row with an id that the client generates, so that it is known before the row is written."""
 
     id: UUID = Field(
         default_factory=uuid7,
         primary_key=True,
         schema_extra={"frozen": True},
-        # Tells which of many inserted rows came back, so that one statement inserts them all.
+        # Identifies each row that a multi-row INSERT returns.
         sa_column_kwargs={"insert_sentinel": True},
-        description="UUID version 7, made by the client.",
+        description="UUID version 7, generated by the client.",
     )
 
 
 class Owned(SQLModel):
-    """A row that belongs to one tenant. The unit of work stamps it; it is never changed."""
+    """A row that belongs to one tenant.
+
+    The unit of work assigns the tenant when the entity is added; it never changes.
+    """
 
     tenant: Tenant = Field(
         default=DEFAULT_TENANT,
         primary_key=True,
         schema_extra={"frozen": True},
-        description="Whose row this is; never updated.",
+        description="Tenant that owns the row; never updated.",
     )
 
 
 class Timestamped(SQLModel):
-    """A row that remembers when it was written."""
+    """A row with the time at which it was written."""
 
     created_at: Timestamp | None = Field(
         default=None,
         nullable=False,
         sa_column_kwargs={"server_default": func.now()},
-        description="When the row was written.",
+        description="Time at which the row was written.",
     )
 
 
 class Record(Timestamped, Identified, Owned, Entity):
-    """What nearly every entity is: one tenant's row, with an id and the time it was written."""
+    """A row of one tenant with an id and the time at which it was written."""
 
 
 class ApplicationEntity(Record, registry=application_mappers):

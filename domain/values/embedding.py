@@ -1,4 +1,4 @@
-"""Embeddings: vectors of float32 that are worth storing, and the port of whoever makes them."""
+"""Embeddings: validated vectors of float32, and the port of the provider that computes them."""
 
 from __future__ import annotations
 
@@ -7,25 +7,29 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeAlias, cast, overload
 
 from pgvector import Vector
 from pydantic import PlainSerializer, PlainValidator
 
 if TYPE_CHECKING:
-    pass
+    from typing import Self
+
+    from pydantic import GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
+    from pydantic_core import CoreSchema
 
 DEFAULT_DIMENSIONS = 1024
 MAX_DIMENSIONS = 16_000
-"""What pgvector's `vector` can hold."""
+"""The most dimensions that a column of pgvector's type `vector` can have."""
 
-# Beyond these norms cosine distance overflows or underflows float32 and becomes NaN, which passes
+# Beyond these norms, cosine distance overflows or underflows float32 and becomes NaN, which passes
 # every threshold.
 MIN_NORM, MAX_NORM = 1e-6, 1e6
 
 
 class Array(Protocol):
-    """As much of a numpy array as is asked for here; nothing imports numpy."""
+    """The part of a numpy array that this module uses; nothing imports numpy."""
 
     @property
     def ndim(self) -> int: ...
@@ -36,15 +40,15 @@ class Array(Protocol):
 VectorLike: TypeAlias = Vector | Sequence[float] | Array
 """A `Vector`, a list or tuple of numbers, or a one-dimensional numpy array."""
 
-_known_dimensions: Counter[int] = Counter()  # in the order in which they were learned last
+_known_dimensions: Counter[int] = Counter()  # ordered by the time of the latest registration
 
 
 @contextmanager
 def known_dimensions(dimensions: int) -> Iterator[None]:
-    """Let entities of this process take embeddings of `dimensions`, as every open database does for
-    its own.
+    """Let entities accept embeddings of `dimensions` inside the block.
 
-    With no database open and nothing declared, entities take `DEFAULT_DIMENSIONS`.
+    Every open database does this for its own dimensions. If no database is open and no block is
+    active, entities accept `DEFAULT_DIMENSIONS`.
     """
     learn_dimensions(dimensions)
     try:
@@ -54,28 +58,33 @@ def known_dimensions(dimensions: int) -> Iterator[None]:
 
 
 def learn_dimensions(dimensions: int) -> None:
-    """Count one more user of `dimensions` in this process."""
+    """Register one more user of `dimensions` in this process."""
     _known_dimensions[dimensions] = _known_dimensions.pop(dimensions, 0) + 1
 
 
-def newest_dimensions() -> int:
-    """Return the dimension of the database that was opened last and still is, or `DEFAULT_DIMENSIONS` with none open."""
-    return next(reversed(_known_dimensions), DEFAULT_DIMENSIONS)
-
-
 def forget_dimensions(dimensions: int) -> None:
-    """Count one user of `dimensions` less; with none left, entities refuse it again."""
+    """Remove one user of `dimensions`; after the last one, entities refuse these dimensions."""
     _known_dimensions[dimensions] -= 1
     if _known_dimensions[dimensions] <= 0:
         del _known_dimensions[dimensions]
+
+
+def newest_dimensions() -> int:
+    """Return the latest dimensions in use, or `DEFAULT_DIMENSIONS` if none are."""
+    return next(reversed(_known_dimensions), DEFAULT_DIMENSIONS)
+
+
+def accepted_dimensions() -> list[int]:
+    """Return the dimensions of embeddings that entities accept now, in ascending order."""
+    return sorted(_known_dimensions) or [DEFAULT_DIMENSIONS]
 
 
 def to_vector(value: VectorLike) -> Vector:
     """Return `value` as a vector of float32.
 
     Raises:
-        ValueError: not one-dimensional numbers, a component that is not finite, or a norm outside
-            1e-6 to 1e6 (all zeros included).
+        ValueError: `value` is not a one-dimensional sequence of numbers, a component is not finite,
+            or the norm is outside 1e-6 to 1e6 (which includes all zeros).
     """
     vector = value if isinstance(value, Vector) else _convert(value)
     norm = _norm(vector)
@@ -91,8 +100,7 @@ def to_vector(value: VectorLike) -> Vector:
 
 
 def _norm(vector: Vector) -> float:
-    # Forty times as fast, where the program has numpy anyway: an entity is made for each row that
-    # is written.
+    # Every written row is validated. If the program has loaded numpy, this is forty times as fast.
     if "numpy" in sys.modules:
         numbers = vector.to_numpy().astype(float)
         return math.sqrt(numbers.dot(numbers))
@@ -103,21 +111,20 @@ def _convert(value: VectorLike) -> Vector:
     if isinstance(value, str | bytes | bytearray):
         raise ValueError("an embedding is a sequence of numbers, not text")
     try:
-        # Of a complex number numpy would keep one part; a flag and a moment it would take for a
-        # number.
+        # numpy would drop the imaginary part of a complex number, and convert booleans and dates.
         if getattr(getattr(value, "dtype", None), "kind", "f") not in "fiu":
             raise TypeError
         if isinstance(value, Sequence):
             if bool in set(map(type, value)):
                 raise TypeError
             return Vector(list(value))
-        return Vector(cast("list[float]", value))  # or a numpy array, which pgvector tells apart
+        return Vector(cast("list[float]", value))  # a numpy array, which pgvector recognises
     except (
         TypeError,
         ValueError,
         OverflowError,
-        AttributeError,
-    ):  # the last of masked arrays, whose data is no buffer
+        AttributeError,  # a masked array has no buffer
+    ):
         raise ValueError(
             "an embedding is a one-dimensional sequence of numbers or a numpy array"
         ) from None
@@ -131,28 +138,69 @@ def require_dimensions(vector: Vector, dimensions: int) -> None:
 
 def _validate(value: VectorLike) -> Vector:
     vector = to_vector(value)
-    allowed = set(_known_dimensions) or {DEFAULT_DIMENSIONS}
-    if vector.dimensions() not in allowed:
-        expected = " or ".join(str(dimensions) for dimensions in sorted(allowed))
-        raise ValueError(f"the embedding has {vector.dimensions()} dimensions, not {expected}")
+    dimensions = vector.dimensions()
+    if dimensions not in _known_dimensions and dimensions not in accepted_dimensions():
+        raise ValueError(_dimensions_advice(dimensions))
     return vector
+
+
+def _dimensions_advice(dimensions: int) -> str:
+    expected = " or ".join(map(str, accepted_dimensions()))
+    if _known_dimensions:
+        return (
+            f"the embedding has {dimensions} dimensions, not {expected}, which the open databases"
+            " have: use a model with as many dimensions"
+        )
+    return (
+        f"the embedding has {dimensions} dimensions, not {expected}, the default while no database"
+        f" is open: open the database first, or use `with known_dimensions({dimensions}):`"
+    )
+
+
+class _EmbeddingSchema:
+    """Describes an embedding in JSON: an array of as many numbers as entities accept now."""
+
+    def __get_pydantic_json_schema__(
+        self, _: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        arrays: list[JsonSchemaValue] = [
+            {"type": "array", "items": {"type": "number"}, "minItems": size, "maxItems": size}
+            for size in accepted_dimensions()
+        ]
+        return arrays[0] if len(arrays) == 1 else {"anyOf": arrays}
 
 
 Embedding = Annotated[
     Vector,
     PlainValidator(_validate),
-    PlainSerializer(lambda vector: vector.to_list(), when_used="json"),
+    PlainSerializer(Vector.to_list, return_type=list[float], when_used="json"),
+    _EmbeddingSchema(),
 ]
-"""A vector of float32 with the dimension of a database that this process has open.
+"""A finite, non-zero vector of float32 with the dimensions of an open database.
 
-Finite, not zero.
+JSON has it as an array of numbers.
 """
+
+if TYPE_CHECKING:
+
+    class OptionalEmbedding:
+        """A field that accepts any `VectorLike` and reads as a `Vector`, or None."""
+
+        @overload
+        def __get__(self, entity: None, owner: type[object], /) -> Self: ...
+        @overload
+        def __get__(self, entity: object, owner: type[object], /) -> Vector | None: ...
+        def __get__(self, entity: object, owner: type[object], /) -> Self | Vector | None: ...
+        def __set__(self, entity: object, value: VectorLike | None, /) -> None: ...
+
+else:
+    OptionalEmbedding = Embedding | None
 
 
 class Embedder(Protocol):
-    """What turns texts into embeddings.
+    """Computes embeddings of texts.
 
-    The caller owns it: nothing awaits it inside a unit of work.
+    The caller owns it: no unit of work awaits it.
     """
 
     @property

@@ -14,7 +14,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Annotated, Any, Final, NoReturn
 
-from pydantic import PlainValidator
+from pydantic import PlainValidator, WithJsonSchema
 
 from domain.values.text import storable
 
@@ -140,5 +140,9 @@ def _object(value: object) -> Any:
 Json = Annotated[Any, PlainValidator(normalise)]
 """Any JSON value, normalised and frozen."""
 
-JsonObject = Annotated[Mapping[str, Any], PlainValidator(_object)]
+JsonObject = Annotated[
+    Mapping[str, Any],
+    PlainValidator(_object),
+    WithJsonSchema({"type": "object", "additionalProperties": True}),
+]
 """A JSON object, normalised and frozen."""

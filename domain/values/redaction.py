@@ -1,11 +1,11 @@
-"""Refusing values without repeating them.
+"""Validation errors without the input that they reject.
 
-What a field was given may be a secret, and errors end up in logs and in answers.
+A rejected value may be a secret, and errors end up in logs and in responses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
@@ -17,33 +17,45 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def without_input(title: str, validate: Callable[[], T]) -> T:
-    """Return what `validate` returns; a `ValidationError` keeps its places and reasons, and not
-    what was given.
+def without_input(title: str, validate: Callable[[], T], *, fields: Collection[str] = ()) -> T:
+    """Return the result of `validate`, and remove the input from the `ValidationError` it raises.
 
-    `hide_input_in_errors` leaves it out of the message alone: `errors()` and `json()` still hold
-    it. What is nested too deeply for Python to look at is a `ValidationError` as well.
+    `hide_input_in_errors` only removes the input from the message: `errors()` and `json()` still
+    contain it. A value that is nested too deeply for Python raises `ValidationError` as well.
+
+    Args:
+        title: Name of the model, which begins the error's message.
+        validate: Validates the input, and returns the model.
+        fields: Names of the model's fields. If an unknown name lacks only the underscore at the end
+            of a field's name, the error names that field.
     """
     details: list[InitErrorDetails]
     try:
         return validate()
     except ValidationError as error:
-        details = [_bare(detail) for detail in error.errors(include_url=False, include_input=False)]
+        details = [
+            _redacted(detail, fields)
+            for detail in error.errors(include_url=False, include_input=False)
+        ]
     except RecursionError:
         details = [
             InitErrorDetails(
                 type=PydanticCustomError("too_deep", "a value is nested too deeply"), input=None
             )
         ]
-    # Outside of the handlers, so that the error does not carry the one that holds the input.
+    # Raised outside the handlers, so that `__context__` does not refer to the original.
     raise ValidationError.from_exception_data(title, details, hide_input=True)
 
 
-def _bare(detail: ErrorDetails) -> InitErrorDetails:
-    # The exception behind a reason of our own may hold anything; its words are in the message.
+def _redacted(detail: ErrorDetails, fields: Collection[str]) -> InitErrorDetails:
+    # The exception behind a custom error may contain the input; its text is in the message.
     context = {name: value for name, value in detail.get("ctx", {}).items() if name != "error"}
-    kind: Any = detail["type"]
-    words: Any = detail["msg"]  # typed as literals, which nothing that was computed is
+    error_type: Any = detail["type"]
+    message: Any = detail["msg"]  # the constructor's type demands literals
+    if error_type == "extra_forbidden" and (field := f"{detail['loc'][-1]}_") in fields:
+        message = f"{message}: the field is named {field}"
     return InitErrorDetails(
-        type=PydanticCustomError(kind, words, context or None), loc=detail["loc"], input=None
+        type=PydanticCustomError(error_type, message, context or None),
+        loc=detail["loc"],
+        input=None,
     )

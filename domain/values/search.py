@@ -177,7 +177,7 @@ class SearchHit(Generic[E_co]):
 
 
 @dataclass(frozen=True, slots=True)
-class SearchHits(Sequence[SearchHit[E_co]]):
+class SearchHits(Sequence[SearchHit[E_co]], Generic[E_co]):
     """The hits of one search, best first, ties by id. A diverse search returns them in the order of
     its choice.
 

@@ -47,14 +47,32 @@ def _at_most_bytes(limit: int) -> AfterValidator:
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_LENGTH), AfterValidator(storable)]
 """Any text up to `MAX_TEXT_LENGTH` characters, without NUL and lone surrogates."""
 
-Key = Annotated[Text, StringConstraints(min_length=1), _at_most_bytes(MAX_KEY_BYTES)]
+Key = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_KEY_BYTES),
+    AfterValidator(storable),
+    _at_most_bytes(MAX_KEY_BYTES),
+]
 """A text that an index or a unique constraint holds; not empty, at most 2,000 bytes."""
 
-Name = Annotated[Text, StringConstraints(min_length=1), _at_most_bytes(MAX_NAME_BYTES)]
+Name = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_NAME_BYTES),
+    AfterValidator(storable),
+    _at_most_bytes(MAX_NAME_BYTES),
+]
 """A short text that an index holds beside others, such as a repository or a login.
 
 Not empty, at most 400 bytes.
 """
+
+NameOrEmpty = Annotated[
+    str,
+    StringConstraints(max_length=MAX_NAME_BYTES),
+    AfterValidator(storable),
+    _at_most_bytes(MAX_NAME_BYTES),
+]
+"""A `Name`, or empty text where there is none."""
 
 TENANT_PATTERN = r"^[A-Za-z0-9._-]{1,100}$"
 

@@ -81,6 +81,8 @@ async def a_service(
         chunk_id="a", source="a.md", source_type="doc", content="text", embedding=Vector([1.0])
     )
     assert_type(chunk.embedding, Vector | None)
+    chunk.embedding = embedding
+    chunk.embedding = None
     async for found in view.knowledge.stream():
         assert_type(found, KnowledgeChunk)
 
@@ -107,6 +109,19 @@ async def a_service_of_ones_own(memory: DatabasePort, embedder: Embedder, findin
             await view.memories.exists_for(finding.repo, finding.id, Outcome.ACCEPTED), bool
         )
     [embedding] = await embedder.embed([finding.title])
+    learned = LearningMemory(
+        repo=finding.repo,
+        owner="acme",
+        source_repo=finding.repo,
+        finding_text=finding.title,
+        severity=finding.severity,
+        category=finding.category,
+        file_path=finding.file_path,
+        outcome=Outcome.ACCEPTED,
+        embedding_model=embedder.model,
+        embedding=embedding,
+    )
+    assert_type(learned.embedding, Vector | None)
 
     async def work(uow: UnitOfWork) -> int:
         recall = await uow.memories.recall(

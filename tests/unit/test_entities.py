@@ -231,7 +231,7 @@ def test_the_content_hash_follows_the_content() -> None:
 def test_the_dimension_of_a_memory_follows_its_embedding() -> None:
     subject = memory()
     assert subject.embedding_dim == 0
-    subject.embedding = [1.0] * 1024  # type: ignore[assignment]  # lists are accepted
+    subject.embedding = [1.0] * 1024
     assert subject.embedding_dim == 1024
     assert inspect(subject).attrs.embedding_dim.value == 1024
 

@@ -1,0 +1,78 @@
+"""Derives the columns of an entity's table from its fields."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from annotated_types import Ge, Gt, Le
+from sqlalchemy import BigInteger, CheckConstraint, Column, DefaultClause, Double, Float, text
+from sqlalchemy import Text as SqlText
+from sqlmodel.sql.sqltypes import AutoString
+
+from domain.schema.columns import EnumText
+from domain.values.numbers import INT32_MAX, INT64_MAX, field_constraints
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pydantic.fields import FieldInfo
+
+_TYPE_LIMITS = {-(2**31), INT32_MAX, -(2**63), INT64_MAX}
+"""The bounds of integer types: a CHECK of them would repeat the type."""
+
+
+def complete_columns(
+    columns: Mapping[str, Column[Any]], fields: Mapping[str, FieldInfo]
+) -> Iterator[CheckConstraint]:
+    """Complete each field's column, before the table is made of the columns.
+
+    The column gets PostgreSQL's natural type, the field's description as its comment, and the
+    field's default as the server's.
+
+    Returns:
+        A CHECK constraint for each field with bounds or an enumeration, named after the column.
+    """
+    for name, field in fields.items():
+        column = columns[name]
+        column.name = column.name or name
+        _set_natural_type(column, field)
+        column.comment = field.description
+        column.server_default = column.server_default or _server_default(field)
+        if conditions := list(_conditions(column, field)):
+            yield CheckConstraint(" AND ".join(conditions), name=column.name)
+
+
+def _set_natural_type(column: Column[Any], field: FieldInfo) -> None:
+    # SQLModel maps str to varchar, float to real, and an enumeration to a type of its own.
+    if isinstance(column.type, AutoString):
+        column.type = SqlText()
+    elif isinstance(column.type, Float):
+        column.type = Double()
+    elif enum := getattr(column.type, "enum_class", None):
+        column.type = EnumText(enum)
+    elif any(isinstance(rule, Le) and rule.le == INT64_MAX for rule in field_constraints(field)):
+        column.type = BigInteger()
+
+
+def _server_default(field: FieldInfo) -> DefaultClause | None:
+    # For rows that another program writes.
+    default = field.default
+    if isinstance(default, bool):
+        return DefaultClause(text(str(default).lower()))
+    if isinstance(default, int | Decimal):
+        return DefaultClause(text(str(default)))
+    return DefaultClause(text(f"'{default}'")) if isinstance(default, str) else None
+
+
+def _conditions(column: Column[Any], field: FieldInfo) -> Iterator[str]:
+    if isinstance(column.type, EnumText):
+        yield f"{column.name} IN ({', '.join(repr(member.value) for member in column.type.enum)})"
+    for rule in field_constraints(field):
+        match rule:
+            case Ge(ge=limit) if limit not in _TYPE_LIMITS:
+                yield f"{column.name} >= {limit}"
+            case Gt(gt=limit):
+                yield f"{column.name} > {limit}"
+            case Le(le=limit) if limit not in _TYPE_LIMITS:
+                yield f"{column.name} <= {limit}"
