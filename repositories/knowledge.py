@@ -152,33 +152,51 @@ class KnowledgeRepository(
 
 
 class EmbeddingMetadataReader:
-    """Tells how this database embeds."""
+    """Reads the record of the embeddings in this database."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
 
     async def get(self) -> EmbeddingMetadata:
-        found = await self.find()
-        if found is None:
+        record = await self.find()
+        if record is None:
             raise NotFound(EmbeddingMetadata.__name__, "1")
-        return found
+        return record
 
     async def find(self) -> EmbeddingMetadata | None:
-        found = await self._transaction.rows(knowledge.embedding_record())
-        return EmbeddingMetadata.from_row(found[0]) if found else None
+        rows = await self._transaction.rows(knowledge.embedding_record())
+        return EmbeddingMetadata.from_row(rows[0]) if rows else None
 
     async def check_compatible(self, *, provider: str, model: str, dimensions: int) -> None:
-        if recorded := await self.find():
-            recorded.require_compatible(provider=provider, model=model, dimensions=dimensions)
+        if record := await self.find():
+            record.require_compatible(provider=provider, model=model, dimensions=dimensions)
 
 
 class EmbeddingMetadataRepository(EmbeddingMetadataReader):
-    """Records how this database embeds."""
+    """Records the provider, model and dimensions of the embeddings in this database."""
 
     async def set(self, *, provider: str, model: str, dimensions: int) -> EmbeddingMetadata:
-        existing = self._transaction.schema.dimensions
         record = EmbeddingMetadata(provider=provider, model=model, dimensions=dimensions)
-        if dimensions != existing:
-            raise EmbeddingMismatch("dimensions", recorded=existing, given=dimensions)
-        await self._transaction.execute(knowledge.record_embedding(record))
+        return await self._write(record)
+
+    async def agree_on_embeddings(
+        self, *, provider: str, model: str, dimensions: int
+    ) -> EmbeddingMetadata:
+        own = EmbeddingMetadata(provider=provider, model=model, dimensions=dimensions)
+        record = await self.find()
+        if record is not None:
+            record.require_compatible(provider=provider, model=model, dimensions=dimensions)
+        if record is None or not record.is_specified:
+            record = await self._write(own, only_unspecified=True)
+            record.require_compatible(provider=provider, model=model, dimensions=dimensions)
+        return record
+
+    async def _write(
+        self, record: EmbeddingMetadata, *, only_unspecified: bool = False
+    ) -> EmbeddingMetadata:
+        existing = self._transaction.schema.dimensions
+        if record.dimensions != existing:
+            raise EmbeddingMismatch("dimensions", recorded=existing, given=record.dimensions)
+        statement = knowledge.record_embedding(record, only_unspecified=only_unspecified)
+        await self._transaction.execute(statement)
         return await self.get()

@@ -20,7 +20,7 @@ from domain.schema.columns import (
 from domain.schema.constraints import embedding_check, index, unique
 from domain.schema.text_hash import text_hash_column
 from domain.values.digests import DerivedSha256
-from domain.values.embedding import OptionalEmbedding
+from domain.values.embedding import MAX_DIMENSIONS, UNSPECIFIED, OptionalEmbedding
 from domain.values.jsonb import FrozenDict, JsonObject
 from domain.values.numbers import Count
 from domain.values.text import Key, Name, NameOrEmpty, Text
@@ -94,9 +94,10 @@ class KnowledgeChunk(Record, table=True):
 
 
 class EmbeddingMetadata(Timestamped, Entity, table=True):
-    """How this database embeds: provider, model, dimension and metric.
+    """The provider, model, dimensions and metric of the embeddings in this database.
 
-    One row, for all tenants, written with the schema.
+    One row for all tenants, written when the schema is created. `provider` and `model` are
+    "unspecified" until they are recorded; the dimensions are those of the vector columns.
     """
 
     __tablename__ = "embedding_metadata"
@@ -109,18 +110,23 @@ class EmbeddingMetadata(Timestamped, Entity, table=True):
         description="Always 1.",
         sa_column_kwargs={"autoincrement": False},
     )
-    provider: Name = Field(description="Who serves the model.")
-    model: Name = Field(description="Model that makes the embeddings.")
-    dimensions: int = Field(ge=1, le=16_000, description="Components of every embedding.")
-    metric: Name = Field(default="cosine", description="Distance that the index serves.")
+    provider: Name = Field(description="Provider of the embedding model.")
+    model: Name = Field(description="Embedding model.")
+    dimensions: int = Field(ge=1, le=MAX_DIMENSIONS, description="Components of each embedding.")
+    metric: Name = Field(default="cosine", description="Distance that the vector index serves.")
+
+    @property
+    def is_specified(self) -> bool:
+        """Whether provider and model are recorded."""
+        return UNSPECIFIED not in {self.provider, self.model}
 
     def require_compatible(self, *, provider: str, model: str, dimensions: int) -> None:
-        """Raise EmbeddingMismatch where embeddings that are made like this are not comparable with those of the database."""
-        given: dict[str, str | int] = {
-            "provider": provider,
-            "model": model,
-            "dimensions": dimensions,
-        }
-        for field, value in given.items():
-            if getattr(self, field) != value:
-                raise EmbeddingMismatch(field, recorded=getattr(self, field), given=value)
+        """Raise EmbeddingMismatch unless such embeddings are comparable with those of the database.
+
+        An unspecified provider or model is comparable with every other.
+        """
+        own: dict[str, str | int] = {"provider": provider, "model": model, "dimensions": dimensions}
+        for field, value in own.items():
+            recorded = getattr(self, field)
+            if recorded not in {value, UNSPECIFIED}:
+                raise EmbeddingMismatch(field, recorded=recorded, given=value)

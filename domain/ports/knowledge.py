@@ -175,10 +175,10 @@ class KnowledgeRepository(KnowledgeReader, Repository[KnowledgeChunk], Repairs, 
 
 
 class EmbeddingMetadataReader(Protocol):
-    """Tells how this database embeds."""
+    """Reads the record of the embeddings in this database."""
 
     async def get(self) -> EmbeddingMetadata:
-        """Return provider, model and dimension.
+        """Return provider, model and dimensions.
 
         Raises:
             NotFound: the database has no such record.
@@ -186,26 +186,42 @@ class EmbeddingMetadataReader(Protocol):
         ...
 
     async def find(self) -> EmbeddingMetadata | None:
-        """Return provider, model and dimension, or None where the database has no such record."""
+        """Return provider, model and dimensions, or None if the database has no such record."""
         ...
 
     async def check_compatible(self, *, provider: str, model: str, dimensions: int) -> None:
-        """Return if embeddings of this kind fit what is stored, or nothing is recorded.
+        """Check that embeddings of this provider, model and dimensions fit the record.
+
+        An unspecified provider or model fits every other.
 
         Raises:
-            EmbeddingMismatch: provider, model or dimension differs; the first of them that does is
-                named.
+            EmbeddingMismatch: provider, model or dimensions differ; the error names the first of
+                them that does.
         """
         ...
 
 
 class EmbeddingMetadataRepository(EmbeddingMetadataReader, Protocol):
-    """Records how this database embeds."""
+    """Records the provider, model and dimensions of the embeddings in this database."""
 
     async def set(self, *, provider: str, model: str, dimensions: int) -> EmbeddingMetadata:
-        """Record provider, model and dimension, in place of what was recorded.
+        """Replace the record, and return it.
 
         Raises:
-            EmbeddingMismatch: the columns of this database have another dimension.
+            EmbeddingMismatch: the vector columns of this database have other dimensions.
+        """
+        ...
+
+    async def agree_on_embeddings(
+        self, *, provider: str, model: str, dimensions: int
+    ) -> EmbeddingMetadata:
+        """Record provider and model if they are unspecified, check them otherwise; return the record.
+
+        Call it when your application starts, and commit. If several processes call it at the same
+        time, the first to commit sets the record, and the others check against it.
+
+        Raises:
+            EmbeddingMismatch: the database holds embeddings of another provider, model or
+                dimensions; the error names the first of them that differs.
         """
         ...

@@ -23,6 +23,9 @@ DEFAULT_DIMENSIONS = 1024
 MAX_DIMENSIONS = 16_000
 """The most dimensions that a column of pgvector's type `vector` can have."""
 
+UNSPECIFIED = "unspecified"
+"""The provider and the model of a database for which none was recorded."""
+
 # Beyond these norms, cosine distance overflows or underflows float32 and becomes NaN, which passes
 # every threshold.
 MIN_NORM, MAX_NORM = 1e-6, 1e6

@@ -11,11 +11,11 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request, Response
 from pydantic import AwareDatetime
 
-from domain import Embedder
+from domain import Embedder, Finding, SearchHits
 from domain.values.text import DEFAULT_TENANT, Name, Tenant
 from examples.review_service import models
 from examples.review_service.failures import answer_failures
-from examples.review_service.service import Memory, ReviewService, agree_on_embeddings
+from examples.review_service.service import Memory, ReviewService
 
 router = APIRouter()
 
@@ -78,6 +78,17 @@ async def similar(
     return models.SimilarThings.of(await service.similar(repo, text, limit=limit))
 
 
+@router.get("/repos/{owner}/{name}/findings")
+async def search_findings(
+    repo: Repo,
+    service: Service,
+    text: Annotated[models.Title, Query()],
+    limit: Annotated[int, Query(ge=1, le=100)] = 10,
+) -> SearchHits[Finding]:
+    """Search findings by words, and return the hits with their entities and scores as they are."""
+    return await service.search_findings(repo, text, limit=limit)
+
+
 @router.get("/repos/{owner}/{name}/stats")
 async def stats(repo: Repo, service: Service, since: AwareDatetime | None = None) -> models.Stats:
     """Show a repository in figures."""
@@ -93,12 +104,19 @@ async def trends(
 
 
 def create_app(database: AbstractAsyncContextManager[Memory], embedder: Embedder) -> FastAPI:
-    """Return the application; it opens the database when it starts and closes it when it ends."""
+    """Return the application; it opens the database when it starts and closes it when it ends.
+
+    It does not start if the database holds embeddings of another model than the embedder's.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with database as memory:
-            await agree_on_embeddings(memory, embedder, tenant=DEFAULT_TENANT)
+            async with memory.unit_of_work(tenant=DEFAULT_TENANT) as uow:
+                await uow.embedding_metadata.agree_on_embeddings(
+                    provider=embedder.provider, model=embedder.model, dimensions=embedder.dimensions
+                )
+                await uow.commit()
             app.state.parts = Parts(memory, embedder)
             yield
 

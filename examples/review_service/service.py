@@ -28,7 +28,6 @@ from domain import (
     UnitOfWork,
     where,
 )
-from domain.values.embedding import to_vector
 
 T = TypeVar("T")
 
@@ -186,6 +185,11 @@ class ReviewService:
             findings = await view.findings.keyword_search(text, repo=repo, limit=limit)
         return Similar(recall=recall, findings=findings)
 
+    async def search_findings(self, repo: str, text: str, *, limit: int) -> SearchHits[Finding]:
+        """Return the findings of the repository whose titles contain words of the text."""
+        async with self._memory.reader(tenant=self._tenant) as view:
+            return await view.findings.keyword_search(text, repo=repo, limit=limit)
+
     async def stats(self, repo: str, *, since: datetime | None = None) -> RepoStats:
         """Return the repository's figures."""
         async with self._memory.reader(tenant=self._tenant) as view:
@@ -210,25 +214,8 @@ class ReviewService:
             file_path=finding.file_path,
             outcome=outcome,
             embedding_model=self._embedder.model,
-            embedding=to_vector(embedding),
+            embedding=embedding,
         )
-
-
-async def agree_on_embeddings(memory: Memory, embedder: Embedder, *, tenant: str) -> None:
-    """Record how this application embeds in a database that was not told yet; to be called once,
-    before anything is written.
-
-    Raises:
-        EmbeddingMismatch: the database holds embeddings of another kind.
-    """
-    async with memory.unit_of_work(tenant=tenant) as uow:
-        recorded = await uow.embedding_metadata.find()
-        mine = {"provider": embedder.provider, "model": embedder.model}
-        if recorded is None or recorded.model == "unspecified":
-            await uow.embedding_metadata.set(**mine, dimensions=embedder.dimensions)
-            await uow.commit()
-        else:
-            await uow.embedding_metadata.check_compatible(**mine, dimensions=embedder.dimensions)
 
 
 async def _recorded_before(uow: UnitOfWork, repo: str, pr_number: int, head_sha: str) -> Recorded:

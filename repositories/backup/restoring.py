@@ -16,11 +16,12 @@ from domain.errors import (
     EmbeddingMismatch,
     InvalidBackup,
 )
+from domain.values.embedding import UNSPECIFIED
 from repositories import migrations
 from repositories.backup import tables as catalog
 from repositories.backup.reader import BackupReader
 from repositories.migrations.environment import current_revision, scripts
-from repositories.migrations.options import UNSPECIFIED, SchemaOptions, read_recorded
+from repositories.migrations.options import SchemaOptions, read_recorded
 from repositories.postgres.connection import closed_is_lost
 from repositories.postgres.direct import commit_phase
 from repositories.postgres.errors import translating

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, cast
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from domain.entities.knowledge import EmbeddingMetadata, KnowledgeChunk
 from domain.errors import EmbeddingMismatch, NotFound
 from domain.values import filters
 from domain.values.corpora import kinds_filter
-from domain.values.embedding import VectorLike
+from domain.values.embedding import UNSPECIFIED, VectorLike
 from domain.values.reranking import Diversity, Recency
 from domain.values.search import Distance, Match, SearchHits, Thresholds, Weights
 from repositories.fakes.binding import Binds
@@ -23,6 +23,7 @@ from repositories.fakes.writes import always, anything
 if TYPE_CHECKING:
     from domain.ports import Progress, Rows
     from domain.values.filters import Filter
+    from repositories.fakes.checks import Row
     from repositories.fakes.transaction import Transaction
 
 _KEPT = {"tenant", "id", "repo", "chunk_id", "created_at"}
@@ -155,17 +156,17 @@ class FakeKnowledgeRepository(
 
 
 class FakeEmbeddingMetadataReader(Binds):
-    """Tells how this database embeds."""
+    """Reads the record of the embeddings in this database."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
         self._table = transaction.state.tables[EmbeddingMetadata.__tablename__]
 
     async def get(self) -> EmbeddingMetadata:
-        found = await self.find()
-        if found is None:
+        record = await self.find()
+        if record is None:
             raise NotFound(EmbeddingMetadata.__name__, "1")
-        return found
+        return record
 
     async def find(self) -> EmbeddingMetadata | None:
         async with self._transaction.statement():
@@ -177,20 +178,42 @@ class FakeEmbeddingMetadataReader(Binds):
         )
 
     async def check_compatible(self, *, provider: str, model: str, dimensions: int) -> None:
-        if recorded := await self.find():
-            recorded.require_compatible(provider=provider, model=model, dimensions=dimensions)
+        if record := await self.find():
+            record.require_compatible(provider=provider, model=model, dimensions=dimensions)
 
 
 class FakeEmbeddingMetadataRepository(FakeEmbeddingMetadataReader):
-    """Records how this database embeds."""
+    """Records the provider, model and dimensions of the embeddings in this database."""
 
     async def set(self, *, provider: str, model: str, dimensions: int) -> EmbeddingMetadata:
-        existing = self._transaction.state.dimensions
         record = EmbeddingMetadata(provider=provider, model=model, dimensions=dimensions)
-        if dimensions != existing:
-            raise EmbeddingMismatch("dimensions", recorded=existing, given=dimensions)
-        said = {"provider": record.provider, "model": record.model, "dimensions": dimensions}
+        return await self._write(record)
+
+    async def agree_on_embeddings(
+        self, *, provider: str, model: str, dimensions: int
+    ) -> EmbeddingMetadata:
+        own = EmbeddingMetadata(provider=provider, model=model, dimensions=dimensions)
+        record = await self.find()
+        if record is not None:
+            record.require_compatible(provider=provider, model=model, dimensions=dimensions)
+        if record is None or not record.is_specified:
+            record = await self._write(own, only_unspecified=True)
+            record.require_compatible(provider=provider, model=model, dimensions=dimensions)
+        return record
+
+    async def _write(
+        self, record: EmbeddingMetadata, *, only_unspecified: bool = False
+    ) -> EmbeddingMetadata:
+        existing = self._transaction.state.dimensions
+        if record.dimensions != existing:
+            raise EmbeddingMismatch("dimensions", recorded=existing, given=record.dimensions)
+        values = {name: getattr(record, name) for name in ("provider", "model", "dimensions")}
+
+        def change(old: Row) -> Mapping[str, Any]:
+            fits = all(old[name] in {UNSPECIFIED, values[name]} for name in ("provider", "model"))
+            return values if fits or not only_unspecified else {}
+
         async with self._transaction.statement():
             row = self._table.row_of(record, self._transaction.now)
-            await self._transaction.rows.upsert(self._table, row, self._table.key, always(said))
+            await self._transaction.rows.upsert(self._table, row, self._table.key, change)
         return await self.get()

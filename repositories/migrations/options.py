@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import ARRAY, Text, bindparam, text
 
 from domain.errors import ConfigurationError, EmbeddingMismatch, MigrationFailed
-from domain.values.embedding import DEFAULT_DIMENSIONS, MAX_DIMENSIONS
+from domain.values.embedding import DEFAULT_DIMENSIONS, MAX_DIMENSIONS, UNSPECIFIED
 from repositories.sql.vector_index import VECTOR_INDEXES
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from repositories.postgres.settings import Settings
 
-UNSPECIFIED: Final = "unspecified"
 _MAX_LABEL_BYTES: Final = 400
 _FROM_SETTINGS: Final = {
     "dimensions": "embedding_dimensions",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, and_, func, select
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from domain.entities.knowledge import EmbeddingMetadata, KnowledgeChunk
+from domain.values.embedding import UNSPECIFIED
 from repositories.sql.caching import cached_statement
 from repositories.sql.rows import fields
 
@@ -28,18 +29,28 @@ def or_replace_chunk(statement: Insert) -> Insert:
 
 @cached_statement
 def embedding_record() -> Select[Any]:
-    """Select the record of how this database embeds."""
+    """Select the record of the embeddings in this database."""
     return select(*fields(EmbeddingMetadata))
 
 
-def record_embedding(record: EmbeddingMetadata) -> Insert:
-    """Insert the record of how this database embeds, or replace what it says."""
+def record_embedding(record: EmbeddingMetadata, *, only_unspecified: bool = False) -> Insert:
+    """Insert or replace the record of the embeddings in this database.
+
+    With `only_unspecified`, a record of another provider or model stays as it is.
+    """
     values = {
         "id": record.id,
         "provider": record.provider,
         "model": record.model,
         "dimensions": record.dimensions,
     }
-    statement = insert(EmbeddingMetadata.__table__).values(values)
-    said = {name: statement.excluded[name] for name in ("provider", "model", "dimensions")}
-    return statement.on_conflict_do_update(index_elements=["id"], set_=said)
+    table = EmbeddingMetadata.__table__
+    statement = insert(table).values(values)
+    replacement = {name: statement.excluded[name] for name in ("provider", "model", "dimensions")}
+    unspecified = and_(
+        table.c.provider.in_((UNSPECIFIED, record.provider)),
+        table.c.model.in_((UNSPECIFIED, record.model)),
+    )
+    return statement.on_conflict_do_update(
+        index_elements=["id"], set_=replacement, where=unspecified if only_unspecified else None
+    )

@@ -301,6 +301,12 @@ OWN: dict[str, tuple[int, Call]] = {
             provider="unspecified", model="unspecified", dimensions=DIMENSIONS
         ),
     ),
+    "embedding_metadata.agree_on_embeddings": (
+        3,
+        lambda uow, _: uow.embedding_metadata.agree_on_embeddings(
+            provider="p", model="m", dimensions=DIMENSIONS
+        ),
+    ),
     "embedding_metadata.set": (
         2,
         lambda uow, _: uow.embedding_metadata.set(provider="p", model="m", dimensions=DIMENSIONS),

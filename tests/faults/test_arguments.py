@@ -186,6 +186,10 @@ CALLS: Final[dict[str, st.SearchStrategy[Call]]] = {
         lambda model, size: lambda uow: uow.embedding_metadata.check_compatible(provider=model, model=model, dimensions=size),
         texts, counts,
     ),
+    "agree": st.builds(
+        lambda model, size: lambda uow: uow.embedding_metadata.agree_on_embeddings(provider=model, model=model, dimensions=size),
+        texts, counts,
+    ),
     "set": st.builds(
         lambda model, size: lambda uow: uow.embedding_metadata.set(provider=model, model=model, dimensions=size), texts, counts
     ),

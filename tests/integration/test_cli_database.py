@@ -256,7 +256,7 @@ def test_search_uses_words_only_if_the_database_has_other_embeddings(
     result = recollect("search", "retries")
     assert result.exit_code == 0, result.stderr
     assert "searching by words only" in result.stderr
-    assert "provider 'unspecified'" in result.stderr
+    assert "dimensions" in result.stderr
     assert "Passages" in result.stdout
     assert "Findings" in result.stdout
 

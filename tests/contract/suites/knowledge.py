@@ -5,6 +5,7 @@ And the record of how a database embeds.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -345,6 +346,98 @@ class EmbeddingMetadataContract:
                     )
                 assert (mismatch.value.field, mismatch.value.recorded) == (field, recorded)
             await uow.commit()
+
+    async def test_the_first_application_sets_an_unspecified_record_and_the_others_check_it(
+        self, store: Store
+    ) -> None:
+        async with store.unit_of_work() as uow:
+            dimensions = (await uow.embedding_metadata.get()).dimensions
+            await uow.embedding_metadata.set(
+                provider="unspecified", model="unspecified", dimensions=dimensions
+            )
+            # An unspecified record does not contradict any provider and model.
+            await uow.embedding_metadata.check_compatible(
+                provider="p", model="m", dimensions=dimensions
+            )
+            first = await uow.embedding_metadata.agree_on_embeddings(
+                provider="p", model="m", dimensions=dimensions
+            )
+            assert (first.provider, first.model, first.dimensions) == ("p", "m", dimensions)
+            await uow.commit()
+        for tenant in ("default", "other"):
+            async with store.unit_of_work(tenant=tenant) as uow:
+                again = await uow.embedding_metadata.agree_on_embeddings(
+                    provider="p", model="m", dimensions=dimensions
+                )
+                assert (again.provider, again.model) == ("p", "m")
+                for provider, model, size, field in (
+                    ("q", "m", dimensions, "provider"),
+                    ("p", "n", dimensions, "model"),
+                    ("p", "m", dimensions + 1, "dimensions"),
+                ):
+                    with pytest.raises(EmbeddingMismatch) as mismatch:
+                        await uow.embedding_metadata.agree_on_embeddings(
+                            provider=provider, model=model, dimensions=size
+                        )
+                    assert mismatch.value.field == field
+                assert await uow.embedding_metadata.get() == again
+
+    async def test_a_record_without_a_model_gets_only_the_model_of_its_provider(
+        self, store: Store
+    ) -> None:
+        async with store.unit_of_work() as uow:
+            dimensions = (await uow.embedding_metadata.get()).dimensions
+            await uow.embedding_metadata.set(
+                provider="p", model="unspecified", dimensions=dimensions
+            )
+            with pytest.raises(EmbeddingMismatch) as mismatch:
+                await uow.embedding_metadata.agree_on_embeddings(
+                    provider="q", model="m", dimensions=dimensions
+                )
+            assert mismatch.value.field == "provider"
+            assert (await uow.embedding_metadata.get()).model == "unspecified"
+            record = await uow.embedding_metadata.agree_on_embeddings(
+                provider="p", model="m", dimensions=dimensions
+            )
+            assert (record.provider, record.model) == ("p", "m")
+
+    async def test_an_unspecified_record_does_not_accept_other_dimensions(
+        self, store: Store
+    ) -> None:
+        async with store.unit_of_work() as uow:
+            dimensions = (await uow.embedding_metadata.get()).dimensions
+            await uow.embedding_metadata.set(
+                provider="unspecified", model="unspecified", dimensions=dimensions
+            )
+            with pytest.raises(EmbeddingMismatch) as mismatch:
+                await uow.embedding_metadata.agree_on_embeddings(
+                    provider="p", model="m", dimensions=dimensions + 1
+                )
+            assert (mismatch.value.field, mismatch.value.recorded) == ("dimensions", dimensions)
+            assert (await uow.embedding_metadata.get()).model == "unspecified"
+
+    async def test_of_two_applications_that_agree_at_once_one_gets_the_mismatch(
+        self, store: Store
+    ) -> None:
+        async with store.unit_of_work() as uow:
+            dimensions = (await uow.embedding_metadata.get()).dimensions
+            await uow.embedding_metadata.set(
+                provider="unspecified", model="unspecified", dimensions=dimensions
+            )
+            await uow.commit()
+
+        async def agree(model: str) -> str:
+            async with store.unit_of_work() as uow:
+                record = await uow.embedding_metadata.agree_on_embeddings(
+                    provider="p", model=model, dimensions=dimensions
+                )
+                await uow.commit()
+                return record.model
+
+        results = await asyncio.gather(agree("m"), agree("n"), return_exceptions=True)
+        assert sorted(type(result).__name__ for result in results) == ["EmbeddingMismatch", "str"]
+        async with store.reader() as view:
+            assert (await view.embedding_metadata.get()).model in results
 
     async def test_another_dimension_than_the_columns_have_cannot_be_recorded(
         self, store: Store

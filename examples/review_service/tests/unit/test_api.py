@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from typing import Any
 from uuid import uuid4
 
@@ -15,12 +16,17 @@ from domain import (
     CommitOutcomeUnknown,
     DatabaseFailure,
     DatabaseUnavailable,
+    EmbeddingMismatch,
+    Finding,
     PoolExhausted,
     RecollectError,
     ReferenceViolated,
     StatementTimeout,
 )
+from examples.review_service.api import create_app
+from examples.review_service.embedder import HashedWords
 from examples.review_service.failures import ANSWERS, answer_failures
+from repositories import FakeDatabase
 
 FINDING = {
     "file_path": "src/http/client.py",
@@ -74,6 +80,44 @@ async def test_a_thumb_is_heard_learned_from_and_found(client: AsyncClient) -> N
     assert 0 < memory["score"] <= 1
     assert "embedding" not in memory
     assert "tenant" not in memory
+
+
+async def test_hits_are_returned_as_they_are_and_can_be_read_again(client: AsyncClient) -> None:
+    [finding_id] = (await record(client)).json()["finding_ids"]
+    path = "/repos/acme/api/findings"
+    body = (await client.get(path, params={"text": "bounded deadline"})).json()
+    [hit] = body["hits"]
+    finding = Finding.model_validate(hit["item"])
+    assert (str(finding.id), finding.title) == (finding_id, FINDING["title"])
+    assert finding.model_dump(mode="json") == hit["item"]
+    assert 0 < hit["score"] <= 1
+    assert (await client.get(path, params={"text": "telemetry"})).json()["hits"] == []
+
+
+async def test_the_document_of_the_routes_describes_the_hits(client: AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+    schemas = document["components"]["schemas"]
+    assert schemas["Finding"]["properties"].keys() == Finding.model_fields.keys()
+    assert {"$ref": "#/components/schemas/Finding"} in [
+        schema.get("properties", {}).get("item") for schema in schemas.values()
+    ]
+
+
+async def test_the_application_starts_only_on_embeddings_of_its_model(
+    fake_database: FakeDatabase,
+) -> None:
+    for _ in range(2):
+        app = create_app(nullcontext(fake_database), HashedWords())
+        async with app.router.lifespan_context(app):
+            pass
+    async with fake_database.reader() as view:
+        assert (await view.embedding_metadata.get()).model == "hashed-words"
+    other = HashedWords()
+    other.model = "another"
+    app = create_app(nullcontext(fake_database), other)
+    with pytest.raises(EmbeddingMismatch):
+        async with app.router.lifespan_context(app):
+            pass
 
 
 async def test_figures_and_trends_are_shown(client: AsyncClient) -> None:

@@ -10,7 +10,6 @@ import pytest
 
 from domain import (
     Embedder,
-    EmbeddingMismatch,
     Finding,
     InvalidInput,
     NotFound,
@@ -28,7 +27,6 @@ from examples.review_service.service import (
     Recorded,
     ReviewService,
     ReviewUnderWay,
-    agree_on_embeddings,
 )
 from repositories import FakeDatabase
 from repositories.testing.factories import (
@@ -269,15 +267,3 @@ async def test_trends_count_on_the_day_that_it_was() -> None:
         ("2026-03-02", 3),
         ("2026-03-03", 1),
     ]
-
-
-async def test_an_untold_database_is_told_how_it_embeds_and_refuses_another_kind(
-    fake_database: FakeDatabase, embedder: HashedWords
-) -> None:
-    for _ in range(2):
-        await agree_on_embeddings(fake_database, embedder, tenant="default")
-    async with fake_database.reader() as view:
-        assert (await view.embedding_metadata.get()).model == "hashed-words"
-    embedder.model = "another"
-    with pytest.raises(EmbeddingMismatch):
-        await agree_on_embeddings(fake_database, embedder, tenant="default")
