@@ -6,20 +6,26 @@ import re
 from pathlib import Path
 from typing import Final
 
-from tests.docs.reference import commands, entities, errors, settings
+from tests.docs.reference import commands, entities, errors, settings, structure
 
-FOLDER: Final = Path(__file__).parents[3] / "docs" / "reference"
+DOCS: Final = Path(__file__).parents[3] / "docs"
+FOLDER: Final = DOCS / "reference"
+STRUCTURE: Final = DOCS / "explanation" / "structure.md"
 _BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def pages() -> dict[Path, str]:
     """Return the text that each generated page should have."""
     written = (FOLDER / "errors.md").read_text(encoding="utf-8")
+    structured = STRUCTURE.read_text(encoding="utf-8")
     return {
         FOLDER / "entities.md": entities.page(),
         FOLDER / "settings.md": settings.page(),
         FOLDER / "command_line.md": commands.page(),
         FOLDER / "errors.md": with_blocks(written, {"errors": errors.rows()}),
+        STRUCTURE: with_blocks(
+            structured, {"structure": structure.rows(), "entity": structure.files()}
+        ),
     }
 
 

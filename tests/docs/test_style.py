@@ -1,0 +1,67 @@
+"""Documentation is plain prose: no phrase that a reader has to decode."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.docs.style import all_hits, hits_in, names_in, texts_in
+
+CLEAN = (
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "DECISIONS.md",
+    "README.md",
+    "docs/README.md",
+    "docs/explanation/performance.md",
+    "docs/explanation/search.md",
+    "docs/explanation/structure.md",
+    "docs/explanation/tenants.md",
+    "docs/howto",
+    "docs/reference/errors.md",
+    "docs/reference/operations.md",
+    "docs/reference/settings.md",
+    "docs/tutorial.md",
+    "examples",
+    "tests/docs",
+)
+"""Files and folders without hits. Add a folder when `python -m tests.docs.style` reports none for it."""
+
+
+def test_a_clean_folder_stays_clean() -> None:
+    assert [hit for hit in all_hits() if hit.file.startswith(CLEAN)] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "What fails says whether it is safe to try again.",
+        "A lock. Who lost claims again.",
+        "Of several hosts the primary is used.",
+        "A lock was not to be had in time.",
+        "It is no replacement.",
+        "The ledger of units of work.",
+        "Somebody else's, and nobody's.",
+    ],
+)
+def test_a_phrase_is_found(text: str) -> None:
+    assert list(hits_in(text.lower() if text.startswith("Some") else text, file="a.md"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "What does a search cost?",
+        "What is guaranteed under faults?",
+        "It is no longer used.",
+        "`nobody` is a name in code.",
+        "The server is running.",
+    ],
+)
+def test_plain_prose_is_not(text: str) -> None:
+    assert list(hits_in(text, file="a.md")) == []
+
+
+def test_names_comments_and_messages_of_code_are_read() -> None:
+    source = '# a comment\n# of two lines\nfound = "a message with words"\n'
+    assert [hit.text for hit in names_in(source, file="a.py")] == ["found"]
+    assert list(texts_in(source)) == [(1, "a comment\nof two lines"), (3, "a message with words")]
