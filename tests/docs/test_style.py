@@ -9,7 +9,6 @@ from tests.docs.style import all_hits, hits_in, names_in, texts_in
 CLEAN = (
     "CHANGELOG.md",
     "CONTRIBUTING.md",
-    "DECISIONS.md",
     "README.md",
     "docs/README.md",
     "docs/explanation/performance.md",
