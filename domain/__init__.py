@@ -36,10 +36,10 @@ _HOMES: Final = {
     "domain.values.paging": "Cursor Page",
     "domain.values.plans": "SearchPlan",
     "domain.ports": (
-        "AuthorReader AuthorRepository CheckpointReader CheckpointRepository DatabasePort DependencyBumpReader DependencyBumpRepository "
+        "AppendRepository AuthorReader AuthorRepository CheckpointReader CheckpointRepository DatabasePort DependencyBumpReader DependencyBumpRepository "
         "EmbeddingMetadataReader EmbeddingMetadataRepository FederatedSearch FindingReader FindingRepository KnowledgeReader "
         "KnowledgeRepository MemoryReader MemoryRepository PatternReader PatternRepository Progress ReactionReader "
-        "ReactionRepository ReadRepository ReadUnitOfWork Repairs Repository ReviewReader ReviewRepository Rows RunReader "
+        "ReactionRepository ReadRepository ReadUnitOfWork RepairReader Repairs Repository ReviewReader ReviewRepository Rows RunReader "
         "RunRepository SuppressionReader SuppressionRepository TelemetryReader TelemetryRepository UnitOfWork"
     ),
     "domain.values.recall": "Recall RecalledMemory RepairCandidate RepairedEmbedding",

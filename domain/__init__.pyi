@@ -69,6 +69,7 @@ from domain.errors import (
     UnitOfWorkError,
 )
 from domain.ports import (
+    AppendRepository,
     AuthorReader,
     AuthorRepository,
     CheckpointReader,
@@ -92,6 +93,7 @@ from domain.ports import (
     ReactionRepository,
     ReadRepository,
     ReadUnitOfWork,
+    RepairReader,
     Repairs,
     Repository,
     ReviewReader,
@@ -163,6 +165,7 @@ __all__ = [
     "AdvisoryStatus",
     "AlreadyCommitted",
     "AlreadyExists",
+    "AppendRepository",
     "ApplicationEntity",
     "AuthorCacheEntry",
     "AuthorReader",
@@ -259,6 +262,7 @@ __all__ = [
     "RegistrationError",
     "Remembered",
     "RepairCandidate",
+    "RepairReader",
     "RepairStatus",
     "RepairedEmbedding",
     "Repairs",

@@ -35,7 +35,7 @@ class AuthorRepository(AuthorReader, Repository[AuthorCacheEntry]):
     """Remembers authors."""
 
     async def upsert(self, entry: AuthorCacheEntry) -> None:
-        await insert_or_replace(self._transaction, entry, "repo", "author_login")
+        await insert_or_replace(self._transaction, AuthorCacheEntry, entry, "repo", "author_login")
 
     async def purge(self, *, days: float = 7, at_most: int | None = None) -> int:
         age, at_most = days_old(days, "days"), require_at_most(at_most)

@@ -1,6 +1,6 @@
-"""What every repository on PostgreSQL does.
+"""The generic repositories on PostgreSQL.
 
-It executes the statements that others build, and never commits.
+They execute the statements of `repositories.sql`, and never commit.
 """
 
 from __future__ import annotations
@@ -11,8 +11,12 @@ from uuid import UUID
 
 from sqlalchemy import Select
 
+from domain import ports
 from domain.errors import NotFound
+from domain.ports.docstrings import documented_by
 from domain.schema.base import Entity
+from domain.schema.writing import require_entity
+from domain.values.ids import require_id, require_ids
 from domain.values.paging import (
     DEFAULT_LIMIT,
     MAX_BATCH_SIZE,
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound=Entity)
 
 
+@documented_by(ports.ReadRepository)
 class ReadRepository(Generic[E]):
     """Reads the tenant's entities of one kind.
 
@@ -65,25 +70,27 @@ class ReadRepository(Generic[E]):
         return RepositoryStatements(self._transaction)
 
     async def get(self, id: UUID, *, with_embedding: bool = False) -> E:
-        found = await self.find(id, with_embedding=with_embedding)
-        if found is None:
-            raise NotFound(self.entity.__name__, id)
-        return found
+        key = require_id(id)
+        entity = await self.find(key, with_embedding=with_embedding)
+        if entity is None:
+            raise NotFound(self.entity.__name__, key)
+        return entity
 
     async def find(self, id: UUID, *, with_embedding: bool = False) -> E | None:
-        return await self._one(self._build(rows.by_id, with_embedding=with_embedding), id=id)
+        statement = self._build(rows.by_id, with_embedding=with_embedding)
+        return await self._one(statement, id=require_id(id))
 
     async def get_many(
         self, ids: Iterable[UUID], *, with_embedding: bool = False
     ) -> Mapping[UUID, E]:
-        wanted = list(dict.fromkeys(ids))
-        if not wanted:
+        keys = require_ids(ids)
+        if not keys:
             return {}
-        found = await self._all(
-            self._build(rows.many_by_id, with_embedding=with_embedding), ids=wanted
+        entities = await self._all(
+            self._build(rows.many_by_id, with_embedding=with_embedding), ids=keys
         )
-        by_id = {vars(entity)["id"]: entity for entity in found}
-        return {key: by_id[key] for key in wanted if key in by_id}
+        by_id = {vars(entity)["id"]: entity for entity in entities}
+        return {key: by_id[key] for key in keys if key in by_id}
 
     async def exists(self, where: Filter | None = None) -> bool:
         return bool(await self._scalar(rows.any_that_meets(self.entity, FilterKey(where))))
@@ -99,9 +106,9 @@ class ReadRepository(Generic[E]):
         descending: bool = False,
         with_embedding: bool = False,
     ) -> Sequence[E]:
-        most = require_limit(limit)
+        rows_at_most = require_limit(limit)
         listing = self._listed(where, descending=descending, with_embedding=with_embedding)
-        return await self._all(listing, limit=most)
+        return await self._all(listing, limit=rows_at_most)
 
     async def page(
         self,
@@ -114,16 +121,16 @@ class ReadRepository(Generic[E]):
     ) -> Page[E]:
         name = self.entity.__name__
         start = None if after is None else after.require(name, descending=descending)
-        # One row more than asked for tells whether another page follows.
+        # One row more than the limit shows whether another page follows.
         more = require_limit(limit) + 1
         listing = self._listed(
             where, descending=descending, with_embedding=with_embedding, continued=start is not None
         )
-        found = await self._all(listing, after=start, limit=more)
-        items = found[:limit]
+        entities = await self._all(listing, after=start, limit=more)
+        items = entities[:limit]
         last = (
             Cursor(listing=name, descending=descending, id=vars(items[-1])["id"])
-            if len(found) > limit
+            if len(entities) > limit
             else None
         )
         return Page(items=items, next=last)
@@ -189,35 +196,41 @@ class ReadRepository(Generic[E]):
         return self.entity.from_row(row)  # type: ignore[return-value]  # E
 
 
-class Repository(ReadRepository[E]):
-    """Reads and writes the tenant's entities of one kind."""
+@documented_by(ports.AppendRepository)
+class AppendRepository(ReadRepository[E]):
+    """Reads and adds the tenant's entities of one kind."""
 
     def add(self, entity: E) -> E:
-        return self._transaction.add(entity)
+        return self._transaction.add(require_entity(entity, self._kind))
 
     async def add_many(self, entities: Rows[E], *, progress: Progress | None = None) -> int:
-        return await BulkWrite(self._transaction, self.entity).run(entities, progress)
+        return await BulkWrite(self._transaction, self._kind).run(entities, progress)
+
+    @property
+    def _kind(self) -> type[E]:
+        return self.entity  # type: ignore[return-value]  # a class variable cannot name E
+
+
+@documented_by(ports.Repository)
+class Repository(AppendRepository[E]):
+    """Reads, adds and deletes the tenant's entities of one kind."""
 
     async def delete(self, id: UUID) -> bool:
-        key = rows.id_column(self.entity)
-        return (
-            await self._transaction.changed(
-                rows.delete_rows(self.entity, self._transaction.tenant, key == id)
-            )
-            > 0
-        )
+        condition = rows.id_column(self.entity) == require_id(id)
+        statement = rows.delete_rows(self.entity, self._transaction.tenant, condition)
+        return await self._transaction.changed(statement) > 0
 
 
 def column_values(entity: Entity) -> dict[str, Any]:
-    """Return the entity's values by column, without those that the server is to fill in."""
+    """Return the entity's values by column, without the missing ones for which the server has a default."""
     values = vars(entity)
     columns = (
         (attribute.element, attribute.name)
         for attribute in rows.fields(type(entity), with_embedding=True)
     )
-    given = ((column, values[name]) for column, name in columns)
+    pairs = ((column, values[name]) for column, name in columns)
     return {
         column.name: value
-        for column, value in given
+        for column, value in pairs
         if value is not None or column.server_default is None
     }

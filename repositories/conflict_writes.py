@@ -1,4 +1,4 @@
-"""Writes that meet rows with the same key: for any entity, in a transaction of the caller's."""
+"""Writes of entities whose keys can exist already."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from domain.schema.base import Entity
+from domain.schema.writing import require_entity
 from repositories.bulk import BulkWrite
 from repositories.sql import upsert
 
@@ -26,20 +27,26 @@ async def insert_new(
     where_given: str | None = None,
     progress: Progress | None = None,
 ) -> int:
-    """Insert the entities whose key is new, of equals the first, and return how many were.
+    """Insert the entities whose key is new, and return how many were inserted.
 
-    See `upsert.if_new`.
+    Of equal keys, the first is inserted; see `upsert.if_new`.
     """
     conflict = partial(upsert.if_new, key=key, where_given=where_given)
     return await BulkWrite(transaction, entity, key, conflict=conflict).run(entities, progress)
 
 
 async def insert_or_replace(
-    transaction: Transaction, entity: Entity, *key: str, keep_if_missing: Collection[str] = ()
+    transaction: Transaction,
+    kind: type[E],
+    entity: E,
+    *key: str,
+    keep_if_missing: Collection[str] = (),
 ) -> None:
-    """Insert the entity, or replace the row with the same key; see `upsert.or_replace`."""
-    transaction.assign_tenant(entity)
-    statement = upsert.or_replace(
-        upsert.insert_row(type(entity)), key, keep_if_missing=keep_if_missing
-    )
+    """Insert the entity, or replace the row with the same key; see `upsert.or_replace`.
+
+    Raises:
+        InvalidInput: `entity` is not one of this kind.
+    """
+    transaction.assign_tenant(require_entity(entity, kind))
+    statement = upsert.or_replace(upsert.insert_row(kind), key, keep_if_missing=keep_if_missing)
     await transaction.execute(statement, upsert.row_values(entity))

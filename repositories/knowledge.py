@@ -14,8 +14,7 @@ from domain.values.reranking import Diversity, Recency
 from domain.values.search import Distance, Match, SearchHits, Thresholds, Weights
 from repositories.base import Repository
 from repositories.bulk import BulkWrite
-from repositories.reembedding import RepairRepository
-from repositories.search import SearchRepository
+from repositories.reembedding import RepairReader, RepairRepository
 from repositories.sql import knowledge, rows
 from repositories.sql.filters import FilterKey, filter_condition
 
@@ -27,10 +26,11 @@ if TYPE_CHECKING:
 _COLUMNS = KnowledgeChunk.__table__.c
 
 
-class KnowledgeReader(SearchRepository[KnowledgeChunk]):
+class KnowledgeReader(RepairReader[KnowledgeChunk]):
     """Searches passages by name, by vector, by words, and by both."""
 
     entity = KnowledgeChunk
+    repaired_text = _COLUMNS.content
 
     async def find_by_chunk_id(
         self, chunk_id: str, *, repo: str = "", with_embedding: bool = False
@@ -116,8 +116,6 @@ class KnowledgeRepository(
     KnowledgeReader, RepairRepository[KnowledgeChunk], Repository[KnowledgeChunk]
 ):
     """Writes passages."""
-
-    repaired_text = _COLUMNS.content
 
     async def upsert_many(
         self, chunks: Rows[KnowledgeChunk], *, progress: Progress | None = None

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from domain.entities.learning import ConfidenceBand, GlobalPattern, LearningMemory, Outcome
 from domain.errors import InvalidInput
+from domain.schema.writing import require_entity
 from domain.values.classification import Category, Severity
 from domain.values.embedding import VectorLike
 from domain.values.paging import require_at_most, require_limit
@@ -15,10 +16,9 @@ from domain.values.recall import Recall, live_memories, merge_recall
 from domain.values.reranking import Diversity, Recency
 from domain.values.search import Match, SearchHits, SearchOptions, Thresholds, Weights
 from domain.values.text_hash import text_hash
-from repositories.base import ReadRepository, Repository
+from repositories.base import AppendRepository, ReadRepository, Repository
 from repositories.conflict_writes import insert_new
-from repositories.reembedding import RepairRepository
-from repositories.search import SearchRepository
+from repositories.reembedding import RepairReader, RepairRepository
 from repositories.sql import learning, rows
 from repositories.sql.filters import FilterKey
 
@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 _COLUMNS = LearningMemory.__table__.c
 
 
-class MemoryReader(SearchRepository[LearningMemory]):
+class MemoryReader(RepairReader[LearningMemory]):
     """Searches learning memories."""
 
     entity = LearningMemory
+    repaired_text = _COLUMNS.finding_text
 
     async def exists_for(self, repo: str, finding_id: UUID, outcome: Outcome) -> bool:
         same = (
@@ -210,8 +211,6 @@ class MemoryReader(SearchRepository[LearningMemory]):
 class MemoryRepository(MemoryReader, RepairRepository[LearningMemory], Repository[LearningMemory]):
     """Writes learning memories."""
 
-    repaired_text = _COLUMNS.finding_text
-
     async def write(self, memory: LearningMemory) -> bool:
         return await self.write_many([memory]) == 1
 
@@ -257,10 +256,11 @@ class PatternReader(ReadRepository[GlobalPattern]):
         return await self._one(self._select().where(*kind))
 
 
-class PatternRepository(PatternReader, Repository[GlobalPattern]):
+class PatternRepository(PatternReader, AppendRepository[GlobalPattern]):
     """Counts the patterns that all tenants share."""
 
     async def record(self, pattern: GlobalPattern) -> GlobalPattern:
+        require_entity(pattern, GlobalPattern)
         if pattern.count < 1:
             raise InvalidInput("count must be at least 1", field="count")
         result = await self._transaction.execute(learning.add_up(pattern))

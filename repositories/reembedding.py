@@ -1,4 +1,4 @@
-"""Embedding rows again, in PostgreSQL."""
+"""Re-embedding of rows, in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from uuid import UUID
 
 from domain.entities.maintenance import EmbeddingRepair
 from domain.schema.base import Entity
+from domain.schema.writing import require_entity
+from domain.values.ids import require_id
 from domain.values.paging import require_limit
 from domain.values.recall import RepairCandidate, RepairedEmbedding
 from repositories.base import column_values
@@ -20,17 +22,15 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound=Entity)
 
 
-class RepairRepository(SearchRepository[E]):
-    """Finds rows whose embedding is missing, stale or another model's, and writes new ones."""
+class RepairReader(SearchRepository[E]):
+    """Finds rows whose embedding is missing, stale or of another model."""
 
     repaired_text: ClassVar[ColumnElement[Any]]
+    """Column with the text to embed."""
 
     async def count_repair_candidates(self, target_model: str) -> int:
-        return int(
-            await self._scalar(
-                repairs.count_candidates(self.entity, self._transaction.tenant, target_model)
-            )
-        )
+        statement = repairs.count_candidates(self.entity, self._transaction.tenant, target_model)
+        return int(await self._scalar(statement))
 
     async def repair_candidates(
         self, target_model: str, *, after: UUID | None = None, limit: int = 100
@@ -40,7 +40,7 @@ class RepairRepository(SearchRepository[E]):
             self._transaction.tenant,
             target_model,
             text=self.repaired_text,
-            after=after,
+            after=None if after is None else require_id(after, "after"),
             limit=require_limit(limit),
         )
         return [
@@ -48,13 +48,22 @@ class RepairRepository(SearchRepository[E]):
             for row in await self._transaction.rows(statement)
         ]
 
+    async def repair_state(self, key: str) -> EmbeddingRepair | None:
+        statement = repairs.state(self._transaction.tenant, self.entity.__tablename__, key)
+        rows = await self._transaction.rows(statement)
+        return EmbeddingRepair.from_row(rows[0]) if rows else None
+
+
+class RepairRepository(RepairReader[E]):
+    """Finds rows whose embedding is missing, stale or of another model, and writes new ones."""
+
     async def write_repaired(
         self, rows: Sequence[RepairedEmbedding], state: EmbeddingRepair
     ) -> int:
         written = 0
         if rows:
             vectors = [
-                (row.id, self.query_vector(row.embedding))
+                (require_id(row.id), self.query_vector(row.embedding))
                 for row in sorted(rows, key=lambda row: row.id)
             ]
             statement = repairs.write_embeddings(
@@ -64,13 +73,7 @@ class RepairRepository(SearchRepository[E]):
         await self.save_repair_state(state)
         return written
 
-    async def repair_state(self, key: str) -> EmbeddingRepair | None:
-        found = await self._transaction.rows(
-            repairs.state(self._transaction.tenant, self.entity.__tablename__, key)
-        )
-        return EmbeddingRepair.from_row(found[0]) if found else None
-
     async def save_repair_state(self, state: EmbeddingRepair) -> None:
-        self._transaction.assign_tenant(state)
+        self._transaction.assign_tenant(require_entity(state, EmbeddingRepair))
         values = {**column_values(state), "corpus": self.entity.__tablename__}
         await self._transaction.execute(repairs.save_state(values))

@@ -63,8 +63,9 @@ class RunRepository(RunReader, Repository[RunState]):
         self._own: set[str] = set()
 
     def add(self, entity: RunState) -> RunState:
-        self._own.add(entity.run_key)
-        return super().add(entity)
+        added = super().add(entity)
+        self._own.add(added.run_key)
+        return added
 
     async def claim(
         self,
@@ -232,6 +233,7 @@ class CheckpointRepository(CheckpointReader, Repository[ReviewCheckpoint]):
     async def save(self, checkpoint: ReviewCheckpoint) -> None:
         await insert_or_replace(
             self._transaction,
+            ReviewCheckpoint,
             checkpoint,
             "review_output_key",
             keep_if_missing=("partial_comment_id",),

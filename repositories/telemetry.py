@@ -99,7 +99,7 @@ class TelemetryRepository(TelemetryReader, Repository[TelemetryEvent]):
         )
 
     async def record_resilience(self, event: ResilienceEvent) -> None:
-        await insert_or_replace(self._transaction, event, "delivery_id")
+        await insert_or_replace(self._transaction, ResilienceEvent, event, "delivery_id")
 
     async def purge(self, *, older_than: timedelta, batch_size: int = 10_000) -> int:
         require_whole(batch_size, "batch_size", most=MAX_BATCH_SIZE)

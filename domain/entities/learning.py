@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Final, Self
+from typing import Annotated, Any, Final, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, model_validator
 from sqlalchemy import UniqueConstraint
 from sqlmodel import Field
 
+from domain.errors import InvalidInput
 from domain.schema.base import Entity, Identified, Record
 from domain.schema.columns import SEARCH_VECTOR_UNMAPPED, EmbeddingColumn, search_vector
 from domain.schema.constraints import embedding_check, index, unique
@@ -105,10 +106,10 @@ PATTERN_KIND: Final = ("severity", "category", "confidence_band", "pattern_finge
 
 
 class GlobalPattern(Identified, Entity, table=True):
-    """How often findings of one kind were seen, over all tenants. It holds no tenant's text: the
-    fingerprint is a hash.
+    """How often findings of one kind were seen, over all tenants. It stores no tenant's text.
 
-    Lifecycle: counted up, never down. Unique: severity, category, band and fingerprint together.
+    The fingerprint is a hash. Lifecycle: `patterns.record` adds to the count; an assignment raises
+    `InvalidInput`. Unique: severity, category, band and fingerprint together.
     """
 
     __tablename__ = "global_patterns"
@@ -119,3 +120,10 @@ class GlobalPattern(Identified, Entity, table=True):
     confidence_band: ConfidenceBand = Field(description="How sure they were.")
     pattern_fingerprint: Name = Field(description="Hash of the normalised title.")
     count: Positive = Field(description="How many were seen.")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in type(self).model_fields:
+            raise InvalidInput(
+                f"{name} of a pattern cannot be assigned: use patterns.record", field=name
+            )
+        super().__setattr__(name, value)

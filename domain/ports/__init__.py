@@ -11,8 +11,8 @@ from domain.ports.knowledge import (
     KnowledgeRepository,
 )
 from domain.ports.learning import MemoryReader, MemoryRepository, PatternReader, PatternRepository
-from domain.ports.reembedding import Repairs
-from domain.ports.repository import Progress, ReadRepository, Repository, Rows
+from domain.ports.reembedding import RepairReader, Repairs
+from domain.ports.repository import AppendRepository, Progress, ReadRepository, Repository, Rows
 from domain.ports.reviews import (
     FindingReader,
     FindingRepository,
@@ -28,6 +28,7 @@ from domain.ports.telemetry import TelemetryReader, TelemetryRepository
 from domain.ports.unit_of_work import ReadUnitOfWork, UnitOfWork
 
 __all__ = [
+    "AppendRepository",
     "AuthorReader",
     "AuthorRepository",
     "CheckpointReader",
@@ -51,6 +52,7 @@ __all__ = [
     "ReactionRepository",
     "ReadRepository",
     "ReadUnitOfWork",
+    "RepairReader",
     "Repairs",
     "Repository",
     "ReviewReader",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from domain.entities.knowledge import KnowledgeChunk
-from domain.ports.reembedding import Repairs
+from domain.ports.reembedding import RepairReader, Repairs
 from domain.ports.repository import Progress, ReadRepository, Repository, Rows
 from domain.values.search import Distance, Match, Weights
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from domain.values.search import SearchHits
 
 
-class KnowledgeReader(ReadRepository[KnowledgeChunk], Protocol):
+class KnowledgeReader(ReadRepository[KnowledgeChunk], RepairReader, Protocol):
     """Searches passages by name, by vector, by words, and by both."""
 
     async def find_by_chunk_id(

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
 from domain.entities.learning import GlobalPattern, LearningMemory
-from domain.ports.reembedding import Repairs
-from domain.ports.repository import Progress, ReadRepository, Repository, Rows
+from domain.ports.reembedding import RepairReader, Repairs
+from domain.ports.repository import AppendRepository, Progress, ReadRepository, Repository, Rows
 from domain.values.search import Match, Weights
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from domain.values.search import SearchHits
 
 
-class MemoryReader(ReadRepository[LearningMemory], Protocol):
+class MemoryReader(ReadRepository[LearningMemory], RepairReader, Protocol):
     """Searches learning memories. Searches leave out stale memories.
 
     The arguments `where`, `min_score`, `max_distance` and `distinct` are those of the searches of
@@ -218,12 +218,22 @@ class PatternReader(ReadRepository[GlobalPattern], Protocol):
         ...
 
 
-class PatternRepository(PatternReader, Repository[GlobalPattern], Protocol):
-    """Counts patterns over all tenants."""
+class PatternRepository(PatternReader, AppendRepository[GlobalPattern], Protocol):
+    """Counts patterns over all tenants.
+
+    A tenant can only add to a count. All tenants share the patterns, so only an operator deletes
+    them, with SQL.
+    """
 
     async def record(self, pattern: GlobalPattern) -> GlobalPattern:
-        """Add the pattern's count to that of its kind, and return the sum.
+        """Add the pattern's count to the stored count of its kind; return the pattern with the sum.
 
-        Concurrent callers all count.
+        The counts of concurrent callers add up.
+
+        Args:
+            pattern: its severity, category, confidence band and fingerprint are the kind.
+
+        Raises:
+            InvalidInput: the count is below 1, or the sum exceeds 2,147,483,647.
         """
         ...

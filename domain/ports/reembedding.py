@@ -1,4 +1,4 @@
-"""Embedding rows again: what a job needs that can be killed at any moment."""
+"""Re-embedding of rows, by a job that can stop at any moment."""
 
 from __future__ import annotations
 
@@ -11,39 +11,68 @@ if TYPE_CHECKING:
     from domain.values.recall import RepairCandidate, RepairedEmbedding
 
 
-class Repairs(Protocol):
-    """Finds rows whose embedding is missing, stale or another model's, and writes new ones.
-
-    A job reads candidates after its cursor, embeds them outside any unit of work, and writes them
-    with its moved cursor in one transaction: killed anywhere, it goes on at the first row that was
-    not repaired. A dry run saves no state.
-    """
+class RepairReader(Protocol):
+    """Finds rows whose embedding is missing, stale or of another model."""
 
     async def count_repair_candidates(self, target_model: str) -> int:
-        """Return how many rows have to be embedded with `target_model`."""
+        """Return how many rows have to be embedded with a model.
+
+        Args:
+            target_model: model that all rows should have.
+        """
         ...
 
     async def repair_candidates(
         self, target_model: str, *, after: UUID | None = None, limit: int = 100
     ) -> Sequence[RepairCandidate]:
-        """Return the next rows to embed, by id, and their texts."""
-        ...
+        """Return the next rows to embed, by id, with their texts.
 
-    async def write_repaired(
-        self, rows: Sequence[RepairedEmbedding], state: EmbeddingRepair
-    ) -> int:
-        """Write the embeddings as `state.target_model`'s and save the job's state; return how many
-        of the rows existed.
+        Args:
+            target_model: model that all rows should have.
+            after: id of the last row that the job passed; None to begin.
+            limit: largest number of rows, 1 to 10,000.
 
         Raises:
-            InvalidEmbedding: an embedding is not of the database's dimension.
+            InvalidInput: `after` is not a UUID, or `limit` is out of range.
         """
         ...
 
     async def repair_state(self, key: str) -> EmbeddingRepair | None:
-        """Return how far the job has come, or None where it never began."""
+        """Return the progress of a job, or None if it never began.
+
+        Args:
+            key: name of the job.
+        """
+        ...
+
+
+class Repairs(RepairReader, Protocol):
+    """Finds rows whose embedding is missing, stale or of another model, and writes new embeddings.
+
+    A job reads candidates after its cursor, embeds them outside any unit of work, and writes them
+    together with its moved cursor in one transaction. If it is killed, it continues with the first
+    row that it did not repair. A dry run saves no state.
+    """
+
+    async def write_repaired(
+        self, rows: Sequence[RepairedEmbedding], state: EmbeddingRepair
+    ) -> int:
+        """Write embeddings of `state.target_model` and the job's state; return how many of the rows
+        existed.
+
+        Args:
+            rows: ids and embeddings.
+            state: progress of the job, its cursor moved past the rows.
+
+        Raises:
+            InvalidEmbedding: an embedding does not have the dimension of the database.
+        """
         ...
 
     async def save_repair_state(self, state: EmbeddingRepair) -> None:
-        """Insert or replace the state of the job; `updated_at` is the server's."""
+        """Insert or replace the state of a job. The server sets `updated_at`.
+
+        Args:
+            state: progress of the job.
+        """
         ...

@@ -106,8 +106,8 @@ class ReadRepository(Protocol[E_co]):
         ...
 
 
-class Repository(ReadRepository[E], Protocol[E]):
-    """Reads and writes one kind of entity. Nothing lasts before the unit of work is committed."""
+class AppendRepository(ReadRepository[E], Protocol[E]):
+    """Reads and adds entities of one kind. Nothing lasts before the unit of work is committed."""
 
     def add(self, entity: E) -> E:
         """Take the entity in and return it; it is written with the next statement or the commit.
@@ -126,6 +126,17 @@ class Repository(ReadRepository[E], Protocol[E]):
         """
         ...
 
+
+class Repository(AppendRepository[E], Protocol[E]):
+    """Reads, adds and deletes entities of one kind."""
+
     async def delete(self, id: UUID) -> bool:
-        """Delete the row and what belongs to it; return whether there was one."""
+        """Delete the row and the rows that refer to it; return whether it existed.
+
+        Args:
+            id: the id, as a UUID or its text.
+
+        Raises:
+            InvalidInput: `id` is not a UUID.
+        """
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from uuid import UUID
 
 from domain.errors import InvalidInput
@@ -31,3 +32,20 @@ def require_id(value: object, field: str = "id") -> UUID:
     raise InvalidInput(
         f"{field} must be a UUID or the text of one, not {type(value).__name__}", field=field
     )
+
+
+def require_ids(values: Iterable[object], field: str = "ids") -> list[UUID]:
+    """Return the ids as `uuid.UUID` without duplicates, in their order.
+
+    Raises:
+        InvalidInput: the argument is not an iterable of ids.
+    """
+    if isinstance(values, str) or not _can_iterate(values):
+        raise InvalidInput(
+            f"{field} must be an iterable of UUIDs, not {type(values).__name__}", field=field
+        )
+    return list(dict.fromkeys(require_id(value, field) for value in values))
+
+
+def _can_iterate(value: object) -> bool:
+    return isinstance(value, Iterable)

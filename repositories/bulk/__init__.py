@@ -1,9 +1,8 @@
-"""Many rows at the speed of the wire: the way that fits their number, decided from the entity's
-table alone.
+"""Bulk writes, by the method that fits the number of rows.
 
-One row is an INSERT, more are one INSERT out of arrays, and many new ones a COPY. More than a batch
-from an iterator is laid ready in a temporary table first, because writers that lock the same rows
-in another order deadlock.
+One row is an INSERT, several rows are one INSERT from arrays, and many new rows are a COPY. More
+than a batch from an iterator goes into a staging table first, so that rows are written in the order
+of their keys: writers that lock the same rows in another order deadlock.
 """
 
 from repositories.bulk.writing import BulkWrite

@@ -16,25 +16,18 @@ if TYPE_CHECKING:
 
 E = TypeVar("E", bound=Entity)
 
-BATCH_SIZE: Final = 5_000
-"""Rows that a bulk write holds in memory at a time, and puts in order."""
-
-COPY_ROWS: Final = 50_000
-"""Rows that one COPY writes where they are in memory anyway and take microseconds: a second, of the
-thirty that a statement has.
-
-Between two of them client and server wait for each other.
-"""
-
 STATEMENT_ROWS: Final = 1_000
-"""Rows that one statement writes.
+"""Rows of one statement that writes embeddings.
 
-Where a vector index is kept up they take some seconds, of the thirty that a statement has.
+With a vector index they take some seconds of the thirty that a statement has.
 """
 
 
 async def batches(entities: Rows[E], size: int) -> AsyncGenerator[list[E], None]:
-    """Yield the entities in lists of at most `size`; it is one list, emptied before the next."""
+    """Yield the entities in lists of at most `size`.
+
+    The list is always the same one, and is emptied before the next batch.
+    """
     if not isinstance(entities, AsyncIterable):
         source = iter(entities)
         while batch := list(islice(source, size)):

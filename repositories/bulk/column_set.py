@@ -1,7 +1,4 @@
-"""The rows of one kind of entity, as its columns.
-
-What is read of each, and how the driver wants it.
-"""
+"""Columns of an entity's table, and the entities' values in the form that the driver takes."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ if TYPE_CHECKING:
 _BLOCK: Final = 500
 
 Values = Mapping[str, Any]
-"""What an entity holds, by field."""
+"""Values of an entity, by field."""
 
 
 class ColumnSet:
@@ -46,7 +43,7 @@ class ColumnSet:
 
     @classmethod
     def of(cls, entity: type[Entity]) -> ColumnSet:
-        """Return all columns that are written."""
+        """Return the set of all columns that the library writes."""
         names = [field.name for field in rows.fields(entity, with_embedding=True)]
         optional = {name for name, field in entity.model_fields.items() if field.default is None}
         return cls(entity, upsert.written_columns(entity), names, optional)
@@ -56,22 +53,24 @@ class ColumnSet:
         return [column.name for column in self.columns]
 
     def present(self, entities: Sequence[Values]) -> ColumnSet | None:
-        """Return the columns that the entities give, where all give the same.
+        """Return the columns for which the entities have values, or None if they differ in that.
 
-        The server fills in the others.
+        The server fills in the other columns.
         """
-        left_out = set()
+        missing_fields = set()
         for column, field in zip(self.columns, self._fields, strict=True):
             if field in self._optional and column.server_default is not None:
                 missing = [values[field] for values in entities].count(None)
                 if missing == len(entities):
-                    left_out.add(field)
+                    missing_fields.add(field)
                 elif missing:
                     return None
-        if not left_out:
+        if not missing_fields:
             return self
         pairs = [
-            pair for pair in zip(self.columns, self._fields, strict=True) if pair[1] not in left_out
+            pair
+            for pair in zip(self.columns, self._fields, strict=True)
+            if pair[1] not in missing_fields
         ]
         return ColumnSet(
             self._entity,
@@ -84,15 +83,15 @@ class ColumnSet:
         """Return the values of each column, as the parameters of `insert_arrays`."""
         values = zip(*self._read(entities), strict=True)
         return {
-            upsert.given(column): list(array)
+            upsert.parameter_name(column): list(array)
             for column, array in zip(self.columns, values, strict=True)
         }
 
     def records(self, entities: Sequence[Values], dialect: Dialect) -> Iterator[Sequence[Any]]:
-        """Yield each entity's row as COPY takes it: SQLAlchemy's conversions, which COPY passes by,
-        are made here.
+        """Yield each entity's row in the form that COPY takes.
 
-        They are looked for in some rows at a time, while the server is at those before.
+        COPY bypasses SQLAlchemy's conversions, so this method applies them. It checks which ones
+        are necessary for a block of rows at a time, while the server processes the previous block.
         """
         kinds = enumerate(zip(self.columns, self._fields, strict=True))
         conversions = [
@@ -119,12 +118,12 @@ class ColumnSet:
 
 @cached_statement
 def natural_key(entity: type[Entity]) -> tuple[str, ...]:
-    """Return the columns by which the outside world knows a row of the tenant, or none where only its id tells it apart."""
+    """Return the columns of the natural key, without the tenant; none if only the id is unique."""
     rules: list[UniqueConstraint | Index] = [
         rule for rule in entity.__table__.constraints if isinstance(rule, UniqueConstraint)
     ]
     rules += [index for index in entity.__table__.indexes if index.unique]
-    # Constraints before indexes: those may be of some rows only.
+    # Constraints come first, because a unique index can be partial.
     first = min(rules, key=lambda rule: (isinstance(rule, Index), str(rule.name)), default=None)
     return (
         ()
@@ -134,14 +133,8 @@ def natural_key(entity: type[Entity]) -> tuple[str, ...]:
 
 
 def sort_key(key: Sequence[str]) -> Callable[[Entity], tuple[Any, ...]]:
-    """Return what orders entities as PostgreSQL orders their key, NULLs last."""
+    """Return a sort key that orders entities as PostgreSQL orders the columns, NULLs last."""
     return lambda entity: tuple((vars(entity)[name] is None, vars(entity)[name]) for name in key)
-
-
-def has_b_trees_alone(entity: type[Entity]) -> bool:
-    """Whether every index of the entity's table is a B-tree, so that a row is written in microseconds."""
-    kinds = (index.dialect_options["postgresql"]["using"] for index in entity.__table__.indexes)
-    return not entity.embedding_fields() and not any(kinds)
 
 
 def _converted(
@@ -155,8 +148,8 @@ def _converted(
 
 
 def _in_utc(column: Column[Any], field: str, entities: Sequence[Values]) -> bool:
-    # As entities keep moments, and the driver takes them: to look is a fifth of converting them
-    # once more.
+    # Entities store timestamps in UTC, as the driver takes them. This check costs a fifth of
+    # another conversion.
     if not isinstance(column.type, UTCDateTime):
         return False
     return {

@@ -1,4 +1,4 @@
-"""COPY, by the driver, on the unit of work's own connection and in its transaction."""
+"""COPY by the driver, on the connection and in the transaction of the unit of work."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 async def dialect_of(transaction: Transaction) -> Dialect:
-    """Return the dialect that speaks to the transaction's server."""
+    """Return the SQLAlchemy dialect of the connection."""
     with transaction.guarded() as session:
         return (await session.connection()).dialect
 
@@ -29,10 +29,10 @@ async def copy(
     *,
     schema: str | None = None,
 ) -> None:
-    """Write the records into the table in binary; a statement must have been executed before, with
-    which the transaction began.
+    """Write the records into the table, in PostgreSQL's binary format.
 
-    What fails is raised as by any other statement, and poisons the transaction.
+    The transaction must have executed a statement before, because only that sends BEGIN. Errors are
+    raised as by any other statement, and abort the transaction.
     """
     await transaction.flush()
     with transaction.guarded() as session:
@@ -46,8 +46,8 @@ async def copy(
         except (TypeError, ValueError, OverflowError):
             raise InvalidInput("a value is not one that its column can hold") from None
         except BaseException as error:
-            # SQLAlchemy does not see it, and would go on with a connection that is lost or in the
-            # middle of a COPY.
+            # SQLAlchemy does not notice the error, and would use a connection that is lost or
+            # inside a COPY.
             if driver.is_closed() or not isinstance(error, Exception):
                 await run_to_completion(connection.invalidate(error))
             raise

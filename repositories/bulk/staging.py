@@ -1,4 +1,4 @@
-"""A temporary table in which more rows than memory holds are laid ready, to be written in the order of their key."""
+"""A temporary table for more rows than fit in memory, which are then written in key order."""
 
 from __future__ import annotations
 
@@ -18,43 +18,46 @@ if TYPE_CHECKING:
 
 
 class StagingTable:
-    """The table of one bulk write; it ends with the transaction, or when its rows are written."""
+    """The staging table of one bulk write. `write` drops it, and so does the end of the transaction."""
 
     def __init__(
         self, transaction: Transaction, entity: type[Entity], column_set: ColumnSet
     ) -> None:
         self._transaction = transaction
         self._entity = entity
-        self._layout = column_set
+        self._column_set = column_set
         self.rows = 0
 
     async def create(self) -> None:
-        await self._transaction.execute(bulk.create_stage(self._entity))
+        """Create the table."""
+        await self._transaction.execute(bulk.create_staging_table(self._entity))
 
     async def append(self, entities: Sequence[Entity]) -> None:
-        """Lay the entities ready, after those that lie there."""
-        columns = [*self._layout.names, bulk.POSITION]
-        records = self._layout.records(
+        """Append the entities to the table."""
+        columns = [*self._column_set.names, bulk.POSITION]
+        records = self._column_set.records(
             list(map(vars, entities)), await dialect_of(self._transaction)
         )
         await copy(
             self._transaction,
-            bulk.stage_of(self._entity),
+            bulk.staging_table_name(self._entity),
             columns,
-            self._placed(records),
-            schema=bulk.STAGE_SCHEMA,
+            self._numbered(records),
+            schema=bulk.STAGING_SCHEMA,
         )
         self.rows += len(entities)
 
-    def _placed(self, records: Iterator[Sequence[Any]]) -> Iterator[Sequence[Any]]:
-        for place, record in enumerate(records, self.rows):
-            yield *record, place
+    def _numbered(self, records: Iterator[Sequence[Any]]) -> Iterator[Sequence[Any]]:
+        for position, record in enumerate(records, self.rows):
+            yield *record, position
 
     async def write(self, statement: Insert) -> int:
-        """Execute what inserts the rows; return how many rows that made, and drop the table."""
+        """Execute the statement that inserts the rows, drop the table, and return how many rows were
+        written.
+        """
         before = (await self._transaction.execute(bulk.limits())).mappings().one()
         await self._transaction.execute(bulk.raise_limits(-(-self.rows // STATEMENT_ROWS)))
         written = await self._transaction.changed(statement)
         await self._transaction.execute(bulk.set_limits(**before))
-        await self._transaction.execute(bulk.drop_stage(self._entity))
+        await self._transaction.execute(bulk.drop_staging_table(self._entity))
         return written

@@ -1,4 +1,4 @@
-"""One bulk write: which way its rows go."""
+"""One bulk write: how its rows are sent."""
 
 from __future__ import annotations
 
@@ -7,8 +7,15 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeGuard, TypeVar, cast
 
 from domain.schema.base import Entity
-from repositories.bulk.batches import BATCH_SIZE, COPY_ROWS, STATEMENT_ROWS, batches
-from repositories.bulk.column_set import ColumnSet, has_b_trees_alone, natural_key, sort_key
+from domain.schema.writing import (
+    BATCH_SIZE,
+    COPY_ROWS,
+    has_only_b_trees,
+    require_entities,
+    require_rows,
+)
+from repositories.bulk.batches import STATEMENT_ROWS, batches
+from repositories.bulk.column_set import ColumnSet, natural_key, sort_key
 from repositories.bulk.copying import copy, dialect_of
 from repositories.bulk.staging import StagingTable
 from repositories.sql import bulk, upsert
@@ -23,17 +30,16 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound=Entity)
 
 COPY_FROM: Final = 200
-"""Rows from which on COPY, which asks first whether it is allowed, is faster than one INSERT."""
+"""Number of rows from which COPY is faster than INSERT, its check of permissions included."""
 
 
 class BulkWrite(Generic[E]):
-    """Writes any number of entities, all or none, in a transaction of the caller's.
+    """Writes any number of entities, all or none, in a transaction of the caller.
 
-    `conflict` says what becomes of a row whose key exists; without it that is an error. Rows are
-    written in the order of their key, of equal ones the first or, with `latest`, the last alone:
-    two writers never wait for each other. A list is put in order where it is; what comes from an
-    iterator is laid ready in a temporary table. A role that may create none writes that batch after
-    batch, so that a deadlock is possible, and raised as a `Conflict`.
+    Rows are written in the order of their key, so that two writers never wait for each other. A
+    list is sorted in memory; rows from an iterator go through a staging table. A role without the
+    privilege to create temporary tables writes them batch by batch, so that a deadlock is possible;
+    it is raised as a `Conflict`.
     """
 
     def __init__(
@@ -45,71 +51,88 @@ class BulkWrite(Generic[E]):
         conflict: Callable[[Insert], Insert] | None = None,
         latest: bool = False,
     ) -> None:
+        """Prepare a write.
+
+        Args:
+            transaction: the transaction of the caller.
+            entity: kind of the entities.
+            key: columns that identify a row, without the tenant; the natural key by default.
+            conflict: adds the rule for rows whose key exists. Without it, such a row is an error.
+            latest: whether of rows with equal keys only the last is written; otherwise the first
+                wins, or the second is an error.
+        """
         self._transaction = transaction
         self._entity = entity
         self._key = tuple(key) or natural_key(entity)
         self._conflict = conflict
         self._latest = latest
-        self._layout = ColumnSet.of(entity)
-        self._known: Row[Any] | None = None
+        self._column_set = ColumnSet.of(entity)
+        self._permissions: Row[Any] | None = None
 
     async def run(self, entities: Rows[E], progress: Progress | None = None) -> int:
-        """Write the entities and return how many rows that made.
+        """Write the entities and return how many rows were written.
 
-        Tell `progress` after each batch how many were sent so far.
+        Args:
+            entities: the entities, in memory or from an iterator.
+            progress: called after each batch with the number of rows sent so far.
+
+        Raises:
+            InvalidInput: an item is not an entity of this kind.
         """
+        require_rows(entities, self._entity)
         with self._transaction.all_or_none():
             if in_memory(entities):
-                return await self._of_a_list(entities, progress)
-            async with aclosing(self._stamped(entities)) as source:
+                return await self._write_list(entities, progress)
+            async with aclosing(self._read_batches(entities)) as source:
                 first = await anext(source, None)
                 if first is None:
                     return 0
                 more_may_follow = len(first) == BATCH_SIZE
-                if more_may_follow and self._key and (await self._allowances()).may_stage:
-                    return await self._staged(first, source, progress)
-                return await self._in_batches(first, source, progress)
+                if more_may_follow and self._key and (await self._read_permissions()).may_stage:
+                    return await self._write_staged(first, source, progress)
+                return await self._write_batches(first, source, progress)
 
-    async def _of_a_list(self, entities: Sequence[E], progress: Progress | None) -> int:
-        # No table is needed to put them in order, which costs a third more.
-        self._transaction.assign_tenants(entities)
+    async def _write_list(self, entities: Sequence[E], progress: Progress | None) -> int:
+        # A staging table would cost a third more.
+        self._transaction.assign_tenants(require_entities(entities, self._entity))
         names = set[tuple[Any, ...]]()
         ordered = self._in_order(entities, names)
         written = 0
-        size = (
-            COPY_ROWS if self._conflict is None and has_b_trees_alone(self._entity) else BATCH_SIZE
-        )
+        inserts_only = self._conflict is None
+        size = COPY_ROWS if inserts_only and has_only_b_trees(self._entity) else BATCH_SIZE
         for start in range(0, len(ordered), size):
             written += await self._write(ordered[start : start + size])
             if progress is not None:
-                # Of equal ones all count as sent with the last batch.
+                # Rows with equal keys count as sent with the last batch.
                 progress(len(entities) if start + size >= len(ordered) else start + size)
         return len(names) if self._latest else written
 
-    async def _stamped(self, entities: Rows[E]) -> AsyncGenerator[list[E], None]:
+    async def _read_batches(self, entities: Rows[E]) -> AsyncGenerator[list[E], None]:
         async with aclosing(batches(entities, BATCH_SIZE)) as source:
             async for batch in source:
-                self._transaction.assign_tenants(batch)
+                self._transaction.assign_tenants(require_entities(batch, self._entity))
                 yield batch
 
-    async def _staged(
+    async def _write_staged(
         self, first: list[E], source: AsyncIterator[list[E]], progress: Progress | None
     ) -> int:
-        stage = StagingTable(self._transaction, self._entity, self._layout)
+        stage = StagingTable(self._transaction, self._entity, self._column_set)
         await stage.create()
-        async for batch in _again(first, source):
+        async for batch in _chained(first, source):
             await stage.append(batch)
             if progress is not None:
                 progress(stage.rows)
         return await stage.write(
-            self._resolved(bulk.insert_staged(self._entity, self._key, latest=self._latest))
+            self._with_conflict_rule(
+                bulk.insert_staged(self._entity, self._key, latest=self._latest)
+            )
         )
 
-    async def _in_batches(
+    async def _write_batches(
         self, first: list[E], source: AsyncIterator[list[E]], progress: Progress | None
     ) -> int:
         written, sent, names = 0, 0, set[tuple[Any, ...]]()
-        async for batch in _again(first, source):
+        async for batch in _chained(first, source):
             written += await self._write(self._in_order(batch, names))
             sent += len(batch)
             if progress is not None:
@@ -125,7 +148,7 @@ class BulkWrite(Generic[E]):
         return [latest[name] for name in sorted(latest)]
 
     async def _write(self, batch: Sequence[E]) -> int:
-        # Without an embedding a row takes microseconds, and each statement a few round trips.
+        # A row without an embedding takes microseconds; each statement takes a few round trips.
         return await self._in_parts(
             batch, STATEMENT_ROWS if self._entity.embedding_fields() else COPY_ROWS
         )
@@ -143,34 +166,36 @@ class BulkWrite(Generic[E]):
             return await self._insert(upsert.insert_row(self._entity), upsert.row_values(batch[0]))
         values = list(map(vars, batch))
         if self._conflict is None and len(batch) >= COPY_FROM:
-            column_set = self._layout.present(values)
-            if column_set is not None and (await self._allowances()).may_copy:
+            column_set = self._column_set.present(values)
+            if column_set is not None and (await self._read_permissions()).may_copy:
                 records = column_set.records(values, await dialect_of(self._transaction))
                 await copy(self._transaction, self._entity.__tablename__, column_set.names, records)
                 return len(batch)
         if len(batch) > BATCH_SIZE:
             return await self._in_parts(batch, BATCH_SIZE)
-        return await self._insert(bulk.insert_arrays(self._entity), self._layout.arrays(values))
+        return await self._insert(bulk.insert_arrays(self._entity), self._column_set.arrays(values))
 
     async def _insert(self, statement: Insert, values: dict[str, Any]) -> int:
-        result = await self._transaction.execute(self._resolved(statement), values)
+        result = await self._transaction.execute(self._with_conflict_rule(statement), values)
         return cast("CursorResult[Any]", result).rowcount
 
-    def _resolved(self, statement: Insert) -> Insert:
+    def _with_conflict_rule(self, statement: Insert) -> Insert:
         return statement if self._conflict is None else self._conflict(statement)
 
-    async def _allowances(self) -> Row[Any]:
-        if self._known is None:
-            self._known = (await self._transaction.execute(bulk.allowances(self._entity))).one()
-        return self._known
+    async def _read_permissions(self) -> Row[Any]:
+        if self._permissions is None:
+            self._permissions = (
+                await self._transaction.execute(bulk.permissions(self._entity))
+            ).one()
+        return self._permissions
 
 
 def in_memory(entities: Rows[E]) -> TypeGuard[Sequence[E]]:
-    """Whether the caller holds all of them as it is."""
+    """Whether all rows are in memory already."""
     return isinstance(entities, Sequence)
 
 
-async def _again(first: list[E], source: AsyncIterator[list[E]]) -> AsyncIterator[list[E]]:
+async def _chained(first: list[E], source: AsyncIterator[list[E]]) -> AsyncIterator[list[E]]:
     yield first
     async for batch in source:
         yield batch

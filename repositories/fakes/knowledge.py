@@ -14,9 +14,8 @@ from domain.values.reranking import Diversity, Recency
 from domain.values.search import Distance, Match, SearchHits, Thresholds, Weights
 from repositories.fakes.binding import Binds
 from repositories.fakes.filters import meeting
-from repositories.fakes.reembedding import FakeRepairs
-from repositories.fakes.repository import FakeRepository, told
-from repositories.fakes.search import SearchesBoth
+from repositories.fakes.reembedding import FakeRepairReader, FakeRepairs
+from repositories.fakes.repository import FakeRepository, report
 from repositories.fakes.tracking import copy_of
 from repositories.fakes.writes import always, anything
 
@@ -29,11 +28,12 @@ if TYPE_CHECKING:
 _KEPT = {"tenant", "id", "repo", "chunk_id", "created_at"}
 
 
-class FakeKnowledgeReader(SearchesBoth[KnowledgeChunk]):
+class FakeKnowledgeReader(FakeRepairReader[KnowledgeChunk]):
     """Searches passages by name, by vector, by words, and by both."""
 
     searched = (("title", "A"), ("summary", "B"), ("content", "C"))
     text = "content"
+    repaired_text = "content"
 
     async def find_by_chunk_id(
         self, chunk_id: str, *, repo: str = "", with_embedding: bool = False
@@ -118,13 +118,11 @@ class FakeKnowledgeRepository(
 ):
     """Writes passages."""
 
-    repaired_text = "content"
-
     async def upsert_many(
         self, chunks: Rows[KnowledgeChunk], *, progress: Progress | None = None
     ) -> int:
-        given = await self._stamped(chunks)
-        latest = {(chunk.repo, chunk.chunk_id): chunk for chunk in given}
+        read = await self._read_all(chunks, progress)
+        latest = {(chunk.repo, chunk.chunk_id): chunk for chunk in read}
         if not latest:
             return 0
         named = self._table.unique_over("repo", "chunk_id")
@@ -133,7 +131,7 @@ class FakeKnowledgeRepository(
                 replaced = {name: value for name, value in row.items() if name not in _KEPT}
                 change = always({**replaced, "updated_at": self._transaction.now})
                 await self._transaction.rows.upsert(self._table, row, named, change)
-        told(progress, len(given))
+            report(progress, chunks, sent=len(read), written=len(latest))
         return len(latest)
 
     async def delete_where(self, where: Filter) -> int:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from domain.entities.learning import ConfidenceBand, GlobalPattern, LearningMemory, Outcome
 from domain.errors import InvalidInput
+from domain.schema.writing import require_entity
 from domain.values.classification import Category, Severity
 from domain.values.embedding import VectorLike
 from domain.values.paging import require_at_most, require_limit
@@ -25,9 +26,8 @@ from domain.values.search import (
 )
 from domain.values.text_hash import text_hash
 from repositories.fakes.filters import meeting
-from repositories.fakes.reembedding import FakeRepairs
-from repositories.fakes.repository import FakeReadRepository, FakeRepository
-from repositories.fakes.search import SearchesBoth
+from repositories.fakes.reembedding import FakeRepairReader, FakeRepairs
+from repositories.fakes.repository import FakeAppendRepository, FakeReadRepository, FakeRepository
 from repositories.fakes.writes import always
 
 if TYPE_CHECKING:
@@ -38,11 +38,12 @@ if TYPE_CHECKING:
 _KIND = ("severity", "category", "confidence_band", "pattern_fingerprint")
 
 
-class FakeMemoryReader(SearchesBoth[LearningMemory]):
+class FakeMemoryReader(FakeRepairReader[LearningMemory]):
     """Searches learning memories."""
 
     searched = (("finding_text", "C"),)
     text = "finding_text"
+    repaired_text = "finding_text"
 
     async def exists_for(self, repo: str, finding_id: UUID, outcome: Outcome) -> bool:
         same = (repo, finding_id, outcome)
@@ -235,8 +236,6 @@ class FakeMemoryRepository(
 ):
     """Writes learning memories."""
 
-    repaired_text = "finding_text"
-
     async def write(self, memory: LearningMemory) -> bool:
         return await self.write_many([memory]) == 1
 
@@ -274,10 +273,11 @@ class FakePatternReader(FakeReadRepository[GlobalPattern]):
         return self._first(await self._rows(lambda row: tuple(row[name] for name in _KIND) == kind))
 
 
-class FakePatternRepository(FakePatternReader, FakeRepository[GlobalPattern]):
+class FakePatternRepository(FakePatternReader, FakeAppendRepository[GlobalPattern]):
     """Counts the patterns that all tenants share."""
 
     async def record(self, pattern: GlobalPattern) -> GlobalPattern:
+        require_entity(pattern, GlobalPattern)
         if pattern.count < 1:
             raise InvalidInput("count must be at least 1", field="count")
         async with self._transaction.statement():

@@ -1,4 +1,4 @@
-"""Embedding rows again, in memory."""
+"""Re-embedding of rows, in memory."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from uuid import UUID
 
 from domain.entities.maintenance import EmbeddingRepair
 from domain.schema.base import Entity
+from domain.schema.writing import require_entity
+from domain.values.ids import require_id
 from domain.values.paging import require_limit
 from domain.values.recall import RepairCandidate, RepairedEmbedding
 from repositories.fakes.search import SearchesBoth
@@ -22,8 +24,8 @@ E = TypeVar("E", bound=Entity)
 _KEPT = {"tenant", "corpus", "key", "created_at"}
 
 
-class FakeRepairs(SearchesBoth[E]):
-    """Finds rows whose embedding is missing, stale or another model's, and writes new ones."""
+class FakeRepairReader(SearchesBoth[E]):
+    """Finds rows whose embedding is missing, stale or of another model."""
 
     repaired_text: ClassVar[str]
     """The column whose text is embedded."""
@@ -35,17 +37,43 @@ class FakeRepairs(SearchesBoth[E]):
         self, target_model: str, *, after: UUID | None = None, limit: int = 100
     ) -> Sequence[RepairCandidate]:
         require_limit(limit)
+        last = None if after is None else require_id(after, "after")
         rows = [
-            row
-            for row in await self._candidates(target_model)
-            if after is None or row["id"] > after
+            row for row in await self._candidates(target_model) if last is None or row["id"] > last
         ]
         return [RepairCandidate(id=row["id"], text=row[self.repaired_text]) for row in rows[:limit]]
+
+    async def repair_state(self, key: str) -> EmbeddingRepair | None:
+        corpus, repairs = self._table.name, self._repairs
+        async with self._transaction.statement():
+            rows = self._transaction.select(
+                repairs, lambda row: (row["corpus"], row["key"]) == (corpus, key)
+            )
+        return (
+            cast("EmbeddingRepair", copy_of(repairs, rows[0], with_embedding=False))
+            if rows
+            else None
+        )
+
+    async def _candidates(self, target_model: str) -> Sequence[Row]:
+        return await self._rows(
+            lambda row: (
+                row["embedding"] is None or row["stale"] or row["embedding_model"] != target_model
+            )
+        )
+
+    @property
+    def _repairs(self) -> Table:
+        return self._transaction.state.tables[EmbeddingRepair.__tablename__]
+
+
+class FakeRepairs(FakeRepairReader[E]):
+    """Finds rows whose embedding is missing, stale or of another model, and writes new ones."""
 
     async def write_repaired(
         self, rows: Sequence[RepairedEmbedding], state: EmbeddingRepair
     ) -> int:
-        embeddings = {row.id: self._query_vector(row.embedding) for row in rows}
+        embeddings = {require_id(row.id): self._query_vector(row.embedding) for row in rows}
 
         def repaired(row: Row) -> Row:
             embedding = embeddings[row["id"]]
@@ -69,20 +97,8 @@ class FakeRepairs(SearchesBoth[E]):
         await self.save_repair_state(state)
         return written
 
-    async def repair_state(self, key: str) -> EmbeddingRepair | None:
-        corpus, repairs = self._table.name, self._repairs
-        async with self._transaction.statement():
-            rows = self._transaction.select(
-                repairs, lambda row: (row["corpus"], row["key"]) == (corpus, key)
-            )
-        return (
-            cast("EmbeddingRepair", copy_of(repairs, rows[0], with_embedding=False))
-            if rows
-            else None
-        )
-
     async def save_repair_state(self, state: EmbeddingRepair) -> None:
-        self._transaction.assign_tenant(state)
+        self._transaction.assign_tenant(require_entity(state, EmbeddingRepair))
         async with self._transaction.statement():
             now = self._transaction.now
             given = {**self._repairs.row_of(state, now), "corpus": self._table.name}
@@ -90,14 +106,3 @@ class FakeRepairs(SearchesBoth[E]):
             await self._transaction.rows.upsert(
                 self._repairs, given, self._repairs.key, lambda _: {**replaced, "updated_at": now}
             )
-
-    async def _candidates(self, target_model: str) -> Sequence[Row]:
-        return await self._rows(
-            lambda row: (
-                row["embedding"] is None or row["stale"] or row["embedding_model"] != target_model
-            )
-        )
-
-    @property
-    def _repairs(self) -> Table:
-        return self._transaction.state.tables[EmbeddingRepair.__tablename__]

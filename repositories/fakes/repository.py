@@ -1,4 +1,4 @@
-"""What every fake repository does."""
+"""The generic fake repositories."""
 
 from __future__ import annotations
 
@@ -15,8 +15,19 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from uuid import UUID
 
+from domain import ports
 from domain.errors import NotFound
+from domain.ports.docstrings import documented_by
 from domain.schema.base import Entity
+from domain.schema.writing import (
+    BATCH_SIZE,
+    COPY_ROWS,
+    has_only_b_trees,
+    require_entities,
+    require_entity,
+    require_rows,
+)
+from domain.values.ids import require_id, require_ids
 from domain.values.paging import (
     DEFAULT_LIMIT,
     MAX_BATCH_SIZE,
@@ -41,6 +52,7 @@ E = TypeVar("E", bound=Entity)
 by_id = itemgetter("id")
 
 
+@documented_by(ports.ReadRepository)
 class FakeReadRepository(Binds, Generic[E]):
     """Reads the tenant's entities of one kind.
 
@@ -58,24 +70,25 @@ class FakeReadRepository(Binds, Generic[E]):
         return self._transaction.tenant
 
     async def get(self, id: UUID, *, with_embedding: bool = False) -> E:
-        found = await self.find(id, with_embedding=with_embedding)
-        if found is None:
-            raise NotFound(self._entity.__name__, id)
-        return found
+        key = require_id(id)
+        entity = await self.find(key, with_embedding=with_embedding)
+        if entity is None:
+            raise NotFound(self._entity.__name__, key)
+        return entity
 
     async def find(self, id: UUID, *, with_embedding: bool = False) -> E | None:
-        found = await self.get_many([id], with_embedding=with_embedding)
-        return found.get(id)
+        key = require_id(id)
+        return (await self.get_many([key], with_embedding=with_embedding)).get(key)
 
     async def get_many(
         self, ids: Iterable[UUID], *, with_embedding: bool = False
     ) -> Mapping[UUID, E]:
-        wanted = list(dict.fromkeys(ids))
-        if not wanted:
+        keys = require_ids(ids)
+        if not keys:
             return {}
         async with self._transaction.statement():
-            found = (self._transaction.find(self._table, key) for key in wanted)
-            rows = [row for row in found if row is not None]
+            existing = (self._transaction.find(self._table, key) for key in keys)
+            rows = [row for row in existing if row is not None]
         entities = self._entities(rows, with_embedding=with_embedding)
         return {row["id"]: entity for row, entity in zip(rows, entities, strict=True)}
 
@@ -107,8 +120,7 @@ class FakeReadRepository(Binds, Generic[E]):
     ) -> Page[E]:
         name = self._entity.__name__
         start = None if after is None else after.require(name, descending=descending)
-        # One row more than asked for tells whether another page follows; it is read as the others
-        # are.
+        # One row more than the limit shows whether another page follows.
         rows = await self._ordered(
             where, after=start, descending=descending, limit=require_limit(limit) + 1
         )
@@ -169,50 +181,50 @@ class FakeReadRepository(Binds, Generic[E]):
         return cast("E", copy_of(self._table, row, with_embedding=with_embedding))
 
 
-class FakeRepository(FakeReadRepository[E]):
-    """Reads and writes the tenant's entities of one kind."""
+@documented_by(ports.AppendRepository)
+class FakeAppendRepository(FakeReadRepository[E]):
+    """Reads and adds the tenant's entities of one kind."""
 
     def add(self, entity: E) -> E:
-        return self._transaction.add(entity)
+        return self._transaction.add(require_entity(entity, self._entity))
 
     async def add_many(self, entities: Rows[E], *, progress: Progress | None = None) -> int:
-        new = await self._stamped(entities)
+        new = await self._read_all(entities, progress)
         if not new:
             return 0
-        if (rule := self._table.natural_key) is not None:
-            new.sort(key=_by(rule.columns))
+        rule = self._table.natural_key
+        rows = new if rule is None else sorted(new, key=_by(rule.columns))
         async with self._transaction.statement():
-            await self._transaction.rows.insert(self._table, self._new(new))
-        told(progress, len(new))
+            await self._transaction.rows.insert(self._table, self._new(rows))
+            size = COPY_ROWS if has_only_b_trees(self._entity) else BATCH_SIZE
+            report(progress, entities, sent=len(new), written=len(new), size=size)
         return len(new)
 
-    async def delete(self, id: UUID) -> bool:
-        return await self._delete(lambda row: row["id"] == id) > 0
-
     async def add_new(self, entities: Rows[E], *key: str, progress: Progress | None = None) -> int:
-        """Insert the entities whose key is new, of equals the first, and return how many were."""
-        new = await self._stamped(entities)
+        """Insert the entities whose key is new, and return how many were inserted.
+
+        Of equal keys, the first is inserted.
+        """
+        new = await self._read_all(entities, progress)
         if not new:
             return 0
-        new.sort(key=_by(key))
         async with self._transaction.statement():
             inserted = await self._transaction.rows.insert_new(
-                self._table, self._new(new), self._table.unique_over(*key)
+                self._table, self._new(sorted(new, key=_by(key))), self._table.unique_over(*key)
             )
-        told(progress, len(new))
+            report(progress, entities, sent=len(new), written=len(new))
         return inserted
 
     async def replace(self, entity: E, *key: str, keep_if_missing: Collection[str] = ()) -> Row:
-        """Insert the entity, or replace all of the row with the same key but its id and `created_at`."""
+        """Insert the entity, or replace the row with the same key; return the stored row.
+
+        A replaced row keeps its id and `created_at`.
+        """
+        require_entity(entity, self._entity)
         new = self._new([self._transaction.assign_tenant(entity)])[0]
-        kept = {
-            "tenant",
-            "id",
-            "created_at",
-            *key,
-            *(name for name in keep_if_missing if new[name] is None),
-        }
-        change = always({name: value for name, value in new.items() if name not in kept})
+        missing = {name for name in keep_if_missing if new[name] is None}
+        unchanged = {"tenant", "id", "created_at", *key, *missing}
+        change = always({name: value for name, value in new.items() if name not in unchanged})
         async with self._transaction.statement():
             return await self._transaction.rows.upsert(
                 self._table, new, self._table.unique_over(*key), change
@@ -222,11 +234,42 @@ class FakeRepository(FakeReadRepository[E]):
         async with self._transaction.statement():
             return await self._transaction.delete(self._table, meets, at_most=at_most)
 
-    async def _stamped(self, entities: Rows[E]) -> list[E]:
-        return [self._transaction.assign_tenant(entity) async for entity in _each(entities)]
+    async def _read_all(self, entities: Rows[E], progress: Progress | None = None) -> list[E]:
+        """Return the entities, as this tenant's.
+
+        On PostgreSQL, the batches of an iterator are sent while it is read. If the iterator or
+        `progress` fails after the first full batch, the transaction is aborted.
+        """
+        require_rows(entities, self._entity)
+        if isinstance(entities, Sequence):
+            return self._checked(entities)
+        read: list[E] = []
+        try:
+            async for batch in _batches(entities):
+                read += self._checked(batch)
+                if progress is not None:
+                    progress(len(read))
+        except BaseException:
+            if len(read) >= BATCH_SIZE or (read and progress is not None):
+                self._transaction.abort()
+            raise
+        return read
+
+    def _checked(self, entities: Sequence[E]) -> list[E]:
+        require_entities(entities, self._entity)
+        return [self._transaction.assign_tenant(entity) for entity in entities]
 
     def _new(self, entities: Iterable[E]) -> list[Row]:
         return [self._table.row_of(entity, self._transaction.now) for entity in entities]
+
+
+@documented_by(ports.Repository)
+class FakeRepository(FakeAppendRepository[E]):
+    """Reads, adds and deletes the tenant's entities of one kind."""
+
+    async def delete(self, id: UUID) -> bool:
+        key = require_id(id)
+        return await self._delete(lambda row: row["id"] == key) > 0
 
 
 def _by(columns: Sequence[str]) -> Callable[[Entity], Any]:
@@ -235,10 +278,37 @@ def _by(columns: Sequence[str]) -> Callable[[Entity], Any]:
     )
 
 
-def told(progress: Progress | None, rows: int) -> None:
-    """Tell that so many rows were sent."""
-    if progress is not None:
-        progress(rows)
+def report(
+    progress: Progress | None,
+    entities: object,
+    *,
+    sent: int,
+    written: int,
+    size: int = BATCH_SIZE,
+) -> None:
+    """Call `progress` as often as PostgreSQL does for a list.
+
+    Args:
+        progress: the function to call.
+        entities: the argument of the caller. Iterators reported while they were read.
+        sent: number of entities.
+        written: number of entities that remain if the last of equal keys is written.
+        size: number of rows of a batch.
+    """
+    if progress is not None and isinstance(entities, Sequence):
+        for start in range(0, written, size):
+            progress(sent if start + size >= written else start + size)
+
+
+async def _batches(entities: Rows[E]) -> AsyncIterator[list[E]]:
+    batch: list[E] = []
+    async for entity in _each(entities):
+        batch.append(entity)
+        if len(batch) == BATCH_SIZE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 async def _each(entities: Rows[E]) -> AsyncIterator[E]:

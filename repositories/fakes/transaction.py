@@ -123,6 +123,10 @@ class Transaction:
         self._tracker.add(self.assign_tenant(entity))
         return entity
 
+    def abort(self) -> None:
+        """Abort the transaction, as a failed statement does."""
+        self._aborted = True
+
     @asynccontextmanager
     async def statement(self) -> AsyncIterator[None]:
         """Write what was added or changed, then do what is inside; what fails poisons the

@@ -1,4 +1,4 @@
-"""Many rows in one statement: out of arrays, or out of a table in which they were laid ready."""
+"""Many rows in one statement: from arrays, or from a staging table."""
 
 from __future__ import annotations
 
@@ -34,25 +34,22 @@ from domain.schema.base import Entity
 from domain.schema.columns import EnumText
 from domain.values.numbers import INT32_MAX
 from repositories.sql.caching import cached_statement
-from repositories.sql.upsert import given, or_default, written_columns
+from repositories.sql.upsert import or_default, parameter_name, written_columns
 
-STAGE_SCHEMA: Final = "pg_temp"
-"""Where rows are laid ready. It is always named: the search path looks there last."""
+STAGING_SCHEMA: Final = "pg_temp"
+"""Schema of staging tables. Statements always name it, because the search path ends with it."""
 
 POSITION: Final = "recollect_position"
-"""The column with the place of a row among those that were given."""
+"""Column with the position of a row in the input."""
 
 SORT_MEMORY: Final = "64MB"
-"""For putting them in order; what does not fit is sorted on disk."""
+"""Memory for sorting staged rows; the rest is sorted on disk."""
 
 _LIMITS: Final = ("work_mem", "statement_timeout")
 
 
 class PackedArray(TypeDecorator[Any]):
-    """An array as JSON.
-
-    PostgreSQL's arrays of arrays are matrices, whose rows are all of one length.
-    """
+    """An array as JSON, because the rows of a PostgreSQL array of arrays have one length."""
 
     impl = Text
     cache_ok = True
@@ -67,18 +64,19 @@ class PackedArray(TypeDecorator[Any]):
 
 @cached_statement
 def insert_arrays(entity: type[Entity]) -> Insert:
-    """Insert rows out of one array for each column, in the order of the arrays.
+    """Return the statement that inserts rows from one array per column, in their order.
 
-    The parameters are named as in `upsert`.
+    `upsert.parameter_name` names the parameters.
     """
     columns = written_columns(entity)
     arrays = (
-        bindparam(given(column), type_=ARRAY(_packed(column), dimensions=1)) for column in columns
+        bindparam(parameter_name(column), type_=ARRAY(_packed(column), dimensions=1))
+        for column in columns
     )
     rows = (
         func.unnest(*arrays)
         .table_valued(*(_named(column) for column in columns))
-        .render_derived(name="given")
+        .render_derived(name="new_rows")
     )
     values = [or_default(column, _unpacked(column, rows.c[column.name])) for column in columns]
     return insert(entity.__table__).from_select(
@@ -88,49 +86,49 @@ def insert_arrays(entity: type[Entity]) -> Insert:
 
 @cached_statement
 def insert_staged(entity: type[Entity], key: tuple[str, ...], *, latest: bool) -> Insert:
-    """Insert the rows that lie ready, in the order of their key and then of their place.
+    """Return the statement that inserts the staged rows, ordered by key and position.
 
-    With `latest` the last of equal ones stands for all of them.
+    With `latest`, of rows with equal keys only the last is inserted.
     """
     columns = written_columns(entity)
-    kept_there = (*(Column(column.name, column.type) for column in columns), column(POSITION))
-    stage = table(stage_of(entity), *kept_there, schema=STAGE_SCHEMA)
+    staged = (*(Column(column.name, column.type) for column in columns), column(POSITION))
+    stage = table(staging_table_name(entity), *staged, schema=STAGING_SCHEMA)
     order = [_bytewise(stage.c[name]) for name in key]
-    place = stage.c[POSITION]
+    position = stage.c[POSITION]
     rows = select(*(or_default(column, stage.c[column.name]) for column in columns))
-    rows = rows.order_by(*order, place.desc() if latest else place)
+    rows = rows.order_by(*order, position.desc() if latest else position)
     if latest:
         rows = rows.ext(only_the_first(*order))
     return insert(entity.__table__).from_select([column.name for column in columns], rows)
 
 
-def stage_of(entity: type[Entity]) -> str:
-    """Return the name of the temporary table in which rows of an entity are laid ready."""
-    return f"recollect_stage_{entity.__tablename__}"
+def staging_table_name(entity: type[Entity]) -> str:
+    """Return the name of the entity's staging table."""
+    return f"recollect_staging_{entity.__tablename__}"
 
 
-def create_stage(entity: type[Entity]) -> TextClause:
-    """Create the temporary table for the rows of an entity.
+def create_staging_table(entity: type[Entity]) -> TextClause:
+    """Return the statement that creates the entity's staging table.
 
-    Without rules, and rows of up to a page are kept in one piece.
+    The table has no constraints, and stores rows of up to a page without TOAST.
     """
     columns = ", ".join(f'"{column.name}"' for column in written_columns(entity))
     return text(
-        f"CREATE TEMPORARY TABLE {stage_of(entity)} WITH (toast_tuple_target = 8160) ON COMMIT DROP AS "  # noqa: S608 -- our own names
+        f"CREATE TEMPORARY TABLE {staging_table_name(entity)} WITH (toast_tuple_target = 8160) ON COMMIT DROP AS "  # noqa: S608 -- our own names
         f"SELECT {columns}, 0::bigint AS {POSITION} FROM {entity.__tablename__} WITH NO DATA"
     )
 
 
-def drop_stage(entity: type[Entity]) -> TextClause:
-    """Drop that table before the transaction ends."""
-    return text(f"DROP TABLE {STAGE_SCHEMA}.{stage_of(entity)}")
+def drop_staging_table(entity: type[Entity]) -> TextClause:
+    """Return the statement that drops the entity's staging table."""
+    return text(f"DROP TABLE {STAGING_SCHEMA}.{staging_table_name(entity)}")
 
 
-def allowances(entity: type[Entity]) -> Select[bool, bool]:
-    """Ask whether the role may fill the table by COPY, as `may_copy`, and create temporary tables,
-    as `may_stage`.
+def permissions(entity: type[Entity]) -> Select[bool, bool]:
+    """Select whether the role can COPY into the table (`may_copy`) and create temporary tables
+    (`may_stage`).
 
-    PostgreSQL refuses COPY where a policy decides which rows may be written.
+    PostgreSQL refuses COPY into a table with an active row-level security policy.
     """
     return select(
         ~func.row_security_active(entity.__tablename__).label("may_copy"),
@@ -139,19 +137,20 @@ def allowances(entity: type[Entity]) -> Select[bool, bool]:
 
 
 def limits() -> Select[str, str]:
-    """Ask in how much memory a statement may sort, as `work_mem`, and how long it may take, as `statement_timeout`."""
+    """Select the settings `work_mem` and `statement_timeout`."""
     return select(*(func.current_setting(name).label(name) for name in _LIMITS))
 
 
 def set_limits(**limits: str) -> Select[str, str]:
-    """Set them for the rest of the transaction."""
+    """Set `work_mem` and `statement_timeout` for the rest of the transaction."""
     return select(*(func.set_config(name, limits[name], true()) for name in _LIMITS))
 
 
 def raise_limits(statements: int) -> Select[str, str]:
-    """Let one statement do the work of so many.
+    """Raise `work_mem` to `SORT_MEMORY` and multiply the statement timeout.
 
-    It may sort in `SORT_MEMORY`, and take the time of all of them.
+    Args:
+        statements: number of ordinary statements whose work the next statement does.
     """
     settings = table("pg_settings", column("name"), column("setting"))
     together = func.least(cast(settings.c.setting, BigInteger) * statements, INT32_MAX)
@@ -182,5 +181,5 @@ def _unpacked(column: Column[Any], value: ColumnElement[Any]) -> ColumnElement[A
 
 
 def _bytewise(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    # As Python orders strings: writers that lock the same rows in another order deadlock.
+    # The order of strings in Python: writers that lock the same rows in another order deadlock.
     return collate(column, "C") if isinstance(column.type, (Text, EnumText)) else column

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import ARRAY, Text, bindparam, text
 
-from domain import metadata
+from domain import GlobalPattern, metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _WRITES: Final = "SELECT, INSERT, UPDATE, DELETE"
+
+_SHARED_PATTERNS: Final = GlobalPattern.__tablename__
+_COUNTS: Final = "SELECT, INSERT, UPDATE"
+"""Tenants share the patterns, so only the owner of the table deletes them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +94,9 @@ def on_database(roles: Roles, database: str, schema: str) -> Iterator[str]:
 
 def on_table(roles: Roles, table: str) -> Iterator[str]:
     """Yield what each role may do to one table of entities, or one partition."""
+    writes = _COUNTS if table == _SHARED_PATTERNS else _WRITES
     yield f"REVOKE ALL ON TABLE {table} FROM PUBLIC, {roles.application}, {roles.reader}"
-    yield f"GRANT {_WRITES} ON TABLE {table} TO {roles.application}"
+    yield f"GRANT {writes} ON TABLE {table} TO {roles.application}"
     yield f"GRANT SELECT ON TABLE {table} TO {roles.reader}"
 
 

@@ -1,4 +1,4 @@
-"""Rows that are written unless their key exists, or in place of the row that has it."""
+"""Inserts of rows whose keys can exist already."""
 
 from __future__ import annotations
 
@@ -15,46 +15,49 @@ from repositories.sql.rows import fields
 
 @cached_statement
 def written_columns(entity: type[Entity]) -> Sequence[Column[Any]]:
-    """Return the columns that are written: those of the fields, the embedding included."""
+    """Return the columns of the entity's fields, the embedding included."""
     columns = entity.__table__.c
     return tuple(columns[field.element.name] for field in fields(entity, with_embedding=True))
 
 
-def given(column: Column[Any]) -> str:
+def parameter_name(column: Column[Any]) -> str:
     """Return the name of the parameter for a column.
 
-    One that is named like the column is SQLAlchemy's own.
+    SQLAlchemy reserves parameters with the name of the column.
     """
-    return f"given_{column.name}"
+    return f"new_{column.name}"
 
 
 def row_values(entity: Entity) -> dict[str, Any]:
     """Return the entity's row as the parameters of `insert_row`."""
     values = vars(entity)
     return {
-        f"given_{field.element.name}": values[field.name]
+        f"new_{field.element.name}": values[field.name]
         for field in fields(type(entity), with_embedding=True)
     }
 
 
 @cached_statement
 def insert_row(entity: type[Entity]) -> Insert:
-    """Insert a row with all columns.
+    """Return the statement that inserts a row with all columns.
 
-    The server fills in what is None and has a default, so one statement fits all rows.
+    For None, the server uses the column's default, so one statement fits all rows.
     """
     columns = written_columns(entity)
     values = {
-        column.name: or_default(column, bindparam(given(column), type_=column.type))
+        column.name: or_default(column, bindparam(parameter_name(column), type_=column.type))
         for column in columns
     }
     return insert(entity.__table__).values(values)
 
 
 def if_new(statement: Insert, key: Collection[str], *, where_given: str | None = None) -> Insert:
-    """Let the statement insert the rows whose key is new, of equals the first.
+    """Return the statement that inserts the rows whose key is new; of equal keys, the first.
 
-    `where_given` names the column without which a row has no key, and is always new.
+    Args:
+        statement: the statement that inserts the rows.
+        key: columns of the unique rule, without the tenant.
+        where_given: column of a partial unique index; a row without it is always new.
     """
     condition = None if where_given is None else statement.table.c[where_given].is_not(None)
     return statement.on_conflict_do_nothing(index_elements=["tenant", *key], index_where=condition)
@@ -63,17 +66,21 @@ def if_new(statement: Insert, key: Collection[str], *, where_given: str | None =
 def or_replace(
     statement: Insert, key: Collection[str], *, keep_if_missing: Collection[str] = ()
 ) -> Insert:
-    """Let the statement insert a row, or replace all of the row with the same key but its id and
-    `created_at`.
+    """Return the statement that inserts a row or replaces the row with the same key.
 
-    Columns of `keep_if_missing` stay as they are where the new row has no value.
+    The replaced row keeps its id and `created_at`.
+
+    Args:
+        statement: the statement that inserts the row.
+        key: columns of the unique rule, without the tenant.
+        keep_if_missing: columns that keep their value if the new row has none.
     """
     columns = statement.table.c
-    kept = {"tenant", "id", "created_at", *key}
+    unchanged = {"tenant", "id", "created_at", *key}
     replaced = {
         column.name: statement.excluded[column.name]
         for column in columns
-        if column.name not in kept
+        if column.name not in unchanged
     }
     merged = {
         name: func.coalesce(statement.excluded[name], columns[name]) for name in keep_if_missing
@@ -84,12 +91,12 @@ def or_replace(
 
 
 def or_default(column: Column[Any], value: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return the value, or what the server fills in for the column where it is NULL."""
+    """Return SQL for the value, or for the column's default if the value is NULL."""
     default = column.server_default
     if not isinstance(default, DefaultClause):
         return value
-    # A string is the default's literal, as in the column's definition; bound, it would be text
-    # whatever the column is.
+    # A string is the text of a literal, as in the column's definition. As a bound parameter it
+    # would have the type text.
     return func.coalesce(
         value, literal_column(f"'{default.arg}'") if isinstance(default.arg, str) else default.arg
     )

@@ -196,14 +196,18 @@ def writes(path: str) -> dict[str, tuple[int, Call]]:
     async def add_many(uow: UnitOfWork, given: Given) -> None:
         await getattr(uow, path).add_many([MAKERS[path](given) for _ in range(given.rows)])
 
-    return {
+    adding: dict[str, tuple[int, Call]] = {
         f"{path}.add": (1, add),
         f"{path}.add_many": (1, add_many),
-        f"{path}.delete": (
-            1,
-            lambda uow, given: getattr(uow, path).delete((given.ids[path] or [given.review.id])[0]),
-        ),
     }
+    if path == "patterns":
+        return adding
+
+    def delete(uow: UnitOfWork, given: Given) -> Awaitable[bool]:
+        deleted: Awaitable[bool] = getattr(uow, path).delete(given.ids[path][0])
+        return deleted
+
+    return {**adding, f"{path}.delete": (1, delete)}
 
 
 def repairs(path: str) -> dict[str, tuple[int, Call]]:

@@ -19,4 +19,5 @@ Operation: TypeAlias = "Callable[[World], Call]"
 
 KIND_OF: Final[Mapping[type[Any], Kind]] = {type(kind.make()[-1]): kind for kind in KINDS}
 WRITTEN_BY_ADD: Final = tuple(entity for entity, kind in KIND_OF.items() if kind.is_written_by_add)
+DELETABLE: Final = tuple(entity for entity, kind in KIND_OF.items() if kind.is_deletable)
 ALL: Final = tuple(KIND_OF)

@@ -26,7 +26,7 @@ from domain import (
     TelemetryEvent,
 )
 from tests.stateful.conditions import a_filter
-from tests.stateful.kinds import KIND_OF, WRITTEN_BY_ADD
+from tests.stateful.kinds import DELETABLE, KIND_OF, WRITTEN_BY_ADD
 from tests.stateful.texts import HEADS, LOGINS, MODELS, REPOS, VECTORS
 from tests.stateful.world import BROKEN
 
@@ -93,7 +93,7 @@ def add_many(world: World) -> Call:
 
 
 def delete(world: World) -> Call:
-    kind = world.choices.pick(WRITTEN_BY_ADD)
+    kind = world.choices.pick(DELETABLE)
     key = world.id_of(kind)
     return lambda uow: KIND_OF[kind].written(uow).delete(key)
 

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
+import uuid_utils
 
-from domain import AlreadyExists, NotFound, TenantMismatch, where
+from domain import AlreadyExists, InvalidInput, NotFound, TenantMismatch, where
 from tests.contract.suites.kinds import KINDS, Kind, facts, made, put, write
+from tests.contract.suites.samples import chunk, review
 
 if TYPE_CHECKING:
     from domain.schema.base import Entity
@@ -111,6 +113,9 @@ class CommonContract:
             assert [entity.id for entity in await repository.list()] == [
                 entity.id for entity in entities
             ]
+            assert hasattr(repository, "delete") is kind.is_deletable
+            if not kind.is_deletable:
+                return
             assert await repository.delete(entities[1].id)
             assert not await repository.delete(entities[1].id)
             assert not await repository.delete(uuid4())
@@ -118,6 +123,71 @@ class CommonContract:
         async with store.reader() as view:
             assert await kind.read(view).find(entities[1].id) is None
             assert await kind.read(view).count() == 3
+
+    @every_kind
+    async def test_ids_can_be_text_or_of_another_uuid_class(self, store: Store, kind: Kind) -> None:
+        [entity] = await _saved(store, kind, 1)
+        forms: tuple[Any, ...] = (
+            entity.id,
+            str(entity.id),
+            str(entity.id).upper(),
+            entity.id.hex,
+            entity.id.urn,
+            uuid_utils.UUID(str(entity.id)),
+        )
+        async with store.unit_of_work() as uow:
+            repository = kind.read(uow)
+            for form in forms:
+                assert (await repository.get(form)).id == entity.id
+                assert await repository.find(form) is not None
+            assert list(await repository.get_many(forms)) == [entity.id]
+            if kind.is_deletable:
+                assert await kind.written(uow).delete(forms[1])
+                assert not await kind.written(uow).delete(forms[-1])
+
+    @every_kind
+    async def test_an_id_of_another_type_is_refused_and_the_argument_named(
+        self, store: Store, kind: Kind
+    ) -> None:
+        wrongs: tuple[Any, ...] = ("x", "", "\0", b"0" * 16, 7, None, 1.5, ("a",))
+        async with store.unit_of_work() as uow:
+            repository = kind.read(uow)
+            acts: list[Any] = [repository.get, repository.find]
+            if kind.is_deletable:
+                acts.append(kind.written(uow).delete)
+            for act in acts:
+                for wrong in wrongs:
+                    with pytest.raises(InvalidInput) as refusal:
+                        await act(wrong)
+                    assert refusal.value.field == "id"
+            collections: tuple[Any, ...] = (*([one] for one in wrongs), "x", None, 7)
+            for wrong in collections:
+                with pytest.raises(InvalidInput) as refusal:
+                    await repository.get_many(wrong)
+                assert refusal.value.field == "ids"
+            assert await repository.count() == 0, "the unit of work can still be used"
+
+    @every_writable_kind
+    async def test_an_item_that_is_not_the_entity_is_refused_and_the_entity_named(
+        self, store: Store, kind: Kind
+    ) -> None:
+        *_, entity = kind.make()
+        expected = type(entity).__name__
+        other = chunk() if kind.path != "knowledge" else review()
+        wrongs: tuple[Any, ...] = (facts(entity), other, None, "ab", 7)
+        async with store.unit_of_work() as uow:
+            repository = kind.written(uow)
+            for wrong in wrongs:
+                with pytest.raises(InvalidInput, match=f"expected {expected}, not "):
+                    repository.add(wrong)
+                for items in ([wrong], [entity, wrong], iter([entity, wrong])):
+                    with pytest.raises(InvalidInput, match=f"expected {expected}, not "):
+                        await repository.add_many(items)
+            no_rows: tuple[Any, ...] = (entity, None, 7)
+            for wrong in no_rows:
+                with pytest.raises(InvalidInput, match=f"expected an iterable of {expected}, not "):
+                    await repository.add_many(wrong)
+            assert await repository.count() == 0, "the unit of work can still be used"
 
     @every_writable_kind
     async def test_the_same_id_twice_is_told_and_nothing_is_kept(
@@ -151,7 +221,8 @@ class CommonContract:
             assert (await repository.page()).items == []
             assert [entity async for entity in repository.stream()] == []
             if kind.is_written_by_add:
-                assert not await kind.written(uow).delete(theirs.id)
+                if kind.is_deletable:
+                    assert not await kind.written(uow).delete(theirs.id)
                 with pytest.raises(TenantMismatch):
                     kind.written(uow).add(type(theirs)(**{**facts(theirs), "tenant": "theirs"}))
             await uow.commit()

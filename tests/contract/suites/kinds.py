@@ -35,6 +35,11 @@ class Kind:
     is_written_by_add: bool = True
     is_of_tenant: bool = True
 
+    @property
+    def is_deletable(self) -> bool:
+        """Whether a tenant can delete rows: only those of its own."""
+        return self.is_written_by_add and self.is_of_tenant
+
     def read(self, unit: Unit) -> ReadRepository[Any]:
         """Return the repository, to read from it."""
         repository: ReadRepository[Any] = attrgetter(self.path)(unit)

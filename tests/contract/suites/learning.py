@@ -224,6 +224,23 @@ class PatternsContract:
                 await lookup(Severity.MAJOR, Category.CORRECTNESS, ConfidenceBand.HIGH, "") is None
             )
 
+    async def test_a_tenant_can_neither_lower_a_count_nor_delete_a_pattern(
+        self, store: Store
+    ) -> None:
+        async with store.unit_of_work() as uow:
+            first = await uow.patterns.record(pattern("f", count=5))
+            await uow.commit()
+        async with store.unit_of_work(tenant="other") as uow:
+            shared = await uow.patterns.get(first.id)
+            for name, value in (("count", 1), ("pattern_fingerprint", "g")):
+                with pytest.raises(InvalidInput, match=r"patterns\.record") as refusal:
+                    setattr(shared, name, value)
+                assert refusal.value.field == name
+            assert not hasattr(uow.patterns, "delete")
+            await uow.commit()
+        async with store.reader() as view:
+            assert (await view.patterns.get(first.id)).count == 5
+
     async def test_a_count_of_nothing_or_less_is_refused(self, store: Store) -> None:
         async with store.unit_of_work() as uow:
             for count in (0, -1):

@@ -265,6 +265,40 @@ class ListingContract:
             await uow.reviews.add_many([], progress=told[5].append)
         assert told == [[3]] * 5 + [[]]
 
+    @pytest.mark.parametrize("rows", [5_000, 5_001, 10_001])
+    async def test_progress_is_reported_after_each_batch(self, store: Store, rows: int) -> None:
+        batches = [*range(5_000, rows, 5_000), rows]
+
+        async def reported(repo: str, form: Callable[[list[Any]], Any]) -> list[list[int]]:
+            counts: list[list[int]] = [[] for _ in range(3)]
+            reviews = [review(repo=repo) for _ in range(rows)]
+            memories = [memory(repo=repo) for _ in range(rows)]
+            chunks = [chunk(repo=repo) for _ in range(rows)]
+            async with store.unit_of_work() as uow:
+                await uow.reviews.add_many(form(reviews), progress=counts[0].append)
+                await uow.memories.write_many(form(memories), progress=counts[1].append)
+                chunks[-1] = chunks[0]
+                await uow.knowledge.upsert_many(form(chunks), progress=counts[2].append)
+            return counts
+
+        # Of equal names only the last is written, so one row less is in the batches.
+        unique = [*range(5_000, rows - 1, 5_000), rows]
+        assert await reported("a", list) == [[rows], batches, unique]
+        assert await reported("b", iter) == [batches, batches, batches]
+
+    async def test_what_progress_raises_aborts_the_write(self, store: Store) -> None:
+        def fail(_: int) -> None:
+            raise ZeroDivisionError
+
+        for form in (list, iter):
+            async with store.unit_of_work() as uow:
+                with pytest.raises(ZeroDivisionError):
+                    await uow.reviews.add_many(form([review()]), progress=fail)
+                with pytest.raises(TransactionAborted):
+                    await uow.commit()
+        async with store.reader() as view:
+            assert await view.reviews.count() == 0
+
     @pytest.mark.parametrize("written", [0, MANY])
     async def test_whatever_breaks_off_a_write_of_many_rows_nothing_of_it_is_kept(
         self, store: Store, written: int

@@ -94,6 +94,11 @@ class RepairsContract:
             for limit in (0, 10_001):
                 with pytest.raises(InvalidInput):
                     await repairs.repair_candidates(NEW, limit=limit)
+        async with store.reader() as view:
+            reader = view.knowledge if corpus == "knowledge" else view.memories
+            assert await reader.count_repair_candidates(NEW) == 3
+            assert len(await reader.repair_candidates(NEW)) == 3
+            assert await reader.repair_state("job") is None
 
     @both_corpora
     async def test_repaired_rows_have_the_new_embedding_and_are_no_candidates_any_more(
