@@ -87,6 +87,7 @@ class Database:
         embedded: Callable[[], tuple[EmbeddedServer, Settings]] | None = None,
         entities: Entities | None = None,
     ) -> None:
+        _require_settings(settings)
         self.registry: Final = registry_for(entities)
         order_writes_by_foreign_keys(self.registry.application_entities)
         self.settings = settings
@@ -533,6 +534,15 @@ class Database:
         if self._schema is None:
             raise UnitOfWorkClosed("this database is not open: use `async with`")
         return self._schema
+
+
+def _require_settings(settings: object) -> None:
+    if not isinstance(settings, Settings):
+        raise ConfigurationError(
+            f"Database takes Settings, not {type(settings).__name__}: use Database.from_url(…) for a"
+            " URL, or Database.from_env() for the environment",
+            setting="settings",
+        )
 
 
 def _started(

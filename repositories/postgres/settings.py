@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import timedelta
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from pydantic import (
@@ -30,7 +32,7 @@ from repositories.postgres.url import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from pydantic_settings import PydanticBaseSettingsSource
 
@@ -39,6 +41,18 @@ URL_VARIABLE: Final = "DATABASE_URL"
 _SECOND: Final = timedelta(seconds=1)
 _NO_LIMIT: Final = timedelta(0)
 _POSTGRES_MAX: Final = timedelta(milliseconds=2**31 - 1)
+# Names that docker-compose.yml and the scripts of the project read.
+_NAMES_OF_COMMANDS: Final = frozenset(
+    f"{PREFIX}{name}"
+    for name in (
+        "ADMIN_PASSWORD",
+        "APPLICATION_PASSWORD",
+        "MIGRATOR_PASSWORD",
+        "READER_PASSWORD",
+        "PG_TAG",
+    )
+)
+_AZURE: Final = f"{PREFIX}AZURE_"
 # What a URL in code replaces, whether it says it or not: a password meant for another host must not
 # go to this one.
 _CONNECTION: Final = (
@@ -89,24 +103,43 @@ def _default_mode(given: Mapping[str, Any]) -> SslMode:
 
 class _Environment(EnvSettingsSource):
     def __call__(self) -> dict[str, Any]:
+        _require_known_names(self.settings_cls.model_fields)
         values = super().__call__()
-        url = (
-            None if self.current_state.keys() >= set(_CONNECTION) else os.environ.get(URL_VARIABLE)
-        )
+        if self.current_state.keys() >= set(_CONNECTION):
+            return {name: value for name, value in values.items() if name not in _CONNECTION}
+        url = os.environ.get(URL_VARIABLE)
         return _with_url(values, url, named=URL_VARIABLE) if url else values
+
+
+def _require_known_names(settings: Iterable[str]) -> None:
+    """Raise ConfigurationError if the environment has a name with our prefix that is no setting."""
+    known = {f"{PREFIX}{name}".upper() for name in settings} | _NAMES_OF_COMMANDS
+    for name in sorted(os.environ):
+        upper = name.upper()
+        if upper.startswith(PREFIX) and upper not in known and not upper.startswith(_AZURE):
+            similar = get_close_matches(upper, known, 1, 0.5)
+            if upper.endswith("URL"):
+                similar = [URL_VARIABLE]
+            advice = f": did you mean {similar[0]}?" if similar else ""
+            shown = upper if re.fullmatch(r"\w{1,80}", upper, re.ASCII) else f"{PREFIX}…"
+            raise ConfigurationError(
+                f"the environment variable {shown} is not a setting{advice}",
+                setting=shown.removeprefix(PREFIX).lower(),
+            )
 
 
 class Settings(BaseSettings):
     """The settings of one database.
 
-    They come from the environment (`DATABASE_URL` or parts such as `RECOLLECT_HOST`) or from code,
-    where `url` may be a string or a `SecretStr`. Code goes before the environment: a `url` in code
-    replaces the whole connection of the environment, a part in code replaces that part. A URL and a
-    part of the same origin must agree. What `url` says and what the parts say is the same thing:
-    `Settings(url="postgresql://db/reviews")` equals `Settings(host="db", database="reviews")`.
+    Values in code take precedence over the environment (`DATABASE_URL`, or parts such as
+    `RECOLLECT_HOST`). A `url` or a `host` in code replaces the whole connection of the environment,
+    which is then not read; any other part in code replaces that part. A URL and a part from the same
+    place must agree: `Settings(url="postgresql://db/reviews")` equals `Settings(host="db",
+    database="reviews")`. `url` may be a string or a `SecretStr`.
 
-    Durations are `timedelta`, given as such or in seconds. Making one raises `ConfigurationError`,
-    which names the settings and repeats no value.
+    Durations are `timedelta` or numbers of seconds. Creating one raises `ConfigurationError`, which
+    names the settings and repeats no value; so does a variable with the prefix `RECOLLECT_` that is
+    no setting.
     """
 
     model_config = SettingsConfigDict(
@@ -248,8 +281,10 @@ class Settings(BaseSettings):
         refusal: ConfigurationError
         url = values.pop("url", None)
         if url is not None:
-            unsaid = {name: type(self).model_fields[name].get_default() for name in _CONNECTION}
-            values = unsaid | _with_url(values, url, named="url")
+            values = _with_url(values, url, named="url")
+        if url is not None or "host" in values:
+            defaults = {name: type(self).model_fields[name].get_default() for name in _CONNECTION}
+            values = defaults | values
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -262,7 +297,17 @@ class Settings(BaseSettings):
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
-        """Read the environment; `overrides` go before it. Raises `ConfigurationError`."""
+        """Return the settings of the environment.
+
+        Args:
+            overrides: settings that take precedence over the environment; each replaces one setting,
+                `url` replaces the whole connection.
+
+        Raises:
+            ConfigurationError: a variable is malformed, unknown or contradicts another one.
+        """
+        if "host" in overrides and "url" not in overrides:
+            overrides = _Environment(cls)() | overrides
         return cls(**overrides)
 
     @property

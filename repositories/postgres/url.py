@@ -125,7 +125,7 @@ def parse_url(text: str, *, setting: str = "url") -> DatabaseUrl:
     """
     scheme, separator, rest = text.strip().partition("://")
     if not separator or scheme.lower() not in SCHEMES:
-        raise _refused(setting, "must start with postgresql://")
+        raise _refused(setting, _scheme_advice(scheme))
     head, _, query = rest.partition("?")
     authority, _, path = head.partition("/")
     if "@" in path or "/" in path:
@@ -180,6 +180,12 @@ def parse_options(text: str) -> dict[str, str]:
 
 def _refused(setting: str, reason: str) -> ConfigurationError:
     return ConfigurationError(f"{setting} {reason}", setting=setting)
+
+
+def _scheme_advice(scheme: str) -> str:
+    if re.fullmatch(r"postgres(ql)?\+[a-z0-9_]{1,20}", scheme.lower()):
+        return f"must start with postgresql://, not {scheme}://: the driver is always asyncpg"
+    return "must start with postgresql://, as in postgresql://user:password@host:5432/database"
 
 
 def _decoded(text: str, setting: str) -> str:

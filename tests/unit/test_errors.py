@@ -64,9 +64,9 @@ def made(kind: type[RecollectError]) -> RecollectError:
     positional, named = [], {}
     for name, parameter in list(signature.parameters.items())[1:]:
         if parameter.kind is parameter.KEYWORD_ONLY:
-            named[name] = ARGUMENTS[name]
+            named[name] = ARGUMENTS.get(name, name)
         elif parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
-            positional.append(ARGUMENTS[name])
+            positional.append(ARGUMENTS.get(name, name))
     if not positional and not named:
         positional = ["a statement failed before"]
     return kind(*positional, **named)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import traceback
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import SecretStr, ValidationError
 
 from domain.errors import ConfigurationError
+from repositories import Database
 from repositories.postgres.settings import Settings
 from repositories.postgres.tls import SslMode
 from repositories.postgres.url import Address
@@ -144,6 +147,90 @@ def test_a_part_in_code_replaces_that_part_of_the_environment(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://me@db.example/reviews")
     assert Settings(database="other") == Settings(url="postgresql://me@db.example/other")
+
+
+BAD_URLS = [
+    "sqlite:///./test.db",
+    "mysql+aiomysql://u:p@h/x",
+    "postgresql+psycopg://u:p@h/x",
+    "postgresql://u:p@prod.example/x?sslmode=require&pgbouncer=true",
+    "postgresql://u:p@a,b/x",
+    "postgresql://prod.example/x",
+]
+
+
+@pytest.mark.parametrize("url", BAD_URLS)
+def test_a_connection_in_code_reads_none_of_the_environment(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = (
+        Settings(host="localhost", user="me", password=SECRET),
+        Settings(url="postgresql://db.example/x"),
+        Database.embedded("folder", tenant="acme").settings,
+    )
+    monkeypatch.setenv("DATABASE_URL", url)
+    monkeypatch.setenv("RECOLLECT_PORT", "not a number")
+    monkeypatch.setenv("RECOLLECT_SSLMODE", "nonsense")
+    monkeypatch.setenv("RECOLLECT_PASSWORD", "of another host")
+    assert expected == (
+        Settings(host="localhost", user="me", password=SECRET),
+        Settings(url="postgresql://db.example/x"),
+        Database.embedded("folder", tenant="acme").settings,
+    )
+
+
+def test_an_override_of_from_env_replaces_one_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://me@db.example/reviews")
+    assert Settings.from_env(host="h2") == Settings(url="postgresql://me@h2/reviews")
+    assert Settings.from_env(user="you") == Settings(url="postgresql://you@db.example/reviews")
+    assert Settings.from_env(url="postgresql://h3") == Settings(url="postgresql://h3")
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("RECOLLECT_POOLSIZE", "did you mean RECOLLECT_POOL_SIZE?"),
+        ("recollect_poolsize", "did you mean RECOLLECT_POOL_SIZE?"),
+        ("RECOLLECT_TENNANT", "did you mean RECOLLECT_TENANT?"),
+        ("RECOLLECT_URL", "did you mean DATABASE_URL?"),
+        ("RECOLLECT_DATABASE_URL", "did you mean DATABASE_URL?"),
+        ("RECOLLECT_STATEMENT_TIME_OUT", "did you mean RECOLLECT_STATEMENT_TIMEOUT?"),
+    ],
+)
+def test_an_unknown_variable_is_reported_with_the_nearest_setting(
+    name: str, advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, SECRET)
+    for make in (
+        Settings,
+        Settings.from_env,
+        lambda: Settings(url="postgresql://db"),
+        lambda: Database.embedded("folder"),
+    ):
+        with pytest.raises(ConfigurationError) as refusal:
+            make()
+        assert f"{name.upper()} is not a setting: {advice}" in str(refusal.value)
+        assert SECRET not in str(refusal.value)
+
+
+def test_variables_of_the_compose_file_and_the_scripts_are_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root = Path(__file__).parents[2]
+    files = [root / "docker-compose.yml", *(root / "deploy").rglob("*")]
+    text = "".join(file.read_text() for file in files if file.is_file())
+    names = {*re.findall(r"RECOLLECT_[A-Z_]*[A-Z]", text), "RECOLLECT_AZURE_REGION"}
+    assert "RECOLLECT_PG_TAG" in names
+    for name in names - {"RECOLLECT_PORT"}:
+        monkeypatch.setenv(name, "value")
+    assert Settings(url="postgresql://localhost").pool_size == 10
+
+
+def test_a_url_in_place_of_settings_is_refused_with_advice() -> None:
+    for value in (f"postgresql://me:{SECRET}@db/reviews", None):
+        with pytest.raises(ConfigurationError, match=r"use Database\.from_url") as refusal:
+            Database(value)  # type: ignore[arg-type]
+        assert SECRET not in str(refusal.value)
 
 
 def test_what_contradicts_in_one_place_is_named_twice(monkeypatch: pytest.MonkeyPatch) -> None:
