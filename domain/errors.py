@@ -262,9 +262,6 @@ class LeaseLost(RecollectError):
         super().__init__(f"another attempt has the run {run_key}: stop this one")
         self.run_key = run_key
 
-    def __reduce__(self) -> tuple[type[LeaseLost], tuple[str]]:
-        return type(self), (self.run_key,)
-
 
 class RecorderClosed(RecollectError):
     """A recorder was used outside its `async with`, or closed before it wrote an event."""
