@@ -1,4 +1,4 @@
-"""What is known of authors."""
+"""Cached facts about the authors of pull requests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from domain.values.timestamps import Timestamp
 
 
 class AuthorTier(StrEnum):
-    """How well a repository knows an author."""
+    """An author's experience with a repository."""
 
     FIRST_TIME = "first-time"
     REGULAR = "regular"
@@ -23,10 +23,15 @@ class AuthorTier(StrEnum):
 
 
 class AuthorCacheEntry(Record, table=True):
-    """What one repository knows of one author, as the code host said at `cached_at`. Upserted; read
-    only while fresh.
+    """The facts about one author in one repository, as the code host reported them.
 
-    Unique: `(tenant, repo, author_login)`. Index: `(tenant, cached_at)` for purging.
+    Lifecycle:
+
+    - Inserted or replaced by `authors.upsert`, which sets `cached_at`.
+    - Read while it is younger than a day, or another age.
+    - Deleted by `authors.purge`.
+
+    Unique: `(tenant, repo, author_login)`. Index: `(tenant, cached_at)`, for `authors.purge`.
     """
 
     __tablename__ = "author_cache"
@@ -34,12 +39,16 @@ class AuthorCacheEntry(Record, table=True):
 
     repo: Name = Field(description="Repository, as owner/name.")
     author_login: Name = Field(description="Login of the author.")
-    tier: AuthorTier = Field(description="How well the repository knows them.")
-    author_association: Name = Field(description="Association, as the code host says.")
-    pr_count: Count | None = Field(default=None, description="Pull requests that they had merged.")
+    tier: AuthorTier = Field(description="Tier of the author in this repository.")
+    author_association: Name = Field(
+        description="Association with the repository, as the code host reports it."
+    )
+    pr_count: Count | None = Field(
+        default=None, description="Number of merged pull requests of the author."
+    )
     cached_at: Timestamp | None = Field(
         default=None,
         nullable=False,
         sa_column_kwargs={"server_default": func.now()},
-        description="When this was learned.",
+        description="Time at which the facts were read from the code host.",
     )

@@ -1,4 +1,4 @@
-"""What is known of authors and of dependency bumps that were merged."""
+"""Merged pull requests that update dependencies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from domain.values.timestamps import Timestamp
 
 
 class BumpSource(StrEnum):
-    """Who opened a dependency bump."""
+    """The program that opened a dependency update."""
 
     DEPENDABOT = "dependabot"
     RENOVATE = "renovate"
@@ -24,7 +24,7 @@ class BumpSource(StrEnum):
 
 
 class SemverBump(StrEnum):
-    """Which part of the version a bump changes."""
+    """The part of the version that an update changes."""
 
     MAJOR = "major"
     MINOR = "minor"
@@ -33,7 +33,7 @@ class SemverBump(StrEnum):
 
 
 class MergeConfidence(StrEnum):
-    """How safe a bump was thought to merge."""
+    """The estimated safety of merging an update."""
 
     HIGH = "high"
     MEDIUM = "medium"
@@ -41,7 +41,7 @@ class MergeConfidence(StrEnum):
 
 
 class AdvisoryStatus(StrEnum):
-    """Whether an advisory names the old version."""
+    """Whether a security advisory covers the old version."""
 
     NONE = "none"
     PRESENT = "present"
@@ -49,7 +49,7 @@ class AdvisoryStatus(StrEnum):
 
 
 class AdvisorySeverity(StrEnum):
-    """The worst severity of the advisories, in their own words."""
+    """The highest severity of the advisories, in their own terms."""
 
     CRITICAL = "critical"
     HIGH = "high"
@@ -59,10 +59,13 @@ class AdvisorySeverity(StrEnum):
 
 
 class DependencyBumpMerge(Record, table=True):
-    """One merged pull request that bumped a dependency. The first to arrive wins.
+    """One merged pull request that updated a dependency.
 
-    Unique: `(tenant, repo, pr_number)`. Index: `(tenant, repo, package_name)` for a package's
-        history.
+    Lifecycle: written once by `dependency_bumps.record`; recording the same pull request again
+    changes nothing. Never updated.
+
+    Unique: `(tenant, repo, pr_number)`. Index: `(tenant, repo, package_name)`, the updates of one
+    package.
     """
 
     __tablename__ = "dep_bump_merge_history"
@@ -70,30 +73,35 @@ class DependencyBumpMerge(Record, table=True):
 
     repo: Name = Field(description="Repository, as owner/name.")
     pr_number: Positive = Field(description="Number of the pull request.")
-    merged_at: Timestamp | None = Field(default=None, description="When it was merged.")
-    delivery_id: Name | None = Field(default=None, description="Webhook delivery that told of it.")
-    source: BumpSource = Field(description="Who opened it.")
-    signals: Json | None = Field(
-        default=None, sa_type=FrozenJsonb, nullable=True, description="What it was recognised by."
+    merged_at: Timestamp | None = Field(default=None, description="Time of the merge.")
+    delivery_id: Name | None = Field(
+        default=None, description="Webhook delivery that reported the merge."
     )
-    package_name: Name | None = Field(default=None, description="Package that was bumped.")
-    old_version: Text | None = Field(default=None, description="Version before.")
-    new_version: Text | None = Field(default=None, description="Version after.")
+    source: BumpSource = Field(description="Program that opened the pull request.")
+    signals: Json | None = Field(
+        default=None,
+        sa_type=FrozenJsonb,
+        nullable=True,
+        description="Signals that identified the pull request as an update.",
+    )
+    package_name: Name | None = Field(default=None, description="Name of the package.")
+    old_version: Text | None = Field(default=None, description="Version before the update.")
+    new_version: Text | None = Field(default=None, description="Version after the update.")
     semver_bump_type: SemverBump | None = Field(
-        default=None, description="Which part of the version changed."
+        default=None, description="Part of the version that changed."
     )
     merge_confidence_level: MergeConfidence | None = Field(
-        default=None, description="How safe it was thought to merge."
+        default=None, description="Estimated safety of the merge."
     )
     merge_confidence_rationale: Json | None = Field(
-        default=None, sa_type=FrozenJsonb, nullable=True, description="Why it was thought so."
+        default=None, sa_type=FrozenJsonb, nullable=True, description="Reasons for that estimate."
     )
     advisory_status: AdvisoryStatus | None = Field(
-        default=None, description="Whether an advisory names the old version."
+        default=None, description="Whether a security advisory covers the old version."
     )
     advisory_max_severity: AdvisorySeverity | None = Field(
-        default=None, description="The worst of the advisories."
+        default=None, description="Highest severity of the advisories."
     )
     is_security_bump: bool | None = Field(
-        default=None, description="Whether it closes a vulnerability."
+        default=None, description="Whether the update fixes a vulnerability."
     )

@@ -1,4 +1,4 @@
-"""What the agent knows: documents in chunks, and the one record of how they are embedded."""
+"""Chunks of documents, and the record of the embeddings in a database."""
 
 from __future__ import annotations
 
@@ -28,15 +28,27 @@ from domain.values.timestamps import Timestamp
 
 
 class KnowledgeChunk(Record, table=True):
-    """One passage of one document, with its embedding and its lexemes.
+    """One passage of a document, with its embedding.
 
-    Lifecycle: upserted by `(repo, chunk_id)`; text, metadata and embedding are replaced together.
-        `content_hash` follows the
-    content, so an unchanged passage need not be embedded again. Unique: `(tenant, repo, chunk_id)`.
+    Lifecycle:
 
-    Indexes: HNSW on the embedding for nearest passages, GIN on the lexemes for words, GIN on the
-        metadata for equality filters,
-    `(tenant, repo, source)` for a document's chunks.
+    - Inserted or replaced by `knowledge.upsert_many`, by `(repo, chunk_id)`: text, metadata and
+      embedding together. `id` and `created_at` stay, and `updated_at` changes.
+    - `stale` marks an embedding to compute again, and a re-embedding job replaces it.
+    - Deleted by name, by filter, or by `knowledge.reset`.
+
+    Invariants: `content_hash` is the SHA-256 digest of `content`, so that a caller can skip the
+    embedding of an unchanged passage. The embedding is not zero.
+
+    Unique: `(tenant, repo, chunk_id)`.
+
+    Indexes:
+
+    - HNSW on `embedding`: vector search
+    - GIN on `search_vector`: keyword search
+    - GIN on `metadata`: filters of equality and containment
+    - `(tenant, repo, source)`: the chunks of one document
+    - `(tenant, text_hash)`: searches for distinct texts
     """
 
     __tablename__ = "knowledge"
@@ -52,39 +64,43 @@ class KnowledgeChunk(Record, table=True):
     )
     __mapper_args__ = SEARCH_VECTOR_UNMAPPED
 
-    chunk_id: Key = Field(description="The caller's own name for the passage.")
+    chunk_id: Key = Field(description="Name of the passage, which the caller chooses.")
     repo: NameOrEmpty = Field(
         default="", description="Repository, as owner/name; empty if the passage belongs to none."
     )
     source: Key = Field(description="Path or address of the document.")
-    source_type: Name = Field(description="Kind of document: doc, code, test, ...")
-    language: Name | None = Field(default=None, description="Language that it is written in.")
-    title: Text | None = Field(default=None, description="Title; weighs most in keyword search.")
-    summary: Text | None = Field(default=None, description="Summary; weighs more than the content.")
-    content: Text = Field(description="The passage.")
+    source_type: Name = Field(description="Kind of the document, such as doc, code or test.")
+    language: Name | None = Field(default=None, description="Language of the passage.")
+    title: Text | None = Field(
+        default=None, description="Title; has the largest weight in keyword search."
+    )
+    summary: Text | None = Field(
+        default=None, description="Summary; has a larger weight than the content."
+    )
+    content: Text = Field(description="Text of the passage.")
     metadata_: JsonObject = Field(
         default_factory=FrozenDict,
         sa_type=FrozenJsonb,
         nullable=False,
         sa_column_kwargs={"name": "metadata", "server_default": "{}"},
-        description="Anything else, for filters.",
+        description="Further facts as JSON, which filters can use.",
     )
     content_hash: DerivedSha256 = Field(
         default_factory=bytes, nullable=False, description="SHA-256 of the content."
     )
     token_count: Count = Field(
-        default=0, description="Tokens in the content, as the embedding model counts."
+        default=0, description="Tokens of the content, as the embedding model counts them."
     )
-    embedding_model: Name | None = Field(default=None, description="Model that made the embedding.")
+    embedding_model: Name | None = Field(default=None, description="Model of the embedding.")
     embedding: OptionalEmbedding = Field(
-        default=None, sa_type=EmbeddingColumn, description="Vector of the passage."
+        default=None, sa_type=EmbeddingColumn, description="Embedding of the passage."
     )
-    stale: bool = Field(default=False, description="The embedding is to be made again.")
+    stale: bool = Field(default=False, description="Whether the embedding must be computed again.")
     updated_at: Timestamp | None = Field(
         default=None,
         nullable=False,
         sa_column_kwargs={"server_default": func.now()},
-        description="When it was last replaced.",
+        description="Time of the last replacement.",
     )
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""What was learned: findings with what became of them, and patterns that no tenant owns."""
+"""Learning memories: findings with their outcomes; and patterns across tenants."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from domain.values.text import Key, Name, Text
 
 
 class Outcome(StrEnum):
-    """What became of a finding."""
+    """The outcome of a finding."""
 
     ACCEPTED = "accepted"
     SUPPRESSED = "suppressed"
@@ -31,7 +31,7 @@ class Outcome(StrEnum):
 
 
 class ConfidenceBand(StrEnum):
-    """How sure the findings of a pattern were."""
+    """The confidence of the findings of a pattern."""
 
     HIGH = "high"
     MEDIUM = "medium"
@@ -39,16 +39,28 @@ class ConfidenceBand(StrEnum):
 
 
 class LearningMemory(Record, table=True):
-    """One finding and what became of it, with the embedding of its text.
+    """One outcome of one finding, with the embedding of the finding's text.
 
-    Lifecycle: the first to arrive wins on `(repo, finding_id, outcome)`; a memory without a finding
-        never conflicts. It becomes
-    stale when the embedding model changes and is embedded again, or deleted. Invariant:
-    `embedding_dim` is the embedding's dimension.
+    Lifecycle:
 
-    Indexes: HNSW on the embedding for nearest memories, GIN on the lexemes for words, `(tenant,
-        repo)`, `(tenant, owner, repo)` for
-    what an owner's repositories share, `(tenant, stale)` for what is to be embedded again.
+    - Written by `memories.write`; writing the same `(repo, finding_id, outcome)` again changes
+      nothing. A memory without a finding never conflicts.
+    - `memories.mark_stale` marks memories of another model. A re-embedding job replaces their
+      embeddings, or `memories.delete_stale` deletes them.
+
+    Invariant: `embedding_dim` is the number of dimensions of the embedding. The embedding is not
+    zero.
+
+    Unique: `(tenant, repo, finding_id, outcome)`.
+
+    Indexes:
+
+    - HNSW on `embedding`: vector search
+    - GIN on `search_vector`: keyword search
+    - `(tenant, repo)`: the memories of one repository
+    - `(tenant, owner, repo)`: the memories that an owner's repositories share
+    - `(tenant, stale)`: the memories to embed again
+    - `(tenant, text_hash)`: searches for distinct texts
     """
 
     __tablename__ = "learning_memories"
@@ -63,36 +75,38 @@ class LearningMemory(Record, table=True):
     )
     __mapper_args__ = SEARCH_VECTOR_UNMAPPED
 
-    repo: Name = Field(description="Repository that it is about, as owner/name.")
+    repo: Name = Field(description="Repository that the finding is about, as owner/name.")
     owner: Name = Field(description="Owner of the repository.")
     finding_id: UUID | None = Field(
-        default=None, description="Finding that it came from, where there was one."
+        default=None, description="Finding that the memory is about, if it is stored."
     )
     review_id: UUID | None = Field(
-        default=None, description="Review that it came from, where there was one."
+        default=None, description="Review of that finding, if it is stored."
     )
-    source_repo: Name = Field(description="Repository that it was learned in.")
+    source_repo: Name = Field(description="Repository in which the outcome was observed.")
     finding_text: Text = Field(
-        min_length=1, description="The finding in words; what is embedded and searched."
+        min_length=1, description="Text of the finding, which is embedded and searched."
     )
-    severity: Severity = Field(description="The finding's severity.")
-    category: Category = Field(description="The finding's category.")
-    file_path: Key = Field(description="The finding's file.")
+    severity: Severity = Field(description="Severity of the finding.")
+    category: Category = Field(description="Category of the finding.")
+    file_path: Key = Field(description="File of the finding.")
     language: Annotated[Name, AfterValidator(str.lower)] | None = Field(
         default=None, description="Programming language, in lower case."
     )
-    outcome: Outcome = Field(description="What became of the finding.")
-    embedding_model: Name = Field(description="Model that made, or is to make, the embedding.")
+    outcome: Outcome = Field(description="Outcome of the finding.")
+    embedding_model: Name = Field(
+        description="Model of the embedding, also while there is none yet."
+    )
     embedding_dim: int = Field(
         default=0,
         ge=0,
         le=16_000,
-        description="Components of the embedding; 0 while there is none.",
+        description="Dimensions of the embedding; 0 without one.",
     )
     embedding: OptionalEmbedding = Field(
-        default=None, sa_type=EmbeddingColumn, description="Vector of the text."
+        default=None, sa_type=EmbeddingColumn, description="Embedding of the text."
     )
-    stale: bool = Field(default=False, description="The embedding is to be made again.")
+    stale: bool = Field(default=False, description="Whether the embedding must be computed again.")
 
     @model_validator(mode="after")
     def _dimension_follows_embedding(self) -> Self:
@@ -102,7 +116,7 @@ class LearningMemory(Record, table=True):
 
 
 PATTERN_KIND: Final = ("severity", "category", "confidence_band", "pattern_fingerprint")
-"""What makes two counts the same pattern's."""
+"""The fields that identify a pattern."""
 
 
 class GlobalPattern(Identified, Entity, table=True):

@@ -44,31 +44,38 @@ class CommittedOperation(Timestamped, Owned, Entity, table=True):
 
 
 class EmbeddingRepair(Timestamped, Owned, Entity, table=True):
-    """The progress of one re-embedding job.
+    """The progress of one job that computes embeddings again.
 
-    The cursor moves in the transaction that writes the new embeddings.
+    Lifecycle:
+
+    - Inserted or replaced by `save_repair_state`, and by each batch in the transaction that writes
+      its embeddings. A job that was killed continues after `cursor`.
+    - Ends completed or failed; a later run of the job can set it to running again.
+
+    The primary key `(tenant, corpus, key)` serves every read.
     """
 
     __tablename__ = "embedding_repairs"
 
-    corpus: Name = Field(primary_key=True, description="Table whose rows are embedded again.")
-    key: Name = Field(primary_key=True, description="The job's own name.")
-    target_model: Name = Field(description="Model that makes the new embeddings.")
-    status: RepairStatus = Field(default=RepairStatus.RUNNING, description="Where the job stands.")
+    corpus: Name = Field(primary_key=True, description="Table whose rows get new embeddings.")
+    key: Name = Field(primary_key=True, description="Name of the job, which the caller chooses.")
+    target_model: Name = Field(description="Model of the new embeddings.")
+    status: RepairStatus = Field(default=RepairStatus.RUNNING, description="Status of the job.")
     cursor: UUID | None = Field(
-        default=None, description="Last row that was passed; nothing before it is left."
+        default=None,
+        description="Id of the last row that the job has processed; it continues after it.",
     )
-    processed: Count = Field(default=0, description="Rows passed.")
-    repaired: Count = Field(default=0, description="Rows given a new embedding.")
-    skipped: Count = Field(default=0, description="Rows that needed none.")
-    failed: Count = Field(default=0, description="Rows that could not be embedded.")
-    failures: Count = Field(default=0, description="Batches that failed in a row.")
+    processed: Count = Field(default=0, description="Rows that the job has processed.")
+    repaired: Count = Field(default=0, description="Rows with a new embedding.")
+    skipped: Count = Field(default=0, description="Rows that needed no new embedding.")
+    failed: Count = Field(default=0, description="Rows whose embedding failed.")
+    failures: Count = Field(default=0, description="Consecutive batches that failed.")
     last_failure: Text | None = Field(
-        default=None, description="What the last one failed with; never a row's text."
+        default=None, description="Error of the last failed batch; never contains a row's text."
     )
     updated_at: Timestamp | None = Field(
         default=None,
         nullable=False,
         sa_column_kwargs={"server_default": func.now()},
-        description="When the job last moved.",
+        description="Time of the last change of this row.",
     )

@@ -1,4 +1,4 @@
-"""What was reviewed and found, what was held back, and what people made of it."""
+"""Reviews, their findings and suppressions, and reactions to the findings' comments."""
 
 from __future__ import annotations
 
@@ -22,23 +22,27 @@ from domain.values.timestamps import Timestamp
 
 
 class Reaction(StrEnum):
-    """What a person clicked on a comment."""
+    """A reaction to a comment."""
 
     THUMBS_UP = "+1"
     THUMBS_DOWN = "-1"
 
 
 class Review(Record, table=True):
-    """One review of one pull request, as it was when it ended.
+    """One finished review of one pull request.
 
-    Lifecycle: written once with its findings in one unit of work, never changed; deleting it
-        deletes its findings, suppressions and
-    reactions. The `findings_*` counts are what the reviewer declared; statistics count the findings
-    themselves.
+    Lifecycle:
 
-    Indexes: `(tenant, repo, created_at)` for a repository's latest and its trends, `(tenant, repo,
-        pr_number)` for one pull
-    request.
+    - Written once, in the unit of work that writes its findings. Never updated.
+    - Deleting it deletes its findings, suppressions and reactions.
+
+    Invariant: the `findings_*` counts are those that the reviewer reported. Statistics count the
+    rows of findings instead.
+
+    Indexes:
+
+    - `(tenant, repo, created_at)`: the latest reviews of a repository, and trends
+    - `(tenant, repo, pr_number)`: the reviews of one pull request
     """
 
     __tablename__ = "reviews"
@@ -48,38 +52,61 @@ class Review(Record, table=True):
     pr_number: Positive = Field(description="Number of the pull request.")
     head_sha: Name | None = Field(default=None, description="Commit that was reviewed.")
     delivery_id: Name | None = Field(
-        default=None, description="Webhook delivery that asked for the review."
+        default=None, description="Webhook delivery that triggered the review."
     )
-    files_analyzed: Count = Field(default=0, description="Files that were looked at.")
+    files_analyzed: Count = Field(default=0, description="Files that the review analyzed.")
     lines_changed: Count = Field(default=0, description="Lines that the pull request changes.")
-    findings_critical: Count = Field(default=0, description="Critical findings, as declared.")
-    findings_major: Count = Field(default=0, description="Major findings, as declared.")
-    findings_medium: Count = Field(default=0, description="Medium findings, as declared.")
-    findings_minor: Count = Field(default=0, description="Minor findings, as declared.")
-    findings_total: Count = Field(default=0, description="All findings, as declared.")
+    findings_critical: Count = Field(
+        default=0, description="Critical findings, as the reviewer reported them."
+    )
+    findings_major: Count = Field(
+        default=0, description="Major findings, as the reviewer reported them."
+    )
+    findings_medium: Count = Field(
+        default=0, description="Medium findings, as the reviewer reported them."
+    )
+    findings_minor: Count = Field(
+        default=0, description="Minor findings, as the reviewer reported them."
+    )
+    findings_total: Count = Field(
+        default=0, description="All findings, as the reviewer reported them."
+    )
     suppressions_applied: Count = Field(
-        default=0, description="Findings that a suppression held back, as declared."
+        default=0, description="Suppressed findings, as the reviewer reported them."
     )
     config_snapshot: JsonObject | None = Field(
-        default=None, sa_type=FrozenJsonb, description="Configuration that the review ran with."
+        default=None, sa_type=FrozenJsonb, description="Configuration of the review."
     )
     duration_ms: Count | None = Field(
-        default=None, description="How long the review took, in milliseconds."
+        default=None, description="Duration of the review in milliseconds."
     )
-    model: Text | None = Field(default=None, description="Model that reviewed.")
-    conclusion: Text = Field(default="unknown", description="How the review ended.")
+    model: Text | None = Field(default=None, description="Language model that reviewed.")
+    conclusion: Text = Field(
+        default="unknown", description="Result of the review, such as success."
+    )
 
 
 class Finding(Record, table=True):
-    """One thing that a review found in one file.
+    """One finding of a review, in one file.
 
-    Lifecycle: written with its review; later only the comment's id and surface are filled in, and
-        `suppressed` may change.
-    Invariants: the review exists, `end_line` is not before `start_line`, confidence is a
-        percentage.
+    Lifecycle:
 
-    Indexes: the review's findings; a repository's by severity, by file and by comment; GIN on the
-        title's lexemes.
+    - Written in the unit of work that writes its review.
+    - Updated when its comment is posted (`comment_id`, `comment_surface`, `review_output_key`), and
+      when a suppression applies (`suppressed`, `suppression_pattern`).
+    - Deleted with its review.
+
+    Invariants: the review exists. `end_line` is not before `start_line`. `confidence` is from 0 to
+    100.
+
+    Indexes:
+
+    - `(tenant, review_id)`: the findings of a review
+    - `(tenant, repo, severity)`, `(tenant, repo, file_path)`: a repository's findings by severity,
+      and by file
+    - `(tenant, repo, comment_id)`: the finding of a comment
+    - GIN on `search_vector`: keyword search over titles
+    - `(tenant, text_hash)`: searches for distinct titles
     """
 
     __tablename__ = "findings"
@@ -95,25 +122,29 @@ class Finding(Record, table=True):
     )
     __mapper_args__ = SEARCH_VECTOR_UNMAPPED
 
-    review_id: UUID = Field(description="Review that found it.")
+    review_id: UUID = Field(description="Review that reported the finding.")
     repo: Name = Field(description="Repository, as owner/name.")
-    file_path: Key = Field(description="File, from the repository's root.")
-    start_line: Positive | None = Field(default=None, description="First line, from 1.")
-    end_line: Positive | None = Field(default=None, description="Last line, included.")
-    severity: Severity = Field(description="How much it matters.")
-    category: Category = Field(description="What it is about.")
-    confidence: int = Field(ge=0, le=100, description="How sure the reviewer is, in percent.")
-    title: Text = Field(min_length=1, description="The finding in one sentence.")
-    suppressed: bool = Field(default=False, description="Held back by a suppression.")
+    file_path: Key = Field(description="Path of the file, relative to the repository's root.")
+    start_line: Positive | None = Field(default=None, description="First line; lines count from 1.")
+    end_line: Positive | None = Field(default=None, description="Last line, inclusive.")
+    severity: Severity = Field(description="Severity of the finding.")
+    category: Category = Field(description="Category of the finding.")
+    confidence: int = Field(ge=0, le=100, description="Confidence of the reviewer, in percent.")
+    title: Text = Field(min_length=1, description="Title of the finding: one sentence.")
+    suppressed: bool = Field(
+        default=False, description="Whether a suppression applies to the finding."
+    )
     suppression_pattern: Text | None = Field(
-        default=None, description="Suppression that held it back."
+        default=None, description="Pattern of that suppression."
     )
     comment_id: ExternalId | None = Field(
-        default=None, description="Comment that was posted for it."
+        default=None, description="Id of the comment that was posted for the finding."
     )
-    comment_surface: Text | None = Field(default=None, description="Where the comment was posted.")
+    comment_surface: Text | None = Field(
+        default=None, description="Surface of the comment, such as inline."
+    )
     review_output_key: Key | None = Field(
-        default=None, description="Output of the review that posted it."
+        default=None, description="Key of the review output that posted the comment."
     )
 
     @model_validator(mode="after")
@@ -128,31 +159,43 @@ class Finding(Record, table=True):
 
 
 class SuppressionLogEntry(Record, table=True):
-    """One suppression that a review applied, and the findings that it held back.
+    """One suppression that a review applied.
 
-    SavepointLog with the review, never changed.
+    Lifecycle: written with its review, never updated, deleted with its review.
+
+    Index: `(tenant, review_id)`, the suppressions of a review.
     """
 
     __tablename__ = "suppression_log"
     __table_args__ = (references("reviews", "review_id"), index("review_id"))
 
-    review_id: UUID = Field(description="Review that applied it.")
-    pattern: Text = Field(min_length=1, description="Pattern that matched.")
-    matched_count: Count = Field(description="Findings that it held back.")
+    review_id: UUID = Field(description="Review that applied the suppression.")
+    pattern: Text = Field(min_length=1, description="Pattern of the suppression.")
+    matched_count: Count = Field(description="Number of findings that it suppressed.")
     finding_ids: tuple[UUID, ...] = Field(
         default=(),
         sa_type=ARRAY(Uuid(), as_tuple=True),
         nullable=False,
-        description="Those findings, where they were kept.",
+        description="Ids of those of them that are stored.",
     )
 
 
 class FeedbackReaction(Record, table=True):
-    """One person's reaction to one comment, with the facts of the finding at that time.
+    """One reaction of one person to the comment of a finding.
 
-    Lifecycle: the first of a key is stored, never changed, and deleted when it is withdrawn. A
-    person's newest reaction to a comment counts. Unique: `(tenant, repo, comment_id, reaction_id)`.
-    Indexes: that one, `(tenant, review_id)` and `(tenant, finding_id)`.
+    It copies the finding's severity, category, file and title, so that statistics need no join.
+
+    Lifecycle:
+
+    - Written when the code host reports it; reporting it again changes nothing.
+    - Deleted when it is withdrawn, with its review or finding, or by `reactions.clear`.
+
+    Invariant: statistics count a person's newest reaction to a comment.
+
+    Unique: `(tenant, repo, comment_id, reaction_id)`.
+
+    Indexes: `(tenant, review_id)` and `(tenant, finding_id)`, which also serve the deletion of a
+    review or finding.
     """
 
     __tablename__ = "feedback_reactions"
@@ -166,14 +209,14 @@ class FeedbackReaction(Record, table=True):
 
     repo: Name = Field(description="Repository, as owner/name.")
     review_id: UUID = Field(description="Review that the comment belongs to.")
-    finding_id: UUID = Field(description="Finding that the comment told.")
-    comment_id: ExternalId = Field(description="Comment that was reacted to.")
-    comment_surface: Text = Field(description="Where the comment was posted.")
-    reaction_id: ExternalId = Field(description="Reaction, as the code host numbers it.")
-    reaction_content: Reaction = Field(description="Thumbs up or thumbs down.")
-    reactor_login: Name = Field(description="Who reacted.")
-    reacted_at: Timestamp | None = Field(default=None, description="When they did.")
-    severity: Severity = Field(description="The finding's severity.")
-    category: Category = Field(description="The finding's category.")
-    file_path: Key = Field(description="The finding's file.")
-    title: Text = Field(min_length=1, description="The finding's title.")
+    finding_id: UUID = Field(description="Finding that the comment reports.")
+    comment_id: ExternalId = Field(description="Comment that the reaction is on.")
+    comment_surface: Text = Field(description="Surface of the comment, such as inline.")
+    reaction_id: ExternalId = Field(description="Id of the reaction at the code host.")
+    reaction_content: Reaction = Field(description="Thumbs up (+1) or thumbs down (-1).")
+    reactor_login: Name = Field(description="Login of the person who reacted.")
+    reacted_at: Timestamp | None = Field(default=None, description="Time of the reaction.")
+    severity: Severity = Field(description="Severity of the finding.")
+    category: Category = Field(description="Category of the finding.")
+    file_path: Key = Field(description="File of the finding.")
+    title: Text = Field(min_length=1, description="Title of the finding.")
