@@ -15,6 +15,8 @@ from domain import (
     EmbeddingRepair,
     Outcome,
     RepairedEmbedding,
+    Review,
+    ReviewReader,
     RunStatus,
     UnitOfWork,
     UsageBy,
@@ -256,6 +258,11 @@ async def while_explaining(uow: UnitOfWork, _: Given) -> None:
         await uow.knowledge.keyword_search("deadline")
 
 
+async def look_up(uow: UnitOfWork, _: Given) -> None:
+    assert uow.repository(Review) is not None
+    assert uow.provide(ReviewReader) is not None
+
+
 def claim(uow: UnitOfWork, _: Given) -> Awaitable[Any]:
     return uow.runs.claim(
         REPO, 7, base_sha="base", head_sha="next", delivery_id="d", action="opened"
@@ -263,6 +270,8 @@ def claim(uow: UnitOfWork, _: Given) -> Awaitable[Any]:
 
 
 OWN: dict[str, tuple[int, Call]] = {
+    "provide": (0, look_up),
+    "repository": (0, look_up),
     "flush": (1, lambda uow, given: change_and(uow, given, "flush")),
     "commit": (1, lambda uow, given: change_and(uow, given, "commit")),
     "rollback": (0, lambda uow, given: change_and(uow, given, "rollback")),

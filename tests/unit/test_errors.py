@@ -39,6 +39,7 @@ ARGUMENTS: dict[str, Any] = {
     "table": "reviews",
     "column": "repo",
     "operation_id": OPERATION,
+    "run_key": "acme/api#7@head",
     "current": "0001",
     "expected": "0002",
     "recorded": 3,

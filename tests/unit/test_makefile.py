@@ -24,6 +24,7 @@ TARGETS = {
     "db-up": "recollect db up",
     "db-url": "recollect db url",
     "demo": "recollect demo",
+    "docs": "python -m tests.docs.reference",
     "faults": "python -m tests.faults",
     "fmt": "python -m ruff format --quiet",
     "migrate": "recollect db migrate",

@@ -13,9 +13,10 @@ from repositories.testing.factories.texts import ISSUES, REPOS
 
 
 class RunStateFactory(EntityFactory[RunState]):
-    """A pending run; of each pull request there is one."""
+    """A pending run; each pull request has one."""
 
     id = LazyFunction(new_id)
+    attempt = LazyFunction(new_id)
     run_key = LazyAttribute(
         lambda run: run_key(run.repo, run.pr_number, run.base_sha, run.head_sha)
     )
