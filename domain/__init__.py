@@ -15,6 +15,7 @@ _HOMES: Final = {
     "domain.values.corpora": "Remembered",
     "domain.values.embedding": "DEFAULT_DIMENSIONS Embedder Embedding VectorLike known_dimensions",
     "domain.schema.base": "ApplicationEntity Entity application_metadata metadata",
+    "domain.schema.searchable": "Searchable searchable",
     "domain.schema.constraints": "index references unique unique_where_given",
     "domain.errors": (
         "AccessDenied AlreadyCommitted AlreadyExists BackupDamaged BackupError InvalidBackup CheckViolated CommitOutcomeUnknown ConfigurationError "
@@ -40,7 +41,8 @@ _HOMES: Final = {
         "EmbeddingMetadataReader EmbeddingMetadataRepository FederatedSearch FindingReader FindingRepository KnowledgeReader "
         "KnowledgeRepository MemoryReader MemoryRepository PatternReader PatternRepository Progress ReactionReader "
         "ReactionRepository ReadRepository ReadUnitOfWork RepairReader Repairs Repository ReviewReader ReviewRepository Rows RunReader "
-        "RunRepository SuppressionReader SuppressionRepository TelemetryReader TelemetryRepository UnitOfWork"
+        "RunRepository SearchableEntity SearchableReader SearchableRepository SuppressionReader SuppressionRepository "
+        "TelemetryReader TelemetryRepository UnitOfWork"
     ),
     "domain.values.recall": "Recall RecalledMemory RepairCandidate RepairedEmbedding",
     "domain.values.reranking": "Diversity Recency maximal_marginal_relevance",

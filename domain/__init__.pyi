@@ -101,6 +101,9 @@ from domain.ports import (
     Rows,
     RunReader,
     RunRepository,
+    SearchableEntity,
+    SearchableReader,
+    SearchableRepository,
     SuppressionReader,
     SuppressionRepository,
     TelemetryReader,
@@ -109,6 +112,7 @@ from domain.ports import (
 )
 from domain.schema.base import ApplicationEntity, Entity, application_metadata, metadata
 from domain.schema.constraints import index, references, unique, unique_where_given
+from domain.schema.searchable import Searchable, searchable
 from domain.values.claims import (
     ALLOWED_CHANGES,
     STALE_RUN_AFTER,
@@ -288,6 +292,10 @@ __all__ = [
     "SearchHit",
     "SearchHits",
     "SearchPlan",
+    "Searchable",
+    "SearchableEntity",
+    "SearchableReader",
+    "SearchableRepository",
     "SemverBump",
     "Severity",
     "StalePlan",
@@ -320,6 +328,7 @@ __all__ = [
     "reciprocal_rank_fusion",
     "references",
     "run_key",
+    "searchable",
     "title_fingerprint",
     "unique",
     "unique_where_given",

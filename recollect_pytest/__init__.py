@@ -8,12 +8,14 @@ Fixtures, which need the extra `testing`:
 - `fake_database`, `fake_uow`: in memory, empty for each test, without a server.
 - `recollect_database`, `recollect_uow`: a migrated PostgreSQL database of this worker, open; empty
   for each test.
+- `recollect_store`: the fake and PostgreSQL in turn, so that a test runs on both.
 - `recollect_url`: its URL, for a program that opens it by itself; nothing empties it but
   `recollect_database`.
 - `recollect_server`: the embedded server of this session, shared by all workers; started by the
   first, stopped by the last.
 
-What a `..._uow` does not commit is discarded.
+What a `..._uow` does not commit is discarded. Tables of an application's own entities are created
+in the test database, if the entities are registered when the test runs.
 
 Options, on the command line or in pytest's configuration:
 

@@ -13,6 +13,7 @@ from recollect_pytest import option, require_own_packages, shared_folder
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
+    from domain import DatabasePort
     from repositories import Database, FakeDatabase, UnitOfWork
     from repositories.fakes import FakeUnitOfWork
     from repositories.testing.servers import TestServer
@@ -66,10 +67,12 @@ async def recollect_database(recollect_url: SecretStr) -> AsyncIterator[Database
     """
     require_own_packages()
     from repositories import Database
-    from repositories.testing.tables import emptied
+    from repositories.testing.tables import create_application_tables, emptied
 
-    async with Database.from_url(recollect_url) as database, emptied(database):
-        yield database
+    async with Database.from_url(recollect_url) as database:
+        await create_application_tables(database)
+        async with emptied(database):
+            yield database
 
 
 @pytest_asyncio.fixture
@@ -77,3 +80,11 @@ async def recollect_uow(recollect_database: Database) -> AsyncIterator[UnitOfWor
     """A unit of work on PostgreSQL; what it does not commit is discarded."""
     async with recollect_database.unit_of_work() as uow:
         yield uow
+
+
+@pytest.fixture(params=["fake", "postgres"])
+def recollect_store(request: pytest.FixtureRequest) -> DatabasePort:
+    """The fake and PostgreSQL in turn: a test that uses it runs on both."""
+    name = {"fake": "fake_database", "postgres": "recollect_database"}[request.param]
+    store: DatabasePort = request.getfixturevalue(name)
+    return store

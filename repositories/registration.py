@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from domain.errors import RegistrationError
 from domain.ports import UnitOfWork
 from domain.schema.application import require_application_entity
 from repositories.fakes.tables import read_application_table
-from repositories.registry import FAKE, POSTGRES, Implementation, Registration, add_registration
+from repositories.registry import (
+    Implementation,
+    Registration,
+    add_registration,
+    generic_registration,
+)
 
 if TYPE_CHECKING:
     from domain.schema.base import ApplicationEntity
@@ -47,13 +53,14 @@ def register(
         RegistrationError: the name, the entity or a port is registered already, or a class on
             PostgreSQL has no counterpart in memory.
     """
-    registration = Registration(
-        name or str(require_application_entity(entity).__tablename__),
-        entity,
+    generic = generic_registration(require_application_entity(entity))
+    registration = replace(
+        generic,
+        name=name or generic.name,
         port=port or repository,
         reader_port=reader_port or reader,
-        postgres=_implementation(POSTGRES, reader, repository),
-        fake=_implementation(FAKE, fake_reader, fake),
+        postgres=_implementation(generic.postgres, reader, repository),
+        fake=_implementation(generic.fake, fake_reader, fake),
     )
     _require_name(registration.name)
     if (repository is None, reader is None) != (fake is None, fake_reader is None):
@@ -69,6 +76,8 @@ def register(
 def _implementation(
     generic: Implementation, reader: Any | None, repository: Any | None
 ) -> Implementation:
+    if reader is None and repository is None:
+        return generic
     return Implementation(reader or generic.reader, repository)
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from domain.errors import NotRegistered, RegistrationError
 from domain.schema.application import in_order, require_application_entity
 from domain.schema.base import metadata
+from domain.schema.searchable import Searchable
 
 if TYPE_CHECKING:
     from domain.schema.base import Entity
@@ -61,6 +62,13 @@ FAKE: Final = Implementation(
     "repositories.fakes.repository:FakeRepository",
 )
 """The generic repositories in memory."""
+
+
+SEARCHABLE: Final = Implementation("repositories.searchable:SearchableReader")
+"""The repository of a searchable entity on PostgreSQL."""
+
+FAKE_SEARCHABLE: Final = Implementation("repositories.fakes.searchable:FakeSearchableReader")
+"""The repository of a searchable entity in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,9 +331,17 @@ def registry_for(entities: Iterable[type[Entity] | Registration] | None) -> Regi
     return registry
 
 
+def generic_registration(entity: type[Entity]) -> Registration:
+    """Return the registration of an entity without operations of its own."""
+    name = str(entity.__tablename__)
+    if issubclass(entity, Searchable):
+        return Registration(name, entity, postgres=SEARCHABLE, fake=FAKE_SEARCHABLE)
+    return Registration(name, entity)
+
+
 def _registration(entity: type[Entity] | Registration) -> Registration:
     if isinstance(entity, Registration):
         return entity
     path = path_of(require_application_entity(entity))
     known = (each for each in _registered.values() if path_of(each.entity or "") == path)
-    return next(known, Registration(str(entity.__tablename__), entity))
+    return next(known, generic_registration(entity))

@@ -24,6 +24,7 @@ from domain.ports.reviews import (
     SuppressionRepository,
 )
 from domain.ports.runs import CheckpointReader, CheckpointRepository, RunReader, RunRepository
+from domain.ports.searchable import SearchableEntity, SearchableReader, SearchableRepository
 from domain.ports.telemetry import TelemetryReader, TelemetryRepository
 from domain.ports.unit_of_work import ReadUnitOfWork, UnitOfWork
 
@@ -60,6 +61,9 @@ __all__ = [
     "Rows",
     "RunReader",
     "RunRepository",
+    "SearchableEntity",
+    "SearchableReader",
+    "SearchableRepository",
     "SuppressionReader",
     "SuppressionRepository",
     "TelemetryReader",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, overload
 from uuid import UUID
 
 from domain.ports.authors import AuthorReader, AuthorRepository
@@ -35,6 +35,7 @@ from domain.ports.reviews import (
     SuppressionRepository,
 )
 from domain.ports.runs import CheckpointReader, CheckpointRepository, RunReader, RunRepository
+from domain.ports.searchable import SearchableEntity, SearchableReader, SearchableRepository
 from domain.ports.telemetry import TelemetryReader, TelemetryRepository
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 E = TypeVar("E")
 R = TypeVar("R")
+S = TypeVar("S", bound=SearchableEntity)
 
 
 class ReadUnitOfWork(Protocol):
@@ -53,7 +55,13 @@ class ReadUnitOfWork(Protocol):
     @property
     def tenant(self) -> str: ...
 
-    def repository(self, entity: type[E]) -> ReadRepository[E]:
+    @overload
+    def repository(self, entity: type[S]) -> SearchableReader[S]: ...
+
+    @overload
+    def repository(self, entity: type[E]) -> ReadRepository[E]: ...
+
+    def repository(self, entity: type[Any]) -> Any:
         """Return the repository of an entity, the library's or an application's.
 
         Raises:
@@ -168,7 +176,13 @@ class UnitOfWork(Protocol):
         """
         ...
 
-    def repository(self, entity: type[E]) -> Repository[E]:
+    @overload
+    def repository(self, entity: type[S]) -> SearchableRepository[S]: ...
+
+    @overload
+    def repository(self, entity: type[E]) -> Repository[E]: ...
+
+    def repository(self, entity: type[Any]) -> Any:
         """Return the repository of an entity, the library's or an application's.
 
         Raises:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Column, ForeignKeyConstraint
 
 KEY = ["tenant", "id"]
-SERVER_ONLY = "search_vector"
-"""The one column that only the server fills in; `Searchable` adds it."""
+SERVER_ONLY = frozenset({"search_vector", "text_hash"})
+"""Columns that the server fills in and the fake computes when it searches; `searchable` adds them."""
 
 
 def require_application_entity(entity: object) -> type[ApplicationEntity]:
@@ -80,7 +80,7 @@ def _require_reference(name: str, key: ForeignKeyConstraint) -> None:
 
 def _require_column(entity: type[Entity], column: Column[object]) -> None:
     name = f"{entity.__name__}.{column.name}"
-    if column.name == SERVER_ONLY:
+    if column.name in SERVER_ONLY:
         return
     if column.computed is not None or column.identity is not None:
         raise InvalidEntity(

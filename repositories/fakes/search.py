@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from time import perf_counter
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 from domain.schema.base import Entity
@@ -54,10 +54,10 @@ class SearchesWords(FakeReadRepository[E]):
     names the differences of the parsers. Needs the package snowballstemmer.
     """
 
-    searched: ClassVar[Searched]
+    searched: Searched
     """The columns that are searched."""
 
-    text: ClassVar[str]
+    text: str
     """The column whose text tells rows apart in a distinct search."""
 
     async def _search_words(

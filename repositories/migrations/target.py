@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Column, Computed, Index, MetaData, literal_column
+from sqlalchemy import Column, Computed, Index, MetaData, Table, literal_column
 from sqlalchemy.types import TypeDecorator
 
 from domain import metadata
@@ -15,7 +15,7 @@ from domain.schema.columns import EmbeddingColumn
 from repositories.sql.vector_index import IndexForm, vector_index_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from repositories.migrations.options import SchemaOptions
 
@@ -24,10 +24,15 @@ TEMPLATE_LANGUAGE: Final = "english"
 """What stands in the entities where each database has its own."""
 
 
-def target_metadata(options: SchemaOptions, entities: MetaData = metadata) -> MetaData:
-    """Return a copy of the entities' tables, with the database's types and what `options` decide."""
+def target_metadata(
+    options: SchemaOptions, entities: MetaData = metadata, application: Iterable[Table] = ()
+) -> MetaData:
+    """Return a copy of the entities' tables, with the database's types and what `options` decide.
+
+    `application` are tables of an application's own entities, parents first.
+    """
     target = MetaData(naming_convention=entities.naming_convention)
-    for entity_table in entities.sorted_tables:
+    for entity_table in (*entities.sorted_tables, *application):
         for column in entity_table.to_metadata(target).columns:
             _complete(column, options)
     return target

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -12,20 +12,33 @@ from domain import metadata
 from domain.entities.knowledge import EmbeddingMetadata
 from domain.schema.columns import EmbeddingColumn
 from domain.values.embedding import known_dimensions
+from repositories.migrations import application
 
 if TYPE_CHECKING:
+    from domain.schema.base import Entity
     from repositories import Database
 
 
-def _steps() -> Iterator[str]:
-    for table in reversed(metadata.sorted_tables):
-        if any(isinstance(column.type, EmbeddingColumn) for column in table.columns):
+def _steps(entities: Sequence[type[Entity]]) -> Iterator[str]:
+    own = [entity.__table__ for entity in entities]
+    referenced = {key.referred_table for table in own for key in table.foreign_key_constraints}
+    for table in (*reversed(own), *reversed(metadata.sorted_tables)):
+        has_vectors = any(isinstance(column.type, EmbeddingColumn) for column in table.columns)
+        if has_vectors and table not in referenced:
             # Deleted rows stay in an HNSW graph, in the way of the next test's.
             yield f"PERFORM FROM {table.name} LIMIT 1; IF FOUND THEN TRUNCATE {table.name}; END IF"
         elif table is not EmbeddingMetadata.__table__:
             # TRUNCATE makes new files for a table and each of its indexes: ten times as slow for a
             # few rows.
             yield str(delete(table))
+
+
+async def create_application_tables(database: Database) -> None:
+    """Create the tables of the database's own entities that are missing."""
+    entities = database.registry.application_entities
+    if entities:
+        async with database.engine.begin() as connection:
+            await connection.run_sync(application.create_application_tables, entities)
 
 
 @asynccontextmanager
@@ -56,5 +69,6 @@ async def empty(database: Database) -> None:
 
     In one round trip.
     """
+    steps = "; ".join(_steps(database.registry.application_entities))
     async with database.engine.begin() as connection:
-        await connection.execute(text(f"DO $$ BEGIN {'; '.join(_steps())}; END $$"))
+        await connection.execute(text(f"DO $$ BEGIN {steps}; END $$"))

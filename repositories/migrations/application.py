@@ -1,0 +1,134 @@
+"""An application's own Alembic next to the library's.
+
+The library migrates its tables with `recollect db migrate`. An application migrates its own tables
+with an Alembic environment of its own, whose `env.py` passes `application_migrations(connection)`
+to `context.configure`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from alembic.autogenerate.api import AutogenContext
+from pgvector.sqlalchemy import VECTOR
+from sqlalchemy import ARRAY, Computed, Index, MetaData, Text, bindparam, text
+from sqlalchemy.sql.elements import ColumnElement
+
+from domain import metadata
+from domain.errors import SchemaOutdated
+from domain.schema.application import SERVER_ONLY
+from repositories.migrations.environment import VERSION_TABLE, current_revision
+from repositories.migrations.options import SchemaOptions, read_recorded
+from repositories.migrations.runner import head
+from repositories.migrations.target import target_metadata
+from repositories.registry import registry_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sqlalchemy import Connection
+
+    from domain.schema.base import Entity
+    from repositories.registry import Registration
+
+_PARTITIONS: Final = text("""
+SELECT c.relname FROM pg_catalog.pg_inherits JOIN pg_catalog.pg_class c ON c.oid = inhrelid
+WHERE inhparent IN (
+    SELECT oid FROM pg_catalog.pg_class
+    WHERE relnamespace = current_schema()::regnamespace AND relname = ANY(:tables)
+)
+""").bindparams(bindparam("tables", list(metadata.tables), ARRAY(Text)))
+
+
+def application_migrations(
+    connection: Connection, *, entities: Iterable[type[Entity] | Registration] | None = None
+) -> dict[str, Any]:
+    """Return the arguments of `context.configure` for an application's Alembic environment.
+
+    Autogenerate then proposes the tables of the application's own entities, and nothing for the
+    library's tables, their partitions, their indexes and their version table.
+
+    Args:
+        connection: a connection to a database that the library has migrated.
+        entities: the own entities, by default all that are registered.
+
+    Raises:
+        SchemaOutdated: the library's revisions are missing: run `recollect db migrate` first.
+    """
+    options = _options(connection)
+    connection.rollback()
+    target = _target(options, entities)
+    theirs = {*metadata.tables, *connection.scalars(_PARTITIONS), VERSION_TABLE}
+    connection.rollback()
+    rules = _Rules(frozenset(theirs))
+    return {
+        "connection": connection,
+        "target_metadata": target,
+        "include_object": rules.include_object,
+        "render_item": rules.render_item,
+    }
+
+
+def create_application_tables(connection: Connection, entities: Sequence[type[Entity]]) -> None:
+    """Create those tables of an application's own entities that are missing, for tests."""
+    target = _target(_options(connection), entities)
+    names = {entity.__tablename__ for entity in entities}
+    tables = [table for table in target.sorted_tables if table.name in names]
+    target.create_all(connection, tables=tables)
+
+
+def _options(connection: Connection) -> SchemaOptions:
+    current, expected = current_revision(connection), head()
+    if current != expected:
+        raise SchemaOutdated(current=current, expected=expected)
+    return read_recorded(connection) or SchemaOptions()
+
+
+def _target(
+    options: SchemaOptions, entities: Iterable[type[Entity] | Registration] | None
+) -> MetaData:
+    own = registry_for(entities).application_entities
+    return target_metadata(options, application=[entity.__table__ for entity in own])
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """What autogenerate compares and renders; `theirs` are the tables of the library."""
+
+    theirs: frozenset[str]
+
+    def include_object(
+        self,
+        thing: Any,
+        name: str | None,
+        kind: str,
+        _reflected: bool,  # noqa: FBT001 -- Alembic's
+        compared_to: Any,
+    ) -> bool:
+        table = name if kind == "table" else thing.table.name
+        if table in self.theirs:
+            return False
+        # PostgreSQL rewrites the expressions of generated columns and of indexes over them, so
+        # that text cannot be compared: what exists under the name is taken for equal.
+        if compared_to is not None and kind == "column" and name in SERVER_ONLY:
+            return False
+        return not (compared_to is not None and kind == "index" and _is_over_expression(thing))
+
+    def render_item(self, kind: str, thing: Any, context: AutogenContext) -> str | Literal[False]:
+        if kind == "type" and isinstance(thing, VECTOR):
+            context.imports.add("import pgvector.sqlalchemy")
+            return f"pgvector.sqlalchemy.VECTOR({thing.dim})"
+        if kind == "server_default" and isinstance(thing, Computed):
+            return f"sa.Computed(sa.literal_column({str(thing.sqltext)!r}), persisted=True)"
+        return False
+
+
+def _is_over_expression(thing: Any) -> bool:
+    if not isinstance(thing, Index):
+        return False
+    using = thing.dialect_options["postgresql"]["using"]
+    return using == "hnsw" or any(
+        isinstance(expression, ColumnElement) and not hasattr(expression, "table")
+        for expression in thing.expressions
+    )

@@ -1,0 +1,142 @@
+"""An application's own Alembic next to the library's."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from shutil import copytree
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+from sqlalchemy import inspect, text
+
+from domain import Review, SchemaOutdated, Vector
+from examples.review_labels.labels import ReviewLabel
+from examples.review_labels.notes import ReviewNote
+from repositories import Database, migrations
+from repositories.migrations.application import application_migrations
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+    from sqlalchemy import Connection
+
+    from repositories.testing.servers import TestServer
+
+APPLICATION = Path(__file__).parents[3] / "examples" / "review_labels" / "migrations"
+
+
+@pytest.fixture
+def url(server: TestServer) -> SecretStr:
+    """A database that the library has migrated."""
+    return server.clone()
+
+
+@pytest.fixture
+def scripts(tmp_path: Path) -> Path:
+    """The application's Alembic environment, without its revisions."""
+    copied = copytree(APPLICATION, tmp_path / "migrations")
+    for revision in (copied / "versions").glob("*.py"):
+        revision.unlink()
+    (copied / "versions").mkdir(exist_ok=True)
+    return copied
+
+
+def alembic(scripts: Path, run: Callable[[Config], Any]) -> Callable[[Connection], Any]:
+    """Return a function that runs an Alembic command on a connection."""
+
+    def on(connection: Connection) -> Any:
+        config = Config()
+        config.set_main_option("script_location", str(scripts))
+        config.set_main_option("path_separator", "os")
+        config.attributes["connection"] = connection
+        result = run(config)
+        connection.commit()
+        return result
+
+    return on
+
+
+@asynccontextmanager
+async def opened(url: SecretStr) -> AsyncIterator[tuple[Database, Callable[..., Any]]]:
+    async with (
+        Database.from_url(url, entities=[ReviewLabel, ReviewNote]) as database,
+        database.engine.connect() as connection,
+    ):
+        yield database, connection.run_sync
+
+
+def names(connection: Connection) -> Iterator[str]:
+    yield from inspect(connection).get_table_names()
+
+
+async def test_the_first_revision_creates_the_applications_tables_and_nothing_else(
+    url: SecretStr, scripts: Path
+) -> None:
+    async with opened(url) as (database, run):
+        await database.maintain()
+        before = set(await run(lambda connection: set(names(connection))))
+        await run(alembic(scripts, lambda config: command.revision(config, autogenerate=True)))
+        [revision] = (scripts / "versions").glob("*.py")
+        source = revision.read_text()
+        assert source.count("op.create_table(") == 2
+        assert "op.drop_" not in source.partition("def downgrade")[0]
+        await run(alembic(scripts, lambda config: command.upgrade(config, "head")))
+        after = set(await run(lambda connection: set(names(connection))))
+        assert after - before == {"alembic_version", "review_labels", "review_notes"}
+        async with database.unit_of_work() as uow:
+            review = uow.reviews.add(Review(repo="acme/api", pr_number=7))
+            vector = Vector([1.0] * database.dimensions)
+            uow.repository(ReviewNote).add(
+                ReviewNote(review_id=review.id, title="a", body="deadlines", embedding=vector)
+            )
+            await uow.commit()
+        async with database.reader() as view:
+            assert len(await view.repository(ReviewNote).keyword_search("deadline")) == 1
+            plans = await view.execute(text("SELECT indexdef FROM pg_indexes"))
+            definitions = " ".join(plans.scalars())
+            assert "ix_review_notes_embedding" in definitions
+
+
+async def test_nothing_is_proposed_for_a_migrated_database(url: SecretStr, scripts: Path) -> None:
+    async with opened(url) as (database, run):
+        drift = await migrations.check(database.engine)
+        await run(alembic(scripts, lambda config: command.revision(config, autogenerate=True)))
+        await run(alembic(scripts, lambda config: command.upgrade(config, "head")))
+        await run(alembic(scripts, command.check))
+        await database.migrate()
+        await database.maintain()
+        await run(alembic(scripts, command.check))
+        assert await migrations.check(database.engine) == drift
+
+
+async def test_a_missing_column_is_proposed(url: SecretStr, scripts: Path) -> None:
+    async with opened(url) as (database, run):
+        await run(alembic(scripts, lambda config: command.revision(config, autogenerate=True)))
+        await run(alembic(scripts, lambda config: command.upgrade(config, "head")))
+        async with database.engine.begin() as connection:
+            await connection.execute(text("ALTER TABLE review_labels DROP COLUMN person"))
+        with pytest.raises(CommandError, match="person"):
+            await run(alembic(scripts, command.check))
+
+
+async def test_the_way_back_drops_the_applications_tables(url: SecretStr, scripts: Path) -> None:
+    async with opened(url) as (database, run):
+        await run(alembic(scripts, lambda config: command.revision(config, autogenerate=True)))
+        await run(alembic(scripts, lambda config: command.upgrade(config, "head")))
+        await run(alembic(scripts, lambda config: command.downgrade(config, "base")))
+        left = set(await run(lambda connection: set(names(connection))))
+        assert "reviews" in left
+        assert not {"review_labels", "review_notes"} & left
+
+
+async def test_the_librarys_revisions_come_first(url: SecretStr) -> None:
+    async with Database.from_url(url) as database:
+        async with database.engine.begin() as connection:
+            await connection.execute(text("UPDATE recollect_version SET version_num = '0001'"))
+        async with database.engine.connect() as connection:
+            with pytest.raises(SchemaOutdated, match="recollect db migrate"):
+                await connection.run_sync(application_migrations)
