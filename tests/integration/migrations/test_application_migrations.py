@@ -124,7 +124,7 @@ async def test_a_missing_column_is_proposed(url: SecretStr, scripts: Path) -> No
 
 
 async def test_the_way_back_drops_the_applications_tables(url: SecretStr, scripts: Path) -> None:
-    async with opened(url) as (database, run):
+    async with opened(url) as (_database, run):
         await run(alembic(scripts, lambda config: command.revision(config, autogenerate=True)))
         await run(alembic(scripts, lambda config: command.upgrade(config, "head")))
         await run(alembic(scripts, lambda config: command.downgrade(config, "base")))
