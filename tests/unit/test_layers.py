@@ -32,7 +32,7 @@ LAYERS: Final = (
     ("repositories.registration",),
     ("repositories.base", "repositories.explain"),
     ("repositories.search", "repositories.conflict_writes"),
-    ("repositories.reembedding",),
+    ("repositories.reembedding", "repositories.searchable"),
     (
         "repositories.authors",
         "repositories.dependencies",
