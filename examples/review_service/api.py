@@ -22,7 +22,7 @@ router = APIRouter()
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What requests are served with."""
+    """The database and the embedding model that requests use."""
 
     memory: Memory
     embedder: Embedder
@@ -49,7 +49,7 @@ async def record_review(
 ) -> models.RecordedReview:
     """Record a review with its findings.
 
-    200 and what there is, where this head is recorded already.
+    If this head is recorded already, the status is 200 and the answer is the recorded review.
     """
     review = new.review()
     recorded = await service.record(
@@ -62,9 +62,11 @@ async def record_review(
 @router.post("/findings/{finding_id}/feedback")
 async def give_feedback(
     finding_id: UUID, feedback: models.Feedback, service: Service
-) -> models.FeedbackHeard:
+) -> models.FeedbackRecorded:
     """Count a thumb up or down, and learn from it."""
-    return models.FeedbackHeard.model_validate(await service.hear(finding_id, feedback.opinion()))
+    return models.FeedbackRecorded.model_validate(
+        await service.record_feedback(finding_id, feedback.opinion())
+    )
 
 
 @router.get("/repos/{owner}/{name}/similar")
@@ -74,7 +76,7 @@ async def similar(
     text: Annotated[models.Title, Query()],
     limit: Annotated[int, Query(ge=1, le=100)] = 10,
 ) -> models.SimilarThings:
-    """Find what was learned of the like, and findings with the same words."""
+    """Return similar memories, and findings with the same words."""
     return models.SimilarThings.of(await service.similar(repo, text, limit=limit))
 
 
@@ -85,13 +87,13 @@ async def search_findings(
     text: Annotated[models.Title, Query()],
     limit: Annotated[int, Query(ge=1, le=100)] = 10,
 ) -> SearchHits[Finding]:
-    """Search findings by words, and return the hits with their entities and scores as they are."""
+    """Search findings by words, and return the hits with entities and scores."""
     return await service.search_findings(repo, text, limit=limit)
 
 
 @router.get("/repos/{owner}/{name}/stats")
 async def stats(repo: Repo, service: Service, since: AwareDatetime | None = None) -> models.Stats:
-    """Show a repository in figures."""
+    """Return the figures of a repository."""
     return models.Stats.model_validate(await service.stats(repo, since=since))
 
 
@@ -99,12 +101,12 @@ async def stats(repo: Repo, service: Service, since: AwareDatetime | None = None
 async def trends(
     repo: Repo, service: Service, days: Annotated[int, Query(ge=1, le=3_650)] = 30
 ) -> Sequence[models.Day]:
-    """Show a repository's last UTC days, today included, oldest first."""
+    """Return a repository's last UTC days, including today, oldest first."""
     return [models.Day.model_validate(day) for day in await service.trends(repo, days=days)]
 
 
 def create_app(database: AbstractAsyncContextManager[Memory], embedder: Embedder) -> FastAPI:
-    """Return the application; it opens the database when it starts and closes it when it ends.
+    """Return the application. It opens the database at start and closes it at shutdown.
 
     It does not start if the database holds embeddings of another model than the embedder's.
     """

@@ -1,4 +1,4 @@
-"""A stand-in for the service that makes embeddings.
+"""A stand-in for an embedding model.
 
 Give the application your own `domain.Embedder` instead.
 """
@@ -13,7 +13,7 @@ from domain import DEFAULT_DIMENSIONS, Vector
 
 
 class HashedWords:
-    """Texts with the same words, or parts of words, are near each other; it understands nothing.
+    """Texts with the same words, or parts of words, have similar vectors.
 
     Each word and each three letters of one add 1 or -1 to the component that their hash names
     (Weinberger et al., "Feature Hashing for Large Scale Multitask Learning", 2009).
@@ -34,8 +34,7 @@ class HashedWords:
         for feature in _features(text):
             digest = int.from_bytes(blake2b(feature.encode(), digest_size=8).digest())
             components[(digest >> 1) % self.dimensions] += 1.0 if digest & 1 else -1.0
-        # Features may cancel each other, and a text may have none; a vector of zeros is near to
-        # nothing.
+        # Features may cancel each other, and a text may have none. Zero vectors are refused.
         components[0] += 0.0 if any(components) else 1.0
         return Vector(components)
 

@@ -1,4 +1,4 @@
-"""Errors as answers over HTTP: one table."""
+"""HTTP status and text of each error, in one table."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A status, what is said (the error's own words where nothing is given), and after how many seconds to ask again."""
+    """A status, a text (None for the error's own message), and the seconds until a retry."""
 
     status: int
     says: str | None = None
@@ -44,7 +44,7 @@ class Answer:
 BUSY: Final = Answer(503, "the service is busy: try again", retry_after=1)
 AWAY: Final = Answer(503, "the service is not available: try again later", retry_after=5)
 
-# The nearest base counts. What a caller cannot mend is not described to him.
+# The nearest base class counts. A server error is not described to the caller.
 ANSWERS: Final[Mapping[type[Exception], Answer]] = {
     NotFound: Answer(404),
     InvalidInput: Answer(422),
@@ -55,7 +55,7 @@ ANSWERS: Final[Mapping[type[Exception], Answer]] = {
     LockTimeout: BUSY,
     PoolExhausted: BUSY,
     StalePlan: BUSY,
-    # Whether it happened is unknown, and asking again does nothing twice.
+    # The outcome is unknown, and repeating the request is safe.
     CommitOutcomeUnknown: BUSY,
     ConnectionLost: BUSY,
     DatabaseUnavailable: AWAY,
@@ -66,7 +66,7 @@ ANSWERS: Final[Mapping[type[Exception], Answer]] = {
 
 
 def answer_failures(app: FastAPI) -> None:
-    """Let the application answer as the table says."""
+    """Register a handler for each error of the table."""
     for kind, answer in ANSWERS.items():
         app.add_exception_handler(kind, partial(_respond, answer))
 

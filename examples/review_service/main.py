@@ -1,4 +1,4 @@
-"""Puts the application together: `uvicorn --factory examples.review_service.main:app`."""
+"""Create the application: `uvicorn --factory examples.review_service.main:app`."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from repositories import Database
 
 
 def app() -> FastAPI:
-    """Return the application on the database that the environment names, which is opened when the server starts."""
+    """Return the application. It opens the database of the environment when it starts."""
     return create_app(Database.from_env(), HashedWords())

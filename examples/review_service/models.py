@@ -1,6 +1,6 @@
-"""What is asked and answered over HTTP.
+"""Requests and responses.
 
-Fields have the domain's types, so that what an entity would refuse is refused here.
+Fields have the domain's types, so a value that an entity would refuse is refused here.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ Title = Annotated[Text, Field(min_length=1, max_length=1_000)]
 
 
 class Request(BaseModel):
-    """What a caller sends; a field that nobody knows is refused."""
+    """The body of a request. Unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Response(BaseModel):
-    """What a caller gets; made of a value with the same attributes."""
+    """The body of a response, created from a value with the same attributes."""
 
     model_config = ConfigDict(from_attributes=True, frozen=True)
 
 
 class NewFinding(Request):
-    """One thing that the review found."""
+    """A finding of the review."""
 
     file_path: Key
     start_line: Positive | None = None
@@ -47,12 +47,12 @@ class NewFinding(Request):
     comment_surface: Name | None = None
 
     def of(self, review: Review) -> Finding:
-        """Return it as a finding of the review."""
+        """Return the finding as an entity of the review."""
         return Finding(review_id=review.id, repo=review.repo, **self.model_dump())
 
 
 class NewReview(Request):
-    """A review that has ended."""
+    """A finished review."""
 
     repo: Annotated[Name, Field(pattern=r"^[^/\s]+/[^/\s]+$")]
     pr_number: Positive
@@ -67,13 +67,13 @@ class NewReview(Request):
     findings: Annotated[Sequence[NewFinding], Field(max_length=1_000)] = ()
 
     def review(self) -> Review:
-        """Return it as a review, with a new id."""
+        """Return the review as an entity, with a new id."""
         facts = self.model_dump(exclude={"base_sha", "action", "findings"})
         declared = Counter(f"findings_{finding.severity}" for finding in self.findings)
         return Review(**{**facts, **declared}, findings_total=len(self.findings))
 
     def delivery(self) -> Delivery:
-        """Return what asked for it."""
+        """Return the delivery that requested the review."""
         return Delivery(
             base_sha=self.base_sha,
             head_sha=self.head_sha,
@@ -83,7 +83,7 @@ class NewReview(Request):
 
 
 class RecordedReview(Response):
-    """The recorded review, its findings in the order they were given in."""
+    """The recorded review; its findings have the order of the request."""
 
     review_id: UUID
     finding_ids: Sequence[UUID]
@@ -91,7 +91,7 @@ class RecordedReview(Response):
 
 
 class Feedback(Request):
-    """A person's thumb, up or down."""
+    """A person's reaction."""
 
     reaction: Reaction
     login: Name
@@ -100,12 +100,12 @@ class Feedback(Request):
     comment_surface: Name = "inline"
 
     def opinion(self) -> Opinion:
-        """Return it as the service takes it."""
+        """Return the opinion that the service records."""
         return Opinion(**self.model_dump())
 
 
-class FeedbackHeard(Response):
-    """Whether it was new, and whether something was learned."""
+class FeedbackRecorded(Response):
+    """Whether the reaction was new, and whether a memory was written."""
 
     is_counted: bool
     is_learned: bool
@@ -140,14 +140,14 @@ class SimilarFinding(Response):
 
 
 class SimilarThings(Response):
-    """What is like the text, best first."""
+    """Memories and findings that are similar to a text, best first."""
 
     memories: Sequence[SimilarMemory]
     findings: Sequence[SimilarFinding]
 
     @classmethod
     def of(cls, similar: Similar) -> Self:
-        """Return what was found, without what is nobody's business outside."""
+        """Return the hits without internal fields."""
         return cls(memories=_memories(similar.recall), findings=_findings(similar.findings))
 
 
@@ -180,7 +180,7 @@ class FindingsOfFile(Response):
 
 
 class Stats(Response):
-    """A repository in figures; averages are null where there is nothing to average."""
+    """Figures of a repository. An average of no rows is null."""
 
     reviews: int
     findings: int

@@ -1,6 +1,6 @@
-"""What the application does.
+"""The application's operations.
 
-It knows the domain and its ports, and nothing of how anything is kept or asked for.
+This module imports the domain and its ports, and no repository, driver or web framework.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ OUTCOMES: Final = {Reaction.THUMBS_UP: Outcome.THUMBS_UP, Reaction.THUMBS_DOWN: 
 
 
 class Memory(Protocol):
-    """Where it is kept: `repositories.Database`, or `repositories.FakeDatabase` in unit tests."""
+    """A database: `repositories.Database`, or `repositories.FakeDatabase` in unit tests."""
 
     def unit_of_work(self, *, tenant: str) -> UnitOfWork: ...
 
@@ -44,24 +44,21 @@ class Memory(Protocol):
     async def run(self, work: Callable[[UnitOfWork], Awaitable[T]], *, tenant: str) -> T:
         """Run `work` in a unit of work and commit.
 
-        Run it again where the failure says that is safe.
+        Run it again if the error has `safe_to_retry`.
         """
         ...
 
 
 class ReviewUnderWay(Exception):
-    """Another head of the pull request was being recorded at the same moment: ask again."""
+    """Another head of the pull request is being recorded. The caller can try again."""
 
     def __init__(self) -> None:
-        super().__init__("another review of this pull request is being recorded: try again")
+        super().__init__("another review of this pull request is being recorded; try again")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """What asked for a review.
-
-    A head of a pull request on a base, and the webhook delivery that told of it.
-    """
+    """A webhook delivery that requests the review of a head of a pull request."""
 
     base_sha: str
     head_sha: str
@@ -71,7 +68,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """The review that is recorded for a head; `is_new` tells whether this call recorded it."""
+    """The recorded review of a head. `is_new` is true if this call recorded it."""
 
     review_id: UUID
     finding_ids: Sequence[UUID]
@@ -80,9 +77,9 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opinion:
-    """What one person clicked on a finding's comment.
+    """A person's reaction to the comment of a finding.
 
-    Without `comment_id`, on the comment that the finding knows.
+    `comment_id` is needed only if the finding has none.
     """
 
     reaction: Reaction
@@ -93,11 +90,8 @@ class Opinion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
-    """What became of an opinion.
-
-    Counted unless it was before, learned from unless that was before.
-    """
+class FeedbackResult:
+    """Whether an opinion was counted and learned from. A repeated opinion is neither."""
 
     is_counted: bool
     is_learned: bool
@@ -105,7 +99,7 @@ class Heard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Similar:
-    """What is like a text: memories with where they come from, and findings of the repository."""
+    """Similar memories with their provenance, and findings of the repository."""
 
     recall: Recall
     findings: SearchHits[Finding]
@@ -126,11 +120,12 @@ class ReviewService:
     async def record(
         self, review: Review, findings: Sequence[Finding], delivery: Delivery
     ) -> Recorded:
-        """Record a review and its findings, all or none; of a head that is recorded already, return
-        what there is.
+        """Record a review and its findings, all or none.
+
+        If the head is recorded already, return the recorded review.
 
         Raises:
-            ReviewUnderWay: another head of the pull request was being recorded at the same moment.
+            ReviewUnderWay: another head of the pull request is being recorded.
         """
 
         async def work(uow: UnitOfWork) -> Recorded:
@@ -153,30 +148,30 @@ class ReviewService:
 
         return await self._memory.run(work, tenant=self._tenant)
 
-    async def hear(self, finding_id: UUID, opinion: Opinion) -> Heard:
-        """Count a person's opinion of a finding, and learn from the first of its kind.
+    async def record_feedback(self, finding_id: UUID, opinion: Opinion) -> FeedbackResult:
+        """Record a person's opinion of a finding, and learn from the first of its kind.
 
         Raises:
             NotFound: no such finding.
-            InvalidInput: neither the opinion nor the finding says which comment it was about.
+            InvalidInput: neither the opinion nor the finding names a comment.
         """
         outcome = OUTCOMES[opinion.reaction]
         async with self._memory.reader(tenant=self._tenant) as view:
             finding = await view.findings.get(finding_id)
             is_known = await view.memories.exists_for(finding.repo, finding.id, outcome)
         reaction = _reaction(finding, opinion)
-        # The embedder may take seconds: no connection waits for it, and no lock is held.
+        # The embedding model may take seconds, so no unit of work is open.
         memory = None if is_known else await self._learn(finding, outcome)
 
-        async def work(uow: UnitOfWork) -> Heard:
+        async def work(uow: UnitOfWork) -> FeedbackResult:
             is_counted = await uow.reactions.add_many([reaction]) == 1
             is_learned = memory is not None and await uow.memories.write(memory)
-            return Heard(is_counted=is_counted, is_learned=is_learned)
+            return FeedbackResult(is_counted=is_counted, is_learned=is_learned)
 
         return await self._memory.run(work, tenant=self._tenant)
 
     async def similar(self, repo: str, text: str, *, limit: int) -> Similar:
-        """Return what this repository and its owner's others learned of the like, and findings with the same words."""
+        """Return similar memories of the owner's repositories, and findings with the same words."""
         [embedding] = await self._embedder.embed([text])
         async with self._memory.reader(tenant=self._tenant) as view:
             recall = await view.memories.recall(
@@ -237,7 +232,8 @@ def _reaction(finding: Finding, opinion: Opinion) -> FeedbackReaction:
     comment_id = finding.comment_id if opinion.comment_id is None else opinion.comment_id
     if comment_id is None:
         raise InvalidInput(
-            "this finding was not posted: say which comment it was about", field="comment_id"
+            "the finding was not posted: pass the comment that the reaction belongs to",
+            field="comment_id",
         )
     return FeedbackReaction(
         repo=finding.repo,

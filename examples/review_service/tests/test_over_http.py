@@ -1,7 +1,4 @@
-"""The whole application.
-
-Uvicorn in a process of its own, PostgreSQL behind it, HTTP in front of it.
-"""
+"""The whole application over HTTP: Uvicorn in a process of its own, with PostgreSQL."""
 
 from __future__ import annotations
 
@@ -29,7 +26,7 @@ TITLE = "Retries are not bounded by a deadline"
 
 @asynccontextmanager
 async def served(database_url: SecretStr) -> AsyncIterator[str]:
-    """Run the application as its README says, and yield where it answers."""
+    """Run the application as its README shows, and yield its address."""
     environment = {**os.environ, "DATABASE_URL": database_url.get_secret_value()}
     command = [
         "-m",
@@ -51,11 +48,11 @@ async def served(database_url: SecretStr) -> AsyncIterator[str]:
     )
     try:
         assert process.stderr is not None
-        said = ""
-        while (place := re.search(r"running on (http://127\.0\.0\.1:\d+)", said)) is None:
+        log = ""
+        while (place := re.search(r"running on (http://127\.0\.0\.1:\d+)", log)) is None:
             line = (await asyncio.wait_for(process.stderr.readline(), 60)).decode()
-            assert line, f"uvicorn ended: {said}"
-            said += line
+            assert line, f"uvicorn ended: {log}"
+            log += line
         yield place[1]
     finally:
         if process.returncode is None:
@@ -72,14 +69,14 @@ def review(repo: str, *, head: str, title: str = TITLE) -> dict[str, Any]:
         "title": title,
     }
     posted = {"comment_id": 3_000_000_000, "comment_surface": "inline"}
-    asked = {
+    request = {
         "repo": repo,
         "pr_number": 7,
         "base_sha": "b0",
         "head_sha": head,
         "delivery_id": f"d-{head}",
     }
-    return {**asked, "findings": [{**finding, **posted}]}
+    return {**request, "findings": [{**finding, **posted}]}
 
 
 @pytest.mark.usefixtures("recollect_database")  # which is emptied afterwards
@@ -92,10 +89,10 @@ async def test_a_review_is_recorded_judged_and_found_again(recollect_url: Secret
 
         path = f"/findings/{created.json()['finding_ids'][0]}/feedback"
         thumb = {"reaction": "-1", "login": "ann", "reaction_id": 1}
-        heard = [(await client.post(path, json=thumb)).json() for _ in range(2)]
+        results = [(await client.post(path, json=thumb)).json() for _ in range(2)]
         assert (
-            [each["is_counted"] for each in heard]
-            == [each["is_learned"] for each in heard]
+            [each["is_counted"] for each in results]
+            == [each["is_learned"] for each in results]
             == [True, False]
         )
 
@@ -123,8 +120,7 @@ async def test_a_review_is_recorded_judged_and_found_again(recollect_url: Secret
         unknown = await client.post(path.replace("/findings/0", "/findings/f"), json=thumb)
         assert (refused.status_code, unknown.status_code) == (422, 404)
 
-        # Of one head brought many times at once, one is recorded; the others are told of it, or to
-        # ask again.
+        # Ten requests for one head at once: one records it, the others get it or have to try again.
         answers = await asyncio.gather(
             *(client.post("/reviews", json=review("acme/web", head="h2")) for _ in range(10))
         )

@@ -1,4 +1,4 @@
-"""What the unit tests are worth: they need no database and no time."""
+"""The unit tests need neither a database nor a driver, and take under two seconds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 
-# The time is the processor's, so that a busy machine does not decide.
+# Processor time, because the machine may be busy.
 PROGRAM = """
 import json, sys, time
 import pytest
@@ -20,25 +20,25 @@ class Clock:
         self.began = time.process_time()
 
     def pytest_sessionfinish(self, session, exitstatus):
-        self.told = {"seconds": time.process_time() - self.began, "status": exitstatus, "tests": session.testscollected}
+        self.figures = {"seconds": time.process_time() - self.began, "status": exitstatus, "tests": session.testscollected}
 
 clock = Clock()
 pytest.main(["-q", "-p", "no:cacheprovider", "--assert=plain", sys.argv[1]], plugins=[clock])
 loaded = {"asyncpg", "alembic", "repositories.database", "repositories.unit_of_work"} & set(sys.modules)
-print(json.dumps({**clock.told, "loaded": sorted(loaded)}))
+print(json.dumps({**clock.figures, "loaded": sorted(loaded)}))
 """
 
 
 def test_the_unit_tests_pass_in_under_two_seconds_without_a_driver() -> None:
     command = [sys.executable, "-c", PROGRAM, str(HERE / "unit")]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
-    told = json.loads(ran.stdout.splitlines()[-1])
-    assert (told["status"], told["loaded"]) == (0, []), ran.stdout
-    assert told["tests"] >= 40
-    assert told["seconds"] < 2
+    figures = json.loads(ran.stdout.splitlines()[-1])
+    assert (figures["status"], figures["loaded"]) == (0, []), ran.stdout
+    assert figures["tests"] >= 40
+    assert figures["seconds"] < 2
 
 
-def test_the_linter_keeps_the_service_from_knowing_how_it_is_kept() -> None:
+def test_the_linter_refuses_imports_of_the_store_in_the_service() -> None:
     def codes(module: str, source: str) -> list[str]:
         command = [
             sys.executable,

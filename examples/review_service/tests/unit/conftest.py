@@ -27,7 +27,7 @@ def service(fake_database: FakeDatabase, embedder: HashedWords) -> ReviewService
 
 @pytest.fixture(scope="session")
 def app() -> FastAPI:
-    """The routes; most of a unit test's time would go into making them."""
+    """The application, created once because that takes most of the time of a unit test."""
     return create_app(FakeDatabase(), HashedWords())
 
 

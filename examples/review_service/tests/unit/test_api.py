@@ -1,4 +1,4 @@
-"""The routes on a database in memory: what is asked, answered and refused."""
+"""The routes on a database in memory: requests, responses and refusals."""
 
 from __future__ import annotations
 
@@ -57,20 +57,22 @@ async def record(client: AsyncClient, **changed: Any) -> Response:
     return await client.post("/reviews", json=review(**changed))
 
 
-async def test_a_review_is_created_once_and_then_told_again(client: AsyncClient) -> None:
+async def test_a_review_is_created_once_and_then_returned(client: AsyncClient) -> None:
     created, again = await record(client), await record(client)
     assert (created.status_code, again.status_code) == (201, 200)
     assert created.json() | {"is_new": False} == again.json()
     assert len(created.json()["finding_ids"]) == 1
 
 
-async def test_a_thumb_is_heard_learned_from_and_found(client: AsyncClient) -> None:
+async def test_a_reaction_is_recorded_learned_from_and_returned(client: AsyncClient) -> None:
     [finding_id] = (await record(client)).json()["finding_ids"]
     thumb = {"reaction": "-1", "login": "ann", "reaction_id": 1}
-    heard = await client.post(f"/findings/{finding_id}/feedback", json=thumb)
-    assert heard.json() == {"is_counted": True, "is_learned": True}
-    found = (await client.get("/repos/acme/api/similar", params={"text": "bounded retries"})).json()
-    [memory], [finding] = found["memories"], found["findings"]
+    result = await client.post(f"/findings/{finding_id}/feedback", json=thumb)
+    assert result.json() == {"is_counted": True, "is_learned": True}
+    similar = (
+        await client.get("/repos/acme/api/similar", params={"text": "bounded retries"})
+    ).json()
+    [memory], [finding] = similar["memories"], similar["findings"]
     assert (memory["text"], memory["outcome"], memory["is_shared"]) == (
         FINDING["title"],
         "thumbs_down",
@@ -169,7 +171,7 @@ async def test_what_no_entity_would_take_is_refused(
     assert (await client.get("/repos/acme/api/stats")).json()["reviews"] == 0
 
 
-async def test_a_rule_between_two_fields_is_told_in_one_sentence(client: AsyncClient) -> None:
+async def test_a_rule_between_two_fields_is_one_sentence(client: AsyncClient) -> None:
     refused = await record(client, findings=[{**FINDING, "end_line": 9}])
     assert refused.json() == {"detail": "Value error, end_line is before start_line"}
 
@@ -217,7 +219,11 @@ async def answer_to(error: Exception) -> Response:
     ("error", "status", "retry_after"),
     [
         (ReferenceViolated(constraint="fk_findings_reviews", table="findings"), 409, None),
-        (DatabaseUnavailable("nobody answers at 10.0.0.5", host="10.0.0.5", port=5432), 503, "5"),
+        (
+            DatabaseUnavailable("no server answers at 10.0.0.5", host="10.0.0.5", port=5432),
+            503,
+            "5",
+        ),
         (PoolExhausted("20 of 20 connections of 10.0.0.5 are in use", figures={}), 503, "1"),
         (CommitOutcomeUnknown(uuid4()), 503, "1"),
         (StatementTimeout("10.0.0.5 cancelled it"), 504, None),
@@ -225,7 +231,7 @@ async def answer_to(error: Exception) -> Response:
     ],
     ids=lambda value: type(value).__name__,
 )
-async def test_a_failure_is_answered_without_what_is_nobodys_business(
+async def test_a_failure_is_answered_without_internal_details(
     error: RecollectError, status: int, retry_after: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.ERROR):

@@ -16,13 +16,13 @@ def cosine(one: list[float], other: list[float]) -> float:
 
 
 async def test_texts_with_the_same_words_are_nearer_than_others() -> None:
-    asked, like, unlike = (
+    question, like, unlike = (
         vector.to_list()
         for vector in await HashedWords(256).embed(
             ["bounded retries", "a retry has no bound", "tokens in the log"]
         )
     )
-    assert cosine(asked, like) > cosine(asked, unlike) + 0.1
+    assert cosine(question, like) > cosine(question, unlike) + 0.1
 
 
 async def test_the_same_text_has_the_same_embedding_whatever_its_case() -> None:

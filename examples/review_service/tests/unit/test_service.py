@@ -1,4 +1,4 @@
-"""What the service does, on a database in memory."""
+"""The service on a database in memory."""
 
 from __future__ import annotations
 
@@ -126,8 +126,8 @@ async def test_a_thumb_is_counted_and_learned_from(
 ) -> None:
     graph = review_with_findings(repo="acme/api")
     await record(service, graph)
-    heard = await service.hear(graph.findings[0].id, thumb())
-    assert (heard.is_counted, heard.is_learned) == (True, True)
+    result = await service.record_feedback(graph.findings[0].id, thumb())
+    assert (result.is_counted, result.is_learned) == (True, True)
     async with fake_database.reader(tenant="acme") as view:
         [memory] = await view.memories.list(with_embedding=True)
         [pattern] = await view.reactions.patterns("acme/api")
@@ -149,8 +149,8 @@ async def test_the_same_thumb_counts_once_and_a_second_person_teaches_nothing_ne
     graph = review_with_findings(repo="acme/api")
     await record(service, graph)
     finding = graph.findings[0].id
-    heard = [
-        await service.hear(finding, opinion)
+    result = [
+        await service.record_feedback(finding, opinion)
         for opinion in (
             thumb(),
             thumb(),
@@ -158,7 +158,7 @@ async def test_the_same_thumb_counts_once_and_a_second_person_teaches_nothing_ne
             thumb(Reaction.THUMBS_UP, reaction_id=3),
         )
     ]
-    assert [(each.is_counted, each.is_learned) for each in heard] == [
+    assert [(each.is_counted, each.is_learned) for each in result] == [
         (True, True),
         (False, False),
         (True, False),
@@ -170,10 +170,10 @@ async def test_an_embedding_is_made_only_for_what_is_new_and_outside_any_unit_of
     fake_database: FakeDatabase,
 ) -> None:
     class Careful(HashedWords):
-        asked = 0
+        calls = 0
 
         async def embed(self, texts: Sequence[str]) -> Sequence[Vector]:
-            self.asked += 1
+            self.calls += 1
             # Were the finding locked by a unit of work that waits for this, it could not be
             # deleted.
             async with fake_database.unit_of_work(tenant="acme") as uow:
@@ -186,24 +186,24 @@ async def test_an_embedding_is_made_only_for_what_is_new_and_outside_any_unit_of
     graph = review_with_findings(repo="acme/api")
     spare = graph.findings[2].id
     await record(service, graph)
-    await service.hear(graph.findings[0].id, thumb())
-    await service.hear(graph.findings[0].id, thumb(reaction_id=2))
-    assert embedder.asked == 1
+    await service.record_feedback(graph.findings[0].id, thumb())
+    await service.record_feedback(graph.findings[0].id, thumb(reaction_id=2))
+    assert embedder.calls == 1
 
 
-async def test_a_thumb_on_a_finding_that_nobody_posted_has_to_name_the_comment(
+async def test_a_reaction_to_a_finding_without_a_comment_has_to_name_one(
     service: ReviewService,
 ) -> None:
     review = ReviewFactory.build(repo="acme/api")
     finding = FindingFactory.build(review=review)
     await service.record(review, [finding], delivery())
     with pytest.raises(InvalidInput) as refused:
-        await service.hear(finding.id, thumb())
+        await service.record_feedback(finding.id, thumb())
     assert refused.value.field == "comment_id"
-    heard = await service.hear(
+    result = await service.record_feedback(
         finding.id, Opinion(reaction=Reaction.THUMBS_UP, login="ann", reaction_id=1, comment_id=5)
     )
-    assert heard.is_counted
+    assert result.is_counted
 
 
 async def test_a_thumb_on_a_finding_of_another_tenant_finds_nothing(
@@ -212,18 +212,18 @@ async def test_a_thumb_on_a_finding_of_another_tenant_finds_nothing(
     graph = review_with_findings(repo="acme/api")
     await record(service, graph)
     with pytest.raises(NotFound):
-        await ReviewService(fake_database, embedder, tenant="globex").hear(
+        await ReviewService(fake_database, embedder, tenant="globex").record_feedback(
             graph.findings[0].id, thumb()
         )
 
 
-async def test_what_was_learned_is_found_by_what_it_is_about(service: ReviewService) -> None:
+async def test_a_memory_is_returned_for_a_similar_text(service: ReviewService) -> None:
     review = ReviewFactory.build(repo="acme/api")
     titles = ("Retries are not bounded by a deadline", "Access token is written to the log")
     findings = [FindingFactory.build(review=review, posted=True, title=title) for title in titles]
     await service.record(review, findings, delivery())
     for number, finding in enumerate(findings):
-        await service.hear(finding.id, thumb(reaction_id=number))
+        await service.record_feedback(finding.id, thumb(reaction_id=number))
     similar = await service.similar("acme/api", "bounded retries", limit=5)
     assert similar.recall.memories[0].hit.item.finding_text == titles[0]
     assert [hit.item.title for hit in similar.findings] == [titles[0]]
@@ -234,7 +234,7 @@ async def test_what_another_repository_of_the_owner_learned_is_shared(
 ) -> None:
     graph = review_with_findings(repo="acme/api")
     await record(service, graph)
-    await service.hear(graph.findings[0].id, thumb())
+    await service.record_feedback(graph.findings[0].id, thumb())
     similar = await service.similar("acme/web", graph.findings[0].title, limit=5)
     assert [(memory.shared, memory.hit.item.repo) for memory in similar.recall.memories] == [
         (True, "acme/api")
