@@ -40,8 +40,8 @@ def test_the_page_and_its_pictures_are_made_of_the_figures(
 
 
 def test_every_target_was_measured(figures: tuple[page.Figures, page.Figures]) -> None:
-    found = list(verdicts([Figure(**figure) for figure in figures[0]["figures"]]))
-    assert {one.claim for one in found} == {target.claim for target in TARGETS}
+    results = list(verdicts([Figure(**figure) for figure in figures[0]["figures"]]))
+    assert {one.claim for one in results} == {target.claim for target in TARGETS}
     assert len(found) == len(TARGETS)
 
 

@@ -101,9 +101,9 @@ def _missed(search: dict[str, Any]) -> set[str]:
 
 
 def test_a_run_that_reaches_everything_misses_nothing() -> None:
-    found: list[Verdict] = list(searches_judged(_searched()))
-    assert found
-    assert all(verdict.met for verdict in found)
+    results: list[Verdict] = list(searches_judged(_searched()))
+    assert results
+    assert all(verdict.met for verdict in results)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_a_search_under_its_bar_is_told(changes: dict[str, Any], missed: set[str
 )
 def test_a_vector_search_that_takes_too_long_is_told(case: str, milliseconds: float) -> None:
     search = _searched()
-    [slow] = [found for found in search["nearest"] if found["case"] == case]
+    [slow] = [figures for figures in search["nearest"] if figures["case"] == case]
     slow["p50"] = milliseconds
     assert _missed(search) == {f"p50, {case}"}
 

@@ -36,20 +36,20 @@ sys.exit(pytest.main(sys.argv[1:]))
 
 def brought_by(requirement: Requirement) -> set[str]:
     """Return the installed distributions that the requirement and its requirements name."""
-    seen: set[tuple[str, frozenset[str]]] = set()
+    visited: set[tuple[str, frozenset[str]]] = set()
     left = [requirement]
     while left:
-        wanted = left.pop()
-        key = (canonicalize_name(wanted.name), frozenset(wanted.extras))
-        if key in seen:
+        current = left.pop()
+        key = (canonicalize_name(current.name), frozenset(current.extras))
+        if key in visited:
             continue
-        seen.add(key)
-        extras = wanted.extras or {""}
-        for line in distribution(wanted.name).requires or []:
+        visited.add(key)
+        extras = current.extras or {""}
+        for line in distribution(current.name).requires or []:
             needed = Requirement(line)
             if needed.marker is None or any(needed.marker.evaluate({"extra": e}) for e in extras):
                 left.append(needed)
-    return {name for name, _ in seen}
+    return {name for name, _ in visited}
 
 
 def test_the_extra_brings_what_its_documentation_uses_and_no_more() -> None:
