@@ -42,7 +42,7 @@ def test_the_page_and_its_pictures_are_made_of_the_figures(
 def test_every_target_was_measured(figures: tuple[page.Figures, page.Figures]) -> None:
     results = list(verdicts([Figure(**figure) for figure in figures[0]["figures"]]))
     assert {one.claim for one in results} == {target.claim for target in TARGETS}
-    assert len(found) == len(TARGETS)
+    assert len(results) == len(TARGETS)
 
 
 def _two(ours: float, theirs: float) -> list[Figure]:
