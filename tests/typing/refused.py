@@ -40,7 +40,7 @@ async def misuse_in_an_application(
     create_app(database.unit_of_work(), HashedWords())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] -- lends none
     ReviewService(database, HashedWords())  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue] -- whose reviews?
     await service.record(finding, [], delivery)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] -- no review
-    await service.hear("7", Opinion(reaction="+1", login="a", reaction_id=1))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] -- texts
+    await service.record_feedback("7", Opinion(reaction="+1", login="a", reaction_id=1))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] -- texts
     (await service.stats("acme/api")).reviews = 7  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue] -- figures are read
 
 
