@@ -1,4 +1,4 @@
-# `make` lists what there is. Every target works in a fresh clone: the environment in .venv is made on the way, once.
+# `make` lists the targets. Every target works in a fresh clone: it creates the environment .venv if there is none.
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules
@@ -8,14 +8,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON := $(BIN)/python
 RECOLLECT := $(BIN)/recollect
-# The Python that makes the environment is the first of these that is suitable: make INTERPRETER=python3.12 demo
+# The first suitable one of these creates the environment. You can choose one: make INTERPRETER=python3.12 demo
 INTERPRETER := python3.13 python3.12 python3.11 python3 python
 READY := $(VENV)/.ready
 UNFINISHED := $(VENV)/.unfinished
 PIP := $(PYTHON) -m pip -qq --disable-pip-version-check --no-input
 
 export PYTHONUTF8 := 1
-# The tests start hundreds of programs, which would all compile the same modules again.
+# The tests start hundreds of programs, each of which would compile the same modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
@@ -27,16 +27,16 @@ demo: $(READY) ## Fill a database from source code and search it: make demo SOUR
 	@$(RECOLLECT) demo $${SOURCE:+--source "$$SOURCE"}
 
 .PHONY: test
-test: $(READY) ## Run the tests; make test ARGS="-k embedding" runs some
+test: $(READY) ## Run the tests; make test ARGS="-k embedding" selects some
 	@$(PYTHON) -m pytest --quiet --numprocesses logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 .PHONY: test-quick
-test-quick: $(READY) ## Run the unit tests, and the contract on the fakes alone: no server, under a minute
+test-quick: $(READY) ## Run the unit tests, and the contract on the fakes: no server, under a minute
 	@$(PYTHON) -m pytest --quiet --numprocesses logical --maxprocesses 4 --dist loadscope \
 	  -k "not postgres" tests/unit tests/contract $(ARGS)
 
 .PHONY: test-lowest
-test-lowest: $(READY) ## The same with the lowest versions that pyproject.toml allows, in an environment of their own
+test-lowest: $(READY) ## Run them with the lowest versions that pyproject.toml allows, in a temporary environment
 	@$(PYTHON) -m tests.lowest $(ARGS)
 
 .PHONY: test-pythons
@@ -44,16 +44,16 @@ test-pythons: $(READY) ## Run `make demo` and `make test` on every Python of thi
 	@$(PYTHON) -m tests.pythons $(ARGS)
 
 .PHONY: soak
-soak: $(READY) ## Compare the fake with PostgreSQL for 300,000 steps, others each time: make soak steps=1000000
+soak: $(READY) ## Compare the fake with PostgreSQL for 300,000 random steps: make soak steps=1000000
 	@STATEFUL_STEPS=$${steps:-300000} STATEFUL_SEED=$${seed:-$$(date +%s)} $(PYTHON) -m pytest --quiet -rP \
 	  --override-ini faulthandler_timeout=0 --numprocesses logical --maxprocesses 4 tests/stateful/test_stateful.py
 
 .PHONY: faults
-faults: $(READY) ## Inject every fault, and write docs/explanation/guarantees.md from what was measured; under ten minutes
+faults: $(READY) ## Inject every fault, and write the results into docs/explanation/guarantees.md; ten minutes
 	@$(PYTHON) -m tests.faults $(ARGS)
 
 .PHONY: check
-check: $(READY) ## Lint, types, shell scripts, and whether the migrations equal the entities
+check: $(READY) ## Check lint, types, shell scripts, and that the migrations equal the entities
 	@$(PYTHON) -m ruff check --quiet
 	@$(PYTHON) -m ruff format --check --quiet
 	@$(PYTHON) -m mypy --no-error-summary
@@ -68,12 +68,12 @@ docs: $(READY) ## Write the reference pages that are generated from the code
 	@$(PYTHON) -m tests.docs.reference
 
 .PHONY: fmt
-fmt: $(READY) ## Format the code and repair what the linter can
+fmt: $(READY) ## Format the code, and apply the fixes of the linter
 	@$(PYTHON) -m ruff check --quiet --fix-only
 	@$(PYTHON) -m ruff format --quiet
 
 .PHONY: db-up
-db-up: $(READY) ## Start PostgreSQL: in Docker where it answers, embedded where not
+db-up: $(READY) ## Start PostgreSQL, in Docker or embedded
 	@$(RECOLLECT) db up
 
 .PHONY: db-down
@@ -85,34 +85,34 @@ db-url: $(READY) ## Print its DATABASE_URL
 	@$(RECOLLECT) db url
 
 .PHONY: db-reset
-db-reset: $(READY) ## Delete everything in it and migrate anew; make db-reset yes=1 does not ask
+db-reset: $(READY) ## Delete everything in it and migrate again; make db-reset yes=1 does not ask
 	@$(RECOLLECT) db reset $${yes:+--yes}
 
 .PHONY: migrate
-migrate: $(READY) ## Bring the database to the newest revision
+migrate: $(READY) ## Migrate the database to the newest revision
 	@$(RECOLLECT) db migrate
 
 .PHONY: rollback
-rollback: $(READY) ## Take back the newest revision
-	@$(RECOLLECT) db rollback
+rollback: $(READY) ## Undo the newest revision; make rollback yes=1 does not ask
+	@$(RECOLLECT) db rollback $${yes:+--yes}
 
 .PHONY: revision
-revision: $(READY) ## Write a revision from what the entities changed: make revision m="add a column"
+revision: $(READY) ## Write a revision for changed entities: make revision m="add a column"
 	@if [ -z "$$m" ]; then echo 'make revision m="what it changes"' >&2; exit 2; fi; $(RECOLLECT) db revision -m "$$m"
 
 .PHONY: bench
-bench: $(READY) ## Measure everything, beside the driver and other libraries, and write docs/explanation/performance.md
+bench: $(READY) ## Measure everything, the driver and other libraries, and write docs/explanation/performance.md
 	@$(PYTHON) -m bench.search --json docs/explanation/measured/search.json
 	@$(PYTHON) -m bench --peers --json docs/explanation/measured/performance.json || true
 	@$(PYTHON) -m bench.page
 	@$(PYTHON) -m bench.judging
 
 .PHONY: bench-quick
-bench-quick: $(READY) ## Measure less, beside the driver alone
+bench-quick: $(READY) ## Measure less, and of the others only the driver
 	@$(PYTHON) -m bench --quick
 
 .PHONY: lock
-lock: $(READY) ## Pin the newest versions that pyproject.toml allows, and of the peers of the benchmark
+lock: $(READY) ## Pin the newest versions that pyproject.toml allows, and those of the benchmark's peers
 	@$(PYTHON) -m uv pip compile --quiet --upgrade --universal --fork-strategy fewest --extra dev \
 	  --no-header --no-annotate --no-emit-index-url --output-file requirements/dev.txt pyproject.toml
 	@$(PYTHON) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
@@ -123,20 +123,20 @@ clean: ## Delete the environment and every cache; databases stay
 	@rm -rf $(VENV) .venv-peers build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
-# The mark of an unfinished environment is set before the first file of it and removed after the last: what was interrupted
-# is made again from nothing, while a changed pin or pyproject.toml only brings the environment up to date.
+# UNFINISHED exists from before the first file of the environment until after the last. An interrupted installation starts again
+# from nothing; a changed pin or pyproject.toml only updates the environment.
 $(READY): requirements/dev.txt pyproject.toml
 	@if [ -e $(UNFINISHED) ] || ! $(PYTHON) -c '' 2>/dev/null; then rm -rf $(VENV); fi
 	@rm -f $(READY); mkdir -p $(VENV); touch $(UNFINISHED)
-	@found=; if [ ! -e $(PYTHON) ]; then \
+	@chosen=; if [ ! -e $(PYTHON) ]; then \
 	  for python in $(INTERPRETER); do \
-	    if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
+	    if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then chosen=$$python; break; fi; \
 	  done; \
-	  if [ -z "$$found" ]; then \
-	    echo 'make: Python 3.11 or newer with its venv module is needed (on Debian: python3 and python3-venv)' >&2; exit 1; \
+	  if [ -z "$$chosen" ]; then \
+	    echo 'make: install Python 3.11 or newer with its venv module (on Debian: python3 and python3-venv)' >&2; exit 1; \
 	  fi; \
-	  echo "making $(VENV) with $$($$found --version), once" >&2; \
-	  $$found -m venv $(VENV) || exit 1; \
+	  echo "creating $(VENV) with $$($$chosen --version)" >&2; \
+	  $$chosen -m venv $(VENV) || exit 1; \
 	fi
 	@$(PIP) install --requirement requirements/dev.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # Provision PostgreSQL with pgvector on Azure (Database for PostgreSQL, Flexible Server), without public access.
-# Every part is made only where it is missing, so the script may be run again, after a failure too.
+# The script creates only the parts that are missing: you can run it again, also after a failure.
 #
 # Needs the Azure CLI 2.86 or newer, signed in (`az login`), and the administrator's password in the environment:
 #
 #   RECOLLECT_ADMIN_PASSWORD     required: 8 to 128 characters of three kinds (upper, lower, digit, other)
 #
-# These may be set as well:
+# You can also set:
 #
 #   RECOLLECT_AZURE_GROUP        resource group (recollect)
 #   RECOLLECT_AZURE_REGION       region (westeurope)
-#   RECOLLECT_AZURE_SERVER       server; its name is unique in all of Azure (recollect- and the subscription's first 8 digits)
+#   RECOLLECT_AZURE_SERVER       server, a name that is unique in Azure (recollect- and 8 digits of the subscription)
 #   RECOLLECT_AZURE_DATABASE     database (recollect)
 #   RECOLLECT_AZURE_ADMIN        administrator's role (recollectadmin)
 #   RECOLLECT_AZURE_VERSION      PostgreSQL: 16, 17 or 18 (17)
@@ -23,7 +23,7 @@
 set -euo pipefail
 
 step="reading the settings"
-trap 'echo "azure.sh: stopped while $step; run it again when the cause is gone" >&2' ERR
+trap 'echo "azure.sh: failed while $step; remove the cause and run it again" >&2' ERR
 
 refuse() {
   echo "azure.sh: $1" >&2
@@ -39,9 +39,9 @@ azure() {
   az "$@" --only-show-errors
 }
 
-[[ -n ${RECOLLECT_ADMIN_PASSWORD:-} ]] || refuse "set RECOLLECT_ADMIN_PASSWORD to the password the administrator is to have"
+[[ -n ${RECOLLECT_ADMIN_PASSWORD:-} ]] || refuse "set RECOLLECT_ADMIN_PASSWORD to the administrator's password"
 password=$RECOLLECT_ADMIN_PASSWORD
-unset RECOLLECT_ADMIN_PASSWORD # no child needs it in its environment
+unset RECOLLECT_ADMIN_PASSWORD # child processes do not need it
 
 group=${RECOLLECT_AZURE_GROUP:-recollect}
 region=${RECOLLECT_AZURE_REGION:-westeurope}
@@ -55,7 +55,7 @@ subnet=${RECOLLECT_AZURE_SUBNET:-}
 dns_zone=${RECOLLECT_AZURE_DNS_ZONE:-}
 
 [[ -n $subnet && -n $dns_zone || -z $subnet$dns_zone ]] ||
-  refuse "RECOLLECT_AZURE_SUBNET and RECOLLECT_AZURE_DNS_ZONE belong together: set both or neither"
+  refuse "RECOLLECT_AZURE_SUBNET and RECOLLECT_AZURE_DNS_ZONE require each other: set both or neither"
 command -v az >/dev/null || refuse "the Azure CLI is not installed: 'az' is not on the PATH"
 
 step="asking for the subscription (is the Azure CLI signed in?)"
@@ -63,22 +63,22 @@ subscription=$(azure account show --query id --output tsv)
 server=${RECOLLECT_AZURE_SERVER:-recollect-${subscription:0:8}}
 in_server=(--resource-group "$group" --server-name "$server")
 
-# Each question is a statement of its own: inside a condition, `set -e` would take "could not ask" for "is missing".
+# Each query is a separate statement: inside a condition, `set -e` would treat a failed query as "missing".
 
 step="asking for resource group $group"
-found=$(azure group exists --name "$group" --output json)
-if [[ $found == false ]]; then
+answer=$(azure group exists --name "$group" --output json)
+if [[ $answer == false ]]; then
   say "creating resource group $group in $region"
   azure group create --name "$group" --location "$region" --output none
 fi
 
 step="asking for server $server"
-found=$(azure postgres flexible-server list --resource-group "$group" --query "[?name=='$server'].name" --output tsv)
-if [[ -z $found ]]; then
+answer=$(azure postgres flexible-server list --resource-group "$group" --query "[?name=='$server'].name" --output tsv)
+if [[ -z $answer ]]; then
   network=(--public-access Disabled)
   [[ -z $subnet ]] || network=(--subnet "$subnet" --private-dns-zone "$dns_zone")
   say "creating server $server (PostgreSQL $version, $size, $storage GiB); this takes some minutes"
-  # "@-" is the standard input: an argument would show the password in the process list. The answer repeats it: no output.
+  # "@-" is the standard input: an argument would show the password in the process list. The response contains it: no output.
   printf '%s' "$password" | azure postgres flexible-server create --resource-group "$group" --name "$server" \
     --location "$region" --version "$version" --tier "$tier" --sku-name "$size" --storage-size "$storage" \
     --admin-user "$admin" --admin-password=@- "${network[@]}" --yes --output none
@@ -100,8 +100,8 @@ if [[ ,$allowed, != *,VECTOR,* ]]; then
 fi
 
 step="asking for database $database"
-found=$(azure postgres flexible-server db list "${in_server[@]}" --query "[?name=='$database'].name" --output tsv)
-if [[ -z $found ]]; then
+answer=$(azure postgres flexible-server db list "${in_server[@]}" --query "[?name=='$database'].name" --output tsv)
+if [[ -z $answer ]]; then
   say "creating database $database"
   azure postgres flexible-server db create "${in_server[@]}" --name "$database" --output none
 fi
@@ -112,9 +112,9 @@ host=$(azure postgres flexible-server show --resource-group "$group" --name "$se
 
 cat <<END
 ready: $host
-Put the password, percent-encoded, where it says <password>:
+Replace <password> with the percent-encoded password:
   export DATABASE_URL='postgresql://$admin:<password>@$host:5432/$database?sslmode=verify-full'
   recollect db migrate
-Give the application a role of its own for daily use; the administrator is for migrations.
+Create a separate role for the application (recollect db roles); the administrator is for migrations.
 END
 [[ -n $subnet ]] || echo "The server has no address in a network yet: add a private endpoint for it (az network private-endpoint create)."

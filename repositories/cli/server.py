@@ -27,7 +27,8 @@ Embedded = Annotated[
 def up(data_dir: DataDir = DATA_DIR, embedded: Embedded = False, as_json: Json = False) -> None:
     """Start PostgreSQL, and print its DATABASE_URL.
 
-    The server is migrated. It starts in Docker if Docker's engine answers, and as an embedded server otherwise.
+    The command migrates the database. The server starts in Docker if Docker's engine answers, and
+    as an embedded server otherwise.
     """
     from repositories.cli import tasks
 

@@ -57,10 +57,8 @@ def test_a_database_is_dumped_and_restored_into_another_database(
     add_chunk(source)
     dumped = recollect(source, "dump", file)
     assert (dumped.exit_code, dumped.stderr) == (0, "")
-    assert (
-        f"{file} holds 2 rows at revision {migrations.head()} of the database that DATABASE_URL names"
-        in dumped.stdout
-    )
+    rows = f"{file} holds 2 rows at revision {migrations.head()}"
+    assert f"{rows} of the database that DATABASE_URL names" in dumped.stdout
     restored = recollect(target, "restore", file)
     assert (restored.exit_code, restored.stderr) == (0, "")
     assert f"restored 2 rows at revision {migrations.head()} into" in restored.stdout

@@ -213,15 +213,19 @@ def test_maintain_prints_its_changes_in_one_sentence(
     async def age() -> None:
         from sqlalchemy import text
 
-        event = "INSERT INTO telemetry_events (id, repo, event_type, model, conclusion, created_at) VALUES"
+        event = (
+            "INSERT INTO telemetry_events (id, repo, event_type, model, conclusion, created_at) "
+            "VALUES (gen_random_uuid(), 'a/b', 'review', 'm', 'ok', '2020-01-01')"
+        )
+        operation = (
+            "INSERT INTO committed_operations (operation_id, created_at) "
+            "VALUES (gen_random_uuid(), now() - interval '8 days')"
+        )
         async with (
             targets.connected(targets.settings_for(SecretStr(up))) as engine,
             engine.begin() as connection,
         ):
-            await connection.execute(
-                text(f"{event} (gen_random_uuid(), 'a/b', 'review', 'm', 'ok', '2020-01-01')")
-            )
-            operation = "INSERT INTO committed_operations (operation_id, created_at) VALUES (gen_random_uuid(), now() - interval '8 days')"
+            await connection.execute(text(event))
             await connection.execute(text(operation))
 
     place = f"the embedded server in {folder / 'postgres'}"

@@ -1,4 +1,4 @@
-"""`deploy/azure.sh` against a stand-in `az` that keeps its state in a file and records every call."""
+"""`deploy/azure.sh` with an `az` that stores its state in a file and logs every call."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ while rest:
     options[name] = value or (rest.pop(0) if rest and not rest[0].startswith("--") else True)
 command = " ".join(words)
 typed = sys.stdin.read() if "--admin-password=@-" in sys.argv else None
-call = {{"command": command, "options": options, "stdin": typed, "argv": sys.argv[1:], "environment": dict(os.environ)}}
+call = {{"command": command, "options": options, "stdin": typed, "argv": sys.argv[1:]}}
+call["environment"] = dict(os.environ)
 with (folder / "calls.jsonl").open("a") as calls:
     calls.write(json.dumps(call) + "\\n")
 if command == state["fails"]:
@@ -48,7 +49,8 @@ elif command == "postgres flexible-server create":
     state["server"], state["access"] = options["--name"], "Disabled"
     answer = "" if options["--output"] == "none" else "password: " + typed
 elif command == "postgres flexible-server show":
-    answer = state["access"] if "Access" in options["--query"] else options["--name"] + ".postgres.database.azure.com"
+    host = options["--name"] + ".postgres.database.azure.com"
+    answer = state["access"] if "Access" in options["--query"] else host
 elif command == "postgres flexible-server parameter show":
     answer = state["extensions"]
 elif command == "postgres flexible-server parameter set":
@@ -73,7 +75,7 @@ WRITES = {
 
 @dataclass
 class Azure:
-    """A subscription, and the script run against it."""
+    """A subscription, and the script on it."""
 
     folder: Path
     environment: dict[str, str] = field(
@@ -88,8 +90,8 @@ class Azure:
 
     def set(self, **changes: str | None) -> None:
         path = self.folder / "state.json"
-        known = json.loads(path.read_text()) if path.exists() else {}
-        path.write_text(json.dumps(known | changes))
+        state = json.loads(path.read_text()) if path.exists() else {}
+        path.write_text(json.dumps(state | changes))
 
     def run(self) -> subprocess.CompletedProcess[str]:
         (self.folder / "calls.jsonl").write_text("")
@@ -107,8 +109,8 @@ class Azure:
         return [json.loads(line) for line in (self.folder / "calls.jsonl").read_text().splitlines()]
 
     def call(self, command: str) -> dict[str, Any]:
-        (found,) = [call for call in self.calls() if call["command"] == command]
-        return found
+        (call,) = [call for call in self.calls() if call["command"] == command]
+        return call
 
     def written(self) -> list[str]:
         return [call["command"] for call in self.calls() if call["command"] in WRITES]
@@ -209,7 +211,7 @@ def test_without_a_password_it_says_so_in_one_sentence_and_asks_azure_nothing(
     finished = azure.run()
     assert finished.returncode == 2
     assert finished.stderr.splitlines() == [
-        "azure.sh: set RECOLLECT_ADMIN_PASSWORD to the password the administrator is to have"
+        "azure.sh: set RECOLLECT_ADMIN_PASSWORD to the administrator's password"
     ]
     assert azure.calls() == []
 
@@ -232,7 +234,7 @@ def test_a_question_azure_does_not_answer_is_not_taken_for_a_missing_part(
     finished = azure.run()
     assert finished.returncode != 0
     assert azure.calls()[-1]["command"] == question
-    assert "stopped while asking" in finished.stderr
+    assert "failed while asking" in finished.stderr
     assert "ready" not in finished.stdout
 
 
@@ -240,7 +242,7 @@ def test_a_server_that_could_not_be_made_is_made_by_the_next_run(azure: Azure) -
     azure.set(fails="postgres flexible-server create")
     failed = azure.run()
     assert failed.returncode != 0
-    assert "stopped while creating server" in failed.stderr
+    assert "failed while creating server" in failed.stderr
     assert PASSWORD not in failed.stdout + failed.stderr
     azure.set(fails=None)
     assert azure.run().returncode == 0
@@ -277,7 +279,7 @@ def test_half_a_network_is_refused(azure: Azure) -> None:
     azure.environment["RECOLLECT_AZURE_SUBNET"] = "/subnets/one"
     finished = azure.run()
     assert finished.returncode == 2
-    assert "belong together" in finished.stderr
+    assert "require each other" in finished.stderr
 
 
 def test_without_the_azure_command_it_says_what_is_missing(azure: Azure) -> None:

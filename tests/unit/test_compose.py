@@ -1,4 +1,4 @@
-"""`docker-compose.yml` as a file, and the helper that drives it, against a stand-in `docker` that records its calls."""
+"""`docker-compose.yml`, and the module that runs it, with a `docker` that logs its calls."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ folder = pathlib.Path({folder!r})
 with (folder / "calls.jsonl").open("a") as calls:
     calls.write(json.dumps({{"arguments": sys.argv[1:], "environment": dict(os.environ)}}) + "\\n")
 plan = json.loads((folder / "plan.json").read_text())
-answer = plan.get(next(word for word in sys.argv[1:] if word in ("version", "up", "down", "exec")), 0)
+commands = ("version", "up", "down", "exec")
+answer = plan.get(next(word for word in sys.argv[1:] if word in commands), 0)
 if answer == "hang":
     time.sleep(60)
 sys.exit(answer)
@@ -37,10 +38,7 @@ sys.exit(answer)
 
 
 class Docker:
-    """A `docker` on the PATH.
-
-    `plan` says with which code `version`, `up`, `down` and `exec` end, or that they hang.
-    """
+    """A `docker` on the PATH; `plan` sets the exit codes of its commands, or makes them hang."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -70,8 +68,8 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Docker:
 
 
 def expand(text: str, **variables: str) -> str:
-    """Fill in `${NAME:-default}` as Compose does."""
-    return re.sub(r"\$\{(\w+):-([^}]*)\}", lambda found: variables.get(found[1]) or found[2], text)
+    """Expand `${NAME:-default}` as Compose does."""
+    return re.sub(r"\$\{(\w+):-([^}]*)\}", lambda match: variables.get(match[1]) or match[2], text)
 
 
 def test_up_starts_the_file_and_waits_until_healthy(docker: Docker) -> None:
@@ -88,7 +86,7 @@ def test_up_starts_the_file_and_waits_until_healthy(docker: Docker) -> None:
     ]
 
 
-def test_up_and_url_do_not_read_an_env_file_that_only_one_of_them_would_see(docker: Docker) -> None:
+def test_compose_reads_no_env_file(docker: Docker) -> None:
     compose.up(FILE)
     assert docker.calls()[-1]["environment"]["COMPOSE_DISABLE_ENV_FILE"] == "1"
 
@@ -98,14 +96,14 @@ def test_down_stops_it_and_keeps_the_volume(docker: Docker) -> None:
     assert docker.last() == ["compose", "--file", str(FILE), "down"]
 
 
-def test_it_runs_where_the_server_in_the_container_says_so(docker: Docker) -> None:
+def test_the_server_runs_if_the_container_says_so(docker: Docker) -> None:
     assert compose.runs(FILE)
     assert docker.last()[:5] == ["compose", "--file", str(FILE), "exec", "--no-TTY"]
     docker.plan(exec=1)
     assert not compose.runs(FILE)
 
 
-def test_docker_answers_only_where_the_engine_and_compose_both_do(docker: Docker) -> None:
+def test_docker_answers_if_engine_and_compose_do(docker: Docker) -> None:
     assert compose.docker_answers()
     assert [call["arguments"][:2] for call in docker.calls()] == [
         ["version", "--format"],
@@ -115,7 +113,7 @@ def test_docker_answers_only_where_the_engine_and_compose_both_do(docker: Docker
     assert not compose.docker_answers()
 
 
-def test_docker_without_an_answer_is_given_up_in_time(
+def test_a_docker_that_hangs_does_not_answer(
     docker: Docker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compose, "ANSWER_WITHIN_SECONDS", 0.5)
@@ -125,7 +123,7 @@ def test_docker_without_an_answer_is_given_up_in_time(
     assert time.monotonic() - started < 20
 
 
-def test_without_docker_nothing_answers_and_up_says_what_to_do(
+def test_without_docker_up_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -135,7 +133,7 @@ def test_without_docker_nothing_answers_and_up_says_what_to_do(
         compose.up(FILE)
 
 
-def test_up_without_an_engine_says_so_before_it_starts_anything(docker: Docker) -> None:
+def test_up_without_an_engine_starts_nothing(docker: Docker) -> None:
     docker.plan(version=1)
     with pytest.raises(ConfigurationError, match="engine does not answer"):
         compose.up(FILE)
@@ -176,7 +174,7 @@ def test_the_url_is_local_and_quotes_and_hides_the_password() -> None:
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "x", "-1", "5432;", "\u0665"])
-def test_a_port_that_is_none_is_refused_without_repeating_it(port: str) -> None:
+def test_an_invalid_port_is_refused_without_its_value(port: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         compose.url({"RECOLLECT_PORT": port})
     assert raised.value.setting == "RECOLLECT_PORT"
@@ -221,9 +219,9 @@ def test_shared_memory_has_room_for_an_index_build() -> None:
 
 
 def bytes_of(size: str) -> int:
-    found = re.fullmatch(r"(\d+)(mb|gb)", size.lower())
-    assert found is not None
-    return int(found[1]) * {"mb": 2**20, "gb": 2**30}[found[2]]
+    match = re.fullmatch(r"(\d+)(mb|gb)", size.lower())
+    assert match is not None
+    return int(match[1]) * {"mb": 2**20, "gb": 2**30}[match[2]]
 
 
 def test_healthy_means_that_the_final_server_answers_and_the_database_exists() -> None:
@@ -233,7 +231,7 @@ def test_healthy_means_that_the_final_server_answers_and_the_database_exists() -
     assert "-d recollect" in command
 
 
-def test_the_application_is_no_superuser_and_the_extension_is_there_before_it() -> None:
+def test_the_application_is_not_a_superuser_and_the_extension_is_created_for_it() -> None:
     (config,) = SERVICE["configs"]
     assert Path(config["target"]).parent == Path("/docker-entrypoint-initdb.d")
     script = DOCUMENT["configs"][config["source"]]["content"]
@@ -241,10 +239,10 @@ def test_the_application_is_no_superuser_and_the_extension_is_there_before_it() 
     assert "SUPERUSER" not in script
     assert script.index("\\connect recollect") < script.index("CREATE EXTENSION vector;")
     assert "POSTGRES_USER" not in SERVICE["environment"]
-    assert "$" not in script  # Compose would fill it in
+    assert "$" not in script  # Compose would expand it
 
 
-def test_compose_itself_takes_the_file() -> None:
+def test_compose_accepts_the_file() -> None:
     docker = shutil.which("docker")
     if (
         docker is None

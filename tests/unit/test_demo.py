@@ -22,15 +22,15 @@ from repositories.cli.demo.sanitizing import shown, storable
 from repositories.cli.demo.source import DocumentationFile
 from repositories.cli.tables import hit_table
 
-SHOP = '''"""What a shop keeps of its customers, and for how long it does so."""
+SHOP = '''"""The customers of a shop, and how long the shop stores them."""
 import subprocess
 import unused  # noqa: F401
 
 
 class Customer:
-    """Somebody who bought something here, with an address to send it to.
+    """A person who bought something here, with an address for the parcel.
 
-    Customers are kept for ten years, because the law on accounting wants their invoices for that long.
+    Customers are stored for ten years, because the law requires their invoices for that long.
     """
 
     def charge(self, command, seen=[]):
@@ -225,7 +225,7 @@ def test_documentation_has_sections_of_documents_and_docstrings(shop: Path) -> N
         "python",
         "doc",
     )
-    assert customer.summary == "Somebody who bought something here, with an address to send it to."
+    assert customer.summary == "A person who bought something here, with an address for the parcel."
     assert customer.metadata_ == {"kind": "class"}
 
 
@@ -321,7 +321,7 @@ def test_embeddings_are_real_and_need_no_network() -> None:
     model = WordLlamaEmbedder.load()
     texts = [
         "a customer bought something",
-        "somebody purchased an item",
+        "a client purchased an item",
         "the compiler emits machine code",
     ]
     reference, near, far = (

@@ -1,4 +1,4 @@
-"""The Makefile, run with a stand-in Python that makes no real environment, and the pins it installs."""
+"""The Makefile, with a stand-in Python that creates no environment, and the pins."""
 
 from __future__ import annotations
 
@@ -38,14 +38,16 @@ STAND_IN = r"""#!/bin/sh
 { printf '%s' "${0##*/}"; printf '\t%s' "$@"; echo; } >> "$STAND_IN_LOG"
 case "$*" in
   *ensurepip*) exit "$STAND_IN_UNSUITABLE" ;;
-  "-m venv "*) mkdir -p "$3/bin"; for name in python recollect shellcheck; do cp "$0" "$3/bin/$name"; done ;;
+  "-m venv "*)
+    mkdir -p "$3/bin"
+    for name in python recollect shellcheck; do cp "$0" "$3/bin/$name"; done ;;
   *" install "*) [ ! -e "$STAND_IN_LOG.broken" ] ;;
 esac
 """
 
 
 class Clone:
-    """A fresh clone's Makefile and pins, with every Python on the PATH recording what it is asked to do."""
+    """A fresh clone with the Makefile and the pins; every Python on the PATH logs its arguments."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "clone"
@@ -85,7 +87,7 @@ class Clone:
     def calls(self) -> list[list[str]]:
         return [line.split("\t") for line in self.log.read_text().splitlines()]
 
-    def environments_made(self) -> list[str]:
+    def environments_created(self) -> list[str]:
         return [call[0] for call in self.calls() if call[1:3] == ["-m", "venv"]]
 
     def installs(self) -> int:
@@ -97,7 +99,7 @@ def clone(tmp_path: Path) -> Clone:
     return Clone(tmp_path)
 
 
-def test_make_alone_lists_every_target_and_makes_nothing(clone: Clone) -> None:
+def test_make_without_a_target_lists_every_target(clone: Clone) -> None:
     finished = clone.make()
     assert finished.returncode == 0
     listed = [line.split()[0] for line in finished.stdout.splitlines()]
@@ -118,29 +120,29 @@ def test_make_alone_lists_every_target_and_makes_nothing(clone: Clone) -> None:
 
 
 @pytest.mark.parametrize(("target", "command"), TARGETS.items())
-def test_a_target_runs_its_command_in_an_environment_made_on_the_way(
+def test_a_target_creates_the_environment_and_runs_its_command(
     clone: Clone, target: str, command: str
 ) -> None:
     finished = clone.make(target)
     assert finished.returncode == 0, finished.stderr
     assert " ".join(clone.calls()[-1]) == command
-    assert len(clone.environments_made()) == 1
+    assert len(clone.environments_created()) == 1
     assert finished.stdout == ""
 
 
-def test_the_environment_is_made_once(clone: Clone) -> None:
+def test_the_environment_is_created_once(clone: Clone) -> None:
     clone.make("migrate")
     clone.make("db-url")
-    assert clone.environments_made() == []
+    assert clone.environments_created() == []
     assert clone.installs() == 0
 
 
 def test_parallel_targets_share_one_environment(clone: Clone) -> None:
     assert clone.make("--jobs=4", "check", "test", "migrate").returncode == 0
-    assert len(clone.environments_made()) == 1
+    assert len(clone.environments_created()) == 1
 
 
-def test_an_installation_that_failed_is_begun_anew_from_nothing(clone: Clone) -> None:
+def test_a_failed_installation_starts_again_from_nothing(clone: Clone) -> None:
     clone.broken.touch()
     assert clone.make("migrate").returncode != 0
     assert all(call[0] != "recollect" for call in clone.calls())
@@ -148,59 +150,59 @@ def test_an_installation_that_failed_is_begun_anew_from_nothing(clone: Clone) ->
     remains.touch()
     clone.broken.unlink()
     assert clone.make("migrate").returncode == 0
-    assert len(clone.environments_made()) == 1
+    assert len(clone.environments_created()) == 1
     assert not remains.exists()
 
 
-def test_an_environment_that_lost_its_python_is_made_anew(clone: Clone) -> None:
+def test_an_environment_without_its_python_is_created_again(clone: Clone) -> None:
     clone.make("migrate")
     (clone.folder / ".venv" / ".ready").unlink()
     (clone.folder / ".venv" / "bin" / "python").unlink()
     assert clone.make("migrate").returncode == 0
-    assert len(clone.environments_made()) == 1
+    assert len(clone.environments_created()) == 1
 
 
 @pytest.mark.parametrize("changed", ["requirements/dev.txt", "pyproject.toml"])
-def test_a_change_of_the_pins_is_installed_into_the_environment_there_is(
+def test_a_changed_pin_is_installed_into_the_existing_environment(
     clone: Clone, changed: str
 ) -> None:
     clone.make("migrate")
     ready = (clone.folder / ".venv" / ".ready").stat().st_mtime
     os.utime(clone.folder / changed, (ready + 5, ready + 5))
     clone.make("migrate")
-    assert clone.environments_made() == []
+    assert clone.environments_created() == []
     assert clone.installs() == 2
 
 
-def test_the_newest_supported_python_makes_the_environment_whatever_its_name(clone: Clone) -> None:
+def test_the_newest_supported_python_creates_the_environment(clone: Clone) -> None:
     clone.make("migrate")
-    assert clone.environments_made() == ["python3.13"]
+    assert clone.environments_created() == ["python3.13"]
     shutil.rmtree(clone.folder / ".venv")
     for absent in ("python3.13", "python3.12", "python3.11"):
         program = clone.folder.parent / "bin" / absent
         program.write_text("#!/bin/sh\nexit 127\n")
     clone.make("migrate")
-    assert clone.environments_made() == ["python3"]
+    assert clone.environments_created() == ["python3"]
 
 
-def test_the_environment_can_be_made_with_a_python_of_choice(clone: Clone) -> None:
+def test_the_python_of_the_environment_can_be_chosen(clone: Clone) -> None:
     clone.make("migrate", "INTERPRETER=python3.12")
-    assert clone.environments_made() == ["python3.12"]
+    assert clone.environments_created() == ["python3.12"]
 
 
-def test_without_a_suitable_python_it_says_what_is_needed_and_leaves_the_next_run_a_chance(
+def test_without_a_suitable_python_the_error_names_it_and_the_next_run_can_succeed(
     clone: Clone,
 ) -> None:
     clone.unsuitable = 1
-    finished = clone.make("migrate", found="python3")
+    finished = clone.make("migrate", chosen="python3")
     assert finished.returncode != 0
-    assert "Python 3.11 or newer with its venv module is needed" in finished.stderr
-    assert clone.environments_made() == []
+    assert "install Python 3.11 or newer with its venv module" in finished.stderr
+    assert clone.environments_created() == []
     clone.unsuitable = 0
     assert clone.make("migrate").returncode == 0
 
 
-def test_a_source_and_a_message_reach_the_command_as_they_are(clone: Clone) -> None:
+def test_a_source_and_a_message_reach_the_command_unchanged(clone: Clone) -> None:
     source = "a folder; echo 'x'"
     clone.make("demo", f"SOURCE={source}")
     assert clone.calls()[-1] == ["recollect", "demo", "--source", source]
@@ -209,9 +211,11 @@ def test_a_source_and_a_message_reach_the_command_as_they_are(clone: Clone) -> N
     assert clone.calls()[-1] == ["recollect", "db", "revision", "-m", message]
 
 
-def test_a_reset_asks_unless_told_not_to(clone: Clone) -> None:
+def test_reset_and_rollback_pass_yes_on(clone: Clone) -> None:
     clone.make("db-reset", "yes=1")
     assert clone.calls()[-1] == ["recollect", "db", "reset", "--yes"]
+    clone.make("rollback", "yes=1")
+    assert clone.calls()[-1] == ["recollect", "db", "rollback", "--yes"]
 
 
 def test_a_revision_needs_a_message(clone: Clone) -> None:
@@ -221,17 +225,17 @@ def test_a_revision_needs_a_message(clone: Clone) -> None:
     assert all(call[0] != "recollect" for call in clone.calls())
 
 
-def test_check_asks_every_tool_and_the_tests_take_arguments(clone: Clone) -> None:
+def test_check_runs_every_tool_and_test_passes_arguments_on(clone: Clone) -> None:
     assert clone.make("check").returncode == 0
-    asked = [" ".join(call[:4]) for call in clone.calls()]
+    commands = [" ".join(call[:4]) for call in clone.calls()]
     for tool in ("ruff check", "ruff format", "mypy", "pyright", "pip check"):
-        assert any(tool in call for call in asked)
+        assert any(tool in command for command in commands)
     assert ["recollect", "db", "check", "--embedded"] in clone.calls()
     clone.make("test", "ARGS=-k 'one or two'")
     assert clone.calls()[-1][-2:] == ["-k", "one or two"]
 
 
-def test_clean_removes_the_environment_and_leaves_the_data(clone: Clone) -> None:
+def test_clean_removes_the_environment_and_keeps_the_data(clone: Clone) -> None:
     clone.make("migrate")
     (clone.folder / ".data").mkdir()
     assert clone.make("clean").returncode == 0
@@ -246,13 +250,13 @@ def test_every_pin_is_a_name_and_one_version() -> None:
         assert "://" not in line
 
 
-def test_the_pins_are_what_the_project_asks_for() -> None:
+def test_the_pins_satisfy_the_requirements() -> None:
     pinned = {canonicalize_name(pin.name): pin for pin in map(Requirement, PINS)}
-    asked = [
+    requirements = [
         *PROJECT["dependencies"],
         *(line for extra in PROJECT["optional-dependencies"].values() for line in extra),
     ]
-    for requirement in map(Requirement, asked):
+    for requirement in map(Requirement, requirements):
         if requirement.name == PROJECT["name"]:
             continue
         (specifier,) = pinned[canonicalize_name(requirement.name)].specifier

@@ -45,8 +45,9 @@ def demo(
 ) -> None:
     """Review Python source, and search the results.
 
-    A linter reviews the source. The demo stores the review and the documentation of the source in an embedded server of its own
-    and answers five questions. A second run skips what is stored already.
+    A linter reviews the source. The demo stores the review and the documentation of the source in
+    an embedded server of its own, and answers five questions. A second run skips what is stored
+    already.
     """
     from repositories.cli.demo import linter, source
     from repositories.cli.demo.embedder import WordLlamaEmbedder
