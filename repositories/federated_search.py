@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -20,7 +21,7 @@ from domain.values.search import (
 from repositories.knowledge import KnowledgeReader
 from repositories.learning import MemoryReader
 from repositories.reviews import FindingReader
-from repositories.sql.federated_search import near_duplicate_pairs
+from repositories.sql.federated_search import near_duplicates
 from repositories.sql.filters import FilterKey
 
 if TYPE_CHECKING:
@@ -111,16 +112,17 @@ class FederatedSearch:
         if Corpus.FINDINGS in corpora:
             condition = FilterKey(of_repo, where)
             rankings[Corpus.FINDINGS] = await self._findings.ranked(query, condition, options)
-        pairs = await self._near_duplicates(rankings) if distinct else set()
-        return fuse_corpora(rankings, pairs, limit=limit, distinct=distinct)
+        duplicates = await self._near_duplicates(rankings) if distinct else {}
+        await asyncio.sleep(0)  # lets other tasks run before the hits are fused
+        return fuse_corpora(rankings, duplicates, limit=limit, distinct=distinct)
 
     async def _near_duplicates(
         self, rankings: Mapping[Corpus, SearchHits[Any]]
-    ) -> set[frozenset[UUID]]:
+    ) -> dict[UUID, list[UUID]]:
         ids = {corpus.value: keys for corpus, keys in ids_with_embeddings(rankings).items()}
         if sum(map(len, ids.values())) < 2:
-            return set()
-        pairs = await self._transaction.rows(
-            near_duplicate_pairs(), {**ids, "tenant": self._transaction.tenant}
+            return {}
+        rows = await self._transaction.rows(
+            near_duplicates(), {**ids, "tenant": self._transaction.tenant}
         )
-        return {frozenset((row["one"], row["other"])) for row in pairs}
+        return {row["id"]: row["duplicates"] for row in rows}

@@ -10,6 +10,7 @@ from domain.errors import EmbeddingMismatch, NotFound
 from domain.values import filters
 from domain.values.corpora import kinds_filter
 from domain.values.embedding import VectorLike
+from domain.values.filter_bounds import MAX_NAME_CHARACTERS, require_selective
 from domain.values.reranking import Diversity, Recency
 from domain.values.search import Distance, Match, SearchHits, Thresholds, Weights
 from repositories.base import Repository
@@ -127,22 +128,23 @@ class KnowledgeRepository(
         return await write.run(chunks, progress)
 
     async def delete_where(self, where: Filter) -> int:
-        condition = filter_condition(self.entity, filters.require_selective(where))
+        condition = filter_condition(self.entity, require_selective(where))
         return await self._transaction.changed(
             rows.delete_rows(self.entity, self._transaction.tenant, condition)
         )
 
     async def delete_chunks(self, chunk_ids: Iterable[str], *, repo: str = "") -> int:
-        wanted = list(chunk_ids)
-        if not wanted:
-            return 0
-        # A condition takes only so many names.
-        batches = (
-            wanted[start : start + filters.MAX_CHOICES]
-            for start in range(0, len(wanted), filters.MAX_CHOICES)
-        )
-        any_of_them = filters.AnyOf(tuple(map(filters.where("chunk_id").one_of, batches)))
-        return await self.delete_where(filters.where("repo").equals(repo) & any_of_them)
+        named = [
+            filters.where("repo").equals(repo) & filters.where("chunk_id").one_of(names)
+            for names in filters.batches(list(chunk_ids), MAX_NAME_CHARACTERS)
+        ]
+        tenant = self._transaction.tenant
+        # All names are checked before the first row is deleted.
+        statements = [
+            rows.delete_rows(self.entity, tenant, filter_condition(self.entity, condition))
+            for condition in named
+        ]
+        return sum([await self._transaction.changed(statement) for statement in statements])
 
     async def reset(self) -> int:
         statement = rows.delete_rows(self.entity, self._transaction.tenant)

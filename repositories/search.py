@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 E = TypeVar("E", bound=Entity)
 
-ROWS_PER_TURN: Final = 500
+ROWS_PER_TURN: Final = 200
 """Rows that become hits before the event loop runs other tasks."""
 
 

@@ -51,15 +51,15 @@ def kinds_filter(source_types: Sequence[str], languages: Sequence[str]) -> Filte
 
 def fuse_corpora(
     rankings: Mapping[Corpus, SearchHits[Any]],
-    near_duplicates: Collection[frozenset[UUID]],
+    near_duplicates: Mapping[UUID, Collection[UUID]],
     *,
     limit: int,
     distinct: bool,
 ) -> SearchHits[Remembered]:
     """Return the best hits of all corpora by reciprocal rank, ties by their own score, then by id.
 
-    `distinct` drops a hit if a better one has the same text but for case and spacing, or if the
-    ids of both are a pair of `near_duplicates`. The score of a hit becomes the score of its rank:
+    `distinct` drops a hit if a better one has the same text but for case and spacing, or if one of
+    them is among the `near_duplicates` of the other. The score of a hit becomes the score of its rank:
     1 for the first of a corpus, and less for the others.
     """
     hits = {
@@ -71,9 +71,10 @@ def fuse_corpora(
         [[_id(hit) for hit in ranking] for ranking in rankings.values()], [1.0] * len(rankings)
     )
     duplicates_of: defaultdict[UUID, set[UUID]] = defaultdict(set)
-    for one, other in map(tuple, near_duplicates):
-        duplicates_of[one].add(other)
-        duplicates_of[other].add(one)
+    for one, others in near_duplicates.items():
+        duplicates_of[one].update(others)
+        for other in others:
+            duplicates_of[other].add(one)
     best: dict[UUID, SearchHit[Remembered]] = {}
     texts: set[bytes] = set()
     for key in sorted(fused, key=lambda key: (-fused[key], -hits[key].score, key)):

@@ -1,24 +1,23 @@
-"""What a filter may ask of an entity; the one place where PostgreSQL's side and the fakes' learn
-whether a filter is good.
+"""Rules of filters: which conditions fit an entity, for PostgreSQL and for the fakes alike.
 
-A value is compared as its column's own type:
+A value is compared as the type of its column:
 
-- text, numbers, moments and ids with every operator, text by code point, ids as PostgreSQL orders
-  uuid;
-- flags and enumerations for equality alone, because the order of their words means nothing;
-- a path in a JSON column with a string, a number or a flag; only numbers compare with numbers and
-  strings with strings, and only they have an order. A path leads through objects, never into an
-  array; JSON's null is a value that exists and equals nothing.
+- text, numbers, timestamps and ids with every operator; text by code point, ids as PostgreSQL
+  orders uuid;
+- flags and enumerations for equality only, because their words have no order;
+- a path in a JSON column with a string, a number or a flag. Numbers compare with numbers and
+  strings with strings only, and only they have an order. A datetime compares with RFC 3339 text
+  that has an offset. A path leads through objects, never into an array.
 
-Embeddings, arrays, bytes, and a JSON column without a path cannot be compared; whether they exist
-can be asked.
+Lists in JSON and array columns can be tested for their elements, and text for a prefix, a part or a
+glob. Embeddings, bytes, and a JSON column without a path can only be tested for existence.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from functools import partial
@@ -30,21 +29,25 @@ from annotated_types import Le
 from pydantic import AwareDatetime
 
 from domain.errors import InvalidFilter
+from domain.values.filter_bounds import require_bounded
 from domain.values.filters import (
-    MAX_CHOICES,
-    MAX_CONDITIONS,
     MAX_PATH,
     AllOf,
     AnyOf,
     Compare,
+    Contains,
     Exists,
     Filter,
+    IsNull,
     Not,
     OneOf,
     Operator,
     Scalar,
-    conditions,
+    TextMatch,
+    TextOperator,
+    not_a_filter,
 )
+from domain.values.globs import parse_glob
 from domain.values.jsonb import normalise
 from domain.values.numbers import INT32_MAX, INT64_MAX, field_constraints
 from domain.values.text import storable
@@ -53,50 +56,28 @@ if TYPE_CHECKING:
     from domain.schema.base import Entity
 
 Coerce: TypeAlias = Callable[[Any], Scalar]
-
-MAX_NESTING: Final = 50
-"""Levels of and, or and not inside each other."""
+Path: TypeAlias = tuple[str, ...]
 
 MAX_DIGITS: Final = 1_000
-"""Digits before the point of a number that a decimal is compared with.
-
-PostgreSQL takes more, and nobody means them.
-"""
+"""Digits before the point of a number that a decimal is compared with; PostgreSQL takes more."""
 
 
 def check_filter(condition: Filter, entity: type[Entity]) -> Filter:
-    """Return `condition` with every value as the Python type of what it is compared with.
+    """Return `condition` with column names, and with values of the types they are compared with.
 
     Raises:
-        InvalidFilter: it names no column of the entity, compares what cannot be compared, is too
-            large, or is no filter.
+        InvalidFilter: it names no column of the entity, compares values that cannot be compared, is
+            too large, or is not a filter.
     """
-    require_shallow(condition)
-    if len(conditions(condition)) > MAX_CONDITIONS:
-        raise InvalidFilter(f"a filter has at most {MAX_CONDITIONS} conditions", field="where")
-    return _checked(condition, entity)
+    return _checked(require_bounded(condition), entity)
 
 
 def column_name(entity: type[Entity], field: str) -> str:
-    """Return the name of the column that keeps `field`.
+    """Return the name of the column of `field`.
 
-    The same, or without the underscore that sets it apart in Python.
+    It is the same, or the name without the underscore that Python requires.
     """
     return field if field in entity.__table__.columns else field.rstrip("_")
-
-
-def require_shallow(condition: Filter, depth: int = 0) -> None:
-    """Raise InvalidFilter where parts are inside each other more than `MAX_NESTING` levels deep."""
-    if depth > MAX_NESTING:
-        raise InvalidFilter(f"a filter is nested at most {MAX_NESTING} levels deep", field="where")
-    match condition:
-        case AllOf(parts) | AnyOf(parts):
-            for part in parts:
-                require_shallow(part, depth + 1)
-        case Not(part):
-            require_shallow(part, depth + 1)
-        case _:
-            pass
 
 
 def _checked(condition: Filter, entity: type[Entity]) -> Filter:
@@ -108,32 +89,36 @@ def _checked(condition: Filter, entity: type[Entity]) -> Filter:
         case Not(part):
             return Not(_checked(part, entity))
         case Compare(path, operator, value):
-            return Compare(
-                path,
-                operator,
-                _comparable(entity, path, value, ordered=operator is not Operator.EQUAL),
-            )
+            path = _named(entity, path)
+            [coerced] = _coerced(entity, path, (value,), ordered=operator is not Operator.EQUAL)
+            return Compare(path, operator, coerced)
         case OneOf(path, values):
-            _comparing(entity, path)  # with no value to compare as well
-            _require_few(values, path)
-            return OneOf(path, tuple(_comparable(entity, path, value) for value in values))
+            path = _named(entity, path)
+            return OneOf(path, _coerced(entity, path, values))
+        case Contains(path, values, every):
+            path = _named(entity, path)
+            return Contains(path, _elements(entity, path, values), every)
+        case TextMatch(path, operator, text):
+            path = _named(entity, path)
+            return TextMatch(path, operator, _searched_text(entity, path, operator, text))
         case Exists(path):
-            _require_column(entity, path)
-            return condition
+            return Exists(_named(entity, path))
+        case IsNull(path):
+            return IsNull(_named(entity, path))
         case _:
-            raise InvalidFilter("a filter is made with where()", field="where")
+            raise not_a_filter(condition)
 
 
-def _require_few(values: tuple[Scalar, ...], path: tuple[str, ...]) -> None:
-    if len(values) > MAX_CHOICES:
-        raise InvalidFilter(f"one_of takes at most {MAX_CHOICES:,} values", field=path[0])
+def _named(entity: type[Entity], path: Path) -> Path:
+    """Return the path with the name of its column.
 
-
-def _require_column(entity: type[Entity], path: tuple[str, ...]) -> type[Any]:
+    Raises:
+        InvalidFilter: there is no such column, or it has no such paths.
+    """
     name, *keys = path or ("",)
     kind = _kind(entity, name)
     if kind is None:
-        raise InvalidFilter(f"{entity.__name__} has no column {name!r}", field=name)
+        raise InvalidFilter(f"{entity.__name__} has no column {name!r}", field=str(name))
     if keys and not issubclass(kind, Mapping):
         raise InvalidFilter(f"{name} is not JSON and has no paths", field=name)
     if len(keys) > MAX_PATH or not all(map(_is_storable, keys)):
@@ -141,7 +126,7 @@ def _require_column(entity: type[Entity], path: tuple[str, ...]) -> type[Any]:
             f"a path has at most {MAX_PATH} keys, each of them text that PostgreSQL can store",
             field=name,
         )
-    return kind
+    return (column_name(entity, name), *keys)
 
 
 def _is_storable(key: object) -> bool:
@@ -152,35 +137,99 @@ def _is_storable(key: object) -> bool:
     return True
 
 
-def _comparable(
-    entity: type[Entity], path: tuple[str, ...], value: Scalar, *, ordered: bool = False
-) -> Scalar:
+def _coerced(
+    entity: type[Entity], path: Path, values: Sequence[Scalar], *, ordered: bool = False
+) -> tuple[Scalar, ...]:
     coerce, name = _comparing(entity, path), path[0]
-    try:
-        coerced = coerce(value)
-    except (TypeError, ValueError, OverflowError):
+    coerced = tuple(_converted(coerce, name, value) for value in values)
+    if ordered and any(isinstance(value, bool | StrEnum) for value in coerced):
         raise InvalidFilter(
-            f"{name} cannot be compared with this {type(value).__name__}", field=name
-        ) from None
-    if ordered and isinstance(coerced, bool | StrEnum):
-        raise InvalidFilter(
-            f"{name} has no order: it can only be compared for equality", field=name
+            f"{name} has no order here: compare it with equals(), not_equals() or one_of()",
+            field=name,
         )
     return coerced
 
 
-def _comparing(entity: type[Entity], path: tuple[str, ...]) -> Coerce:
-    kind = _require_column(entity, path)
+def _converted(coerce: Coerce, name: str, value: object) -> Scalar:
+    try:
+        return coerce(value)
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidFilter(_no_comparison(name, value), field=name) from None
+
+
+def _no_comparison(name: str, value: object) -> str:
+    message = f"{name} cannot be compared with this {type(value).__name__}"
+    match value:
+        case None:
+            return f"{message}: write is_null(), or ~ and is_null() for the opposite"
+        case list() | tuple() | set() | frozenset():
+            return (
+                f"{message}: write one_of() if the value is one of several, or contains(),"
+                " contains_any() or contains_all() if it is a list itself"
+            )
+        case datetime() if value.utcoffset() is None:
+            return f"{message} without a time zone: write one with tzinfo=UTC or another zone"
+        case date() if not isinstance(value, datetime):
+            return f"{message}: write a datetime with a time zone"
+        case _:
+            return message
+
+
+def _comparing(entity: type[Entity], path: Path) -> Coerce:
     name, *keys = path
-    coerce = _json if keys else _coercion(entity, name, kind)
-    if coerce is None:
-        raise InvalidFilter(f"{name} cannot be compared with a value", field=name)
-    return coerce
+    kind = _kind(entity, name)
+    coerce = _json if keys else _coercion(entity, name, kind or Mapping)
+    if coerce is not None:
+        return coerce
+    advice = "test it with exists() or is_null()"
+    if kind is tuple:
+        advice = "write contains(), contains_any() or contains_all() for a list"
+    elif kind is Mapping:
+        advice = f"write where({name!r}, key) for a value in it"
+    raise InvalidFilter(f"{name} cannot be compared with a value: {advice}", field=name)
+
+
+def _elements(entity: type[Entity], path: Path, values: Sequence[Scalar]) -> tuple[Scalar, ...]:
+    name, *keys = path
+    if keys:
+        return tuple(_converted(_json_element, name, value) for value in values)
+    kind = _kind(entity, name)
+    if kind is not tuple:
+        raise InvalidFilter(
+            f"{name} is not a list: write equals() or one_of() for a value, contains_text() for a"
+            " part of a text",
+            field=name,
+        )
+    field = _field(entity, name)
+    coerce = _COERCIONS[_plain(get_args(field.annotation)[0])]
+    return tuple(_converted(coerce, name, value) for value in values)
+
+
+def _searched_text(entity: type[Entity], path: Path, operator: TextOperator, text: object) -> str:
+    name, *keys = path
+    if not keys and _kind(entity, name) is not str:
+        raise InvalidFilter(f"{name} is not text: {operator}() tests text only", field=name)
+    try:
+        searched = _text(text)
+    except (TypeError, ValueError):
+        raise InvalidFilter(
+            f"{operator}() takes text that PostgreSQL can store", field=name
+        ) from None
+    if operator is TextOperator.GLOB:
+        parse_glob(searched, name)
+    return searched
+
+
+def _field(entity: type[Entity], name: object) -> Any:
+    if not isinstance(name, str):
+        return None
+    return entity.model_fields.get(name) or entity.model_fields.get(f"{name}_")
 
 
 def _kind(entity: type[Entity], name: str) -> type[Any] | None:
-    field = entity.model_fields.get(name) or entity.model_fields.get(f"{name}_")
-    if field is None or name not in entity.__table__.columns:
+    """Return the Python type of a column: Mapping for JSON, tuple for an array, None for no column."""
+    field = _field(entity, name)
+    if field is None or column_name(entity, name) not in entity.__table__.columns:
         return None
     plain = _plain(field.annotation)
     return Mapping if plain is Any else plain  # any JSON value
@@ -205,9 +254,7 @@ def _coercion(entity: type[Entity], name: str, kind: type[Any]) -> Coerce | None
 
 
 def _greatest(entity: type[Entity], name: str) -> int:
-    limits = (
-        rule.le for rule in field_constraints(entity.model_fields[name]) if isinstance(rule, Le)
-    )
+    limits = (rule.le for rule in field_constraints(_field(entity, name)) if isinstance(rule, Le))
     return INT64_MAX if INT64_MAX in limits else INT32_MAX
 
 
@@ -256,6 +303,10 @@ def _id(value: object) -> UUID:
 
 
 def _json(value: object) -> Scalar:
+    return _moment(value) if isinstance(value, datetime) else _json_element(value)
+
+
+def _json_element(value: object) -> Scalar:
     if not isinstance(value, str | int | float):
         raise TypeError
     scalar: Scalar = normalise(value)

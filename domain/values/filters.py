@@ -1,34 +1,34 @@
 """Filters: typed, frozen conditions over columns and over paths in JSON.
 
-Built with `where`, combined with `&`, `|` and `~`::
+Start one with `where`, and combine several with `&`, `|` and `~`::
 
     where("source_type").one_of(["doc", "code"]) & ~where("metadata", "archived").equals(True)
 
-A comparison with a value that is missing is false, and its negation is true: two truth values, in
-PostgreSQL and in a fake alike.
+A comparison with a missing value is false, and its negation is true. There are two truth values, in
+PostgreSQL and in the fakes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Final, NoReturn, TypeAlias
 from uuid import UUID
 
 from domain.errors import InvalidFilter
 
 Scalar: TypeAlias = str | int | float | bool | Decimal | datetime | UUID
 
-MAX_CONDITIONS = 100
-MAX_CHOICES = 10_000
-MAX_PATH = 20
+MAX_CONDITIONS: Final = 100
+MAX_CHOICES: Final = 10_000
+MAX_PATH: Final = 20
 
 
 class Operator(StrEnum):
-    """How a value is compared."""
+    """A comparison of a value with another one."""
 
     EQUAL = "="
     LESS = "<"
@@ -37,8 +37,16 @@ class Operator(StrEnum):
     GREATER_OR_EQUAL = ">="
 
 
+class TextOperator(StrEnum):
+    """A test of a text."""
+
+    PREFIX = "starts_with"
+    SUBSTRING = "contains_text"
+    GLOB = "matches_glob"
+
+
 class Filter:
-    """A condition that a row meets or does not. Make one with `where`."""
+    """A condition that a row meets or does not meet. Start one with `where`."""
 
     __slots__ = ()
 
@@ -50,6 +58,14 @@ class Filter:
 
     def __invert__(self) -> Filter:
         return Not(self)
+
+    def __bool__(self) -> NoReturn:
+        # `a and b` would be b alone, and `not a` would be False.
+        raise InvalidFilter(
+            "a filter is neither true nor false: combine filters with & in place of and, | in place"
+            " of or, and ~ in place of not; test for a missing filter with `is None`",
+            field="where",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,21 +87,46 @@ class OneOf(Filter):
 
 @dataclass(frozen=True, slots=True)
 class Exists(Filter):
-    """There is a value at `path`: the column is not NULL, or the JSON path leads somewhere."""
+    """There is a value at `path`: the column is not NULL, or the JSON object has the key."""
 
     path: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
+class IsNull(Filter):
+    """The column is NULL, or the JSON value is null or missing."""
+
+    path: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Contains(Filter):
+    """The list at `path` contains `every` one of `values`, or any of them."""
+
+    path: tuple[str, ...]
+    values: tuple[Scalar, ...]
+    every: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TextMatch(Filter):
+    """The text at `path` passes the test with `text`."""
+
+    path: tuple[str, ...]
+    operator: TextOperator
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class AllOf(Filter):
-    """Every part is met; with no part, every row is."""
+    """Every part is met; without parts, every row meets it."""
 
     parts: tuple[Filter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class AnyOf(Filter):
-    """At least one part is met; with no part, no row is."""
+    """At least one part is met; without parts, no row meets it."""
 
     parts: tuple[Filter, ...] = ()
 
@@ -97,43 +138,90 @@ class Not(Filter):
     part: Filter
 
 
+Condition: TypeAlias = Compare | OneOf | Exists | IsNull | Contains | TextMatch
+"""A filter without parts."""
+
+
 def _parts(condition: Filter, kind: type[AllOf | AnyOf]) -> tuple[Filter, ...]:
     return condition.parts if isinstance(condition, kind) else (condition,)
 
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """A column, or a path in a JSON column, that a condition is about to be put on."""
+    """A column, or a path in a JSON column, that the next call puts a condition on."""
 
     path: tuple[str, ...]
 
     def equals(self, value: Scalar) -> Filter:
-        """Met where the value is `value`."""
+        """Met if the value is `value`. A date in JSON equals a datetime of the same moment."""
         return Compare(self.path, Operator.EQUAL, value)
 
+    def not_equals(self, value: Scalar) -> Filter:
+        """Met if the value is another one, or missing."""
+        return Not(self.equals(value))
+
     def less_than(self, value: Scalar) -> Filter:
-        """Met where the value is less; text compares by code point."""
+        """Met if the value is less; text compares by code point.
+
+        In JSON, a datetime compares with RFC 3339 text that has an offset, and with nothing else.
+        """
         return Compare(self.path, Operator.LESS, value)
 
     def at_most(self, value: Scalar) -> Filter:
-        """Met where the value is less or equal."""
+        """Met if the value is less or equal."""
         return Compare(self.path, Operator.LESS_OR_EQUAL, value)
 
     def greater_than(self, value: Scalar) -> Filter:
-        """Met where the value is greater."""
+        """Met if the value is greater."""
         return Compare(self.path, Operator.GREATER, value)
 
     def at_least(self, value: Scalar) -> Filter:
-        """Met where the value is greater or equal."""
+        """Met if the value is greater or equal."""
         return Compare(self.path, Operator.GREATER_OR_EQUAL, value)
 
     def one_of(self, values: Iterable[Scalar]) -> Filter:
-        """Met where the value is any of `values`; with none, no row is."""
-        return OneOf(self.path, tuple(values))
+        """Met if the value is any of `values`; without values, no row meets it."""
+        return OneOf(self.path, self._values(values, "one_of"))
+
+    def contains(self, value: Scalar) -> Filter:
+        """Met if the list at this path, in JSON or in an array column, contains `value`."""
+        return Contains(self.path, (value,), every=True)
+
+    def contains_any(self, values: Iterable[Scalar]) -> Filter:
+        """Met if the list contains any of `values`; without values, no row meets it."""
+        return Contains(self.path, self._values(values, "contains_any"), every=False)
+
+    def contains_all(self, values: Iterable[Scalar]) -> Filter:
+        """Met if the list contains all of `values`; without values, each list meets it."""
+        return Contains(self.path, self._values(values, "contains_all"), every=True)
+
+    def starts_with(self, prefix: str) -> Filter:
+        """Met if the text starts with `prefix`, in the same case."""
+        return TextMatch(self.path, TextOperator.PREFIX, prefix)
+
+    def contains_text(self, part: str) -> Filter:
+        """Met if the text contains `part`, in the same case."""
+        return TextMatch(self.path, TextOperator.SUBSTRING, part)
+
+    def matches_glob(self, pattern: str) -> Filter:
+        """Met if the path matches a glob such as `src/api/**`; see `domain.values.globs`."""
+        return TextMatch(self.path, TextOperator.GLOB, pattern)
 
     def exists(self) -> Filter:
-        """Met where there is a value."""
+        """Met if there is a value. In JSON, null is a value."""
         return Exists(self.path)
+
+    def is_null(self) -> Filter:
+        """Met if the column is NULL, or the JSON value is null or missing."""
+        return IsNull(self.path)
+
+    def _values(self, values: Iterable[Scalar], method: str) -> tuple[Scalar, ...]:
+        if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+            raise InvalidFilter(
+                f"{method}() takes a list of values, not {type(values).__name__}",
+                field=str(self.path[0]),
+            )
+        return tuple(values)
 
 
 def where(column: str, *keys: str) -> Where:
@@ -141,29 +229,39 @@ def where(column: str, *keys: str) -> Where:
     return Where((column, *keys))
 
 
-def conditions(condition: Filter) -> Sequence[Compare | OneOf | Exists]:
-    """Return the conditions that the filter is made of, in order; however deep it is nested."""
-    found: list[Compare | OneOf | Exists] = []
-    left = [condition]
-    while left:
-        match left.pop():
-            case AllOf(parts) | AnyOf(parts):
-                left += reversed(parts)
-            case Not(part):
-                left.append(part)
-            case Compare() | OneOf() | Exists() as leaf:
-                found.append(leaf)
-            case _:
-                raise InvalidFilter("a filter is made with where()", field="where")
-    return found
-
-
-def require_selective(condition: Filter | None) -> Filter:
-    """Return `condition` if it names at least one column; what deletes refuses anything less.
+def leaves(condition: Filter) -> Iterator[Condition]:
+    """Yield the conditions in a filter, in order, however deep it is nested.
 
     Raises:
-        InvalidFilter: it is None or has no condition, so that it would match every row.
+        InvalidFilter: a part is not a filter.
     """
-    if condition is None or not conditions(condition):
-        raise InvalidFilter("an empty filter would match every row", field="where")
-    return condition
+    parts: list[Filter] = [condition]
+    while parts:
+        match parts.pop():
+            case AllOf(inner) | AnyOf(inner):
+                parts += reversed(inner)
+            case Not(part):
+                parts.append(part)
+            case Compare() | OneOf() | Exists() | IsNull() | Contains() | TextMatch() as leaf:
+                yield leaf
+            case other:
+                raise not_a_filter(other)
+
+
+def not_a_filter(value: object) -> InvalidFilter:
+    """Return the error for a value in place of a filter."""
+    return InvalidFilter(
+        f"a filter is made with where(), and this is {type(value).__name__}", field="where"
+    )
+
+
+def batches(values: Sequence[Scalar], characters: int) -> Iterator[Sequence[Scalar]]:
+    """Yield the values in lists that a filter can take at once."""
+    start, size = 0, 0
+    for place, value in enumerate(values):
+        size += len(value) if isinstance(value, str) else 1
+        if place > start and (place - start == MAX_CHOICES or size > characters):
+            yield values[start:place]
+            start, size = place, len(value) if isinstance(value, str) else 1
+    if start < len(values):
+        yield values[start:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -115,12 +116,12 @@ class FakeFederatedSearch:
         if Corpus.FINDINGS in corpora:
             condition = meeting(Finding, of_repo, where)
             rankings[Corpus.FINDINGS] = await self._findings.ranked(query, condition, options)
-        pairs = await self._near_duplicates(rankings) if distinct else set()
-        return fuse_corpora(rankings, pairs, limit=limit, distinct=distinct)
+        duplicates = await self._near_duplicates(rankings) if distinct else {}
+        return fuse_corpora(rankings, duplicates, limit=limit, distinct=distinct)
 
     async def _near_duplicates(
         self, rankings: Mapping[Corpus, SearchHits[Any]]
-    ) -> set[frozenset[UUID]]:
+    ) -> dict[UUID, list[UUID]]:
         names = {
             Corpus.KNOWLEDGE: KnowledgeChunk.__tablename__,
             Corpus.MEMORIES: LearningMemory.__tablename__,
@@ -132,8 +133,8 @@ class FakeFederatedSearch:
                 for row in self._transaction.select(self._transaction.state.tables[names[corpus]]):
                     if row["id"] in keys and row["embedding"] is not None:
                         embeddings[row["id"]] = row["embedding"]
-        return {
-            frozenset((one, other))
-            for (one, left), (other, right) in combinations(embeddings.items(), 2)
-            if distance_between(left, right, Distance.COSINE) <= 1.0 - NEAR_DUPLICATE
-        }
+        duplicates: defaultdict[UUID, list[UUID]] = defaultdict(list)
+        for (one, left), (other, right) in combinations(embeddings.items(), 2):
+            if distance_between(left, right, Distance.COSINE) <= 1.0 - NEAR_DUPLICATE:
+                duplicates[one].append(other)
+        return duplicates

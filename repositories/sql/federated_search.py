@@ -32,19 +32,19 @@ if TYPE_CHECKING:
 
 
 @cache
-def near_duplicate_pairs() -> Select[Any]:
-    """Select the pairs of ids whose embeddings have a cosine similarity of `NEAR_DUPLICATE` or more.
+def near_duplicates() -> Select[Any]:
+    """Select ids, each with the greater ids whose embeddings are nearly the same.
 
-    Binds: `tenant`, and ids of chunks and memories as `knowledge` and `memories`.
+    Their cosine similarity is `NEAR_DUPLICATE` or more. Binds: `tenant`, and ids of chunks and
+    memories as `knowledge` and `memories`.
     """
     each = (_units(KnowledgeChunk, Corpus.KNOWLEDGE), _units(LearningMemory, Corpus.MEMORIES))
     units = union_all(*each).cte("units").prefix_with("MATERIALIZED", dialect="postgresql")
     one, other = units.alias("one"), units.alias("other")
     cosine = -one.c.unit.op(OPERATORS[Distance.INNER_PRODUCT], return_type=Float())(other.c.unit)
-    pair: list[ColumnElement[Any]] = [one.c.id.label("one"), other.c.id.label("other")]
-    return select(*pair).join_from(
-        one, other, and_(one.c.id < other.c.id, cosine >= NEAR_DUPLICATE)
-    )
+    near = and_(one.c.id < other.c.id, cosine >= NEAR_DUPLICATE)
+    duplicates = func.array_agg(other.c.id).label("duplicates")
+    return select(one.c.id, duplicates).join_from(one, other, near).group_by(one.c.id)
 
 
 def _units(entity: type[Entity], corpus: Corpus) -> Select[Any]:

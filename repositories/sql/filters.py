@@ -1,34 +1,40 @@
-"""Filters as SQL conditions, with every value bound."""
+"""Filters as SQL conditions. Every value is bound."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import ColumnElement, String, and_, cast, false, func, literal, or_, true
+from sqlalchemy import ColumnElement, String, and_, any_, cast, false, func, literal, or_, true
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.types import Text
+from sqlalchemy.types import Boolean, Text
 
-from domain.values.filter_rules import check_filter, require_shallow
+from domain.values.filter_bounds import require_bounded
+from domain.values.filter_rules import check_filter
 from domain.values.filters import (
     AllOf,
     AnyOf,
     Compare,
+    Contains,
     Exists,
     Filter,
+    IsNull,
     Not,
     OneOf,
     Operator,
     Scalar,
+    TextMatch,
+    TextOperator,
 )
+from domain.values.globs import glob_regex, parse_glob
+from repositories.sql import json_conditions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from domain.schema.base import Entity
 
 
 LARGE: Final = 4_000
-"""Characters of a filter that is written down, from which on its statement is built each time."""
+"""Characters of a filter's repr from which its statement is not cached."""
 
 
 class FilterKey:
@@ -42,7 +48,7 @@ class FilterKey:
     def __init__(self, *conditions: Filter | None) -> None:
         self.filters = tuple(condition for condition in conditions if condition is not None)
         for condition in self.filters:
-            require_shallow(condition)  # before repr, which goes as deep
+            require_bounded(condition)  # before repr, which is as large and as deep
         try:
             self._key = repr(self.filters)
         except (ValueError, RecursionError):
@@ -58,10 +64,10 @@ class FilterKey:
         return hash(self._key)
 
     def condition(self, entity: type[Entity]) -> ColumnElement[bool] | None:
-        """Return the SQL condition, or None where there is no filter.
+        """Return the SQL condition, or None without a filter.
 
         Raises:
-            InvalidFilter: it names no column of the entity, or compares what cannot be compared.
+            InvalidFilter: a filter does not fit the entity.
         """
         if not self.filters:
             return None
@@ -74,10 +80,10 @@ class FilterKey:
 
 
 def filter_condition(entity: type[Entity], condition: Filter | None) -> ColumnElement[bool]:
-    """Return the SQL condition that holds where the filter is met; without a filter, everywhere.
+    """Return the SQL condition of a filter, which is true for every row without a filter.
 
     Raises:
-        InvalidFilter: it names no column of the entity, or compares what cannot be compared.
+        InvalidFilter: the filter does not fit the entity.
     """
     return true() if condition is None else _render(entity, check_filter(condition, entity))
 
@@ -89,18 +95,27 @@ def _render(entity: type[Entity], condition: Filter) -> ColumnElement[bool]:
         case AnyOf(parts):
             return or_(false(), *(_render(entity, part) for part in parts))
         case Not(part):
-            # NULL is not true, so that a comparison with a missing value is false and its negation
-            # true.
+            # NULL is not true, so a comparison with a missing value is false and its negation true.
             return _render(entity, part).is_not(true())
         case Compare(path, operator, value):
             return _compare(entity, path, operator, value)
         case OneOf(path, values):
-            return _one_of(entity, path, values)
+            column, keys = _column(entity, path)
+            return json_conditions.one_of(column, keys, values) if keys else _any(column, values)
+        case Contains(path, values, every):
+            return _contains(entity, path, values, every=every)
+        case TextMatch(path, operator, text):
+            return _text_match(entity, path, operator, text)
         case Exists(path):
             column, keys = _column(entity, path)
-            return _at(column, keys).is_not(None)
+            return json_conditions.value_at(column, keys).is_not(None)
+        case IsNull(path):
+            column, keys = _column(entity, path)
+            there = json_conditions.value_at(column, keys)
+            is_json_null = func.jsonb_typeof(there) == "null" if keys else false()
+            return or_(there.is_(None), is_json_null)
         case _:
-            raise TypeError(f"{type(condition).__name__} is no filter")
+            raise TypeError(f"{type(condition).__name__} is not a filter")
 
 
 def _column(
@@ -110,48 +125,27 @@ def _column(
     return entity.__table__.c[name], tuple(keys)
 
 
-def _at(column: ColumnElement[Any], keys: Sequence[str]) -> ColumnElement[Any]:
-    # With "#>", the key "0" would be a place in an array, and a path leads through objects alone.
-    for key in keys:
-        column = column.op("->", return_type=JSONB())(literal(key, Text))
-    return column
-
-
-def _json(value: Scalar) -> ColumnElement[Any]:
-    return literal(value, JSONB)
-
-
-def _containing(
-    column: ColumnElement[Any], keys: tuple[str, ...], value: Scalar
-) -> ColumnElement[bool]:
-    # Containment is what the GIN index (jsonb_path_ops) serves.
-    document: Any = value
-    for key in reversed(keys):
-        document = {key: document}
-    return column.op("@>", return_type=true().type)(literal(document, JSONB))
-
-
 def _compare(
     entity: type[Entity], path: tuple[str, ...], operator: Operator, value: Scalar
 ) -> ColumnElement[bool]:
     column, keys = _column(entity, path)
-    if keys and operator is Operator.EQUAL:
-        return _containing(column, keys, value)
     if not keys:
         ordered = operator is not Operator.EQUAL and isinstance(column.type, Text | String)
         left = column.collate("C") if ordered else column
         return _operate(left, operator, literal(value, column.type))
-    there = _at(column, keys)
+    if isinstance(value, datetime):
+        return _operate(json_conditions.moment_at(column, keys), operator, literal(value))
+    if operator is Operator.EQUAL:
+        return json_conditions.equals(column, keys, value)
     if isinstance(value, str):
-        words = (
-            _at(column, keys[:-1])
-            .op("->>", return_type=Text())(literal(keys[-1], Text))
-            .collate("C")
-        )
+        text = json_conditions.text_at(column, keys)
         return and_(
-            func.jsonb_typeof(there) == "string", _operate(words, operator, literal(value, Text))
+            json_conditions.is_string(column, keys), _operate(text, operator, literal(value, Text))
         )
-    return and_(func.jsonb_typeof(there) == "number", _operate(there, operator, _json(value)))
+    number = json_conditions.value_at(column, keys)
+    return and_(
+        json_conditions.is_number(column, keys), _operate(number, operator, literal(value, JSONB))
+    )
 
 
 def _operate(
@@ -170,10 +164,38 @@ def _operate(
             return left >= right
 
 
-def _one_of(
-    entity: type[Entity], path: tuple[str, ...], values: tuple[Scalar, ...]
+def _any(column: ColumnElement[Any], values: tuple[Scalar, ...]) -> ColumnElement[bool]:
+    return column == any_(cast(list(values), ARRAY(column.type)))
+
+
+def _contains(
+    entity: type[Entity], path: tuple[str, ...], values: tuple[Scalar, ...], *, every: bool
 ) -> ColumnElement[bool]:
     column, keys = _column(entity, path)
     if keys:
-        return or_(false(), *(_containing(column, keys, value) for value in values))
-    return column == func.any(cast(list(values), ARRAY(column.type)))
+        return json_conditions.contains(column, keys, values, every=every)
+    array = cast(list(values), column.type)
+    return column.op("@>" if every else "&&", return_type=Boolean())(array)
+
+
+def _text_match(
+    entity: type[Entity], path: tuple[str, ...], operator: TextOperator, text: str
+) -> ColumnElement[bool]:
+    column, keys = _column(entity, path)
+    if not keys:
+        return _text_test(column.collate("C"), operator, text)
+    matches = _text_test(json_conditions.text_at(column, keys), operator, text)
+    return and_(json_conditions.is_string(column, keys), matches)
+
+
+def _text_test(
+    column: ColumnElement[Any], operator: TextOperator, text: str
+) -> ColumnElement[bool]:
+    match operator:
+        case TextOperator.PREFIX:
+            return func.starts_with(column, literal(text, Text), type_=Boolean())
+        case TextOperator.SUBSTRING:
+            return func.strpos(column, literal(text, Text)) > 0
+        case TextOperator.GLOB:
+            pattern = glob_regex(parse_glob(text, ""))
+            return column.op("~", return_type=Boolean())(literal(pattern, Text))

@@ -10,6 +10,9 @@ from tests.contract import suites as contract
 class TestAuthors(contract.AuthorsContract): ...
 
 
+class TestBounds(contract.BoundsContract): ...
+
+
 class TestCheckpoints(contract.CheckpointsContract): ...
 
 

@@ -92,18 +92,18 @@ def test_of_equal_ranks_the_better_score_comes_first_then_the_lower_id() -> None
         Corpus.KNOWLEDGE: SearchHits[LearningMemory](),
         Corpus.MEMORIES: _hits((best, 0.9), (high, 0.2)),
     }
-    fused = fuse_corpora(found, set(), limit=5, distinct=True)
+    fused = fuse_corpora(found, {}, limit=5, distinct=True)
     assert [hit.item for hit in fused] == [best, high]
     pair = {Corpus.MEMORIES: _hits((high, 0.2)), Corpus.KNOWLEDGE: SearchHits[LearningMemory]()}
-    assert [hit.item for hit in fuse_corpora(pair, set(), limit=5, distinct=True)] == [high]
+    assert [hit.item for hit in fuse_corpora(pair, {}, limit=5, distinct=True)] == [high]
     assert not fuse_corpora(
-        {Corpus.MEMORIES: _hits((low, 0.1), exact=False)}, set(), limit=5, distinct=True
+        {Corpus.MEMORIES: _hits((low, 0.1), exact=False)}, {}, limit=5, distinct=True
     ).exact
 
 
 def test_what_repeats_only_a_repetition_stays() -> None:
     first, second, third = (memory(f"text {n}", id=UUID(int=n)) for n in (1, 2, 3))
-    alike = {frozenset((first.id, second.id)), frozenset((second.id, third.id))}
+    alike = {second.id: [first.id, third.id]}
     hits = fuse_corpora(
         {Corpus.MEMORIES: _hits((first, 0.9), (second, 0.8), (third, 0.7))},
         alike,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from functools import reduce
 from operator import and_
@@ -14,10 +14,19 @@ import pytest
 from domain import Filter, InvalidFilter, RunStatus, Severity, where
 from domain.values.filters import AllOf, AnyOf, Not
 from tests.contract.suites.kinds import put, write
-from tests.contract.suites.samples import MOMENT, UNICODE, chunk, event, finding, review, run
+from tests.contract.suites.samples import (
+    MOMENT,
+    UNICODE,
+    chunk,
+    event,
+    finding,
+    review,
+    run,
+    suppression,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from domain import ReadRepository
     from domain.schema.base import Entity
@@ -25,6 +34,13 @@ if TYPE_CHECKING:
 
 WORDS: Final = ("", "A", "Z", "_", "a", "a-b", "a/b", "é", "未", "😀")
 """In the order of their code points, which no language's dictionary has."""
+
+
+def _tenfold(condition: Filter, *, times: int) -> Filter:
+    for _ in range(times):
+        condition = AnyOf((condition,) * 10)
+    return condition
+
 
 DOCUMENTS: Final[dict[str, dict[str, Any]]] = {
     "empty": {},
@@ -76,6 +92,37 @@ IN_JSON: Final[Sequence[tuple[Filter, Sequence[str]]]] = (
         ["number", "fraction"],
     ),
     (where("metadata").exists(), list(DOCUMENTS)),
+    (where("metadata_", "a").equals(1), ["number"]),
+    (where("metadata", "tags").contains("x"), ["nested"]),
+    (where("metadata", "tags").contains("X"), []),
+    (where("metadata", "tags").contains_any(["z", "y"]), ["nested"]),
+    (where("metadata", "tags").contains_any([]), []),
+    (where("metadata", "tags").contains_any(["z"]), []),
+    (where("metadata", "tags").contains_all(["y", "x", "x"]), ["nested"]),
+    (where("metadata", "tags").contains_all(["y", "z"]), []),
+    (where("metadata", "tags").contains_all([]), ["nested"]),
+    (where("metadata", "a").contains("b"), []),
+    (where("metadata", "a").is_null(), ["empty", "null", "odd keys"]),
+    (
+        ~where("metadata", "a").is_null() & where("metadata", "a").less_than(2),
+        ["number", "fraction"],
+    ),
+    (where("metadata").is_null(), []),
+    (where("title").is_null(), list(DOCUMENTS)),
+    (
+        where("metadata", "a").not_equals(1),
+        ["empty", "text", "fraction", "large", "flag", "null", "nested", "odd keys"],
+    ),
+    (where("metadata", "a", "b", "c").starts_with("de"), ["nested"]),
+    (where("metadata", "a", "b", "c").starts_with("De"), []),
+    (where("metadata", "a", "b", "c").contains_text("ee"), ["nested"]),
+    (where("metadata", "a").starts_with("1"), []),
+    (where("metadata", "a").contains_text(""), ["text"]),
+    (
+        where("metadata", "a").one_of([*map(str, range(200)), 1, "b", 10**30]),
+        ["text", "number", "large"],
+    ),
+    (where("metadata", "tags").contains_any([*map(str, range(200)), "x"]), ["nested"]),
 )
 """Which documents meet which condition."""
 
@@ -101,7 +148,16 @@ REFUSED: Final[Sequence[tuple[Filter, str]]] = (
     (where("embedding").equals("[1]"), "embedding"),
     (where("content_hash").equals("x"), "content_hash"),
     (where("metadata").equals("x"), "metadata"),
-    (where("metadata", "a").equals(MOMENT), "metadata"),
+    (where("metadata", "a").at_least(datetime(2026, 1, 1)), "metadata"),  # noqa: DTZ001 -- what is refused
+    (where("metadata", "a").equals(["x"]), "metadata"),  # type: ignore[arg-type]  # what is refused
+    (where("metadata", "tags").contains(MOMENT), "metadata"),
+    (where("metadata", "a").matches_glob("src/[ab].py"), "metadata"),
+    (where("metadata", "a").matches_glob("*" + "/*" * 20), "metadata"),
+    (where("metadata", "a").matches_glob(""), "metadata"),
+    (where("metadata", "a").starts_with("\0"), "metadata"),
+    (where("content").contains("x"), "content"),
+    (where("token_count").starts_with("1"), "token_count"),
+    (where("metadata").contains("x"), "metadata"),
     (where("metadata", "a").less_than(value=True), "metadata"),
     (where("metadata", "a").equals(float("inf")), "metadata"),
     (where("metadata", "\0").exists(), "metadata"),
@@ -114,8 +170,56 @@ REFUSED: Final[Sequence[tuple[Filter, str]]] = (
     (reduce(lambda condition, _: Not(condition), range(51), where("stale").exists()), "where"),
     (reduce(lambda condition, _: Not(condition), range(5_000), where("stale").exists()), "where"),
     (where("stale").exists() & where("nonsense").exists(), "nonsense"),
+    (AnyOf((AllOf(),) * 1_000_000), "where"),
+    (_tenfold(AllOf(), times=6), "where"),
+    (where("metadata", *["k" * 50_001] * 20).exists(), "where"),
+    (where("content").equals("k" * 1_000_001), "where"),
+    (AnyOf(tuple(where("chunk_id").one_of(["x"] * 5_001) for _ in range(2))), "chunk_id"),
 )
 """What cannot be asked of a chunk, and the field that is named."""
+
+
+NOON: Final = datetime(2026, 1, 2, 12, tzinfo=UTC)
+DATES: Final[Sequence[tuple[Any, datetime | None]]] = (
+    ("2026-01-02T12:00:00Z", NOON),
+    ("2026-01-02T21:00:00+09:00", NOON),
+    ("2026-01-02 12:00:00.000z", NOON),
+    ("2026-01-02t01:30:00.000001-10:30", NOON + timedelta(microseconds=1)),
+    ("2026-01-02T12:00:00.0000015Z", NOON + timedelta(microseconds=2)),
+    ("2026-01-02T11:59:59.9999999Z", NOON),
+    ("2024-02-29T00:00:00Z", datetime(2024, 2, 29, tzinfo=UTC)),
+    ("0001-01-02T00:00:00Z", datetime(1, 1, 2, tzinfo=UTC)),
+    ("2025-02-29T00:00:00Z", None),
+    ("2026-13-01T00:00:00Z", None),
+    ("no date", None),
+    (7, None),
+    ("2026-01-02T12:00:00", None),
+    ("2026-01-02", None),
+    ("2026-01-02T24:00:00Z", None),
+    ("2026-01-02T12:00:60Z", None),
+    ("2026-01-02T12:00:00+16:00", None),
+    ("0000-01-01T00:00:00Z", None),
+    ("2026-01-02T12:00:00Z\n", None),
+    ("infinity", None),
+    ("\u0662026-01-02T12:00:00Z", None),
+    (["2026-01-02T12:00:00Z"], None),
+    ({"at": "2026-01-02T12:00:00Z"}, None),
+    (None, None),
+    (True, None),
+)
+"""Values in JSON, and the moment of those that are dates."""
+
+PATHS: Final = (
+    "src/api/a.py",
+    "src/api/v1/b.py",
+    "src/x.py",
+    "b.py",
+    "%_.py",
+    "app/[id]/page_1.tsx",
+    "x+y^$.(a|b)",
+    "line\nbreak",
+    "übung 未来",
+)
 
 
 async def _meeting(repository: ReadRepository[Any], condition: Filter, name: str) -> list[Any]:
@@ -357,3 +461,124 @@ class FiltersContract:
             )
             moment = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
             assert await view.reviews.count(where("created_at").at_most(moment)) == 1
+
+    async def test_dates_in_json_compare_as_moments_and_other_values_never(
+        self, store: Store
+    ) -> None:
+        await write(
+            store, *(chunk(f"{n:02}", metadata_={"at": at}) for n, (at, _) in enumerate(DATES))
+        )
+        at = where("metadata", "at")
+        async with store.reader() as view:
+            every = [f"{n:02}" for n, (_, moment) in enumerate(DATES) if moment is not None]
+            ancient = datetime(1, 1, 1, tzinfo=UTC)
+            later = await view.knowledge.list(at.at_least(ancient))
+            earlier = await view.knowledge.list(at.less_than(ancient))
+            assert sorted(one.chunk_id for one in [*earlier, *later]) == every
+            for moment in filter(None, (moment for _, moment in DATES)):
+                names = [f"{n:02}" for n, (_, other) in enumerate(DATES) if other == moment]
+                assert await _meeting(view.knowledge, at.equals(moment), "chunk_id") == names
+                assert await _meeting(
+                    view.knowledge, at.one_of([moment, "no date", 7]), "chunk_id"
+                ) == [*names, "10", "11"]
+                before = [
+                    f"{n:02}"
+                    for n, (_, other) in enumerate(DATES)
+                    if other is not None and other < moment
+                ]
+                assert await _meeting(view.knowledge, at.less_than(moment), "chunk_id") == before
+
+    async def test_array_columns_are_tested_for_their_elements(self, store: Store) -> None:
+        of = review()
+        ids = [UUID(int=n) for n in range(4)]
+        entries = [
+            suppression(of, pattern="none"),
+            suppression(of, pattern="one", finding_ids=(ids[0],)),
+            suppression(of, pattern="two", finding_ids=(ids[0], ids[1])),
+        ]
+        await write(store, of, *entries)
+        finding_ids = where("finding_ids")
+        expected: list[tuple[Filter, list[str]]] = [
+            (finding_ids.contains(ids[0]), ["one", "two"]),
+            (finding_ids.contains(str(ids[1])), ["two"]),
+            (finding_ids.contains_any([ids[1], ids[2]]), ["two"]),
+            (finding_ids.contains_any([]), []),
+            (finding_ids.contains_all([ids[1], ids[0]]), ["two"]),
+            (finding_ids.contains_all([]), ["none", "one", "two"]),
+            (~finding_ids.contains(ids[0]), ["none"]),
+            (finding_ids.exists(), ["none", "one", "two"]),
+        ]
+        async with store.reader() as view:
+            for condition, patterns in expected:
+                assert await _meeting(view.suppressions, condition, "pattern") == patterns
+            for condition in (finding_ids.equals(ids[0]), finding_ids.one_of([ids[0]])):
+                with pytest.raises(InvalidFilter, match=r"contains\(\)"):
+                    await view.suppressions.count(condition)
+            with pytest.raises(InvalidFilter):
+                await view.suppressions.count(finding_ids.contains("no id"))
+
+    async def test_text_is_tested_for_a_prefix_a_part_and_a_glob(self, store: Store) -> None:
+        await write(store, *(chunk(str(n), source=path) for n, path in enumerate(PATHS)))
+        source = where("source")
+        expected: list[tuple[Filter, list[str]]] = [
+            (source.starts_with("src/"), ["src/api/a.py", "src/api/v1/b.py", "src/x.py"]),
+            (source.starts_with("%"), ["%_.py"]),
+            (source.contains_text("api/"), ["src/api/a.py", "src/api/v1/b.py"]),
+            (source.contains_text("_"), ["%_.py", "app/[id]/page_1.tsx"]),
+            (source.matches_glob("src/api/**"), ["src/api/a.py", "src/api/v1/b.py"]),
+            (source.matches_glob("src/*"), ["src/x.py"]),
+            (source.matches_glob("src/*.py"), ["src/x.py"]),
+            (
+                source.matches_glob("src/**/*.py"),
+                ["src/api/a.py", "src/api/v1/b.py", "src/x.py"],
+            ),
+            (source.matches_glob("**/b.py"), ["b.py", "src/api/v1/b.py"]),
+            (source.matches_glob("src/?.py"), ["src/x.py"]),
+            (source.matches_glob("src/api/*/b.py"), ["src/api/v1/b.py"]),
+            (source.matches_glob("**"), list(PATHS)),
+            (source.matches_glob("b**y"), ["b.py"]),
+            (source.matches_glob(r"app/\[id\]/*"), ["app/[id]/page_1.tsx"]),
+            (source.matches_glob("SRC/**"), []),
+            (source.matches_glob("x+y^$.(a|b)"), ["x+y^$.(a|b)"]),
+            (source.matches_glob("line*"), ["line\nbreak"]),
+            (source.matches_glob("line"), []),
+            (source.matches_glob("ü*未?"), ["übung 未来"]),
+        ]
+        async with store.reader() as view:
+            for condition, paths in expected:
+                assert sorted(await _meeting(view.knowledge, condition, "source")) == sorted(
+                    paths
+                ), condition
+
+    async def test_a_refusal_says_what_to_write(self, store: Store) -> None:
+        path: Any = where("metadata", "tags")
+        advice: list[tuple[Filter, str]] = [
+            (path.equals(["x"]), "contains"),
+            (path.equals(None), "is_null"),
+            (path.at_least(datetime(2026, 1, 1)), "time zone"),  # noqa: DTZ001 -- what is refused
+            (path.at_least(date(2026, 1, 1)), "datetime"),
+            (where("metadata").equals("x"), "key"),
+            (where("content").contains("x"), "contains_text"),
+            (path.matches_glob("a{b,c}"), "|"),
+            (where("stale").less_than(value=True), "equals"),
+        ]
+        async with store.reader() as view:
+            for condition, words in advice:
+                with pytest.raises(InvalidFilter) as refusal:
+                    await view.knowledge.count(condition)
+                assert words in str(refusal.value), condition
+
+    async def test_filters_are_combined_by_operators_and_not_by_words(self, store: Store) -> None:
+        one, other = where("stale").exists(), where("repo").exists()
+        uses: tuple[Callable[[], object], ...] = (
+            lambda: all((one, other)),
+            lambda: any((one, other)),
+        )
+        for use in uses:
+            with pytest.raises(InvalidFilter, match="&"):
+                use()
+        one_of: Any = where("repo").one_of
+        contains_any: Any = where("metadata", "a").contains_any
+        for method in (one_of, contains_any):
+            with pytest.raises(InvalidFilter, match="a list of values"):
+                method("acme/api")

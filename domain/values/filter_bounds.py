@@ -1,0 +1,132 @@
+"""Bounds on the work that a filter can cause, checked before any other work starts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from domain.errors import InvalidFilter
+from domain.values.filters import (
+    MAX_CHOICES,
+    MAX_CONDITIONS,
+    AllOf,
+    AnyOf,
+    Compare,
+    Contains,
+    Exists,
+    Filter,
+    IsNull,
+    Not,
+    OneOf,
+    Scalar,
+    TextMatch,
+    leaves,
+    not_a_filter,
+)
+
+MAX_NESTING: Final = 50
+"""Levels of and, or and not inside each other."""
+
+MAX_NODES: Final = 1_000
+"""Conditions and combinations in one filter, however they are nested."""
+
+MAX_CHARACTERS: Final = 1_000_000
+"""Characters of all paths and values in one filter. Other values count by their size in bytes."""
+
+MAX_NAME_CHARACTERS: Final = MAX_CHARACTERS // 2
+"""Characters of names that one condition of a delete by names has."""
+
+
+def require_bounded(condition: Filter) -> Filter:
+    """Return `condition` if the work that it causes is within all bounds.
+
+    The filter is never copied or written out here, so a filter beyond a bound costs little.
+
+    Raises:
+        InvalidFilter: it has too many nodes, levels, conditions, choices or characters, or a part
+            is not a filter.
+    """
+    work, nodes = _Work(), 0
+    parts: list[tuple[Filter, int]] = [(condition, 0)]
+    while parts:
+        part, depth = parts.pop()
+        nodes += 1
+        if depth > MAX_NESTING:
+            raise _too_large("is nested", MAX_NESTING, "levels deep")
+        inner = _inner(part)
+        if nodes + len(parts) + len(inner) > MAX_NODES:
+            raise _too_large("has", MAX_NODES, "nodes")
+        parts += [(one, depth + 1) for one in inner]
+        work.add(part)
+    return condition
+
+
+def _inner(part: Filter) -> Sequence[Filter]:
+    match part:
+        case AllOf(parts) | AnyOf(parts):
+            return parts
+        case Not(one):
+            return (one,)
+        case _:
+            return ()
+
+
+@dataclass(slots=True)
+class _Work:
+    """The conditions, choices and characters of the parts of one filter."""
+
+    conditions: int = 0
+    choices: int = 0
+    characters: int = 0
+
+    def add(self, part: Filter) -> None:
+        """Count one part, without the parts inside it."""
+        match part:
+            case AllOf() | AnyOf() | Not():
+                return
+            case Compare(path, _, value) | TextMatch(path, _, value):
+                values: tuple[object, ...] = (value,)
+            case OneOf(path, choices) | Contains(path, choices):
+                self._add_choices(path, choices)
+                values = choices
+            case Exists(path) | IsNull(path):
+                values = ()
+            case _:
+                raise not_a_filter(part)
+        self.conditions += 1
+        self.characters += _size(path) + _size(values)
+        if self.conditions > MAX_CONDITIONS:
+            raise _too_large("has", MAX_CONDITIONS, "conditions")
+        if self.characters > MAX_CHARACTERS:
+            raise _too_large("has", MAX_CHARACTERS, "characters in its paths and values")
+
+    def _add_choices(self, path: tuple[str, ...], choices: tuple[Scalar, ...]) -> None:
+        self.choices += len(choices)
+        if self.choices > MAX_CHOICES:
+            raise _too_large("has", MAX_CHOICES, "values", field=path[0] if path else "")
+
+
+def require_selective(condition: Filter | None) -> Filter:
+    """Return `condition` if it names at least one column; a delete requires that.
+
+    Raises:
+        InvalidFilter: it is None or has no condition, so that it would match every row.
+    """
+    if condition is None or next(leaves(require_bounded(condition)), None) is None:
+        raise InvalidFilter("an empty filter would match every row", field="where")
+    return condition
+
+
+def _size(values: tuple[object, ...]) -> int:
+    # Texts count by characters, and a number of a million digits counts by its memory.
+    return sum(
+        len(value) if isinstance(value, str) else sys.getsizeof(value) // 8 for value in values
+    )
+
+
+def _too_large(verb: str, limit: int, unit: str, *, field: str = "where") -> InvalidFilter:
+    return InvalidFilter(
+        f"a filter {verb} at most {limit:,} {unit}, and this one has more", field=field
+    )

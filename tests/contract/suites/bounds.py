@@ -1,0 +1,159 @@
+"""Bounds on work: no input, inside or beyond a bound, keeps the event loop from other tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from contextlib import asynccontextmanager
+from functools import reduce
+from operator import and_
+from time import thread_time
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+import pytest
+
+from domain import Diversity, InvalidFilter, InvalidInput, where
+from domain.values.filters import AllOf, AnyOf
+from repositories import FakeDatabase
+from tests.contract.suites.kinds import write
+from tests.contract.suites.samples import OWNER, REPO, chunk, memory, vectors_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+    from domain import Filter
+    from tests.contract.suites.store import Store
+
+LONGEST_HOLD: Final = 0.05
+"""Seconds of processor time between two turns of the event loop."""
+
+ROWS: Final = 300
+
+
+@asynccontextmanager
+async def _holds(longest: list[float]) -> AsyncIterator[None]:
+    """Append the longest time that the loop was held in the block."""
+    done = False
+
+    async def watch() -> float:
+        hold, began = 0.0, thread_time()
+        while not done:
+            await asyncio.sleep(0)
+            now = thread_time()
+            hold, began = max(hold, now - began), now
+        return hold
+
+    gc.collect()
+    watcher = asyncio.create_task(watch())
+    await asyncio.sleep(0)
+    try:
+        yield
+    finally:
+        done = True
+        longest.append(await watcher)
+
+
+def _too_long(holds: dict[str, list[float]]) -> dict[str, float]:
+    """Return the holds that were too long each time: other processes can slow one down."""
+    return {name: min(times) for name, times in holds.items() if min(times) > LONGEST_HOLD}
+
+
+def _names(size: int) -> list[str]:
+    return [f"v{n}" for n in range(size)]
+
+
+def _inside() -> Sequence[tuple[str, Filter]]:
+    key = where("metadata", "k")
+    return (
+        ("choices in JSON", key.one_of(_names(10_000))),
+        ("elements of a list", key.contains_any(_names(10_000))),
+        ("all elements of a list", key.contains_all(_names(10_000))),
+        ("choices of a column", where("chunk_id").one_of(_names(10_000))),
+        ("choices of ids", where("id").one_of([uuid4() for _ in range(10_000)])),
+        ("conditions", reduce(and_, [key.not_equals(n) for n in range(100)])),
+        ("nodes", AnyOf((AllOf(),) * 999)),
+        ("a path", where("metadata", *["k" * 45_000] * 20).equals("x")),
+        ("a path that is compared", where("metadata", *["k" * 45_000] * 20).at_least("x")),
+        ("a text", where("content").equals("k" * 900_000)),
+        ("a glob", where("source").matches_glob("*" + "/**/a?b" * 6 + "x" * 900)),
+    )
+
+
+def _beyond() -> Sequence[tuple[str, Filter]]:
+    key = where("metadata", "k")
+    shared: Filter = AllOf()
+    for _ in range(6):
+        shared = AnyOf((shared,) * 10)
+    text = "k" * 100_000_000
+    return (
+        ("choices", key.one_of(_names(1_000_000))),
+        ("choices in sum", AllOf(tuple(key.one_of(_names(1_000)) for _ in range(11)))),
+        ("nodes", AnyOf((AllOf(),) * 1_000_000)),
+        ("a shared tree", shared),
+        ("a path", where("metadata", *[text] * 11).greater_than("x")),
+        ("a text", where("content").equals(text)),
+        ("a number", where("token_count").equals(1 << 100_000_000)),
+    )
+
+
+class BoundsContract:
+    """Input within the bounds holds the loop for 50 ms at most, and so does its refusal."""
+
+    async def test_a_filter_within_the_bounds_does_not_hold_the_loop(self, store: Store) -> None:
+        await write(store, *(chunk(f"c{n}") for n in range(100)))
+        holds: dict[str, list[float]] = {}
+        async with store.reader() as view:
+            await view.knowledge.count(where("metadata", "warm").one_of(_names(1)))
+            for name, condition in _inside():
+                for _ in range(2):
+                    async with _holds(holds.setdefault(name, [])):
+                        await view.knowledge.count(condition)
+        assert _too_long(holds) == {}
+
+    async def test_a_filter_beyond_a_bound_is_refused_at_once(self, store: Store) -> None:
+        holds: dict[str, list[float]] = {}
+        async with store.reader() as view:
+            for name, condition in _beyond():
+                async with _holds(holds.setdefault(name, [])):
+                    with pytest.raises(InvalidFilter, match="at most") as refusal:
+                        await view.knowledge.count(condition)
+                assert len(str(refusal.value)) < 200
+        assert _too_long(holds) == {}
+
+    async def test_a_search_with_the_largest_limit_does_not_hold_the_loop(
+        self, store: Store
+    ) -> None:
+        vector = await vectors_of(store)
+        await write(
+            store,
+            *(chunk(f"c{n}", f"deadline {n}", embedding=vector(1.0, n)) for n in range(ROWS)),
+            *(memory(f"deadline {n}", embedding=vector(1.0, n)) for n in range(ROWS)),
+        )
+        query: Any = vector(1.0)
+        holds: dict[str, list[float]] = {}
+        async with store.reader() as view:
+            knowledge, memories = view.knowledge, view.memories
+            await knowledge.hybrid_search("deadline one", query)  # stems and plans are cached
+            searches: dict[str, Callable[[], Awaitable[Any]]] = {
+                "both": lambda: knowledge.hybrid_search("deadline one", query, limit=10_000),
+                "diverse": lambda: knowledge.hybrid_search(
+                    "deadline one", query, limit=100, diversity=Diversity()
+                ),
+                "corpora": lambda: view.corpora.search("deadline one", query, limit=10_000),
+                "recall": lambda: memories.recall(
+                    query, "deadline one", repo=REPO, owner=OWNER, limit=10_000
+                ),
+            }
+            if isinstance(store, FakeDatabase):
+                # The fake compares every pair of embeddings in Python.
+                del searches["corpora"]
+            for name, search in searches.items():
+                for _ in range(2):
+                    async with _holds(holds.setdefault(name, [])):
+                        await search()
+            with pytest.raises(InvalidInput):
+                await knowledge.hybrid_search(
+                    "deadline", query, limit=10_000, diversity=Diversity()
+                )
+        assert _too_long(holds) == {}
