@@ -42,13 +42,24 @@ MAX_NAME_CHARACTERS: Final = MAX_CHARACTERS // 2
 def require_bounded(condition: Filter) -> Filter:
     """Return `condition` if the work that it causes is within all bounds.
 
+    Raises:
+        InvalidFilter: it has too many nodes, levels, conditions, choices or characters, or a part
+            is not a filter.
+    """
+    measure(condition)
+    return condition
+
+
+def measure(condition: Filter) -> Work:
+    """Return the work that a filter causes.
+
     The filter is never copied or written out here, so a filter beyond a bound costs little.
 
     Raises:
         InvalidFilter: it has too many nodes, levels, conditions, choices or characters, or a part
             is not a filter.
     """
-    work, nodes = _Work(), 0
+    work, nodes = Work(), 0
     parts: list[tuple[Filter, int]] = [(condition, 0)]
     while parts:
         part, depth = parts.pop()
@@ -60,7 +71,7 @@ def require_bounded(condition: Filter) -> Filter:
             raise _too_large("has", MAX_NODES, "nodes")
         parts += [(one, depth + 1) for one in inner]
         work.add(part)
-    return condition
+    return work
 
 
 def _inner(part: Filter) -> Sequence[Filter]:
@@ -74,7 +85,7 @@ def _inner(part: Filter) -> Sequence[Filter]:
 
 
 @dataclass(slots=True)
-class _Work:
+class Work:
     """The conditions, choices and characters of the parts of one filter."""
 
     conditions: int = 0

@@ -299,6 +299,8 @@ def _moment(value: object) -> datetime:
 
 
 def _id(value: object) -> UUID:
+    if type(value) is UUID:  # most values, and making another one costs more than all checks
+        return value
     return UUID(value) if isinstance(value, str) else UUID(int=_exactly(UUID, value).int)
 
 

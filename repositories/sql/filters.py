@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, String, and_, any_, cast, false, func, lit
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.types import Boolean, Text
 
-from domain.values.filter_bounds import require_bounded
+from domain.values.filter_bounds import measure
 from domain.values.filter_rules import check_filter
 from domain.values.filters import (
     AllOf,
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 
 LARGE: Final = 4_000
-"""Characters of a filter's repr from which its statement is not cached."""
+MANY_CHOICES: Final = 200
+"""Characters, and choices, of a filter from which its statement is not cached."""
 
 
 class FilterKey:
@@ -47,15 +48,11 @@ class FilterKey:
 
     def __init__(self, *conditions: Filter | None) -> None:
         self.filters = tuple(condition for condition in conditions if condition is not None)
-        for condition in self.filters:
-            require_bounded(condition)  # before repr, which is as large and as deep
-        try:
-            self._key = repr(self.filters)
-        except (ValueError, RecursionError):
-            # An integer of thousands of digits, or a value that is nested as deep, which no column
-            # takes: the filter is refused later, and not cached.
-            self._key = hex(id(conditions))
-        self.is_large = len(self._key) > LARGE
+        work = [measure(condition) for condition in self.filters]
+        self.is_large = any(one.characters > LARGE or one.choices > MANY_CHOICES for one in work)
+        # A large filter is hardly used twice: its statement is not cached, and writing it out would
+        # take long.
+        self._key = hex(id(self)) if self.is_large else _written(self.filters)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, FilterKey) and self._key == other._key
@@ -77,6 +74,14 @@ class FilterKey:
         """Return the SQL condition, which is true for every row without a filter."""
         condition = self.condition(entity)
         return true() if condition is None else condition
+
+
+def _written(conditions: tuple[Filter, ...]) -> str:
+    try:
+        return repr(conditions)
+    except (ValueError, RecursionError):
+        # An integer of thousands of digits, or a value nested as deep: no column takes either.
+        return hex(id(conditions))
 
 
 def filter_condition(entity: type[Entity], condition: Filter | None) -> ColumnElement[bool]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import ColumnElement, DateTime, and_, case, cast, false, func, literal, or_
+from sqlalchemy import ColumnElement, DateTime, and_, any_, case, cast, false, func, literal, or_
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.types import Boolean, Text
 
@@ -14,6 +15,11 @@ from domain.values.filters import Scalar
 from domain.values.rfc3339 import RFC3339
 
 Keys: TypeAlias = Sequence[str]
+
+# An encoder for all values: json.dumps with these options makes one for each call.
+_to_json: Final = json.JSONEncoder(
+    allow_nan=False, ensure_ascii=False, separators=(",", ":")
+).encode
 
 FEW_VALUES: Final = 100
 """Up to this many values are looked up in the GIN index one by one; more are hashed for each row."""
@@ -79,12 +85,12 @@ def one_of(column: ColumnElement[Any], keys: Keys, values: Sequence[Scalar]) -> 
     others = [value for value in values if not isinstance(value, datetime)]
     parts: list[ColumnElement[bool]] = [false()]
     if moments:
-        parts.append(_any_of(moment_at(column, keys), moments, DateTime(timezone=True), "="))
+        array = cast(moments, ARRAY(DateTime(timezone=True)))
+        parts.append(moment_at(column, keys) == any_(array))
     if len(others) > FEW_VALUES:
-        parts.append(_any_of(value_at(column, keys), others, JSONB(), "="))
+        parts.append(_any_of(value_at(column, keys), "=", others))
     elif others:
-        documents = [nested(keys, value) for value in others]
-        parts.append(_any_of(column, documents, JSONB(), "@>"))
+        parts.append(_any_of(column, "@>", [nested(keys, value) for value in others]))
     return or_(*parts)
 
 
@@ -97,14 +103,14 @@ def contains(
     if not values:
         return false()
     if len(values) <= FEW_VALUES:
-        documents = [nested(keys, [value]) for value in values]
-        return _any_of(column, documents, JSONB(), "@>")
-    return _any_of(value_at(column, keys), [[value] for value in values], JSONB(), "@>")
+        return _any_of(column, "@>", [nested(keys, [value]) for value in values])
+    return _any_of(value_at(column, keys), "@>", [[value] for value in values])
 
 
 def _any_of(
-    left: ColumnElement[Any], values: Sequence[Any], kind: Any, operator: str
+    left: ColumnElement[Any], operator: str, documents: Sequence[Any]
 ) -> ColumnElement[bool]:
-    # One bound array, in place of a clause for each value.
-    array = cast(literal(list(values), ARRAY(kind, dimensions=1)), ARRAY(kind, dimensions=1))
-    return left.op(operator, return_type=Boolean())(func.any(array))
+    # One bound array of texts, in place of a clause for each value.
+    texts = literal([_to_json(document) for document in documents], ARRAY(Text))
+    array = cast(cast(texts, ARRAY(Text)), ARRAY(JSONB))
+    return left.op(operator, return_type=Boolean())(any_(array))
