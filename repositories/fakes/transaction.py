@@ -19,6 +19,7 @@ from domain.errors import (
     UnitOfWorkError,
 )
 from domain.schema.base import Entity
+from domain.values.exclusive_use import ExclusiveUse
 from domain.values.transactions import ROWS_GONE, Isolation
 from repositories.fakes.layers import Layers
 from repositories.fakes.locks import Owner
@@ -67,6 +68,7 @@ class Transaction:
         self.committed = False
         self._open = False
         self._aborted = False
+        self._use = ExclusiveUse()
         self._can_be_sent = True
         self._savepoints: list[int] = []
 
@@ -140,14 +142,15 @@ class Transaction:
             TransactionAborted: a statement failed before.
         """
         self._require_usable()
-        await asyncio.sleep(0)
-        self._require_usable()
-        with self._aborted_by_failure():
-            self._look()
-            await self._flush(self.now)
-            if not self._can_be_sent:
-                raise InvalidInput("a value does not fit the type of its column")
-            yield
+        with self._use.use():
+            await asyncio.sleep(0)
+            self._require_usable()
+            with self._aborted_by_failure():
+                self._look()
+                await self._flush(self.now)
+                if not self._can_be_sent:
+                    raise InvalidInput("a value does not fit the type of its column")
+                yield
 
     @contextmanager
     def binding(self, *, sendable: bool) -> Iterator[None]:
@@ -302,7 +305,7 @@ class Transaction:
         self._require_usable()
         if self._savepoints:
             raise UnitOfWorkError("a savepoint is open: leave it before the commit")
-        with self._aborted_by_failure():
+        with self._use.use(), self._aborted_by_failure():
             self._look()
             await self._flush(self.now)
             self._require_nothing_new()
@@ -319,6 +322,12 @@ class Transaction:
 
         Entities keep their values and may be used again.
         """
-        if self._open:
-            self._open = False
-            self.state.locks.release(self.owner)
+        if not self._open:
+            return
+        self._open = False
+        loop = self._use.loop
+        if loop is not None and self._use.is_foreign_loop:
+            if loop.is_running():
+                loop.call_soon_threadsafe(self.state.locks.release, self.owner)
+            self._use.require_own_loop()
+        self.state.locks.release(self.owner)

@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 
 from domain.errors import Conflict, ConnectionLost, TransactionAborted, UnitOfWorkClosed
+from domain.values.exclusive_use import ExclusiveUse
 from domain.values.transactions import ROWS_GONE, Isolation
 from repositories.postgres import direct
 from repositories.postgres.errors import Phase, raise_bare, translate
@@ -62,6 +63,7 @@ class Execution(Tenancy):
         self._open = False
         self._aborted = False
         self._connection_lost = False
+        self._use = ExclusiveUse()
         self._executed = 0
         self._savepoints = 0
         self._written = SavepointLog()
@@ -82,6 +84,7 @@ class Execution(Tenancy):
             UnitOfWorkClosed: it was not entered yet, or has ended.
             TransactionAborted: a statement failed before.
             ConnectionLost: the connection was lost before.
+            UnitOfWorkError: another task is using it, or it belongs to another event loop.
         """
         self.require_open()
         if self._connection_lost:
@@ -93,8 +96,13 @@ class Execution(Tenancy):
             raise TransactionAborted(
                 "a statement failed before: leave this unit of work, and nothing of it is kept"
             )
-        try:
+        with self._use.use(), self._translated(phase, operation_id):
             yield self._session
+
+    @contextmanager
+    def _translated(self, phase: Phase, operation_id: UUID | None) -> Iterator[None]:
+        try:
+            yield
         except BaseException as error:
             self._aborted = True
             if isinstance(error, Exception):

@@ -132,6 +132,7 @@ class Transaction(Execution):
                 await nested.rollback()
                 await refresh_tracked(session, watched, tenant=self.tenant)
         except RecollectError:
+            self._aborted = True
             # The cause is the error that left the savepoint if that one was a cancellation, which
             # ends the connection, or a failure of the database, which `run` may retry.
             if isinstance(error, Exception) and not isinstance(error, DatabaseFailure):
@@ -142,11 +143,23 @@ class Transaction(Execution):
 
         Entities keep their values and may be used again.
         """
-        if self._open:
-            await run_to_completion(self._end())
+        if not self._open:
+            return
+        if self._use.is_foreign_loop:
+            await self._end_in_own_loop()
+            self._use.require_own_loop()
+        await run_to_completion(self._end())
+
+    async def _end_in_own_loop(self) -> None:
+        # The connection can only be used in its own loop: that one returns it to the pool.
+        loop = self._use.loop
+        if loop is not None and loop.is_running():
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._end(), loop))
 
     async def _end(self) -> None:
         self._open = False
+        # After a misuse, the call of another task may not have returned: it has the connection.
+        await self._use.wait_free()
         added = [state.obj() for state in self._added]
         self._session.expunge_all()
         for entity in added:

@@ -317,3 +317,52 @@ class UnitOfWorkContract:
             assert not any(hasattr(view.reviews, name) for name in ("add", "add_many", "delete"))
             assert not hasattr(view.embedding_metadata, "set")
             assert not hasattr(view.runs, "claim")
+
+    @pytest.mark.parametrize("opened", ["reader", "unit_of_work"])
+    async def test_two_tasks_at_once_are_refused(self, store: Store, opened: str) -> None:
+        await write(store, review())
+        async with getattr(store, opened)() as unit:
+            results = await asyncio.gather(
+                unit.reviews.count(),
+                unit.findings.count(),
+                unit.reviews.list(limit=1),
+                return_exceptions=True,
+            )
+            assert results[0] == 1, "the first call is not disturbed"
+            for refusal in results[1:]:
+                assert type(refusal) is UnitOfWorkError
+                assert "two tasks at once" in str(refusal)
+            assert await unit.reviews.count() == 1, "it can be used on"
+            assert await asyncio.create_task(unit.reviews.count()) == 1, "one task after another"
+
+    async def test_work_beside_a_refused_task_is_committed_or_discarded_as_a_whole(
+        self, store: Store
+    ) -> None:
+        async with store.unit_of_work() as uow:
+            uow.reviews.add(review())
+            with pytest.raises(UnitOfWorkError):
+                await asyncio.gather(uow.flush(), uow.commit())
+        async with store.reader() as view:
+            assert await view.reviews.exists() is bool(uow.committed)
+
+    @pytest.mark.parametrize("opened", ["reader", "unit_of_work"])
+    async def test_use_in_another_event_loop_is_refused(self, store: Store, opened: str) -> None:
+        await write(store, review())
+        for _ in range(3):
+            async with getattr(store, opened)() as unit:
+                assert await unit.reviews.count() == 1
+                with pytest.raises(UnitOfWorkError, match="belongs to another event loop"):
+                    await asyncio.to_thread(asyncio.run, unit.reviews.count())
+                assert await unit.reviews.count() == 1, "it can be used on in its own loop"
+
+    @pytest.mark.parametrize("opened", ["reader", "unit_of_work"])
+    async def test_leaving_in_another_event_loop_is_refused_and_ends_it(
+        self, store: Store, opened: str
+    ) -> None:
+        for _ in range(3):
+            unit = getattr(store, opened)()
+            await unit.__aenter__()
+            await unit.reviews.count()
+            with pytest.raises(UnitOfWorkError, match="belongs to another event loop"):
+                await asyncio.to_thread(asyncio.run, unit.__aexit__(None, None, None))
+            assert not unit.is_open
