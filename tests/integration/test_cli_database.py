@@ -159,6 +159,17 @@ def test_rollback_of_a_database_with_rows_needs_a_confirmation(
     assert recollect("db", "reset", "--yes").exit_code == 0
 
 
+def test_rows_that_row_level_security_hides_need_a_confirmation_too(
+    recollect: Recollect, up: str
+) -> None:
+    write_review(up)
+    assert recollect("db", "rls", "enable").exit_code == 0
+    refused = recollect("db", "rollback")
+    assert (refused.exit_code, "pass --yes to confirm" in refused.stderr) == (1, True)
+    assert recollect("db", "rls", "disable").exit_code == 0
+    assert recollect("db", "reset", "--yes").exit_code == 0
+
+
 def test_reset_without_a_terminal_needs_yes(recollect: Recollect, up: str) -> None:
     refused = recollect("db", "reset")
     assert refused.exit_code == 1
