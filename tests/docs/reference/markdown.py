@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 _INDENTED = re.compile(r"\n[ \t]+")
+_NOT_AN_ITEM = re.compile(r"\n(?!- )")
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -16,9 +17,9 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def paragraphs(documented: object) -> list[str]:
-    """Return the paragraphs of an object's own docstring, each on one line."""
+    """Return the paragraphs of an object's own docstring, each paragraph and list item on one line."""
     text = inspect.cleandoc(getattr(documented, "__doc__", None) or "")
-    return [_INDENTED.sub(" ", part).replace("\n", " ") for part in text.split("\n\n")]
+    return [_NOT_AN_ITEM.sub(" ", _INDENTED.sub(" ", part)) for part in text.split("\n\n")]
 
 
 def code(text: object) -> str:
