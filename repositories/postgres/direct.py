@@ -1,8 +1,9 @@
-"""Statements on the driver's own connection: compiled once, sent in SQLAlchemy's transaction.
+"""Statements on the driver's own connection: compiled once, executed in SQLAlchemy's transaction.
 
-SQLAlchemy's cursors and rows take two and a half times as long as the driver for one row by its
-key, an entity of the ORM more than five times. The engine's logger, and with it `echo`, shows these
-statements. SQLAlchemy's cursor events do not see them; the driver's `add_query_logger` does.
+To read one row by its key, SQLAlchemy's cursors and rows take two and a half times as long as the
+driver, and an entity of the ORM more than five times. The engine's logger, and therefore `echo`,
+shows these statements. SQLAlchemy's cursor events do not fire for them; the driver's
+`add_query_logger` does.
 """
 
 from __future__ import annotations
@@ -27,18 +28,19 @@ from repositories.postgres.pool import GuardedPool
 
 if TYPE_CHECKING:
     from asyncpg import Record
-    from sqlalchemy import Executable
+    from sqlalchemy import Dialect, Executable
     from sqlalchemy.ext.asyncio import AsyncConnection
     from sqlalchemy.types import TypeEngine
 
 Row = dict[str, Any]
 Process = Callable[[Any], Any]
 
-DIALECT: Final = PGDialect_asyncpg(json_serializer=dumps, json_deserializer=json.loads)  # type: ignore[no-untyped-call]
-"""As the engine's; what a statement is to the driver does not depend on the connection."""
+_dialect: Final[Callable[..., Dialect]] = PGDialect_asyncpg  # its constructor has no annotations
+DIALECT: Final = _dialect(json_serializer=dumps, json_deserializer=json.loads)
+"""The dialect of every engine; the SQL of a statement does not depend on the connection."""
 
 _FLOATS: Final = 1022
-"""PostgreSQL's number for an array of double precision, the one kind of array of numbers that is selected here."""
+"""PostgreSQL's type id of `double precision[]`, the only array of numbers that is selected here."""
 
 _prepared: Final[WeakKeyDictionary[Executable, Prepared | None]] = WeakKeyDictionary()
 
@@ -47,21 +49,23 @@ _prepared: Final[WeakKeyDictionary[Executable, Prepared | None]] = WeakKeyDictio
 class Prepared:
     """A compiled statement.
 
-    `values` are its own, in their places; `binds` are the named ones, with a value for each
-    execution.
+    Attributes:
+        sql: The text of the statement.
+        values: The driver's arguments, in order, with None in place of named parameters.
+        binds: The position, name and converter of each named parameter.
+        decoders: For each column, the function that converts the driver's value, or None.
     """
 
     sql: str
     values: Sequence[Any]
     binds: Sequence[tuple[int, str, Process | None]]
     decoders: Sequence[Process | None]
-    """For each column, what converts the driver's value; None where nothing has to be converted."""
 
-    def arguments(self, given: Mapping[str, Any]) -> list[Any]:
+    def arguments(self, parameters: Mapping[str, Any]) -> list[Any]:
         """Return the driver's arguments, in order."""
         arguments = list(self.values)
-        for place, name, encode in self.binds:
-            arguments[place] = _processed(given[name], encode)
+        for position, name, encode in self.binds:
+            arguments[position] = _processed(parameters[name], encode)
         return arguments
 
     def rows(self, records: Sequence[Record]) -> list[Row]:
@@ -78,10 +82,10 @@ class Prepared:
 async def fetch(
     connection: AsyncConnection, statement: Executable, values: Mapping[str, Any]
 ) -> list[Row]:
-    """Execute the statement in whatever transaction there is, and return its rows.
+    """Execute the statement in the current transaction, and return its rows.
 
-    Raises what `repositories.postgres.errors.translate` knows. A connection that was lost, or left
-    in the middle of a statement, is marked for the pool as SQLAlchemy would.
+    It raises errors that `repositories.postgres.errors.translate` accepts. A connection that was
+    lost or interrupted during a statement is invalidated, as SQLAlchemy does.
     """
     try:
         prepared = prepare(statement)
@@ -109,9 +113,9 @@ async def fetch(
 
 
 async def _invalidate(connection: AsyncConnection, error: BaseException, *, lost: bool) -> None:
-    """Close a connection that cannot be used any more.
+    """Close a connection that is no longer usable.
 
-    After a failure of the server, the pool replaces its other connections too.
+    If the error concerns the server, the pool replaces its other connections too.
     """
     sync: Any = connection.sync_connection
     if not (lost or outdates_pool(error, sync)):
@@ -123,9 +127,9 @@ async def _invalidate(connection: AsyncConnection, error: BaseException, *, lost
 
 
 def commit_phase(connection: AsyncConnection) -> Phase:
-    """Return the phase of a COMMIT that comes next.
+    """Return the phase of the COMMIT that follows.
 
-    On a connection that is known to be closed, COMMIT is never sent, so that nothing is unknown.
+    On a closed connection, COMMIT is not sent, so the outcome is not unknown.
     """
     sync: Any = connection.sync_connection
     lost = sync.invalidated or sync.connection.driver_connection.is_closed()
@@ -133,9 +137,9 @@ def commit_phase(connection: AsyncConnection) -> Phase:
 
 
 def has_begun(connection: AsyncConnection) -> bool:
-    """Whether the server is inside a transaction.
+    """Return whether the server is in a transaction.
 
-    SQLAlchemy sends BEGIN with the first statement of its own.
+    SQLAlchemy sends BEGIN with its own first statement.
     """
     sync: Any = connection.sync_connection
     return bool(sync.connection.driver_connection.is_in_transaction())
@@ -144,7 +148,7 @@ def has_begun(connection: AsyncConnection) -> bool:
 def prepare(statement: Executable) -> Prepared | None:
     """Return the compiled statement.
 
-    None for text, and where the SQL depends on the values, as that of IN does.
+    It is None for text, and if the SQL depends on the values, as with IN.
     """
     try:
         return _prepared[statement]
@@ -159,7 +163,7 @@ def _compile(statement: Select[Any] | CompoundSelect[Any]) -> Prepared | None:
     if compiled.post_compile_params:
         return None
     order = compiled.positiontup or []
-    # A bind without a value of its own has a name that was given to it; every other's is made up.
+    # A parameter without a value has an explicit name; SQLAlchemy generates the other names.
     named = {name for name in order if not compiled.binds[name].unique}
     values = compiled.construct_params(dict.fromkeys(named))
     encoders = {
@@ -171,7 +175,9 @@ def _compile(statement: Select[Any] | CompoundSelect[Any]) -> Prepared | None:
         values=[
             None if name in named else _processed(values[name], encoders[name]) for name in order
         ],
-        binds=[(place, name, encoders[name]) for place, name in enumerate(order) if name in named],
+        binds=[
+            (position, name, encoders[name]) for position, name in enumerate(order) if name in named
+        ],
         decoders=[_decoder(column.type) for column in statement.exported_columns],
     )
 
@@ -180,15 +186,15 @@ def _processed(value: Any, process: Process | None) -> Any:
     return value if process is None else process(value)
 
 
-def _decoder(kind: TypeEngine[Any]) -> Process | None:
-    implementation = kind.dialect_impl(DIALECT)
+def _decoder(column_type: TypeEngine[Any]) -> Process | None:
+    implementation = column_type.dialect_impl(DIALECT)
     if isinstance(implementation, Float):
         return _to_float
-    if isinstance(kind, UTCDateTime):
+    if isinstance(column_type, UTCDateTime):
         return _to_utc
-    if isinstance(kind, FrozenJsonb):
-        return freeze  # what the driver has parsed
-    # The driver's decimals are what is wanted of other numbers.
+    if isinstance(column_type, FrozenJsonb):
+        return freeze  # the driver has parsed the JSON
+    # For other numbers, the driver's decimals need no conversion.
     return (
         None
         if isinstance(implementation, Numeric)
@@ -201,6 +207,5 @@ def _to_float(value: Any) -> float | None:
 
 
 def _to_utc(value: datetime | None) -> datetime | None:
-    # The driver's moments are in UTC, but for the first and the last that Python has: those come
-    # without a zone.
+    # The driver returns the first and the last datetime of Python without a time zone.
     return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value

@@ -1,4 +1,4 @@
-"""The engine: how SQLAlchemy and asyncpg are put together here."""
+"""The engine: the configuration of SQLAlchemy and asyncpg."""
 
 from __future__ import annotations
 
@@ -31,41 +31,43 @@ if TYPE_CHECKING:
     from repositories.postgres.settings import Settings
 
 _READER: Final = "recollect_reader"
+_RANDOM: Final = random.SystemRandom()
 
 
 def create_engine(settings: Settings, *, readonly: bool = False) -> AsyncEngine:
-    """Make an engine; nothing connects before it is used.
+    """Return an engine, which connects at its first use.
 
-    With `readonly` every transaction is READ ONLY on the server, and of several hosts a standby is
-    preferred; without, the primary.
+    The engine is bound to the process and the event loop of its first use; elsewhere, its pool
+    raises `UnitOfWorkError`. A failed connection attempt raises an error of `domain.errors`.
 
-    The engine is at home in the process and the event loop of its first use; elsewhere its pool
-    raises `UnitOfWorkError`. What a connection that cannot be made raises comes out as an error of
-    `domain.errors`, not of SQLAlchemy.
+    Args:
+        settings: The settings of the connections and the pool.
+        readonly: Make every transaction READ ONLY, and prefer a standby if there are several hosts.
+            Otherwise, the engine uses the primary.
 
-    Raises `ConfigurationError` where a certificate or a key cannot be read.
+    Raises:
+        ConfigurationError: a certificate or a key cannot be read.
     """
     engine = create_async_engine(
-        _shown(settings),
+        _url_for_repr(settings),
         async_creator=Hosts(settings, readonly=readonly),
         poolclass=GuardedPool,
         pool_size=settings.pool_size,
         max_overflow=settings.max_overflow,
         pool_timeout=settings.pool_timeout.total_seconds(),
         pool_use_lifo=True,
-        # Different for each pool, so that many processes started together do not reconnect
-        # together.
-        pool_recycle=round(RECYCLE_SECONDS * random.uniform(0.95, 1.05)),  # noqa: S311 (spreads load, keeps no secret)
+        # Different for each pool, so that processes that start together do not reconnect together.
+        pool_recycle=round(RECYCLE_SECONDS * _RANDOM.uniform(0.95, 1.05)),
         hide_parameters=True,
         echo=settings.echo,
         json_serializer=dumps,
         json_deserializer=json.loads,
-        # Said with every BEGIN, because a role may have another default; said by each unit of work
-        # itself where it writes.
+        # A reader sets the level with every BEGIN, because a role can have another default. A unit
+        # of work sets its own.
         isolation_level="READ COMMITTED" if readonly else None,
         execution_options={_READER: True} if readonly else {},
     )
-    event.listen(engine.sync_engine, "handle_error", _count_as_lost)
+    event.listen(engine.sync_engine, "handle_error", _mark_as_disconnect)
     event.listen(engine.sync_engine, "set_connection_execution_options", _set_local_tenant)
     event.listen(engine.sync_engine, "checkin", _clear_local_tenant)
     event.listen(engine.sync_engine, "checkin", close_if_disposed)
@@ -75,18 +77,18 @@ def create_engine(settings: Settings, *, readonly: bool = False) -> AsyncEngine:
     return engine
 
 
-def settle(engine: AsyncEngine) -> None:
-    """Have an engine of `create_engine` at home in this process and event loop, although nothing is asked of it yet."""
+def bind_to_loop(engine: AsyncEngine) -> None:
+    """Bind an engine of `create_engine` to this process and event loop before its first use."""
     if isinstance(engine.pool, GuardedPool):
-        engine.pool.settle()
+        engine.pool.bind_to_loop()
 
 
 def outdates_pool(error: BaseException, connection: Connection) -> bool:
-    """Return whether every connection of the pool has to be replaced after this error.
+    """Return whether the pool must replace every connection after this error.
 
-    A server that refuses to write is no longer the primary, and there may be another; a reader
-    expects that. After an extension was created again, every connection remembers types that are
-    gone.
+    A server that refuses a write is no longer the primary, and another host may be; a reader
+    expects the refusal. After an extension was dropped and created, every connection has cached
+    types that no longer exist.
     """
     failure, options = translate(error), connection.get_execution_options()
     if isinstance(failure, ReadOnly):
@@ -94,7 +96,7 @@ def outdates_pool(error: BaseException, connection: Connection) -> bool:
     return isinstance(failure, StalePlan) and failure.sqlstate == INTERNAL_ERROR
 
 
-def _count_as_lost(failed: ExceptionContext) -> None:
+def _mark_as_disconnect(failed: ExceptionContext) -> None:
     connection = failed.connection
     if connection is None or connection.invalidated:
         return
@@ -108,24 +110,25 @@ def _count_as_lost(failed: ExceptionContext) -> None:
 
 def _set_local_tenant(connection: Connection, options: dict[str, Any]) -> None:
     if TENANT in options:
-        connection.connection.driver_connection.set_local_tenant(options[TENANT])  # type: ignore[union-attr]  # it is our driver's
+        driver: Any = connection.connection.driver_connection
+        driver.set_local_tenant(options[TENANT])
 
 
 def _clear_local_tenant(connection: Any, _: object) -> None:
-    # A transaction that never began would leave its tenant to the next one.
+    # If its transaction never began, the connection still has the tenant.
     if connection is not None:
         connection.driver_connection.set_local_tenant(None)
 
 
-def _shown(settings: Settings) -> URL:
-    """Return what the engine's `repr` shows.
+def _url_for_repr(settings: Settings) -> URL:
+    """Return the URL that the engine's `repr` shows, without the password.
 
-    The connection is made from the settings, and the password is not in here.
+    Connections use the settings.
     """
     address = settings.addresses[0]
-    made = URL.create("postgresql+asyncpg", username=settings.user, database=settings.database)
+    url = URL.create("postgresql+asyncpg", username=settings.user, database=settings.database)
     return (
-        made.update_query_dict({"host": address.host})
+        url.update_query_dict({"host": address.host})
         if address.is_socket
-        else made.set(host=address.host, port=address.port)
+        else url.set(host=address.host, port=address.port)
     )

@@ -1,10 +1,9 @@
-"""What the driver raises, as the errors of `domain.errors`: by SQLSTATE and constraint name, in one
-place.
+"""Translation of the driver's errors to those of `domain.errors`, by SQLSTATE.
 
-SQLAlchemy's classes are no guide: a deadlock, a timeout, a full disk and a lost connection are all
-a bare `DBAPIError`, and what fails before a connection exists is no SQLAlchemy error at all.
-PostgreSQL's code tells them apart. Messages here are our own words, because the driver's hold rows
-("Key (email)=(…) already exists").
+SQLAlchemy's classes do not distinguish a deadlock, a timeout, a full disk and a lost connection,
+which are all a `DBAPIError`, and an error before the connection exists is not one of SQLAlchemy's.
+PostgreSQL's code does. The messages are our own, because the driver's contain values of rows ("Key
+(email)=(…) already exists").
 """
 
 from __future__ import annotations
@@ -31,15 +30,15 @@ if TYPE_CHECKING:
 
 
 class Phase(Enum):
-    """What was being done; the same broken connection means something else in each."""
+    """The phase in which an error occurred, on which the meaning of a lost connection depends."""
 
     CONNECT = auto()
     WORK = auto()
     COMMIT = auto()
 
 
-# These codes stand for many reasons, and a message is in the server's language: the server's
-# function tells them apart.
+# These codes have several causes, and messages are in the server's language. The name of the
+# server's function distinguishes the causes.
 _STANDBY_REFUSES_SERIALIZABLE = ("call_enum_check_hook", "GetSerializableTransactionSnapshot")
 _TYPE_LOOKUPS = (
     "getTypeInputInfo",
@@ -59,11 +58,17 @@ def translate(
     port: int | None = None,
     figures: Mapping[str, int] | None = None,
 ) -> RecollectError:
-    """Return what `error` means, without a value of a row, a secret or the original.
+    """Return the error of `domain.errors` for `error`, without values of rows or secrets.
 
-    `operation_id` is the unit of work's, for an unknown COMMIT; `host` and `port` what was being
-    connected to; `figures` the pool's counts. An error of ours, also one that SQLAlchemy wrapped,
-    is returned as it is.
+    An error of `domain.errors` is returned as it is, also if SQLAlchemy wrapped it.
+
+    Args:
+        error: The error of SQLAlchemy, the driver or the operating system.
+        phase: The phase in which it occurred.
+        operation_id: The operation of the unit of work, for a COMMIT of unknown outcome.
+        host: The host of the connection attempt.
+        port: The port of the connection attempt.
+        figures: The pool's counts.
     """
     chain = tuple(_chain(error))
     for ours in chain:
@@ -86,15 +91,15 @@ def translating(
     host: str | None = None,
     port: int | None = None,
 ) -> Iterator[None]:
-    """Let only errors of ours, and bugs, out of the block; put it around calls of SQLAlchemy alone.
+    """Translate the database's errors inside the block; put only calls of SQLAlchemy in it.
 
-    What comes neither from the database nor from the way to it passes as it is, as does a cancelled
-    task except in `Phase.COMMIT`, where it is a `CommitOutcomeUnknown`.
+    Errors that come neither from the database nor from the connection pass unchanged. So does a
+    cancellation, except in `Phase.COMMIT`, where it becomes `CommitOutcomeUnknown`.
     """
     try:
         yield
     except BaseException as error:
-        if isinstance(error, errors.RecollectError) or not _comes_from_below(error, phase):
+        if isinstance(error, errors.RecollectError) or not _is_of_the_database(error, phase):
             raise
         raise_bare(translate(error, phase=phase, operation_id=operation_id, host=host, port=port))
 
@@ -102,8 +107,8 @@ def translating(
 def raise_bare(failure: RecollectError) -> NoReturn:
     """Raise `failure` without the error that is being handled.
 
-    A chained traceback prints the driver's DETAIL, and with it the row; `from None` alone hides the
-    original and keeps it.
+    A chained traceback prints the driver's DETAIL, which contains the row. `from None` alone hides
+    the original, but `__context__` still refers to it.
     """
     try:
         raise failure from None
@@ -120,7 +125,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = (error.orig if isinstance(error, sa.StatementError) else None) or error.__cause__
 
 
-def _comes_from_below(error: BaseException, phase: Phase) -> bool:
+def _is_of_the_database(error: BaseException, phase: Phase) -> bool:
     if isinstance(error, asyncio.CancelledError):
         return phase is Phase.COMMIT
     below = (
@@ -134,8 +139,8 @@ def _comes_from_below(error: BaseException, phase: Phase) -> bool:
 
 
 def _server_error(chain: tuple[BaseException, ...]) -> asyncpg.PostgresError | None:
-    # The deepest one is the reason: "connection was closed" is caused by "terminated by the
-    # administrator".
+    # The deepest one is the cause, such as "terminated by the administrator" of "connection was
+    # closed".
     return next((link for link in reversed(chain) if isinstance(link, asyncpg.PostgresError)), None)
 
 
@@ -211,7 +216,7 @@ def _of_the_client(
         return errors.ConnectionLost("the connection was lost before COMMIT: nothing was kept")
     if isinstance(deepest, OSError):
         return _while_connecting(chain, host, port)
-    # Its subclasses are reasons of their own.
+    # Its subclasses have other causes.
     if type(deepest) is asyncpg.InterfaceError:
         return _misuse(chain[0])
     return _of_sqlalchemy(chain)
@@ -238,10 +243,10 @@ def _of_sqlalchemy(chain: tuple[BaseException, ...]) -> RecollectError | None:
         isinstance(raised, sa.InvalidRequestError) and raised.code == "isce"
     ):
         return errors.UnitOfWorkError("a unit of work was used by two tasks at once")
-    unfit = (ValueError, TypeError, OverflowError, LookupError, RecursionError)
-    # Of a number with too many digits the driver cannot even say that it is too large.
-    untold = isinstance(raised, ValueError) and isinstance(raised.__context__, OverflowError)
-    if untold or (isinstance(raised, sa.StatementError) and isinstance(deepest, unfit)):
+    invalid = (ValueError, TypeError, OverflowError, LookupError, RecursionError)
+    # For a number with too many digits, the driver fails while it builds its own message.
+    too_long = isinstance(raised, ValueError) and isinstance(raised.__context__, OverflowError)
+    if too_long or (isinstance(raised, sa.StatementError) and isinstance(deepest, invalid)):
         return errors.InvalidInput(INPUT["22"])
     return None
 
@@ -257,11 +262,11 @@ def _while_connecting(
     )
     if any(isinstance(link, sa.DBAPIError) and link.connection_invalidated for link in chain):
         return ended
-    # Not the deepest one: with sslmode prefer, the cause of the error is the attempt before it.
+    # Not the deepest one: with sslmode=prefer, that is the error of the attempt before.
     for link in chain:
-        refused = refusals.on_the_way(link, host=host, port=port)
-        if refused is not None:
-            return refused
+        failure = refusals.on_the_way(link, host=host, port=port)
+        if failure is not None:
+            return failure
     return ended if _connection_lost(chain) else _unexpected(chain)
 
 

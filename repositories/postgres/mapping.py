@@ -1,4 +1,4 @@
-"""What the ORM has to know beyond the entities: parents are written before their children."""
+"""The order of writes in a flush: the ORM writes parents before their children."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from domain.schema.base import Entity, mappers
 
 
 def order_writes_by_foreign_keys(application: Iterable[type[Entity]] = ()) -> None:
-    """Give every foreign key a private relationship, from which a flush learns its order.
+    """Add a relationship for each foreign key, from which SQLAlchemy derives the order of writes.
 
-    No code reads it: it raises when it is touched, so no relation is ever loaded implicitly. It
-    joins on the id alone; joining on the tenant too would make every relationship of a table
-    claim the same column.
+    The relationship is internal: reading it raises, so that nothing is loaded implicitly. It joins
+    on the id alone, because SQLAlchemy warns if several relationships of a table share the tenant's
+    column.
 
     Args:
-        application: the application's own entities; the library's are always included.
+        application: The application's own entities; the library's are always included.
     """
     by_table: dict[Table, Mapper[Entity]] = {
         mapper.class_.__table__: mapper for mapper in mappers.mappers

@@ -1,4 +1,4 @@
-"""The pool: bounded, fresh connections first, and at home in one event loop."""
+"""The connection pool: bounded, last in first out, and bound to one event loop."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 FRESH_SECONDS: Final = 1.0
-"""A connection that was lent so recently is not asked whether it lives.
+"""A connection that was checked more recently is used without a check.
 
-Asking costs three round trips.
+A check costs three round trips.
 """
 
 RECYCLE_SECONDS: Final = 1800
-"""The age at which a connection is replaced when it is next used, give or take five per cent for each pool."""
+"""The age at which the pool replaces a connection at its next use; varies by 5 % between pools."""
 
 
 _CHECKED_AT: Final = "recollect_checked_at"
@@ -32,10 +32,10 @@ _POOL: Final = "recollect_pool"
 def require_alive(
     dbapi_connection: Any, record: ConnectionPoolEntry, _: PoolProxiedConnection
 ) -> None:
-    """Replace a connection that is closed or outdated before it is lent.
+    """Replace a closed or outdated connection before a caller gets it.
 
-    This is the pool's listener for `checkout`. A connection that the driver takes to be open is
-    asked, unless that was just done.
+    This is the pool's listener for `checkout`. If the driver takes the connection to be open, a
+    statement checks it, unless that was done less than `FRESH_SECONDS` ago.
     """
     now, checked_at = time.monotonic(), record.info.get(_CHECKED_AT)
     if checked_at is None:
@@ -56,10 +56,10 @@ def require_alive(
 
 
 def close_if_disposed(dbapi_connection: Any, record: ConnectionPoolEntry) -> None:
-    """Close a connection that comes back to a pool that was disposed of.
+    """Close a connection that is returned to a disposed pool.
 
-    This is the pool's listener for `checkin`. The connection would not be lent again, and would
-    stay open for as long as anything refers to the pool.
+    This is the pool's listener for `checkin`. The pool would not use the connection again, and
+    would keep it open for as long as anything refers to the pool.
     """
     pool: GuardedPool | None = record.info.get(_POOL)
     if dbapi_connection is not None and pool is not None and pool.is_disposed:
@@ -67,10 +67,10 @@ def close_if_disposed(dbapi_connection: Any, record: ConnectionPoolEntry) -> Non
 
 
 class GuardedPool(AsyncAdaptedQueuePool):
-    """SQLAlchemy's queue pool, which says what it has when it has nothing left, and lets no foreign
-    loop in.
+    """SQLAlchemy's queue pool, bound to the process and the event loop of its first use.
 
-    A pool that `dispose` replaced is a new one: it is at home where it is first used.
+    If it is exhausted, its error has the pool's counts. The pool that replaces a disposed one is
+    bound at its own first use.
     """
 
     def __init__(self, creator: Any, **options: Any) -> None:
@@ -81,43 +81,47 @@ class GuardedPool(AsyncAdaptedQueuePool):
         self._allowed_overflow: int = options["max_overflow"]
 
     def connect(self) -> PoolProxiedConnection:
-        """Lend a connection.
+        """Return a connection.
 
-        Raises `UnitOfWorkError` in a foreign loop or a forked process, and `PoolExhausted`.
+        Raises:
+            UnitOfWorkError: the pool is bound to another event loop or process.
+            PoolExhausted: every connection was in use for the whole timeout.
         """
         self._guard.check()
         try:
-            lent = super().connect()
+            connection = super().connect()
         except exc.TimeoutError:
             pass
         else:
-            lent.info[_POOL] = self
-            return lent
+            connection.info[_POOL] = self
+            return connection
         figures = self.figures()
         raise PoolExhausted(
-            f"all {figures['total']} connections are in use, and none came back within {self.timeout():g} s",
+            f"all {figures['total']} connections were in use for {self.timeout():g} s: raise pool_size,"
+            " or use fewer units of work at a time",
             figures=figures,
         )
 
     def renew(self) -> None:
-        """Replace every connection that is open now when it is next lent."""
+        """Replace every connection that is open now at its next use."""
         self.renewed_at = time.monotonic()
 
-    def settle(self) -> None:
-        """Be at home in this process and event loop before the first use."""
+    def bind_to_loop(self) -> None:
+        """Bind the pool to this process and event loop before its first use."""
         self._guard.check()
 
     def dispose(self) -> None:
-        """Close what is idle. Raises `UnitOfWorkError` in a foreign loop or a forked process."""
+        """Close the idle connections.
+
+        Raises:
+            UnitOfWorkError: the pool is bound to another event loop or process.
+        """
         self._guard.check()
         self.is_disposed = True
         super().dispose()
 
     def figures(self) -> dict[str, int]:
-        """Return how many connections there are.
-
-        `size` and `max_overflow` allowed, the others at this moment.
-        """
+        """Return the pool's counts: `size` and `max_overflow` are limits, the others current."""
         return {
             "size": self.size(),
             "max_overflow": self._allowed_overflow,

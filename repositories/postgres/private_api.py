@@ -1,6 +1,7 @@
 """Undocumented behaviour of asyncpg that has no public replacement.
 
-This is the only module that relies on it. `tests/unit/test_private_api.py` fails where a new version of asyncpg changes it.
+No other module relies on it. `tests/unit/test_private_api.py` fails if a new version of asyncpg
+changes it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ else:
 
 
 class TransportConnection(_Connection):
-    """A connection with its transport, which asyncpg passes to the constructor and does not expose."""
+    """A connection with its transport, which asyncpg passes to the constructor only."""
 
     __slots__ = ("transport",)
 
@@ -28,5 +29,8 @@ class TransportConnection(_Connection):
 
 
 def is_tls_refused(error: BaseException) -> bool:
-    """Whether asyncpg reports that the server does not speak TLS: a bare `ConnectionError`, as for a server that goes away."""
+    """Return whether the error says that the server does not support TLS.
+
+    asyncpg raises a bare `ConnectionError`, as it does for a lost connection.
+    """
     return type(error) is ConnectionError and "rejected SSL upgrade" in str(error)
