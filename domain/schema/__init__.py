@@ -1,1 +1,1 @@
-"""SQLAlchemy for entities: their base class, column types and constraints."""
+"""The tables of entities: their base class, column types and constraints."""

@@ -17,9 +17,6 @@ from domain.values.jsonb import freeze
 if TYPE_CHECKING:
     from sqlalchemy import Dialect
 
-if TYPE_CHECKING:
-    from sqlalchemy.engine import Dialect
-
 
 # A longer text can pass tsvector's limit of 1 MB and fail the whole insert; 100,000 characters
 # never did.
@@ -27,9 +24,9 @@ INDEXED_CHARACTERS = 100_000
 
 
 class EnumText(TypeDecorator[StrEnum]):
-    """A `StrEnum` kept as text.
+    """A text column for the values of a `StrEnum`.
 
-    The column's CHECK lists the values; rows are read back as members.
+    The column's CHECK constraint lists the values. Rows have members of the enumeration.
     """
 
     impl = SqlText
@@ -40,7 +37,7 @@ class EnumText(TypeDecorator[StrEnum]):
         self.enum = enum
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        # A word of no member goes through, for the column's CHECK to refuse by name.
+        # The CHECK constraint refuses a text that is not a value, and its error names the column.
         return None if value is None else str(value)
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> StrEnum | None:
@@ -92,15 +89,13 @@ _INNER_BOUNDARY: Final = (
 
 
 class EmbeddingColumn(VECTOR):
-    """pgvector's column type, exchanged as `pgvector.Vector` through the driver's binary codec
-    instead of as text.
+    """A vector column, which the driver's codec exchanges in binary instead of as text.
 
-    Without dimensions it is a template: the migrations that create a database give it that
-    database's own.
+    Entities declare it without dimensions. The migrations add the dimensions of the database.
     """
 
     cache_ok = True
-    # A parameter on its own would be taken for text.
+    # Without a cast, PostgreSQL takes a parameter that stands alone for text.
     render_bind_cast = True
 
     def bind_processor(self, dialect: Dialect) -> Any:
@@ -111,13 +106,13 @@ class EmbeddingColumn(VECTOR):
 
 
 def _from_server(value: Vector | str | None) -> Vector | None:
-    # A connection that met the types of an extension that was made anew reads them as text until it
-    # has learned them.
+    # After the extension was dropped and created, an open connection reads text until it registers
+    # the codecs of the new types.
     return Vector.from_text(value) if isinstance(value, str) else value
 
 
 class FrozenJsonb(TypeDecorator[Any]):
-    """A jsonb column whose values are read frozen.
+    """A jsonb column whose rows have frozen values.
 
     Python's None is SQL's NULL, never JSON's null.
     """

@@ -1,4 +1,4 @@
-"""Constraints and indexes of one tenant's rows."""
+"""Constraints and indexes that begin with the tenant."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NAMING_CONVENTION = {
 
 
 def unique(*columns: str) -> UniqueConstraint:
-    """Return a unique constraint of one tenant's rows."""
+    """Return a unique constraint of the columns within a tenant."""
     return UniqueConstraint("tenant", *columns)
 
 
@@ -54,21 +54,21 @@ def references(parent: str | type[Entity], column: str) -> ForeignKeyConstraint:
 
 
 def index(*columns: str) -> Index:
-    """Return an index over one tenant's rows."""
+    """Return an index of the tenant and the columns."""
     return Index(None, "tenant", *columns)
 
 
 def unique_where_given(column: str, *others: str) -> Index:
-    """Return a unique index of one tenant's rows in which `column` has a value."""
+    """Return a unique index, within a tenant, of the rows in which `column` has a value."""
     return Index(
         None, "tenant", column, *others, unique=True, postgresql_where=text(f"{column} IS NOT NULL")
     )
 
 
 def constraint_name(constraint: Constraint | Index) -> str:
-    """Return the constraint's or index's name as the database has it.
+    """Return the constraint's or index's name in the database.
 
-    What is longer than PostgreSQL allows is shortened.
+    SQLAlchemy shortens a name that is longer than PostgreSQL allows.
     """
     dialect: type[Dialect] = postgresql.dialect
     preparer = dialect().identifier_preparer
@@ -81,9 +81,9 @@ def constraint_name(constraint: Constraint | Index) -> str:
 
 
 def embedding_check() -> CheckConstraint:
-    """Return the second wall behind the entity's validation.
+    """Return the CHECK constraint that excludes zero vectors, as the entity's validation does.
 
-    No zero vector, whose distance NaN passes every threshold.
+    The cosine distance of a zero vector is NaN, which passes every threshold.
     """
     return CheckConstraint(
         f"vector_norm(embedding) BETWEEN {MIN_NORM} AND {MAX_NORM}", name="embedding_norm"

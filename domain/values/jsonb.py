@@ -1,8 +1,8 @@
-"""JSON as PostgreSQL's `jsonb` keeps it: normalised when it comes in, immutable afterwards.
+"""JSON values as PostgreSQL's `jsonb` stores them: normalised on input, and immutable.
 
-jsonb stores numbers as `numeric`, so `1e22` comes back as an integer and `-0.0` as `0.0`; it
-refuses NaN, infinities, NUL and lone surrogates. Doing the same on the way in makes an entity equal
-to itself read back, on the server and in a fake.
+jsonb stores numbers as `numeric`, so it returns `1e22` as an integer and `-0.0` as `0.0`. It
+refuses NaN, infinity, NUL and lone surrogates. The same normalisation on input makes an entity
+equal to its own row, on the server and in a fake.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ dumps: Final = partial(json.dumps, allow_nan=False, ensure_ascii=False, separato
 """Serialize to JSON text that PostgreSQL accepts: NaN and infinity raise ValueError."""
 
 MAX_DEPTH = 100
-"""Levels of nesting; jsonb takes more, but Python's own parser does not."""
+"""Levels of nesting; jsonb accepts more, but Python's parser does not."""
 
 MAX_INTEGER = 10**1000
 
 
-def _refused(*_: object, **__: object) -> NoReturn:
+def _raise_frozen(*_: object, **__: object) -> NoReturn:
     raise TypeError("JSON of an entity cannot be changed in place: assign a new value to the field")
 
 
-_refuse: Any = _refused
+_refuse: Any = _raise_frozen
 _NESTING: Final = frozenset({dict, list})
 
 
 class FrozenDict(dict[str, Any]):
-    """A JSON object of an entity.
+    """A JSON object of an entity, which cannot be changed in place.
 
-    Changing it in place would be lost in silence, so it refuses: assign a new value.
+    SQLAlchemy would not notice such a change. Assign a new value to the field instead.
     """
 
     __setitem__ = __delitem__ = __ior__ = _refuse
@@ -55,7 +55,7 @@ class FrozenDict(dict[str, Any]):
 
 
 class FrozenList(list[Any]):
-    """A JSON array of an entity; it refuses to be changed in place as `FrozenDict` does."""
+    """A JSON array of an entity, which cannot be changed in place, like `FrozenDict`."""
 
     __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
     append = clear = extend = insert = pop = remove = reverse = sort = _refuse
@@ -82,11 +82,11 @@ def _number(value: float) -> float | int:
 
 
 def normalise(value: object, *, depth: int = 0) -> Any:
-    """Return `value` as jsonb would give it back, frozen.
+    """Return `value` as jsonb returns it, frozen.
 
     Raises:
-        ValueError: not JSON (another type, a key that is no string, NaN, infinity), not storable
-            text, or too deep.
+        ValueError: `value` is not JSON (another type, a key that is not a string, NaN, infinity),
+            contains text that PostgreSQL cannot store, or is nested too deeply.
     """
     if depth > MAX_DEPTH:
         raise ValueError(f"JSON is nested deeper than {MAX_DEPTH} levels")
@@ -118,9 +118,9 @@ def _key(key: object) -> str:
 
 
 def freeze(value: Any) -> Any:
-    """Return parsed JSON with its objects and arrays frozen.
+    """Return parsed JSON with frozen objects and arrays.
 
-    For values that come from the server and need no check.
+    It checks nothing: use it for values from the server.
     """
     if isinstance(value, dict):
         if _NESTING.isdisjoint(map(type, value.values())):

@@ -16,19 +16,19 @@ INT64_MAX = 2**63 - 1
 
 
 Count = Annotated[int, Ge(0), Le(INT32_MAX)]
-"""How many; never negative."""
+"""A count: 32 bits, not negative."""
 
 Positive = Annotated[int, Ge(1), Le(INT32_MAX)]
-"""A number that starts at one, such as a pull request's or a line's."""
+"""A number from 1, such as that of a pull request or a line."""
 
 BigCount = Annotated[int, Ge(0), Le(INT64_MAX)]
-"""How many, in 64 bits; its column is a bigint."""
+"""A count of 64 bits, not negative; its column is a bigint."""
 
 ExternalId = Annotated[int, Ge(-INT64_MAX - 1), Le(INT64_MAX)]
-"""An id that another system made: 64 bits; its column is a bigint."""
+"""An id of another system: 64 bits; its column is a bigint."""
 
 Ratio = Annotated[float, Ge(0), Le(1)]
-"""A share between 0 and 1."""
+"""A share from 0 to 1."""
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 """A number that is neither NaN nor infinite."""
@@ -69,7 +69,7 @@ Cost = Annotated[Decimal, BeforeValidator(_rounded)]
 
 
 def field_constraints(field: FieldInfo) -> Iterator[Any]:
-    """Yield the constraints of a field's type, such as `annotated_types.Le`, whether or not it is optional."""
+    """Yield the constraints of a field's type, such as `annotated_types.Le`, optional or not."""
     yield from field.metadata
     if get_origin(field.annotation) in {Union, UnionType}:
         for option in get_args(field.annotation):

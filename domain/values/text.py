@@ -1,4 +1,4 @@
-"""Text that PostgreSQL can store: typed strings with one rule for what is refused."""
+"""Types of text that PostgreSQL can store."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pydantic import AfterValidator, StringConstraints
 from domain.errors import InvalidInput
 
 MAX_TEXT_LENGTH = 10_000_000
-"""Characters in the longest text that an entity takes."""
+"""The most characters of a text in an entity."""
 
-# A B-tree entry holds 2,704 bytes. A tenant (100), a name and a key are indexed together and must
-# fit.
+# An entry of a B-tree has at most 2,704 bytes. A tenant (100), a name and a key are indexed
+# together.
 MAX_NAME_BYTES = 400
 MAX_KEY_BYTES = 2_000
 
@@ -22,8 +22,8 @@ def storable(value: str) -> str:
     """Return `value` unchanged if PostgreSQL can store it.
 
     Raises:
-        ValueError: it holds a NUL character (SQLSTATE 22021) or half of a surrogate pair (not
-            encodable as UTF-8).
+        ValueError: it contains a NUL character (SQLSTATE 22021) or half of a surrogate pair, which
+            UTF-8 cannot encode.
     """
     if "\0" in value:
         raise ValueError("holds a NUL character")
@@ -53,7 +53,7 @@ Key = Annotated[
     AfterValidator(storable),
     _at_most_bytes(MAX_KEY_BYTES),
 ]
-"""A text that an index or a unique constraint holds; not empty, at most 2,000 bytes."""
+"""An indexed or unique text; not empty, at most 2,000 bytes."""
 
 Name = Annotated[
     str,
@@ -61,7 +61,7 @@ Name = Annotated[
     AfterValidator(storable),
     _at_most_bytes(MAX_NAME_BYTES),
 ]
-"""A short text that an index holds beside others, such as a repository or a login.
+"""A short text that is indexed together with others, such as a repository or a login.
 
 Not empty, at most 400 bytes.
 """
@@ -77,21 +77,21 @@ NameOrEmpty = Annotated[
 TENANT_PATTERN = r"^[A-Za-z0-9._-]{1,100}$"
 
 Tenant = Annotated[str, StringConstraints(pattern=TENANT_PATTERN)]
-"""Whose rows they are.
+"""The name of a tenant.
 
-The alphabet is small so that a tenant can be rendered as a literal where no bind is possible.
+It has no character that needs quoting, for statements that accept no parameters.
 """
 
 DEFAULT_TENANT = "default"
 
 
 def require_tenant(tenant: str) -> str:
-    """Return `tenant` if it can name one.
+    """Return `tenant` if it is a valid name.
 
     Raises:
         InvalidInput: it is not 1 to 100 ASCII letters, digits, dots, underscores and hyphens.
     """
-    if not _can_name_a_tenant(tenant):
+    if not _is_tenant(tenant):
         raise InvalidInput(
             "a tenant is 1 to 100 ASCII letters, digits, dots, underscores and hyphens",
             field="tenant",
@@ -99,5 +99,5 @@ def require_tenant(tenant: str) -> str:
     return tenant
 
 
-def _can_name_a_tenant(tenant: object) -> bool:
+def _is_tenant(tenant: object) -> bool:
     return isinstance(tenant, str) and re.fullmatch(TENANT_PATTERN.strip("^$"), tenant) is not None

@@ -258,7 +258,7 @@ def _ways_round(row_security: RowLevelSecurityStatus, *, asked_for: bool) -> Ite
             remedy="run `recollect db rls enable`",
         )
     elif asked_for and row_security.passed:
-        what = f"row-level security does not bind the role {row_security.role}"
+        what = f"row-level security does not apply to the role {row_security.role}"
         yield Problem(
             what=what,
             remedy="connect as one that is no superuser and has no BYPASSRLS: see `recollect db roles`",

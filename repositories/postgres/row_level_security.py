@@ -1,4 +1,4 @@
-"""Whether row-level security stands between the tenants of a database."""
+"""The status of row-level security in a database."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowLevelSecurityStatus:
-    """What the catalog says of row-level security: whether it was switched on, and where it does
-    not hold.
+    """Whether row-level security is enabled, and where it is incomplete.
 
-    `uncovered` are tables and partitions without it, `passed` those where it does not bind the
-    current role, `views` read a table with their owner's rights.
+    Attributes:
+        on: Whether any table has the policy.
+        uncovered: Tables and partitions without complete row-level security.
+        passed: Tables and partitions where it does not apply to the current role.
+        views: Views that read a table with the rights of their owner.
+        role: The current role.
     """
 
     on: bool
@@ -32,26 +35,23 @@ class RowLevelSecurityStatus:
 
     @classmethod
     def read(cls, connection: Connection) -> Self:
-        """Return what holds for the connection's database and role."""
+        """Return the status for the connection's database and role."""
         return cls.of(connection.execute(POLICY_STATUS).mappings().all())
 
     @classmethod
-    def of(cls, walls: Iterable[RowMapping]) -> Self:
-        """Return what the rows of `POLICY_STATUS` come to."""
-        found = list(walls)
+    def of(cls, tables: Iterable[RowMapping]) -> Self:
+        """Return the status that the rows of `POLICY_STATUS` describe."""
+        rows = list(tables)
         return cls(
-            on=any(wall["begun"] for wall in found),
-            uncovered=tuple(wall["table"] for wall in found if not wall["covered"]),
-            passed=tuple(wall["table"] for wall in found if not wall["active"]),
-            views=tuple(sorted({view for wall in found for view in wall["views"]})),
-            role=found[0]["role"] if found else None,
+            on=any(row["begun"] for row in rows),
+            uncovered=tuple(row["table"] for row in rows if not row["covered"]),
+            passed=tuple(row["table"] for row in rows if not row["active"]),
+            views=tuple(sorted({view for row in rows for view in row["views"]})),
+            role=rows[0]["role"] if rows else None,
         )
 
     def gaps(self) -> Iterator[str]:
-        """Yield where a database that has it leaves a way round, one sentence each.
-
-        Nothing where it was not switched on.
-        """
+        """Yield a sentence for each gap in row-level security; none if it is not enabled."""
         if self.on:
             yield from (
                 f"row-level security does not cover table {table}" for table in self.uncovered
@@ -62,14 +62,16 @@ class RowLevelSecurityStatus:
             )
 
     def require(self) -> None:
-        """Raise RowLevelSecurityRequired unless every table is covered, for the current role too."""
+        """Raise RowLevelSecurityRequired unless it covers every table for the current role."""
         if self.uncovered:
             raise RowLevelSecurityRequired(
-                f"row-level security does not cover {_few(self.uncovered)}: run `recollect db rls enable`"
+                f"row-level security does not cover {_few(self.uncovered)}:"
+                " run `recollect db rls enable`"
             )
         if self.passed:
             raise RowLevelSecurityRequired(
-                f"row-level security does not bind the role {self.role}, which is a superuser or has BYPASSRLS: connect as another"
+                f"row-level security does not apply to the role {self.role}, which is a superuser"
+                " or has BYPASSRLS: connect as another role"
             )
 
 

@@ -1,4 +1,4 @@
-"""The statements that give each role what it needs, and take from everybody else what nobody should have."""
+"""Statements that grant each role its privileges and revoke those of PUBLIC."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _COUNTS: Final = "SELECT, INSERT, UPDATE"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Roles:
-    """The names of three roles that log in.
+    """The names of the three roles that log in.
 
-    `migrator` owns the tables and changes the schema, `application` reads and writes rows, `reader`
-    reads them.
+    `migrator` owns the tables and changes the schema. `application` reads and writes rows. `reader`
+    reads rows.
     """
 
     migrator: str = "recollect_migrator"
@@ -32,58 +32,61 @@ class Roles:
     reader: str = "recollect_reader"
 
     def names(self) -> dict[str, str]:
-        """Return the roles' names by what they are for."""
+        """Return the names of the roles by their purpose."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 ATTRIBUTES: Final = text("""
-SELECT rolname AS role, rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication AS mighty
+SELECT rolname AS role,
+       rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication AS mighty
 FROM pg_catalog.pg_roles WHERE rolname = ANY(:roles)
 """).bindparams(bindparam("roles", type_=ARRAY(Text)))
-"""Those of the roles that exist, and whether they may do what none of ours should.
+"""Select the roles that exist, and whether one has an attribute that none of them should have.
 
 Binds: `roles`.
 """
 
 PLACE: Final = text("""
-SELECT quote_ident(current_database()) AS database, quote_ident(current_schema()) AS schema, quote_ident(current_user) AS me,
+SELECT quote_ident(current_database()) AS database, quote_ident(current_schema()) AS schema,
+       quote_ident(current_user) AS me,
        (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) AS superuser
 """)
 
 TABLES: Final = text("""
 WITH RECURSIVE ours AS (
     SELECT oid FROM pg_catalog.pg_class
-    WHERE relnamespace = current_schema()::regnamespace AND relname = ANY(:tables) AND relkind IN ('r', 'p')
+    WHERE relnamespace = current_schema()::regnamespace AND relname = ANY(:tables)
+      AND relkind IN ('r', 'p')
     UNION ALL
     SELECT inhrelid FROM pg_catalog.pg_inherits JOIN ours ON inhparent = ours.oid
 )
 SELECT c.oid::regclass::text AS "table", pg_get_userbyid(c.relowner)::text AS owner
 FROM ours JOIN pg_catalog.pg_class c USING (oid) ORDER BY 1
 """).bindparams(bindparam("tables", [table.name for table in metadata.sorted_tables], ARRAY(Text)))
-"""Our tables that there are, with their partitions and owners."""
+"""Select the library's tables that exist, their partitions, and the owner of each."""
 
 
 def create_role(role: str) -> str:
-    """Return the statement that creates a role that can log in and nothing else."""
+    """Return the statement that creates a role that can log in, without other attributes."""
     return f"CREATE ROLE {role} LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB NOREPLICATION"
 
 
 def set_password(role: str, verifier: str) -> str:
     """Return the statement that sets a password by its verifier.
 
-    The password itself would be in the server's log.
+    A statement with the password itself would write it to the server's log.
     """
     return f"ALTER ROLE {role} PASSWORD '{verifier}'"
 
 
 def on_database(roles: Roles, database: str, schema: str) -> Iterator[str]:
-    """Yield what each role may do to the database, the schema, and tables that are yet to come."""
+    """Yield the privileges of each role on the database, the schema and future tables."""
     everyone = f"{roles.migrator}, {roles.application}, {roles.reader}"
     yield f"REVOKE CREATE, TEMPORARY ON DATABASE {database} FROM PUBLIC"
     yield f"REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC"
     yield f"GRANT CONNECT ON DATABASE {database} TO {everyone}"
-    # The application lays many rows ready in a temporary table; its search_path names pg_temp last,
-    # so that none hides one of ours.
+    # A bulk write uses a temporary table. The search_path names pg_temp last, so that a temporary
+    # table does not hide one of the library's.
     yield f"GRANT TEMPORARY ON DATABASE {database} TO {roles.migrator}, {roles.application}"
     yield f"GRANT USAGE ON SCHEMA {schema} TO {everyone}"
     yield f"GRANT CREATE ON SCHEMA {schema} TO {roles.migrator}"
@@ -93,7 +96,7 @@ def on_database(roles: Roles, database: str, schema: str) -> Iterator[str]:
 
 
 def on_table(roles: Roles, table: str) -> Iterator[str]:
-    """Yield what each role may do to one table of entities, or one partition."""
+    """Yield the privileges of each role on one table of entities, or one partition."""
     writes = _COUNTS if table == _SHARED_PATTERNS else _WRITES
     yield f"REVOKE ALL ON TABLE {table} FROM PUBLIC, {roles.application}, {roles.reader}"
     yield f"GRANT {writes} ON TABLE {table} TO {roles.application}"
@@ -101,11 +104,11 @@ def on_table(roles: Roles, table: str) -> Iterator[str]:
 
 
 def on_version_table(roles: Roles, table: str) -> Iterator[str]:
-    """Yield what each role may do to the record of revisions."""
+    """Yield the privileges of each role on the table of revisions."""
     yield f"REVOKE ALL ON TABLE {table} FROM PUBLIC, {roles.application}, {roles.reader}"
     yield f"GRANT SELECT ON TABLE {table} TO {roles.application}, {roles.reader}"
 
 
 def give_to(role: str, tables: Sequence[str]) -> Iterator[str]:
-    """Yield the statements that make the role the tables' owner."""
+    """Yield the statements that make the role the owner of the tables."""
     yield from (f"ALTER TABLE {table} OWNER TO {role}" for table in tables)

@@ -641,9 +641,11 @@ async def test_a_server_that_turns_out_to_be_read_only_is_connected_to_anew_and_
         assert await pid_of(connection) == kept, "who asked for a read-only transaction has got one"
 
 
-async def test_the_error_of_an_exhausted_pool_has_its_counts_and_advice(engine: AsyncEngine) -> None:
+async def test_the_error_of_an_exhausted_pool_has_its_counts_and_advice(
+    engine: AsyncEngine,
+) -> None:
     async with engine.connect(), engine.connect(), engine.connect():
-        with pytest.raises(errors.PoolExhausted, match="all 3 connections.*pool_size") as caught:
+        with pytest.raises(errors.PoolExhausted, match=r"all 3 connections.*pool_size") as caught:
             await engine.connect()
     expected = {
         "size": 2,

@@ -201,12 +201,15 @@ async def test_what_row_level_security_does_not_bind_is_refused(server: TestServ
         )
         assert await operations.enable_row_level_security(owner) == []
         with pytest.raises(
-            RowLevelSecurityRequired, match="does not bind the role postgres, which is a superuser"
+            RowLevelSecurityRequired,
+            match="does not apply to the role postgres, which is a superuser",
         ):
             await refused(as_superuser(server, url))
         await execute(admin, f"CREATE ROLE passing LOGIN BYPASSRLS PASSWORD 'p' IN ROLE {name}")
         try:
-            with pytest.raises(RowLevelSecurityRequired, match="does not bind the role passing"):
+            with pytest.raises(
+                RowLevelSecurityRequired, match="does not apply to the role passing"
+            ):
                 await refused(
                     SecretStr(
                         make_url(url.get_secret_value())
