@@ -23,11 +23,15 @@ if TYPE_CHECKING:
 DATABASE: Final = APPLICATION
 _PROTECTED: Final = frozenset({DATABASE, SUPERUSER, "template0", "template1"})
 _NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
-# Whatever a user's settings log, a password is not in it; an error does not quote its statement.
+# Whatever the settings of a user log or sample, the log contains no password: statements and parse
+# trees are not logged, and errors do not quote statements.
 _QUIET: Final = """\\set VERBOSITY terse
 \\set SHOW_CONTEXT never
 SET client_min_messages = warning; SET search_path = pg_catalog;
 SET log_statement = none; SET log_min_duration_statement = -1; SET log_min_error_statement = panic;
+SET log_transaction_sample_rate = 0; SET log_statement_sample_rate = 0;
+SET log_min_duration_sample = -1; SET debug_print_parse = off; SET debug_print_rewritten = off;
+SET debug_print_plan = off;
 """
 # A program that was killed while it prepared leaves its psql behind, which goes on. A lock is of
 # one database and one session.

@@ -904,6 +904,28 @@ async def test_no_password_shows_in_a_representation_an_error_or_the_log(folder:
             assert secret not in shown
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"log_transaction_sample_rate": "1"},
+        {"log_min_duration_sample": "0", "log_statement_sample_rate": "1"},
+        {"debug_print_parse": "on"},
+    ],
+    ids=["sampled transactions", "sampled statements", "parse trees"],
+)
+async def test_the_log_has_no_password_if_statements_are_sampled(
+    fresh: Path, settings: dict[str, str]
+) -> None:
+    with EmbeddedServer.start(fresh, settings={**FAST, **settings}) as server:
+        await ask(server.url, "SELECT 'canary'")
+        log = (fresh / "server.log").read_text()
+        assert "canary" in log or "PARSETREE" in log.upper().replace(" ", ""), "it is sampled"
+        for url in (server.url, server.admin_url):
+            password = urlsplit(url.get_secret_value()).password
+            assert password
+            assert password not in log
+
+
 def test_credentials_that_are_missing_are_not_made_up(folder: Path) -> None:
     with start(folder):
         pass
