@@ -53,7 +53,7 @@ EXTRAS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
-    """What the doctor observed of one thing; for a problem, `observation` says what to do."""
+    """One observation of the doctor; for a problem, it says what to do."""
 
     name: str
     observation: str

@@ -111,15 +111,15 @@ def disable(
 
 
 def _sentence(changes: Maintenance) -> str:
-    made, dropped = ", ".join(changes.made), ", ".join(changes.dropped)
+    months, dropped = ", ".join(changes.made), ", ".join(changes.dropped)
     parts = {
-        f"created {len(changes.made)} months of telemetry ({made})": changes.made,
+        f"created {len(changes.made)} months of telemetry ({months})": changes.made,
         f"moved {changes.moved:,} events into them": changes.moved,
         f"dropped {len(changes.dropped)} ({dropped}) with about {changes.dropped_rows:,} events": (
             changes.dropped
         ),
         f"deleted {changes.deleted:,} old events from the default partition": changes.deleted,
-        f"left {changes.left} months in the default partition for the next run": changes.left,
+        f"left {changes.left} months, which are too many, in the default partition": changes.left,
         f"purged {changes.operations:,} committed operations": changes.operations,
     }
     return ", ".join(part for part, count in parts.items() if count) or "nothing to do"

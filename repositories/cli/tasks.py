@@ -1,4 +1,4 @@
-"""What the commands do on a database: each task connects, works, and disconnects."""
+"""The work of the commands on a database: each task connects, works, and disconnects."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def may_hold_rows(settings: Settings) -> bool:
 def _may_hold_rows(connection: Connection) -> bool:
     # With row-level security, an error instead of an empty answer.
     connection.execute(catalog.ALL_ROWS)
-    names = [found.name for found in catalog.tables(connection) if found.name != catalog.RECORD]
+    names = [entry.name for entry in catalog.tables(connection) if entry.name != catalog.RECORD]
     try:
         return any(connection.scalar(_one_row(name)) for name in names)
     except DBAPIError:

@@ -84,8 +84,8 @@ def test_a_dump_or_restore_that_fails_ends_with_one_sentence(
         (["restore", str(tmp_path / "nothing")], "cannot be read: No such file or directory"),
         (["dump", str(tmp_path / "no" / "where")], "cannot be written: No such file or directory"),
         (
-            ["dump", str(file), "--force", "--tenant", "nobody"],
-            "the database has no rows of the tenant 'nobody'",
+            ["dump", str(file), "--force", "--tenant", "acme"],
+            "the database has no rows of the tenant 'acme'",
         ),
         (["dump", str(file), "--force", "--tenant", "a'b"], "a tenant is 1 to 100"),
         (["dump", str(file)], f"{file} exists; pass --force to overwrite it"),

@@ -266,7 +266,7 @@ def test_a_folder_without_python_source_ends_with_one_sentence(
 ) -> None:
     finished = recollect("demo", "--source", tmp_path, "--data-dir", tmp_path / "data")
     assert (finished.exit_code, finished.stdout) == (1, "")
-    assert finished.stderr == f"recollect: there is no Python file under {tmp_path}\n"
+    assert finished.stderr == f"recollect: {tmp_path} has no Python file\n"
     assert not (tmp_path / "data").exists()
 
 

@@ -107,7 +107,7 @@ def test_a_collection_is_loaded_searched_and_measured(evaluate: Evaluate, collec
 def test_a_server_in_a_folder_stays_and_is_used_once(
     evaluate: Evaluate, collection: Path, tmp_path: Path
 ) -> None:
-    data_dir = tmp_path / "kept"
+    data_dir = tmp_path / "server"
     assert evaluate(collection, "--data-dir", data_dir).exit_code == 0
     again = evaluate(collection, "--data-dir", data_dir)
     assert again.exit_code == 1

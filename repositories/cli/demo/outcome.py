@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What the demo stored, and its answers to the questions."""
+    """The stored rows in figures, and the answers to the questions."""
 
     repo: str
     sentences: tuple[str, ...]

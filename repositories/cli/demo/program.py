@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from repositories.cli.demo.source import Source
 
 MAX_PASSAGES: Final = 1_500
-"""Of more passages, the demo stores the first: documents before docstrings."""
+"""The demo stores at most this many passages: documents before docstrings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Method(StrEnum):
-    """What a question searches, and how."""
+    """The entities that a question searches, and the kind of search."""
 
     PASSAGES = "passages by vector (v) and by words (w)"
     PASSAGE_WORDS = "passages by words (w)"

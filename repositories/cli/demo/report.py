@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from repositories.cli.demo.source import Source
 
 MAX_FINDINGS: Final = 2_000
-"""Of more findings, the demo stores the most severe; the review declares how many there were."""
+"""The demo stores at most this many findings, the most severe ones; the review counts them all."""
 
 PR_NUMBER: Final = 1
 BASE_SHA: Final = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"

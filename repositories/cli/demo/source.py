@@ -120,7 +120,7 @@ def _source(
         if path.is_relative_to(root) and path.stat().st_size <= MAX_FILE_BYTES
     )
     if not files:
-        raise ConfigurationError(f"there is no Python file under {root}", setting="source")
+        raise ConfigurationError(f"{root} has no Python file", setting="source")
     if len(files) > MAX_FILES:
         raise ConfigurationError(
             f"{root} has {len(files):,} Python files: name a smaller folder", setting="source"
