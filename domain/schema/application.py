@@ -9,13 +9,13 @@ from sqlalchemy import Index, UniqueConstraint
 from sqlalchemy.schema import sort_tables
 
 from domain.errors import InvalidEntity
-from domain.schema.base import ApplicationEntity, Entity
+from domain.schema.base import ApplicationEntity, Entity, application_metadata, metadata
 from domain.schema.constraints import constraint_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from sqlalchemy import Column, ForeignKeyConstraint
+    from sqlalchemy import Column, ForeignKeyConstraint, Table
 
 KEY = ["tenant", "id"]
 SERVER_ONLY = frozenset({"search_vector", "text_hash"})
@@ -42,6 +42,24 @@ def in_order(entities: Collection[type[Entity]]) -> Sequence[type[Entity]]:
     """Return the entities, parents before the entities that refer to them."""
     by_table = {entity.__table__: entity for entity in entities}
     return [by_table[table] for table in sort_tables(by_table)]
+
+
+def all_tables() -> Sequence[Table]:
+    """Return the tables of the library, and those of own entities, parents first.
+
+    Operations treat both alike. An entity is known when its module has been imported.
+    """
+    return [*metadata.sorted_tables, *sort_tables(application_metadata.tables.values())]
+
+
+def table_names() -> list[str]:
+    """Return the names of `all_tables`."""
+    return [table.name for table in all_tables()]
+
+
+def tenant_table_names() -> list[str]:
+    """Return the names of those of `all_tables` whose rows belong to tenants."""
+    return [table.name for table in all_tables() if "tenant" in table.c]
 
 
 def _require_keys(entity: type[Entity]) -> None:

@@ -9,8 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy import ARRAY, Text, bindparam, text
 from sqlalchemy.dialects import postgresql
 
-from domain import metadata
 from domain.entities.knowledge import EmbeddingMetadata
+from domain.schema.application import all_tables, table_names
+from repositories.migrations.own_tables import require_registered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -87,14 +88,19 @@ class VectorIndex:
 
 
 def tables(connection: Connection) -> list[Table]:
-    """Return the library's tables in this database; a table follows those that it refers to."""
+    """Return the tables of entities in this database; a table follows those that it refers to.
+
+    Raises:
+        NotRegistered: an own entity's table is in the database, and the entity was not imported.
+    """
+    require_registered(connection)
     columns_by_name = {
         name: tuple(columns)
-        for name, columns in connection.execute(_TABLES, {"names": list(metadata.tables)})
+        for name, columns in connection.execute(_TABLES, {"names": table_names()})
     }
     return [
         Table(name=table.name, columns=columns_by_name[table.name])
-        for table in metadata.sorted_tables
+        for table in all_tables()
         if table.name in columns_by_name
     ]
 
@@ -136,7 +142,7 @@ def count(connection: Connection, name: str, tenant: str) -> int:
 
 def references_of_others(connection: Connection, names: Sequence[str]) -> list[tuple[str, str]]:
     """Return each table outside of the library that refers to one of these, with that one."""
-    values = {"names": list(names), "known": list(metadata.tables)}
+    values = {"names": list(names), "known": table_names()}
     return [(table, referenced) for table, referenced in connection.execute(_REFERENCES, values)]
 
 

@@ -7,6 +7,10 @@ completion answer at once.
 from __future__ import annotations
 
 import logging
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -70,11 +74,34 @@ def recollect(
         bool,
         typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
     ] = False,
+    entities: Annotated[
+        str,
+        typer.Option(
+            "--entities",
+            envvar="RECOLLECT_ENTITIES",
+            help="Modules that define entities of your own, separated by commas.",
+        ),
+    ] = "",
 ) -> None:
-    """Configure logging for all commands."""
+    """Configure logging for all commands, and import the entities of the application."""
     del version  # _show_version has ended the program
     if debug:
         logging.basicConfig(level=logging.INFO)
     else:
         # Without a handler, Python would print warnings beside a command's own sentence.
         logging.getLogger("recollect").addHandler(logging.NullHandler())
+    _import_entities([name.strip() for name in entities.split(",") if name.strip()])
+
+
+def _import_entities(modules: Sequence[str]) -> None:
+    if modules:
+        # As with `python -m`, the modules of the current folder can be imported.
+        sys.path.insert(0, str(Path.cwd()))
+    for module in modules:
+        try:
+            import_module(module)
+        except ImportError as error:
+            raise typer.BadParameter(
+                f"the module {module} cannot be imported: {error}",
+                param_hint="--entities or RECOLLECT_ENTITIES",
+            ) from None

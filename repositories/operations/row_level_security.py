@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
+from repositories.migrations.own_tables import require_registered
 from repositories.migrations.row_level_security import create_missing_policies
 from repositories.migrations.session import DEADLINE, migration_session
 from repositories.sql.row_level_security import POLICY_STATUS, drop_policy
@@ -28,10 +29,18 @@ async def enable_row_level_security(
 
     Raises:
         MigrationFailed: a statement was refused, or a lock was not to be had.
+        NotRegistered: the database has the table of an own entity that was not imported.
         DatabaseFailure: no connection.
     """
     async with migration_session(engine, deadline) as session:
-        return await session.run(create_missing_policies, doing="switching row-level security on")
+        return await session.run(
+            _enable_row_level_security, doing="switching row-level security on"
+        )
+
+
+def _enable_row_level_security(connection: Connection) -> list[str]:
+    require_registered(connection)
+    return create_missing_policies(connection)
 
 
 async def disable_row_level_security(

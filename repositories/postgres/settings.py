@@ -47,6 +47,7 @@ _NAMES_OF_COMMANDS: Final = frozenset(
     for name in (
         "ADMIN_PASSWORD",
         "APPLICATION_PASSWORD",
+        "ENTITIES",
         "MIGRATOR_PASSWORD",
         "READER_PASSWORD",
         "PG_TAG",

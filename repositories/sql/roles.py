@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import ARRAY, Text, bindparam, text
 
-from domain import GlobalPattern, metadata
+from domain import GlobalPattern
+from domain.schema.application import table_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -62,8 +63,8 @@ WITH RECURSIVE ours AS (
 )
 SELECT c.oid::regclass::text AS "table", pg_get_userbyid(c.relowner)::text AS owner
 FROM ours JOIN pg_catalog.pg_class c USING (oid) ORDER BY 1
-""").bindparams(bindparam("tables", [table.name for table in metadata.sorted_tables], ARRAY(Text)))
-"""Select the library's tables that exist, their partitions, and the owner of each."""
+""").bindparams(bindparam("tables", callable_=table_names, type_=ARRAY(Text)))
+"""Select the tables of entities that exist, their partitions, and the owner of each."""
 
 
 def create_role(role: str) -> str:

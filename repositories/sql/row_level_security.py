@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import ARRAY, Text, bindparam, text
 
-from domain import metadata
+from domain.schema.application import tenant_table_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,11 +53,7 @@ SELECT c.oid::regclass::text AS "table", current_user::text AS role,
              ORDER BY 1) AS views
 FROM ours JOIN pg_catalog.pg_class c USING (oid) ORDER BY 1
 """).bindparams(
-    bindparam(
-        "tables",
-        [table.name for table in metadata.sorted_tables if "tenant" in table.c],
-        ARRAY(Text),
-    ),
+    bindparam("tables", callable_=tenant_table_names, type_=ARRAY(Text)),
     bindparam("policy", POLICY),
     bindparam("expression", _CONDITION_IN_CATALOG),
 )
