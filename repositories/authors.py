@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from domain import ports
 from domain.entities.authors import AuthorCacheEntry
 from domain.errors import InvalidInput
 from domain.ports.authors import AUTHOR_MAX_AGE
+from domain.ports.docstrings import documented_by
 from domain.values.paging import require_at_most
 from domain.values.timestamps import days_old, require_age
 from repositories.base import ReadRepository, Repository
@@ -14,6 +16,7 @@ from repositories.conflict_writes import insert_or_replace
 from repositories.sql.retention import ago, delete_older
 
 
+@documented_by(ports.AuthorReader)
 class AuthorReader(ReadRepository[AuthorCacheEntry]):
     """Reads what is known of authors."""
 
@@ -31,6 +34,7 @@ class AuthorReader(ReadRepository[AuthorCacheEntry]):
         return await self._one(self._select().where(*author, is_fresh))
 
 
+@documented_by(ports.AuthorRepository)
 class AuthorRepository(AuthorReader, Repository[AuthorCacheEntry]):
     """Remembers authors."""
 

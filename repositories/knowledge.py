@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from domain import ports
 from domain.entities.knowledge import EmbeddingMetadata, KnowledgeChunk
 from domain.errors import EmbeddingMismatch, NotFound
+from domain.ports.docstrings import documented_by
 from domain.values import filters
 from domain.values.corpora import kinds_filter
 from domain.values.embedding import VectorLike
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 _COLUMNS = KnowledgeChunk.__table__.c
 
 
+@documented_by(ports.KnowledgeReader)
 class KnowledgeReader(RepairReader[KnowledgeChunk]):
     """Searches passages by name, by vector, by words, and by both."""
 
@@ -113,6 +116,7 @@ class KnowledgeReader(RepairReader[KnowledgeChunk]):
         )
 
 
+@documented_by(ports.KnowledgeRepository)
 class KnowledgeRepository(
     KnowledgeReader, RepairRepository[KnowledgeChunk], Repository[KnowledgeChunk]
 ):
@@ -151,6 +155,7 @@ class KnowledgeRepository(
         return await self._transaction.changed(statement)
 
 
+@documented_by(ports.EmbeddingMetadataReader)
 class EmbeddingMetadataReader:
     """Reads the record of the embeddings in this database."""
 
@@ -172,6 +177,7 @@ class EmbeddingMetadataReader:
             record.require_compatible(provider=provider, model=model, dimensions=dimensions)
 
 
+@documented_by(ports.EmbeddingMetadataRepository)
 class EmbeddingMetadataRepository(EmbeddingMetadataReader):
     """Records the provider, model and dimensions of the embeddings in this database."""
 

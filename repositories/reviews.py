@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Select, and_
 
+from domain import ports
 from domain.entities.reviews import FeedbackReaction, Finding, Review
+from domain.ports.docstrings import documented_by
 from domain.values import filters
 from domain.values.classification import Severity
 from domain.values.fingerprints import title_fingerprint
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 MAX_TREND_DAYS = 3_650
 
 
+@documented_by(ports.ReviewReader)
 class ReviewReader(ReadRepository[Review]):
     """Reads reviews and what they add up to."""
 
@@ -69,6 +72,7 @@ class ReviewReader(ReadRepository[Review]):
         ]
 
 
+@documented_by(ports.FindingReader)
 class FindingReader(SearchRepository[Finding]):
     """Finds findings by comment, by run and by words."""
 
@@ -146,6 +150,7 @@ class FindingReader(SearchRepository[Finding]):
         return self._select().order_by(columns.created_at.desc(), columns.id)
 
 
+@documented_by(ports.ReactionReader)
 class ReactionReader(ReadRepository[FeedbackReaction]):
     """Reads reactions and the patterns in them."""
 
@@ -162,6 +167,7 @@ class ReactionReader(ReadRepository[FeedbackReaction]):
         return sorted(disliked, key=lambda pattern: (-pattern.thumbs_down, pattern.fingerprint))
 
 
+@documented_by(ports.ReactionRepository)
 class ReactionRepository(ReactionReader, Repository[FeedbackReaction]):
     """Writes reactions."""
 

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from domain import ports
 from domain.entities.telemetry import (
     RateLimitEvent,
     ResilienceEvent,
     RetrievalQualityEvent,
     TelemetryEvent,
 )
+from domain.ports.docstrings import documented_by
 from domain.values.paging import MAX_BATCH_SIZE, require_whole
 from domain.values.timestamps import days_old, require_age, require_zone
 from domain.values.usage import Usage, UsageBy
@@ -35,6 +37,7 @@ EVENTS: tuple[type[Entity], ...] = (
 """Every kind of event."""
 
 
+@documented_by(ports.TelemetryReader)
 class TelemetryReader(ReadRepository[TelemetryEvent]):
     """Reads telemetry."""
 
@@ -69,6 +72,7 @@ class TelemetryReader(ReadRepository[TelemetryEvent]):
         ]
 
 
+@documented_by(ports.TelemetryRepository)
 class TelemetryRepository(TelemetryReader, Repository[TelemetryEvent]):
     """Records telemetry."""
 

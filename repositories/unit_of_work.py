@@ -15,6 +15,7 @@ from uuid_utils.compat import uuid7
 from domain import ports
 from domain.entities.maintenance import CommittedOperation
 from domain.errors import UnitOfWorkClosed
+from domain.ports.docstrings import documented_by
 from domain.values.transactions import Isolation
 from repositories.postgres.mapping import order_writes_by_foreign_keys
 from repositories.postgres.own_statements import OwnStatements
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 order_writes_by_foreign_keys()
 
 
+@documented_by(ports.ReadUnitOfWork)
 class _Unit(OwnStatements, RepositoryProvider):
     """What a unit of work and a reader have in common: they are entered once, and end."""
 
@@ -84,6 +86,7 @@ class _Unit(OwnStatements, RepositoryProvider):
         await self._transaction.end()
 
 
+@documented_by(ports.UnitOfWork)
 class UnitOfWork(_Unit, ports.UnitOfWork):
     """The PostgreSQL unit of work; `domain.UnitOfWork` says what it promises."""
 
@@ -142,6 +145,7 @@ class UnitOfWork(_Unit, ports.UnitOfWork):
         return self._transaction.savepoint()
 
 
+@documented_by(ports.ReadUnitOfWork)
 class ReadUnitOfWork(_Unit, ports.ReadUnitOfWork):
     """The PostgreSQL reader: its `engine` is one whose sessions are READ ONLY;
     `domain.ReadUnitOfWork` says what it promises.

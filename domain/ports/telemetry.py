@@ -21,13 +21,19 @@ class TelemetryReader(ReadRepository[TelemetryEvent], Protocol):
     """
 
     @property
-    def rate_limits(self) -> ReadRepository[RateLimitEvent]: ...
+    def rate_limits(self) -> ReadRepository[RateLimitEvent]:
+        """Rate limit events."""
+        ...
 
     @property
-    def retrieval_quality(self) -> ReadRepository[RetrievalQualityEvent]: ...
+    def retrieval_quality(self) -> ReadRepository[RetrievalQualityEvent]:
+        """Retrieval quality events."""
+        ...
 
     @property
-    def resilience(self) -> ReadRepository[ResilienceEvent]: ...
+    def resilience(self) -> ReadRepository[ResilienceEvent]:
+        """Timeouts and retries."""
+        ...
 
     async def count_recent_timeouts(self, repo: str, author: str, *, days: float = 7) -> int:
         """Return how many of the author's runs in the repository ended with `timeout` or

@@ -53,7 +53,9 @@ class ReadUnitOfWork(Protocol):
     """
 
     @property
-    def tenant(self) -> str: ...
+    def tenant(self) -> str:
+        """The tenant of the rows."""
+        ...
 
     @overload
     def repository(self, entity: type[S]) -> SearchableReader[S]: ...
@@ -81,58 +83,72 @@ class ReadUnitOfWork(Protocol):
 
     @property
     def knowledge(self) -> KnowledgeReader:
+        """Passages of documents."""
         return self.provide(KnowledgeReader)
 
     @property
     def embedding_metadata(self) -> EmbeddingMetadataReader:
+        """The record of how this database embeds."""
         return self.provide(EmbeddingMetadataReader)
 
     @property
     def reviews(self) -> ReviewReader:
+        """Reviews."""
         return self.provide(ReviewReader)
 
     @property
     def findings(self) -> FindingReader:
+        """Findings of reviews."""
         return self.provide(FindingReader)
 
     @property
     def suppressions(self) -> SuppressionReader:
+        """Suppressions that reviews applied."""
         return self.provide(SuppressionReader)
 
     @property
     def reactions(self) -> ReactionReader:
+        """People's reactions to comments."""
         return self.provide(ReactionReader)
 
     @property
     def memories(self) -> MemoryReader:
+        """Learning memories."""
         return self.provide(MemoryReader)
 
     @property
     def patterns(self) -> PatternReader:
+        """Patterns that all tenants share."""
         return self.provide(PatternReader)
 
     @property
     def runs(self) -> RunReader:
+        """Runs of the reviewer."""
         return self.provide(RunReader)
 
     @property
     def checkpoints(self) -> CheckpointReader:
+        """Checkpoints of reviews."""
         return self.provide(CheckpointReader)
 
     @property
     def authors(self) -> AuthorReader:
+        """Authors, as the code host describes them."""
         return self.provide(AuthorReader)
 
     @property
     def dependency_bumps(self) -> DependencyBumpReader:
+        """Merged dependency bumps."""
         return self.provide(DependencyBumpReader)
 
     @property
     def telemetry(self) -> TelemetryReader:
+        """Telemetry events."""
         return self.provide(TelemetryReader)
 
     @property
     def corpora(self) -> FederatedSearch:
+        """Search of several corpora at once."""
         return self.provide(FederatedSearch)
 
     def explaining(self) -> AbstractContextManager[list[SearchPlan]]:
@@ -161,7 +177,10 @@ class UnitOfWork(Protocol):
     """
 
     @property
-    def tenant(self) -> str: ...
+    def tenant(self) -> str:
+        """The tenant of the rows."""
+        ...
+
     @property
     def operation_id(self) -> UUID:
         """The id by which this unit of work can be recognised after its commit's outcome was lost."""
@@ -202,58 +221,72 @@ class UnitOfWork(Protocol):
 
     @property
     def knowledge(self) -> KnowledgeRepository:
+        """Passages of documents."""
         return self.provide(KnowledgeRepository)
 
     @property
     def embedding_metadata(self) -> EmbeddingMetadataRepository:
+        """The record of how this database embeds."""
         return self.provide(EmbeddingMetadataRepository)
 
     @property
     def reviews(self) -> ReviewRepository:
+        """Reviews."""
         return self.provide(ReviewRepository)
 
     @property
     def findings(self) -> FindingRepository:
+        """Findings of reviews."""
         return self.provide(FindingRepository)
 
     @property
     def suppressions(self) -> SuppressionRepository:
+        """Suppressions that reviews applied."""
         return self.provide(SuppressionRepository)
 
     @property
     def reactions(self) -> ReactionRepository:
+        """People's reactions to comments."""
         return self.provide(ReactionRepository)
 
     @property
     def memories(self) -> MemoryRepository:
+        """Learning memories."""
         return self.provide(MemoryRepository)
 
     @property
     def patterns(self) -> PatternRepository:
+        """Patterns that all tenants share."""
         return self.provide(PatternRepository)
 
     @property
     def runs(self) -> RunRepository:
+        """Runs of the reviewer."""
         return self.provide(RunRepository)
 
     @property
     def checkpoints(self) -> CheckpointRepository:
+        """Checkpoints of reviews."""
         return self.provide(CheckpointRepository)
 
     @property
     def authors(self) -> AuthorRepository:
+        """Authors, as the code host describes them."""
         return self.provide(AuthorRepository)
 
     @property
     def dependency_bumps(self) -> DependencyBumpRepository:
+        """Merged dependency bumps."""
         return self.provide(DependencyBumpRepository)
 
     @property
     def telemetry(self) -> TelemetryRepository:
+        """Telemetry events."""
         return self.provide(TelemetryRepository)
 
     @property
     def corpora(self) -> FederatedSearch:
+        """Search of several corpora at once."""
         return self.provide(FederatedSearch)
 
     def explaining(self) -> AbstractContextManager[list[SearchPlan]]:

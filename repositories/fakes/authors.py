@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from domain import ports
 from domain.entities.authors import AuthorCacheEntry
 from domain.errors import InvalidInput
 from domain.ports.authors import AUTHOR_MAX_AGE
+from domain.ports.docstrings import documented_by
 from domain.values.paging import require_at_most
 from domain.values.timestamps import days_old, require_age
 from repositories.fakes.repository import FakeReadRepository, FakeRepository
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     pass
 
 
+@documented_by(ports.AuthorReader)
 class FakeAuthorReader(FakeReadRepository[AuthorCacheEntry]):
     """Reads what is known of authors."""
 
@@ -30,6 +33,7 @@ class FakeAuthorReader(FakeReadRepository[AuthorCacheEntry]):
         return self._first([row for row in rows if row["cached_at"] >= self._transaction.now - age])
 
 
+@documented_by(ports.AuthorRepository)
 class FakeAuthorRepository(FakeAuthorReader, FakeRepository[AuthorCacheEntry]):
     """Remembers authors."""
 

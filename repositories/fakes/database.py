@@ -101,6 +101,7 @@ class FakeDatabase:
 
     @property
     def dimensions(self) -> int:
+        """Dimensions of the embeddings."""
         return self._state.dimensions
 
     async def __aenter__(self) -> Self:

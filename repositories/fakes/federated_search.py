@@ -8,9 +8,11 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from domain import ports
 from domain.entities.knowledge import KnowledgeChunk
 from domain.entities.learning import LearningMemory
 from domain.entities.reviews import Finding
+from domain.ports.docstrings import documented_by
 from domain.values import filters
 from domain.values.corpora import NEAR_DUPLICATE, fuse_corpora, ids_with_embeddings
 from domain.values.paging import require_limit
@@ -69,6 +71,7 @@ class _Findings(FakeFindingReader):
         return await self._search_words(query, condition, **options)
 
 
+@documented_by(ports.FederatedSearch)
 class FakeFederatedSearch:
     """Searches knowledge, memories and findings in one call."""
 

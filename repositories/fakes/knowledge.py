@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from domain import ports
 from domain.entities.knowledge import EmbeddingMetadata, KnowledgeChunk
 from domain.errors import EmbeddingMismatch, NotFound
+from domain.ports.docstrings import documented_by
 from domain.values import filters
 from domain.values.corpora import kinds_filter
 from domain.values.embedding import UNSPECIFIED, VectorLike
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 _KEPT = {"tenant", "id", "repo", "chunk_id", "created_at"}
 
 
+@documented_by(ports.KnowledgeReader)
 class FakeKnowledgeReader(FakeRepairReader[KnowledgeChunk]):
     """Searches passages by name, by vector, by words, and by both."""
 
@@ -114,6 +117,7 @@ class FakeKnowledgeReader(FakeRepairReader[KnowledgeChunk]):
         )
 
 
+@documented_by(ports.KnowledgeRepository)
 class FakeKnowledgeRepository(
     FakeKnowledgeReader, FakeRepairs[KnowledgeChunk], FakeRepository[KnowledgeChunk]
 ):
@@ -151,6 +155,7 @@ class FakeKnowledgeRepository(
         return await self._delete(anything)
 
 
+@documented_by(ports.EmbeddingMetadataReader)
 class FakeEmbeddingMetadataReader(Binds):
     """Reads the record of the embeddings in this database."""
 
@@ -178,6 +183,7 @@ class FakeEmbeddingMetadataReader(Binds):
             record.require_compatible(provider=provider, model=model, dimensions=dimensions)
 
 
+@documented_by(ports.EmbeddingMetadataRepository)
 class FakeEmbeddingMetadataRepository(FakeEmbeddingMetadataReader):
     """Records the provider, model and dimensions of the embeddings in this database."""
 

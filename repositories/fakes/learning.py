@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from domain import ports
 from domain.entities.learning import ConfidenceBand, GlobalPattern, LearningMemory, Outcome
 from domain.errors import InvalidInput
+from domain.ports.docstrings import documented_by
 from domain.schema.writing import require_entity
 from domain.values.classification import Category, Severity
 from domain.values.embedding import VectorLike
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 _KIND = ("severity", "category", "confidence_band", "pattern_fingerprint")
 
 
+@documented_by(ports.MemoryReader)
 class FakeMemoryReader(FakeRepairReader[LearningMemory]):
     """Searches learning memories."""
 
@@ -231,6 +234,7 @@ class FakeMemoryReader(FakeRepairReader[LearningMemory]):
             return self._repos_of(owner, repo)
 
 
+@documented_by(ports.MemoryRepository)
 class FakeMemoryRepository(
     FakeMemoryReader, FakeRepairs[LearningMemory], FakeRepository[LearningMemory]
 ):
@@ -259,6 +263,7 @@ class FakeMemoryRepository(
         return await self._delete(lambda row: bool(row["stale"]), at_most=require_at_most(at_most))
 
 
+@documented_by(ports.PatternReader)
 class FakePatternReader(FakeReadRepository[GlobalPattern]):
     """Reads the patterns that all tenants share."""
 
@@ -273,6 +278,7 @@ class FakePatternReader(FakeReadRepository[GlobalPattern]):
         return self._first(await self._rows(lambda row: tuple(row[name] for name in _KIND) == kind))
 
 
+@documented_by(ports.PatternRepository)
 class FakePatternRepository(FakePatternReader, FakeAppendRepository[GlobalPattern]):
     """Counts the patterns that all tenants share."""
 

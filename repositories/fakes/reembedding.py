@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 from uuid import UUID
 
+from domain import ports
 from domain.entities.maintenance import EmbeddingRepair
+from domain.ports.docstrings import documented_by
 from domain.schema.base import Entity
 from domain.schema.writing import require_entity
 from domain.values.ids import require_id
@@ -24,6 +26,7 @@ E = TypeVar("E", bound=Entity)
 _KEPT = {"tenant", "corpus", "key", "created_at"}
 
 
+@documented_by(ports.RepairReader)
 class FakeRepairReader(SearchesBoth[E]):
     """Finds rows whose embedding is missing, stale or of another model."""
 
@@ -67,6 +70,7 @@ class FakeRepairReader(SearchesBoth[E]):
         return self._transaction.state.tables[EmbeddingRepair.__tablename__]
 
 
+@documented_by(ports.Repairs)
 class FakeRepairs(FakeRepairReader[E]):
     """Finds rows whose embedding is missing, stale or of another model, and writes new ones."""
 

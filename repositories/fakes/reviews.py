@@ -9,7 +9,9 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from domain import ports
 from domain.entities.reviews import FeedbackReaction, Finding, Reaction, Review
+from domain.ports.docstrings import documented_by
 from domain.values import filters
 from domain.values.classification import Severity
 from domain.values.fingerprints import title_fingerprint
@@ -41,6 +43,7 @@ MAX_TREND_DAYS = 3_650
 by_creation = itemgetter("created_at")
 
 
+@documented_by(ports.ReviewReader)
 class FakeReviewReader(FakeReadRepository[Review]):
     """Reads reviews and what they add up to."""
 
@@ -89,6 +92,7 @@ class FakeReviewReader(FakeReadRepository[Review]):
             return reviews, self._transaction.select(table, lambda row: row["review_id"] in ids)
 
 
+@documented_by(ports.FindingReader)
 class FakeFindingReader(SearchesWords[Finding]):
     """Finds findings by comment, by run and by words."""
 
@@ -164,6 +168,7 @@ class FakeFindingReader(SearchesWords[Finding]):
         return sorted(await self._rows(meets), key=by_creation, reverse=True)
 
 
+@documented_by(ports.ReactionReader)
 class FakeReactionReader(FakeReadRepository[FeedbackReaction]):
     """Reads reactions and the patterns in them."""
 
@@ -181,6 +186,7 @@ class FakeReactionReader(FakeReadRepository[FeedbackReaction]):
         return sorted(disliked, key=lambda pattern: (-pattern.thumbs_down, pattern.fingerprint))
 
 
+@documented_by(ports.ReactionRepository)
 class FakeReactionRepository(FakeReactionReader, FakeRepository[FeedbackReaction]):
     """Writes reactions."""
 

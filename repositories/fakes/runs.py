@@ -6,8 +6,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, cast
 from uuid import UUID
 
+from domain import ports
 from domain.entities.runs import ReviewCheckpoint, RunState
 from domain.errors import AlreadyExists, NotFound
+from domain.ports.docstrings import documented_by
 from domain.values.claims import (
     REFUSED,
     STALE_RUN_AFTER,
@@ -41,6 +43,7 @@ A rollback undoes the entry together with the claim.
 """
 
 
+@documented_by(ports.RunReader)
 class FakeRunReader(FakeReadRepository[RunState]):
     """Reads runs."""
 
@@ -53,6 +56,7 @@ class FakeRunReader(FakeReadRepository[RunState]):
         return None if run is None else cast("str", run["head_sha"])
 
 
+@documented_by(ports.RunRepository)
 class FakeRunRepository(FakeRunReader, FakeRepository[RunState]):
     """Claims and completes runs."""
 
@@ -254,6 +258,7 @@ class FakeRunRepository(FakeRunReader, FakeRepository[RunState]):
         return True
 
 
+@documented_by(ports.CheckpointReader)
 class FakeCheckpointReader(FakeReadRepository[ReviewCheckpoint]):
     """Reads the progress of reviews."""
 
@@ -263,6 +268,7 @@ class FakeCheckpointReader(FakeReadRepository[ReviewCheckpoint]):
         )
 
 
+@documented_by(ports.CheckpointRepository)
 class FakeCheckpointRepository(FakeCheckpointReader, FakeRepository[ReviewCheckpoint]):
     """Saves the progress of reviews."""
 

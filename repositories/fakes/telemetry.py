@@ -8,12 +8,14 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from domain import ports
 from domain.entities.telemetry import (
     RateLimitEvent,
     ResilienceEvent,
     RetrievalQualityEvent,
     TelemetryEvent,
 )
+from domain.ports.docstrings import documented_by
 from domain.values.paging import MAX_BATCH_SIZE, require_whole
 from domain.values.timestamps import days_old, require_age, require_zone
 from domain.values.usage import Usage, UsageBy
@@ -30,6 +32,7 @@ EVENTS = (TelemetryEvent, RateLimitEvent, RetrievalQualityEvent, ResilienceEvent
 TIMEOUTS = ("timeout", "timeout_partial")
 
 
+@documented_by(ports.TelemetryReader)
 class FakeTelemetryReader(FakeReadRepository[TelemetryEvent]):
     """Reads telemetry."""
 
@@ -68,6 +71,7 @@ class FakeTelemetryReader(FakeReadRepository[TelemetryEvent]):
         return [_usage(key, groups[key]) for key in sorted(groups)]
 
 
+@documented_by(ports.TelemetryRepository)
 class FakeTelemetryRepository(FakeTelemetryReader, FakeRepository[TelemetryEvent]):
     """Records telemetry."""
 

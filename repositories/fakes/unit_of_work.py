@@ -8,6 +8,7 @@ from uuid import UUID
 from domain import ports
 from domain.entities.maintenance import CommittedOperation
 from domain.errors import UnitOfWorkClosed, UnitOfWorkError
+from domain.ports.docstrings import documented_by
 from domain.values.transactions import Isolation
 from repositories.fakes.transaction import Transaction
 from repositories.provider import RepositoryProvider
@@ -28,6 +29,7 @@ _NEEDS_POSTGRESQL: Final = (
 )
 
 
+@documented_by(ports.ReadUnitOfWork)
 class _Unit(RepositoryProvider):
     """What a unit of work and a reader have in common: they are entered once, and end."""
 
@@ -83,6 +85,7 @@ class _Unit(RepositoryProvider):
         self._transaction.end()
 
 
+@documented_by(ports.UnitOfWork)
 class FakeUnitOfWork(_Unit, ports.UnitOfWork):
     """The unit of work in memory; `domain.UnitOfWork` says what it promises.
 
@@ -133,6 +136,7 @@ class FakeUnitOfWork(_Unit, ports.UnitOfWork):
         return self._transaction.savepoint()
 
 
+@documented_by(ports.ReadUnitOfWork)
 class FakeReader(_Unit, ports.ReadUnitOfWork):
     """The reader in memory: nothing to add, nothing to commit.
 
