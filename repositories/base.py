@@ -15,6 +15,7 @@ from domain import ports
 from domain.errors import NotFound
 from domain.ports.docstrings import documented_by
 from domain.schema.base import Entity
+from domain.schema.stored import mark_stored
 from domain.schema.writing import require_entity
 from domain.values.ids import require_id, require_ids
 from domain.values.paging import (
@@ -193,7 +194,9 @@ class ReadRepository(Generic[E]):
         return await self._transaction.scalar(statement, self._bound())
 
     def _hydrate(self, row: Row) -> E:
-        return self.entity.from_row(row)  # type: ignore[return-value]  # E
+        entity = self.entity.from_row(row)
+        mark_stored(entity)
+        return entity  # type: ignore[return-value]  # E
 
 
 @documented_by(ports.AppendRepository)

@@ -126,6 +126,8 @@ class GlobalPattern(Identified, Entity, table=True):
     `InvalidInput`. Unique: severity, category, band and fingerprint together.
     """
 
+    managed_fields = frozenset({*PATTERN_KIND, "count"})
+
     __tablename__ = "global_patterns"
     __table_args__ = (UniqueConstraint(*PATTERN_KIND, name="uq_global_patterns_kind"),)
 

@@ -35,6 +35,17 @@ class RunState(Record, table=True):
     request has at most one. Index: `(tenant, repo, pr_number, status)`.
     """
 
+    managed_fields = frozenset(
+        {
+            "status",
+            "attempt",
+            "claimed_at",
+            "lease_expires_at",
+            "completed_at",
+            "superseded_by",
+        }
+    )
+
     __tablename__ = "run_state"
     __table_args__ = (
         unique("run_key"),

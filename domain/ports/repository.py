@@ -110,19 +110,34 @@ class AppendRepository(ReadRepository[E], Protocol[E]):
     """Reads and adds entities of one kind. Nothing lasts before the unit of work is committed."""
 
     def add(self, entity: E) -> E:
-        """Take the entity in and return it; it is written with the next statement or the commit.
+        """Track an entity and return it. It is written with the next statement or the commit.
+
+        A new entity is inserted. An entity that was read or committed before updates its row: all
+        fields that it has are written, except those that only operations change.
+
+        Args:
+            entity: the entity.
 
         Raises:
+            InvalidInput: it is not an entity of this repository.
             TenantMismatch: it belongs to another tenant than the unit of work.
+            UnitOfWorkError: another open unit of work tracks it, or this one tracks another object
+                of the same row.
         """
         ...
 
     async def add_many(self, entities: Rows[E], *, progress: Progress | None = None) -> int:
-        """Write all entities, or none, and return how many. They are not tracked afterwards.
+        """Insert all entities, or none, and return how many. They are not tracked afterwards.
+
+        Args:
+            entities: new entities, in memory or from an iterator, which can be asynchronous.
+            progress: called after each batch with the number of rows sent so far. An exception that
+                it raises aborts the unit of work.
 
         Raises:
-            AlreadyExists, ReferenceViolated, CheckViolated, MissingValue: a rule of the schema said
-            no; nothing was written.
+            InvalidInput: an item is not an entity of this repository.
+            AlreadyExists, ReferenceViolated, CheckViolated, MissingValue: a row violates a
+                constraint of the schema; nothing was written.
         """
         ...
 

@@ -145,6 +145,9 @@ class Entity(SQLModel, registry=mappers, metaclass=EntityMeta):
         "defer_build": True,
     }
 
+    managed_fields: ClassVar[frozenset[str]] = frozenset()
+    """Fields that only operations of the repository change."""
+
     __table__: ClassVar[Table]
     __mapper__: ClassVar[Mapper[Any]]
     if TYPE_CHECKING:

@@ -72,3 +72,11 @@ class Failures:
 def forbid_retry(error: RecollectError) -> None:
     """Mark the error of a unit of work that is, or may be, committed."""
     error.safe_to_retry = False
+
+
+TRACKED_ELSEWHERE: Final = (
+    "another open unit of work tracks this entity: end it first, or add a copy of the entity"
+)
+TRACKED_TWICE: Final = (
+    "this unit of work tracks another object of the same row: change that object instead"
+)

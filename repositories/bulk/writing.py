@@ -7,6 +7,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeGuard, TypeVar, cast
 
 from domain.schema.base import Entity
+from domain.schema.stored import mark_written
 from domain.schema.writing import (
     BATCH_SIZE,
     COPY_ROWS,
@@ -120,6 +121,7 @@ class BulkWrite(Generic[E]):
         await stage.create()
         async for batch in _chained(first, source):
             await stage.append(batch)
+            self._mark(batch)
             if progress is not None:
                 progress(stage.rows)
         return await stage.write(
@@ -147,7 +149,13 @@ class BulkWrite(Generic[E]):
         names.update(latest)
         return [latest[name] for name in sorted(latest)]
 
+    def _mark(self, batch: Sequence[E]) -> None:
+        # With a conflict rule, a row can be ignored.
+        if self._conflict is None:
+            mark_written(batch, self._transaction.mark)
+
     async def _write(self, batch: Sequence[E]) -> int:
+        self._mark(batch)
         # A row without an embedding takes microseconds; each statement takes a few round trips.
         return await self._in_parts(
             batch, STATEMENT_ROWS if self._entity.embedding_fields() else COPY_ROWS

@@ -19,6 +19,7 @@ from domain import ports
 from domain.errors import NotFound
 from domain.ports.docstrings import documented_by
 from domain.schema.base import Entity
+from domain.schema.stored import mark_written
 from domain.schema.writing import (
     BATCH_SIZE,
     COPY_ROWS,
@@ -198,6 +199,7 @@ class FakeAppendRepository(FakeReadRepository[E]):
             await self._transaction.rows.insert(self._table, self._new(rows))
             size = COPY_ROWS if has_only_b_trees(self._entity) else BATCH_SIZE
             report(progress, entities, sent=len(new), written=len(new), size=size)
+        mark_written(new, self._transaction.mark)
         return len(new)
 
     async def add_new(self, entities: Rows[E], *key: str, progress: Progress | None = None) -> int:

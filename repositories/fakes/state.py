@@ -14,6 +14,7 @@ from repositories.registry import LIBRARY, Registry
 if TYPE_CHECKING:
     from repositories.fakes.locks import Locks
     from repositories.fakes.tables import Table
+    from repositories.fakes.tracking import Tracker
 
 
 @dataclass(slots=True)
@@ -38,4 +39,5 @@ class State:
     registry: Registry = LIBRARY
     committed: Layer = field(default_factory=new_layer)
     ticks: count[int] = field(default_factory=count)
+    trackers: dict[int, Tracker] = field(default_factory=dict)
     progress: Progress = field(default_factory=Progress)

@@ -9,6 +9,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from domain import Vector
+from domain.errors import UnitOfWorkError
+from domain.schema.stored import is_stored, mark_stored, rewritten_fields
+from domain.values.transactions import TRACKED_ELSEWHERE, TRACKED_TWICE
 
 if TYPE_CHECKING:
     from domain.schema.base import Entity
@@ -49,15 +52,48 @@ Changed: TypeAlias = tuple[Tracked, Mapping[str, Any]]
 class Tracker:
     """The identity map of one unit of work: one row, one entity."""
 
-    def __init__(self) -> None:
+    def __init__(self, owners: dict[int, Tracker]) -> None:
         self._pending: dict[int, Entity] = {}
         self._tracked: dict[tuple[str, Key], Tracked] = {}
-        self._known: set[int] = set()
+        self._owners = owners
 
-    def add(self, entity: Entity) -> None:
-        """Take a new entity in; one that is here already is left as it is."""
-        if id(entity) not in self._known:
+    def add(self, table: Table, entity: Entity) -> None:
+        """Track an entity: a new one is inserted, and a stored one updated, with the next flush.
+
+        Raises:
+            UnitOfWorkError: this unit of work tracks another object of the same row.
+        """
+        if id(entity) in self._owners:
+            return
+        if is_stored(entity):
+            self._add_stored(table, entity)
+        else:
             self._pending[id(entity)] = entity
+            self._owners[id(entity)] = self
+
+    def require_free(self, entity: Entity) -> None:
+        """Return unless another open unit of work tracks the entity.
+
+        Raises:
+            UnitOfWorkError: another one does.
+        """
+        if self._owners.get(id(entity), self) is not self:
+            raise UnitOfWorkError(TRACKED_ELSEWHERE)
+
+    def _add_stored(self, table: Table, entity: Entity) -> None:
+        values = vars(entity)
+        key = tuple(values[name] for name in table.key.columns)
+        if (table.name, key) in self._tracked:
+            raise UnitOfWorkError(TRACKED_TWICE)
+        rewritten = set(rewritten_fields(entity))
+        known = {name: value for name, value in values.items() if name not in rewritten}
+        self._tracked[table.name, key] = Tracked(table, key, entity, known)
+        self._owners[id(entity)] = self
+
+    def release(self) -> None:
+        """Stop tracking: other units of work can track the entities."""
+        for key in [key for key, owner in self._owners.items() if owner is self]:
+            del self._owners[key]
 
     def pending(self, table: Table) -> list[Entity]:
         """Return the table's entities that wait to be inserted."""
@@ -105,6 +141,8 @@ class Tracker:
 
         One without a row is watched no longer.
         """
+        for entity in self._pending:
+            self._owners.pop(entity, None)
         self._pending.clear()
         for tracked in list(self._tracked.values()):
             row = find(tracked.table.name, tracked.key)
@@ -113,21 +151,22 @@ class Tracker:
             else:
                 self._refresh(tracked, row, vars(tracked.entity).keys())
 
-    def keep_tenants(self) -> None:
-        """Let every entity be its tenant's from now on, whoever named it: its row is there."""
+    def mark_committed(self) -> None:
+        """Record that the rows of all entities are stored, with their tenants."""
         for tracked in self._tracked.values():
+            mark_stored(tracked.entity)
             if tracked.table.has_tenant:
                 tracked.entity.model_fields_set.add("tenant")
 
     def _track(self, table: Table, entity: Entity, row: Row) -> Entity:
         key = table.key_of(row)
         self._tracked[table.name, key] = Tracked(table, key, entity, _values(entity, table))
-        self._known.add(id(entity))
+        self._owners[id(entity)] = self
         return entity
 
     def _drop(self, tracked: Tracked) -> None:
         del self._tracked[tracked.table.name, tracked.key]
-        self._known.discard(id(tracked.entity))
+        self._owners.pop(id(tracked.entity), None)
 
     @staticmethod
     def _refresh(tracked: Tracked, row: Row, fields: AbstractSet[str]) -> None:
@@ -143,7 +182,9 @@ def copy_of(table: Table, row: Row, *, with_embedding: bool) -> Entity:
         for column in table.columns
         if column.field not in left_out
     }
-    return table.entity.model_construct(**values)
+    entity = table.entity.model_construct(**values)
+    mark_stored(entity)
+    return entity
 
 
 def _fill(table: Table, entity: Entity, row: Row, fields: AbstractSet[str]) -> None:

@@ -19,6 +19,7 @@ from domain.errors import (
     UnitOfWorkError,
 )
 from domain.schema.base import Entity
+from domain.schema.stored import CommitMark
 from domain.values.exclusive_use import ExclusiveUse
 from domain.values.transactions import ROWS_GONE, Isolation
 from repositories.fakes.layers import Layers
@@ -63,7 +64,8 @@ class Transaction:
         self.plans: list[SearchPlan] | None = None
         self._sees_one_moment = isolation is not Isolation.READ_COMMITTED
         self._seen: int | None = None
-        self._tracker = Tracker()
+        self._tracker = Tracker(state.trackers)
+        self.mark = CommitMark()
         self._now: datetime | None = None
         self.committed = False
         self._open = False
@@ -120,9 +122,17 @@ class Transaction:
         return entity
 
     def add(self, entity: E) -> E:
-        """Stamp the entity with the tenant, and let it wait for the next statement."""
+        """Assign the tenant and track the entity: a new one is inserted, a stored one updated.
+
+        Raises:
+            TenantMismatch: the entity belongs to another tenant.
+            UnitOfWorkError: another open unit of work tracks it, or this one tracks another object
+                of the same row.
+        """
         self.require_open()
-        self._tracker.add(self.assign_tenant(entity))
+        self._tracker.require_free(entity)
+        table = self.state.tables[entity.__tablename__]
+        self._tracker.add(table, self.assign_tenant(entity))
         return entity
 
     def abort(self) -> None:
@@ -312,7 +322,8 @@ class Transaction:
         self.state.progress.commits += self.layers.changes_anything
         self.layers.merge()
         self.committed = True
-        self._tracker.keep_tenants()
+        self._tracker.mark_committed()
+        self.mark.committed = True
         self.end()
         # Whoever cancels a commit learns of it when it has happened.
         await asyncio.sleep(0)
@@ -325,6 +336,7 @@ class Transaction:
         if not self._open:
             return
         self._open = False
+        self._tracker.release()
         loop = self._use.loop
         if loop is not None and self._use.is_foreign_loop:
             if loop.is_running():

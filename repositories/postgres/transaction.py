@@ -13,11 +13,12 @@ from weakref import WeakSet
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import InstanceState, make_transient
-from sqlalchemy.orm.attributes import instance_state
 
 from domain.errors import CommitOutcomeUnknown, DatabaseFailure, RecollectError, UnitOfWorkError
 from domain.schema.base import Entity
+from domain.schema.stored import CommitMark
 from repositories.postgres import direct
+from repositories.postgres.attaching import attach
 from repositories.postgres.cancellation import run_to_completion
 from repositories.postgres.database_info import TENANT
 from repositories.postgres.errors import Phase
@@ -55,6 +56,7 @@ class Transaction(Execution):
         self.committed: bool | None = False
         self._begun_at = 0.0
         self._added: WeakSet[InstanceState[Any]] = WeakSet()
+        self.mark = CommitMark()
 
     @property
     def age(self) -> timedelta:
@@ -88,11 +90,15 @@ class Transaction(Execution):
             raise
 
     def add(self, entity: E) -> E:
-        """Stamp the entity with the tenant and take it into the session."""
+        """Assign the tenant and track the entity: a new one is inserted, a stored one updated.
+
+        Raises:
+            TenantMismatch: the entity belongs to another tenant.
+            UnitOfWorkError: another open unit of work tracks it, or this one tracks another object
+                of the same row.
+        """
         self.require_open()
-        self.assign_tenant(entity)
-        self._session.add(entity)
-        self._added.add(instance_state(entity))
+        attach(self._session, entity, assign_tenant=self.assign_tenant, added=self._added)
         return entity
 
     @asynccontextmanager
@@ -206,5 +212,6 @@ class Transaction(Execution):
             self.committed = False
             raise
         self.committed = True
+        self.mark.committed = True
         self._added.clear()
         await self._end()

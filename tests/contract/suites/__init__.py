@@ -42,7 +42,7 @@ from tests.contract.suites.runs import ClaimsContract
 from tests.contract.suites.search import VectorSearchContract
 from tests.contract.suites.store import Store
 from tests.contract.suites.telemetry import TelemetryContract, TelemetryPurgeContract, UsageContract
-from tests.contract.suites.tracking import TrackingContract
+from tests.contract.suites.tracking import ReaddingContract, TrackingContract
 from tests.contract.suites.transactions import IsolationContract, LedgerContract, RetryContract
 from tests.contract.suites.unit_of_work import UnitOfWorkContract
 from tests.contract.suites.words import HybridSearchContract, KeywordSearchContract
@@ -81,6 +81,7 @@ __all__ = [
     "PlansContract",
     "PriorContract",
     "ReactionsContract",
+    "ReaddingContract",
     "RecallContract",
     "RecencyContract",
     "RecorderContract",

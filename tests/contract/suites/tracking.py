@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from domain import AlreadyExists, Conflict, RunStatus, where
+from domain import AlreadyExists, Conflict, Review, RunStatus, UnitOfWorkError, where
 from tests.contract.suites.kinds import write
 from tests.contract.suites.samples import chunk, finding, review, run, vectors_of
 
@@ -14,6 +14,129 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tests.contract.suites.store import Store
+
+
+class ReaddingContract:
+    """An entity that was read or committed before updates its row; a new one is inserted."""
+
+    @pytest.mark.parametrize(
+        "way",
+        ["added", "added in bulk", "read", "read and committed", "read by a reader", "listed"],
+    )
+    async def test_a_stored_entity_updates_its_row(self, store: Store, way: str) -> None:
+        stored = await _stored(store, way)
+        stored.model = "other"
+        async with store.unit_of_work() as uow:
+            assert uow.reviews.add(stored) is stored
+            assert uow.reviews.add(stored) is stored, "adding it twice changes nothing"
+            stored.conclusion = "success"
+            await uow.commit()
+        async with store.reader() as view:
+            row = await view.reviews.get(stored.id)
+            assert (row.model, row.conclusion, row.repo) == ("other", "success", stored.repo)
+            assert row.created_at is not None
+            assert await view.reviews.count() == 1
+
+    async def test_a_new_object_with_an_existing_id_is_refused(self, store: Store) -> None:
+        stored = await _stored(store, "read by a reader")
+        for new in (stored.model_copy(), review(id=stored.id)):
+            async with store.unit_of_work() as uow:
+                uow.reviews.add(new)
+                with pytest.raises(AlreadyExists):
+                    await uow.flush()
+        async with store.unit_of_work() as uow:
+            with pytest.raises(AlreadyExists):
+                await uow.reviews.add_many([stored])
+
+    async def test_an_entity_whose_insert_was_not_committed_is_new(self, store: Store) -> None:
+        one, many = review(), review()
+        async with store.unit_of_work() as uow:
+            uow.reviews.add(one)
+            await uow.reviews.add_many([many])
+        async with store.unit_of_work() as uow:
+            uow.reviews.add(one)
+            uow.reviews.add(many)
+            await uow.commit()
+        async with store.reader() as view:
+            assert await view.reviews.count() == 2
+
+    async def test_a_stored_entity_whose_row_was_deleted_is_a_conflict(self, store: Store) -> None:
+        stored = await _stored(store, "read by a reader")
+        await store.run(lambda uow: uow.reviews.delete(stored.id))
+        async with store.unit_of_work() as uow:
+            uow.reviews.add(stored)
+            with pytest.raises(Conflict):
+                await uow.commit()
+
+    async def test_an_entity_that_another_open_unit_of_work_tracks_is_refused(
+        self, store: Store
+    ) -> None:
+        stored = await _stored(store, "added")
+        async with store.unit_of_work() as first, store.unit_of_work() as second:
+            for tracked in (first.reviews.add(review()), await first.reviews.get(stored.id)):
+                with pytest.raises(UnitOfWorkError, match="another open unit of work"):
+                    second.reviews.add(tracked)
+            assert await second.reviews.count() == 1, "the unit of work can still be used"
+            await first.commit()
+            added = second.reviews.add(tracked)
+            added.model = "other"
+            await second.commit()
+        async with store.reader() as view:
+            assert (await view.reviews.get(stored.id)).model == "other"
+
+    async def test_a_second_object_of_a_tracked_row_is_refused(self, store: Store) -> None:
+        stored = await _stored(store, "read by a reader")
+        async with store.unit_of_work() as uow:
+            tracked = await uow.reviews.get(stored.id)
+            with pytest.raises(UnitOfWorkError, match="another object of the same row"):
+                uow.reviews.add(stored)
+            tracked.model = "other"
+            await uow.commit()
+        async with store.reader() as view:
+            assert (await view.reviews.get(stored.id)).model == "other"
+
+    async def test_an_embedding_that_was_not_loaded_and_what_operations_change_stay(
+        self, store: Store
+    ) -> None:
+        vector = await vectors_of(store)
+        passage, state = chunk("a", embedding=vector(1.0)), run()
+        await write(store, passage, state)
+        async with store.reader() as view:
+            read = await view.knowledge.get(passage.id)
+            before = await view.runs.get(state.id)
+        await store.run(lambda uow: uow.runs.complete(state.run_key, state.attempt))
+        read.title, before.action = "Title", "other"
+        async with store.unit_of_work() as uow:
+            uow.knowledge.add(read)
+            uow.runs.add(before)
+            await uow.commit()
+        async with store.reader() as view:
+            row = await view.knowledge.get(passage.id, with_embedding=True)
+            after = await view.runs.get(state.id)
+        assert (row.title, row.embedding) == ("Title", vector(1.0))
+        assert (after.action, after.status) == ("other", RunStatus.COMPLETED)
+        assert after.completed_at is not None
+
+
+async def _stored(store: Store, way: str) -> Review:
+    """Return a review that was written or read in this way."""
+    of = review()
+    async with store.unit_of_work() as uow:
+        if way == "added in bulk":
+            await uow.reviews.add_many([of])
+        else:
+            uow.reviews.add(of)
+        await uow.commit()
+    if way.startswith("added"):
+        return of
+    if way == "read by a reader":
+        async with store.reader() as view:
+            return await view.reviews.get(of.id)
+    async with store.unit_of_work() as uow:
+        read = (await uow.reviews.list())[0] if way == "listed" else await uow.reviews.get(of.id)
+        if way == "read and committed":
+            await uow.commit()
+    return read
 
 
 class TrackingContract:
