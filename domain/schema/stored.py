@@ -25,6 +25,11 @@ def mark_stored(entity: Entity) -> None:
     vars(entity)[_MARK] = True
 
 
+def mark_new(entity: Entity) -> None:
+    """Record that the entity has no row: the statement that wrote it was undone."""
+    vars(entity).pop(_MARK, None)
+
+
 def mark_written(entities: Iterable[Entity], mark: CommitMark) -> None:
     """Record that the entities are stored once the transaction of the mark is committed."""
     for entity in entities:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from domain import Vector
 from domain.errors import UnitOfWorkError
-from domain.schema.stored import is_stored, mark_stored, rewritten_fields
+from domain.schema.stored import is_stored, mark_new, mark_stored, rewritten_fields
 from domain.values.transactions import TRACKED_ELSEWHERE, TRACKED_TWICE
 
 if TYPE_CHECKING:
@@ -148,6 +148,7 @@ class Tracker:
             row = find(tracked.table.name, tracked.key)
             if row is None:
                 self._drop(tracked)
+                mark_new(tracked.entity)
             else:
                 self._refresh(tracked, row, vars(tracked.entity).keys())
 
