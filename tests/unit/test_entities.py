@@ -1,4 +1,4 @@
-"""Entities: what they refuse, what they derive, and what they leave alone."""
+"""Entities: validation, derived fields, assignment and copies."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ SECRET = "canary-value-7f3a"
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Entities take what they take where nothing is open, whatever other tests of this process have open."""
+def no_open_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let entities accept the default dimensions, whatever databases other tests have open."""
     monkeypatch.setattr(embeddings, "_known_dimensions", Counter())
 
 
@@ -212,7 +212,7 @@ def test_enumerations_are_members() -> None:
     assert isinstance(subject.severity, Severity)
 
 
-def test_moments_are_kept_in_utc() -> None:
+def test_times_are_converted_to_utc() -> None:
     moment = datetime(2026, 1, 1, 12, tzinfo=timezone(timedelta(hours=2)))
     made = review(created_at=moment)
     assert made.created_at == moment
@@ -250,7 +250,7 @@ def test_an_embedding_is_a_vector_of_float32(value: object) -> None:
     assert chunk(embedding=value).embedding == Vector([0.5] * 1024)
 
 
-def test_entities_take_the_dimensions_of_what_is_open() -> None:
+def test_entities_accept_the_dimensions_of_the_open_databases() -> None:
     with known_dimensions(3):
         assert refused_fields(lambda: chunk(embedding=[1.0] * 1024)) == {"embedding"}
         with known_dimensions(1024):
@@ -259,7 +259,7 @@ def test_entities_take_the_dimensions_of_what_is_open() -> None:
     assert chunk(embedding=[1.0] * 1024).embedding is not None
 
 
-def test_an_embedding_that_was_not_loaded_is_not_taken_for_a_missing_one() -> None:
+def test_reading_an_embedding_that_was_not_loaded_raises() -> None:
     with pytest.raises(NotLoaded, match=r"KnowledgeChunk\.embedding"):
         _ = KnowledgeChunk.model_construct(chunk_id="a").embedding
     assert chunk().embedding is None
@@ -270,7 +270,7 @@ def read_review() -> Review:
     return Review.from_row({name: vars(made)[name] for name in Review.model_fields})
 
 
-def test_what_was_only_read_is_transient_and_can_be_pickled() -> None:
+def test_a_row_is_a_transient_entity_that_can_be_pickled() -> None:
     read = read_review()
     assert pickle.loads(pickle.dumps(read)) == read
     assert inspect(read).transient
@@ -278,7 +278,7 @@ def test_what_was_only_read_is_transient_and_can_be_pickled() -> None:
     assert inspect(read).obj() is read
 
 
-def test_of_what_was_only_read_all_fields_were_given_and_what_is_assigned_later() -> None:
+def test_every_field_of_a_row_is_set_and_a_field_that_is_assigned_later() -> None:
     made = chunk()
     read = KnowledgeChunk.model_construct(
         **{name: vars(made)[name] for name in KnowledgeChunk.model_fields if name != "embedding"}
@@ -290,7 +290,7 @@ def test_of_what_was_only_read_all_fields_were_given_and_what_is_assigned_later(
     assert other.model_fields_set is other.model_fields_set
 
 
-def test_an_assignment_to_what_was_only_read_is_validated_and_told_to_sqlalchemy() -> None:
+def test_an_assignment_to_a_row_is_validated_and_noticed_by_sqlalchemy() -> None:
     read = read_review()
     with pytest.raises(ValidationError):
         read.pr_number = 0
@@ -321,7 +321,7 @@ def test_a_copy_is_an_entity_of_its_own(copied: Callable[[Any], Any]) -> None:
     assert inspect(twin) is not inspect(original)
 
 
-def test_an_entity_is_made_of_a_mapping_or_of_json() -> None:
+def test_an_entity_is_validated_from_a_mapping_and_from_json() -> None:
     values = {"repo": "acme/api", "pr_number": 7}
     assert Review.model_validate(values).pr_number == 7
     assert Review.model_validate_json('{"repo": "acme/api", "pr_number": 7}').repo == "acme/api"
@@ -333,7 +333,7 @@ def test_an_entity_is_made_of_a_mapping_or_of_json() -> None:
     ) == {"pr_number"}
 
 
-def test_a_dumped_entity_can_be_made_again() -> None:
+def test_an_entity_equals_itself_after_json() -> None:
     original = memory(embedding=[1.0] * 1024, outcome=Outcome.THUMBS_UP)
     assert LearningMemory.model_validate_json(original.model_dump_json()) == original
 
@@ -353,15 +353,17 @@ def test_a_repr_names_the_row_and_not_its_contents() -> None:
     )
 
 
-def test_the_vocabulary_is_what_it_says() -> None:
+def test_the_package_exports_what_its_stub_declares() -> None:
     stub = ast.parse(Path(domain.__file__).with_suffix(".pyi").read_text())
     imported = [node for node in stub.body if isinstance(node, ast.ImportFrom)]
     homes = {str(node.module): {alias.name for alias in node.names} for node in imported}
-    [told] = [ast.literal_eval(node.value) for node in stub.body if isinstance(node, ast.Assign)]
+    [exported] = [
+        ast.literal_eval(node.value) for node in stub.body if isinstance(node, ast.Assign)
+    ]
     assert {module: set(names.split()) for module, names in vars(domain)["_HOMES"].items()} == homes
     assert (
         sorted(domain.__all__)
-        == sorted(told)
+        == sorted(exported)
         == sorted(name for names in homes.values() for name in names)
     )
     assert all(getattr(domain, name) is not None for name in domain.__all__)
@@ -372,14 +374,14 @@ def test_the_vocabulary_is_what_it_says() -> None:
 @pytest.mark.parametrize(
     "program", ["import domain", "import domain.errors", "from domain import NotFound, Filter"]
 )
-def test_what_needs_no_table_loads_none(program: str) -> None:
+def test_importing_names_without_tables_loads_no_sqlalchemy(program: str) -> None:
     tables = "[name for name in sys.modules if name.startswith(('sqlmodel', 'sqlalchemy'))]"
     subprocess.run(
         [sys.executable, "-c", f"import sys; {program}; sys.exit(bool({tables}))"], check=True
     )
 
 
-def test_whoever_asks_for_the_tables_gets_all_of_them() -> None:
+def test_the_metadata_has_every_table_from_the_first_import() -> None:
     program = "from domain import metadata; import domain, sys; before = {*metadata.tables}; from domain import *"
     subprocess.run(
         [

@@ -1,7 +1,4 @@
-"""The rules that every table keeps, read from the metadata.
-
-Each rule sees the violation that is planted for it.
-"""
+"""Rules for every table, checked on the metadata; each rule detects a planted violation."""
 
 from __future__ import annotations
 
@@ -46,15 +43,15 @@ MOVES_TENANTS = {"SET NULL", "SET DEFAULT"}
 
 
 def violations(tables: MetaData) -> list[str]:
-    """Return what breaks a rule, one sentence each."""
-    found = [f"the metadata listens to {name}" for name in listened_to(tables)]
+    """Return a sentence for each violation of a rule."""
+    sentences = [f"the metadata listens to {name}" for name in listened_to(tables)]
     for table in tables.sorted_tables:
-        found.extend(f"{table.name} {what}" for rule in RULES for what in rule(table))
-    return found
+        sentences.extend(f"{table.name} {what}" for rule in RULES for what in rule(table))
+    return sentences
 
 
 def listened_to(thing: MetaData | Table) -> Iterator[str]:
-    """Yield the events of DDL that something listens to, other than a type that a column had before it was given another."""
+    """Yield the events of DDL that have a listener, except those of a column's former type."""
     for name in EVENTS:
         for listener in getattr(thing.dispatch, name):
             if not isinstance(
@@ -93,7 +90,7 @@ def ids_come_from_the_client(table: Table) -> Iterator[str]:
         default = column.default
         if column.identity is not None or isinstance(default, Sequence):
             yield f"numbers its rows by {column.name}"
-    # What SQLAlchemy would make a serial.
+    # SQLAlchemy would create this column as a serial.
     if table.autoincrement_column is not None:
         yield f"has a serial {table.autoincrement_column.name}"
 
@@ -133,7 +130,7 @@ def names_are_short(table: Table) -> Iterator[str]:
 
 
 def in_the_database(name: object) -> str:
-    """What SQLAlchemy makes of a name: it shortens what a convention made, and nothing else."""
+    """Return the name in the database: SQLAlchemy shortens only those of a naming convention."""
     short: str = (
         PREPARER.truncate_and_render_constraint_name(name) if isinstance(name, conv) else str(name)
     )
@@ -159,13 +156,13 @@ RULES = (
 )
 
 
-def test_the_tables_of_the_entities_keep_every_rule() -> None:
+def test_the_tables_of_the_entities_follow_every_rule() -> None:
     assert len(metadata.tables) == 18
     assert violations(metadata) == []
 
 
 def plain_table(*items: SchemaItem, name: str = "things", **options: Any) -> Table:
-    """A table of another metadata that keeps every rule, but for `items`."""
+    """Return a table that follows every rule, except for `items`."""
     return Table(
         name,
         MetaData(naming_convention=NAMING_CONVENTION),
@@ -239,7 +236,7 @@ PLANTED: dict[str, Callable[[], Table]] = {
 
 
 def on_creation(*_: object, **__: object) -> None:
-    """Stands for what creates a trigger."""
+    """Stand in for a listener that creates a trigger."""
 
 
 def with_trigger(table: Table) -> Table:
@@ -248,18 +245,18 @@ def with_trigger(table: Table) -> Table:
 
 
 @pytest.mark.parametrize("what", PLANTED)
-def test_every_rule_sees_what_is_planted_for_it(what: str) -> None:
+def test_every_rule_detects_its_planted_violation(what: str) -> None:
     table = PLANTED[what]()
     assert f"{table.name} {what}" in violations(table.metadata)
 
 
-def test_a_table_that_keeps_every_rule_is_not_complained_about() -> None:
+def test_a_table_that_follows_every_rule_has_no_violation() -> None:
     assert (
         violations(plain_table(referring("tenant", "parent_id", ondelete="CASCADE")).metadata) == []
     )
 
 
-def test_a_listener_of_the_whole_metadata_is_seen() -> None:
+def test_a_listener_of_the_metadata_is_a_violation() -> None:
     scratch = MetaData()
     event.listen(scratch, "before_create", on_creation)
     assert violations(scratch) == ["the metadata listens to before_create"]

@@ -53,12 +53,12 @@ def test_normalising_json_twice_changes_nothing_more(value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given_", "kept"),
+    ("value", "expected"),
     [(1e22, 10**22), (-0.0, 0.0), (1.5, 1.5), (1e-7, 1e-7), (1e2, 100.0), ((1, 2), [1, 2])],
 )
-def test_numbers_become_what_jsonb_makes_of_them(given_: object, kept: object) -> None:
-    assert normalise(given_) == kept
-    assert type(normalise(given_)) is type(kept) or isinstance(kept, list)
+def test_numbers_are_normalised_as_by_jsonb(value: object, expected: object) -> None:
+    assert normalise(value) == expected
+    assert type(normalise(value)) is type(expected) or isinstance(expected, list)
 
 
 def deep(levels: int) -> object:
@@ -84,7 +84,7 @@ def deep(levels: int) -> object:
         10**1001,
     ],
 )
-def test_what_jsonb_refuses_is_refused(value: object) -> None:
+def test_values_that_jsonb_refuses_raise(value: object) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         normalise(value)
 
@@ -103,7 +103,7 @@ def test_a_cursor_survives_its_text(key: UUID, descending: bool) -> None:
 @example(base64.urlsafe_b64encode(b'["Finding",1,"x"]').decode())
 @example(base64.urlsafe_b64encode(b'["Finding",true,"x"]').decode())
 @example(base64.urlsafe_b64encode(b"[" * 500).decode())
-def test_any_other_text_is_no_cursor(text: str) -> None:
+def test_any_other_text_is_not_a_cursor(text: str) -> None:
     with pytest.raises(InvalidCursor):
         Cursor.parse(text)
 
@@ -148,7 +148,7 @@ def test_fusion_adds_weighted_reciprocal_ranks() -> None:
 
 
 @pytest.mark.parametrize("weights", [(-1, 1), (0, 0), (math.nan, 1), (math.inf, 1)])
-def test_weights_that_weigh_nothing_are_refused(weights: tuple[float, float]) -> None:
+def test_invalid_weights_are_refused(weights: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match="weights"):
         Weights(vector=weights[0], keyword=weights[1])
 
