@@ -1,4 +1,4 @@
-"""Reads what EXPLAIN tells of a search."""
+"""Reads the output of EXPLAIN for a search."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def read_plan(
 ) -> SearchPlan:
     """Return the plan in short.
 
-    `explained` is EXPLAIN's JSON, `statistics` is what `STATISTICS` tells of the entity's table.
+    `explained` is the JSON of EXPLAIN, `statistics` the row that `STATISTICS` selects for the table.
     """
     table: str = entity.__table__.name
     nodes = list(_executed(explained["Plan"]))
@@ -48,7 +48,8 @@ def read_plan(
     advice = [*_about_statistics(table, statistics), *_about_nodes(table, by_vector, nodes)]
     if not advice and milliseconds >= SLOW_MS:
         advice.append(
-            f"nothing stands out in the plan: look at the server's load, and whether {table} fits into its memory"
+            "nothing stands out in the plan: look at the server's load, and whether"
+            f" {table} fits into its memory"
         )
     return SearchPlan(
         searched=table,
@@ -96,13 +97,14 @@ def _about_nodes(table: str, by_vector: set[str], nodes: list[Node]) -> Iterator
             and examined >= MANY_ROWS
         ):
             yield (
-                f"{examined:,} rows were read one after the other: filter by columns that have an index, or by equality in"
-                " metadata; of distances, only cosine has one"
+                f"{examined:,} rows were read one after the other: filter by columns that have an"
+                " index, or by equality in metadata; of distances, only cosine has one"
             )
         if node.get("Index Name") in by_vector and _removed(node) > 10 * max(1, kept):
             yield (
-                f"the index handed over {examined:,} rows to find {kept:,.0f} that meet the filter: narrow it to {FEW_ROWS:,} rows,"
-                " which are compared one by one, or make a partial index for it"
+                f"the index handed over {examined:,} rows to find {kept:,.0f} that meet the filter:"
+                f" narrow it to {FEW_ROWS:,} rows, which are compared one by one, or make a partial"
+                " index for it"
             )
         if node.get("Sort Space Type") == "Disk" or node.get("Lossy Heap Blocks", 0) > 0:
             yield "raise work_mem: a sort went to disk, or a bitmap was too large to know its rows"

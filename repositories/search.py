@@ -48,7 +48,7 @@ ROWS_PER_TURN: Final = 200
 
 
 class SearchRepository(ReadRepository[E]):
-    """Searches entities that have an embedding, a `search_vector`, or both. Hits are not tracked."""
+    """Searches entities with an embedding, a `search_vector`, or both. Hits are not tracked."""
 
     async def _search_vectors(
         self,

@@ -51,8 +51,9 @@ class FederatedSearch(Protocol):
             min_score: The least score in each arm: `vector_score` of the distance, and the keyword
                 score.
             max_distance: The largest distance in each vector arm.
-            distinct: Of texts that differ in case and white space only, and of the best hits whose
-                embeddings have a cosine similarity of 0.97 or more, only the best one.
+            distinct: Of texts that differ in case and white space only, only the best one. The same
+                goes for the best 50 hits of each corpus whose embeddings have a cosine similarity
+                of 0.97 or more.
 
         Raises:
             InvalidEmbedding: not finite, all zeros, or not of the database's dimension.

@@ -143,11 +143,10 @@ class KnowledgeRepository(KnowledgeReader, Repository[KnowledgeChunk], Repairs, 
     async def upsert_many(
         self, chunks: Rows[KnowledgeChunk], *, progress: Progress | None = None
     ) -> int:
-        """Insert the chunks or replace those with the same `(repo, chunk_id)`, all or none, and
-        return how many there were.
+        """Insert the chunks, or replace those with the same `(repo, chunk_id)`, all or none.
 
-        Text, metadata, embedding and `updated_at` are replaced; id and `created_at` stay. Of the
-        same name twice the last wins and counts once.
+        Return how many there were. Text, metadata, embedding and `updated_at` are replaced; id and
+        `created_at` stay. If a name occurs twice, the last chunk wins and counts once.
         """
         ...
 

@@ -184,11 +184,10 @@ class MemoryRepository(MemoryReader, Repository[LearningMemory], Repairs, Protoc
         ...
 
     async def mark_stale(self, model: str, *, at_most: int | None = None) -> int:
-        """Mark every memory of another model than `model` stale, or the first `at_most`, and return
-        how many were not before.
+        """Mark the memories of other models than `model` stale, or the first `at_most` of them.
 
-        Each keeps its row locked until the unit of work ends, and is written anew with its place in
-        the index: of many, mark some in each of several units of work until there are none.
+        Return how many were not stale before. Each row stays locked until the unit of work ends,
+        and is written again with its index entries: mark many rows in several units of work.
 
         Raises:
             InvalidInput: `at_most` is not between 1 and a million.

@@ -13,7 +13,6 @@ from uuid import UUID
 
 from domain.values.filters import AllOf, Filter, where
 from domain.values.search import (
-    ARM_DEPTH,
     Corpus,
     SearchHit,
     SearchHits,
@@ -31,6 +30,9 @@ Remembered: TypeAlias = "KnowledgeChunk | LearningMemory | Finding"
 
 NEAR_DUPLICATE: Final = 0.97
 """The cosine similarity from which two embeddings count as those of one text."""
+
+NEAR_DUPLICATE_DEPTH: Final = 50
+"""The best hits of each corpus whose embeddings are compared: the work is the square of it."""
 
 _TEXTS: Final = {
     Corpus.KNOWLEDGE: "content",
@@ -56,7 +58,7 @@ def fuse_corpora(
     limit: int,
     distinct: bool,
 ) -> SearchHits[Remembered]:
-    """Return the best hits of all corpora by reciprocal rank, ties by their own score, then by id.
+    """Return the best hits of all corpora by reciprocal rank, ties by own score, then by id.
 
     `distinct` drops a hit if a better one has the same text but for case and spacing, or if one of
     them is among the `near_duplicates` of the other. The score of a hit becomes the score of its rank:
@@ -93,12 +95,12 @@ def fuse_corpora(
 
 
 def ids_with_embeddings(rankings: Mapping[Corpus, SearchHits[Any]]) -> dict[Corpus, list[UUID]]:
-    """Return the ids of the hits whose embeddings are compared: the first of each corpus.
+    """Return the ids of the hits whose embeddings are compared: the best of each corpus.
 
     Findings have no embeddings.
     """
     return {
-        corpus: [_id(hit) for hit in rankings.get(corpus, SearchHits())[:ARM_DEPTH]]
+        corpus: [_id(hit) for hit in rankings.get(corpus, SearchHits())[:NEAR_DUPLICATE_DEPTH]]
         for corpus in (Corpus.KNOWLEDGE, Corpus.MEMORIES)
     }
 

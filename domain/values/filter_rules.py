@@ -227,7 +227,7 @@ def _field(entity: type[Entity], name: object) -> Any:
 
 
 def _kind(entity: type[Entity], name: str) -> type[Any] | None:
-    """Return the Python type of a column: Mapping for JSON, tuple for an array, None for no column."""
+    """Return the type of a column: Mapping for JSON, tuple for an array, None for no column."""
     field = _field(entity, name)
     if field is None or column_name(entity, name) not in entity.__table__.columns:
         return None

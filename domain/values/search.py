@@ -113,7 +113,7 @@ class Thresholds:
 
 
 def max_distance_for(min_score: float | None, metric: Distance) -> float | None:
-    """Return the largest distance whose `vector_score` is at least `min_score`, or None without one.
+    """Return the largest distance whose `vector_score` is at least `min_score`, if there is one.
 
     Raises:
         InvalidInput: `min_score` is not a number.
@@ -178,10 +178,9 @@ class SearchHit(Generic[E_co]):
 
 @dataclass(frozen=True, slots=True)
 class SearchHits(Sequence[SearchHit[E_co]], Generic[E_co]):
-    """The hits of one search, best first, ties by id. A diverse search returns them in the order of
-    its choice.
+    """The hits of one search, best first, ties by id.
 
-    `exact` is True if no approximate index was used. `bound_reached` is True if a search for
+    A diverse search returns them in the order of its choice. `exact` is True if no approximate index was used. `bound_reached` is True if a search for
     distinct texts read as many rows as it may and has fewer hits than its limit: further texts may
     exist behind the copies.
     """

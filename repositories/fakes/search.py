@@ -50,8 +50,8 @@ T = TypeVar("T")
 class SearchesWords(FakeReadRepository[E]):
     """Searches entities by words.
 
-    Terms, stems, stop words and ranking are PostgreSQL's on plain words; `repositories.fakes.lexemes`
-    names the differences of the parsers. Needs the package snowballstemmer.
+    Terms, stems, stop words and ranking are PostgreSQL's on plain words. The differences of the
+    parsers are in `repositories.fakes.lexemes`. Needs the package snowballstemmer.
     """
 
     searched: Searched

@@ -1,4 +1,4 @@
-"""Statements that are cached_build once."""
+"""A cache of statements."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ CACHE_SIZE: Final = 512
 
 
 def cached_statement(build: Callable[P, R]) -> Callable[P, R]:
-    """Return `build` with the results of its last `CACHE_SIZE` different calls; building a search costs
-    more than most searches.
+    """Return `build` with a cache of the results of its last `CACHE_SIZE` different calls.
 
-    What is cached_build of a large filter is not cached_statement: of one by thousands of ids there is hardly a
-    second.
+    Building a search costs more than most searches. Statements with large filters are not cached:
+    a filter by thousands of ids is hardly used twice.
     """
     cached: Any = lru_cache(CACHE_SIZE)(build)
 

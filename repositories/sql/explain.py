@@ -28,14 +28,15 @@ class Explain(Executable, ClauseElement):
 def _compile(element: Explain, compiler: SQLCompiler, **options: Any) -> str:
     # Clocks at every node would cost a statement of many small scans more than the scans
     # themselves.
-    return f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {compiler.process(element.statement, **options)}"
+    statement = compiler.process(element.statement, **options)
+    return f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {statement}"
 
 
 STATISTICS = text(
-    "SELECT reltuples AS rows, relpages AS pages, pg_relation_size(oid) / 8192 AS pages_now FROM pg_class"
-    " WHERE oid = CAST(:table_name AS regclass)"
+    "SELECT reltuples AS rows, relpages AS pages, pg_relation_size(oid) / 8192 AS pages_now"
+    " FROM pg_class WHERE oid = CAST(:table_name AS regclass)"
 )
-"""How large a table was when it was analysed last, and is now; `rows` is -1 where it never was.
+"""The size of a table when it was last analysed, and now; `rows` is -1 if it never was.
 
 Binds: `table_name`.
 """

@@ -22,7 +22,7 @@ _to_json: Final = json.JSONEncoder(
 ).encode
 
 FEW_VALUES: Final = 100
-"""Up to this many values are looked up in the GIN index one by one; more are hashed for each row."""
+"""Up to this many values are looked up in the GIN index one by one; more are hashed."""
 
 
 def value_at(column: ColumnElement[Any], keys: Keys) -> ColumnElement[Any]:

@@ -95,7 +95,8 @@ def listed(
 
 @cached_statement
 def selected(entity: type[Entity], *, tracked: bool, with_embedding: bool) -> Select[Any]:
-    """Select the tenant's rows, their embeddings only if asked for: 4 kB that few readers want.
+    """Select the tenant's rows, without embeddings by default: few readers need the 4 kB.
+
     Binds: `tenant`.
 
     Entities to be `tracked` come through the ORM, others as columns with the names of their fields.
@@ -175,7 +176,7 @@ def delete_rows(
 def first_rows(
     entity: type[Entity], at_most: int | None, *conditions: ColumnElement[bool]
 ) -> tuple[ColumnElement[bool], ...]:
-    """Return the conditions, and where not all rows are meant, that they are the first by id of those that meet them."""
+    """Return the conditions; with `at_most`, only the first rows by id that meet them."""
     if at_most is None:
         return conditions
     key = id_column(entity)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 LONGEST_HOLD: Final = 0.05
 """Seconds of processor time between two turns of the event loop."""
 
-ROWS: Final = 300
+ROWS: Final = 150
 
 
 @asynccontextmanager
