@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from sqlalchemy import func, select
 
-from domain.errors import Conflict, ConnectionLost, TransactionAborted, UnitOfWorkClosed
+from domain.errors import (
+    Conflict,
+    ConnectionLost,
+    TransactionAborted,
+    UnitOfWorkClosed,
+    UnitOfWorkError,
+)
 from domain.values.exclusive_use import ExclusiveUse
 from domain.values.transactions import ROWS_GONE, Isolation
 from repositories.postgres import direct
@@ -30,6 +37,9 @@ if TYPE_CHECKING:
 
 
 NO_OPTIONS: Final[Mapping[str, Any]] = {}
+
+
+_LONG_PAUSE_SECONDS: Final = 0.1
 
 
 class Execution(Tenancy):
@@ -239,10 +249,12 @@ class Execution(Tenancy):
                 statement, values, execution_options={**options, "yield_per": batch_size}
             )
         rows: Any = result.mappings() if mappings else result
+        fetched_at = monotonic()
         try:
             while True:
-                with self.guarded():
+                with self._use.use(), _paused_since(fetched_at), self.guarded():
                     batch = await rows.fetchmany(batch_size)
+                fetched_at = monotonic()
                 if not batch:
                     return
                 for row in batch:
@@ -262,3 +274,24 @@ class Execution(Tenancy):
         if tracked:
             with self.guarded() as session:
                 await refresh_tracked(session, tracked, tenant=self.tenant)
+
+
+@contextmanager
+def _paused_since(moment: float) -> Iterator[None]:
+    """Name the pause of a stream's consumer if the connection is lost: the server may have ended it.
+
+    Then the driver says that the connection is closed or, because the cursor is open, that another
+    operation is in progress. `ExclusiveUse` has excluded a second task.
+    """
+    seconds = monotonic() - moment
+    try:
+        yield
+    except (ConnectionLost, UnitOfWorkError) as error:
+        if seconds >= _LONG_PAUSE_SECONDS and type(error) in (ConnectionLost, UnitOfWorkError):
+            lost = ConnectionLost(
+                f"the connection was lost while the consumer of a stream paused for {seconds:.1f} s:"
+                " if that is more than the setting idle_in_transaction_timeout, raise the setting,"
+                " or collect the rows before you process them"
+            )
+            raise_bare(lost)
+        raise

@@ -6,13 +6,18 @@ What no other adapter has, a server that says no and a driver that can be interr
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import text
 
-from domain import KnowledgeChunk, ReadOnly, Review, Vector
+from domain import ConnectionLost, KnowledgeChunk, ReadOnly, Review, Vector
 from repositories import Database
+from repositories.testing.factories import ReviewFactory
 from tests.integration.observed import statements_of
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
 
 
 async def saved(database: Database) -> Review:
@@ -85,3 +90,16 @@ async def test_a_commit_is_finished_although_its_task_is_cancelled(database: Dat
         await asyncio.create_task(commit())
     async with database.reader() as view:
         assert await view.reviews.find(of.id) is not None
+
+
+async def test_a_stream_whose_consumer_pauses_too_long_names_the_setting(
+    database_url: SecretStr,
+) -> None:
+    async with Database.from_url(database_url, idle_in_transaction_timeout=0.2) as database:
+        async with database.unit_of_work() as uow:
+            await uow.reviews.add_many(ReviewFactory.build_batch(4))
+            await uow.commit()
+        async with database.reader() as view:
+            with pytest.raises(ConnectionLost, match="setting idle_in_transaction_timeout"):
+                async for _ in view.reviews.stream(batch_size=1):
+                    await asyncio.sleep(1)
