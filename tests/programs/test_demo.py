@@ -22,7 +22,7 @@ from repositories.cli.demo.sanitizing import shown, storable
 from repositories.cli.demo.source import DocumentationFile
 from repositories.cli.tables import hit_table
 
-SHOP = '''"""The customers of a shop, and how long the shop stores them."""
+SHOP = '''"""The customers of a shop, and how many years the shop stores their invoices."""
 import subprocess
 import unused  # noqa: F401
 

@@ -165,7 +165,9 @@ def test_the_version_is_the_distributions(tmp_path: Path) -> None:
 def test_a_setting_that_cannot_be_read_is_one_sentence_without_its_value(tmp_path: Path) -> None:
     finished = recollect("db", "status", cwd=tmp_path, DATABASE_URL="mysql://user:hunter2@db/x")
     assert (finished.returncode, finished.stdout) == (1, "")
-    assert finished.stderr == "recollect: DATABASE_URL must start with postgresql://\n"
+    assert finished.stderr.startswith("recollect: DATABASE_URL must start with postgresql://")
+    assert finished.stderr.count("\n") == 1
+    assert "hunter2" not in finished.stderr
 
 
 def test_a_database_that_does_not_answer_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -416,7 +416,7 @@ async def test_an_invalid_file_ends_an_evaluation(
 
 async def test_an_evaluation_needs_an_empty_database_for_its_embeddings(tmp_path: Path) -> None:
     with pytest.raises(EmbeddingMismatch):
-        await evaluate(collection(tmp_path), FakeDatabase(dimensions=DIMENSIONS))
+        await evaluate(collection(tmp_path), FakeDatabase(dimensions=DIMENSIONS, provider="other"))
     used = FakeDatabase(dimensions=DIMENSIONS, provider="test", model="bag-of-words")
     async with used.unit_of_work() as uow:
         await uow.knowledge.add_many(
