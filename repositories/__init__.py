@@ -10,10 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from domain.values.health import Health
     from repositories.database import Database
     from repositories.embedded import EmbeddedServer
     from repositories.fakes import FakeDatabase
-    from repositories.operations.health import Health
     from repositories.postgres.settings import Settings
     from repositories.recorder import RecorderFigures, TelemetryRecorder
     from repositories.registration import register
@@ -24,7 +24,7 @@ _HOMES = {
     "Database": "repositories.database",
     "EmbeddedServer": "repositories.embedded",
     "FakeDatabase": "repositories.fakes",
-    "Health": "repositories.operations.health",
+    "Health": "domain.values.health",
     "ReadUnitOfWork": "repositories.unit_of_work",
     "RecorderFigures": "repositories.recorder",
     "Settings": "repositories.postgres.settings",

@@ -15,18 +15,12 @@ from pydantic import SecretStr
 
 from domain.errors import ConfigurationError, SchemaOutdated, UnitOfWorkClosed
 from domain.values.embedding import forget_dimensions, learn_dimensions
+from domain.values.health import Health, PoolFigures
 from domain.values.text import require_tenant
 from domain.values.transactions import ATTEMPTS, OUTCOME_WITHIN, RETRY_FOR, Isolation
 from repositories import backup, migrations, operations
 from repositories.migrations.partitions import AHEAD
-from repositories.operations.health import (
-    Facts,
-    Health,
-    PoolFigures,
-    facts,
-    health_of,
-    pool_figures,
-)
+from repositories.operations.health import Facts, facts, health_of, pool_figures
 from repositories.operations.initial_load import MEMORY_MB
 from repositories.postgres.cancellation import run_to_completion
 from repositories.postgres.connect import connect_with_retry

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from domain.values.health import Health
 from repositories import migrations
 from repositories.cli.targets import connected
-from repositories.operations.health import Health, facts, health_of
+from repositories.operations.health import facts, health_of
 from repositories.postgres.errors import translating
 
 if TYPE_CHECKING:

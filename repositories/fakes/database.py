@@ -16,6 +16,7 @@ from domain.entities.knowledge import EmbeddingMetadata
 from domain.entities.maintenance import CommittedOperation
 from domain.errors import AlreadyCommitted, AlreadyExists, ConfigurationError, RecollectError
 from domain.values.embedding import DEFAULT_DIMENSIONS, forget_dimensions, learn_dimensions
+from domain.values.health import Health, PoolFigures
 from domain.values.text import DEFAULT_TENANT, require_tenant
 from domain.values.transactions import (
     ATTEMPTS,
@@ -221,6 +222,34 @@ class FakeDatabase:
             Owner(), (table.key.name, key), Mode.WRITE, within=wait_for.total_seconds()
         )
         return key in self._state.committed[table.name]
+
+    async def health(self) -> Health:
+        """Return what the database reports about itself. A fake has no problems."""
+        async with self.reader() as view:
+            record = await view.embedding_metadata.find()
+        return Health(
+            server_version="in memory",
+            pgvector_version=None,
+            revision=None,
+            expected_revision="",
+            provider=None if record is None else record.provider,
+            model=None if record is None else record.model,
+            dimensions=self.dimensions,
+            row_level_security=False,
+            pool=self.pool_figures(),
+            problems=(),
+        )
+
+    def pool_figures(self, *, readers: bool = False) -> PoolFigures:
+        """Return how many units of work, or readers, are open. A fake has no connections.
+
+        Args:
+            readers: whether to count readers.
+        """
+        used = self._state.open_units[not readers]
+        return PoolFigures(
+            size=0, max_overflow=0, checked_in=0, checked_out=used, overflow=used, total=used
+        )
 
     def _record_embedding(self, record: EmbeddingMetadata) -> None:
         table = self._state.tables[EmbeddingMetadata.__tablename__]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -40,4 +41,6 @@ class State:
     committed: Layer = field(default_factory=new_layer)
     ticks: count[int] = field(default_factory=count)
     trackers: dict[int, Tracker] = field(default_factory=dict)
+    open_units: Counter[bool] = field(default_factory=Counter)
+    """Number of open units of work (true) and readers (false)."""
     progress: Progress = field(default_factory=Progress)

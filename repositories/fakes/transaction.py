@@ -95,6 +95,7 @@ class Transaction:
         self.owner = Owner()
         self.began = next(self.state.ticks)
         self._open = True
+        self.state.open_units[self.tracks] += 1
 
     def require_open(self) -> None:
         """Raise UnitOfWorkClosed unless the unit of work is under way."""
@@ -336,6 +337,7 @@ class Transaction:
         if not self._open:
             return
         self._open = False
+        self.state.open_units[self.tracks] -= 1
         self._tracker.release()
         loop = self._use.loop
         if loop is not None and self._use.is_foreign_loop:

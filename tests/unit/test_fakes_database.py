@@ -129,3 +129,15 @@ async def test_two_databases_share_nothing() -> None:
         await uow.commit()
     async with FakeDatabase(dimensions=2).reader() as view:
         assert await view.knowledge.count() == 0
+
+
+async def test_a_fake_reports_its_health_and_its_open_units() -> None:
+    database = FakeDatabase(dimensions=3, provider="p", model="m")
+    assert database.pool_figures().checked_out == 0
+    async with database.unit_of_work(), database.reader(), database.reader():
+        assert database.pool_figures().checked_out == 1
+        assert database.pool_figures(readers=True).checked_out == 2
+        health = await database.health()
+        assert (health.provider, health.model, health.dimensions) == ("p", "m", 3)
+        assert health.healthy
+    assert database.pool_figures(readers=True).checked_out == 0

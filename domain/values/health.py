@@ -1,0 +1,54 @@
+"""What a database reports about itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolFigures:
+    """The connections of one pool: `size` and `max_overflow` allowed, the others at this moment."""
+
+    size: int
+    max_overflow: int
+    checked_in: int
+    checked_out: int
+    overflow: int
+    total: int
+
+    @property
+    def status(self) -> str:
+        """The figures in a sentence."""
+        return f"{self.checked_out} of {self.size + self.max_overflow} connections in use, {self.checked_in} idle"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing that is wrong, and what to do about it."""
+
+    what: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """What a database says of itself; it is fit where `problems` is empty.
+
+    None stands for what is not there.
+    """
+
+    server_version: str
+    pgvector_version: str | None
+    revision: str | None
+    expected_revision: str
+    provider: str | None
+    model: str | None
+    dimensions: int | None
+    row_level_security: bool
+    pool: PoolFigures
+    problems: tuple[Problem, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
