@@ -22,7 +22,7 @@ from the code by `make docs`.
   `Database.embedded("folder", …)` take the same names as keywords, and so does `Settings(…)`.
 - A value in code takes precedence over the environment. A URL or a host in code replaces the whole connection of the environment, which is
   then not read. So a `DATABASE_URL` of your application does not affect `Database.embedded`.
-- A variable with the prefix `RECOLLECT_` that is no setting, such as a misspelt one, raises `ConfigurationError`, which names the nearest.
+- A variable with the prefix `RECOLLECT_` that does not name a setting, such as a misspelt one, raises `ConfigurationError`, which names the nearest setting.
 - `{URL_VARIABLE}` holds the connection as a URL: `postgresql://user:password@host:5432/database?sslmode=verify-full`. If a part of the
   URL and its own variable differ, opening the database raises `ConfigurationError`.
 - An empty variable counts as not set. Durations are numbers of seconds, or `timedelta` in code.
