@@ -1,8 +1,7 @@
-"""The vocabulary of a code-review agent's memory: entities, values, ports and errors. No driver, no
-engine.
+"""Entities, values, ports and errors of a code-review agent's memory, without a driver.
 
-A name is imported from its module when it is first used: whoever needs an error waits for no table.
-`__init__.pyi` says the same to type checkers.
+A name is imported from its module when it is first used, so that an import of an error loads no
+table. `__init__.pyi` declares the names for type checkers.
 """
 
 from importlib import import_module
@@ -10,7 +9,9 @@ from typing import Any, Final
 
 _HOMES: Final = {
     "pgvector": "Vector",
-    "domain.values.claims": "ALLOWED_CHANGES STALE_RUN_AFTER ClaimOutcome RunClaim RunStatus run_key",
+    "domain.values.claims": (
+        "ALLOWED_CHANGES STALE_RUN_AFTER ClaimOutcome RunClaim RunStatus run_key"
+    ),
     "domain.values.classification": "Category Severity",
     "domain.values.corpora": "Remembered",
     "domain.values.embedding": "DEFAULT_DIMENSIONS Embedder Embedding VectorLike known_dimensions",
@@ -18,16 +19,21 @@ _HOMES: Final = {
     "domain.schema.searchable": "Searchable searchable",
     "domain.schema.constraints": "index references unique unique_where_given",
     "domain.errors": (
-        "AccessDenied AlreadyCommitted AlreadyExists BackupDamaged BackupError InvalidBackup CheckViolated CommitOutcomeUnknown ConfigurationError "
-        "Conflict ConnectionLost ConstraintViolated DatabaseFailure DatabaseUnavailable EmbeddedServerError EmbeddingMismatch "
-        "InvalidCursor InvalidEmbedding InvalidEntity InvalidFilter InvalidInput LeaseLost LockTimeout MigrationFailed MissingValue NotFound NotRegistered RegistrationError RowLevelSecurityRequired "
-        "NotLoaded PoolExhausted ReadOnly RecollectError RecorderClosed ReferenceViolated ResourceExhausted SchemaError "
-        "SchemaOutdated StalePlan StatementTimeout TenantMismatch TransactionAborted UnexpectedFailure UnitOfWorkClosed "
-        "UnitOfWorkError"
+        "AccessDenied AlreadyCommitted AlreadyExists BackupDamaged BackupError InvalidBackup "
+        "CheckViolated CommitOutcomeUnknown ConfigurationError Conflict ConnectionLost "
+        "ConstraintViolated DatabaseFailure DatabaseUnavailable EmbeddedServerError "
+        "EmbeddingMismatch InvalidCursor InvalidEmbedding InvalidEntity InvalidFilter "
+        "InvalidInput LeaseLost LockTimeout MigrationFailed MissingValue NotFound "
+        "NotRegistered RegistrationError RowLevelSecurityRequired NotLoaded PoolExhausted "
+        "ReadOnly RecollectError RecorderClosed ReferenceViolated ResourceExhausted "
+        "SchemaError SchemaOutdated StalePlan StatementTimeout TenantMismatch "
+        "TransactionAborted UnexpectedFailure UnitOfWorkClosed UnitOfWorkError"
     ),
     "domain.values.filters": "Filter Where where",
     "domain.entities.authors": "AuthorCacheEntry AuthorTier",
-    "domain.entities.dependencies": "AdvisorySeverity AdvisoryStatus BumpSource DependencyBumpMerge MergeConfidence SemverBump",
+    "domain.entities.dependencies": (
+        "AdvisorySeverity AdvisoryStatus BumpSource DependencyBumpMerge MergeConfidence SemverBump"
+    ),
     "domain.values.insights": "FeedbackPattern FileCount PriorFinding RepoStats TrendDay",
     "domain.values.fingerprints": "title_fingerprint",
     "domain.values.jsonb": "Json JsonObject",
@@ -37,21 +43,27 @@ _HOMES: Final = {
     "domain.values.paging": "Cursor Page",
     "domain.values.plans": "SearchPlan",
     "domain.ports": (
-        "AppendRepository AuthorReader AuthorRepository CheckpointReader CheckpointRepository DatabasePort DependencyBumpReader DependencyBumpRepository "
-        "EmbeddingMetadataReader EmbeddingMetadataRepository FederatedSearch FindingReader FindingRepository KnowledgeReader "
-        "KnowledgeRepository MemoryReader MemoryRepository PatternReader PatternRepository Progress ReactionReader "
-        "ReactionRepository ReadRepository ReadUnitOfWork RepairReader Repairs Repository ReviewReader ReviewRepository Rows RunReader "
-        "RunRepository SearchableEntity SearchableReader SearchableRepository SuppressionReader SuppressionRepository "
-        "TelemetryReader TelemetryRepository UnitOfWork"
+        "AppendRepository AuthorReader AuthorRepository CheckpointReader CheckpointRepository "
+        "DatabasePort DependencyBumpReader DependencyBumpRepository EmbeddingMetadataReader "
+        "EmbeddingMetadataRepository FederatedSearch FindingReader FindingRepository "
+        "KnowledgeReader KnowledgeRepository MemoryReader MemoryRepository PatternReader "
+        "PatternRepository Progress ReactionReader ReactionRepository ReadRepository "
+        "ReadUnitOfWork RepairReader Repairs Repository ReviewReader ReviewRepository Rows "
+        "RunReader RunRepository SearchableEntity SearchableReader SearchableRepository "
+        "SuppressionReader SuppressionRepository TelemetryReader TelemetryRepository "
+        "UnitOfWork"
     ),
     "domain.values.recall": "Recall RecalledMemory RepairCandidate RepairedEmbedding",
     "domain.values.reranking": "Diversity Recency maximal_marginal_relevance",
     "domain.entities.reviews": "FeedbackReaction Finding Reaction Review SuppressionLogEntry",
     "domain.entities.runs": "CheckpointData ReviewCheckpoint RunState",
     "domain.values.search": (
-        "RRF_K Corpus Distance Match SearchHit SearchHits Weights keyword_score reciprocal_rank_fusion vector_score"
+        "RRF_K Corpus Distance Match SearchHit SearchHits Weights keyword_score "
+        "reciprocal_rank_fusion vector_score"
     ),
-    "domain.entities.telemetry": "RateLimitEvent ResilienceEvent ResilienceKind RetrievalQualityEvent TelemetryEvent",
+    "domain.entities.telemetry": (
+        "RateLimitEvent ResilienceEvent ResilienceKind RetrievalQualityEvent TelemetryEvent"
+    ),
     "domain.values.transactions": "Isolation",
     "domain.values.usage": "Usage UsageBy",
 }
@@ -74,11 +86,11 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "metadata":
-        # Whoever asks for all tables gets all of them.
+        # The metadata is complete when every entity has been imported.
         for module in _CONTEXTS:
             import_module(f"domain.entities.{module}")
-    found = globals()[name] = getattr(import_module(_HOME_OF[name]), name)
-    return found
+    value = globals()[name] = getattr(import_module(_HOME_OF[name]), name)
+    return value
 
 
 def __dir__() -> list[str]:

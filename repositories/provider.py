@@ -53,8 +53,8 @@ class RepositoryProvider:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            # Type checkers know the repositories of the library from the ports, and an application's
-            # by `repository` and `provide`.
+            # Type checkers know the library's repositories from the ports. For those of an
+            # application there are `repository` and `provide`.
             if not name.startswith("_") and name in self._registry:
                 return self._remember(name, self._registry.named(name))
             raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")

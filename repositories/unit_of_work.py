@@ -39,7 +39,7 @@ order_writes_by_foreign_keys()
 
 @documented_by(ports.ReadUnitOfWork)
 class _Unit(OwnStatements, RepositoryProvider):
-    """What a unit of work and a reader have in common: they are entered once, and end."""
+    """The base of a unit of work and a reader, which can be entered once."""
 
     def __init__(
         self,

@@ -60,7 +60,7 @@ class DatabasePort(Protocol):
         attempts: int = ATTEMPTS,
         retry_for: timedelta = RETRY_FOR,
     ) -> T:
-        """Run `work` in a unit of work and commit, and run it again after a failure that allows it."""
+        """Run `work` in a unit of work and commit; run it again after a failure that allows it."""
         ...
 
     async def outcome(

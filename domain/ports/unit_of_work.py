@@ -152,10 +152,9 @@ class ReadUnitOfWork(Protocol):
         return self.provide(FederatedSearch)
 
     def explaining(self) -> AbstractContextManager[list[SearchPlan]]:
-        """Collect the plans of the searches inside, one for each statement: `with view.explaining()
-        as plans: …`.
+        """Collect the plan of each search in the block: `with view.explaining() as plans: …`.
 
-        Each search is executed once more for it.
+        Each search is executed a second time for it.
         """
         ...
 
@@ -170,10 +169,10 @@ class ReadUnitOfWork(Protocol):
 
 
 class UnitOfWork(Protocol):
-    """Changes things in one transaction, of one tenant, in one task.
+    """Reads and writes in one transaction, of one tenant, in one task.
 
-    Leaving it without `commit` discards everything. A statement that failed outside a savepoint
-    poisons it: it can only be left.
+    Leaving it without `commit` discards all changes. A statement that fails outside a savepoint
+    aborts it: every later call raises TransactionAborted.
     """
 
     @property
@@ -183,15 +182,14 @@ class UnitOfWork(Protocol):
 
     @property
     def operation_id(self) -> UUID:
-        """The id by which this unit of work can be recognised after its commit's outcome was lost."""
+        """The id that `outcome` takes after the outcome of a commit was lost."""
         ...
 
     @property
     def committed(self) -> bool | None:
-        """Whether a commit made everything last; None where one was tried and its outcome is
-        unknown.
+        """Whether it was committed; None if the outcome of a commit is unknown.
 
-        It tells what a cancelled commit came to.
+        After a cancelled commit, it says what happened.
         """
         ...
 
@@ -290,10 +288,9 @@ class UnitOfWork(Protocol):
         return self.provide(FederatedSearch)
 
     def explaining(self) -> AbstractContextManager[list[SearchPlan]]:
-        """Collect the plans of the searches inside, one for each statement: `with view.explaining()
-        as plans: …`.
+        """Collect the plan of each search in the block: `with view.explaining() as plans: …`.
 
-        Each search is executed once more for it.
+        Each search is executed a second time for it.
         """
         ...
 
@@ -307,30 +304,30 @@ class UnitOfWork(Protocol):
     ) -> None: ...
 
     async def flush(self) -> None:
-        """Write what was added or changed, so that a rule that it breaks is told here and not later."""
+        """Write added and changed entities now, so that a violated constraint is raised here."""
         ...
 
     async def commit(self) -> None:
-        """Make everything last, and end the unit of work.
+        """Commit all changes, and end the unit of work.
 
-        Cancelled meanwhile, it waits for the answer, and raises the cancellation then; `committed`
-        says what became of it.
+        A cancellation during COMMIT is raised after the server has answered; `committed` then says
+        what happened.
 
         Raises:
-            TransactionAborted: a statement failed before; nothing was kept.
-            ConstraintViolated: what was added or changed breaks a rule of the schema; nothing was
-                kept.
+            TransactionAborted: an earlier statement failed; nothing was committed.
+            ConstraintViolated: an added or changed entity violates a constraint; nothing was
+                committed.
             CommitOutcomeUnknown: the connection was lost after COMMIT was sent.
         """
         ...
 
     async def rollback(self) -> None:
-        """Discard everything, and end the unit of work."""
+        """Discard all changes, and end the unit of work."""
         ...
 
     def savepoint(self) -> AbstractAsyncContextManager[None]:
-        """A part that is undone alone.
+        """Return a block that is rolled back alone.
 
-        An exception that leaves it undoes it, and the unit of work goes on.
+        An exception that leaves the block rolls it back, and the unit of work stays usable.
         """
         ...

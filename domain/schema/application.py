@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 KEY = ["tenant", "id"]
 SERVER_ONLY = frozenset({"search_vector", "text_hash"})
-"""Columns that the server fills in and the fake computes when it searches; `searchable` adds them."""
+"""Columns of `searchable`: the server fills them in, and the fake computes them in a search."""
 
 
 def require_application_entity(entity: object) -> type[ApplicationEntity]:

@@ -31,7 +31,7 @@ _NEEDS_POSTGRESQL: Final = (
 
 @documented_by(ports.ReadUnitOfWork)
 class _Unit(RepositoryProvider):
-    """What a unit of work and a reader have in common: they are entered once, and end."""
+    """The base of a unit of work and a reader, which can be entered once."""
 
     def __init__(
         self,

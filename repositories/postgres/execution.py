@@ -80,19 +80,20 @@ class Execution(Tenancy):
 
     @property
     def is_open(self) -> bool:
-        """Whether it has begun and not ended."""
+        """Whether it has begun and has not ended."""
         return self._open
 
     @contextmanager
     def guarded(
         self, phase: Phase = Phase.WORK, operation_id: UUID | None = None
     ) -> Iterator[AsyncSession]:
-        """Lend the session; what fails inside is raised as a domain error and poisons the
-        transaction.
+        """Provide the session, and raise failures in the block as domain errors.
+
+        A failure aborts the transaction.
 
         Raises:
             UnitOfWorkClosed: it was not entered yet, or has ended.
-            TransactionAborted: a statement failed before.
+            TransactionAborted: an earlier statement failed.
             ConnectionLost: the connection was lost before.
             UnitOfWorkError: another task is using it, or it belongs to another event loop.
         """
@@ -122,14 +123,14 @@ class Execution(Tenancy):
             raise
 
     def require_open(self) -> None:
-        """Raise UnitOfWorkClosed unless the unit of work is under way."""
+        """Raise UnitOfWorkClosed unless the unit of work is open."""
         if not self._open:
             raise UnitOfWorkClosed(
                 "this unit of work is not open: use it inside its `async with`, before it ends"
             )
 
     async def flush(self) -> None:
-        """Write what was added or changed."""
+        """Write added and changed entities."""
         with self.guarded() as session:
             if not self.tracks:
                 # A reader never writes: entities of earlier statements leave its session.
@@ -144,8 +145,8 @@ class Execution(Tenancy):
 
     @staticmethod
     def _changed_together(session: AsyncSession) -> Mapping[type[Entity], Sequence[UUID]]:
-        # Of one changed row the ORM learns whether it was still there; of several, sent together,
-        # the driver does not tell.
+        # The driver reports whether a single changed row existed, but not for several rows that
+        # are sent together.
         changed: defaultdict[type[Entity], list[UUID]] = defaultdict(list)
         for entity in session.dirty:
             if session.is_modified(entity):
@@ -170,7 +171,7 @@ class Execution(Tenancy):
         *,
         options: Mapping[str, Any] = NO_OPTIONS,
     ) -> Result[Any]:
-        """Write what was added or changed, then execute the statement."""
+        """Write added and changed entities, then execute the statement."""
         await self.flush()
         with self.guarded() as session:
             result = await session.execute(statement, parameters, execution_options=options)
@@ -180,9 +181,9 @@ class Execution(Tenancy):
     async def rows(
         self, statement: Executable, values: Mapping[str, Any] | None = None
     ) -> list[Row]:
-        """Write what was added or changed, then execute a statement that selects.
+        """Write added and changed entities, then return the rows of a statement that selects.
 
-        No entity is tracked.
+        The rows are dictionaries, and no entity is tracked.
         """
         if self.tracks:
             await self.flush()
@@ -196,7 +197,7 @@ class Execution(Tenancy):
         return found
 
     async def scalar(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Any:
-        """Return the first value of the first row that the statement selects, or None where it selects none."""
+        """Return the first value of the first selected row, or None without a row."""
         return next(
             (value for row in await self.rows(statement, values) for value in row.values()), None
         )
@@ -204,15 +205,15 @@ class Execution(Tenancy):
     async def changed(
         self, statement: Executable, parameters: Sequence[dict[str, Any]] | None = None
     ) -> int:
-        """Execute a statement that writes and return how many rows it touched."""
+        """Execute a statement that writes, and return how many rows it wrote."""
         result: CursorResult[Any] = await self.execute(statement, parameters)  # type: ignore[assignment]  # rows come from Select
         return result.rowcount
 
     @contextmanager
     def all_or_none(self) -> Iterator[None]:
-        """Hold statements together.
+        """Treat the statements in the block as one.
 
-        Whatever breaks off after the first of them poisons the transaction.
+        An exception after the first of them aborts the transaction.
         """
         before = self._executed
         try:
@@ -223,7 +224,7 @@ class Execution(Tenancy):
 
     @contextmanager
     def explaining(self) -> Iterator[list[SearchPlan]]:
-        """Collect the plans of the searches inside."""
+        """Collect the plans of the searches in the block."""
         before, self.plans = self.plans, []
         try:
             yield self.plans

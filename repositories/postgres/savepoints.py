@@ -1,6 +1,6 @@
-"""Entities after a savepoint was undone.
+"""Tracked entities after a rollback to a savepoint, or after a statement that changed their rows.
 
-Each is what its row is again, and one whose row was undone as well is nobody's.
+Each has the values of its row again. An entity without a row is no longer tracked.
 """
 
 from __future__ import annotations
@@ -24,35 +24,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TrackedSnapshot:
-    """An entity of a session, and its values before the undoing, which takes them from some."""
+    """A tracked entity, and its values before a rollback, which removes some of them."""
 
     entity: Entity
     values: dict[str, Any]
 
     @property
     def kind(self) -> tuple[type[Entity], bool]:
-        """What has to be read of its row: the embedding where it was there."""
+        """Its class, and whether its embedding is loaded."""
         kind = type(self.entity)
         return kind, any(name in self.values for name in kind.embedding_fields())
 
 
 class SavepointLog:
-    """What was written inside of savepoints.
+    """The values of entities that were written in savepoints.
 
-    A flush that fails takes the values from the entities before anybody can look.
+    A flush that fails removes the values from the entities.
     """
 
     def __init__(self) -> None:
         self._values: dict[InstanceState[Any], dict[str, Any]] = {}
 
     def remember(self, session: AsyncSession) -> None:
-        """Keep the values of what is about to be written."""
+        """Store the values of the entities that the next flush writes."""
         self._values.update(
             (instance_state(entity), dict(vars(entity))) for entity in session.dirty
         )
 
     def forget(self) -> None:
-        """Keep nothing: no savepoint is open."""
+        """Remove all values, because no savepoint is open."""
         self._values.clear()
 
     def watched_by(self, session: AsyncSession) -> list[TrackedSnapshot]:
@@ -67,9 +67,9 @@ class SavepointLog:
 async def refresh_tracked(
     session: AsyncSession, watched: Sequence[TrackedSnapshot], *, tenant: str
 ) -> None:
-    """Read the rows again, in one statement for each kind.
+    """Read the rows of tracked entities again, in one statement for each class.
 
-    The ORM would do that alone for what it wrote itself.
+    SQLAlchemy does it only for the rows that its own flush wrote.
     """
     kinds: defaultdict[tuple[type[Entity], bool], list[TrackedSnapshot]] = defaultdict(list)
     for one in watched:

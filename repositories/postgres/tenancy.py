@@ -23,8 +23,8 @@ class Tenancy:
         self.schema = schema
 
     def assign_tenants(self, entities: Sequence[Entity]) -> None:
-        """Make the entities this tenant's, as `stamp` does each."""
-        # A call for each of many rows that need nothing would cost as much as to read them.
+        """Assign the tenant to the entities, as `assign_tenant` does to each."""
+        # A call for each of many rows that are ready would take as long as reading them.
         kinds: set[type[Entity]] = set(map(type, entities))
         tenants = {vars(entity).get("tenant") for entity in entities}
         if tenants != {self.tenant} or any(kind.embedding_fields() for kind in kinds):
@@ -32,14 +32,13 @@ class Tenancy:
                 self.assign_tenant(entity)
 
     def assign_tenant(self, entity: Entity) -> None:
-        """Make the entity this tenant's, or raise TenantMismatch if it was made another's."""
+        """Assign the tenant to the entity, or raise TenantMismatch if it has another."""
         values = vars(entity)
         if values.get("embedding") is not None:
             self.require_dimensions(entity)
         if values.get("tenant") == self.tenant or "tenant" not in type(entity).model_fields:
             return
-        # One that was read, or written and committed, was made its tenant's by that, whoever named
-        # it.
+        # An entity that was read, or that was committed, has the tenant of its row.
         if "tenant" in entity.model_fields_set or instance_state(entity).key is not None:
             raise TenantMismatch(
                 f"a {type(entity).__name__} of another tenant was given to this unit of work"
@@ -47,13 +46,14 @@ class Tenancy:
         values["tenant"] = self.tenant
 
     def require_dimensions(self, entity: Entity) -> None:
-        """Raise InvalidEmbedding where the entity's embedding is not of this database's dimension.
+        """Raise InvalidEmbedding for an embedding that has not the dimension of this database.
 
-        It may know others too.
+        Validation accepts the dimension of every open database.
         """
         embedding = vars(entity).get("embedding")
         if embedding is not None and embedding.dimensions() != self.schema.dimensions:
             raise InvalidEmbedding(
-                f"the embedding has {embedding.dimensions()} dimensions, not {self.schema.dimensions}",
+                f"the embedding has {embedding.dimensions()} dimensions,"
+                f" not {self.schema.dimensions}",
                 field="embedding",
             )

@@ -60,17 +60,18 @@ class Transaction(Execution):
 
     @property
     def age(self) -> timedelta:
-        """How long ago it was begun, the wait for a connection included.
+        """The time since it began, including the wait for a connection.
 
-        A duration, because clocks of machines differ.
+        It is a duration, because the clocks of two machines differ.
         """
         return timedelta(seconds=monotonic() - self._begun_at)
 
     async def begin(self) -> None:
-        """Take a connection. BEGIN goes with the first statement; a reader's is READ ONLY, and sent
-        only where it is needed.
+        """Take a connection from the pool.
 
-        The isolation is always said: a role may have another default.
+        BEGIN is sent with the first statement. A reader sends BEGIN READ ONLY, and only if it
+        needs a transaction. The isolation level is always set, because the default of a role may
+        differ.
         """
         self._open = True
         self._begun_at = monotonic()
@@ -103,10 +104,7 @@ class Transaction(Execution):
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
-        """Undo a part alone.
-
-        What leaves it by an exception is undone, and the transaction goes on.
-        """
+        """Roll the block back alone if an exception leaves it; the transaction continues."""
         await self.flush()
         with self.guarded() as session:
             nested = await session.begin_nested()
@@ -119,7 +117,7 @@ class Transaction(Execution):
             with self.guarded():
                 await nested.commit()
         except BaseException as error:
-            # Where the whole unit of work has ended inside, there is nothing left to undo.
+            # If the unit of work ended in the block, there is nothing left to roll back.
             if self._open:
                 await run_to_completion(self._undo(nested, error))
             raise
@@ -145,9 +143,9 @@ class Transaction(Execution):
                 raise
 
     async def end(self) -> None:
-        """End the session; what was not committed is discarded.
+        """Roll back and end the session.
 
-        Entities keep their values and may be used again.
+        Entities keep their values, and can be added to another unit of work.
         """
         if not self._open:
             return
@@ -177,16 +175,17 @@ class Transaction(Execution):
         try:
             await self._session.close()
         except (SQLAlchemyError, OSError):
-            # It could not be rolled back, because its connection is lost: so is what was not
-            # committed, as it should be.
+            # The connection is lost, so the server rolls back.
             await self._session.invalidate()
 
     async def commit(self, operation_id: UUID) -> None:
-        """Write what was added or changed, and make everything last; an unknown outcome is raised
-        with `operation_id`.
+        """Write added and changed entities, and commit.
 
-        A cancellation that comes while COMMIT is under way is raised when the server has answered;
-        `committed` says what.
+        A cancellation during COMMIT is raised after the server has answered; `committed` then says
+        what happened.
+
+        Args:
+            operation_id: the id that CommitOutcomeUnknown has if the outcome is unknown.
         """
         if self._savepoints:
             raise UnitOfWorkError(

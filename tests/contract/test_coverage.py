@@ -53,7 +53,14 @@ def test_every_port_is_part_of_a_unit_of_work_or_a_reader() -> None:
         if is_port(getattr(domain.ports, name))
     }
     units = {found for unit in UNITS.values() for found in reached(unit)}
-    assert ports - units == {domain.ports.DatabasePort}, "which opens the units"
+    searchable = {
+        domain.ports.SearchableEntity,
+        domain.ports.SearchableReader,
+        domain.ports.SearchableRepository,
+    }
+    assert ports - units == {domain.ports.DatabasePort, *searchable}, (
+        "a database opens the units, and an application has searchable entities"
+    )
 
 
 def test_every_suite_is_run_on_every_store() -> None:
