@@ -30,6 +30,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.register_assert_rewrite("repositories.testing.contract")
+
 PACKAGES = ("domain", "repositories")
 
 _OPTIONS = {

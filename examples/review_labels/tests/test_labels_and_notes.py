@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from uuid import uuid4
+
 import pytest
 
-from domain import AlreadyExists, DatabasePort, ReferenceViolated, Review, Vector
+from domain import AlreadyExists, DatabasePort, Entity, ReferenceViolated, Review, Vector
 from examples.review_labels.labels import Labels, ReviewLabel, add_label, rename_person
 from examples.review_labels.notes import ReviewNote
 from repositories import Database
+from repositories.testing.contract import EntityContract
+
+
+class TestLabels(EntityContract):
+    def make(self) -> Sequence[Entity]:
+        return [ReviewLabel(repo="acme/api", pr_number=7, label=str(uuid4()), person="ada")]
+
+
+class TestNotes(EntityContract):
+    def make(self) -> Sequence[Entity]:
+        review = Review(repo="acme/api", pr_number=7)
+        return [review, ReviewNote(review_id=review.id, title="a", body="b")]
 
 
 async def test_a_label_is_put_on_a_pull_request_once(recollect_store: DatabasePort) -> None:

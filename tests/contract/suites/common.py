@@ -9,13 +9,13 @@ from uuid import uuid4
 import pytest
 import uuid_utils
 
-from domain import AlreadyExists, InvalidInput, NotFound, TenantMismatch, where
+from domain import AlreadyExists, InvalidInput, TenantMismatch
+from repositories.testing.contract import assert_reads_agree
 from tests.contract.suites.kinds import KINDS, Kind, facts, made, put, write
 from tests.contract.suites.samples import chunk, review
 
 if TYPE_CHECKING:
     from domain.schema.base import Entity
-    from tests.contract.suites.kinds import Unit
     from tests.contract.suites.store import Store
 
 every_kind = pytest.mark.parametrize("kind", KINDS, ids=str)
@@ -34,40 +34,6 @@ async def _saved(store: Store, kind: Kind, number: int, **values: Any) -> list[A
     return [group[-1] for group in groups]
 
 
-async def _reads_agree(kind: Kind, unit: Unit, entities: list[Any]) -> None:
-    repository, first, missing = kind.read(unit), entities[0], uuid4()
-    ids = [entity.id for entity in entities]
-    assert facts(await repository.get(first.id)) == facts(first)
-    found = await repository.find(first.id)
-    assert found is not None
-    assert facts(found) == facts(first)
-    assert await repository.find(missing) is None
-    with pytest.raises(NotFound) as refusal:
-        await repository.get(missing)
-    assert (refusal.value.entity, refusal.value.key) == (type(first).__name__, missing)
-    some = await repository.get_many([ids[2], missing, ids[0], ids[2]])
-    assert [(key, facts(entity)) for key, entity in some.items()] == [
-        (ids[2], facts(entities[2])),
-        (ids[0], facts(entities[0])),
-    ]
-    assert await repository.get_many([]) == {}
-    only_first = where("id").equals(first.id)
-    assert (await repository.exists(), await repository.exists(only_first)) == (True, True)
-    assert not await repository.exists(where("id").equals(missing))
-    assert (await repository.count(), await repository.count(only_first)) == (len(ids), 1)
-    assert [entity.id for entity in await repository.list()] == ids
-    assert [
-        entity.id for entity in await repository.list(~only_first, limit=2, descending=True)
-    ] == ids[:0:-1][:2]
-    page = await repository.page(limit=3)
-    assert [entity.id for entity in page.items] == ids[:3]
-    rest = await repository.page(after=page.next, limit=3)
-    assert ([entity.id for entity in rest.items], rest.next) == (ids[3:], None)
-    assert [facts(entity) async for entity in repository.stream(batch_size=2)] == [
-        facts(entity) for entity in entities
-    ]
-
-
 class CommonContract:
     """Each kind is read, written and kept apart by tenants in the same way."""
 
@@ -77,9 +43,9 @@ class CommonContract:
     ) -> None:
         entities = await _saved(store, kind, 5)
         async with store.reader() as view:
-            await _reads_agree(kind, view, entities)
+            await assert_reads_agree(kind.read(view), entities)
         async with store.unit_of_work() as uow:
-            await _reads_agree(kind, uow, entities)
+            await assert_reads_agree(kind.read(uow), entities)
 
     @every_kind
     async def test_nothing_is_found_where_nothing_is(self, store: Store, kind: Kind) -> None:
