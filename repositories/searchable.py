@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from domain import ports
+from domain.ports.docstrings import documented_by
 from domain.schema.base import Entity
 from domain.values.search import Distance, Match, Thresholds, Weights
 from repositories.search import SearchRepository
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound=Entity)
 
 
+@documented_by(ports.SearchableReader)
 class SearchableReader(SearchRepository[E]):
     """Reads and searches a searchable entity."""
 
