@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sqlalchemy import text
+from sqlalchemy import delete, text
 
+from domain.entities.knowledge import EmbeddingMetadata
 from repositories import Database
 from repositories.fakes import FakeDatabase
 from repositories.testing.tables import empty
@@ -64,9 +65,10 @@ class Sides:
         # Deleted rows would make the table too long for the ranking to look at all of it.
         async with self._database.engine.begin() as connection:
             await connection.execute(text("TRUNCATE findings, feedback_reactions"))
+            # The record of embeddings that an example left would be older than the next example.
+            await connection.execute(delete(EmbeddingMetadata.__table__))
         for store in self.stores:
             async with store.unit_of_work() as uow:
-                await uow.knowledge.reset()
                 await uow.embedding_metadata.set(
                     provider="example", model="model-a", dimensions=DIMENSIONS
                 )
