@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from hypothesis.stateful import RuleBasedStateMachine, rule
 from pydantic import ValidationError
 
+from domain.errors import InvalidInput
 from tests.stateful.choices import CHOICES, Choices
 from tests.stateful.comparison import Raised, Returned, entities_in
 from tests.stateful.kinds import ALL, KIND_OF
@@ -240,7 +241,7 @@ class Machine(RuleBasedStateMachine):
 def _assigned(entity: Entity, name: str, value: Any) -> bool:
     try:
         setattr(entity, name, value)
-    except ValidationError:
+    except (InvalidInput, ValidationError):
         return False
     return True
 
