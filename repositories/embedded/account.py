@@ -1,8 +1,7 @@
 """The operating system user that the server runs as.
 
-PostgreSQL refuses to run as root, and rightly. Started by an ordinary user, the server is that
-user's. Started by root, it belongs to a system user of its own that nothing else runs as, with a
-group of its own and no supplementary groups.
+PostgreSQL refuses to run as root. If an ordinary user starts the server, it runs as that user. If
+root starts it, it runs as a dedicated system user, with its own group and no supplementary groups.
 """
 
 from __future__ import annotations
@@ -28,8 +27,15 @@ if TYPE_CHECKING:
 SYSTEM_USER = "recollect-pg"
 _CREATE_WITHIN = timedelta(seconds=10)
 _USERADD = (
-    "useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/bin/false",
-)  # fmt: skip
+    "useradd",
+    "--system",
+    "--user-group",
+    "--no-create-home",
+    "--home-dir",
+    "/nonexistent",
+    "--shell",
+    "/bin/false",
+)
 _SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -46,11 +52,10 @@ class Account:
 
     @classmethod
     def for_server(cls) -> Account:
-        """The caller, or for root the system user, which is created where it is missing.
+        """Return the caller's account, or for root that of the system user, created if missing.
 
         Raises:
-            EmbeddedServerError: there is no such user and it cannot be created, or it is not an
-                unprivileged one.
+            EmbeddedServerError: the user is missing and cannot be created, or it has privileges.
         """
         if os.geteuid() != 0:
             return cls(os.geteuid(), os.getegid(), switches=False)
@@ -63,7 +68,7 @@ class Account:
 
     @property
     def owner(self) -> tuple[int, int] | None:
-        """Whose the server's files are to be, where that is not whose they become by themselves."""
+        """The user and group that the server's files must be given to, or None for the caller."""
         return (self.uid, self.gid) if self.switches else None
 
     def own(self, path: Path) -> None:
@@ -88,11 +93,21 @@ class Account:
         """
         try:
             done = subprocess.run(
-                command, cwd=cwd, env={"PATH": _SEARCH_PATH, "LANG": "C.UTF-8"}, umask=0o077, start_new_session=True,
-                stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=keep_open, timeout=within.remaining,
-                user=self.uid if self.switches else None, group=self.gid if self.switches else None,
-                extra_groups=() if self.switches else None, check=False,
-            )  # fmt: skip
+                command,
+                cwd=cwd,
+                env={"PATH": _SEARCH_PATH, "LANG": "C.UTF-8"},
+                umask=0o077,
+                start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=keep_open,
+                timeout=within.remaining,
+                user=self.uid if self.switches else None,
+                group=self.gid if self.switches else None,
+                extra_groups=() if self.switches else None,
+                check=False,
+            )
         except subprocess.TimeoutExpired:
             raise EmbeddedServerError(
                 f"{Path(command[0]).name} took more than {within.seconds:g} s"
@@ -108,12 +123,9 @@ def _find_system_user() -> pwd.struct_passwd | None:
 
 
 def _create_system_user() -> pwd.struct_passwd:
-    """Create the user.
-
-    Where several programs try at once, the one that holds the password file's lock does.
-    """
+    """Create the user, or return the one that another program creates at the same time."""
     deadline = Deadline(_CREATE_WITHIN)
-    said = ""
+    reason = ""
     while not deadline.passed:
         try:
             done = subprocess.run(
@@ -124,13 +136,13 @@ def _create_system_user() -> pwd.struct_passwd:
                 check=False,
             )
         except FileNotFoundError:
-            said = "useradd is not installed"
+            reason = "useradd is not installed"
             break
         if (entry := _find_system_user()) is not None:
             return entry
-        said = done.stderr.strip()
+        reason = done.stderr.strip()
         deadline.pause()
     raise EmbeddedServerError(
-        f"PostgreSQL does not run as root, and the system user {SYSTEM_USER} cannot be created ({said}): "
-        "create it, or run as an ordinary user"
+        f"PostgreSQL does not run as root, and the system user {SYSTEM_USER} cannot be created"
+        f" ({reason}): create it, or run as an ordinary user"
     )

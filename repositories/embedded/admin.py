@@ -1,6 +1,6 @@
-"""The superuser's statements, by way of the wheel's psql.
+"""Statements that the superuser runs through the psql of the wheel.
 
-It works in any thread, with or without an event loop.
+This works in any thread, with or without an event loop.
 """
 
 from __future__ import annotations
@@ -33,18 +33,20 @@ SET log_transaction_sample_rate = 0; SET log_statement_sample_rate = 0;
 SET log_min_duration_sample = -1; SET debug_print_parse = off; SET debug_print_rewritten = off;
 SET debug_print_plan = off;
 """
-# A program that was killed while it prepared leaves its psql behind, which goes on. A lock is of
-# one database and one session.
+# If a program is killed here, its psql continues to run. The lock keeps the next one waiting; an
+# advisory lock belongs to one database and one session.
 _ALONE: Final = "SELECT pg_advisory_lock(hashtext('recollect.embedded'));\n"
 _VECTOR: Final = """
-SELECT 'CREATE EXTENSION vector SCHEMA public' WHERE NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector') \\gexec
+SELECT 'CREATE EXTENSION vector SCHEMA public'
+ WHERE NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector') \\gexec
 SELECT 'ALTER EXTENSION vector UPDATE' FROM pg_available_extensions
  WHERE name = 'vector' AND installed_version <> default_version \\gexec
 """
 _PREPARE: Final = """
 SELECT format('CREATE ROLE %I LOGIN PASSWORD %L', :'role', :'password')
  WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'role') \\gexec
-SELECT format('ALTER ROLE %I NOSUPERUSER', rolname) FROM pg_roles WHERE rolname = :'role' AND rolsuper \\gexec
+SELECT format('ALTER ROLE %I NOSUPERUSER', rolname) FROM pg_roles
+ WHERE rolname = :'role' AND rolsuper \\gexec
 SELECT format('CREATE DATABASE %I OWNER %I', :'database', :'role')
  WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'database') \\gexec
 """
@@ -58,16 +60,16 @@ class Admin:
     login: Login
 
     def prepare(self, application_password: SecretStr, deadline: Deadline) -> None:
-        """Have the application's role, database and extension in place; changes nothing where they
-        are.
+        """Create the application's role, database and extension where they are missing.
 
         Raises:
-            EmbeddedServerError: the server does not let us in, or refuses a statement.
+            EmbeddedServerError: the server refuses the login or a statement.
         """
-        known = f"\\set role {APPLICATION}\n\\set database {DATABASE}\n"
-        secret = f"\\set password {application_password.get_secret_value()}\n"  # drawn by us: nothing in it to quote
+        variables = f"\\set role {APPLICATION}\n\\set database {DATABASE}\n"
+        # `Credentials.make` generates the password from characters that need no quoting.
+        secret = f"\\set password {application_password.get_secret_value()}\n"
         self._run(
-            f"{_ALONE}{known}{secret}{_PREPARE}\\connect {DATABASE}\n{_QUIET}{_ALONE}{_VECTOR}",
+            f"{_ALONE}{variables}{secret}{_PREPARE}\\connect {DATABASE}\n{_QUIET}{_ALONE}{_VECTOR}",
             deadline,
         )
 
@@ -94,10 +96,17 @@ class Admin:
 
     def _run(self, script: str, deadline: Deadline) -> None:
         environment = {
-            "PGHOST": str(self.login.host), "PGPORT": str(self.login.port), "PGUSER": self.login.role, "PGDATABASE": SUPERUSER,
-            "PGPASSWORD": self.login.password.get_secret_value(), "PGCLIENTENCODING": "UTF8", "PGAPPNAME": "recollect-admin",
-            "PGCONNECT_TIMEOUT": "10", "HOME": "/nonexistent", "LANG": "C.UTF-8",
-        }  # fmt: skip
+            "PGHOST": str(self.login.host),
+            "PGPORT": str(self.login.port),
+            "PGUSER": self.login.role,
+            "PGDATABASE": SUPERUSER,
+            "PGPASSWORD": self.login.password.get_secret_value(),
+            "PGCLIENTENCODING": "UTF8",
+            "PGAPPNAME": "recollect-admin",
+            "PGCONNECT_TIMEOUT": "10",
+            "HOME": "/nonexistent",
+            "LANG": "C.UTF-8",
+        }
         command = [
             self.install.program("psql"),
             "--no-psqlrc",
@@ -108,9 +117,15 @@ class Admin:
         ]
         try:
             done = subprocess.run(
-                command, input=_QUIET + script, env=environment, capture_output=True, encoding="utf-8",
-                errors="replace", timeout=deadline.remaining, check=False,
-            )  # fmt: skip
+                command,
+                input=_QUIET + script,
+                env=environment,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                timeout=deadline.remaining,
+                check=False,
+            )
         except subprocess.TimeoutExpired:
             raise EmbeddedServerError(
                 f"the embedded server did not answer within {deadline.seconds:g} s"
@@ -120,7 +135,7 @@ class Admin:
 
 
 def _checked(name: str) -> str:
-    """A name as an identifier; quoting protects the one that is a keyword."""
+    """Return a name as a quoted identifier, so that a keyword works too."""
     if not _NAME.fullmatch(name):
         raise ConfigurationError(
             "a database name has lower-case letters, digits and underscores, 63 at most",
@@ -130,10 +145,7 @@ def _checked(name: str) -> str:
 
 
 def _complaint(stderr: str) -> str:
-    """The first error of psql's output, without its line number.
-
-    Connection errors come after a colon as well.
-    """
+    """Return the first error of psql's output, without its line number."""
     lines = [
         line for line in stderr.splitlines() if "ERROR:" in line or "error:" in line
     ] or stderr.splitlines()

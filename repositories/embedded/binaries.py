@@ -1,8 +1,8 @@
 """The PostgreSQL installations inside the wheel, where the server's user can run them.
 
-A virtual environment below a private folder (root's home, often) is out of reach for the user that
-root's server runs as. What the server needs is then copied once to a folder that only root can
-write; no folder of anybody is opened up.
+If root starts the server, it runs as another user, who often cannot read a virtual environment in a
+private folder such as root's home. The files that the server needs are then copied once to a folder
+that only root can write. The permissions of existing folders do not change.
 """
 
 from __future__ import annotations
@@ -43,16 +43,17 @@ class Installation:
 
     @classmethod
     def of(cls, version: int) -> Installation:
-        """The installation of a major version; the wheel's own code is not imported, because
-        importing it has effects.
+        """Return the installation of a major version.
+
+        The wheel's own code is not imported, because importing it has side effects.
 
         Raises:
             EmbeddedServerError: the extra is not installed, or its wheel has no such version.
         """
         if version not in FOLDERS:
-            known = " and ".join(map(str, sorted(FOLDERS)))
+            versions = " and ".join(map(str, sorted(FOLDERS)))
             raise EmbeddedServerError(
-                f"the embedded server comes as PostgreSQL {known}, not {version}"
+                f"the embedded server comes as PostgreSQL {versions}, not {version}"
             )
         spec = importlib.util.find_spec(PACKAGE)
         if (
@@ -75,7 +76,7 @@ class Installation:
         return str(self.root / "bin" / name)
 
     def runnable_by(self, account: Account, deadline: Deadline) -> Installation:
-        """This installation, or a copy of it where the account could not reach this one.
+        """Return this installation, or a copy of it if the account cannot reach this one.
 
         Raises:
             EmbeddedServerError: another program was copying until the deadline.
@@ -92,9 +93,9 @@ class Installation:
         return Installation(self.version, copy / PACKAGE / FOLDERS[self.version])
 
     def _copy_to(self, target: Path) -> None:
-        """Copy what runs, not what compiles.
+        """Copy the files that are needed at run time.
 
-        The name appears when the copy is whole, so a killed program leaves no half.
+        The copy is renamed when it is complete, so a killed program leaves no partial copy.
         """
         partial = target.with_name(f"{target.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
@@ -117,7 +118,7 @@ class Installation:
 
 
 def open_to_everyone(program: Path) -> bool:
-    """Whether any user can run the program: every folder on the way can be passed by others."""
+    """Return whether any user can run the program and enter all folders above it."""
     needed = stat.S_IROTH | stat.S_IXOTH
     return program.stat().st_mode & needed == needed and all(
         folder.stat().st_mode & stat.S_IXOTH for folder in program.parents
@@ -125,15 +126,15 @@ def open_to_everyone(program: Path) -> bool:
 
 
 def _refuse_foreign(folder: Path) -> None:
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
         raise EmbeddedServerError(
             f"{folder} must be a folder that belongs to root and that only root can write"
         )
 
 
 def _open_tree(root: Path) -> None:
-    """Readable for all and writable for the owner, whatever the umask was when the wheel was unpacked."""
+    """Make a tree readable for everyone and writable for its owner only."""
     root.chmod(0o755)
     for path in root.rglob("*"):
         if not path.is_symlink():
@@ -141,7 +142,7 @@ def _open_tree(root: Path) -> None:
 
 
 def _fingerprint() -> str:
-    """The wheel's version and a digest of its record of files, so that another build is another copy."""
+    """Return the wheel's version and a digest of its list of files; it differs for each build."""
     wheel = distribution(PACKAGE)
     record = wheel.read_text("RECORD") or ""
     return f"{wheel.version}-{hashlib.sha256(record.encode()).hexdigest()[:12]}"

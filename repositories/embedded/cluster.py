@@ -28,31 +28,44 @@ if TYPE_CHECKING:
     from repositories.embedded.directory import DataDirectory
     from repositories.embedded.waiting import Deadline
 
-# What the log may grow to between checkpoints, and so what must be free: a server whose log cannot
-# grow dies, and does not start again until there is room.
+# The size that the write-ahead log may reach between checkpoints. This much space must be free: a
+# server that cannot write its log stops, and does not start again until there is space.
 _LOG_BYTES: Final = 256 * 2**20
 _LOG_TAIL_BYTES: Final = 8192
 DEFAULTS: Final = {
     "shared_buffers": "128MB",
     "max_wal_size": f"{_LOG_BYTES // 2**20}MB",
     "min_wal_size": "64MB",
-    "maintenance_work_mem": "256MB",  # an HNSW graph that does not fit is built three times as slowly
+    "maintenance_work_mem": "256MB",  # building an HNSW graph that does not fit takes 3 × as long
     "jit": "off",
     "log_error_verbosity": "terse",  # no DETAIL line: it quotes rows
     "log_min_error_statement": "panic",  # nor the statement, with its literals
     "log_timezone": "UTC",
     "timezone": "UTC",
 }
-_OURS: Final = frozenset({
-    "listen_addresses", "port", "unix_socket_directories", "unix_socket_permissions", "unix_socket_group", "data_directory",
-    "config_file", "hba_file", "ident_file", "external_pid_file", "cluster_name", "logging_collector", "password_encryption",
-})  # fmt: skip
-_ACCESS: Final = """# SavepointLog at every start. Nobody is trusted: every role gives its password, whichever way it comes.
+_OURS: Final = frozenset(
+    {
+        "listen_addresses",
+        "port",
+        "unix_socket_directories",
+        "unix_socket_permissions",
+        "unix_socket_group",
+        "data_directory",
+        "config_file",
+        "hba_file",
+        "ident_file",
+        "external_pid_file",
+        "cluster_name",
+        "logging_collector",
+        "password_encryption",
+    }
+)
+_ACCESS: Final = """# Written at every start. Every role needs its password, on sockets and on TCP.
 local all         all       scram-sha-256
 local replication postgres  scram-sha-256
 host  all         all       127.0.0.1/32  scram-sha-256
 """
-# Not the answers to our own question whether it is ready.
+# Leaves out the answers to `pg_isready`.
 _BLAMES: Final = re.compile(r"(FATAL|PANIC|error):(?!\s*the database system is )")
 _HERE: Final = Path("/proc/self/cwd")
 _SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 -- looked at, never written to
@@ -61,9 +74,9 @@ _PARALLEL_BYTES: Final = 2 * 2**30  # twice the memory of a first load
 
 @dataclass(frozen=True)
 class Listening:
-    """Where a server listens.
+    """The addresses that a server listens on.
 
-    Always in a private folder, on 127.0.0.1 only when a TCP port is asked for.
+    It always listens in a private folder, and on 127.0.0.1 only if there is a TCP port.
     """
 
     socket_dir: Path
@@ -71,7 +84,7 @@ class Listening:
 
     @property
     def settings(self) -> dict[str, str]:
-        """As the server's settings."""
+        """These addresses as settings of the server."""
         return {
             "unix_socket_directories": str(self.socket_dir),
             "unix_socket_permissions": "0700",
@@ -94,12 +107,13 @@ class Launcher:
     account: Account
 
     def make_cluster(self, password: SecretStr, socket_dir: Path, deadline: Deadline) -> None:
-        """Make the cluster; it gets its name when it is whole, so that a killed program leaves
-        nothing half-made behind.
+        """Create the cluster.
+
+        It is renamed when it is complete, so that a killed program leaves no partial cluster.
 
         Raises:
-            EmbeddedServerError: there is no room, or initdb fails; what it said is part of the
-                message.
+            EmbeddedServerError: the disk is too full, or initdb fails; the message contains its
+                error.
         """
         self._require_space()
         unfinished = self.directory.unfinished_cluster
@@ -109,9 +123,21 @@ class Launcher:
         password_file = socket_dir / "password"
         write_private(password_file, password.get_secret_value().encode(), owner=self.account.owner)
         command = [
-            self.install.program("initdb"), "-D", _data_argument(unfinished), "-U", SUPERUSER, "--pwfile", str(password_file),
-            "--auth", "scram-sha-256", "--data-checksums", "--encoding", "UTF8", "--no-instructions", *self._locale(),
-        ]  # fmt: skip
+            self.install.program("initdb"),
+            "-D",
+            _data_argument(unfinished),
+            "-U",
+            SUPERUSER,
+            "--pwfile",
+            str(password_file),
+            "--auth",
+            "scram-sha-256",
+            "--data-checksums",
+            "--encoding",
+            "UTF8",
+            "--no-instructions",
+            *self._locale(),
+        ]
         try:
             with self._log() as log, _held(self.directory.processes_lock) as lock:
                 start = log.tell()
@@ -134,22 +160,24 @@ class Launcher:
         _sync(self.directory.path)
 
     def launch(self, listening: Listening, settings: Mapping[str, str], deadline: Deadline) -> int:
-        """Start the server and return at once; the size of its log before is returned, for
-        `complaint`.
+        """Start the server without waiting for it, and return the size of its log before.
 
-        What a dead server left is removed first. That is safe here and only here: no process of
-        this cluster is alive.
+        The PID file of a dead server is removed first. That is safe only here, where no process
+        of this cluster is alive.
+
+        Returns:
+            The position of the log from which `complaint` reads.
 
         Raises:
-            EmbeddedServerError: there is no room.
+            EmbeddedServerError: the disk is too full.
         """
         self._require_space()
         cluster = self.directory.cluster
         self._adopt(cluster)
         (cluster / PID_FILE).unlink(missing_ok=True)
         write_private(cluster / "pg_hba.conf", _ACCESS.encode(), owner=self.account.owner)
-        given = {**DEFAULTS, **_for_parallel_builds(), **settings, **listening.settings}
-        options = [word for item in given.items() for word in ("-c", "=".join(item))]
+        parameters = {**DEFAULTS, **_for_parallel_builds(), **settings, **listening.settings}
+        options = [word for item in parameters.items() for word in ("-c", "=".join(item))]
         command = [
             self.install.program("pg_ctl"),
             "start",
@@ -171,11 +199,11 @@ class Launcher:
         return start
 
     def is_accepting(self, socket_dir: Path, port: int) -> bool:
-        """Whether the server takes connections.
+        """Return whether the server takes connections.
 
-        It does not yet while it starts or recovers (57P03), nor when it stops.
+        It does not while it starts, recovers or stops (57P03).
         """
-        asked = [
+        command = [
             self.install.program("pg_isready"),
             "-q",
             "-t",
@@ -189,13 +217,13 @@ class Launcher:
         ]
         return (
             subprocess.run(
-                asked, env={"LANG": "C.UTF-8"}, stdin=subprocess.DEVNULL, check=False
+                command, env={"LANG": "C.UTF-8"}, stdin=subprocess.DEVNULL, check=False
             ).returncode
             == 0
         )
 
     def complaint(self, start: int = 0) -> str:
-        """The last meaningful line that the server or initdb said after this position of the log."""
+        """Return the last error that the server or initdb logged after this position of the log."""
         with self.directory.log.open("rb") as log:
             log.seek(max(start, os.fstat(log.fileno()).st_size - _LOG_TAIL_BYTES))
             lines = [
@@ -207,9 +235,10 @@ class Launcher:
     def _require_space(self) -> None:
         free = shutil.disk_usage(self.directory.path).free
         if free < _LOG_BYTES:
-            found, needed = free // 2**20, _LOG_BYTES // 2**20
+            available, needed = free // 2**20, _LOG_BYTES // 2**20
             raise EmbeddedServerError(
-                f"PostgreSQL needs {needed} MB of free space and {self.directory.path} has {found}: make room"
+                f"PostgreSQL needs {needed} MB of free space and {self.directory.path} has"
+                f" {available}: make room"
             )
 
     def _adopt(self, cluster: Path) -> None:
@@ -223,9 +252,9 @@ class Launcher:
         cluster.chmod(0o700)
 
     def _locale(self) -> list[str]:
-        """Unicode rules that are the same on every machine.
+        """Return the options for Unicode rules that are the same on every machine.
 
-        Where the system has no C.UTF-8, plain C.
+        On a system without C.UTF-8 the locale is C.
         """
         provider = (
             ["--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"]
@@ -243,10 +272,9 @@ class Launcher:
 
 @contextmanager
 def _held(path: Path) -> Iterator[FileLock]:
-    """Lock for a child.
+    """Lock a file for a child process that inherits the open file.
 
-    Afterwards the child alone holds it, and for as long as it lives, whatever becomes of this
-    program.
+    After the block only the child holds the lock, until it ends.
     """
     lock = FileLock(path)
     try:
@@ -258,9 +286,9 @@ def _held(path: Path) -> Iterator[FileLock]:
 
 
 def _sync(folder: Path) -> None:
-    """Make a rename in this folder survive a power cut.
+    """Flush a folder, so that a rename in it survives a power failure.
 
-    The next start would throw an unfinished cluster away.
+    Without it the next start may find, and delete, an unfinished cluster.
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -270,9 +298,9 @@ def _sync(folder: Path) -> None:
 
 
 def _for_parallel_builds() -> dict[str, str]:
-    """Have an index built by one process where there is no room for what several share.
+    """Return the setting that disables parallel index builds if shared memory is too small.
 
-    Of /dev/shm a container has 64 MB.
+    A container often has only 64 MB in /dev/shm.
     """
     if _SHARED_MEMORY.is_dir() and shutil.disk_usage(_SHARED_MEMORY).free >= _PARALLEL_BYTES:
         return {}
@@ -280,24 +308,24 @@ def _for_parallel_builds() -> dict[str, str]:
 
 
 def checked_settings(settings: Mapping[str, str]) -> dict[str, str]:
-    """The settings, if a user may set them.
+    """Return the settings in lower case, after checking that a user may set them.
 
     Raises:
-        ConfigurationError: one that this package sets itself, or that has no setting's name.
+        ConfigurationError: this package sets one itself, or its name is not that of a setting.
     """
     for name in settings:
         if name.lower() in _OURS:
             raise ConfigurationError(f"{name} is set by the embedded server itself", setting=name)
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.]*", name):
-            raise ConfigurationError("this is no name of a PostgreSQL setting", setting=name)
+            raise ConfigurationError("this is not the name of a PostgreSQL setting", setting=name)
     return {name.lower(): value for name, value in settings.items()}
 
 
 def _data_argument(cluster: Path) -> str:
-    """The cluster as the server's working directory, where the system can say so.
+    """Return the path of the cluster: the working directory on systems with /proc.
 
-    A process that stands in a folder needs no right to pass the folders above it, and its path may
-    have any length. So the server of root works below root's private folders, and nobody's
-    permissions are touched.
+    A process needs no permission for the folders above its working directory, and the path may
+    have any length. So a server that root starts works below root's private folders, without a
+    change of their permissions.
     """
     return str(_HERE if _HERE.exists() else cluster)

@@ -1,7 +1,4 @@
-"""The passwords of a data directory, and the random name by which it is known.
-
-Kept in one file that only its owner reads.
-"""
+"""The passwords and the random identity of a data directory, in one file with mode 0600."""
 
 from __future__ import annotations
 
@@ -21,9 +18,9 @@ APPLICATION = "recollect"
 
 
 class Credentials(BaseModel):
-    """Made once for each data directory.
+    """The passwords and the identity of a data directory, which are generated once.
 
-    `identity` is random, so that nobody can prepare a socket directory in advance.
+    `identity` is random, so that the name of the socket directory cannot be predicted.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -43,16 +40,16 @@ class Credentials(BaseModel):
             return cls.model_validate_json(path.read_bytes())
         except FileNotFoundError:
             raise EmbeddedServerError(
-                f"{path} is missing: without it nobody can log in to the server beside it"
+                f"{path} is missing: without it no login to the server beside it works"
             ) from None
         except ValidationError:
             raise EmbeddedServerError(
-                f"{path} is damaged: without it nobody can log in to the server beside it"
+                f"{path} is damaged: without it no login to the server beside it works"
             ) from None
 
     @classmethod
     def make(cls, path: Path) -> Credentials:
-        """Draw new ones and write them."""
+        """Generate new credentials and write them to the file."""
         drawn = {name: secrets.token_urlsafe(32) for name in cls.model_fields}
         write_private(path, json.dumps(drawn, indent=2).encode())
         return cls.load(path)
@@ -64,7 +61,7 @@ class Credentials(BaseModel):
 
 @dataclass(frozen=True)
 class Login:
-    """How a role reaches a server; what its representation shows is no secret."""
+    """The data with which a role connects to a server; `repr` does not show the password."""
 
     host: Path
     port: int
@@ -79,16 +76,16 @@ class Login:
         )
 
     def tcp_url(self, database: str) -> SecretStr:
-        """The same by way of 127.0.0.1."""
+        """A URL in libpq's form, through 127.0.0.1."""
         return SecretStr(
             f"postgresql://{self.role}:{self.password.get_secret_value()}@127.0.0.1:{self.port}/{database}"
         )
 
 
 def write_private(path: Path, content: bytes, *, owner: tuple[int, int] | None = None) -> None:
-    """Write a file that only its owner reads.
+    """Write a file that only its owner can read.
 
-    Whole or not at all, and never through a link that somebody put in its place.
+    The write is atomic, and replaces a symbolic link instead of following it.
     """
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -1,5 +1,6 @@
-"""The folder a user names: a cluster, what belongs to it, and the locks. Only its owner can enter
-it.
+"""The folder a user names: a cluster, what belongs to it, and the locks.
+
+Only its owner can enter it.
 
 ::
 
@@ -55,7 +56,7 @@ class DataDirectory:
 
     @classmethod
     def find(cls, path: Path | str) -> DataDirectory | None:
-        """An existing folder that holds a cluster, or None.
+        """Return the folder if it exists and holds a cluster, or None.
 
         Raises:
             EmbeddedServerError: it belongs to another user.
@@ -73,7 +74,7 @@ class DataDirectory:
 
     @property
     def unfinished_cluster(self) -> Path:
-        """Where a cluster is made; it is renamed when it is whole."""
+        """The folder in which a cluster is created; it is renamed when it is complete."""
         return self.path / "postgresql.unfinished"
 
     @property
@@ -83,7 +84,7 @@ class DataDirectory:
 
     @property
     def log(self) -> Path:
-        """What the server says."""
+        """The server's log."""
         return self.path / "server.log"
 
     @property
@@ -138,15 +139,16 @@ class DataDirectory:
         names = {entry.name for entry in self.path.iterdir()} - {"lost+found"}
         if names and _START_LOCK not in names:
             raise EmbeddedServerError(
-                f"{self.path} holds other files: name an empty folder, or one that does not exist yet"
+                f"{self.path} holds other files: name an empty folder, or one that does not exist"
+                " yet"
             )
 
     def _refuse_other_owner(self) -> None:
-        found = self.path.lstat()
-        if not stat.S_ISDIR(found.st_mode):
+        status = self.path.lstat()
+        if not stat.S_ISDIR(status.st_mode):
             raise EmbeddedServerError(f"{self.path} is not a folder")
-        if found.st_uid != os.geteuid():
+        if status.st_uid != os.geteuid():
             raise EmbeddedServerError(
-                f"{self.path} belongs to user id {found.st_uid} and this program runs as {os.geteuid()}: "
-                "run it as that user, or name another folder"
+                f"{self.path} belongs to user id {status.st_uid} and this program runs as"
+                f" {os.geteuid()}: run it as that user, or name another folder"
             )

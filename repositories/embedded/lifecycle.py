@@ -1,6 +1,6 @@
 """Finding, starting and stopping the server of one data directory.
 
-All of it under `directory.starting`.
+Every function needs the lock of `directory.starting`.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ if TYPE_CHECKING:
 
 
 def launcher_for(directory: DataDirectory, version: int | None, until: Deadline) -> Launcher:
-    """The installation and account for this directory; without a version, the existing cluster's or
-    the newest.
+    """Return the installation and account for this directory.
+
+    Args:
+        version: the major version, by default that of the existing cluster, or else the newest.
 
     Raises:
-        EmbeddedServerError: the cluster is of another version, or no installation or account is to
-            be had.
+        EmbeddedServerError: the cluster is of another version, or the installation or the account
+            is not available.
     """
     existing = directory.cluster_version
     if version is not None and existing not in {None, version}:
@@ -43,10 +45,10 @@ def launcher_for(directory: DataDirectory, version: int | None, until: Deadline)
 
 
 def credentials_of(directory: DataDirectory) -> Credentials:
-    """The directory's credentials, drawn where there is no cluster that depends on older ones.
+    """Return the directory's credentials; generate them if no cluster exists yet.
 
     Raises:
-        EmbeddedServerError: there is a cluster, and its credentials are missing or damaged.
+        EmbeddedServerError: a cluster exists, and its credentials are missing or damaged.
     """
     if directory.cluster_version is None and not directory.credentials.exists():
         return Credentials.make(directory.credentials)
@@ -54,13 +56,13 @@ def credentials_of(directory: DataDirectory) -> Credentials:
 
 
 def running(launcher: Launcher, until: Deadline) -> Postmaster | None:
-    """The running server, as soon as it takes connections; None when no process of it is left.
+    """Wait until the server takes connections and return it; None if no process of it is left.
 
-    A server whose main process was killed has others that live until they notice: they are waited
-    for, not signalled.
+    After its main process was killed, a server's other processes live until they notice. This
+    function waits for them and sends no signal.
 
     Raises:
-        EmbeddedServerError: it neither answers nor ends until the deadline.
+        EmbeddedServerError: the server neither answers nor ends before the deadline.
     """
     while True:
         postmaster = Postmaster.of(launcher.directory.cluster, launcher.account)
@@ -68,8 +70,7 @@ def running(launcher: Launcher, until: Deadline) -> Postmaster | None:
             if not launcher.directory.has_processes():
                 return None
         elif not postmaster.socket.exists():
-            # Somebody cleaned the temporary folder: no new connection can reach this server any
-            # more.
+            # The temporary folder was cleaned: no new connection can reach this server.
             shut_down(launcher, until)
             return None
         else:
@@ -90,11 +91,10 @@ def launch(
     tcp_port: int | None,
     until: Deadline,
 ) -> Postmaster:
-    """Start the server, make its cluster first where there is none, and wait until it takes
-    connections.
+    """Start the server, create its cluster if it is missing, and wait for connections to work.
 
     Raises:
-        EmbeddedServerError: it does not start; the message has the server's own reason.
+        EmbeddedServerError: the server does not start; the message contains its own error.
     """
     directory = launcher.directory
     socket_dir = sockets.socket_directory(directory.path, credentials.identity)
@@ -108,7 +108,7 @@ def launch(
         if postmaster is None:
             raise EmbeddedServerError(f"PostgreSQL did not start: {launcher.complaint(log_start)}")
     except BaseException:
-        sockets.remove(socket_dir)  # where a server does run, its socket keeps the folder
+        sockets.remove(socket_dir)  # if a server runs, its socket keeps the folder
         raise
     return postmaster
 
@@ -126,17 +126,19 @@ def leave(launcher: Launcher, lease: FileLock, until: Deadline) -> None:
 
 
 def abandon(launcher: Launcher, lease: FileLock, until: Deadline) -> None:
-    """Leave after a failure, which is what the caller is going to hear about."""
+    """Leave after a failure, and ignore further errors so that the caller sees the first."""
     with suppress(EmbeddedServerError, OSError):
         leave(launcher, lease, until)
 
 
 def shut_down(launcher: Launcher, until: Deadline) -> None:
-    """Stop the server; one that does not end in half of the time is told to end at once, which
-    loses nothing either.
+    """Stop the server.
+
+    If it does not end within half of the time, an immediate shutdown follows, which loses no
+    committed data either.
 
     Raises:
-        EmbeddedServerError: it goes on, or somebody launched it by other means and has to stop it.
+        EmbeddedServerError: it does not stop, or this package did not start it.
     """
     directory = launcher.directory
     directory.kept_mark.unlink(missing_ok=True)

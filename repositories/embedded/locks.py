@@ -1,10 +1,12 @@
-"""Advisory locks on files: who starts and stops, who uses the server, and whether one of its
-processes lives.
+"""Advisory locks on files.
 
-`flock` and not a lock library, because two of its properties are the design: it can be shared, and
-it belongs to the open file, not to a process. A server that inherits the open file holds the lock
-until its last process is gone, whatever became of its PID file; nothing that is dead, not even a
-zombie, can hold one.
+One lock serializes starts and stops, one counts the programs that use the server, and one shows
+whether a process of the server is alive.
+
+The locks are those of `flock` and not of a library, because two properties matter: they can be
+shared, and they belong to the open file, not to a process. A server that inherits the open file
+holds the lock until its last process ends, whatever happens to its PID file. A dead process, even a
+zombie, holds no lock.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 class FileLock:
     """One open file, and the lock on it while `acquire` has succeeded.
 
-    A lock is let go by `close`.
+    `close` releases the lock.
     """
 
     def __init__(self, path: Path) -> None:
@@ -44,7 +46,7 @@ class FileLock:
         )
 
     def acquire(self, *, shared: bool = False) -> bool:
-        """Take the lock if it is to be had at once; False if it is not."""
+        """Take the lock if it is free, and return whether it was."""
         try:
             fcntl.flock(
                 self.descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB
@@ -61,9 +63,9 @@ class FileLock:
         return self._descriptor
 
     def release(self) -> None:
-        """Let go of the lock for every process that shares this open file, and close it."""
-        # A forked child shares the open file: it may close its copy, but the lock is its parent's
-        # to give up.
+        """Release the lock for every process that shares this open file, and close it."""
+        # A forked child shares the open file: it may close its copy, but only its parent may
+        # release the lock.
         if self._descriptor is not None and self._owner == os.getpid():
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         self.close()
@@ -76,9 +78,9 @@ class FileLock:
 
 
 def is_free(path: Path) -> bool:
-    """Whether nobody holds the lock at this moment.
+    """Return whether no process holds the lock at this moment.
 
-    Only to be trusted under a lock that keeps others from asking.
+    The answer is reliable only under another lock that serializes the callers.
     """
     lock = FileLock(path)
     try:

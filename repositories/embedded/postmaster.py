@@ -1,11 +1,10 @@
-"""The server's main process: found through its PID file, believed only when the process itself
-bears it out.
+"""The server's main process, identified by its PID file and verified against the process table.
 
-A PID file outlives its process, and the system gives the number to somebody else. So the process
-must be called postgres, be no child of a server, be alive (not a zombie), belong to the server's
-user and have the cluster as its working directory. The working directory says more than a start
-time: it survives a clock that is set. psutil notes the start time of the process it looked at, and
-refuses to signal another one that got the same number since.
+A PID file outlives its process, and the system may give the number to another process. So the
+process must be called postgres, not be a child of a server, be alive (not a zombie), belong to the
+server's user and have the cluster as its working directory. The working directory is a better proof
+than a start time, because it does not depend on the clock. psutil remembers the start time of the
+process, and sends no signal to a later process with the same number.
 """
 
 from __future__ import annotations
@@ -36,9 +35,9 @@ class Postmaster:
 
     @classmethod
     def of(cls, cluster: Path, account: Account) -> Postmaster | None:
-        """The one that serves this cluster, or None.
+        """Return the main process that serves this cluster, or None.
 
-        None also while a starting server has not finished its PID file.
+        It is also None while a starting server has not finished its PID file.
         """
         try:
             lines = (cluster / PID_FILE).read_text(errors="replace").splitlines()
@@ -67,7 +66,7 @@ class Postmaster:
         self._signal(signal.SIGQUIT)
 
     def reap(self) -> None:
-        """Take the exit status where this process has become the parent, as the first process of a container does."""
+        """Collect the exit status if this process is the parent, as PID 1 of a container is."""
         with suppress(ChildProcessError):
             os.waitpid(self.process.pid, os.WNOHANG)
 

@@ -1,4 +1,4 @@
-"""One program's hold on an embedded server."""
+"""An embedded server, as one program uses it."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ STOP_WITHIN: Final = timedelta(seconds=30)
 class EmbeddedServer:
     """A PostgreSQL server with pgvector that this program uses, private to the user who started it.
 
-    Programs that name the same folder share one server: the first starts it, the last to leave
-    stops it. It is no child of any of them, so that one may be killed without harm to the others; a
-    server whose programs were all killed goes on, and the next program finds it. With `keep` it
-    also outlives the last program, until `stop`.
+    Programs that name the same folder share one server: the first starts it, and the last one to
+    leave stops it. The server is not a child process of any of them, so killing one does not affect
+    the others. If all of them are killed, the server continues to run, and the next program uses
+    it. With `keep` it also outlives the last program, until `stop`.
 
-    Made by `start` and `find`; left by `release`, by the end of a `with` block, or at the latest
-    when the interpreter ends. Safe in threads as far as each object is used by one; in a forked
-    child it is only a description of the parent's server.
+    Create objects with `start` and `find`. A program leaves with `release`, at the end of a `with`
+    block, or when the interpreter ends. Use each object in one thread only. In a forked child the
+    object only describes the parent's server.
     """
 
     def __init__(
@@ -78,18 +78,22 @@ class EmbeddedServer:
         tcp_port: int | None = None,
         deadline: timedelta = START_WITHIN,
     ) -> Self:
-        """Use the server of this folder, and start it where it does not run; the folder is made
-        where it is missing.
+        """Use the server of this folder; start it if it does not run.
 
-        `version` is PostgreSQL's major version: by default that of the existing cluster, or else
-        the newest. `settings` are the server's, and count for the program that starts it: a server
-        that runs already keeps its own. `tcp_port` makes it listen on 127.0.0.1 as well, with the
-        same passwords; without it there is no TCP at all.
+        Args:
+            data_dir: the folder, which is created if it is missing.
+            version: PostgreSQL's major version, by default that of the existing cluster, or else
+                the newest.
+            keep: whether the server continues to run after the last program leaves.
+            settings: settings of the server. A server that already runs keeps its own.
+            tcp_port: a port of 127.0.0.1 to listen on as well, with the same passwords. Without
+                it the server listens on its Unix socket only.
+            deadline: how long to wait for the server.
 
         Raises:
-            ConfigurationError: a setting that is not the user's to make, or a port outside 1 to
-                65535.
-            EmbeddedServerError: the server cannot be prepared, or does not answer until the
+            ConfigurationError: the embedded server makes one of the settings itself, or the port
+                is not between 1 and 65535.
+            EmbeddedServerError: the server cannot be prepared, or does not answer before the
                 deadline; the message says why.
         """
         checked = checked_settings(settings or {})
@@ -117,12 +121,11 @@ class EmbeddedServer:
 
     @classmethod
     def find(cls, data_dir: Path | str, *, deadline: timedelta = START_WITHIN) -> Self | None:
-        """Use the server of this folder if it runs; None if it does not, and nothing is started or
-        made.
+        """Use the server of this folder if it runs, or return None without starting anything.
 
         Raises:
-            EmbeddedServerError: the folder is another user's, or the server runs and does not
-                answer until the deadline.
+            EmbeddedServerError: the folder belongs to another user, or the server runs and does
+                not answer before the deadline.
         """
         until = Deadline(deadline)
         with _explained():
@@ -152,7 +155,7 @@ class EmbeddedServer:
         lease: FileLock,
         until: Deadline,
     ) -> Self:
-        """Log in as the superuser: a server that does not know our password is not ours."""
+        """Log in as the superuser, which proves that the server knows the folder's passwords."""
         server = cls(launcher, postmaster, credentials, lease)
         server._admin.prepare(credentials.application_password, until)
         atexit.register(server.release)
@@ -160,23 +163,17 @@ class EmbeddedServer:
 
     @property
     def url(self) -> SecretStr:
-        """Where the application finds its database.
-
-        `postgresql://recollect:…@/recollect?host=…&port=…`.
-        """
+        """The application's URL: `postgresql://recollect:…@/recollect?host=…&port=…`."""
         return self._application.url(DATABASE)
 
     @property
     def admin_url(self) -> SecretStr:
-        """The same database for the superuser; for creating extensions, not for the application."""
+        """The superuser's URL of the database, for creating extensions; not for applications."""
         return self._admin.login.url(DATABASE)
 
     @property
     def tcp_url(self) -> SecretStr | None:
-        """The application's database by way of 127.0.0.1.
-
-        None where the server listens on its Unix socket alone.
-        """
+        """The application's URL on 127.0.0.1, or None if the server has only its Unix socket."""
         return self._application.tcp_url(DATABASE) if self._postmaster.tcp else None
 
     @property
@@ -205,30 +202,32 @@ class EmbeddedServer:
         return self._postmaster.process.pid
 
     def create_database(self, name: str, *, template: str | None = None) -> SecretStr:
-        """Create a database that the application owns, with the extension, and return the
-        application's URL of it.
+        """Create a database that the application owns, with pgvector, and return its URL.
 
         Raises:
-            ConfigurationError: a name with other than lower-case letters, digits and underscores.
-            EmbeddedServerError: it exists, or the template is missing or in use.
+            ConfigurationError: the name has other characters than lower-case letters, digits and
+                underscores.
+            EmbeddedServerError: the database exists, or the template is missing or in use.
         """
         self._admin.create_database(name, template, Deadline(START_WITHIN))
         return self._application.url(name)
 
     def drop_database(self, name: str) -> None:
-        """Drop a database that `create_database` made, whoever is connected; one that does not
-        exist is fine.
+        """Drop a database that `create_database` made, and end its connections.
+
+        Nothing happens if the database does not exist.
 
         Raises:
-            ConfigurationError: the server's own database, or a name that `create_database` would
-                not take.
+            ConfigurationError: it is the server's own database, or `create_database` would refuse
+                the name.
             EmbeddedServerError: the server refuses.
         """
         self._admin.drop_database(name, Deadline(START_WITHIN))
 
     def release(self) -> None:
-        """Stop using the server; the last to do so stops it, unless it is kept. Doing it again
-        changes nothing.
+        """Stop using the server; the last program to do so stops it, unless `keep` was set.
+
+        A second call does nothing.
 
         Raises:
             EmbeddedServerError: the server did not stop.
@@ -268,7 +267,7 @@ class EmbeddedServer:
             return
         directory = self._launcher.directory
         if not directory.path.exists():
-            self._postmaster.abort()  # its data is deleted, and so is everybody else's way to it
+            self._postmaster.abort()  # its data is deleted, so no program can use it any more
             return
         until = Deadline(STOP_WITHIN)
         with _explained(), directory.starting(until):
@@ -282,10 +281,10 @@ class EmbeddedServer:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Say which file the system refused, in one sentence.
+    """Turn an OSError of the block into an EmbeddedServerError that names the file.
 
     Raises:
-        EmbeddedServerError: on another system than these, or in place of an OSError.
+        EmbeddedServerError: the block raised an OSError, or the system is Windows.
     """
     if sys.platform == "win32":
         raise EmbeddedServerError(

@@ -1,7 +1,4 @@
-"""The folder of the server's Unix socket.
-
-Private, and with a path short enough for a socket's name.
-"""
+"""The folder of the server's Unix socket: private, with a path short enough for a socket."""
 
 from __future__ import annotations
 
@@ -16,15 +13,15 @@ from domain.errors import EmbeddedServerError
 if TYPE_CHECKING:
     from repositories.embedded.account import Account
 
-# Not tempfile.gettempdir(): that can be long, another one for each program, and out of reach for
-# the server's user.
+# Not tempfile.gettempdir(): that path can be long, can differ between programs, and the server's
+# user may have no access to it.
 _PARENT: Final = Path("/tmp")  # noqa: S108 - what is created below it is private, and is verified before every use
 
 
 def socket_directory(data_dir: Path, identity: str) -> Path:
-    """The folder for this data directory.
+    """Return the socket folder for this data directory.
 
-    `identity` makes it impossible to guess and the path tells copies apart.
+    `identity` makes the name unpredictable, and the path distinguishes copies of a data directory.
     """
     digest = hashlib.sha256(f"{data_dir}\0{identity}".encode()).hexdigest()
     return _PARENT.resolve() / f"recollect-{digest[:16]}"
@@ -47,21 +44,20 @@ def prepare(folder: Path, account: Account) -> None:
 
 
 def verify(folder: Path, account: Account) -> None:
-    """Make sure that the folder is one, is the server's (or this process's) own, and is closed to
-    everyone else.
+    """Check that only the server's user or this process's user can enter the folder.
 
     Raises:
-        EmbeddedServerError: it is not.
+        EmbeddedServerError: the folder is not private, or is not a folder.
     """
-    found = folder.lstat()
+    status = folder.lstat()
     private = (
-        stat.S_ISDIR(found.st_mode)
-        and not found.st_mode & 0o077
-        and found.st_uid in {account.uid, os.geteuid()}
+        stat.S_ISDIR(status.st_mode)
+        and not status.st_mode & 0o077
+        and status.st_uid in {account.uid, os.geteuid()}
     )
     if not private:
         raise EmbeddedServerError(
-            f"{folder} is not private to the server's user: somebody else made it, have it removed"
+            f"{folder} is not private to the server's user: have it removed, because another user may have made it"
         )
 
 
@@ -74,7 +70,7 @@ def remove(folder: Path) -> None:
 
 
 def _refuse_open_parent(parent: Path) -> None:
-    """Where others can rename what is ours (no sticky bit), checking it would prove nothing."""
+    """Refuse a parent without sticky bit: others could replace the folder after the check."""
     mode = parent.stat().st_mode
     if mode & 0o022 and not mode & stat.S_ISVTX:
         raise EmbeddedServerError(

@@ -50,7 +50,8 @@ WHERE attrelid = to_regclass(:table) AND attnum > 0 AND NOT attisdropped AND att
 """).bindparams(table=EVENTS)
 _NOW: Final = text("SELECT now()")
 _LIMITS: Final = text(
-    "SELECT set_config('lock_timeout', :lock, true), set_config('statement_timeout', :statement, true)"
+    "SELECT set_config('lock_timeout', :lock, true), set_config('statement_timeout', :statement, "
+    "true)"
 )
 _PAUSE: Final = text("SELECT pg_sleep(random() * 0.3)")
 
@@ -191,7 +192,8 @@ def _limit(connection: Connection, until: float) -> None:
     left = round((until - time.monotonic()) * 1000)
     if left <= 0:
         raise MigrationFailed(
-            "making partitions took longer than the deadline: those that are made stay, and so do rows that wait"
+            "making partitions took longer than the deadline: those that are made stay, and so do "
+            "rows that wait"
         )
     connection.execute(_LIMITS, {"lock": str(LOCK_TIMEOUT_MS), "statement": str(left)})
 

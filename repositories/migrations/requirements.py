@@ -22,7 +22,8 @@ SELECT coalesce((SELECT extversion FROM pg_extension WHERE extname = 'vector'),
 """)
 _INSTALLED: Final = text("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector')")
 _LANGUAGE: Final = text(
-    "SELECT EXISTS (SELECT FROM pg_ts_config WHERE cfgname = :name AND pg_ts_config_is_visible(oid))"
+    "SELECT EXISTS (SELECT FROM pg_ts_config WHERE cfgname = :name AND "
+    "pg_ts_config_is_visible(oid))"
 )
 
 
@@ -68,7 +69,8 @@ def create_extension(connection: Connection) -> None:
         return
     # Outside of the handler, so that the error does not carry the driver's.
     raise MigrationFailed(
-        "pgvector is not in this database yet: an administrator has to run CREATE EXTENSION vector in it"
+        "pgvector is not in this database yet: an administrator has to run CREATE EXTENSION "
+        "vector in it"
     )
 
 

@@ -213,7 +213,9 @@ def _ways_round(row_security: RowLevelSecurityStatus, *, asked_for: bool) -> Ite
         what = f"row-level security does not apply to the role {row_security.role}"
         yield Problem(
             what=what,
-            remedy="connect as one that is no superuser and has no BYPASSRLS: see `recollect db roles`",
+            remedy=(
+                "connect as one that is no superuser and has no BYPASSRLS: see `recollect db roles`"
+            ),
         )
 
 

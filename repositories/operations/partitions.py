@@ -57,8 +57,9 @@ def holds_rows(connection: Connection, partition: Partition) -> bool:
 
 
 def drop_partition(connection: Connection, partition: Partition) -> None:
-    """Drop a partition with its rows. The lock lasts for the change of the catalog; files are
-    deleted after it.
+    """Drop a partition with its rows.
+
+    The lock lasts for the change of the catalog; files are deleted after it.
 
     PostgreSQL detaches nothing CONCURRENTLY from a table with a default partition, so writers wait,
     as long as `LOCK_TIMEOUT_MS` for those before them.

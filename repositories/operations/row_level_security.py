@@ -46,7 +46,10 @@ def _enable_row_level_security(connection: Connection) -> list[str]:
 async def disable_row_level_security(
     engine: AsyncEngine, *, deadline: timedelta = DEADLINE
 ) -> list[str]:
-    """Undo `enable_row_level_security`, and return the tables that had something of it. Raises as `enable_row_level_security` does."""
+    """Undo `enable_row_level_security`, and return the tables that had something of it.
+
+    Raises as `enable_row_level_security` does.
+    """
     async with migration_session(engine, deadline) as session:
         return await session.run(
             _disable_row_level_security, doing="switching row-level security off"

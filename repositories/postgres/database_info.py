@@ -16,7 +16,8 @@ class Schema:
     `dimensions` is every embedding's, `language` the text search configuration of keyword search,
     `ef_search` the size of the candidate list of an HNSW scan. Where `row_level_security` holds,
     the server shows a transaction the rows of the tenant that was set in it and no others, so that
-    every statement needs a transaction that begins as `driver.Connection.set_local_tenant` makes it.
+    every statement needs a transaction that begins as `driver.Connection.set_local_tenant` makes
+    it.
     """
 
     dimensions: int

@@ -39,5 +39,6 @@ class LoopGuard:
             )
         if here[1] is not self._home[1]:
             raise UnitOfWorkError(
-                "this database belongs to another event loop: open one in each loop, and close it there"
+                "this database belongs to another event loop: open one in each loop, and close it "
+                "there"
             )

@@ -134,8 +134,8 @@ class Settings(BaseSettings):
 
     Values in code take precedence over the environment (`DATABASE_URL`, or parts such as
     `RECOLLECT_HOST`). A `url` or a `host` in code replaces the whole connection of the environment,
-    which is then not read; any other part in code replaces that part. A URL and a part from the same
-    place must agree: `Settings(url="postgresql://db/reviews")` equals `Settings(host="db",
+    which is then not read; any other part in code replaces that part. A URL and a part from the
+    same place must agree: `Settings(url="postgresql://db/reviews")` equals `Settings(host="db",
     database="reviews")`. `url` may be a string or a `SecretStr`.
 
     Durations are `timedelta` or numbers of seconds. Creating one raises `ConfigurationError`, which

@@ -207,7 +207,8 @@ def _add_query(said: dict[str, list[str]], query: str, setting: str) -> None:
         if name == "channel_binding" and value == "require":
             raise _refused(
                 setting,
-                "asks for channel_binding=require, which asyncpg cannot do: use sslmode=verify-full",
+                "asks for channel_binding=require, which asyncpg cannot do: use "
+                "sslmode=verify-full",
             )
         if value and name != "channel_binding":
             said.setdefault(name, []).append(_decoded(value, setting))

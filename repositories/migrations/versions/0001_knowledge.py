@@ -49,7 +49,10 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint("id >= 1 AND id <= 1", name="ck_embedding_metadata_id"),
         sa.PrimaryKeyConstraint("id", name="pk_embedding_metadata"),
-        comment="How this database embeds: provider, model, dimension and metric. One row, for all tenants, written with the schema.",
+        comment=(
+            "How this database embeds: provider, model, dimension and metric. One row, for all "
+            "tenants, written with the schema."
+        ),
     )
     options = operations.options()
     recorded = {

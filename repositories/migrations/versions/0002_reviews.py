@@ -238,7 +238,10 @@ def upgrade() -> None:
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("tenant", "id", name="pk_suppression_log"),
-        comment="One suppression that a review applied, and the findings that it held back. SavepointLog with the review, never changed.",
+        comment=(
+            "One suppression that a review applied, and the findings that it held back. "
+            "SavepointLog with the review, never changed."
+        ),
     )
     op.create_index(
         "ix_suppression_log_tenant_review_id", "suppression_log", ["tenant", "review_id"]
@@ -319,7 +322,10 @@ def upgrade() -> None:
             "reaction_id",
             name="uq_feedback_reactions_tenant_repo_comment_id_reaction_id",
         ),
-        comment="One person's reaction to one comment. The first to arrive wins; it repeats the finding's facts, as they were.",
+        comment=(
+            "One person's reaction to one comment. The first to arrive wins; it repeats the "
+            "finding's facts, as they were."
+        ),
     )
     op.create_index(
         "ix_feedback_reactions_tenant_finding_id", "feedback_reactions", ["tenant", "finding_id"]

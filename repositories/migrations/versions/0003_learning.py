@@ -48,7 +48,10 @@ def upgrade() -> None:
             "pattern_fingerprint",
             name="uq_global_patterns_kind",
         ),
-        comment="How often findings of one kind were seen, over all tenants. It holds no tenant's text: the fingerprint is a hash.",
+        comment=(
+            "How often findings of one kind were seen, over all tenants. It holds no tenant's "
+            "text: the fingerprint is a hash."
+        ),
     )
     op.create_table(
         "learning_memories",

@@ -53,7 +53,10 @@ def upgrade() -> None:
         sa.UniqueConstraint(
             "tenant", "repo", "author_login", name="uq_author_cache_tenant_repo_author_login"
         ),
-        comment="What one repository knows of one author, as the code host said at `cached_at`. Upserted; read only while fresh.",
+        comment=(
+            "What one repository knows of one author, as the code host said at `cached_at`. "
+            "Upserted; read only while fresh."
+        ),
     )
     op.create_index("ix_author_cache_tenant_cached_at", "author_cache", ["tenant", "cached_at"])
     op.create_table(

@@ -52,7 +52,10 @@ def upgrade() -> None:
         sa.CheckConstraint("retry_attempts >= 0", name="ck_rate_limit_events_retry_attempts"),
         sa.CheckConstraint("skipped_queries >= 0", name="ck_rate_limit_events_skipped_queries"),
         sa.PrimaryKeyConstraint("tenant", "id", name="pk_rate_limit_events"),
-        comment="How a run coped with the code host's rate limit. One per delivery and type where a delivery is given.",
+        comment=(
+            "How a run coped with the code host's rate limit. One per delivery and type where a "
+            "delivery is given."
+        ),
     )
     op.create_index(
         "ix_rate_limit_events_tenant_created_at", "rate_limit_events", ["tenant", "created_at"]
@@ -154,7 +157,10 @@ def upgrade() -> None:
         sa.UniqueConstraint(
             "tenant", "delivery_id", name="uq_resilience_events_tenant_delivery_id"
         ),
-        comment="A timeout or a retry of one delivery. Replaced whole when told again, keeping id and `created_at`.",
+        comment=(
+            "A timeout or a retry of one delivery. Replaced whole when told again, keeping id and "
+            "`created_at`."
+        ),
     )
     op.create_index(
         "ix_resilience_events_tenant_created_at", "resilience_events", ["tenant", "created_at"]
@@ -299,7 +305,9 @@ def upgrade() -> None:
         sa.CheckConstraint("output_tokens >= 0", name="ck_telemetry_events_output_tokens"),
         sa.CheckConstraint("pr_number >= 1", name="ck_telemetry_events_pr_number"),
         sa.PrimaryKeyConstraint("tenant", "id", "created_at", name="pk_telemetry_events"),
-        comment="One run of a model: tokens, time and money. Appended, purged by age, never changed.",
+        comment=(
+            "One run of a model: tokens, time and money. Appended, purged by age, never changed."
+        ),
         postgresql_partition_by="RANGE (created_at)",
     )
     op.execute("CREATE TABLE telemetry_events_default PARTITION OF telemetry_events DEFAULT")

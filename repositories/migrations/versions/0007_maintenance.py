@@ -100,7 +100,10 @@ def upgrade() -> None:
         sa.CheckConstraint("repaired >= 0", name="ck_embedding_repairs_repaired"),
         sa.CheckConstraint("skipped >= 0", name="ck_embedding_repairs_skipped"),
         sa.PrimaryKeyConstraint("tenant", "corpus", "key", name="pk_embedding_repairs"),
-        comment="How far one job has come that embeds rows again. The cursor moves in the transaction that writes the rows it passed.",
+        comment=(
+            "How far one job has come that embeds rows again. The cursor moves in the transaction "
+            "that writes the rows it passed."
+        ),
     )
     op.create_table(
         "operations",
@@ -120,7 +123,10 @@ def upgrade() -> None:
         ),
         sa.Column("operation_id", sa.Uuid(), nullable=False, comment="The unit of work's own id."),
         sa.PrimaryKeyConstraint("tenant", "operation_id", name="pk_operations"),
-        comment="A unit of work that asked to be remembered: its row is written in the same transaction, so it tells whether COMMIT happened.",
+        comment=(
+            "A unit of work that asked to be remembered: its row is written in the same "
+            "transaction, so it tells whether COMMIT happened."
+        ),
     )
     op.create_index("ix_operations_tenant_created_at", "operations", ["tenant", "created_at"])
 
