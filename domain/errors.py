@@ -98,7 +98,7 @@ class RegistrationError(RecollectError):
 
 
 class InvalidEntity(RegistrationError, TypeError):
-    """A class cannot be an entity, because of its base class, its keys, its columns or its rules."""
+    """A class cannot be an entity because of its base class, keys, columns or rules."""
 
 
 class NotRegistered(RegistrationError, LookupError):

@@ -225,7 +225,7 @@ class Repository(AppendRepository[E]):
 
 
 def column_values(entity: Entity) -> dict[str, Any]:
-    """Return the entity's values by column, without the missing ones for which the server has a default."""
+    """Return the entity's values by column, without missing values that have a server default."""
     values = vars(entity)
     columns = (
         (attribute.element, attribute.name)

@@ -1,4 +1,4 @@
-"""The database as an application sees it: opened once, lends units of work, closed at the end."""
+"""The database of an application: it connects, and creates units of work."""
 
 from __future__ import annotations
 
@@ -55,22 +55,23 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Entities: TypeAlias = "Iterable[type[Entity] | Registration]"
-"""An application's own entities; without them, a database has all that are registered."""
+"""An application's own entities; by default, all that are registered."""
 
 
 class Database:
     """One PostgreSQL database with pgvector. Use it as `async with`, from one event loop.
 
-    Opening it connects, with jittered backoff until the connect deadline, and refuses a database
-    that is not at this version's revision. While it is open, entities take embeddings of its
+    `open` connects, with jittered backoff until the connect deadline, and refuses a database that
+    is not at this version's revision. While the database is open, entities accept embeddings of its
     dimension.
 
     Raises on opening:
-        DatabaseUnavailable: nothing answered until the deadline; it names host, port and the last
-            cause.
-        AccessDenied, ConfigurationError: it answered, and trying again would not help.
-        SchemaOutdated: migrations are missing, and `migrate` was not asked for. RowLevelSecurityRequired: the
-        settings ask for row-level security, and it is not there, or does not bind the role.
+        DatabaseUnavailable: no server answered before the deadline. The message has host, port and
+            the last cause.
+        AccessDenied, ConfigurationError: the server answered, and a retry would not help.
+        SchemaOutdated: migrations are missing, and `migrate` is false.
+        RowLevelSecurityRequired: the settings require row-level security, and it is off, or does
+            not apply to the role.
     """
 
     def __init__(
@@ -123,9 +124,9 @@ class Database:
         entities: Entities | None = None,
         **settings: Any,
     ) -> Self:
-        """Return a database that this program keeps in `data_dir`.
+        """Return a database of an embedded server with its files in `data_dir`.
 
-        Started when opened, migrated, stopped by its last user.
+        `open` starts and migrates it. The last program that uses it stops it.
         """
         return cls(
             Settings(host="localhost", **settings),
@@ -147,9 +148,9 @@ class Database:
         await self.close()
 
     async def open(self) -> None:
-        """Connect, migrate if asked to, and read what repositories have to know.
+        """Connect, migrate if `migrate` is true, and read the facts that repositories need.
 
-        `async with` does it.
+        `async with` calls it.
         """
         try:
             if self._embedded is not None:
@@ -167,19 +168,18 @@ class Database:
         learn_dimensions(self._schema.dimensions)
 
     async def _start(self, embedded: Callable[[], tuple[EmbeddedServer, Settings]]) -> None:
-        # The thread goes on whoever is cancelled, and what it starts has to be stopped.
+        # A cancellation does not stop the thread, and the server that it starts has to be stopped.
         self._server, self.settings = await asyncio.to_thread(embedded)
 
     async def close(self) -> None:
-        """Close every connection, and stop the embedded server if nobody else uses it; closing
-        twice is no error.
+        """Close every connection, and stop the embedded server if no other program uses it.
 
-        A connection that a unit of work still has is closed when it ends. Cancelled, it comes to
-        its end all the same.
+        The connection of an open unit of work is closed when the unit of work ends. A cancellation
+        does not interrupt `close`. You can call it twice.
 
         Raises:
             UnitOfWorkError: the database belongs to another event loop, or was opened before a
-                fork; it stays as it is.
+                fork; nothing is closed.
         """
         await run_to_completion(self._close())
 
@@ -203,18 +203,20 @@ class Database:
         operation_id: UUID | None = None,
         isolation: Isolation = Isolation.READ_COMMITTED,
     ) -> UnitOfWork:
-        """Return a unit of work of one tenant, by default the settings'. It opens with `async
-        with`.
+        """Return a unit of work of one tenant. Open it with `async with`.
 
-        With `operation_id`, `outcome` tells whether it was committed. Only one unit of work with
-        the same id can be committed: the others raise `AlreadyExists` with the constraint
-        `pk_committed_operations`.
+        Args:
+            tenant: by default the settings' tenant.
+            operation_id: with it, `outcome` returns whether the unit of work was committed. Only
+                one unit of work with the same id can be committed: the others raise `AlreadyExists`
+                with the constraint `pk_committed_operations`.
+            isolation: the isolation level.
         """
         tenant = self._tenant(tenant)
         return UnitOfWork(
             self.engine,
             tenant=tenant,
-            schema=self._known,
+            schema=self._opened_schema,
             operation_id=operation_id,
             isolation=isolation,
             registry=self.registry,
@@ -223,18 +225,21 @@ class Database:
     def reader(
         self, *, tenant: str | None = None, isolation: Isolation = Isolation.READ_COMMITTED
     ) -> ReadUnitOfWork:
-        """Return a read-only unit of work of one tenant, by default the settings'. It opens with
-        `async with`.
+        """Return a read-only unit of work of one tenant. Open it with `async with`.
 
-        Of several hosts it prefers a standby, which lags behind by a moment. No standby has
-        SERIALIZABLE: such a reader reads where units of work write, and its first statement raises
-        `ReadOnly` where that is a standby. REPEATABLE READ reads one moment anywhere.
+        With several hosts, readers prefer a standby, which may lag.
+
+        Args:
+            tenant: by default the settings' tenant.
+            isolation: the isolation level. With REPEATABLE READ, all statements see one snapshot.
+                Standbys do not support SERIALIZABLE: such a reader uses the host of units of work,
+                and its first statement raises `ReadOnly` if that host is a standby.
         """
         engine = self.engine if isolation is Isolation.SERIALIZABLE else self.read_engine
         return ReadUnitOfWork(
             engine,
             tenant=self._tenant(tenant),
-            schema=self._known,
+            schema=self._opened_schema,
             isolation=isolation,
             registry=self.registry,
         )
@@ -313,7 +318,7 @@ class Database:
             CommittedOperations,
             self.engine,
             tenant=self._tenant(tenant),
-            schema=self._known,
+            schema=self._opened_schema,
             operation_id=operation_id,
         )
         return await poll_outcome(factory, wait_for=wait_for)
@@ -321,17 +326,19 @@ class Database:
     def telemetry_recorder(
         self, *, tenant: str | None = None, **options: Unpack[RecorderOptions]
     ) -> TelemetryRecorder:
-        """Return a recorder of single telemetry events of one tenant, by default the settings'. It
-        opens with `async with`.
+        """Return a recorder of single telemetry events of one tenant. Open it with `async with`.
 
-        What it can be told, and what it promises, `TelemetryRecorder` says.
+        Args:
+            tenant: by default the settings' tenant.
+            options: see `TelemetryRecorder`.
         """
         return TelemetryRecorder(self, tenant=self._tenant(tenant), **options)
 
     async def migrate(self, revision: str = "head") -> str:
-        """Bring the schema to `revision` and return it; safe while others do the same.
+        """Migrate the schema to `revision` and return the revision.
 
-        Where the settings ask for row-level security, it is switched on as well.
+        Several processes can call it at the same time. If the settings require row-level security,
+        it is enabled too.
         """
         async with self._for_migrations() as engine:
             reached = await migrations.migrate(
@@ -339,7 +346,7 @@ class Database:
             )
             if self.settings.row_level_security:
                 await operations.enable_row_level_security(engine)
-        # Connections from before the extension was created do not know its types.
+        # Connections that were opened before the extension was created do not know its types.
         await self.engine.dispose()
         await self.read_engine.dispose()
         return reached
@@ -353,28 +360,29 @@ class Database:
         workers: int | None = None,
         on_build: OnBuild | None = None,
     ) -> AsyncIterator[None]:
-        """Fill a table that is not in use yet: inside the block it has no vector index, and at its
-        end one is built at once.
+        """Drop the vector index of a table during the block, and build it at the end.
 
-        That takes a fraction of the time of rows that are woven into an index one by one. Inside,
-        write and commit with units of work as always, and leave none open around it: the build
-        waits for every transaction that is older. Others may read and write all the while, but
-        their vector searches compare all rows: this is for a table that is new or empty, or for the
-        nights of one that may be slow. It needs the role that owns the tables, on a direct
-        connection.
+        Building the index once takes a fraction of the time of inserting rows into it one by one.
+        In the block, write and commit with units of work as usual. Leave no unit of work open
+        around it: the build waits for every older transaction. Other programs can read and write
+        meanwhile, but their vector searches compare all rows. Use it for a table that is new or
+        empty, or while slow searches are acceptable. It needs the role that owns the tables and a
+        direct connection.
 
-        The graph is built in at most `memory_mb` of the server's memory (in shared memory, of which
-        containers have little by default) by `workers` processes beside the first, or as many as
-        the server's settings say. `on_build` is told how far it is. A graph that does not fit is a
-        warning in the log `recollect.load`. An exception in the block leaves the index out, as does
-        a crash: searches stay exact, `health` says so, and the next `migrate`, or first load,
-        builds it.
+        After an exception in the block, or a crash, the index is missing: searches are exact,
+        `health` reports it, and the next `migrate` or initial load builds the index.
+
+        Args:
+            entity: the entity of the table.
+            memory_mb: memory of the server for the build. It is shared memory, which containers
+                limit by default. If the graph does not fit, the log `recollect.load` has a warning.
+            workers: processes of the server beside the first; by default, as its settings say.
+            on_build: called with the progress of the build.
 
         Raises:
-            LockTimeout: another first load is under way: two would drop each other's indexes and
-                share the server's memory.
-            ConfigurationError: the entity has no vector index, or a pooler is in between, which
-                would factory the lock to others.
+            LockTimeout: another initial load is running. Two would drop each other's indexes.
+            ConfigurationError: the entity has no vector index, or the settings name a pooler, which
+                would give the lock to other clients.
             MigrationFailed: the server refused to drop or to build the index.
         """
         if self.settings.pooler != "none":
@@ -390,17 +398,14 @@ class Database:
             yield
 
     async def dump(self, path: Path | str, *, tenant: str | None = None) -> Manifest:
-        """Write a backup of every row, or of one tenant's, as they are at one moment.
-
-        `backup.dump` says how and what it raises.
-        """
+        """Write a backup of every row, or of one tenant's, from one snapshot; see `backup.dump`."""
         async with self._for_migrations() as engine:
             return await backup.dump(engine, Path(path), tenant=tenant)
 
     async def restore(
         self, path: Path | str, *, replace: bool = False, max_unpacked: int | None = None
     ) -> Manifest:
-        """Write a backup into this database, all of it or nothing; see `backup.restore`."""
+        """Restore a backup into this database, all or nothing; see `backup.restore`."""
         async with self._for_migrations() as engine:
             return await backup.restore(
                 engine, Path(path), replace=replace, max_unpacked=max_unpacked
@@ -413,19 +418,22 @@ class Database:
         keep: timedelta | None = None,
         keep_operations: timedelta | None = None,
     ) -> Maintenance:
-        """Make the partitions of telemetry for this month and the next `ahead`, and drop months
-        that ended as long ago as `keep`.
+        """Create and drop partitions of telemetry, and purge committed operations, of all tenants.
 
-        For every tenant, and for a job that runs now and then, at least once in `ahead` months;
-        safe while others do the same. Rows that wait in the default partition are moved to their
-        months. Nothing is dropped without `keep`. The ledger forgets units of work that began
-        longer ago than `keep_operations`, an hour at least, and none without it: the outcome of
-        what it forgot is told as not committed, and its operation id may be used again.
+        Run it periodically, at least once in `ahead` months. Several processes can run it at the
+        same time. Rows in the default partition are moved to the partitions of their months.
+
+        Args:
+            ahead: number of months after this one that get a partition.
+            keep: drop months that ended at least as long ago; None drops nothing.
+            keep_operations: purge committed operations that began longer ago, an hour at least;
+                None purges nothing. Purged operations are reported as not committed, and their ids
+                can be used again.
 
         Raises:
-            InvalidInput: `ahead`, `keep` or `keep_operations` is out of bounds.
-            MigrationFailed: locks were not to be had, or rows were not moved, within a minute: what
-                was done stays.
+            InvalidInput: `ahead`, `keep` or `keep_operations` is out of range.
+            MigrationFailed: a lock was not available, or rows were not moved, within a minute.
+                Completed steps stay.
         """
         async with self._for_migrations() as engine:
             return await operations.maintain(
@@ -433,45 +441,47 @@ class Database:
             )
 
     async def drop_telemetry_before(self, moment: datetime) -> Maintenance:
-        """Drop the telemetry of months that ended by `moment`, of every tenant; `telemetry.purge`
-        is for one tenant's.
+        """Drop the telemetry of all tenants of months that ended by `moment`.
+
+        `telemetry.purge` deletes the telemetry of one tenant.
 
         Raises:
             InvalidInput: `moment` has no time zone.
-            LockTimeout: a lock was not to be had within a minute: what was dropped stays dropped.
+            LockTimeout: a lock was not available within a minute. Dropped months stay dropped.
             AccessDenied: the role does not own the table.
         """
         return await operations.drop_before(self.engine, moment)
 
     async def health(self) -> Health:
-        """Return what the database says of itself, and what to do about each thing that is wrong."""
+        """Return the state of the database and its problems, each with a remedy."""
         return health_of(
             await self._facts(), self.engine, self.settings, expected_revision=migrations.head()
         )
 
     def pool_figures(self, *, readers: bool = False) -> PoolFigures:
-        """Return how many connections there are for units of work, or for readers.
+        """Return the numbers of idle and used connections.
 
-        Idle and in use.
+        Args:
+            readers: whether to count the connections of readers instead of units of work.
         """
         return pool_figures(self.read_engine if readers else self.engine)
 
     async def _read_schema(self) -> Schema:
-        found, expected = await self._facts(), migrations.head()
-        if found.revision != expected or found.column_dimensions is None:
-            raise SchemaOutdated(current=found.revision, expected=expected)
-        if not found.language_known:
+        current, expected = await self._facts(), migrations.head()
+        if current.revision != expected or current.column_dimensions is None:
+            raise SchemaOutdated(current=current.revision, expected=expected)
+        if not current.language_known:
             raise ConfigurationError(
                 "the server has no text search configuration of this name", setting="language"
             )
         if self.settings.row_level_security:
-            found.row_security.require()
+            current.row_security.require()
         return Schema(
-            dimensions=found.column_dimensions,
+            dimensions=current.column_dimensions,
             language=self.settings.language,
             ef_search=self.settings.ef_search,
-            # Where it is on, it is on for those too who did not ask for it.
-            row_level_security=found.row_security.on,
+            # It can be on even if the settings do not require it.
+            row_level_security=current.row_security.on,
         )
 
     async def _facts(self) -> Facts:
@@ -493,16 +503,16 @@ class Database:
 
     @property
     def dimensions(self) -> int:
-        """The dimension of its embeddings.
+        """Dimensions of the embeddings.
 
         Raises:
             UnitOfWorkClosed: the database is not open.
         """
-        return self._known.dimensions
+        return self._opened_schema.dimensions
 
     @property
     def engine(self) -> AsyncEngine:
-        """SQLAlchemy's engine, for what repositories do not do: migrations, maintenance, tests.
+        """The SQLAlchemy engine of units of work, for statements that no repository has.
 
         Raises:
             UnitOfWorkClosed: the database is not open.
@@ -513,8 +523,9 @@ class Database:
 
     @property
     def read_engine(self) -> AsyncEngine:
-        """The engine of readers, with a pool of its own: every session is READ ONLY, on a standby
-        where there are several hosts.
+        """The SQLAlchemy engine of readers, which has its own pool.
+
+        Its sessions are READ ONLY. With several hosts it prefers a standby.
 
         Raises:
             UnitOfWorkClosed: the database is not open.
@@ -524,7 +535,7 @@ class Database:
         return self._read_engine
 
     @property
-    def _known(self) -> Schema:
+    def _opened_schema(self) -> Schema:
         if self._schema is None:
             raise UnitOfWorkClosed("this database is not open: use `async with`")
         return self._schema
@@ -533,8 +544,8 @@ class Database:
 def _require_settings(settings: object) -> None:
     if not isinstance(settings, Settings):
         raise ConfigurationError(
-            f"Database takes Settings, not {type(settings).__name__}: use Database.from_url(…) for a"
-            " URL, or Database.from_env() for the environment",
+            f"Database takes Settings, not {type(settings).__name__}: use Database.from_url(…) for"
+            " a URL, or Database.from_env() for the environment",
             setting="settings",
         )
 

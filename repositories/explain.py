@@ -28,9 +28,11 @@ _REMOVED: Final = ("Rows Removed by Filter", "Rows Removed by Index Recheck")
 def read_plan(
     entity: type[Entity], explained: Mapping[str, Any], statistics: RowMapping
 ) -> SearchPlan:
-    """Return the plan in short.
+    """Return a summary of the plan.
 
-    `explained` is the JSON of EXPLAIN, `statistics` the row that `STATISTICS` selects for the table.
+    Args:
+        explained: the JSON of EXPLAIN.
+        statistics: the row that `STATISTICS` selects for the table.
     """
     table: str = entity.__table__.name
     nodes = list(_executed(explained["Plan"]))

@@ -147,11 +147,10 @@ class UnitOfWork(_Unit, ports.UnitOfWork):
 
 @documented_by(ports.ReadUnitOfWork)
 class ReadUnitOfWork(_Unit, ports.ReadUnitOfWork):
-    """The PostgreSQL reader: its `engine` is one whose sessions are READ ONLY;
-    `domain.ReadUnitOfWork` says what it promises.
+    """Read-only unit of work on PostgreSQL.
 
-    With READ COMMITTED each statement sees what is committed when it begins, in a transaction or
-    not: none is begun before a cursor needs one.
+    The sessions of `engine` are READ ONLY. With READ COMMITTED, each statement sees the rows
+    committed when it begins, so a transaction begins only when a cursor needs one.
     """
 
     def __init__(

@@ -12,34 +12,41 @@ AUTHOR_MAX_AGE = timedelta(hours=24)
 
 
 class AuthorReader(ReadRepository[AuthorCacheEntry], Protocol):
-    """Reads what is known of authors."""
+    """Reads cached authors."""
 
     async def find_author(
         self, repo: str, login: str, *, max_age: timedelta = AUTHOR_MAX_AGE
     ) -> AuthorCacheEntry | None:
-        """Return what is known of the author, or None where it is nothing or older than `max_age`
-        (0 to a hundred years).
+        """Return the cached author, or None if there is none or it is older than `max_age`.
+
+        Args:
+            repo: repository, as owner/name.
+            login: the author's login.
+            max_age: largest age of the entry, 0 to a hundred years.
 
         Raises:
-            InvalidInput: repository or login is empty, or `max_age` out of range; `field` is the
-                parameter's name.
+            InvalidInput: `repo` or `login` is empty, or `max_age` is out of range.
         """
         ...
 
 
 class AuthorRepository(AuthorReader, Repository[AuthorCacheEntry], Protocol):
-    """Remembers authors."""
+    """Caches authors."""
 
     async def upsert(self, entry: AuthorCacheEntry) -> None:
-        """Insert the entry or replace the one with the same `(repo, author_login)`; without
-        `cached_at` it is cached now.
+        """Insert the entry, or replace the one with the same `(repo, author_login)`.
 
-        Of a replaced entry id and `created_at` stay.
+        Without `cached_at`, the entry is cached now. A replaced entry keeps its id and
+        `created_at`.
         """
         ...
 
     async def purge(self, *, days: float = 7, at_most: int | None = None) -> int:
-        """Delete entries cached longer ago, or the first `at_most`, and return how many there were.
+        """Delete the entries older than `days` and return how many.
+
+        Args:
+            days: age, since `cached_at`.
+            at_most: largest number of entries to delete; None for all.
 
         Raises:
             InvalidInput: `days` is negative, not a number, or over a hundred years; `at_most` is

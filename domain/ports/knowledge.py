@@ -161,7 +161,7 @@ class KnowledgeRepository(KnowledgeReader, Repository[KnowledgeChunk], Repairs, 
     async def delete_chunks(self, chunk_ids: Iterable[str], *, repo: str = "") -> int:
         """Delete the chunks with these names and return how many there were.
 
-        Unknown ones are ignored, none is no statement.
+        Unknown names are ignored. Without names, no statement is sent.
         """
         ...
 
@@ -214,7 +214,7 @@ class EmbeddingMetadataRepository(EmbeddingMetadataReader, Protocol):
     async def agree_on_embeddings(
         self, *, provider: str, model: str, dimensions: int
     ) -> EmbeddingMetadata:
-        """Record provider and model if they are unspecified, check them otherwise; return the record.
+        """Record provider and model if they are unspecified, or check them; return the record.
 
         Call it when your application starts, and commit. If several processes call it at the same
         time, the first to commit sets the record, and the others check against it.

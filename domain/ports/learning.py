@@ -28,7 +28,7 @@ class MemoryReader(ReadRepository[LearningMemory], RepairReader, Protocol):
     """
 
     async def exists_for(self, repo: str, finding_id: UUID, outcome: Outcome) -> bool:
-        """Return whether there is a memory of this outcome of this finding."""
+        """Return whether a memory of this outcome of this finding exists."""
         ...
 
     async def nearest(
@@ -168,12 +168,12 @@ class MemoryReader(ReadRepository[LearningMemory], RepairReader, Protocol):
 
 
 class MemoryRepository(MemoryReader, Repository[LearningMemory], Repairs, Protocol):
-    """Writes what was learned."""
+    """Writes learning memories."""
 
     async def write(self, memory: LearningMemory) -> bool:
         """Write the memory if `(repo, finding_id, outcome)` is new, and return whether it was.
 
-        Without a finding it always is.
+        A memory without a finding is always new.
         """
         ...
 
@@ -213,7 +213,7 @@ class PatternReader(ReadRepository[GlobalPattern], Protocol):
         confidence_band: ConfidenceBand,
         pattern_fingerprint: str,
     ) -> GlobalPattern | None:
-        """Return the pattern with its count, or None where it was never seen."""
+        """Return the pattern with its count, or None if nothing recorded it."""
         ...
 
 

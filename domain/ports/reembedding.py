@@ -57,11 +57,10 @@ class Repairs(RepairReader, Protocol):
     async def write_repaired(
         self, rows: Sequence[RepairedEmbedding], state: EmbeddingRepair
     ) -> int:
-        """Write embeddings of `state.target_model` and the job's state; return how many of the rows
-        existed.
+        """Write embeddings and the job's state; return how many of the rows existed.
 
         Args:
-            rows: ids and embeddings.
+            rows: ids, and embeddings of `state.target_model`.
             state: progress of the job, its cursor moved past the rows.
 
         Raises:

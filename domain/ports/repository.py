@@ -1,4 +1,4 @@
-"""What every repository can do."""
+"""The ports that all repositories share."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ E = TypeVar("E")
 E_co = TypeVar("E_co", covariant=True)
 
 Rows: TypeAlias = "Iterable[E] | AsyncIterable[E]"
-"""Entities to write; however many an iterator yields, a few thousand at a time are in memory."""
+"""Entities to write. At most a few thousand that an iterator yields are in memory at a time."""
 
 Progress: TypeAlias = Callable[[int], None]
-"""Is told, after each batch of a bulk write, how many of its rows were sent so far.
+"""Called after each batch of a bulk write with the number of rows sent so far.
 
-What it raises ends the write.
+An exception that it raises aborts the write.
 """
 
 
 class ReadRepository(Protocol[E_co]):
     """Reads one kind of entity, of the unit of work's tenant only.
 
-    Embeddings are fetched where `with_embedding` asks for them.
+    Reads leave out embeddings unless `with_embedding` is true.
     """
 
     async def get(self, id: UUID, *, with_embedding: bool = False) -> E_co:
@@ -40,7 +40,7 @@ class ReadRepository(Protocol[E_co]):
         ...
 
     async def find(self, id: UUID, *, with_embedding: bool = False) -> E_co | None:
-        """Return the entity, or None where this tenant has no such row."""
+        """Return the entity, or None if this tenant has no such row."""
         ...
 
     async def get_many(
@@ -48,7 +48,7 @@ class ReadRepository(Protocol[E_co]):
     ) -> Mapping[UUID, E_co]:
         """Return the entities that exist, by id, in the order asked for.
 
-        Duplicates count once; no ids, no statement.
+        Duplicates count once. Without ids, no statement is sent.
         """
         ...
 
@@ -68,9 +68,9 @@ class ReadRepository(Protocol[E_co]):
         descending: bool = False,
         with_embedding: bool = False,
     ) -> Sequence[E_co]:
-        """Return rows in the order of their ids, which is the order they were made in.
+        """Return at most `limit` rows (1 to 10,000) in the order of their ids.
 
-        At most `limit` (1 to 10,000).
+        Ids are in the order in which the entities were created.
         """
         ...
 
@@ -83,8 +83,9 @@ class ReadRepository(Protocol[E_co]):
         descending: bool = False,
         with_embedding: bool = False,
     ) -> Page[E_co]:
-        """Return the rows after the cursor by keyset: none twice and none left out while others are
-        written.
+        """Return the page of rows after the cursor.
+
+        Pages are read by keyset: concurrent writes neither repeat nor hide rows.
 
         Raises:
             InvalidCursor: the cursor belongs to another listing or direction.
@@ -107,7 +108,7 @@ class ReadRepository(Protocol[E_co]):
 
 
 class AppendRepository(ReadRepository[E], Protocol[E]):
-    """Reads and adds entities of one kind. Nothing lasts before the unit of work is committed."""
+    """Reads and adds entities of one kind. Writes last once the unit of work is committed."""
 
     def add(self, entity: E) -> E:
         """Track an entity and return it. It is written with the next statement or the commit.

@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 
 
 class ReviewReader(ReadRepository[Review], Protocol):
-    """Reads reviews and what they add up to."""
+    """Reads reviews and their figures."""
 
     async def stats(self, repo: str, *, since: datetime | None = None) -> RepoStats:
-        """Return the repository's figures, of reviews written at `since` or later where it is
-        given, and of their findings.
+        """Return the figures of the repository's reviews and of their findings.
+
+        Args:
+            repo: repository, as owner/name.
+            since: only reviews written at this time or later.
 
         Raises:
             InvalidInput: `since` has no time zone.
@@ -30,11 +33,14 @@ class ReviewReader(ReadRepository[Review], Protocol):
         ...
 
     async def trends(self, repo: str, *, days: int) -> Sequence[TrendDay]:
-        """Return the last `days` UTC days (1 to 3,650), today included, oldest first; a day without
-        a review has zeros.
+        """Return the figures of the last `days` UTC days, oldest first.
 
-        Everything counts on the day its review was written: the reviews, their findings, those of
-        them that are suppressed, and the mean confidence of all of them.
+        The days include today. A day without a review has zeros. Findings count on the day that
+        their review was written.
+
+        Args:
+            repo: repository, as owner/name.
+            days: number of days, 1 to 3,650.
 
         Raises:
             InvalidInput: `days` is not between 1 and 3,650.
@@ -52,24 +58,26 @@ class FindingReader(ReadRepository[Finding], Protocol):
     async def recent_comment_candidates(
         self, repo: str, *, limit: int = DEFAULT_LIMIT
     ) -> Sequence[Finding]:
-        """Return findings with comment id, surface and output key.
+        """Return the newest findings that have a comment id, a surface and an output key.
 
-        Newest first by `created_at`, ties by id ascending.
+        The order is by `created_at`, newest first, ties by id ascending.
         """
         ...
 
     async def find_by_comment(self, repo: str, comment_id: int) -> Finding | None:
-        """Return the newest finding that the comment told, by `created_at` and of equals the lowest id, or None."""
+        """Return the newest finding of the comment, or None.
+
+        The newest has the latest `created_at`; of equal ones, the lowest id.
+        """
         ...
 
     async def prior(
         self, repo: str, pr_number: int, *, limit: int = DEFAULT_LIMIT
     ) -> Sequence[PriorFinding]:
-        """Return the unsuppressed findings of the reviews of the last completed run's head, by id;
-        none where no run completed.
+        """Return the unsuppressed findings on the head that was reviewed last, by id.
 
-        That head is `runs.last_reviewed_head`'s; the reviews are those of this repository, pull
-        request and head.
+        The head is `runs.last_reviewed_head`. The findings are those of the reviews of this
+        repository, pull request and head. Without a completed run there are none.
         """
         ...
 
@@ -101,11 +109,11 @@ class FindingRepository(FindingReader, Repository[Finding], Protocol):
 
 
 class SuppressionReader(ReadRepository[SuppressionLogEntry], Protocol):
-    """Reads which pattern held back which findings."""
+    """Reads which pattern suppressed which findings."""
 
 
 class SuppressionRepository(SuppressionReader, Repository[SuppressionLogEntry], Protocol):
-    """Writes which pattern held back which findings."""
+    """Writes which pattern suppressed which findings."""
 
 
 class ReactionReader(ReadRepository[FeedbackReaction], Protocol):
@@ -114,10 +122,10 @@ class ReactionReader(ReadRepository[FeedbackReaction], Protocol):
     async def patterns(self, repo: str) -> Sequence[FeedbackPattern]:
         """Return the kinds of findings that people disliked at least once.
 
-        Of a person's reactions to one comment, the newest counts. A reaction is newer if its time
-        is later (`reacted_at`, or `created_at` if it has none), and of equal times if its
-        `reaction_id` is higher. The patterns with most thumbs-down come first, equal ones by
-        fingerprint.
+        If a person reacted to one comment several times, the newest reaction counts. A reaction is
+        newer if its time is later (`reacted_at`, or `created_at` if it has none), and of equal
+        times if its `reaction_id` is higher. The patterns with most thumbs-down come first, equal
+        ones by fingerprint.
 
         Args:
             repo: repository, as owner/name.
@@ -126,15 +134,15 @@ class ReactionReader(ReadRepository[FeedbackReaction], Protocol):
 
 
 class ReactionRepository(ReactionReader, Repository[FeedbackReaction], Protocol):
-    """Writes reactions. `add_many` lets the first one win."""
+    """Writes reactions. `add_many` ignores reactions that exist."""
 
     async def add_many(
         self, entities: Rows[FeedbackReaction], *, progress: Progress | None = None
     ) -> int:
-        """Write the reactions whose `(repo, comment_id, reaction_id)` is new, and return how many
-        were.
+        """Write the new reactions and return how many were new.
 
-        Of the same one twice in a call the first is written.
+        A reaction is new if no row has its `(repo, comment_id, reaction_id)`. If a call has the
+        same reaction twice, the first is written.
 
         Raises:
             ReferenceViolated: this tenant has no such review or finding; nothing was written.

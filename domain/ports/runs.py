@@ -83,12 +83,12 @@ class RunRepository(RunReader, Repository[RunState], Protocol):
         again: bool = False,
         lease: timedelta = STALE_RUN_AFTER,
     ) -> RunClaim:
-        """Claim the run of a head. Of any number of concurrent callers for one pull request, exactly
-        one gets the claim.
+        """Claim the run of a head.
 
-        Callers are concurrent if one claims an unfinished run of the pull request after the other
-        entered its unit of work. The caller that lost gets `duplicate`; it can claim in a new unit
-        of work. The class docstring lists all outcomes.
+        Of all concurrent callers for one pull request, exactly one gets the claim. Callers are
+        concurrent if one claims an unfinished run of the pull request after the other entered its
+        unit of work. The caller that lost gets `duplicate`; it can claim in a new unit of work. The
+        class docstring lists all outcomes.
 
         Args:
             repo: repository, as owner/name.
@@ -127,7 +127,7 @@ class RunRepository(RunReader, Repository[RunState], Protocol):
 
         Raises:
             LeaseLost: another attempt has the run.
-            NotFound: there is no such run; an expired run can have been purged.
+            NotFound: the run does not exist; an expired run can have been purged.
             InvalidInput: `attempt` is not a UUID, or `lease` is out of range.
         """
         ...
@@ -143,7 +143,7 @@ class RunRepository(RunReader, Repository[RunState], Protocol):
 
         Raises:
             LeaseLost: another attempt has the run.
-            NotFound: there is no such run; an expired run can have been purged.
+            NotFound: the run does not exist; an expired run can have been purged.
             InvalidInput: `attempt` is not a UUID.
         """
         ...

@@ -1,4 +1,4 @@
-"""What it cost and how it went."""
+"""Telemetry of runs: tokens, cost, durations, rate limits, retries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class TelemetryReader(ReadRepository[TelemetryEvent], Protocol):
     """Reads telemetry.
 
-    The listing is of telemetry events; the other three tables are attributes.
+    The methods read telemetry events. Each of the other three tables is an attribute.
     """
 
     @property
@@ -36,8 +36,12 @@ class TelemetryReader(ReadRepository[TelemetryEvent], Protocol):
         ...
 
     async def count_recent_timeouts(self, repo: str, author: str, *, days: float = 7) -> int:
-        """Return how many of the author's runs in the repository ended with `timeout` or
-        `timeout_partial` in the last `days`.
+        """Return how many of the author's recent runs in the repository timed out.
+
+        Args:
+            repo: repository, as owner/name.
+            author: login of the pull requests' author.
+            days: only runs of the last `days` that ended with `timeout` or `timeout_partial`.
 
         Raises:
             InvalidInput: `days` is negative, not a number, or over a hundred years.
@@ -52,10 +56,15 @@ class TelemetryReader(ReadRepository[TelemetryEvent], Protocol):
         since: datetime | None = None,
         until: datetime | None = None,
     ) -> Sequence[Usage]:
-        """Return the sums by model, repository, UTC day or event type, of events from `since` until
-        before `until`.
+        """Return the sums of tokens, cost and duration of each group of events, ordered by key.
 
-        They are ordered by key, as Python orders strings.
+        Keys are ordered as Python orders strings.
+
+        Args:
+            by: the groups: model, repository, UTC day or event type.
+            repo: only events of this repository.
+            since: only events at this time or later.
+            until: only events before this time.
 
         Raises:
             InvalidInput: `since` or `until` has no time zone.
@@ -67,7 +76,7 @@ class TelemetryRepository(TelemetryReader, Repository[TelemetryEvent], Protocol)
     """Records telemetry."""
 
     async def record(self, event: TelemetryEvent) -> None:
-        """Append the event. It is written now, and not tracked afterwards."""
+        """Append the event at once. It is not tracked afterwards."""
         ...
 
     async def record_many(
@@ -91,15 +100,18 @@ class TelemetryRepository(TelemetryReader, Repository[TelemetryEvent], Protocol)
         ...
 
     async def record_resilience(self, event: ResilienceEvent) -> None:
-        """Insert the event or replace the one with its delivery id whole.
+        """Insert the event, or replace the one with its delivery id.
 
-        `created_at` and id stay.
+        A replaced event keeps its id and `created_at`.
         """
         ...
 
     async def purge(self, *, older_than: timedelta, batch_size: int = 10_000) -> int:
-        """Delete older rows of all four tables, `batch_size` a statement, and return how many there
-        were.
+        """Delete older rows of all four tables and return how many.
+
+        Args:
+            older_than: age of the rows, since `created_at`.
+            batch_size: largest number of rows that one statement deletes.
 
         Raises:
             InvalidInput: `older_than` is negative or over a hundred years, or `batch_size` less

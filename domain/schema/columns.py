@@ -49,36 +49,48 @@ SEARCH_VECTOR_UNMAPPED: Final = {"exclude_properties": ["search_vector", "text_h
 
 
 def search_vector(language: str = "english", /, **weights: str) -> tuple[Column[Any], Index]:
-    """Return the generated tsvector column over the named columns, each with its weight `A` (most)
-    to `D`, and its GIN index.
+    """Return the generated tsvector column over the weighted columns, and its GIN index.
 
-    Entities leave it out of their mapping (`exclude_properties`): it is the server's, and only
-    statements speak of it.
+    Entities leave the column out of their mapping (`exclude_properties`), because the server
+    computes it and only statements use it.
+
+    Args:
+        language: text search configuration.
+        weights: the columns, each with its weight `A` (most) to `D`.
     """
-    shares = {"A": 1, "B": 9, "C": 90}
     parts = (
-        f"setweight(to_tsvector('{language}', {split_compounds(column, shares[weight] * INDEXED_CHARACTERS // 100)}), '{weight}')"
+        f"setweight(to_tsvector('{language}', {_indexed_text(column, weight)}), '{weight}')"
         for column, weight in weights.items()
     )
     comment = "Lexemes for keyword search, made by the server."
-    # Not text, which would take the classes of a regular expression for bind parameters.
+    # `text` would read `[[:lower:]]` in the regular expression as a bind parameter.
     generated = Computed(literal_column(" || ".join(parts)), persisted=True)
     column = Column("search_vector", TSVECTOR, generated, nullable=True, comment=comment)
     return column, Index(None, "search_vector", postgresql_using="gin")
 
 
-def split_compounds(expression: str, characters: int) -> str:
-    """Return SQL for the first `characters` of a text, with the humps and separators inside
-    identifiers and paths as hyphens.
+def _indexed_text(column: str, weight: str) -> str:
+    shares = {"A": 1, "B": 9, "C": 90}
+    return split_compounds(column, shares[weight] * INDEXED_CHARACTERS // 100)
 
-    Of a word with hyphens PostgreSQL's parser keeps the whole and every part, so `getUserName`,
-    `get_user_name` and "user name" meet; plain words stay as they are, and count once. Two letters
-    on one side of a separator are asked for, so that `e.g.` stays whole.
+
+def split_compounds(expression: str, characters: int) -> str:
+    """Return SQL that puts hyphens between the words inside identifiers and paths.
+
+    PostgreSQL's parser indexes a word with hyphens as a whole and by its parts, so `getUserName`,
+    `get_user_name` and "user name" match each other. Plain words do not change. A separator counts
+    only if one side has two letters, so that `e.g.` stays one word.
+
+    Args:
+        expression: SQL of the text.
+        characters: number of characters to use, from the start of the text.
     """
-    hyphened = f"regexp_replace(left(coalesce({expression}, ''), {characters}), '{_INNER_BOUNDARY}', '\\1\\3\\5-\\2\\4\\6\\7', 'g')"
+    start = f"left(coalesce({expression}, ''), {characters})"
+    parts = r"\1\3\5-\2\4\6\7"
+    hyphened = f"regexp_replace({start}, '{_INNER_BOUNDARY}', '{parts}', 'g')"
     numbered = f"regexp_replace({hyphened}, '[/\\\\]([[:digit:]])', ' \\1', 'g')"
-    # 100,000 characters of "_a" cost the server's parser 115 s; without the underscores that are
-    # left, 0.15 s.
+    # 100,000 characters of "_a" take the server's parser 115 s, and 0.15 s without the remaining
+    # underscores.
     return f"left(replace({numbered}, '_', ' '), {characters})"
 
 

@@ -1,4 +1,4 @@
-"""Rules of bulk writes that hold on every store: what is an entity, and how many rows go together."""
+"""Rules of bulk writes on every store: types of the rows and sizes of batches."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ BATCH_SIZE: Final = 5_000
 COPY_ROWS: Final = 50_000
 """Rows of one COPY if they are in memory already and every index of the table is a B-tree.
 
-They take about a second of the thirty that a statement has. Between two of them client and server
-wait for each other.
+One COPY takes about one second; the timeout of a statement is thirty. Between two of them, client
+and server wait for each other.
 """
 
 

@@ -61,8 +61,8 @@ def fuse_corpora(
     """Return the best hits of all corpora by reciprocal rank, ties by own score, then by id.
 
     `distinct` drops a hit if a better one has the same text but for case and spacing, or if one of
-    them is among the `near_duplicates` of the other. The score of a hit becomes the score of its rank:
-    1 for the first of a corpus, and less for the others.
+    them is among the `near_duplicates` of the other. The score of a hit becomes the score of its
+    rank: 1 for the first of a corpus, and less for the others.
     """
     hits = {
         _id(hit): replace(hit, corpus=corpus)

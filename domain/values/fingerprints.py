@@ -14,7 +14,7 @@ _TOKEN: Final = re.compile(r"[^\W_]+|[^\w\s]+")
 _QUOTES: Final = frozenset("'\"`")
 _QUOTE_AND_BRACKET_CATEGORIES: Final = frozenset({"Ps", "Pe", "Pi", "Pf"})
 _PUNCTUATION_THAT_OPERATES: Final = frozenset("#%&*/@\\")
-"""Characters that Unicode classes as punctuation and that programming languages use as operators."""
+"""Characters that Unicode classes as punctuation and programming languages use as operators."""
 
 _SENTENCE_END: Final = ".,;:!?"
 _PREFIXES: Final = frozenset("-.!")

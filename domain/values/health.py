@@ -19,7 +19,8 @@ class PoolFigures:
     @property
     def status(self) -> str:
         """The figures in a sentence."""
-        return f"{self.checked_out} of {self.size + self.max_overflow} connections in use, {self.checked_in} idle"
+        most = self.size + self.max_overflow
+        return f"{self.checked_out} of {most} connections in use, {self.checked_in} idle"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

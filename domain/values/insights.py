@@ -73,7 +73,7 @@ class FeedbackPattern:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriorFinding:
-    """A finding of the last completed run, with the fingerprint by which the next run recognises it."""
+    """A finding of the last completed run, with a fingerprint to match it in the next run."""
 
     finding: Finding
     fingerprint: str

@@ -57,10 +57,10 @@ def _is_whole(number: object) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cursor:
-    """The place after one row of one listing; made by `page`, good for the next call with the same
-    direction.
+    """The position after one row of a listing.
 
-    `str(cursor)` is safe in a URL and `Cursor.parse` reads it back.
+    `page` returns it, and takes it for the next page in the same direction. `str(cursor)` is safe
+    in a URL, and `Cursor.parse` reads it back.
     """
 
     listing: str

@@ -180,9 +180,9 @@ class SearchHit(Generic[E_co]):
 class SearchHits(Sequence[SearchHit[E_co]], Generic[E_co]):
     """The hits of one search, best first, ties by id.
 
-    A diverse search returns them in the order of its choice. `exact` is True if no approximate index was used. `bound_reached` is True if a search for
-    distinct texts read as many rows as it may and has fewer hits than its limit: further texts may
-    exist behind the copies.
+    A diverse search returns them in the order of its choice. `exact` is True if no approximate
+    index was used. `bound_reached` is True if a search for distinct texts read as many rows as it
+    may and has fewer hits than its limit: further texts may exist behind the copies.
     """
 
     hits: tuple[SearchHit[E_co], ...] = ()

@@ -1,4 +1,4 @@
-"""What running models added up to."""
+"""Sums of tokens, cost and duration of model runs."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class UsageBy(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """The sums of one group. `key` is the model, repository, event type or UTC day (`2026-11-21`)
-    that they belong to.
+    """The sums of one group of telemetry events.
 
-    Tokens are exact integers, `cost_usd` exact decimals, `duration_ms` milliseconds.
+    `key` is the model, repository, event type or UTC day (`2026-11-21`) of the group. Tokens are
+    exact integers, `cost_usd` exact decimals, `duration_ms` milliseconds.
     """
 
     key: str

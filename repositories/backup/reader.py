@@ -29,10 +29,10 @@ _ALWAYS_ALLOWED_BYTES: Final = 64 * 2**20
 
 
 class BackupReader:
-    """An open backup; use it in a `with`. Its `manifest` is verified, the body is not yet.
+    """An open backup with a verified `manifest`. Use it in a `with`.
 
-    `verify` and `pieces` work in threads, on one bounded piece at a time, so that a large or hostile
-    file neither blocks the event loop nor delays a cancellation.
+    `verify` checks the body. `verify` and `pieces` work in threads, on one bounded piece at a time,
+    so that a large or hostile file neither blocks the event loop nor delays a cancellation.
 
     Raises:
         BackupError: the file does not exist or cannot be read.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class StagingTable:
-    """The staging table of one bulk write. `write` drops it, and so does the end of the transaction."""
+    """The staging table of one bulk write. `write` or the end of the transaction drops it."""
 
     def __init__(
         self, transaction: Transaction, entity: type[Entity], column_set: ColumnSet
@@ -52,8 +52,10 @@ class StagingTable:
             yield *record, position
 
     async def write(self, statement: Insert) -> int:
-        """Execute the statement that inserts the rows, drop the table, and return how many rows were
-        written.
+        """Execute the statement that inserts the rows, and drop the table.
+
+        Returns:
+            The number of rows written.
         """
         before = (await self._transaction.execute(bulk.limits())).mappings().one()
         await self._transaction.execute(bulk.raise_limits(-(-self.rows // STATEMENT_ROWS)))

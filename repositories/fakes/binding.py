@@ -1,6 +1,6 @@
-"""Arguments that PostgreSQL could not be sent.
+"""Arguments that cannot be sent to PostgreSQL.
 
-A fake's statement refuses them as the server's would.
+The statements of a fake refuse them as the server's statements do.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 _WORDS: Final = frozenset({"query", "text"})
-"""What is searched for in words: whatever cannot be sent is no word."""
+"""Texts to search for. Characters that cannot be sent separate words."""
 
 _NOT_SENT: Final = frozenset({"min_score"})
-"""What a distance is made of, which is sent instead."""
+"""Parameters from which a distance is computed, which is sent instead."""
 
 _NEVER_SENT: Final = _WORDS | _NOT_SENT
 
@@ -31,11 +31,9 @@ _IN_32_BITS: Final = frozenset({"pr_number"})
 
 
 class Binds:
-    """Makes every public method hand its arguments to the statements inside it, whose first one
-    refuses what cannot be sent.
+    """Makes the first statement of every public method refuse arguments that cannot be sent.
 
-    A method that asks nothing of the server refuses nothing, and what is checked before a statement
-    is refused before.
+    A method that executes no statement refuses nothing. Checks before the statement come first.
     """
 
     _transaction: Transaction
@@ -54,18 +52,18 @@ def _binding(
 
     @wraps(method)
     async def bound(self: Binds, *args: Any, **kwargs: Any) -> R:
-        given = parameters.bind(self, *args, **kwargs).arguments
-        with self._transaction.binding(sendable=all_sendable(given)):
+        arguments = parameters.bind(self, *args, **kwargs).arguments
+        with self._transaction.binding(sendable=all_sendable(arguments)):
             return await method(self, *args, **kwargs)
 
     return bound
 
 
-def all_sendable(given: Mapping[str, Any]) -> bool:
-    """Return whether every argument is one that the driver can send and the server can take."""
+def all_sendable(arguments: Mapping[str, Any]) -> bool:
+    """Return whether the driver can send every argument and the server accepts it."""
     return all(
         _is_sendable(name, value)
-        for name, values in given.items()
+        for name, values in arguments.items()
         if name not in _WORDS | _NOT_SENT
         for value in _each(values)
     )

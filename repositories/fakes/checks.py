@@ -1,8 +1,8 @@
 """CHECK constraints and the predicates of partial indexes, evaluated from their own text.
 
-An entity's are conjunctions of a few plain forms. Reading them, instead of writing each rule a
-second time, keeps a fake from drifting away from the schema; a form that is not known here is
-refused when the fake is made.
+The conditions of entities are conjunctions of a few plain forms. The fakes read them instead of
+repeating each rule, so that they follow the schema. An unknown form raises when the fake is
+created.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CLAUSE: Final = re.compile(
     (?: \ IN\ \((?P<words>[^()]*)\)
       | \ BETWEEN\ (?P<low>\S+)\ AND\ (?P<high>\S+)
       | \ (?P<comparison> >= | <= | > | < | = )\ (?P<other>\S+)
-      | \ (?P<given>IS\ NOT\ NULL)
+      | \ (?P<not_null>IS\ NOT\ NULL)
     )
     (?: \ AND\  | $ )
     """,
@@ -42,8 +42,9 @@ _COMPARISONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
 
 
 def read_condition(sql: str) -> Condition:
-    """Return what the condition's text says of a row: true, false, or None where a missing value
-    leaves it unknown.
+    """Return the condition as a function of a row.
+
+    The function returns None if a missing value leaves the result unknown.
 
     Raises:
         UnexpectedFailure: the text has a form that the fakes cannot evaluate.
@@ -51,8 +52,8 @@ def read_condition(sql: str) -> Condition:
     clauses = tuple(_clauses(sql))
 
     def condition(row: Row) -> bool | None:
-        found = {clause(row) for clause in clauses}
-        return False if False in found else (None if None in found else True)
+        results = {clause(row) for clause in clauses}
+        return False if False in results else (None if None in results else True)
 
     return condition
 
@@ -60,25 +61,25 @@ def read_condition(sql: str) -> Condition:
 def _clauses(sql: str) -> Iterator[Condition]:
     position = 0
     while position < len(sql):
-        found = _CLAUSE.match(sql, position)
-        if found is None:
+        match = _CLAUSE.match(sql, position)
+        if match is None:
             raise UnexpectedFailure(f"the fakes cannot evaluate the condition ({sql})")
-        yield from _clause(found)
-        position = found.end()
+        yield from _clause(match)
+        position = match.end()
 
 
-def _clause(found: re.Match[str]) -> Iterator[Condition]:
-    subject = _operand(found["subject"])
-    if found["given"]:
+def _clause(match: re.Match[str]) -> Iterator[Condition]:
+    subject = _operand(match["subject"])
+    if match["not_null"]:
         yield lambda row: subject(row) is not None
-    elif found["words"] is not None:
-        words = frozenset(re.findall(r"'([^']*)'", found["words"]))
+    elif match["words"] is not None:
+        words = frozenset(re.findall(r"'([^']*)'", match["words"]))
         yield lambda row: None if (value := subject(row)) is None else value in words
-    elif found["low"]:
-        yield _compared(subject, ">=", found["low"])
-        yield _compared(subject, "<=", found["high"])
+    elif match["low"]:
+        yield _compared(subject, ">=", match["low"])
+        yield _compared(subject, "<=", match["high"])
     else:
-        yield _compared(subject, found["comparison"], found["other"])
+        yield _compared(subject, match["comparison"], match["other"])
 
 
 def _compared(subject: Operand, comparison: str, text: str) -> Condition:

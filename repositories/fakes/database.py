@@ -1,6 +1,6 @@
 """A database in memory, for tests of services.
 
-The same ports and the same errors, without a driver and without a server.
+It has the ports and the errors of the PostgreSQL database, and needs neither driver nor server.
 """
 
 from __future__ import annotations
@@ -50,20 +50,29 @@ def _utc_now() -> datetime:
 
 
 class FakeDatabase:
-    """The database that `repositories.Database` is, in memory. It lives as long as the object;
-    `async with` may be left out.
+    """In-memory counterpart of `repositories.Database`. Use it with or without `async with`.
 
-    Units of work do not see what others have not committed, wait for each other's locks up to
-    `lock_timeout` seconds, and break the same rules of the schema with the same errors and
-    constraint names. Entities take embeddings of its dimension until it is closed, or while the
-    fake or a unit of work of it lives. `clock` gives the moment of the server: each unit of work
-    asks it once, and each claim of a run. `entities` are an application's own entities, by default
-    all that are registered.
+    Units of work see only committed rows of others, wait for each other's locks, and raise the same
+    errors with the same constraint names. Entities accept embeddings of its dimension until you
+    close it, or while the fake or one of its units of work exists.
 
-    What differs from PostgreSQL: vector search is always exact; two units of work of one task that
-    want the same row fail at once instead of after the timeout; above READ COMMITTED whatever else
-    was committed meanwhile makes a conflict of the commit, also where nothing was read of it; a
-    server's statistics, plans, connections and lost commits do not exist.
+    It differs from PostgreSQL in these points:
+
+    - Vector search is always exact.
+    - If two units of work of one task need the same row, the second fails at once instead of after
+      the timeout.
+    - Above READ COMMITTED, any other commit since the first statement is a conflict, even if it
+      changed no row that was read.
+    - It has no statistics, plans, connections or lost commits.
+
+    Args:
+        dimensions: dimensions of the embeddings.
+        provider: provider of the embeddings.
+        model: model of the embeddings.
+        clock: returns the time of the server. Each unit of work and each claim of a run calls it
+            once.
+        lock_timeout: seconds to wait for a lock.
+        entities: an application's own entities; by default, all that are registered.
     """
 
     def __init__(
@@ -94,7 +103,11 @@ class FakeDatabase:
         self._learned = self._learn_dimensions()
 
     def _learn_dimensions(self) -> weakref.finalize[[int], State]:
-        """Let entities take embeddings of this dimension, until what is returned is called or the state is no more."""
+        """Let entities accept embeddings of this dimension until the state ends.
+
+        Returns:
+            A function that ends it earlier.
+        """
         learn_dimensions(self.dimensions)
         # A unit of work keeps the state, so that `FakeDatabase().unit_of_work()` is enough to write
         # embeddings.
@@ -118,15 +131,12 @@ class FakeDatabase:
         await self.close()
 
     async def open(self) -> None:
-        """Let entities take embeddings of its dimension again, if it was closed.
-
-        Its rows are there as they were.
-        """
+        """Open a closed fake. Entities accept embeddings of its dimension, and its rows remain."""
         if not self._learned.alive:
             self._learned = self._learn_dimensions()
 
     async def close(self) -> None:
-        """Let entities take embeddings of its dimension no longer; closing twice is no error."""
+        """Close the fake: entities no longer accept embeddings of its dimension."""
         self._learned()
 
     def unit_of_work(
@@ -138,11 +148,11 @@ class FakeDatabase:
     ) -> FakeUnitOfWork:
         """Return a unit of work of one tenant. It opens with `async with`.
 
-        Of those with the same `operation_id` only one can be committed: the others raise
+        Only one unit of work with the same `operation_id` can be committed: the others raise
         `AlreadyExists`.
 
         Raises:
-            InvalidInput: `tenant` cannot name one.
+            InvalidInput: `tenant` is not a valid name of a tenant.
         """
         return FakeUnitOfWork(
             self._state,
@@ -157,7 +167,7 @@ class FakeDatabase:
         """Return a read-only unit of work of one tenant. It opens with `async with`.
 
         Raises:
-            InvalidInput: `tenant` cannot name one.
+            InvalidInput: `tenant` is not a valid name of a tenant.
         """
         return FakeReader(self._state, tenant=require_tenant(tenant), isolation=isolation)
 
@@ -210,11 +220,12 @@ class FakeDatabase:
         tenant: str = DEFAULT_TENANT,
         wait_for: timedelta = OUTCOME_WITHIN,
     ) -> bool:
-        """Return whether the unit of work that was given this operation id was committed; while it
-        is under way, wait.
+        """Return whether the unit of work with this operation id was committed.
+
+        It waits while that unit of work is open.
 
         Raises:
-            LockTimeout: it was still under way when `wait_for` had passed.
+            LockTimeout: the unit of work was still open after `wait_for`.
         """
         table = self._state.tables[CommittedOperation.__tablename__]
         key = (require_tenant(tenant), operation_id)

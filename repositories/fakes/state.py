@@ -1,4 +1,4 @@
-"""What all units of work of one fake database share."""
+"""The state that all units of work of one fake database share."""
 
 from __future__ import annotations
 
@@ -20,17 +20,16 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Progress:
-    """How many units of work that changed something were committed."""
+    """Number of committed units of work that changed something."""
 
     commits: int = 0
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class State:
-    """The committed rows of every table, the locks on them, the rules that they keep, and the
-    clock.
+    """Tables, committed rows, locks and clock of one fake database.
 
-    `ticks` numbers events in the order in which they happened, whatever the clock says.
+    `ticks` numbers events in the order in which they happen, independent of the clock.
     """
 
     tables: Mapping[str, Table]

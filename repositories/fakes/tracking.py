@@ -1,4 +1,4 @@
-"""Entities that a unit of work watches: those that were added, and those that it read."""
+"""Entities that a unit of work tracks because it read them or they were added to it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Tracked:
-    """One entity that stands for a row, and the values that it had when it was last read or written."""
+    """An entity of a row, with the values that it had when it was last read or written."""
 
     table: Table
     key: Key

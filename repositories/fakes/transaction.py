@@ -1,4 +1,4 @@
-"""One transaction: what it sees, what it writes, and what becomes of it when a statement fails."""
+"""A transaction of a fake database: reads, writes, savepoints and failed statements."""
 
 from __future__ import annotations
 
@@ -37,15 +37,19 @@ E = TypeVar("E", bound=Entity)
 
 
 class Transaction:
-    """The rows of one unit of work, and the only way to them; each statement sees what is committed
-    when it begins.
+    """The transaction of one unit of work, through which it reads and writes all rows.
 
-    Above READ COMMITTED all see what is committed when the first begins, and one that changed
-    something is a conflict at its commit where anything else was committed since: more often than
-    on PostgreSQL, which knows what was read.
+    With READ COMMITTED, each statement sees the rows committed when it begins. Above it, all
+    statements see the rows committed when the first begins. A transaction above READ COMMITTED that
+    changed something conflicts with every other commit since, which is more often than on
+    PostgreSQL, because PostgreSQL knows what was read. A failure outside a savepoint aborts the
+    transaction.
 
-    `tracks` says whether the entities that it reads are watched for changes. A failure outside a
-    savepoint poisons it.
+    Args:
+        state: state of the database.
+        tenant: tenant of the unit of work.
+        tracks: whether changes of the entities that it reads are written.
+        isolation: isolation level.
     """
 
     def __init__(
@@ -142,14 +146,13 @@ class Transaction:
 
     @asynccontextmanager
     async def statement(self) -> AsyncIterator[None]:
-        """Write what was added or changed, then do what is inside; what fails poisons the
-        transaction.
+        """Write added and changed entities, then run the block. A failure aborts the transaction.
 
-        Others get their turn first, as they do while a server is asked: a fake that never lets go
-        would hide every race.
+        Other tasks run first, as they do during a statement of a server. Otherwise tests with a
+        fake could not show races.
 
         Raises:
-            UnitOfWorkClosed: it was not entered yet, or has ended.
+            UnitOfWorkClosed: the unit of work was not entered yet, or has ended.
             TransactionAborted: a statement failed before.
         """
         self._require_usable()

@@ -50,12 +50,13 @@ class Writer:
         self._owner = owner
 
     async def insert(self, table: Table, rows: Sequence[Row]) -> list[Row]:
-        """Insert the rows in one statement, at whose end their parents are looked for; return them
-        as they were kept.
+        """Insert the rows in one statement and return them as stored.
+
+        Their parents are checked at the end of the statement.
 
         Raises:
-            AlreadyExists, ReferenceViolated, CheckViolated, MissingValue, InvalidInput: as the
-            schema says.
+            AlreadyExists, ReferenceViolated, CheckViolated, MissingValue, InvalidInput: a row
+                violates the schema.
         """
         inserted = [await self._insert(table, table.stored(row), table.uniques) for row in rows]
         for row in inserted:
@@ -63,7 +64,10 @@ class Writer:
         return inserted
 
     async def insert_new(self, table: Table, rows: Sequence[Row], unique: Unique) -> int:
-        """Insert the rows whose values of `unique` are new, the first of equal ones, and return how many were."""
+        """Insert the rows whose values of `unique` are new, and return how many.
+
+        Of rows with equal values, the first is inserted.
+        """
         inserted = [
             await self._insert(table, row, table.others(unique))
             for row in map(table.stored, rows)
@@ -103,7 +107,7 @@ class Writer:
     async def lock(
         self, table: Table, key: Key, meets: Condition = anything, *, mode: Mode = Mode.ALONE
     ) -> Row | None:
-        """Hold the row and return it as it is then, or None where there is none any more that is meant."""
+        """Lock the row and return it, or None if it is gone or does not meet the condition."""
         if self._layers.find(table.name, key) is None:
             return None
         await self._locks.acquire(self._owner, (table.key.name, key), mode)

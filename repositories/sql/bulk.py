@@ -113,8 +113,9 @@ def create_staging_table(entity: type[Entity]) -> TextClause:
     The table has no constraints, and stores rows of up to a page without TOAST.
     """
     columns = ", ".join(f'"{column.name}"' for column in written_columns(entity))
+    table = staging_table_name(entity)
     return text(
-        f"CREATE TEMPORARY TABLE {staging_table_name(entity)} WITH (toast_tuple_target = 8160) ON COMMIT DROP AS "  # noqa: S608 -- our own names
+        f"CREATE TEMPORARY TABLE {table} WITH (toast_tuple_target = 8160) ON COMMIT DROP AS "  # noqa: S608 -- our own names
         f"SELECT {columns}, 0::bigint AS {POSITION} FROM {entity.__tablename__} WITH NO DATA"
     )
 
@@ -125,10 +126,10 @@ def drop_staging_table(entity: type[Entity]) -> TextClause:
 
 
 def permissions(entity: type[Entity]) -> Select[bool, bool]:
-    """Select whether the role can COPY into the table (`may_copy`) and create temporary tables
-    (`may_stage`).
+    """Select whether the role can COPY into the table and create temporary tables.
 
-    PostgreSQL refuses COPY into a table with an active row-level security policy.
+    The columns are `may_copy` and `may_stage`. PostgreSQL refuses COPY
+    into a table with an active row-level security policy.
     """
     return select(
         ~func.row_security_active(entity.__tablename__).label("may_copy"),

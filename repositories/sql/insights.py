@@ -35,7 +35,10 @@ _REACTIONS = FeedbackReaction.__table__
 
 
 def repo_stats(tenant: str, repo: str, since: datetime | None) -> Select[*tuple[Any, ...]]:
-    """Select one row with the figures of the repository's reviews, and as JSON, in no order, the files with most findings."""
+    """Select one row with the figures of the repository's reviews.
+
+    The files with most findings are unordered JSON.
+    """
     columns = _REVIEWS.c
     wanted = [columns.tenant == tenant, columns.repo == repo]
     if since is not None:

@@ -16,7 +16,10 @@ _KEPT = {"tenant", "id", "repo", "chunk_id", "created_at", "updated_at"}
 
 
 def or_replace_chunk(statement: Insert) -> Insert:
-    """Let the statement insert chunks, or replace those with the same name, of which id and `created_at` stay."""
+    """Return the statement with chunks of the same name replaced.
+
+    A replaced chunk keeps its id and `created_at`.
+    """
     replaced: dict[str, Any] = {
         column.name: statement.excluded[column.name]
         for column in KnowledgeChunk.__table__.c

@@ -110,11 +110,11 @@ def supersede(run: RunState, run_keys: Sequence[str]) -> Update:
 
 
 def insert_claimed(run: RunState, lease: timedelta) -> ReturningInsert[Any]:
-    """Insert the run and return its id, unless its key exists or its pull request has an unfinished
-    run.
+    """Insert the run and return its id, unless the run conflicts with another.
 
-    The statement waits for a transaction that is inserting such a run, and inserts nothing if that
-    transaction commits.
+    It conflicts if its key exists, or if its pull request has an unfinished run. The statement
+    waits for a transaction that is inserting such a run, and inserts nothing if that transaction
+    commits.
     """
     values = {**run.model_dump(exclude_none=True), **_claimed_now(lease)}
     return insert(_TABLE).values(values).on_conflict_do_nothing().returning(_COLUMNS.id)

@@ -42,7 +42,7 @@ def usage(
 
 
 def count_timeouts(tenant: str, repo: str, author: str, age: timedelta) -> Select[int]:
-    """Count the author's runs that ended with a timeout, whole or partial, no longer ago than `age`."""
+    """Count the author's runs within `age` that ended with a timeout or a partial timeout."""
     wanted = (_COLUMNS.tenant == tenant, _COLUMNS.repo == repo, _COLUMNS.pr_author == author)
     lately = _COLUMNS.created_at >= ago(age)
     return (

@@ -1,4 +1,4 @@
-"""Embedded servers for a test session, each with a migrated template database that workers clone."""
+"""Embedded servers for a test session. Workers clone the migrated template database of each."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ FAST_BUT_NOT_DURABLE: Mapping[str, str] = {
 
 
 class TestServer:
-    """One embedded PostgreSQL, shared by every worker of a test session, with a template database at the newest revision."""
+    """One embedded PostgreSQL that all workers of a test session share.
+
+    It has a template database at the newest revision.
+    """
 
     __test__ = False
 
@@ -69,7 +72,7 @@ class TestServer:
             pass
 
     def clone(self) -> SecretStr:
-        """Return the URL of a new database with the schema and no rows but its record of how it embeds."""
+        """Return the URL of a new database that has the schema and the record of its embeddings."""
         name = f"test_{uuid4().hex}"
         # A template cannot be copied twice at the same moment.
         template = self.template

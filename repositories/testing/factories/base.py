@@ -75,7 +75,10 @@ def new_embedding(dimensions: int | None = None) -> Vector:
 
 
 class _ModelIsTheArgument(FactoryMetaClass):
-    """Takes the model, which factory_boy wants in a class `Meta`, from the base's argument, which type checkers see."""
+    """Sets `Meta.model` of a factory from the type argument of its base class.
+
+    factory_boy reads the model from `Meta`; type checkers see the type argument.
+    """
 
     def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> Any:
         for base in namespace.get("__orig_bases__", ()):

@@ -49,10 +49,13 @@ class ReviewGraph:
 def review_with_findings(
     *, findings: int = 3, reactions: int = 2, suppressed: int = 0, **review: Any
 ) -> ReviewGraph:
-    """Build a review with so many findings, the last `suppressed` of them held back, and reactions
-    to the others in turn.
+    """Build a review with findings and reactions.
 
-    `review` sets fields of the review; its declared counts are those of the findings.
+    Args:
+        findings: number of findings.
+        reactions: number of reactions, which go to the unsuppressed findings in turn.
+        suppressed: number of findings that are suppressed, from the last.
+        review: fields of the review. Its counts are those of the findings by default.
 
     Raises:
         InvalidInput: more findings are suppressed than there are, or there are reactions and

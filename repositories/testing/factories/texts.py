@@ -106,27 +106,32 @@ PASSAGES: Final = (
     Passage(
         source="docs/retries.md",
         title="Retries",
-        content="Retries are bounded by a deadline and wait longer each time, with jitter, so that clients do not come at once.",
+        content="Retries are bounded by a deadline and wait longer each time, "
+        "with jitter, so that clients do not come at once.",
     ),
     Passage(
         source="docs/authentication.md",
         title="Authentication",
-        content="An access token lives for ten minutes and is never logged. The refresh token stays in the session store.",
+        content="An access token lives for ten minutes and is never logged. "
+        "The refresh token stays in the session store.",
     ),
     Passage(
         source="docs/connections.md",
         title="Connection pool",
-        content="A connection goes back to the pool in a finally block. A pool that is exhausted waits, and then says so.",
+        content="A connection goes back to the pool in a finally block. "
+        "A pool that is exhausted waits, and then says so.",
     ),
     Passage(
         source="docs/queries.md",
         title="Queries",
-        content="Parameters are bound, never joined into the text. A page of rows is one query, whatever it shows of each row.",
+        content="Parameters are bound, never joined into the text. "
+        "A page of rows is one query, whatever it shows of each row.",
     ),
     Passage(
         source="docs/time.md",
         title="Time",
-        content="Every moment has a time zone and is kept in UTC. Local time is made for the reader, at the very end.",
+        content="Every moment has a time zone and is kept in UTC. "
+        "Local time is made for the reader, at the very end.",
     ),
 )
 
