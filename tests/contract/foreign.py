@@ -32,7 +32,8 @@ _TABLES: Final = [table.name for table in metadata.sorted_tables if "tenant" in 
 
 _ROWS: Final = text(
     " UNION ALL ".join(
-        f"SELECT '{table}', xmin::text, ctid::text, t::text FROM {table} AS t WHERE tenant = '{THEIRS}'"
+        f"SELECT '{table}', xmin::text, ctid::text, t::text FROM {table} AS t WHERE tenant = "
+        f"'{THEIRS}'"
         for table in _TABLES
     )
 )

@@ -26,7 +26,8 @@ SHOWN = {"text", "sql", "ini"}
 """Languages of blocks that show something and are not run."""
 
 NOT_RUN = re.compile(
-    r"(make|recollect eval|pip install|python -m (bench|pytest|tests|venv)|\. \.venv|uvicorn|git|pytest)\b"
+    r"(make|recollect eval|pip install|python -m (bench|pytest|tests|venv)|\. "
+    r"\.venv|uvicorn|git|pytest)\b"
 )
 """Commands of `sh` blocks: they set up a machine, or run for minutes."""
 

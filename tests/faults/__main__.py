@@ -17,9 +17,18 @@ WORKERS = 2  # more would measure each other
 PATIENCE_SECONDS = 400  # for one test: its full form takes as long as several short ones
 FOLDERS = ("tests/faults", "tests/stateful")
 PYTEST = (
-    sys.executable, "-m", "pytest", "--quiet", "--override-ini", f"faulthandler_timeout={PATIENCE_SECONDS}",
-    "--numprocesses", str(WORKERS), "--dist", "loadscope", "--no-loadscope-reorder",
-)  # fmt: skip
+    sys.executable,
+    "-m",
+    "pytest",
+    "--quiet",
+    "--override-ini",
+    f"faulthandler_timeout={PATIENCE_SECONDS}",
+    "--numprocesses",
+    str(WORKERS),
+    "--dist",
+    "loadscope",
+    "--no-loadscope-reorder",
+)
 
 
 def main(arguments: list[str]) -> int:

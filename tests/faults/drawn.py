@@ -175,16 +175,34 @@ vectors: Final = st.one_of(
     st.sampled_from(
         (
             *([value] * DIMENSIONS for value in (0.0, 1e-7, 1e-3, 1e6, math.nan, math.inf, 1e39)),
-            *(_ones.astype(kind) for kind in ("f2", "f4", "f8", ">f4", "i1", "u8", "?", "c8", "O", "U3", "M8[s]")),
+            *(
+                _ones.astype(kind)
+                for kind in ("f2", "f4", "f8", ">f4", "i1", "u8", "?", "c8", "O", "U3", "M8[s]")
+            ),
             *(np.ones(shape) for shape in ((), (0,), (1, DIMENSIONS), (DIMENSIONS, 1), (2, 2, 2))),
             np.ones(2 * DIMENSIONS)[::2],
             np.ma.masked_array(_ones, mask=True),
-            Vector(_ones), HalfVector(_ones), SparseVector(_ones), array.array("d", _ones), range(1, DIMENSIONS + 1),
-            [], (), {}, {1.0}, None, "", "[1,1,1,1,1,1,1,1]", b"12345678", bytearray(8), 1, [[1.0] * DIMENSIONS],
-            iter([1.0] * DIMENSIONS), dict.fromkeys(range(DIMENSIONS), 1.0),
+            Vector(_ones),
+            HalfVector(_ones),
+            SparseVector(_ones),
+            array.array("d", _ones),
+            range(1, DIMENSIONS + 1),
+            [],
+            (),
+            {},
+            {1.0},
+            None,
+            "",
+            "[1,1,1,1,1,1,1,1]",
+            b"12345678",
+            bytearray(8),
+            1,
+            [[1.0] * DIMENSIONS],
+            iter([1.0] * DIMENSIONS),
+            dict.fromkeys(range(DIMENSIONS), 1.0),
         )
     ),
-)  # fmt: skip
+)
 anything: Final = st.one_of(
     texts,
     numbers,

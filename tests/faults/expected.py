@@ -79,7 +79,8 @@ async def until_waiting(database: Database, pid: int) -> None:
     """Return when the session waits for something in the middle of a statement."""
     await until(
         database,
-        "SELECT 1 FROM pg_stat_activity WHERE pid = :pid AND state = 'active' AND wait_event IS NOT NULL",
+        "SELECT 1 FROM pg_stat_activity WHERE pid = :pid AND state = 'active' AND wait_event IS "
+        "NOT NULL",
         pid=pid,
     )
 
@@ -109,5 +110,6 @@ async def require_sound(database: Database, *, reviews: int = 0) -> None:
     # gone.
     await until(
         database,
-        "SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current_database() AND state <> 'idle'",
+        "SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current_database() AND state "
+        "<> 'idle'",
     )

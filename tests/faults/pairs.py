@@ -53,7 +53,10 @@ async def rows_by_name(database: Database) -> dict[str, int]:
 async def busy(database: Database) -> int:
     """Return how many client backends of this database, but the one that is asked, are executing something."""
     async with database.engine.connect() as connection:
-        counted = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        counted = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid "
+            "<> pg_backend_pid()"
+        )
         # An autovacuum worker is active in the database as well, and nobody's query.
         counted += " AND backend_type = 'client backend' AND state <> 'idle'"
         return int((await connection.execute(text(counted))).scalar_one())
@@ -62,7 +65,10 @@ async def busy(database: Database) -> int:
 async def backends(database: Database) -> int:
     """Return how many client backends this database has."""
     async with database.engine.connect() as connection:
-        counted = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
+        counted = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND "
+            "backend_type = 'client backend'"
+        )
         return int((await connection.execute(text(counted))).scalar_one())
 
 

@@ -31,9 +31,19 @@ def make_standby(primary: EmbeddedServer, folder: Path) -> None:
     admin = Settings(url=primary.admin_url)
     assert admin.password is not None
     command = [
-        Installation.of(primary.version).program("pg_basebackup"), "--pgdata", str(directory.cluster), "--write-recovery-conf",
-        "--checkpoint=fast", "--host", admin.host, "--port", str(admin.port), "--username", admin.user, "--no-password",
-    ]  # fmt: skip
+        Installation.of(primary.version).program("pg_basebackup"),
+        "--pgdata",
+        str(directory.cluster),
+        "--write-recovery-conf",
+        "--checkpoint=fast",
+        "--host",
+        admin.host,
+        "--port",
+        str(admin.port),
+        "--username",
+        admin.user,
+        "--no-password",
+    ]
     environment = {**os.environ, "PGPASSWORD": admin.password.get_secret_value()}
     with directory.starting(Deadline(timedelta(seconds=30))):
         subprocess.run(command, env=environment, check=True, capture_output=True)

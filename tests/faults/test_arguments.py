@@ -95,10 +95,11 @@ def _filters_of(kind: Any) -> st.SearchStrategy[Any]:
     made = st.recursive(
         condition,
         lambda inner: st.one_of(
-            inner.map(Not), *(st.lists(inner, max_size=3).map(partial(_put_together, of)) for of in (AllOf, AnyOf))
+            inner.map(Not),
+            *(st.lists(inner, max_size=3).map(partial(_put_together, of)) for of in (AllOf, AnyOf)),
         ),
         max_leaves=4,
-    )  # fmt: skip
+    )
     return made.map(lambda condition: (kind, condition))
 
 
@@ -122,78 +123,157 @@ def _filtered(drawn: Any) -> Call:
 CALLS: Final[dict[str, st.SearchStrategy[Call]]] = {
     "filter": filters().map(_filtered),
     "find": st.builds(lambda key: lambda uow: uow.reviews.find(key), hostile.keys),
-    "get_many": st.builds(lambda ids: lambda uow: uow.reviews.get_many(ids), st.lists(hostile.keys, max_size=3)),
+    "get_many": st.builds(
+        lambda ids: lambda uow: uow.reviews.get_many(ids), st.lists(hostile.keys, max_size=3)
+    ),
     "delete": st.builds(lambda key: lambda uow: uow.reviews.delete(key), hostile.keys),
     "list": st.builds(lambda limit: lambda uow: uow.reviews.list(limit=limit), counts),
     "page": st.builds(lambda limit: lambda uow: uow.reviews.page(limit=limit), counts),
     "stream": st.builds(lambda size: lambda uow: _all(uow.reviews.stream(batch_size=size)), counts),
-    "chunk": st.builds(lambda key, repo: lambda uow: uow.knowledge.find_by_chunk_id(key, repo=repo), texts, texts),
+    "chunk": st.builds(
+        lambda key, repo: lambda uow: uow.knowledge.find_by_chunk_id(key, repo=repo), texts, texts
+    ),
     "delete_chunks": st.builds(
-        lambda ids, repo: lambda uow: uow.knowledge.delete_chunks(ids, repo=repo), st.lists(texts, max_size=3), texts
+        lambda ids, repo: lambda uow: uow.knowledge.delete_chunks(ids, repo=repo),
+        st.lists(texts, max_size=3),
+        texts,
     ),
     "keyword_search": st.builds(
-        lambda query, limit, kinds: lambda uow: uow.knowledge.keyword_search(
-            query, limit=limit, source_types=kinds, languages=kinds
+        lambda query, limit, kinds: (
+            lambda uow: uow.knowledge.keyword_search(
+                query, limit=limit, source_types=kinds, languages=kinds
+            )
         ),
-        texts, counts, st.lists(texts, max_size=2),
+        texts,
+        counts,
+        st.lists(texts, max_size=2),
     ),
     "vector_search": st.builds(
-        lambda vector, limit, least: lambda uow: uow.knowledge.vector_search(vector, limit=limit, min_score=least),
-        hostile.vectors, counts, st.none() | hostile.numbers,
+        lambda vector, limit, least: (
+            lambda uow: uow.knowledge.vector_search(vector, limit=limit, min_score=least)
+        ),
+        hostile.vectors,
+        counts,
+        st.none() | hostile.numbers,
     ),
     "hybrid_search": st.builds(
-        lambda query, vector: lambda uow: uow.knowledge.hybrid_search(query, vector), texts, hostile.vectors
+        lambda query, vector: lambda uow: uow.knowledge.hybrid_search(query, vector),
+        texts,
+        hostile.vectors,
     ),
     "federated": st.builds(
-        lambda query, vector, repo: lambda uow: uow.corpora.search(query, vector, repo=repo), texts, hostile.vectors, texts
+        lambda query, vector, repo: lambda uow: uow.corpora.search(query, vector, repo=repo),
+        texts,
+        hostile.vectors,
+        texts,
     ),
-    "findings": st.builds(lambda query, repo: lambda uow: uow.findings.keyword_search(query, repo=repo), texts, texts),
-    "by_comment": st.builds(lambda repo, key: lambda uow: uow.findings.find_by_comment(repo, key), texts, wholes),
-    "prior": st.builds(lambda repo, pr, limit: lambda uow: uow.findings.prior(repo, pr, limit=limit), texts, wholes, counts),
-    "trends": st.builds(lambda repo, days: lambda uow: uow.reviews.trends(repo, days=days), texts, counts),
-    "stats": st.builds(lambda repo, since: lambda uow: uow.reviews.stats(repo, since=since), texts, moments),
+    "findings": st.builds(
+        lambda query, repo: lambda uow: uow.findings.keyword_search(query, repo=repo), texts, texts
+    ),
+    "by_comment": st.builds(
+        lambda repo, key: lambda uow: uow.findings.find_by_comment(repo, key), texts, wholes
+    ),
+    "prior": st.builds(
+        lambda repo, pr, limit: lambda uow: uow.findings.prior(repo, pr, limit=limit),
+        texts,
+        wholes,
+        counts,
+    ),
+    "trends": st.builds(
+        lambda repo, days: lambda uow: uow.reviews.trends(repo, days=days), texts, counts
+    ),
+    "stats": st.builds(
+        lambda repo, since: lambda uow: uow.reviews.stats(repo, since=since), texts, moments
+    ),
     "run": st.builds(lambda key: lambda uow: uow.runs.find_by_key(key), texts),
     "claim": st.builds(
-        lambda repo, pr, sha: lambda uow: uow.runs.claim(repo, pr, base_sha=sha, head_sha=sha, delivery_id=sha, action="opened"),
-        texts, wholes, texts,
+        lambda repo, pr, sha: (
+            lambda uow: uow.runs.claim(
+                repo, pr, base_sha=sha, head_sha=sha, delivery_id=sha, action="opened"
+            )
+        ),
+        texts,
+        wholes,
+        texts,
     ),
     "complete": st.builds(lambda key: lambda uow: uow.runs.complete(key, UUID(int=1)), texts),
-    "purge_runs": st.builds(lambda span: lambda uow: uow.runs.purge(completed_days=span, pending_hours=span), days),
-    "comment": st.builds(lambda key, comment: lambda uow: uow.checkpoints.set_comment(key, comment), texts, wholes),
+    "purge_runs": st.builds(
+        lambda span: lambda uow: uow.runs.purge(completed_days=span, pending_hours=span), days
+    ),
+    "comment": st.builds(
+        lambda key, comment: lambda uow: uow.checkpoints.set_comment(key, comment), texts, wholes
+    ),
     "checkpoint": st.builds(lambda key: lambda uow: uow.checkpoints.find_by_key(key), texts),
     "author": st.builds(
-        lambda repo, login, age: lambda uow: uow.authors.find_author(repo, login, max_age=age), texts, texts, spans
+        lambda repo, login, age: lambda uow: uow.authors.find_author(repo, login, max_age=age),
+        texts,
+        texts,
+        spans,
     ),
     "purge_authors": st.builds(lambda span: lambda uow: uow.authors.purge(days=span), days),
-    "bumps": st.builds(lambda repo, package: lambda uow: uow.dependency_bumps.history(repo, package), texts, texts),
-    "timeouts": st.builds(lambda repo, span: lambda uow: uow.telemetry.count_recent_timeouts(repo, repo, days=span), texts, days),
+    "bumps": st.builds(
+        lambda repo, package: lambda uow: uow.dependency_bumps.history(repo, package), texts, texts
+    ),
+    "timeouts": st.builds(
+        lambda repo, span: lambda uow: uow.telemetry.count_recent_timeouts(repo, repo, days=span),
+        texts,
+        days,
+    ),
     "usage": st.builds(
-        lambda repo, since, until: lambda uow: uow.telemetry.usage(by=UsageBy.MODEL, repo=repo, since=since, until=until),
-        st.none() | texts, moments, moments,
+        lambda repo, since, until: (
+            lambda uow: uow.telemetry.usage(by=UsageBy.MODEL, repo=repo, since=since, until=until)
+        ),
+        st.none() | texts,
+        moments,
+        moments,
     ),
     "purge": st.builds(
-        lambda age, size: lambda uow: uow.telemetry.purge(older_than=age, batch_size=size), spans, counts
+        lambda age, size: lambda uow: uow.telemetry.purge(older_than=age, batch_size=size),
+        spans,
+        counts,
     ),
-    "memory": st.builds(lambda repo, key: lambda uow: uow.memories.exists_for(repo, key, Outcome.ACCEPTED), texts, hostile.keys),
+    "memory": st.builds(
+        lambda repo, key: lambda uow: uow.memories.exists_for(repo, key, Outcome.ACCEPTED),
+        texts,
+        hostile.keys,
+    ),
     "stale": st.builds(lambda model: lambda uow: uow.memories.mark_stale(model), texts),
     "repair": st.builds(
-        lambda model, after, limit: lambda uow: uow.knowledge.repair_candidates(model, after=after, limit=limit),
-        texts, hostile.keys, counts,
+        lambda model, after, limit: (
+            lambda uow: uow.knowledge.repair_candidates(model, after=after, limit=limit)
+        ),
+        texts,
+        hostile.keys,
+        counts,
     ),
     "repair_state": st.builds(lambda key: lambda uow: uow.knowledge.repair_state(key), texts),
     "clear": st.builds(lambda repo: lambda uow: uow.reactions.clear(repo), texts),
     "compatible": st.builds(
-        lambda model, size: lambda uow: uow.embedding_metadata.check_compatible(provider=model, model=model, dimensions=size),
-        texts, counts,
+        lambda model, size: (
+            lambda uow: uow.embedding_metadata.check_compatible(
+                provider=model, model=model, dimensions=size
+            )
+        ),
+        texts,
+        counts,
     ),
     "agree": st.builds(
-        lambda model, size: lambda uow: uow.embedding_metadata.agree_on_embeddings(provider=model, model=model, dimensions=size),
-        texts, counts,
+        lambda model, size: (
+            lambda uow: uow.embedding_metadata.agree_on_embeddings(
+                provider=model, model=model, dimensions=size
+            )
+        ),
+        texts,
+        counts,
     ),
     "set": st.builds(
-        lambda model, size: lambda uow: uow.embedding_metadata.set(provider=model, model=model, dimensions=size), texts, counts
+        lambda model, size: (
+            lambda uow: uow.embedding_metadata.set(provider=model, model=model, dimensions=size)
+        ),
+        texts,
+        counts,
     ),
-}  # fmt: skip
+}
 
 
 async def _all(streamed: Any) -> list[Any]:
@@ -234,7 +314,8 @@ def test_every_argument_is_answered_or_refused_alike(
 
     try_all(calls, check, effort.times(60, 6_000))
     figure = (
-        f"0 untyped errors of {counted.total():,} calls of {len(CALLS)} methods with hostile arguments: {counted[True]:,} refused, "
+        f"0 untyped errors of {counted.total():,} calls of {len(CALLS)} methods with hostile "
+        f"arguments: {counted[True]:,} refused, "
         f"{counted[False]:,} answered, by the fake as by PostgreSQL"
     )
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Difference):
@@ -309,6 +390,7 @@ def test_a_cursor_that_was_tampered_with_is_refused_or_another_place(
     Cursor.parse(CURSOR).require("Review", descending=False)
     promises(
         PROMISE,
-        f"{refused:,} of {refused + read:,} altered cursors refused, the others name another place of the listing",
+        f"{refused:,} of {refused + read:,} altered cursors refused, the others name another "
+        "place of the listing",
         control="the cursor as it was made is taken",
     )

@@ -65,7 +65,8 @@ async def test_a_backup_has_both_rows_of_every_unit_of_work_or_neither(
     assert torn == 1
     promises(
         "A backup restores what was committed",
-        f"0 of {backups} backups with half of a unit of work, up to {kept:,} units, beside {WRITERS} writers",
+        f"0 of {backups} backups with half of a unit of work, up to {kept:,} units, beside "
+        f"{WRITERS} writers",
         control="1 of 1 torn without the snapshot",
     )
 

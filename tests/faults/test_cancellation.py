@@ -116,9 +116,15 @@ async def streamed(database: Database, name: str) -> None:
 
 
 WORKS: tuple[tuple[Work, int], ...] = (
-    (write_together, 8), (slow_pair, 3), (nested_pair, 3), (slow_nested_pair, 2), (retried_pair, 2), (streamed, 2),
-    (slow_read, 2), (pair_with_slow_read, 2),
-)  # fmt: skip
+    (write_together, 8),
+    (slow_pair, 3),
+    (nested_pair, 3),
+    (slow_nested_pair, 2),
+    (retried_pair, 2),
+    (streamed, 2),
+    (slow_read, 2),
+    (pair_with_slow_read, 2),
+)
 
 
 async def storm(database: Database, cancelling: Cancelling, times: int) -> None:
@@ -171,8 +177,10 @@ async def test_nothing_is_left_running_lost_or_half_written_by_a_cancelled_task(
     assert torn > 0
     promises(
         PROMISE,
-        f"{running} queries running and {connected} of {2 * SIZE} connections 1 s after {times:,} cancelled units of work",
-        control=f"{orphaned} of {effort.times(3, 20)} queries of SQLAlchemy and asyncpg alone run on when anyio cancels them",
+        f"{running} queries running and {connected} of {2 * SIZE} connections 1 s after {times:,} "
+        "cancelled units of work",
+        control=f"{orphaned} of {effort.times(3, 20)} queries of SQLAlchemy and asyncpg alone run "
+        "on when anyio cancels them",
     )
     promises(
         "No unit of work is half applied",

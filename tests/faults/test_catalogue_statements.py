@@ -288,7 +288,8 @@ async def test_a_limit_of_the_server_is_told_as_that(
                     await ask(view, "SET LOCAL work_mem = '64kB'")
                     await ask(
                         view,
-                        "SELECT n FROM generate_series(1, 50000) AS n ORDER BY md5(n || :canary) LIMIT 1 OFFSET 40000",
+                        "SELECT n FROM generate_series(1, 50000) AS n ORDER BY md5(n || :canary) "
+                        "LIMIT 1 OFFSET 40000",
                     )
             assert getattr(caught.value, "sqlstate", None) == "53400"
             await require_sound(limited)

@@ -157,8 +157,10 @@ async def test_serializable_units_of_work_could_have_run_one_after_the_other(
     assert skewed.lost == 0
     promises(
         "Isolation levels are what they say",
-        f"serializable: 0 lost appends and 0 cycles in {committed:,} units of work; repeatable read: 0 lost",
-        control=f"read committed lost {control.lost:,} of {loose:,}; repeatable read had {skewed.in_cycles:,} in cycles",
+        f"serializable: 0 lost appends and 0 cycles in {committed:,} units of work; repeatable "
+        "read: 0 lost",
+        control=f"read committed lost {control.lost:,} of {loose:,}; repeatable read had "
+        f"{skewed.in_cycles:,} in cycles",
     )
 
 
@@ -215,5 +217,6 @@ async def test_bulk_writes_of_the_same_rows_in_any_order_do_not_deadlock(
     promises(
         "Bulk writes do not deadlock",
         f"0 of {rounds * at_once}, {at_once} at a time on the same {len(rows)} rows",
-        control=f"{unsorted} of {effort.times(1, 5) * at_once} deadlock where rows are written as they come",
+        control=f"{unsorted} of {effort.times(1, 5) * at_once} deadlock where rows are written as "
+        "they come",
     )

@@ -177,23 +177,28 @@ async def test_what_was_acknowledged_survives_a_killed_server_and_nothing_is_hal
     promises(
         "An acknowledged commit survives a crash",
         f"{found.lost} of {len(book.committed):,} lost {after}",
-        control=f"{careless.found.lost:,} of {len(careless.book.committed):,} lost with synchronous_commit off",
+        control=f"{careless.found.lost:,} of {len(careless.book.committed):,} lost with "
+        "synchronous_commit off",
     )
     told = len(book.committed) + len(book.refused) + len(book.unknown)
     promises(
         "No unit of work is half applied",
         f"{found.half} of {told:,} {after}",
-        control=f"{apart.found.half} are, after {times} times, where the same is done in two units of work",
+        control=f"{apart.found.half} are, after {times} times, where the same is done in two "
+        "units of work",
     )
     promises(
         "An unknown commit is reported as unknown, and can be resolved",
-        f"{found.refused_and_kept} of {len(book.refused):,} kept that were told to have failed, {found.unknown_and_kept} of "
+        f"{found.refused_and_kept} of {len(book.refused):,} kept that were told to have failed, "
+        f"{found.unknown_and_kept} of "
         f"{len(book.unknown)} that were told to be unknown, {after}",
-        control=f"the first half of {apart.found.refused_and_kept} of {len(apart.book.refused):,} is kept, in two units of work",
+        control=f"the first half of {apart.found.refused_and_kept} of {len(apart.book.refused):,} "
+        "is kept, in two units of work",
     )
     promises(
         "The library recovers as soon as the server does",
-        f"{median(crashed.since_kill):.2f} s from the kill to the next commit (median), {median(crashed.since_answer):.3f} s of it "
+        f"{median(crashed.since_kill):.2f} s from the kill to the next commit (median), "
+        f"{median(crashed.since_answer):.3f} s of it "
         f"after the server was started again, {after}",
         control="no commit is seen while the server is away",
     )
@@ -236,7 +241,8 @@ async def test_a_restart_of_the_server_is_not_noticed_by_the_next_call(
     promises(
         "A restart is invisible to the next call",
         f"0 errors of {times}; {1000 * median(added):.0f} ms added (median), "
-        f"{1000 * added[math.ceil(0.99 * len(added)) - 1]:.0f} ms (99 %), with five idle connections",
+        f"{1000 * added[math.ceil(0.99 * len(added)) - 1]:.0f} ms (99 %), with five idle "
+        "connections",
         control="the first call fails where a pooled connection is not tried out before it is lent",
     )
 

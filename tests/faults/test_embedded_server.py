@@ -38,6 +38,8 @@ def test_no_other_user_of_the_machine_gets_in(effort: Effort, promises: Promises
     assert set(opened) == {"succeeded"}
     promises(
         PROMISE,
-        f"0 of {len(tried)} attempts of another user, at its socket, its folder and its passwords, under short and long paths",
-        control=f"{len(opened)} of {len(opened)} sockets are reached once their folder is opened to everyone",
+        f"0 of {len(tried)} attempts of another user, at its socket, its folder and its "
+        "passwords, under short and long paths",
+        control=f"{len(opened)} of {len(opened)} sockets are reached once their folder is opened "
+        "to everyone",
     )

@@ -195,13 +195,17 @@ async def test_the_writer_follows_the_primary_whichever_server_that_is(
 
     promises(
         PROMISE,
-        f"{followed:.2f} s from the kill of the primary to the next commit on the promoted standby; 0 writes to the old primary "
-        f"once it was a standby; {found.lost} of {len(book.committed):,} commits lost, acknowledged by both servers",
-        control="asyncpg by itself stays with the first host that answers, where every write is refused",
+        f"{followed:.2f} s from the kill of the primary to the next commit on the promoted "
+        "standby; 0 writes to the old primary "
+        f"once it was a standby; {found.lost} of {len(book.committed):,} commits lost, "
+        "acknowledged by both servers",
+        control="asyncpg by itself stays with the first host that answers, where every write is "
+        "refused",
     )
     promises(
         PROMISE,
-        f"{hanging:.2f} s to connect where the first host hangs, with a connect_timeout of 1 s for each",
+        f"{hanging:.2f} s to connect where the first host hangs, with a connect_timeout of 1 s "
+        "for each",
         control="asyncpg by itself, given 2 s, never comes to the second host",
     )
 

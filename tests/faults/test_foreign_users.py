@@ -65,7 +65,8 @@ def test_a_foreign_event_loop_is_refused_and_the_home_loop_goes_on(
         home.run(database.close())
     promises(
         PROMISE,
-        f"{times} of {times} calls from another event loop refused, in {1000 * median(waits):.2f} ms (median); {times} of {times} "
+        f"{times} of {times} calls from another event loop refused, in {1000 * median(waits):.2f} "
+        f"ms (median); {times} of {times} "
         "at home answered after them",
         control=f"SQLAlchemy and asyncpg alone: {poisoned_without_the_library(url)}",
     )
@@ -119,7 +120,8 @@ async def test_a_forked_child_is_refused_and_its_parent_goes_on(
         assert await _in_a_child(partial(call_of_its_own, url)) == ANSWERED
     promises(
         PROMISE,
-        f"{times} of {times} forked children refused, {times} of {times} calls of the parent answered after them",
+        f"{times} of {times} forked children refused, {times} of {times} calls of the parent "
+        "answered after them",
         control="a child that opens the database itself is answered",
     )
 

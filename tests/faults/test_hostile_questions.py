@@ -127,7 +127,8 @@ async def test_no_query_and_no_filter_breaks_a_search(
     assert broken > 0
     promises(
         PROMISE,
-        f"{asked:,} hostile queries and filters: {asked - refused:,} answered, {refused:,} refused by a typed error, the same in"
+        f"{asked:,} hostile queries and filters: {asked - refused:,} answered, {refused:,} "
+        "refused by a typed error, the same in"
         " the fake; 0 other errors, 0 foreign rows, 0 of 5 s",
         control=f"to_tsquery raises for {broken} of {len(hostile.WORDS)} texts",
     )

@@ -202,7 +202,8 @@ def test_what_an_entity_accepts_is_read_back_as_it_was(
     try_all(changes(), check, effort.times(80, 4_000))
     assert min(counted["accepted"], counted["refused"]) > 0
     figure = (
-        f"0 of {counted.total():,} entities with hostile values: {counted['refused']:,} refused with ValidationError, "
+        f"0 of {counted.total():,} entities with hostile values: {counted['refused']:,} refused "
+        "with ValidationError, "
         f"{counted['accepted']:,} read back as they were, from the fake as from PostgreSQL"
     )
     with pytest.MonkeyPatch.context() as patch, pytest.raises(AssertionError):

@@ -116,7 +116,8 @@ async def test_eight_migrators_at_once_on_an_empty_database_all_succeed_five_tim
     asked = len(rounds) * MIGRATORS
     promises(
         "Concurrent migrators are safe",
-        f"{asked} of {asked} succeeded, {MIGRATORS} processes at once on an empty database, {len(rounds)} times, with an index "
+        f"{asked} of {asked} succeeded, {MIGRATORS} processes at once on an empty database, "
+        f"{len(rounds)} times, with an index "
         "that is built concurrently",
         control=f"{failed} of {MIGRATORS} fail without the lock",
     )

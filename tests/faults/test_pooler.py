@@ -139,9 +139,11 @@ async def test_what_is_sent_needs_no_session_of_ones_own(
     assert refused
     promises(
         PROMISE,
-        f"0 of {len(statements)} statements named, 0 settings outside of their transaction, and {len(recorder.startups[0])} "
+        f"0 of {len(statements)} statements named, 0 settings outside of their transaction, and "
+        f"{len(recorder.startups[0])} "
         "startup parameters, all of which pgbouncer forwards (read from the protocol)",
-        control=f"{named} statements named and {len(refused)} startup parameters that it refuses, unless the settings name it",
+        control=f"{named} statements named and {len(refused)} startup parameters that it refuses, "
+        "unless the settings name it",
     )
 
 
@@ -167,8 +169,10 @@ def pgbouncer(url: SecretStr, folder: Path, port: int) -> Iterator[None]:
     host = known.addresses[0]
     (folder / "users.txt").write_text(f'"{known.user}" "{known.password.get_secret_value()}"\n')
     (folder / "pgbouncer.ini").write_text(
-        f"[databases]\n* = host={host.host} port={host.port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n"
-        "unix_socket_dir =\nauth_type = scram-sha-256\nauth_file = users.txt\npool_mode = transaction\ndefault_pool_size = 2\n"
+        f"[databases]\n* = host={host.host} port={host.port}\n[pgbouncer]\n"
+        f"listen_addr = 127.0.0.1\nlisten_port = {port}\n"
+        "unix_socket_dir =\nauth_type = scram-sha-256\nauth_file = users.txt\n"
+        "pool_mode = transaction\ndefault_pool_size = 2\n"
         "max_client_conn = 100\n"
     )
     for path in (folder, folder / "pgbouncer.ini", folder / "users.txt"):
@@ -226,7 +230,8 @@ async def test_behind_pgbouncer_everything_works_and_no_setting_reaches_another_
     assert failed > 0
     promises(
         PROMISE,
-        f"0 errors of {6 * times} transactions from two pools on two sessions; 0 settings left for other clients",
+        f"0 errors of {6 * times} transactions from two pools on two sessions; 0 settings left "
+        "for other clients",
         control=f"{failed} of {tried} transactions of SQLAlchemy and asyncpg alone failed",
     )
 

@@ -217,7 +217,9 @@ def provocations() -> dict[str, Provoke]:
     return {
         "unique": adding(one, chunk(id=one.id)),
         "unique by name": adding(chunk(chunk_id=VALUE), chunk(chunk_id=VALUE)),
-        "foreign key": adding(unchecked(samples.finding(samples.review()), title=VALUE, repo=VALUE)),
+        "foreign key": adding(
+            unchecked(samples.finding(samples.review()), title=VALUE, repo=VALUE)
+        ),
         "check": adding(chunk(token_count=-1)),
         "check of an enumeration": adding(unchecked(samples.run(), status=VALUE, repo=VALUE)),
         "zero vector": adding(chunk(embedding=Vector([0.0] * 8))),
@@ -238,14 +240,18 @@ def provocations() -> dict[str, Provoke]:
         "unique among many": together(one, chunk(id=one.id)),
         "not null": adding(chunk(content=None)),
         "encode a text as a number": adding(chunk(token_count=VALUE)),
-        "encode a number that is too large": adding(unchecked(samples.event(), num_turns=2**40, repo=VALUE)),
+        "encode a number that is too large": adding(
+            unchecked(samples.event(), num_turns=2**40, repo=VALUE)
+        ),
         "encode a text as an id": adding(chunk(id=VALUE)),
         "encode a text as a moment": adding(chunk(created_at=VALUE)),
         "half of a surrogate pair": adding(chunk(content=f"{VALUE}\ud800")),
         "cast": running("SELECT CAST(CAST(:canary AS text) AS integer)"),
         "syntax": running("SELECT CAST(:canary AS text) FROM WHERE"),
         "division": running("SELECT 1 / length(CAST(:canary AS text)) / 0"),
-        "too long for an index": adding(chunk(chunk_id="".join(f"{VALUE}{number}" for number in range(9_000)))),
+        "too long for an index": adding(
+            chunk(chunk_id="".join(f"{VALUE}{number}" for number in range(9_000)))
+        ),
         "NUL": adding(chunk(content=NUL)),
         "NUL in JSON": adding(chunk(metadata_={VALUE: NUL})),
         "JSON with NaN": adding(chunk(metadata_={VALUE: float("nan")})),
@@ -258,8 +264,12 @@ def provocations() -> dict[str, Provoke]:
         "poisoned": poisoned,
         "another tenant": using(lambda uow: made(lambda: uow.knowledge.add(chunk(tenant="other")))),
         "authentication": opening(with_password),
-        "connection refused": opening(lambda _: f"postgresql://u:{SECRET}@127.0.0.1:{closed_port()}/d"),
-        "unknown host": opening(lambda _: f"postgresql://u:{SECRET}@nowhere.invalid/d?sslmode=verify-full"),
+        "connection refused": opening(
+            lambda _: f"postgresql://u:{SECRET}@127.0.0.1:{closed_port()}/d"
+        ),
+        "unknown host": opening(
+            lambda _: f"postgresql://u:{SECRET}@nowhere.invalid/d?sslmode=verify-full"
+        ),
         "no such database": opening(lambda url: url.replace("/test_", "/tset_")),
         **{
             f"URL {number}": parsing(url)
@@ -281,8 +291,12 @@ def provocations() -> dict[str, Provoke]:
         "parts": lambda _: made(lambda: Settings(password=SECRET, port=SECRET, host=f"{SECRET}@")),
         "a part that is none": lambda _: made(lambda: Settings(password=SECRET, pasword=SECRET)),
         "filter of no column": using(lambda uow: uow.knowledge.list(where("nope").equals(VALUE))),
-        "filter of another type": using(lambda uow: uow.reviews.list(where("pr_number").equals(VALUE))),
-        "filter of too much": using(lambda uow: uow.reviews.list(where("repo").one_of([VALUE] * 10_001))),
+        "filter of another type": using(
+            lambda uow: uow.reviews.list(where("pr_number").equals(VALUE))
+        ),
+        "filter of too much": using(
+            lambda uow: uow.reviews.list(where("repo").one_of([VALUE] * 10_001))
+        ),
         "cursor": lambda _: made(lambda: Cursor.parse(VALUE)),
         "search vector": using(lambda uow: uow.knowledge.vector_search([COMPONENT] * 9)),
         **{
@@ -291,15 +305,27 @@ def provocations() -> dict[str, Provoke]:
             for field in type(good).model_fields
         },
         "assigned": lambda _: made(lambda: assigned(samples.chunk(), "content", NUL)),
-        "assigned JSON": lambda _: made(lambda: assigned(samples.chunk(), "metadata_", {VALUE: float("nan")})),
-        "assigned vector": lambda _: made(lambda: assigned(samples.chunk(), "embedding", [COMPONENT] * 3)),
-        "from JSON": lambda _: made(lambda: Review.model_validate_json(f'{{"repo": "{VALUE}", "pr_number": "{VALUE}"')),
-        "from a mapping": lambda _: made(lambda: LearningMemory.model_validate({"finding_text": NUL, "repo": [VALUE]})),
-        "checkpoint": lambda _: made(lambda: CheckpointData(files_reviewed=VALUE, summary_draft=NUL)),  # type: ignore[arg-type]
-        "checkpoint of an entity": lambda _: made(
-            lambda: ReviewCheckpoint.model_validate({"checkpoint_data": {"summary_draft": NUL, "total_files": VALUE}})
+        "assigned JSON": lambda _: made(
+            lambda: assigned(samples.chunk(), "metadata_", {VALUE: float("nan")})
         ),
-    }  # fmt: skip
+        "assigned vector": lambda _: made(
+            lambda: assigned(samples.chunk(), "embedding", [COMPONENT] * 3)
+        ),
+        "from JSON": lambda _: made(
+            lambda: Review.model_validate_json(f'{{"repo": "{VALUE}", "pr_number": "{VALUE}"')
+        ),
+        "from a mapping": lambda _: made(
+            lambda: LearningMemory.model_validate({"finding_text": NUL, "repo": [VALUE]})
+        ),
+        "checkpoint": lambda _: made(
+            lambda: CheckpointData(files_reviewed=VALUE, summary_draft=NUL)
+        ),  # type: ignore[arg-type]
+        "checkpoint of an entity": lambda _: made(
+            lambda: ReviewCheckpoint.model_validate(
+                {"checkpoint_data": {"summary_draft": NUL, "total_files": VALUE}}
+            )
+        ),
+    }
 
 
 def shown(error: BaseException) -> Iterator[tuple[str, str]]:
@@ -373,7 +399,8 @@ async def bare(url: SecretStr, caplog: pytest.LogCaptureFixture) -> list[str]:
         "postgresql+asyncpg://", async_creator=Hosts(Settings(url=url)), echo=True
     )
     insert = text(
-        "INSERT INTO embedding_metadata (id, provider, model, dimensions) VALUES (2, :canary, :canary, 8)"
+        "INSERT INTO embedding_metadata (id, provider, model, dimensions) VALUES (2, :canary, "
+        ":canary, 8)"
     )
     try:
         async with engine.begin() as connection:

@@ -101,8 +101,10 @@ async def test_a_wrong_loop_and_a_fork_are_refused_at_once_and_harm_nobody(
     assert poisoned > 0
     promises(
         "A wrong event loop or a fork fails at once and harms nobody",
-        f"{2 * times} of {2 * times} refused, within {slowest * 1e3:.1f} ms; the connection stayed the same",
-        control=f"with SQLAlchemy alone {poisoned} of 5 uses in the first loop fail after one in another",
+        f"{2 * times} of {2 * times} refused, within {slowest * 1e3:.1f} ms; the connection "
+        "stayed the same",
+        control=f"with SQLAlchemy alone {poisoned} of 5 uses in the first loop fail after one in "
+        "another",
     )
 
 
@@ -178,7 +180,8 @@ async def test_many_units_of_work_leave_no_memory_no_file_and_no_connection_behi
     assert leaked > allowed, "a leak would be seen"
     promises(
         "Nothing leaks",
-        f"{kilobytes:+,.0f} kB in the last half of {2 * rounds * each:,} units of work; files and connections constant",
+        f"{kilobytes:+,.0f} kB in the last half of {2 * rounds * each:,} units of work; files and "
+        "connections constant",
         control=f"{leaked:+,.0f} kB where something is kept on purpose",
     )
 

@@ -80,6 +80,7 @@ async def test_by_default_a_host_elsewhere_has_to_prove_who_it_is(
     assert believed == 2
     promises(
         "TLS cannot be stripped or spoofed",
-        f"{len(met)} of {len(attacks)} impostors refused with the default settings, the right server believed",
+        f"{len(met)} of {len(attacks)} impostors refused with the default settings, the right "
+        "server believed",
         control=f"{believed} of {len(attacks)} believed with sslmode=require and insecure=True",
     )

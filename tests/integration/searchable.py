@@ -18,7 +18,10 @@ COMMON, RARE = "word0", "word300"
 _REPO = (
     f"CASE WHEN g % 100 = 0 THEN '{SMALL_REPO}' WHEN g % 5 = 0 THEN 'acme/web' ELSE '{REPO}' END"
 )
-_WORDS = "(SELECT string_agg('word' || floor(400 * random() ^ 4), ' ') FROM generate_series(1, 20) WHERE g > 0)"
+_WORDS = (
+    "(SELECT string_agg('word' || floor(400 * random() ^ 4), ' ') FROM generate_series(1, 20) "
+    "WHERE g > 0)"
+)
 _VECTOR = (
     "(SELECT array_agg(random() - 0.5) FROM generate_series(1, {dimensions}) WHERE g > 0)::vector"
 )
@@ -41,7 +44,10 @@ WITH review AS (
 INSERT INTO findings (tenant, id, review_id, repo, file_path, severity, category, confidence, title)
 SELECT 'default', gen_random_uuid(), review.id, {_REPO}, 'api.py', 'major', 'correctness', 90, {_WORDS}
 FROM review, generate_series(1, 2 * :rows) AS g"""
-_GRAPHS = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND indexdef LIKE '% USING hnsw %'"
+_GRAPHS = (
+    "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND indexdef LIKE "
+    "'% USING hnsw %'"
+)
 
 
 async def fill(database: Database, *, rows: int = ROWS, chunks_only: bool = False) -> None:

@@ -343,8 +343,13 @@ async def test_a_backup_of_an_older_revision_is_restored_there_and_migrated_afte
     try:
         await migrations.migrate(engines[0], migrations.SchemaOptions(dimensions=3), revision=older)
         async with engines[0].begin() as connection:
-            await connection.execute(text("INSERT INTO author_cache (id, repo, author_login, author_association, tier) VALUES "
-                                          "(gen_random_uuid(), 'r', 'a', 'MEMBER', 'core')"))  # fmt: skip
+            await connection.execute(
+                text(
+                    "INSERT INTO author_cache (id, repo, author_login, author_association, tier) "
+                    "VALUES "
+                    "(gen_random_uuid(), 'r', 'a', 'MEMBER', 'core')"
+                )
+            )
             before = await rows_of(connection, ["author_cache"])
         assert (await dump(engines[0], tmp_path / "backup")).revision == older
         await restore(engines[1], tmp_path / "backup")

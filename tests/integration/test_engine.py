@@ -96,8 +96,10 @@ notes = Table(
 )
 SCHEMA = (
     "CREATE TABLE parents (id int CONSTRAINT pk_parents PRIMARY KEY)",
-    "CREATE TABLE notes (id int CONSTRAINT pk_notes PRIMARY KEY, parent_id int CONSTRAINT fk_notes_parent REFERENCES parents,"
-    " email text NOT NULL CONSTRAINT uq_notes_email UNIQUE CONSTRAINT ck_notes_email CHECK (email <> 'bad'),"
+    "CREATE TABLE notes (id int CONSTRAINT pk_notes PRIMARY KEY, parent_id int CONSTRAINT "
+    "fk_notes_parent REFERENCES parents,"
+    " email text NOT NULL CONSTRAINT uq_notes_email UNIQUE CONSTRAINT ck_notes_email CHECK (email "
+    "<> 'bad'),"
     " data jsonb, embedding vector(3))",
     "INSERT INTO parents VALUES (1)",
 )
@@ -154,7 +156,8 @@ def pool(engine: AsyncEngine) -> GuardedPool:
 
 async def pid_of_sleeper(engine: AsyncEngine) -> int:
     query = text(
-        "SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND wait_event = 'PgSleep'"
+        "SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND wait_event = "
+        "'PgSleep'"
     )
     async with asyncio.timeout(5), engine.connect() as other:
         while (pid := (await other.execute(query)).scalar()) is None:
@@ -177,7 +180,8 @@ async def shown(connection: AsyncConnection, query: Executable) -> dict[str, str
 async def test_a_session_is_what_the_settings_say(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
         query = text(
-            "SELECT name, setting FROM pg_settings WHERE source = 'client' AND name <> 'client_encoding'"
+            "SELECT name, setting FROM pg_settings WHERE source = 'client' AND name <> "
+            "'client_encoding'"
         )
         assert await shown(connection, query) == SESSION
 
@@ -205,7 +209,8 @@ async def test_behind_a_pooler_a_transaction_has_the_settings_and_the_session_ha
     url: SecretStr,
 ) -> None:
     query = text(
-        "SELECT name, setting FROM pg_settings WHERE source IN ('client', 'session') AND name <> 'client_encoding'"
+        "SELECT name, setting FROM pg_settings WHERE source IN ('client', 'session') AND name <> "
+        "'client_encoding'"
     )
     async with (
         opened(Settings(url=url, pooler="pgbouncer")) as engine,

@@ -94,7 +94,8 @@ async def test_what_breaks_off_a_load_leaves_the_index_to_the_next_migration(
             raise ZeroDivisionError
     assert f"{KNOWLEDGE} is missing" in caplog.text
     assert await problems(own) == [
-        f"the index {KNOWLEDGE} is missing, so that searches read every row; run `recollect db migrate`, which builds it"
+        f"the index {KNOWLEDGE} is missing, so that searches read every row; run `recollect db "
+        "migrate`, which builds it"
     ]
     assert await drift(own) == [f"index {KNOWLEDGE} of knowledge is missing in the database"]
     await own.migrate()
@@ -133,8 +134,10 @@ async def test_a_build_that_is_interrupted_is_made_up_for(own: Database) -> None
         await connection.execute(text(f"DROP INDEX {KNOWLEDGE}"))
         await connection.execute(
             text(
-                "INSERT INTO knowledge (id, chunk_id, source, source_type, content, content_hash, embedding) "
-                "SELECT gen_random_uuid(), n::text, 's', 'doc', 'c', '', '[1,1,1,1,1,1,1,1]' FROM generate_series(1, 2) n"
+                "INSERT INTO knowledge (id, chunk_id, source, source_type, content, content_hash, "
+                "embedding) "
+                "SELECT gen_random_uuid(), n::text, 's', 'doc', 'c', '', '[1,1,1,1,1,1,1,1]' FROM "
+                "generate_series(1, 2) n"
             )
         )
     interrupted = before[KNOWLEDGE].replace("CREATE INDEX", "CREATE INDEX CONCURRENTLY")
@@ -185,8 +188,10 @@ async def test_a_graph_that_does_not_fit_is_told(
         ):
             await connection.execute(
                 text(
-                    "INSERT INTO knowledge (id, chunk_id, source, source_type, content, content_hash, embedding) "
-                    "SELECT gen_random_uuid(), n::text, 's', 'doc', 'c', '', ARRAY[n, 1, 1, 1, 1, 1, 1, 1]::vector "
+                    "INSERT INTO knowledge (id, chunk_id, source, source_type, content, "
+                    "content_hash, embedding) "
+                    "SELECT gen_random_uuid(), n::text, 's', 'doc', 'c', '', ARRAY[n, 1, 1, 1, 1, "
+                    "1, 1, 1]::vector "
                     "FROM generate_series(1, 4000) n"
                 )
             )

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 KEPT = ("a deadline", "a deadline bounds every retry that waits for it", "no word of it")
 COMPOUNDS = (
-    "CREATE TEXT SEARCH DICTIONARY compounds (TEMPLATE = ispell, DictFile = ispell_sample, AffFile = ispell_sample)",
+    "CREATE TEXT SEARCH DICTIONARY compounds (TEMPLATE = ispell, DictFile = ispell_sample, "
+    "AffFile = ispell_sample)",
     "CREATE TEXT SEARCH CONFIGURATION compounds (COPY = simple)",
     "ALTER TEXT SEARCH CONFIGURATION compounds ALTER MAPPING FOR asciiword WITH compounds, simple",
 )

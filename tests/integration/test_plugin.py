@@ -204,7 +204,8 @@ sys.exit(pytest.main(["-q", "-p", "no:asyncio"]))
 
 def test_a_suite_without_pytest_asyncio_is_left_alone(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
-        "def test_nothing(pytestconfig):\n    assert not pytestconfig.pluginmanager.has_plugin('asyncio')\n"
+        "def test_nothing(pytestconfig):\n    assert not "
+        "pytestconfig.pluginmanager.has_plugin('asyncio')\n"
     )
     command = [sys.executable, "-c", WITHOUT_PYTEST_ASYNCIO]
     ran = subprocess.run(

@@ -221,7 +221,8 @@ async def test_an_owner_who_is_no_superuser_can_set_roles_up(
     async with opened(admin) as engine:
         await execute(
             engine,
-            f"CREATE ROLE {owner} LOGIN CREATEROLE PASSWORD 'owner-password' IN ROLE {name.username}",
+            f"CREATE ROLE {owner} LOGIN CREATEROLE PASSWORD 'owner-password' IN ROLE "
+            f"{name.username}",
             f"ALTER DATABASE {name.database} OWNER TO {owner}",
         )
     mine = SecretStr(

@@ -193,7 +193,8 @@ async def test_what_row_level_security_does_not_bind_is_refused(server: TestServ
     async with opened(as_superuser(server, url)) as admin, opened(url) as owner:
         with pytest.raises(
             RowLevelSecurityRequired,
-            match=r"does not cover author_cache and \d+ other tables: run `recollect db rls enable`",
+            match=r"does not cover author_cache and \d+ other tables: run `recollect db rls "
+            r"enable`",
         ):
             await refused(url)
         assert set(TABLES) < set(await operations.enable_row_level_security(owner)), (
@@ -244,7 +245,8 @@ async def test_check_and_health_tell_what_is_not_covered(server: TestServer) -> 
         assert await migrations.check(owner) == []
         await execute(
             owner,
-            "CREATE TABLE telemetry_events_2090 PARTITION OF telemetry_events FOR VALUES FROM ('2090-01-01') TO ('2091-01-01')",
+            "CREATE TABLE telemetry_events_2090 PARTITION OF telemetry_events FOR VALUES FROM "
+            "('2090-01-01') TO ('2091-01-01')",
         )
         await execute(owner, "CREATE VIEW bound WITH (security_invoker) AS SELECT * FROM reviews")
         await execute(admin, "CREATE VIEW leaking AS SELECT * FROM reviews")
@@ -312,7 +314,10 @@ async def test_the_ledger_is_purged_behind_the_wall_of_every_tenants_operations(
 ) -> None:
     url = server.clone()
     now, day = datetime.now(UTC), timedelta(days=1)
-    aged = "INSERT INTO committed_operations (operation_id, tenant, created_at) VALUES (gen_random_uuid(), :tenant, :began)"
+    aged = (
+        "INSERT INTO committed_operations (operation_id, tenant, created_at) VALUES "
+        "(gen_random_uuid(), :tenant, :began)"
+    )
     async with Database.from_url(url, migrate=True, row_level_security=True) as database:
         for tenant in ("ours", "theirs"):
             async with database.engine.connect() as connection:

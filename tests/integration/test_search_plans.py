@@ -229,7 +229,8 @@ async def test_the_searches_are_prepared_once(view: ReadUnitOfWork) -> None:
     for _ in range(EXECUTIONS):
         await view.knowledge.hybrid_search(WORDS, EMBEDDING)
     prepared = text(
-        "SELECT custom_plans FROM pg_prepared_statements WHERE statement LIKE 'WITH%nearest%keyword%'"
+        "SELECT custom_plans FROM pg_prepared_statements WHERE statement LIKE "
+        "'WITH%nearest%keyword%'"
     )
     assert list((await view._transaction.execute(prepared)).scalars()) == [EXECUTIONS]
 

@@ -48,13 +48,17 @@ SUMMARIES: Final = (
 )
 CONTENTS: Final = (
     "Retries are bounded by a deadline.",
-    "The connection pool hands out a connection until none is left, and then the caller waits for a connection.",
+    "The connection pool hands out a connection until none is left, and then the caller waits for "
+    "a connection.",
     "parse_config reads src/config/parser.py and returns a mapping; the parser never raises.",
-    "getUserName(id) returns the name of the user, or nothing when no such user exists in the database of users.",
-    "A race between two writers: the last writer wins, and nobody is told. Locks were forgotten on the retry path, as the log "
+    "getUserName(id) returns the name of the user, or nothing when no such user exists in the "
+    "database of users.",
+    "A race between two writers: the last writer wins, and nobody is told. Locks were forgotten "
+    "on the retry path, as the log "
     "of that night shows.",
     "The and of it.",
-    "Timeouts, retries, deadlines: retry with jitter, or the herd comes back. A retry storm is worse than an outage; "
+    "Timeouts, retries, deadlines: retry with jitter, or the herd comes back. A retry storm is "
+    "worse than an outage; "
     "deadlines bound it.",
     "用户 输入 未处理的异常 Утечка соединений",
 )

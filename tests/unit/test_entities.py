@@ -382,7 +382,10 @@ def test_importing_names_without_tables_loads_no_sqlalchemy(program: str) -> Non
 
 
 def test_the_metadata_has_every_table_from_the_first_import() -> None:
-    program = "from domain import metadata; import domain, sys; before = {*metadata.tables}; from domain import *"
+    program = (
+        "from domain import metadata; import domain, sys; before = {*metadata.tables}; from "
+        "domain import *"
+    )
     subprocess.run(
         [
             sys.executable,

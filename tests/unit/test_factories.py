@@ -138,7 +138,10 @@ def test_the_newest_dimension_is_that_of_the_last_one_opened_which_is_still_open
 
 
 def test_without_an_open_database_embeddings_have_the_default_dimension() -> None:
-    program = "from repositories.testing.factories import new_embedding; print(new_embedding().dimensions())"
+    program = (
+        "from repositories.testing.factories import new_embedding; "
+        "print(new_embedding().dimensions())"
+    )
     ran = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
     )

@@ -164,7 +164,10 @@ def calls_of(source: str, *methods: str) -> list[str]:
 
 
 def test_a_planted_import_is_seen_wherever_it_stands() -> None:
-    source = "import a.b\nfrom a import b, c\nif TYPE_CHECKING:\n    from a.b.c import d\ndef f():\n    import a.bc\n"
+    source = (
+        "import a.b\nfrom a import b, c\nif TYPE_CHECKING:\n    from a.b.c import d\n"
+        "def f():\n    import a.bc\n"
+    )
     assert imports_of(source, "a.b") == ["a.b", "a.b", "a.b.c.d"]
     assert calls_of(
         "async def f(s):\n    await s.inner.commit()\n    commit()\n    s.committed()\n", "commit"

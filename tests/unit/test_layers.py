@@ -140,7 +140,10 @@ def test_in_repositories_annotations_do_not_point_upwards_either() -> None:
 
 
 def test_a_planted_upward_import_is_found() -> None:
-    source = "from repositories.database import Database\nif TYPE_CHECKING:\n    from repositories.cli import app\n"
+    source = (
+        "from repositories.database import Database\nif TYPE_CHECKING:\n"
+        "    from repositories.cli import app\n"
+    )
     assert upward("repositories.postgres.pool", source, typing=False) == ["repositories.database"]
     assert upward("repositories.postgres.pool", source, typing=True) == [
         "repositories.database",

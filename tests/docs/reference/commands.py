@@ -23,12 +23,21 @@ _USAGE = re.compile(r"```console\n\$ (.*?)```", re.DOTALL)
 def page() -> str:
     """Return the page."""
     ran = subprocess.run(
-        [sys.executable, "-m", "typer", "repositories.cli.app", "utils", "docs", "--name", "recollect"],
+        [
+            sys.executable,
+            "-m",
+            "typer",
+            "repositories.cli.app",
+            "utils",
+            "docs",
+            "--name",
+            "recollect",
+        ],
         capture_output=True,
         text=True,
         check=True,
         env={**os.environ, "COLUMNS": "120", "PYTHONUTF8": "1"},
-    )  # fmt: skip
+    )
     text = html.unescape(ran.stdout)
     return f"{HEAD}\n{_USAGE.sub(_as_text, _TITLE.sub('', text)).strip()}\n"
 

@@ -28,7 +28,8 @@ LEFT = "SELECT array_agg(tenant ORDER BY tenant) FROM committed_operations"
 def operation(*, days: float, tenant: str = "default", operation_id: object = None) -> str:
     return (
         "INSERT INTO committed_operations (tenant, operation_id, created_at)"
-        f" VALUES ('{tenant}', '{operation_id or uuid4()}', now() - make_interval(secs => {days * 86_400}))"
+        f" VALUES ('{tenant}', '{operation_id or uuid4()}', now() - make_interval(secs => "
+        f"{days * 86_400}))"
     )
 
 
@@ -66,7 +67,8 @@ async def test_each_batch_is_bounded_and_lasts_whatever_becomes_of_the_next(
     await execute(
         migrated,
         refuse,
-        "CREATE TRIGGER refuse BEFORE DELETE ON committed_operations FOR EACH ROW EXECUTE FUNCTION refuse()",
+        "CREATE TRIGGER refuse BEFORE DELETE ON committed_operations FOR EACH ROW EXECUTE "
+        "FUNCTION refuse()",
     )
     with pytest.raises(MigrationFailed, match=r"^purging the ledger failed"):
         await operations.maintain(migrated, keep_operations=WEEK)

@@ -45,8 +45,10 @@ SECRET = "canary-7Qx"
 INDEXES = {
     256: "USING hnsw (embedding vector_cosine_ops) WITH (m='8', ef_construction='32')",
     1024: "USING hnsw (embedding vector_cosine_ops) WITH (m='8', ef_construction='32')",
-    3072: "USING hnsw (((embedding)::halfvec(3072)) halfvec_cosine_ops) WITH (m='8', ef_construction='32')",
-    4096: "USING hnsw (((binary_quantize(embedding))::bit(4096)) bit_hamming_ops) WITH (m='8', ef_construction='32')",
+    3072: "USING hnsw (((embedding)::halfvec(3072)) halfvec_cosine_ops) WITH (m='8', "
+    "ef_construction='32')",
+    4096: "USING hnsw (((binary_quantize(embedding))::bit(4096)) bit_hamming_ops) WITH (m='8', "
+    "ef_construction='32')",
 }
 
 
@@ -156,7 +158,8 @@ async def test_how_the_database_embeds_is_recorded_and_later_options_have_to_agr
     assert (
         await scalar(
             empty,
-            "SELECT atttypmod FROM pg_attribute WHERE attrelid = 'learning_memories'::regclass AND attname = 'embedding'",
+            "SELECT atttypmod FROM pg_attribute WHERE attrelid = 'learning_memories'::regclass "
+            "AND attname = 'embedding'",
         )
         == 256
     )
@@ -229,7 +232,8 @@ async def test_a_failure_names_the_revision_keeps_those_before_and_repeats_no_ro
     await migrations.migrate(empty)
     await execute(
         empty,
-        f"INSERT INTO global_patterns VALUES (gen_random_uuid(), 'major', 'style', 'low', '{SECRET}', 1)",
+        "INSERT INTO global_patterns VALUES (gen_random_uuid(), 'major', 'style', 'low', "
+        f"'{SECRET}', 1)",
     )
     write_revision(tmp_path, "op.execute('CREATE TABLE first (id int)')")
     narrower = "ALTER TABLE global_patterns ADD CHECK (pattern_fingerprint IS NULL)"
@@ -246,7 +250,8 @@ async def test_a_failure_names_the_revision_keeps_those_before_and_repeats_no_ro
 
     write_revision(
         tmp_path,
-        "op.execute('ALTER TABLE global_patterns ALTER pattern_fingerprint TYPE int USING pattern_fingerprint::int')",
+        "op.execute('ALTER TABLE global_patterns ALTER pattern_fingerprint TYPE int USING "
+        "pattern_fingerprint::int')",
         revision=AFTER_NEXT,
         down_revision=NEXT,
     )

@@ -145,7 +145,8 @@ async def test_a_migrator_that_lost_its_lock_keeps_nothing_of_the_revision(
 ) -> None:
     write_revision(
         tmp_path,
-        "op.execute('CREATE TABLE half (id int)')\n    op.execute('SELECT pg_advisory_unlock_all()')",
+        "op.execute('CREATE TABLE half (id int)')\n"
+        "    op.execute('SELECT pg_advisory_unlock_all()')",
     )
     with pytest.raises(
         MigrationFailed, match="the migration lock was lost: migrate through a direct connection"
@@ -172,7 +173,8 @@ async def test_a_cancelled_migrator_leaves_neither_a_lock_nor_a_query_nor_half_a
         await migrating
     await until(
         migrated,
-        f"SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE {OTHERS} AND wait_event = 'PgSleep')",
+        f"SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE {OTHERS} AND wait_event = "
+        "'PgSleep')",
     )
     assert await scalar(migrated, "SELECT to_regclass('half')") is None
     assert await migrations.migrate(migrated) == HEAD
@@ -191,7 +193,8 @@ async def test_a_migrator_that_lost_its_connection_keeps_nothing_and_the_next_on
     await scalar(migrated, f"SELECT pg_terminate_backend(pid) {asleep}")
     with pytest.raises(
         MigrationFailed,
-        match=rf"^revision {NEXT} failed: terminating connection due to administrator command \(57P01\)$",
+        match=rf"^revision {NEXT} failed: terminating connection due to administrator command "
+        r"\(57P01\)$",
     ):
         await migrating
     assert await scalar(migrated, "SELECT to_regclass('half')") is None
@@ -225,7 +228,10 @@ async def writing(engine: AsyncEngine) -> AsyncIterator[None]:
 
 
 async def cancel_the_build(engine: AsyncEngine) -> None:
-    found = f"FROM pg_stat_activity WHERE {OTHERS} AND query ~ 'INDEX.* CONCURRENTLY' AND wait_event_type = 'Lock'"
+    found = (
+        f"FROM pg_stat_activity WHERE {OTHERS} AND query ~ 'INDEX.* CONCURRENTLY' AND "
+        "wait_event_type = 'Lock'"
+    )
     await until(engine, f"SELECT EXISTS (SELECT {found})")
     await scalar(engine, f"SELECT pg_cancel_backend(pid) {found}")
 
@@ -279,8 +285,10 @@ async def test_every_migration_rebuilds_what_was_interrupted_and_drops_what_is_l
             with pytest.raises(DBAPIError, match="user request"):
                 await building
     assert await migrations.check(migrated) == [
-        "index ix_reviews_tenant_repo_created_at_ccnew of reviews is in the database and not in the entities",
-        "the state of index ix_reviews_tenant_repo_pr_number of reviews is `invalid`, the entities say `valid`",
+        "index ix_reviews_tenant_repo_created_at_ccnew of reviews is in the database and not in "
+        "the entities",
+        "the state of index ix_reviews_tenant_repo_pr_number of reviews is `invalid`, the "
+        "entities say `valid`",
     ]
     assert await migrations.migrate(migrated) == HEAD
     assert await migrations.check(migrated) == []
@@ -293,7 +301,8 @@ async def test_an_index_that_somebody_is_building_is_left_to_them(migrated: Asyn
         )
         await until(
             migrated,
-            f"SELECT EXISTS (SELECT FROM pg_stat_activity WHERE {OTHERS} AND wait_event_type = 'Lock')",
+            f"SELECT EXISTS (SELECT FROM pg_stat_activity WHERE {OTHERS} AND wait_event_type = "
+            "'Lock')",
         )
         assert await scalar(migrated, IS_VALID) is False
         assert await migrations.migrate(migrated) == HEAD

@@ -47,7 +47,8 @@ CHANGES = {
         "the nullability of column reviews.repo is `nullable`, the entities say `not null`"
     ],
     "ALTER TABLE reviews ALTER conclusion SET DEFAULT 'known'": [
-        "the default of column reviews.conclusion is `'known'::text`, the entities say `'unknown'::text`"
+        "the default of column reviews.conclusion is `'known'::text`, the entities say "
+        "`'unknown'::text`"
     ],
     "ALTER TABLE reviews ALTER files_analyzed DROP DEFAULT": [
         "the default of column reviews.files_analyzed is absent, the entities say `0`"
@@ -56,10 +57,12 @@ CHANGES = {
         "the collation of column reviews.model is `C`, the entities say absent"
     ],
     "COMMENT ON COLUMN reviews.model IS 'Something else.'": [
-        "the comment of column reviews.model is `Something else.`, the entities say `Model that reviewed.`"
+        "the comment of column reviews.model is `Something else.`, the entities say `Model that "
+        "reviewed.`"
     ],
     "COMMENT ON TABLE reviews IS NULL": [
-        "the comment of table reviews is absent, the entities say `One review of one pull request, as it was when it ended.`"
+        "the comment of table reviews is absent, the entities say `One review of one pull "
+        "request, as it was when it ended.`"
     ],
     "DROP INDEX ix_reviews_tenant_repo_created_at": [
         "index ix_reviews_tenant_repo_created_at of reviews is missing in the database"
@@ -69,42 +72,50 @@ CHANGES = {
     ],
     "ALTER INDEX ix_knowledge_search_vector SET (fastupdate = off)": [
         "the definition of index ix_knowledge_search_vector of knowledge is"
-        " `CREATE INDEX ix_knowledge_search_vector ON knowledge USING gin (search_vector) WITH (fastupdate=off)`,"
-        " the entities say `CREATE INDEX ix_knowledge_search_vector ON knowledge USING gin (search_vector)`"
+        " `CREATE INDEX ix_knowledge_search_vector ON knowledge USING gin (search_vector) WITH "
+        "(fastupdate=off)`,"
+        " the entities say `CREATE INDEX ix_knowledge_search_vector ON knowledge USING gin "
+        "(search_vector)`"
     ],
     "ALTER TABLE reviews DROP CONSTRAINT ck_reviews_pr_number": [
         "constraint ck_reviews_pr_number of reviews is missing in the database"
     ],
-    "ALTER TABLE reviews DROP CONSTRAINT ck_reviews_pr_number, ADD CONSTRAINT ck_reviews_pr_number CHECK (pr_number >= 0)": [
+    "ALTER TABLE reviews DROP CONSTRAINT ck_reviews_pr_number, ADD CONSTRAINT "
+    "ck_reviews_pr_number CHECK (pr_number >= 0)": [
         "the definition of constraint ck_reviews_pr_number of reviews is `CHECK (pr_number >= 0)`,"
         " the entities say `CHECK (pr_number >= 1)`"
     ],
     "ALTER TABLE reviews DROP CONSTRAINT ck_reviews_pr_number,"
     " ADD CONSTRAINT ck_reviews_pr_number CHECK (pr_number >= 1) NOT VALID": [
-        "the definition of constraint ck_reviews_pr_number of reviews is `CHECK (pr_number >= 1) NOT VALID`,"
+        "the definition of constraint ck_reviews_pr_number of reviews is `CHECK (pr_number >= 1) "
+        "NOT VALID`,"
         " the entities say `CHECK (pr_number >= 1)`"
     ],
     "ALTER TABLE run_state DROP CONSTRAINT uq_run_state_tenant_run_key": [
         "constraint uq_run_state_tenant_run_key of run_state is missing in the database"
     ],
     "ALTER TABLE findings DROP CONSTRAINT fk_findings_reviews,"
-    " ADD CONSTRAINT fk_findings_reviews FOREIGN KEY (tenant, review_id) REFERENCES reviews (tenant, id)": [
+    " ADD CONSTRAINT fk_findings_reviews FOREIGN KEY (tenant, review_id) REFERENCES reviews "
+    "(tenant, id)": [
         "the definition of constraint fk_findings_reviews of findings is"
         " `FOREIGN KEY (tenant, review_id) REFERENCES reviews(tenant, id)`, the entities say"
         " `FOREIGN KEY (tenant, review_id) REFERENCES reviews(tenant, id) ON DELETE CASCADE`"
     ],
-    "CREATE TRIGGER mine BEFORE UPDATE ON reviews FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()": [
+    "CREATE TRIGGER mine BEFORE UPDATE ON reviews FOR EACH ROW EXECUTE FUNCTION "
+    "suppress_redundant_updates_trigger()": [
         "trigger mine of reviews is in the database and not in the entities"
     ],
     "DROP TABLE telemetry_events_default": [
         "the default partition of table telemetry_events is `missing`, the entities say `present`"
     ],
     "ALTER TABLE learning_memories ALTER embedding TYPE vector(9)": [
-        "the type of column learning_memories.embedding is `vector(9)`, the entities say `vector(8)`"
+        "the type of column learning_memories.embedding is `vector(9)`, the entities say "
+        "`vector(8)`"
     ],
     "UPDATE embedding_metadata SET dimensions = 9": [
         "the type of column knowledge.embedding is `vector(8)`, the entities say `vector(9)`",
-        "the type of column learning_memories.embedding is `vector(8)`, the entities say `vector(9)`",
+        "the type of column learning_memories.embedding is `vector(8)`, the entities say "
+        "`vector(9)`",
     ],
 }
 

@@ -51,7 +51,8 @@ CHANGES = [
     "DROP INDEX ix_learning_memories_embedding",
     "ALTER TABLE findings DROP COLUMN search_vector",
     "ALTER TABLE knowledge DROP COLUMN search_vector",
-    "ALTER TABLE knowledge ADD search_vector tsvector GENERATED ALWAYS AS (to_tsvector('english', content)) STORED",
+    "ALTER TABLE knowledge ADD search_vector tsvector GENERATED ALWAYS AS (to_tsvector('english', "
+    "content)) STORED",
     "CREATE INDEX ix_knowledge_search_vector ON knowledge USING gin (search_vector)",
     "DROP TABLE committed_operations",
     "DROP TABLE feedback_reactions",

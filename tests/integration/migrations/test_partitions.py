@@ -43,7 +43,8 @@ def names(*months: int) -> list[str]:
 def event_at(moment: datetime, *, tenant: str = "default") -> str:
     return (
         "INSERT INTO telemetry_events (tenant, id, repo, event_type, model, conclusion, created_at)"
-        f" VALUES ('{tenant}', gen_random_uuid(), 'a/b', 'review', 'm', 'ok', '{moment.isoformat()}')"
+        f" VALUES ('{tenant}', gen_random_uuid(), 'a/b', 'review', 'm', 'ok', "
+        f"'{moment.isoformat()}')"
     )
 
 
@@ -171,8 +172,10 @@ async def test_partitions_of_other_bounds_are_left_and_no_month_is_made_over_the
     await execute(
         migrated,
         *(f"DROP TABLE {name_of(THIS.plus(month))}" for month in (2, 3)),
-        "CREATE TABLE first PARTITION OF telemetry_events FOR VALUES FROM (MINVALUE) TO ('2001-01-01')",
-        f"CREATE TABLE \"Last\" PARTITION OF telemetry_events FOR VALUES FROM ('{THIS.plus(2).begins.isoformat()}') TO (MAXVALUE)",
+        "CREATE TABLE first PARTITION OF telemetry_events FOR VALUES FROM (MINVALUE) TO "
+        "('2001-01-01')",
+        'CREATE TABLE "Last" PARTITION OF telemetry_events FOR VALUES FROM '
+        f"('{THIS.plus(2).begins.isoformat()}') TO (MAXVALUE)",
     )
     assert await operations.maintain(migrated, ahead=5) == operations.Maintenance()
     assert (await operations.drop_before(migrated, NOW)).dropped == ("first",)
