@@ -40,7 +40,7 @@ MEMORY, MEMORY_BYTES = Path("/dev/shm"), 8 * 2**30
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Have every program that a test starts be one that can be interrupted, and its files in memory where there is much of it."""
+    """Make programs that tests start interruptible, and keep large temporary files in memory."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # As a shell has it in the background; programs inherit that.
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -59,7 +59,7 @@ def folders(environment: Mapping[str, str]) -> Iterator[Path]:
 
 
 def interpreters(places: Iterable[Path], allowed: SpecifierSet) -> dict[Version, Path]:
-    """Return one interpreter for each allowed version that can make an environment, oldest first."""
+    """Return one interpreter of each supported version that can make environments, oldest first."""
     found: dict[Version, Path] = {}
     for place in places:
         for program in sorted(place.glob("python3*")):

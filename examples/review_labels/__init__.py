@@ -1,1 +1,1 @@
-"""An application that adds two tables of its own to Recollect: labels, and notes that it searches."""
+"""An application that adds its own tables to Recollect: labels and searchable notes."""

@@ -71,6 +71,6 @@ async def _postgres(database: Database) -> AsyncIterator[Database]:
 
 @pytest_asyncio.fixture
 async def postgres(lent: Callable[[int], Awaitable[Database]]) -> AsyncIterator[Database]:
-    """A database of PostgreSQL's newest version, open and empty, for what every version does alike."""
+    """Return an open, empty database on PostgreSQL's newest version."""
     async with _postgres(await lent(max(VERSIONS))) as database:
         yield database

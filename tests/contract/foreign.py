@@ -37,7 +37,7 @@ _ROWS: Final = text(
         for table in _TABLES
     )
 )
-"""Every row of theirs, byte for byte, with the transaction that wrote it last and the place where it lies."""
+"""Return every row of the other tenant, with its last transaction and its physical place."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ async def _told_by(operation: str, fresh: Fresh, given: Given, known: Collection
 
 
 def differing(alone: dict[str, Told], beside_them: dict[str, Told]) -> list[str]:
-    """Return the operations that answer otherwise because others are there, or that touched their rows."""
+    """Return the operations that another tenant's rows influence, or that touch those rows."""
     return [
         name
         for name, told in beside_them.items()
@@ -164,11 +164,11 @@ def differing(alone: dict[str, Told], beside_them: dict[str, Told]) -> list[str]
 
 
 def comparable(answer: Any, known: Collection[UUID]) -> Any:
-    """Return the answer without what differs from call to call: moments, ids and names that were
-    just made, scores.
+    """Return the answer without the parts that differ from call to call.
 
-    A score by words may depend on how common they are in the whole table; what is found, and in
-    which order, does not."""
+    Those are moments, new ids and names, and scores. A keyword score may depend on how common the
+    words are in the whole table; the hits and their order do not.
+    """
     match answer:
         case UUID():
             return answer if answer in known else "an id"

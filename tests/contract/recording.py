@@ -1,4 +1,4 @@
-"""A store that remembers what was asked of it, and what runs the contract on it without a test session of its own."""
+"""A store that records its calls, and a runner of the contract that needs no pytest session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every scan of a table with tenants, in every statement that is sent, has a condition on the tenant: the server says so itself."""
+"""Every scan of a table with tenants has a condition on the tenant, according to the server."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ END $$
 
 
 async def sent_by_every_operation(database: Database) -> set[str]:
-    """Do every operation, of a unit of work and of a reader, and return the statements that were sent."""
+    """Run every operation of a unit of work and of a reader, and return the statements sent."""
     given, sent = await fill(database, "ours", 2), set[str]()
     for operation in all_operations():
         unit, _, name = operation.partition(".")
@@ -53,7 +53,7 @@ async def sent_by_every_operation(database: Database) -> set[str]:
 
 
 async def unconditional_scans(database: Database, statements: set[str]) -> dict[str, list[str]]:
-    """Return the scans of tables with tenants that no condition on the tenant narrows, by statement."""
+    """Return, by statement, scans of tables with tenants without a condition on the tenant."""
     found: dict[str, list[str]] = {}
     async with database.engine.connect() as connection:
         await connection.execute(_PLAN_OF)

@@ -1,8 +1,8 @@
 """Run the commands of a console block and compare what they print.
 
-A line that begins with `$ ` is a command; a backslash at its end continues it. The lines below it are
-the output, standard error included. In the output, `…` stands for any text within a line, and a line
-that is only `…` for any number of lines.
+A line that begins with `$ ` is a command; a backslash at its end continues it. The lines below it
+are the output, standard error included. In the output, `…` stands for any text within a line, and a
+line that is only `…` for any number of lines.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Count phrases that a reader has to decode: `python -m tests.docs.style`.
 
-The program prints the number of hits in each folder; with `--list FOLDER` it prints each hit. It reads
-docstrings, comments and string literals with spaces (messages) of Python files, the names that they
-define, and the text of Markdown files.
+The program prints the number of hits in each folder; with `--list FOLDER` it prints each hit. It
+reads docstrings, comments and string literals with spaces (messages) of Python files, the names
+that they define, and the text of Markdown files.
 """
 
 from __future__ import annotations
@@ -22,7 +22,11 @@ from typing import Final
 from tests.docs.pages import ROOT
 
 PHRASES: Final = {
-    "relative at the start": r"(?:^|[.!:]\s+)(?:What|Who|Where) (?!is\b|are\b|do\b|does\b|can\b|happens\b|if\b|was\b|did\b|next\b|matters?\b)[a-z]+[^?]*?[.!:](?:\s|$)",
+    "relative at the start": (
+        r"(?:^|[.!:]\s+)(?:What|Who|Where) "
+        r"(?!is\b|are\b|do\b|does\b|can\b|happens\b|if\b|was\b|did\b|next\b|matters?\b)"
+        r"[a-z]+[^?]*?[.!:](?:\s|$)"
+    ),
     "partitive at the start": r"(?:^|[.!]\s+)Of (?:\w+ ){1,6}\w+",
     "anew": r"\banew\b",
     "not to be had": r"\b(?:not|no\b.*) to be had\b",

@@ -23,7 +23,7 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def typed(program: str, text: str) -> list[list[str]]:
-    """Return the arguments of each time that the text has the program run, in a sentence or in a block for the shell."""
+    """Return the arguments of each call of the program in sentences and shell blocks."""
     sentences = re.findall(r"`([^`]+)`", BLOCK.sub("", text))
     lines = [
         line.removeprefix("$ ")

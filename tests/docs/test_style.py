@@ -23,7 +23,7 @@ CLEAN = (
     "examples/review_service",
     "tests/docs",
 )
-"""Files and folders without hits. Add a folder when `python -m tests.docs.style` reports none for it."""
+"""Files and folders without hits; add a folder when `python -m tests.docs.style` reports none."""
 
 
 def test_a_clean_folder_stays_clean() -> None:

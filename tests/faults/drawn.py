@@ -23,7 +23,10 @@ from tests.conftest import DIMENSIONS
 NUL, HALF = "\0", "\ud800"
 
 # Letters of every plane, marks that combine, directions, what JSON, LIKE, tsquery and SQL escape.
-_ALPHABET: Final = "aZ0 \t\n\r\\'\"%_$;:&|!*()<>-/.{}[]éßİſ\u0301\u202e\u200dשع漢👩🏽\ufeff\ufffe\uffff\U0010ffff\0\ud800\udfff"
+_ALPHABET: Final = (
+    "aZ0 \t\n\r\\'\"%_$;:&|!*()<>-/.{}[]éßİſ\u0301\u202e\u200dשع漢👩🏽"
+    "\ufeff\ufffe\uffff\U0010ffff\0\ud800\udfff"
+)
 _LONG: Final = (
     "a" * 400,
     "a" * 401,

@@ -29,7 +29,7 @@ SLEEP = "SELECT pg_sleep(20), CAST(:canary AS text)"
 def failing(
     kind: type[RecollectError], *, again: bool
 ) -> Iterator[pytest.ExceptionInfo[RecollectError]]:
-    """Demand that what is inside fails with exactly this error, and says whether it is safe to try again."""
+    """Require that the block raises exactly this error, with this `safe_to_retry`."""
     with pytest.raises(RecollectError) as caught:
         yield caught
     error = caught.value
@@ -102,7 +102,7 @@ async def written(database: Database) -> AsyncIterator[UnitOfWork]:
 
 
 async def require_sound(database: Database, *, reviews: int = 0) -> None:
-    """Demand that the database can be used, has what was committed, and soon no session that is left in the middle of something."""
+    """Require a usable database with the committed rows and soon no session in a transaction."""
     async with database.unit_of_work() as uow:
         assert await uow.reviews.count() == reviews
     assert database.pool_figures().checked_out == 0

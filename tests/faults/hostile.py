@@ -43,7 +43,7 @@ WORDS: Final = (
     "\n\t\r\v\f",
     "",
 )
-"""SQL, tsquery and web-search syntax, places of parameters, what PostgreSQL cannot store, and lengths."""
+"""SQL, tsquery and web-search syntax, placeholders, lengths, and text PostgreSQL cannot store."""
 
 _VALUES: Final[tuple[Scalar, ...]] = (
     *WORDS[:20],

@@ -13,8 +13,10 @@ PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "guarantees.md"
 HEAD = """\
 # What is guaranteed under faults?
 
-`make faults` injects each fault into real PostgreSQL servers and writes this page from its measurements. The same tests run in a short form
-in `make test`. A *control* is the same check with the guarantee broken on purpose; it must fail, which shows that the check can
+`make faults` injects each fault into real PostgreSQL servers and writes this page from its \
+measurements. The same tests run in a short form
+in `make test`. A *control* is the same check with the guarantee broken on purpose; it must fail, \
+which shows that the check can
 fail.
 
 | Guarantee | Last measurement | Control | Test |

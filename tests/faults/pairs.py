@@ -51,7 +51,7 @@ async def rows_by_name(database: Database) -> dict[str, int]:
 
 
 async def busy(database: Database) -> int:
-    """Return how many client backends of this database, but the one that is asked, are executing something."""
+    """Return how many other client backends of this database are executing a statement."""
     async with database.engine.connect() as connection:
         counted = (
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid "
@@ -73,7 +73,7 @@ async def backends(database: Database) -> int:
 
 
 async def settled(database: Database, *, at_most: int, within: float = 1) -> tuple[int, int]:
-    """Return the busy and the other backends, as soon as they are as they should be or the time is over."""
+    """Return the busy and the other backends, once they are as expected or the time is over."""
     async with asyncio.timeout(within + 10):
         end = asyncio.get_running_loop().time() + within
         while True:

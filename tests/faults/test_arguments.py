@@ -1,4 +1,4 @@
-"""Whatever a method is called with, it answers or refuses with a documented error, and the fake does the same."""
+"""For any arguments, a method returns or raises a documented error, and the fake does the same."""
 
 from __future__ import annotations
 

@@ -190,7 +190,7 @@ async def test_nothing_is_left_running_lost_or_half_written_by_a_cancelled_task(
 
 
 async def without_the_library(url: SecretStr, times: int) -> tuple[int, int]:
-    """Do the same to SQLAlchemy and asyncpg alone, and return how many statements ran on and how many pairs were half written."""
+    """Cancel SQLAlchemy and asyncpg alone; return the running statements and half-written pairs."""
     connect = partial(asyncpg.connect, url.get_secret_value())
     engine = create_async_engine(
         "postgresql+asyncpg://",

@@ -90,7 +90,7 @@ class Disk:
 
 
 class Server:
-    """A server of these tests alone, which may be stopped and killed, and whose disk may be full where that can be done."""
+    """Start a server for these tests only, which they stop and kill and whose disk they fill."""
 
     def __init__(self, folder: Path, version: int, disk: Disk | None) -> None:
         self._folder, self._version, self.disk = folder / "data", version, disk

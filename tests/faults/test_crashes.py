@@ -71,7 +71,7 @@ Mortals = Callable[[int], Awaitable[Mortal]]
 
 @pytest.fixture(scope="module")
 def mortals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mortals]:
-    """Return a server of a version, with the schema, that writes as durably as PostgreSQL does by itself."""
+    """Return a server of a version with the schema and PostgreSQL's default durability."""
     made: dict[int, Mortal] = {}
 
     async def of(version: int) -> Mortal:

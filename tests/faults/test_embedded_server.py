@@ -1,4 +1,4 @@
-"""Another user of the machine, at the socket, the folder and the password of an embedded server that root started."""
+"""An embedded server that root started refuses another user of the machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PROMISE = "The embedded server is private"
 
 
 def attempts(server: EmbeddedServer, folder: Path) -> list[str]:
-    """Return what comes of it when somebody else tries the socket, the folder and the file with the passwords."""
+    """Return what another user gets from the socket, the folder and the password file."""
     socket = server.socket_dir / f".s.PGSQL.{server.port}"
     return run_as("nobody", TRESPASS, socket, folder, folder / "credentials.json").stdout.split()
 

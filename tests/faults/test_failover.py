@@ -105,7 +105,7 @@ async def connected_alone(
 
 
 async def refuses_writes_where_the_driver_looks_first(old: EmbeddedServer, *ports: int) -> bool:
-    """Whether asyncpg by itself, given the same hosts, ends at a server that cannot be written to."""
+    """Return whether asyncpg alone, with the same hosts, connects to a read-only server."""
     connection = await connected_alone(old, *ports)
     try:
         await connection.execute("DELETE FROM reviews")
@@ -117,7 +117,7 @@ async def refuses_writes_where_the_driver_looks_first(old: EmbeddedServer, *port
 
 
 async def hangs_where_the_driver_looks_first(known: EmbeddedServer, *ports: int) -> bool:
-    """Whether asyncpg by itself, given the same hosts and two seconds, stays with the one that does not answer."""
+    """Return whether asyncpg alone, with the same hosts, waits for the dead one for two seconds."""
     try:
         connection = await connected_alone(known, *ports, within=2)
     except TimeoutError:

@@ -1,4 +1,4 @@
-"""A vector search with a filter finds as many rows as it is asked for, where they exist, and the nearest ones."""
+"""A filtered vector search returns the nearest rows, as many as match, up to the limit."""
 
 from __future__ import annotations
 
@@ -24,8 +24,11 @@ LIMIT = 10
 SHARES = {"none": 1, "80 %": 0, "10 %": 10, "1 %": 100, "0.2 %": 500}
 
 _ROWS = """
-INSERT INTO knowledge (tenant, id, chunk_id, source, source_type, content, content_hash, metadata, embedding)
-SELECT 'default', gen_random_uuid(), g::text, 'a.md', CASE WHEN g % 5 = 0 THEN 'code' ELSE 'doc' END, 'A passage.', '\\x00',
+INSERT INTO knowledge (
+  tenant, id, chunk_id, source, source_type, content, content_hash, metadata, embedding
+)
+SELECT 'default', gen_random_uuid(), g::text, 'a.md',
+  CASE WHEN g % 5 = 0 THEN 'code' ELSE 'doc' END, 'A passage.', '\\x00',
   jsonb_build_object('one_in_10', g % 10, 'one_in_100', g % 100, 'one_in_500', g % 500),
   (SELECT array_agg(random() - 0.5) FROM generate_series(1, :dimensions) WHERE g > 0)::vector
 FROM generate_series(1, :rows) AS g"""
@@ -61,7 +64,7 @@ class _Searched:
         self.searches = self.complete = self.asked = self.nearest = 0
 
     async def search(self) -> None:
-        """Ask every question with every filter, and count the rows that are as near as the nearest."""
+        """Search for each vector with each filter, and count the rows as near as the nearest."""
         for share in SHARES:
             condition, sql = _condition(share)
             for question in self._questions:
@@ -78,7 +81,7 @@ class _Searched:
                 )
 
     async def rows_as_it_is(self) -> float:
-        """Return how many of ten rows HNSW finds on average by itself, with pgvector's own settings and a filter of 1 %."""
+        """Return how many of ten rows HNSW alone returns on average with a filter of 1 %."""
         found: list[int] = [
             (await self._rows(_AS_IT_IS, question, "hnsw"))[0].rows for question in self._questions
         ]

@@ -79,7 +79,8 @@ import asyncpg
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-engine = create_async_engine("postgresql+asyncpg://", async_creator=functools.partial(asyncpg.connect, sys.stdin.read()))
+connect = functools.partial(asyncpg.connect, sys.stdin.read())
+engine = create_async_engine("postgresql+asyncpg://", async_creator=connect)
 
 async def ask():
     async with engine.connect() as connection:

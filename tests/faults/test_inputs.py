@@ -117,12 +117,13 @@ class Change:
         self.values = values
 
     def __repr__(self) -> str:
-        return f"{self.kind}: {', '.join(f'{name}={reprlib.repr(value)}' for name, value in self.values.items())}"
+        fields = (f"{name}={reprlib.repr(value)}" for name, value in self.values.items())
+        return f"{self.kind}: {', '.join(fields)}"
 
 
 @st.composite
 def changes(draw: st.DrawFn) -> Change:
-    """An entity's kind, a good one after those that it refers to, and hostile values for some of its fields."""
+    """Draw a kind, a valid entity after those that it refers to, and hostile values of fields."""
     kind = draw(st.sampled_from(KINDS))
     made = kind.make()
     fields = [name for name in type(made[-1]).model_fields if name not in ("id", "tenant")]

@@ -1,4 +1,4 @@
-"""Many processes that migrate the same database at the same time, as replicas of a service do when they start."""
+"""Many processes migrate the same database at once, as replicas of a service do at their start."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ from repositories.migrations import session
 async def migrate(url):
     engine, options = create_engine(Settings(url=url)), migrations.SchemaOptions(dimensions=8)
     try:
-        return await migrations.migrate(engine, options, directory=Path(sys.argv[1]), deadline=timedelta(minutes=2))
+        return await migrations.migrate(
+            engine, options, directory=Path(sys.argv[1]), deadline=timedelta(minutes=2)
+        )
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     finally:

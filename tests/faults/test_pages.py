@@ -47,7 +47,7 @@ def review(key: UUID) -> Review:
 async def walked(
     store: Store, stay: set[UUID], others: list[tuple[str, UUID]], size: int, *, descending: bool
 ) -> list[UUID]:
-    """Go through all pages, each in a transaction of its own, while other rows are written between them."""
+    """Read all pages, each in its own transaction, and write other rows between them."""
     coming = [(what, key) for what, key in others if key not in stay]
     async with store.unit_of_work() as uow:
         for one in await uow.reviews.list():

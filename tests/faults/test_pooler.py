@@ -162,7 +162,7 @@ async def recorded(url: SecretStr, **settings: object) -> Recorder:
 
 @contextmanager
 def pgbouncer(url: SecretStr, folder: Path, port: int) -> Iterator[None]:
-    """Run pgbouncer in transaction mode, with two sessions for everyone, as the user whose the server's socket is."""
+    """Run pgbouncer in transaction mode with two sessions, as the owner of the server's socket."""
     known, account = Settings(url=url), Account.for_server()
     assert known.password is not None
     assert PROGRAM is not None
@@ -237,7 +237,7 @@ async def test_behind_pgbouncer_everything_works_and_no_setting_reaches_another_
 
 
 async def settings_of_a_stranger(url: SecretStr, port: int) -> list[str]:
-    """Return what is set in the session that another client gets, but for what it asked for itself."""
+    """Return the settings in the session of another client, without those that it set itself."""
     known = through(url, port)
     password = known.password.get_secret_value() if known.password else None
     connection = await asyncpg.connect(

@@ -1,4 +1,4 @@
-"""Connections that end while a savepoint is open: `ConnectionLost`, and the unit of work runs again."""
+"""A connection that ends in a savepoint raises `ConnectionLost`; the unit of work runs again."""
 
 from __future__ import annotations
 

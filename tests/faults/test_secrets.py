@@ -1,4 +1,4 @@
-"""Neither a password nor a row's value is found in what an error says, shows, carries along or logs."""
+"""No error contains a password or a row's value, in its message, attributes, causes or logs."""
 
 from __future__ import annotations
 
@@ -318,8 +318,8 @@ def provocations() -> dict[str, Provoke]:
             lambda: LearningMemory.model_validate({"finding_text": NUL, "repo": [VALUE]})
         ),
         "checkpoint": lambda _: made(
-            lambda: CheckpointData(files_reviewed=VALUE, summary_draft=NUL)
-        ),  # type: ignore[arg-type]
+            lambda: CheckpointData(files_reviewed=VALUE, summary_draft=NUL)  # type: ignore[arg-type]
+        ),
         "checkpoint of an entity": lambda _: made(
             lambda: ReviewCheckpoint.model_validate(
                 {"checkpoint_data": {"summary_draft": NUL, "total_files": VALUE}}
@@ -392,7 +392,7 @@ async def test_no_canary_is_found_in_any_error(
 
 
 async def bare(url: SecretStr, caplog: pytest.LogCaptureFixture) -> list[str]:
-    """The places where SQLAlchemy and asyncpg alone show the values of a row that is there already."""
+    """Return the places where SQLAlchemy and asyncpg alone show the values of an existing row."""
     from repositories.postgres.hosts import Hosts
 
     engine = create_async_engine(

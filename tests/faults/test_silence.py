@@ -189,7 +189,7 @@ async def test_many_units_of_work_leave_no_memory_no_file_and_no_connection_behi
 async def _growth(
     database: Database, work: Callable[[], Awaitable[None]], rounds: int, each: int
 ) -> tuple[float, int, int]:
-    """Return by how much memory in kB, open files and connections grew from the middle of the rounds to their end."""
+    """Return the growth of memory (kB), files and connections in the second half of the rounds."""
     process = psutil.Process()
     marks: list[tuple[float, int, int]] = []
     for _ in range(rounds):

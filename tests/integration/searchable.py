@@ -27,22 +27,29 @@ _VECTOR = (
 )
 
 _CHUNKS = f"""
-INSERT INTO knowledge (tenant, id, repo, chunk_id, source, source_type, content, content_hash, metadata, embedding)
-SELECT 'default', gen_random_uuid(), {_REPO}, 'chunk-' || g, 'docs/' || g % 50, CASE WHEN g % 8 = 0 THEN 'code' ELSE 'doc' END,
+INSERT INTO knowledge (
+  tenant, id, repo, chunk_id, source, source_type, content, content_hash, metadata, embedding
+)
+SELECT 'default', gen_random_uuid(), {_REPO}, 'chunk-' || g, 'docs/' || g % 50,
+  CASE WHEN g % 8 = 0 THEN 'code' ELSE 'doc' END,
   {_WORDS}, sha256(g::text::bytea), jsonb_build_object('n', g % 200), {_VECTOR}
 FROM generate_series(1, :rows) AS g"""
 _MEMORIES = f"""
-INSERT INTO learning_memories (tenant, id, repo, owner, source_repo, finding_text, severity, category, file_path, outcome,
-  embedding_model, embedding_dim, embedding)
-SELECT 'default', gen_random_uuid(), {_REPO}, 'acme', 'acme/api', {_WORDS}, 'major', 'correctness', 'api.py', 'accepted',
-  'model', {{dimensions}}, {_VECTOR}
+INSERT INTO learning_memories (
+  tenant, id, repo, owner, source_repo, finding_text, severity, category, file_path, outcome,
+  embedding_model, embedding_dim, embedding
+)
+SELECT 'default', gen_random_uuid(), {_REPO}, 'acme', 'acme/api', {_WORDS},
+  'major', 'correctness', 'api.py', 'accepted', 'model', {{dimensions}}, {_VECTOR}
 FROM generate_series(1, :rows) AS g"""
 _FINDINGS = f"""
 WITH review AS (
-  INSERT INTO reviews (tenant, id, repo, pr_number) VALUES ('default', gen_random_uuid(), '{REPO}', 7) RETURNING id
+  INSERT INTO reviews (tenant, id, repo, pr_number)
+  VALUES ('default', gen_random_uuid(), '{REPO}', 7) RETURNING id
 )
 INSERT INTO findings (tenant, id, review_id, repo, file_path, severity, category, confidence, title)
-SELECT 'default', gen_random_uuid(), review.id, {_REPO}, 'api.py', 'major', 'correctness', 90, {_WORDS}
+SELECT 'default', gen_random_uuid(), review.id, {_REPO}, 'api.py', 'major', 'correctness', 90,
+  {_WORDS}
 FROM review, generate_series(1, 2 * :rows) AS g"""
 _GRAPHS = (
     "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND indexdef LIKE "
@@ -51,10 +58,10 @@ _GRAPHS = (
 
 
 async def fill(database: Database, *, rows: int = ROWS, chunks_only: bool = False) -> None:
-    """Write `rows` of each searched kind, of findings, which are short, twice as many; and analyse
-    them.
+    """Write `rows` rows of each searched kind, and analyse the tables.
 
-    Graphs are built at the end, which is several times as fast.
+    Findings are short, so there are twice as many of them. The HNSW indexes are built at the end,
+    which is several times as fast.
     """
     async with database.reader() as view:
         dimensions = (await view.embedding_metadata.get()).dimensions

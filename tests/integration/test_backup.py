@@ -174,9 +174,14 @@ async def test_five_thousand_rows_are_restored(
 ) -> None:
     async with source.engine.begin() as connection:
         await connection.execute(
-            text("""INSERT INTO knowledge (id, chunk_id, source, source_type, content, content_hash, embedding)
-            SELECT gen_random_uuid(), n::text, 's', 'doc', 'word' || n, '', CASE WHEN n % 5 = 0 THEN ARRAY(
-                SELECT random() - 0.5 + n * 0 FROM generate_series(1, 8))::vector END
+            text("""
+            INSERT INTO knowledge (
+                id, chunk_id, source, source_type, content, content_hash, embedding
+            )
+            SELECT gen_random_uuid(), n::text, 's', 'doc', 'word' || n, '',
+                CASE WHEN n % 5 = 0 THEN ARRAY(
+                    SELECT random() - 0.5 + n * 0 FROM generate_series(1, 8)
+                )::vector END
             FROM generate_series(1, 5000) n""")
         )
     assert (await source.dump(tmp_path / "backup")).rows == 5_001

@@ -359,7 +359,7 @@ async def test_progress_is_told_after_each_batch(database: Database, way: str) -
 
 @pytest.fixture
 def little_to_collect() -> Iterator[None]:
-    """Let garbage collections look at what the test makes alone, and not at all that is there already."""
+    """Limit garbage collections to the objects that the test creates."""
     gc.collect()
     gc.freeze()
     yield

@@ -257,7 +257,7 @@ async def is_at_most(database: Database, number: int) -> bool:
     return await backends(database) <= number
 
 
-async def test_a_connection_that_a_unit_of_work_still_has_when_the_database_is_closed_is_closed_with_it(
+async def test_closing_a_database_closes_the_connection_of_a_unit_of_work_that_is_still_open(
     url: SecretStr, database: Database
 ) -> None:
     before = await backends(database)
@@ -362,7 +362,7 @@ async def test_who_is_cancelled_hears_of_a_failure_as_the_cause() -> None:
         assert "canary" not in "".join(traceback.format_exception(caught.value))
 
 
-async def test_a_unit_of_work_inside_another_on_the_last_connection_is_an_exhausted_pool_and_no_deadlock(
+async def test_a_nested_unit_of_work_without_a_free_connection_exhausts_the_pool_without_hanging(
     url: SecretStr,
 ) -> None:
     async with Database.from_url(url, pool_size=1, max_overflow=0, pool_timeout=0.1) as small:

@@ -131,7 +131,7 @@ def mode_of(path: Path) -> int:
 
 
 def run_as(user: str, code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run Python that becomes another user for good, and has a Python below root's home loaded by then."""
+    """Run Python that drops root for good after it has loaded modules below root's home."""
     entry = pwd.getpwnam(user)
     drop = f"os.setgroups([]); os.setgid({entry.pw_gid}); os.setuid({entry.pw_uid}); os.chdir('/')"
     return subprocess.run(

@@ -622,7 +622,7 @@ async def test_an_idle_connection_that_ended_is_replaced_in_silence(engine: Asyn
         assert pid not in {await pid_of(connection), await pid_of(another)}
 
 
-async def test_a_server_that_turns_out_to_be_read_only_is_connected_to_anew_and_a_reader_keeps_its_connection(
+async def test_a_read_only_server_makes_units_of_work_reconnect_and_a_reader_keeps_its_connection(
     engine: AsyncEngine,
 ) -> None:
     async with engine.connect() as connection, engine.connect() as idle:

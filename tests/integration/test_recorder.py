@@ -32,9 +32,14 @@ async def main():
     {handler}
     earlier = signal.getsignal(signal.SIGTERM)
     async with Database.from_env() as database:
-        async with database.telemetry_recorder(flush_every=timedelta(hours=1), flush_on_signals=True) as recorder:
+        async with database.telemetry_recorder(
+            flush_every=timedelta(hours=1), flush_on_signals=True
+        ) as recorder:
             for _ in range(50):
-                await recorder.record(TelemetryEvent(repo="a/b", event_type="review", model="m", conclusion="success"))
+                event = TelemetryEvent(
+                    repo="a/b", event_type="review", model="m", conclusion="success"
+                )
+                await recorder.record(event)
             print(recorder.figures.queued, flush=True)
             await asked.wait()
             await recorder.flush()
@@ -63,7 +68,7 @@ CASES = {
 
 
 def signalled(program: str, number: int, url: SecretStr) -> tuple[int, str, str]:
-    """Run a program, signal it when it has recorded its events, and return how it ended and what it said."""
+    """Run a program, signal it after it recorded its events, and return its status and output."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "DATABASE_URL": url.get_secret_value()}
     with subprocess.Popen(
         [sys.executable, "-c", program],

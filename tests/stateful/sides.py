@@ -38,7 +38,7 @@ class Difference(AssertionError):
 
 
 class Sides:
-    """A fake and a PostgreSQL database, with the event loop that both live on, and how often they were compared."""
+    """A fake and a PostgreSQL database on one event loop, with the number of comparisons."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, database: Database) -> None:
         self._loop = loop

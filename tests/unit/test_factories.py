@@ -96,7 +96,8 @@ def test_another_process_builds_the_same_after_the_same_seed() -> None:
 from hashlib import sha256
 from repositories.testing.factories import review_with_findings, seed
 seed(7)
-print(sha256(repr([finding.model_dump() for finding in review_with_findings(findings=5).findings]).encode()).hexdigest())
+findings = [finding.model_dump() for finding in review_with_findings(findings=5).findings]
+print(sha256(repr(findings).encode()).hexdigest())
 """
     ran = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True

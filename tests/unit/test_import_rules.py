@@ -319,7 +319,10 @@ def watched(self, key):
         seen.append(f"read {key}")
     return plain(self, key)
 type(os.environ).__getitem__ = watched
-sys.addaudithook(lambda event, _: seen.append(event) if event in ("socket.connect", "subprocess.Popen") else None)
+def hook(event, _):
+    if event in ("socket.connect", "subprocess.Popen"):
+        seen.append(event)
+sys.addaudithook(hook)
 """
 IMPORT_ALL = """
 import importlib, pkgutil

@@ -95,7 +95,7 @@ def nodes(node: ast.AST, *, typing: bool) -> Iterator[ast.AST]:
 
 
 def imported(source: str, *, typing: bool = False) -> Iterator[str]:
-    """Yield the modules of the two packages that `source` imports when it runs, and with `typing` those for annotations."""
+    """Yield the modules that `source` imports from the two packages; `typing` adds annotations'."""
     for node in nodes(ast.parse(source), typing=typing):
         if isinstance(node, ast.Import):
             yield from (
@@ -113,7 +113,7 @@ def imported(source: str, *, typing: bool = False) -> Iterator[str]:
 
 
 def upward(module: str, source: str, *, typing: bool) -> list[str]:
-    """Return the imports of a module that point to a higher layer, or to another folder of the same one."""
+    """Return the imports of a higher layer, or of another folder of the same layer."""
     here = place_of(module)
     places = ((name, place_of(name)) for name in imported(source, typing=typing))
     return [name for name, place in places if place != here and HEIGHT[place] >= HEIGHT[here]]

@@ -408,7 +408,7 @@ def test_every_fault_has_the_error_that_the_catalogue_says(phase: Phase, row: Ro
 
 
 def spoken(error: BaseException) -> str:
-    """Everything that a log, a debugger's repr or an error report would show, the attributes included."""
+    """Return all that a log, a repr or an error report shows, attributes included."""
     return f"{error}{error!r}{error.args}{vars(error)}" + "".join(traceback.format_exception(error))
 
 

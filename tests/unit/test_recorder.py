@@ -131,9 +131,7 @@ async def test_an_event_that_was_there_before_is_refused_although_a_commits_outc
     assert await database.count() == 2
 
 
-async def test_after_retry_for_the_events_are_counted_as_failed_and_the_next_ones_have_their_chance() -> (
-    None
-):
+async def test_after_retry_for_the_events_count_as_failed_and_the_next_ones_are_tried() -> None:
     database = Failing(before(LOST))
     async with TelemetryRecorder(database, flush_every=NEVER, retry_for=timedelta(0)) as recorder:
         with pytest.raises(ConnectionLost):

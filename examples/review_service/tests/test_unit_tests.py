@@ -20,11 +20,16 @@ class Clock:
         self.began = time.process_time()
 
     def pytest_sessionfinish(self, session, exitstatus):
-        self.figures = {"seconds": time.process_time() - self.began, "status": exitstatus, "tests": session.testscollected}
+        self.figures = {
+            "seconds": time.process_time() - self.began,
+            "status": exitstatus,
+            "tests": session.testscollected,
+        }
 
 clock = Clock()
 pytest.main(["-q", "-p", "no:cacheprovider", "--assert=plain", sys.argv[1]], plugins=[clock])
-loaded = {"asyncpg", "alembic", "repositories.database", "repositories.unit_of_work"} & set(sys.modules)
+unwanted = {"asyncpg", "alembic", "repositories.database", "repositories.unit_of_work"}
+loaded = unwanted & set(sys.modules)
 print(json.dumps({**clock.figures, "loaded": sorted(loaded)}))
 """
 

@@ -1,5 +1,4 @@
-"""The contract of the library's own operations, as test classes that run on PostgreSQL and on the
-fakes.
+"""The contract of the library's operations, as test classes for PostgreSQL and the fakes.
 
 Each suite uses one fixture, `store`, which `Store` describes.
 """

@@ -54,7 +54,7 @@ one_key_or_many = pytest.mark.parametrize(
 
 
 async def at_once(store: Store, *works: Callable[[UnitOfWork], Awaitable[T]]) -> list[T]:
-    """Do each of the works in a unit of work and a task of its own, none of them before all units have begun."""
+    """Run each function in its own task and unit of work, after all units have begun."""
     barrier = asyncio.Barrier(len(works))
 
     async def alone(work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
@@ -174,7 +174,7 @@ class ConcurrentClaimsContract:
 
 
 async def _begun(store: Store, work: Callable[[UnitOfWork], Awaitable[T]]) -> asyncio.Task[T]:
-    """Return the task that does the work in a unit of work that has begun, and had the time to wait for another one."""
+    """Return a task whose unit of work has begun and has had time to wait for another one."""
     entered = asyncio.Event()
 
     async def alone() -> T:

@@ -1,6 +1,6 @@
-"""Learning memories.
+"""The contract of learning memories and of global patterns.
 
-SavepointLog once, recalled by vector and by words, and left stale by a change of model; global patterns.
+A memory is written once, recalled by vector and by keywords, and stale after a change of the model.
 """
 
 from __future__ import annotations

@@ -146,7 +146,7 @@ class ReactionsContract:
 class FeedbackPatternsContract:
     """Titles with one fingerprint are one pattern."""
 
-    async def test_titles_that_differ_in_case_and_spacing_are_one_pattern_and_people_are_counted_once(
+    async def test_titles_that_differ_in_case_and_spacing_are_one_pattern_and_people_count_once(
         self, store: Store
     ) -> None:
         first, second = review(pr_number=1), review(pr_number=2)

@@ -1,4 +1,4 @@
-"""Embedding rows again, of knowledge and of learning memories, by a job that can be killed at any moment."""
+"""The contract of re-embedding knowledge and memories in a job that you can kill at any time."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ class StatsContract:
             stats = await view.reviews.stats(REPO, since=MOMENT)
         assert (stats.reviews, stats.findings, stats.declared_findings) == (1, 1, 3)
 
-    async def test_the_ten_worst_files_are_ordered_by_findings_then_by_path_as_python_orders_strings(
+    async def test_the_ten_worst_files_are_ordered_by_findings_then_by_path_as_in_python(
         self, store: Store
     ) -> None:
         of = review()

@@ -50,8 +50,11 @@ MANY: Final = 1_003
 MORE_DIGITS_THAN_PYTHON_WRITES: Final = 10**5_000
 """Even a message that names this number fails."""
 
-UNICODE: Final = "Ünïcødé 未处理的异常 Утечка 👩\u200d👩 \u202e\u05e2\u05d1\u202c e\u0301 ﬁ \x01\n\t'\"\\%_$1 {}[]"
-"""Scripts, combining and joined characters, direction marks, a control character, and what SQL and JSON quote."""
+UNICODE: Final = (
+    "Ünïcødé 未处理的异常 Утечка 👩\u200d👩 \u202e\u05e2\u05d1\u202c e\u0301 ﬁ "
+    "\x01\n\t'\"\\%_$1 {}[]"
+)
+"""Scripts, combining characters, direction marks, and characters that SQL and JSON quote."""
 
 _numbers = count(1)
 
@@ -90,7 +93,7 @@ def suppression(of: Review, **values: Any) -> SuppressionLogEntry:
 def reaction(
     to: Finding, content: Reaction = Reaction.THUMBS_DOWN, **values: Any
 ) -> FeedbackReaction:
-    """Return a new reaction to the finding's comment; of a finding without one, to one of its own."""
+    """Return a new reaction to the finding's comment, or to a new comment if it has none."""
     told = {
         name: getattr(to, name)
         for name in ("repo", "review_id", "severity", "category", "file_path", "title")

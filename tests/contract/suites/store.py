@@ -17,10 +17,10 @@ T = TypeVar("T")
 
 
 class Store(Protocol):
-    """An adapter's database. It is empty when a test begins, but for the record of how it embeds,
-    in four dimensions or more.
+    """An adapter's database, which is empty when a test begins.
 
-    Sixteen units of work have to fit into it at the same time, each in a task of its own.
+    Only the record of its embeddings exists, with four dimensions or more. Sixteen units of work
+    fit into the database at the same time, each in its own task.
     """
 
     def unit_of_work(

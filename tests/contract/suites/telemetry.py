@@ -111,7 +111,7 @@ class TelemetryContract:
             assert await view.telemetry.retrieval_quality.count() == 4
             assert facts(await view.telemetry.retrieval_quality.get(first.id)) == facts(first)
 
-    async def test_resilience_is_replaced_whole_for_each_delivery_and_the_moment_it_was_first_told_stays(
+    async def test_a_delivery_replaces_all_of_its_resilience_and_keeps_the_first_moment(
         self, store: Store
     ) -> None:
         first = resilience(

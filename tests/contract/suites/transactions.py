@@ -171,7 +171,7 @@ class RetryContract:
 
 
 class IsolationContract:
-    """The higher levels see one moment, and what could not have happened one after the other is a conflict."""
+    """The higher levels read one snapshot, and an order that is not serializable is a conflict."""
 
     async def test_only_above_read_committed_two_readings_are_of_one_moment(
         self, store: Store
@@ -224,7 +224,7 @@ class IsolationContract:
 
 
 class LedgerContract:
-    """A unit of work that was given an operation id can be asked for, and is waited for while it is under way."""
+    """You can look up a unit of work by its operation id; the lookup waits until it has ended."""
 
     async def test_an_operation_is_known_once_it_was_committed_and_to_its_tenant_alone(
         self, store: Store

@@ -11,9 +11,12 @@ import sys
 HEAD = """\
 # Command line
 
-`pip install "recollect[cli]"` installs the command `recollect`. Commands that use a database take it from `--url`, from `DATABASE_URL` or from the
-[settings](settings.md) in the environment; without either they use the server that `recollect db up` started. A command exits with 0 if it
-succeeded, with 1 if it failed, and with 2 if its arguments are wrong. This page is generated from the code by `make docs`.
+`pip install "recollect[cli]"` installs the command `recollect`. Commands that use a database \
+take it from `--url`, from `DATABASE_URL` or from the
+[settings](settings.md) in the environment; without either they use the server that `recollect db \
+up` started. A command exits with 0 if it
+succeeded, with 1 if it failed, and with 2 if its arguments are wrong. This page is generated \
+from the code by `make docs`.
 """
 
 _TITLE = re.compile(r"\A# .*?(?=^## )", re.DOTALL | re.MULTILINE)

@@ -24,11 +24,14 @@ from tests.docs.reference.markdown import code, paragraphs, table
 HEAD = """\
 # Entities
 
-Each entity is one table. This page lists every field with its type, default and meaning. It is generated from the code by
+Each entity is one table. This page lists every field with its type, default and meaning. It is \
+generated from the code by
 `make docs`.
 
-An entity is validated when you construct it and when you assign a field. A refused value raises `pydantic.ValidationError`,
-which names the field and does not repeat the value. A field whose default is "the server's" is filled in by PostgreSQL when the
+An entity is validated when you construct it and when you assign a field. A refused value raises \
+`pydantic.ValidationError`,
+which names the field and does not repeat the value. A field whose default is "the server's" is \
+filled in by PostgreSQL when the
 row is written. Import entities and enumerations from `domain`.
 """
 

@@ -17,7 +17,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def paragraphs(documented: object) -> list[str]:
-    """Return the paragraphs of an object's own docstring, each paragraph and list item on one line."""
+    """Return the paragraphs of an object's docstring, each paragraph and list item on one line."""
     text = inspect.cleandoc(getattr(documented, "__doc__", None) or "")
     return [_NOT_AN_ITEM.sub(" ", _INDENTED.sub(" ", part)) for part in text.split("\n\n")]
 

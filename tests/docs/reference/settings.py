@@ -15,15 +15,20 @@ from tests.docs.reference.markdown import code, table
 HEAD = f"""\
 # Settings
 
-`Settings` describes one database. Its values come from the environment or from code; this page lists all of them. It is generated
+`Settings` describes one database. Its values come from the environment or from code; this page \
+lists all of them. It is generated
 from the code by `make docs`.
 
-- `Database.from_env()` reads the environment. `Database.from_url("postgresql://…", pool_size=5)` and
+- `Database.from_env()` reads the environment. `Database.from_url("postgresql://…", pool_size=5)` \
+and
   `Database.embedded("folder", …)` take the same names as keywords, and so does `Settings(…)`.
-- A value in code takes precedence over the environment. A URL or a host in code replaces the whole connection of the environment, which is
+- A value in code takes precedence over the environment. A URL or a host in code replaces the \
+whole connection of the environment, which is
   then not read. So a `DATABASE_URL` of your application does not affect `Database.embedded`.
-- A variable with the prefix `RECOLLECT_` that does not name a setting, such as a misspelt one, raises `ConfigurationError`, which names the nearest setting.
-- `{URL_VARIABLE}` holds the connection as a URL: `postgresql://user:password@host:5432/database?sslmode=verify-full`. If a part of the
+- A variable with the prefix `RECOLLECT_` that does not name a setting, such as a misspelt one, \
+raises `ConfigurationError`, which names the nearest setting.
+- `{URL_VARIABLE}` holds the connection as a URL: \
+`postgresql://user:password@host:5432/database?sslmode=verify-full`. If a part of the
   URL and its own variable differ, opening the database raises `ConfigurationError`.
 - An empty variable counts as not set. Durations are numbers of seconds, or `timedelta` in code.
 - Settings are immutable. Derive others from them with `settings.model_copy(update=…)`.
@@ -32,8 +37,10 @@ from the code by `make docs`.
 TAIL = f"""
 ## Passwords of roles
 
-`recollect db roles` reads `{PREFIX}MIGRATOR_PASSWORD`, `{PREFIX}APPLICATION_PASSWORD` and `{PREFIX}READER_PASSWORD`
-([row-level security and roles](../howto/row_level_security.md)). They are not settings of a database.
+`recollect db roles` reads `{PREFIX}MIGRATOR_PASSWORD`, `{PREFIX}APPLICATION_PASSWORD` and \
+`{PREFIX}READER_PASSWORD`
+([row-level security and roles](../howto/row_level_security.md)). They are not settings of a \
+database.
 """
 
 

@@ -219,7 +219,7 @@ async def test_what_a_migrator_sets_stays_in_its_own_connection(migrated: AsyncE
 
 @asynccontextmanager
 async def writing(engine: AsyncEngine) -> AsyncIterator[None]:
-    """A transaction that has written to the reviews, for whose end CREATE INDEX CONCURRENTLY waits."""
+    """Hold a transaction that wrote to the reviews, which CREATE INDEX CONCURRENTLY waits for."""
     async with engine.connect() as writer:
         await writer.execute(
             text("INSERT INTO reviews (id, repo, pr_number) VALUES (gen_random_uuid(), 'a/b', 1)")

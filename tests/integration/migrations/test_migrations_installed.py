@@ -26,7 +26,8 @@ from repositories.postgres.settings import Settings
 async def main():
     assert migrations.__file__.startswith(sys.argv[1]), migrations.__file__
     engine = create_engine(Settings(url=os.environ["URL"]))
-    print(await migrations.migrate(engine), await migrations.check(engine), await migrations.rollback(engine, "base"))
+    migrated, drift = await migrations.migrate(engine), await migrations.check(engine)
+    print(migrated, drift, await migrations.rollback(engine, "base"))
     await engine.dispose()
 
 asyncio.run(main())

@@ -114,7 +114,7 @@ async def test_events_that_wait_in_the_default_partition_are_moved_to_their_mont
     assert await migrations.check(migrated) == []
 
 
-async def test_rolling_back_brings_every_event_into_the_default_partition_and_migrating_moves_it_again(
+async def test_a_rollback_moves_events_to_the_default_partition_and_a_migration_moves_them_back(
     migrated: AsyncEngine,
 ) -> None:
     await execute(
