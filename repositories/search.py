@@ -135,7 +135,7 @@ class SearchRepository(ReadRepository[E]):
         return await self._hits(rows, limit, weights=weights)
 
     def _query_values(self, query: str, match: Match, thresholds: Thresholds) -> dict[str, Any]:
-        binds = bm25.question(query, match, self._transaction.schema.language)
+        binds = bm25.query_parameters(query, match, self._transaction.schema.language)
         return {**binds, "min_score": thresholds.least_keyword_score}
 
     def _scan(

@@ -12,15 +12,12 @@ from sqlalchemy import Text as SqlText
 from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 from sqlalchemy.types import TypeDecorator
 
+from domain.schema.text_analysis import indexed_text_sql
 from domain.values.jsonb import freeze
+from domain.values.text_analysis import INDEXED_CHARACTERS
 
 if TYPE_CHECKING:
     from sqlalchemy import Dialect
-
-
-# A longer text can pass tsvector's limit of 1 MB and fail the whole insert; 100,000 characters
-# never did.
-INDEXED_CHARACTERS = 100_000
 
 
 class EnumText(TypeDecorator[StrEnum]):
@@ -59,45 +56,15 @@ def search_vector(language: str = "english", /, **weights: str) -> tuple[Column[
         weights: the columns, each with its weight `A` (most) to `D`.
     """
     parts = (
-        f"setweight(to_tsvector('{language}', {_indexed_text(column, weight)}), '{weight}')"
+        f"setweight(to_tsvector('{language}', "
+        f"{indexed_text_sql(column, INDEXED_CHARACTERS[weight])}), '{weight}')"
         for column, weight in weights.items()
     )
     comment = "Lexemes for keyword search, made by the server."
-    # `text` would read `[[:lower:]]` in the regular expression as a bind parameter.
+    # `text` would read the colons of a regular expression as bind parameters.
     generated = Computed(literal_column(" || ".join(parts)), persisted=True)
     column = Column("search_vector", TSVECTOR, generated, nullable=True, comment=comment)
     return column, Index(None, "search_vector", postgresql_using="gin")
-
-
-def _indexed_text(column: str, weight: str) -> str:
-    shares = {"A": 1, "B": 9, "C": 90}
-    return split_compounds(column, shares[weight] * INDEXED_CHARACTERS // 100)
-
-
-def split_compounds(expression: str, characters: int) -> str:
-    """Return SQL that puts hyphens between the words inside identifiers and paths.
-
-    PostgreSQL's parser indexes a word with hyphens as a whole and by its parts, so `getUserName`,
-    `get_user_name` and "user name" match each other. Plain words do not change. A separator counts
-    only if one side has two letters, so that `e.g.` stays one word.
-
-    Args:
-        expression: SQL of the text.
-        characters: number of characters to use, from the start of the text.
-    """
-    start = f"left(coalesce({expression}, ''), {characters})"
-    parts = r"\1\3\5-\2\4\6\7"
-    hyphened = f"regexp_replace({start}, '{_INNER_BOUNDARY}', '{parts}', 'g')"
-    numbered = f"regexp_replace({hyphened}, '[/\\\\]([[:digit:]])', ' \\1', 'g')"
-    # 100,000 characters of "_a" take the server's parser 115 s, and 0.15 s without the remaining
-    # underscores.
-    return f"left(replace({numbered}, '_', ' '), {characters})"
-
-
-_INNER_BOUNDARY: Final = (
-    "([[:lower:][:digit:]])([[:upper:]])|([[:upper:]])([[:upper:]][[:lower:]])"
-    r"|([[:alnum:]]{2})[_/.\\]([[:alpha:]])|[_/.\\]([[:alpha:]]{2})"
-)
 
 
 class EmbeddingColumn(VECTOR):

@@ -19,6 +19,10 @@ K = TypeVar("K", bound=Hashable)
 RRF_K: Final = 60
 """The constant of reciprocal rank fusion (Cormack, Clarke and Büttcher 2009)."""
 
+K1: Final = 1.2
+B: Final = 0.75
+"""The constants of BM25 (Robertson and Zaragoza, "The Probabilistic Relevance Framework", 2009)."""
+
 STABLE_LIMIT: Final = 100
 """Up to this limit, the first n hits of a larger limit are the hits of limit n."""
 

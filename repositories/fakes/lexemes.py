@@ -1,19 +1,16 @@
-"""Text as lexemes: words, split, stopped and stemmed as PostgreSQL's `english` configuration does
-with plain words.
+"""Lexemes of a prepared text, as PostgreSQL's `to_tsvector('english', …)` makes them.
 
-Identifiers and paths are split first, as `domain.schema.columns.split_compounds` does on the
-server: `getUserName`, `parse_config` and `db/client.ts` become compounds with hyphens, of which the
-whole and every part are lexemes.
-
-Where PostgreSQL goes another way: its parser also knows addresses of pages and mail, tags and
-entities of HTML, and numbers with an exponent, and its regular expressions see capitals of every
-script, where these see ASCII's. Stems are exactly its own with snowballstemmer 2; with version 3,
-whose rules are newer than the server's, those of a few words differ (`university`).
+`domain.values.text_analysis` prepares texts so that the parser sees plain words. What is left to
+imitate is small: which characters make a word, numbers with an exponent, stop words and stems.
+Characters follow Unicode's categories, as in a database with the locale C.UTF-8. Stems are exactly
+the server's with snowballstemmer 2; version 3 has newer rules, and the stems of a few words differ
+(`university`).
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -23,20 +20,13 @@ from typing import Any, Final
 from domain.errors import ConfigurationError
 from repositories.fakes.stopwords import ENGLISH
 
-# The server takes the longest of the alternatives; each has one length, so that the first to match
-# here is the longest.
-_INNER_BOUNDARY: Final = re.compile(
-    r"([^\W_]{2})[_/.\\]([^\W\d_])|([A-Z])([A-Z][a-z])|[_/.\\]([^\W\d_]{2})|([a-z\d])([A-Z])",
-)
-_NUMBERED: Final = re.compile(r"[/\\](\d)")
+# The limits of a tsvector.
+MAX_POSITION: Final = 16_383
+MAX_POSITIONS: Final = 255
+_MAX_LEXEME_BYTES: Final = 2_046
 
-_LETTER: Final = r"[^\W\d_]"
-_WORD: Final = r"[^\W_]+"
-_COMPOUND: Final = rf"{_LETTER}[^\W_]*(?:-(?=\d*{_LETTER}){_WORD})+"
-_WHOLE: Final = (
-    rf"{_LETTER}[^\W_]*(?:[./]{_WORD})+|[-+]?\d+(?:[./]\d+)*(?![^\W_])|(?<=[^\W_])\.\.(?!\S)"
-)
-_TOKEN: Final = re.compile(rf"(?P<compound>{_COMPOUND})|(?P<whole>{_WHOLE})|{_WORD}")
+_MARK: Final = "\u0301"
+_TOKEN: Final = re.compile(rf"[0-9]+(?:\.[0-9]+)+|[0-9]+[eE][0-9]+|[0-9A-Za-z][0-9A-Za-z{_MARK}]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,31 +37,41 @@ class Lexeme:
     position: int
 
 
-def split_compounds(text: str, characters: int, *, joint: str = "-") -> str:
-    """Return the first `characters` of the text, with the humps and separators inside identifiers and paths as `joint`."""
-    joined = _INNER_BOUNDARY.sub(rf"\1\3\6{joint}\2\4\5\7", text[:characters])
-    return _NUMBERED.sub(r" \1", joined).replace("_", " ")[:characters]
-
-
 def lexemes(text: str) -> tuple[Lexeme, ...]:
-    """Return the lexemes of a text whose identifiers were split, in order.
+    """Return the lexemes of a prepared text, in order.
 
     Raises:
         ConfigurationError: the package that stems is not installed.
     """
     stems = ((stem, position) for position, stem in enumerate(_stems(text), start=1))
-    return tuple(Lexeme(stem, position) for stem, position in stems if stem is not None)
+    return tuple(
+        Lexeme(stem, min(position, MAX_POSITION)) for stem, position in stems if stem is not None
+    )
 
 
 def _stems(text: str) -> Iterator[str | None]:
-    for found in _TOKEN.finditer(text):
-        token = found.group().lower()
-        if found["whole"]:
-            yield token
-            continue
-        yield _stem(token)
-        if found["compound"]:
-            yield from map(_stem, token.split("-"))
+    shape = text if text.isascii() else text.translate({ord(c): _shape(c) for c in set(text)})
+    for token in _TOKEN.finditer(shape):
+        word = _lower(text[token.start() : token.end()])
+        # The parser leaves longer words out, and gives them no position.
+        if len(word) <= _MAX_LEXEME_BYTES // 4 or len(word.encode()) <= _MAX_LEXEME_BYTES:
+            yield _stem(word)
+
+
+@lru_cache(maxsize=10_000)
+def _shape(character: str) -> str:
+    """Return a letter for what begins a word, a mark for what may only continue it."""
+    if character.isascii():
+        return character
+    category = unicodedata.category(character)
+    if category[0] == "M" or category == "Cf":
+        return _MARK
+    return "a" if character.isalnum() and category != "No" else " "
+
+
+def _lower(word: str) -> str:
+    # Each character by itself, as the server does: without a final sigma, and with one i for `İ`.
+    return word.lower() if word.isascii() else "".join(c.lower()[0] for c in word)
 
 
 @lru_cache(maxsize=100_000)

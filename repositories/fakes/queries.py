@@ -2,105 +2,79 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from itertools import groupby
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from domain.values.search import Match
-from repositories.fakes.lexemes import Lexeme, lexemes, split_compounds
+from domain.values.text_queries import MAX_QUERY_TERMS, WebTerm, read_query, read_web_query
+from repositories.fakes.lexemes import MAX_POSITIONS, Lexeme, lexemes
 
 Places: TypeAlias = Mapping[str, Set[int]]
 """Where each stem of a row stands."""
 
-MAX_QUERY_CHARACTERS: Final = 1_000
-"""A longer query is cut, as the server's is."""
-
-_TERM: Final = re.compile(r'(-*)(?:"([^"]*)"?|([^\s"]+))')
-
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """A query that was read: its stems, with how often it names them; those of them to rank by; and
-    what a row must meet.
+class ParsedQuery:
+    """A query: its stems, with how often it names them, and what a row must meet.
 
     `meets` is also given the stems that any row has; nothing else can be found by words.
     """
 
-    asked: Mapping[str, int]
-    ranked: Set[str]
+    terms: Mapping[str, int]
     meets: Callable[[Places, Set[str]], bool]
 
 
-def read_query(query: str, match: Match) -> Question:
+def parse_query(query: str, match: Match) -> ParsedQuery:
     """Return what the query asks; nothing in it raises."""
-    # A text cannot hold NUL, and the server is asked with a space in its place.
-    query = query.replace("\0", " ")
-    asked = Counter(lexeme.stem for lexeme in lexemes(split_compounds(query, MAX_QUERY_CHARACTERS)))
-    match match:
-        case Match.ANY:
-            return Question(
-                asked, asked.keys(), lambda places, words: any(stem in places for stem in words)
-            )
-        case Match.ALL:
-            # The parts of a compound and not the whole, which would leave out "parse the config".
-            parts = [stem for stem in asked if "-" not in stem[1:]] or list(asked)
-            return Question(
-                asked, asked.keys(), lambda places, _: all(stem in places for stem in parts)
-            )
-        case Match.WEB:
-            return _read_web(query[:MAX_QUERY_CHARACTERS], asked)
+    if match is Match.WEB:
+        return _parse_web(read_web_query(query))
+    text = read_query(query)
+    terms = _terms(text.all)
+    if match is Match.ANY:
+        return ParsedQuery(terms, lambda places, stems: any(stem in places for stem in stems))
+    words = {lexeme.stem for lexeme in lexemes(text.words)}
+    # The words of a compound and not the compound, which would leave out "parse the config".
+    required = [stem for stem in terms if stem in words or not words]
+    return ParsedQuery(terms, lambda places, _: all(stem in places for stem in required))
+
+
+def _terms(text: str) -> Mapping[str, int]:
+    times = Counter(lexeme.stem for lexeme in lexemes(text))
+    ordered = sorted(
+        ((stem, min(count, MAX_POSITIONS)) for stem, count in times.items()),
+        key=lambda term: (any("0" <= c <= "9" for c in term[0]), term[1], -len(term[0]), term[0]),
+    )
+    return dict(ordered[:MAX_QUERY_TERMS])
 
 
 @dataclass(frozen=True, slots=True)
-class _Term:
-    phrase: tuple[Lexeme, ...]
-    minuses: int
+class _Phrase:
+    lexemes: tuple[Lexeme, ...]
+    excluded: bool
 
     def meets(self, places: Places) -> bool:
-        # Two minuses are none, but what has any is not looked up and adds nothing to the rank.
-        return _stands(self.phrase, places) is (self.minuses % 2 == 0)
+        return _stands(self.lexemes, places) is not self.excluded
 
 
-def _read_web(text: str, asked: Mapping[str, int]) -> Question:
-    # OR binds less than the words beside it: `a b or c` is (a and b) or c.
-    split = groupby(_terms(text), key=lambda term: term is not None)
-    groups = [
-        [term for term in group if term is not None and term.phrase]
-        for is_term, group in split
-        if is_term
-    ]
-    wanted = [
-        {lexeme.stem for term in group if not term.minuses for lexeme in term.phrase}
-        for group in groups
-        if group
-    ]
-    # An alternative that only says what is unwanted cannot be looked up: the whole query finds
-    # nothing.
-    ranked = set[str]().union(*wanted) if all(wanted) else set[str]()
-    return Question(
-        asked,
-        ranked,
+def _parse_web(alternatives: Sequence[Sequence[WebTerm]]) -> ParsedQuery:
+    groups = [phrases for terms in alternatives if (phrases := _phrases(terms))]
+    # An alternative that only excludes cannot be looked up: the whole query finds nothing.
+    if not all(any(not phrase.excluded for phrase in phrases) for phrases in groups):
+        return ParsedQuery({}, lambda _places, _stems: False)
+    ranked = (term.words for terms in alternatives for term in terms if not term.excluded)
+    return ParsedQuery(
+        _terms(" ".join(ranked)),
         lambda places, _: any(
-            all(term.meets(places) for term in group) for group in groups if group
+            all(phrase.meets(places) for phrase in phrases) for phrases in groups
         ),
     )
 
 
-def _terms(text: str) -> Iterator[_Term | None]:
-    """Yield the terms of a web search, and None for each OR between them.
-
-    A compound is a phrase of its parts.
-    """
-    for found in _TERM.finditer(text):
-        minus, phrase, word = found.groups()
-        if not minus and phrase is None and word.lower() == "or":
-            yield None
-        else:
-            apart = split_compounds(word or phrase or "", MAX_QUERY_CHARACTERS, joint=" ")
-            yield _Term(lexemes(apart), len(minus))
+def _phrases(terms: Iterable[WebTerm]) -> Sequence[_Phrase]:
+    phrases = (_Phrase(lexemes(term.words), term.excluded) for term in terms)
+    return [phrase for phrase in phrases if phrase.lexemes]
 
 
 def _stands(phrase: tuple[Lexeme, ...], places: Places) -> bool:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from domain.values.search import Match
-from repositories.fakes.lexemes import lexemes, split_compounds
-from repositories.fakes.queries import Places, Question, read_query
+from domain.values.search import K1, B, Match
+from domain.values.text_analysis import INDEXED_CHARACTERS, indexed_text
+from domain.values.text_queries import MAX_RANKED_TERMS
+from repositories.fakes.lexemes import MAX_POSITION, MAX_POSITIONS, lexemes
+from repositories.fakes.queries import ParsedQuery, Places, parse_query
 
 if TYPE_CHECKING:
     from repositories.fakes.checks import Row
@@ -22,28 +24,24 @@ if TYPE_CHECKING:
 Searched: TypeAlias = tuple[tuple[str, str], ...]
 """Columns, in order, and the weight of each: `A` (title), `B` (summary) or `C` (body)."""
 
-K1: Final = 1.2
-B: Final = 0.75
 WEIGHTS: Final[Mapping[str, int]] = {"A": 3, "B": 2, "C": 1}
 """How much an occurrence counts, by the weight of its column."""
-
-CHARACTERS: Final[Mapping[str, int]] = {"A": 1_000, "B": 9_000, "C": 90_000}
-"""How much of a column is searched, by its weight."""
-
-MAX_WORDS: Final = 32
-"""The stems of a query that are ranked by: those that tell most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
     """A row's words.
 
-    Where each stem stands, how often it occurs by weight, and the length of the texts in bytes.
+    Where each stem stands, and how often it occurs by weight.
     """
 
     places: Places
     frequencies: Mapping[str, int]
-    length: int
+
+    @property
+    def length(self) -> int:
+        """How many different stems it has."""
+        return len(self.places)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,54 +66,54 @@ def best(
 
     How common a word is, `everything` tells.
     """
-    question = read_query(query, match)
-    if not question.ranked:
+    parsed = parse_query(query, match)
+    if not parsed.terms:
         return []
-    corpus = [document_of(row, searched) for row in everything]
-    gains = _gains(question, corpus)
-    average = sum(document.length for document in corpus) / max(1, len(corpus))
-    documents = ((row, document_of(row, searched)) for row in rows)
-    found = [
+    documents = [document_of(row, searched) for row in everything]
+    weights = _term_weights(parsed, documents)
+    average = sum(document.length for document in documents) / max(1, len(documents))
+    matching = (
+        (row, document)
+        for row in rows
+        if weights and parsed.meets((document := document_of(row, searched)).places, weights.keys())
+    )
+    hits = [
         Found(
             row,
-            _relevance(document, gains, average),
-            tuple(sorted(gains.keys() & document.places.keys())),
+            _relevance(document, weights, average),
+            tuple(sorted(weights.keys() & document.places.keys())),
         )
-        for row, document in documents
-        if gains and question.meets(document.places, gains.keys())
+        for row, document in matching
     ]
-    return sorted(found, key=lambda hit: (-hit.relevance, hit.row["id"]))[:limit]
+    return sorted(hits, key=lambda hit: (-hit.relevance, hit.row["id"]))[:limit]
 
 
-def _gains(question: Question, corpus: Sequence[Document]) -> Mapping[str, float]:
-    """Return how much each stem can add.
+def _term_weights(parsed: ParsedQuery, documents: Sequence[Document]) -> Mapping[str, float]:
+    """Return how much each of the rarest stems can add.
 
     Its inverse document frequency, as often as the query names it.
     """
-    having = {
-        stem: sum(stem in document.places for document in corpus)
-        for stem in question.ranked & question.asked.keys()
-    }
+    having = {stem: sum(stem in document.places for document in documents) for stem in parsed.terms}
     # With one word there is nothing to weigh it against, and counting its rows would cost the
     # server more than finding them.
     rows_with = {
-        stem: 1 if len(question.asked) == 1 else rows for stem, rows in having.items() if rows
+        stem: 1 if len(parsed.terms) == 1 else rows for stem, rows in having.items() if rows
     }
-    gains = {
-        stem: (K1 + 1) * question.asked[stem] * _rarity(len(corpus), rows)
-        for stem, rows in rows_with.items()
+    rarest = sorted(rows_with, key=lambda stem: (rows_with[stem], stem))[:MAX_RANKED_TERMS]
+    return {
+        stem: (K1 + 1) * parsed.terms[stem] * _rarity(len(documents), rows_with[stem])
+        for stem in rarest
     }
-    return dict(sorted(gains.items(), key=lambda gain: (-gain[1], gain[0]))[:MAX_WORDS])
 
 
 def _rarity(rows: int, having: int) -> float:
     return math.log(1 + (rows - having + 0.5) / (having + 0.5))
 
 
-def _relevance(document: Document, gains: Mapping[str, float], average: float) -> float:
+def _relevance(document: Document, weights: Mapping[str, float], average: float) -> float:
     norm = K1 * (1 - B + B * document.length / max(1.0, average))
-    frequencies = ((gain, document.frequencies.get(stem, 0)) for stem, gain in gains.items())
-    return sum(gain * frequency / (frequency + norm) for gain, frequency in frequencies)
+    frequencies = ((weight, document.frequencies.get(stem, 0)) for stem, weight in weights.items())
+    return sum(weight * frequency / (frequency + norm) for weight, frequency in frequencies)
 
 
 def document_of(row: Row, searched: Searched) -> Document:
@@ -129,9 +127,19 @@ def _document(texts: tuple[tuple[str, str], ...]) -> Document:
     frequencies: defaultdict[str, int] = defaultdict(int)
     shift = 0
     for text, weight in texts:
-        found = lexemes(split_compounds(text, CHARACTERS[weight]))
-        for lexeme in found:
-            places[lexeme.stem].add(shift + lexeme.position)
-            frequencies[lexeme.stem] += WEIGHTS[weight]
-        shift += found[-1].position if found else 0
-    return Document(dict(places), dict(frequencies), sum(len(text.encode()) for text, _ in texts))
+        prepared = indexed_text(text[: INDEXED_CHARACTERS[weight]])
+        found = _positions(prepared)
+        for stem, positions in found.items():
+            shifted = {shift + position for position in positions} if shift else positions
+            places[stem] |= {min(position, MAX_POSITION) for position in shifted}
+            frequencies[stem] += WEIGHTS[weight] * len(positions)
+        shift += max((max(positions) for positions in found.values()), default=0)
+    return Document(dict(places), dict(frequencies))
+
+
+def _positions(prepared: str) -> Mapping[str, Set[int]]:
+    found: defaultdict[str, set[int]] = defaultdict(set)
+    for lexeme in lexemes(prepared):
+        if len(found[lexeme.stem]) < MAX_POSITIONS:
+            found[lexeme.stem].add(lexeme.position)
+    return found

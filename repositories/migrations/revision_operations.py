@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from alembic import op
-from sqlalchemy import Column, Computed, MetaData, Table, literal_column
+from sqlalchemy import Column, Computed, MetaData, Table, literal_column, text
 from sqlalchemy.schema import CreateIndex
 
 from domain.errors import MigrationFailed
@@ -15,7 +17,7 @@ from repositories.migrations import indexes, partitions, requirements, target
 from repositories.migrations.session import STATEMENT_TIMEOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from sqlalchemy import ColumnElement
 
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 OPTIONS: Final = "schema_options"
 """Under this key of Alembic's configuration a revision finds the options."""
+
+_logger: Final = logging.getLogger("recollect.migrations")
+_ROWS: Final = text("SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(:table)")
 
 
 def options() -> SchemaOptions:
@@ -66,6 +71,17 @@ def lexemes(column: str, characters: int, weight: str) -> str:
     hyphened = f"regexp_replace(left(coalesce({column}, ''), {characters}), '{inner}', '\\1\\3\\5-\\2\\4\\6\\7', 'g')"
     numbered = f"regexp_replace({hyphened}, '[/\\\\]([[:digit:]])', ' \\1', 'g')"
     return f"setweight(to_tsvector('english', left(replace({numbered}, '_', ' '), {characters})), '{weight}')"
+
+
+@contextmanager
+def timed(table: str, doing: str) -> Iterator[None]:
+    """Log what a slow step does to a table and, after it, how long it took."""
+    rows = op.get_bind().scalar(_ROWS, {"table": table})
+    size = "an unknown number of" if rows is None or rows < 0 else f"about {rows:,}"
+    _logger.info("%s, %s rows: %s", table, size, doing)
+    started = time.monotonic()
+    yield
+    _logger.info("%s: done after %.1f s", table, time.monotonic() - started)
 
 
 def create_vector_index(table: str, column: str) -> None:

@@ -10,63 +10,53 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from domain.schema.columns import split_compounds
-from domain.values.search import Match
+from domain.values.search import K1, B, Match
+from domain.values.text_queries import MAX_QUERY_TERMS, MAX_RANKED_TERMS
 
 if TYPE_CHECKING:
     from domain.schema.base import Entity
 
-K1: Final = 1.2
-B: Final = 0.75
-"""The constants of BM25 (Robertson and Zaragoza, "The Probabilistic Relevance Framework", 2009)."""
-
-MAX_QUERY_CHARACTERS: Final = 1_000
-MAX_WORDS: Final = 32
-"""The words of a query that count, those that tell rows apart best.
-
-Cost stays bounded whatever is asked.
-"""
-
 _COUNTED: Final = 1_000
-"""Rows that are counted before the rest is extrapolated."""
+_COUNTED_IN_ALL: Final = 40_000
+"""Rows that are counted of a term before the rest is extrapolated; fewer, if there are many terms."""
 
 _SAMPLED: Final = 200
 """Rows whose length is measured for the average."""
 
 
-def document_length(entity: type[Entity], alias: str) -> str:
-    """Return SQL for the length of a row's searched texts in bytes, which is known without reading them."""
-    columns = entity.__table__.c
-    texts = [name for name in ("content", "finding_text", "title", "summary") if name in columns]
-    return "(" + " + ".join(f"coalesce(octet_length({alias}.{name}), 0)" for name in texts) + ")"
+def document_length(vector: str) -> str:
+    """Return SQL for the length of a document: how many different lexemes its vector has."""
+    return f"length({vector})"
 
 
-def corpus(entity: type[Entity], match: Match, depth: int) -> dict[str, str]:
+def corpus_statistics(entity: type[Entity], match: Match, depth: int) -> dict[str, str]:
     """Return the SQL of the common table expressions, by name, in order; they end in `words`,
     `bound` and `average`.
 
-    `words` are the query's lexemes with their gain, (k1 + 1) x times in the query x inverse
+    `words` are the query's lexemes with their weight, (k1 + 1) x times in the query x inverse
     document frequency; `bound` says how many rows may be ranked, `depth` at least; `average`
     relates a row's length to the mean. Binds: `query`, `language`, and for a web search `web`.
     """
     table = entity.__table__.name
     # A query of negations alone asks for nothing: what is not indexed as wanted is no word to rank
     # by.
-    wanted = "WHERE strpos(querytree(websearch_to_tsquery(CAST(:language AS regconfig), :web)), asked.quoted) > 0"
+    wanted = "WHERE strpos(querytree(websearch_to_tsquery(CAST(:language AS regconfig), :web)), terms.quoted) > 0"
     return {
         "size": _size(table),
         "common": f"""
             SELECT s.most_common_elems::text::text[] AS elems, s.most_common_elem_freqs AS freqs FROM pg_stats AS s
             WHERE s.schemaname = current_schema() AND s.tablename = '{table}' AND s.attname = 'search_vector'""",
-        "asked": _ASKED,
+        "query_terms": _QUERY_TERMS,
         "counted": f"""
-            SELECT asked.*, least(asked.n, CASE WHEN asked.words = 1 THEN 1 ELSE coalesce(
-                (SELECT s.freqs[array_position(s.elems, asked.lexeme)] * asked.n FROM common AS s),
-                (SELECT CASE WHEN count(*) < {_COUNTED} THEN count(*) ELSE {_extrapolated("asked.pages")} END
-                 FROM (SELECT ctid AS place FROM {table} WHERE search_vector @@ asked.quoted::tsquery LIMIT {_COUNTED}) AS hit)
+            SELECT terms.*, least(terms.n, CASE WHEN terms.words = 1 THEN 1 ELSE coalesce(
+                (SELECT s.freqs[array_position(s.elems, terms.lexeme)] * terms.n FROM common AS s),
+                (SELECT CASE WHEN count(*) < terms.counted_rows THEN count(*)
+                   ELSE {_extrapolated("terms.pages")} END
+                 FROM (SELECT ctid AS place FROM {table}
+                       WHERE search_vector @@ terms.quoted::tsquery LIMIT terms.counted_rows) AS hit)
               ) END) AS df
-            FROM asked {wanted if match is Match.WEB else ""}""",
-        "words": f"{_WEIGHED} FROM counted WHERE df > 0 ORDER BY gain DESC, lexeme LIMIT {MAX_WORDS}",
+            FROM query_terms AS terms {wanted if match is Match.WEB else ""}""",
+        "words": f"{_WEIGHTED} FROM counted WHERE df > 0 ORDER BY df, lexeme LIMIT {MAX_RANKED_TERMS}",
         "bound": f"""
             SELECT greatest({_FEWEST}, {depth}, least({MAX_CANDIDATES}, {_WORK} / greatest(count(*), 1))) AS size
             FROM words""",
@@ -82,8 +72,8 @@ def single_term_statistics(entity: type[Entity]) -> dict[str, str]:
     """
     return {
         "size": _size(entity.__table__.name),
-        "asked": _ASKED,
-        "words": f"{_WEIGHED} FROM (SELECT *, least(n, 1) AS df FROM asked) AS counted WHERE words = 1 AND df > 0",
+        "query_terms": _QUERY_TERMS,
+        "words": f"{_WEIGHTED} FROM (SELECT *, least(n, 1) AS df FROM query_terms) AS counted WHERE words = 1 AND df > 0",
         "average": _average(entity),
     }
 
@@ -96,13 +86,16 @@ _WORK: Final = 12_000
 At most `MAX_CANDIDATES`, fewer the more words there are to look for in each.
 """
 
-_ASKED: Final = f"""
+_QUERY_TERMS: Final = f"""
     SELECT u.lexeme, cardinality(u.positions) AS times, count(*) OVER () AS words, size.n, size.pages,
+      least({_COUNTED}, {_COUNTED_IN_ALL} / count(*) OVER ()) AS counted_rows,
       '''' || replace(replace(u.lexeme, E'\\\\', E'\\\\\\\\'), '''', '''''') || '''' AS quoted
-    FROM unnest(to_tsvector(CAST(:language AS regconfig), {split_compounds("CAST(:query AS text)", MAX_QUERY_CHARACTERS)})) AS u
-    CROSS JOIN size"""
-_WEIGHED: Final = f"""
-    SELECT quoted, lexeme, quoted::tsquery AS query, df, n, {K1 + 1} * times * ln(1 + (n - df + 0.5) / (df + 0.5)) AS gain"""
+    FROM unnest(to_tsvector(CAST(:language AS regconfig), CAST(:query AS text))) AS u
+    CROSS JOIN size
+    ORDER BY u.lexeme ~ '[0-9]', times, length(u.lexeme) DESC, u.lexeme LIMIT {MAX_QUERY_TERMS}"""
+_WEIGHTED: Final = f"""
+    SELECT quoted, lexeme, quoted::tsquery AS query, df, n,
+      {K1 + 1} * times * ln(1 + (n - df + 0.5) / (df + 0.5)) AS term_weight"""
 
 
 def _size(table: str) -> str:
@@ -118,14 +111,17 @@ def _average(entity: type[Entity]) -> str:
     table = entity.__table__.name
     # Of few rows all are measured, and so are the first where the sample holds none: its pages may
     # be full of rows that are gone, or of other tenants' that the server does not show.
+    length = document_length("s.search_vector")
     return f"""
         SELECT {K1 * B:.6g} / greatest(coalesce(
             CASE WHEN size.n > {_SAMPLED} THEN (SELECT avg(document_length) FROM (
-              SELECT {document_length(entity, "s")} AS document_length FROM {table} AS s
-              TABLESAMPLE SYSTEM (least(100, 2000.0 / greatest(1, (SELECT pages FROM size)))) REPEATABLE (1) LIMIT {_SAMPLED}
+              SELECT {length} AS document_length FROM {table} AS s
+              TABLESAMPLE SYSTEM (least(100, 2000.0 / greatest(1, (SELECT pages FROM size)))) REPEATABLE (1)
+              LIMIT {_SAMPLED}
             ) AS sample) END,
-            (SELECT avg(document_length) FROM (SELECT {document_length(entity, "s")} AS document_length FROM {table} AS s LIMIT {_SAMPLED}) AS few)
-          ), 1)::float8 AS slope
+            (SELECT avg(document_length)
+             FROM (SELECT {length} AS document_length FROM {table} AS s LIMIT {_SAMPLED}) AS few)
+          ), 1)::float8 AS length_norm
         FROM size"""
 
 

@@ -1,6 +1,6 @@
-"""BM25 over weighted fields, for a bounded literal_int of candidates.
+"""BM25 over weighted fields, for a bounded number of candidates.
 
-Term frequencies are `ts_rank_cd` of one word, which is the weighted literal_int of its occurrences; the
+Term frequencies are `ts_rank_cd` of one word, which is the weighted number of its occurrences; the
 cheaper `ts_rank` of one word inverts to about the same and picks the rows that are worth the exact
 figure. Candidates are chosen by the rarest words first, so that a word in half of the rows costs no
 more than the bound.
@@ -29,9 +29,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY, TSVECTOR
 
-from domain.values.search import Match
-from repositories.sql.bm25.corpus import K1, MAX_QUERY_CHARACTERS, B, corpus, document_length
-from repositories.sql.bm25.web import web_syntax
+from domain.values.search import K1, B, Match
+from domain.values.text_queries import read_query, read_web_query, websearch_syntax
+from repositories.sql.bm25.corpus import corpus_statistics, document_length
 from repositories.sql.rows import tenant_bind
 from repositories.sql.vector import first_of_each_text, literal_int
 
@@ -47,9 +47,9 @@ if TYPE_CHECKING:
 _WEIGHTS: Final = "{0.33333334,0.33333334,0.66666667,1}"
 _SCALE: Final = 3
 
-_ROUGH: Final = """(SELECT sum(w.gain * w.r / (w.r + (1 - w.r) * c.norm / 0.645))
-  FROM (SELECT gain, ts_rank('{1,1,1,1}', c.vec, query) AS r FROM words OFFSET 0) AS w)"""
-_EXACT: Final = f"""(SELECT sum(w.gain * (1 - c.norm / {_SCALE} / (ts_rank_cd('{_WEIGHTS}', c.vec, w.query) + c.norm / {_SCALE})))
+_ROUGH: Final = """(SELECT sum(w.term_weight * w.r / (w.r + (1 - w.r) * c.norm / 0.645))
+  FROM (SELECT term_weight, ts_rank('{1,1,1,1}', c.vec, query) AS r FROM words OFFSET 0) AS w)"""
+_EXACT: Final = f"""(SELECT sum(w.term_weight * (1 - c.norm / {_SCALE} / (ts_rank_cd('{_WEIGHTS}', c.vec, w.query) + c.norm / {_SCALE})))
   FROM words AS w)"""
 _BOUND: Final = literal_column("(SELECT size FROM bound)", Integer())
 _TERMS: Final = (
@@ -79,12 +79,13 @@ _ANY: Final = {
           (SELECT string_agg(quoted, ' | ') FROM words)::tsquery AS every
         FROM parts, bound""",
 }
-# The parts of a compound word say as much as the whole, which "parse the config" does not have.
+# The words of a compound are required and the compound is not: "parse the config" does not have it.
+# A compound of stop words, such as "to-do", has no other lexeme.
 _ALL: Final = {
+    "required": "SELECT tsvector_to_array(to_tsvector(CAST(:language AS regconfig), :required)) AS lexemes",
     "chosen": """
-        SELECT string_agg(quoted, ' & ') FILTER (WHERE plain OR NOT some_plain)::tsquery AS first FROM (
-          SELECT quoted, plain, bool_or(plain) OVER () AS some_plain
-          FROM (SELECT quoted, strpos(substr(lexeme, 2), '-') = 0 AS plain FROM asked) AS a) AS a"""
+        SELECT string_agg(quoted, ' & ')::tsquery AS first FROM query_terms, required
+        WHERE lexemes = '{}' OR lexeme = ANY (lexemes)""",
 }
 _WEB: Final = {
     "chosen": "SELECT websearch_to_tsquery(CAST(:language AS regconfig), :web) AS first WHERE EXISTS (SELECT FROM words)"
@@ -110,9 +111,9 @@ def matching(
     Nothing in the query raises; without a word that counts it matches nothing. `explain` fills the
     lexemes. `distinct` selects the best row of each text; the columns `text_hash` and `bounded`,
     which is true if the candidates did not include all matches, are then filled. Binds: `tenant`
-    and the names that `question` returns.
+    and the names that `query_parameters` returns.
     """
-    parts = prepared({**corpus(entity, match, limit), **_CHOSEN[match]})
+    parts = prepared({**corpus_statistics(entity, match, limit), **_CHOSEN[match]})
     there = and_(tenant_bind(entity), true() if condition is None else condition)
     candidates = _candidates_of(entity, match, there, distinct=distinct)
     likely = _likely(candidates, limit, distinct=distinct)
@@ -154,22 +155,23 @@ def best(near: FromClause, *, limit: int, explain: bool) -> Select[Any]:
     return select(*columns_of_hits)
 
 
-def question(query: str, match: Match, language: str) -> dict[str, str]:
+def query_parameters(query: str, match: Match, language: str) -> dict[str, str]:
     """Return the values of the binds that a search with `match` has."""
-    # What PostgreSQL cannot store, it cannot be asked for either; nothing that a user types is an
-    # error.
-    asked = query[:MAX_QUERY_CHARACTERS].replace("\0", " ").encode(errors="replace").decode()
-    values = {"query": asked, "language": language}
-    return {**values, "web": web_syntax(asked)} if match is Match.WEB else values
+    if match is Match.WEB:
+        alternatives = read_web_query(query)
+        ranked = (term.words for terms in alternatives for term in terms if not term.excluded)
+        values = {"query": " ".join(ranked), "web": websearch_syntax(alternatives)}
+    else:
+        text = read_query(query)
+        values = {"query": text.all}
+        if match is Match.ALL:
+            values["required"] = text.words
+    return {**values, "language": language}
 
 
 def prepared(parts: Mapping[str, str]) -> list[CTE]:
     """Return the common table expressions for these names and their SQL."""
-    # The classes of a regular expression are no bind parameters.
-    return [
-        materialized(text(sql.replace("[:", r"[\:").replace(":]", r"\:]")).columns(), name)
-        for name, sql in parts.items()
-    ]
+    return [materialized(text(sql).columns(), name) for name, sql in parts.items()]
 
 
 def materialized(statement: Any, name: str) -> CTE:
@@ -178,11 +180,11 @@ def materialized(statement: Any, name: str) -> CTE:
     return cte.prefix_with("MATERIALIZED", dialect="postgresql")
 
 
-def norm(entity: type[Entity]) -> ColumnElement[float]:
-    """Return what BM25 weighs a row's length by; it needs `average`."""
-    length = document_length(entity, entity.__table__.name)
+def norm(vector: str) -> ColumnElement[float]:
+    """Return what BM25 weighs the length of a document by; it needs `average`."""
+    length = document_length(vector)
     return literal_column(
-        f"{K1 * (1 - B):.6g}::float8 + (SELECT slope FROM average) * {length}", Float()
+        f"{K1 * (1 - B):.6g}::float8 + (SELECT length_norm FROM average) * {length}", Float()
     ).label("norm")
 
 
@@ -192,10 +194,16 @@ def _candidates(
     columns = entity.__table__.c
     # Under a LIMIT, so that a lexeme vector kept out of line is fetched once for all words.
     vector = func.ts_delete(columns.search_vector, "", type_=TSVECTOR()).label("vec")
-    chosen: list[ColumnElement[Any]] = [columns.id, vector, norm(entity)]
+    chosen: list[ColumnElement[Any]] = [columns.id, vector]
     if distinct:
         chosen.append(columns.text_hash)
     return select(*chosen).where(condition)
+
+
+def _bounded(candidates: Any) -> Select[Any]:
+    """Return as many candidates as are ranked, with `norm`."""
+    v = candidates.limit(_BOUND).subquery("v")
+    return select(*v.c, norm("v.vec"))
 
 
 def _matches(entity: type[Entity], which: str) -> ColumnElement[bool]:
@@ -215,7 +223,7 @@ def _candidates_of(
             candidates.subquery().select(),
             _candidates(entity, others, distinct=distinct).subquery().select(),
         )
-    bounded = candidates.limit(_BOUND)
+    bounded = _bounded(candidates)
     return materialized(bounded, "candidates") if distinct else bounded.subquery("c")
 
 
@@ -256,11 +264,8 @@ def _near(
         if distinct
         else columns.id.not_in(select(likely.c.id))
     )
-    far = (
-        _candidates(entity, and_(too_few, _matches(entity, "every"), new, there), distinct=distinct)
-        .limit(_BOUND)
-        .subquery("c")
-    )
+    every = and_(too_few, _matches(entity, "every"), new, there)
+    far = _bounded(_candidates(entity, every, distinct=distinct)).subquery("c")
     scored = select(
         *(far.c[name] for name in names), literal_column(_ROUGH, Float()).label("score")
     )

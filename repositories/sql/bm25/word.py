@@ -21,11 +21,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TSQUERY
 
-from repositories.sql.bm25.corpus import (
-    MAX_CANDIDATES,
-    MAX_QUERY_CHARACTERS,
-    single_term_statistics,
-)
+from domain.values.text_queries import MAX_QUERY_CHARACTERS
+from repositories.sql.bm25.corpus import MAX_CANDIDATES, single_term_statistics
 from repositories.sql.bm25.ranking import LIKELY, best, materialized, norm, prepared
 from repositories.sql.rows import tenant_bind
 from repositories.sql.vector import literal_int
@@ -68,12 +65,14 @@ def single_term_matches(
         tenant_bind(entity),
         true() if condition is None else condition,
     )
-    some: list[ColumnElement[Any]] = [columns.id, columns.search_vector.label("vec"), norm(entity)]
-    c = select(*some).where(there).limit(literal_int(max(MAX_CANDIDATES, limit))).subquery("c")
+    some: list[ColumnElement[Any]] = [columns.id, columns.search_vector.label("vec")]
+    bounded = select(*some).where(there).limit(literal_int(max(MAX_CANDIDATES, limit)))
+    v = bounded.subquery("v")
+    c = select(v.c.id, v.c.vec, norm("v.vec")).subquery("c")
     likely = materialized(
         select(c).order_by(_UNLIKELY, c.c.id).limit(literal_int(max(LIKELY, 2 * limit))), "likely"
     )
     nothing: list[ColumnElement[Any]] = [null()] * 5
-    several = select(*nothing).where(text("(SELECT max(words) FROM asked) > 1"))
+    several = select(*nothing).where(text("(SELECT max(words) FROM query_terms) > 1"))
     found = union_all(best(likely.alias("c"), limit=limit, explain=explain), several)
     return found.add_cte(*prepared(single_term_statistics(entity))).cte("keyword")

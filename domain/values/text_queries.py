@@ -1,0 +1,115 @@
+"""Queries by words, as a user types them: what they ask for, within bounds.
+
+Both stores read a query here, so they agree on what it means. Reading takes time in proportion to
+the query's length, and less than 50 ms for any query.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import chain, zip_longest
+from typing import TYPE_CHECKING, Final
+
+from domain.values.text_analysis import compounds, split_words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+MAX_READ_CHARACTERS: Final = 200_000
+"""Of a longer query, the first and the last half of so many characters are read."""
+
+MAX_QUERY_CHARACTERS: Final = 20_000
+"""A longer query is reduced to its different words, of which so many characters are analyzed."""
+
+MAX_QUERY_TERMS: Final = 2_000
+"""So many lexemes of a query are looked up, at most; words come before numbers, rare ones first."""
+
+MAX_RANKED_TERMS: Final = 32
+"""A search ranks by so many lexemes of the query: those that the fewest rows have."""
+
+MAX_WEB_CHARACTERS: Final = 4_000
+"""How many characters of a query in web-search syntax are read. Every word of it is required, so
+the rest could only exclude more rows."""
+
+_WEB_TERM: Final = re.compile(r'(-*)(?:"([^"]*)"?|([^\s"]+))')
+
+
+@dataclass(frozen=True, slots=True)
+class QueryText:
+    """What is analyzed of a query: its words, separated as in the index, and its compounds."""
+
+    words: str
+    compounds: str
+
+    @property
+    def all(self) -> str:
+        """Words and compounds, as the index has them."""
+        return f"{self.words} {self.compounds}"
+
+
+def read_query(query: str) -> QueryText:
+    """Return the words and compounds of a query."""
+    text = _reduced(_readable(query))
+    return QueryText(split_words(text), compounds(text))
+
+
+@dataclass(frozen=True, slots=True)
+class WebTerm:
+    """A word or a phrase of a web search; `excluded`, if a minus stands before it."""
+
+    words: str
+    excluded: bool = False
+
+
+def read_web_query(query: str) -> Sequence[Sequence[WebTerm]]:
+    """Return the alternatives of a query in web-search syntax, each with the terms it requires.
+
+    Quotes make a phrase, `OR` separates alternatives, one minus excludes a term. A compound is the
+    phrase of its parts: `getUserName -client.ts` has the terms "get User Name" and, excluded,
+    "client ts". Two hyphens, as in `--verbose`, exclude nothing.
+    """
+    alternatives: list[list[WebTerm]] = [[]]
+    for match in _WEB_TERM.finditer(_readable(query[:MAX_WEB_CHARACTERS])):
+        hyphens, phrase, word = match.groups()
+        if not hyphens and word is not None and word.lower() == "or":
+            alternatives.append([])
+        elif words := " ".join(split_words(word or phrase or "").split()):
+            alternatives[-1].append(WebTerm(words, excluded=hyphens == "-"))
+    return [terms for terms in alternatives if terms]
+
+
+def websearch_syntax(alternatives: Sequence[Sequence[WebTerm]]) -> str:
+    """Return what `websearch_to_tsquery` reads as these alternatives."""
+    return " or ".join(
+        " ".join(f'{"-" * term.excluded}"{term.words}"' for term in terms) for terms in alternatives
+    )
+
+
+def _readable(query: str) -> str:
+    """Return what is read of a query, without characters that PostgreSQL cannot store."""
+    half = MAX_READ_CHARACTERS // 2
+    read = query if len(query) <= 2 * half else f"{query[:half]} {query[-half:]}"
+    return read.replace("\0", " ").encode(errors="replace").decode()
+
+
+def _reduced(query: str) -> str:
+    """Return the query, or of a long one each different word once: the rules apply to each alone.
+
+    Within the bound, words from both ends take turns. The first lines of a pasted traceback say
+    where it came from, and the last one what happened.
+    """
+    if len(query) <= MAX_QUERY_CHARACTERS:
+        return query
+    taken, left = [], MAX_QUERY_CHARACTERS
+    for word in _from_both_ends(list(dict.fromkeys(query.split()))):
+        if len(word) < left:
+            taken.append(word)
+            left -= len(word) + 1
+    return " ".join(taken) or query[:MAX_QUERY_CHARACTERS]
+
+
+def _from_both_ends(words: Sequence[str]) -> Iterator[str]:
+    half = (len(words) + 1) // 2
+    pairs = chain.from_iterable(zip_longest(words[:half], words[: half - 1 : -1]))
+    return (word for word in pairs if word is not None)
