@@ -2,8 +2,8 @@
 
 `domain.values.text_analysis` prepares texts so that the parser sees plain words. What is left to
 imitate is small: which characters make a word, numbers with an exponent, stop words and stems.
-Characters follow Unicode's categories, as in a database with the locale C.UTF-8. Stems are exactly
-the server's with snowballstemmer 2; version 3 has newer rules, and the stems of a few words differ
+Characters follow Unicode's categories, as in a database with the locale C.UTF-8. Stems are those of
+PostgreSQL 18 with snowballstemmer 2; version 3 has newer rules, and the stems of a few words differ
 (`university`).
 """
 
@@ -27,6 +27,10 @@ _MAX_LEXEME_BYTES: Final = 2_046
 
 _MARK: Final = "\u0301"
 _TOKEN: Final = re.compile(rf"[0-9]+(?:\.[0-9]+)+|[0-9]+[eE][0-9]+|[0-9A-Za-z][0-9A-Za-z{_MARK}]*")
+
+
+# PostgreSQL 18 keeps both consonants of so short a stem, older versions and snowballstemmer 2 do not.
+_SHORT_STEM: Final = re.compile(r"([aeo]([bdfgmnprt])\2)(?:ed|edly|ing|ingly)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,8 @@ def _stem(word: str) -> str | None:
     """Return the word's stem, or None for a stop word; what holds a digit is kept as it is."""
     if any(character.isdigit() for character in word):
         return word
+    if short := _SHORT_STEM.fullmatch(word):
+        return short[1]
     return None if word in ENGLISH else _stemmer()(word)
 
 
