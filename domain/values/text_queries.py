@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 MAX_READ_CHARACTERS: Final = 200_000
 """Of a longer query, the first and the last half of so many characters are read."""
 
+MAX_QUESTION_CHARACTERS: Final = 1_000
+"""A longer query is pasted text rather than a question: each of its words counts once, because it
+repeats what matters least, such as the frames of a traceback."""
+
 MAX_QUERY_CHARACTERS: Final = 20_000
-"""A longer query is reduced to its different words, of which so many characters are analyzed."""
+"""Of the different words of a long query, so many characters are analyzed."""
 
 MAX_QUERY_TERMS: Final = 2_000
 """So many lexemes of a query are looked up, at most; words come before numbers, rare ones first."""
@@ -29,8 +33,10 @@ MAX_RANKED_TERMS: Final = 32
 """A search ranks by so many lexemes of the query: those that the fewest rows have."""
 
 MAX_WEB_CHARACTERS: Final = 4_000
-"""How many characters of a query in web-search syntax are read. Every word of it is required, so
-the rest could only exclude more rows."""
+"""How many characters of a query in web-search syntax are read.
+
+Every word of it is required, so the rest could only exclude more rows.
+"""
 
 _WEB_TERM: Final = re.compile(r'(-*)(?:"([^"]*)"?|([^\s"]+))')
 
@@ -99,7 +105,7 @@ def _reduced(query: str) -> str:
     Within the bound, words from both ends take turns. The first lines of a pasted traceback say
     where it came from, and the last one what happened.
     """
-    if len(query) <= MAX_QUERY_CHARACTERS:
+    if len(query) <= MAX_QUESTION_CHARACTERS:
         return query
     taken, left = [], MAX_QUERY_CHARACTERS
     for word in _from_both_ends(list(dict.fromkeys(query.split()))):

@@ -61,6 +61,7 @@ CONTENTS: Final = (
     "worse than an outage; "
     "deadlines bound it.",
     "用户 输入 未处理的异常 Утечка соединений",
+    "#include <iostream> for CVE-2026-11: Vec<String> of requests-2.1.3 leaks a connection at 2fd4e1c67a2d, e.g. &value;",
 )
 QUERIES: Final = (
     "retries",
@@ -78,6 +79,12 @@ QUERIES: Final = (
     "Утечка",
     "writer writer lock",
     "nothing matches zebra",
+    '"src/config/parser.py and returns a mapping"',
+    'connection -"CVE-2026-11: Vec<String>"',
+    "v2.1.3 iostream",
+    "2fd4e1c67a2d28fced849ee1bb76e7391b93eb12",
+    "未处理",
+    "retries " * 3_000 + "deadline",
 )
 
 # Components are small integers, so that float32 and float64 measure exactly the same.

@@ -213,7 +213,7 @@ def _matches(entity: type[Entity], which: str) -> ColumnElement[bool]:
 
 def _candidates_of(
     entity: type[Entity], match: Match, there: ColumnElement[bool], *, distinct: bool
-) -> CTE:
+) -> FromClause:
     candidates: Any = _candidates(entity, and_(_matches(entity, "first"), there), distinct=distinct)
     if match is Match.ANY:
         others = and_(_matches(entity, "second"), _matches(entity, "first").is_not(true()), there)

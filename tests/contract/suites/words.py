@@ -37,6 +37,7 @@ TROUBLE: Final = (
     "https://example.com/a?b=c#d user@example.com 1.5e-10 -7",
     "é" * 3_000,
     "word " * 50_000,
+    " ".join(f"word{number}" for number in range(30_000)),
     "x" * 100_000,
     "<b>bold</b> &amp;",
     UNICODE,
@@ -191,6 +192,95 @@ class KeywordSearchContract:
                 assert (
                     set(names(await view.knowledge.keyword_search(query, match=Match.WEB))) == found
                 ), query
+
+    async def test_a_quoted_phrase_is_found_with_compounds_in_it(self, store: Store) -> None:
+        lines = (
+            "raise ConnectionError(err, request=request)",
+            "see src/db/client.ts first",
+            "mail user@example.com and https://example.com/a/b?c=d",
+            "#include <iostream>",
+            "let names: Vec<String> = vec![];",
+            "exceeded max_retries now",
+        )
+        await write(store, *(chunk(line, f"x\n    {line}\ny") for line in lines))
+        async with store.reader() as view:
+            for line in lines:
+                for query, expected in (
+                    (f'"{line}"', {line}),
+                    (f'x -"{line}"', {*lines} - {line}),
+                    (f'"x {line} y"', {line}),
+                    (f'"y {line}"', set()),
+                ):
+                    hits = await view.knowledge.keyword_search(query, match=Match.WEB)
+                    assert set(names(hits)) == expected, query
+
+    @pytest.mark.parametrize(
+        ("text", "queries"),
+        [
+            ("#include <iostream>", ("iostream", "<iostream>", "#include <iostream>")),
+            ("static_cast<uint32_t>(n)", ("uint32_t", "uint32 t", "static cast")),
+            ("int* p = &value;", ("value", "&value")),
+            ('<a href="/home">Home</a>', ("href", "home")),
+            ("see CVE-2026-2332", ("2332", "CVE 2026 2332", "cve-2026-2332")),
+            ("ORA-00942: no such table", ("00942", "ORA-00942", "ora 00942")),
+            ("requests v2.32.3", ("2.32.3", "v2.32.3", "32")),
+            ("requests-2.32.3.tar.gz", ("2.32.3", "v2.32.3", "tar.gz")),
+            ("fixed in 2fd4e1c67a2d28fced849ee1bb76e7391b93eb12", ("2fd4e1c", "2fd4e1c67a")),
+            ("fixed in 2fd4e1c", ("2fd4e1c67a2d28fced849ee1bb76e7391b93eb12", "2fd4e1c")),
+            ("未处理的异常", ("异常", "处理", "未处理的异常")),
+            ("URLs of the HTTPServer", ("url", "http server", "HTTPServer")),
+            ("get-user-name", ("getUserName", "get_user_name", "user name")),
+        ],
+    )
+    async def test_code_is_found_by_its_parts_and_as_a_whole(
+        self, store: Store, text: str, queries: tuple[str, ...]
+    ) -> None:
+        decoys = ("CVE-2025-1 ORA-1 v2.3.2", "include a static home", "abc1234 deadbeef 2332.5")
+        await write(store, chunk("good", text), *(chunk(decoy, decoy) for decoy in decoys))
+        async with store.reader() as view:
+            for query in queries:
+                for match in Match:
+                    hits = names(await view.knowledge.keyword_search(query, match=match))
+                    assert hits[:1] == ["good"], (query, match)
+
+    async def test_an_identifier_is_found_in_lower_case_and_ranks_before_its_words(
+        self, store: Store
+    ) -> None:
+        texts = {"words": "the user gets a name", "identifier": "call getUserName first"}
+        await write(store, *(chunk(name, text) for name, text in texts.items()))
+        async with store.reader() as view:
+            assert names(await view.knowledge.keyword_search("getusername")) == ["identifier"]
+            hits = names(await view.knowledge.keyword_search("getUserName"))
+            assert hits == ["identifier", "words"]
+
+    async def test_the_line_that_matters_is_found_wherever_a_long_query_has_it(
+        self, store: Store
+    ) -> None:
+        frame = (
+            '  File "/srv/app/handlers.py", line {0}, in handle_{0}\n    return call_{0}(request)\n'
+        )
+        traceback = "Traceback (most recent call last):\n" + "".join(map(frame.format, range(900)))
+        await write(
+            store,
+            chunk("cause", "ZweigVoll is raised when a branch has no free slot"),
+            *(chunk(f"frame {n}", f"return the file and line of call {n}") for n in range(40)),
+        )
+        matters = "ZweigVoll: no free slot\n"
+        async with store.reader() as view:
+            for query in (
+                frame.format(1) * 20 + matters,
+                traceback + matters,
+                matters + traceback,
+                traceback * 20 + matters,
+            ):
+                assert names(await view.knowledge.keyword_search(query))[0] == "cause"
+
+    async def test_all_words_of_a_long_query_are_required(self, store: Store) -> None:
+        words = [f"word{number}" for number in range(3_000)]
+        await write(store, chunk("every", " ".join(words)), chunk("half", " ".join(words[:1_500])))
+        async with store.reader() as view:
+            hits = await view.knowledge.keyword_search(" ".join(words), match=Match.ALL)
+        assert names(hits) == ["every"]
 
     async def test_source_types_languages_and_a_filter_each_narrow_what_is_found(
         self, store: Store
