@@ -42,11 +42,17 @@ def parse_query(query: str, match: Match) -> ParsedQuery:
 
 def _terms(text: str) -> Mapping[str, int]:
     times = Counter(lexeme.stem for lexeme in lexemes(text))
-    ordered = sorted(
-        ((stem, min(count, MAX_POSITIONS)) for stem, count in times.items()),
-        key=lambda term: (any("0" <= c <= "9" for c in term[0]), term[1], -len(term[0]), term[0]),
-    )
-    return dict(ordered[:MAX_QUERY_TERMS])
+    counts = {stem: min(count, MAX_POSITIONS) for stem, count in times.items()}
+    return {stem: counts[stem] for stem in rarest(counts, MAX_QUERY_TERMS)}
+
+
+def rarest(counts: Mapping[str, int], limit: int) -> Sequence[str]:
+    """Return the stems with the lowest counts; of equals, words before numbers, long ones first."""
+
+    def order(stem: str) -> tuple[bool, int, str]:
+        return any("0" <= character <= "9" for character in stem), -len(stem), stem
+
+    return sorted(counts, key=lambda stem: (counts[stem], *order(stem)))[:limit]
 
 
 @dataclass(frozen=True, slots=True)

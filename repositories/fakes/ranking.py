@@ -16,7 +16,7 @@ from domain.values.search import K1, B, Match
 from domain.values.text_analysis import INDEXED_CHARACTERS, indexed_text
 from domain.values.text_queries import MAX_RANKED_TERMS
 from repositories.fakes.lexemes import MAX_POSITION, MAX_POSITIONS, lexemes
-from repositories.fakes.queries import ParsedQuery, Places, parse_query
+from repositories.fakes.queries import ParsedQuery, Places, parse_query, rarest
 
 if TYPE_CHECKING:
     from repositories.fakes.checks import Row
@@ -99,10 +99,9 @@ def _term_weights(parsed: ParsedQuery, documents: Sequence[Document]) -> Mapping
     rows_with = {
         stem: 1 if len(parsed.terms) == 1 else rows for stem, rows in having.items() if rows
     }
-    rarest = sorted(rows_with, key=lambda stem: (rows_with[stem], stem))[:MAX_RANKED_TERMS]
     return {
         stem: (K1 + 1) * parsed.terms[stem] * _rarity(len(documents), rows_with[stem])
-        for stem in rarest
+        for stem in rarest(rows_with, MAX_RANKED_TERMS)
     }
 
 

@@ -56,7 +56,9 @@ def corpus_statistics(entity: type[Entity], match: Match, depth: int) -> dict[st
                        WHERE search_vector @@ terms.quoted::tsquery LIMIT terms.counted_rows) AS hit)
               ) END) AS df
             FROM query_terms AS terms {wanted if match is Match.WEB else ""}""",
-        "words": f"{_WEIGHTED} FROM counted WHERE df > 0 ORDER BY df, lexeme LIMIT {MAX_RANKED_TERMS}",
+        "words": f"""
+            {_WEIGHTED} FROM counted WHERE df > 0
+            ORDER BY df, lexeme ~ '[0-9]', length(lexeme) DESC, lexeme LIMIT {MAX_RANKED_TERMS}""",
         "bound": f"""
             SELECT greatest({_FEWEST}, {depth}, least({MAX_CANDIDATES}, {_WORK} / greatest(count(*), 1))) AS size
             FROM words""",
@@ -92,7 +94,7 @@ _QUERY_TERMS: Final = f"""
       '''' || replace(replace(u.lexeme, E'\\\\', E'\\\\\\\\'), '''', '''''') || '''' AS quoted
     FROM unnest(to_tsvector(CAST(:language AS regconfig), CAST(:query AS text))) AS u
     CROSS JOIN size
-    ORDER BY u.lexeme ~ '[0-9]', times, length(u.lexeme) DESC, u.lexeme LIMIT {MAX_QUERY_TERMS}"""
+    ORDER BY times, u.lexeme ~ '[0-9]', length(u.lexeme) DESC, u.lexeme LIMIT {MAX_QUERY_TERMS}"""
 _WEIGHTED: Final = f"""
     SELECT quoted, lexeme, quoted::tsquery AS query, df, n,
       {K1 + 1} * times * ln(1 + (n - df + 0.5) / (df + 0.5)) AS term_weight"""
