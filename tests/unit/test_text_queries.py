@@ -1,0 +1,87 @@
+"""Queries by words: what is read of them, and that reading them never takes long."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from domain.values.text_queries import (
+    MAX_QUERY_CHARACTERS,
+    MAX_READ_CHARACTERS,
+    MAX_WEB_CHARACTERS,
+    WebTerm,
+    read_query,
+    read_web_query,
+    websearch_syntax,
+)
+
+UNITS = ("_a", "aB", "1.", "v1.1 ", "deadbeef1 ", "a.", "未", "x", "-.", "é-", "1-", "As", '"a ')
+EVERY_OTHER = " ".join(f"word{number}x" for number in range(100_000))
+
+
+@pytest.mark.parametrize("unit", [*UNITS, '-"', "- ", "or ", "a_b.c ", "\ud800", "\0", EVERY_OTHER])
+@pytest.mark.parametrize("characters", [20_000, 1_000_000])
+def test_reading_a_query_takes_less_than_50_ms(unit: str, characters: int) -> None:
+    query = (unit * (characters // len(unit) + 1))[:characters]
+    for read in (read_query, lambda text: websearch_syntax(read_web_query(text))):
+        # The processor's time of the best of three, because other programs run as well.
+        times = []
+        for _ in range(3):
+            start = time.thread_time()
+            read(query)
+            times.append(time.thread_time() - start)
+        assert min(times) < 0.05
+
+
+def test_a_question_is_read_as_it_is() -> None:
+    text = read_query("why why does getUserName\0fail?")
+    assert (text.words, text.compounds) == ("why why does get User Name fail?", "getUserName")
+
+
+def test_of_a_long_text_every_different_word_counts_once() -> None:
+    text = read_query("line of a frame\n" * 5_000 + "the cause")
+    assert sorted(text.words.split()) == ["a", "cause", "frame", "line", "of", "the"]
+
+
+def test_of_too_many_words_those_at_both_ends_are_read() -> None:
+    words = [f"word{number:06}" for number in range(10_000)]
+    read = read_query(" ".join(words)).words.split()
+    assert set(read) < set(words)
+    assert {*words[:500], *words[-500:]} < set(read)
+    assert sum(len(word) + 1 for word in read) <= MAX_QUERY_CHARACTERS + 1
+    beyond = "x " * MAX_READ_CHARACTERS
+    assert set(read_query(f"first {beyond} middle {beyond} last").words.split()) == {
+        "first",
+        "x",
+        "last",
+    }
+
+
+def test_a_word_that_is_too_long_hides_no_other() -> None:
+    assert "cause" in read_query("x" * 50_000 + " the cause").words.split()
+
+
+@pytest.mark.parametrize(
+    ("query", "terms"),
+    [
+        ('"a b" c -d', [[("a b", False), ("c", False), ("d", True)]]),
+        ("a OR b c", [[("a", False)], [("b", False), ("c", False)]]),
+        ("getUserName -client.ts", [[("get User Name", False), ("client ts", True)]]),
+        ("--verbose -x", [[("verbose", False), ("x", True)]]),
+        ('"or" Or', [[("or", False)]]),
+        ("- -- or <", []),
+        ('"unclosed b', [[("unclosed b", False)]]),
+        ("a" * MAX_WEB_CHARACTERS + " b", [[("a" * MAX_WEB_CHARACTERS, False)]]),
+    ],
+)
+def test_a_web_search_is_alternatives_of_terms(
+    query: str, terms: list[list[tuple[str, bool]]]
+) -> None:
+    expected = [[WebTerm(words, excluded) for words, excluded in group] for group in terms]
+    assert list(read_web_query(query)) == expected
+
+
+def test_the_syntax_of_postgresql_is_quoted_so_that_no_word_is_an_operator() -> None:
+    alternatives = read_web_query('(or) getUserName -"x y" or z')
+    assert websearch_syntax(alternatives) == '"(or)" "get User Name" -"x y" or "z"'
