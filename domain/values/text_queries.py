@@ -26,8 +26,11 @@ repeats what matters least, such as the frames of a traceback."""
 MAX_QUERY_CHARACTERS: Final = 20_000
 """Of the different words of a long query, so many characters are analyzed."""
 
-MAX_QUERY_TERMS: Final = 2_000
-"""So many lexemes of a query are looked up, at most; words come before numbers, rare ones first."""
+MAX_QUERY_TERMS: Final = 256
+"""So many lexemes of a query are looked up to find the rarest.
+
+Of more, those that the query repeats least; of these, words before numbers and long ones first.
+"""
 
 MAX_RANKED_TERMS: Final = 32
 """A search ranks by so many lexemes of the query: those that the fewest rows have."""

@@ -34,10 +34,9 @@ def parse_query(query: str, match: Match) -> ParsedQuery:
     terms = _terms(text.all)
     if match is Match.ANY:
         return ParsedQuery(terms, lambda places, stems: any(stem in places for stem in stems))
-    words = {lexeme.stem for lexeme in lexemes(text.words)}
     # The words of a compound and not the compound, which would leave out "parse the config".
-    required = [stem for stem in terms if stem in words or not words]
-    return ParsedQuery(terms, lambda places, _: all(stem in places for stem in required))
+    required = {lexeme.stem for lexeme in lexemes(text.words)} or terms.keys()
+    return ParsedQuery(terms, lambda places, _: places.keys() >= required)
 
 
 def _terms(text: str) -> Mapping[str, int]:

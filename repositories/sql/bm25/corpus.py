@@ -80,6 +80,11 @@ def single_term_statistics(entity: type[Entity]) -> dict[str, str]:
     }
 
 
+def quoted(lexeme: str) -> str:
+    """Return SQL for a lexeme as `tsquery` reads it."""
+    return f"'''' || replace(replace({lexeme}, E'\\\\', E'\\\\\\\\'), '''', '''''') || ''''"
+
+
 MAX_CANDIDATES: Final = 2_000
 _FEWEST: Final = 500
 _WORK: Final = 12_000
@@ -91,7 +96,7 @@ At most `MAX_CANDIDATES`, fewer the more words there are to look for in each.
 _QUERY_TERMS: Final = f"""
     SELECT u.lexeme, cardinality(u.positions) AS times, count(*) OVER () AS words, size.n, size.pages,
       least({_COUNTED}, {_COUNTED_IN_ALL} / count(*) OVER ()) AS counted_rows,
-      '''' || replace(replace(u.lexeme, E'\\\\', E'\\\\\\\\'), '''', '''''') || '''' AS quoted
+      {quoted("u.lexeme")} AS quoted
     FROM unnest(to_tsvector(CAST(:language AS regconfig), CAST(:query AS text))) AS u
     CROSS JOIN size
     ORDER BY times, u.lexeme ~ '[0-9]', length(u.lexeme) DESC, u.lexeme LIMIT {MAX_QUERY_TERMS}"""

@@ -31,7 +31,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY, TSVECTOR
 
 from domain.values.search import K1, B, Match
 from domain.values.text_queries import read_query, read_web_query, websearch_syntax
-from repositories.sql.bm25.corpus import corpus_statistics, document_length
+from repositories.sql.bm25.corpus import corpus_statistics, document_length, quoted
 from repositories.sql.rows import tenant_bind
 from repositories.sql.vector import first_of_each_text, literal_int
 
@@ -82,10 +82,12 @@ _ANY: Final = {
 # The words of a compound are required and the compound is not: "parse the config" does not have it.
 # A compound of stop words, such as "to-do", has no other lexeme.
 _ALL: Final = {
-    "required": "SELECT tsvector_to_array(to_tsvector(CAST(:language AS regconfig), :required)) AS lexemes",
+    "required": f"""
+        SELECT string_agg({quoted("lexeme")}, ' & ')::tsquery AS words
+        FROM unnest(to_tsvector(CAST(:language AS regconfig), :required))""",
     "chosen": """
-        SELECT string_agg(quoted, ' & ')::tsquery AS first FROM query_terms, required
-        WHERE lexemes = '{}' OR lexeme = ANY (lexemes)""",
+        SELECT coalesce(words, (SELECT string_agg(quoted, ' & ')::tsquery FROM query_terms)) AS first
+        FROM required""",
 }
 _WEB: Final = {
     "chosen": "SELECT websearch_to_tsquery(CAST(:language AS regconfig), :web) AS first WHERE EXISTS (SELECT FROM words)"
