@@ -11,8 +11,8 @@ from sqlalchemy.dialects import postgresql
 
 from repositories.migrations import revision_operations as operations
 
-revision = "0015"
-down_revision = "0014"
+revision = "0014"
+down_revision = "0013"
 
 _COLUMNS = {
     "knowledge": (("title", 1_000, "A"), ("summary", 9_000, "B"), ("content", 90_000, "C")),

@@ -11,8 +11,8 @@ from alembic import op
 
 from repositories.migrations import revision_operations as operations
 
-revision = "0014"
-down_revision = "0013"
+revision = "0013"
+down_revision = "0012"
 
 _TEXTS = {"knowledge": "content", "learning_memories": "finding_text", "findings": "title"}
 
