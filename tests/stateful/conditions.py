@@ -5,7 +5,8 @@ Of what entities hold, of what they might, and now and then of what no filter ma
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from domain import where
@@ -65,6 +66,8 @@ def _of_json(world: World, column: str, value: Mapping[str, Any]) -> Filter:
     path, inner = [world.choices.pick(("a", "b"))], value
     while isinstance(inner := inner.get(path[-1], None), Mapping):
         path.append("c")
+    if isinstance(inner, Sequence) and not isinstance(inner, str):
+        return _of_list(world, where(column, *path), tuple(inner))
     return _compared(
         world, where(column, *path), [inner if isinstance(inner, str | int | float) else 1]
     )
@@ -72,7 +75,40 @@ def _of_json(world: World, column: str, value: Mapping[str, Any]) -> Filter:
 
 def _compared(world: World, of: Where, values: list[Any]) -> Filter:
     if not values or world.choices.one_in(6):
-        return of.exists()
+        return world.choices.pick((of.exists, of.is_null))()
     value = values[0]
-    comparisons = (of.equals, of.at_most, of.greater_than, of.less_than, of.at_least)
+    if isinstance(value, tuple):
+        return _of_list(world, of, value)
+    if isinstance(value, str) and not isinstance(value, Enum) and world.choices.one_in(3):
+        return _of_text(world, of, value)
+    comparisons = (
+        of.equals,
+        of.at_most,
+        of.greater_than,
+        of.less_than,
+        of.at_least,
+        of.not_equals,
+    )
     return of.one_of(values) if world.choices.one_in(4) else world.choices.pick(comparisons)(value)
+
+
+def _of_list(world: World, of: Where, values: Sequence[Any]) -> Filter:
+    match world.choices.below(3):
+        case 0 if values:
+            return of.contains(world.choices.pick(values))
+        case 1:
+            return of.contains_any(values[:2])
+        case _:
+            return of.contains_all(values[:2])
+
+
+def _of_text(world: World, of: Where, value: str) -> Filter:
+    start = world.choices.below(3)
+    part = value[start : start + 1 + world.choices.below(4)]
+    match world.choices.below(3):
+        case 0:
+            return of.starts_with(part)
+        case 1:
+            return of.contains_text(part)
+        case _:
+            return of.matches_glob(world.choices.pick((value, f"{value[:2]}*", "**", "*.py")))

@@ -165,7 +165,7 @@ class World:
         to = self.known(Finding)
         given = {
             "comment_id": 1 + self.choices.below(2),
-            "reaction_id": 1 + self.choices.below(6),
+            "reaction_id": 1 + self.choices.below(3),
             "reactor_login": pick(LOGINS),
         }
         return samples.reaction(

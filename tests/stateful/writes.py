@@ -25,6 +25,7 @@ from domain import (
     RunState,
     TelemetryEvent,
 )
+from domain.values.embedding import UNSPECIFIED
 from tests.stateful.conditions import a_filter
 from tests.stateful.kinds import DELETABLE, KIND_OF, WRITTEN_BY_ADD
 from tests.stateful.texts import HEADS, LOGINS, MODELS, REPOS, VECTORS
@@ -126,8 +127,17 @@ def reset_knowledge(world: World) -> Call:
 
 def set_embedding_metadata(world: World) -> Call:
     model, dimensions = world.choices.pick(MODELS), 9 if world.choices.one_in(6) else 8
+    provider = UNSPECIFIED if world.choices.one_in(3) else "example"
     return lambda uow: uow.embedding_metadata.set(
-        provider="example", model=model, dimensions=dimensions
+        provider=provider, model=model, dimensions=dimensions
+    )
+
+
+def agree_on_embeddings(world: World) -> Call:
+    provider = world.choices.pick(("example", UNSPECIFIED, "other"))
+    model, dimensions = world.choices.pick(MODELS), 9 if world.choices.one_in(6) else 8
+    return lambda uow: uow.embedding_metadata.agree_on_embeddings(
+        provider=provider, model=model, dimensions=dimensions
     )
 
 
@@ -185,6 +195,18 @@ def write_repaired(world: World) -> Call:
         processed=len(rows),
     )
     return lambda uow: _repairs(uow, kind).write_repaired(rows, state.model_copy())
+
+
+def save_repair_state(world: World) -> Call:
+    kind, job = world.choices.pick(EMBEDDED), world.choices.pick(("job", "other"))
+    state = EmbeddingRepair(
+        corpus=kind.__tablename__,
+        key=job,
+        target_model=world.choices.pick(MODELS),
+        cursor=world.id_of(kind) if world.choices.one_in(2) else None,
+        processed=world.choices.below(5),
+    )
+    return lambda uow: _repairs(uow, kind).save_repair_state(state.model_copy())
 
 
 def repair_state(world: World) -> Call:
@@ -360,6 +382,7 @@ WRITES: Final[Sequence[Operation]] = (
     delete_chunks,
     reset_knowledge,
     set_embedding_metadata,
+    agree_on_embeddings,
     add_reactions,
     withdraw_reaction,
     clear_reactions,
@@ -368,6 +391,7 @@ WRITES: Final[Sequence[Operation]] = (
     mark_memories_stale,
     delete_stale_memories,
     write_repaired,
+    save_repair_state,
     repair_state,
     repair_candidates,
     record_pattern,
