@@ -78,9 +78,9 @@ def untrue(bounds: dict[str, Version], versions: dict[str, Version]) -> list[str
     add to a release of the same number, such as 0.4.0.post1, count as that release.
     """
     return [
-        f"{name}>={bound} is too low: other dependencies need {versions[name]}"
-        for name, bound in sorted(bounds.items())
-        if Version(versions[name].base_version) > bound
+        f"{name}>={minimum} is too low: other dependencies need {versions[name]}"
+        for name, minimum in sorted(bounds.items())
+        if Version(versions[name].base_version) > minimum
     ]
 
 

@@ -60,25 +60,25 @@ def folders(environment: Mapping[str, str]) -> Iterator[Path]:
 
 def interpreters(places: Iterable[Path], allowed: SpecifierSet) -> dict[Version, Path]:
     """Return one interpreter of each supported version that can make environments, oldest first."""
-    found: dict[Version, Path] = {}
+    programs: dict[Version, Path] = {}
     for place in places:
         for program in sorted(place.glob("python3*")):
             version = version_of(program) if NAMED_LIKE_PYTHON.fullmatch(program.name) else None
             if version is not None and version in allowed:
-                found.setdefault(version, program)
-    return dict(sorted(found.items()))
+                programs.setdefault(version, program)
+    return dict(sorted(programs.items()))
 
 
 def version_of(program: Path) -> Version | None:
     """Return the version of a CPython that can make an environment; None for everything else."""
     try:
-        asked = subprocess.run(
+        answer = subprocess.run(
             [program, "-c", ASK_VERSION], capture_output=True, text=True, timeout=60, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    implementation, _, version = asked.stdout.strip().partition(" ")
-    return Version(version) if asked.returncode == 0 and implementation == "CPython" else None
+    implementation, _, version = answer.stdout.strip().partition(" ")
+    return Version(version) if answer.returncode == 0 and implementation == "CPython" else None
 
 
 def copy_project(to: Path) -> None:
@@ -135,13 +135,13 @@ def report(version: Version, program: Path, logs: Path) -> bool:
     return False
 
 
-def main(wanted: list[str]) -> int:
+def main(prefixes: list[str]) -> int:
     """Run on every Python, or on the `wanted` versions; return 1 where a command failed."""
-    found = interpreters(folders(os.environ), supported())
+    programs = interpreters(folders(os.environ), supported())
     unmatched = [
-        prefix for prefix in wanted if not any(matches(version, prefix) for version in found)
+        prefix for prefix in prefixes if not any(matches(version, prefix) for version in programs)
     ]
-    if unmatched or not found:
+    if unmatched or not programs:
         missing = " or ".join(unmatched) or str(supported())
         print(
             f"there is no Python {missing} with its venv module on the PATH or in pyenv",
@@ -151,8 +151,8 @@ def main(wanted: list[str]) -> int:
     logs = Path(tempfile.mkdtemp(prefix="recollect-pythons-"))
     chosen = {
         version: program
-        for version, program in found.items()
-        if not wanted or any(matches(version, prefix) for prefix in wanted)
+        for version, program in programs.items()
+        if not prefixes or any(matches(version, prefix) for prefix in prefixes)
     }
     passed = [report(version, program, logs) for version, program in chosen.items()]
     if all(passed):

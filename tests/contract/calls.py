@@ -37,22 +37,22 @@ ANYTHING: Where = where("id")
 
 
 @dataclass
-class Given:
-    """What a tenant has: so many rows of each kind, and what belongs together among them."""
+class TenantData:
+    """A number of rows of each kind for one tenant, with related rows among them."""
 
     rows: int
     review: Any = field(default_factory=samples.review)
     finding: Any = None
     pending: Any = None
-    kept: dict[str, list[Any]] = field(default_factory=dict)
+    entities: dict[str, list[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.finding = samples.finding(self.review, comment_id=1)
         self.pending = samples.run(run_key="pending", pr_number=7)
-        told = {"comment_id": 1, "comment_surface": "inline", "review_output_key": "out"}
-        self.kept = {
+        comment = {"comment_id": 1, "comment_surface": "inline", "review_output_key": "out"}
+        self.entities = {
             "reviews": self.many(samples.review, head_sha="head", created_at=MOMENT),
-            "findings": self.many(samples.finding, self.review, **told),
+            "findings": self.many(samples.finding, self.review, **comment),
             "suppressions": self.many(samples.suppression, self.review),
             "reactions": self.many(samples.reaction, self.finding),
             "knowledge": [
@@ -91,17 +91,19 @@ class Given:
     def ids(self) -> dict[str, list[Any]]:
         return {
             "patterns": [],
-            **{path: [one.id for one in entities] for path, entities in self.kept.items()},
+            **{path: [one.id for one in entities] for path, entities in self.entities.items()},
         }
 
 
-async def keep(store: Store, tenant: str, given: Given) -> None:
-    """Write copies of what is given, so that several tenants can have the same."""
-    kept = {path: [one.model_copy() for one in entities] for path, entities in given.kept.items()}
+async def keep(store: Store, tenant: str, data: TenantData) -> None:
+    """Write copies of the rows, so that several tenants can have the same."""
+    copies = {
+        path: [one.model_copy() for one in entities] for path, entities in data.entities.items()
+    }
     async with store.unit_of_work(tenant=tenant) as uow:
-        uow.reviews.add(given.review.model_copy())
-        uow.findings.add(given.finding.model_copy())
-        uow.runs.add(given.pending.model_copy())
+        uow.reviews.add(data.review.model_copy())
+        uow.findings.add(data.finding.model_copy())
+        uow.runs.add(data.pending.model_copy())
         await uow.flush()
         for path in (
             "reviews",
@@ -113,26 +115,26 @@ async def keep(store: Store, tenant: str, given: Given) -> None:
             "runs",
             "checkpoints",
         ):
-            await getattr(uow, path).add_many(kept[path])
-        await uow.authors.add_many(kept["authors"])
-        await uow.dependency_bumps.add_many(kept["dependency_bumps"])
-        await uow.telemetry.record_many(kept["telemetry"])
+            await getattr(uow, path).add_many(copies[path])
+        await uow.authors.add_many(copies["authors"])
+        await uow.dependency_bumps.add_many(copies["dependency_bumps"])
+        await uow.telemetry.record_many(copies["telemetry"])
         await uow.commit()
     await write(
         store,
-        *(one for path in kept if path.startswith("telemetry.") for one in kept[path]),
+        *(one for path in copies if path.startswith("telemetry.") for one in copies[path]),
         tenant=tenant,
     )
 
 
-async def fill(store: Store, tenant: str, rows: int) -> Given:
+async def fill(store: Store, tenant: str, rows: int) -> TenantData:
     """Write so many rows of each kind, and return them."""
-    given = Given(rows)
-    await keep(store, tenant, given)
-    return given
+    data = TenantData(rows)
+    await keep(store, tenant, data)
+    return data
 
 
-Call = Callable[[UnitOfWork, Given], Awaitable[Any]]
+Call = Callable[[UnitOfWork, TenantData], Awaitable[Any]]
 
 
 async def all_of(stream: Any) -> list[Any]:
@@ -148,35 +150,35 @@ def reads(path: str) -> dict[str, tuple[int, Call]]:
             part = getattr(part, name)
         return part
 
-    def some(given: Given) -> Any:
-        return (given.ids[path] or [given.review.id])[0]
+    def some(data: TenantData) -> Any:
+        return (data.ids[path] or [data.review.id])[0]
 
     return {
         f"{path}.get": (
             1,
-            lambda uow, given: (
-                of(uow).get(some(given)) if given.ids[path] else of(uow).find(some(given))
+            lambda uow, data: (
+                of(uow).get(some(data)) if data.ids[path] else of(uow).find(some(data))
             ),
         ),
-        f"{path}.find": (1, lambda uow, given: of(uow).find(some(given))),
+        f"{path}.find": (1, lambda uow, data: of(uow).find(some(data))),
         f"{path}.get_many": (
             1,
-            lambda uow, given: of(uow).get_many(given.ids[path] or [some(given)]),
+            lambda uow, data: of(uow).get_many(data.ids[path] or [some(data)]),
         ),
         f"{path}.exists": (1, lambda uow, _: of(uow).exists(ANYTHING.exists())),
         f"{path}.count": (1, lambda uow, _: of(uow).count(ANYTHING.exists())),
         f"{path}.list": (1, lambda uow, _: of(uow).list()),
-        f"{path}.page": (1, lambda uow, given: of(uow).page(limit=given.rows)),
+        f"{path}.page": (1, lambda uow, data: of(uow).page(limit=data.rows)),
         f"{path}.stream": (1, lambda uow, _: all_of(of(uow).stream(batch_size=7))),
     }
 
 
-MAKERS: Mapping[str, Callable[[Given], Any]] = {
+MAKERS: Mapping[str, Callable[[TenantData], Any]] = {
     "knowledge": lambda _: samples.chunk(),
     "reviews": lambda _: samples.review(),
-    "findings": lambda given: samples.finding(given.review),
-    "suppressions": lambda given: samples.suppression(given.review),
-    "reactions": lambda given: samples.reaction(given.finding),
+    "findings": lambda data: samples.finding(data.review),
+    "suppressions": lambda data: samples.suppression(data.review),
+    "reactions": lambda data: samples.reaction(data.finding),
     "memories": lambda _: samples.memory(),
     "patterns": lambda _: samples.pattern(),
     "runs": lambda _: samples.run(),
@@ -190,13 +192,13 @@ MAKERS: Mapping[str, Callable[[Given], Any]] = {
 def writes(path: str) -> dict[str, tuple[int, Call]]:
     """Return what every repository writes with."""
 
-    async def add(uow: UnitOfWork, given: Given) -> None:
-        for _ in range(given.rows):
-            getattr(uow, path).add(MAKERS[path](given))
+    async def add(uow: UnitOfWork, data: TenantData) -> None:
+        for _ in range(data.rows):
+            getattr(uow, path).add(MAKERS[path](data))
         await uow.flush()
 
-    async def add_many(uow: UnitOfWork, given: Given) -> None:
-        await getattr(uow, path).add_many([MAKERS[path](given) for _ in range(given.rows)])
+    async def add_many(uow: UnitOfWork, data: TenantData) -> None:
+        await getattr(uow, path).add_many([MAKERS[path](data) for _ in range(data.rows)])
 
     adding: dict[str, tuple[int, Call]] = {
         f"{path}.add": (1, add),
@@ -205,8 +207,8 @@ def writes(path: str) -> dict[str, tuple[int, Call]]:
     if path == "patterns":
         return adding
 
-    def delete(uow: UnitOfWork, given: Given) -> Awaitable[bool]:
-        deleted: Awaitable[bool] = getattr(uow, path).delete(given.ids[path][0])
+    def delete(uow: UnitOfWork, data: TenantData) -> Awaitable[bool]:
+        deleted: Awaitable[bool] = getattr(uow, path).delete(data.ids[path][0])
         return deleted
 
     return {**adding, f"{path}.delete": (1, delete)}
@@ -216,8 +218,8 @@ def repairs(path: str) -> dict[str, tuple[int, Call]]:
     """Return what embeds rows again."""
     state = EmbeddingRepair(corpus=path, key="job", target_model="new")
 
-    def repaired(given: Given) -> list[RepairedEmbedding]:
-        return [RepairedEmbedding(id=key, embedding=NEAR) for key in given.ids[path]]
+    def repaired(data: TenantData) -> list[RepairedEmbedding]:
+        return [RepairedEmbedding(id=key, embedding=NEAR) for key in data.ids[path]]
 
     return {
         f"{path}.count_repair_candidates": (
@@ -230,9 +232,7 @@ def repairs(path: str) -> dict[str, tuple[int, Call]]:
         ),
         f"{path}.write_repaired": (
             2,
-            lambda uow, given: getattr(uow, path).write_repaired(
-                repaired(given), state.model_copy()
-            ),
+            lambda uow, data: getattr(uow, path).write_repaired(repaired(data), state.model_copy()),
         ),
         f"{path}.repair_state": (1, lambda uow, _: getattr(uow, path).repair_state("job")),
         f"{path}.save_repair_state": (
@@ -242,28 +242,28 @@ def repairs(path: str) -> dict[str, tuple[int, Call]]:
     }
 
 
-async def change_and(uow: UnitOfWork, given: Given, end: str) -> None:
-    for _ in range(given.rows):
+async def change_and(uow: UnitOfWork, data: TenantData, end: str) -> None:
+    for _ in range(data.rows):
         uow.reviews.add(samples.review())
     await getattr(uow, end)()
 
 
-async def inside_a_savepoint(uow: UnitOfWork, given: Given) -> None:
+async def inside_a_savepoint(uow: UnitOfWork, data: TenantData) -> None:
     async with uow.savepoint():
-        await change_and(uow, given, "flush")
+        await change_and(uow, data, "flush")
 
 
-async def while_explaining(uow: UnitOfWork, _: Given) -> None:
+async def while_explaining(uow: UnitOfWork, _: TenantData) -> None:
     with uow.explaining():
         await uow.knowledge.keyword_search("deadline")
 
 
-async def look_up(uow: UnitOfWork, _: Given) -> None:
+async def look_up(uow: UnitOfWork, _: TenantData) -> None:
     assert uow.repository(Review) is not None
     assert uow.provide(ReviewReader) is not None
 
 
-def claim(uow: UnitOfWork, _: Given) -> Awaitable[Any]:
+def claim(uow: UnitOfWork, _: TenantData) -> Awaitable[Any]:
     return uow.runs.claim(
         REPO, 7, base_sha="base", head_sha="next", delivery_id="d", action="opened"
     )
@@ -272,16 +272,16 @@ def claim(uow: UnitOfWork, _: Given) -> Awaitable[Any]:
 OWN: dict[str, tuple[int, Call]] = {
     "provide": (0, look_up),
     "repository": (0, look_up),
-    "flush": (1, lambda uow, given: change_and(uow, given, "flush")),
-    "commit": (1, lambda uow, given: change_and(uow, given, "commit")),
-    "rollback": (0, lambda uow, given: change_and(uow, given, "rollback")),
+    "flush": (1, lambda uow, data: change_and(uow, data, "flush")),
+    "commit": (1, lambda uow, data: change_and(uow, data, "commit")),
+    "rollback": (0, lambda uow, data: change_and(uow, data, "rollback")),
     "savepoint": (3, inside_a_savepoint),
     # The search, the search again for its plan, and what its advice needs to know.
     "explaining": (3, while_explaining),
     "knowledge.find_by_chunk_id": (1, lambda uow, _: uow.knowledge.find_by_chunk_id("0")),
     "knowledge.vector_search": (
         1,
-        lambda uow, given: uow.knowledge.vector_search(NEAR, limit=given.rows),
+        lambda uow, data: uow.knowledge.vector_search(NEAR, limit=data.rows),
     ),
     "knowledge.keyword_search": (
         1,
@@ -289,12 +289,12 @@ OWN: dict[str, tuple[int, Call]] = {
     ),
     "knowledge.hybrid_search": (
         1,
-        lambda uow, given: uow.knowledge.hybrid_search("deadline", NEAR, limit=given.rows),
+        lambda uow, data: uow.knowledge.hybrid_search("deadline", NEAR, limit=data.rows),
     ),
     "knowledge.upsert_many": (
         1,
-        lambda uow, given: uow.knowledge.upsert_many(
-            [samples.chunk(f"{n}") for n in range(given.rows)]
+        lambda uow, data: uow.knowledge.upsert_many(
+            [samples.chunk(f"{n}") for n in range(data.rows)]
         ),
     ),
     "knowledge.delete_where": (
@@ -303,7 +303,7 @@ OWN: dict[str, tuple[int, Call]] = {
     ),
     "knowledge.delete_chunks": (
         1,
-        lambda uow, given: uow.knowledge.delete_chunks(f"{n}" for n in range(given.rows)),
+        lambda uow, data: uow.knowledge.delete_chunks(f"{n}" for n in range(data.rows)),
     ),
     "knowledge.reset": (1, lambda uow, _: uow.knowledge.reset()),
     "embedding_metadata.get": (1, lambda uow, _: uow.embedding_metadata.get()),
@@ -325,7 +325,7 @@ OWN: dict[str, tuple[int, Call]] = {
         lambda uow, _: uow.embedding_metadata.set(provider="p", model="m", dimensions=DIMENSIONS),
     ),
     "reviews.stats": (1, lambda uow, _: uow.reviews.stats(REPO)),
-    "reviews.trends": (1, lambda uow, given: uow.reviews.trends(REPO, days=given.rows)),
+    "reviews.trends": (1, lambda uow, data: uow.reviews.trends(REPO, days=data.rows)),
     "findings.recent_comment_candidates": (
         1,
         lambda uow, _: uow.findings.recent_comment_candidates(REPO),
@@ -338,11 +338,11 @@ OWN: dict[str, tuple[int, Call]] = {
     "reactions.clear": (1, lambda uow, _: uow.reactions.clear(REPO)),
     "memories.exists_for": (
         1,
-        lambda uow, given: uow.memories.exists_for(REPO, given.review.id, Outcome.ACCEPTED),
+        lambda uow, data: uow.memories.exists_for(REPO, data.review.id, Outcome.ACCEPTED),
     ),
     "memories.nearest": (
         1,
-        lambda uow, given: uow.memories.nearest(NEAR, repo=REPO, limit=given.rows),
+        lambda uow, data: uow.memories.nearest(NEAR, repo=REPO, limit=data.rows),
     ),
     "memories.nearest_for_owner": (
         1,
@@ -362,26 +362,26 @@ OWN: dict[str, tuple[int, Call]] = {
     ),
     "memories.write": (
         1,
-        lambda uow, given: uow.memories.write(samples.memory(finding_id=given.review.id)),
+        lambda uow, data: uow.memories.write(samples.memory(finding_id=data.review.id)),
     ),
     "memories.write_many": (
         1,
-        lambda uow, given: uow.memories.write_many(given.many(samples.memory)),
+        lambda uow, data: uow.memories.write_many(data.many(samples.memory)),
     ),
     "memories.mark_stale": (1, lambda uow, _: uow.memories.mark_stale("new")),
     "memories.delete_stale": (1, lambda uow, _: uow.memories.delete_stale()),
     "patterns.lookup": (
         1,
-        lambda uow, given: uow.patterns.lookup(
-            given.finding.severity, given.finding.category, ConfidenceBand.LOW, "f"
+        lambda uow, data: uow.patterns.lookup(
+            data.finding.severity, data.finding.category, ConfidenceBand.LOW, "f"
         ),
     ),
     "patterns.record": (1, lambda uow, _: uow.patterns.record(samples.pattern())),
     "runs.find_by_key": (1, lambda uow, _: uow.runs.find_by_key("pending")),
     "runs.last_reviewed_head": (1, lambda uow, _: uow.runs.last_reviewed_head(REPO, 7)),
     "runs.claim": (4, claim),
-    "runs.complete": (1, lambda uow, given: uow.runs.complete("pending", given.pending.attempt)),
-    "runs.heartbeat": (1, lambda uow, given: uow.runs.heartbeat("pending", given.pending.attempt)),
+    "runs.complete": (1, lambda uow, data: uow.runs.complete("pending", data.pending.attempt)),
+    "runs.heartbeat": (1, lambda uow, data: uow.runs.heartbeat("pending", data.pending.attempt)),
     "runs.purge": (1, lambda uow, _: uow.runs.purge()),
     "checkpoints.find_by_key": (1, lambda uow, _: uow.checkpoints.find_by_key("out")),
     "checkpoints.save": (1, lambda uow, _: uow.checkpoints.save(samples.checkpoint("out"))),
@@ -403,7 +403,7 @@ OWN: dict[str, tuple[int, Call]] = {
     "telemetry.record": (1, lambda uow, _: uow.telemetry.record(samples.event())),
     "telemetry.record_many": (
         1,
-        lambda uow, given: uow.telemetry.record_many(given.many(samples.event)),
+        lambda uow, data: uow.telemetry.record_many(data.many(samples.event)),
     ),
     "telemetry.record_rate_limit": (
         1,
@@ -420,7 +420,7 @@ OWN: dict[str, tuple[int, Call]] = {
         lambda uow, _: uow.telemetry.record_resilience(samples.resilience("d")),
     ),
     # One for each of the four tables.
-    "corpora.search": (4, lambda uow, given: uow.corpora.search("deadline", NEAR, repo=REPO)),
+    "corpora.search": (4, lambda uow, data: uow.corpora.search("deadline", NEAR, repo=REPO)),
     "telemetry.purge": (4, lambda uow, _: uow.telemetry.purge(older_than=timedelta(days=1))),
 }
 

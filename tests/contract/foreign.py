@@ -21,7 +21,7 @@ from domain.schema.base import Entity, metadata
 from repositories import Database, FakeDatabase
 from repositories.fakes.unit_of_work import FakeUnitOfWork
 from tests.conftest import DIMENSIONS
-from tests.contract.calls import OPERATIONS, Given, keep
+from tests.contract.calls import OPERATIONS, TenantData, keep
 from tests.contract.ports import all_operations
 from tests.contract.suites import Store
 
@@ -41,8 +41,8 @@ _ROWS: Final = text(
 
 
 @dataclass(frozen=True)
-class Told:
-    """What an operation answered, and whether it touched a row of theirs."""
+class Outcome:
+    """The answer of an operation, and whether it touched a row of the other tenant."""
 
     answer: Any
     touched: bool
@@ -59,7 +59,7 @@ class Case:
 Fresh = Callable[[], AbstractAsyncContextManager[Case]]
 
 
-async def a_fake(ours: Given | None, theirs: Given | None) -> Fresh:
+async def a_fake(ours: TenantData | None, theirs: TenantData | None) -> Fresh:
     """Return what makes a fake with these rows for each operation; units of work are committed."""
     filled = FakeDatabase(dimensions=DIMENSIONS)
     await _keep(filled, ours, theirs)
@@ -86,7 +86,9 @@ async def a_fake(ours: Given | None, theirs: Given | None) -> Fresh:
     return fresh
 
 
-async def a_database(database: Database, ours: Given | None, theirs: Given | None) -> Fresh:
+async def a_database(
+    database: Database, ours: TenantData | None, theirs: TenantData | None
+) -> Fresh:
     """Return what lends the database with these rows.
 
     Units of work are not committed, and looked at from inside.
@@ -106,38 +108,42 @@ async def a_database(database: Database, ours: Given | None, theirs: Given | Non
     return fresh
 
 
-async def _keep(store: Store, ours: Given | None, theirs: Given | None) -> None:
-    for tenant, given in ((OURS, ours), (THEIRS, theirs)):
-        if given is not None:
-            await keep(store, tenant, given)
+async def _keep(store: Store, ours: TenantData | None, theirs: TenantData | None) -> None:
+    for tenant, data in ((OURS, ours), (THEIRS, theirs)):
+        if data is not None:
+            await keep(store, tenant, data)
 
 
-async def told_by_every_operation(fresh: Fresh, given: Given, *, only: str = "") -> dict[str, Told]:
-    """Do every operation as us, or those that have `only` in their name, with the keys of `given`.
+async def outcomes_of_every_operation(
+    fresh: Fresh, data: TenantData, *, only: str = ""
+) -> dict[str, Outcome]:
+    """Do every operation as us, or those that have `only` in their name, with the keys of `data`.
 
     Return what came of each.
     """
-    known = {key for keys in given.ids.values() for key in keys} | {
-        given.review.id,
-        given.finding.id,
-        given.pending.id,
+    ids = {key for keys in data.ids.values() for key in keys} | {
+        data.review.id,
+        data.finding.id,
+        data.pending.id,
     }
     return {
-        operation: await _told_by(operation, fresh, given, known)
+        operation: await _outcome_of(operation, fresh, data, ids)
         for operation in _in_order()
         if only in operation
     }
 
 
 def _in_order() -> list[str]:
-    # What commits comes last: what it writes stays.
+    # Operations that commit come last, because their rows stay.
     return sorted(
         all_operations(),
         key=lambda operation: (operation.endswith((".commit", ".rollback")), operation),
     )
 
 
-async def _told_by(operation: str, fresh: Fresh, given: Given, known: Collection[UUID]) -> Told:
+async def _outcome_of(
+    operation: str, fresh: Fresh, data: TenantData, ids: Collection[UUID]
+) -> Outcome:
     unit, _, name = operation.partition(".")
     _, call = OPERATIONS[name]
     async with fresh() as case:
@@ -147,23 +153,23 @@ async def _told_by(operation: str, fresh: Fresh, given: Given, known: Collection
         async with open_unit(tenant=OURS) as uow:
             before = await case.foreign_rows(None)
             try:
-                answer = comparable(await call(uow, given), known)
+                answer = comparable(await call(uow, data), ids)
             except RecollectError as error:
                 # A transaction that failed keeps nothing.
-                return Told(type(error).__name__, touched=False)
-            return Told(answer, touched=await case.foreign_rows(uow) != before)
+                return Outcome(type(error).__name__, touched=False)
+            return Outcome(answer, touched=await case.foreign_rows(uow) != before)
 
 
-def differing(alone: dict[str, Told], beside_them: dict[str, Told]) -> list[str]:
+def differing(alone: dict[str, Outcome], beside_them: dict[str, Outcome]) -> list[str]:
     """Return the operations that another tenant's rows influence, or that touch those rows."""
     return [
         name
-        for name, told in beside_them.items()
-        if told.touched or told.answer != alone[name].answer
+        for name, outcome in beside_them.items()
+        if outcome.touched or outcome.answer != alone[name].answer
     ]
 
 
-def comparable(answer: Any, known: Collection[UUID]) -> Any:
+def comparable(answer: Any, ids: Collection[UUID]) -> Any:
     """Return the answer without the parts that differ from call to call.
 
     Those are moments, new ids and names, and scores. A keyword score may depend on how common the
@@ -171,21 +177,19 @@ def comparable(answer: Any, known: Collection[UUID]) -> Any:
     """
     match answer:
         case UUID():
-            return answer if answer in known else "an id"
+            return answer if answer in ids else "an id"
         case float() | datetime():
             return type(answer).__name__
         case str():
             return re.sub(r"-\d+$", "", answer)
         case Mapping():
-            return {
-                comparable(key, known): comparable(value, known) for key, value in answer.items()
-            }
+            return {comparable(key, ids): comparable(value, ids) for key, value in answer.items()}
         case set() | frozenset():
-            return sorted(repr(comparable(one, known)) for one in answer)
+            return sorted(repr(comparable(one, ids)) for one in answer)
         case list() | tuple():
-            return [comparable(one, known) for one in answer]
+            return [comparable(one, ids) for one in answer]
         case _ if names := _parts(answer):
-            return {name: comparable(getattr(answer, name, None), known) for name in names}
+            return {name: comparable(getattr(answer, name, None), ids) for name in names}
         case _:
             return repr(answer)
 

@@ -60,17 +60,17 @@ class RecordedStore:
         self._parts = parts
         self._called = called
 
-    def unit_of_work(self, **asked: Any) -> Any:
-        return Recorded(self._store.unit_of_work(**asked), "uow", self._parts, self._called)
+    def unit_of_work(self, **options: Any) -> Any:
+        return Recorded(self._store.unit_of_work(**options), "uow", self._parts, self._called)
 
-    def reader(self, **asked: Any) -> Any:
-        return Recorded(self._store.reader(**asked), "view", self._parts, self._called)
+    def reader(self, **options: Any) -> Any:
+        return Recorded(self._store.reader(**options), "view", self._parts, self._called)
 
-    async def run(self, work: Callable[[Any], Awaitable[Any]], **asked: Any) -> Any:
-        return await self._store.run(work, **asked)
+    async def run(self, work: Callable[[Any], Awaitable[Any]], **options: Any) -> Any:
+        return await self._store.run(work, **options)
 
-    async def outcome(self, operation_id: UUID, **asked: Any) -> bool:
-        return await self._store.outcome(operation_id, **asked)
+    async def outcome(self, operation_id: UUID, **options: Any) -> bool:
+        return await self._store.outcome(operation_id, **options)
 
 
 def each_test_of(suite: type[Any]) -> Iterator[Callable[[Store], Awaitable[None]]]:

@@ -15,14 +15,14 @@ from repositories import Database, FakeDatabase
 from repositories.fakes.transaction import Transaction as FakeTransaction
 from repositories.testing.tables import empty
 from tests.conftest import DIMENSIONS
-from tests.contract.calls import Given
+from tests.contract.calls import TenantData
 from tests.contract.foreign import (
     OURS,
     THEIRS,
     a_database,
     a_fake,
     differing,
-    told_by_every_operation,
+    outcomes_of_every_operation,
 )
 from tests.contract.suites import samples
 from tests.contract.suites.kinds import KINDS, write
@@ -37,48 +37,50 @@ both_situations = pytest.mark.parametrize(
 
 
 @pytest.fixture
-def given() -> Iterator[Given]:
+def data() -> Iterator[TenantData]:
     """What they have, and we ask for; entities take embeddings while a database is open."""
     database = FakeDatabase(dimensions=DIMENSIONS)
-    yield Given(2)
+    yield TenantData(2)
     del database
 
 
-async def on_a_fake(given: Given, ours: Given | None = None) -> list[str]:
-    alone = await told_by_every_operation(await a_fake(ours, None), given)
-    return differing(alone, await told_by_every_operation(await a_fake(ours, given), given))
+async def on_a_fake(data: TenantData, ours: TenantData | None = None) -> list[str]:
+    alone = await outcomes_of_every_operation(await a_fake(ours, None), data)
+    return differing(alone, await outcomes_of_every_operation(await a_fake(ours, data), data))
 
 
 async def on_postgresql(
-    database: Database, given: Given, ours: Given | None = None, *, only: str = ""
+    database: Database, data: TenantData, ours: TenantData | None = None, *, only: str = ""
 ) -> list[str]:
-    alone = await told_by_every_operation(await a_database(database, ours, None), given, only=only)
+    alone = await outcomes_of_every_operation(
+        await a_database(database, ours, None), data, only=only
+    )
     await empty(database)
     return differing(
         alone,
-        await told_by_every_operation(await a_database(database, ours, given), given, only=only),
+        await outcomes_of_every_operation(await a_database(database, ours, data), data, only=only),
     )
 
 
 @both_situations
 async def test_no_operation_of_the_fake_meets_another_tenants_rows(
-    given: Given, we_have_the_same: bool
+    data: TenantData, we_have_the_same: bool
 ) -> None:
-    assert await on_a_fake(given, given if we_have_the_same else None) == []
+    assert await on_a_fake(data, data if we_have_the_same else None) == []
 
 
 @both_situations
 async def test_no_operation_on_postgresql_meets_another_tenants_rows(
-    postgres: Database, given: Given, we_have_the_same: bool
+    postgres: Database, data: TenantData, we_have_the_same: bool
 ) -> None:
-    assert await on_postgresql(postgres, given, given if we_have_the_same else None) == []
+    assert await on_postgresql(postgres, data, data if we_have_the_same else None) == []
 
 
 async def test_without_the_predicate_the_operations_that_leak_are_found(
-    postgres: Database, given: Given
+    postgres: Database, data: TenantData
 ) -> None:
     with without_the_predicate():
-        found = await on_postgresql(postgres, given, only=".memories.")
+        found = await on_postgresql(postgres, data, only=".memories.")
     assert {
         "uow.memories.get",
         "view.memories.count",
@@ -88,11 +90,11 @@ async def test_without_the_predicate_the_operations_that_leak_are_found(
 
 
 async def test_a_fake_without_the_predicate_is_found_as_well(
-    given: Given, monkeypatch: pytest.MonkeyPatch
+    data: TenantData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(FakeTransaction, "_owns", lambda *_: True)
     assert {"uow.reviews.list", "view.findings.count", "uow.memories.delete_stale"} <= set(
-        await on_a_fake(given)
+        await on_a_fake(data)
     )
 
 
@@ -138,5 +140,5 @@ async def test_an_entity_that_was_discarded_may_be_written_for_another_tenant(st
         assert (await view.reviews.get(review.id)).tenant == OURS
 
 
-def test_every_kind_of_tenants_is_looked_at(given: Given) -> None:
-    assert {kind.path for kind in KINDS if kind.is_of_tenant} == given.kept.keys()
+def test_every_kind_of_tenants_is_looked_at(data: TenantData) -> None:
+    assert {kind.path for kind in KINDS if kind.is_of_tenant} == data.entities.keys()

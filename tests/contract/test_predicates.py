@@ -37,13 +37,13 @@ END $$
 
 async def sent_by_every_operation(database: Database) -> set[str]:
     """Run every operation of a unit of work and of a reader, and return the statements sent."""
-    given, sent = await fill(database, "ours", 2), set[str]()
+    data, sent = await fill(database, "ours", 2), set[str]()
     for operation in all_operations():
         unit, _, name = operation.partition(".")
         open_unit: Any = database.unit_of_work if unit == "uow" else database.reader
         async with open_unit(tenant="ours") as uow:
             with statements_of(database) as statements:
-                await OPERATIONS[name][1](uow, given)
+                await OPERATIONS[name][1](uow, data)
         sent.update(statements)
     return {
         statement
@@ -54,7 +54,7 @@ async def sent_by_every_operation(database: Database) -> set[str]:
 
 async def unconditional_scans(database: Database, statements: set[str]) -> dict[str, list[str]]:
     """Return, by statement, scans of tables with tenants without a condition on the tenant."""
-    found: dict[str, list[str]] = {}
+    scans_by_statement: dict[str, list[str]] = {}
     async with database.engine.connect() as connection:
         await connection.execute(_PLAN_OF)
         for statement in statements:
@@ -62,8 +62,8 @@ async def unconditional_scans(database: Database, statements: set[str]) -> dict[
                 text("SELECT pg_temp.plan_of(:statement)"), {"statement": statement}
             )
             if scans := list(_unconditional(plan["Plan"])):
-                found[statement] = scans
-    return found
+                scans_by_statement[statement] = scans
+    return scans_by_statement
 
 
 def _unconditional(node: dict[str, Any], part: str = "") -> Iterator[str]:
@@ -103,9 +103,9 @@ async def test_every_scan_of_every_statement_has_a_condition_on_the_tenant(
 
 async def test_a_statement_without_the_condition_would_be_found(postgres: Database) -> None:
     with without_the_predicate():
-        found = await unconditional_scans(postgres, await sent_by_every_operation(postgres))
-    assert any(statement.startswith("DELETE FROM knowledge") for statement in found)
-    assert any("FROM reviews" in statement for statement in found)
+        scans = await unconditional_scans(postgres, await sent_by_every_operation(postgres))
+    assert any(statement.startswith("DELETE FROM knowledge") for statement in scans)
+    assert any("FROM reviews" in statement for statement in scans)
 
 
 async def test_every_row_that_is_inserted_is_given_its_tenant(postgres: Database) -> None:

@@ -23,10 +23,10 @@ async def test_every_operation_sends_as_many_statements_for_fifty_rows_as_for_on
     tenants = {"one": await fill(database, "one", 1), "fifty": await fill(database, "fifty", 50)}
     sent: dict[str, list[int]] = {}
     for operation, (_, call) in OPERATIONS.items():
-        for tenant, given in tenants.items():
+        for tenant, data in tenants.items():
             async with database.unit_of_work(tenant=tenant) as uow:
                 with statements_of(database) as statements:
-                    await call(uow, given)
+                    await call(uow, data)
                 sent.setdefault(operation, []).append(len(statements))
     assert sent == {
         operation: [statements] * len(tenants) for operation, (statements, _) in OPERATIONS.items()

@@ -36,8 +36,10 @@ def failing(
     assert type(error) is kind, f"{type(error).__name__}: {error}"
     assert error.safe_to_retry is again
     assert (error.__cause__, error.__context__) == (None, None)
-    said = f"{error}{error!r}{error.args}{vars(error)}" + "".join(traceback.format_exception(error))
-    assert CANARY not in said
+    report = f"{error}{error!r}{error.args}{vars(error)}" + "".join(
+        traceback.format_exception(error)
+    )
+    assert CANARY not in report
 
 
 async def ask(
@@ -47,8 +49,8 @@ async def ask(
 ) -> Any:
     """Execute a statement of SQL as a repository would, and return its first value."""
     values = {"canary": CANARY} | values
-    bound = {name: value for name, value in values.items() if f":{name}" in statement}
-    result = await unit._transaction.execute(text(statement).bindparams(**bound))
+    parameters = {name: value for name, value in values.items() if f":{name}" in statement}
+    result = await unit._transaction.execute(text(statement).bindparams(**parameters))
     return result.scalar() if isinstance(result, CursorResult) and result.returns_rows else None
 
 

@@ -55,9 +55,9 @@ def _order(history: Sequence[Seen], final: Mapping[str, tuple[int, ...]]) -> dic
         for key, values in one.reads.items():
             if values:
                 follows(values[-1], one.number)
-            kept = final.get(key, ())
-            if kept[: len(values)] == values and len(kept) > len(values):
-                follows(one.number, kept[len(values)])
+            stored = final.get(key, ())
+            if stored[: len(values)] == values and len(stored) > len(values):
+                follows(one.number, stored[len(values)])
     return after
 
 

@@ -77,7 +77,9 @@ async def settled(database: Database, *, at_most: int, within: float = 1) -> tup
     async with asyncio.timeout(within + 10):
         end = asyncio.get_running_loop().time() + within
         while True:
-            found = await busy(database), await backends(database)
-            if (found[0] == 0 and found[1] <= at_most) or asyncio.get_running_loop().time() > end:
-                return found
+            backends_now = await busy(database), await backends(database)
+            if (
+                backends_now[0] == 0 and backends_now[1] <= at_most
+            ) or asyncio.get_running_loop().time() > end:
+                return backends_now
             await asyncio.sleep(0.02)

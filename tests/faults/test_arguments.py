@@ -92,7 +92,7 @@ def _filters_of(kind: Any) -> st.SearchStrategy[Any]:
         st.builds(lambda of, values: of.one_of(values), on, st.lists(scalars, max_size=4)),
         on.map(lambda of: of.exists()),
     )
-    made = st.recursive(
+    filters_ = st.recursive(
         condition,
         lambda inner: st.one_of(
             inner.map(Not),
@@ -100,7 +100,7 @@ def _filters_of(kind: Any) -> st.SearchStrategy[Any]:
         ),
         max_leaves=4,
     )
-    return made.map(lambda condition: (kind, condition))
+    return filters_.map(lambda condition: (kind, condition))
 
 
 def filters() -> st.SearchStrategy[Any]:
@@ -326,8 +326,8 @@ def test_every_argument_is_answered_or_refused_alike(
 
 async def fill(store: Any, rows: list[tuple[Any, ...]]) -> None:
     async with store.unit_of_work() as uow:
-        for made in rows:
-            await put(uow, *(one.model_copy() for one in made))
+        for row in rows:
+            await put(uow, *(one.model_copy() for one in row))
         await uow.commit()
 
 

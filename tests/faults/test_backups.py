@@ -41,7 +41,7 @@ def urls(server: TestServer) -> tuple[SecretStr, SecretStr]:
 async def test_a_backup_has_both_rows_of_every_unit_of_work_or_neither(
     urls: tuple[SecretStr, SecretStr], tmp_path: Path, effort: Effort, promises: Promises
 ) -> None:
-    backups, halves, kept = effort.times(1, 8), 0, 0
+    backups, halves, restored = effort.times(1, 8), 0, 0
     async with Database.from_url(urls[0]) as source, Database.from_url(urls[1]) as target:
         writing = True
 
@@ -56,8 +56,8 @@ async def test_a_backup_has_both_rows_of_every_unit_of_work_or_neither(
             await target.restore(tmp_path / f"{number}", replace=True)
             runs, reviews = await pairs(target)
             halves += runs != reviews
-            assert runs > kept, "a backup has what was committed before it"
-            kept = runs
+            assert runs > restored, "a backup has what was committed before it"
+            restored = runs
         writing = False
         await asyncio.gather(*writers)
         torn = await count_in_two_statements(source)
@@ -65,7 +65,7 @@ async def test_a_backup_has_both_rows_of_every_unit_of_work_or_neither(
     assert torn == 1
     promises(
         "A backup restores what was committed",
-        f"0 of {backups} backups with half of a unit of work, up to {kept:,} units, beside "
+        f"0 of {backups} backups with half of a unit of work, up to {restored:,} units, beside "
         f"{WRITERS} writers",
         control="1 of 1 torn without the snapshot",
     )

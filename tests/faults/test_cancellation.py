@@ -214,14 +214,14 @@ async def without_the_library(url: SecretStr, times: int) -> tuple[int, int]:
         for number in range(times):
             await by_anyio(torn(number), 0.2)
         await asyncio.sleep(0.1)
-        found = await busy(database), len(await rows_by_name(database))
+        state = await busy(database), len(await rows_by_name(database))
         async with database.engine.connect() as connection:
             others = "datname = current_database() AND pid <> pg_backend_pid()"
             await connection.execute(
                 text(f"SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE {others}")
             )
     await engine.dispose()
-    return found
+    return state
 
 
 @asynccontextmanager

@@ -62,7 +62,7 @@ async def test_a_unit_of_work_that_is_cut_off_at_any_message_is_kept_whole_or_no
 ) -> None:
     """Cut before and after every message that the client sends, one after the other."""
     proxy = Proxy(database_url)
-    kept, outcomes = 0, Counter[str]()
+    committed_rows, outcomes = 0, Counter[str]()
     async with proxy.database(pool_size=1, max_overflow=0) as behind:
         for position in count(0, effort.times(3, 1)):
             was_cut = False
@@ -70,21 +70,21 @@ async def test_a_unit_of_work_that_is_cut_off_at_any_message_is_kept_whole_or_no
                 cut = _Cut(position, verdict)
                 proxy.judge = cut
                 operation = uuid4()
-                told = await _write_two(behind, operation)
+                answer = await _write_two(behind, operation)
                 proxy.judge = let_pass
-                assert told in (
+                assert answer in (
                     "committed",
                     "ConnectionLost",
                     "CommitOutcomeUnknown",
                     "DatabaseUnavailable",
                 )
                 committed = await database.outcome(operation)
-                if told != "CommitOutcomeUnknown":
-                    assert committed is (told == "committed")
-                kept += 2 * committed
-                outcomes[told] += 1
+                if answer != "CommitOutcomeUnknown":
+                    assert committed is (answer == "committed")
+                committed_rows += 2 * committed
+                outcomes[answer] += 1
                 was_cut = was_cut or cut.done
-                await require_sound(database, reviews=kept)
+                await require_sound(database, reviews=committed_rows)
             if not was_cut:
                 break
         halves = [await _is_half_done(database, behind, proxy) for _ in range(effort.times(2, 20))]
@@ -101,20 +101,20 @@ async def test_a_unit_of_work_that_is_cut_off_at_any_message_is_kept_whole_or_no
 async def test_a_database_that_is_cut_off_while_it_opens_is_opened_in_the_end_or_refused_by_name(
     database_url: SecretStr, effort: Effort
 ) -> None:
-    proxy, told = Proxy(database_url), Counter[str]()
+    proxy, answers = Proxy(database_url), Counter[str]()
     async with proxy.listening():
         for position in count(0, effort.times(2, 1)):
             cut = _Cut(position, Verdict.CUT_BEFORE)
             proxy.judge = cut
             try:
                 async with Database(proxy.settings()):
-                    told["opened"] += 1
+                    answers["opened"] += 1
             except RecollectError as error:
-                told[type(error).__name__] += 1
+                answers[type(error).__name__] += 1
             if not cut.done:
                 break
-    assert told["opened"] > 1
-    assert told.keys() <= {"opened", "ConnectionLost"}
+    assert answers["opened"] > 1
+    assert answers.keys() <= {"opened", "ConnectionLost"}
 
 
 async def _is_half_done(database: Database, behind: Database, proxy: Proxy) -> bool:
@@ -188,14 +188,14 @@ async def test_a_server_without_a_connection_left_is_unavailable(server: TestSer
 async def test_a_wrong_database_user_or_password_is_said_at_once(
     database_url: SecretStr, wrong: dict[str, str], expected: type[RecollectError]
 ) -> None:
-    known = Settings(url=database_url)
-    host, port = known.addresses[0]
+    settings = Settings(url=database_url)
+    host, port = settings.addresses[0]
     parts = {
         "host": host,
         "port": port,
-        "user": known.user,
-        "password": known.password,
-        "database": known.database,
+        "user": settings.user,
+        "password": settings.password,
+        "database": settings.database,
     }
     with failing(expected, again=False):
         async with Database(Settings(**{**parts, **wrong})):

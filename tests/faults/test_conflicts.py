@@ -34,8 +34,12 @@ WRITERS = 8
 
 async def read(uow: UnitOfWork, key: str) -> tuple[int, ...]:
     """Return the numbers that were appended under the key."""
-    found = await uow.checkpoints.find_by_key(key)
-    return () if found is None else tuple(map(int, found.checkpoint_data.files_reviewed))
+    checkpoint_row = await uow.checkpoints.find_by_key(key)
+    return (
+        ()
+        if checkpoint_row is None
+        else tuple(map(int, checkpoint_row.checkpoint_data.files_reviewed))
+    )
 
 
 async def append(uow: UnitOfWork, key: str, number: int) -> None:
@@ -99,8 +103,8 @@ async def test_conflicts_are_retried_until_each_unit_of_work_is_committed_once(
     await emptied(database)
     times = effort.times(5, 60)
     await by_all_writers(lambda chance: appended(chance, limit=50), times)
-    kept = [number for numbers in (await final(database)).values() for number in numbers]
-    assert sorted(kept) == list(range(1, WRITERS * times + 1))
+    numbers_stored = [number for numbers in (await final(database)).values() for number in numbers]
+    assert sorted(numbers_stored) == list(range(1, WRITERS * times + 1))
 
     failed = 0
 
@@ -125,7 +129,7 @@ async def test_conflicts_are_retried_until_each_unit_of_work_is_committed_once(
 
 async def history(database: Database, isolation: Isolation, times: int) -> tuple[int, Anomalies]:
     """Let all writers read one list and append to another, and judge what came of it."""
-    numbers, seen = count(1), list[Seen]()
+    numbers, transactions = count(1), list[Seen]()
 
     async def one(chance: random.Random) -> None:
         number, (other, key) = next(numbers), chance.sample(KEYS, 2)
@@ -136,11 +140,11 @@ async def history(database: Database, isolation: Isolation, times: int) -> tuple
                 await uow.commit()
         except Conflict:
             return
-        seen.append(Seen(number, reads, key))
+        transactions.append(Seen(number, reads, key))
 
     await emptied(database)
     await by_all_writers(one, times)
-    return len(seen), anomalies(seen, await final(database))
+    return len(transactions), anomalies(transactions, await final(database))
 
 
 async def test_serializable_units_of_work_could_have_run_one_after_the_other(
@@ -148,9 +152,9 @@ async def test_serializable_units_of_work_could_have_run_one_after_the_other(
 ) -> None:
     times = effort.times(6, 100)
     # What is not there takes more to show than what is: the two levels below are controls.
-    committed, found = await history(database, Isolation.SERIALIZABLE, 8 * times)
+    committed, anomalies = await history(database, Isolation.SERIALIZABLE, 8 * times)
     assert committed > times
-    assert found == Anomalies(lost=0, in_cycles=0)
+    assert anomalies == Anomalies(lost=0, in_cycles=0)
     loose, control = await history(database, Isolation.READ_COMMITTED, times)
     assert control.lost > 0
     _, skewed = await history(database, Isolation.REPEATABLE_READ, times)
@@ -204,12 +208,12 @@ async def test_bulk_writes_of_the_same_rows_in_any_order_do_not_deadlock(
             await uow.commit()
 
     async def deadlocks(work: Callable[[int], Awaitable[None]], rounds: int) -> int:
-        found = 0
+        conflicts = 0
         for _ in range(rounds):
             outcomes = await asyncio.gather(*map(work, range(at_once)), return_exceptions=True)
             assert {type(outcome) for outcome in outcomes} <= {type(None), Conflict}
-            found += sum(outcome is not None for outcome in outcomes)
-        return found
+            conflicts += sum(outcome is not None for outcome in outcomes)
+        return conflicts
 
     assert await deadlocks(sorted_by_the_library, rounds) == 0
     unsorted = await deadlocks(as_they_come, effort.times(1, 5))

@@ -72,17 +72,17 @@ Mortals = Callable[[int], Awaitable[Mortal]]
 @pytest.fixture(scope="module")
 def mortals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mortals]:
     """Return a server of a version with the schema and PostgreSQL's default durability."""
-    made: dict[int, Mortal] = {}
+    servers: dict[int, Mortal] = {}
 
     async def of(version: int) -> Mortal:
-        if version not in made:
+        if version not in servers:
             folder = tmp_path_factory.mktemp("mortal") / "data"
-            made[version] = await asyncio.to_thread(Mortal, folder, version)
-            await migrated(made[version])
-        return made[version]
+            servers[version] = await asyncio.to_thread(Mortal, folder, version)
+            await migrated(servers[version])
+        return servers[version]
 
     yield of
-    for mortal in made.values():
+    for mortal in servers.values():
         mortal.close()
 
 
@@ -96,7 +96,7 @@ class Crashed:
     """What writers were told, what was kept, and the seconds until the next commit."""
 
     book: Book
-    found: Differences
+    differences: Differences
     since_kill: list[float]
     since_answer: list[float]
 
@@ -123,13 +123,13 @@ async def crash(
                 recovered = await book.commits_again()
             since_kill.append(recovered - killed)
             since_answer.append(recovered - answered)
-        found = await book.compared(database)
+        differences = await book.compared(database)
         await empty(database)
-    return Crashed(book, found, since_kill, since_answer)
+    return Crashed(book, differences, since_kill, since_answer)
 
 
 async def crash_until(
-    seen: Callable[[Differences], bool],
+    shows: Callable[[Differences], bool],
     mortal: Mortal,
     times: int,
     settings: Mapping[str, str] = SMALL,
@@ -142,7 +142,7 @@ async def crash_until(
     """
     for often in range(times, times + 10):
         crashed = await crash(mortal, kill_everything, often, settings, write=write)
-        if seen(crashed.found):
+        if shows(crashed.differences):
             return often, crashed
     pytest.fail("no kill did the harm that was to be seen")
 
@@ -159,40 +159,47 @@ async def test_what_was_acknowledged_survives_a_killed_server_and_nothing_is_hal
     mortals: Mortals, effort: Effort, promises: Promises, version: int, kill: Kill, kills: int
 ) -> None:
     crashed = await crash(await mortals(version), kill, effort.times(1, kills))
-    book, found = crashed.book, crashed.found
-    assert (found.lost, found.half, found.refused_and_kept) == (0, 0, 0)
+    book, differences = crashed.book, crashed.differences
+    assert (differences.lost, differences.half, differences.refused_and_kept) == (0, 0, 0)
     assert book.committed
 
     mortal, times = await mortals(18), effort.times(1, 3)
     await asyncio.to_thread(mortal.restart, CARELESS)
-    _, careless = await crash_until(lambda found: found.lost > 0, mortal, times, CARELESS)
+    _, careless = await crash_until(
+        lambda differences: differences.lost > 0, mortal, times, CARELESS
+    )
     await asyncio.to_thread(mortal.restart)
-    assert careless.found.half == 0
+    assert careless.differences.half == 0
     times, apart = await crash_until(
-        lambda found: min(found.half, found.refused_and_kept) > 0, mortal, times, write=write_apart
+        lambda differences: min(differences.half, differences.refused_and_kept) > 0,
+        mortal,
+        times,
+        write=write_apart,
     )
     await require_no_commits_while_away(mortal)
 
     after = f"after kill -9, {effort.times(1, kills)} times"
     promises(
         "An acknowledged commit survives a crash",
-        f"{found.lost} of {len(book.committed):,} lost {after}",
-        control=f"{careless.found.lost:,} of {len(careless.book.committed):,} lost with "
+        f"{differences.lost} of {len(book.committed):,} lost {after}",
+        control=f"{careless.differences.lost:,} of {len(careless.book.committed):,} lost with "
         "synchronous_commit off",
     )
-    told = len(book.committed) + len(book.refused) + len(book.unknown)
+    answered = len(book.committed) + len(book.refused) + len(book.unknown)
     promises(
         "No unit of work is half applied",
-        f"{found.half} of {told:,} {after}",
-        control=f"{apart.found.half} are, after {times} times, where the same is done in two "
+        f"{differences.half} of {answered:,} {after}",
+        control=f"{apart.differences.half} are, after {times} times, where the same is done in two "
         "units of work",
     )
     promises(
         "An unknown commit is reported as unknown, and can be resolved",
-        f"{found.refused_and_kept} of {len(book.refused):,} kept that were told to have failed, "
-        f"{found.unknown_and_kept} of "
+        f"{differences.refused_and_kept} of {len(book.refused):,} kept that were told to have "
+        "failed, "
+        f"{differences.unknown_and_kept} of "
         f"{len(book.unknown)} that were told to be unknown, {after}",
-        control=f"the first half of {apart.found.refused_and_kept} of {len(apart.book.refused):,} "
+        control=f"the first half of {apart.differences.refused_and_kept} of "
+        f"{len(apart.book.refused):,} "
         "is kept, in two units of work",
     )
     promises(

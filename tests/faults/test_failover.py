@@ -116,10 +116,10 @@ async def refuses_writes_where_the_driver_looks_first(old: EmbeddedServer, *port
     return False
 
 
-async def hangs_where_the_driver_looks_first(known: EmbeddedServer, *ports: int) -> bool:
+async def hangs_where_the_driver_looks_first(primary: EmbeddedServer, *ports: int) -> bool:
     """Return whether asyncpg alone, with the same hosts, waits for the dead one for two seconds."""
     try:
-        connection = await connected_alone(known, *ports, within=2)
+        connection = await connected_alone(primary, *ports, within=2)
     except TimeoutError:
         return True
     await connection.close()
@@ -158,8 +158,8 @@ async def test_the_writer_follows_the_primary_whichever_server_that_is(
         assert [await reads_from(one) for one in (database, other)] == [second, second], (
             "though it is the primary now"
         )
-        found = await book.compared(database)
-    assert (found.lost, found.half, found.refused_and_kept) == (0, 0, 0)
+        differences = await book.compared(database)
+    assert (differences.lost, differences.half, differences.refused_and_kept) == (0, 0, 0)
 
     # The old primary comes back as the standby it is now, and is the first host that answers.
     await asyncio.to_thread(make_it_follow, tmp_path / "first")
@@ -197,7 +197,7 @@ async def test_the_writer_follows_the_primary_whichever_server_that_is(
         PROMISE,
         f"{followed:.2f} s from the kill of the primary to the next commit on the promoted "
         "standby; 0 writes to the old primary "
-        f"once it was a standby; {found.lost} of {len(book.committed):,} commits lost, "
+        f"once it was a standby; {differences.lost} of {len(book.committed):,} commits lost, "
         "acknowledged by both servers",
         control="asyncpg by itself stays with the first host that answers, where every write is "
         "refused",

@@ -82,10 +82,10 @@ class _Searched:
 
     async def rows_as_it_is(self) -> float:
         """Return how many of ten rows HNSW alone returns on average with a filter of 1 %."""
-        found: list[int] = [
+        counts: list[int] = [
             (await self._rows(_AS_IT_IS, question, "hnsw"))[0].rows for question in self._questions
         ]
-        return sum(found) / len(found)
+        return sum(counts) / len(counts)
 
     async def _rows(self, statement: str, question: list[float], way: str = "exact") -> Any:
         others = (

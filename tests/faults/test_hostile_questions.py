@@ -104,30 +104,30 @@ async def _outcome(view: ReadUnitOfWork, ask: Ask) -> tuple[type[RecollectError]
 async def test_no_query_and_no_filter_breaks_a_search(
     database_url: SecretStr, effort: Effort, promises: Promises
 ) -> None:
-    chance, asked, refused, found = random.Random(17), effort.times(200, 10_000), 0, 0
+    chance, queries, refused, leaks = random.Random(17), effort.times(200, 10_000), 0, 0
     fake = FakeDatabase(dimensions=len(EMBEDDING))
     async with Database.from_url(database_url, statement_timeout=5) as database:
         for tenant in ("default", "other"):
             await _filled(database, tenant)
         await _filled(fake, "default")
         async with database.reader() as view, fake.reader() as in_memory:
-            for _ in range(asked):
+            for _ in range(queries):
                 ask = _question(chance)
                 error, tenants = await _outcome(view, ask)
                 assert (await _outcome(in_memory, ask))[0] is error
                 assert tenants <= {"default"}
                 refused += error is not None
-                found += bool(tenants)
+                leaks += bool(tenants)
         for tenant in ("default", "other"):
             async with database.reader(tenant=tenant) as view:
                 assert await view.knowledge.count() == await view.memories.count() == len(TEXTS)
         broken = await _plain_errors(database, hostile.WORDS)
-    assert refused > asked / 20
-    assert found > asked / 5
+    assert refused > queries / 20
+    assert leaks > queries / 5
     assert broken > 0
     promises(
         PROMISE,
-        f"{asked:,} hostile queries and filters: {asked - refused:,} answered, {refused:,} "
+        f"{queries:,} hostile queries and filters: {queries - refused:,} answered, {refused:,} "
         "refused by a typed error, the same in"
         " the fake; 0 other errors, 0 foreign rows, 0 of 5 s",
         control=f"to_tsquery raises for {broken} of {len(hostile.WORDS)} texts",

@@ -111,9 +111,9 @@ def values_for(entity: Entity, name: str) -> st.SearchStrategy[Any]:
 class Change:
     """Hostile values for some fields of a good entity; its repr is short whatever they are."""
 
-    def __init__(self, kind: Kind, made: tuple[Entity, ...], values: Mapping[str, Any]) -> None:
+    def __init__(self, kind: Kind, entities: tuple[Entity, ...], values: Mapping[str, Any]) -> None:
         self.kind = kind
-        self.made = made
+        self.entities = entities
         self.values = values
 
     def __repr__(self) -> str:
@@ -125,10 +125,10 @@ class Change:
 def changes(draw: st.DrawFn) -> Change:
     """Draw a kind, a valid entity after those that it refers to, and hostile values of fields."""
     kind = draw(st.sampled_from(KINDS))
-    made = kind.make()
-    fields = [name for name in type(made[-1]).model_fields if name not in ("id", "tenant")]
+    entities = kind.make()
+    fields = [name for name in type(entities[-1]).model_fields if name not in ("id", "tenant")]
     names = draw(st.lists(st.sampled_from(fields), min_size=1, max_size=3, unique=True))
-    return Change(kind, made, {name: draw(values_for(made[-1], name)) for name in names})
+    return Change(kind, entities, {name: draw(values_for(entities[-1], name)) for name in names})
 
 
 def given_values(entity: Entity) -> dict[str, Any]:
@@ -169,8 +169,8 @@ async def stored(store: Store, kind: Kind, entities: tuple[Entity, ...]) -> Enti
                 )
         else:
             await put(uow, *entities)
-        (found,) = await kind.read(uow).list(with_embedding=True)
-        found_entity: Entity = found
+        (row,) = await kind.read(uow).list(with_embedding=True)
+        found_entity: Entity = row
         return found_entity
 
 
@@ -181,7 +181,7 @@ def test_what_an_entity_accepts_is_read_back_as_it_was(
     counted: Counter[str] = Counter()
 
     def check(change: Change) -> None:
-        *parents, good = change.made
+        *parents, good = change.entities
         new = rebuilt(good, change.values)
         counted["accepted" if new is not None else "refused"] += 1
         if new is None:
@@ -225,12 +225,12 @@ def _with_texts_in_lower_case(
     return lowered
 
 
-def require_same(given: Entity, found: Entity, since: datetime) -> None:
-    for name, value in given_values(given).items():
+def require_same(written: Entity, stored: Entity, since: datetime) -> None:
+    for name, value in given_values(written).items():
         if value is not None:
-            assert not list(differences(plain(value, since), plain(getattr(found, name), since))), (
-                name
-            )
+            assert not list(
+                differences(plain(value, since), plain(getattr(stored, name), since))
+            ), name
 
 
 @quietly
@@ -242,7 +242,7 @@ def test_assignment_refuses_what_construction_refuses(effort: Effort) -> None:
     @plan(effort.times(60, 3_000))
     @given(changes())
     def check(change: Change) -> None:
-        good = change.made[-1]
+        good = change.entities[-1]
         name, value = next(iter(change.values.items()))
         if isinstance(value, Iterator):
             return  # can be read once only

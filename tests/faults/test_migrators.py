@@ -115,10 +115,10 @@ async def test_eight_migrators_at_once_on_an_empty_database_all_succeed_five_tim
         careless = await eight.migrate(servers[18].empty(), careless=True)
     failed = sum(answer != NEXT for answer in careless)
     assert failed > 0
-    asked = len(rounds) * MIGRATORS
+    calls = len(rounds) * MIGRATORS
     promises(
         "Concurrent migrators are safe",
-        f"{asked} of {asked} succeeded, {MIGRATORS} processes at once on an empty database, "
+        f"{calls} of {calls} succeeded, {MIGRATORS} processes at once on an empty database, "
         f"{len(rounds)} times, with an index "
         "that is built concurrently",
         control=f"{failed} of {MIGRATORS} fail without the lock",

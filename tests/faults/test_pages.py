@@ -54,15 +54,15 @@ async def walked(
             await uow.reviews.delete(one.id)
         await uow.reviews.add_many([review(key) for key in stay])
         await uow.commit()
-    seen: list[UUID] = []
+    listed: list[UUID] = []
     after: Cursor | None = None
     while True:
         async with store.reader() as view:
             page = await view.reviews.page(after=after, limit=size, descending=descending)
         assert len(page.items) <= size
-        seen += [one.id for one in page.items]
+        listed += [one.id for one in page.items]
         if page.next is None:
-            return seen
+            return listed
         after = Cursor.parse(str(page.next))
         await write(store, [coming.pop() for _ in range(min(3, len(coming)))])
 
@@ -77,13 +77,13 @@ async def write(store: Store, changes: list[tuple[str, UUID]]) -> None:
         await uow.commit()
 
 
-def faults_of(seen: list[UUID], stay: set[UUID], *, descending: bool) -> Iterator[str]:
+def faults_of(listed: list[UUID], stay: set[UUID], *, descending: bool) -> Iterator[str]:
     """What is wrong with a walk."""
-    if missing := stay - set(seen):
+    if missing := stay - set(listed):
         yield f"{len(missing)} left out"
-    if len(set(seen)) < len(seen):
+    if len(set(listed)) < len(listed):
         yield "one seen twice"
-    if seen != sorted(seen, reverse=descending):
+    if listed != sorted(listed, reverse=descending):
         yield "out of order"
 
 
@@ -98,10 +98,10 @@ def test_a_walk_sees_every_row_that_stays_once_and_in_order(
     def check(walk: dict[str, Any]) -> None:
         nonlocal walks_made, rows_seen
         both = [sides.run(walked(store, **walk)) for store in sides.stores]
-        for seen in both:
-            assert not list(faults_of(seen, walk["stay"], descending=walk["descending"])), walk
+        for listed in both:
+            assert not list(faults_of(listed, walk["stay"], descending=walk["descending"])), walk
             walks_made += 1
-            rows_seen += len(seen)
+            rows_seen += len(listed)
         assert both[0] == both[1]
 
     check()
@@ -123,13 +123,13 @@ async def by_offset(store: Any) -> list[UUID]:
     from sqlalchemy import text
 
     await walked(store, {_key(number) for number in range(7)}, [], MOST, descending=False)
-    seen: list[UUID] = []
+    listed: list[UUID] = []
     async with store.engine.connect() as connection:
         for offset in range(0, 7, 2):
-            found = await connection.scalars(
+            ids = await connection.scalars(
                 text(f"SELECT id FROM reviews ORDER BY id LIMIT 2 OFFSET {offset}")
             )
-            seen += found.all()
+            listed += ids.all()
             await write(store, [("delete", _key(0))])
             await connection.rollback()
-    return seen
+    return listed

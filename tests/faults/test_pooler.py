@@ -63,11 +63,11 @@ def url(servers: dict[int, TestServer]) -> SecretStr:
 
 
 def through(url: SecretStr, port: int, **settings: object) -> Settings:
-    known = Settings(url=url)
+    pooled = Settings(url=url)
     parts = {
-        "database": known.database,
-        "user": known.user,
-        "password": known.password,
+        "database": pooled.database,
+        "user": pooled.user,
+        "password": pooled.password,
         "sslmode": "disable",
     }
     return Settings(host="127.0.0.1", port=port, **{"pooler": "pgbouncer", **parts, **settings})
@@ -163,11 +163,13 @@ async def recorded(url: SecretStr, **settings: object) -> Recorder:
 @contextmanager
 def pgbouncer(url: SecretStr, folder: Path, port: int) -> Iterator[None]:
     """Run pgbouncer in transaction mode with two sessions, as the owner of the server's socket."""
-    known, account = Settings(url=url), Account.for_server()
-    assert known.password is not None
+    settings, account = Settings(url=url), Account.for_server()
+    assert settings.password is not None
     assert PROGRAM is not None
-    host = known.addresses[0]
-    (folder / "users.txt").write_text(f'"{known.user}" "{known.password.get_secret_value()}"\n')
+    host = settings.addresses[0]
+    (folder / "users.txt").write_text(
+        f'"{settings.user}" "{settings.password.get_secret_value()}"\n'
+    )
     (folder / "pgbouncer.ini").write_text(
         f"[databases]\n* = host={host.host} port={host.port}\n[pgbouncer]\n"
         f"listen_addr = 127.0.0.1\nlisten_port = {port}\n"
@@ -238,31 +240,31 @@ async def test_behind_pgbouncer_everything_works_and_no_setting_reaches_another_
 
 async def settings_of_a_stranger(url: SecretStr, port: int) -> list[str]:
     """Return the settings in the session of another client, without those that it set itself."""
-    known = through(url, port)
-    password = known.password.get_secret_value() if known.password else None
+    settings = through(url, port)
+    password = settings.password.get_secret_value() if settings.password else None
     connection = await asyncpg.connect(
         host="127.0.0.1",
         port=port,
-        user=known.user,
+        user=settings.user,
         password=password,
-        database=known.database,
+        database=settings.database,
         ssl=False,
         statement_cache_size=0,
     )
     try:
         own = "'client_encoding', 'application_name', 'TimeZone'"
-        asked = f"SELECT name FROM pg_settings WHERE source = 'session' AND name NOT IN ({own})"
-        return [row[0] for row in await connection.fetch(asked)]
+        query = f"SELECT name FROM pg_settings WHERE source = 'session' AND name NOT IN ({own})"
+        return [row[0] for row in await connection.fetch(query)]
     finally:
         await connection.close()
 
 
 async def of_the_driver_alone(url: SecretStr, port: int, times: int) -> int:
     """Return how many of so many transactions fail where statements are prepared by name."""
-    known = through(url, port)
-    password = known.password.get_secret_value() if known.password else ""
+    settings = through(url, port)
+    password = settings.password.get_secret_value() if settings.password else ""
     engine = create_async_engine(
-        f"postgresql+asyncpg://{known.user}:{password}@127.0.0.1:{port}/{known.database}?ssl=disable"
+        f"postgresql+asyncpg://{settings.user}:{password}@127.0.0.1:{port}/{settings.database}?ssl=disable"
     )
 
     async def transaction(number: int) -> bool:

@@ -57,9 +57,9 @@ def chunk(**change: Any) -> KnowledgeChunk:
         "metadata_": {VALUE: VALUE},
         "embedding": [COMPONENT] * 8,
     }
-    made = samples.chunk()
+    entity = samples.chunk()
     return KnowledgeChunk.model_construct(
-        **{**facts(made), **facts(KnowledgeChunk(**{**facts(made), **good})), **change}
+        **{**facts(entity), **facts(KnowledgeChunk(**{**facts(entity), **good})), **change}
     )
 
 
@@ -108,10 +108,10 @@ def running(statement: str) -> Provoke:
 
 async def conflicting(database: Database, isolation: Isolation) -> None:
     """Two units of work change the same row, the second after it looked."""
-    made = chunk(embedding=None)
+    entity = chunk(embedding=None)
     async with database.unit_of_work() as uow:
         uow.knowledge.add(
-            KnowledgeChunk(**{**facts(samples.chunk()), "id": made.id, "content": VALUE})
+            KnowledgeChunk(**{**facts(samples.chunk()), "id": entity.id, "content": VALUE})
         )
         await uow.commit()
     async with (
@@ -119,7 +119,7 @@ async def conflicting(database: Database, isolation: Isolation) -> None:
         database.unit_of_work(isolation=isolation) as two,
     ):
         for uow in (one, two):
-            (await uow.knowledge.get(made.id)).title = VALUE
+            (await uow.knowledge.get(entity.id)).title = VALUE
         await one.flush()
         if isolation is not Isolation.READ_COMMITTED:
             await one.commit()
@@ -334,16 +334,16 @@ def shown(error: BaseException) -> Iterator[tuple[str, str]]:
     yield "repr", repr(error)
     yield "traceback", "".join(traceback.format_exception(error))
     yield "attributes", repr(vars(error))
-    seen = error.__cause__ or error.__context__
-    if seen is not None:
-        yield "what it came from", f"{seen} {seen!r} {getattr(seen, 'errors', str)()}"
+    cause = error.__cause__ or error.__context__
+    if cause is not None:
+        yield "what it came from", f"{cause} {cause!r} {getattr(cause, 'errors', str)()}"
     if isinstance(error, ValidationError):
         yield "errors", repr(error.errors())
         yield "json", error.json()
 
 
 def hits(texts: Iterator[tuple[str, str]] | list[tuple[str, str]]) -> list[str]:
-    return [where for where, said in texts if any(canary in said for canary in CANARIES)]
+    return [where for where, content in texts if any(canary in content for canary in CANARIES)]
 
 
 @pytest.fixture
@@ -357,7 +357,7 @@ async def test_no_canary_is_found_in_any_error(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     limits: dict[str, Any] = {"statement_timeout": 1, "lock_timeout": 0.1}
-    found: dict[str, list[str]] = {}
+    leaks: dict[str, list[str]] = {}
     kinds: set[type[BaseException]] = set()
     places = 0
     async with Database.from_url(url, echo=True, **limits) as database:
@@ -367,7 +367,7 @@ async def test_no_canary_is_found_in_any_error(
                 await provoke(database)
             except (RecollectError, ValidationError) as error:
                 kinds.add(type(error))
-                told = [
+                texts = [
                     *shown(error),
                     (
                         "log",
@@ -376,12 +376,12 @@ async def test_no_canary_is_found_in_any_error(
                         ),
                     ),
                 ]
-                places += len(told)
-                if wrong := hits(told):
-                    found[name] = wrong
+                places += len(texts)
+                if wrong := hits(texts):
+                    leaks[name] = wrong
             else:
-                found[name] = ["nothing was raised"]
-    assert not found, "\n".join(f"{name}: {where}" for name, where in found.items())
+                leaks[name] = ["nothing was raised"]
+    assert not leaks, "\n".join(f"{name}: {where}" for name, where in leaks.items())
     control = await bare(url, caplog)
     assert control
     promises(

@@ -11,8 +11,8 @@ import pytest
 
 from repositories import Database, operations
 from repositories.testing.tables import empty
-from tests.contract.calls import Given
-from tests.contract.foreign import Told, a_database, differing, told_by_every_operation
+from tests.contract.calls import TenantData
+from tests.contract.foreign import Outcome, a_database, differing, outcomes_of_every_operation
 from tests.contract.unguarded import without_the_predicate
 from tests.integration.migrations.support import as_superuser, opened
 
@@ -36,12 +36,12 @@ def admin(server: TestServer, url: SecretStr) -> SecretStr:
 
 
 async def told(
-    url: SecretStr, admin: SecretStr, given: Given, only: str, *, beside_them: bool
-) -> dict[str, Told]:
+    url: SecretStr, admin: SecretStr, data: TenantData, only: str, *, beside_them: bool
+) -> dict[str, Outcome]:
     """Return what every operation tells a tenant that has nothing, and leave the database empty."""
     async with Database.from_url(url) as database:
-        answers = await told_by_every_operation(
-            await a_database(database, None, given if beside_them else None), given, only=only
+        answers = await outcomes_of_every_operation(
+            await a_database(database, None, data if beside_them else None), data, only=only
         )
     async with Database.from_url(admin) as everything:
         await empty(everything)
@@ -53,14 +53,14 @@ async def test_no_operation_meets_another_tenants_rows(
 ) -> None:
     only = "" if effort.full else ".findings."
     async with Database.from_url(url):
-        given = Given(2)
-    alone = await told(url, admin, given, only, beside_them=False)
-    by_predicate = differing(alone, await told(url, admin, given, only, beside_them=True))
+        data = TenantData(2)
+    alone = await told(url, admin, data, only, beside_them=False)
+    by_predicate = differing(alone, await told(url, admin, data, only, beside_them=True))
     with without_the_predicate():
-        by_nothing = differing(alone, await told(url, admin, given, only, beside_them=True))
+        by_nothing = differing(alone, await told(url, admin, data, only, beside_them=True))
         async with opened(url) as owner:
             await operations.enable_row_level_security(owner)
-        by_the_server = differing(alone, await told(url, admin, given, only, beside_them=True))
+        by_the_server = differing(alone, await told(url, admin, data, only, beside_them=True))
     assert (by_predicate, by_the_server) == ([], [])
     assert len(by_nothing) > 10
     promises(

@@ -68,9 +68,9 @@ async def test_by_default_a_host_elsewhere_has_to_prove_who_it_is(
     assert await meeting(files.server(HOST), sslrootcert=files.root) is DatabaseUnavailable, (
         "the right one is believed"
     )
-    told = {"sslrootcert": files.root, "sslcert": files.cert, "sslkey": files.key}
+    options = {"sslrootcert": files.root, "sslcert": files.cert, "sslkey": files.key}
     assert (
-        await meeting(files.server(HOST, client_certificate=True), **told) is DatabaseUnavailable
+        await meeting(files.server(HOST, client_certificate=True), **options) is DatabaseUnavailable
     ), "and believes a certificate"
 
     careless = [

@@ -19,14 +19,14 @@ def statements_of(database: Database) -> Iterator[list[str]]:
 
     By SQLAlchemy's cursors, and on the driver's own connection.
     """
-    seen: list[str] = []
+    statements: list[str] = []
     fetch = Connection.fetch
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        seen.append(statement)
+        statements.append(statement)
 
     async def noted(connection: Connection, query: str, *arguments: Any, **options: Any) -> Any:
-        seen.append(query)
+        statements.append(query)
         return await fetch(connection, query, *arguments, **options)
 
     engines = (database.engine.sync_engine, database.read_engine.sync_engine)
@@ -35,7 +35,7 @@ def statements_of(database: Database) -> Iterator[list[str]]:
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Connection, "fetch", noted)
-            yield seen
+            yield statements
     finally:
         for engine in engines:
             event.remove(engine, "before_cursor_execute", note)

@@ -58,7 +58,7 @@ HOSTILE = {
 
 
 def names(folder: Path) -> list[str]:
-    return [found.name for found in folder.iterdir()]
+    return [path.name for path in folder.iterdir()]
 
 
 async def rows_of(
@@ -68,13 +68,13 @@ async def rows_of(
 
     Floats shortest and exact, generated columns included.
     """
-    found = {}
+    rows_by_table = {}
     for table in tables:
         of = "" if tenant is None else f" WHERE tenant = '{tenant}'"
-        found[table] = list(
+        rows_by_table[table] = list(
             await connection.scalars(text(f"SELECT t::text FROM {table} t{of} ORDER BY 1"))
         )
-    return found
+    return rows_by_table
 
 
 async def rows(database: Database, tenant: str | None = None) -> dict[str, list[str]]:
@@ -145,7 +145,7 @@ async def test_every_row_of_every_table_is_restored_as_it_was(
         assert min(map(len, before.values())) > 0, "a table without rows proves nothing"
         written = await source.dump(path)
         assert {table.name: table.rows for table in written.tables} == {
-            name: len(found) for name, found in before.items()
+            name: len(rows_of_table) for name, rows_of_table in before.items()
         }
         built = await vector_indexes(target)
         restored = await target.restore(path)

@@ -112,12 +112,17 @@ async def test_every_column_arrives_as_it_was_whichever_way_it_goes(
     database: Database, way: str
 ) -> None:
     of = review()
-    told = finding(of)
+    commented = finding(of)
     rows: dict[str, list[Any]] = {
         "knowledge": [full(number) for number in range(7)],
-        "findings": [told, *(finding(of, file_path=f"{n}.py", confidence=n) for n in range(4))],
-        "suppressions": [suppression(of, finding_ids=(told.id, of.id)[:n]) for n in (2, 0, 1, 2)],
-        "reactions": [reaction(told) for _ in range(5)],
+        "findings": [
+            commented,
+            *(finding(of, file_path=f"{n}.py", confidence=n) for n in range(4)),
+        ],
+        "suppressions": [
+            suppression(of, finding_ids=(commented.id, of.id)[:n]) for n in (2, 0, 1, 2)
+        ],
+        "reactions": [reaction(commented) for _ in range(5)],
         "memories": [memory(embedding=[0.5] * 8, outcome=Outcome.ACCEPTED) for _ in range(5)],
         "telemetry": [
             event(cost_usd=Decimal("1.23456789"), input_tokens=2**40, session_id="s")
@@ -131,14 +136,16 @@ async def test_every_column_arrives_as_it_was_whichever_way_it_goes(
         await uow.commit()
     async with database.reader() as view:
         for path, entities in rows.items():
-            found = await getattr(view, path).list(with_embedding=path in ("knowledge", "memories"))
-            for there, given in zip(
-                found, sorted(entities, key=lambda entity: entity.id), strict=True
+            stored = await getattr(view, path).list(
+                with_embedding=path in ("knowledge", "memories")
+            )
+            for there, original in zip(
+                stored, sorted(entities, key=lambda entity: entity.id), strict=True
             ):
-                assert values(there) == values(given) | {
+                assert values(there) == values(original) | {
                     name: vars(there)[name]
                     for name in ("created_at", "updated_at")
-                    if vars(given).get(name, 0) is None
+                    if vars(original).get(name, 0) is None
                 }
 
 
@@ -153,9 +160,9 @@ async def test_what_is_not_given_is_filled_in_by_the_server(database: Database, 
         await uow.telemetry.record_many(mixed)
         await uow.knowledge.upsert_many([chunk(f"{n}") for n in range(5)])
         now = (await uow._transaction.execute(text("SELECT now()"))).scalar_one()
-        found = await uow.telemetry.get_many(row.id for row in [*undated, *mixed])
-        assert [found[row.id].created_at for row in undated] == [now] * 4
-        assert [found[row.id].created_at for row in mixed] == [moment, now, moment]
+        rows = await uow.telemetry.get_many(row.id for row in [*undated, *mixed])
+        assert [rows[row.id].created_at for row in undated] == [now] * 4
+        assert [rows[row.id].created_at for row in mixed] == [moment, now, moment]
         assert {row.updated_at for row in await uow.knowledge.list()} == {now}
 
 
@@ -273,32 +280,34 @@ async def test_a_moment_that_nobody_validated_is_the_same_moment_or_refused(
 ) -> None:
     moment = datetime(2026, 1, 2, tzinfo=UTC)
     elsewhere = moment.astimezone(timezone(timedelta(hours=2)))
-    given = [
+    events = [
         event(created_at=moment).model_copy(update={"created_at": at})
         for at in (moment, elsewhere, moment)
     ]
     async with database.unit_of_work() as uow:
-        assert await uow.telemetry.record_many(given) == 3
-        assert {found.created_at for found in await uow.telemetry.list()} == {moment}
+        assert await uow.telemetry.record_many(events) == 3
+        assert {event_row.created_at for event_row in await uow.telemetry.list()} == {moment}
     async with database.unit_of_work() as uow:
         with pytest.raises(InvalidInput):
             await uow.telemetry.record_many(
-                [*given, given[0].model_copy(update={"created_at": datetime(2026, 1, 2)})]  # noqa: DTZ001
+                [*events, events[0].model_copy(update={"created_at": datetime(2026, 1, 2)})]  # noqa: DTZ001
             )
 
 
 async def test_events_of_which_some_have_a_moment_are_written_together(
     database: Database, in_batches: None, by_copy: None
 ) -> None:
-    given = [
+    events = [
         event(created_at=datetime(2026, 1, 2, tzinfo=UTC)) if number % 4 else event()
         for number in range(4 * FEW)
     ]
     async with database.unit_of_work() as uow:
-        assert await uow.telemetry.record_many(given) == len(given)
+        assert await uow.telemetry.record_many(events) == len(events)
         await uow.commit()
     async with database.reader() as view:
-        assert {found.id for found in await view.telemetry.list()} == {one.id for one in given}
+        assert {event_row.id for event_row in await view.telemetry.list()} == {
+            one.id for one in events
+        }
 
 
 async def test_an_entity_whose_embedding_was_not_read_is_not_written_without_it(
@@ -317,9 +326,9 @@ async def test_of_equal_chunks_the_last_wins_and_counts_once_however_far_apart(
 ) -> None:
     await write(database, chunk("b", "old"))
     before = await only(database)
-    given = [chunk(name, f"{name}{n}") for n in range(4) for name in "cab"]
+    chunks = [chunk(name, f"{name}{n}") for n in range(4) for name in "cab"]
     async with database.unit_of_work() as uow:
-        assert await uow.knowledge.upsert_many(given) == 3
+        assert await uow.knowledge.upsert_many(chunks) == 3
         await uow.commit()
     async with database.reader() as view:
         assert {row.chunk_id: row.content for row in await view.knowledge.list()} == {
@@ -340,21 +349,21 @@ async def only(database: Database) -> KnowledgeChunk:
 async def test_of_equal_memories_the_first_wins_however_far_apart(
     database: Database, way: str
 ) -> None:
-    given = [memory(f"{n}", finding_id=key) for n in range(4) for key in KEYS[:3]]
+    memories = [memory(f"{n}", finding_id=key) for n in range(4) for key in KEYS[:3]]
     async with database.unit_of_work() as uow:
         assert await uow.memories.write_many([memory("there", finding_id=KEYS[0])]) == 1
-        assert await uow.memories.write_many(given) == 2
+        assert await uow.memories.write_many(memories) == 2
         assert sorted(row.finding_text for row in await uow.memories.list()) == ["0", "0", "there"]
 
 
 async def test_progress_is_told_after_each_batch(database: Database, way: str) -> None:
-    told: list[int] = []
+    counts: list[int] = []
     async with database.unit_of_work() as uow:
         assert (
-            await uow.knowledge.add_many([chunk(f"{n}") for n in range(7)], progress=told.append)
+            await uow.knowledge.add_many([chunk(f"{n}") for n in range(7)], progress=counts.append)
             == 7
         )
-    assert told == ([3, 6, 7] if WAYS[way][1] == FEW else [7])
+    assert counts == ([3, 6, 7] if WAYS[way][1] == FEW else [7])
 
 
 @pytest.fixture
@@ -369,18 +378,18 @@ def little_to_collect() -> Iterator[None]:
 async def test_no_more_than_a_batch_is_in_memory(
     database: Database, in_batches: None, little_to_collect: None
 ) -> None:
-    seen: list[weakref.ref[Any]] = []
+    references: list[weakref.ref[Any]] = []
     most = 0
 
     def made(make: Callable[[int], Any]) -> Iterator[Any]:
         nonlocal most
         for number in range(10 * FEW):
             entity = make(number)
-            seen.append(weakref.ref(entity))
+            references.append(weakref.ref(entity))
             yield entity
             del entity
             gc.collect()
-            most = max(most, sum(ref() is not None for ref in seen))
+            most = max(most, sum(ref() is not None for ref in references))
 
     async with database.unit_of_work() as uow:
         await uow.knowledge.add_many(made(lambda number: chunk(f"{number}")))
@@ -544,9 +553,11 @@ async def test_the_limits_of_statements_are_raised_for_the_one_that_does_the_wor
     ):
         before = (await uow._transaction.execute(ask)).one()
         assert before[0] == "7s"
-        with statements_of(own) as seen:
+        with statements_of(own) as statements:
             assert await uow.knowledge.add_many(chunk(f"{n}") for n in range(7)) == 7
-        assert sum("set_config" in statement for statement in seen) == 2, "raised, and taken back"
+        assert sum("set_config" in statement for statement in statements) == 2, (
+            "raised, and taken back"
+        )
         assert (await uow._transaction.execute(ask)).one() == before
         raised = (await uow._transaction.execute(raise_limits(4))).one()
         assert tuple(raised) == ("64MB", "28s")

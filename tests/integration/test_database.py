@@ -102,9 +102,9 @@ async def test_an_unknown_language_is_refused(database_url: SecretStr) -> None:
 
 
 async def test_nobody_listening_is_one_error_with_host_port_and_cause_after_the_deadline() -> None:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        port = held.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
         settings = {
             "host": "127.0.0.1",
             "port": port,

@@ -44,7 +44,7 @@ NEAR = Vector([0.5] * 8)
 
 @pytest.fixture
 async def chunks(database: Database) -> list[KnowledgeChunk]:
-    made = [
+    clones = [
         KnowledgeChunk(
             chunk_id=f"{n}",
             source="a.md",
@@ -56,9 +56,9 @@ async def chunks(database: Database) -> list[KnowledgeChunk]:
         for n in range(3)
     ]
     async with database.unit_of_work() as uow:
-        await uow.knowledge.upsert_many(made)
+        await uow.knowledge.upsert_many(clones)
         await uow.commit()
-    return made
+    return clones
 
 
 def driver_of(view: ReadUnitOfWork | UnitOfWork) -> Any:
@@ -69,16 +69,16 @@ def driver_of(view: ReadUnitOfWork | UnitOfWork) -> Any:
 @asynccontextmanager
 async def sent(database: Database) -> AsyncIterator[list[str]]:
     """Note every query that the driver of the next reader sends, BEGIN and the like among them."""
-    seen: list[str] = []
+    statements: list[str] = []
 
     def note(query: Any) -> None:
-        seen.append(query.query)
+        statements.append(query.query)
 
     async with database.reader() as view:
         driver = driver_of(view)
     driver.add_query_logger(note)
     try:
-        yield seen
+        yield statements
         await asyncio.sleep(0)
     finally:
         driver.remove_query_logger(note)
@@ -87,18 +87,18 @@ async def sent(database: Database) -> AsyncIterator[list[str]]:
 async def test_a_reader_opened_for_one_row_costs_one_round_trip(
     database: Database, chunks: list[KnowledgeChunk]
 ) -> None:
-    async with sent(database) as seen, database.reader() as view:
+    async with sent(database) as statements, database.reader() as view:
         await view.knowledge.get(chunks[0].id)
-    assert [query.split()[0] for query in seen] == ["SELECT"]
+    assert [query.split()[0] for query in statements] == ["SELECT"]
 
 
 async def test_the_settings_of_a_search_cost_no_round_trip_and_do_not_outlive_it(
     database: Database, chunks: list[KnowledgeChunk]
 ) -> None:
-    async with sent(database) as seen, database.reader() as view:
+    async with sent(database) as statements, database.reader() as view:
         assert len(await view.knowledge.vector_search(NEAR, where=where("repo").equals(""))) == 3
         await asyncio.sleep(0)
-        assert [query.split()[0] for query in seen] == ["WITH"]
+        assert [query.split()[0] for query in statements] == ["WITH"]
         assert (
             await driver_of(view).fetchval("SELECT current_setting('hnsw.iterative_scan')") == "off"
         )
@@ -117,8 +117,8 @@ async def test_what_a_reader_gives_is_what_a_unit_of_work_gives(
             name: type(value) for name, value in tracked
         }
         assert (repr(read), read.model_dump()) == (repr(tracked), tracked.model_dump())
-        found = [hit.item for hit in await view.knowledge.vector_search(NEAR)]
-        assert read in found
+        items = [hit.item for hit in await view.knowledge.vector_search(NEAR)]
+        assert read in items
         assert read in [hit.item for hit in await uow.knowledge.vector_search(NEAR)]
         assert read in [chunk async for chunk in view.knowledge.stream()]
 
@@ -269,10 +269,10 @@ async def test_behind_a_pooler_a_reader_is_one_transaction_and_leaves_nothing_pr
 async def test_echo_shows_a_read(database_url: SecretStr, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="sqlalchemy"):
         async with Database.from_url(database_url, echo=True) as loud, loud.reader() as view:
-            with statements_of(loud) as seen:
+            with statements_of(loud) as statements:
                 await view.reviews.count()
-    assert seen
-    assert seen[0] in caplog.messages
+    assert statements
+    assert statements[0] in caplog.messages
 
 
 async def test_sqlalchemys_logger_shows_a_read(

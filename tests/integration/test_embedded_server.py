@@ -255,10 +255,10 @@ async def test_nobody_is_trusted_not_even_the_owner_of_the_socket(fresh: Path) -
         assert rules == ["scram-sha-256"]
 
 
-def run_without_password(asked: list[str], user: int) -> subprocess.CompletedProcess[str]:
+def run_without_password(command: list[str], user: int) -> subprocess.CompletedProcess[str]:
     become = user if ROOT else None
     return subprocess.run(
-        asked,
+        command,
         env={"HOME": "/nonexistent"},
         capture_output=True,
         text=True,
@@ -591,11 +591,11 @@ async def test_a_kept_server_stays_until_it_is_stopped_and_its_data_for_longer(
     with start(folder, keep=True) as server:
         await ask(server.url, "CREATE TABLE kept AS SELECT 'here' AS word")
     assert is_alive(server.pid)
-    found = EmbeddedServer.find(folder)
-    assert found is not None
-    assert found.pid == server.pid
-    assert found.url == server.url
-    found.stop()
+    located = EmbeddedServer.find(folder)
+    assert located is not None
+    assert located.pid == server.pid
+    assert located.url == server.url
+    located.stop()
     assert not is_alive(server.pid)
     assert EmbeddedServer.find(folder) is None
     with start(folder) as again:
@@ -772,8 +772,8 @@ async def test_an_index_is_built_in_parallel_where_shared_memory_has_room(
 
 
 def test_a_program_that_starts_for_too_long_is_waited_for_until_the_deadline(folder: Path) -> None:
-    with start(folder), contextlib.ExitStack() as held:
-        held.enter_context(exclusive(folder / "start.lock", Deadline(timedelta(seconds=5))))
+    with start(folder), contextlib.ExitStack() as stack:
+        stack.enter_context(exclusive(folder / "start.lock", Deadline(timedelta(seconds=5))))
         begun = time.monotonic()
         with pytest.raises(
             EmbeddedServerError, match=r"another program held .*start\.lock for more than 0\.3 s"
@@ -877,12 +877,12 @@ async def test_databases_are_created_from_a_template_and_dropped(folder: Path) -
             )
             == "recollect"
         )
-        held = await asyncpg.connect(clone.get_secret_value())
+        connection = await asyncpg.connect(clone.get_secret_value())
         server.drop_database("clone")
         server.drop_database("clone")
         with pytest.raises(asyncpg.InvalidCatalogNameError):
             await asyncpg.connect(clone.get_secret_value())
-        held.terminate()
+        connection.terminate()
         with pytest.raises(
             EmbeddedServerError,
             match=r'^the embedded server says: database "template_one" already exists$',

@@ -255,10 +255,10 @@ async def test_neither_the_engine_nor_its_log_shows_a_secret(
         async with opened(settings) as engine, engine.begin() as connection:
             await connection.execute(insert(notes).values(id=77, email=SECRET))
             await connection.rollback()
-    said = f"{engine} {engine!r} {engine.sync_engine!r} {engine.url!r} {caplog.text}"
-    assert "INSERT INTO notes" in said
-    assert SECRET not in said
-    assert settings.password.get_secret_value() not in said
+    report = f"{engine} {engine!r} {engine.sync_engine!r} {engine.url!r} {caplog.text}"
+    assert "INSERT INTO notes" in report
+    assert SECRET not in report
+    assert settings.password.get_secret_value() not in report
 
 
 # Vectors and JSON
@@ -283,11 +283,11 @@ async def test_vectors_go_both_ways_in_binary(engine: AsyncEngine, value: object
     ]
     async with engine.connect() as connection:
         for kind, name in ((Vector, "vector"), (HalfVector, "halfvec")):
-            found = (
+            settings = (
                 await connection.execute(select(literal(value, VectorType(name))))
             ).scalar_one()
-            assert isinstance(found, kind)
-            assert found.to_list() == (
+            assert isinstance(settings, kind)
+            assert settings.to_list() == (
                 expected if kind is Vector else [1.0, float(np.float16(0.1)), -3.0]
             )
         assert (await connection.execute(select(literal(None, VectorType())))).scalar_one() is None
@@ -300,12 +300,12 @@ async def test_vectors_are_stored_searched_and_refused(engine: AsyncEngine) -> N
     async with engine.connect() as connection:
         await connection.execute(insert(notes), rows)
         distance = notes.c.embedding.op("<=>", return_type=Float())(Vector([1.0, 2.0, 0.0]))
-        found = (
+        settings = (
             await connection.execute(
                 select(notes.c.id, notes.c.embedding).order_by(distance).limit(1)
             )
         ).one()
-        assert tuple(found) == (2, Vector([1.0, 2.0, 0.0]))
+        assert tuple(settings) == (2, Vector([1.0, 2.0, 0.0]))
         for wrong in (Vector([1.0]), Vector([float("nan"), 1.0, 1.0]), "1,2,3", "[a]", ["a"]):
             async with connection.begin_nested() as savepoint:
                 with pytest.raises(errors.InvalidInput), translating():
@@ -401,13 +401,13 @@ async def test_a_moved_extension_is_read_as_text_by_old_connections_and_in_binar
 
 
 async def test_after_ddl_vectors_are_known_without_asking(engine: AsyncEngine) -> None:
-    asked: list[str] = []
+    hosts: list[str] = []
     vector = Vector([1.0, 2.0, 3.0])
     async with engine.connect() as connection:
         driver = (await connection.get_raw_connection()).driver_connection
         assert driver is not None
         driver.add_query_logger(
-            lambda record: asked.append(record.query) if "pg_type" in record.query else None
+            lambda record: hosts.append(record.query) if "pg_type" in record.query else None
         )
         for name in ("first", "second"):
             await connection.run_sync(
@@ -417,10 +417,10 @@ async def test_after_ddl_vectors_are_known_without_asking(engine: AsyncEngine) -
             await connection.execute(select(literal(vector, VectorType())))
         ).scalar_one() == vector
         await asyncio.sleep(0)  # a logger is told a turn later
-        assert asked == []
+        assert hosts == []
         await driver.register_vector_types()
         await asyncio.sleep(0)
-        assert asked, "a question is seen"
+        assert hosts, "a question is seen"
 
 
 async def test_json_is_exact_and_nothing_else_is_json(engine: AsyncEngine) -> None:
@@ -509,10 +509,10 @@ async def test_a_failed_statement_is_called_by_its_name_without_its_values(
             await connection.execute(fault.statement)
     assert type(caught.value) is fault.expected
     assert all(name in str(caught.value) for name in fault.names)
-    said = f"{caught.value}{caught.value!r}{vars(caught.value)}" + "".join(
+    report = f"{caught.value}{caught.value!r}{vars(caught.value)}" + "".join(
         traceback.format_exception(caught.value)
     )
-    assert SECRET not in said
+    assert SECRET not in report
 
 
 async def test_what_follows_a_failed_statement_is_poisoned(engine: AsyncEngine) -> None:
@@ -578,7 +578,7 @@ async def test_a_connection_whose_begin_failed_is_replaced_alone(
     engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with engine.connect() as connection, engine.connect() as other:
-        kept = await pid_of(other)
+        pid = await pid_of(other)
         driver: Any = (await connection.get_raw_connection()).driver_connection
         monkeypatch.setattr(connections, "SETTING", "unknown_setting")
         driver.set_local_tenant("acme")
@@ -587,9 +587,9 @@ async def test_a_connection_whose_begin_failed_is_replaced_alone(
         await connection.rollback()
         assert driver.is_closed()
         assert (await connection.execute(text("SELECT 1"))).scalar_one() == 1
-        assert await pid_of(other) == kept
+        assert await pid_of(other) == pid
     async with engine.connect() as one, engine.connect() as another:
-        assert kept in {await pid_of(one), await pid_of(another)}
+        assert pid in {await pid_of(one), await pid_of(another)}
 
 
 async def test_a_connection_that_comes_back_to_a_disposed_pool_is_closed(
@@ -637,13 +637,13 @@ async def test_a_read_only_server_makes_units_of_work_reconnect_and_a_reader_kee
         assert before & {await pid_of(connection), await pid_of(another)} == set(), (
             "any of them may lead to the old primary"
         )
-        kept = await pid_of(connection)
+        pid = await pid_of(connection)
         await connection.rollback()
         await connection.execution_options(postgresql_readonly=True)
         with pytest.raises(errors.ReadOnly), translating():
             await connection.execute(text("CREATE TABLE unwritten ()"))
         await connection.rollback()
-        assert await pid_of(connection) == kept, "who asked for a read-only transaction has got one"
+        assert await pid_of(connection) == pid, "who asked for a read-only transaction has got one"
 
 
 async def test_the_error_of_an_exhausted_pool_has_its_counts_and_advice(

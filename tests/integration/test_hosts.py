@@ -53,12 +53,12 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServe
 
 def reached(postgres: EmbeddedServer, host: str, **settings: object) -> Settings:
     """The embedded server's settings, with other hosts."""
-    known = Settings(url=postgres.tcp_url)
+    base = Settings(url=postgres.tcp_url)
     parts = {
         "host": host,
-        "database": known.database,
-        "user": known.user,
-        "password": known.password,
+        "database": base.database,
+        "user": base.user,
+        "password": base.password,
     }
     return Settings(**{**parts, "connect_timeout": 5, "connect_deadline": 30, **settings})
 
@@ -158,12 +158,12 @@ async def test_a_host_that_swallows_everything_costs_its_own_time_alone(
 async def test_a_name_that_is_gone_is_passed_over_and_alone_it_is_a_mistake(
     postgres: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = socket.getaddrinfo
+    resolve = socket.getaddrinfo
 
     def without_the_name(host: str, *arguments: object, **options: object) -> object:
         if host == "gone.example":
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return asked(host, *arguments, **options)  # type: ignore[arg-type]  # passes on whatever it was given
+        return resolve(host, *arguments, **options)  # type: ignore[arg-type]  # passes on whatever it was given
 
     monkeypatch.setattr(socket, "getaddrinfo", without_the_name)
     settings = reached(
@@ -179,13 +179,17 @@ async def test_a_name_that_is_gone_is_passed_over_and_alone_it_is_a_mistake(
 
 async def test_a_server_of_the_wrong_kind_is_not_used(postgres: EmbeddedServer) -> None:
     host = f"127.0.0.1:{postgres.port}"
-    for wanted in ("any", "primary", "read-write", "prefer-standby"):
-        assert await answer(reached(postgres, host, target_session_attrs=wanted)) == postgres.port
-    for wanted in ("standby", "read-only"):
+    for attributes in ("any", "primary", "read-write", "prefer-standby"):
+        assert (
+            await answer(reached(postgres, host, target_session_attrs=attributes)) == postgres.port
+        )
+    for attributes in ("standby", "read-only"):
         with pytest.raises(
             errors.DatabaseUnavailable, match="not what target_session_attrs asks for"
         ):
-            await answer(reached(postgres, host, target_session_attrs=wanted, connect_deadline=1))
+            await answer(
+                reached(postgres, host, target_session_attrs=attributes, connect_deadline=1)
+            )
     assert await answer(reached(postgres, f"{host},{host}"), readonly=True) == postgres.port
 
 
@@ -260,11 +264,11 @@ async def test_a_server_that_starts_late_is_waited_for(
     assert not waiting.done()
     async with Proxy(postgres, port=port).listening():
         assert await waiting == postgres.port
-    said = [record for record in caplog.records if record.name == "recollect.database"]
-    assert [record.getMessage() for record in said] == [
+    records = [record for record in caplog.records if record.name == "recollect.database"]
+    assert [record.getMessage() for record in records] == [
         f"no connection yet, trying again: 127.0.0.1:{port}: Connection refused"
     ], "the same cause is logged once"
-    assert said[0].levelno == logging.WARNING
+    assert records[0].levelno == logging.WARNING
 
 
 async def test_a_server_that_never_starts_is_given_up_at_the_deadline(

@@ -59,8 +59,8 @@ async def problems(database: Database) -> list[str]:
 
 async def test_the_index_is_built_after_the_rows_as_it_was_before(own: Database) -> None:
     before = await indexes(own)
-    told: list[BuildProgress] = []
-    async with own.initial_load(KnowledgeChunk, on_build=told.append, workers=2):
+    reports: list[BuildProgress] = []
+    async with own.initial_load(KnowledgeChunk, on_build=reports.append, workers=2):
         assert list(await indexes(own)) == [MEMORIES]
         assert await problems(own) == [
             f"the index {KNOWLEDGE} is missing, so that searches read every row; "

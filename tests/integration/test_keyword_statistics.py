@@ -45,8 +45,8 @@ async def _scores(database: Database, query: str = "deadline") -> Mapping[str, f
 
 
 async def test_rows_that_were_deleted_change_no_score(database: Database) -> None:
-    kept = [chunk(content=content) for content in KEPT]
-    await _write(database, kept)
+    rows = [chunk(content=content) for content in KEPT]
+    await _write(database, rows)
     fresh = await _scores(database)
     assert len(fresh) == 2
     async with database.unit_of_work() as uow:

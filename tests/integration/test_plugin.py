@@ -124,9 +124,9 @@ def test_without_workers_another_version_runs_and_its_data_is_deleted(
     pytester: pytest.Pytester,
 ) -> None:
     run(pytester, POSTGRES, "--recollect-postgres", "16").assert_outcomes(passed=6)
-    (told,) = told_by(pytester.path)
-    assert told["version"] == 16
-    assert_gone(told)
+    (message,) = told_by(pytester.path)
+    assert message["version"] == 16
+    assert_gone(message)
 
 
 def test_the_command_line_goes_before_the_configuration(pytester: pytest.Pytester) -> None:
@@ -188,8 +188,8 @@ def test_a_fixture_says_which_package_of_the_same_name_is_in_its_way(
     folder = pytester.mkpydir(package)
     finished = run(pytester, USES_A_FIXTURE.format(fixture=fixture))
     finished.assert_outcomes(errors=1)
-    told = f"needs the package `{package}` of Recollect"
-    finished.stdout.fnmatch_lines([f"*{told}*imports {folder / '__init__.py'}*"])
+    message = f"needs the package `{package}` of Recollect"
+    finished.stdout.fnmatch_lines([f"*{message}*imports {folder / '__init__.py'}*"])
 
 
 WITHOUT_PYTEST_ASYNCIO = """

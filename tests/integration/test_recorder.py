@@ -82,10 +82,10 @@ def signalled(program: str, number: int, url: SecretStr) -> tuple[int, str, str]
             assert running.stdout is not None
             assert running.stdout.readline() == "50\n"
             running.send_signal(number)
-            said, failed = running.communicate(timeout=60)
+            output, failed = running.communicate(timeout=60)
         finally:
             running.kill()
-        return running.returncode, said, failed
+        return running.returncode, output, failed
 
 
 @pytest.mark.parametrize("server", [18], indirect=True, ids=["postgres-18"])
@@ -93,7 +93,7 @@ def signalled(program: str, number: int, url: SecretStr) -> tuple[int, str, str]
 async def test_what_is_in_memory_is_written_and_the_signal_has_the_effect_that_it_had(
     database: Database, database_url: SecretStr, handler: str, number: int, code: int, says: str
 ) -> None:
-    ended, said, failed = signalled(PROGRAM.format(handler=handler), number, database_url)
-    assert (ended, said) == (code, says), failed
+    ended, output, failed = signalled(PROGRAM.format(handler=handler), number, database_url)
+    assert (ended, output) == (code, says), failed
     async with database.reader() as view:
         assert await view.telemetry.count() == 50

@@ -93,17 +93,17 @@ async def test_the_application_does_every_operation_and_the_reader_every_read(
     async with Database.from_url(
         place.url_of("application"), row_level_security=isolated
     ) as database:
-        given = await fill(database, tenant, 2)
+        data = await fill(database, tenant, 2)
         for _, call in OPERATIONS.values():
             async with database.unit_of_work(tenant=tenant) as uow:
-                await call(uow, given)
+                await call(uow, data)
         assert (await database.health()).row_level_security is isolated
     async with Database.from_url(place.url_of("reader"), row_level_security=isolated) as database:
         for operation in all_operations():
             unit, _, name = operation.partition(".")
             if unit == "view":
                 async with database.reader(tenant=tenant) as view:
-                    await OPERATIONS[name][1](view, given)  # type: ignore[arg-type]  # it reads
+                    await OPERATIONS[name][1](view, data)  # type: ignore[arg-type]  # it reads
         async with database.unit_of_work(tenant=tenant) as uow:
             uow.reviews.add(samples.review())
             with pytest.raises((AccessDenied, ReadOnly)):
@@ -274,12 +274,12 @@ def test_the_command_prints_a_password_that_it_makes_and_none_that_it_was_given(
     monkeypatch.setenv("DATABASE_URL", place.admin.get_secret_value())
     monkeypatch.setenv("RECOLLECT_READER_PASSWORD", PASSWORDS["reader"].get_secret_value())
     options = [f"--{purpose}={name}" for purpose, name in unused_names().names().items()]
-    made = CliRunner().invoke(app, ["db", "roles", "--generate-passwords", *options])
-    assert made.exit_code == 0, made.stderr
-    assert [line.partition("=")[0] for line in made.stdout.splitlines()] == [
+    result = CliRunner().invoke(app, ["db", "roles", "--generate-passwords", *options])
+    assert result.exit_code == 0, result.stderr
+    assert [line.partition("=")[0] for line in result.stdout.splitlines()] == [
         "RECOLLECT_MIGRATOR_PASSWORD",
         "RECOLLECT_APPLICATION_PASSWORD",
     ]
     again = CliRunner().invoke(app, ["db", "roles", *options])
     assert (again.exit_code, again.stdout, "the roles exist" in again.stderr) == (0, "", True)
-    assert PASSWORDS["reader"].get_secret_value() not in made.output + again.output
+    assert PASSWORDS["reader"].get_secret_value() not in result.output + again.output

@@ -43,10 +43,10 @@ TABLES = [table.name for table in metadata.sorted_tables if "tenant" in table.c]
 @pytest.fixture(scope="module")
 def url(server: TestServer) -> SecretStr:
     """A database with row-level security, and a review of each of two tenants."""
-    made = server.clone()
+    url = server.clone()
 
     async def prepare() -> None:
-        async with Database.from_url(made, migrate=True, row_level_security=True) as database:
+        async with Database.from_url(url, migrate=True, row_level_security=True) as database:
             for tenant in ("ours", "theirs"):
                 await write(
                     database,
@@ -56,7 +56,7 @@ def url(server: TestServer) -> SecretStr:
                 )
 
     asyncio.run(prepare())
-    return made
+    return url
 
 
 @pytest_asyncio.fixture
@@ -250,13 +250,13 @@ async def test_check_and_health_tell_what_is_not_covered(server: TestServer) -> 
         )
         await execute(owner, "CREATE VIEW bound WITH (security_invoker) AS SELECT * FROM reviews")
         await execute(admin, "CREATE VIEW leaking AS SELECT * FROM reviews")
-        told = [
+        problems = [
             "row-level security does not cover table telemetry_events_2090",
             "view leaking reads tenants' rows with its owner's rights: make it security_invoker",
         ]
-        assert await migrations.check(owner) == told
+        assert await migrations.check(owner) == problems
         async with Database.from_url(url) as database:
-            assert [problem.what for problem in (await database.health()).problems] == told
+            assert [problem.what for problem in (await database.health()).problems] == problems
         await execute(admin, "DROP VIEW leaking")
         assert await migrations.migrate(owner) == migrations.head(), "which covers what is new"
         assert await migrations.check(owner) == []
@@ -347,8 +347,8 @@ async def test_months_are_made_and_dropped_behind_the_wall_with_every_tenants_ro
                 tenant=tenant,
             )
         dropped = await operations.drop_before(database.engine, datetime(2015, 1, 1, tzinfo=UTC))
-        made = await operations.maintain(database.engine)
-        assert (dropped.deleted, made.moved, "2020-06" in made.made) == (2, 2, True)
+        report = await operations.maintain(database.engine)
+        assert (dropped.deleted, report.moved, "2020-06" in report.made) == (2, 2, True)
         assert await migrations.check(database.engine) == [], (
             "the new month is covered, and the owner bound again"
         )

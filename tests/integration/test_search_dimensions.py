@@ -50,7 +50,7 @@ async def test_embeddings_of_many_dimensions_are_found_through_their_index(
             [nearest] = await view.knowledge.vector_search(written, limit=1)
             assert nearest.item.id == chunk.id
             assert nearest.distance == pytest.approx(0, abs=1e-6)
-            found = 0
+            hits_in_common = 0
             for _ in range(QUESTIONS):
                 question = [chance.uniform(-1, 1) for _ in range(dimensions)]
                 with view.explaining() as plans:
@@ -63,5 +63,7 @@ async def test_embeddings_of_many_dimensions_are_found_through_their_index(
                 assert (through_index.exact, hits.exact) == (False, False)
                 assert (past_it.exact, every.exact) == (True, True)
                 assert [hit.distance for hit in hits] == sorted(hit.distance or 0 for hit in hits)
-                found += len({hit.item.id for hit in hits} & {hit.item.id for hit in every})
-            assert found / (QUESTIONS * LIMIT) >= RECALL
+                hits_in_common += len(
+                    {hit.item.id for hit in hits} & {hit.item.id for hit in every}
+                )
+            assert hits_in_common / (QUESTIONS * LIMIT) >= RECALL

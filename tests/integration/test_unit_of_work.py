@@ -53,14 +53,16 @@ async def test_an_embedding_that_nobody_asked_for_does_not_leave_the_server(
         await uow.commit()
     for open_unit in (database.unit_of_work, database.reader):
         async with open_unit() as unit:
-            with statements_of(database) as seen:
+            with statements_of(database) as without_embedding:
                 await unit.knowledge.get(chunk.id)
                 await unit.knowledge.list()
                 await unit.knowledge.find_by_chunk_id("a")
-            assert not any("embedding," in statement.replace("\n", "") for statement in seen)
-            with statements_of(database) as asked:
+            assert not any(
+                "embedding," in statement.replace("\n", "") for statement in without_embedding
+            )
+            with statements_of(database) as with_embedding:
                 await unit.knowledge.get(chunk.id, with_embedding=True)
-            assert any("embedding," in statement.replace("\n", "") for statement in asked)
+            assert any("embedding," in statement.replace("\n", "") for statement in with_embedding)
 
 
 async def test_a_cancelled_unit_of_work_leaves_no_connection_behind(database: Database) -> None:

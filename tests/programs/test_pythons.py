@@ -39,8 +39,11 @@ def test_one_interpreter_of_each_supported_version_is_found_wherever_it_is(tmp_p
     program(pyenv, "python3.13", "echo CPython 3.13.0")
     program(pyenv, "python3", "echo PyPy 3.11.0")
     places = pythons.folders({"PATH": str(path), "PYENV_ROOT": str(tmp_path / "pyenv")})
-    found = pythons.interpreters(places, ALLOWED)
-    assert found == {Version("3.12.1"): path / "python3", Version("3.13.0"): pyenv / "python3.13"}
+    programs = pythons.interpreters(places, ALLOWED)
+    assert programs == {
+        Version("3.12.1"): path / "python3",
+        Version("3.13.0"): pyenv / "python3.13",
+    }
 
 
 def test_the_supported_versions_are_those_of_the_project() -> None:
@@ -103,12 +106,12 @@ def test_one_failure_fails_the_whole_and_the_others_still_run(
     interpreter(project, "python3.12", "3.99.1", target)
     interpreter(project, "python3.13", "3.99.2")
     assert pythons.main(["3.99"]) == 1
-    told = capsys.readouterr()
-    failed, passed = told.out.splitlines()
+    output = capsys.readouterr()
+    failed, passed = output.out.splitlines()
     assert (failed.split()[:2], passed.split()[:2]) == (["3.99.1", "failed"], ["3.99.2", "passed"])
     assert f"make {target}, see " in failed
     assert "broken" in Path(failed.rpartition(" ")[2]).read_text()
-    assert "broken" in told.err
+    assert "broken" in output.err
 
 
 def test_a_version_that_is_not_there_fails(

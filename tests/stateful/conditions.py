@@ -56,10 +56,10 @@ def _condition(world: World, kind: type[Entity]) -> Filter:
     values = [vars(one).get(name) for one in (world.known(kind), world.known(kind))]
     if isinstance(kind.__table__.columns[column].type, EmbeddingColumn):
         return where(column).exists()
-    given = [value for value in values if value is not None]
-    if given and isinstance(given[0], Mapping) and choices.below(8):
-        return _of_json(world, column, given[0])
-    return _compared(world, where(column), given)
+    present = [value for value in values if value is not None]
+    if present and isinstance(present[0], Mapping) and choices.below(8):
+        return _of_json(world, column, present[0])
+    return _compared(world, where(column), present)
 
 
 def _of_json(world: World, column: str, value: Mapping[str, Any]) -> Filter:

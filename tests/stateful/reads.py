@@ -96,17 +96,17 @@ def pages(world: World) -> Call:
     )
 
     async def call(uow: UnitOfWork) -> Any:
-        found, after = [], None
+        pages, after = [], None
         for _ in range(4):
             one = (
                 await KIND_OF[kind]
                 .read(uow)
                 .page(condition, after=after, limit=limit, descending=descending)
             )
-            found.append([vars(item)["id"] for item in one.items])
+            pages.append([vars(item)["id"] for item in one.items])
             if (after := one.next) is None:
                 break
-        return found
+        return pages
 
     return call
 
@@ -214,8 +214,13 @@ def memory_exists(world: World) -> Call:
 
 
 def lookup_pattern(world: World) -> Call:
-    known = world.known(GlobalPattern)
-    kind = (known.severity, Category.CORRECTNESS, known.confidence_band, known.pattern_fingerprint)
+    pattern = world.known(GlobalPattern)
+    kind = (
+        pattern.severity,
+        Category.CORRECTNESS,
+        pattern.confidence_band,
+        pattern.pattern_fingerprint,
+    )
     return lambda uow: uow.patterns.lookup(*kind)
 
 

@@ -95,8 +95,8 @@ class Sides:
         if fake == postgres:
             return
         if isinstance(fake, Returned) and isinstance(postgres, Returned):
-            if found := list(differences(fake.value, postgres.value)):
-                raise Difference(f"{what}: the fake and PostgreSQL differ at {found[:5]}")
+            if paths := list(differences(fake.value, postgres.value)):
+                raise Difference(f"{what}: the fake and PostgreSQL differ at {paths[:5]}")
         else:
             raise Difference(f"{what}: the fake {fake}, PostgreSQL {postgres}")
 

@@ -45,8 +45,8 @@ def _a_reaction_may_come_twice(patch: pytest.MonkeyPatch) -> None:
 def _a_listing_downwards_comes_upwards(patch: pytest.MonkeyPatch) -> None:
     honest = rows.listed
 
-    def listed(entity: Any, where: Any, *, descending: bool, **given: Any) -> Any:
-        return honest(entity, where, descending=False, **given)
+    def listed(entity: Any, where: Any, *, descending: bool, **options: Any) -> Any:
+        return honest(entity, where, descending=False, **options)
 
     patch.setattr(rows, "listed", listed)
 

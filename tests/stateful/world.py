@@ -68,7 +68,7 @@ class World:
 
     def snapshot(self) -> dict[str, Made]:
         """Return what exists, to come back to when what follows is undone."""
-        return {tenant: _copied(made) for tenant, made in self._made.items()}
+        return {tenant: _copied(entities) for tenant, entities in self._made.items()}
 
     def restore(self, snapshot: dict[str, Made]) -> None:
         self._made = snapshot
@@ -81,8 +81,8 @@ class World:
 
         Something new where nothing was.
         """
-        made = self.made(kind)
-        return made[-1 - self.choices.below(len(made))] if made else self.make(kind)
+        entities = self.made(kind)
+        return entities[-1 - self.choices.below(len(entities))] if entities else self.make(kind)
 
     def id_of(self, kind: type[Any]) -> UUID:
         """Return the id of something that was made, or of nothing at all."""
@@ -118,7 +118,7 @@ class World:
 
     def _reviews(self, **values: Any) -> Review:
         pick = self.choices.pick
-        given = {
+        fields = {
             "repo": pick(REPOS),
             "pr_number": 1 + self.choices.below(3),
             "head_sha": self.choices.maybe(texts.HEADS),
@@ -127,7 +127,7 @@ class World:
             "findings_total": self.choices.below(4),
             "config_snapshot": self.choices.maybe(texts.JSON),
         }
-        return samples.review(**{**given, **counted, "created_at": self.moment(), **values})
+        return samples.review(**{**fields, **counted, "created_at": self.moment(), **values})
 
     def _findings(self, **values: Any) -> Finding:
         pick, maybe = self.choices.pick, self.choices.maybe
@@ -135,12 +135,12 @@ class World:
         self.is_risky |= is_lost
         parent = self.new_id() if is_lost else of.id
         line = self.choices.below(5)
-        given = {
+        fields = {
             "review_id": parent,
             "title": pick(texts.TITLES),
             "file_path": pick(texts.PATHS),
         }
-        told = {
+        comment = {
             "comment_id": maybe((1, 2, 2**40)),
             "comment_surface": maybe(("inline",)),
             "review_output_key": maybe(("output",)),
@@ -152,7 +152,7 @@ class World:
             "suppressed": self.choices.one_in(3),
             "created_at": self.moment(),
         }
-        return samples.finding(of, **{**given, **told, **lines, **more, **graded, **values})
+        return samples.finding(of, **{**fields, **comment, **lines, **more, **graded, **values})
 
     def _suppression_log(self, **values: Any) -> SuppressionLogEntry:
         held_back = tuple(self.choices.several(lambda: self.id_of(Finding)))
@@ -163,18 +163,18 @@ class World:
     def _feedback_reactions(self, **values: Any) -> FeedbackReaction:
         pick = self.choices.pick
         to = self.known(Finding)
-        given = {
+        fields = {
             "comment_id": 1 + self.choices.below(2),
             "reaction_id": 1 + self.choices.below(3),
             "reactor_login": pick(LOGINS),
         }
         return samples.reaction(
-            to, pick(tuple(Reaction)), **{**given, "created_at": self.moment(), **values}
+            to, pick(tuple(Reaction)), **{**fields, "created_at": self.moment(), **values}
         )
 
     def _knowledge(self, **values: Any) -> KnowledgeChunk:
         pick, maybe = self.choices.pick, self.choices.maybe
-        given = {
+        fields = {
             "repo": pick(("", *REPOS)),
             "embedding": maybe(VECTORS),
             "embedding_model": maybe(MODELS),
@@ -193,13 +193,13 @@ class World:
         return samples.chunk(
             f"chunk-{self.choices.below(6)}",
             content,
-            **{**given, **kind, **more, "stale": stale, **values},
+            **{**fields, **kind, **more, "stale": stale, **values},
         )
 
     def _learning_memories(self, **values: Any) -> LearningMemory:
         pick, maybe = self.choices.pick, self.choices.maybe
         finding = self.known(Finding).id if self.choices.one_in(3) else None
-        given = {
+        fields = {
             "repo": pick(texts.SHARED),
             "owner": pick(OWNERS),
             "finding_id": finding,
@@ -211,7 +211,8 @@ class World:
             "stale": self.choices.one_in(4),
         }
         return samples.memory(
-            pick(texts.CONTENTS), **{**given, **more, "language": maybe(("Python", "go")), **values}
+            pick(texts.CONTENTS),
+            **{**fields, **more, "language": maybe(("Python", "go")), **values},
         )
 
     def _global_patterns(self, **values: Any) -> GlobalPattern:
@@ -241,33 +242,34 @@ class World:
         data = CheckpointData(
             files_reviewed=tuple(self.choices.several(lambda: self.choices.pick(texts.PATHS)))
         )
-        given = {"checkpoint_data": data, "partial_comment_id": self.choices.maybe((1, -(2**60)))}
-        return samples.checkpoint(f"output-{self.choices.below(4)}", **{**given, **values})
+        fields = {"checkpoint_data": data, "partial_comment_id": self.choices.maybe((1, -(2**60)))}
+        return samples.checkpoint(f"output-{self.choices.below(4)}", **{**fields, **values})
 
     def _author_cache(self, **values: Any) -> AuthorCacheEntry:
-        given = {
+        fields = {
             "repo": self.choices.pick(REPOS),
             "tier": self.choices.pick(tuple(AuthorTier)),
             "cached_at": self.moment(),
         }
         return samples.author(
-            self.choices.pick(LOGINS), **{**given, "pr_count": self.choices.maybe((0, 7)), **values}
+            self.choices.pick(LOGINS),
+            **{**fields, "pr_count": self.choices.maybe((0, 7)), **values},
         )
 
     def _dep_bump_merge_history(self, **values: Any) -> DependencyBumpMerge:
         package, merged = self.choices.maybe(texts.PACKAGES), self.moment()
-        given = {
+        fields = {
             "repo": self.choices.pick(REPOS),
             "pr_number": 1 + self.choices.below(8),
             "package_name": package,
         }
         return samples.bump(
-            **{**given, "merged_at": merged, "signals": self.choices.maybe(texts.JSON), **values}
+            **{**fields, "merged_at": merged, "signals": self.choices.maybe(texts.JSON), **values}
         )
 
     def _telemetry_events(self, **values: Any) -> TelemetryEvent:
         pick, below = self.choices.pick, self.choices.below
-        given = {
+        fields = {
             "repo": pick(REPOS),
             "model": pick(MODELS),
             "event_type": pick(("review", "mention")),
@@ -282,16 +284,16 @@ class World:
             "output_tokens": below(100),
             "cost_usd": pick(texts.COSTS),
         }
-        return samples.event(**{**given, **ended, **figures, "duration_ms": below(5), **values})
+        return samples.event(**{**fields, **ended, **figures, "duration_ms": below(5), **values})
 
     def _rate_limit_events(self, **values: Any) -> RateLimitEvent:
-        given = {
+        fields = {
             "delivery_id": self.choices.maybe(texts.DELIVERIES),
             "event_type": self.choices.pick(("review", "mention")),
         }
         return samples.rate_limit(
             **{
-                **given,
+                **fields,
                 "created_at": self.moment(),
                 "cache_hit_rate": self.choices.below(8) / 7,
                 **values,
@@ -299,25 +301,25 @@ class World:
         )
 
     def _retrieval_quality_events(self, **values: Any) -> RetrievalQualityEvent:
-        given = {
+        fields = {
             "delivery_id": self.choices.maybe(texts.DELIVERIES),
             "avg_distance": self.choices.maybe((0.1, -1e300)),
         }
-        return samples.retrieval_quality(**{**given, "created_at": self.moment(), **values})
+        return samples.retrieval_quality(**{**fields, "created_at": self.moment(), **values})
 
     def _resilience_events(self, **values: Any) -> ResilienceEvent:
         reasons = tuple(self.choices.several(lambda: self.choices.pick(texts.SUMMARIES)))
-        given = {
+        fields = {
             "timeout_classification_reasons": reasons,
             "retry_enqueued": self.choices.maybe((False, True)),
         }
         return samples.resilience(
-            self.choices.pick(texts.DELIVERIES), **{**given, "created_at": self.moment(), **values}
+            self.choices.pick(texts.DELIVERIES), **{**fields, "created_at": self.moment(), **values}
         )
 
 
-def _copied(made: Made) -> Made:
-    return defaultdict(list, {kind: list(of_kind) for kind, of_kind in made.items()})
+def _copied(entities: Made) -> Made:
+    return defaultdict(list, {kind: list(of_kind) for kind, of_kind in entities.items()})
 
 
 BROKEN: Final[Mapping[type[Any], Sequence[dict[str, Any]]]] = {

@@ -147,9 +147,9 @@ def add_reactions(world: World) -> Call:
 
 
 def withdraw_reaction(world: World) -> Call:
-    known = world.known(FeedbackReaction)
-    key = known.reaction_id + world.choices.one_in(6)
-    return lambda uow: uow.reactions.withdraw(known.repo, known.comment_id, key)
+    reaction = world.known(FeedbackReaction)
+    key = reaction.reaction_id + world.choices.one_in(6)
+    return lambda uow: uow.reactions.withdraw(reaction.repo, reaction.comment_id, key)
 
 
 def clear_reactions(world: World) -> Call:
@@ -294,8 +294,8 @@ def purge_runs(world: World) -> Call:
         "superseded_days": (7, 1, 30),
         "pending_hours": (1, 24 * 7),
     }
-    given = {name: world.choices.pick(options) for name, options in ages.items()}
-    return lambda uow: uow.runs.purge(**given)
+    spans = {name: world.choices.pick(options) for name, options in ages.items()}
+    return lambda uow: uow.runs.purge(**spans)
 
 
 def save_checkpoint(world: World) -> Call:

@@ -83,8 +83,8 @@ async def a_service(
     assert_type(chunk.embedding, Vector | None)
     chunk.embedding = embedding
     chunk.embedding = None
-    async for found in view.knowledge.stream():
-        assert_type(found, KnowledgeChunk)
+    async for each in view.knowledge.stream():
+        assert_type(each, KnowledgeChunk)
 
 
 class OwnEmbedder:

@@ -139,7 +139,7 @@ def test_an_interrupted_backup_leaves_nothing_and_the_one_before_as_it_was(tmp_p
         writer.write(BODY[0])
         assert len(list(tmp_path.iterdir())) == 2
         raise KeyboardInterrupt
-    assert [found.read_bytes() for found in tmp_path.iterdir()] == [b"the one before"]
+    assert [each.read_bytes() for each in tmp_path.iterdir()] == [b"the one before"]
 
 
 def test_a_place_where_nothing_can_be_written_or_read_is_told_in_a_sentence(tmp_path: Path) -> None:

@@ -52,14 +52,14 @@ def review(**values: Any) -> Review:
 
 
 def finding(**values: Any) -> Finding:
-    given = {
+    fields = {
         "review_id": uuid4(),
         "repo": "acme/api",
         "file_path": "api.py",
         "title": "Retries never end",
         "confidence": 90,
     }
-    return Finding(**{**given, "severity": "major", "category": "correctness", **values})
+    return Finding(**{**fields, "severity": "major", "category": "correctness", **values})
 
 
 def chunk(**values: Any) -> KnowledgeChunk:
@@ -69,7 +69,7 @@ def chunk(**values: Any) -> KnowledgeChunk:
 
 
 def memory(**values: Any) -> LearningMemory:
-    given = {
+    fields = {
         "repo": "acme/api",
         "owner": "acme",
         "source_repo": "acme/api",
@@ -82,7 +82,7 @@ def memory(**values: Any) -> LearningMemory:
         "outcome": "accepted",
         "embedding_model": "m",
     }
-    return LearningMemory(**{**given, **more, **values})
+    return LearningMemory(**{**fields, **more, **values})
 
 
 def refused_fields(make: Callable[[], object]) -> set[str]:
@@ -151,13 +151,13 @@ def test_an_entity_names_the_field_that_it_refuses(field: str, make: Callable[[]
 
 
 def pattern(**values: Any) -> GlobalPattern:
-    given = {
+    fields = {
         "severity": "minor",
         "category": "style",
         "confidence_band": "low",
         "pattern_fingerprint": "f",
     }
-    return GlobalPattern(**{**given, **values})
+    return GlobalPattern(**{**fields, **values})
 
 
 def telemetry(**values: Any) -> TelemetryEvent:
@@ -214,10 +214,10 @@ def test_enumerations_are_members() -> None:
 
 def test_times_are_converted_to_utc() -> None:
     moment = datetime(2026, 1, 1, 12, tzinfo=timezone(timedelta(hours=2)))
-    made = review(created_at=moment)
-    assert made.created_at == moment
-    assert made.created_at is not None
-    assert made.created_at.tzinfo is UTC
+    entity = review(created_at=moment)
+    assert entity.created_at == moment
+    assert entity.created_at is not None
+    assert entity.created_at.tzinfo is UTC
 
 
 def test_the_content_hash_follows_the_content() -> None:
@@ -266,8 +266,8 @@ def test_reading_an_embedding_that_was_not_loaded_raises() -> None:
 
 
 def read_review() -> Review:
-    made = review()
-    return Review.from_row({name: vars(made)[name] for name in Review.model_fields})
+    entity = review()
+    return Review.from_row({name: vars(entity)[name] for name in Review.model_fields})
 
 
 def test_a_row_is_a_transient_entity_that_can_be_pickled() -> None:
@@ -279,9 +279,9 @@ def test_a_row_is_a_transient_entity_that_can_be_pickled() -> None:
 
 
 def test_every_field_of_a_row_is_set_and_a_field_that_is_assigned_later() -> None:
-    made = chunk()
+    entity = chunk()
     read = KnowledgeChunk.model_construct(
-        **{name: vars(made)[name] for name in KnowledgeChunk.model_fields if name != "embedding"}
+        **{name: vars(entity)[name] for name in KnowledgeChunk.model_fields if name != "embedding"}
     )
     read.embedding = Vector([1.0] * 1024)
     assert read.model_fields_set == set(KnowledgeChunk.model_fields)
@@ -339,9 +339,9 @@ def test_an_entity_equals_itself_after_json() -> None:
 
 
 def test_ids_are_made_in_order() -> None:
-    made = [review().id for _ in range(1000)]
-    assert made == sorted(made)
-    assert {identifier.version for identifier in made} == {7}
+    ids = [review().id for _ in range(1000)]
+    assert ids == sorted(ids)
+    assert {identifier.version for identifier in ids} == {7}
 
 
 def test_a_repr_names_the_row_and_not_its_contents() -> None:

@@ -192,8 +192,8 @@ def test_an_application_returns_and_accepts_entities_and_hits() -> None:
     assert bodies == [full.model_dump(mode="json"), read.model_dump(mode="json")]
     for body in bodies:
         assert client.post("/chunks", json=body).json() == body
-    found = client.get("/hits").json()
-    assert TypeAdapter(SearchHits[KnowledgeChunk]).validate_python(found)[0].item == full
+    answer = client.get("/hits").json()
+    assert TypeAdapter(SearchHits[KnowledgeChunk]).validate_python(answer)[0].item == full
 
 
 def test_a_name_without_its_underscore_is_refused_with_the_name_of_the_field() -> None:

@@ -110,7 +110,7 @@ print(sha256(repr(findings).encode()).hexdigest())
 def test_without_a_seed_ids_are_new_and_grow() -> None:
     ids = [new_id() for _ in range(1_000)]
     assert ids == sorted(set(ids))
-    assert {(made.version, made.variant) for made in ids} == {(7, RFC_4122)}
+    assert {(key.version, key.variant) for key in ids} == {(7, RFC_4122)}
 
 
 def test_seeded_ids_grow_as_well_and_the_first_is_always_the_same() -> None:

@@ -42,7 +42,7 @@ KEY = UUID(int=7)
 
 class TestRules:
     @pytest.mark.parametrize(
-        ("entity", "column", "given", "expected"),
+        ("entity", "column", "value", "expected"),
         [
             (Finding, "severity", "major", Severity.MAJOR),
             (Finding, "confidence", 90.0, 90),
@@ -57,9 +57,9 @@ class TestRules:
         ],
     )
     def test_a_value_becomes_what_its_column_holds(
-        self, entity: type[Entity], column: str, given: Any, expected: Any
+        self, entity: type[Entity], column: str, value: Any, expected: Any
     ) -> None:
-        checked = check_filter(where(column).equals(given), entity)
+        checked = check_filter(where(column).equals(value), entity)
         assert isinstance(checked, Compare)
         assert (checked.value, type(checked.value)) == (expected, type(expected))
 

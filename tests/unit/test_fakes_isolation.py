@@ -41,7 +41,7 @@ def review(**values: Any) -> Review:
 
 
 def finding(of: Review, **values: Any) -> Finding:
-    given = {
+    fields = {
         "review_id": of.id,
         "repo": of.repo,
         "file_path": "api.py",
@@ -49,7 +49,7 @@ def finding(of: Review, **values: Any) -> Finding:
         "confidence": 90,
     }
     return Finding(
-        **{**given, "severity": Severity.MAJOR, "category": Category.CORRECTNESS, **values}
+        **{**fields, "severity": Severity.MAJOR, "category": Category.CORRECTNESS, **values}
     )
 
 
@@ -123,20 +123,20 @@ class TestVisibility:
             assert await view.reviews.find(of.id) is None
 
     async def test_objects_are_copied_in_and_out(self, database: FakeDatabase) -> None:
-        given = chunk(embedding=[1, 0, 0], metadata_={"tags": ["a"]})
-        await saved(database, given)
-        given.content = "changed after the commit"
+        entity = chunk(embedding=[1, 0, 0], metadata_={"tags": ["a"]})
+        await saved(database, entity)
+        entity.content = "changed after the commit"
         async with database.reader() as view:
             first, second = (
-                await view.knowledge.get(given.id),
-                await view.knowledge.get(given.id, with_embedding=True),
+                await view.knowledge.get(entity.id),
+                await view.knowledge.get(entity.id, with_embedding=True),
             )
             assert first is not second
             assert first.content == second.content == "text"
             assert second.embedding is not None
             second.embedding.to_numpy().setflags(write=True)
             second.embedding.to_numpy()[0] = 9
-            again = await view.knowledge.get(given.id, with_embedding=True)
+            again = await view.knowledge.get(entity.id, with_embedding=True)
             assert again.embedding is not None
             assert again.embedding.to_list() == [1, 0, 0]
             with pytest.raises(NotLoaded):
@@ -161,9 +161,9 @@ class TestTracking:
     ) -> None:
         await saved(database, of := review())
         async with database.unit_of_work() as uow:
-            found = await uow.reviews.get(of.id)
-            assert (await uow.reviews.list(where("repo").equals("acme/api")))[0] is found
-            found.conclusion = "approved"
+            row = await uow.reviews.get(of.id)
+            assert (await uow.reviews.list(where("repo").equals("acme/api")))[0] is row
+            row.conclusion = "approved"
             assert await uow.reviews.count(where("conclusion").equals("approved")) == 1
             await uow.commit()
         async with database.reader() as view:
@@ -190,8 +190,8 @@ class TestTracking:
             mine.model = "opus"
             await uow.commit()
         async with database.reader() as view:
-            found = await view.reviews.get(of.id)
-            assert (found.conclusion, found.model) == ("approved", "opus")
+            row = await view.reviews.get(of.id)
+            assert (row.conclusion, row.model) == ("approved", "opus")
 
     async def test_a_change_of_a_row_that_another_deleted_is_a_conflict(
         self, database: FakeDatabase
@@ -242,9 +242,9 @@ class TestLocks:
         await saved(database, of := review())
 
         async def change(uow: FakeUnitOfWork, **values: str) -> None:
-            found = await uow.reviews.get(of.id)
+            row = await uow.reviews.get(of.id)
             for name, value in values.items():
-                setattr(found, name, value)
+                setattr(row, name, value)
             await uow.flush()
 
         async def second() -> None:
@@ -260,8 +260,8 @@ class TestLocks:
             await first.commit()
         await waiting
         async with database.reader() as view:
-            found = await view.reviews.get(of.id)
-            assert (found.conclusion, found.model) == ("second", "opus")
+            row = await view.reviews.get(of.id)
+            assert (row.conclusion, row.model) == ("second", "opus")
 
     @pytest.mark.parametrize("commits", [True, False])
     async def test_the_second_to_write_a_key_waits_for_the_first_to_decide(
@@ -334,9 +334,9 @@ class TestLocks:
 
         async def delete() -> bool:
             async with database.unit_of_work() as uow:
-                found = await uow.reviews.delete(of.id)
+                deleted = await uow.reviews.delete(of.id)
                 await uow.commit()
-                return found
+                return deleted
 
         async with database.unit_of_work() as first:
             await first.findings.add_many([finding(of)])
@@ -381,11 +381,11 @@ class TestLocks:
 
         await asyncio.gather(*(count() for _ in range(16)))
         async with database.reader() as view:
-            found = await view.patterns.lookup(
+            pattern = await view.patterns.lookup(
                 Severity.MINOR, Category.STYLE, ConfidenceBand.LOW, "f"
             )
-            assert found is not None
-            assert found.count == 16
+            assert pattern is not None
+            assert pattern.count == 16
 
 
 class TestSavepoints:
@@ -393,26 +393,26 @@ class TestSavepoints:
         self, database: FakeDatabase
     ) -> None:
         async with database.unit_of_work() as uow:
-            kept = uow.reviews.add(review())
+            entity = uow.reviews.add(review())
             with pytest.raises(AlreadyExists):
                 async with uow.savepoint():
-                    kept.conclusion = "undone"
+                    entity.conclusion = "undone"
                     uow.reviews.add(review())
-                    await uow.reviews.add_many([review(id=kept.id)])
-            assert kept.conclusion == "unknown"
+                    await uow.reviews.add_many([review(id=entity.id)])
+            assert entity.conclusion == "unknown"
             await uow.commit()
         async with database.reader() as view:
-            assert [found.id for found in await view.reviews.list()] == [kept.id]
+            assert [row.id for row in await view.reviews.list()] == [entity.id]
 
     async def test_an_error_that_was_swallowed_is_told_at_the_end_of_the_savepoint(
         self, database: FakeDatabase
     ) -> None:
         async with database.unit_of_work() as uow:
-            kept = uow.reviews.add(review())
+            entity = uow.reviews.add(review())
             with pytest.raises(TransactionAborted):
                 async with uow.savepoint():
                     with pytest.raises(AlreadyExists):
-                        await uow.reviews.add_many([review(id=kept.id)])
+                        await uow.reviews.add_many([review(id=entity.id)])
             await uow.commit()
         async with database.reader() as view:
             assert await view.reviews.count() == 1
@@ -428,7 +428,7 @@ class TestSavepoints:
                         raise RuntimeError
             await uow.commit()
         async with database.reader() as view:
-            assert [found.repo for found in await view.reviews.list()] == ["kept"]
+            assert [row.repo for row in await view.reviews.list()] == ["kept"]
 
     async def test_a_commit_inside_a_savepoint_is_refused(self, database: FakeDatabase) -> None:
         async with database.unit_of_work() as uow:
@@ -443,10 +443,10 @@ class TestEnds:
         self, database: FakeDatabase
     ) -> None:
         async with database.unit_of_work() as uow:
-            kept = uow.reviews.add(review())
+            entity = uow.reviews.add(review())
             await uow.flush()
             with pytest.raises(AlreadyExists):
-                await uow.reviews.add_many([review(id=kept.id)])
+                await uow.reviews.add_many([review(id=entity.id)])
             with pytest.raises(TransactionAborted):
                 await uow.reviews.count()
             with pytest.raises(TransactionAborted):

@@ -72,7 +72,7 @@ def database() -> FakeDatabase:
 
 
 def made(kind: type[E], *facts: Mapping[str, Any], **values: Any) -> E:
-    return kind(**{name: value for given in (*facts, values) for name, value in given.items()})
+    return kind(**{name: value for group in (*facts, values) for name, value in group.items()})
 
 
 def review(**values: Any) -> Review:
@@ -80,14 +80,14 @@ def review(**values: Any) -> Review:
 
 
 def finding(review_id: Any, **values: Any) -> Finding:
-    given = {
+    fields = {
         "review_id": review_id,
         "repo": "acme/api",
         "file_path": "api.py",
         "title": "Retries",
         "confidence": 90,
     }
-    return made(Finding, given, {"severity": "major", "category": "correctness"}, **values)
+    return made(Finding, fields, {"severity": "major", "category": "correctness"}, **values)
 
 
 def chunk(name: str = "a", **values: Any) -> KnowledgeChunk:
@@ -229,7 +229,7 @@ class TestKeys:
                 await uow.commit()
 
     async def test_missing_values_never_conflict(self, database: FakeDatabase) -> None:
-        given = {
+        fields = {
             "repo": "r",
             "owner": "o",
             "source_repo": "r",
@@ -237,7 +237,7 @@ class TestKeys:
             "severity": "minor",
             "category": "style",
         }
-        memory = {**given, "file_path": "f", "outcome": Outcome.ACCEPTED, "embedding_model": "m"}
+        memory = {**fields, "file_path": "f", "outcome": Outcome.ACCEPTED, "embedding_model": "m"}
         async with database.unit_of_work() as uow:
             assert (
                 await uow.memories.write_many([made(LearningMemory, memory) for _ in range(2)]) == 2
@@ -246,7 +246,7 @@ class TestKeys:
     async def test_a_partial_index_counts_the_rows_that_it_is_about(
         self, database: FakeDatabase
     ) -> None:
-        given = {
+        fields = {
             "repo": "r",
             "pr_number": 1,
             "base_sha": "b",
@@ -255,11 +255,11 @@ class TestKeys:
             "action": "a",
         }
         runs = [
-            made(RunState, given, run_key=name, status=status)
+            made(RunState, fields, run_key=name, status=status)
             for name, status in (("1", "completed"), ("2", "pending"))
         ]
         error = await refused(
-            database, "runs", *runs, made(RunState, given, run_key="3", status="running")
+            database, "runs", *runs, made(RunState, fields, run_key="3", status="running")
         )
         assert error.constraint == "ix_run_state_tenant_repo_pr_number"
         event = {
@@ -297,7 +297,7 @@ class TestReferences:
 
     async def test_what_belongs_to_a_row_is_deleted_with_it(self, database: FakeDatabase) -> None:
         of = review()
-        found = finding(of.id)
+        parent = finding(of.id)
         facts = {
             "repo": of.repo,
             "severity": "major",
@@ -305,7 +305,7 @@ class TestReferences:
             "file_path": "f",
             "title": "t",
         }
-        said = {
+        comment = {
             "comment_id": 1,
             "comment_surface": "s",
             "reaction_id": 1,
@@ -314,10 +314,10 @@ class TestReferences:
         }
         async with database.unit_of_work() as uow:
             uow.reviews.add(of)
-            uow.findings.add(found)
+            uow.findings.add(parent)
             assert (
                 await uow.reactions.add_many(
-                    [made(FeedbackReaction, facts, said, review_id=of.id, finding_id=found.id)]
+                    [made(FeedbackReaction, facts, comment, review_id=of.id, finding_id=parent.id)]
                 )
                 == 1
             )
@@ -377,18 +377,18 @@ class TestValues:
     async def test_vectors_are_kept_as_float32_and_json_as_jsonb_keeps_it(
         self, database: FakeDatabase
     ) -> None:
-        given = unvalidated(
+        entity = unvalidated(
             chunk(embedding=[0.1, 0, 0]), metadata_={"bb": 1e22, "a": [-0.0, {"z": 1, "y": 2}]}
         )
         async with database.unit_of_work() as uow:
-            await uow.knowledge.add_many([given])
-            found = await uow.knowledge.get(given.id, with_embedding=True)
-        assert found.embedding is not None
-        assert found.embedding.to_list()[0] == 0.10000000149011612
+            await uow.knowledge.add_many([entity])
+            row = await uow.knowledge.get(entity.id, with_embedding=True)
+        assert row.embedding is not None
+        assert row.embedding.to_list()[0] == 0.10000000149011612
         assert (
-            repr(found.metadata_) == "{'a': [0.0, {'y': 2, 'z': 1}], 'bb': 10000000000000000000000}"
+            repr(row.metadata_) == "{'a': [0.0, {'y': 2, 'z': 1}], 'bb': 10000000000000000000000}"
         )
-        assert isinstance(found.metadata_, FrozenDict)
+        assert isinstance(row.metadata_, FrozenDict)
 
     async def test_money_is_kept_to_eight_places(self, database: FakeDatabase) -> None:
         event = TelemetryEvent(
@@ -396,8 +396,8 @@ class TestValues:
         )
         async with database.unit_of_work() as uow:
             await uow.telemetry.record(unvalidated(event, cost_usd=Decimal("0.123456785")))
-            found = (await uow.telemetry.list())[0]
-            assert str(found.cost_usd) == "0.12345679"
+            row = (await uow.telemetry.list())[0]
+            assert str(row.cost_usd) == "0.12345679"
             with pytest.raises(InvalidInput):
                 await uow.telemetry.record(unvalidated(event, id=uuid4(), cost_usd=Decimal(10**10)))
 

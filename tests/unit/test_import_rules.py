@@ -245,11 +245,11 @@ def test_the_recorder_stands_on_the_ports_alone_and_so_may_be_the_fakes_too(modu
 
 def declared(*extras: str) -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    asked = [
+    lines = [
         *project["dependencies"],
         *(line for extra in extras for line in project["optional-dependencies"][extra]),
     ]
-    return {canonicalize_name(Requirement(line).name) for line in asked}
+    return {canonicalize_name(Requirement(line).name) for line in lines}
 
 
 @pytest.mark.parametrize(
@@ -360,8 +360,8 @@ def test_an_import_reads_no_setting_and_connects_to_nothing() -> None:
 
 
 def test_reading_a_setting_and_connecting_would_be_seen() -> None:
-    seen = output_of(f"{WATCH}{MISBEHAVE}\nprint(json.dumps(seen))")
-    assert {"read DATABASE_URL", "read RECOLLECT_PASSWORD", "socket.connect"} <= set(seen)
+    events = output_of(f"{WATCH}{MISBEHAVE}\nprint(json.dumps(seen))")
+    assert {"read DATABASE_URL", "read RECOLLECT_PASSWORD", "socket.connect"} <= set(events)
 
 
 @pytest.mark.parametrize("module", ["domain", "repositories.fakes"])

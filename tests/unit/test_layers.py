@@ -124,19 +124,19 @@ def test_every_module_has_a_layer() -> None:
 
 
 def test_no_import_points_upwards() -> None:
-    found = {
+    imports = {
         module: upward(module, path.read_text(), typing=False) for module, path in MODULES.items()
     }
-    assert {module: names for module, names in found.items() if names} == {}
+    assert {module: names for module, names in imports.items() if names} == {}
 
 
 def test_in_repositories_annotations_do_not_point_upwards_either() -> None:
-    found = {
+    imports = {
         module: upward(module, path.read_text(), typing=True)
         for module, path in MODULES.items()
         if module.startswith("repositories.") and module != "repositories.cli"
     }
-    assert {module: names for module, names in found.items() if names} == {}
+    assert {module: names for module, names in imports.items() if names} == {}
 
 
 def test_a_planted_upward_import_is_found() -> None:
@@ -162,12 +162,12 @@ def cycles() -> list[set[str]]:
     }
     reach: dict[str, set[str]] = {}
     for start in graph:
-        seen, todo = set[str](), [start]
+        reached, todo = set[str](), [start]
         while todo:
-            for name in graph[todo.pop()] - seen:
-                seen.add(name)
+            for name in graph[todo.pop()] - reached:
+                reached.add(name)
                 todo.append(name)
-        reach[start] = seen
+        reach[start] = reached
     return [
         {other for other in reach[module] if module in reach[other]}
         for module in graph

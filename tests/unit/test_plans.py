@@ -31,7 +31,7 @@ def plan(
 
 
 def test_rows_are_those_of_the_table_kept_and_dropped_over_all_loops() -> None:
-    found = plan(
+    search = plan(
         node("Seq Scan", rows=2.5, loops=4, Relation_Name="knowledge", Rows_Removed_by_Filter=5),
         node(
             "Bitmap Heap Scan", rows=7, Relation_Name="knowledge", Rows_Removed_by_Index_Recheck=3
@@ -39,7 +39,7 @@ def test_rows_are_those_of_the_table_kept_and_dropped_over_all_loops() -> None:
         node("Seq Scan", rows=99, Relation_Name="pg_class"),
         ms=2.0,
     )
-    assert (found.searched, found.rows_examined, found.milliseconds) == (
+    assert (search.searched, search.rows_examined, search.milliseconds) == (
         "knowledge",
         10 + 20 + 10,
         2.0,
@@ -47,17 +47,17 @@ def test_rows_are_those_of_the_table_kept_and_dropped_over_all_loops() -> None:
 
 
 def test_what_was_not_executed_does_not_count() -> None:
-    found = plan(node("Index Scan", rows=0, loops=0, Relation_Name="knowledge", Index_Name=GRAPH))
-    assert (found.indexes, found.exact, found.rows_examined) == ((), True, 0)
+    search = plan(node("Index Scan", rows=0, loops=0, Relation_Name="knowledge", Index_Name=GRAPH))
+    assert (search.indexes, search.exact, search.rows_examined) == ((), True, 0)
 
 
 def test_a_graph_that_was_used_makes_the_answer_approximate() -> None:
-    found = plan(
+    search = plan(
         node("Index Scan", Relation_Name="knowledge", Index_Name=GRAPH),
         node("Bitmap Index Scan", Index_Name="ix_knowledge_search_vector"),
         node("Index Scan", Relation_Name="pg_class", Index_Name="pg_class_oid_index"),
     )
-    assert (found.indexes, found.exact, found.advice) == (
+    assert (search.indexes, search.exact, search.advice) == (
         (GRAPH, "ix_knowledge_search_vector"),
         False,
         (),
@@ -65,7 +65,7 @@ def test_a_graph_that_was_used_makes_the_answer_approximate() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "advice"),
+    ("search", "advice"),
     [
         (plan(node("Seq Scan", rows=10, Relation_Name="knowledge")), ()),
         (
@@ -93,8 +93,8 @@ def test_a_graph_that_was_used_makes_the_answer_approximate() -> None:
     ],
 )
 def test_advice_follows_from_what_the_plan_shows(
-    found: SearchPlan, advice: tuple[str, ...]
+    search: SearchPlan, advice: tuple[str, ...]
 ) -> None:
-    assert len(found.advice) == len(advice)
-    for said, begins in zip(found.advice, advice, strict=True):
-        assert said.startswith(begins)
+    assert len(search.advice) == len(advice)
+    for sentence, begins in zip(search.advice, advice, strict=True):
+        assert sentence.startswith(begins)

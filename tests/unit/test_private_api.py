@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 def compiled() -> SQLCompiler:
     statement: Any = select(literal("own").label("a"), bindparam("given").label("b"))
     dialect: Any = PGDialect_asyncpg
-    made: SQLCompiler = statement.compile(dialect=dialect())
-    return made
+    compiled: SQLCompiler = statement.compile(dialect=dialect())
+    return compiled
 
 
 def test_asyncpg_passes_the_protocol_and_the_transport_to_its_connection() -> None:
-    given = list(inspect.signature(asyncpg.Connection.__init__).parameters)
-    assert given[:3] == ["self", "protocol", "transport"]
+    parameters = list(inspect.signature(asyncpg.Connection.__init__).parameters)
+    assert parameters[:3] == ["self", "protocol", "transport"]
     assert TransportConnection.__mro__[1] is asyncpg.Connection
 
 
@@ -58,10 +58,10 @@ async def test_asyncpg_reports_a_server_without_tls() -> None:
 
 def test_a_compiled_statement_tells_its_binds_in_order() -> None:
     statement = compiled()
-    [own, given] = statement.positiontup or []
-    assert (statement.binds[own].unique, statement.binds[given].unique) == (True, False)
-    assert given == "given"
-    assert statement.construct_params({"given": 7}) == {own: "own", given: 7}
+    [own, parameter] = statement.positiontup or []
+    assert (statement.binds[own].unique, statement.binds[parameter].unique) == (True, False)
+    assert parameter == "given"
+    assert statement.construct_params({"given": 7}) == {own: "own", parameter: 7}
     assert not statement.post_compile_params
     assert str(statement) == "SELECT $1::VARCHAR AS a, $2 AS b"
 
@@ -74,17 +74,17 @@ def test_a_list_in_a_statement_is_rendered_with_its_values() -> None:
 
 def test_the_class_manager_makes_entities_without_their_constructor() -> None:
     manager = KnowledgeChunk.__mapper__.class_manager
-    made = manager.new_instance()
-    state = inspected(made)
-    vars(made).clear()
-    manager.setup_instance(made, state)
-    assert inspected(made) is state
+    entity = manager.new_instance()
+    state = inspected(entity)
+    vars(entity).clear()
+    manager.setup_instance(entity, state)
+    assert inspected(entity) is state
 
 
 def test_the_fields_that_were_set_can_be_added_to() -> None:
-    made = KnowledgeChunk.__mapper__.class_manager.new_instance()
-    made.model_fields_set.update({"title"})
-    assert made.model_fields_set == {"title"}
+    entity = KnowledgeChunk.__mapper__.class_manager.new_instance()
+    entity.model_fields_set.update({"title"})
+    assert entity.model_fields_set == {"title"}
 
 
 def test_an_engine_has_the_logger_that_echo_turns_on(caplog: pytest.LogCaptureFixture) -> None:

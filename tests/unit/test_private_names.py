@@ -177,6 +177,8 @@ def test_no_private_name_of_another_library_is_used() -> None:
 
 
 def test_no_class_overrides_a_private_name_of_another_library() -> None:
-    found = {cls.__qualname__: overridden(cls, names_of(cls, source)) for cls, source in classes()}
-    assert len(found) > 100
-    assert {name: names for name, names in found.items() if names} == {}
+    overrides = {
+        cls.__qualname__: overridden(cls, names_of(cls, source)) for cls, source in classes()
+    }
+    assert len(overrides) > 100
+    assert {name: names for name, names in overrides.items() if names} == {}

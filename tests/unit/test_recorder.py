@@ -48,13 +48,13 @@ class Unit(FakeUnitOfWork):
 
     before: Exception | None = None
     after: Exception | None = None
-    kept: asyncio.Event
+    commit_event: asyncio.Event
 
     async def commit(self) -> None:
         if self.before is not None:
             raise self.before
         await super().commit()
-        self.kept.set()
+        self.commit_event.set()
         if self.after is not None:
             raise self.after
 
@@ -66,12 +66,12 @@ class Failing(FakeDatabase):
         super().__init__()
         self.failures = list(failures)
         self.units = 0
-        self.kept = asyncio.Event()
+        self.commit_event = asyncio.Event()
 
     def unit_of_work(self, **options: Any) -> Unit:
         self.units += 1
         unit = Unit(self._state, tenant=options["tenant"], operation_id=None)
-        unit.kept = self.kept
+        unit.commit_event = self.commit_event
         if self.failures:
             self.failures.pop(0)(unit)
         return unit
@@ -205,7 +205,7 @@ async def test_an_event_is_written_once_it_is_old_enough() -> None:
     async with TelemetryRecorder(database, flush_every=timedelta(milliseconds=1)) as recorder:
         await recorder.record(event())
         async with asyncio.timeout(10):
-            await database.kept.wait()
+            await database.commit_event.wait()
         assert await database.count() == 1
 
 

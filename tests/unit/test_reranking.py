@@ -88,11 +88,11 @@ def _hits(
 
 def test_of_equal_ranks_the_better_score_comes_first_then_the_lower_id() -> None:
     low, high, best = (memory(f"text {n}", id=UUID(int=n)) for n in (1, 2, 3))
-    found = {
+    hits = {
         Corpus.KNOWLEDGE: SearchHits[LearningMemory](),
         Corpus.MEMORIES: _hits((best, 0.9), (high, 0.2)),
     }
-    fused = fuse_corpora(found, {}, limit=5, distinct=True)
+    fused = fuse_corpora(hits, {}, limit=5, distinct=True)
     assert [hit.item for hit in fused] == [best, high]
     pair = {Corpus.MEMORIES: _hits((high, 0.2)), Corpus.KNOWLEDGE: SearchHits[LearningMemory]()}
     assert [hit.item for hit in fuse_corpora(pair, {}, limit=5, distinct=True)] == [high]

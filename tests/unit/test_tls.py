@@ -108,9 +108,9 @@ def test_a_missing_or_unreadable_file_is_named(files: Files) -> None:
         ("sslcert", {"cert": files.cert}),
         ("sslkey", key_alone),
     ]
-    for setting, given in refusals:
+    for setting, options in refusals:
         with pytest.raises(ConfigurationError) as caught:
-            built(SslMode.VERIFY_FULL, **given)
+            built(SslMode.VERIFY_FULL, **options)
         assert caught.value.setting == setting
 
 
@@ -135,14 +135,14 @@ def test_an_encrypted_key_is_refused_instead_of_asking_the_terminal(
 
 @pytest.mark.parametrize("mode", [SslMode.DISABLE, SslMode.ALLOW, SslMode.PREFER])
 def test_a_certificate_that_nobody_would_look_at_is_refused(files: Files, mode: SslMode) -> None:
-    for setting, given in (
+    for setting, options in (
         ("sslrootcert", {"root": files.root}),
         ("sslcert", {"cert": files.cert, "key": files.key}),
     ):
         with pytest.raises(
             ConfigurationError, match=f"sslmode {mode} would not look at it"
         ) as caught:
-            built(mode, **given)
+            built(mode, **options)
         assert caught.value.setting == setting
 
 

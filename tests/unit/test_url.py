@@ -64,7 +64,7 @@ def test_hosts_are_read_in_every_usual_form(text: str, addresses: tuple[Address,
 
 
 @pytest.mark.parametrize(
-    ("written", "meant"),
+    ("written", "password"),
     [
         ("p%40ss%2Fw%3Ard%3F%25", "p@ss/w:rd?%"),
         ("p@ss", "p@ss"),
@@ -76,10 +76,10 @@ def test_hosts_are_read_in_every_usual_form(text: str, addresses: tuple[Address,
         ("", ""),
     ],
 )
-def test_a_password_may_hold_any_character(written: str, meant: str) -> None:
-    assert password_of(parse_url(f"postgresql://me:{written}@db/reviews")) == meant
-    if meant:
-        assert password_of(parse_url(f"postgresql://me@db/reviews?password={written}")) == meant
+def test_a_password_may_hold_any_character(written: str, password: str) -> None:
+    assert password_of(parse_url(f"postgresql://me:{written}@db/reviews")) == password
+    if password:
+        assert password_of(parse_url(f"postgresql://me@db/reviews?password={written}")) == password
 
 
 def test_user_and_database_may_stand_in_the_parameters() -> None:
@@ -134,8 +134,8 @@ def test_an_unknown_parameter_is_named() -> None:
 def test_a_malformed_url_is_refused_without_repeating_it(text: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         parse_url(text)
-    said = f"{caught.value} {caught.value!r}" + "".join(traceback.format_exception(caught.value))
-    assert SECRET not in said
+    report = f"{caught.value} {caught.value!r}" + "".join(traceback.format_exception(caught.value))
+    assert SECRET not in report
     assert caught.value.__context__ is None
     assert caught.value.setting == "url"
 
@@ -204,7 +204,7 @@ def test_one_port_serves_every_host_that_names_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "meant"),
+    ("options", "settings"),
     [
         ("", {}),
         ("-c work_mem=64MB", {"work_mem": "64MB"}),
@@ -212,8 +212,8 @@ def test_one_port_serves_every_host_that_names_none() -> None:
         (r"-c search_path=a,\ b  -c x.y=1", {"search_path": "a, b", "x.y": "1"}),
     ],
 )
-def test_options_are_read_as_libpq_does(options: str, meant: dict[str, str]) -> None:
-    assert parse_options(options) == meant
+def test_options_are_read_as_libpq_does(options: str, settings: dict[str, str]) -> None:
+    assert parse_options(options) == settings
 
 
 @pytest.mark.parametrize("options", ["work_mem=1", "-d 5", "-c work_mem", "-c a=1 b"])

@@ -26,7 +26,7 @@ async def main() -> None:
         await connection.run_sync(run)
 
 
-if (given := context.config.attributes.get("connection")) is not None:
-    run(given)
+if (connection := context.config.attributes.get("connection")) is not None:
+    run(connection)
 else:
     asyncio.run(main())

@@ -31,17 +31,17 @@ class AuthorsContract:
                 await uow.authors.upsert(one)
                 await uow.commit()
         async with store.reader() as view:
-            kept = await view.authors.find_author(REPO, "ada")
+            row = await view.authors.find_author(REPO, "ada")
             assert await view.authors.count() == 1
-        assert kept is not None
-        assert (kept.id, kept.created_at) == (first.id, MOMENT)
-        assert (kept.tier, kept.pr_count, kept.author_association) == (
+        assert row is not None
+        assert (row.id, row.created_at) == (first.id, MOMENT)
+        assert (row.tier, row.pr_count, row.author_association) == (
             AuthorTier.CORE,
             None,
             UNICODE,
         )
-        assert kept.cached_at is not None
-        assert kept.cached_at > ago(EDGE), "without a moment of its own it is cached now"
+        assert row.cached_at is not None
+        assert row.cached_at > ago(EDGE), "without a moment of its own it is cached now"
 
     async def test_an_author_is_found_while_younger_than_the_age_asked_for(
         self, store: Store

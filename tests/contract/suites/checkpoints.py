@@ -30,16 +30,16 @@ class CheckpointsContract:
                 await uow.checkpoints.save(one)
                 await uow.commit()
         async with store.reader() as view:
-            kept = await view.checkpoints.find_by_key("out")
+            row = await view.checkpoints.find_by_key("out")
             assert await view.checkpoints.count() == 1
-        assert kept is not None
-        assert (kept.id, kept.created_at, kept.pr_number, kept.partial_comment_id) == (
+        assert row is not None
+        assert (row.id, row.created_at, row.pr_number, row.partial_comment_id) == (
             first.id,
             MOMENT,
             8,
             2**63 - 1,
         )
-        assert kept.checkpoint_data == later.checkpoint_data
+        assert row.checkpoint_data == later.checkpoint_data
         async with store.unit_of_work() as uow:
             await uow.checkpoints.save(checkpoint("out", partial_comment_id=5))
             again = await uow.checkpoints.find_by_key("out")
@@ -65,9 +65,9 @@ class CheckpointsContract:
             await uow.checkpoints.save(checkpoint(UNICODE))
             assert await uow.checkpoints.set_comment(UNICODE, -(2**63))
             assert not await uow.checkpoints.set_comment("other", 1)
-            kept = await uow.checkpoints.find_by_key(UNICODE)
-            assert kept is not None
-            assert kept.partial_comment_id == -(2**63)
+            row = await uow.checkpoints.find_by_key(UNICODE)
+            assert row is not None
+            assert row.partial_comment_id == -(2**63)
 
     async def test_a_checkpoint_is_deleted_by_its_key_once(self, store: Store) -> None:
         async with store.unit_of_work() as uow:
@@ -87,6 +87,6 @@ class CheckpointsContract:
             await uow.checkpoints.save(checkpoint("out", pr_number=9))
             await uow.commit()
         async with store.reader() as view:
-            kept = await view.checkpoints.find_by_key("out")
-        assert kept is not None
-        assert (kept.pr_number, kept.partial_comment_id) == (7, None)
+            row = await view.checkpoints.find_by_key("out")
+        assert row is not None
+        assert (row.pr_number, row.partial_comment_id) == (7, None)

@@ -104,17 +104,17 @@ class RunPurgeContract:
             run(status=RunStatus.RUNNING, claimed_at=ago(HOUR + EDGE)),
         ]
         in_progress = {"lease_expires_at": ago(-HOUR)}
-        kept = [
+        recent = [
             run(status=RunStatus.COMPLETED, completed_at=ago(30 * DAY - EDGE), **old),
             run(status=RunStatus.SUPERSEDED, claimed_at=ago(7 * DAY - EDGE)),
             run(status=RunStatus.PENDING, claimed_at=ago(HOUR - EDGE)),
             run(status=RunStatus.RUNNING, **old, **in_progress),
         ]
-        await write(store, *gone, *kept)
+        await write(store, *gone, *recent)
         await write(store, run(**old), tenant="other")
         async with store.unit_of_work() as uow:
             assert await uow.runs.purge() == len(gone)
-            assert [one.run_key for one in await uow.runs.list()] == [one.run_key for one in kept]
+            assert [one.run_key for one in await uow.runs.list()] == [one.run_key for one in recent]
             assert await uow.runs.purge() == 0
             assert (
                 await uow.runs.purge(

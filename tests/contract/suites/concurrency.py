@@ -98,13 +98,13 @@ class ConcurrentClaimsContract:
     async def test_exactly_one_of_sixteen_gets_what_another_left_behind(
         self, store: Store, heads: Sequence[str]
     ) -> None:
-        wanted = (
+        winner = (
             ClaimOutcome.STALE_PENDING if len(set(heads)) == 1 else ClaimOutcome.SUPERSEDED_PRIOR
         )
         for number in range(1, 11):
             left = await claimed(store, "one", pr_number=number)
             await change(store, left.run_key, claimed_at=ago(2 * HOUR))
-            assert await _winners(store, heads, number) == (wanted,)
+            assert await _winners(store, heads, number) == (winner,)
 
     async def test_whoever_waited_for_a_claim_that_was_committed_has_lost(
         self, store: Store
@@ -167,8 +167,8 @@ class ConcurrentClaimsContract:
             status, answer = await asyncio.gather(
                 completed(store, first), claimed(store, "two", pr_number=number)
             )
-            kept = await stored_run(store, first.run_key)
-            assert kept.status is status
+            row = await stored_run(store, first.run_key)
+            assert row.status is status
             assert answer.claimed
             assert answer.superseded == (() if status is RunStatus.COMPLETED else (first.run_key,))
 

@@ -37,10 +37,10 @@ class DependencyBumpsContract:
         async with store.unit_of_work(tenant="other") as uow:
             assert await uow.dependency_bumps.record(bump(pr_number=1))
         async with store.reader() as view:
-            kept = await view.dependency_bumps.get(first.id)
+            row = await view.dependency_bumps.get(first.id)
             assert await view.dependency_bumps.count() == 3
         without_moment = {"created_at"}
-        assert {key: value for key, value in facts(kept).items() if key not in without_moment} == {
+        assert {key: value for key, value in facts(row).items() if key not in without_moment} == {
             key: value for key, value in facts(first).items() if key not in without_moment
         }
 

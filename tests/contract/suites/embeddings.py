@@ -57,25 +57,25 @@ class EmbeddingsContract:
             (await uow.knowledge.get(one.id)).title = "changed"
             await uow.commit()
         async with store.reader() as view:
-            kept = await view.knowledge.get(one.id, with_embedding=True)
-        assert (kept.title, kept.embedding) == ("changed", vector(0.0, 1.0))
+            row = await view.knowledge.get(one.id, with_embedding=True)
+        assert (row.title, row.embedding) == ("changed", vector(0.0, 1.0))
 
 
 async def _embeddings_come_where_asked_for(
     repository: ReadRepository[Any], entity: KnowledgeChunk | LearningMemory
 ) -> None:
-    for asked in (False, True):
-        found = [
-            await repository.get(entity.id, with_embedding=asked),
-            await repository.find(entity.id, with_embedding=asked),
-            *(await repository.get_many([entity.id], with_embedding=asked)).values(),
-            *await repository.list(with_embedding=asked),
-            *(await repository.page(with_embedding=asked)).items,
-            *[one async for one in repository.stream(with_embedding=asked)],
+    for with_vector in (False, True):
+        rows = [
+            await repository.get(entity.id, with_embedding=with_vector),
+            await repository.find(entity.id, with_embedding=with_vector),
+            *(await repository.get_many([entity.id], with_embedding=with_vector)).values(),
+            *await repository.list(with_embedding=with_vector),
+            *(await repository.page(with_embedding=with_vector)).items,
+            *[one async for one in repository.stream(with_embedding=with_vector)],
         ]
-        assert len(found) == 6
-        for one in found:
-            if asked:
+        assert len(rows) == 6
+        for one in rows:
+            if with_vector:
                 assert one.embedding == entity.embedding
             else:
                 with pytest.raises(NotLoaded) as refusal:

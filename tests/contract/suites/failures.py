@@ -69,16 +69,16 @@ class FailureContract:
 
     async def test_a_failure_inside_a_savepoint_undoes_that_part_alone(self, store: Store) -> None:
         async with store.unit_of_work() as uow:
-            kept = uow.reviews.add(review())
+            parent = uow.reviews.add(review())
             with pytest.raises(ReferenceViolated):
                 await _in_a_savepoint(
-                    uow, review(repo="undone/undone"), finding(review()), changing=kept
+                    uow, review(repo="undone/undone"), finding(review()), changing=parent
                 )
-            assert kept.conclusion == "unknown"
-            uow.findings.add(finding(kept))
+            assert parent.conclusion == "unknown"
+            uow.findings.add(finding(parent))
             await uow.commit()
         async with store.reader() as view:
-            assert [one.id for one in await view.reviews.list()] == [kept.id]
+            assert [one.id for one in await view.reviews.list()] == [parent.id]
             assert await view.findings.count() == 1
 
     async def test_a_statement_that_fails_inside_a_savepoint_does_not_poison(
@@ -175,14 +175,14 @@ class FailureContract:
             assert embedded.embedding == vector(1.0)
 
     async def test_a_row_that_was_undone_is_nobodys_and_can_be_added(self, store: Store) -> None:
-        found: list[ReviewCheckpoint] = []
+        checkpoints: list[ReviewCheckpoint] = []
         async with store.unit_of_work() as uow:
             with suppress(ZeroDivisionError):
                 async with uow.savepoint():
                     await uow.checkpoints.save(checkpoint("undone"))
-                    found += await uow.checkpoints.list()
+                    checkpoints += await uow.checkpoints.list()
                     raise ZeroDivisionError
-            [read] = found
+            [read] = checkpoints
             read.partial_comment_id = 7
             await uow.flush()
             assert await uow.checkpoints.count() == 0

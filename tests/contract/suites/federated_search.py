@@ -92,9 +92,9 @@ class CorporaContract:
                 "deadline", vector(1.0), weights=Weights(vector=1, keyword=0)
             )
             alone = await view.corpora.search("deadline", vector(1.0), corpora=[Corpus.MEMORIES])
-        told = {text for _, text in _told(hits)}
-        assert apart.finding_text in told
-        assert len(told & {passage.content, near.finding_text}) == 1
+        texts = {text for _, text in _told(hits)}
+        assert apart.finding_text in texts
+        assert len(texts & {passage.content, near.finding_text}) == 1
         assert len(hits) == 2
         assert len(alone) == 2
 

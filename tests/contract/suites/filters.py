@@ -227,13 +227,13 @@ async def _meeting(repository: ReadRepository[Any], condition: Filter, name: str
 
     Every way to ask has to say the same.
     """
-    found = await repository.list(condition)
-    keys = [one.id for one in found]
-    assert await repository.count(condition) == len(found)
-    assert await repository.exists(condition) == bool(found)
+    rows = await repository.list(condition)
+    keys = [one.id for one in rows]
+    assert await repository.count(condition) == len(rows)
+    assert await repository.exists(condition) == bool(rows)
     assert [one.id for one in (await repository.page(condition)).items] == keys
     assert [one.id async for one in repository.stream(condition)] == keys
-    return [getattr(one, name) for one in found]
+    return [getattr(one, name) for one in rows]
 
 
 class FiltersContract:
@@ -309,7 +309,7 @@ class FiltersContract:
         self, store: Store
     ) -> None:
         of = review()
-        found = [
+        findings = [
             finding(
                 of,
                 comment_id=2**62 + n,
@@ -320,20 +320,20 @@ class FiltersContract:
             for n, severity in enumerate(Severity)
         ]
         paid = event(cost_usd=Decimal("0.00000001"))
-        await write(store, of, *found, paid)
+        await write(store, of, *findings, paid)
         offset = (MOMENT + timedelta(hours=2)).astimezone(timezone(timedelta(hours=5, minutes=30)))
         expected: list[tuple[Filter, Iterable[Entity]]] = [
-            (where("id").equals(found[1].id), found[1:2]),
-            (where("id").equals(str(found[1].id)), found[1:2]),
-            (where("id").greater_than(found[1].id), found[2:]),
-            (where("review_id").one_of([of.id, UUID(int=0)]), found),
-            (where("comment_id").greater_than(2**62 + 1), found[2:]),
-            (where("suppressed").equals(value=True), found[1:2]),
-            (~where("suppressed").equals(value=True), [found[0], *found[2:]]),
-            (where("severity").equals("minor"), found[3:]),
-            (where("severity").one_of([Severity.CRITICAL, "major"]), found[:2]),
-            (where("created_at").equals(offset), found[2:3]),
-            (where("created_at").less_than(offset), found[:2]),
+            (where("id").equals(findings[1].id), findings[1:2]),
+            (where("id").equals(str(findings[1].id)), findings[1:2]),
+            (where("id").greater_than(findings[1].id), findings[2:]),
+            (where("review_id").one_of([of.id, UUID(int=0)]), findings),
+            (where("comment_id").greater_than(2**62 + 1), findings[2:]),
+            (where("suppressed").equals(value=True), findings[1:2]),
+            (~where("suppressed").equals(value=True), [findings[0], *findings[2:]]),
+            (where("severity").equals("minor"), findings[3:]),
+            (where("severity").one_of([Severity.CRITICAL, "major"]), findings[:2]),
+            (where("created_at").equals(offset), findings[2:3]),
+            (where("created_at").less_than(offset), findings[:2]),
         ]
         async with store.reader() as view:
             for condition, entities in expected:

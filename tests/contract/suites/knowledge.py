@@ -46,7 +46,7 @@ class KnowledgeContract:
 
     async def test_new_chunks_are_inserted_as_they_are(self, store: Store) -> None:
         vector = await vectors_of(store)
-        given: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "repo": REPO,
             "language": "german",
             "title": UNICODE,
@@ -58,20 +58,20 @@ class KnowledgeContract:
             "created_at": MOMENT,
             "updated_at": MOMENT,
         }
-        full, plain = chunk("full", UNICODE, **given), chunk(LONGEST_NAME, "")
+        full, plain = chunk("full", UNICODE, **fields), chunk(LONGEST_NAME, "")
         assert await _upserted(store, full, plain) == 2
         async with store.reader() as view:
             assert await view.knowledge.get(full.id, with_embedding=True) == full
-            kept = await view.knowledge.get(plain.id, with_embedding=True)
-        assert (kept.chunk_id, kept.content, kept.title, kept.embedding, kept.metadata_) == (
+            row = await view.knowledge.get(plain.id, with_embedding=True)
+        assert (row.chunk_id, row.content, row.title, row.embedding, row.metadata_) == (
             LONGEST_NAME,
             "",
             None,
             None,
             {},
         )
-        assert kept.created_at == kept.updated_at
-        assert kept.content_hash == plain.content_hash
+        assert row.created_at == row.updated_at
+        assert row.content_hash == plain.content_hash
 
     async def test_a_chunk_of_the_same_name_is_replaced_but_for_its_id_and_the_moment_it_was_made(
         self, store: Store
@@ -99,23 +99,23 @@ class KnowledgeContract:
         )
         assert await _upserted(store, new) == 1
         async with store.reader() as view:
-            [kept] = await view.knowledge.list(with_embedding=True)
-        assert (kept.id, kept.created_at) == (old.id, MOMENT)
-        assert kept.updated_at not in (None, MOMENT)
+            [row] = await view.knowledge.list(with_embedding=True)
+        assert (row.id, row.created_at) == (old.id, MOMENT)
+        assert row.updated_at not in (None, MOMENT)
         unchanged = {"id", "created_at", "updated_at"}
-        assert {name: value for name, value in facts(kept).items() if name not in unchanged} == {
+        assert {name: value for name, value in facts(row).items() if name not in unchanged} == {
             name: value for name, value in facts(new).items() if name not in unchanged
         }
-        assert kept.embedding == vector(0.0, 1.0)
+        assert row.embedding == vector(0.0, 1.0)
 
     async def test_new_text_never_keeps_the_old_embedding(self, store: Store) -> None:
         vector = await vectors_of(store)
         await _upserted(store, chunk("a", "old", embedding=vector(1.0), embedding_model="m"))
         await _upserted(store, chunk("a", "new"))
         async with store.reader() as view:
-            kept = await view.knowledge.find_by_chunk_id("a", with_embedding=True)
-        assert kept is not None
-        assert (kept.content, kept.embedding, kept.embedding_model) == ("new", None, None)
+            row = await view.knowledge.find_by_chunk_id("a", with_embedding=True)
+        assert row is not None
+        assert (row.content, row.embedding, row.embedding_model) == ("new", None, None)
 
     async def test_of_the_same_name_twice_in_a_call_the_last_wins_and_counts_once(
         self, store: Store
@@ -151,11 +151,11 @@ class KnowledgeContract:
         )
         await _upserted(store, chunk("a", "theirs", repo=REPO), tenant="other")
         async with store.reader() as view:
-            found = [
+            passages = [
                 await view.knowledge.find_by_chunk_id("a", repo=repo)
                 for repo in ("", REPO, "acme/web")
             ]
-            assert [one.content for one in found if one] == ["none", "ours", "web"]
+            assert [one.content for one in passages if one] == ["none", "ours", "web"]
             assert await view.knowledge.find_by_chunk_id("a", repo="acme/none") is None
 
     async def test_nothing_is_upserted_from_nothing_and_any_iterable_will_do(
@@ -196,8 +196,8 @@ class KnowledgeContract:
             == 3
         )
         async with store.reader() as view:
-            kept = await view.knowledge.list()
-        assert [(one.created_at == MOMENT, one.updated_at == MOMENT) for one in kept] == [
+            rows = await view.knowledge.list()
+        assert [(one.created_at == MOMENT, one.updated_at == MOMENT) for one in rows] == [
             (True, False),
             (False, True),
             (False, False),
@@ -207,11 +207,11 @@ class KnowledgeContract:
         vector = await vectors_of(store)
         await _upserted(store, chunk(UNICODE, embedding=vector(1.0)), chunk("other"))
         async with store.unit_of_work() as uow:
-            found = await uow.knowledge.find_by_chunk_id(UNICODE)
-            assert found is not None
-            assert "embedding" not in vars(found)
-            assert await uow.knowledge.find_by_chunk_id(UNICODE, with_embedding=True) is found
-            assert found.embedding == vector(1.0)
+            row = await uow.knowledge.find_by_chunk_id(UNICODE)
+            assert row is not None
+            assert "embedding" not in vars(row)
+            assert await uow.knowledge.find_by_chunk_id(UNICODE, with_embedding=True) is row
+            assert row.embedding == vector(1.0)
             assert await uow.knowledge.find_by_chunk_id("") is None
             assert await uow.knowledge.find_by_chunk_id("OTHER") is None
 

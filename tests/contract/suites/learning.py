@@ -54,13 +54,13 @@ class MemoriesContract:
             assert await uow.memories.write(memory(finding_id=finding))
         async with store.reader() as view:
             assert await view.memories.count() == 4
-            kept = await view.memories.get(first.id, with_embedding=True)
-        assert (kept.finding_text, kept.language, kept.embedding) == (
+            row = await view.memories.get(first.id, with_embedding=True)
+        assert (row.finding_text, row.language, row.embedding) == (
             UNICODE,
             "python",
             vector(1.0, -2.0),
         )
-        assert kept.embedding_dim == len(vector().to_list())
+        assert row.embedding_dim == len(vector().to_list())
 
     async def test_a_memory_without_a_finding_is_always_new(self, store: Store) -> None:
         async with store.unit_of_work() as uow:
@@ -190,11 +190,11 @@ class PatternsContract:
                 assert (summed.id, summed.count) == (first.id, total)
                 await uow.commit()
         async with store.reader(tenant="anyone") as view:
-            kept = await view.patterns.lookup(
+            row = await view.patterns.lookup(
                 first.severity, first.category, first.confidence_band, "f"
             )
-            assert kept is not None
-            assert facts(kept) == {**facts(first), "count": 8}
+            assert row is not None
+            assert facts(row) == {**facts(first), "count": 8}
             assert await view.patterns.count() == 1
 
     async def test_severity_category_band_and_fingerprint_together_make_the_kind(

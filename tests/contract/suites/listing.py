@@ -59,9 +59,9 @@ class ListingContract:
     ) -> None:
         ids = await _saved(store, 3)
         async with store.reader() as view:
-            found = await view.reviews.get_many(iter([ids[2], uuid4(), ids[0], ids[2], ids[0]]))
-        assert list(found) == [ids[2], ids[0]]
-        assert [one.pr_number for one in found.values()] == [3, 1]
+            rows = await view.reviews.get_many(iter([ids[2], uuid4(), ids[0], ids[2], ids[0]]))
+        assert list(rows) == [ids[2], ids[0]]
+        assert [one.pr_number for one in rows.values()] == [3, 1]
 
     async def test_very_many_ids_may_be_asked_for(self, store: Store) -> None:
         ids = await _saved(store, 2)
@@ -104,25 +104,25 @@ class ListingContract:
     ) -> None:
         descending = order == "descending"
         ids = sorted(await _saved(store, 23), reverse=descending)
-        seen: list[UUID] = []
+        listed: list[UUID] = []
         after: Cursor | None = None
-        while len(seen) < 100:
+        while len(listed) < 100:
             async with store.reader() as view:
                 page = await view.reviews.page(after=after, limit=5, descending=descending)
-            seen += [one.id for one in page.items]
+            listed += [one.id for one in page.items]
             if page.next is None:
                 break
             after = Cursor.parse(str(page.next))
             await write(
-                store, review(repo="noise/new"), review(repo="noise/old", id=UUID(int=len(seen)))
+                store, review(repo="noise/new"), review(repo="noise/old", id=UUID(int=len(listed)))
             )
             async with store.unit_of_work() as uow:
                 assert await uow.reviews.delete(page.next.id), (
                     "the row that the next page comes after"
                 )
                 await uow.commit()
-        assert [key for key in seen if key in set(ids)] == ids
-        assert len(seen) == len(set(seen))
+        assert [key for key in listed if key in set(ids)] == ids
+        assert len(listed) == len(set(listed))
 
     async def test_a_page_that_is_just_full_is_the_last(self, store: Store) -> None:
         ids = await _saved(store, 6)
@@ -140,14 +140,14 @@ class ListingContract:
     async def test_pages_of_a_filter_hold_only_what_meets_it(self, store: Store) -> None:
         await _saved(store, 20)
         even = where("pr_number").one_of(range(2, 21, 2))
-        seen: list[int] = []
+        numbers: list[int] = []
         after: Cursor | None = None
         async with store.reader() as view:
             for _ in range(4):
                 page = await view.reviews.page(even, after=after, limit=3)
-                seen += [one.pr_number for one in page.items]
+                numbers += [one.pr_number for one in page.items]
                 after = page.next
-        assert (seen, after) == (list(range(2, 21, 2)), None)
+        assert (numbers, after) == (list(range(2, 21, 2)), None)
 
     async def test_a_cursor_of_another_listing_or_direction_is_refused(self, store: Store) -> None:
         await _saved(store, 2)
@@ -233,9 +233,9 @@ class ListingContract:
         undated, dated = review(), review(created_at="2026-03-01T12:00:00Z")
         async with store.unit_of_work() as uow:
             assert await uow.reviews.add_many([undated, dated]) == 2
-            kept = await uow.reviews.get_many([undated.id, dated.id])
-        assert kept[dated.id].created_at == dated.created_at
-        assert kept[undated.id].created_at not in (None, dated.created_at)
+            rows = await uow.reviews.get_many([undated.id, dated.id])
+        assert rows[dated.id].created_at == dated.created_at
+        assert rows[undated.id].created_at not in (None, dated.created_at)
 
     async def test_of_many_rows_all_are_written_or_none(self, store: Store) -> None:
         twice = review()
@@ -256,14 +256,14 @@ class ListingContract:
         await write(store, of, to)
         again = chunk("again")
         async with store.unit_of_work() as uow:
-            told: list[list[int]] = [[] for _ in range(6)]
-            await uow.reviews.add_many([review() for _ in range(3)], progress=told[0].append)
-            await uow.knowledge.upsert_many([again, chunk(), again], progress=told[1].append)
-            await uow.memories.write_many([memory() for _ in range(3)], progress=told[2].append)
-            await uow.telemetry.record_many([event() for _ in range(3)], progress=told[3].append)
-            await uow.reactions.add_many([reaction(to)] * 3, progress=told[4].append)
-            await uow.reviews.add_many([], progress=told[5].append)
-        assert told == [[3]] * 5 + [[]]
+            counts: list[list[int]] = [[] for _ in range(6)]
+            await uow.reviews.add_many([review() for _ in range(3)], progress=counts[0].append)
+            await uow.knowledge.upsert_many([again, chunk(), again], progress=counts[1].append)
+            await uow.memories.write_many([memory() for _ in range(3)], progress=counts[2].append)
+            await uow.telemetry.record_many([event() for _ in range(3)], progress=counts[3].append)
+            await uow.reactions.add_many([reaction(to)] * 3, progress=counts[4].append)
+            await uow.reviews.add_many([], progress=counts[5].append)
+        assert counts == [[3]] * 5 + [[]]
 
     @pytest.mark.parametrize("rows", [5_000, 5_001, 10_001])
     async def test_progress_is_reported_after_each_batch(self, store: Store, rows: int) -> None:

@@ -55,9 +55,9 @@ class PlansContract:
         for open_unit in (store.reader, store.unit_of_work):
             async with open_unit() as unit:
                 for table, search in _searches(vector(1.0)):
-                    found = await search(unit)
+                    hits = await search(unit)
                     with unit.explaining() as plans:
-                        assert await search(unit) == found
+                        assert await search(unit) == hits
                     assert {plan.searched for plan in plans} == {table}
                     assert {type(plan) for plan in plans} == {SearchPlan}
                     assert all(plan.milliseconds >= 0 and plan.rows_examined >= 1 for plan in plans)

@@ -86,9 +86,9 @@ class ReactionsContract:
         ]
         async with store.unit_of_work() as uow:
             assert await uow.reactions.add_many(many) == MANY
-            kept = [one async for one in uow.reactions.stream()]
-        assert [one.id for one in kept] == [one.id for one in many[:MANY]]
-        assert [one.created_at == MOMENT for one in kept] == [n % 2 == 1 for n in range(MANY)]
+            rows = [one async for one in uow.reactions.stream()]
+        assert [one.id for one in rows] == [one.id for one in many[:MANY]]
+        assert [one.created_at == MOMENT for one in rows] == [n % 2 == 1 for n in range(MANY)]
 
     async def test_an_unknown_review_or_finding_is_refused_and_nothing_is_written(
         self, store: Store
@@ -236,14 +236,14 @@ class FeedbackPatternsContract:
 
     async def test_titles_without_a_latin_letter_stay_apart(self, store: Store) -> None:
         of = review()
-        found = [
+        findings = [
             finding(of, title=title)
             for title in ("未处理的异常", "内存泄漏", "Утечка памяти", "!", "?")
         ]
-        await write(store, of, *found, *(reaction(to) for to in found))
+        await write(store, of, *findings, *(reaction(to) for to in findings))
         async with store.reader() as view:
             patterns = await view.reactions.patterns(REPO)
-        assert {pattern.title for pattern in patterns} == {to.title for to in found}
+        assert {pattern.title for pattern in patterns} == {to.title for to in findings}
 
     async def test_what_nobody_disliked_and_what_others_disliked_is_no_pattern(
         self, store: Store
@@ -274,15 +274,15 @@ class FeedbackPatternsContract:
         self, store: Store
     ) -> None:
         of = review()
-        found = [finding(of, title=f"Title {n}") for n in range(6)]
-        await write(store, of, *found, *map(reaction, found))
-        await write(store, reaction(found[3], reactor_login="bob"))
+        findings = [finding(of, title=f"Title {n}") for n in range(6)]
+        await write(store, of, *findings, *map(reaction, findings))
+        await write(store, reaction(findings[3], reactor_login="bob"))
         async with store.unit_of_work() as uow:
             patterns = await uow.reactions.patterns(REPO)
-            assert await uow.reactions.add_many([reaction(found[0])] * 5) == 1
+            assert await uow.reactions.add_many([reaction(findings[0])] * 5) == 1
             assert {pattern.thumbs_down for pattern in await uow.reactions.patterns(REPO)} == {1, 2}
-        expected = sorted(title_fingerprint(to.title) for to in found if to is not found[3])
+        expected = sorted(title_fingerprint(to.title) for to in findings if to is not findings[3])
         assert [pattern.fingerprint for pattern in patterns] == [
-            title_fingerprint(found[3].title),
+            title_fingerprint(findings[3].title),
             *expected,
         ]

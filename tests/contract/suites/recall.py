@@ -69,7 +69,7 @@ class NearestContract:
             *(memory(f"{degrees}", embedding=_at(vector, degrees)) for degrees in (0, 45, 90, 135)),
         )
         async with store.reader() as view:
-            for farthest, found in (
+            for farthest, hits in (
                 (-1, 0),
                 (0, 1),
                 (0.2, 1),
@@ -81,7 +81,7 @@ class NearestContract:
             ):
                 assert (
                     len(await view.memories.nearest(vector(1.0), repo=REPO, max_distance=farthest))
-                    == found
+                    == hits
                 )
 
     async def test_a_vector_that_cannot_be_near_anything_and_a_limit_that_is_none_are_refused(
@@ -191,7 +191,7 @@ class SharedMemoriesContract:
         ]
         await write(store, *rows)
         async with store.reader() as view:
-            found = {
+            hits = {
                 limit: _texts(
                     await view.memories.nearest_for_owner(
                         vector(1.0), owner=OWNER, exclude_repo=REPO, limit=limit
@@ -199,7 +199,7 @@ class SharedMemoriesContract:
                 )
                 for limit in (1, 2, 3, 4, 6, 10)
             }
-        assert found == {
+        assert hits == {
             1: ["0"],
             2: ["0", "5"],
             3: ["0", "5", "10"],
@@ -287,9 +287,9 @@ class RecallContract:
         await write(store, *own, *shared, memory("stale", stale=True, embedding=vector(1.0)))
         async with store.reader() as view:
             recall = await view.memories.recall(vector(1.0), "retries", repo=REPO, owner=OWNER)
-        told = [(one.hit.item.finding_text, one.shared) for one in recall.memories]
-        assert sorted(told[:2]) == [("Own far", False), ("words only retries", False)]
-        assert told[2:] == [("Shared", True), ("Shared too", True)]
+        texts = [(one.hit.item.finding_text, one.shared) for one in recall.memories]
+        assert sorted(texts[:2]) == [("Own far", False), ("words only retries", False)]
+        assert texts[2:] == [("Shared", True), ("Shared too", True)]
         assert recall.repos == (REPO, "acme/web", "acme/app")
         assert (recall.repo, recall.owner, recall.limit, recall.candidates) == (REPO, OWNER, 10, 4)
         assert recall.shared_pool_used

@@ -38,15 +38,15 @@ class RecorderContract:
             return events
 
         async with TelemetryRecorder(store, flush_every=NEVER) as recorder:
-            given = [
+            entries = [
                 one
                 for part in await asyncio.gather(*(record(recorder) for _ in range(TASKS)))
                 for one in part
             ]
         assert recorder.figures == RecorderFigures(recorded=5 * TASKS, written=5 * TASKS, groups=1)
         async with store.reader() as view:
-            kept = await view.telemetry.get_many([one.id for one in given])
-        assert [facts(kept[one.id]) for one in given] == [facts(one) for one in given]
+            rows = await view.telemetry.get_many([one.id for one in entries])
+        assert [facts(rows[one.id]) for one in entries] == [facts(one) for one in entries]
 
     async def test_a_durable_event_is_committed_when_record_returns_and_groups_serve_many_tasks(
         self, store: Store
@@ -64,14 +64,14 @@ class RecorderContract:
     async def test_events_are_the_tenants_and_have_the_moment_when_they_were_taken(
         self, store: Store
     ) -> None:
-        given = event(created_at=MOMENT + timedelta(days=1))
+        offered = event(created_at=MOMENT + timedelta(days=1))
         async with TelemetryRecorder(store, tenant="other", clock=lambda: MOMENT) as recorder:
-            taken = event()
-            assert await recorder.record(taken)
-            assert recorder.offer(given)
+            recorded = event()
+            assert await recorder.record(recorded)
+            assert recorder.offer(offered)
         async with store.reader(tenant="other") as view:
             assert [one.created_at for one in await view.telemetry.list()] == [
-                given.created_at,
+                offered.created_at,
                 MOMENT,
             ]
         async with store.reader() as view:
@@ -116,8 +116,8 @@ class RecorderContract:
         async with TelemetryRecorder(
             store, flush_every=NEVER, max_queue=3, on_full="drop"
         ) as recorder:
-            taken = [recorder.offer(event()) for _ in range(4)]
-            assert [*taken, await recorder.record(event())] == [True, True, True, False, False]
+            answers = [recorder.offer(event()) for _ in range(4)]
+            assert [*answers, await recorder.record(event())] == [True, True, True, False, False]
             assert await recorder.record(event(), durable=True), (
                 "who waits for the commit waits for room as well"
             )

@@ -40,8 +40,8 @@ def _corpus(uow: UnitOfWork, corpus: str) -> KnowledgeRepository | MemoryReposit
 
 
 def _row(corpus: str, text: str, **values: Any) -> KnowledgeChunk | LearningMemory:
-    given = {"embedding_model": NEW, **values}
-    return chunk(content=text, **given) if corpus == "knowledge" else memory(text, **given)
+    fields = {"embedding_model": NEW, **values}
+    return chunk(content=text, **fields) if corpus == "knowledge" else memory(text, **fields)
 
 
 def _state(key: str = "job", **values: Any) -> EmbeddingRepair:
@@ -76,19 +76,22 @@ class RepairsContract:
     async def test_candidates_are_what_lacks_an_embedding_of_the_model_in_the_order_of_ids(
         self, store: Store, corpus: str
     ) -> None:
-        wanted = await _fill(store, corpus, await vectors_of(store))
+        vectors = await _fill(store, corpus, await vectors_of(store))
         async with store.unit_of_work() as uow:
             repairs = _corpus(uow, corpus)
-            found = await repairs.repair_candidates(NEW)
-            assert [(one.id, one.text) for one in found] == [
-                (wanted[0].id, "missing"),
-                (wanted[1].id, "stale"),
-                (wanted[2].id, UNICODE),
+            candidates = await repairs.repair_candidates(NEW)
+            assert [(one.id, one.text) for one in candidates] == [
+                (vectors[0].id, "missing"),
+                (vectors[1].id, "stale"),
+                (vectors[2].id, UNICODE),
             ]
-            assert await repairs.repair_candidates(NEW, limit=2) == found[:2]
-            assert await repairs.repair_candidates(NEW, after=found[0].id) == found[1:]
-            assert await repairs.repair_candidates(NEW, after=found[0].id, limit=1) == found[1:2]
-            assert await repairs.repair_candidates(NEW, after=found[2].id) == []
+            assert await repairs.repair_candidates(NEW, limit=2) == candidates[:2]
+            assert await repairs.repair_candidates(NEW, after=candidates[0].id) == candidates[1:]
+            assert (
+                await repairs.repair_candidates(NEW, after=candidates[0].id, limit=1)
+                == candidates[1:2]
+            )
+            assert await repairs.repair_candidates(NEW, after=candidates[2].id) == []
             assert await repairs.count_repair_candidates(NEW) == 3
             assert await repairs.count_repair_candidates("third-model") == 4
             for limit in (0, 10_001):
@@ -105,14 +108,14 @@ class RepairsContract:
         self, store: Store, corpus: str
     ) -> None:
         vector = await vectors_of(store)
-        wanted = await _fill(store, corpus, vector)
+        vectors = await _fill(store, corpus, vector)
         repaired = [
             RepairedEmbedding(id=row.id, embedding=vector(0.0, n))
-            for n, row in enumerate(wanted, start=1)
+            for n, row in enumerate(vectors, start=1)
         ]
         unknown = RepairedEmbedding(id=_row(corpus, "unknown").id, embedding=vector(1.0))
         async with store.unit_of_work() as uow:
-            state = _state(cursor=wanted[-1].id, processed=3)
+            state = _state(cursor=vectors[-1].id, processed=3)
             assert (
                 await _corpus(uow, corpus).write_repaired([*reversed(repaired), unknown], state)
                 == 3
@@ -121,13 +124,13 @@ class RepairsContract:
         async with store.unit_of_work() as uow:
             repairs = _corpus(uow, corpus)
             assert await repairs.count_repair_candidates(NEW) == 0
-            rows: Any = await repairs.get_many([row.id for row in wanted], with_embedding=True)
-            kept = [(one.embedding, one.embedding_model, one.stale) for one in rows.values()]
-            assert kept == [(one.embedding, NEW, False) for one in repaired]
+            rows: Any = await repairs.get_many([row.id for row in vectors], with_embedding=True)
+            embeddings = [(one.embedding, one.embedding_model, one.stale) for one in rows.values()]
+            assert embeddings == [(one.embedding, NEW, False) for one in repaired]
             saved = await repairs.repair_state("job")
             assert saved is not None
             assert (saved.cursor, saved.processed, saved.status) == (
-                wanted[-1].id,
+                vectors[-1].id,
                 3,
                 RepairStatus.RUNNING,
             )
@@ -186,16 +189,18 @@ class RepairsContract:
             async with store.unit_of_work() as uow:
                 repairs = _corpus(uow, corpus)
                 state = await repairs.repair_state("job") or _state()
-                found = await repairs.repair_candidates(NEW, after=state.cursor, limit=2)
-                if found:
-                    state = _state(cursor=found[-1].id, processed=state.processed + len(found))
+                candidates = await repairs.repair_candidates(NEW, after=state.cursor, limit=2)
+                if candidates:
+                    state = _state(
+                        cursor=candidates[-1].id, processed=state.processed + len(candidates)
+                    )
                     await repairs.write_repaired(
-                        [RepairedEmbedding(id=one.id, embedding=vector(1.0)) for one in found],
+                        [RepairedEmbedding(id=one.id, embedding=vector(1.0)) for one in candidates],
                         state,
                     )
                 if not dies:
                     await uow.commit()
-                return [one.text for one in found]
+                return [one.text for one in candidates]
 
         passed = [await batch(dies=n % 2 == 1) for n in range(8)]
         assert passed[1::2] == [*passed[2::2], []], (
@@ -212,13 +217,13 @@ class RepairsContract:
 
     @both_corpora
     async def test_a_dry_run_leaves_no_trace(self, store: Store, corpus: str) -> None:
-        wanted = await _fill(store, corpus, await vectors_of(store))
+        vectors = await _fill(store, corpus, await vectors_of(store))
         async with store.unit_of_work() as uow:
-            assert len(await _corpus(uow, corpus).repair_candidates(NEW)) == len(wanted)
+            assert len(await _corpus(uow, corpus).repair_candidates(NEW)) == len(vectors)
             await uow.commit()
         async with store.unit_of_work() as uow:
             assert await _corpus(uow, corpus).repair_state("job") is None
-            assert await _corpus(uow, corpus).count_repair_candidates(NEW) == len(wanted)
+            assert await _corpus(uow, corpus).count_repair_candidates(NEW) == len(vectors)
 
     @both_corpora
     async def test_the_state_of_a_job_is_replaced_and_each_corpus_and_tenant_has_its_own(

@@ -219,7 +219,8 @@ class DiversityContract:
 
 
 async def _alike_and_unlike(store: Store, vector: Callable[..., Any]) -> None:
-    given = {"best": vector(1.0), "twin": vector(1.0, 0.01), "other": vector(0.6, 0.8)}
+    vectors = {"best": vector(1.0), "twin": vector(1.0, 0.01), "other": vector(0.6, 0.8)}
     await write(
-        store, *(chunk(name, "deadline", embedding=embedding) for name, embedding in given.items())
+        store,
+        *(chunk(name, "deadline", embedding=embedding) for name, embedding in vectors.items()),
     )

@@ -45,12 +45,12 @@ class StatsContract:
         self, store: Store
     ) -> None:
         first, second = review(findings_total=50), review(findings_total=1)
-        found = (
+        findings = (
             finding(first, severity=Severity.CRITICAL, confidence=100),
             finding(first, confidence=50, suppressed=True),
             finding(second, confidence=75, file_path="b.py"),
         )
-        await write(store, first, second, *found)
+        await write(store, first, second, *findings)
         async with store.reader() as view:
             stats = await view.reviews.stats(REPO)
         assert (stats.reviews, stats.findings, stats.suppressed, stats.declared_findings) == (
@@ -178,12 +178,12 @@ class TrendsContract:
             review(created_at=today - timedelta(days=2)),
             review(created_at=today - timedelta(days=2)),
         )
-        found = (
+        findings = (
             finding(first, confidence=80),
             finding(second, confidence=60, suppressed=True),
             finding(second, confidence=61),
         )
-        await write(store, first, second, *found)
+        await write(store, first, second, *findings)
         async with store.reader() as view:
             trend = await view.reviews.trends(REPO, days=4)
         days = [day.day for day in trend]
@@ -269,14 +269,14 @@ class FindingsContract:
         self, store: Store
     ) -> None:
         of = review()
-        told = {"comment_id": 2**62, "comment_surface": "inline", "review_output_key": "out"}
-        old = finding(of, **told, created_at=MOMENT)
-        equals = [finding(of, **told, created_at=MOMENT + timedelta(days=1)) for _ in range(3)]
-        lacking = [finding(of, **{**told, name: None}) for name in told]
+        comment = {"comment_id": 2**62, "comment_surface": "inline", "review_output_key": "out"}
+        old = finding(of, **comment, created_at=MOMENT)
+        equals = [finding(of, **comment, created_at=MOMENT + timedelta(days=1)) for _ in range(3)]
+        lacking = [finding(of, **{**comment, name: None}) for name in comment]
         await write(store, of, old, *reversed(equals), *lacking)
         async with store.reader() as view:
-            found = await view.findings.recent_comment_candidates(REPO)
-            assert [one.id for one in found] == [*(one.id for one in equals), old.id]
+            candidates = await view.findings.recent_comment_candidates(REPO)
+            assert [one.id for one in candidates] == [*(one.id for one in equals), old.id]
             assert [
                 one.id for one in await view.findings.recent_comment_candidates(REPO, limit=1)
             ] == [equals[0].id]
@@ -291,17 +291,21 @@ class FindingsContract:
         self, store: Store
     ) -> None:
         of = review()
-        told = [
+        candidates = [
             finding(of, comment_id=2**63 - 1, created_at=MOMENT + timedelta(hours=hours))
             for hours in (2, 3, 3, 1)
         ]
         await write(
-            store, of, *reversed(told), finding(of, comment_id=6), finding(of, comment_id=-(2**63))
+            store,
+            of,
+            *reversed(candidates),
+            finding(of, comment_id=6),
+            finding(of, comment_id=-(2**63)),
         )
         async with store.reader() as view:
-            found = await view.findings.find_by_comment(REPO, 2**63 - 1)
-            assert found is not None
-            assert facts(found) == facts(told[1])
+            newest = await view.findings.find_by_comment(REPO, 2**63 - 1)
+            assert newest is not None
+            assert facts(newest) == facts(candidates[1])
             assert await view.findings.find_by_comment(REPO, -(2**63)) is not None
             assert await view.findings.find_by_comment(REPO, 7) is None
             assert await view.findings.find_by_comment("acme/web", 6) is None
@@ -320,13 +324,13 @@ class FindingsContract:
             store, of, finding(of, comment_id=5, comment_surface="inline", review_output_key="out")
         )
         async with store.unit_of_work() as uow:
-            found = await uow.findings.find_by_comment(REPO, 5)
-            assert found is not None
-            assert await uow.findings.recent_comment_candidates(REPO) == [found]
-            found.comment_surface = "summary"
+            newest = await uow.findings.find_by_comment(REPO, 5)
+            assert newest is not None
+            assert await uow.findings.recent_comment_candidates(REPO) == [newest]
+            newest.comment_surface = "summary"
             await uow.commit()
         async with store.reader() as view:
-            assert (await view.findings.get(found.id)).comment_surface == "summary"
+            assert (await view.findings.get(newest.id)).comment_surface == "summary"
 
     async def test_titles_are_searched_by_words(self, store: Store) -> None:
         ours, web = review(), review(repo="acme/web")
@@ -388,21 +392,21 @@ class PriorContract:
             review(head_sha="two", pr_number=8),
             review(head_sha="two", repo="acme/web"),
         )
-        wanted = [finding(new, title="Ünsafe  Cast!"), finding(again)]
+        expected = [finding(new, title="Ünsafe  Cast!"), finding(again)]
         others: list[Entity] = [
             finding(old),
             finding(new, suppressed=True),
             finding(elsewhere),
             finding(web),
         ]
-        await write(store, old, new, again, elsewhere, web, *reversed(wanted), *others)
+        await write(store, old, new, again, elsewhere, web, *reversed(expected), *others)
         await _completed(store, "two", timedelta(hours=1))
         await _completed(store, "one", timedelta(hours=2))
         async with store.reader() as view:
             prior = await view.findings.prior(REPO, 7)
-            assert [facts(one.finding) for one in prior] == [facts(one) for one in wanted]
+            assert [facts(one.finding) for one in prior] == [facts(one) for one in expected]
             assert [one.fingerprint for one in prior] == [
-                title_fingerprint(one.title) for one in wanted
+                title_fingerprint(one.title) for one in expected
             ]
             assert await view.findings.prior(REPO, 7, limit=1) == prior[:1]
             assert await view.findings.prior(REPO, 9) == []
@@ -447,8 +451,8 @@ class SuppressionsContract:
         async with store.unit_of_work() as uow:
             uow.reviews.add(of)
             assert await uow.suppressions.add_many(entries) == 3
-            kept = await uow.suppressions.list()
-            assert [(one.pattern, one.matched_count, one.finding_ids) for one in kept] == [
+            rows = await uow.suppressions.list()
+            assert [(one.pattern, one.matched_count, one.finding_ids) for one in rows] == [
                 (one.pattern, one.matched_count, one.finding_ids) for one in entries
             ]
             assert await uow.reviews.delete(of.id)

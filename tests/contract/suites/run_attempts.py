@@ -163,17 +163,17 @@ class RunEventsContract:
         before = await stored_run(store, first.run_key)
         for values in ({"delivery_id": "2"}, {"delivery_id": "1", "again": True}):
             assert (await claimed(store, "one", **values)).outcome is ClaimOutcome.DUPLICATE
-        asked = await claimed(store, "one", delivery_id="2", again=True)
-        assert (asked.outcome, asked.run_key) == (ClaimOutcome.REQUESTED, first.run_key)
+        repeated = await claimed(store, "one", delivery_id="2", again=True)
+        assert (repeated.outcome, repeated.run_key) == (ClaimOutcome.REQUESTED, first.run_key)
         assert await last_reviewed(store) == "one"
-        run = await stored_run(store, asked.run_key)
+        run = await stored_run(store, repeated.run_key)
         assert (run.status, run.completed_at) == (RunStatus.PENDING, before.completed_at)
         # A second request while the review is in progress, and the same webhook again.
         for delivery in ("2", "3"):
             assert not (await claimed(store, "one", delivery_id=delivery, again=True)).claimed
         with pytest.raises(LeaseLost):
             await complete(store, first)
-        assert await complete(store, asked) is RunStatus.COMPLETED
+        assert await complete(store, repeated) is RunStatus.COMPLETED
         assert not (await claimed(store, "one", delivery_id="2", again=True)).claimed
         assert (await claimed(store, "one", delivery_id="3", again=True)).claimed
 
@@ -181,10 +181,10 @@ class RunEventsContract:
         self, store: Store
     ) -> None:
         await complete(store, await claimed(store, "one", delivery_id="1"))
-        asked = await claimed(store, "one", delivery_id="2", again=True)
-        assert (await claimed(store, "two", delivery_id="3")).superseded == (asked.run_key,)
+        repeated = await claimed(store, "one", delivery_id="2", again=True)
+        assert (await claimed(store, "two", delivery_id="3")).superseded == (repeated.run_key,)
         assert await last_reviewed(store) == "one"
-        await change(store, asked.run_key, claimed_at=ago(8 * DAY))
+        await change(store, repeated.run_key, claimed_at=ago(8 * DAY))
         assert await store.run(lambda uow: uow.runs.purge()) == 0
         assert await last_reviewed(store) == "one"
 

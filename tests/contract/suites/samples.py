@@ -71,7 +71,7 @@ def review(**values: Any) -> Review:
 
 def finding(of: Review, **values: Any) -> Finding:
     """Return a finding of that review."""
-    given = {
+    fields = {
         "review_id": of.id,
         "repo": of.repo,
         "file_path": "api.py",
@@ -79,7 +79,7 @@ def finding(of: Review, **values: Any) -> Finding:
         "confidence": 90,
     }
     return Finding(
-        **{**given, "severity": Severity.MAJOR, "category": Category.CORRECTNESS, **values}
+        **{**fields, "severity": Severity.MAJOR, "category": Category.CORRECTNESS, **values}
     )
 
 
@@ -94,34 +94,34 @@ def reaction(
     to: Finding, content: Reaction = Reaction.THUMBS_DOWN, **values: Any
 ) -> FeedbackReaction:
     """Return a new reaction to the finding's comment, or to a new comment if it has none."""
-    told = {
+    copied = {
         name: getattr(to, name)
         for name in ("repo", "review_id", "severity", "category", "file_path", "title")
     }
-    given = {
+    fields = {
         "finding_id": to.id,
         "comment_id": to.comment_id or to.id.int % 2**62,
         "comment_surface": "inline",
         "reaction_id": number(),
         "reactor_login": "ada",
     }
-    return FeedbackReaction(**{**told, **given, "reaction_content": content, **values})
+    return FeedbackReaction(**{**copied, **fields, "reaction_content": content, **values})
 
 
 def chunk(name: str = "", content: str = "A passage.", **values: Any) -> KnowledgeChunk:
     """Return a chunk with that name, or a new one."""
-    given = {
+    fields = {
         "chunk_id": name or f"chunk-{number()}",
         "source": "docs/page.md",
         "source_type": "doc",
         "content": content,
     }
-    return KnowledgeChunk(**{**given, **values})
+    return KnowledgeChunk(**{**fields, **values})
 
 
 def memory(text: str = "A finding.", **values: Any) -> LearningMemory:
     """Return a memory that came from no finding, and therefore is always new."""
-    given = {
+    fields = {
         "repo": REPO,
         "owner": OWNER,
         "source_repo": REPO,
@@ -133,7 +133,7 @@ def memory(text: str = "A finding.", **values: Any) -> LearningMemory:
         "category": Category.CORRECTNESS,
         "outcome": Outcome.ACCEPTED,
     }
-    return LearningMemory(**{**given, **graded, "embedding_model": "model", **values})
+    return LearningMemory(**{**fields, **graded, "embedding_model": "model", **values})
 
 
 def pattern(fingerprint: str = "", **values: Any) -> GlobalPattern:
@@ -171,34 +171,34 @@ def checkpoint(key: str = "", **values: Any) -> ReviewCheckpoint:
     data = CheckpointData(
         files_reviewed=("a.py",), finding_count=1, summary_draft="…", total_files=3
     )
-    given = {
+    fields = {
         "review_output_key": key or f"output-{number()}",
         "repo": REPO,
         "pr_number": 7,
         "checkpoint_data": data,
     }
-    return ReviewCheckpoint(**{**given, **values})
+    return ReviewCheckpoint(**{**fields, **values})
 
 
 def author(login: str = "", **values: Any) -> AuthorCacheEntry:
     """Return what is known of that author, or of a new one."""
-    given = {
+    fields = {
         "repo": REPO,
         "author_login": login or f"author-{number()}",
         "tier": AuthorTier.REGULAR,
     }
-    return AuthorCacheEntry(**{**given, "author_association": "CONTRIBUTOR", **values})
+    return AuthorCacheEntry(**{**fields, "author_association": "CONTRIBUTOR", **values})
 
 
 def bump(**values: Any) -> DependencyBumpMerge:
     """Return a bump of one package by a pull request of its own."""
-    given = {
+    fields = {
         "repo": REPO,
         "pr_number": number(),
         "source": BumpSource.DEPENDABOT,
         "package_name": "left-pad",
     }
-    return DependencyBumpMerge(**{**given, **values})
+    return DependencyBumpMerge(**{**fields, **values})
 
 
 def event(**values: Any) -> TelemetryEvent:
@@ -216,31 +216,31 @@ def event(**values: Any) -> TelemetryEvent:
 
 def rate_limit(**values: Any) -> RateLimitEvent:
     """Return how a run coped with the rate limit; without a delivery it is always new."""
-    given = {
+    fields = {
         "repo": REPO,
         "event_type": "review",
         "cache_hit_rate": 0.5,
         "skipped_queries": 0,
         "retry_attempts": 1,
     }
-    return RateLimitEvent(**{**given, "degradation_path": "none", "created_at": MOMENT, **values})
+    return RateLimitEvent(**{**fields, "degradation_path": "none", "created_at": MOMENT, **values})
 
 
 def retrieval_quality(**values: Any) -> RetrievalQualityEvent:
     """Return how good a retrieval was; without a delivery it is always new."""
-    given = {"repo": REPO, "event_type": "review", "result_count": 5, "created_at": MOMENT}
-    return RetrievalQualityEvent(**{**given, **values})
+    fields = {"repo": REPO, "event_type": "review", "result_count": 5, "created_at": MOMENT}
+    return RetrievalQualityEvent(**{**fields, **values})
 
 
 def resilience(delivery: str = "", **values: Any) -> ResilienceEvent:
     """Return a timeout of that delivery, or of a new one."""
-    given = {
+    fields = {
         "delivery_id": delivery or f"delivery-{number()}",
         "repo": REPO,
         "event_type": "review",
     }
     return ResilienceEvent(
-        **{**given, "kind": ResilienceKind.TIMEOUT, "created_at": MOMENT, **values}
+        **{**fields, "kind": ResilienceKind.TIMEOUT, "created_at": MOMENT, **values}
     )
 
 

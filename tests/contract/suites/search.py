@@ -212,14 +212,14 @@ class VectorSearchContract:
 
     async def test_a_vector_may_be_any_sequence_of_numbers(self, store: Store) -> None:
         await _written(store)
-        asked = (await vectors_of(store))(1.0)
-        whole: Any = tuple(int(component) for component in asked.to_list())
+        query = (await vectors_of(store))(1.0)
+        whole: Any = tuple(int(component) for component in query.to_list())
         async with store.reader() as view:
-            found = [
-                names(await view.knowledge.vector_search(given))
-                for given in (asked, asked.to_list(), whole)
+            results = [
+                names(await view.knowledge.vector_search(form))
+                for form in (query, query.to_list(), whole)
             ]
-        assert found[0] == found[1] == found[2] != []
+        assert results[0] == results[1] == results[2] != []
 
     async def test_a_vector_that_cannot_be_near_anything_is_refused_also_where_nothing_is(
         self, store: Store

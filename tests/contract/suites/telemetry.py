@@ -134,8 +134,8 @@ class TelemetryContract:
             await uow.commit()
         async with store.reader() as view:
             assert await view.telemetry.resilience.count() == 2
-            kept = await view.telemetry.resilience.get(first.id)
-        assert facts(kept) == {**facts(later), "id": first.id, "created_at": MOMENT}
+            row = await view.telemetry.resilience.get(first.id)
+        assert facts(row) == {**facts(later), "id": first.id, "created_at": MOMENT}
 
     async def test_recent_timeouts_are_those_of_one_author_in_one_repository(
         self, store: Store

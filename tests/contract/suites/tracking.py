@@ -162,8 +162,8 @@ class TrackingContract:
             of.config_snapshot = {"deep": [1, {"a": None}]}
             await uow.commit()
         async with store.reader() as view:
-            kept = await view.reviews.get(of.id)
-        assert (kept.conclusion, kept.config_snapshot) == ("approved", {"deep": [1, {"a": None}]})
+            row = await view.reviews.get(of.id)
+        assert (row.conclusion, row.config_snapshot) == ("approved", {"deep": [1, {"a": None}]})
 
     async def test_what_a_reader_returns_is_not_watched(self, store: Store) -> None:
         of = review()
@@ -234,7 +234,7 @@ class TrackingContract:
             assert {one.conclusion for one in await view.reviews.list()} == {"unknown"}
 
     @pytest.mark.parametrize(
-        ("gone", "taken", "also", "told"),
+        ("gone", "duplicate", "also", "error"),
         [(0, 1, (), Conflict), (1, 0, (), AlreadyExists), (0, 2, (1,), AlreadyExists)],
         ids=[
             "the missing row first",
@@ -243,7 +243,7 @@ class TrackingContract:
         ],
     )
     async def test_of_two_failures_of_one_flush_the_first_in_the_order_of_keys_is_told(
-        self, store: Store, gone: int, taken: int, also: Sequence[int], told: type[Exception]
+        self, store: Store, gone: int, duplicate: int, also: Sequence[int], error: type[Exception]
     ) -> None:
         chunks = sorted((chunk() for _ in range(3)), key=lambda one: one.id)
         await write(store, *chunks, chunk("taken"))
@@ -255,17 +255,17 @@ class TrackingContract:
             )
             for number in (gone, *also):
                 read[chunks[number].id].title = "late"
-            read[chunks[taken].id].chunk_id = "taken"
-            with pytest.raises(told):
+            read[chunks[duplicate].id].chunk_id = "taken"
+            with pytest.raises(error):
                 await uow.flush()
 
     async def test_deleting_a_row_deletes_what_belongs_to_it(self, store: Store) -> None:
         async with store.unit_of_work() as uow:
             of, other = uow.reviews.add(review()), uow.reviews.add(review())
             uow.findings.add(finding(of))
-            kept = uow.findings.add(finding(other))
+            child = uow.findings.add(finding(other))
             assert await uow.reviews.delete(of.id)
-            assert [one.id for one in await uow.findings.list()] == [kept.id]
+            assert [one.id for one in await uow.findings.list()] == [child.id]
             await uow.commit()
         async with store.reader() as view:
             assert (await view.reviews.count(), await view.findings.count()) == (1, 1)

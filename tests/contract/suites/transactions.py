@@ -255,9 +255,9 @@ class LedgerContract:
                 await asyncio.create_task(
                     store.outcome(operation, wait_for=timedelta(milliseconds=20))
                 )
-            asked = asyncio.create_task(store.outcome(operation))
+            lookup = asyncio.create_task(store.outcome(operation))
             await asyncio.sleep(0.02)
-            assert not asked.done()
+            assert not lookup.done()
             if commits:
                 await uow.commit()
-        assert await asked is commits
+        assert await lookup is commits

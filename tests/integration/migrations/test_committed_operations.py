@@ -81,16 +81,16 @@ async def test_each_batch_is_bounded_and_lasts_whatever_becomes_of_the_next(
 async def test_what_the_ledger_still_has_is_told_and_what_it_forgot_may_be_done_again(
     migrated: AsyncEngine, migrated_url: SecretStr
 ) -> None:
-    forgotten, kept = uuid4(), uuid4()
+    forgotten, recent = uuid4(), uuid4()
     await execute(migrated, operation(days=8, operation_id=forgotten))
 
     async def work(_: UnitOfWork) -> None:
         """Do nothing but be remembered."""
 
     async with Database.from_url(migrated_url) as database:
-        await database.run(work, operation_id=kept)
+        await database.run(work, operation_id=recent)
         assert (await database.maintain(keep_operations=timedelta(hours=1))).operations == 1
-        assert [await database.outcome(one) for one in (forgotten, kept)] == [False, True]
+        assert [await database.outcome(one) for one in (forgotten, recent)] == [False, True]
         await database.run(work, operation_id=forgotten)
         assert await database.outcome(forgotten)
 

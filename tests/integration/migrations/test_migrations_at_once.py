@@ -228,12 +228,12 @@ async def writing(engine: AsyncEngine) -> AsyncIterator[None]:
 
 
 async def cancel_the_build(engine: AsyncEngine) -> None:
-    found = (
+    waiting = (
         f"FROM pg_stat_activity WHERE {OTHERS} AND query ~ 'INDEX.* CONCURRENTLY' AND "
         "wait_event_type = 'Lock'"
     )
-    await until(engine, f"SELECT EXISTS (SELECT {found})")
-    await scalar(engine, f"SELECT pg_cancel_backend(pid) {found}")
+    await until(engine, f"SELECT EXISTS (SELECT {waiting})")
+    await scalar(engine, f"SELECT pg_cancel_backend(pid) {waiting}")
 
 
 async def build(engine: AsyncEngine, statement: str) -> None:

@@ -138,11 +138,11 @@ async def test_every_drift_is_told_in_a_sentence_of_its_own(migrated: AsyncEngin
         return [str(difference) for difference in find_drift(connection, target_metadata(options))]
 
     async with migrated.connect() as connection:
-        told = {
+        problems = {
             change: await connection.run_sync(partial(drift_after, change))
             for change in ("SELECT", *CHANGES)
         }
-    assert told == {"SELECT": [], **CHANGES}
+    assert problems == {"SELECT": [], **CHANGES}
 
 
 @newest

@@ -155,8 +155,8 @@ async def test_months_that_ended_are_dropped_whole_and_the_rest_stays(
         dropped=(name_of(THIS.plus(-3)),), dropped_rows=2, deleted=1
     )
     assert await scalar(migrated, "SELECT count(*) FROM telemetry_events") == 4
-    kept = NOW - THIS.plus(-1).begins
-    done = await operations.maintain(migrated, keep=kept)
+    retention = NOW - THIS.plus(-1).begins
+    done = await operations.maintain(migrated, keep=retention)
     assert (done.dropped, done.dropped_rows) == ((name_of(THIS.plus(-2)),), 2)
     assert await scalar(migrated, PARTITIONS) == names(-1, 0, 1, 2, 3)
     assert await operations.drop_before(migrated, THIS.begins) == operations.Maintenance(
