@@ -57,7 +57,8 @@ def verify(folder: Path, account: Account) -> None:
     )
     if not private:
         raise EmbeddedServerError(
-            f"{folder} is not private to the server's user: have it removed, because another user may have made it"
+            f"{folder} is not private to the server's user: have it removed, because another user"
+            " may have made it"
         )
 
 

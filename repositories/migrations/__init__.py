@@ -1,8 +1,8 @@
-"""The schema's revisions, and what runs them: Alembic, configured in code, from wherever the
-package is installed.
+"""The schema's revisions, and functions that run them with Alembic.
 
-A database is created with options that stay (`SchemaOptions`), brought to a revision (`migrate`),
-taken back (`rollback`), and held against the entities (`check`). `revise` writes the next revision.
+Alembic is configured in code, so that migrations run wherever the package is installed. `migrate`
+brings a database to a revision; `rollback` takes revisions back; `check` compares a database with
+the entities; `revise` writes the next revision. A database has permanent options (`SchemaOptions`).
 """
 
 from repositories.migrations.options import SchemaOptions

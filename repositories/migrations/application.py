@@ -94,7 +94,7 @@ def _target(
 
 @dataclass(frozen=True)
 class _Rules:
-    """What autogenerate compares and renders; `theirs` are the tables of the library."""
+    """Rules of what autogenerate compares and renders; `theirs` are the tables of the library."""
 
     theirs: frozenset[str]
 

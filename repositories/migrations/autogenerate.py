@@ -1,8 +1,7 @@
-"""What Alembic's autogenerate is told, and what it is taught: CHECKs and generated columns, which
-it does not compare.
+"""The configuration of Alembic's autogenerate, extended by CHECKs and generated columns.
 
-What differs is known beforehand, from PostgreSQL's own descriptions; Alembic finds the words for
-it.
+Autogenerate does not compare those. `drift` finds the differences from PostgreSQL's own
+descriptions; autogenerate only writes the operations.
 """
 
 from __future__ import annotations
@@ -40,10 +39,7 @@ _DRIFT: Final = "recollect_drift"
 
 @dataclass(frozen=True)
 class Autogenerate:
-    """What is generated for one database.
-
-    The differences between it and the target, and nothing else.
-    """
+    """The generator for one database, limited to its differences from the target."""
 
     target: MetaData
     drift: tuple[Difference, ...]
@@ -81,7 +77,7 @@ class Autogenerate:
         return bool(facts) and "generated value" not in facts
 
     def _default_differs(
-        self, _context: object, _found: object, column: Column[Any], *_: object
+        self, _context: object, _inspected: object, column: Column[Any], *_: object
     ) -> bool:
         return "default" in self._facts(Item("column", column.table.name, column.name))
 
@@ -90,34 +86,36 @@ class Autogenerate:
 
     def _render(self, kind: str, thing: Any, _: AutogenContext) -> str | Literal[False]:
         if kind == "type" and isinstance(thing, VECTOR):
-            known = thing.dim == self.options.dimensions
-            return f"pgvector.sqlalchemy.VECTOR({'operations.options().dimensions' if known else thing.dim})"
+            is_default = thing.dim == self.options.dimensions
+            dimensions = "operations.options().dimensions" if is_default else thing.dim
+            return f"pgvector.sqlalchemy.VECTOR({dimensions})"
         if kind == "server_default" and isinstance(thing, Computed):
-            expression = str(thing.sqltext)
-            return f"operations.generated({in_language(expression, TEMPLATE_LANGUAGE, of=self.options.language)!r})"
+            language = self.options.language
+            expression = in_language(str(thing.sqltext), TEMPLATE_LANGUAGE, of=language)
+            return f"operations.generated({expression!r})"
         return False
 
 
 def _compare_definitions(
     context: AutogenContext,
-    found: ops.ModifyTableOps,
+    operations: ops.ModifyTableOps,
     _schema: str | None,
     name: str,
     actual: Table | None,
-    wanted: Table | None,
+    target: Table | None,
 ) -> PriorityDispatchResult:
-    if actual is not None and wanted is not None:
+    if actual is not None and target is not None:
         drift: tuple[Difference, ...] = context.opts[_DRIFT]
         for difference in drift:
             if difference.item.table == name and difference.item.kind == "constraint":
-                found.ops.extend(_replace_check(context, difference.item.name, actual, wanted))
+                operations.ops.extend(_replace_check(context, difference.item.name, actual, target))
             elif difference.item.table == name and difference.fact == "generated value":
-                found.ops.extend(_replace_column(difference.item.name, actual, wanted))
+                operations.ops.extend(_replace_column(difference.item.name, actual, target))
     return PriorityDispatchResult.CONTINUE
 
 
 def _replace_check(
-    context: AutogenContext, name: str, actual: Table, wanted: Table
+    context: AutogenContext, name: str, actual: Table, target: Table
 ) -> Iterator[ops.MigrateOperation]:
     inspector = context.inspector
     for check in inspector.get_check_constraints(actual.name):
@@ -125,19 +123,19 @@ def _replace_check(
             yield ops.DropConstraintOp.from_constraint(
                 CheckConstraint(check["sqltext"], name=name, table=actual)
             )
-    for constraint in wanted.constraints:
+    for constraint in target.constraints:
         if isinstance(constraint, CheckConstraint) and constraint.name == name:
             yield ops.AddConstraintOp.from_constraint(constraint)
 
 
-def _replace_column(name: str, actual: Table, wanted: Table) -> Iterator[ops.MigrateOperation]:
+def _replace_column(name: str, actual: Table, target: Table) -> Iterator[ops.MigrateOperation]:
     # The expression of a generated column cannot be changed; its indexes go with it and come back.
-    column: Column[Any] = wanted.c[name]
-    indexes = [index for index in wanted.indexes if name in index.columns]
+    column: Column[Any] = target.c[name]
+    indexes = [index for index in target.indexes if name in index.columns]
     for index in indexes:
         yield ops.DropIndexOp.from_index(index)
     yield ops.DropColumnOp.from_column_and_tablename(None, actual.name, actual.c[name])
-    yield ops.AddColumnOp.from_column_and_tablename(None, wanted.name, column)
+    yield ops.AddColumnOp.from_column_and_tablename(None, target.name, column)
     for index in indexes:
         yield ops.CreateIndexOp.from_index(index)
 

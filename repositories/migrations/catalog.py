@@ -1,7 +1,4 @@
-"""A schema as PostgreSQL itself describes it.
-
-Every fact about the tables that two schemas can differ in.
-"""
+"""A schema as PostgreSQL itself describes it: every fact in which two schemas can differ."""
 
 from __future__ import annotations
 
@@ -34,10 +31,10 @@ class Item:
                 return f"{kind} {self.name} of {self.table}"
 
 
-# Names are printed without their schema where the search path finds them, so both schemas are read
-# with theirs at its front. Left out on purpose: the order of columns, partitions, what indexes
-# serve a constraint (it is compared itself), and not-null constraints, which are rows of
-# pg_constraint from PostgreSQL 18 on and say what nullability says.
+# PostgreSQL prints names in the search path without their schema, so each schema is read with
+# itself at the front of the path. Left out on purpose: the order of columns, partitions, indexes
+# that serve a constraint (the constraint itself is compared), and not-null constraints, which are
+# rows of pg_constraint from PostgreSQL 18 on and repeat the nullability.
 _FACTS: Final = text("""
 WITH ours AS (
     SELECT oid, relname::text AS "table", relkind FROM pg_class
@@ -48,7 +45,8 @@ FROM ours, LATERAL (VALUES
     ('comment', obj_description(oid, 'pg_class')),
     ('partition key', pg_get_partkeydef(oid)),
     ('default partition', CASE relkind WHEN 'p' THEN
-        (SELECT CASE partdefid WHEN 0 THEN 'missing' ELSE 'present' END FROM pg_partitioned_table WHERE partrelid = oid)
+        (SELECT CASE partdefid WHEN 0 THEN 'missing' ELSE 'present' END
+         FROM pg_partitioned_table WHERE partrelid = oid)
     END)
 ) AS facts(fact, value)
 UNION ALL
@@ -58,7 +56,8 @@ LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum,
 LATERAL (VALUES
     ('type', format_type(atttypid, atttypmod)),
     ('nullability', CASE WHEN attnotnull THEN 'not null' ELSE 'nullable' END),
-    (CASE attgenerated WHEN '' THEN 'default' ELSE 'generated value' END, pg_get_expr(adbin, adrelid)),
+    (CASE attgenerated WHEN '' THEN 'default' ELSE 'generated value' END,
+     pg_get_expr(adbin, adrelid)),
     ('identity', nullif(attidentity::text, '')),
     ('collation', (SELECT collname::text FROM pg_collation c JOIN pg_type t ON t.oid = atttypid
                    WHERE c.oid = attcollation AND attcollation <> typcollation)),
@@ -74,7 +73,9 @@ LATERAL (VALUES
     ('definition', pg_get_indexdef(indexrelid, 0, true)),
     ('state', CASE WHEN indisvalid THEN 'valid' ELSE 'invalid' END)
 ) AS facts(fact, value)
-WHERE NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid AND contype IN ('p', 'u', 'x'))
+WHERE NOT EXISTS (
+    SELECT FROM pg_constraint WHERE conindid = indexrelid AND contype IN ('p', 'u', 'x')
+)
 UNION ALL
 SELECT 'trigger', "table", tgname, 'definition', pg_get_triggerdef(t.oid, true)
 FROM ours JOIN pg_trigger t ON tgrelid = ours.oid AND NOT tgisinternal
@@ -84,10 +85,10 @@ FROM ours JOIN pg_trigger t ON tgrelid = ours.oid AND NOT tgisinternal
 def describe(
     connection: Connection, schema: int, tables: Iterable[str]
 ) -> dict[Item, dict[str, str | None]]:
-    """Return the facts about the named tables of the schema with this oid, under what they are facts of."""
-    found: dict[Item, dict[str, str | None]] = {}
+    """Return the facts about the named tables of the schema with this oid, by item."""
+    facts: dict[Item, dict[str, str | None]] = {}
     for kind, table, name, fact, value in connection.execute(
         _FACTS, {"schema": schema, "tables": list(tables)}
     ):
-        found.setdefault(Item(kind, table, name), {})[fact] = value
-    return found
+        facts.setdefault(Item(kind, table, name), {})[fact] = value
+    return facts

@@ -1,8 +1,7 @@
-"""Whether a database is what the entities ask for: both are built, and PostgreSQL's descriptions of
-the two compared.
+"""The differences between a database and the entities, by PostgreSQL's own descriptions.
 
-Comparing declarations would have to know every way in which PostgreSQL rewrites an expression. So
-the target is really built, as temporary tables that nobody else sees, and taken back.
+A comparison of declarations would depend on every way in which PostgreSQL rewrites an expression.
+So the target is created as temporary tables, which no other session sees, and rolled back.
 """
 
 from __future__ import annotations
@@ -31,9 +30,9 @@ _LOOK_IN_SCRATCH_FIRST: Final = text(
 
 @dataclass(frozen=True)
 class Difference:
-    """What differs, and how in one sentence.
+    """One difference, described by a sentence.
 
-    `fact` is None where all of it is missing or too much.
+    `fact` is None if the whole item is missing or superfluous.
     """
 
     item: Item
@@ -45,29 +44,27 @@ class Difference:
 
 
 def find_drift(connection: Connection, target: MetaData) -> list[Difference]:
-    """Return what differs between the database and the target; the connection's transaction is
-    rolled back.
+    """Return the differences between the database and the target.
 
-    Extra columns, constraints, indexes and triggers of our tables differ; other tables are nobody's
-    business.
+    Extra columns, constraints, indexes and triggers of the target's tables are differences; other
+    tables are ignored. The connection's transaction is rolled back.
     """
     tables = list(target.tables)
     actual = describe(connection, connection.scalars(_OURS).one(), tables)
     try:
         connection.execute(_LOOK_IN_SCRATCH_FIRST)
         build(connection, target)
-        wanted = describe(connection, connection.scalars(_SCRATCH).one(), tables)
+        expected = describe(connection, connection.scalars(_SCRATCH).one(), tables)
     finally:
         connection.rollback()
-    return list(_differences(actual, wanted))
+    return list(_differences(actual, expected))
 
 
 def build(connection: Connection, target: MetaData) -> None:
-    """Create the target's tables where the search path says, and what no metadata can hold: the
-    default partitions.
+    """Create the target's tables and their default partitions in the search path's first schema.
 
-    The connection is in a transaction. All statements go in one round trip, where SQLAlchemy would
-    take hundreds.
+    Metadata cannot contain the partitions. The connection is in a transaction. All statements take
+    one round trip, and SQLAlchemy would need hundreds.
     """
     script: list[str] = []
 
@@ -88,24 +85,27 @@ def build(connection: Connection, target: MetaData) -> None:
 
 
 def _differences(
-    actual: Mapping[Item, Mapping[str, str | None]], wanted: Mapping[Item, Mapping[str, str | None]]
+    actual: Mapping[Item, Mapping[str, str | None]],
+    expected: Mapping[Item, Mapping[str, str | None]],
 ) -> Iterator[Difference]:
-    missing_tables = {item.table for item in wanted if item.kind == "table" and item not in actual}
-    for item in sorted({*actual, *wanted}):
+    missing_tables = {
+        item.table for item in expected if item.kind == "table" and item not in actual
+    }
+    for item in sorted({*actual, *expected}):
         if item not in actual:
             if item.kind == "table" or item.table not in missing_tables:
                 yield Difference(item, None, f"{item} is missing in the database")
-        elif item not in wanted:
+        elif item not in expected:
             yield Difference(item, None, f"{item} is in the database and not in the entities")
         else:
-            yield from _differing_facts(item, actual[item], wanted[item])
+            yield from _differing_facts(item, actual[item], expected[item])
 
 
 def _differing_facts(
-    item: Item, actual: Mapping[str, str | None], wanted: Mapping[str, str | None]
+    item: Item, actual: Mapping[str, str | None], expected: Mapping[str, str | None]
 ) -> Iterator[Difference]:
-    for fact in sorted({*actual, *wanted}):
-        has, needs = actual.get(fact), wanted.get(fact)
+    for fact in sorted({*actual, *expected}):
+        has, needs = actual.get(fact), expected.get(fact)
         if has != needs:
             yield Difference(
                 item,

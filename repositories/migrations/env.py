@@ -11,12 +11,12 @@ from repositories.migrations.environment import ENVIRONMENT, Environment
 
 
 def run() -> None:
-    """Do what Alembic was asked to do."""
+    """Run the command that Alembic executes."""
     environment: Environment = context.config.attributes[ENVIRONMENT]
     context.configure(**environment.configuration())
     with context.begin_transaction():
         context.run_migrations()
 
 
-if __name__ == "env_py":  # Alembic's name for it; whoever else imports it runs nothing
+if __name__ == "env_py":  # Alembic's name for this module; another import runs nothing
     run()

@@ -1,6 +1,6 @@
-"""Alembic's configuration, made in code.
+"""Alembic's configuration in code.
 
-There is no alembic.ini, so that migrations run from wherever the package is.
+Without an alembic.ini, migrations run wherever the package is installed.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 PACKAGE: Final = Path(__file__).parent
 VERSIONS: Final = PACKAGE / "versions"
 VERSION_TABLE: Final = "recollect_version"
-"""Of our own name, because an application beside us may have an `alembic_version`."""
+"""A name of our own, because the application may have a table `alembic_version`."""
 
 ENVIRONMENT: Final = "environment"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """What Alembic works on; `extra` is added to what it is configured with."""
+    """A connection and options for Alembic; `extra` is added to its configuration."""
 
     connection: Connection
     options: SchemaOptions = field(default_factory=SchemaOptions)

@@ -1,4 +1,4 @@
-"""Indexes that are built while others write, those whose building was interrupted, and those that a first load left out."""
+"""Indexes: build concurrently, rebuild after an interruption, complete after an initial load."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from repositories.migrations.options import SchemaOptions
 
 LOAD_KEY: Final = int.from_bytes(sha256(b"recollect.initial_load").digest()[:8], signed=True)
-"""Who holds this advisory lock fills a table, and builds its vector index afterwards."""
+"""The advisory lock of an initial load, which fills a table and then builds its vector index."""
 
 _LOAD: Final = bindparam("key", LOAD_KEY, BigInteger)
 _TRY_LOAD: Final = text("SELECT pg_try_advisory_lock(:key)").bindparams(_LOAD)
@@ -30,12 +30,16 @@ _WAIT: Final = text(
     "SELECT current_setting('lock_timeout'), set_config('lock_timeout', '0', false)"
 )
 _LIMIT: Final = text("SELECT set_config('lock_timeout', :limit, false)")
-# One that is being built now is invalid as well, and somebody else's business.
+# An index that another session builds now is invalid as well, and is left out.
 _INTERRUPTED: Final = text("""
 WITH ours AS (
-    SELECT oid FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relname = ANY(:tables)
+    SELECT oid FROM pg_class
+    WHERE relnamespace = current_schema()::regnamespace AND relname = ANY(:tables)
     UNION SELECT inhrelid FROM pg_inherits
-    WHERE inhparent IN (SELECT oid FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relname = ANY(:tables))
+    WHERE inhparent IN (
+        SELECT oid FROM pg_class
+        WHERE relnamespace = current_schema()::regnamespace AND relname = ANY(:tables)
+    )
 )
 SELECT c.oid::regclass::text, c.relname ~ '_cc(new|old)[0-9]*$'
 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
@@ -51,8 +55,8 @@ _IS_INVALID: Final = text(
 def patient(connection: Connection) -> Iterator[None]:
     """Let the block wait for locks as long as statements may run.
 
-    Building concurrently means to wait for the transactions of others while they need not wait:
-    `lock_timeout` would end that in vain.
+    CREATE INDEX CONCURRENTLY waits for the transactions of others without blocking them, and
+    `lock_timeout` would end that wait.
     """
     limit = connection.execute(_WAIT).scalar_one()
     yield
@@ -60,30 +64,30 @@ def patient(connection: Connection) -> Iterator[None]:
 
 
 def is_invalid(connection: Connection, name: str) -> bool:
-    """Whether an index of this name is what an interrupted CREATE INDEX CONCURRENTLY left behind."""
+    """Return whether an interrupted CREATE INDEX CONCURRENTLY left an index of this name."""
     return bool(connection.scalar(_IS_INVALID, {"name": name}))
 
 
 def rebuild_interrupted(connection: Connection, tables: Sequence[str]) -> None:
     """Rebuild the invalid indexes of these tables and of their partitions.
 
-    The connection is in no transaction.
+    The connection must not be in a transaction.
     """
-    found = connection.execute(_INTERRUPTED, {"tables": list(tables)}).all()
+    invalid = connection.execute(_INTERRUPTED, {"tables": list(tables)}).all()
     connection.rollback()
-    if not found:
+    if not invalid:
         return
     with outside_of_transactions(connection):
-        for name, is_leftover in found:
+        for name, is_leftover in invalid:
             # A copy that an interrupted REINDEX CONCURRENTLY made stands beside the index itself.
             command = "DROP INDEX" if is_leftover else "REINDEX INDEX"
             connection.execute(text(f"{command} CONCURRENTLY {name}"))
 
 
 def build_left_out(connection: Connection, options: SchemaOptions) -> None:
-    """Build the vector indexes that an interrupted first load left out, unless one is under way.
+    """Build the vector indexes that an interrupted initial load left out.
 
-    It builds its own.
+    An initial load that is under way builds its own.
     """
     left_out = [
         index for index in vector_indexes(options).values() if is_left_out(connection, index)
@@ -98,9 +102,9 @@ def build_left_out(connection: Connection, options: SchemaOptions) -> None:
 
 
 def load_for_us(connection: Connection) -> bool:
-    """Take the lock of those who load, or say that another connection has it.
+    """Take the lock of initial loads, and return whether it was free.
 
-    It ends with the connection.
+    Closing the connection releases it.
     """
     return bool(connection.scalar(_TRY_LOAD))
 
@@ -120,7 +124,7 @@ def build(connection: Connection, index: Index) -> None:
 
 @contextmanager
 def outside_of_transactions(connection: Connection) -> Iterator[None]:
-    """Let each statement of the block be one of its own, which waits for locks as long as statements may run."""
+    """Run each statement of the block in autocommit mode, without `lock_timeout`."""
     level = connection.get_isolation_level()
     connection.execution_options(isolation_level="AUTOCOMMIT")
     try:

@@ -1,4 +1,4 @@
-"""Why the server refused a statement of a migration, in words that hold no row's values."""
+"""The reason why the server refused a statement of a migration, without values of rows."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from repositories.postgres.errors import translate
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Messages of these classes name tables, columns and settings; those of 22 and 23 quote what is in
-# them.
+# Messages of these classes name tables, columns and settings; those of 22 and 23 quote values.
 _NAMES_ONLY: Final = frozenset({"0A", "2B", "3D", "3F", "42", "53", "54", "55", "57"})
 
 
 def reason(error: BaseException) -> str:
-    """Return the server's message where it can hold no value of a row, and otherwise our own words for it."""
+    """Return the server's message if it cannot contain a value of a row, or else our own."""
     for link in _causes(error):
         if isinstance(link, asyncpg.PostgresError) and (link.sqlstate or "")[:2] in _NAMES_ONLY:
             return f"{link.message} ({link.sqlstate})" if hasattr(link, "message") else str(link)

@@ -1,4 +1,4 @@
-"""Months of UTC: what telemetry is partitioned by."""
+"""Months of UTC, by which telemetry is partitioned."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Month:
 
     @property
     def ends(self) -> datetime:
-        """The first moment after it; there is none after `LAST` that Python could tell."""
+        """The first moment after it. Python has none for a month after `LAST`."""
         return self.plus(1).begins
 
     def __str__(self) -> str:

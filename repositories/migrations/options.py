@@ -1,4 +1,4 @@
-"""What a database is created with, and what an existing one was created with."""
+"""The permanent options of a database: of a new one, and as recorded in an existing one."""
 
 from __future__ import annotations
 
@@ -31,13 +31,21 @@ _LANGUAGE: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 @dataclass(frozen=True, kw_only=True)
 class SchemaOptions:
-    """What a database is created with. All of it stays: later migrations read it from the database.
+    """The permanent options of a new database; later migrations read them from the database.
 
-    `dimensions`, `provider` and `model` of the embeddings are recorded in `embedding_metadata`; an
-    `unspecified` provider or model contradicts no recorded one. `hnsw_m` and `hnsw_ef_construction`
-    are the vector indexes', `language` the text search configuration of the lexemes. `insists_on`
-    names those that an existing database has to agree with. Making one raises ConfigurationError
-    for what pgvector cannot do.
+    Attributes:
+        dimensions: the dimension of the embeddings, recorded in `embedding_metadata` like
+            `provider`, `model` and `metric`.
+        provider: the provider of the embeddings. `unspecified` agrees with every recorded one.
+        model: their model. `unspecified` agrees with every recorded one.
+        metric: the metric of the vector indexes.
+        hnsw_m: the links of a node of the vector indexes.
+        hnsw_ef_construction: the candidates while a vector index is built.
+        language: the text search configuration of the lexemes.
+        insists_on: the names of the options that an existing database must agree with.
+
+    Raises:
+        ConfigurationError: pgvector does not support one of the values.
     """
 
     dimensions: int = DEFAULT_DIMENSIONS
@@ -53,15 +61,15 @@ class SchemaOptions:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> SchemaOptions:
-        """Return what the settings say of them.
+        """Return the options in the settings.
 
-        A setting that was left at its default contradicts no database.
+        A setting that was not changed from its default agrees with every database.
         """
-        said = {
+        explicit = {
             name for name, setting in _FROM_SETTINGS.items() if setting in settings.model_fields_set
         }
         values = {name: getattr(settings, setting) for name, setting in _FROM_SETTINGS.items()}
-        return cls(**values, insists_on=cls.insists_on & said)
+        return cls(**values, insists_on=cls.insists_on & explicit)
 
     def __post_init__(self) -> None:
         label = f"1 to {_MAX_LABEL_BYTES} bytes without NUL"
@@ -85,16 +93,16 @@ class SchemaOptions:
                 raise ConfigurationError(f"{field} must be {allowed}", setting=field)
 
     def require_agreement(self, recorded: SchemaOptions) -> None:
-        """Raise where these contradict what a database records.
+        """Raise an error if these options contradict those that a database records.
 
         Raises:
-            EmbeddingMismatch: another dimension, provider, model or metric.
-            ConfigurationError: another language.
+            EmbeddingMismatch: the database has another dimension, provider, model or metric.
+            ConfigurationError: the database has another language.
         """
         for field in sorted(self.insists_on - {"language"}):
-            given, known = getattr(self, field), getattr(recorded, field)
-            if given not in (known, UNSPECIFIED):
-                raise EmbeddingMismatch(field, recorded=known, given=given)
+            mine, theirs = getattr(self, field), getattr(recorded, field)
+            if mine not in (theirs, UNSPECIFIED):
+                raise EmbeddingMismatch(field, recorded=theirs, given=mine)
         if "language" in self.insists_on and self.language != recorded.language:
             raise ConfigurationError(
                 f"this database's keyword search is {recorded.language!r}, not {self.language!r}",
@@ -107,8 +115,8 @@ def _is_label(value: str) -> bool:
 
 
 _RECORDED: Final = text("SELECT dimensions, provider, model, metric FROM embedding_metadata")
-# What no table records is in the catalog: the language in the generated column, the parameters with
-# the index. Any of them tells: one is missing during a first load.
+# No table records the language and the parameters: they are in the catalog, in the generated column
+# and in the vector indexes. Any index will do, because one is missing during an initial load.
 _BUILT: Final = text("""
 WITH indexes AS (
     SELECT option_name, option_value FROM unnest(:indexes) AS name
@@ -118,7 +126,8 @@ SELECT (SELECT substring(pg_get_expr(d.adbin, d.adrelid) FROM $$to_tsvector\\('(
         FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
         WHERE d.adrelid = to_regclass('knowledge') AND a.attname = 'search_vector') AS language,
        (SELECT min(option_value::int) FROM indexes WHERE option_name = 'm') AS hnsw_m,
-       (SELECT min(option_value::int) FROM indexes WHERE option_name = 'ef_construction') AS hnsw_ef_construction
+       (SELECT min(option_value::int) FROM indexes
+        WHERE option_name = 'ef_construction') AS hnsw_ef_construction
 """).bindparams(bindparam("indexes", list(VECTOR_INDEXES), ARRAY(Text)))
 
 
@@ -126,7 +135,7 @@ def read_recorded(connection: Connection) -> SchemaOptions | None:
     """Return what this database was created with; None before the first revision.
 
     Raises:
-        MigrationFailed: the table for it is there and has no row.
+        MigrationFailed: the table `embedding_metadata` exists and has no row.
     """
     if connection.scalar(text("SELECT to_regclass('embedding_metadata')")) is None:
         return None

@@ -1,4 +1,4 @@
-"""Tables of own entities in a database whose entities this process does not know."""
+"""Tables of an application's own entities that are not registered in this process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from domain.schema.application import table_names
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-# An own entity is known by its primary key: the name and the columns that its base class gives it.
+# The primary key identifies the table of an own entity: its base class defines name and columns.
 _UNKNOWN: Final = text("""
 SELECT c.relname FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
 WHERE c.relnamespace = current_schema()::regnamespace AND NOT c.relispartition

@@ -1,7 +1,4 @@
-"""The monthly partitions of telemetry.
-
-Which there are, which are missing, how one is made and how one is dropped.
-"""
+"""The monthly partitions of telemetry: list, create and merge them."""
 
 from __future__ import annotations
 
@@ -27,21 +24,21 @@ if TYPE_CHECKING:
 
 EVENTS: Final = "telemetry_events"
 AHEAD: Final = 3
-"""Months that are made beside the present one."""
-
+"""Partitions that are made for the months after the current one."""
 
 LOCK_TIMEOUT_MS: Final = 500
 """How long DDL waits for writers; every later writer waits behind it."""
 
-# A bound is printed and read again in the same session, so that neither its time zone nor its style
-# of dates matters.
-_FOUND: Final = text(r"""
+# A bound is printed and parsed in the same session, so that neither its time zone nor its date
+# style matters.
+_PARTITIONS: Final = text(r"""
 SELECT c.oid::regclass::text AS name, bound = 'DEFAULT' AS is_default,
        substring(bound FROM $$FROM \('([^']+)'\)$$)::timestamptz AS begins,
        substring(bound FROM $$TO \('([^']+)'\)$$)::timestamptz AS ends,
        greatest(c.reltuples, pg_stat_get_live_tuples(c.oid), 0)::bigint AS rows,
        has_table_privilege(c.oid, 'SELECT') AS readable
-FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid, LATERAL pg_get_expr(c.relpartbound, c.oid) AS bound
+FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid,
+LATERAL pg_get_expr(c.relpartbound, c.oid) AS bound
 WHERE inhparent = to_regclass(:table) ORDER BY c.relname
 """).bindparams(table=EVENTS)
 _COLUMNS: Final = text("""
@@ -58,7 +55,7 @@ _PAUSE: Final = text("SELECT pg_sleep(random() * 0.3)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Partition:
-    """A partition, by the name that SQL calls it; `rows` is the server's estimate.
+    """A partition, by its name in SQL; `rows` is the server's estimate.
 
     A bound that is None is open.
     """
@@ -71,7 +68,7 @@ class Partition:
     readable: bool
 
     def overlaps(self, month: Month) -> bool:
-        """Whether events of the month are, or would be, in it because of its bounds."""
+        """Return whether the partition's bounds include a part of the month."""
         if self.is_default:
             return False
         return (self.begins is None or self.begins < month.ends) and (
@@ -79,49 +76,64 @@ class Partition:
         )
 
     def is_before(self, moment: datetime) -> bool:
-        """Whether nothing in it can be as late as the moment."""
+        """Return whether the partition ends at or before the moment."""
         return self.ends is not None and self.ends <= moment
 
 
 def partitions(connection: Connection) -> list[Partition]:
-    """Return the partitions of telemetry, by name; none where the table is not there."""
-    return [Partition(**row) for row in connection.execute(_FOUND).mappings()]
+    """Return the partitions of telemetry, ordered by name; none if the table does not exist."""
+    return [Partition(**row) for row in connection.execute(_PARTITIONS).mappings()]
 
 
-def default_of(found: Iterable[Partition]) -> Partition | None:
-    """Return the partition that takes what no other does."""
-    return next((partition for partition in found if partition.is_default), None)
+def default_of(existing: Iterable[Partition]) -> Partition | None:
+    """Return the default partition, which takes the rows that fit no other."""
+    return next((partition for partition in existing if partition.is_default), None)
 
 
-def missing_ahead(connection: Connection, found: Iterable[Partition], *, ahead: int) -> list[Month]:
+def missing_ahead(
+    connection: Connection, existing: Iterable[Partition], *, ahead: int
+) -> list[Month]:
     """Return which of this month and the next `ahead`, by the server's clock, have no partition."""
     this = Month.of(connection.execute(_NOW).scalar_one())
-    return months_without_partition([this.plus(number) for number in range(ahead + 1)], found)
+    return months_without_partition([this.plus(number) for number in range(ahead + 1)], existing)
 
 
-def months_without_partition(months: Iterable[Month], found: Iterable[Partition]) -> list[Month]:
-    return [month for month in months if not any(partition.overlaps(month) for partition in found)]
+def months_without_partition(months: Iterable[Month], existing: Iterable[Partition]) -> list[Month]:
+    return [
+        month for month in months if not any(partition.overlaps(month) for partition in existing)
+    ]
 
 
 def create_partition(connection: Connection, month: Month, *, until: float) -> int:
-    """Make the partition of a month and return how many rows of the default partition were moved
-    into it.
+    """Create the partition of a month, and move the month's rows from the default partition.
 
-    All in the caller's transaction, so that no reader misses a row meanwhile. Writers go on while
-    rows are moved, and wait at the end, while what they added is moved and PostgreSQL looks through
-    the default partition once more. `until`, by the monotonic clock, is when to give up.
+    Everything happens in the caller's transaction, so that readers see every row at any time.
+    Writers can write while most rows are moved. They wait at the end, while their new rows are
+    moved and PostgreSQL checks the default partition.
+
+    Args:
+        connection: the connection, in a transaction.
+        month: the month.
+        until: the time of the monotonic clock at which to give up.
+
+    Returns:
+        The number of rows moved.
+
+    Raises:
+        MigrationFailed: it took too long.
     """
     name = f"{EVENTS}_{month.year:04}_{month.number:02}"
     bounds = (
         f"created_at >= '{month.begins.isoformat()}' AND created_at < '{month.ends.isoformat()}'"
     )
     _limit(connection, until)
-    # Against others that change partitions, and before any lock of a partition, as ANALYZE does.
+    # Keeps other changes of partitions out. ANALYZE too locks the table before its partitions.
     run_statement(connection, f"LOCK TABLE ONLY {EVENTS} IN SHARE UPDATE EXCLUSIVE MODE")
-    # The CHECK spares PostgreSQL a look through the rows when it attaches them.
+    # With the CHECK, PostgreSQL attaches the table without scanning it.
     run_statement(
         connection,
-        f"CREATE TABLE {name} (LIKE {EVENTS} INCLUDING ALL, CONSTRAINT ck_{name}_bounds CHECK ({bounds}))",
+        f"CREATE TABLE {name} (LIKE {EVENTS} INCLUDING ALL,"
+        f" CONSTRAINT ck_{name}_bounds CHECK ({bounds}))",
     )
     run_statement(connection, f"COMMENT ON TABLE {name} IS 'Telemetry events of {month}, by UTC.'")
     default = default_of(partitions(connection))
@@ -142,15 +154,15 @@ def create_partition(connection: Connection, month: Month, *, until: float) -> i
 
 
 def wait_briefly(connection: Connection) -> None:
-    """Wait for no lock longer than `LOCK_TIMEOUT_MS` in this transaction.
+    """Limit waits for locks to `LOCK_TIMEOUT_MS` in this transaction.
 
-    Once it is there, a statement may take its time.
+    The run time of a statement is not limited.
     """
     connection.execute(_LIMITS, {"lock": str(LOCK_TIMEOUT_MS), "statement": "0"})
 
 
 def merge_into_default(connection: Connection) -> None:
-    """Bring the rows of every other partition back into the default one, and drop those."""
+    """Move the rows of every other partition to the default one, and drop the others."""
     columns = connection.scalar(_COLUMNS)
     for partition in partitions(connection):
         if not partition.is_default:
@@ -170,9 +182,9 @@ def _move(connection: Connection, source: str, target: str, bounds: str) -> int:
 
 
 def _lock_out_writers(connection: Connection, default: str, until: float) -> None:
-    # Who waited for the default partition alone would be refused: its row was sent there before
-    # there was a better place. Each attempt is short, and between two of them those who waited
-    # behind it have their turn; rows moved so far stay moved.
+    # The parent is locked first: a writer that waited only for the default partition would fail,
+    # because its row was routed there before the new partition existed. Each attempt is short, so
+    # that writers proceed between attempts; rows moved so far stay moved.
     while True:
         try:
             with connection.begin_nested():

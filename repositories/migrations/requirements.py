@@ -1,4 +1,4 @@
-"""What a server must have before anything is changed in its database."""
+"""The requirements that a server must meet before its database is changed."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ _LANGUAGE: Final = text(
 
 
 def require_server(connection: Connection) -> None:
-    """Raise MigrationFailed unless the server is PostgreSQL 16 or newer and has pgvector 0.8.4 or newer."""
+    """Raise MigrationFailed unless the server has PostgreSQL 16 and pgvector 0.8.4, or newer."""
     number = int(connection.scalars(text("SHOW server_version_num")).one())
     if number < OLDEST_POSTGRESQL * 10_000:
         raise MigrationFailed(
-            f"PostgreSQL {OLDEST_POSTGRESQL} or newer is needed, and this server is {number // 10_000}"
+            f"PostgreSQL {OLDEST_POSTGRESQL} or newer is needed, and this server is"
+            f" {number // 10_000}"
         )
     pgvector = connection.scalar(_PGVECTOR)
     if pgvector is None:
@@ -54,9 +55,10 @@ def require_language(connection: Connection, language: str) -> None:
 
 
 def create_extension(connection: Connection) -> None:
-    """Create pgvector's extension where it is missing.
+    """Create the extension `vector` if it is missing.
 
-    Raises MigrationFailed where that takes an administrator.
+    Raises:
+        MigrationFailed: only an administrator can create it.
     """
     if connection.scalar(_INSTALLED):
         return
@@ -67,7 +69,7 @@ def create_extension(connection: Connection) -> None:
             raise
     else:
         return
-    # Outside of the handler, so that the error does not carry the driver's.
+    # Outside the handler, so that the driver's error is not chained.
     raise MigrationFailed(
         "pgvector is not in this database yet: an administrator has to run CREATE EXTENSION "
         "vector in it"

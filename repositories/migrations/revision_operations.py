@@ -1,4 +1,4 @@
-"""What revisions say besides Alembic's own `op`."""
+"""Operations for revisions, in addition to those of Alembic's `op`."""
 
 from __future__ import annotations
 
@@ -24,53 +24,60 @@ if TYPE_CHECKING:
     from repositories.migrations.options import SchemaOptions
 
 OPTIONS: Final = "schema_options"
-"""Under this key of Alembic's configuration a revision finds the options."""
+"""The key of Alembic's configuration under which a revision reads the options."""
 
 _logger: Final = logging.getLogger("recollect.migrations")
 _ROWS: Final = text("SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(:table)")
 
 
 def options() -> SchemaOptions:
-    """Return what the database that is being migrated was, or is to be, created with.
+    """Return the options of the database that is being migrated.
 
     Raises:
-        MigrationFailed: the revision was not run by `repositories.migrations`.
+        MigrationFailed: the revision is not run by `repositories.migrations`.
     """
     config = op.get_context().config
     if config is None:
         raise MigrationFailed("revisions are run by repositories.migrations")
-    found: SchemaOptions = config.attributes[OPTIONS]
-    return found
+    schema_options: SchemaOptions = config.attributes[OPTIONS]
+    return schema_options
 
 
 def create_extension() -> None:
-    """Create pgvector's extension where it is missing.
+    """Create the extension `vector` if it is missing.
 
-    Raises MigrationFailed where that takes an administrator.
+    Raises:
+        MigrationFailed: only an administrator can create it.
     """
     requirements.create_extension(op.get_bind())
 
 
 def generated(expression: str) -> Computed:
-    """Return a stored generated column's expression, with the language of this database in place of English."""
-    # Not text, which would take the classes of a regular expression for bind parameters.
+    """Return the expression of a stored generated column, in the language of this database."""
+    # Not text(), which reads `[:alpha:]` of a regular expression as a bind parameter.
     return Computed(
         literal_column(target.in_language(expression, options().language)), persisted=True
     )
 
 
 def lexemes(column: str, characters: int, weight: str) -> str:
-    """Return the weighted lexemes of a column as the first revisions made them.
+    """Return the SQL of a column's weighted lexemes, in the form of the first revisions.
 
-    Another form needs another function.
+    Do not change it: a later form needs a function of its own.
     """
     inner = (
         "([[:lower:][:digit:]])([[:upper:]])|([[:upper:]])([[:upper:]][[:lower:]])"
         r"|([[:alnum:]]{2})[_/.\\]([[:alpha:]])|[_/.\\]([[:alpha:]]{2})"
     )
-    hyphened = f"regexp_replace(left(coalesce({column}, ''), {characters}), '{inner}', '\\1\\3\\5-\\2\\4\\6\\7', 'g')"
+    hyphened = (
+        f"regexp_replace(left(coalesce({column}, ''), {characters}),"
+        f" '{inner}', '\\1\\3\\5-\\2\\4\\6\\7', 'g')"
+    )
     numbered = f"regexp_replace({hyphened}, '[/\\\\]([[:digit:]])', ' \\1', 'g')"
-    return f"setweight(to_tsvector('english', left(replace({numbered}, '_', ' '), {characters})), '{weight}')"
+    return (
+        f"setweight(to_tsvector('english', left(replace({numbered}, '_', ' '), {characters})),"
+        f" '{weight}')"
+    )
 
 
 @contextmanager
@@ -85,16 +92,16 @@ def timed(table: str, doing: str) -> Iterator[None]:
 
 
 def create_vector_index(table: str, column: str) -> None:
-    """Create the HNSW index of a column of embeddings, in the form that fits the dimension of this database."""
+    """Create the HNSW index of an embedding column, in the form for this database's dimension."""
     embedding: Column[Any] = Column(column, EmbeddingColumn(options().dimensions))
     Table(table, MetaData(), embedding)
     op.get_bind().execute(CreateIndex(target.vector_index(embedding, options())))
 
 
 def create_month_partitions(ahead: int) -> None:
-    """Make partitions of telemetry for this month and the next `ahead`.
+    """Create partitions of telemetry for this month and the next `ahead`.
 
-    What the default one holds of them is moved.
+    The months' rows in the default partition are moved.
     """
     connection = op.get_bind()
     until = time.monotonic() + STATEMENT_TIMEOUT.total_seconds()
@@ -105,7 +112,7 @@ def create_month_partitions(ahead: int) -> None:
 
 
 def drop_month_partitions() -> None:
-    """Bring the events of every month back into the default partition."""
+    """Move the events of every month to the default partition, and drop the others."""
     partitions.merge_into_default(op.get_bind())
 
 
@@ -117,13 +124,19 @@ def create_index_concurrently(
     unique: bool = False,
     **dialect_options: Any,
 ) -> None:
-    """Create an index while others write to the table; what an interrupted attempt left behind is
-    dropped first.
+    """Create an index without blocking writes to the table.
 
-    For a table that is big and in use, in place of a generated `op.create_index`, which keeps
-    writers out. It cannot be part of a transaction: what the revision did before is committed, so
-    let it do nothing else, and take it back with `op.drop_index(..., if_exists=True)`.
-    `dialect_options` are those of `op.create_index`.
+    Use it for a big table in place of the generated `op.create_index`, which blocks writers. An
+    invalid index of an interrupted attempt is dropped first. The statement cannot be part of a
+    transaction: earlier operations of the revision are committed, so give it a revision of its own,
+    with `op.drop_index(..., if_exists=True)` for the downgrade.
+
+    Args:
+        name: the name of the index.
+        table: the name of the table.
+        columns: the columns or expressions.
+        unique: whether the index is unique.
+        dialect_options: options of `op.create_index`, such as `postgresql_using`.
     """
     with op.get_context().autocommit_block(), indexes.patient(op.get_bind()):
         if indexes.is_invalid(op.get_bind(), name):

@@ -1,4 +1,4 @@
-"""Whether the entities and a database agree, and the revision that makes them agree again."""
+"""Compare the entities with a database, and write the revision that removes the differences."""
 
 from __future__ import annotations
 
@@ -32,17 +32,16 @@ if TYPE_CHECKING:
 async def check(
     engine: AsyncEngine, *, entities: MetaData = metadata, directory: Path | None = None
 ) -> list[str]:
-    """Return what differs between the database and the entities, one sentence each; nothing is
-    changed.
+    """Return the differences between the database and the entities, one sentence for each.
 
-    Compared are columns with type, default, expression and comment, constraints, indexes with their
-    parameters, and triggers, as PostgreSQL describes them; not the order of columns, nor tables
-    that are no entity's. Where row-level security is on, what it does not cover is told as well. It
-    takes a role that may create temporary tables.
+    It compares columns with type, default, expression and comment, constraints, indexes with their
+    parameters, and triggers, as PostgreSQL describes them. It ignores the order of columns and the
+    tables without an entity. If row-level security is enabled, tables that it does not cover are
+    reported too. The role needs the privilege to create temporary tables.
 
     Raises:
         SchemaOutdated: the database is not at the newest revision.
-        DatabaseFailure: no connection, or a missing privilege.
+        DatabaseFailure: the connection failed, or a privilege is missing.
     """
     with translating():
         async with engine.connect() as connection:
@@ -59,15 +58,16 @@ async def revise(
 ) -> Path:
     """Write the next revision into `directory`, by default the package's own, and return its path.
 
-    With `autogenerate` it holds what turns this database, which has to be at the newest revision,
-    into what the entities ask for, and back; without, nothing. A table whose entity is gone is not
-    dropped: that is written by hand. The file is formatted where ruff is installed.
+    With `autogenerate` the revision contains the operations that turn this database into the schema
+    of the entities, and back; without, it is empty. The database must be at the newest revision. A
+    table whose entity was removed is not dropped: write that by hand. If ruff is installed, it
+    formats the file.
 
     Raises:
         SchemaOutdated: the database is not at the newest revision.
-        ConfigurationError: the message has no letters to name the file with.
-        MigrationFailed: migrations of this process went on for a minute.
-        DatabaseFailure: no connection, or a missing privilege.
+        ConfigurationError: the message has no letters for the name of the file.
+        MigrationFailed: another migration in this process took longer than a minute.
+        DatabaseFailure: the connection failed, or a privilege is missing.
     """
     if not any(character.isalnum() for character in message):
         raise ConfigurationError(
@@ -84,9 +84,9 @@ async def revise(
 
 
 def _at_head(connection: Connection, directory: Path | None) -> SchemaOptions:
-    found, expected = require_known(connection, directory), head(directory)
-    if found != expected:
-        raise SchemaOutdated(current=None if found == BASE else found, expected=expected)
+    revision, expected = require_known(connection, directory), head(directory)
+    if revision != expected:
+        raise SchemaOutdated(current=None if revision == BASE else revision, expected=expected)
     return read_recorded(connection) or SchemaOptions()
 
 

@@ -1,8 +1,7 @@
-"""Switching row-level security on and off: not a revision, because most databases do without, and
-later ones have to keep it.
+"""Row-level security in migrations.
 
-That it is on is recorded by the policies themselves. Migrating covers what is new wherever it is
-on, and `check` tells what is not.
+It is not a revision, because most databases do not use it. The policies themselves record that it
+is enabled. A migration then covers new tables, and `check` reports tables without a policy.
 """
 
 from __future__ import annotations
@@ -31,12 +30,11 @@ if TYPE_CHECKING:
 async def row_level_security_bypassed(
     session: MigrationSession, *, needed: bool
 ) -> AsyncIterator[None]:
-    """Where row-level security is on, let the owner see every tenant's rows inside, and cover all
-    tables afterwards.
+    """Let the tables' owner see every tenant's rows in the block, and cover all tables afterwards.
 
-    A revision that fills a column would find no row otherwise, and say nothing. What is interrupted
-    inside leaves tables that bind everyone but their owner; `check` tells, and the next migration
-    covers them.
+    Otherwise a revision that fills a column would see no rows, without an error. After an
+    interruption, policies do not apply to the owner of the tables; `check` reports it, and the next
+    migration repairs it. Nothing happens if row-level security is not enabled.
     """
     on = await session.run(_is_on, doing="looking at row-level security")
     if on and needed:
@@ -52,42 +50,40 @@ async def row_level_security_bypassed(
 
 @contextmanager
 def bypass_row_level_security(connection: Connection, table: str) -> Iterator[None]:
-    """Let the owner of a table see every tenant's rows of it inside; until the transaction ends
-    nobody else notices.
+    """Let the owner of a table see every tenant's rows in the block.
 
-    Where row-level security binds its owner, it would count no row, and move and delete none.
+    If policies apply to the owner, it would otherwise count, move and delete no rows. Other
+    sessions do not see the change, because it is part of the transaction.
     """
-    bound = connection.scalar(
+    is_active = connection.scalar(
         text("SELECT row_security_active(CAST(:table AS text))"), {"table": table}
     )
-    if bound:
+    if is_active:
         connection.execute(text(no_force_row_level_security(table)))
     yield
-    # What fails inside takes the transaction along, and this with it.
-    if bound:
+    # An error in the block rolls the transaction back, and this change with it.
+    if is_active:
         connection.execute(text(force_row_level_security(table)))
 
 
 def create_policies_if_enabled(connection: Connection) -> None:
-    """Cover what is new, where row-level security is on."""
+    """Cover new tables if row-level security is enabled."""
     if _is_on(connection):
         create_missing_policies(connection)
 
 
 def _is_on(connection: Connection) -> bool:
-    return any(wall["begun"] for wall in connection.execute(POLICY_STATUS).mappings())
+    return any(table["begun"] for table in connection.execute(POLICY_STATUS).mappings())
 
 
 def _bypass(connection: Connection) -> None:
-    for wall in connection.execute(POLICY_STATUS).mappings().all():
-        connection.execute(text(no_force_row_level_security(wall["table"])))
+    for row in connection.execute(POLICY_STATUS).mappings().all():
+        connection.execute(text(no_force_row_level_security(row["table"])))
 
 
 def create_missing_policies(connection: Connection) -> list[str]:
     uncovered = [
-        wall["table"]
-        for wall in connection.execute(POLICY_STATUS).mappings()
-        if not wall["covered"]
+        row["table"] for row in connection.execute(POLICY_STATUS).mappings() if not row["covered"]
     ]
     for table in uncovered:
         for statement in create_policy(table):

@@ -42,21 +42,27 @@ async def migrate(
     deadline: timedelta = DEADLINE,
     directory: Path | None = None,
 ) -> str:
-    """Bring the database to `revision` and return it; indexes that an interruption left invalid or
-    out are built.
+    """Bring the database to `revision` and return it.
 
-    Each revision is one transaction, so a failure leaves the ones before it in place, and the next
-    attempt goes on from there. Any number of processes may do this at once: `deadline` is for the
-    lock that lets them in one by one, and for the tables that statements wait for. `options` decide
-    what a new database is created with; where they are missing, the defaults do. `directory` holds
-    revisions beside those of the package.
+    Each revision is one transaction: after a failure the earlier ones stay, and the next attempt
+    continues from there. Any number of processes may call this at once; a lock lets one migrate at
+    a time. Indexes that are invalid or missing after an interruption are built at the end.
+
+    Args:
+        engine: the engine.
+        options: the options of a new database, by default `SchemaOptions()`.
+        revision: the revision to reach.
+        deadline: how long to wait for the migration lock, and for locks of tables.
+        directory: a folder with revisions in addition to those of the package.
 
     Raises:
-        MigrationFailed: a statement was refused, or a lock was not to be had; the message names the
-            revision and the reason.
+        MigrationFailed: the server refused a statement, or waiting for a lock took too long; the
+            message names the revision and the reason.
         SchemaOutdated: the database is at a revision that this version does not know.
-        EmbeddingMismatch, ConfigurationError: the options contradict what the database was created
-        with, or cannot be. DatabaseFailure: no connection.
+        EmbeddingMismatch: the options contradict those of the database.
+        ConfigurationError: the language contradicts that of the database, or is unknown to the
+            server, or the revision is not above the current one.
+        DatabaseFailure: the connection failed.
     """
     async with migration_session(engine, deadline) as session:
         decided = await session.run(partial(_decide, options), doing="looking at the database")
@@ -84,11 +90,19 @@ async def rollback(
     deadline: timedelta = DEADLINE,
     directory: Path | None = None,
 ) -> str | None:
-    """Take back the revisions after `revision`, with their tables and rows; return what is left,
-    None for an empty database.
+    """Take back the revisions after `revision`, with their tables and rows.
 
-    `-1` takes back the newest one, `base` all of them; the extension stays. Locks, and what is
-    raised: as in `migrate`.
+    Locks and errors are those of `migrate`.
+
+    Args:
+        engine: the engine.
+        revision: the revision to return to: `-1` takes back the newest one, `base` all of them.
+            The extension stays.
+        deadline: how long to wait for the migration lock, and for locks of tables.
+        directory: a folder with revisions in addition to those of the package.
+
+    Returns:
+        The revision of the database, or None if it is empty.
     """
     async with migration_session(engine, deadline) as session:
         path = await session.run(
@@ -105,7 +119,8 @@ async def rollback(
 async def current(engine: AsyncEngine) -> str | None:
     """Return the revision that the database is at; None before the first.
 
-    Raises DatabaseFailure.
+    Raises:
+        DatabaseFailure: the connection failed.
     """
     with translating():
         async with engine.connect() as connection:
@@ -118,12 +133,16 @@ def head(directory: Path | None = None) -> str:
 
 
 def require_known(connection: Connection, directory: Path | None = None) -> str:
-    """Return the database's revision. Raises SchemaOutdated where this version does not have it."""
-    known = {script.revision for script in scripts(directory).walk_revisions()}
-    found = current_revision(connection)
-    if found is not None and found not in known:
-        raise SchemaOutdated(current=found, expected=head(directory))
-    return found or BASE
+    """Return the database's revision.
+
+    Raises:
+        SchemaOutdated: this version does not have the revision.
+    """
+    revisions = {script.revision for script in scripts(directory).walk_revisions()}
+    revision = current_revision(connection)
+    if revision is not None and revision not in revisions:
+        raise SchemaOutdated(current=revision, expected=head(directory))
+    return revision or BASE
 
 
 def _decide(options: SchemaOptions | None, connection: Connection) -> SchemaOptions:
@@ -139,33 +158,35 @@ def _decide(options: SchemaOptions | None, connection: Connection) -> SchemaOpti
 
 
 def _way_up(revision: str, directory: Path | None, connection: Connection) -> list[str]:
-    found = require_known(connection, directory)
+    start = require_known(connection, directory)
     try:
-        way = list(scripts(directory).iterate_revisions(revision, found, implicit_base=True))
+        path = list(scripts(directory).iterate_revisions(revision, start, implicit_base=True))
     except RevisionError:
         raise_bare(
             ConfigurationError(
-                f"there is no way up from {found} to {revision!r}", setting="revision"
+                f"there is no way up from {start} to {revision!r}", setting="revision"
             )
         )
-    return [script.revision for script in reversed(way)]
+    return [script.revision for script in reversed(path)]
 
 
 def _way_down(
     revision: str, directory: Path | None, connection: Connection
 ) -> list[tuple[str, str]]:
-    found = require_known(connection, directory)
-    if found == BASE:
+    start = require_known(connection, directory)
+    if start == BASE:
         return []
     try:
-        way = list(scripts(directory).iterate_revisions(found, revision, select_for_downgrade=True))
+        path = list(
+            scripts(directory).iterate_revisions(start, revision, select_for_downgrade=True)
+        )
     except RevisionError:
         raise_bare(
             ConfigurationError(
-                f"there is no way down from {found} to {revision!r}", setting="revision"
+                f"there is no way down from {start} to {revision!r}", setting="revision"
             )
         )
-    return [(script.revision, str(script.down_revision or BASE)) for script in way]
+    return [(script.revision, str(script.down_revision or BASE)) for script in path]
 
 
 def _upgrade(
@@ -185,7 +206,7 @@ def _downgrade(revision: str, directory: Path | None, connection: Connection) ->
 
 
 def _forget_empty(connection: Connection) -> str | None:
-    found = current_revision(connection)
-    if found is None:
+    revision = current_revision(connection)
+    if revision is None:
         connection.execute(text(f"DROP TABLE IF EXISTS {VERSION_TABLE}"))
-    return found
+    return revision

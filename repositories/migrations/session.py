@@ -1,7 +1,4 @@
-"""The connection that migrates.
-
-One of its own, with the lock that lets one migrator work at a time.
-"""
+"""The connection of a migration, with the lock that lets one migrator work at a time."""
 
 from __future__ import annotations
 
@@ -38,22 +35,23 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DEADLINE: Final = timedelta(seconds=60)
-"""How long the lock, and tables that statements wait for, are waited for."""
+"""How long to wait for the migration lock, and for locks of tables."""
 
 LOCK_TIMEOUT: Final = timedelta(seconds=2)
-"""How long a statement waits for a table: every later reader of the table waits behind it."""
+"""How long one statement waits for a table, because every later reader waits behind it."""
 
 STATEMENT_TIMEOUT: Final = timedelta(hours=1)
 
-# Advisory locks are each database's own, so the key has to tell apart only what shares one. Signed,
-# 64 bits.
+# A signed number of 64 bits. Each database has its own advisory locks, so the key need only differ
+# from others in the same database.
 LOCK_KEY: Final = int.from_bytes(sha256(b"recollect.migrations").digest()[:8], signed=True)
 
 _KEY: Final = bindparam("key", LOCK_KEY, BigInteger)
 _TRY_LOCK: Final = text("SELECT pg_try_advisory_lock(:key)").bindparams(_KEY)
 _UNLOCK: Final = text("SELECT pg_advisory_unlock(:key)").bindparams(_KEY)
 _HOLDS_LOCK: Final = text("""
-SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND granted AND objsubid = 1
+SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()
+               AND granted AND objsubid = 1
                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
                AND (classid::bigint << 32) | objid::bigint = :key)
 """).bindparams(_KEY)
@@ -64,9 +62,9 @@ SELECT set_config('lock_timeout', :lock, false), set_config('statement_timeout',
 
 
 class MigrationSession:
-    """A connection with the lock.
+    """A connection that holds the migration lock.
 
-    It is nobody else's, and is closed afterwards: what is set in it stays in it.
+    It is not shared and is closed afterwards, so that its settings affect no other session.
     """
 
     def __init__(self, connection: AsyncConnection, until: float) -> None:
@@ -74,11 +72,13 @@ class MigrationSession:
         self._until = until
 
     async def run(self, work: Callable[[Connection], T], *, doing: str) -> T:
-        """Return what `work` returns, committed; where a table's lock was not to be had, do it
-        again until the deadline.
+        """Run `work` in a transaction, and return its result after the commit.
+
+        If waiting for a lock times out, `work` runs again until the deadline.
 
         Raises:
-            MigrationFailed: with `doing` and the reason, for what the server refuses.
+            MigrationFailed: the server refused a statement; the message contains `doing` and the
+                reason.
         """
         retrying = AsyncRetrying(
             retry=retry_if_exception(_waited_for_a_lock),
@@ -101,17 +101,17 @@ class MigrationSession:
         return result
 
 
-# Alembic keeps what it works on in global names, `op` and `context`: one at a time in a process,
-# whatever the database.
+# Alembic's state is global (`op` and `context`), so one migration at a time runs in a process, for
+# all databases.
 _alembic: Final = threading.Lock()
 
 
 @asynccontextmanager
 async def alembic_for_us(deadline: timedelta) -> AsyncIterator[None]:
-    """Keep Alembic from the other tasks and threads of this process.
+    """Reserve Alembic for this task among all tasks and threads of this process.
 
     Raises:
-        MigrationFailed: they kept it until the deadline.
+        MigrationFailed: another one used it until the deadline.
     """
 
     async def acquire() -> bool:
@@ -128,16 +128,15 @@ async def alembic_for_us(deadline: timedelta) -> AsyncIterator[None]:
 async def migration_session(
     engine: AsyncEngine, deadline: timedelta
 ) -> AsyncIterator[MigrationSession]:
-    """Lend a connection that holds the migration lock.
+    """Provide a connection that holds the migration lock.
 
-    The lock is the connection's own, not another one's: a migrator that loses its connection loses
-    both, and nobody migrates beside one that still works. It has to be a direct connection: behind
-    a pooler that lends another server connection to each transaction the lock would be somebody
-    else's, which `require_lock` finds out.
+    The connection that migrates holds the lock itself: if it is lost, so is the lock, and two
+    migrators never work at once. It must be a direct connection: a pooler that uses another server
+    connection for each transaction would separate the two, which `require_lock` detects.
 
     Raises:
-        MigrationFailed: others held the lock until the deadline.
-        DatabaseFailure: no connection.
+        MigrationFailed: other migrators held the lock until the deadline.
+        DatabaseFailure: the connection failed.
     """
     until = time.monotonic() + deadline.total_seconds()
     async with alembic_for_us(deadline):
@@ -158,7 +157,7 @@ async def migration_session(
 
 
 async def _give_up(connection: AsyncConnection) -> None:
-    # Closing it would do; but a pooler keeps the server's connection, with what was set in it.
+    # A pooler keeps the server's connection open after a close, with its lock and its settings.
     try:
         with suppress(SQLAlchemyError, OSError, RecollectError):
             await connection.rollback()
@@ -178,8 +177,8 @@ def require_lock(connection: Connection) -> None:
 
 
 async def _poll(acquire: Callable[[], Awaitable[bool]], deadline: timedelta) -> None:
-    # A migrator that waited inside pg_advisory_lock would be a transaction that CREATE INDEX
-    # CONCURRENTLY waits for, while it waits for the one who creates the index.
+    # A wait in pg_advisory_lock is a transaction. CREATE INDEX CONCURRENTLY would wait for it,
+    # while it waits for the migrator that creates the index: a deadlock.
     seconds = deadline.total_seconds()
     polling = AsyncRetrying(
         retry=retry_if_result(operator.not_),
@@ -194,13 +193,13 @@ async def _poll(acquire: Callable[[], Awaitable[bool]], deadline: timedelta) -> 
 
 async def _try_lock(connection: AsyncConnection) -> bool:
     with translating():
-        taken = bool(await connection.scalar(_TRY_LOCK))
+        is_locked = bool(await connection.scalar(_TRY_LOCK))
         await connection.commit()
-        return taken
+        return is_locked
 
 
 def _waited_for_a_lock(error: BaseException) -> bool:
-    # A deadlock is a wait that the server ended, before the timeout did.
+    # The server also ends a wait when it detects a deadlock.
     return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in (
         "55P03",
         "40P01",

@@ -1,7 +1,4 @@
-"""The schema that the entities ask for, as one database has it.
-
-With its dimension, its language and its vector indexes.
-"""
+"""The schema of the entities for one database, with its dimension, language and vector indexes."""
 
 from __future__ import annotations
 
@@ -21,13 +18,13 @@ if TYPE_CHECKING:
 
 
 TEMPLATE_LANGUAGE: Final = "english"
-"""What stands in the entities where each database has its own."""
+"""The language in the entities, in place of which each database has its own."""
 
 
 def target_metadata(
     options: SchemaOptions, entities: MetaData = metadata, application: Iterable[Table] = ()
 ) -> MetaData:
-    """Return a copy of the entities' tables, with the database's types and what `options` decide.
+    """Return a copy of the entities' tables, with the dimension, language and indexes of `options`.
 
     `application` are tables of an application's own entities, parents first.
     """
@@ -39,7 +36,13 @@ def target_metadata(
 
 
 def in_language(expression: str, language: str, *, of: str = TEMPLATE_LANGUAGE) -> str:
-    """Return the expression of a generated column with `language` as its text search configuration, in place of `of`."""
+    """Return a generated column's expression with its text search configuration replaced.
+
+    Args:
+        expression: the expression.
+        language: the new text search configuration.
+        of: the text search configuration in the expression.
+    """
     return expression.replace(f"to_tsvector('{of}',", f"to_tsvector('{language}',")
 
 

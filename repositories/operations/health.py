@@ -1,4 +1,4 @@
-"""Whether a database is fit to be used, and what to do where it is not."""
+"""The health of a database: its facts, its problems and their remedies."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MIN_PGVECTOR = (0, 8, 4)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What one look at the catalog tells."""
+    """Facts from the catalog and the recorded options."""
 
     server_version: str
     server_number: int
@@ -49,21 +49,26 @@ class Facts:
     is_loading: bool
 
 
-# One statement each, because a table that does not exist cannot be asked in the same breath as
-# whether it does.
+# Two statements, because one that reads embedding_metadata fails if the table does not exist.
 _SERVER = text("""
 SELECT current_setting('server_version') AS server_version,
        current_setting('server_version_num')::int AS server_number,
-       (SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'vector') AS pgvector_version,
+       (SELECT extversion FROM pg_catalog.pg_extension
+        WHERE extname = 'vector') AS pgvector_version,
        EXISTS (SELECT FROM pg_catalog.pg_ts_config WHERE cfgname = :language) AS language_known,
        to_regclass('embedding_metadata') IS NOT NULL AS has_metadata,
        (SELECT atttypmod FROM pg_catalog.pg_attribute
         WHERE attrelid = to_regclass('knowledge') AND attname = 'embedding') AS column_dimensions,
-       ARRAY(SELECT c.relname::text FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
-             WHERE NOT i.indisvalid AND c.relnamespace = current_schema()::regnamespace ORDER BY 1) AS invalid_indexes,
-       ARRAY(SELECT name FROM unnest(:vector_indexes) AS name WHERE to_regclass(name) IS NULL ORDER BY 1) AS missing_indexes,
-       EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted
-               AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+       ARRAY(SELECT c.relname::text FROM pg_catalog.pg_index i
+             JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+             WHERE NOT i.indisvalid AND c.relnamespace = current_schema()::regnamespace
+             ORDER BY 1) AS invalid_indexes,
+       ARRAY(SELECT name FROM unnest(:vector_indexes) AS name
+             WHERE to_regclass(name) IS NULL ORDER BY 1) AS missing_indexes,
+       EXISTS (SELECT FROM pg_catalog.pg_locks
+               WHERE locktype = 'advisory' AND objsubid = 1 AND granted
+               AND database = (SELECT oid FROM pg_catalog.pg_database
+                               WHERE datname = current_database())
                AND (classid::bigint << 32) | objid::bigint = :load) AS is_loading
 """).bindparams(
     bindparam("vector_indexes", list(VECTOR_INDEXES), ARRAY(Text)),
@@ -73,7 +78,7 @@ _EMBEDDING = text("SELECT provider, model, dimensions FROM embedding_metadata")
 
 
 async def facts(connection: AsyncConnection, *, language: str, revision: str | None) -> Facts:
-    """Return what the catalog says; works on an empty database too."""
+    """Return the facts about a database, which may be empty."""
     server = (await connection.execute(_SERVER, {"language": language})).one()
     embedding = (
         (await connection.execute(_EMBEDDING)).one_or_none() if server.has_metadata else None
@@ -99,103 +104,103 @@ async def facts(connection: AsyncConnection, *, language: str, revision: str | N
 
 
 def _telemetry(connection: Connection) -> tuple[tuple[str, ...], bool]:
-    found = partitions.partitions(connection)
-    default = partitions.default_of(found)
-    missing = partitions.missing_ahead(connection, found, ahead=1)
-    # A role that may use the table need not have a right to its partitions.
+    existing = partitions.partitions(connection)
+    default = partitions.default_of(existing)
+    missing = partitions.missing_ahead(connection, existing, ahead=1)
+    # A role may have privileges on the table without having any on its partitions.
     holds = default is not None and default.readable and holds_rows(connection, default)
     return tuple(map(str, missing)), holds
 
 
 def health_of(
-    found: Facts, engine: AsyncEngine, settings: Settings, *, expected_revision: str
+    observed: Facts, engine: AsyncEngine, settings: Settings, *, expected_revision: str
 ) -> Health:
-    """Return what was found and what is wrong with it, beside the figures of the engine's pool."""
+    """Return the health of a database: its facts, its problems and the figures of the pool."""
     return Health(
-        server_version=found.server_version,
-        pgvector_version=found.pgvector_version,
-        revision=found.revision,
+        server_version=observed.server_version,
+        pgvector_version=observed.pgvector_version,
+        revision=observed.revision,
         expected_revision=expected_revision,
-        provider=found.provider,
-        model=found.model,
-        dimensions=found.dimensions,
-        row_level_security=found.row_security.on,
+        provider=observed.provider,
+        model=observed.model,
+        dimensions=observed.dimensions,
+        row_level_security=observed.row_security.on,
         pool=pool_figures(engine),
-        problems=problems(found, expected_revision=expected_revision, settings=settings),
+        problems=problems(observed, expected_revision=expected_revision, settings=settings),
     )
 
 
-def problems(found: Facts, *, expected_revision: str, settings: Settings) -> tuple[Problem, ...]:
-    """Return what is wrong, most fundamental first."""
+def problems(observed: Facts, *, expected_revision: str, settings: Settings) -> tuple[Problem, ...]:
+    """Return the problems, the most fundamental first."""
     wrong: list[Problem] = []
-    if found.server_number < MIN_SERVER:
+    if observed.server_number < MIN_SERVER:
         wrong.append(
             Problem(
-                what=f"PostgreSQL {found.server_version} is too old",
+                what=f"PostgreSQL {observed.server_version} is too old",
                 remedy="use PostgreSQL 16, 17 or 18",
             )
         )
-    if found.pgvector_version is None:
+    if observed.pgvector_version is None:
         wrong.append(
             Problem(
                 what="the extension vector is missing",
                 remedy="run CREATE EXTENSION vector as a superuser",
             )
         )
-    elif _version(found.pgvector_version) < MIN_PGVECTOR:
+    elif _version(observed.pgvector_version) < MIN_PGVECTOR:
         wrong.append(
             Problem(
-                what=f"pgvector {found.pgvector_version} corrupts HNSW indexes on vacuum",
+                what=f"pgvector {observed.pgvector_version} corrupts HNSW indexes on vacuum",
                 remedy="install pgvector 0.8.4 or newer and run ALTER EXTENSION vector UPDATE",
             )
         )
-    if found.revision != expected_revision:
-        at = f"at revision {found.revision}" if found.revision else "empty"
+    if observed.revision != expected_revision:
+        at = f"at revision {observed.revision}" if observed.revision else "empty"
         wrong.append(
             Problem(
                 what=f"the database is {at}, not at {expected_revision}",
                 remedy="run `recollect db migrate`",
             )
         )
-    elif found.dimensions is None:
+    elif observed.dimensions is None:
         wrong.append(
             Problem(
                 what="how this database embeds is not recorded",
                 remedy="record it with uow.embedding_metadata.set()",
             )
         )
-    if not found.language_known:
+    if not observed.language_known:
         wrong.append(
             Problem(
                 what=f"the server knows no text search configuration {settings.language}",
                 remedy="set language to one it has",
             )
         )
-    if found.revision == expected_revision:
-        wrong.extend(_of_telemetry(found))
+    if observed.revision == expected_revision:
+        wrong.extend(_of_telemetry(observed))
     wrong.extend(
         Problem(
             what=f"the index {name} is invalid",
             remedy="run `recollect db migrate`, which builds it again",
         )
-        for name in found.invalid_indexes
+        for name in observed.invalid_indexes
     )
-    wrong.extend(_ways_round(found.row_security, asked_for=settings.row_level_security))
-    if found.revision == expected_revision:
-        wrong.extend(_missing(name, found) for name in found.missing_indexes)
+    wrong.extend(_ways_round(observed.row_security, asked_for=settings.row_level_security))
+    if observed.revision == expected_revision:
+        wrong.extend(_missing(name, observed) for name in observed.missing_indexes)
     return tuple(wrong)
 
 
-def _of_telemetry(found: Facts) -> Iterator[Problem]:
-    # Neither loses an event: the default partition takes what no month does, and then cannot be
-    # dropped as a month can.
+def _of_telemetry(observed: Facts) -> Iterator[Problem]:
+    # Neither problem loses an event: the default partition takes events of other months. But its
+    # rows must be deleted one by one, while the partition of a month can be dropped.
     remedy = "run `recollect db maintain`, and let it run every month"
-    if found.missing_months:
+    if observed.missing_months:
         yield Problem(
-            what=f"telemetry has no partition for {' and '.join(found.missing_months)}",
+            what=f"telemetry has no partition for {' and '.join(observed.missing_months)}",
             remedy=remedy,
         )
-    if found.default_holds_events:
+    if observed.default_holds_events:
         yield Problem(what="the default partition of telemetry holds events", remedy=remedy)
 
 
@@ -219,9 +224,9 @@ def _ways_round(row_security: RowLevelSecurityStatus, *, asked_for: bool) -> Ite
         )
 
 
-def _missing(name: str, found: Facts) -> Problem:
+def _missing(name: str, observed: Facts) -> Problem:
     what = f"the index {name} is missing, so that searches read every row"
-    if found.is_loading:
+    if observed.is_loading:
         return Problem(
             what=what,
             remedy="wait for the first load that is under way, which builds it at its end",

@@ -1,6 +1,6 @@
-"""The first load of a table with embeddings.
+"""The initial load of a table with embeddings.
 
-The rows first, their vector index afterwards, by several processes at once.
+The rows are written first, and their vector index is built afterwards by parallel workers.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ _NO_LONGER_FITS: Final = "hnsw graph no longer fits"
 _logger: Final = logging.getLogger("recollect.load")
 
 _SETTINGS: Final = text("""
-SELECT set_config('maintenance_work_mem', greatest(:kilobytes, setting::bigint)::text || 'kB', false),
+SELECT set_config('maintenance_work_mem',
+                  greatest(:kilobytes, setting::bigint)::text || 'kB', false),
        set_config('max_parallel_maintenance_workers',
                   coalesce(:workers, current_setting('max_parallel_maintenance_workers')), false),
        set_config('min_parallel_table_scan_size', '0', false)
@@ -50,15 +51,16 @@ FROM pg_settings WHERE name = 'maintenance_work_mem'
 """).bindparams(bindparam("kilobytes", type_=BigInteger), bindparam("workers", type_=Text))
 _ROWS: Final = text("SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(:table)")
 _PROGRESS: Final = text("""
-SELECT phase, tuples_done, blocks_done, blocks_total FROM pg_stat_progress_create_index WHERE pid = :pid
+SELECT phase, tuples_done, blocks_done, blocks_total
+FROM pg_stat_progress_create_index WHERE pid = :pid
 """)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildProgress:
-    """How far an index has come, as `pg_stat_progress_create_index` says it.
+    """The progress of an index build, from `pg_stat_progress_create_index`.
 
-    Of a phase, so many of its blocks.
+    `blocks` and `blocks_total` count the blocks of the current phase.
     """
 
     phase: str
@@ -81,7 +83,7 @@ async def initial_load(
 ) -> AsyncIterator[None]:
     """Drop the entity's vector index for the block, and build it afterwards.
 
-    `Database.initial_load` says the rest.
+    `Database.initial_load` documents the arguments and errors.
     """
     async with _connection(engine) as connection:
         session = _session_of(connection)
@@ -125,13 +127,13 @@ async def _connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     try:
         with translating():
             await connection.execute(LIMITS, {"lock": milliseconds(LOCK_TIMEOUT), "statement": "0"})
-            taken = await connection.run_sync(indexes.load_for_us)
+            is_locked = await connection.run_sync(indexes.load_for_us)
             await connection.commit()
-        if not taken:
+        if not is_locked:
             raise LockTimeout("another first load is under way in this database")
         yield connection
     finally:
-        # With the connection go its lock and its settings.
+        # Closing the connection releases its lock and discards its settings.
         await connection.invalidate()
         await connection.close()
 
@@ -147,8 +149,7 @@ def _planned(entity: type[Entity], connection: Connection) -> tuple[SchemaOption
 
 
 def _build_others(options: SchemaOptions, index: Index, connection: Connection) -> None:
-    # One at most is missing at any time: what is there tells with which parameters the missing one
-    # is built.
+    # At most one vector index is missing at a time, so the others provide its parameters.
     for other in vector_indexes(options).values():
         if other.name != index.name and indexes.is_left_out(connection, other):
             indexes.build(connection, other)
@@ -165,12 +166,12 @@ def _prepare(
     workers: int | None,
     connection: Connection,
 ) -> None:
-    # Counting would see one tenant's rows where row-level security is on; statistics are of all,
-    # and the planner wants them anyway.
+    # With row-level security a count would include the rows of one tenant only. The statistics
+    # include all rows, and the planner needs them anyway.
     connection.execute(text(f"ANALYZE {index.table}"))
     rows = max(0, connection.scalars(_ROWS, {"table": table_of(index)}).one())
-    # Of a graph in memory: the vector, and two lists of neighbours a row, of which the lowest is
-    # twice as long.
+    # The bytes of a row in the graph: the vector, and its lists of neighbours; the list of the
+    # lowest layer is twice as long.
     size = (
         IndexForm.for_dimensions(options.dimensions).bytes_of(options.dimensions)
         + 48 * options.hnsw_m
@@ -211,16 +212,14 @@ def _pass_on(_: object, message: Any) -> None:
 
 
 async def _watch(engine: AsyncEngine, pid: int, on_build: OnBuild) -> None:
-    # What only watches does not end what it watches.
+    # A failure to read the progress must not end the build.
     with suppress(SQLAlchemyError, OSError, RecollectError):
         async with engine.connect() as connection:
             await connection.execution_options(isolation_level="AUTOCOMMIT")
             while True:
-                found = (await connection.execute(_PROGRESS, {"pid": pid})).one_or_none()
-                if found is not None:
+                row = (await connection.execute(_PROGRESS, {"pid": pid})).one_or_none()
+                if row is not None:
                     on_build(
-                        BuildProgress(
-                            phase=found[0], rows=found[1], blocks=found[2], blocks_total=found[3]
-                        )
+                        BuildProgress(phase=row[0], rows=row[1], blocks=row[2], blocks_total=row[3])
                     )
                 await asyncio.sleep(_LOOK_EVERY)

@@ -1,7 +1,4 @@
-"""What has to be done to a database now and then.
-
-Months of telemetry made ahead, old ones dropped whole, the ledger purged.
-"""
+"""Periodic maintenance: create and drop partitions of telemetry, purge committed operations."""
 
 from __future__ import annotations
 
@@ -43,27 +40,32 @@ T = TypeVar("T")
 
 
 class Step(Protocol):
-    """Runs work in a transaction of its own and returns what it returns, once it is committed."""
+    """Runs work in a transaction of its own, and returns its result after the commit."""
 
     async def __call__(self, work: Callable[[Connection], T], *, doing: str) -> T: ...
 
 
 BATCH_SIZE: Final = 10_000
 LEAST_AGE_OF_OPERATIONS: Final = timedelta(hours=1)
-"""Of younger units of work the outcome may still be asked for, and the answer would be no."""
+"""The outcome of younger operations may still be asked for, and purged ones look uncommitted."""
 
 _NOW: Final = text("SELECT now()")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Maintenance:
-    """What was done: partitions made and dropped by name, rows moved out of the default partition
-    and deleted from it.
+    """The work of one maintenance.
 
-    `dropped_rows` is the server's estimate of what was in the dropped partitions: counting them
-    would take longer than dropping them. `left` says how many months the default partition holds
-    that were not given a partition of their own, because there are many. `operations` is how many
-    rows of the ledger were deleted.
+    Attributes:
+        made: the months whose partitions were created.
+        moved: the rows moved from the default partition to these.
+        dropped: the names of the dropped partitions.
+        dropped_rows: the server's estimate of the rows in them. Counting would take longer than
+            dropping.
+        deleted: the rows deleted from the default partition.
+        left: the months in the default partition that got no partition of their own, because there
+            are too many.
+        operations: the deleted rows of `committed_operations`.
     """
 
     made: tuple[str, ...] = ()
@@ -83,22 +85,27 @@ async def maintain(
     keep_operations: timedelta | None = None,
     deadline: timedelta = DEADLINE,
 ) -> Maintenance:
-    """Drop what is too old, and make partitions for this month, the next `ahead`, and each month
-    that the default one holds.
+    """Create the missing partitions of telemetry, and delete old months and operations.
 
-    Too old is what belongs to a month that ended as long ago as `keep`, by the server's clock;
-    nothing where it is None. The ledger is purged of operations older than `keep_operations`, of
-    none where that is None. Each step is one transaction, and so is each batch of rows: a failure
-    leaves those before it done, and the next call goes on from there. Callers at the same time, and
-    those that migrate, go one by one.
+    A partition is created for this month, for the next `ahead`, and for each month in the default
+    partition. Each step and each batch of rows is one transaction: after a failure the earlier ones
+    stay, and the next call continues from there. A lock lets one caller, or one migration, work at
+    a time.
+
+    Args:
+        engine: the engine.
+        ahead: the number of months after this one that get a partition.
+        keep: drop months that ended at least this long ago, by the server's clock; None drops none.
+        keep_operations: purge committed operations that are older; None purges none.
+        deadline: how long to wait for locks, and to move rows.
 
     Raises:
-        InvalidInput: `ahead` is not between 0 and `MOST_PARTITIONS`, or `keep` is no age, or
-            `keep_operations` less than an hour.
+        InvalidInput: `ahead` is not between 0 and `MOST_PARTITIONS`, `keep` is not an age, or
+            `keep_operations` is less than an hour.
         SchemaOutdated: the database is not at this version's revision.
-        MigrationFailed: a lock was not to be had or rows were not moved until the deadline, or the
-            server refused; it says which.
-        DatabaseFailure: no connection.
+        MigrationFailed: waiting for a lock or moving rows took longer than the deadline, or the
+            server refused a statement; the message says which.
+        DatabaseFailure: the connection failed.
     """
     if not 0 <= ahead <= MOST_PARTITIONS:
         raise InvalidInput(f"ahead must be between 0 and {MOST_PARTITIONS}", field="ahead")
@@ -126,7 +133,7 @@ async def maintain(
         operations = (
             0
             if keep_operations is None
-            else await _purge_ledger(session.run, now - keep_operations)
+            else await _purge_operations(session.run, now - keep_operations)
         )
     return replace(
         dropped, made=tuple(map(str, months)), moved=moved, left=left, operations=operations
@@ -136,17 +143,17 @@ async def maintain(
 async def drop_before(
     engine: AsyncEngine, moment: datetime, *, deadline: timedelta = DEADLINE
 ) -> Maintenance:
-    """Drop what belongs to months that ended by `moment`, of every tenant: partitions whole, rows
-    of the default one in batches.
+    """Delete every tenant's telemetry of the months that ended before or at `moment`.
 
-    Each partition goes in a transaction of its own. While one waits for a lock, writers wait behind
-    it, half a second at most; then they have their turn, and it is tried again until the deadline.
+    Partitions are dropped, each in a transaction of its own, and rows of the default partition are
+    deleted in batches. While a drop waits for a lock, writers wait behind it, for half a second at
+    most; then it is tried again until the deadline.
 
     Raises:
         InvalidInput: `moment` has no time zone.
-        LockTimeout: a lock was not to be had until the deadline; what was dropped before stays
+        LockTimeout: waiting for a lock took longer than the deadline; earlier partitions stay
             dropped.
-        DatabaseFailure: no connection, or the role does not own the table.
+        DatabaseFailure: the connection failed, or the role does not own the table.
     """
     require_zone(moment, "moment")
     retrying = AsyncRetrying(
@@ -162,18 +169,18 @@ async def drop_before(
                 return await connection.run_sync(work)
 
     async def step(work: Callable[[Connection], T], *, doing: str) -> T:
-        del doing  # a domain error says what was in the way
+        del doing  # the domain error names the cause
         return await retrying(run, work)
 
     return await _drop(step, moment)
 
 
 async def _drop(run: Step, moment: datetime) -> Maintenance:
-    found = await run(month_partitions.partitions, doing="looking at the partitions")
-    old = [one for one in found if one.is_before(moment)]
+    existing = await run(month_partitions.partitions, doing="looking at the partitions")
+    old = [one for one in existing if one.is_before(moment)]
     for one in old:
         await run(partial(partitions.drop_partition, partition=one), doing=f"dropping {one.name}")
-    default, deleted = month_partitions.default_of(found), 0
+    default, deleted = month_partitions.default_of(existing), 0
     if default is not None:
         delete = partial(partitions.delete_before, default=default, moment=moment)
         deleted = await _in_batches(run, delete, doing="deleting from the default partition")
@@ -184,9 +191,9 @@ async def _drop(run: Step, moment: datetime) -> Maintenance:
     )
 
 
-async def _purge_ledger(run: Step, moment: datetime) -> int:
+async def _purge_operations(run: Step, moment: datetime) -> int:
     return await _in_batches(
-        run, partial(_delete_operations, moment=moment), doing="purging the ledger"
+        run, partial(_delete_operations, moment=moment), doing="purging committed operations"
     )
 
 
@@ -205,20 +212,21 @@ def _delete_operations(connection: Connection, *, moment: datetime, size: int) -
 
 
 def _begin(connection: Connection) -> datetime:
-    found, expected = require_known(connection), head()
-    if found != expected:
-        raise SchemaOutdated(current=None if found == BASE else found, expected=expected)
+    revision, expected = require_known(connection), head()
+    if revision != expected:
+        raise SchemaOutdated(current=None if revision == BASE else revision, expected=expected)
     require_lock(connection)
     now: datetime = connection.execute(_NOW).scalar_one()
     return now
 
 
 def _missing(ahead: int, connection: Connection) -> tuple[list[Month], int]:
-    found = month_partitions.partitions(connection)
-    soon = month_partitions.missing_ahead(connection, found, ahead=ahead)
-    held = [month for month in partitions.missing_behind(connection, found) if month not in soon]
-    room = max(0, MOST_PARTITIONS - len(found) - len(soon))
-    return [*soon, *held[:room]], len(held[room:])
+    existing = month_partitions.partitions(connection)
+    soon = month_partitions.missing_ahead(connection, existing, ahead=ahead)
+    behind = partitions.missing_behind(connection, existing)
+    others = [month for month in behind if month not in soon]
+    room = max(0, MOST_PARTITIONS - len(existing) - len(soon))
+    return [*soon, *others[:room]], len(others[room:])
 
 
 def _make(month: Month, until: float, connection: Connection) -> int:

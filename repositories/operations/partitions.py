@@ -1,7 +1,4 @@
-"""Monthly partitions of telemetry that operators maintain.
-
-Rows in the default partition, and old months.
-"""
+"""Maintenance of telemetry's partitions: the rows of the default partition, and old months."""
 
 from __future__ import annotations
 
@@ -27,42 +24,42 @@ if TYPE_CHECKING:
 
 
 MOST_PARTITIONS: Final = 120
-"""More are not made for what the default partition holds.
+"""The number of partitions up to which maintenance creates one for a month of the default one.
 
-Every partition that cannot be left out costs a plan its time.
+Every partition that a query cannot prune adds to its planning time.
 """
 
 
-def missing_behind(connection: Connection, found: Iterable[Partition]) -> list[Month]:
-    """Return the months that the default partition holds events of, latest first."""
-    default = default_of(found)
+def missing_behind(connection: Connection, existing: Iterable[Partition]) -> list[Month]:
+    """Return the months of the events in the default partition, latest first."""
+    default = default_of(existing)
     if default is None:
         return []
     with bypass_row_level_security(connection, default.name):
-        held = connection.execute(_held(default)).all()
-    return months_without_partition(sorted((Month(*row) for row in held), reverse=True), found)
+        rows = connection.execute(_months_in(default)).all()
+    return months_without_partition(sorted((Month(*row) for row in rows), reverse=True), existing)
 
 
-def _held(default: Partition) -> TextClause:
+def _months_in(default: Partition) -> TextClause:
     return text(
         "SELECT DISTINCT extract(year FROM month)::int, extract(month FROM month)::int"  # noqa: S608 -- a name from the catalog
-        f" FROM (SELECT created_at AT TIME ZONE 'UTC' AS month FROM ONLY {default.name} WHERE created_at >= '0001-01-01 UTC'"
+        f" FROM (SELECT created_at AT TIME ZONE 'UTC' AS month FROM ONLY {default.name}"
+        " WHERE created_at >= '0001-01-01 UTC'"
         f" AND created_at < '{LAST.ends.isoformat()}') AS held"
     )
 
 
 def holds_rows(connection: Connection, partition: Partition) -> bool:
-    """Whether there is a row in the partition."""
+    """Return whether the partition has a row."""
     return bool(connection.scalar(text(f"SELECT EXISTS (SELECT FROM ONLY {partition.name})")))  # noqa: S608 -- from the catalog
 
 
 def drop_partition(connection: Connection, partition: Partition) -> None:
     """Drop a partition with its rows.
 
-    The lock lasts for the change of the catalog; files are deleted after it.
-
-    PostgreSQL detaches nothing CONCURRENTLY from a table with a default partition, so writers wait,
-    as long as `LOCK_TIMEOUT_MS` for those before them.
+    PostgreSQL cannot detach a partition CONCURRENTLY if there is a default partition. So writers
+    wait behind the drop, which waits for its lock for `LOCK_TIMEOUT_MS` at most. The lock lasts for
+    the change of the catalog; files are deleted after it.
     """
     wait_briefly(connection)
     run_statement(connection, f"DROP TABLE IF EXISTS {partition.name}")
@@ -73,7 +70,8 @@ def delete_before(
 ) -> int:
     """Delete up to `size` rows of the default partition from months that ended by the moment.
 
-    Return how many.
+    Returns:
+        The number of deleted rows.
     """
     old = f"SELECT ctid FROM ONLY {default.name} WHERE created_at < :before LIMIT :size"  # noqa: S608 -- a name from the catalog
     deletion = text(f"DELETE FROM ONLY {default.name} WHERE ctid = ANY (ARRAY({old}))")  # noqa: S608 -- likewise

@@ -1,7 +1,4 @@
-"""Roles with least rights.
-
-One that migrates, one that writes and reads rows, one that reads them.
-"""
+"""Roles with minimal privileges: one migrates, one writes and reads rows, one reads rows."""
 
 from __future__ import annotations
 
@@ -32,7 +29,7 @@ if TYPE_CHECKING:
 _NAME: Final = re.compile(r"(?!pg_)[a-z_][a-z0-9_]{0,62}")
 _PASSWORD: Final = re.compile(r"[!-~]{8,200}")
 _ITERATIONS: Final = 4096
-"""PostgreSQL's own number."""
+"""PostgreSQL's default."""
 
 
 async def set_up_roles(
@@ -42,34 +39,42 @@ async def set_up_roles(
     *,
     deadline: timedelta = DEADLINE,
 ) -> list[str]:
-    """Have the roles in place, with what each needs and nothing more, and return those that were
-    created; doing it again is fine.
+    """Create the missing roles, and give each the privileges that it needs.
 
-    The migrator becomes the owner of every table. `passwords` are by what a role is for, as in
-    `Roles.names`; a role without one keeps what it has, and a new one cannot log in by password.
-    The server is sent verifiers, never a password. It takes a superuser or, with CREATEROLE, the
-    owner of database and tables.
+    The migrator becomes the owner of every table. You can repeat the call. Connect as a superuser,
+    or as a role with CREATEROLE that owns the database and its tables.
+
+    Args:
+        engine: the engine.
+        roles: the names of the roles.
+        passwords: the passwords, by purpose as in `Roles.names`. A role without one keeps its
+            password, and a new role without one cannot log in by password. The server receives
+            verifiers, never a password.
+        deadline: how long to wait for locks.
+
+    Returns:
+        The names of the roles that were created.
 
     Raises:
-        ConfigurationError: a name or a password that is not fit, or a role that exists and may do
-            more than one of these should.
-        MigrationFailed: a statement was refused, or a lock was not to be had.
-        DatabaseFailure: no connection.
+        ConfigurationError: a name or a password is invalid, or a role exists and has more
+            privileges than it should.
+        MigrationFailed: the server refused a statement, or waiting for a lock took too long.
+        DatabaseFailure: the connection failed.
     """
-    given = {} if passwords is None else passwords
-    _require_fit(roles, given)
+    secrets = {} if passwords is None else passwords
+    _require_fit(roles, secrets)
     verifiers = {
         roles.names()[purpose]: scram_verifier(secret.get_secret_value())
-        for purpose, secret in given.items()
+        for purpose, secret in secrets.items()
     }
     async with migration_session(engine, deadline) as session:
         return await session.run(partial(_set_up, roles, verifiers), doing="setting up roles")
 
 
 def scram_verifier(password: str) -> str:
-    """Return what PostgreSQL keeps of a password (RFC 5802, RFC 7677).
+    """Return the SCRAM verifier that PostgreSQL stores for a password (RFC 5802, RFC 7677).
 
-    It can be checked against, and not be logged in with.
+    The server can check a password with it; it does not suffice to log in.
     """
     salt = os.urandom(16)
     salted = pbkdf2_hmac("sha256", password.encode("ascii"), salt, _ITERATIONS)
@@ -87,7 +92,8 @@ def _require_fit(roles: Roles, passwords: Mapping[str, SecretStr]) -> None:
     for purpose, name in names.items():
         if not _NAME.fullmatch(name):
             raise ConfigurationError(
-                f"the name of the {purpose} must be 1 to 63 lower-case letters, digits and underscores",
+                f"the name of the {purpose} must be 1 to 63 lower-case letters, digits and"
+                " underscores",
                 setting=purpose,
             )
     if len(set(names.values())) < len(names):
@@ -97,7 +103,7 @@ def _require_fit(roles: Roles, passwords: Mapping[str, SecretStr]) -> None:
             raise ConfigurationError(
                 "a password is for the migrator, the application or the reader", setting="passwords"
             )
-        # What is not ASCII would have to be normalised as every client does.
+        # A password that is not ASCII would need the normalisation that every client applies.
         if not _PASSWORD.fullmatch(secret.get_secret_value()):
             raise ConfigurationError(
                 f"the password of the {purpose} must be 8 to 200 ASCII characters without spaces",
@@ -114,7 +120,8 @@ def _set_up(roles: Roles, verifiers: Mapping[str, str], connection: Connection) 
     for role, mighty in existing.items():
         if mighty:
             raise ConfigurationError(
-                f"the role {role} exists and may do more than it should: take it away, or name another one"
+                f"the role {role} exists and may do more than it should: take it away, or name"
+                " another one"
             )
     created = [role for role in names if role not in existing]
     _execute(connection, *map(statements.create_role, created))
@@ -124,19 +131,19 @@ def _set_up(roles: Roles, verifiers: Mapping[str, str], connection: Connection) 
     )
     place = connection.execute(statements.PLACE).mappings().one()
     if not place["superuser"]:
-        # Who is no superuser gives a table away, and speaks of what a role will create, only as a
-        # member of it.
+        # Without being a superuser, a role must be a member of another one to give it a table, and
+        # to alter its default privileges.
         _execute(connection, f"GRANT {roles.migrator} TO {place['me']}")
     _execute(connection, *statements.on_database(roles, place["database"], place["schema"]))
-    found = connection.execute(statements.TABLES).mappings().all()
+    tables = connection.execute(statements.TABLES).mappings().all()
     versions = connection.scalar(text("SELECT to_regclass(:name)::text"), {"name": VERSION_TABLE})
     _execute(
         connection,
         *statements.give_to(
-            roles.migrator, [row["table"] for row in found if row["owner"] != roles.migrator]
+            roles.migrator, [row["table"] for row in tables if row["owner"] != roles.migrator]
         ),
     )
-    for row in found:
+    for row in tables:
         _execute(connection, *statements.on_table(roles, row["table"]))
     if versions is not None:
         _execute(

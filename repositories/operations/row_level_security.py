@@ -21,16 +21,18 @@ if TYPE_CHECKING:
 async def enable_row_level_security(
     engine: AsyncEngine, *, deadline: timedelta = DEADLINE
 ) -> list[str]:
-    """Cover every table with tenants, and each partition, by a policy that shows a transaction its
-    tenant's rows alone.
+    """Create a policy on every table with tenants, so that a transaction sees one tenant's rows.
 
-    Returns the tables that were not covered before; all or none are. Whoever has the database open
-    already does not name the tenant to the server, and sees nothing from then on: open it again.
+    Partitions get one too. All policies are created, or none. A database that is open in a process
+    does not send the tenant to the server, and sees no rows afterwards: open it again.
+
+    Returns:
+        The tables that were not covered before.
 
     Raises:
-        MigrationFailed: a statement was refused, or a lock was not to be had.
-        NotRegistered: the database has the table of an own entity that was not imported.
-        DatabaseFailure: no connection.
+        MigrationFailed: the server refused a statement, or waiting for a lock took too long.
+        NotRegistered: the database has the table of an own entity that is not registered.
+        DatabaseFailure: the connection failed.
     """
     async with migration_session(engine, deadline) as session:
         return await session.run(
@@ -46,9 +48,11 @@ def _enable_row_level_security(connection: Connection) -> list[str]:
 async def disable_row_level_security(
     engine: AsyncEngine, *, deadline: timedelta = DEADLINE
 ) -> list[str]:
-    """Undo `enable_row_level_security`, and return the tables that had something of it.
+    """Drop the policies, and return the tables that had one.
 
-    Raises as `enable_row_level_security` does.
+    Raises:
+        MigrationFailed: the server refused a statement, or waiting for a lock took too long.
+        DatabaseFailure: the connection failed.
     """
     async with migration_session(engine, deadline) as session:
         return await session.run(
@@ -57,9 +61,7 @@ async def disable_row_level_security(
 
 
 def _disable_row_level_security(connection: Connection) -> list[str]:
-    begun = [
-        wall["table"] for wall in connection.execute(POLICY_STATUS).mappings() if wall["begun"]
-    ]
+    begun = [row["table"] for row in connection.execute(POLICY_STATUS).mappings() if row["begun"]]
     for table in begun:
         for statement in drop_policy(table):
             connection.execute(text(statement))

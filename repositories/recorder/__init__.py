@@ -1,6 +1,6 @@
-"""Single telemetry events at rate: taken one by one, written in groups, through the ports alone.
+"""A recorder of telemetry events, which takes them one by one and writes them in groups.
 
-`TelemetryRecorder` works on any database of the ports, PostgreSQL's and the fake one.
+`TelemetryRecorder` uses the ports only, so it works with PostgreSQL and with the fake database.
 """
 
 from repositories.recorder.figures import RecorderFigures

@@ -1,4 +1,4 @@
-"""What became of the events that a recorder was given."""
+"""Counts of a recorder's events."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecorderFigures:
-    """Counts since the recorder was entered: `recorded` is the sum of `written`, `refused`,
-    `failed`, `unknown` and `queued`.
+    """Counts of events since the recorder was entered.
 
-    `recorded` were taken; `dropped` were not, because the queue was full. `refused` are those that
-    can never be stored, `failed` those that the database did not take until `retry_for` had passed,
-    `unknown` those whose commit's outcome was lost and could not be asked for until then. `queued`
-    are in memory now; `groups` counts transactions that were committed.
+    `recorded` is the sum of `written`, `refused`, `failed`, `unknown` and `queued`.
+
+    Attributes:
+        recorded: events that the recorder took.
+        written: events that are committed.
+        refused: events that can never be stored.
+        failed: events that could not be written within `retry_for`.
+        unknown: events whose commit has an unknown outcome.
+        dropped: events that the recorder did not take, because the queue was full.
+        queued: events that are in memory now.
+        groups: committed transactions.
     """
 
     recorded: int = 0
@@ -27,5 +33,5 @@ class RecorderFigures:
 
     @property
     def lost(self) -> int:
-        """Events that were given and are not known to be kept."""
+        """Events that were refused, failed or dropped, or whose outcome is unknown."""
         return self.refused + self.failed + self.unknown + self.dropped

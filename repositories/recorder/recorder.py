@@ -33,7 +33,7 @@ _logger = logging.getLogger("recollect.recorder")
 
 
 class RecorderOptions(TypedDict, total=False):
-    """What `TelemetryRecorder` can be told."""
+    """The keyword arguments of `TelemetryRecorder`."""
 
     max_queue: int
     flush_every: timedelta
@@ -46,11 +46,11 @@ class RecorderOptions(TypedDict, total=False):
 
 @dataclass(slots=True)
 class _Pending:
-    """An event in memory: since when, by the loop's clock, and who waits for it to be kept."""
+    """An event in memory, its time by the loop's clock, and the future of its commit."""
 
     event: TelemetryEvent
     since: float
-    kept: asyncio.Future[None] | None
+    committed: asyncio.Future[None] | None
 
 
 def _utc_now() -> datetime:
@@ -58,30 +58,40 @@ def _utc_now() -> datetime:
 
 
 class TelemetryRecorder:
-    """Takes telemetry events of one tenant, one by one, from any number of tasks, and writes them
-    in groups.
+    """Takes telemetry events of one tenant from any number of tasks, and writes them in groups.
 
-    A group is written when somebody waits for an event of it, when its oldest event is
-    `flush_every` old, or when it is full; while one is being written, the next one gathers. An
-    event without `created_at` gets it from `clock` when it is taken, because the key of an event
-    has to be known before it is written: one that is written again meets its own row. An event
-    belongs to the recorder once it is taken; do not change it any more.
+    A group is written when a caller waits for one of its events, when its oldest event is
+    `flush_every` old, or when it is full. Meanwhile the next group collects events. An event
+    without `created_at` gets it from `clock` when it is taken, so that its key is fixed before it
+    is written, and a repeated write cannot insert it twice. Do not change an event after the
+    recorder has taken it.
 
-    A crash loses at most what is in memory: no more than `max_queue` events and, while the database
-    keeps up, none older than `flush_every` and one commit; none whose `record(durable=True)` has
-    returned. When `max_queue` events are in memory, `on_full` says whether `record` waits or drops
-    the event, which is counted and logged.
+    A crash loses at most the events in memory: no more than `max_queue`, and, if the database keeps
+    up, none older than `flush_every` and one commit. It loses no event whose
+    `record(durable=True)` has returned.
 
-    What fails and is safe to try again is tried for `retry_for`, counted anew when the recorder is
-    closed. An event that the database refuses does not keep the others of its group from being
-    written. Each event that is not kept is counted and logged without its values, and given to
-    `on_lost` with the error.
+    Errors that are safe to retry are retried for `retry_for`; closing the recorder starts this time
+    again. If the database refuses an event, the others of its group are still written. Each lost
+    event is counted, logged without its values, and passed to `on_lost` with the error.
 
-    `flush_on_signals` lets SIGTERM and SIGINT wait until what is in memory is written, at most
-    `retry_for`; see `FlushOnSignals`.
+    Use the recorder as `async with`, inside that of the database and in the same event loop. It can
+    be entered once.
 
-    Use it as `async with`, inside that of the database and in the same event loop; it can be
-    entered once.
+    Args:
+        database: the database of the ports.
+        tenant: the tenant of the events.
+        max_queue: the number of events in memory at most.
+        flush_every: the age at which an event is written.
+        on_full: whether `record` waits or drops the event if `max_queue` events are in memory. A
+            dropped event is counted and logged.
+        retry_for: how long to retry.
+        on_lost: a function that is called with each lost event and its error.
+        flush_on_signals: let SIGTERM and SIGINT wait until the events in memory are written, for
+            `retry_for` at most; see `FlushOnSignals`.
+        clock: a function that returns the current time.
+
+    Raises:
+        ConfigurationError: an argument is out of its range.
     """
 
     def __init__(
@@ -145,19 +155,24 @@ class TelemetryRecorder:
 
     @property
     def figures(self) -> RecorderFigures:
-        """What became of the events so far."""
+        """The counts of events so far."""
         return RecorderFigures(**self._counts, queued=self._held, groups=self._writer.committed)
 
     async def record(self, event: TelemetryEvent, *, durable: bool = False) -> bool:
-        """Take the event and return whether it was taken, which is False only where the queue is
-        full and `on_full` is `drop`.
+        """Take the event, and return whether it was taken.
 
-        With `durable` it returns once the event is committed, and waits for room in any case.
+        Args:
+            event: the event.
+            durable: return only after the event is committed. If the queue is full, wait for room
+                whatever `on_full` says.
+
+        Returns:
+            False only if the queue is full, `on_full` is `drop` and `durable` is not set.
 
         Raises:
             RecorderClosed: the recorder is not entered yet, or is closed.
-            RecollectError: with `durable`, why the event was not kept; CommitOutcomeUnknown where
-                it may be.
+            CommitOutcomeUnknown: with `durable`, the event may or may not be written.
+            RecollectError: with `durable`, the event was not written.
         """
         self._require_open()
         if self._is_full and self._on_full == "drop" and not durable:
@@ -166,14 +181,15 @@ class TelemetryRecorder:
             self._room.clear()
             await self._room.wait()
             self._require_open()
-        kept = self._take(event, durable=durable)
-        if kept is not None:
-            await kept
+        committed = self._take(event, durable=durable)
+        if committed is not None:
+            await committed
         return True
 
     def offer(self, event: TelemetryEvent) -> bool:
-        """Take the event if there is room, and return whether it was; it never waits, and may be
-        called outside a coroutine.
+        """Take the event if there is room, and return whether it was taken.
+
+        It never waits, and may be called outside a coroutine.
 
         Raises:
             RecorderClosed: the recorder is not entered yet, or is closed.
@@ -185,7 +201,7 @@ class TelemetryRecorder:
         return True
 
     async def flush(self) -> None:
-        """Return once every event that was taken so far is committed, or counted as lost."""
+        """Wait until every event that was taken so far is committed, or counted as lost."""
         if self._held and not self._ended:
             done = self._loop.create_future()
             self._flushes.append((self._counts["recorded"], done))
@@ -193,11 +209,10 @@ class TelemetryRecorder:
             await done
 
     async def close(self) -> RecorderFigures:
-        """Take no more events, write those that were taken, and return what became of all; closing
-        twice is no error.
+        """Write the events in memory, take no more, and return the final counts.
 
-        It takes no longer than `retry_for` and one transaction, and goes to its end although its
-        task is cancelled.
+        It takes `retry_for` and one transaction at most, and completes even if its task is
+        cancelled. You can close a recorder twice.
         """
         if self._task is not None:
             if not self._closed:
@@ -236,13 +251,13 @@ class TelemetryRecorder:
     def _take(self, event: TelemetryEvent, *, durable: bool) -> asyncio.Future[None] | None:
         if event.created_at is None:
             event.created_at = self._clock()
-        kept = self._loop.create_future() if durable else None
-        self._queue.append(_Pending(event, self._loop.time(), kept))
+        committed = self._loop.create_future() if durable else None
+        self._queue.append(_Pending(event, self._loop.time(), committed))
         self._counts["recorded"] += 1
         self._awaited += durable
         if durable or len(self._queue) in (1, self._group):
             self._work.set()
-        return kept
+        return committed
 
     async def _write_groups(self) -> None:
         try:
@@ -250,7 +265,7 @@ class TelemetryRecorder:
                 self._in_flight = [
                     self._queue.popleft() for _ in range(min(self._group, len(self._queue)))
                 ]
-                self._awaited -= sum(pending.kept is not None for pending in self._in_flight)
+                self._awaited -= sum(pending.committed is not None for pending in self._in_flight)
                 gives_up = partial(self._gives_up, self._loop.time() + self._retry_for)
                 outcomes = await self._writer.write(
                     [pending.event for pending in self._in_flight], gives_up=gives_up
@@ -263,14 +278,13 @@ class TelemetryRecorder:
                     and _kind(failure) == "failed"
                 ):
                     self._give_up(failure)
-                # Those who waited for this group may bring their next event before the next group
-                # is taken.
+                # Callers that waited for this group may add their next event to the next group.
                 await asyncio.sleep(0)
         finally:
             self._abandon()
 
     async def _due(self) -> bool:
-        """Wait for a group to be written; False when the recorder is closed and there is none."""
+        """Wait until a group is due; return False if the recorder is closed and has no events."""
         while not self._is_due():
             if self._closed:
                 return False
@@ -304,8 +318,8 @@ class TelemetryRecorder:
             if error is not None:
                 errors[_words(error)] += 1
                 self._lose(pending, error)
-            elif pending.kept is not None and not pending.kept.done():
-                pending.kept.set_result(None)
+            elif pending.committed is not None and not pending.committed.done():
+                pending.committed.set_result(None)
         for words, count in errors.items():
             _logger.warning("%d of %d telemetry events were not kept: %s", count, len(group), words)
         self._tell_drops()
@@ -317,8 +331,8 @@ class TelemetryRecorder:
         self._room.set()
 
     def _lose(self, pending: _Pending, error: Exception) -> None:
-        if pending.kept is not None and not pending.kept.done():
-            pending.kept.set_exception(error)
+        if pending.committed is not None and not pending.committed.done():
+            pending.committed.set_exception(error)
         if self._on_lost is not None:
             try:
                 self._on_lost(pending.event, error)
@@ -341,7 +355,7 @@ class TelemetryRecorder:
         self._settle([failure for _ in self._in_flight])
 
     def _abandon(self) -> None:
-        # Nothing is left here unless the loop itself is being ended, and cancels every task.
+        # Events are left only if the event loop ends and cancels every task.
         self._closed = True
         self._settle([CommitOutcomeUnknown(None) for _ in self._in_flight])
         self._give_up(RecorderClosed("the event loop ended before this event was written"))

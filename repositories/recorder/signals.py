@@ -1,4 +1,4 @@
-"""Letting what is in memory be written before a signal ends the process."""
+"""A signal handler that writes the events in memory before the signal ends the process."""
 
 from __future__ import annotations
 
@@ -22,12 +22,11 @@ _logger = logging.getLogger("recollect.recorder")
 
 
 class FlushOnSignals:
-    """Calls `flush` when SIGTERM or SIGINT arrives, for at most `grace`; then the signal has the
-    effect that it had before.
+    """Calls `flush` when SIGTERM or SIGINT arrives, and then passes the signal on.
 
-    The earlier handlers are back before the signal is passed on to them, so that the next one goes
-    to them at once. A second signal meanwhile does not wait. Handlers of the event loop are called
-    by the loop itself, at once.
+    `flush` may take `grace` at most. The earlier handlers are restored before the signal is passed
+    on to them. A second signal in the meantime is passed on at once. The event loop calls its own
+    handlers itself, at once.
     """
 
     def __init__(self, flush: Callable[[], Awaitable[None]], grace: timedelta) -> None:
@@ -37,10 +36,10 @@ class FlushOnSignals:
         self._flushing: asyncio.Task[None] | None = None
 
     def install(self) -> None:
-        """Take the place of the earlier handlers.
+        """Replace the earlier handlers.
 
         Raises:
-            ConfigurationError: this is not the main thread, which alone may set handlers.
+            ConfigurationError: this is not the main thread; only that can set handlers.
         """
         if threading.current_thread() is not threading.main_thread():
             raise ConfigurationError(
@@ -50,7 +49,7 @@ class FlushOnSignals:
         self._earlier = {number: signal.signal(number, self._caught) for number in SIGNALS}
 
     def restore(self) -> None:
-        """Put the earlier handlers back, where nobody else has taken the place meanwhile."""
+        """Restore the earlier handlers, unless other code has replaced this one meanwhile."""
         for number, earlier in self._earlier.items():
             if signal.getsignal(number) == self._caught:
                 signal.signal(number, signal.SIG_DFL if earlier is None else earlier)

@@ -1,7 +1,4 @@
-"""Writing a group of events.
-
-All in one transaction, each at most once, and those that are refused alone left out.
-"""
+"""Writes a group of events in one transaction, each at most once, without the refused ones."""
 
 from __future__ import annotations
 
@@ -28,7 +25,7 @@ LONGEST_PAUSE = 2.0
 
 
 class Database(Protocol):
-    """What a recorder needs: units of work."""
+    """The part of a database that a recorder needs: units of work."""
 
     def unit_of_work(self, *, tenant: str) -> UnitOfWork:
         """Return a unit of work of the tenant."""
@@ -36,11 +33,10 @@ class Database(Protocol):
 
 
 class GroupWriter:
-    """Writes events of one tenant that have their id and their `created_at`, so that the key of
-    each is known beforehand.
+    """Writes events of one tenant that already have their key: `id` and `created_at`.
 
-    What is written again after a commit whose outcome was lost meets its own rows, and no event is
-    there twice.
+    Because the keys are fixed, a retry after a commit of unknown outcome cannot write an event
+    twice.
     """
 
     def __init__(self, database: Database, tenant: str) -> None:
@@ -51,15 +47,15 @@ class GroupWriter:
     async def write(
         self, events: Sequence[TelemetryEvent], *, gives_up: Callable[[], bool]
     ) -> list[Exception | None]:
-        """Return for each event None where it was written, and otherwise why it was not.
+        """Write the events, and return an error or None for each.
 
-        What is safe to try again is tried until `gives_up` says so. Of a group that is refused the
-        halves are written, and so on: the others of one bad event cost a dozen transactions in a
-        thousand.
+        Errors that are safe to retry are retried until `gives_up` returns True. If the database
+        refuses a group, its halves are written separately, and so on: one bad event among a
+        thousand costs about twenty transactions.
         """
         try:
             await self._write_all(events, gives_up)
-        except Exception as error:  # noqa: BLE001 -- is told with each event
+        except Exception as error:  # noqa: BLE001 -- returned for each event
             if len(events) == 1 or not is_refusal(error):
                 return [error for _ in events]
             middle = len(events) // 2
@@ -100,20 +96,20 @@ class GroupWriter:
                 await uow.telemetry.record_many(events)
                 await uow.commit()
         except AlreadyExists:
-            # The server let this attempt wait for the one before, whose end it knows: its rows are
-            # all there, or none of them.
+            # This attempt waited for the one before to end, so either all of its rows exist or
+            # none.
             if not (may_be_there and await self._are_there(events)):
                 raise
 
     async def _are_there(self, events: Sequence[TelemetryEvent]) -> bool:
         ids = {event.id for event in events}
-        # In a unit of work, because a reader may be answered by a standby that lags behind.
+        # In a unit of work, because a reader may use a standby that lags behind.
         async with self._database.unit_of_work(tenant=self._tenant) as uow:
             return len(await uow.telemetry.get_many(ids)) == len(ids)
 
 
 def is_refusal(error: Exception) -> bool:
-    """Whether an event is to blame, so that another one may be written where this one is not."""
+    """Return whether the error concerns an event, so that others can still be written."""
     return isinstance(error, (InvalidInput, ConstraintViolated, TenantMismatch)) or not isinstance(
         error, RecollectError
     )

@@ -20,7 +20,8 @@ _TEXTS = {"knowledge": "content", "learning_memories": "finding_text", "findings
 def upgrade() -> None:
     for table, text in _TEXTS.items():
         plain = (
-            f"lower(translate({text}, chr(32) || chr(9) || chr(10) || chr(13) || chr(11) || chr(12),"
+            f"lower(translate({text},"
+            " chr(32) || chr(9) || chr(10) || chr(13) || chr(11) || chr(12),"
             " '') COLLATE \"C\")"
         )
         op.add_column(

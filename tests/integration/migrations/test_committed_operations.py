@@ -70,7 +70,7 @@ async def test_each_batch_is_bounded_and_lasts_whatever_becomes_of_the_next(
         "CREATE TRIGGER refuse BEFORE DELETE ON committed_operations FOR EACH ROW EXECUTE "
         "FUNCTION refuse()",
     )
-    with pytest.raises(MigrationFailed, match=r"^purging the ledger failed"):
+    with pytest.raises(MigrationFailed, match=r"^purging committed operations failed"):
         await operations.maintain(migrated, keep_operations=WEEK)
     assert await scalar(migrated, LEFT) == ["b", "c"], (
         "two of the first batch are gone, and none of the second"
