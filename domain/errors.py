@@ -102,7 +102,7 @@ class InvalidEntity(RegistrationError, TypeError):
 
 
 class NotRegistered(RegistrationError, LookupError):
-    """A unit of work was asked for an entity or a port that its database does not have."""
+    """The database of a unit of work has no such entity or port."""
 
 
 class EmbeddedServerError(RecollectError):

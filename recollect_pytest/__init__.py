@@ -14,7 +14,7 @@ Fixtures, which need the extra `testing`:
 - `recollect_server`: the embedded server of this session, shared by all workers; started by the
   first, stopped by the last.
 
-What a `..._uow` does not commit is discarded. Tables of an application's own entities are created
+A `..._uow` discards uncommitted changes. Tables of an application's own entities are created
 in the test database, if the entities are registered when the test runs.
 
 Options, on the command line or in pytest's configuration:
@@ -51,22 +51,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Bring the fixtures, unless what they are made with is not installed.
-
-    Other suites go on without.
-    """
+    """Load the fixtures if pytest-asyncio is installed. Other test suites run without them."""
     if find_spec("pytest_asyncio") is not None:
         config.pluginmanager.import_plugin("recollect_pytest.fixtures")
 
 
 def option(config: pytest.Config, name: str) -> int:
     """Return the option from the command line, or else from the configuration."""
-    given = config.getoption(f"--recollect-{name}")
-    return int(config.getini(f"recollect_{name}") if given is None else given)
+    value = config.getoption(f"--recollect-{name}")
+    return int(config.getini(f"recollect_{name}") if value is None else value)
 
 
 def require_own_packages() -> None:
-    """Fail the test where Python does not import the packages that were installed with the plugin.
+    """Fail the test if Python does not import the packages that were installed with the plugin.
 
     An application imports its own packages of these names if they come first on `sys.path`.
     """

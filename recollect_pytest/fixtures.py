@@ -1,4 +1,4 @@
-"""The plugin's fixtures; `recollect_pytest` says what each is for."""
+"""The plugin's fixtures; see `recollect_pytest`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def fake_database(pytestconfig: pytest.Config) -> AsyncIterator[FakeDataba
 
 @pytest_asyncio.fixture
 async def fake_uow(fake_database: FakeDatabase) -> AsyncIterator[FakeUnitOfWork]:
-    """A unit of work in memory; what it does not commit is discarded."""
+    """A unit of work in memory; uncommitted changes are discarded."""
     async with fake_database.unit_of_work() as uow:
         yield uow
 
@@ -63,7 +63,7 @@ def recollect_url(recollect_server: TestServer) -> SecretStr:
 async def recollect_database(recollect_url: SecretStr) -> AsyncIterator[Database]:
     """This worker's database, open.
 
-    Emptied after the test, and its record of how it embeds as it was.
+    After the test it is emptied, and its record of the embeddings is restored.
     """
     require_own_packages()
     from repositories import Database
@@ -77,7 +77,7 @@ async def recollect_database(recollect_url: SecretStr) -> AsyncIterator[Database
 
 @pytest_asyncio.fixture
 async def recollect_uow(recollect_database: Database) -> AsyncIterator[UnitOfWork]:
-    """A unit of work on PostgreSQL; what it does not commit is discarded."""
+    """A unit of work on PostgreSQL; uncommitted changes are discarded."""
     async with recollect_database.unit_of_work() as uow:
         yield uow
 

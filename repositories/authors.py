@@ -18,7 +18,7 @@ from repositories.sql.retention import ago, delete_older
 
 @documented_by(ports.AuthorReader)
 class AuthorReader(ReadRepository[AuthorCacheEntry]):
-    """Reads what is known of authors."""
+    """Reads cached authors."""
 
     entity = AuthorCacheEntry
 
@@ -36,7 +36,7 @@ class AuthorReader(ReadRepository[AuthorCacheEntry]):
 
 @documented_by(ports.AuthorRepository)
 class AuthorRepository(AuthorReader, Repository[AuthorCacheEntry]):
-    """Remembers authors."""
+    """Caches authors."""
 
     async def upsert(self, entry: AuthorCacheEntry) -> None:
         await insert_or_replace(self._transaction, AuthorCacheEntry, entry, "repo", "author_login")

@@ -1,4 +1,4 @@
-"""Authors and dependency bumps, in PostgreSQL."""
+"""Merged dependency bumps, in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class DependencyBumpReader(ReadRepository[DependencyBumpMerge]):
 
 @documented_by(ports.DependencyBumpRepository)
 class DependencyBumpRepository(DependencyBumpReader, Repository[DependencyBumpMerge]):
-    """Remembers merged dependency bumps."""
+    """Records merged dependency bumps."""
 
     async def record(self, bump: DependencyBumpMerge) -> bool:
         return (

@@ -42,7 +42,7 @@ MAX_TREND_DAYS = 3_650
 
 @documented_by(ports.ReviewReader)
 class ReviewReader(ReadRepository[Review]):
-    """Reads reviews and what they add up to."""
+    """Reads reviews and their figures."""
 
     entity = Review
 
@@ -82,12 +82,14 @@ class FindingReader(SearchRepository[Finding]):
         self, repo: str, *, limit: int = DEFAULT_LIMIT
     ) -> Sequence[Finding]:
         columns = Finding.__table__.c
-        told = (
+        has_comment = (
             column.is_not(None)
             for column in (columns.comment_id, columns.comment_surface, columns.review_output_key)
         )
         return await self._all(
-            self._newest_first().where(columns.repo == repo, *told).limit(require_limit(limit))
+            self._newest_first()
+            .where(columns.repo == repo, *has_comment)
+            .limit(require_limit(limit))
         )
 
     async def find_by_comment(self, repo: str, comment_id: int) -> Finding | None:
@@ -139,10 +141,10 @@ class FindingReader(SearchRepository[Finding]):
             .join(Review.__table__, of_its_review)
             .where(of_that_head, findings.suppressed.is_(False))
         )
-        found = await self._all(listing.order_by(findings.id).limit(require_limit(limit)))
+        rows = await self._all(listing.order_by(findings.id).limit(require_limit(limit)))
         return [
             PriorFinding(finding=finding, fingerprint=title_fingerprint(finding.title))
-            for finding in found
+            for finding in rows
         ]
 
     def _newest_first(self) -> Select[Any]:

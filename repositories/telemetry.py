@@ -1,4 +1,4 @@
-"""What it cost and how it went, in PostgreSQL."""
+"""Telemetry of runs, in PostgreSQL."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""One transaction of one tenant in one task.
-
-Typed repositories as attributes, commit when asked, discard otherwise.
-"""
+"""Units of work on PostgreSQL: one transaction of one tenant in one task."""
 
 from __future__ import annotations
 
@@ -88,7 +85,7 @@ class _Unit(OwnStatements, RepositoryProvider):
 
 @documented_by(ports.UnitOfWork)
 class UnitOfWork(_Unit, ports.UnitOfWork):
-    """The PostgreSQL unit of work; `domain.UnitOfWork` says what it promises."""
+    """Unit of work on PostgreSQL; see `domain.UnitOfWork`."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Authors and dependency bumps."""
+"""Merged dependency bumps."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ class DependencyBumpReader(ReadRepository[DependencyBumpMerge], Protocol):
     async def history(
         self, repo: str, package: str, *, limit: int = DEFAULT_LIMIT
     ) -> Sequence[DependencyBumpMerge]:
-        """Return the package's bumps.
+        """Return the package's bumps, the last merged first.
 
-        Merged last first, those without a date at the end, ties by id descending.
+        Bumps without a date come last. Ties are ordered by id, descending.
         """
         ...
 
 
 class DependencyBumpRepository(DependencyBumpReader, Repository[DependencyBumpMerge], Protocol):
-    """Remembers merged dependency bumps."""
+    """Records merged dependency bumps."""
 
     async def record(self, bump: DependencyBumpMerge) -> bool:
         """Write the bump if `(repo, pr_number)` is new, and return whether it was."""

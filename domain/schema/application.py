@@ -1,4 +1,4 @@
-"""What an application's own entity needs, so that both stores can hold it."""
+"""Requirements of an application's own entities, so that both stores can hold them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes an application's own entity searchable by vector and by words."""
+"""Search by vector and by words for an application's own entities."""
 
 from __future__ import annotations
 

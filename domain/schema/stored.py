@@ -8,7 +8,7 @@ from typing import Final
 from domain.schema.base import Entity
 
 _MARK: Final = "_stored"
-"""Key in the entity's dictionary. It is no field, so copies, JSON and comparisons leave it out."""
+"""Key in the entity's dictionary. Copies, JSON and comparisons leave it out: it is not a field."""
 
 
 class CommitMark:

@@ -1,4 +1,4 @@
-"""Claims of runs: who reviews one head of a pull request, and who does not."""
+"""Claims of runs: exactly one worker reviews each head of a pull request."""
 
 from __future__ import annotations
 

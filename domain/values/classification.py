@@ -1,4 +1,4 @@
-"""How findings are graded: words that several contexts share."""
+"""Severity and category of findings, which several contexts share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Severity(StrEnum):
 
 
 class Category(StrEnum):
-    """What a finding is about."""
+    """Subject of a finding."""
 
     SECURITY = "security"
     CORRECTNESS = "correctness"

@@ -1,4 +1,4 @@
-"""What a database reports about itself."""
+"""Health of a database."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class PoolFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One thing that is wrong, and what to do about it."""
+    """A problem and its remedy."""
 
     what: str
     remedy: str
@@ -33,9 +33,9 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """What a database says of itself; it is fit where `problems` is empty.
+    """The state of a database, which is healthy if `problems` is empty.
 
-    None stands for what is not there.
+    None stands for a version, a revision or a record that does not exist.
     """
 
     server_version: str
@@ -51,5 +51,5 @@ class Health:
 
     @property
     def healthy(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether there are no problems."""
         return not self.problems

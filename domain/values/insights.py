@@ -1,4 +1,4 @@
-"""What reviews add up to: statistics, trends and the patterns in people's feedback."""
+"""Statistics and trends of reviews, and the patterns in people's feedback."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class FileCount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepoStats:
-    """One repository's reviews in figures, all counted from the rows.
+    """Figures of one repository's reviews, counted from the rows.
 
-    `by_severity` has all four keys. The averages are None where there is nothing to average.
-    `declared_findings` is the sum of what the reviews declared, which may differ from the rows.
-    `top_files`: most findings first, then by path.
+    `by_severity` has all four keys. An average is None if there are no values. `declared_findings`
+    is the sum of the numbers that the reviews declare, which may differ from the number of rows.
+    `top_files` has the files with most findings first, then by path.
     """
 
     reviews: int

@@ -1,4 +1,4 @@
-"""Pages by keyset: what comes after a row, never what comes after a number of rows."""
+"""Pages by keyset: a page starts after a row, not after a number of rows."""
 
 from __future__ import annotations
 
@@ -73,10 +73,10 @@ class Cursor:
 
     @classmethod
     def parse(cls, text: str) -> Cursor:
-        """Return the cursor that `text` stands for.
+        """Return the cursor of its text.
 
         Raises:
-            InvalidCursor: it stands for none.
+            InvalidCursor: the text is not that of a cursor.
         """
         if len(text) > 1_000:
             raise InvalidCursor("the cursor is too long to be one", field="cursor")
@@ -93,7 +93,7 @@ class Cursor:
         raise InvalidCursor("the cursor cannot be read", field="cursor")
 
     def require(self, listing: str, *, descending: bool) -> UUID:
-        """Return the id to go on after.
+        """Return the id after which the next page starts.
 
         Raises:
             InvalidCursor: the cursor belongs to another listing or direction.
@@ -107,7 +107,7 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page(Generic[E_co]):
-    """Some rows of a listing, and where the next ones begin; `next` is None on the last page."""
+    """Rows of a listing, and the cursor of the next page; `next` is None on the last page."""
 
     items: Sequence[E_co]
     next: Cursor | None

@@ -1,4 +1,4 @@
-"""What a search cost and how it went. Pure."""
+"""Execution plans of searches."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 class SearchPlan:
     """How one statement of a search was executed.
 
-    `searched` is the table. `indexes` are those that were used, by name; `rows_examined` counts the
-    rows of the table that were read, once for each time. `milliseconds` are the server's, planning
-    included. `exact` tells that no approximate index stood between question and answer. `advice` is
-    what to do if it is slow, most helpful first; empty where nothing stands out.
+    `searched` is the table. `indexes` has the names of the indexes that were used. `rows_examined`
+    counts the rows of the table that were read, once for each time. `milliseconds` is the time on
+    the server, planning included. `exact` is True if no approximate index was used. `advice` has
+    ways to make the search faster, the most helpful first; it is empty if there are none.
     """
 
     searched: str

@@ -72,7 +72,7 @@ NameOrEmpty = Annotated[
     AfterValidator(storable),
     _at_most_bytes(MAX_NAME_BYTES),
 ]
-"""A `Name`, or empty text where there is none."""
+"""A `Name`, or empty text."""
 
 TENANT_PATTERN = r"^[A-Za-z0-9._-]{1,100}$"
 

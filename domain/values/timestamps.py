@@ -1,4 +1,4 @@
-"""Moments and ages that a caller gives, checked before anything is asked of a server."""
+"""Checks of timestamps and ages that callers pass."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     pass
 
 MAX_AGE = timedelta(days=36_500)
-"""The greatest age that may be asked for: a hundred years, so that no calendar ends before it."""
+"""The largest age: a hundred years, so that every such date exists."""
 
 MomentT = TypeVar("MomentT", bound="datetime | None")
 
 
 def require_age(age: timedelta, field: str) -> timedelta:
-    """Return `age` if it is between nothing and `MAX_AGE`.
+    """Return `age` if it is between zero and `MAX_AGE`.
 
     Raises:
         InvalidInput: it is not.
@@ -69,8 +69,7 @@ def require_zone(moment: MomentT, field: str) -> MomentT:
     """Return `moment` if it has a time zone, or is None.
 
     Raises:
-        InvalidInput: it has none, so that nobody knows when it is, or is outside the years 1 to
-            9999 in UTC.
+        InvalidInput: it has no time zone, or is outside the years 1 to 9999 in UTC.
     """
     if moment is None:
         return moment
@@ -91,4 +90,4 @@ def _to_utc(value: datetime) -> datetime:
 
 
 Timestamp = Annotated[AwareDatetime, AfterValidator(_to_utc)]
-"""A moment, in UTC; a datetime without a time zone is refused."""
+"""A moment in UTC. A datetime without a time zone is refused."""

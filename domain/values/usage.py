@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class UsageBy(StrEnum):
-    """What usage is added up by."""
+    """The groups of the sums."""
 
     MODEL = "model"
     REPO = "repo"

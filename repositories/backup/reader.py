@@ -134,7 +134,7 @@ class BackupReader:
             return self._file.read(PIECE_BYTES)
 
     def _unpack(self, limit: int) -> bytes:
-        """Return at most `limit` bytes, or nothing at the end or where the body is not gzip."""
+        """Return at most `limit` bytes, or nothing at the end or if the body is not gzip."""
         piece = b""
         while not piece and not self._unpacking.eof:
             self._packed = self._packed or self._read()

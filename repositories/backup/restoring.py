@@ -138,9 +138,9 @@ def _require_fit(manifest: Manifest, connection: Connection) -> None:
             " afterwards"
         )
     for field in ("dimensions", "provider", "model", "metric"):
-        known, given = getattr(recorded, field), getattr(manifest, field)
-        if known != given and UNSPECIFIED not in (known, given):
-            raise EmbeddingMismatch(field, recorded=known, given=given)
+        current, backed_up = getattr(recorded, field), getattr(manifest, field)
+        if current != backed_up and UNSPECIFIED not in (current, backed_up):
+            raise EmbeddingMismatch(field, recorded=current, given=backed_up)
     expected = {
         table.name: set(table.columns)
         for table in catalog.tables(connection)
@@ -196,7 +196,7 @@ def _require_no_references(connection: Connection, names: Sequence[str]) -> None
 
 def _require_rows_of_the_manifest(manifest: Manifest, connection: Connection) -> None:
     if manifest.tenant is not None:
-        # There were none before, and COPY reported this many.
+        # The tenant had no rows before, and COPY reported this number.
         for table in manifest.tables:
             if catalog.count(connection, table.name, manifest.tenant) != table.rows:
                 raise InvalidBackup(
@@ -226,8 +226,8 @@ async def _copy(connection: AsyncConnection, table: TableManifest, backup: Backu
         if refusal is None:
             raise
     except asyncio.CancelledError:
-        # The server rolls back what a connection left open. A rollback could wait forever, for the
-        # answer to a COPY that the server refused before.
+        # The server rolls back when the connection ends. A rollback could wait forever for the
+        # answer to a COPY that the server has refused.
         driver.terminate()
         await connection.invalidate()
         raise

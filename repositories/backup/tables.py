@@ -108,8 +108,8 @@ def tables(connection: Connection) -> list[Table]:
 def vector_indexes(connection: Connection, names: Iterable[str]) -> list[VectorIndex]:
     """Return the HNSW indexes of these tables."""
     return [
-        VectorIndex(name=name, definition=made)
-        for _, name, made in connection.execute(_VECTOR_INDEXES, {"names": list(names)})
+        VectorIndex(name=name, definition=definition)
+        for _, name, definition in connection.execute(_VECTOR_INDEXES, {"names": list(names)})
     ]
 
 

@@ -26,7 +26,7 @@ With a vector index they take some seconds of the thirty that a statement has.
 async def batches(entities: Rows[E], size: int) -> AsyncGenerator[list[E], None]:
     """Yield the entities in lists of at most `size`.
 
-    The list is always the same one, and is emptied before the next batch.
+    It yields the same list each time, and empties it before the next batch.
     """
     if not isinstance(entities, AsyncIterable):
         source = iter(entities)

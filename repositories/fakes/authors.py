@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @documented_by(ports.AuthorReader)
 class FakeAuthorReader(FakeReadRepository[AuthorCacheEntry]):
-    """Reads what is known of authors."""
+    """Reads cached authors."""
 
     async def find_author(
         self, repo: str, login: str, *, max_age: timedelta = AUTHOR_MAX_AGE
@@ -35,7 +35,7 @@ class FakeAuthorReader(FakeReadRepository[AuthorCacheEntry]):
 
 @documented_by(ports.AuthorRepository)
 class FakeAuthorRepository(FakeAuthorReader, FakeRepository[AuthorCacheEntry]):
-    """Remembers authors."""
+    """Caches authors."""
 
     async def upsert(self, entry: AuthorCacheEntry) -> None:
         await self.replace(entry, "repo", "author_login")

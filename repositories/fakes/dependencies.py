@@ -1,4 +1,4 @@
-"""Authors and dependency bumps, in memory."""
+"""Merged dependency bumps, in memory."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class FakeDependencyBumpReader(FakeReadRepository[DependencyBumpMerge]):
 
 @documented_by(ports.DependencyBumpRepository)
 class FakeDependencyBumpRepository(FakeDependencyBumpReader, FakeRepository[DependencyBumpMerge]):
-    """Remembers merged dependency bumps."""
+    """Records merged dependency bumps."""
 
     async def record(self, bump: DependencyBumpMerge) -> bool:
         return await self.add_new([bump], "repo", "pr_number") > 0

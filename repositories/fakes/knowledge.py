@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from repositories.fakes.checks import Row
     from repositories.fakes.transaction import Transaction
 
-_KEPT = {"tenant", "id", "repo", "chunk_id", "created_at"}
+_UNCHANGED = {"tenant", "id", "repo", "chunk_id", "created_at"}
 
 
 @documented_by(ports.KnowledgeReader)
@@ -133,7 +133,7 @@ class FakeKnowledgeRepository(
         named = self._table.unique_over("repo", "chunk_id")
         async with self._transaction.statement():
             for row in self._new([latest[name] for name in sorted(latest)]):
-                replaced = {name: value for name, value in row.items() if name not in _KEPT}
+                replaced = {name: value for name, value in row.items() if name not in _UNCHANGED}
                 change = always({**replaced, "updated_at": self._transaction.now})
                 await self._transaction.rows.upsert(self._table, row, named, change)
             report(progress, chunks, sent=len(read), written=len(latest))

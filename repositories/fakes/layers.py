@@ -1,7 +1,7 @@
 """Rows in layers.
 
-What is committed, over it what one unit of work changed, over that what each of its savepoints
-changed.
+The lowest layer has the committed rows, the next one the changes of a unit of work, and each
+further one the changes since a savepoint.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Key: TypeAlias = tuple[Any, ...]
 Layer: TypeAlias = defaultdict[str, dict[Key, Any]]
 """By table, rows by primary key; by unique rule, primary keys by value.
 
-None stands for what was removed.
+None stands for a removed row or value.
 """
 
 
@@ -24,41 +24,38 @@ def new_layer() -> Layer:
 
 
 class Layers:
-    """What one unit of work sees.
-
-    The committed layer, as it is now or as it was, and its own changes over it.
-    """
+    """The rows that one unit of work sees: the committed layer, and its own changes over it."""
 
     def __init__(self, committed: Layer) -> None:
         self._committed = committed
         self._layers = [committed, new_layer()]
 
     def freeze(self) -> None:
-        """See from now on what is committed at this moment."""
+        """Use a snapshot of the committed layer from now on."""
         self._layers[0] = new_layer()
         self._layers[0].update({name: dict(values) for name, values in self._committed.items()})
 
     @property
     def changes_anything(self) -> bool:
-        """Whether there is anything to keep."""
+        """Whether a layer above the committed one has changes."""
         return any(any(layer.values()) for layer in self._layers[1:])
 
     def find(self, name: str, key: Key) -> Any | None:
-        """Return what stands under `key`, or None."""
+        """Return the value of `key`, or None."""
         for layer in reversed(self._layers):
             if key in layer[name]:
                 return layer[name][key]
         return None
 
     def all(self, name: str) -> Mapping[Key, Any]:
-        """Return everything under `name`, as it is at this moment."""
+        """Return all current values of `name`."""
         merged: dict[Key, Any] = {}
         for layer in self._layers:
             merged.update(layer[name])
         return {key: value for key, value in merged.items() if value is not None}
 
     def put(self, name: str, key: Key, value: Any | None) -> None:
-        """Let `value` stand under `key`; None removes what stood there."""
+        """Set the value of `key`; None removes it."""
         self._layers[-1][name][key] = value
 
     def push(self) -> None:
@@ -66,13 +63,13 @@ class Layers:
         self._layers.append(new_layer())
 
     def discard(self) -> None:
-        """Undo what was changed since the last savepoint, or since the beginning."""
+        """Discard the changes since the last savepoint, or since the beginning."""
         self._layers.pop()
 
     def merge(self) -> None:
-        """Keep what was changed since the last savepoint.
+        """Merge the changes since the last savepoint into the layer below.
 
-        What the unit of work changed becomes what is committed.
+        Without a savepoint, that is the committed layer.
         """
         changed = self._layers.pop()
         is_last = len(self._layers) == 1

@@ -288,13 +288,13 @@ class FakePatternRepository(FakePatternReader, FakeAppendRepository[GlobalPatter
             raise InvalidInput("count must be at least 1", field="count")
         async with self._transaction.statement():
             row = self._new([pattern])[0]
-            kept = await self._transaction.rows.upsert(
+            stored = await self._transaction.rows.upsert(
                 self._table,
                 row,
                 self._table.unique_over(*_KIND),
                 lambda old: {"count": old["count"] + pattern.count},
             )
-        return self._copy(kept)
+        return self._copy(stored)
 
 
 def _shares(row: Row, owner: str, repo: str) -> bool:

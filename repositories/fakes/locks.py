@@ -1,6 +1,6 @@
-"""Locks on rows and on unique values, held to the end of a unit of work.
+"""Locks on rows and on unique values, until the end of a unit of work.
 
-What another holds is waited for, as on PostgreSQL.
+A unit of work waits for the locks of others, as on PostgreSQL.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ Resource: TypeAlias = Hashable
 
 
 class Mode(IntEnum):
-    """How strongly; two that are held at once by different owners add up to 3 at most.
+    """Strength of a lock. The modes of two owners on one resource add up to 3 at most.
 
-    A child shares its parent, a change writes its row, and whoever inserts or deletes owns row and
-    unique values alone.
+    A child row locks its parent with SHARE. A change locks its row with WRITE. An insert or a
+    delete locks the row and its unique values with ALONE.
     """
 
     SHARE = 1
@@ -31,22 +31,19 @@ _MOST: Final = 3
 
 
 class Owner:
-    """One unit of work among those that hold locks.
-
-    What it holds is remembered in order, so that a savepoint can let go of it.
-    """
+    """One unit of work, with its locks in order, so that a savepoint can release the last ones."""
 
     def __init__(self) -> None:
         self.task = asyncio.current_task()
-        self.held: list[tuple[Resource, Mode]] = []
+        self.locks: list[tuple[Resource, Mode]] = []
 
 
 class Locks:
-    """Who holds what in one database.
+    """The locks of one database.
 
-    Waiting ends after `timeout` seconds in LockTimeout, and at once where it could not end
-    otherwise: in Conflict for a deadlock, in LockTimeout where the holder belongs to the very task
-    that would wait.
+    Waiting for a lock raises LockTimeout after `timeout` seconds. A deadlock raises Conflict at
+    once. If the lock belongs to another unit of work of the same task, LockTimeout is raised at
+    once, because waiting could not end.
     """
 
     def __init__(self, timeout: float) -> None:
@@ -58,13 +55,17 @@ class Locks:
     async def wait(
         self, owner: Owner, resource: Resource, mode: Mode, *, within: float | None = None
     ) -> None:
-        """Wait until nobody else holds `resource` in a mode that excludes `mode`; nothing is taken.
+        """Wait until no other owner has a lock on `resource` that excludes `mode`.
 
-        `within` is in seconds, by default the timeout of all.
+        Args:
+            owner: the unit of work that waits. It gets no lock.
+            resource: the row or the unique value.
+            mode: mode of the lock that it needs.
+            within: seconds to wait; by default, the timeout of the database.
 
         Raises:
-            LockTimeout: that took too long.
-            Conflict: the two wait for each other.
+            LockTimeout: another owner still had the lock after that time.
+            Conflict: two owners wait for each other.
         """
         deadline = asyncio.get_running_loop().time() + (self._timeout if within is None else within)
         try:
@@ -76,25 +77,25 @@ class Locks:
             self._waiting.pop(owner, None)
 
     def take(self, owner: Owner, resource: Resource, mode: Mode) -> None:
-        """Hold `resource`; only right after `wait`."""
+        """Lock `resource`; call it right after `wait`."""
         holders = self._holders.setdefault(resource, [])
-        if not any(holder is owner and held >= mode for holder, held in holders):
+        if not any(holder is owner and present >= mode for holder, present in holders):
             holders.append((owner, mode))
-            owner.held.append((resource, mode))
+            owner.locks.append((resource, mode))
 
     async def acquire(self, owner: Owner, resource: Resource, mode: Mode) -> None:
-        """Wait for `resource` and hold it."""
+        """Wait for `resource` and lock it."""
         await self.wait(owner, resource, mode)
         self.take(owner, resource, mode)
 
     def release(self, owner: Owner, *, since: int = 0) -> None:
-        """Let go of what the owner took after its first `since` locks, and wake who waits."""
-        for resource, mode in owner.held[since:]:
+        """Release the owner's locks after the first `since`, and wake the tasks that wait."""
+        for resource, mode in owner.locks[since:]:
             holders = self._holders[resource]
             holders.remove((owner, mode))
             if not holders:
                 del self._holders[resource]
-        del owner.held[since:]
+        del owner.locks[since:]
         for waker in self._wakers:
             if not waker.done():
                 waker.set_result(None)
@@ -102,23 +103,23 @@ class Locks:
     def _blockers(self, owner: Owner, resource: Resource, mode: Mode) -> set[Owner]:
         return {
             holder
-            for holder, held in self._holders.get(resource, ())
-            if holder is not owner and held + mode > _MOST
+            for holder, present in self._holders.get(resource, ())
+            if holder is not owner and present + mode > _MOST
         }
 
     def _require_hope(self, owner: Owner, blockers: set[Owner]) -> None:
         if owner in self._reached_from(blockers):
             raise Conflict("a deadlock with another transaction", sqlstate="40P01")
         if any(blocker.task is asyncio.current_task() for blocker in blockers):
-            raise LockTimeout("a lock was not to be had in time", sqlstate="55P03")
+            raise LockTimeout("timed out waiting for a lock", sqlstate="55P03")
 
     def _reached_from(self, owners: set[Owner]) -> Iterator[Owner]:
-        seen: set[Owner] = set()
+        reached: set[Owner] = set()
         ahead = list(owners)
         while ahead:
             owner = ahead.pop()
-            if owner not in seen:
-                seen.add(owner)
+            if owner not in reached:
+                reached.add(owner)
                 ahead.extend(self._waiting.get(owner, ()))
                 yield owner
 
@@ -130,6 +131,6 @@ class Locks:
             async with asyncio.timeout_at(deadline):
                 await waker
         except TimeoutError:
-            raise LockTimeout("a lock was not to be had in time", sqlstate="55P03") from None
+            raise LockTimeout("timed out waiting for a lock", sqlstate="55P03") from None
         finally:
             self._wakers.discard(waker)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 E = TypeVar("E", bound=Entity)
 
-_KEPT = {"tenant", "corpus", "key", "created_at"}
+_UNCHANGED = {"tenant", "corpus", "key", "created_at"}
 
 
 @documented_by(ports.RepairReader)
@@ -81,15 +81,15 @@ class FakeRepairs(FakeRepairReader[E]):
 
         def repaired(row: Row) -> Row:
             embedding = embeddings[row["id"]]
-            given: dict[str, Any] = {
+            changes: dict[str, Any] = {
                 "embedding": embedding,
                 "embedding_model": state.target_model,
                 "stale": False,
             }
             return (
-                {**given, "embedding_dim": embedding.dimensions()}
+                {**changes, "embedding_dim": embedding.dimensions()}
                 if "embedding_dim" in row
-                else given
+                else changes
             )
 
         written = 0
@@ -105,8 +105,8 @@ class FakeRepairs(FakeRepairReader[E]):
         self._transaction.assign_tenant(require_entity(state, EmbeddingRepair))
         async with self._transaction.statement():
             now = self._transaction.now
-            given = {**self._repairs.row_of(state, now), "corpus": self._table.name}
-            replaced = {name: value for name, value in given.items() if name not in _KEPT}
+            values = {**self._repairs.row_of(state, now), "corpus": self._table.name}
+            replaced = {name: value for name, value in values.items() if name not in _UNCHANGED}
             await self._transaction.rows.upsert(
-                self._repairs, given, self._repairs.key, lambda _: {**replaced, "updated_at": now}
+                self._repairs, values, self._repairs.key, lambda _: {**replaced, "updated_at": now}
             )

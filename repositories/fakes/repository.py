@@ -205,7 +205,7 @@ class FakeAppendRepository(FakeReadRepository[E]):
     async def add_new(self, entities: Rows[E], *key: str, progress: Progress | None = None) -> int:
         """Insert the entities whose key is new, and return how many were inserted.
 
-        Of equal keys, the first is inserted.
+        If several entities have the same key, the first is inserted.
         """
         new = await self._read_all(entities, progress)
         if not new:

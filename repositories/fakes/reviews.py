@@ -45,7 +45,7 @@ by_creation = itemgetter("created_at")
 
 @documented_by(ports.ReviewReader)
 class FakeReviewReader(FakeReadRepository[Review]):
-    """Reads reviews and what they add up to."""
+    """Reads reviews and their figures."""
 
     async def stats(self, repo: str, *, since: datetime | None = None) -> RepoStats:
         start = require_zone(since, "since")
@@ -74,17 +74,17 @@ class FakeReviewReader(FakeReadRepository[Review]):
         reviews, findings = await self._of(lambda row: row["repo"] == repo)
         written = {row["id"]: _day(row) for row in reviews}
         reviewed = Counter(written.values())
-        found: defaultdict[date, list[Row]] = defaultdict(list)
+        by_day: defaultdict[date, list[Row]] = defaultdict(list)
         for row in findings:
-            found[written[row["review_id"]]].append(row)
+            by_day[written[row["review_id"]]].append(row)
         today = self._transaction.now.date()
         return [
-            _trend(day, reviewed[day], found[day])
+            _trend(day, reviewed[day], by_day[day])
             for day in (today - timedelta(ago) for ago in reversed(range(days)))
         ]
 
     async def _of(self, meets: Condition) -> tuple[Sequence[Row], Sequence[Row]]:
-        """Return the reviews that are meant, and their findings."""
+        """Return the reviews that meet the condition, and their findings."""
         async with self._transaction.statement():
             reviews = self._transaction.select(self._table, meets)
             ids = {row["id"] for row in reviews}
@@ -103,9 +103,9 @@ class FakeFindingReader(SearchesWords[Finding]):
         self, repo: str, *, limit: int = DEFAULT_LIMIT
     ) -> Sequence[Finding]:
         require_limit(limit)
-        told = ("comment_id", "comment_surface", "review_output_key")
+        fields = ("comment_id", "comment_surface", "review_output_key")
         rows = await self._newest_first(
-            lambda row: row["repo"] == repo and all(row[name] is not None for name in told)
+            lambda row: row["repo"] == repo and all(row[name] is not None for name in fields)
         )
         return self._entities(rows[:limit])
 

@@ -1,7 +1,4 @@
-"""What the fakes know of a table.
-
-Its columns, keys and rules, read from the entity that declares them.
-"""
+"""The columns, keys and constraints of a table, read from its entity."""
 
 from __future__ import annotations
 
@@ -35,9 +32,9 @@ class Unique:
     where: Condition | None = None
 
     def of(self, row: Row) -> Key | None:
-        """Return the row's values, or None where it is not indexed or a value is missing.
+        """Return the row's values, or None if the row cannot conflict.
 
-        Then nothing can conflict.
+        It cannot if the index does not contain it or a value is missing.
         """
         if self.where is not None and not self.where(row):
             return None
@@ -54,14 +51,14 @@ class Reference:
     parent: str
 
     def of(self, row: Row) -> Key | None:
-        """Return the parent's key, or None where the row names no parent."""
+        """Return the parent's key, or None if the row has no parent."""
         values = tuple(row[column] for column in self.columns)
         return None if None in values else values
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: how it stores a value, and what it takes where none is given (None: nothing)."""
+    """One column, with functions for the stored value and for the default."""
 
     name: str
     field: str
@@ -72,9 +69,9 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """One table's rules.
+    """The columns and constraints of one table.
 
-    `uniques` begin with the primary key; `checks` are in the order that PostgreSQL tests them in.
+    `uniques` begin with the primary key. `checks` have the order in which PostgreSQL tests them.
     """
 
     entity: type[Entity]
@@ -106,9 +103,9 @@ class Table:
         return tuple(row[column] for column in self.key.columns)
 
     def unique_over(self, *columns: str) -> Unique:
-        """Return the unique rule over these columns, the tenant aside."""
-        wanted = set(columns)
-        return next(unique for unique in self.uniques if set(unique.columns) - {"tenant"} == wanted)
+        """Return the unique rule over these columns and the tenant."""
+        names = set(columns)
+        return next(unique for unique in self.uniques if set(unique.columns) - {"tenant"} == names)
 
     def others(self, unique: Unique) -> tuple[Unique, ...]:
         """Return the unique rules beside this one."""
@@ -117,26 +114,26 @@ class Table:
     def row_of(self, entity: Entity, now: datetime) -> dict[str, Any]:
         """Return the entity's values by column, with defaults where it has none."""
         values = vars(entity)
-        given = ((column, values.get(column.field)) for column in self.columns)
+        pairs = ((column, values.get(column.field)) for column in self.columns)
         return {
-            column.name: column.default(now) if value is None else value for column, value in given
+            column.name: column.default(now) if value is None else value for column, value in pairs
         }
 
     def stored(self, row: Row) -> dict[str, Any]:
-        """Return the row as the table keeps it.
+        """Return the row as the table stores it.
 
         Raises:
             InvalidInput, MissingValue, CheckViolated: a value does not fit its column, is missing,
-            or breaks a CHECK.
+                or violates a CHECK.
         """
-        kept = {column.name: column.store(row[column.name]) for column in self.columns}
+        stored = {column.name: column.store(row[column.name]) for column in self.columns}
         for column in self.columns:
-            if kept[column.name] is None and not column.nullable:
+            if stored[column.name] is None and not column.nullable:
                 raise MissingValue(constraint=None, table=self.name, column=column.name)
         for name, holds in self.checks:
-            if holds(kept) is False:
+            if holds(stored) is False:
                 raise CheckViolated(constraint=name, table=self.name)
-        return kept
+        return stored
 
 
 @cache
@@ -175,7 +172,7 @@ def read_application_table(entity: type[Entity], dimensions: int = DEFAULT_DIMEN
 
 def _read(entity: type[Entity], dimensions: int) -> Table:
     constraints = entity.__table__.constraints
-    checks = [(constraint_name(found), str(getattr(found, "sqltext", ""))) for found in constraints]
+    checks = [(constraint_name(rule), str(getattr(rule, "sqltext", ""))) for rule in constraints]
     return Table(
         entity=entity,
         name=entity.__table__.name,
@@ -229,7 +226,7 @@ def _uniques(entity: type[Entity]) -> Iterator[Unique]:
 
 
 def _references(entity: type[Entity]) -> Iterator[Reference]:
-    # PostgreSQL checks them in the order in which they were made, which is that of their names.
+    # PostgreSQL checks them in the order of their creation, which is that of their names.
     for key in sorted(entity.__table__.foreign_key_constraints, key=constraint_name):
         if key.ondelete != "CASCADE" or [link.column for link in key.elements] != list(
             key.referred_table.primary_key

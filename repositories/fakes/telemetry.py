@@ -1,4 +1,4 @@
-"""What it cost and how it went, in memory."""
+"""Telemetry of runs, in memory."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Tracked:
     table: Table
     key: Key
     entity: Entity
-    known: dict[str, Any]
+    row_values: dict[str, Any]
 
     def changes(self) -> dict[str, Any]:
         """Return the columns that were assigned since, with their new values."""
@@ -41,8 +41,8 @@ class Tracked:
         }
 
     def _differs(self, field: str, value: Any) -> bool:
-        known = self.known.get(field)
-        return field not in self.known or (value is not known and value != known)
+        before = self.row_values.get(field)
+        return field not in self.row_values or (value is not before and value != before)
 
 
 Changed: TypeAlias = tuple[Tracked, Mapping[str, Any]]
@@ -86,8 +86,8 @@ class Tracker:
         if (table.name, key) in self._tracked:
             raise UnitOfWorkError(TRACKED_TWICE)
         rewritten = set(rewritten_fields(entity))
-        known = {name: value for name, value in values.items() if name not in rewritten}
-        self._tracked[table.name, key] = Tracked(table, key, entity, known)
+        unchanged = {name: value for name, value in values.items() if name not in rewritten}
+        self._tracked[table.name, key] = Tracked(table, key, entity, unchanged)
         self._owners[id(entity)] = self
 
     def release(self) -> None:
@@ -100,9 +100,9 @@ class Tracker:
         return [entity for entity in self._pending.values() if type(entity) is table.entity]
 
     def changed_alike(self, table: Table) -> list[list[Changed]]:
-        """Return the table's entities that were changed, and how, by key.
+        """Return the table's changed entities and their changes, by key.
 
-        Those whose same fields changed are written together.
+        Each list has entities with changes in the same fields, which are written together.
         """
         there = (tracked for tracked in self._tracked.values() if tracked.table is table)
         changed = [(tracked, changes) for tracked in there if (changes := tracked.changes())]
@@ -110,20 +110,20 @@ class Tracker:
         return [list(alike) for _, alike in groupby(changed, key=lambda each: set(each[1]))]
 
     def inserted(self, table: Table, entity: Entity, row: Row) -> None:
-        """Track an entity that was inserted as `row`, and give it what the server filled in."""
+        """Track an inserted entity, and set the values that the server filled in."""
         del self._pending[id(entity)]
         _fill(table, entity, row, {column.field for column in table.columns})
         self._track(table, entity, row)
 
     def updated(self, tracked: Tracked, row: Row) -> None:
-        """Remember that a tracked entity was written and that `row` is what stands there now."""
+        """Record that a tracked entity was written, and that `row` is its row now."""
         self._drop(tracked)
         self._track(tracked.table, tracked.entity, row)
 
     def read(self, table: Table, row: Row, *, with_embedding: bool) -> Entity:
-        """Return the entity of the row, up to date but for an embedding that was not asked for.
+        """Return the entity of the row, which is the same object for each read.
 
-        The same one as before.
+        Its values are refreshed, without the embedding unless `with_embedding` is true.
         """
         tracked = self._tracked.get((table.name, table.key_of(row)))
         if tracked is None:
@@ -137,9 +137,9 @@ class Tracker:
         return tracked.entity
 
     def undo(self, find: Callable[[str, Key], Row | None]) -> None:
-        """Drop what waits, and set every entity back to its row.
+        """Drop entities that wait to be inserted, and reset the others to their rows.
 
-        One without a row is watched no longer.
+        An entity without a row is no longer tracked.
         """
         for entity in self._pending:
             self._owners.pop(entity, None)
@@ -172,11 +172,11 @@ class Tracker:
     @staticmethod
     def _refresh(tracked: Tracked, row: Row, fields: AbstractSet[str]) -> None:
         _fill(tracked.table, tracked.entity, row, fields)
-        tracked.known = _values(tracked.entity, tracked.table)
+        tracked.row_values = _values(tracked.entity, tracked.table)
 
 
 def copy_of(table: Table, row: Row, *, with_embedding: bool) -> Entity:
-    """Return a new entity of the row, its embedding left out unless asked for."""
+    """Return a new entity of the row, without its embedding unless `with_embedding` is true."""
     left_out = frozenset() if with_embedding else table.embedding_fields
     values = {
         column.field: _copied(row[column.name])

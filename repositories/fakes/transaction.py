@@ -80,12 +80,12 @@ class Transaction:
 
     @property
     def is_open(self) -> bool:
-        """Whether it has begun and not ended."""
+        """Whether the transaction has begun and not ended."""
         return self._open
 
     @property
     def now(self) -> datetime:
-        """When its first statement began: one moment for all of them."""
+        """The time at which the first statement began, for all statements."""
         if self._now is None:
             self._now = self.state.clock().astimezone(UTC)
         return self._now
@@ -95,14 +95,14 @@ class Transaction:
         return Writer(self.state.tables, self.layers, self.state.locks, self.owner)
 
     def begin(self) -> None:
-        """Open it."""
+        """Begin the transaction."""
         self.owner = Owner()
         self.began = next(self.state.ticks)
         self._open = True
         self.state.open_units[self.tracks] += 1
 
     def require_open(self) -> None:
-        """Raise UnitOfWorkClosed unless the unit of work is under way."""
+        """Raise UnitOfWorkClosed unless the unit of work is open."""
         if not self._open:
             raise UnitOfWorkClosed(
                 "this unit of work is not open: use it inside its `async with`, before it ends"
@@ -116,7 +116,7 @@ class Transaction:
             )
 
     def assign_tenant(self, entity: E) -> E:
-        """Make the entity this tenant's, or raise TenantMismatch if it was made another's."""
+        """Assign this tenant to the entity, or raise TenantMismatch if it has another one."""
         if "tenant" in type(entity).model_fields:
             values = vars(entity)
             if "tenant" in entity.model_fields_set and values["tenant"] != self.tenant:
@@ -168,7 +168,7 @@ class Transaction:
 
     @contextmanager
     def binding(self, *, sendable: bool) -> Iterator[None]:
-        """Say of the block whether what its statements are given can be sent to a server."""
+        """Set whether the arguments of the statements in the block can be sent to a server."""
         before, self._can_be_sent = self._can_be_sent, sendable
         try:
             yield
@@ -196,7 +196,7 @@ class Transaction:
             raise
 
     async def flush(self) -> None:
-        """Write what was added or changed."""
+        """Write added and changed entities."""
         async with self.statement():
             pass
 
@@ -215,9 +215,10 @@ class Transaction:
             raise Conflict(ROWS_GONE)
 
     async def _update_all(self, table: Table, changed: Sequence[Changed]) -> bool:
-        """Return whether all of the rows are there.
+        """Update the rows; return whether all of them exist.
 
-        One that is not ends the flush at once where it is the only one.
+        Raises:
+            Conflict: there is one row, and it does not exist.
         """
         there = True
         for tracked, changes in changed:
@@ -231,13 +232,13 @@ class Transaction:
         return there
 
     def select(self, table: Table, meets: Condition = anything) -> list[Row]:
-        """Return the tenant's rows that meet the condition; only inside a statement."""
+        """Return the tenant's rows that meet the condition. Call it inside a statement."""
         rows = self.layers.all(table.name).values()
         return [row for row in rows if self._owns(table, row) and meets(row)]
 
     @contextmanager
     def explaining(self) -> Iterator[list[SearchPlan]]:
-        """Collect the plans of the searches inside."""
+        """Collect the plans of the searches in the block."""
         before, self.plans = self.plans, []
         try:
             yield self.plans
@@ -245,12 +246,12 @@ class Transaction:
             self.plans = before
 
     def find(self, table: Table, id: UUID) -> Row | None:
-        """Return the tenant's row with this id, or None; only inside a statement."""
-        known = {"tenant": self.tenant, "id": id}
-        if set(table.key.columns) <= known.keys():
+        """Return the tenant's row with this id, or None. Call it inside a statement."""
+        values = {"tenant": self.tenant, "id": id}
+        if set(table.key.columns) <= values.keys():
             return cast(
                 "Row | None",
-                self.layers.find(table.name, tuple(known[column] for column in table.key.columns)),
+                self.layers.find(table.name, tuple(values[column] for column in table.key.columns)),
             )
         return next(iter(self.select(table, lambda row: row["id"] == id)), None)
 
@@ -259,7 +260,7 @@ class Transaction:
     ) -> int:
         """Change the tenant's rows that meet the condition, or the first by id; return how many.
 
-        Only inside a statement.
+        Call it inside a statement.
         """
         keys = self._keys(table, meets, at_most)
         return sum([await self.rows.update(table, key, change, meets) is not None for key in keys])
@@ -267,16 +268,16 @@ class Transaction:
     async def delete(self, table: Table, meets: Condition, *, at_most: int | None = None) -> int:
         """Delete the tenant's rows that meet the condition, or the first by id; return how many.
 
-        Only inside a statement.
+        Call it inside a statement.
         """
         keys = self._keys(table, meets, at_most)
         return sum([await self.rows.delete(table, key, meets) for key in keys])
 
     def _keys(self, table: Table, meets: Condition, at_most: int | None) -> list[Key]:
-        found = self.select(table, meets)
+        rows = self.select(table, meets)
         if at_most is not None:
-            found = sorted(found, key=lambda row: row["id"])[:at_most]
-        return [table.key_of(row) for row in found]
+            rows = sorted(rows, key=lambda row: row["id"])[:at_most]
+        return [table.key_of(row) for row in rows]
 
     def _owns(self, table: Table, row: Row) -> bool:
         return not table.has_tenant or row["tenant"] == self.tenant
@@ -284,20 +285,20 @@ class Transaction:
     def entities(
         self, table: Table, rows: Iterable[Row], *, with_embedding: bool = False
     ) -> list[Entity]:
-        """Return the rows as entities, watched where this transaction watches."""
+        """Return the rows as entities, which are tracked if the transaction tracks."""
         if not self.tracks:
             return [copy_of(table, row, with_embedding=with_embedding) for row in rows]
         return [self._tracker.read(table, row, with_embedding=with_embedding) for row in rows]
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
-        """Undo a part alone.
+        """Return a block that is rolled back alone.
 
-        What leaves it by an exception is undone, and the transaction goes on.
+        An exception that leaves the block rolls it back, and the transaction stays usable.
         """
         await self.flush()
         self.layers.push()
-        self._savepoints.append(len(self.owner.held))
+        self._savepoints.append(len(self.owner.locks))
         try:
             yield
             await self.flush()
@@ -315,7 +316,7 @@ class Transaction:
         self._tracker.undo(lambda name, key: cast("Row | None", self.layers.find(name, key)))
 
     async def commit(self) -> None:
-        """Write what was added or changed, and make everything last."""
+        """Write added and changed entities, and commit all changes."""
         self._require_usable()
         if self._savepoints:
             raise UnitOfWorkError("a savepoint is open: leave it before the commit")
@@ -329,13 +330,13 @@ class Transaction:
         self._tracker.mark_committed()
         self.mark.committed = True
         self.end()
-        # Whoever cancels a commit learns of it when it has happened.
+        # A cancellation during the commit is raised after it.
         await asyncio.sleep(0)
 
     def end(self) -> None:
-        """End it; what was not committed is discarded.
+        """End the transaction, and discard uncommitted changes.
 
-        Entities keep their values and may be used again.
+        Entities keep their values and can be used again.
         """
         if not self._open:
             return

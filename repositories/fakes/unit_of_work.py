@@ -87,7 +87,7 @@ class _Unit(RepositoryProvider):
 
 @documented_by(ports.UnitOfWork)
 class FakeUnitOfWork(_Unit, ports.UnitOfWork):
-    """The unit of work in memory; `domain.UnitOfWork` says what it promises.
+    """Unit of work in memory; see `domain.UnitOfWork`.
 
     Its commit cannot be lost on the way, so that `CommitOutcomeUnknown` never happens here.
     """

@@ -1,7 +1,4 @@
-"""Values as PostgreSQL's columns keep them, or refuse them.
-
-What a column's type does before any constraint is looked at.
-"""
+"""Conversion of values to the types of PostgreSQL's columns, before constraints are checked."""
 
 from __future__ import annotations
 
@@ -24,10 +21,10 @@ Store: TypeAlias = Callable[[Any], Any]
 
 
 def storing(name: str, column_type: Any, *, dimensions: int) -> Store:
-    """Return what turns a value into what the column `name` would give back.
+    """Return the function that converts a value to the stored value of the column `name`.
 
-    The function raises InvalidInput for what the type cannot hold, InvalidEmbedding for a vector
-    that is not of the database's.
+    The function raises InvalidInput for a value that does not fit the type, and InvalidEmbedding
+    for a vector of another dimension.
 
     Raises:
         UnexpectedFailure: the fakes do not know this type.
@@ -74,7 +71,7 @@ def _text(value: Any) -> str:
 
 
 def _member(kind: type[StrEnum], value: Any) -> str:
-    # A word that is no member is the CHECK's to refuse.
+    # The CHECK constraint refuses text that is not a member.
     return kind(value) if value in list(kind) else _text(value)
 
 
@@ -119,7 +116,7 @@ def _json(value: Any) -> Any:
 
 
 def _with_sorted_keys(value: Any) -> Any:
-    # jsonb keeps the keys of an object by their length in bytes, and of one length by their bytes.
+    # jsonb sorts the keys of an object by their length in bytes, then by their bytes.
     if isinstance(value, dict):
         keys = sorted(value, key=lambda key: (len(key.encode()), key.encode()))
         return FrozenDict({key: _with_sorted_keys(value[key]) for key in keys})

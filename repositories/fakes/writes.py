@@ -1,8 +1,4 @@
-"""Writing rows.
-
-Every rule of the schema is held to, in PostgreSQL's order, and every lock is taken that it would
-take.
-"""
+"""Writes of rows, with the constraints and the locks of PostgreSQL, in its order."""
 
 from __future__ import annotations
 
@@ -19,14 +15,14 @@ if TYPE_CHECKING:
     from repositories.fakes.tables import Key, Table, Unique
 
 Change = Callable[["Row"], Mapping[str, Any]]
-"""What becomes of a row that exists: new values by column."""
+"""Returns the new values, by column, of a row that exists."""
 
 Condition = Callable[["Row"], bool]
-"""Whether a row is meant; asked again when the row was waited for."""
+"""Whether a row is affected. It is tested again after waiting for the row."""
 
 
 def anything(_: Row) -> bool:
-    """Mean every row."""
+    """Return True: every row is affected."""
     return True
 
 
@@ -38,7 +34,7 @@ def always(values: Mapping[str, Any]) -> Change:
 class Writer:
     """Writes the rows of one unit of work.
 
-    Whatever it raises ends the statement, and what the statement did is void.
+    An exception ends the statement, whose changes are then discarded.
     """
 
     def __init__(
@@ -66,7 +62,7 @@ class Writer:
     async def insert_new(self, table: Table, rows: Sequence[Row], unique: Unique) -> int:
         """Insert the rows whose values of `unique` are new, and return how many.
 
-        Of rows with equal values, the first is inserted.
+        If several rows have the same values, the first is inserted.
         """
         inserted = [
             await self._insert(table, row, table.others(unique))
@@ -80,7 +76,7 @@ class Writer:
     async def upsert(self, table: Table, row: Row, unique: Unique, change: Change) -> Row:
         """Insert the row, or change the one with the same values of `unique`.
 
-        Return what stands there then.
+        Return the stored row.
         """
         row = table.stored(row)
         while (key := await self._conflicting(unique, row)) is not None:
@@ -92,7 +88,7 @@ class Writer:
         return row
 
     async def insert_if_free(self, table: Table, row: Row) -> bool:
-        """Insert the row unless any unique rule stands against it.
+        """Insert the row unless it violates a unique rule.
 
         Return whether it was inserted.
         """
@@ -117,7 +113,7 @@ class Writer:
     async def update(
         self, table: Table, key: Key, change: Change, meets: Condition = anything
     ) -> Row | None:
-        """Change the row and return it, or None where there is none any more that is meant."""
+        """Change the row and return it, or None if it is gone or does not meet the condition."""
         old = await self.lock(table, key, meets, mode=Mode.WRITE)
         if old is None:
             return None
@@ -134,7 +130,7 @@ class Writer:
         return new
 
     async def delete(self, table: Table, key: Key, meets: Condition = anything) -> bool:
-        """Delete the row and what refers to it; return whether there was one that is meant."""
+        """Delete the row and the rows that refer to it; return whether it met the condition."""
         row = await self.lock(table, key, meets)
         if row is None:
             return False
@@ -155,18 +151,18 @@ class Writer:
             raise AlreadyExists(constraint=rule.name, table=table.name)
 
     async def _conflicting(self, rule: Unique, row: Row) -> Key | None:
-        # Whoever else is inserting or deleting these values decides, so he is waited for; if they
-        # are free they are ours.
+        # Wait for a unit of work that is inserting or deleting these values. If they are free
+        # afterwards, this unit of work takes them.
         if (values := rule.of(row)) is None:
             return None
         await self._locks.wait(self._owner, (rule.name, values), Mode.WRITE)
-        found: Key | None = self._layers.find(rule.name, values)
-        if found is None:
+        key: Key | None = self._layers.find(rule.name, values)
+        if key is None:
             self._locks.take(self._owner, (rule.name, values), Mode.ALONE)
-        return found
+        return key
 
     async def _keep(self, rule: Unique, old: Row) -> None:
-        # Values that are given up may come back by a rollback: nobody else has them before the end.
+        # A rollback restores the old values, so no other unit of work can take them before the end.
         if values := rule.of(old):
             await self._locks.acquire(self._owner, (rule.name, values), Mode.ALONE)
 
@@ -189,7 +185,7 @@ class Writer:
                 raise ReferenceViolated(constraint=reference.name, table=table.name)
 
     async def _share(self, parent: Table, key: Key) -> bool:
-        # A parent that another unit of work has not committed is not there, and is not waited for.
+        # An uncommitted parent of another unit of work does not exist, and is not waited for.
         if self._layers.find(parent.name, key) is None:
             return False
         await self._locks.acquire(self._owner, (parent.key.name, key), Mode.SHARE)

@@ -60,7 +60,7 @@ FAILURES: Final[dict[str, tuple[type[errors.DatabaseFailure], str]]] = {
     "53200": (errors.ResourceExhausted, "the server is out of memory"),
     "53300": (errors.DatabaseUnavailable, "the server has no connection left"),
     "53400": (errors.ResourceExhausted, "a limit in the server's configuration is reached"),
-    "55P03": (errors.LockTimeout, "a lock was not to be had in time"),
+    "55P03": (errors.LockTimeout, "timed out waiting for a lock"),
     "57014": (
         errors.StatementTimeout,
         "a statement was cancelled, or took longer than its timeout",

@@ -1,6 +1,6 @@
-"""What reviews and reactions add up to.
+"""Statistics of reviews and reactions.
 
-Means are left as sums and counts, so that no rounding is the server's.
+Statements select sums and counts instead of means, so that the server rounds nothing.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ def repo_stats(tenant: str, repo: str, since: datetime | None) -> Select[*tuple[
     The files with most findings are unordered JSON.
     """
     columns = _REVIEWS.c
-    wanted = [columns.tenant == tenant, columns.repo == repo]
+    conditions = [columns.tenant == tenant, columns.repo == repo]
     if since is not None:
-        wanted.append(columns.created_at >= since)
-    reviewed = select(columns.id, columns.findings_total).where(*wanted).cte("reviewed")
+        conditions.append(columns.created_at >= since)
+    reviewed = select(columns.id, columns.findings_total).where(*conditions).cte("reviewed")
     of_review = and_(_FINDINGS.c.tenant == tenant, _FINDINGS.c.review_id == reviewed.c.id)
     facts = [_FINDINGS.c[name] for name in ("severity", "suppressed", "confidence", "file_path")]
-    found = select(*facts).join_from(reviewed, _FINDINGS, of_review).cte("found")
+    findings = select(*facts).join_from(reviewed, _FINDINGS, of_review).cte("found")
     by_severity = (
-        func.count().filter(found.c.severity == severity).label(severity.value)
+        func.count().filter(findings.c.severity == severity).label(severity.value)
         for severity in Severity
     )
     return select(
@@ -58,16 +58,16 @@ def repo_stats(tenant: str, repo: str, since: datetime | None) -> Select[*tuple[
         .label("declared"),
         func.count().label("findings"),
         *by_severity,
-        func.count().filter(found.c.suppressed).label("suppressed"),
-        func.sum(found.c.confidence).label("confidence"),
-        _top_files(found).label("top_files"),
-    ).select_from(found)
+        func.count().filter(findings.c.suppressed).label("suppressed"),
+        func.sum(findings.c.confidence).label("confidence"),
+        _top_files(findings).label("top_files"),
+    ).select_from(findings)
 
 
-def _top_files(found: FromClause) -> ColumnElement[Any]:
+def _top_files(findings: FromClause) -> ColumnElement[Any]:
     counted = (
-        select(found.c.file_path, func.count().label("findings"))
-        .group_by(found.c.file_path)
+        select(findings.c.file_path, func.count().label("findings"))
+        .group_by(findings.c.file_path)
         .subquery("counted")
     )
     # "C" is the order of code points, which is Python's.

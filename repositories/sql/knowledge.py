@@ -1,4 +1,4 @@
-"""Chunks that replace their namesakes, and the one record of how a database embeds."""
+"""Statements of chunks, and of the record of the embeddings in a database."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from domain.values.embedding import UNSPECIFIED
 from repositories.sql.caching import cached_statement
 from repositories.sql.rows import fields
 
-_KEPT = {"tenant", "id", "repo", "chunk_id", "created_at", "updated_at"}
+_UNCHANGED = {"tenant", "id", "repo", "chunk_id", "created_at", "updated_at"}
 
 
 def or_replace_chunk(statement: Insert) -> Insert:
@@ -23,7 +23,7 @@ def or_replace_chunk(statement: Insert) -> Insert:
     replaced: dict[str, Any] = {
         column.name: statement.excluded[column.name]
         for column in KnowledgeChunk.__table__.c
-        if column.name not in _KEPT and column.computed is None
+        if column.name not in _UNCHANGED and column.computed is None
     }
     return statement.on_conflict_do_update(
         index_elements=["tenant", "repo", "chunk_id"], set_={**replaced, "updated_at": func.now()}

@@ -1,4 +1,4 @@
-"""Memories that are new, that an owner shares, or that a model left stale; and counted patterns."""
+"""Statements of memories that an owner shares, of stale memories, and of counted patterns."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def nearest_for_owner(limit: int, where: FilterKey, *, distinct: bool) -> Select
 
 
 def mark_stale(tenant: str, model: str, *, at_most: int | None) -> Update:
-    """Mark the memories of every other model stale, those that are not yet."""
+    """Mark the memories of every other model stale, unless they are already."""
     statement = update(LearningMemory).values(stale=True)
     others = (
         _COLUMNS.tenant == tenant,
@@ -121,7 +121,7 @@ def mark_stale(tenant: str, model: str, *, at_most: int | None) -> Update:
 
 
 def add_up(pattern: GlobalPattern) -> ReturningInsert[Any]:
-    """Insert the pattern or add its count to what there is; returns the sum."""
+    """Insert the pattern, or add its count to the stored count; return the row with the sum."""
     values = {name: getattr(pattern, name) for name in (*PATTERN_KIND, "id", "count")}
     statement = insert(GlobalPattern.__table__).values(values)
     counted = GlobalPattern.__table__.c.count + statement.excluded.count

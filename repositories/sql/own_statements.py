@@ -1,4 +1,4 @@
-"""Statements of an application: which of them are refused, and which tables they change."""
+"""Statements of an application: checks of them, and the tables that they change."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _READS: Final = frozenset({"select", "values", "table", "show"})
 
 
 def require_statement(statement: object) -> None:
-    """Raise InvalidInput for what is not a statement, or controls the transaction."""
+    """Raise InvalidInput unless it is a statement that does not control the transaction."""
     if not isinstance(statement, Executable):
         raise InvalidInput(
             "a statement is needed, such as `select(Review)`; wrap SQL in `sqlalchemy.text(…)`",
@@ -51,7 +51,7 @@ def changed_tables(statement: Executable) -> frozenset[Table] | None:
     if not isinstance(statement, Select | CompoundSelect | UpdateBase):
         return frozenset() if _first_word(statement) in _READS else None
     writes = [node for node in visitors.iterate(statement) if isinstance(node, UpdateBase)]
-    # A deleted row takes the rows that refer to it with it.
+    # Deleting a row also deletes the rows that refer to it.
     if any(isinstance(node, Delete) for node in writes):
         return None
     return frozenset(node.entity_description["table"] for node in writes)

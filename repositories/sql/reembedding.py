@@ -1,4 +1,4 @@
-"""Rows to embed again, and how far a job has come with them."""
+"""Statements of re-embedding: candidates, new embeddings, and the state of a job."""
 
 from __future__ import annotations
 
@@ -71,24 +71,24 @@ def candidates(
 def write_embeddings(
     entity: type[Entity], tenant: str, model: str, vectors: Sequence[tuple[UUID, Vector]]
 ) -> Update:
-    """Give rows their new embeddings in one statement, whatever their number."""
+    """Write the new embeddings of any number of rows in one statement."""
     ids, embeddings = [key for key, _ in vectors], [vector for _, vector in vectors]
-    given = (
+    pairs = (
         func.unnest(cast(ids, ARRAY(Uuid())), cast(embeddings, ARRAY(EmbeddingColumn())))
         .table_valued(column("id", Uuid()), column("embedding", EmbeddingColumn()))
         .render_derived("given")
     )
     values: dict[str, Any] = {
-        "embedding": given.c.embedding,
+        "embedding": pairs.c.embedding,
         "embedding_model": model,
         "stale": False,
     }
     if entity is LearningMemory:
-        values["embedding_dim"] = func.vector_dims(given.c.embedding)
+        values["embedding_dim"] = func.vector_dims(pairs.c.embedding)
     statement = (
         update(entity)
         .values(values)
-        .where(tenant_equals(entity, tenant), entity.__table__.c.id == given.c.id)
+        .where(tenant_equals(entity, tenant), entity.__table__.c.id == pairs.c.id)
     )
     return statement.execution_options(synchronize_session=False)
 
@@ -102,11 +102,11 @@ def state(tenant: str, corpus: str, key: str) -> Select[Any]:
 
 
 def save_state(values: dict[str, Any]) -> Insert:
-    """Insert or replace the state of one job; `updated_at` is the server's."""
+    """Insert or replace the state of one job. The server sets `updated_at`."""
     statement = insert(EmbeddingRepair.__table__).values(values)
-    kept = {"tenant", "corpus", "key", "created_at", "updated_at"}
+    unchanged = {"tenant", "corpus", "key", "created_at", "updated_at"}
     replaced: dict[str, Any] = {
-        name: statement.excluded[name] for name in values if name not in kept
+        name: statement.excluded[name] for name in values if name not in unchanged
     }
     return statement.on_conflict_do_update(
         index_elements=["tenant", "corpus", "key"], set_={**replaced, "updated_at": func.now()}

@@ -1,4 +1,4 @@
-"""Rows that have grown too old. Ages are counted from the server's clock."""
+"""Deletion of old rows. Ages count from the server's clock."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from domain.schema.base import Entity
 from repositories.sql.rows import delete_rows
 
 FIRST_ID = UUID(int=0)
-"""No row has it; every row comes after it."""
+"""An id before the id of every row."""
 
 
 def ago(age: timedelta) -> ColumnElement[datetime]:
-    """Return the moment that is so long before the beginning of the transaction."""
+    """Return the moment `age` before the beginning of the transaction."""
     return func.now() - literal(age, Interval())
 
 
@@ -40,16 +40,16 @@ def delete_batch(
 ) -> Select[int, int, UUID]:
     """Delete the next `size` of the tenant's rows written longer ago than `age`, by id.
 
-    Selects how many rows were deleted, how many there were to delete (someone else may be at it),
-    and the last of their ids. Each batch begins where the one before it ended, so that together
-    they read the primary key once and no dead row twice.
+    It selects how many rows were deleted, how many were candidates (another session may delete some
+    of them), and the last of their ids. Each batch begins where the previous one ended, so that all
+    batches together read the primary key once, and no dead row twice.
     """
     table, columns = entity.__table__, entity.__table__.c
     old = (columns.tenant == tenant, columns.created_at < ago(age), columns.id > after)
     batch = select(columns.id).where(*old).order_by(columns.id).limit(size).cte("batch")
     last = select(batch.c.id).order_by(batch.c.id.desc()).limit(1).scalar_subquery()
     deleted = delete(table).where(*old, columns.id <= last).returning(columns.id).cte("deleted")
-    found = select(func.count()).select_from(batch).scalar_subquery()
+    candidates = select(func.count()).select_from(batch).scalar_subquery()
     return select(
-        func.count().label("deleted"), found.label("found"), last.label("last")
+        func.count().label("deleted"), candidates.label("found"), last.label("last")
     ).select_from(deleted)

@@ -43,9 +43,9 @@ def tenant_equals(entity: type[Entity], tenant: str) -> ColumnElement[bool]:
 
 
 def tenant_bind(entity: type[Entity]) -> ColumnElement[bool]:
-    """Return the same condition for a statement that is kept.
+    """Return the same condition for a cached statement.
 
-    The tenant is bound, as `tenant`, when it is executed.
+    The tenant is bound, as `tenant`, when the statement is executed.
     """
     columns = entity.__table__.c
     return columns.tenant == bindparam("tenant", type_=Text()) if "tenant" in columns else true()
@@ -62,8 +62,8 @@ def by_id(entity: type[Entity], *, tracked: bool, with_embedding: bool) -> Selec
 @cached_statement
 def many_by_id(entity: type[Entity], *, tracked: bool, with_embedding: bool) -> Select[Any]:
     """Select the tenant's rows with any of these ids. Binds: `tenant`, `ids`."""
-    wanted = id_column(entity) == any_(bindparam("ids", type_=ARRAY(Uuid())))
-    return selected(entity, tracked=tracked, with_embedding=with_embedding).where(wanted)
+    has_id = id_column(entity) == any_(bindparam("ids", type_=ARRAY(Uuid())))
+    return selected(entity, tracked=tracked, with_embedding=with_embedding).where(has_id)
 
 
 @cached_statement
@@ -79,8 +79,7 @@ def listed(
 ) -> Select[Any]:
     """Select the tenant's rows that meet the filter, in the order of ids.
 
-    Binds: `tenant`; `after`, an id, where the listing is `continued`; `limit` where it is
-        `limited`.
+    Binds: `tenant`; `after`, an id, if the listing is `continued`; `limit`, if it is `limited`.
     """
     key = id_column(entity)
     statement = selected(entity, tracked=tracked, with_embedding=with_embedding).where(
@@ -97,9 +96,8 @@ def listed(
 def selected(entity: type[Entity], *, tracked: bool, with_embedding: bool) -> Select[Any]:
     """Select the tenant's rows, without embeddings by default: few readers need the 4 kB.
 
+    `tracked` entities are loaded by the ORM. Others are columns with the names of their fields.
     Binds: `tenant`.
-
-    Entities to be `tracked` come through the ORM, others as columns with the names of their fields.
     """
     if not tracked:
         return select(*fields(entity, with_embedding=with_embedding)).where(tenant_bind(entity))
@@ -109,7 +107,7 @@ def selected(entity: type[Entity], *, tracked: bool, with_embedding: bool) -> Se
         .where(tenant_bind(entity))
         .options(*(defer(getattr(entity, name)) for name in left_out))
     )
-    # Statements change rows that are tracked already: what is read again is brought up to date.
+    # Statements can change rows that are tracked already, so that a read refreshes entities.
     return statement.execution_options(populate_existing=True)
 
 
@@ -125,9 +123,9 @@ def fields(entity: type[Entity], *, with_embedding: bool = False) -> tuple[Label
 
 
 def by_ids(statement: Select[Any], entity: type[Entity], ids: Sequence[UUID]) -> Select[Any]:
-    """Keep the rows with these ids.
+    """Restrict the statement to the rows with these ids.
 
-    One bound array, so that the statement is the same for any number of them.
+    The ids are one bound array, so that the statement is the same for any number of them.
     """
     return statement.where(
         id_column(entity) == any_(cast(list(ids), ARRAY(id_column(entity).type)))

@@ -1,4 +1,4 @@
-"""What running models added up to: exact sums, never floating point."""
+"""Sums of tokens, cost and duration of model runs: exact sums, never floating point."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def usage(
 
 def count_timeouts(tenant: str, repo: str, author: str, age: timedelta) -> Select[int]:
     """Count the author's runs within `age` that ended with a timeout or a partial timeout."""
-    wanted = (_COLUMNS.tenant == tenant, _COLUMNS.repo == repo, _COLUMNS.pr_author == author)
+    conditions = (_COLUMNS.tenant == tenant, _COLUMNS.repo == repo, _COLUMNS.pr_author == author)
     lately = _COLUMNS.created_at >= ago(age)
     return (
         select(func.count())
         .select_from(TelemetryEvent.__table__)
-        .where(*wanted, _COLUMNS.conclusion.in_(_TIMEOUTS), lately)
+        .where(*conditions, _COLUMNS.conclusion.in_(_TIMEOUTS), lately)
     )
 
 

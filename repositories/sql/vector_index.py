@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class IndexForm(Enum):
-    """What of an embedding is indexed.
+    """The representation of embeddings in the index.
 
     pgvector's limits for HNSW are 2,000 dimensions of `vector`, 4,000 of `halfvec` and 64,000 of
     `bit`; a column of `vector` ends at 16,000.

@@ -25,7 +25,7 @@ def _steps(entities: Sequence[type[Entity]]) -> Iterator[str]:
     for table in (*reversed(own), *reversed(metadata.sorted_tables)):
         has_vectors = any(isinstance(column.type, EmbeddingColumn) for column in table.columns)
         if has_vectors and table not in referenced:
-            # Deleted rows stay in an HNSW graph, in the way of the next test's.
+            # Deleted rows stay in an HNSW graph, and slow down the searches of the next test.
             yield f"PERFORM FROM {table.name} LIMIT 1; IF FOUND THEN TRUNCATE {table.name}; END IF"
         elif table is not EmbeddingMetadata.__table__:
             # TRUNCATE makes new files for a table and each of its indexes: ten times as slow for a
@@ -43,9 +43,9 @@ async def create_application_tables(database: Database) -> None:
 
 @asynccontextmanager
 async def emptied(database: Database) -> AsyncIterator[None]:
-    """Take entities for this database.
+    """Let entities accept embeddings of this database in the block.
 
-    At the end remove every row, and record how it embeds as it was.
+    At the end, remove every row and restore the record of the embeddings.
     """
     before = await _recorded(database)
     with known_dimensions(database.dimensions):
@@ -65,10 +65,7 @@ async def _recorded(database: Database) -> EmbeddingMetadata | None:
 
 
 async def empty(database: Database) -> None:
-    """Remove every row, of every tenant, but the record of how the database embeds.
-
-    In one round trip.
-    """
+    """Remove every row of every tenant, except the record of the embeddings, in one round trip."""
     steps = "; ".join(_steps(database.registry.application_entities))
     async with database.engine.begin() as connection:
         await connection.execute(text(f"DO $$ BEGIN {steps}; END $$"))

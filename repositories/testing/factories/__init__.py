@@ -1,8 +1,8 @@
 """Factories (factory_boy) for every entity: valid by default, the same again after `seed`.
 
 `FindingFactory.build(review=review, severity=Severity.MINOR)` builds one, `build_batch(3)` several;
-nothing is written. What belongs to another entity is given it (`review=`, `finding=`) and repeats
-its facts. `review_with_findings()` builds a graph.
+nothing is written. Pass the parent of an entity (`review=`, `finding=`), whose facts the entity
+repeats. `review_with_findings()` builds a graph.
 """
 
 from repositories.testing.factories.authors import AuthorCacheEntryFactory

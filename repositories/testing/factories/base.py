@@ -1,7 +1,4 @@
-"""The base of the factories, and what they draw at random.
-
-Ids and embeddings that a seed repeats.
-"""
+"""The base of the factories, and random ids and embeddings that a seed repeats."""
 
 from __future__ import annotations
 
@@ -22,13 +19,13 @@ from domain.values.embedding import newest_dimensions
 EntityT = TypeVar("EntityT", bound=Entity)
 
 SEEDED_FROM: Final = datetime(2026, 1, 1, tzinfo=UTC)
-"""The moment in the ids that are made after `seed`."""
+"""The time in the ids that are generated after `seed`."""
 
 
 class _Clock:
-    """Milliseconds for ids: the present, or a count from `SEEDED_FROM`.
+    """Milliseconds for ids: the current time, or a count from `SEEDED_FROM`.
 
-    Never the same one twice.
+    It never returns the same value twice.
     """
 
     def __init__(self) -> None:
@@ -49,9 +46,9 @@ _clock = _Clock()
 
 
 def new_id() -> UUID:
-    """Return a UUID of version 7, greater than every one before it.
+    """Return a UUID of version 7, greater than every earlier one.
 
-    After `seed` the same ones in the same order.
+    After `seed`, the same ids follow in the same order.
     """
     timestamp = _clock.tick() << 80
     return UUID(
@@ -66,7 +63,7 @@ def new_id() -> UUID:
 def new_embedding(dimensions: int | None = None) -> Vector:
     """Return a random vector of norm 1.
 
-    By default with the dimension of the database that was opened last, or 1,024.
+    Its dimension is by default that of the database that was opened last, or 1,024.
     """
     size = newest_dimensions() if dimensions is None else dimensions
     components = [randgen.gauss(0, 1) for _ in range(size)]

@@ -1,4 +1,4 @@
-"""What the library keeps for itself."""
+"""Factories of the library's own records."""
 
 from __future__ import annotations
 

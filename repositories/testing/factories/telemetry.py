@@ -1,4 +1,4 @@
-"""What it cost and how it went."""
+"""Factories of telemetry."""
 
 from __future__ import annotations
 
