@@ -270,4 +270,4 @@ class PatternRepository(PatternReader, AppendRepository[GlobalPattern]):
         if pattern.count < 1:
             raise InvalidInput("count must be at least 1", field="count")
         result = await self._transaction.execute(learning.add_up(pattern))
-        return GlobalPattern.model_construct(**result.mappings().one())
+        return self._hydrate(dict(result.mappings().one()))

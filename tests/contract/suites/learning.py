@@ -180,6 +180,14 @@ class MemoriesContract:
 class PatternsContract:
     """Patterns count up over all tenants."""
 
+    async def test_a_recorded_pattern_that_is_added_inserts_no_row(self, store: Store) -> None:
+        async with store.unit_of_work() as uow:
+            recorded = await uow.patterns.record(pattern("print-added", count=2))
+            uow.patterns.add(recorded)
+            await uow.commit()
+        async with store.reader() as view:
+            assert [one.count for one in await view.patterns.list()] == [2]
+
     async def test_counts_of_one_kind_add_up_over_all_tenants(self, store: Store) -> None:
         first = pattern("f", count=2)
         for tenant, count, total in (("default", 2, 2), ("acme", 5, 7), ("other", 1, 8)):
