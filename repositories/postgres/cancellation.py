@@ -1,4 +1,4 @@
-"""What has to be brought to its end, even if the task that waits for it is cancelled."""
+"""Work that must complete even if the task that waits for it is cancelled."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 async def run_to_completion(work: Coroutine[Any, Any, T]) -> T:
     """Await `work` to its end.
 
-    A cancellation meanwhile is raised afterwards, once, from the error that the work ended with.
+    A cancellation meanwhile is raised afterwards, once, chained to the error of the work.
     """
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None

@@ -1,4 +1,4 @@
-"""The first connection: a server that is still starting is waited for, a wrong password is not."""
+"""The first connection, with retries while the server is starting."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.05, 2.0
 
 
 async def connect_with_retry(engine: AsyncEngine, settings: Settings) -> None:
-    """Return when the pool has a connection; try, with growing random pauses, until
-    `connect_deadline`.
+    """Connect, and retry with growing random pauses until `connect_deadline`.
 
     Each cause of failure is logged once.
 
-    Raises `DatabaseUnavailable` with the last cause when the deadline has passed, and at once what
-    no waiting will mend: `AccessDenied` and `ConfigurationError`.
+    Raises:
+        DatabaseUnavailable: the deadline has passed; the error contains the last cause.
+        AccessDenied: the server refused the user or the password. This is not retried.
+        ConfigurationError: a setting is wrong. This is not retried.
     """
     seconds = settings.connect_deadline.total_seconds()
     causes = _Causes()
@@ -47,7 +48,7 @@ async def connect_with_retry(engine: AsyncEngine, settings: Settings) -> None:
 
 
 async def _connect_once(engine: AsyncEngine) -> None:
-    # The first connection is asked for what the dialect has to know, and may be lost over it.
+    # SQLAlchemy's dialect queries the first connection, which may be lost meanwhile.
     with translating(Phase.CONNECT):
         async with engine.connect():
             pass

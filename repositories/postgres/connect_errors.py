@@ -1,7 +1,4 @@
-"""Why there is no connection.
-
-What may work in a moment, and what will not before someone changes something.
-"""
+"""The errors of a connection attempt: temporary ones, and ones that need a change of settings."""
 
 from __future__ import annotations
 
@@ -35,7 +32,7 @@ _UNRESOLVABLE: Final = frozenset(
 def by_the_server(
     error: asyncpg.PostgresError, *, host: str | None, port: int | None
 ) -> RecollectError:
-    """Return what the server's answer to a new connection means."""
+    """Return the domain error for the server's refusal of a new connection."""
     where, state = _where(host, port), error.sqlstate or ""
     if state in _AT_CONNECT:
         setting, words = _AT_CONNECT[state]
@@ -55,7 +52,7 @@ def by_the_server(
 def on_the_way(
     error: BaseException, *, host: str | None, port: int | None
 ) -> RecollectError | None:
-    """Return what kept a new connection from the server, or `None` where that is not what `error` says."""
+    """Return the domain error for a failure on the way to the server, or None for another error."""
     where = _where(host, port)
     if isinstance(error, socket.gaierror) and error.errno in _UNRESOLVABLE:
         return errors.ConfigurationError(
@@ -92,7 +89,7 @@ def _denied(error: BaseException) -> str | None:
         return "the server does not speak TLS, and sslmode demands it"
     if isinstance(error, PermissionError):
         return "the operating system refuses access"
-    # Its subclasses are reasons of their own.
+    # Its subclasses have other causes.
     if type(error) is asyncpg.InterfaceError:
         return "the server demands a way to authenticate that the driver does not have"
     return None

@@ -1,4 +1,4 @@
-"""What repositories have to know of the database that they speak to."""
+"""Facts about a database that its repositories depend on."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ from dataclasses import dataclass
 from typing import Final
 
 TENANT: Final = "recollect_tenant"
-"""The execution option of a connection that names the tenant of its next transaction to row-level security."""
+"""The execution option of a connection with the tenant of its next transaction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schema:
-    """Facts read once, when a database is opened.
+    """Facts that are read once, when a database is opened.
 
-    `dimensions` is every embedding's, `language` the text search configuration of keyword search,
-    `ef_search` the size of the candidate list of an HNSW scan. Where `row_level_security` holds,
-    the server shows a transaction the rows of the tenant that was set in it and no others, so that
-    every statement needs a transaction that begins as `driver.Connection.set_local_tenant` makes
-    it.
+    Attributes:
+        dimensions: the dimension of every embedding.
+        language: the text search configuration of keyword search.
+        ef_search: the size of the candidate list of an HNSW scan.
+        row_level_security: whether the server shows a transaction only the rows of its tenant.
+            Every statement then needs a transaction that sets the tenant, as
+            `Connection.set_local_tenant` prepares.
     """
 
     dimensions: int

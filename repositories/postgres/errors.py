@@ -118,9 +118,9 @@ def raise_bare(failure: RecollectError) -> NoReturn:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
+    visited: set[int] = set()
+    while error is not None and id(error) not in visited:
+        visited.add(id(error))
         yield error
         error = (error.orig if isinstance(error, sa.StatementError) else None) or error.__cause__
 

@@ -1,4 +1,4 @@
-"""Statements of one transaction: executed, and their failures turned into domain errors."""
+"""Executes the statements of one transaction, and raises their failures as domain errors."""
 
 from __future__ import annotations
 
@@ -190,11 +190,12 @@ class Execution(Tenancy):
         with self.guarded() as session:
             connection = self._connection or await session.connection()
             if self._needs_begin and not direct.has_begun(connection):
-                found = [dict(row) for row in (await session.execute(statement, values)).mappings()]
+                result = await session.execute(statement, values)
+                rows = [dict(row) for row in result.mappings()]
             else:
-                found = await direct.fetch(connection, statement, values or {})
+                rows = await direct.fetch(connection, statement, values or {})
         self._executed += 1
-        return found
+        return rows
 
     async def scalar(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Any:
         """Return the first value of the first selected row, or None without a row."""
@@ -279,10 +280,11 @@ class Execution(Tenancy):
 
 @contextmanager
 def _paused_since(moment: float) -> Iterator[None]:
-    """Name the pause of a stream's consumer if the connection is lost: the server may have ended it.
+    """Mention the pause of a stream's consumer if the connection is lost after a long one.
 
-    Then the driver says that the connection is closed or, because the cursor is open, that another
-    operation is in progress. `ExclusiveUse` has excluded a second task.
+    The server may have ended the idle transaction. The driver then reports that the connection is
+    closed or, because the cursor is open, that another operation is in progress. `ExclusiveUse`
+    rules a second task out.
     """
     seconds = monotonic() - moment
     try:
@@ -290,8 +292,9 @@ def _paused_since(moment: float) -> Iterator[None]:
     except (ConnectionLost, UnitOfWorkError) as error:
         if seconds >= _LONG_PAUSE_SECONDS and type(error) in (ConnectionLost, UnitOfWorkError):
             lost = ConnectionLost(
-                f"the connection was lost while the consumer of a stream paused for {seconds:.1f} s:"
-                " if that is more than the setting idle_in_transaction_timeout, raise the setting,"
+                f"the connection was lost while the consumer of a stream paused for {seconds:.1f}"
+                " s: if that is more than the setting idle_in_transaction_timeout, raise the"
+                " setting,"
                 " or collect the rows before you process them"
             )
             raise_bare(lost)

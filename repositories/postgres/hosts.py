@@ -1,4 +1,4 @@
-"""Opening one connection: every host in turn, each with a time of its own."""
+"""Opens one connection: tries every host in turn, each with its own timeout."""
 
 from __future__ import annotations
 
@@ -18,24 +18,23 @@ if TYPE_CHECKING:
     from repositories.postgres.settings import Settings
     from repositories.postgres.url import Address
 
-# A client that hears nothing gives up this long after the server should have.
+# The client gives a statement up this long after the server's statement_timeout.
 _GRACE_SECONDS = 30.0
 
 
 class Hosts:
-    """Called without arguments, opens a connection to the first host that answers and is what was
-    asked for.
+    """A callable that connects to the first host that answers and has the required attributes.
 
-    The driver's own loop over hosts has one deadline for all of them: behind a first host that
-    swallows packets, the second is never tried. A host that refuses the user, or is not to be
-    trusted, ends the search; one that is away does not.
+    The driver's own loop over hosts has one deadline for all of them: if the first host drops
+    packets, the second is never tried. The search ends at a host that refuses the user or cannot be
+    trusted; it continues after one that is unavailable.
     """
 
     def __init__(self, settings: Settings, *, readonly: bool = False) -> None:
         self._addresses = settings.addresses
         self._seconds = settings.connect_timeout.total_seconds()
         self._expects_pooler = settings.pooler == "pgbouncer"
-        self._wanted = _wanted(settings, readonly=readonly)
+        self._attributes = _session_attributes(settings, readonly=readonly)
         limit = settings.statement_timeout.total_seconds()
         self._arguments: dict[str, Any] = {
             "database": settings.database,
@@ -54,27 +53,33 @@ class Hosts:
         }
 
     async def __call__(self) -> Connection:
-        """Raise `DatabaseUnavailable` where no host takes a connection now, `AccessDenied` or `ConfigurationError` at once."""
+        """Open a connection.
+
+        Raises:
+            DatabaseUnavailable: no host takes a connection now.
+            AccessDenied: a host refused the user or the password.
+            ConfigurationError: a host refused a setting.
+        """
         failures: list[RecollectError] = []
         addresses = self._addresses
-        for wanted in self._wanted:
+        for attribute in self._attributes:
             unfit: list[Address] = []
             for address in addresses:
                 try:
-                    return await self._open(address, wanted, unfit)
+                    return await self._open(address, attribute, unfit)
                 except DatabaseUnavailable as failure:
                     failures.insert(0, failure)
                 except ConfigurationError as failure:
-                    # A name that is gone from the DNS is one host less.
+                    # A host name that DNS cannot resolve leaves the other hosts.
                     if failure.setting != "host":
                         raise
                     failures.append(failure)
-            # The others would not answer a second time, and would take their time over it.
+            # Hosts that did not answer are not tried again.
             addresses = tuple(unfit)
         raise failures[0]
 
     async def _open(
-        self, address: Address, wanted: SessionAttribute, unfit: list[Address]
+        self, address: Address, attribute: SessionAttribute, unfit: list[Address]
     ) -> Connection:
         with translating(Phase.CONNECT, host=address.host, port=address.port):
             async with asyncio.timeout(self._seconds):
@@ -82,7 +87,7 @@ class Hosts:
                     connection = await asyncpg.connect(
                         host=address.host,
                         port=address.port,
-                        target_session_attrs=wanted,
+                        target_session_attrs=attribute,
                         timeout=self._seconds,
                         connection_class=Connection,
                         **self._arguments,
@@ -93,7 +98,7 @@ class Hosts:
                 except asyncpg.ProtocolViolationError as error:
                     if self._expects_pooler or error.server_source_function is not None:
                         raise
-                    # PostgreSQL names the function that failed; a pooler has none to name.
+                    # PostgreSQL reports the name of its function; a pooler does not.
                     raise ConfigurationError(
                         f"{address.host}:{address.port}: a pooler refused the connection:"
                         " set pooler to pgbouncer",
@@ -108,11 +113,11 @@ class Hosts:
                 return connection
 
 
-def _wanted(settings: Settings, *, readonly: bool) -> tuple[SessionAttribute, ...]:
-    several, wanted = len(settings.addresses) > 1, settings.target_session_attrs
-    if wanted == "prefer-standby" or (readonly and several):
+def _session_attributes(settings: Settings, *, readonly: bool) -> tuple[SessionAttribute, ...]:
+    several, attribute = len(settings.addresses) > 1, settings.target_session_attrs
+    if attribute == "prefer-standby" or (readonly and several):
         return SessionAttribute.standby, SessionAttribute.any
-    if wanted == "any" and several:
-        # A unit of work writes: on a standby that happens to answer first, everything would fail.
+    if attribute == "any" and several:
+        # A unit of work writes, which fails on a standby that answers first.
         return SessionAttribute.read_write, SessionAttribute.any
-    return (SessionAttribute(wanted),)
+    return (SessionAttribute(attribute),)

@@ -97,8 +97,8 @@ class GuardedPool(AsyncAdaptedQueuePool):
             return connection
         figures = self.figures()
         raise PoolExhausted(
-            f"all {figures['total']} connections were in use for {self.timeout():g} s: raise pool_size,"
-            " or use fewer units of work at a time",
+            f"all {figures['total']} connections were in use for {self.timeout():g} s: raise"
+            " pool_size, or use fewer units of work at a time",
             figures=figures,
         )
 

@@ -75,11 +75,11 @@ async def refresh_tracked(
     for one in watched:
         if instance_state(one.entity).persistent:
             kinds[one.kind].append(one)
-    for (entity, with_embedding), known in kinds.items():
+    for (entity, with_embedding), snapshots in kinds.items():
         rows = selected(entity, tracked=True, with_embedding=with_embedding)
-        statement = by_ids(rows, entity, [one.values["id"] for one in known])
+        statement = by_ids(rows, entity, [one.values["id"] for one in snapshots])
         there = set(map(id, (await session.execute(statement, {"tenant": tenant})).scalars()))
-        for one in known:
+        for one in snapshots:
             if id(one.entity) not in there:
                 session.expunge(one.entity)
                 make_transient(one.entity)

@@ -1,4 +1,4 @@
-"""What every session asks of the server, whatever the server's own defaults are."""
+"""The server settings of every session, which do not depend on the server's defaults."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
     from repositories.postgres.settings import Settings
 
-# pgbouncer refuses a connection that asks for anything else when it starts.
+# PgBouncer refuses a connection whose startup packet contains other settings.
 _POOLER_FORWARDS: Final = frozenset({"application_name", "TimeZone"})
 
 
 def session_settings(settings: Settings, *, readonly: bool = False) -> dict[str, str]:
     """Return PostgreSQL's settings for every session.
 
-    The `options` of `settings` go before ours.
+    The `options` of `settings` take precedence.
     """
     ours = {
         "application_name": settings.application_name,
@@ -32,45 +32,42 @@ def session_settings(settings: Settings, *, readonly: bool = False) -> dict[str,
         "idle_in_transaction_session_timeout": _milliseconds(settings.idle_in_transaction_timeout),
         "search_path": _search_path(settings.search_path),
         "TimeZone": "UTC",
-        # Statements here are short; compiling one costs more than it saves.
+        # Statements are short: compiling one takes longer than it saves.
         "jit": "off",
-        # After five executions the server may plan for unknown values, and a search then leaves its
-        # index.
+        # After five executions the server may use a generic plan, with which a search does not use
+        # its index.
         "plan_cache_mode": "force_custom_plan",
     }
     if not _on_windows(settings):
-        # Without it a query whose client is gone runs to its end, with its locks.
+        # Without it, a query whose client has disconnected runs to its end and holds its locks.
         ours["client_connection_check_interval"] = "2s"
     if readonly:
         ours["default_transaction_read_only"] = "on"
-        # Of statements without a transaction; a role may have another default.
+        # For statements without a transaction, because a role may have another default.
         ours["default_transaction_isolation"] = "read committed"
     return ours | parse_options(settings.options)
 
 
 def startup_settings(settings: Settings, *, readonly: bool = False) -> dict[str, str]:
-    """Return those that go with the connection.
-
-    All, or behind a pooler the few that it lets through.
-    """
-    wanted = session_settings(settings, readonly=readonly)
+    """Return the settings in the startup packet: all, or behind a pooler those that it forwards."""
+    values = session_settings(settings, readonly=readonly)
     if settings.pooler == "none":
-        return wanted
-    return {name: value for name, value in wanted.items() if name in _POOLER_FORWARDS}
+        return values
+    return {name: value for name, value in values.items() if name in _POOLER_FORWARDS}
 
 
 class TransactionSettings:
-    """Called when a transaction begins, sets for its length what the pooler did not let through, in
-    one statement.
+    """A listener for `begin` that sets, for the transaction, what the pooler does not forward.
 
-    Behind a pooler a setting of the session would reach another client's transactions.
+    It needs one statement. Behind a pooler, a setting of the session would affect transactions of
+    other clients.
     """
 
     def __init__(self, settings: Settings, *, readonly: bool = False) -> None:
-        wanted = session_settings(settings, readonly=readonly).items()
-        self.values = {name: value for name, value in wanted if name not in _POOLER_FORWARDS}
+        values = session_settings(settings, readonly=readonly).items()
+        self.values = {name: value for name, value in values if name not in _POOLER_FORWARDS}
         if readonly:
-            # The default counts for the next transaction, and this one has begun.
+            # The default applies to the next transaction, and this one has begun.
             self.values["transaction_read_only"] = self.values.pop("default_transaction_read_only")
         self._statement: Select[tuple[str, ...]] = select(
             *(func.set_config(*pair, true()) for pair in self.values.items())
@@ -85,7 +82,7 @@ def _milliseconds(duration: timedelta) -> str:
 
 
 def _search_path(schemas: str) -> str:
-    # Unless it is named, pg_temp comes first, and anyone's temporary table hides one of ours.
+    # Unless pg_temp is listed, it is searched first, and a temporary table could hide one of ours.
     return ", ".join([*(f'"{schema.strip()}"' for schema in schemas.split(",")), "pg_temp"])
 
 

@@ -1,4 +1,4 @@
-"""Where the database is and how to use it: from the environment, or in code; frozen once made."""
+"""The settings of a database, from the environment or from code; immutable."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ _NAMES_OF_COMMANDS: Final = frozenset(
     )
 )
 _AZURE: Final = f"{PREFIX}AZURE_"
-# What a URL in code replaces, whether it says it or not: a password meant for another host must not
-# go to this one.
+# A URL in code replaces all of these, even those that it does not contain: a password for another
+# host must not be sent to this one.
 _CONNECTION: Final = (
     *(
         "host",
@@ -96,10 +96,10 @@ SessionAttributes = Literal[
 ]
 
 
-def _default_mode(given: Mapping[str, Any]) -> SslMode:
-    if not {"host", "port"} <= given.keys():
+def _default_mode(values: Mapping[str, Any]) -> SslMode:
+    if not {"host", "port"} <= values.keys():
         return SslMode.VERIFY_FULL
-    return default_mode(parse_addresses(given["host"], port=given["port"]))
+    return default_mode(parse_addresses(values["host"], port=values["port"]))
 
 
 class _Environment(EnvSettingsSource):
@@ -113,12 +113,12 @@ class _Environment(EnvSettingsSource):
 
 
 def _require_known_names(settings: Iterable[str]) -> None:
-    """Raise ConfigurationError if the environment has a name with our prefix that is no setting."""
-    known = {f"{PREFIX}{name}".upper() for name in settings} | _NAMES_OF_COMMANDS
+    """Raise ConfigurationError if a variable has our prefix without being a setting."""
+    names = {f"{PREFIX}{name}".upper() for name in settings} | _NAMES_OF_COMMANDS
     for name in sorted(os.environ):
         upper = name.upper()
-        if upper.startswith(PREFIX) and upper not in known and not upper.startswith(_AZURE):
-            similar = get_close_matches(upper, known, 1, 0.5)
+        if upper.startswith(PREFIX) and upper not in names and not upper.startswith(_AZURE):
+            similar = get_close_matches(upper, names, 1, 0.5)
             if upper.endswith("URL"):
                 similar = [URL_VARIABLE]
             advice = f": did you mean {similar[0]}?" if similar else ""
@@ -139,8 +139,8 @@ class Settings(BaseSettings):
     database="reviews")`. `url` may be a string or a `SecretStr`.
 
     Durations are `timedelta` or numbers of seconds. Creating one raises `ConfigurationError`, which
-    names the settings and repeats no value; so does a variable with the prefix `RECOLLECT_` that is
-    no setting.
+    names the settings and repeats no value; so does an unknown variable with the prefix
+    `RECOLLECT_`.
     """
 
     model_config = SettingsConfigDict(
@@ -292,8 +292,7 @@ class Settings(BaseSettings):
             refusal = _explained(error)
         else:
             return
-        # Outside of the handler, so that the error does not carry pydantic's, which holds the
-        # input.
+        # Outside the handler, so that pydantic's error, which contains the input, is not chained.
         raise refusal
 
     @classmethod
@@ -301,8 +300,8 @@ class Settings(BaseSettings):
         """Return the settings of the environment.
 
         Args:
-            overrides: settings that take precedence over the environment; each replaces one setting,
-                `url` replaces the whole connection.
+            overrides: settings that take precedence over the environment; each replaces one
+                setting, `url` replaces the whole connection.
 
         Raises:
             ConfigurationError: a variable is malformed, unknown or contradicts another one.
@@ -318,21 +317,18 @@ class Settings(BaseSettings):
 
     @property
     def url(self) -> DatabaseUrl:
-        """The connection as a URL, for whoever can only be given one."""
+        """The connection as a URL, for programs that only accept one."""
         fields = type(self).model_fields
-        given = {name: getattr(self, name) for name in PARAMETERS}
+        values = {name: getattr(self, name) for name in PARAMETERS}
         parameters = {
             name: _plain(value)
-            for name, value in sorted(given.items())
+            for name, value in sorted(values.items())
             if value != fields[name].get_default()
         }
         return DatabaseUrl(self.addresses, self.database, self.user, self.password, parameters)
 
     def for_migrations(self) -> Self:
-        """The same without a limit on statements.
-
-        Building an index takes its time, and migrations set limits of their own.
-        """
+        """Return a copy without a limit on statements, because migrations set their own."""
         return self.model_copy(update={"statement_timeout": _NO_LIMIT})
 
     @classmethod
@@ -344,7 +340,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Code, then the environment; no file is read."""
+        """Return the sources: code, then the environment. No file is read."""
         del env_settings, dotenv_settings, file_secret_settings
         return init_settings, _Environment(settings_cls)
 
@@ -418,7 +414,7 @@ def _plain(value: object) -> str:
 
 
 def _explained(error: ValidationError) -> ConfigurationError:
-    """Name the settings that pydantic refused, without what was given for them."""
+    """Return an error that names the settings that pydantic refused, without their values."""
     reasons: list[tuple[str, str]] = []
     for detail in error.errors(include_url=False, include_input=False):
         cause = detail.get("ctx", {}).get("error")

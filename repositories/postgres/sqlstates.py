@@ -1,6 +1,6 @@
-"""PostgreSQL's error codes, and what they mean here.
+"""PostgreSQL's error codes, with their domain errors and messages.
 
-A code of two characters stands for the rest of its class.
+A code of two characters stands for the other codes of its class.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""TLS in libpq's words.
-
-Which mode a host gets, which modes it may have, and what they mean to the driver.
-"""
+"""libpq's TLS modes: the default of a host, the modes that it may have, and asyncpg's argument."""
 
 from __future__ import annotations
 
@@ -18,11 +15,11 @@ if TYPE_CHECKING:
     from repositories.postgres.url import Address
 
 SYSTEM: Final = "system"
-"""As `sslrootcert`: the certificates that the operating system trusts."""
+"""The `sslrootcert` that stands for the certificates of the operating system."""
 
 
 class SslMode(StrEnum):
-    """libpq's modes, weakest first. Only the last one tells the server from someone in between."""
+    """libpq's modes, weakest first. Only the last one detects a server in between."""
 
     DISABLE = "disable"
     ALLOW = "allow"
@@ -33,22 +30,23 @@ class SslMode(StrEnum):
 
 
 TlsArgument = ssl.SSLContext | Literal[False, "allow", "prefer"]
-"""What asyncpg's `ssl` takes."""
+"""The values of asyncpg's argument `ssl`."""
 
 
 def default_mode(addresses: Iterable[Address]) -> SslMode:
-    """`verify-full`, unless no address leaves this machine: then `prefer`, as libpq does."""
+    """Return `verify-full`, or libpq's default `prefer` if every address is on this machine."""
     return SslMode.PREFER if all(address.is_local for address in addresses) else SslMode.VERIFY_FULL
 
 
 def require_verified(mode: SslMode, addresses: Iterable[Address], *, insecure: bool) -> None:
-    """Raise `ConfigurationError` where a mode would hand the password or the data to whoever stands in between."""
+    """Raise `ConfigurationError` if a host in between could read the password or the data."""
     if mode is SslMode.VERIFY_FULL or insecure:
         return
     for address in addresses:
         if not address.is_local:
             raise ConfigurationError(
-                f"sslmode {mode} does not prove that {address.host} is the server: use verify-full, or say insecure=True",
+                f"sslmode {mode} does not prove that {address.host} is the server: use"
+                " verify-full, or say insecure=True",
                 setting="sslmode",
             )
 
@@ -56,13 +54,14 @@ def require_verified(mode: SslMode, addresses: Iterable[Address], *, insecure: b
 def tls_argument(
     mode: SslMode, *, rootcert: str | None, cert: str | None, key: str | None
 ) -> TlsArgument:
-    """Build what asyncpg needs for `mode`; without `rootcert` the operating system's certificates
-    are trusted.
+    """Return asyncpg's argument `ssl` for a mode.
 
-    As with libpq, `require` verifies the issuer where a `rootcert` is given.
+    Without `rootcert` the operating system's certificates are trusted. As with libpq, `require`
+    verifies the issuer if there is a `rootcert`.
 
-    Raises `ConfigurationError`, naming the setting, for a file that is missing or is no certificate
-    or key, and for a certificate that the mode would not look at.
+    Raises:
+        ConfigurationError: a file is missing or is not a certificate or a key, or the mode ignores
+            a certificate; the error names the setting.
     """
     if key and not cert:
         raise ConfigurationError("sslkey needs an sslcert", setting="sslkey")
@@ -86,8 +85,8 @@ def tls_argument(
 
 
 def _without_context(mode: SslMode, *, rootcert: str | None, cert: str | None) -> TlsArgument:
-    for setting, given in (("sslrootcert", rootcert), ("sslcert", cert)):
-        if given:
+    for setting, path in (("sslrootcert", rootcert), ("sslcert", cert)):
+        if path:
             raise ConfigurationError(
                 f"{setting} is given, and sslmode {mode} would not look at it", setting=setting
             )
@@ -118,7 +117,8 @@ def _load_identity(context: ssl.SSLContext, cert: str, key: str | None) -> None:
         context.load_cert_chain(certificate, private_key, password="")
     except (OSError, ssl.SSLError):
         raise ConfigurationError(
-            f"sslcert {certificate} and its key cannot be read, do not belong together, or the key is encrypted",
+            f"sslcert {certificate} and its key cannot be read, do not belong together, or the key"
+            " is encrypted",
             setting="sslcert",
         ) from None
 

@@ -1,7 +1,7 @@
-"""The address of a database, as libpq, SQLAlchemy and people write it.
+"""The address of a database, in the forms of libpq and SQLAlchemy.
 
-An error here names the setting or the parameter and repeats no value: what looks like a host may be
-half of a password.
+An error names the setting or the parameter and repeats no value, because the text in the place of a
+host may be a part of the password.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Address(NamedTuple):
 
     @property
     def is_local(self) -> bool:
-        """Whether no packet leaves this machine: a socket, `localhost`, 127.0.0.0/8 or ::1."""
+        """Whether it is on this machine: a socket, `localhost`, 127.0.0.0/8 or ::1."""
         if self.is_socket or self.host.lower() == "localhost":
             return True
         try:
@@ -74,9 +74,9 @@ class Address(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DatabaseUrl:
-    """What a URL says, and no more: what it leaves open is empty or `None`.
+    """The parts of a URL; those that it does not contain are empty or `None`.
 
-    The password never shows in `repr` or `str`.
+    `repr` and `str` do not show the password.
     """
 
     addresses: tuple[Address, ...] = ()
@@ -89,7 +89,7 @@ class DatabaseUrl:
         return self.render()
 
     def render(self, *, show_password: bool = False) -> str:
-        """The URL in libpq's form, `***` for the password unless it is asked for."""
+        """Return the URL in libpq's form, with `***` in place of the password by default."""
         query = dict(self.parameters)
         hosts = ",".join(str(address) for address in self.addresses)
         if any(address.is_socket for address in self.addresses):
@@ -101,7 +101,9 @@ class DatabaseUrl:
             if query
             else ""
         )
-        return f"postgresql://{self._credentials(show_password=show_password)}{hosts}/{quote(self.database or '', safe='')}{tail}"
+        credentials = self._credentials(show_password=show_password)
+        database = quote(self.database or "", safe="")
+        return f"postgresql://{credentials}{hosts}/{database}{tail}"
 
     def _credentials(self, *, show_password: bool) -> str:
         if self.user is None and self.password is None:
@@ -109,19 +111,20 @@ class DatabaseUrl:
         user = quote(self.user or "", safe="")
         if self.password is None:
             return f"{user}@"
-        return f"{user}:{quote(self.password.get_secret_value(), safe='') if show_password else '***'}@"
+        password = quote(self.password.get_secret_value(), safe="") if show_password else "***"
+        return f"{user}:{password}@"
 
 
 def parse_url(text: str, *, setting: str = "url") -> DatabaseUrl:
-    """Read a URL; `setting` is the name that errors give it.
+    """Parse a URL; `setting` is its name in errors.
 
-    Several hosts stand as `h1:1,h2:2`, as `?host=h1:1&host=h2:2` or as `?host=h1,h2&port=1,2`; a
-    socket's folder as `?host=/path` or percent-encoded in the host's place. A password may hold any
-    character as it is but `/`, `?` and `%` followed by two hexadecimal digits, which must be
-    percent-encoded. A `+` is a plus sign.
+    Write several hosts as `h1:1,h2:2`, as `?host=h1:1&host=h2:2` or as `?host=h1,h2&port=1,2`.
+    Write the folder of a socket as `?host=/path`, or percent-encoded in place of the host. In a
+    password, percent-encode `/`, `?`, and `%` before two hexadecimal digits; other characters may
+    stand as they are. A `+` is a plus sign.
 
-    Raises `ConfigurationError` for another scheme, a malformed part, or a parameter that is not
-    known.
+    Raises:
+        ConfigurationError: the scheme or a parameter is unknown, or a part is malformed.
     """
     scheme, separator, rest = text.strip().partition("://")
     if not separator or scheme.lower() not in SCHEMES:
@@ -132,22 +135,22 @@ def parse_url(text: str, *, setting: str = "url") -> DatabaseUrl:
         raise _refused(setting, f"has a '@' or '/' after the database's name: {_ENCODE}")
     credentials, at, hosts = authority.rpartition("@")
     user, colon, password = credentials.partition(":")
-    said: dict[str, list[str]] = {
+    parts: dict[str, list[str]] = {
         "host": [hosts] if hosts else [],
         "database": [_decoded(path, setting)] if path else [],
     }
-    said["user"] = [_decoded(user, setting)] if at and user else []
-    said["password"] = [_decoded(password, setting)] if colon else []
-    _add_query(said, query, setting)
-    return _assembled(said, setting)
+    parts["user"] = [_decoded(user, setting)] if at and user else []
+    parts["password"] = [_decoded(password, setting)] if colon else []
+    _add_query(parts, query, setting)
+    return _assembled(parts, setting)
 
 
 def parse_addresses(
     text: str, *, port: str | int | None = None, setting: str = "host"
 ) -> tuple[Address, ...]:
-    """Read `h1:1,h2:2`.
+    """Parse `h1:1,h2:2`.
 
-    `port` (one, or one for each host with commas between) serves the hosts that name none.
+    `port` is the default: one for all hosts, or one for each, separated by commas.
     """
     hosts = text.split(",")
     ports = str(port).split(",") if port is not None else [str(DEFAULT_PORT)]
@@ -161,9 +164,9 @@ def parse_addresses(
 
 
 def parse_options(text: str) -> dict[str, str]:
-    """Read libpq's `options`.
+    """Parse libpq's `options`: `-c name=value` or `--name=value`, separated by blanks.
 
-    `-c name=value` or `--name=value`, a backslash before a blank that belongs to the value.
+    Write a backslash before a blank that belongs to the value.
     """
     options: dict[str, str] = {}
     rest = text.strip()
@@ -198,7 +201,7 @@ def _decoded(text: str, setting: str) -> str:
     return decoded
 
 
-def _add_query(said: dict[str, list[str]], query: str, setting: str) -> None:
+def _add_query(parts: dict[str, list[str]], query: str, setting: str) -> None:
     for pair in query.split("&") if query else []:
         written, equals, value = pair.partition("=")
         name = _ALIASES.get(written, written)
@@ -211,26 +214,26 @@ def _add_query(said: dict[str, list[str]], query: str, setting: str) -> None:
                 "sslmode=verify-full",
             )
         if value and name != "channel_binding":
-            said.setdefault(name, []).append(_decoded(value, setting))
+            parts.setdefault(name, []).append(_decoded(value, setting))
 
 
 def _unknown(setting: str, name: str, *, known_form: bool) -> ConfigurationError:
-    # A '@' or a missing '=' says that a raw '?' of the password was taken for the start of the
+    # A '@' or a missing '=' shows that the '?' is a part of the password, not the start of the
     # parameters.
     if known_form and re.fullmatch(r"\w{1,40}", name):
         return _refused(setting, f"has the parameter {name}, which is not supported")
-    return _refused(setting, f"has something after '?' that is no parameter: {_ENCODE}")
+    return _refused(setting, f"has something after '?' that is not a parameter: {_ENCODE}")
 
 
-def _assembled(said: dict[str, list[str]], setting: str) -> DatabaseUrl:
-    hosts = ",".join(said.pop("host"))
-    ports = said.pop("port", [])
+def _assembled(parts: dict[str, list[str]], setting: str) -> DatabaseUrl:
+    hosts = ",".join(parts.pop("host"))
+    ports = parts.pop("port", [])
     addresses = (
         parse_addresses(hosts or "localhost", port=",".join(ports) or None, setting=setting)
         if hosts or ports
         else ()
     )
-    single = {name: _only(name, values, setting) for name, values in said.items() if values}
+    single = {name: _only(name, values, setting) for name, values in parts.items() if values}
     if single.get("sslmode") == "true":
         single["sslmode"] = "require"
     password = single.pop("password", None)
@@ -266,7 +269,7 @@ def _address(text: str, default: str, setting: str) -> Address:
     if not host or (not text.startswith("/") and _NOT_A_HOST.search(host)):
         raise _refused(
             setting,
-            "names something that is no host" + (f": {_ENCODE}" if setting != "host" else ""),
+            "names something that is not a host" + (f": {_ENCODE}" if setting != "host" else ""),
         )
     return Address(host, _port(port or default, setting))
 

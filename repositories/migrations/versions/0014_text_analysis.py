@@ -47,24 +47,31 @@ def _replace(table: str, expression: str) -> None:
 
 
 def _lexemes(column: str, characters: int, weight: str) -> str:
-    text = f"CASE WHEN octet_length({column}) <= {characters} THEN {column} ELSE left(coalesce({column}, ''), {characters}) END"
+    text = (
+        f"CASE WHEN octet_length({column}) <= {characters} THEN {column} ELSE "
+        f"left(coalesce({column}, ''), {characters}) END"
+    )
     abbreviated = _ABBREVIATED.replace("<text>", text)
     indexed = _INDEXED.replace("<abbreviated>", abbreviated).replace("<text>", text)
     return f"setweight(to_tsvector('english', {indexed}), '{weight}')"
 
 
 # As `domain.schema.text_analysis` was when this revision was written.
-_UNSPACED = r"\u1100-\u11ff\u3005-\u3007\u3040-\u30ff\u3130-\u318f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\uff66-\uff9d\U00020000-\U0003ffff"
+_UNSPACED = (
+    r"\u1100-\u11ff\u3005-\u3007\u3040-\u30ff\u3130-\u318f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    r"\uac00-\ud7af\uf900-\ufaff\uff66-\uff9d\U00020000-\U0003ffff"
+)
 _DELIMITERS = (
-    r"\u0001-\u002c\u002f\u003a-\u0040\u005b-\u005e\u0060\u007b-\u007f\u0080-\u00a9\u00ab-\u00b4\u00b6-\u00b9\u00bb-\u00bf\u00d7\u00f7\u2000-\u206f\u3000-\u3004\u3008-\u3020"
-    + _UNSPACED
+    r"\u0001-\u002c\u002f\u003a-\u0040\u005b-\u005e\u0060\u007b-\u007f\u0080-\u00a9\u00ab-\u00b4"
+    r"\u00b6-\u00b9\u00bb-\u00bf\u00d7\u00f7\u2000-\u206f\u3000-\u3004\u3008-\u3020" + _UNSPACED
 )
 _UPPER = r"A-Z\u00c0-\u00d6\u00d8-\u00de\u0391-\u03a9\u0400-\u042f"
 _LOWER_BUT_S = r"a-rt-z\u00df-\u00f6\u00f8-\u00ff\u03b1-\u03c9\u0430-\u045f"
 _LOWER = "s" + _LOWER_BUT_S
 _ONE_CASE = (
     f"(?:[{_UPPER}]?[{_LOWER}]*|[{_UPPER}]+s?)"
-    rf"(?:[0-9](?:[{_LOWER}]*|[{_UPPER}]+s?)|[^\u0001-\u007f{_UPPER}{_LOWER}{_UNSPACED}](?:[{_UPPER}]?[{_LOWER}]*|[{_UPPER}]+s?))*"
+    rf"(?:[0-9](?:[{_LOWER}]*|[{_UPPER}]+s?)|[^\u0001-\u007f{_UPPER}{_LOWER}{_UNSPACED}]"
+    f"(?:[{_UPPER}]?[{_LOWER}]*|[{_UPPER}]+s?))*"
 )
 _NUMBERS = r"[0-9]+(?:[-_]+[0-9]+)*"
 _BETWEEN_DOTTED = rf"[{_DELIMITERS}]+(?:[-_.]*(?:{_ONE_CASE}|{_NUMBERS})[-_.]*[{_DELIMITERS}]+)*"
@@ -73,24 +80,34 @@ _BETWEEN_PLAIN = (
     rf"[{_DELIMITERS}.]+(?:[-_]*(?:[^{_DELIMITERS}\-_.]*|{_NUMBERS})[-_]*[{_DELIMITERS}.]+)*"
 )
 _BOUNDARY = (
-    f"(?<=[{_LOWER}])(?=[{_UPPER}])|(?<=[{_UPPER}0-9])(?=[{_UPPER}](?:[{_LOWER_BUT_S}]|s[{_LOWER}]))"
+    f"(?<=[{_LOWER}])(?=[{_UPPER}])|(?<=[{_UPPER}0-9])(?=[{_UPPER}](?:[{_LOWER_BUT_S}]"
+    f"|s[{_LOWER}]))"
     rf"|[-<&+./_~@]+|(?<![A-Za-z0-9])[vV](?=[0-9]+\.[0-9])|(?=[{_UNSPACED}])|(?<=[{_UNSPACED}])"
 )
 _IRREGULAR = (
     rf"[{_LOWER}][{_UPPER}]|[{_UPPER}0-9][{_UPPER}][{_LOWER}]|[0-9][a-f]|[a-f][0-9]"
     rf"|\.[^{_DELIMITERS}\-_.]|[{_UNSPACED}]"
 )
-_ABBREVIATED = r"CASE WHEN <text> ~ '\.[A-Za-z]\.' THEN regexp_replace(<text>, '(?<=[A-Za-z])(?<![A-Za-z0-9_][A-Za-z])\.(?=(?:[A-Za-z]\.){1,3}(?![A-Za-z0-9_]))', '', 'g') ELSE <text> END"
+_ABBREVIATED = (
+    r"CASE WHEN <text> ~ '\.[A-Za-z]\.' THEN regexp_replace(<text>, "
+    r"'(?<=[A-Za-z])(?<![A-Za-z0-9_][A-Za-z])\.(?=(?:[A-Za-z]\.){1,3}(?![A-Za-z0-9_]))', '', 'g') "
+    "ELSE <text> END"
+)
 _INDEXED = (
     f"CASE WHEN <text> ~ '{_IRREGULAR}' THEN regexp_replace("
-    r"CASE WHEN <text> ~ '[0-9a-f]{8}' THEN regexp_replace(<abbreviated>, '(?<![0-9A-Za-z])(?=[0-9]*[a-f])(?=[a-f]*[0-9])([0-9a-f]{7})[0-9a-f]{1,57}(?![0-9A-Za-z])', '\1', 'g') ELSE <abbreviated> END"
-    f", '{_BOUNDARY}', ' ', 'g') || translate(regexp_replace(regexp_replace(regexp_replace(regexp_replace("
+    "CASE WHEN <text> ~ '[0-9a-f]{8}' THEN regexp_replace(<abbreviated>, "
+    "'(?<![0-9A-Za-z])(?=[0-9]*[a-f])(?=[a-f]*[0-9])([0-9a-f]{7})[0-9a-f]{1,57}(?![0-9A-Za-z])', "
+    r"'\1', 'g') ELSE <abbreviated> END"
+    f", '{_BOUNDARY}', ' ', 'g') || translate(regexp_replace(regexp_replace(regexp_replace"
+    "(regexp_replace("
     f"' ' || <abbreviated> || ' ', '{_BETWEEN_DOTTED}', ' ', 'g')"
-    r", '(?:(?<![A-Za-z0-9])[vV])?([0-9]+(?:\.[0-9]+)+)', ' \1 ', 'g'), '(?<![0-9])\.|\.(?![0-9])', ' ', 'g')"
+    r", '(?:(?<![A-Za-z0-9])[vV])?([0-9]+(?:\.[0-9]+)+)', ' \1 ', 'g'), "
+    r"'(?<![0-9])\.|\.(?![0-9])', ' ', 'g')"
     f", '{_BETWEEN}', ' ', 'g'), '-_', '')"
     " WHEN strpos(<text>, '-') > 0 OR strpos(<text>, '_') > 0 THEN"
     " replace(replace(replace(replace(replace(replace(replace(replace(replace(<text>"
-    ", '..', ' '), '<', ' '), '&', ' '), '+', ' '), '/', ' '), '~', ' '), '@', ' '), '-', ' '), '_', ' ')"
+    ", '..', ' '), '<', ' '), '&', ' '), '+', ' '), '/', ' '), '~', ' '), '@', ' '), '-', ' '), "
+    "'_', ' ')"
     f" || translate(regexp_replace(' ' || <text> || ' ', '{_BETWEEN_PLAIN}', ' ', 'g'), '-_', '')"
     " ELSE replace(replace(replace(replace(replace(replace(replace(<text>"
     ", '..', ' '), '<', ' '), '&', ' '), '+', ' '), '/', ' '), '~', ' '), '@', ' ') END"

@@ -13,11 +13,13 @@ down_revision = "0014"
 TABLES: Final[dict[str, tuple[str, str]]] = {
     "author_cache": (
         "The facts about one author in one repository, as the code host reported them.",
-        "What one repository knows of one author, as the code host said at `cached_at`. Upserted; read only while fresh.",
+        "What one repository knows of one author, as the code host said at `cached_at`. Upserted; "
+        "read only while fresh.",
     ),
     "committed_operations": (
         "An operation that a unit of work committed: the row is part of the same transaction.",
-        "A unit of work that asked to be remembered: its row is written in the same transaction, so it tells whether COMMIT happened.",
+        "A unit of work that asked to be remembered: its row is written in the same transaction, "
+        "so it tells whether COMMIT happened.",
     ),
     "dep_bump_merge_history": (
         "One merged pull request that updated a dependency.",
@@ -25,15 +27,18 @@ TABLES: Final[dict[str, tuple[str, str]]] = {
     ),
     "embedding_metadata": (
         "The provider, model, dimensions and metric of the embeddings in this database.",
-        "How this database embeds: provider, model, dimension and metric. One row, for all tenants, written with the schema.",
+        "How this database embeds: provider, model, dimension and metric. One row, for all "
+        "tenants, written with the schema.",
     ),
     "embedding_repairs": (
         "The progress of one job that computes embeddings again.",
-        "How far one job has come that embeds rows again. The cursor moves in the transaction that writes the rows it passed.",
+        "How far one job has come that embeds rows again. The cursor moves in the transaction "
+        "that writes the rows it passed.",
     ),
     "feedback_reactions": (
         "One reaction of one person to the comment of a finding.",
-        "One person's reaction to one comment. The first to arrive wins; it repeats the finding's facts, as they were.",
+        "One person's reaction to one comment. The first to arrive wins; it repeats the finding's "
+        "facts, as they were.",
     ),
     "findings": (
         "One finding of a review, in one file.",
@@ -41,7 +46,8 @@ TABLES: Final[dict[str, tuple[str, str]]] = {
     ),
     "global_patterns": (
         "How often findings of one kind were seen, over all tenants. It stores no tenant's text.",
-        "How often findings of one kind were seen, over all tenants. It holds no tenant's text: the fingerprint is a hash.",
+        "How often findings of one kind were seen, over all tenants. It holds no tenant's text: "
+        "the fingerprint is a hash.",
     ),
     "knowledge": (
         "One passage of a document, with its embedding.",
@@ -53,11 +59,13 @@ TABLES: Final[dict[str, tuple[str, str]]] = {
     ),
     "rate_limit_events": (
         "The effect of the code host's rate limit on one run.",
-        "How a run coped with the code host's rate limit. One per delivery and type where a delivery is given.",
+        "How a run coped with the code host's rate limit. One per delivery and type where a "
+        "delivery is given.",
     ),
     "resilience_events": (
         "A timeout of one delivery, or a retry of one.",
-        "A timeout or a retry of one delivery. Replaced whole when told again, keeping id and `created_at`.",
+        "A timeout or a retry of one delivery. Replaced whole when told again, keeping id and "
+        "`created_at`.",
     ),
     "retrieval_quality_events": (
         "The quality of one retrieval.",
@@ -77,7 +85,8 @@ TABLES: Final[dict[str, tuple[str, str]]] = {
     ),
     "suppression_log": (
         "One suppression that a review applied.",
-        "One suppression that a review applied, and the findings that it held back. SavepointLog with the review, never changed.",
+        "One suppression that a review applied, and the findings that it held back. SavepointLog "
+        "with the review, never changed.",
     ),
     "telemetry_events": (
         "One run of a language model, with its tokens, duration and cost.",
