@@ -29,7 +29,7 @@ async def insert_new(
 ) -> int:
     """Insert the entities whose key is new, and return how many were inserted.
 
-    Of equal keys, the first is inserted; see `upsert.if_new`.
+    If several entities have the same key, the first is inserted; see `upsert.if_new`.
     """
     conflict = partial(upsert.if_new, key=key, where_given=where_given)
     return await BulkWrite(transaction, entity, key, conflict=conflict).run(entities, progress)

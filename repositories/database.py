@@ -273,11 +273,11 @@ class Database:
             retry_for: the last attempt starts within this time.
 
         Returns:
-            What `work` returned in the attempt that was committed.
+            The result of `work` in the attempt that was committed.
 
         Raises:
             AlreadyCommitted: another attempt committed the operation, or `work` committed it by
-                itself and the reply was lost; there is no result of it here.
+                itself and the reply was lost. Its result is not available.
             CommitOutcomeUnknown: without `operation_id`, or if the outcome cannot be read.
         """
         factory = partial(

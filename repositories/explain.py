@@ -63,7 +63,7 @@ def read_plan(
     )
 
 
-def _kept(node: Node) -> float:
+def _returned(node: Node) -> float:
     # Figures are means over the loops of a node.
     return float(node["Actual Rows"] * node["Actual Loops"])
 
@@ -80,7 +80,7 @@ def _removed(node: Node) -> float:
 
 
 def _examined(node: Node) -> int:
-    return round(_kept(node) + _removed(node))
+    return round(_returned(node) + _removed(node))
 
 
 def _about_statistics(table: str, statistics: RowMapping) -> Iterator[str]:
@@ -92,7 +92,7 @@ def _about_statistics(table: str, statistics: RowMapping) -> Iterator[str]:
 
 def _about_nodes(table: str, by_vector: set[str], nodes: list[Node]) -> Iterator[str]:
     for node in nodes:
-        examined, kept = _examined(node), _kept(node)
+        examined, returned = _examined(node), _returned(node)
         if (
             node["Node Type"] == "Seq Scan"
             and node["Relation Name"] == table
@@ -102,11 +102,11 @@ def _about_nodes(table: str, by_vector: set[str], nodes: list[Node]) -> Iterator
                 f"{examined:,} rows were read one after the other: filter by columns that have an"
                 " index, or by equality in metadata; of distances, only cosine has one"
             )
-        if node.get("Index Name") in by_vector and _removed(node) > 10 * max(1, kept):
+        if node.get("Index Name") in by_vector and _removed(node) > 10 * max(1, returned):
             yield (
-                f"the index handed over {examined:,} rows to find {kept:,.0f} that meet the filter:"
-                f" narrow it to {FEW_ROWS:,} rows, which are compared one by one, or make a partial"
-                " index for it"
+                f"the index handed over {examined:,} rows to find {returned:,.0f} that meet the"
+                f" filter: narrow it to {FEW_ROWS:,} rows, which are compared one by one, or make a"
+                " partial index for it"
             )
         if node.get("Sort Space Type") == "Disk" or node.get("Lossy Heap Blocks", 0) > 0:
             yield "raise work_mem: a sort went to disk, or a bitmap was too large to know its rows"

@@ -343,5 +343,5 @@ def _registration(entity: type[Entity] | Registration) -> Registration:
     if isinstance(entity, Registration):
         return entity
     path = path_of(require_application_entity(entity))
-    known = (each for each in _registered.values() if path_of(each.entity or "") == path)
-    return next(known, generic_registration(entity))
+    registrations = (each for each in _registered.values() if path_of(each.entity or "") == path)
+    return next(registrations, generic_registration(entity))

@@ -73,7 +73,7 @@ async def poll_outcome(
     """Return the attempt that committed the operation, or None if none did.
 
     Raises:
-        DatabaseFailure: the last failure, if there is no answer within `wait_for`.
+        DatabaseFailure: the last failure, if all attempts within `wait_for` failed.
     """
     deadline = monotonic() + wait_for.total_seconds()
 

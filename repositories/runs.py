@@ -191,7 +191,7 @@ class RunRepository(RunReader, Repository[RunState]):
         row = (await self._transaction.execute(statement)).one_or_none()
         if row is None:
             raise NotFound(self.entity.__name__, run_key)
-        require_attempt(run_key, held=row.attempt, given=attempt)
+        require_attempt(run_key, current=row.attempt, attempt=attempt)
         status: RunStatus = row.status
         return status
 

@@ -85,7 +85,7 @@ class RunRepository(RunReader, Repository[RunState], Protocol):
     ) -> RunClaim:
         """Claim the run of a head.
 
-        Of all concurrent callers for one pull request, exactly one gets the claim. Callers are
+        Exactly one of the concurrent callers for a pull request gets the claim. Callers are
         concurrent if one claims an unfinished run of the pull request after the other entered its
         unit of work. The caller that lost gets `duplicate`; it can claim in a new unit of work. The
         class docstring lists all outcomes.

@@ -114,7 +114,7 @@ def _require_column(entity: type[Entity], column: Column[object]) -> None:
         None,
     )
     if field is None:
-        raise InvalidEntity(f"{name} is no field: declare it as a field of the class")
+        raise InvalidEntity(f"{name} is not a field: declare it as a field of the class")
     default = getattr(column.server_default, "arg", None)
     if default is not None and str(default) != "now()" and field.is_required():
         raise InvalidEntity(

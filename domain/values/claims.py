@@ -151,13 +151,13 @@ def _decide_unfinished(run: ExistingRun) -> ClaimOutcome:
     return ClaimOutcome.STALE_RUNNING if is_running else ClaimOutcome.STALE_PENDING
 
 
-def require_attempt(run_key: str, *, held: UUID, given: UUID) -> None:
-    """Return if the attempt of the caller is the one that has the run.
+def require_attempt(run_key: str, *, current: UUID, attempt: UUID) -> None:
+    """Return if the attempt of the caller has the run.
 
     Raises:
         LeaseLost: another attempt has the run.
     """
-    if held != given:
+    if current != attempt:
         raise LeaseLost(run_key)
 
 

@@ -51,5 +51,5 @@ class Health:
 
     @property
     def healthy(self) -> bool:
-        """Whether there are no problems."""
+        """Whether `problems` is empty."""
         return not self.problems

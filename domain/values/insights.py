@@ -27,7 +27,7 @@ class FileCount:
 class RepoStats:
     """Figures of one repository's reviews, counted from the rows.
 
-    `by_severity` has all four keys. An average is None if there are no values. `declared_findings`
+    `by_severity` has all four keys. An average without values is None. `declared_findings`
     is the sum of the numbers that the reviews declare, which may differ from the number of rows.
     `top_files` has the files with most findings first, then by path.
     """

@@ -121,7 +121,7 @@ class FakeRunRepository(FakeRunReader, FakeRepository[RunState]):
             rows = self._transaction.select(self._table, lambda row: row["run_key"] == run_key)
         if not rows:
             raise NotFound(self._entity.__name__, run_key)
-        require_attempt(run_key, held=rows[0]["attempt"], given=attempt)
+        require_attempt(run_key, current=rows[0]["attempt"], attempt=attempt)
         return RunStatus(rows[0]["status"])
 
     async def purge(
@@ -289,7 +289,7 @@ class FakeCheckpointRepository(FakeCheckpointReader, FakeRepository[ReviewCheckp
 def newest_completed(transaction: Transaction, repo: str, pr_number: int) -> Row | None:
     """Return the run of the pull request whose review was completed last.
 
-    Of equal times the one with the highest id. Call it only inside a statement.
+    If several have the same time, it is the one with the highest id. Call it inside a statement.
     """
 
     def is_reviewed(row: Row) -> bool:

@@ -87,9 +87,9 @@ async def assert_reads_agree(repository: ReadRepository[Any], entities: Sequence
     first, missing = entities[0], uuid4()
     ids = [entity.id for entity in entities]
     assert values_of(await repository.get(first.id)) == values_of(first)
-    found = await repository.find(first.id)
-    assert found is not None
-    assert values_of(found) == values_of(first)
+    same = await repository.find(first.id)
+    assert same is not None
+    assert values_of(same) == values_of(first)
     assert await repository.find(missing) is None
     with pytest.raises(NotFound) as refusal:
         await repository.get(missing)

@@ -137,7 +137,7 @@ REFUSED: list[tuple[str, Callable[[], Any]]] = [
         ),
     ),
     ("primary key", lambda: with_field(int, primary_key=True)),
-    ("is no field", lambda: with_rule(Column("more", Integer))),
+    ("is not a field", lambda: with_rule(Column("more", Integer))),
     ("computed by the server", lambda: with_rule(Column("more", Integer, Computed("size * 2")))),
     (
         "default of the server alone",

@@ -99,9 +99,9 @@ def _factories(base: type[EntityFactory[Any]]) -> Iterator[type[EntityFactory[An
 
 
 def seed(value: int) -> None:
-    """Begin anew: after the same seed, the same calls build the same entities, their ids included.
+    """Seed the factories: after the same seed, the same calls build the same entities and ids.
 
-    It holds for all factories of this process, those that were derived from these as well.
+    It applies to all factories of this process, including those that you derive.
     """
     reseed_random(value)
     _clock.seed()

@@ -67,13 +67,13 @@ def review_with_findings(
         )
     root = ReviewFactory.build(**review)
     posted = FindingFactory.build_batch(findings - suppressed, review=root, posted=True)
-    held = FindingFactory.build_batch(
+    silenced = FindingFactory.build_batch(
         suppressed, review=root, suppressed=True, suppression_pattern="known and accepted"
     )
-    _declare(root, [*posted, *held], suppressed=suppressed)
+    _declare(root, [*posted, *silenced], suppressed=suppressed)
     return ReviewGraph(
         review=root,
-        findings=(*posted, *held),
+        findings=(*posted, *silenced),
         reactions=tuple(
             FeedbackReactionFactory.build(finding=posted[n % len(posted)]) for n in range(reactions)
         ),
@@ -81,7 +81,7 @@ def review_with_findings(
             SuppressionLogEntryFactory.build(
                 review=root, findings=[finding], pattern=finding.suppression_pattern
             )
-            for finding in held
+            for finding in silenced
         ),
     )
 

@@ -20,9 +20,9 @@ from repositories.testing.factories.texts import any_issue, worded
 
 
 class LearningMemoryFactory(EntityFactory[LearningMemory]):
-    """What became of `finding`, whose facts it repeats, with a random embedding.
+    """Builds the memory of a `finding`, whose facts it repeats, with a random embedding.
 
-    By default one that is not written.
+    By default, the finding is a new one that is not written.
     """
 
     class Params:

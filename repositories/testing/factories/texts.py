@@ -1,4 +1,4 @@
-"""What the factories write about: words that a search can find again."""
+"""Texts of the factories, with words that a search can find."""
 
 from __future__ import annotations
 
