@@ -69,7 +69,7 @@ async def _fill(
 class RepairsContract:
     """Rows whose embedding is missing, stale or of another model, by id.
 
-    SavepointLog with the job's cursor in one transaction.
+    Written with the job's cursor in one transaction.
     """
 
     @both_corpora
