@@ -1,6 +1,6 @@
-"""What every test may ask for.
+"""Fixtures for every test.
 
-PostgreSQL 18 and 16, each migrated once and cloned for each worker.
+PostgreSQL 18 and 16 are migrated once each and cloned for each worker.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ MEMORY, MEMORY_BYTES = Path("/dev/shm"), 8 * 2**30
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Make programs that tests start interruptible, and keep large temporary files in memory."""
+    """Make programs that tests start interruptible, and use memory for temporary files."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # As a shell has it in the background; programs inherit that.
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -62,7 +62,7 @@ def _write_to_memory(config: pytest.Config) -> None:
 
 
 def free_port() -> int:
-    """Return a port of this machine that nobody listens on."""
+    """Return a free port of this machine."""
     with closing(socket.socket()) as probing:
         probing.bind(("127.0.0.1", 0))
         return int(probing.getsockname()[1])
@@ -70,7 +70,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, TestServer]]:
-    """The embedded servers, by version; each is started by the first who uses it."""
+    """Return the embedded servers by version; the first test that uses one starts it."""
     from repositories.testing.servers import TestServer
 
     folder = shared_folder(tmp_path_factory)

@@ -19,7 +19,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
 EXTRAS = ("cli", "embedded", "demo", "testing")
-# What tests need besides the library and its extras, as it is pinned.
+# Pinned packages that tests need besides the library and its extras.
 TOOLS = (
     "anyio",
     "cryptography",

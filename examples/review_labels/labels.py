@@ -33,7 +33,7 @@ class ReviewLabel(ApplicationEntity, table=True):
 
 
 class Labels(Repository[ReviewLabel], Protocol):
-    """What the application asks of the repository, on either store."""
+    """The operations that the application needs of the repository, on either store."""
 
     async def of_pull_request(self, repo: str, pr_number: int) -> Sequence[str]:
         """Return the labels of a pull request, in the order of the alphabet."""

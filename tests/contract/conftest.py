@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.contract.suites import Store
 
 CALLERS = 16
-"""At once, each on a connection of its own that stays: more would be connected anew each time."""
+"""Concurrent units of work; each has a connection that stays open in the pool."""
 STORES = {"fake": None, **{f"postgres-{version}": version for version in VERSIONS}}
 
 

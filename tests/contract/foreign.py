@@ -1,7 +1,4 @@
-"""What one tenant is told, and what becomes of another's rows, whatever is asked.
-
-With the other there and without.
-"""
+"""Compare the answers to one tenant with and without another tenant's rows in the database."""
 
 from __future__ import annotations
 

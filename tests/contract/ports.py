@@ -1,4 +1,4 @@
-"""What the ports offer, read from the protocols themselves."""
+"""List the operations of the ports by reading the protocols."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import domain.ports
 from domain.ports import ReadUnitOfWork, UnitOfWork
 
 _NAMES = {**{name: getattr(domain, name) for name in domain.__all__}, **vars(domain.ports)}
-"""What the annotations of a protocol may name; most of it is imported for type checkers alone."""
+"""Names that annotations of a protocol use; most are imported for type checkers only."""
 
 UNITS: dict[str, type[Any]] = {"uow": UnitOfWork, "view": ReadUnitOfWork}
 

@@ -38,7 +38,7 @@ both_situations = pytest.mark.parametrize(
 
 @pytest.fixture
 def data() -> Iterator[TenantData]:
-    """What they have, and we ask for; entities take embeddings while a database is open."""
+    """Return the data of the other tenant; entities accept embeddings while a database is open."""
     database = FakeDatabase(dimensions=DIMENSIONS)
     yield TenantData(2)
     del database

@@ -14,9 +14,9 @@ from repositories.sql import rows
 
 @contextmanager
 def without_the_predicate() -> Iterator[None]:
-    """Build statements anew inside, without their condition.
+    """Build statements without the condition on the tenant inside the block.
 
-    What is built is kept no longer than that.
+    Statements from the block are discarded at its end.
     """
     _forget_statements()
     try:

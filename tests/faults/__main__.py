@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
         finished = subprocess.run(
             [*PYTEST, *on_disk, *FOLDERS, *arguments], env=environment, check=False
         )
-        # A part of the tests, or tests that failed, are no reason to publish less than there was.
+        # Keep the published page if only a part of the tests ran, or if a test failed.
         if finished.returncode == 0 and not arguments:
             PAGE.write_text(page(figures_in(recorded)), encoding="utf-8")
     return finished.returncode

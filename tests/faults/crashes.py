@@ -1,4 +1,4 @@
-"""Writers that keep a book of what they were told, and servers that are killed under them."""
+"""Writers that record the outcome of each commit, and servers that are killed meanwhile."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PAUSE_SECONDS = 0.01
 
 @dataclass
 class Book:
-    """The names of the pairs that writers wrote, by what they were told."""
+    """The names of the pairs that writers wrote, by the reported outcome."""
 
     committed: set[str] = field(default_factory=set)
     refused: set[str] = field(default_factory=set)
@@ -47,7 +47,7 @@ class Book:
         return self.last_commit
 
     async def compared(self, database: Database) -> Differences:
-        """Compare the book with the database, where nobody writes any more."""
+        """Compare the book with the database, after the last write."""
         rows = await rows_by_name(database)
         return Differences(
             lost=sum(rows.get(name) is None for name in self.committed),
@@ -59,7 +59,7 @@ class Book:
 
 @dataclass(frozen=True)
 class Differences:
-    """What the database has and the writers were not told, or the other way round."""
+    """Differences between the rows in the database and the reported outcomes."""
 
     lost: int
     half: int

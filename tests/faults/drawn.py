@@ -1,7 +1,4 @@
-"""Values that nobody means and somebody sends.
-
-For every type that a field or an argument may have.
-"""
+"""Hostile values for every type that a field or an argument may have."""
 
 from __future__ import annotations
 

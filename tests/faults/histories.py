@@ -1,8 +1,9 @@
-"""What transactions read and appended, and whether they could have run one after the other.
+"""Check that a history of reads and appends is serializable (Kingsbury and Alvaro, Elle, 2020).
 
-Each appends values that nobody else appends, so the lists tell who saw whom (Kingsbury and Alvaro,
-Elle, 2020): whoever read a list came after the writer of its last value and before the writer of
-the next one. A cycle of these means there was no order."""
+Every appended value is unique, so each list shows an order: its reader comes after the writer of
+its last value and before the writer of the next value. A cycle means that the history is not
+serializable.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +27,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Anomalies:
-    """What cannot have happened one after the other.
-
-    Values that are gone, and transactions that are before each other.
-    """
+    """Anomalies of a history: lost values, and transactions that precede each other."""
 
     lost: int
     in_cycles: int

@@ -1,4 +1,4 @@
-"""Questions that nobody asks in good faith: the same ones every time."""
+"""Hostile queries, the same in every run."""
 
 from __future__ import annotations
 

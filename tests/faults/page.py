@@ -27,7 +27,7 @@ BAR = r"\|"
 
 @dataclass(frozen=True)
 class Figure:
-    """What one test found out about a promise.
+    """The measurement of one test for a promise.
 
     `case` tells apart the runs of a test with parameters.
     """

@@ -57,7 +57,7 @@ async def busy(database: Database) -> int:
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid "
             "<> pg_backend_pid()"
         )
-        # An autovacuum worker is active in the database as well, and nobody's query.
+        # An autovacuum worker is active in the database as well, but runs no client's query.
         counted += " AND backend_type = 'client backend' AND state <> 'idle'"
         return int((await connection.execute(text(counted))).scalar_one())
 

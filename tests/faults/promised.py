@@ -1,7 +1,4 @@
-"""What the library promises under faults, in the words of its users.
-
-The order is the published table's.
-"""
+"""The guarantees of the library under faults, in the order of the published table."""
 
 from __future__ import annotations
 

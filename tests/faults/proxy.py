@@ -35,7 +35,7 @@ class Message:
 
 
 class Verdict(Enum):
-    """What becomes of a message."""
+    """What the proxy does with a message."""
 
     PASS = auto()
     CUT_BEFORE = auto()
@@ -155,7 +155,7 @@ class _Conversation:
                     return
 
     async def _judged(self, message: Message, data: bytes, target: asyncio.StreamWriter) -> bool:
-        """Do what is to be done with the message, and return whether the connection goes on."""
+        """Handle the message, and return whether the connection stays open."""
         self._proxy.seen.append(message)
         verdict = self._proxy.judge(message)
         self._silent = self._silent or verdict is Verdict.SWALLOW

@@ -1,7 +1,4 @@
-"""What a client sends to the server.
-
-A proxy that reads the messages of PostgreSQL's protocol as they pass.
-"""
+"""A proxy that records the protocol messages that a client sends to the server."""
 
 from __future__ import annotations
 

@@ -104,9 +104,9 @@ def _filters_of(kind: Any) -> st.SearchStrategy[Any]:
 
 
 def filters() -> st.SearchStrategy[Any]:
-    """Filters over the kind's own columns mostly, and over what is no column.
+    """Draw filters, mostly over columns of the kind, sometimes over unknown names.
 
-    Made once: a strategy is written down when it is first used, and hostile texts are long.
+    The strategy is built once, because building it takes long.
     """
     return st.one_of(*map(_filters_of, KINDS))
 

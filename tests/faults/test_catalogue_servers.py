@@ -256,7 +256,7 @@ async def test_a_server_that_stops_takes_no_connection(own: Server) -> None:
     async with Database.from_url(own.url) as database:
         async with database.reader() as last:
             await ask(last)
-            # A smart shutdown waits for sessions that are there, and lets nobody in.
+            # A smart shutdown waits for open sessions and refuses new ones.
             os.kill(own.running.pid, signal.SIGTERM)
             with failing(DatabaseUnavailable, again=True) as caught:
                 for _ in range(1000):

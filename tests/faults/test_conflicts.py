@@ -1,6 +1,6 @@
 """Many writers of the same rows.
 
-Nothing is lost, nobody is left behind, and a level of isolation is what it says.
+No write is lost, no writer starves, and each level of isolation keeps its guarantee.
 """
 
 from __future__ import annotations

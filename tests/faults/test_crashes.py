@@ -1,4 +1,4 @@
-"""Servers that are killed and restarted under a program that goes on using them."""
+"""Servers are killed and restarted while a program uses them."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ async def migrated(mortal: Mortal) -> None:
 
 @dataclass(frozen=True)
 class Crashed:
-    """What writers were told, what was kept, and the seconds until the next commit."""
+    """The reported outcomes, the rows that remain, and the seconds until the next commit."""
 
     book: Book
     differences: Differences
@@ -217,7 +217,7 @@ async def require_no_commits_while_away(mortal: Mortal) -> None:
         async with writing(database, book := Book()):
             await book.commits_again()
             kill_everything(mortal.server)
-            await asyncio.sleep(0.2)  # what was acknowledged before is told by then
+            await asyncio.sleep(0.2)  # the acknowledgements have arrived by then
             with pytest.raises(TimeoutError):
                 await book.commits_again(within=0.5)
             await asyncio.to_thread(mortal.start)

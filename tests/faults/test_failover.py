@@ -213,7 +213,7 @@ async def test_the_writer_follows_the_primary_whichever_server_that_is(
 async def acknowledge_together(primary: EmbeddedServer) -> None:
     """Let a commit wait for the standby as well.
 
-    What it never got would be lost with the primary.
+    Commits that it never received would be lost with the primary.
     """
     await asked(primary, "ALTER SYSTEM SET synchronous_standby_names = '*'")
     await asked(primary, "SELECT pg_reload_conf()")

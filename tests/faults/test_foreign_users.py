@@ -72,7 +72,7 @@ def test_a_foreign_event_loop_is_refused_and_the_home_loop_goes_on(
     )
 
 
-# In a process of its own: it leaves connections behind that nobody can close any more.
+# In a separate process, because it leaves connections that it cannot close.
 WITHOUT_THE_LIBRARY = """
 import asyncio, functools, sys
 import asyncpg

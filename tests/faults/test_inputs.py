@@ -99,7 +99,7 @@ def kind_of(annotation: Any) -> Any:
 
 
 def values_for(entity: Entity, name: str) -> st.SearchStrategy[Any]:
-    """Mostly of the field's type; the field's own value now and then; anything once in a while."""
+    """Draw mostly values of the field's type, sometimes its own value, rarely any value."""
     annotation = type(entity).model_fields[name].annotation
     fit = _BY_TYPE.get(
         kind_of(annotation),

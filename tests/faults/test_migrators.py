@@ -25,7 +25,7 @@ SURPLUS = "index ix_reviews_model of reviews is in the database and not in the e
 CHECKOUT = Path(__file__).parents[2]
 
 # Migrates each database whose URL comes in on a line, and answers with the revision or the error.
-# For a line that begins with `careless` everyone is told that the lock is theirs.
+# For a line that begins with `careless`, every migrator believes that it has the lock.
 PROGRAM = """
 import asyncio, sys
 from datetime import timedelta

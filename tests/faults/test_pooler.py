@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from tests.faults.conftest import Effort, Promises
 
 PROMISE = "A pooler in transaction mode changes nothing"
-# What pgbouncer forwards when a session starts; anything else it refuses.
+# The startup parameters that pgbouncer forwards; it refuses all others.
 FORWARDED = {"user", "database", "client_encoding", "application_name", "TimeZone"}
-# What stays with the session when the transaction has ended, and so with whoever gets it next.
+# Statements whose effect stays in the session after the transaction, for the next client.
 STAYS = (
     "pg_advisory_lock",
     "pg_try_advisory_lock",
@@ -76,7 +76,7 @@ def through(url: SecretStr, port: int, **settings: object) -> Settings:
 async def everything(database: Database, name: str) -> None:
     """Use what has to do with the session.
 
-    Settings, statements prepared again and again, savepoints, cursors, the ledger.
+    Settings, repeatedly prepared statements, savepoints, cursors and committed operations.
     """
     operation = uuid4()
     async with database.unit_of_work(operation_id=operation) as uow:

@@ -101,7 +101,7 @@ def using(work: Callable[[UnitOfWork], Awaitable[Any]], **options: Any) -> Provo
 def running(statement: str) -> Provoke:
     """Run a statement of the driver's own kind inside a unit of work.
 
-    What no repository does, and what fails like one that did.
+    Operations outside of the repositories that fail in the same way.
     """
     return using(lambda uow: uow._transaction.execute(text(statement), {"canary": VALUE}))  # type: ignore[attr-defined]
 

@@ -1,6 +1,6 @@
-"""What must not happen in silence.
+"""Silent failures raise errors instead.
 
-A commit that keeps nothing, a connection that two processes use, memory that is lost.
+Examples: a commit after a failed statement, a connection in two processes, a memory leak.
 """
 
 from __future__ import annotations

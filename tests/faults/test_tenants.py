@@ -1,6 +1,6 @@
 """Every operation beside another tenant that has the same ids and keys.
 
-With each wall alone, and with neither.
+With the predicate alone, with row-level security alone, and with neither.
 """
 
 from __future__ import annotations

@@ -199,7 +199,7 @@ async def test_run_never_returns_a_result_that_was_rolled_back(
                 stored = [
                     one.id for one in await view.reviews.list(where("pr_number").equals(number))
                 ]
-            assert stored == [others_id], "only what a caller was told is in the database"
+            assert stored == [others_id], "the database has only the acknowledged row"
             rolled_back += own_id not in stored
     promises(
         "An unknown commit is reported as unknown, and can be resolved",

@@ -1,4 +1,4 @@
-"""What a database was asked."""
+"""Record the statements that a database receives."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ WAYS = {
     "one INSERT": (NEVER, NEVER, True),
     "COPY": (1, NEVER, True),
     "a list in batches": (1, FEW, True),
-    "laid ready": (NEVER, FEW, False),
+    "prepared": (NEVER, FEW, False),
     "batch after batch": (1, FEW, False),
 }
 
@@ -236,7 +236,7 @@ async def test_a_broken_rule_has_the_name_that_it_has_for_one_row(
                     await bad(of)(uow)
             assert getattr(raised.value, "constraint", None) == constraint
             assert await uow.knowledge.count() == 1, (
-                "a savepoint undoes the write, and the rest goes on"
+                "a savepoint undoes the write, and the rest continues"
             )
             assert await uow.findings.count() == 0
             with pytest.raises(kind):

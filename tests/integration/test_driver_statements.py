@@ -1,6 +1,6 @@
 """Reads on the driver's own connection.
 
-What they cost, what they give back, and what becomes of a connection that breaks.
+Their cost, their results, and the state of a connection that breaks.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ with EmbeddedServer.start(sys.argv[1], settings={"fsync": "off"}) as server:
     sys.stdin.read()
 """
 
-# What another user of the machine might try.
+# Attacks by another user of the machine.
 TRESPASS = """
 import socket, sys
 for attempt in (socket.socket(socket.AF_UNIX).connect, os.listdir, open):
@@ -539,7 +539,7 @@ async def test_four_programs_that_start_at_the_same_moment_get_one_server(fresh:
 
 async def test_one_at_a_time_makes_the_server_ready(folder: Path) -> None:
     with start(folder) as server:
-        # As the psql of a program that was killed meanwhile, which goes on.
+        # Like the psql of a program that was killed, which keeps running.
         left = await asyncpg.connect(server.admin_url.get_secret_value(), database="postgres")
         await left.execute("SELECT pg_advisory_lock(hashtext('recollect.embedded'))")
         with pytest.raises(EmbeddedServerError, match="did not answer within 1 s"):
@@ -793,7 +793,7 @@ def test_a_disk_without_room_is_refused_before_anything_is_written(tmp_path: Pat
         ).returncode
         != 0
     ):
-        pytest.skip("this machine lets nobody mount")
+        pytest.skip("this machine does not allow mounts")
     try:
         with pytest.raises(
             EmbeddedServerError, match=r"needs 256 MB of free space and .* has 6\d: make room"
@@ -819,7 +819,7 @@ def test_binaries_that_the_servers_user_cannot_reach_are_copied_once_to_where_it
     record = next(private.glob("*.dist-info")) / "RECORD"
     record.write_text(
         f"{record.read_text()}{tmp_path}/,,\n"
-    )  # a build of its own, so that nobody else uses the copy
+    )  # a build of its own, so that no other test uses the copy
     code = f"""
 import sys
 from repositories.embedded import EmbeddedServer

@@ -1,6 +1,6 @@
 """The engine on a real server.
 
-What a session is, what a lost host means, and what every failure is called.
+Sessions, lost hosts, and the typed error of every failure.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ SECRET = "canary-7Qx"
 pytestmark = pytest.mark.skipif(
     os.name == "nt", reason="the embedded server runs on Linux and macOS"
 )
-# What the catalogue of the server's own settings calls ours; its check of clients needs an
-# operating system that can tell.
+# Settings of ours that the server lists as its own; its check of clients needs support by the
+# operating system.
 SESSION = {
     "TimeZone": "UTC",
     "application_name": "recollect",
@@ -71,7 +71,7 @@ SESSION = {
 
 
 class VectorType(UserDefinedType[Any]):
-    """The least that a column type must do to hand vectors to the driver as they are."""
+    """A minimal column type that passes vectors to the driver unchanged."""
 
     cache_ok = True
     render_bind_cast = True
@@ -416,7 +416,7 @@ async def test_after_ddl_vectors_are_known_without_asking(engine: AsyncEngine) -
         assert (
             await connection.execute(select(literal(vector, VectorType())))
         ).scalar_one() == vector
-        await asyncio.sleep(0)  # a logger is told a turn later
+        await asyncio.sleep(0)  # a logger receives it one turn later
         assert hosts == []
         await driver.register_vector_types()
         await asyncio.sleep(0)

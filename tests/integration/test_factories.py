@@ -1,4 +1,4 @@
-"""What the factories build can be written as it is."""
+"""Entities from the factories can be written unchanged."""
 
 from __future__ import annotations
 

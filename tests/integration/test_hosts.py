@@ -75,7 +75,7 @@ async def answer(settings: Settings, *, readonly: bool = False) -> int:
 
 
 class Proxy:
-    """Passes bytes to and from the server, until it is told to cut or to swallow them."""
+    """Passes bytes to and from the server, until a test makes it cut or swallow them."""
 
     def __init__(
         self, postgres: EmbeddedServer, *, port: int = 0, cut_after: bytes | None = None

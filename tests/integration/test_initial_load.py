@@ -73,7 +73,7 @@ async def test_the_index_is_built_after_the_rows_as_it_was_before(own: Database)
             await uow.commit()
         async with own.reader() as view:
             hits = await view.knowledge.vector_search(NEAR, limit=3)
-            assert len(hits) == 3, "searches go on, and are exact"
+            assert len(hits) == 3, "searches still work, and are exact"
     assert await indexes(own) == before
     assert await problems(own) == []
     assert await drift(own) == []

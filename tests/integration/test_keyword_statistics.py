@@ -1,4 +1,4 @@
-"""What keyword search has to know of a table it knows of the rows that are alive."""
+"""Keyword statistics of a table count the live rows only."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The telemetry recorder in a program of its own.
 
-What a signal leaves unwritten, and who else learns of it.
+Events that a signal leaves unwritten, and other handlers of the signal.
 """
 
 from __future__ import annotations

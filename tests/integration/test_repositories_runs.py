@@ -1,6 +1,6 @@
 """Claims of runs on PostgreSQL when most callers wait for a connection.
 
-What is concurrent is told by the server's clock.
+The server's clock decides which runs are concurrent.
 """
 
 from __future__ import annotations

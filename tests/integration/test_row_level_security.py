@@ -1,7 +1,4 @@
-"""The second wall.
-
-The server itself shows a transaction the rows of one tenant, whatever a statement asks for.
-"""
+"""Row-level security: the server shows a transaction the rows of one tenant only."""
 
 from __future__ import annotations
 
@@ -63,7 +60,7 @@ def url(server: TestServer) -> SecretStr:
 async def isolated(url: SecretStr) -> AsyncIterator[Database]:
     """That database, open, with a single connection.
 
-    What a test writes there it does not commit.
+    Tests do not commit their rows there.
     """
     async with Database.from_url(
         url, row_level_security=True, pool_size=1, max_overflow=0

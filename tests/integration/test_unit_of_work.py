@@ -1,6 +1,6 @@
 """The unit of work on PostgreSQL.
 
-What no other adapter has, a server that says no and a driver that can be interrupted.
+Cases that only PostgreSQL has: a server that refuses, and a driver that can be interrupted.
 """
 
 from __future__ import annotations

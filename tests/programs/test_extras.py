@@ -1,4 +1,4 @@
-"""What works without extras, and what says which extra is missing.
+"""Without extras the base works, and errors name the missing extra.
 
 The programs of these tests cannot import the packages that extras bring.
 """

@@ -1,4 +1,4 @@
-"""What a call came to, in a form that both sides share, and whether two outcomes are the same."""
+"""Outcomes of calls in a form that both sides share, and their comparison."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _PARTITIONED: Final = "telemetry_events"
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """What a call returned."""
+    """The value that a call returned."""
 
     value: Any
 
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """What a call raised, and the facts that the error carries."""
+    """The error that a call raised, with its attributes."""
 
     kind: str
     facts: Mapping[str, Any]

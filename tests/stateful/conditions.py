@@ -1,6 +1,6 @@
 """Filters.
 
-Of what entities hold, of what they might, and now and then of what no filter may ask.
+Draw values that entities have or could have, and sometimes invalid ones.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ COMPARED_PER_EXAMPLE: Final = 350
 SHARDS: Final = 4
 STEPS_PER_SHARD: Final = 20_000 // SHARDS
 
-# What a row that is added twice makes SQLAlchemy say, beside the error.
+# The warning of SQLAlchemy for a row that is added twice, besides the error.
 quietly = pytest.mark.filterwarnings("ignore:New instance:sqlalchemy.exc.SAWarning")
 
 

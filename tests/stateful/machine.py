@@ -56,7 +56,7 @@ class Machine(RuleBasedStateMachine):
             self.end("rollback")
         self.everything()
 
-    # What one step does.
+    # The action of one step.
 
     def write(self, operation: Operation, choices: Choices) -> None:
         self.begin_step(choices)
@@ -170,7 +170,7 @@ class Machine(RuleBasedStateMachine):
             self.world.base,
         )
 
-    # Rules that are no operations of a repository.
+    # Rules that are not operations of a repository.
 
     @rule(choices=CHOICES)
     def commit(self, choices: Choices) -> None:

@@ -56,7 +56,7 @@ class Sides:
         return self._loop.run_until_complete(work)
 
     def empty(self) -> None:
-        """Begin anew, with nothing on either side but the record of how embeddings are made."""
+        """Empty both sides, except for the record of the embeddings."""
         self._fake = FakeDatabase(dimensions=DIMENSIONS)
         self.run(self._empty())
 

@@ -37,8 +37,7 @@ def test_a_fake_and_postgresql_do_the_same(
     shard: int, version: int, servers: dict[int, TestServer], promises: Promises
 ) -> None:
     with open_sides(servers[version].clone()) as sides:
-        # Shrinking takes minutes: a step that differs is told as it is, unless more steps are asked
-        # for.
+        # Shrinking takes minutes, so it is off unless more steps are requested.
         drive(sides, steps=STEPS, start=beginning(shard, SEED), shrinks=STEPS > STEPS_PER_SHARD)
         assert sides.steps >= STEPS
         sys.stdout.write(f"{sides.steps:,} steps from seed {SEED}, 0 differences\n")

@@ -1,4 +1,4 @@
-"""What entities are filled with: few values, so that they meet."""
+"""Texts for entities: a few values, so that rows often share them."""
 
 from __future__ import annotations
 

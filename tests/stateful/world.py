@@ -1,4 +1,4 @@
-"""A small world: what has been made so far, and new entities that often meet it again."""
+"""A small world: the entities so far, and new ones that often refer to them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ Made = dict[type[Any], list[Any]]
 
 
 class World:
-    """What the current unit of work can expect to exist, by kind, and how it makes more."""
+    """The entities that the current unit of work can expect, by kind, and factories for more."""
 
     def __init__(self) -> None:
         self.choices: Choices
@@ -337,4 +337,4 @@ BROKEN: Final[Mapping[type[Any], Sequence[dict[str, Any]]]] = {
     AuthorCacheEntry: ({"pr_count": -1}, {"tier": None}),
     TelemetryEvent: ({"input_tokens": -1}, {"model": None}),
 }
-"""What no entity can be made with, and a row must not have."""
+"""Values that an entity refuses and that a row must not have."""

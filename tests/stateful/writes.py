@@ -50,7 +50,7 @@ def copies(entities: Sequence[E]) -> list[E]:
 def _rows(world: World, kind: type[E]) -> list[E]:
     """Return valid rows, or a broken one alone.
 
-    Of two rules that are broken at once, it is not said which one is told.
+    If a row breaks two rules, either error may be raised.
     """
     return (
         [world.broken(kind)]

@@ -1,4 +1,4 @@
-"""What users write and type checkers must accept; checked, never run."""
+"""Code of users that type checkers must accept; it is checked and never run."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ async def a_service(
 
 
 class OwnEmbedder:
-    """What an application brings along."""
+    """The entities of an application."""
 
     provider, model, dimensions = "own", "model", 3
 

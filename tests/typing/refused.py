@@ -1,6 +1,6 @@
-"""What type checkers must refuse.
+"""Code that type checkers must refuse.
 
-Every line marked here is an error; where one were none, the unused ignore would be.
+Every marked line is an error; without one, the checker reports the unused ignore.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The fake database as a whole.
 
-What it declares, how long it lives, and that it is what the ports say.
+Its declarations, its lifetime, and its conformance to the ports.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ def chunk(name: str = "a", **values: Any) -> KnowledgeChunk:
 
 
 def unvalidated(entity: Entity, **values: Any) -> Any:
-    """Return a copy that nobody checked."""
+    """Return a copy without validation."""
     return entity.model_copy(update=values)
 
 

@@ -1,6 +1,6 @@
 """The rules of flow.
 
-What ruff holds, proven with planted violations, and what it has no words for.
+Planted violations prove the rules of ruff; tests check the rules that ruff cannot express.
 """
 
 from __future__ import annotations

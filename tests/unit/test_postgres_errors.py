@@ -1,6 +1,6 @@
-"""What the driver raises, translated.
+"""The translation of driver errors into typed errors.
 
-Every row of the catalogue of faults, built as SQLAlchemy and asyncpg build it.
+Every row of the catalogue of faults is built as SQLAlchemy and asyncpg build it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ DBAPI = make_dbapi(asyncpg)
 
 
 def server_error(state: str, **fields: str) -> asyncpg.PostgresError:
-    """What asyncpg makes of an ErrorResponse; by default it quotes a row wherever a server does."""
+    """Return the error that asyncpg builds from an ErrorResponse; by default it quotes a row."""
     letters = {"constraint": "n", "table": "t", "column": "c", "function": "R", "message": "M"}
     return asyncpg.PostgresError.new(
         {

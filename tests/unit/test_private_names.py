@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).parents[2]
 OWN: Final = ("domain", "repositories")
 EXCEPTION: Final = ROOT / "repositories" / "postgres" / "private_api.py"
-"""What this module uses is asserted by test_private_api.py."""
+"""Names that this module uses; test_private_api.py asserts them."""
 
 MODULES: Final = {
     path: path.read_text()

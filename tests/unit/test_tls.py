@@ -1,6 +1,6 @@
 """TLS.
 
-Which modes there are, what they prove, and that nobody in between can talk a client out of it.
+The modes, their checks, and that an attacker in between cannot downgrade a client.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Files:
-    """A certificate authority, what it signed, and one that nobody asked for."""
+    """A certificate authority, its certificates, and an unrelated authority."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -1,4 +1,4 @@
-"""What every repository does, of whatever kind its entities are."""
+"""The contract of every repository, for each kind of entity."""
 
 from __future__ import annotations
 

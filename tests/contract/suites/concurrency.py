@@ -1,6 +1,6 @@
 """Many callers at once.
 
-Of those who may win exactly one does, nothing that counts is lost, and nobody waits for ever.
+Exactly one caller wins, no count is lost, and no caller waits for ever.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ async def _winners(store: Store, heads: Sequence[str], pr_number: int) -> tuple[
 
 
 class ConcurrentClaimsContract:
-    """Of any number of concurrent callers for one pull request exactly one is granted its claim."""
+    """Exactly one of any number of concurrent callers claims a pull request."""
 
     rounds: int = 200
 

@@ -1,4 +1,4 @@
-"""What becomes of a unit of work when a statement fails."""
+"""The contract of a unit of work after a failed statement."""
 
 from __future__ import annotations
 

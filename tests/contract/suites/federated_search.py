@@ -22,7 +22,7 @@ def _told(hits: SearchHits[Any]) -> set[tuple[Corpus | None, str]]:
 
 
 class CorporaContract:
-    """One search of everything; each hit says where it comes from, and nothing is told twice."""
+    """One search of all corpora; each hit names its corpus, and no text appears twice."""
 
     async def test_every_corpus_is_searched_and_the_first_of_each_come_first(
         self, store: Store

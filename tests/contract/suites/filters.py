@@ -176,7 +176,7 @@ REFUSED: Final[Sequence[tuple[Filter, str]]] = (
     (where("content").equals("k" * 1_000_001), "where"),
     (AnyOf(tuple(where("chunk_id").one_of(["x"] * 5_001) for _ in range(2))), "chunk_id"),
 )
-"""What cannot be asked of a chunk, and the field that is named."""
+"""Invalid filters of a chunk, and the field that the error names."""
 
 
 NOON: Final = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -239,7 +239,7 @@ async def _meeting(repository: ReadRepository[Any], condition: Filter, name: str
 class FiltersContract:
     """A comparison with what is missing is false and its negation true.
 
-    There is no third answer.
+    There are only two answers.
     """
 
     async def test_numbers_compare_with_every_operator(self, store: Store) -> None:

@@ -1,6 +1,6 @@
 """Every kind of entity that repositories keep.
 
-Where it is found, how one is made, and how any is written.
+Each kind has a repository, a factory and a way to write an entity.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Many rows at once: in lists, pages and streams, and how they are written.
 
-What holds for reviews holds for every kind.
+Every kind behaves like reviews.
 """
 
 from __future__ import annotations
@@ -281,7 +281,7 @@ class ListingContract:
                 await uow.knowledge.upsert_many(form(chunks), progress=counts[2].append)
             return counts
 
-        # Of equal names only the last is written, so one row less is in the batches.
+        # Only the last of equal names is written, so the batches have one row less.
         unique = [*range(5_000, rows - 1, 5_000), rows]
         assert await reported("a", list) == [[rows], batches, unique]
         assert await reported("b", iter) == [batches, batches, batches]
@@ -332,7 +332,7 @@ class ListingContract:
                 async with store.unit_of_work() as uow:
                     with pytest.raises(error):
                         await way(uow)(rows)
-                    # Where something was sent by then, there is no way on.
+                    # A statement that was sent before ends the unit of work.
                     with suppress(TransactionAborted):
                         await uow.commit()
         async with store.reader() as view:

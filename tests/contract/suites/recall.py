@@ -125,7 +125,7 @@ class NearestContract:
 
 
 class SharedMemoriesContract:
-    """What an owner's other repositories share."""
+    """Memories that the other repositories of an owner share."""
 
     async def test_five_repositories_with_most_live_memories_share_them_ties_by_name(
         self, store: Store
@@ -272,7 +272,7 @@ class MemorySearchContract:
 
 
 class RecallContract:
-    """What a reviewer calls."""
+    """The call that a reviewer makes."""
 
     async def test_own_memories_come_first_then_shared_ones_and_each_text_once(
         self, store: Store

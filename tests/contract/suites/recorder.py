@@ -1,6 +1,6 @@
 """The telemetry recorder on an adapter.
 
-What it takes is written in groups, once, and nothing is lost in silence.
+It writes accepted events in groups, once, and reports every lost event.
 """
 
 from __future__ import annotations

@@ -373,7 +373,7 @@ async def _completed(store: Store, head: str, ago: timedelta, **values: Any) -> 
 
 
 class PriorContract:
-    """What the last completed run of a pull request had found."""
+    """The findings of the last completed run of a pull request."""
 
     async def test_nothing_is_prior_before_a_run_completed(self, store: Store) -> None:
         of = review(head_sha="one")

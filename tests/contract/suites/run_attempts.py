@@ -357,7 +357,7 @@ class RunEventsContract:
 
 
 class ConcurrentAttemptsContract:
-    """Of concurrent callers exactly one gets the claim of a run that existed before."""
+    """Exactly one of several concurrent callers claims an existing run."""
 
     async def _granted(
         self, store: Store, *works: Callable[[UnitOfWork], Awaitable[RunClaim]]

@@ -1,4 +1,4 @@
-"""What a contract is run on."""
+"""The store that a contract runs on."""
 
 from __future__ import annotations
 

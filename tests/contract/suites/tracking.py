@@ -1,4 +1,4 @@
-"""What a unit of work watches: the entities that were added to it or read in it."""
+"""The contract of tracking: a unit of work watches entities that it added or read."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class RetryContract:
             uow.reviews.add(review())
             await uow.flush()
             if attempts < 3:
-                raise Conflict("somebody else was first")
+                raise Conflict("another caller was first")
             return await uow.reviews.count()
 
         assert await store.run(work) == 1

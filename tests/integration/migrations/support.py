@@ -1,4 +1,4 @@
-"""What the tests of migrations have in common."""
+"""Helpers for the tests of migrations."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ newest = pytest.mark.parametrize("server", [18], indirect=True, ids=["postgres-1
 """For what is the same on every version of the server."""
 
 INDEX = "operations.create_index_concurrently('ix_reviews_model', 'reviews', ['model'])"
-"""What such a revision may do."""
+"""The operations that such a revision may do."""
 
 REVISION = """
 from alembic import op

@@ -1,7 +1,4 @@
-"""The ledger of units of work.
-
-Purged by age, of every tenant, and of nothing that may still be asked for.
-"""
+"""The table of committed operations is purged by age, for every tenant."""
 
 from __future__ import annotations
 
@@ -41,7 +38,7 @@ async def test_operations_that_are_too_old_go_in_batches_and_the_rest_stays(
     young = [operation(days=6, tenant=tenant) for tenant in ("a", "c", "d")]
     await execute(migrated, *young, *old)
     assert (await operations.maintain(migrated)).operations == 0, (
-        "nothing is purged that nobody asked for"
+        "only requested purges delete rows"
     )
     assert await operations.maintain(migrated, keep_operations=WEEK) == operations.Maintenance(
         operations=5

@@ -1,4 +1,4 @@
-"""Migrating while others do, while others work, and after somebody was interrupted."""
+"""Migrations next to other migrations and other work, and after an interruption."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """`revise`.
 
-What it writes runs as it is, up and down, and makes the database and the entities agree.
+The revision runs unchanged in both directions, and removes the drift.
 """
 
 from __future__ import annotations
