@@ -80,13 +80,13 @@ async def test_without_the_predicate_the_operations_that_leak_are_found(
     postgres: Database, data: TenantData
 ) -> None:
     with without_the_predicate():
-        found = await on_postgresql(postgres, data, only=".memories.")
+        operations = await on_postgresql(postgres, data, only=".memories.")
     assert {
         "uow.memories.get",
         "view.memories.count",
         "uow.memories.stream",
         "uow.memories.delete_stale",
-    } <= set(found)
+    } <= set(operations)
 
 
 async def test_a_fake_without_the_predicate_is_found_as_well(

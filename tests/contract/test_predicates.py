@@ -108,7 +108,7 @@ async def test_a_statement_without_the_condition_would_be_found(postgres: Databa
     assert any("FROM reviews" in statement for statement in scans)
 
 
-async def test_every_row_that_is_inserted_is_given_its_tenant(postgres: Database) -> None:
+async def test_every_inserted_row_has_its_tenant(postgres: Database) -> None:
     inserted = [
         statement
         for statement in await sent_by_every_operation(postgres)

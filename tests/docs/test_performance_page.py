@@ -73,7 +73,7 @@ def test_a_target_applies_from_the_size_that_it_states(size: int, verdict_count:
 
 
 @pytest.mark.parametrize(("megabytes", "met"), [(30.0, True), (90.0, False)])
-def test_memory_that_grows_with_the_rows_is_told(megabytes: float, met: bool) -> None:
+def test_memory_that_grows_with_the_rows_is_reported(megabytes: float, met: bool) -> None:
     memory = [{"rows": 1_000, "megabytes": 25.0}, {"rows": 4_000, "megabytes": megabytes}]
     [verdict] = judged({"figures": [], "memory": memory})
     assert verdict.met is met

@@ -122,21 +122,21 @@ def test_a_run_that_reaches_everything_misses_nothing() -> None:
         ({"generic_plans": 1}, {"after ten executions"}),
     ],
 )
-def test_a_search_under_its_bar_is_told(changes: dict[str, Any], missed: set[str]) -> None:
+def test_a_search_under_its_bar_is_reported(changes: dict[str, Any], missed: set[str]) -> None:
     assert _missed(_searched(**changes)) == missed
 
 
 @pytest.mark.parametrize(
     ("case", "milliseconds"), [("no filter", 60.0), ("1 %", 5.0), ("0.1 %", 5.0)]
 )
-def test_a_vector_search_that_takes_too_long_is_told(case: str, milliseconds: float) -> None:
+def test_a_vector_search_that_takes_too_long_is_reported(case: str, milliseconds: float) -> None:
     search = _searched()
     [slow] = [figures for figures in search["nearest"] if figures["case"] == case]
     slow["p50"] = milliseconds
     assert _missed(search) == {f"p50, {case}"}
 
 
-def test_a_question_in_words_that_takes_longer_in_proportion_is_told() -> None:
+def test_a_keyword_search_that_takes_longer_in_proportion_is_reported() -> None:
     search = _searched(p50=20.0, p99=30.0, plain_p50=20.0)
     search["nearest"] = _searched()["nearest"]
     assert _missed(search) == {"keyword search, a word, 5,000 to 50,000 rows"}

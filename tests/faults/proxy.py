@@ -76,12 +76,12 @@ class Proxy:
 
     def settings(self, **others: Any) -> Settings:
         """Return the settings that lead through the proxy."""
-        known = self._known
+        base = self._known
         parts = {
             "host": f"127.0.0.1:{self.port}",
-            "database": known.database,
-            "user": known.user,
-            "password": known.password,
+            "database": base.database,
+            "user": base.user,
+            "password": base.password,
         }
         return Settings(**{**parts, "sslmode": "disable", "connect_deadline": 5, **others})
 

@@ -56,11 +56,11 @@ def make_it_follow(folder: Path) -> None:
 
 def at(primary: EmbeddedServer, *ports: int, **settings: object) -> Settings:
     """The application's settings with these ports of this machine as hosts, in this order."""
-    known = Settings(url=primary.tcp_url)
+    base = Settings(url=primary.tcp_url)
     parts = {
-        "database": known.database,
-        "user": known.user,
-        "password": known.password,
+        "database": base.database,
+        "user": base.user,
+        "password": base.password,
         "embedding_dimensions": 8,
     }
     return Settings(

@@ -185,7 +185,7 @@ async def test_a_server_without_a_connection_left_is_unavailable(server: TestSer
     ids=["database", "user", "password"],
 )
 @injects("24")
-async def test_a_wrong_database_user_or_password_is_said_at_once(
+async def test_a_wrong_database_user_or_password_is_reported_at_once(
     database_url: SecretStr, wrong: dict[str, str], expected: type[RecollectError]
 ) -> None:
     settings = Settings(url=database_url)

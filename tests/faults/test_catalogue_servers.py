@@ -285,7 +285,7 @@ def _wait_for_recovery(own: Server) -> None:
 
 
 @injects("31")
-async def test_a_full_disk_is_told_and_what_was_acknowledged_is_kept(own: Server) -> None:
+async def test_a_full_disk_is_reported_and_acknowledged_rows_remain(own: Server) -> None:
     if own.disk is None:
         pytest.skip("a disk that can be filled needs root and the right to mount")
     async with Database.from_url(own.url) as database:

@@ -177,7 +177,7 @@ async def test_a_statement_that_is_cancelled_or_takes_too_long_is_a_timeout(
 
 
 @injects("6")
-async def test_a_lock_that_is_not_to_be_had_is_told_at_once_or_in_time(database: Database) -> None:
+async def test_an_unavailable_lock_is_reported_at_once_or_in_time(database: Database) -> None:
     async with written(database) as holder:
         await ask(holder, "LOCK TABLE reviews")
         for statement in ("LOCK TABLE reviews NOWAIT", "LOCK TABLE reviews"):
@@ -274,7 +274,7 @@ async def test_a_write_in_a_reader_is_refused_as_read_only(database: Database) -
 
 
 @injects("32")
-async def test_a_limit_of_the_server_is_told_as_that(
+async def test_a_limit_of_the_server_is_reported_as_such(
     database: Database, server: TestServer
 ) -> None:
     async with administered(server, database) as admin:
@@ -373,7 +373,7 @@ class AnyVector(UserDefinedType[Any]):
 
 
 @injects("29")
-async def test_an_extension_that_is_created_anew_makes_plans_stale_and_is_learned_again(
+async def test_a_recreated_extension_makes_plans_stale_and_is_learned_again(
     server: TestServer,
 ) -> None:
     statement = select(literal(Vector([1.0, 2.0, 3.0]), AnyVector()))
@@ -396,7 +396,7 @@ async def test_an_extension_that_is_created_anew_makes_plans_stale_and_is_learne
 
 
 @injects("33")
-def test_another_event_loop_is_turned_away_and_the_first_goes_on(database_url: SecretStr) -> None:
+def test_another_event_loop_is_refused_and_the_first_continues(database_url: SecretStr) -> None:
     database = Database.from_url(database_url)
 
     async def count() -> int:

@@ -66,10 +66,10 @@ WAYS = {
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each way that a bulk write can take, forced upon a few rows."""
     chosen: str = request.param
-    copy_from, batch_size, held = WAYS[chosen]
+    copy_from, batch_size, in_memory = WAYS[chosen]
     monkeypatch.setattr(writing, "COPY_FROM", copy_from)
     monkeypatch.setattr(writing, "BATCH_SIZE", batch_size)
-    if not held:
+    if not in_memory:
         monkeypatch.setattr(writing, "in_memory", lambda _: False)
     if chosen == "batch after batch":
         monkeypatch.setattr(writing, "natural_key", lambda _: ())
@@ -149,7 +149,7 @@ async def test_every_column_arrives_as_it_was_whichever_way_it_goes(
                 }
 
 
-async def test_what_is_not_given_is_filled_in_by_the_server(database: Database, way: str) -> None:
+async def test_missing_values_are_filled_in_by_the_server(database: Database, way: str) -> None:
     moment = datetime(2026, 1, 2, tzinfo=UTC)
     undated, mixed = (
         [event() for _ in range(4)],
@@ -261,7 +261,7 @@ WRONG: tuple[dict[str, Any], ...] = (
 )
 
 
-async def test_a_value_of_another_type_is_refused_without_being_told(
+async def test_a_value_of_another_type_is_refused_and_not_shown(
     database: Database, way: str
 ) -> None:
     for wrong in WRONG:
@@ -275,7 +275,7 @@ async def test_a_value_of_another_type_is_refused_without_being_told(
                 await uow.commit()
 
 
-async def test_a_moment_that_nobody_validated_is_the_same_moment_or_refused(
+async def test_an_unvalidated_moment_is_the_same_moment_or_refused(
     database: Database, way: str
 ) -> None:
     moment = datetime(2026, 1, 2, tzinfo=UTC)
@@ -356,7 +356,7 @@ async def test_of_equal_memories_the_first_wins_however_far_apart(
         assert sorted(row.finding_text for row in await uow.memories.list()) == ["0", "0", "there"]
 
 
-async def test_progress_is_told_after_each_batch(database: Database, way: str) -> None:
+async def test_progress_is_reported_after_each_batch(database: Database, way: str) -> None:
     counts: list[int] = []
     async with database.unit_of_work() as uow:
         assert (
@@ -473,7 +473,7 @@ async def test_a_copy_that_is_cancelled_leaves_nothing_and_no_connection_behind(
             await task
 
 
-async def test_a_connection_that_ends_during_a_copy_is_told_and_replaced(
+async def test_a_connection_that_ends_during_a_copy_raises_and_is_replaced(
     database: Database, by_copy: None
 ) -> None:
     async with a_write_that_waits(database) as (task, waiter):

@@ -172,7 +172,7 @@ async def test_who_is_cancelled_while_waiting_for_the_pool_takes_no_connection(
 ) -> None:
     async def waiting() -> None:
         async with database.unit_of_work():
-            raise AssertionError("there was no connection to have")
+            raise AssertionError("no connection should be available")
 
     async with database.unit_of_work():
         await cancel(waiting())
@@ -369,7 +369,7 @@ async def test_a_nested_unit_of_work_without_a_free_connection_exhausts_the_pool
         async with small.unit_of_work() as uow:
             with pytest.raises(PoolExhausted) as caught:
                 async with small.unit_of_work():
-                    raise AssertionError("there was no connection to have")
+                    raise AssertionError("no connection should be available")
             await write_first(uow, "acme/outer")
         figures = {
             "size": 1,

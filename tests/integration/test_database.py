@@ -101,7 +101,7 @@ async def test_an_unknown_language_is_refused(database_url: SecretStr) -> None:
     assert refusal.value.setting == "language"
 
 
-async def test_nobody_listening_is_one_error_with_host_port_and_cause_after_the_deadline() -> None:
+async def test_a_closed_port_is_one_error_with_host_port_and_cause_after_the_deadline() -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
@@ -118,7 +118,7 @@ async def test_nobody_listening_is_one_error_with_host_port_and_cause_after_the_
     assert "canary-secret" not in str(refusal.value)
 
 
-async def test_a_wrong_password_is_told_at_once(database_url: SecretStr) -> None:
+async def test_a_wrong_password_is_reported_at_once(database_url: SecretStr) -> None:
     wrong = database_url.get_secret_value().replace("recollect:", "recollect:not", 1)
     loop = asyncio.get_running_loop()
     began = loop.time()

@@ -138,7 +138,7 @@ async def test_what_a_reader_gave_can_be_added_again(
         assert (again.content, again.embedding, again.metadata_) == ("text", NEAR, {"n": [0]})
 
 
-async def test_a_unit_of_work_reads_what_it_wrote_and_nobody_else_does(database: Database) -> None:
+async def test_only_the_unit_of_work_itself_reads_its_uncommitted_rows(database: Database) -> None:
     async with database.unit_of_work() as uow, database.reader() as view:
         uow.reviews.add(Review(repo="acme/api", pr_number=7))
         assert [
@@ -168,7 +168,7 @@ async def test_between_the_rows_of_a_stream_other_rows_can_be_read(
         assert await view.knowledge.count() == 3
 
 
-async def test_a_connection_that_is_lost_in_a_read_is_lent_to_nobody_else(
+async def test_a_connection_that_is_lost_in_a_read_is_not_reused(
     database: Database,
 ) -> None:
     async with database.reader() as view:
@@ -226,7 +226,7 @@ async def test_a_read_that_is_cancelled_takes_its_connection_with_it(database: D
     assert database.pool_figures(readers=True).checked_out == 0
 
 
-async def test_types_of_an_extension_that_was_created_anew_are_learned_by_new_connections(
+async def test_new_connections_learn_the_types_of_a_recreated_extension(
     server: TestServer,
 ) -> None:
     async def read() -> Any:

@@ -234,7 +234,7 @@ async def test_the_application_owns_its_database_and_is_no_superuser(fresh: Path
         )
 
 
-async def test_nobody_is_trusted_not_even_the_owner_of_the_socket(fresh: Path) -> None:
+async def test_every_user_needs_a_password_even_the_owner_of_the_socket(fresh: Path) -> None:
     install = Installation.of(18).runnable_by(server_user(), Deadline(timedelta(seconds=60)))
     psql = [install.program("psql"), "-w", "-d", "recollect", "-c", "SELECT 1"]
     with start(fresh) as server:
@@ -633,7 +633,7 @@ def test_a_version_that_the_wheel_does_not_bring_is_refused(fresh: Path) -> None
 
 
 @pytest.mark.parametrize("trap", ["open folder", "link", "file"])
-def test_a_socket_folder_that_somebody_else_prepared_is_refused(
+def test_a_socket_folder_that_another_user_prepared_is_refused(
     folder: Path, tmp_path: Path, trap: str
 ) -> None:
     with start(folder) as server:

@@ -688,7 +688,7 @@ def test_another_event_loop_is_turned_away_and_the_pool_stays_sound(url: SecretS
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-async def test_a_forked_child_is_turned_away_and_the_parent_goes_on(engine: AsyncEngine) -> None:
+async def test_a_forked_child_is_refused_and_the_parent_continues(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
         before = await pid_of(connection)
     child = os.fork()

@@ -230,7 +230,7 @@ async def test_where_no_host_can_be_written_to_a_writer_reads_and_asks_no_silent
     ],
     ids=str,
 )
-async def test_what_no_waiting_mends_is_said_at_once(
+async def test_a_permanent_failure_is_raised_at_once(
     postgres: EmbeddedServer,
     wrong: dict[str, object],
     expected: type[errors.RecollectError],

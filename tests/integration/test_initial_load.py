@@ -173,7 +173,7 @@ async def test_the_index_keeps_the_parameters_that_the_database_was_made_with(
         assert "m='8'" in before[KNOWLEDGE]
 
 
-async def test_a_graph_that_does_not_fit_is_told(
+async def test_a_graph_that_does_not_fit_is_reported(
     own: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with own.engine.begin() as connection:

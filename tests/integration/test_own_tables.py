@@ -90,7 +90,7 @@ async def test_a_table_of_an_own_entity_that_is_not_registered_is_refused(
             await operations.enable_row_level_security(database.engine)
 
 
-def test_commands_import_the_modules_that_they_are_told(url: SecretStr) -> None:
+def test_commands_import_the_configured_modules(url: SecretStr) -> None:
     environment = {"DATABASE_URL": url.get_secret_value(), "RECOLLECT_ENTITIES": "no_such_module"}
     refused = CliRunner().invoke(app, ["db", "check"], env=environment)
     assert refused.exit_code == 2

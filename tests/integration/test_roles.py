@@ -268,7 +268,7 @@ async def test_names_and_passwords_that_are_not_fit_are_refused_and_not_repeated
     assert "canary" not in str(refusal.value)
 
 
-def test_the_command_prints_a_password_that_it_makes_and_none_that_it_was_given(
+def test_the_command_prints_the_passwords_that_it_generates_and_no_others(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", place.admin.get_secret_value())

@@ -163,7 +163,9 @@ async def test_naming_the_tenant_takes_no_message_of_its_own(isolated: Database)
     assert len(statements) == 1
 
 
-async def test_the_ledger_answers_behind_the_wall(isolated: Database) -> None:
+async def test_committed_operations_can_be_looked_up_under_row_level_security(
+    isolated: Database,
+) -> None:
     operation = uuid4()
     async with isolated.unit_of_work(tenant="ours", operation_id=operation) as uow:
         await uow.commit()
@@ -306,7 +308,7 @@ async def test_migrations_see_every_tenants_rows_and_leave_everything_covered(
     await refused(url)
 
 
-async def test_the_ledger_is_purged_behind_the_wall_of_every_tenants_operations(
+async def test_operations_of_every_tenant_are_purged_under_row_level_security(
     server: TestServer,
 ) -> None:
     url = server.clone()
@@ -330,7 +332,7 @@ async def test_the_ledger_is_purged_behind_the_wall_of_every_tenants_operations(
         ]
 
 
-async def test_months_are_made_and_dropped_behind_the_wall_with_every_tenants_rows(
+async def test_months_of_every_tenant_are_created_and_dropped_under_row_level_security(
     server: TestServer,
 ) -> None:
     url = server.clone()

@@ -42,7 +42,7 @@ async def test_a_reader_cannot_write_even_by_force(database: Database) -> None:
             await view._transaction.execute(text("INSERT INTO embedding_repairs VALUES ('a')"))
 
 
-async def test_an_embedding_that_nobody_asked_for_does_not_leave_the_server(
+async def test_an_embedding_that_is_not_requested_does_not_leave_the_server(
     database: Database,
 ) -> None:
     chunk = KnowledgeChunk(

@@ -107,7 +107,7 @@ async def test_a_body_with_fewer_bytes_than_the_manifest_says_is_damaged(tmp_pat
         assert "fewer rows" in str(backup.failure)
 
 
-def test_other_files_and_other_formats_are_told_apart(tmp_path: Path) -> None:
+def test_other_files_and_other_formats_raise_different_errors(tmp_path: Path) -> None:
     path = tmp_path / "backup"
     write(path, *BODY)
     newer = path.read_bytes().replace(b"recollect-backup 0001", b"recollect-backup 0002", 1)
@@ -142,7 +142,7 @@ def test_an_interrupted_backup_leaves_nothing_and_the_one_before_as_it_was(tmp_p
     assert [each.read_bytes() for each in tmp_path.iterdir()] == [b"the one before"]
 
 
-def test_a_place_where_nothing_can_be_written_or_read_is_told_in_a_sentence(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_written_or_read_is_reported_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(
         BackupError, match=r"nowhere/backup cannot be written: No such file or directory"
     ):

@@ -260,7 +260,7 @@ class MyReviewFactory(ReviewFactory):
     pr_number = Sequence(lambda n: 100 + n)
 
 
-def test_a_factory_derived_from_one_builds_the_same_entity_and_begins_anew_as_well() -> None:
+def test_a_derived_factory_builds_the_same_entity_and_restarts_as_well() -> None:
     seed(1)
     built = MyReviewFactory.build()
     assert type(built) is Review

@@ -304,7 +304,7 @@ class TestLocks:
             with pytest.raises(LockTimeout):
                 await asyncio.create_task(saved(database, chunk("same")))
 
-    async def test_a_task_that_would_wait_for_itself_is_told_at_once(self) -> None:
+    async def test_a_task_that_would_wait_for_itself_fails_at_once(self) -> None:
         database = FakeDatabase(lock_timeout=3_600)
         async with database.unit_of_work() as first, database.unit_of_work() as second:
             await first.knowledge.add_many([chunk("same")])
@@ -404,7 +404,7 @@ class TestSavepoints:
         async with database.reader() as view:
             assert [row.id for row in await view.reviews.list()] == [entity.id]
 
-    async def test_an_error_that_was_swallowed_is_told_at_the_end_of_the_savepoint(
+    async def test_a_swallowed_error_is_raised_at_the_end_of_the_savepoint(
         self, database: FakeDatabase
     ) -> None:
         async with database.unit_of_work() as uow:

@@ -178,7 +178,7 @@ class TestChecks:
             ),
         ],
     )
-    async def test_a_row_that_nobody_validated_is_refused_by_name(
+    async def test_an_unvalidated_row_is_refused_by_name(
         self, database: FakeDatabase, values: Mapping[str, Any], constraint: str
     ) -> None:
         error = await refused(database, "findings", unvalidated(finding(uuid4()), **values))
@@ -196,7 +196,9 @@ def _columns_of(sql: str) -> set[str]:
 
 
 class TestKeys:
-    async def test_a_primary_key_is_told_before_another_key(self, database: FakeDatabase) -> None:
+    async def test_a_primary_key_is_reported_before_another_key(
+        self, database: FakeDatabase
+    ) -> None:
         one = chunk()
         error = await refused(database, "knowledge", one, unvalidated(one))
         assert (type(error), error.constraint, error.table) == (
@@ -205,7 +207,7 @@ class TestKeys:
             "knowledge",
         )
 
-    async def test_a_unique_constraint_is_told_by_name(self, database: FakeDatabase) -> None:
+    async def test_a_unique_constraint_is_reported_by_name(self, database: FakeDatabase) -> None:
         error = await refused(database, "knowledge", chunk(), chunk())
         assert (type(error), error.constraint) == (
             AlreadyExists,
@@ -327,7 +329,7 @@ class TestReferences:
 
 class TestValues:
     @pytest.mark.parametrize("column", ["repo", "pr_number", "conclusion"])
-    async def test_a_value_that_is_missing_is_told_by_its_column(
+    async def test_a_missing_value_is_reported_by_its_column(
         self, database: FakeDatabase, column: str
     ) -> None:
         async with database.unit_of_work() as uow:
@@ -401,7 +403,7 @@ class TestValues:
             with pytest.raises(InvalidInput):
                 await uow.telemetry.record(unvalidated(event, id=uuid4(), cost_usd=Decimal(10**10)))
 
-    def test_a_column_of_a_type_that_nobody_knows_is_refused(self) -> None:
+    def test_a_column_of_an_unknown_type_is_refused(self) -> None:
         assert storing("n", Column("n", Integer()).type, dimensions=3)(7) == 7
         with pytest.raises(UnexpectedFailure):
             storing("address", INET(), dimensions=3)

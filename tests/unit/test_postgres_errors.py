@@ -434,7 +434,7 @@ def test_the_canary_is_in_what_the_driver_raises() -> None:
     assert SECRET in spoken(row)
 
 
-def test_a_constraint_is_told_by_name() -> None:
+def test_a_constraint_is_reported_by_name() -> None:
     error = translate(wrapped(server_error("23505", constraint="uq_reviews_key", table="reviews")))
     assert isinstance(error, errors.AlreadyExists)
     assert (error.constraint, error.table) == ("uq_reviews_key", "reviews")

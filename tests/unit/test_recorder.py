@@ -140,7 +140,7 @@ async def test_after_retry_for_the_events_count_as_failed_and_the_next_ones_are_
     assert recorder.figures == RecorderFigures(recorded=2, written=1, failed=1, groups=1)
 
 
-async def test_an_outcome_that_cannot_be_found_out_is_told_as_unknown() -> None:
+async def test_an_outcome_that_cannot_be_determined_is_reported_as_unknown() -> None:
     for then in (LOST, StatementTimeout("cancelled")):
         database = Failing(after(UNKNOWN), before(then))
         assert await recorded(database, retry_for=timedelta(0)) == RecorderFigures(
@@ -209,7 +209,7 @@ async def test_an_event_is_written_once_it_is_old_enough() -> None:
         assert await database.count() == 1
 
 
-async def test_those_who_wait_for_room_are_told_when_the_recorder_is_closed() -> None:
+async def test_waiting_callers_get_an_error_when_the_recorder_is_closed() -> None:
     async with TelemetryRecorder(Failing(), flush_every=NEVER, max_queue=1) as recorder:
         recorder.offer(event())
         waiting = asyncio.create_task(recorder.record(event()))

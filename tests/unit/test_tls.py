@@ -134,7 +134,7 @@ def test_an_encrypted_key_is_refused_instead_of_asking_the_terminal(
 
 
 @pytest.mark.parametrize("mode", [SslMode.DISABLE, SslMode.ALLOW, SslMode.PREFER])
-def test_a_certificate_that_nobody_would_look_at_is_refused(files: Files, mode: SslMode) -> None:
+def test_a_certificate_that_would_not_be_checked_is_refused(files: Files, mode: SslMode) -> None:
     for setting, options in (
         ("sslrootcert", {"root": files.root}),
         ("sslcert", {"cert": files.cert, "key": files.key}),
@@ -212,7 +212,7 @@ async def test_a_certificate_of_another_authority_is_refused(files: Files) -> No
 
 
 @pytest.mark.parametrize("mode", ["require", "verify-ca", "verify-full"])
-async def test_nobody_can_talk_a_client_out_of_tls(mode: str) -> None:
+async def test_an_attacker_cannot_downgrade_a_client_from_tls(mode: str) -> None:
     async with server(None) as port:
         with pytest.raises(AccessDenied, match="does not speak TLS"):
             await connect(port, sslmode=mode)

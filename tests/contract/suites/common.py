@@ -156,7 +156,7 @@ class CommonContract:
             assert await repository.count() == 0, "the unit of work can still be used"
 
     @every_writable_kind
-    async def test_the_same_id_twice_is_told_and_nothing_is_kept(
+    async def test_the_same_id_twice_raises_and_writes_nothing(
         self, store: Store, kind: Kind
     ) -> None:
         [existing] = await _saved(store, kind, 1)

@@ -29,7 +29,7 @@ class CompletionContract:
             assert state.completed_at is not None
             assert abs(state.completed_at - ago(timedelta())) < EDGE
 
-    async def test_a_superseded_run_stays_superseded_and_the_caller_is_told(
+    async def test_a_superseded_run_stays_superseded_and_the_caller_learns_it(
         self, store: Store
     ) -> None:
         first = await claimed(store, "one")

@@ -159,7 +159,7 @@ class ConcurrentClaimsContract:
             await other.commit()
         assert await waiting is RunStatus.SUPERSEDED
 
-    async def test_of_many_who_complete_a_run_and_claim_another_head_each_is_told_what_became_of_it(
+    async def test_concurrent_completions_and_claims_of_another_head_all_report_their_outcome(
         self, store: Store
     ) -> None:
         for number in range(1, 11):
@@ -198,7 +198,7 @@ class ConcurrentWritesContract:
 
     rounds: int = 5
 
-    async def test_exactly_one_of_sixteen_is_told_that_it_wrote(self, store: Store) -> None:
+    async def test_exactly_one_of_sixteen_callers_writes(self, store: Store) -> None:
         of = review()
         to = finding(of)
         await write(store, of, to)
@@ -206,7 +206,7 @@ class ConcurrentWritesContract:
             for first_wins in _first_wins(to, number, UUID(int=number)):
                 assert sum(await at_once(store, *[first_wins] * CALLERS)) == 1
 
-    async def test_whoever_waits_for_the_first_one_learns_whether_it_was_kept(
+    async def test_a_waiting_caller_learns_whether_the_first_one_committed(
         self, store: Store
     ) -> None:
         for commits in (True, False):
@@ -217,7 +217,9 @@ class ConcurrentWritesContract:
                     await first.commit()
             assert await waiting is not commits
 
-    async def test_counts_of_sixteen_add_up_and_each_sum_is_told_once(self, store: Store) -> None:
+    async def test_counts_of_sixteen_callers_add_up_and_each_sum_is_returned_once(
+        self, store: Store
+    ) -> None:
         for _ in range(self.rounds):
             sums = await at_once(store, *[_counting(uuid4().hex)] * CALLERS)
             assert sorted(sums) == list(range(2, 2 * CALLERS + 2, 2))

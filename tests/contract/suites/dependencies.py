@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class DependencyBumpsContract:
     """The first bump of a pull request wins, and can be read back."""
 
-    async def test_the_first_of_a_pull_request_wins_and_the_caller_is_told(
+    async def test_the_first_of_a_pull_request_wins_and_the_caller_learns_it(
         self, store: Store
     ) -> None:
         first = bump(

@@ -36,7 +36,7 @@ class EmbeddingsContract:
         async with store.unit_of_work() as uow:
             await _embeddings_come_where_asked_for(uow.memories, one)
 
-    async def test_a_missing_embedding_is_told_from_one_that_was_left_out(
+    async def test_a_missing_embedding_differs_from_one_that_was_not_read(
         self, store: Store
     ) -> None:
         one = chunk()

@@ -174,7 +174,7 @@ class FailureContract:
             assert read.partial_comment_id is None
             assert embedded.embedding == vector(1.0)
 
-    async def test_a_row_that_was_undone_is_nobodys_and_can_be_added(self, store: Store) -> None:
+    async def test_a_row_that_was_undone_can_be_added_again(self, store: Store) -> None:
         checkpoints: list[ReviewCheckpoint] = []
         async with store.unit_of_work() as uow:
             with suppress(ZeroDivisionError):

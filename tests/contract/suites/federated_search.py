@@ -60,7 +60,7 @@ class CorporaContract:
                     for hit in await unit.corpora.search("deadline", vector(1.0), limit=4)
                 ] == [hit.item.id for hit in hits[:4]]
 
-    async def test_the_same_words_are_told_once_whatever_their_case_and_spacing(
+    async def test_the_same_words_appear_once_whatever_their_case_and_spacing(
         self, store: Store
     ) -> None:
         vector = await vectors_of(store)
@@ -81,7 +81,7 @@ class CorporaContract:
         assert len(hits) == 2
         assert (Corpus.FINDINGS, "Another deadline") in _told(hits)
 
-    async def test_nearly_the_same_embeddings_are_told_once(self, store: Store) -> None:
+    async def test_nearly_equal_embeddings_appear_once(self, store: Store) -> None:
         vector = await vectors_of(store)
         passage = chunk(content="A deadline bounds every retry", embedding=vector(2.0))
         near = memory("Retries without a deadline", embedding=vector(1.0, 0.2))

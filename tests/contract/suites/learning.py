@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class MemoriesContract:
     """The first memory of a finding's outcome wins."""
 
-    async def test_the_first_of_a_findings_outcome_wins_and_the_caller_is_told(
+    async def test_the_first_of_a_findings_outcome_wins_and_the_caller_learns_it(
         self, store: Store
     ) -> None:
         vector = await vectors_of(store)
@@ -257,7 +257,7 @@ class PatternsContract:
                 assert refusal.value.field == "count"
             assert await uow.patterns.count() == 0
 
-    async def test_a_sum_that_is_too_large_is_told_and_not_kept(self, store: Store) -> None:
+    async def test_a_sum_that_is_too_large_raises_and_is_not_stored(self, store: Store) -> None:
         most = pattern("f", count=2**31 - 1)
         async with store.unit_of_work() as uow:
             await uow.patterns.record(most)

@@ -248,9 +248,7 @@ class ListingContract:
         async with store.reader() as view:
             assert await view.reviews.count() == 0
 
-    async def test_progress_is_told_up_to_the_number_of_rows_that_were_given(
-        self, store: Store
-    ) -> None:
+    async def test_progress_is_reported_up_to_the_number_of_rows(self, store: Store) -> None:
         of = review()
         to = finding(of)
         await write(store, of, to)
@@ -300,7 +298,7 @@ class ListingContract:
             assert await view.reviews.count() == 0
 
     @pytest.mark.parametrize("written", [0, MANY])
-    async def test_whatever_breaks_off_a_write_of_many_rows_nothing_of_it_is_kept(
+    async def test_an_interrupted_write_of_many_rows_writes_nothing(
         self, store: Store, written: int
     ) -> None:
         of = review()
@@ -345,7 +343,7 @@ class ListingContract:
             )
             assert [await repository.count() for repository in repositories] == [1, 0, 0, 0, 0]
 
-    async def test_values_come_back_as_they_were_given(self, store: Store) -> None:
+    async def test_values_are_read_as_they_were_written(self, store: Store) -> None:
         plain = {
             "name": UNICODE,
             "none": None,

@@ -245,7 +245,7 @@ class FeedbackPatternsContract:
             patterns = await view.reactions.patterns(REPO)
         assert {pattern.title for pattern in patterns} == {to.title for to in findings}
 
-    async def test_what_nobody_disliked_and_what_others_disliked_is_no_pattern(
+    async def test_titles_without_dislikes_of_this_repository_are_not_patterns(
         self, store: Store
     ) -> None:
         to, web = await _commented(store), await _commented(store, repo="acme/web")

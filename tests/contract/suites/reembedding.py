@@ -178,7 +178,7 @@ class RepairsContract:
             assert await _corpus(uow, corpus).count_repair_candidates(NEW) == 1
 
     @both_corpora
-    async def test_a_job_that_is_killed_goes_on_at_the_first_row_that_was_not_repaired(
+    async def test_a_killed_job_continues_at_the_first_row_that_was_not_repaired(
         self, store: Store, corpus: str
     ) -> None:
         vector = await vectors_of(store)

@@ -235,7 +235,7 @@ class TrendsContract:
 class FindingsContract:
     """Findings belong to a review, and are found by comment, by run and by words."""
 
-    async def test_findings_of_an_unknown_review_are_refused_and_none_is_kept(
+    async def test_findings_of_an_unknown_review_are_refused_and_none_is_written(
         self, store: Store
     ) -> None:
         theirs, mine = review(), review()
@@ -439,7 +439,7 @@ class PriorContract:
 class SuppressionsContract:
     """Which pattern held back which findings."""
 
-    async def test_what_was_suppressed_is_kept_with_the_review_and_goes_with_it(
+    async def test_suppressions_belong_to_the_review_and_are_deleted_with_it(
         self, store: Store
     ) -> None:
         of = review()

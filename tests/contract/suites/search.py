@@ -83,7 +83,7 @@ class VectorSearchContract:
             for hit in hits
         ] == [(rank, None, None, ()) for rank in range(1, len(hits) + 1)]
 
-    async def test_a_hit_is_the_chunk_without_its_embedding_and_nobody_watches_it(
+    async def test_a_hit_is_the_chunk_without_its_embedding_and_is_not_tracked(
         self, store: Store
     ) -> None:
         await _written(store)

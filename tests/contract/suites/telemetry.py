@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class TelemetryContract:
     """Events are appended; some of them once for each delivery."""
 
-    async def test_an_event_is_kept_as_it_is(self, store: Store) -> None:
+    async def test_an_event_is_stored_unchanged(self, store: Store) -> None:
         full = event(
             created_at=MOMENT,
             delivery_id=UNICODE,

@@ -173,7 +173,7 @@ class TrackingContract:
         async with store.reader() as view:
             assert (await view.reviews.get(of.id)).conclusion == "unknown"
 
-    async def test_changes_after_the_end_are_nobodys(self, store: Store) -> None:
+    async def test_changes_after_the_end_are_not_tracked(self, store: Store) -> None:
         async with store.unit_of_work() as uow:
             of = uow.reviews.add(review())
             await uow.commit()
@@ -242,7 +242,7 @@ class TrackingContract:
             "the missing row among several that are written together",
         ],
     )
-    async def test_of_two_failures_of_one_flush_the_first_in_the_order_of_keys_is_told(
+    async def test_a_flush_with_two_failures_raises_the_first_in_the_order_of_keys(
         self, store: Store, gone: int, duplicate: int, also: Sequence[int], error: type[Exception]
     ) -> None:
         chunks = sorted((chunk() for _ in range(3)), key=lambda one: one.id)

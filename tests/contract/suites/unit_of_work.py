@@ -209,7 +209,7 @@ class UnitOfWorkContract:
             "objects stay usable after the commit"
         )
 
-    async def test_a_rule_that_is_broken_is_told_by_flush_and_by_commit(self, store: Store) -> None:
+    async def test_flush_and_commit_raise_for_a_broken_rule(self, store: Store) -> None:
         async with store.unit_of_work() as uow:
             uow.findings.add(finding(review()))
             with pytest.raises(ReferenceViolated) as refusal:

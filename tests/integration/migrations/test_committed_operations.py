@@ -75,7 +75,7 @@ async def test_each_batch_is_bounded_and_lasts_whatever_becomes_of_the_next(
 
 
 @newest
-async def test_what_the_ledger_still_has_is_told_and_what_it_forgot_may_be_done_again(
+async def test_a_recorded_operation_is_reported_and_a_purged_one_may_run_again(
     migrated: AsyncEngine, migrated_url: SecretStr
 ) -> None:
     forgotten, recent = uuid4(), uuid4()

@@ -338,7 +338,7 @@ async def test_old_servers_and_old_extensions_are_refused(
 
 
 @newest
-async def test_a_role_that_may_not_create_is_told_so(
+async def test_a_role_that_may_not_create_raises_a_clear_error(
     server: TestServer, empty_url: SecretStr
 ) -> None:
     async with opened(as_superuser(server, empty_url)) as admin, opened(empty_url) as engine:

@@ -125,7 +125,7 @@ async def test_what_waits_for_a_table_lets_readers_through_and_tries_again(
 
 
 @newest
-async def test_a_table_that_stays_locked_until_the_deadline_is_told(
+async def test_a_table_that_stays_locked_until_the_deadline_raises(
     migrated: AsyncEngine, tmp_path: Path, impatient: None
 ) -> None:
     write_revision(tmp_path, "op.execute('ALTER TABLE reviews ADD a int')")
@@ -181,7 +181,7 @@ async def test_a_cancelled_migrator_leaves_neither_a_lock_nor_a_query_nor_half_a
 
 
 @newest
-async def test_a_migrator_that_lost_its_connection_keeps_nothing_and_the_next_one_goes_on(
+async def test_a_migrator_that_lost_its_connection_writes_nothing_and_the_next_one_continues(
     migrated: AsyncEngine, tmp_path: Path
 ) -> None:
     write_revision(
@@ -294,7 +294,7 @@ async def test_every_migration_rebuilds_what_was_interrupted_and_drops_what_is_l
     assert await migrations.check(migrated) == []
 
 
-async def test_an_index_that_somebody_is_building_is_left_to_them(migrated: AsyncEngine) -> None:
+async def test_an_index_that_another_session_builds_is_left_to_it(migrated: AsyncEngine) -> None:
     async with writing(migrated):
         building = asyncio.create_task(
             build(migrated, "CREATE INDEX CONCURRENTLY ix_reviews_model ON reviews (model)")

@@ -130,7 +130,7 @@ async def test_a_migrated_database_is_what_the_entities_ask_for_in_every_dimensi
     assert await migrations.check(empty) == []
 
 
-async def test_every_drift_is_told_in_a_sentence_of_its_own(migrated: AsyncEngine) -> None:
+async def test_every_drift_is_reported_in_its_own_sentence(migrated: AsyncEngine) -> None:
     def drift_after(change: str, connection: Connection) -> list[str]:
         connection.execute(text(change))
         options = read_recorded(connection)
@@ -146,7 +146,7 @@ async def test_every_drift_is_told_in_a_sentence_of_its_own(migrated: AsyncEngin
 
 
 @newest
-async def test_drift_that_was_committed_is_told_until_it_is_mended(migrated: AsyncEngine) -> None:
+async def test_committed_drift_is_reported_until_it_is_repaired(migrated: AsyncEngine) -> None:
     definition = await scalar(
         migrated, "SELECT pg_get_indexdef('ix_knowledge_embedding'::regclass)"
     )

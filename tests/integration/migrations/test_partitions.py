@@ -225,7 +225,7 @@ async def test_no_event_is_lost_or_refused_while_its_month_is_made(migrated: Asy
 
 
 @newest
-async def test_a_lock_that_is_not_to_be_had_is_told_and_changes_nothing(
+async def test_a_lock_timeout_raises_and_changes_nothing(
     migrated: AsyncEngine,
 ) -> None:
     await execute(migrated, f"DROP TABLE {name_of(THIS)}", event_at(NOW))
