@@ -219,7 +219,8 @@ def _ways_round(row_security: RowLevelSecurityStatus, *, asked_for: bool) -> Ite
         yield Problem(
             what=what,
             remedy=(
-                "connect as one that is not a superuser and lacks BYPASSRLS: see `recollect db roles`"
+                "connect as one that is not a superuser and lacks BYPASSRLS:"
+                " see `recollect db roles`"
             ),
         )
 
