@@ -61,7 +61,8 @@ CONTENTS: Final = (
     "worse than an outage; "
     "deadlines bound it.",
     "用户 输入 未处理的异常 Утечка соединений",
-    "#include <iostream> for CVE-2026-11: Vec<String> of requests-2.1.3 leaks a connection at 2fd4e1c67a2d, e.g. &value;",
+    "#include <iostream> for CVE-2026-11: Vec<String> of requests-2.1.3 leaks a connection at "
+    "2fd4e1c67a2d, e.g. &value;",
 )
 QUERIES: Final = (
     "retries",
