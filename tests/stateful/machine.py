@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from domain.errors import InvalidInput
 from tests.stateful.choices import CHOICES, Choices
 from tests.stateful.comparison import Raised, Returned, entities_in
-from tests.stateful.kinds import ALL, KIND_OF
+from tests.stateful.kinds import ALL, KIND_OF, WRITTEN_BY_ADD
 from tests.stateful.reads import READS
 from tests.stateful.searches import SEARCHES
 from tests.stateful.world import TENANTS, Made, World
@@ -47,6 +47,7 @@ class Machine(RuleBasedStateMachine):
         self.units: Sequence[UnitOfWork] = ()
         self.savepoints: list[Savepoint] = []
         self.held: list[Sequence[Entity]] = []
+        self.left: list[Sequence[Entity]] = []
         self.before: dict[str, Made] = {}
         self.poisoned = False
         self.sides.empty()
@@ -102,7 +103,8 @@ class Machine(RuleBasedStateMachine):
     def require_open(self) -> None:
         if not self.units:
             if self.world.choices.one_in(4):
-                self.world.tenant = self.world.choices.pick(TENANTS)
+                before, self.world.tenant = self.world.tenant, self.world.choices.pick(TENANTS)
+                self.left = self.left if self.world.tenant == before else []
             self.units = [
                 store.unit_of_work(tenant=self.world.tenant) for store in self.sides.stores
             ]
@@ -139,6 +141,7 @@ class Machine(RuleBasedStateMachine):
         self.look()
         if not committed:
             self.world.restore(self.before)
+        self.left = self.held if committed else []
         self.units, self.held, self.poisoned = (), [], False
 
     def leave_savepoint(self, *, undo: bool) -> None:
@@ -218,24 +221,55 @@ class Machine(RuleBasedStateMachine):
         assert refusals[0] == refusals[1]
 
     @rule(choices=CHOICES)
+    def add_again(self, choices: Choices) -> None:
+        """Add a tracked entity, or one that the unit of work before committed."""
+        self.begin_step(choices)
+        self.require_open()
+        pairs = [
+            pair
+            for pair in self.left + self.held
+            if type(pair[0]) in WRITTEN_BY_ADD and all("id" in vars(entity) for entity in pair)
+        ]
+        if self.poisoned or not pairs:
+            return
+        pair = choices.pick(pairs)
+        calls = [
+            partial(_add_again, unit, entity) for unit, entity in zip(self.units, pair, strict=True)
+        ]
+        self.hold(self.same(calls, "add_again"))
+
+    @rule(choices=CHOICES)
     def look_at_what_is_held(self, choices: Choices) -> None:
         self.begin_step(choices)
         self.look()
 
     def everything(self) -> None:
-        """Compare all rows of all tenants."""
+        """Compare all rows of all tenants, one tenant's in descending order."""
         for tenant in TENANTS:
             self.world.tenant = tenant
             self.with_reader(self._everything)
 
     def _everything(self, readers: Sequence[ReadUnitOfWork]) -> None:
+        descending = self.world.tenant == TENANTS[0]
         for kind in ALL:
             lists = [
-                partial(KIND_OF[kind].read(reader).list, limit=10_000, with_embedding=True)
+                partial(
+                    KIND_OF[kind].read(reader).list,
+                    limit=10_000,
+                    descending=descending,
+                    with_embedding=True,
+                )
                 for reader in readers
             ]
             self.same(lists, f"all {kind.__name__}")
         self.same([reader.embedding_metadata.find for reader in readers], "embedding_metadata")
+
+
+async def _add_again(uow: UnitOfWork, entity: Entity) -> Entity:
+    await uow.flush()
+    added: Entity = KIND_OF[type(entity)].written(uow).add(entity)
+    await uow.flush()
+    return added
 
 
 def _assigned(entity: Entity, name: str, value: Any) -> bool:
