@@ -1,6 +1,6 @@
 """Embeddings beyond what an index of plain vectors holds.
 
-SavepointLog and searched through the repositories.
+Written and searched through the repositories.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class IndexForm(Enum):
     BIT = "bit_hamming_ops"
     """The signs of its components.
 
-    A distance is their literal_int that differ, so candidates have to be ranked again.
+    A distance is the number of bits that differ, so candidates have to be ranked again.
     """
 
     @classmethod

@@ -1,6 +1,6 @@
 """Embeddings of more dimensions than a graph of vectors takes.
 
-SavepointLog, searched through another form's graph, and found.
+Written, searched through another form's graph, and found.
 """
 
 from __future__ import annotations

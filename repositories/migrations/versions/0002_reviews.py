@@ -240,7 +240,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tenant", "id", name="pk_suppression_log"),
         comment=(
             "One suppression that a review applied, and the findings that it held back. "
-            "SavepointLog with the review, never changed."
+            "Written with the review, never changed."
         ),
     )
     op.create_index(

@@ -85,7 +85,7 @@ TABLES: Final[dict[str, tuple[str, str]]] = {
     ),
     "suppression_log": (
         "One suppression that a review applied.",
-        "One suppression that a review applied, and the findings that it held back. SavepointLog "
+        "One suppression that a review applied, and the findings that it held back. Written "
         "with the review, never changed.",
     ),
     "telemetry_events": (
