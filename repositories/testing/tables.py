@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, text
+from sqlalchemy import Table, delete, text
 
 from domain import metadata
 from domain.entities.knowledge import EmbeddingMetadata
@@ -22,15 +22,22 @@ if TYPE_CHECKING:
 def _steps(entities: Sequence[type[Entity]]) -> Iterator[str]:
     own = [entity.__table__ for entity in entities]
     referenced = {key.referred_table for table in own for key in table.foreign_key_constraints}
-    for table in (*reversed(own), *reversed(metadata.sorted_tables)):
-        has_vectors = any(isinstance(column.type, EmbeddingColumn) for column in table.columns)
-        if has_vectors and table not in referenced:
-            # Deleted rows stay in an HNSW graph, and slow down the searches of the next test.
-            yield f"PERFORM FROM {table.name} LIMIT 1; IF FOUND THEN TRUNCATE {table.name}; END IF"
-        elif table is not EmbeddingMetadata.__table__:
-            # TRUNCATE makes new files for a table and each of its indexes: ten times as slow for a
-            # few rows.
-            yield str(delete(table))
+    for table in reversed(own):
+        # Importing a module registers its entities, also in a database without their tables.
+        step = _step(table, referenced)
+        yield f"IF to_regclass('{table.name}') IS NOT NULL THEN {step}; END IF"
+    for table in reversed(metadata.sorted_tables):
+        if table is not EmbeddingMetadata.__table__:
+            yield _step(table, referenced)
+
+
+def _step(table: Table, referenced: set[Table]) -> str:
+    has_vectors = any(isinstance(column.type, EmbeddingColumn) for column in table.columns)
+    if has_vectors and table not in referenced:
+        # Deleted rows stay in an HNSW graph, and slow down the searches of the next test.
+        return f"PERFORM FROM {table.name} LIMIT 1; IF FOUND THEN TRUNCATE {table.name}; END IF"
+    # TRUNCATE makes new files for a table and each of its indexes: ten times as slow for a few rows.
+    return str(delete(table))
 
 
 async def create_application_tables(database: Database) -> None:
