@@ -542,6 +542,19 @@ COLUMNS: Final[dict[str, dict[str, tuple[str, str]]]] = {
 """The new and the former comment of each column."""
 
 
+COST: Final = (
+    "Cost in US dollars, rounded half up to 8 places.",
+    "What it cost, in US dollars; exact.",
+)
+"""The comment of `cost_usd` in the partitions; an earlier revision set the one of the table."""
+
+PARTITIONS: Final = """
+SELECT CAST(CAST(c.oid AS regclass) AS text) FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid
+WHERE inhparent = CAST('telemetry_events' AS regclass)
+AND pg_get_expr(c.relpartbound, c.oid) <> 'DEFAULT'
+"""
+
+
 def upgrade() -> None:
     _comment(0)
 
@@ -556,6 +569,9 @@ def _comment(which: int) -> None:
     for table, columns in COLUMNS.items():
         for column, comments in columns.items():
             _run(f"COLUMN {table}.{column}", comments[which])
+    for partition in op.get_bind().scalars(text(PARTITIONS)).all():
+        for column, comments in (COLUMNS["telemetry_events"] | {"cost_usd": COST}).items():
+            _run(f"COLUMN {partition}.{column}", comments[which])
 
 
 def _run(target: str, comment: str) -> None:

@@ -77,7 +77,10 @@ class Schema:
         self._program = Installation.of(server.server.version).program("pg_dump")
 
     def dump(self) -> str:
-        """Return the statements that would make the schema again."""
+        """Return the statements that create the schema, without the order of columns.
+
+        A revision that computes a column again puts it at the end of its table.
+        """
         url = self._url
         environment = {
             **os.environ,
@@ -98,11 +101,17 @@ class Schema:
             command, env=environment, capture_output=True, text=True, timeout=60, check=True
         ).stdout
         # A random word against tampering, different each time.
-        return "\n".join(
+        lines = "\n".join(
             line
             for line in dumped.splitlines()
             if not line.startswith(("\\restrict", "\\unrestrict"))
         )
+        entries = lines.split("\n--\n-- Name: ")
+        return "\n".join(sorted(map(_in_order, entries)))
+
+
+def _in_order(entry: str) -> str:
+    return "\n".join(sorted(line.removesuffix(",") for line in entry.splitlines()))
 
 
 async def execute(engine: AsyncEngine, *statements: str) -> None:

@@ -57,12 +57,12 @@ CHANGES = {
         "the collation of column reviews.model is `C`, the entities say absent"
     ],
     "COMMENT ON COLUMN reviews.model IS 'Something else.'": [
-        "the comment of column reviews.model is `Something else.`, the entities say `Model that "
-        "reviewed.`"
+        "the comment of column reviews.model is `Something else.`, the entities say "
+        "`Language model that reviewed.`"
     ],
     "COMMENT ON TABLE reviews IS NULL": [
-        "the comment of table reviews is absent, the entities say `One review of one pull "
-        "request, as it was when it ended.`"
+        "the comment of table reviews is absent, the entities say `One finished review of one "
+        "pull request.`"
     ],
     "DROP INDEX ix_reviews_tenant_repo_created_at": [
         "index ix_reviews_tenant_repo_created_at of reviews is missing in the database"
