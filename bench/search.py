@@ -116,7 +116,8 @@ class Run:
         # an index takes minutes.
         settings: dict[str, Any] = {"pool_size": 1, "max_overflow": 0, "statement_timeout": 0}
         settings |= {"embedding_dimensions": self.size.dimensions}
-        return Database.from_url(url, migrate=True, **settings | search)
+        options: dict[str, Any] = settings | search
+        return Database.from_url(url, migrate=True, **options)
 
     def _note(self, what: str) -> None:
         self._console.print(f"{time.monotonic() - self._started:6.0f} s  {what}", highlight=False)

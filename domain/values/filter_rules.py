@@ -315,7 +315,7 @@ def _json_element(value: object) -> Scalar:
     return scalar
 
 
-_COERCIONS: Final[Mapping[type[Any], Coerce]] = {
+_COERCIONS: Final[Mapping[Any, Coerce]] = {
     bool: partial(_exactly, bool),
     AwareDatetime: _moment,
     Decimal: _decimal,

@@ -44,7 +44,8 @@ def near_duplicates() -> Select[Any]:
     cosine = -one.c.unit.op(OPERATORS[Distance.INNER_PRODUCT], return_type=Float())(other.c.unit)
     near = and_(one.c.id < other.c.id, cosine >= NEAR_DUPLICATE)
     duplicates = func.array_agg(other.c.id).label("duplicates")
-    return select(one.c.id, duplicates).join_from(one, other, near).group_by(one.c.id)
+    columns: list[ColumnElement[Any]] = [one.c.id, duplicates]
+    return select(*columns).join_from(one, other, near).group_by(one.c.id)
 
 
 def _units(entity: type[Entity], corpus: Corpus) -> Select[Any]:

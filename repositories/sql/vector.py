@@ -159,7 +159,7 @@ def first_of_each_text(rows: FromClause, *order: ColumnElement[Any]) -> Select[A
     """Select the first row of each text in this order, with the columns of `rows`."""
     place = func.row_number().over(partition_by=rows.c.text_hash, order_by=order)
     numbered = select(*rows.c, place.label("copy")).subquery("numbered")
-    columns = [column for column in numbered.c if column.key != "copy"]
+    columns: list[ColumnElement[Any]] = [column for column in numbered.c if column.key != "copy"]
     return select(*columns).where(numbered.c.copy == literal_int(1))
 
 
@@ -185,7 +185,8 @@ def _with_embedding(
     names = [name for name in ("id", "embedding", "text_hash") if name in columns]
     met = select(*(columns[name] for name in names)).where(there).offset(literal_int(0))
     rows = met.subquery("met")
-    statement = select(*rows.c).where(rows.c.embedding.is_not(None))
+    selected: list[ColumnElement[Any]] = list(rows.c)
+    statement = select(*selected).where(rows.c.embedding.is_not(None))
     # A bound, even one that no table reaches, makes the planner plan for the first rows.
     return statement if limit is None else statement.limit(literal_scalar(limit))
 

@@ -20,7 +20,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    _alter((18, 12), _COMMENTS[::-1])
+    _alter((18, 12), (_COMMENTS[1], _COMMENTS[0]))
 
 
 def _alter(precisions: tuple[int, int], comments: tuple[str, str]) -> None:

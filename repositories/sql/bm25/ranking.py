@@ -205,7 +205,8 @@ def _candidates(
 def _bounded(candidates: Any) -> Select[Any]:
     """Return as many candidates as are ranked, with `norm`."""
     v = candidates.limit(_BOUND).subquery("v")
-    return select(*v.c, norm("v.vec"))
+    columns: list[ColumnElement[Any]] = [*v.c, norm("v.vec")]
+    return select(*columns)
 
 
 def _matches(entity: type[Entity], which: str) -> ColumnElement[bool]:
@@ -232,7 +233,8 @@ def _candidates_of(
 def _likely(candidates: Any, limit: int, *, distinct: bool) -> CTE:
     c = candidates.alias("c") if distinct else candidates
     score = literal_column(_ROUGH, Float()).label("score")
-    statement: Select[Any] = select(*c.c, score)
+    scored_columns: list[ColumnElement[Any]] = [*c.c, score]
+    statement = select(*scored_columns)
     if distinct:
         scored = statement.subquery("scored")
         first = first_of_each_text(scored, scored.c.score.desc(), scored.c.id).subquery("firsts")
