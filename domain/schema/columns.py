@@ -34,10 +34,12 @@ class EnumText(TypeDecorator[StrEnum]):
         self.enum = enum
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Return the text of a member; other text goes to the column's CHECK."""
         # The CHECK constraint refuses a text that is not a value, and its error names the column.
         return None if value is None else str(value)
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> StrEnum | None:
+        """Return the value of a row as the field's Python type."""
         return None if value is None else self.enum(value)
 
 
@@ -78,9 +80,11 @@ class EmbeddingColumn(VECTOR):
     render_bind_cast = True
 
     def bind_processor(self, dialect: Dialect) -> Any:
+        """Return None: the driver's codec sends the vector."""
         return None
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        """Return the function that reads a vector from the driver's value."""
         return _from_server
 
 
@@ -100,4 +104,5 @@ class FrozenJsonb(TypeDecorator[Any]):
     cache_ok = True
 
     def process_result_value(self, value: Any, dialect: object) -> Any:
+        """Return the value of a row as the field's Python type."""
         return freeze(value)

@@ -99,6 +99,7 @@ def missing_ahead(
 
 
 def months_without_partition(months: Iterable[Month], existing: Iterable[Partition]) -> list[Month]:
+    """Return the months that no existing partition overlaps."""
     return [
         month for month in months if not any(partition.overlaps(month) for partition in existing)
     ]
@@ -211,4 +212,5 @@ def _limit(connection: Connection, until: float) -> None:
 
 
 def run_statement(connection: Connection, statement: str) -> None:
+    """Execute a statement without parameters."""
     connection.execute(text(statement))

@@ -82,6 +82,7 @@ def _bypass(connection: Connection) -> None:
 
 
 def create_missing_policies(connection: Connection) -> list[str]:
+    """Create the policy of every table that lacks it, and return the names of those tables."""
     uncovered = [
         row["table"] for row in connection.execute(POLICY_STATUS).mappings() if not row["covered"]
     ]

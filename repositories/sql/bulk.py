@@ -55,6 +55,7 @@ class PackedArray(TypeDecorator[Any]):
     cache_ok = True
 
     def process_bind_param(self, value: Sequence[object] | None, dialect: object) -> str | None:
+        """Return the values as the driver's array."""
         return (
             None
             if value is None
