@@ -138,7 +138,7 @@ def run_as(user: str, code: str, *arguments: object) -> subprocess.CompletedProc
         [
             sys.executable,
             "-c",
-            f"import os\nfrom repositories.embedded import EmbeddedServer\n{drop}\n{code}",
+            f"import os, psutil\nfrom repositories.embedded import EmbeddedServer\n{drop}\n{code}",
         ]
         + [str(argument) for argument in arguments],
         env={"PATH": os.environ["PATH"], "HOME": entry.pw_dir},

@@ -310,7 +310,7 @@ async def test_a_connection_that_breaks_after_commit_was_sent_leaves_the_outcome
 async def test_closing_does_not_wait_for_a_server_that_fell_silent(
     postgres: EmbeddedServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(driver, "_GOODBYE_SECONDS", 0.2)
+    monkeypatch.setattr(driver, "_CLOSE_SECONDS", 0.2)
     proxy = Proxy(postgres)
     async with proxy.listening() as port:
         engine = create_engine(reached(postgres, f"127.0.0.1:{port}"))
