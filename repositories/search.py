@@ -50,6 +50,11 @@ ROWS_PER_TURN: Final = 200
 class SearchRepository(ReadRepository[E]):
     """Searches entities with an embedding, a `search_vector`, or both. Hits are not tracked."""
 
+    def _checked_vector(self, embedding: VectorLike, where: FilterKey) -> Vector:
+        """Return the query vector, after the filter is checked as the fake checks it."""
+        where.condition(self.entity)
+        return self.query_vector(embedding)
+
     async def _search_vectors(
         self,
         embedding: VectorLike,
@@ -61,7 +66,7 @@ class SearchRepository(ReadRepository[E]):
         distinct: bool = False,
     ) -> SearchHits[E]:
         values = {
-            "embedding": self.query_vector(embedding),
+            "embedding": self._checked_vector(embedding, where),
             "max_distance": thresholds.farthest(metric),
         }
         scan = self._scan(require_limit(limit), metric, distinct=distinct)
@@ -113,7 +118,7 @@ class SearchRepository(ReadRepository[E]):
     ) -> SearchHits[E]:
         values = {
             **self._query_values(query, match, thresholds),
-            "embedding": self.query_vector(embedding),
+            "embedding": self._checked_vector(embedding, where),
             "max_distance": thresholds.farthest(),
         }
         if recency is not None:
