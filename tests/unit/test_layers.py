@@ -45,6 +45,8 @@ LAYERS: Final = (
     ("repositories.federated_search",),
     ("repositories.unit_of_work",),
     ("repositories.retry",),
+    ("repositories.database_connection",),
+    ("repositories.database_tasks",),
     ("repositories.database",),
     ("repositories",),
     ("repositories.testing",),

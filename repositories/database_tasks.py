@@ -1,0 +1,142 @@
+"""The tasks of an operator on a database: loads, backups, maintenance and health."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from domain.errors import ConfigurationError
+from domain.values.health import Health, PoolFigures
+from repositories import backup, migrations, operations
+from repositories.database_connection import DatabaseConnection
+from repositories.migrations.partitions import AHEAD
+from repositories.operations.health import health_of, pool_figures
+from repositories.operations.initial_load import MEMORY_MB
+
+if TYPE_CHECKING:
+    from domain.schema.base import Entity
+    from repositories.backup import Manifest
+    from repositories.operations import Maintenance
+    from repositories.operations.initial_load import OnBuild
+
+
+class DatabaseTasks(DatabaseConnection):
+    """The tasks of an operator, which the role that owns the tables runs."""
+
+    @asynccontextmanager
+    async def initial_load(
+        self,
+        entity: type[Entity],
+        *,
+        memory_mb: int = MEMORY_MB,
+        workers: int | None = None,
+        on_build: OnBuild | None = None,
+    ) -> AsyncIterator[None]:
+        """Drop the vector index of a table during the block, and build it at the end.
+
+        Building the index once takes a fraction of the time of inserting rows into it one by one.
+        In the block, write and commit with units of work as usual. Leave no unit of work open
+        around it: the build waits for every older transaction. Other programs can read and write
+        meanwhile, but their vector searches compare all rows. Use it for a table that is new or
+        empty, or while slow searches are acceptable. It needs the role that owns the tables and a
+        direct connection.
+
+        After an exception in the block, or a crash, the index is missing: searches are exact,
+        `health` reports it, and the next `migrate` or initial load builds the index.
+
+        Args:
+            entity: the entity of the table.
+            memory_mb: memory of the server for the build. It is shared memory, which containers
+                limit by default. If the graph does not fit, the log `recollect.load` has a warning.
+            workers: processes of the server beside the first; by default, as its settings say.
+            on_build: called with the progress of the build.
+
+        Raises:
+            LockTimeout: another initial load is running. Two would drop each other's indexes.
+            ConfigurationError: the entity has no vector index, or the settings name a pooler, which
+                would give the lock to other clients.
+            MigrationFailed: the server refused to drop or to build the index.
+        """
+        if self.settings.pooler != "none":
+            raise ConfigurationError(
+                "a first load needs a direct connection, not a pooler's", setting="pooler"
+            )
+        async with (
+            self._for_migrations() as engine,
+            operations.initial_load(
+                engine, entity, memory_mb=memory_mb, workers=workers, on_build=on_build
+            ),
+        ):
+            yield
+
+    async def dump(self, path: Path | str, *, tenant: str | None = None) -> Manifest:
+        """Write a backup of every row, or of one tenant's, from one snapshot; see `backup.dump`."""
+        async with self._for_migrations() as engine:
+            return await backup.dump(engine, Path(path), tenant=tenant)
+
+    async def restore(
+        self, path: Path | str, *, replace: bool = False, max_unpacked: int | None = None
+    ) -> Manifest:
+        """Restore a backup into this database, all or nothing; see `backup.restore`."""
+        async with self._for_migrations() as engine:
+            return await backup.restore(
+                engine, Path(path), replace=replace, max_unpacked=max_unpacked
+            )
+
+    async def maintain(
+        self,
+        *,
+        ahead: int = AHEAD,
+        keep: timedelta | None = None,
+        keep_operations: timedelta | None = None,
+    ) -> Maintenance:
+        """Create and drop partitions of telemetry, and purge committed operations, of all tenants.
+
+        Run it periodically, at least once in `ahead` months. Several processes can run it at the
+        same time. Rows in the default partition are moved to the partitions of their months.
+
+        Args:
+            ahead: number of months after this one that get a partition.
+            keep: drop months that ended at least as long ago; None drops nothing.
+            keep_operations: purge committed operations that began longer ago, an hour at least;
+                None purges nothing. Purged operations are reported as not committed, and their ids
+                can be used again.
+
+        Raises:
+            InvalidInput: `ahead`, `keep` or `keep_operations` is out of range.
+            MigrationFailed: a lock was not available, or rows were not moved, within a minute.
+                Completed steps stay.
+        """
+        async with self._for_migrations() as engine:
+            return await operations.maintain(
+                engine, ahead=ahead, keep=keep, keep_operations=keep_operations
+            )
+
+    async def drop_telemetry_before(self, moment: datetime) -> Maintenance:
+        """Drop the telemetry of all tenants of months that ended by `moment`.
+
+        `telemetry.purge` deletes the telemetry of one tenant.
+
+        Raises:
+            InvalidInput: `moment` has no time zone.
+            LockTimeout: a lock was not available within a minute. Dropped months stay dropped.
+            AccessDenied: the role does not own the table.
+        """
+        return await operations.drop_before(self.engine, moment)
+
+    async def health(self) -> Health:
+        """Return the state of the database and its problems, each with a remedy."""
+        return health_of(
+            await self._facts(), self.engine, self.settings, expected_revision=migrations.head()
+        )
+
+    def pool_figures(self, *, readers: bool = False) -> PoolFigures:
+        """Return the numbers of idle and used connections.
+
+        Args:
+            readers: whether to count the connections of readers instead of units of work.
+        """
+        return pool_figures(self.read_engine if readers else self.engine)
