@@ -49,7 +49,7 @@ CASE_BOUNDARY: Final = (
     f"(?<=[{LOWER}])(?=[{UPPER}])|(?<=[{UPPER}0-9])(?=[{UPPER}](?:[{_LOWER_BUT_S}]|s[{LOWER}]))"
 )
 UNSPACED_BOUNDARY: Final = f"(?=[{UNSPACED}])|(?<=[{UNSPACED}])"
-# What PostgreSQL's parser reads as part of a tag, an entity, a sign, a number, a path or an address.
+# PostgreSQL's parser reads them as parts of a tag, entity, sign, number, path or address.
 SEPARATORS: Final = r"[-<&+./_~@]+"
 # `v2.32.3` is `2.32.3`; `v2` is a name.
 VERSION_PREFIX: Final = r"(?<![A-Za-z0-9])[vV](?=[0-9]+\.[0-9])"
@@ -89,8 +89,9 @@ def split_words(text: str) -> str:
 
 
 def compounds(text: str) -> str:
-    """Return the compounds of the text, separated by spaces: identifiers without their separators,
-    and version numbers.
+    """Return the compounds of the text, separated by spaces.
+
+    Compounds are identifiers without their separators, and version numbers.
 
     `requests-2.32.3: self.get_user, useState` becomes `2.32.3 getuser useState`. Numbers with
     hyphens, such as dates, are none; a compound of several components has one for each.

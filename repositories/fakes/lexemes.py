@@ -29,13 +29,14 @@ _MARK: Final = "\u0301"
 _TOKEN: Final = re.compile(rf"[0-9]+(?:\.[0-9]+)+|[0-9]+[eE][0-9]+|[0-9A-Za-z][0-9A-Za-z{_MARK}]*")
 
 
-# PostgreSQL 18 keeps both consonants of so short a stem, older versions and snowballstemmer 2 do not.
+# PostgreSQL 18 keeps both consonants of so short a stem. Older versions and snowballstemmer 2
+# do not.
 _SHORT_STEM: Final = re.compile(r"([aeo]([bdfgmnprt])\2)(?:ed|edly|ing|ingly)")
 
 
 @dataclass(frozen=True, slots=True)
 class Lexeme:
-    """A stem, and the place of its word among all words of the text, stop words included, from 1."""
+    """A stem, and the position of its word in the text, from 1; stop words count."""
 
     stem: str
     position: int

@@ -83,7 +83,7 @@ def _phrases(terms: Iterable[WebTerm]) -> Sequence[_Phrase]:
 
 
 def _stands(phrase: tuple[Lexeme, ...], places: Places) -> bool:
-    """Return whether the words stand in the row one after the other, as far apart as in the phrase."""
+    """Return whether the words follow one another in the row, as far apart as in the phrase."""
     first = phrase[0]
     offsets = [(lexeme.stem, lexeme.position - first.position) for lexeme in phrase]
     starts = places.get(first.stem, frozenset())

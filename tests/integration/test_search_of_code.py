@@ -1,4 +1,4 @@
-"""Lines and identifiers of real sources, from packages that the development environment installs."""
+"""Search lines and identifiers of real sources, which the development environment installs."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ SOURCES: Final[Mapping[str, str]] = {
 }
 LINES: Final = 150
 _PLAIN = sa.text("""
-    SELECT line, to_tsvector('english', passage) @@ websearch_to_tsquery('english', '"' || line || '"')
-    FROM unnest(CAST(:lines AS text[]), CAST(:passages AS text[])) AS given (line, passage)
+    SELECT line,
+      to_tsvector('english', passage) @@ websearch_to_tsquery('english', '"' || line || '"')
+    FROM unnest(CAST(:lines AS text[]), CAST(:passages AS text[])) AS pairs (line, passage)
 """)
 
 pytestmark = newest

@@ -49,7 +49,8 @@ _SCALE: Final = 3
 
 _ROUGH: Final = """(SELECT sum(w.term_weight * w.r / (w.r + (1 - w.r) * c.norm / 0.645))
   FROM (SELECT term_weight, ts_rank('{1,1,1,1}', c.vec, query) AS r FROM words OFFSET 0) AS w)"""
-_EXACT: Final = f"""(SELECT sum(w.term_weight * (1 - c.norm / {_SCALE} / (ts_rank_cd('{_WEIGHTS}', c.vec, w.query) + c.norm / {_SCALE})))
+_EXACT: Final = f"""(SELECT sum(w.term_weight * (1 - c.norm / {_SCALE}
+    / (ts_rank_cd('{_WEIGHTS}', c.vec, w.query) + c.norm / {_SCALE})))
   FROM words AS w)"""
 _BOUND: Final = literal_column("(SELECT size FROM bound)", Integer())
 _TERMS: Final = (
@@ -63,10 +64,12 @@ _ANY: Final = {
         SELECT w.*, sum(df) OVER rarest AS reach, string_agg(quoted, ' | ') OVER commoner AS others,
           1 - exp(coalesce(sum(ln(greatest(1 - df / n, 1e-9))) OVER commoner, 0)) AS share
         FROM words AS w WINDOW rarest AS (ORDER BY df, lexeme),
-          commoner AS (ORDER BY df DESC, lexeme DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)""",
+          commoner AS (ORDER BY df DESC, lexeme DESC
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)""",
     "parts": """
         SELECT part, sum(expected) OVER cheapest AS reach, row_number() OVER cheapest AS step FROM (
-          SELECT 1 AS level, quoted AS part, df AS expected, reach FROM ranked, bound WHERE reach <= bound.size
+          SELECT 1 AS level, quoted AS part, df AS expected, reach FROM ranked, bound
+          WHERE reach <= bound.size
           UNION ALL
           SELECT 2, '(' || quoted || ' & (' || others || '))', df * share, reach FROM ranked, bound
           WHERE reach > bound.size AND others IS NOT NULL
@@ -86,11 +89,14 @@ _ALL: Final = {
         SELECT string_agg({quoted("lexeme")}, ' & ')::tsquery AS words
         FROM unnest(to_tsvector(CAST(:language AS regconfig), :required))""",
     "chosen": """
-        SELECT coalesce(words, (SELECT string_agg(quoted, ' & ')::tsquery FROM query_terms)) AS first
+        SELECT coalesce(words, (SELECT string_agg(quoted, ' & ')::tsquery FROM query_terms))
+          AS first
         FROM required""",
 }
 _WEB: Final = {
-    "chosen": "SELECT websearch_to_tsquery(CAST(:language AS regconfig), :web) AS first WHERE EXISTS (SELECT FROM words)"
+    "chosen": """
+        SELECT websearch_to_tsquery(CAST(:language AS regconfig), :web) AS first
+        WHERE EXISTS (SELECT FROM words)"""
 }
 _CHOSEN: Final = {Match.ANY: _ANY, Match.ALL: _ALL, Match.WEB: _WEB}
 
@@ -107,13 +113,13 @@ def matching(
     explain: bool = False,
     distinct: bool = False,
 ) -> CTE:
-    """Return ids, relevance (BM25's sum), ranks and matched lexemes of the tenant's rows that match
-    best, ties by id.
+    """Return the tenant's rows that match best: ids, relevance, ranks and matched lexemes.
 
-    Nothing in the query raises; without a word that counts it matches nothing. `explain` fills the
-    lexemes. `distinct` selects the best row of each text; the columns `text_hash` and `bounded`,
-    which is true if the candidates did not include all matches, are then filled. Binds: `tenant`
-    and the names that `query_parameters` returns.
+    The relevance is BM25's sum, and ties are in the order of ids. Nothing in the query raises;
+    without a word that counts it matches nothing. `explain` fills the lexemes. `distinct`
+    selects the best row of each text; the columns `text_hash` and `bounded`, which is true if the
+    candidates did not include all matches, are then filled. Binds: `tenant` and the names that
+    `query_parameters` returns.
     """
     parts = prepared({**corpus_statistics(entity, match, limit), **_CHOSEN[match]})
     there = and_(tenant_bind(entity), true() if condition is None else condition)

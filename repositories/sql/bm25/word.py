@@ -39,7 +39,7 @@ _UNLIKELY: Final = literal_column(
 
 
 def is_one_word(query: str) -> bool:
-    """Whether the query is a single word without parts, which most dictionaries make one lexeme of."""
+    """Return whether the query is one word without parts, which usually has one lexeme."""
     word = query.strip()
     return (
         len(word) <= MAX_QUERY_CHARACTERS
