@@ -104,7 +104,8 @@ def environment(data_dir: Path) -> Iterator[Diagnosis]:
 
 def settings() -> Iterator[Diagnosis]:
     """Yield which variables are set, without their values, and whether they are valid."""
-    from repositories.postgres.settings import PREFIX, URL_VARIABLE, Settings
+    from repositories.postgres.settings import Settings
+    from repositories.postgres.settings_sources import PREFIX, URL_VARIABLE
 
     names = sorted(name for name in os.environ if name == URL_VARIABLE or name.startswith(PREFIX))
     sources = ", ".join(names) or "defaults"

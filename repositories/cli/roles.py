@@ -51,7 +51,7 @@ def roles(
 
     from repositories.cli import tasks
     from repositories.operations import Roles
-    from repositories.postgres.settings import PREFIX
+    from repositories.postgres.settings_sources import PREFIX
 
     names = Roles(migrator=migrator, application=application, reader=reader)
     variables = {purpose: f"{PREFIX}{purpose}_PASSWORD".upper() for purpose in names.names()}

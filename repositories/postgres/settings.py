@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import re
 from datetime import timedelta
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import (
-    BeforeValidator,
     Field,
     SecretStr,
     ValidationError,
@@ -17,9 +13,25 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.errors import ConfigurationError
+from repositories.postgres.settings_sources import (
+    CONNECTION,
+    PREFIX,
+    Environment,
+    plain,
+    with_url,
+)
+from repositories.postgres.settings_types import (
+    NO_LIMIT,
+    SECOND,
+    Duration,
+    Label,
+    Limit,
+    Name,
+    SessionAttributes,
+)
 from repositories.postgres.tls import SslMode, default_mode, require_verified
 from repositories.postgres.url import (
     DEFAULT_PORT,
@@ -28,105 +40,18 @@ from repositories.postgres.url import (
     DatabaseUrl,
     parse_addresses,
     parse_options,
-    parse_url,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from pydantic_settings import PydanticBaseSettingsSource
-
-PREFIX: Final = "RECOLLECT_"
-URL_VARIABLE: Final = "DATABASE_URL"
-_SECOND: Final = timedelta(seconds=1)
-_NO_LIMIT: Final = timedelta(0)
-_POSTGRES_MAX: Final = timedelta(milliseconds=2**31 - 1)
-# Names that docker-compose.yml and the scripts of the project read.
-_NAMES_OF_COMMANDS: Final = frozenset(
-    f"{PREFIX}{name}"
-    for name in (
-        "ADMIN_PASSWORD",
-        "APPLICATION_PASSWORD",
-        "ENTITIES",
-        "MIGRATOR_PASSWORD",
-        "READER_PASSWORD",
-        "PG_TAG",
-    )
-)
-_AZURE: Final = f"{PREFIX}AZURE_"
-# A URL in code replaces all of these, even those that it does not contain: a password for another
-# host must not be sent to this one.
-_CONNECTION: Final = (
-    *(
-        "host",
-        "port",
-        "database",
-        "user",
-        "password",
-        "sslmode",
-        "sslrootcert",
-        "sslcert",
-        "sslkey",
-    ),
-    *("target_session_attrs", "application_name", "connect_timeout", "options"),
-)
-
-
-def _seconds(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("must be a number of seconds")
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
-
-
-Duration = Annotated[timedelta, BeforeValidator(_seconds), Field(gt=_NO_LIMIT, le=_POSTGRES_MAX)]
-"""A number of seconds, or a `timedelta`; more than zero."""
-
-Limit = Annotated[timedelta, BeforeValidator(_seconds), Field(ge=_NO_LIMIT, le=_POSTGRES_MAX)]
-"""A number of seconds, or a `timedelta`; zero means no limit, as in PostgreSQL."""
-
-Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[^\x00]+$")]
-Label = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
-SessionAttributes = Literal[
-    "any", "primary", "standby", "prefer-standby", "read-write", "read-only"
-]
 
 
 def _default_mode(values: Mapping[str, Any]) -> SslMode:
     if not {"host", "port"} <= values.keys():
         return SslMode.VERIFY_FULL
     return default_mode(parse_addresses(values["host"], port=values["port"]))
-
-
-class _Environment(EnvSettingsSource):
-    def __call__(self) -> dict[str, Any]:
-        _require_known_names(self.settings_cls.model_fields)
-        values = super().__call__()
-        if self.current_state.keys() >= set(_CONNECTION):
-            return {name: value for name, value in values.items() if name not in _CONNECTION}
-        url = os.environ.get(URL_VARIABLE)
-        return _with_url(values, url, named=URL_VARIABLE) if url else values
-
-
-def _require_known_names(settings: Iterable[str]) -> None:
-    """Raise ConfigurationError if a variable has our prefix without being a setting."""
-    names = {f"{PREFIX}{name}".upper() for name in settings} | _NAMES_OF_COMMANDS
-    for name in sorted(os.environ):
-        upper = name.upper()
-        if upper.startswith(PREFIX) and upper not in names and not upper.startswith(_AZURE):
-            similar = get_close_matches(upper, names, 1, 0.5)
-            if upper.endswith("URL"):
-                similar = [URL_VARIABLE]
-            advice = f": did you mean {similar[0]}?" if similar else ""
-            shown = upper if re.fullmatch(r"\w{1,80}", upper, re.ASCII) else f"{PREFIX}…"
-            raise ConfigurationError(
-                f"the environment variable {shown} is not a setting{advice}",
-                setting=shown.removeprefix(PREFIX).lower(),
-            )
 
 
 class Settings(BaseSettings):
@@ -199,10 +124,10 @@ class Settings(BaseSettings):
         description="Schemas of the tables; migrations create them in the first.",
     )
     connect_timeout: Duration = Field(
-        10 * _SECOND, description="Limit of one attempt to connect to one host."
+        10 * SECOND, description="Limit of one attempt to connect to one host."
     )
     connect_deadline: Duration = Field(
-        30 * _SECOND, description="Limit of the first connection, over all hosts and attempts."
+        30 * SECOND, description="Limit of the first connection, over all hosts and attempts."
     )
     pool_size: int = Field(
         10,
@@ -214,17 +139,15 @@ class Settings(BaseSettings):
         10, ge=0, description="Connections of each pool beyond `pool_size`, closed after use."
     )
     pool_timeout: Duration = Field(
-        10 * _SECOND,
+        10 * SECOND,
         description="How long to wait for a free connection before `PoolExhausted` is raised.",
     )
-    statement_timeout: Limit = Field(
-        30 * _SECOND, description="Limit of one statement; 0 for none."
-    )
+    statement_timeout: Limit = Field(30 * SECOND, description="Limit of one statement; 0 for none.")
     lock_timeout: Limit = Field(
-        5 * _SECOND, description="How long a statement waits for a lock; 0 for no limit."
+        5 * SECOND, description="How long a statement waits for a lock; 0 for no limit."
     )
     idle_in_transaction_timeout: Limit = Field(
-        30 * _SECOND,
+        30 * SECOND,
         description="How long a transaction may stay idle before the server ends its session; 0 "
         "for no limit.",
     )
@@ -282,9 +205,9 @@ class Settings(BaseSettings):
         refusal: ConfigurationError
         url = values.pop("url", None)
         if url is not None:
-            values = _with_url(values, url, named="url")
+            values = with_url(values, url, named="url")
         if url is not None or "host" in values:
-            defaults = {name: type(self).model_fields[name].get_default() for name in _CONNECTION}
+            defaults = {name: type(self).model_fields[name].get_default() for name in CONNECTION}
             values = defaults | values
         try:
             super().__init__(**values)
@@ -307,7 +230,7 @@ class Settings(BaseSettings):
             ConfigurationError: a variable is malformed, unknown or contradicts another one.
         """
         if "host" in overrides and "url" not in overrides:
-            overrides = _Environment(cls)() | overrides
+            overrides = Environment(cls)() | overrides
         return cls(**overrides)
 
     @property
@@ -321,7 +244,7 @@ class Settings(BaseSettings):
         fields = type(self).model_fields
         values = {name: getattr(self, name) for name in PARAMETERS}
         parameters = {
-            name: _plain(value)
+            name: plain(value)
             for name, value in sorted(values.items())
             if value != fields[name].get_default()
         }
@@ -329,7 +252,7 @@ class Settings(BaseSettings):
 
     def for_migrations(self) -> Self:
         """Return a copy without a limit on statements, because migrations set their own."""
-        return self.model_copy(update={"statement_timeout": _NO_LIMIT})
+        return self.model_copy(update={"statement_timeout": NO_LIMIT})
 
     @classmethod
     def settings_customise_sources(
@@ -342,7 +265,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Return the sources: code, then the environment. No file is read."""
         del env_settings, dotenv_settings, file_secret_settings
-        return init_settings, _Environment(settings_cls)
+        return init_settings, Environment(settings_cls)
 
     @field_validator("host")
     @classmethod
@@ -364,7 +287,7 @@ class Settings(BaseSettings):
     @field_validator("statement_timeout", "lock_timeout", "idle_in_transaction_timeout")
     @classmethod
     def _not_rounded_to_no_limit(cls, limit: timedelta) -> timedelta:
-        if _NO_LIMIT < limit < timedelta(milliseconds=1):
+        if NO_LIMIT < limit < timedelta(milliseconds=1):
             raise ValueError("must be zero or at least a millisecond")
         return limit
 
@@ -376,41 +299,6 @@ class Settings(BaseSettings):
                 "hnsw_ef_construction must be at least twice hnsw_m", setting="hnsw_ef_construction"
             )
         return self
-
-
-def _with_url(values: dict[str, Any], url: object, *, named: str) -> dict[str, Any]:
-    text = url.get_secret_value() if isinstance(url, SecretStr) else url
-    if not isinstance(text, str):
-        raise ConfigurationError(f"{named} must be a string", setting=named)
-    parts = _parts(parse_url(text, setting=named))
-    for name in parts.keys() & values.keys():
-        if _plain(parts[name]) != _plain(values[name]):
-            other = f"{PREFIX}{name}".upper() if named == URL_VARIABLE else name
-            raise ConfigurationError(
-                f"{named} and {other} say different things: give one of them", setting=name
-            )
-    return values | parts
-
-
-def _parts(url: DatabaseUrl) -> dict[str, Any]:
-    parts: dict[str, Any] = {
-        "database": url.database,
-        "user": url.user,
-        "password": url.password,
-        **url.parameters,
-    }
-    ports = {address.port for address in url.addresses}
-    if len(ports) == 1:
-        parts |= {"host": ",".join(address.host for address in url.addresses), "port": ports.pop()}
-    elif ports:
-        parts["host"] = ",".join(str(address) for address in url.addresses)
-    return {name: value for name, value in parts.items() if value is not None}
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, SecretStr):
-        return value.get_secret_value()
-    return f"{value.total_seconds():g}" if isinstance(value, timedelta) else str(value)
 
 
 def _explained(error: ValidationError) -> ConfigurationError:

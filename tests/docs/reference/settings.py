@@ -8,7 +8,8 @@ from enum import Enum
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from repositories.postgres.settings import PREFIX, URL_VARIABLE, Settings
+from repositories.postgres.settings import Settings
+from repositories.postgres.settings_sources import PREFIX, URL_VARIABLE
 from tests.docs.reference.limits import default_of, limits_of
 from tests.docs.reference.markdown import code, table
 
