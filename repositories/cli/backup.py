@@ -77,7 +77,7 @@ def restore(
     file = file.expanduser()
     with targets.reach(data_dir, url=url, deadline=connect_deadline) as target:
         if replace:
-            confirm_deletion(f"the rows in {target.label} ({target.settings.url})", yes=yes)
+            confirm_deletion(f"the rows in {target.label} ({target.settings.target})", yes=yes)
         manifest = asyncio.run(tasks.restore(target.settings, file, replace=replace))
     result(
         f"restored {_rows(manifest)} into {target.label}",

@@ -38,7 +38,7 @@ def health_figures(target: Target, health: Health) -> list[tuple[str, str]]:
     embeddings = f"{health.dimensions} dimensions, provider {health.provider}, model {health.model}"
     return [
         ("database", target.label),
-        ("address", str(target.settings.url)),
+        ("address", str(target.settings.target)),
         ("PostgreSQL", health.server_version),
         ("pgvector", health.pgvector_version or "missing"),
         ("revision", f"{health.revision or 'none'} (newest: {health.expected_revision})"),
@@ -52,7 +52,7 @@ def health_json(target: Target, health: Health) -> dict[str, Any]:
     """Return the same as one JSON object, with the problems; the URL has no password."""
     return {
         "database": target.label,
-        "address": str(target.settings.url),
+        "address": str(target.settings.target),
         "healthy": health.healthy,
         **asdict(health),
     }

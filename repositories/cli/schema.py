@@ -82,7 +82,7 @@ def rollback(
     from repositories.cli import tasks
 
     with targets.reach(data_dir, url=url, deadline=connect_deadline) as target:
-        where = f"{target.label} ({target.settings.url})"
+        where = f"{target.label} ({target.settings.target})"
         if revision == tasks.BASE:
             confirm_deletion(f"everything in {where}", yes=yes)
         elif not yes and asyncio.run(tasks.may_hold_rows(target.settings)):
@@ -142,7 +142,7 @@ def reset(
     from repositories.cli import tasks
 
     with targets.reach(data_dir, url=url, deadline=connect_deadline) as target:
-        confirm_deletion(f"everything in {target.label} ({target.settings.url})", yes=yes)
+        confirm_deletion(f"everything in {target.label} ({target.settings.target})", yes=yes)
         asyncio.run(tasks.rollback(target.settings, tasks.BASE))
         reached = asyncio.run(tasks.migrate(target.settings, "head"))
     result(

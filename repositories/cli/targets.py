@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from repositories.postgres.connection_target import ConnectionTarget
     from repositories.postgres.settings import Settings
 
 POSTGRES: Final = "postgres"
@@ -164,7 +165,7 @@ async def connected(settings: Settings) -> AsyncIterator[AsyncEngine]:
         await engine.dispose()
 
 
-def settings_for(url: SecretStr, deadline: float | None = None) -> Settings:
+def settings_for(url: SecretStr | ConnectionTarget, deadline: float | None = None) -> Settings:
     """Return the settings for a URL, the others from the environment."""
     from repositories.postgres.settings import Settings
 
@@ -177,12 +178,9 @@ def settings_for_option(url: str, deadline: float | None = None) -> Settings:
     Raises:
         ConfigurationError: It is not a URL that `DATABASE_URL` could have.
     """
-    from pydantic import SecretStr
-
     from repositories.postgres.url import parse_url
 
-    parse_url(url, setting="--url")
-    return settings_for(SecretStr(url), deadline)
+    return settings_for(parse_url(url, setting="--url"), deadline)
 
 
 def environment_settings(deadline: float | None = None, **overrides: Any) -> Settings:

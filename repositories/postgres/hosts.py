@@ -15,8 +15,8 @@ from repositories.postgres.session_settings import startup_settings
 from repositories.postgres.tls import tls_argument
 
 if TYPE_CHECKING:
+    from repositories.postgres.connection_target import Address
     from repositories.postgres.settings import Settings
-    from repositories.postgres.url import Address
 
 # The client gives a statement up this long after the server's statement_timeout.
 _GRACE_SECONDS = 30.0

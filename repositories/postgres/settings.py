@@ -7,20 +7,17 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import (
     Field,
-    SecretStr,
     ValidationError,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings
 
 from domain.errors import ConfigurationError
+from repositories.postgres.connection_settings import ConnectionSettings
 from repositories.postgres.settings_sources import (
     CONNECTION,
-    PREFIX,
     Environment,
-    plain,
     with_url,
 )
 from repositories.postgres.settings_types import (
@@ -29,102 +26,30 @@ from repositories.postgres.settings_types import (
     Duration,
     Label,
     Limit,
-    Name,
-    SessionAttributes,
-)
-from repositories.postgres.tls import SslMode, default_mode, require_verified
-from repositories.postgres.url import (
-    DEFAULT_PORT,
-    PARAMETERS,
-    Address,
-    DatabaseUrl,
-    parse_addresses,
-    parse_options,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from pydantic_settings import PydanticBaseSettingsSource
 
 
-def _default_mode(values: Mapping[str, Any]) -> SslMode:
-    if not {"host", "port"} <= values.keys():
-        return SslMode.VERIFY_FULL
-    return default_mode(parse_addresses(values["host"], port=values["port"]))
-
-
-class Settings(BaseSettings):
+class Settings(ConnectionSettings):
     """The settings of one database.
 
     Values in code take precedence over the environment (`DATABASE_URL`, or parts such as
     `RECOLLECT_HOST`). A `url` or a `host` in code replaces the whole connection of the environment,
     which is then not read; any other part in code replaces that part. A URL and a part from the
     same place must agree: `Settings(url="postgresql://db/reviews")` equals `Settings(host="db",
-    database="reviews")`. `url` may be a string or a `SecretStr`.
+    database="reviews")`. `url` may be a string, a `SecretStr` or a `ConnectionTarget`.
 
     Durations are `timedelta` or numbers of seconds. Creating one raises `ConfigurationError`, which
     names the settings and repeats no value; so does an unknown variable with the prefix
     `RECOLLECT_`.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        env_ignore_empty=True,
-        extra="forbid",
-        frozen=True,
-        hide_input_in_errors=True,
-    )
-
-    host: str = Field(
-        "localhost",
-        description="Host name, IP address or folder of a Unix socket. Separate several hosts by "
-        "commas; each may name its port (`host:port`).",
-    )
-    port: int = Field(
-        DEFAULT_PORT, ge=1, le=65535, description="Port of the hosts that do not name one."
-    )
-    database: Name = Field("recollect", description="Name of the database.")
-    user: Name = Field("recollect", description="Role that logs in.")
-    password: SecretStr | None = Field(
-        None, description="Password of the role. It appears in no log, message or repr."
-    )
-    sslmode: SslMode = Field(
-        default_factory=_default_mode,
-        description="How the connection is encrypted and the server verified, as in libpq. "
-        "Default: `verify-full`, or `prefer` if every host is local.",
-    )
-    sslrootcert: str | None = Field(
-        None,
-        description="File with trusted certificates. Default, and with `system`: those of the "
-        "operating system.",
-    )
-    sslcert: str | None = Field(None, description="File with the client's certificate.")
-    sslkey: str | None = Field(None, description="File with the key of the client's certificate.")
-    insecure: bool = Field(
-        default=False,
-        description="Allow another `sslmode` than `verify-full` for hosts that are not local.",
-    )
-    target_session_attrs: SessionAttributes = Field(
-        "any",
-        description="Which of several hosts to use, as in libpq. With `any`, units of work use "
-        "the primary, and readers a standby if one answers.",
-    )
-    application_name: Name = Field(
-        "recollect", description="Name of the sessions in `pg_stat_activity`."
-    )
-    options: str = Field(
-        "",
-        description="Server settings as libpq writes them, such as `-c work_mem=64MB`. They take "
-        "precedence over the library's.",
-    )
     search_path: str = Field(
         "public",
         pattern=r"^[a-z_][a-z0-9_]*(, ?[a-z_][a-z0-9_]*)*$",
         description="Schemas of the tables; migrations create them in the first.",
-    )
-    connect_timeout: Duration = Field(
-        10 * SECOND, description="Limit of one attempt to connect to one host."
     )
     connect_deadline: Duration = Field(
         30 * SECOND, description="Limit of the first connection, over all hosts and attempts."
@@ -233,23 +158,6 @@ class Settings(BaseSettings):
             overrides = Environment(cls)() | overrides
         return cls(**overrides)
 
-    @property
-    def addresses(self) -> tuple[Address, ...]:
-        """The hosts to try, in order; never empty."""
-        return parse_addresses(self.host, port=self.port)
-
-    @property
-    def url(self) -> DatabaseUrl:
-        """The connection as a URL, for programs that only accept one."""
-        fields = type(self).model_fields
-        values = {name: getattr(self, name) for name in PARAMETERS}
-        parameters = {
-            name: plain(value)
-            for name, value in sorted(values.items())
-            if value != fields[name].get_default()
-        }
-        return DatabaseUrl(self.addresses, self.database, self.user, self.password, parameters)
-
     def for_migrations(self) -> Self:
         """Return a copy without a limit on statements, because migrations set their own."""
         return self.model_copy(update={"statement_timeout": NO_LIMIT})
@@ -267,23 +175,6 @@ class Settings(BaseSettings):
         del env_settings, dotenv_settings, file_secret_settings
         return init_settings, Environment(settings_cls)
 
-    @field_validator("host")
-    @classmethod
-    def _readable_hosts(cls, host: str) -> str:
-        parse_addresses(host)
-        return host
-
-    @field_validator("sslmode", mode="before")
-    @classmethod
-    def _default_for_the_hosts(cls, mode: object, info: ValidationInfo) -> object:
-        return _default_mode(info.data) if mode is None else mode
-
-    @field_validator("options")
-    @classmethod
-    def _readable_options(cls, options: str) -> str:
-        parse_options(options)
-        return options
-
     @field_validator("statement_timeout", "lock_timeout", "idle_in_transaction_timeout")
     @classmethod
     def _not_rounded_to_no_limit(cls, limit: timedelta) -> timedelta:
@@ -293,7 +184,6 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        require_verified(self.sslmode, self.addresses, insecure=self.insecure)
         if self.hnsw_ef_construction < 2 * self.hnsw_m:
             raise ConfigurationError(
                 "hnsw_ef_construction must be at least twice hnsw_m", setting="hnsw_ef_construction"

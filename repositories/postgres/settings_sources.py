@@ -12,7 +12,8 @@ from pydantic import SecretStr
 from pydantic_settings import EnvSettingsSource
 
 from domain.errors import ConfigurationError
-from repositories.postgres.url import DatabaseUrl, parse_url
+from repositories.postgres.connection_target import ConnectionTarget
+from repositories.postgres.url import parse_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -84,16 +85,15 @@ def with_url(values: dict[str, Any], url: object, *, named: str) -> dict[str, An
 
     Args:
         values: The settings that are given beside the URL.
-        url: The URL, a string or a `SecretStr`.
+        url: The URL: a string, a `SecretStr` or a parsed `ConnectionTarget`.
         named: The name of the setting or variable that holds it, for errors.
 
     Raises:
         ConfigurationError: the URL is malformed, or contradicts one of the settings.
     """
-    text = url.get_secret_value() if isinstance(url, SecretStr) else url
-    if not isinstance(text, str):
-        raise ConfigurationError(f"{named} must be a string", setting=named)
-    parts = _parts(parse_url(text, setting=named))
+    parts = _parts(
+        url if isinstance(url, ConnectionTarget) else parse_url(_text(url, named), setting=named)
+    )
     for name in parts.keys() & values.keys():
         if plain(parts[name]) != plain(values[name]):
             other = f"{PREFIX}{name}".upper() if named == URL_VARIABLE else name
@@ -103,18 +103,28 @@ def with_url(values: dict[str, Any], url: object, *, named: str) -> dict[str, An
     return values | parts
 
 
-def _parts(url: DatabaseUrl) -> dict[str, Any]:
+def _text(url: object, named: str) -> str:
+    text = url.get_secret_value() if isinstance(url, SecretStr) else url
+    if not isinstance(text, str):
+        raise ConfigurationError(f"{named} must be a string", setting=named)
+    return text
+
+
+def _parts(target: ConnectionTarget) -> dict[str, Any]:
     parts: dict[str, Any] = {
-        "database": url.database,
-        "user": url.user,
-        "password": url.password,
-        **url.parameters,
+        "database": target.database,
+        "user": target.user,
+        "password": target.password,
+        **target.parameters,
     }
-    ports = {address.port for address in url.addresses}
+    ports = {address.port for address in target.addresses}
     if len(ports) == 1:
-        parts |= {"host": ",".join(address.host for address in url.addresses), "port": ports.pop()}
+        parts |= {
+            "host": ",".join(address.host for address in target.addresses),
+            "port": ports.pop(),
+        }
     elif ports:
-        parts["host"] = ",".join(str(address) for address in url.addresses)
+        parts["host"] = ",".join(str(address) for address in target.addresses)
     return {name: value for name, value in parts.items() if value is not None}
 
 

@@ -12,7 +12,7 @@ from domain.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from repositories.postgres.url import Address
+    from repositories.postgres.connection_target import Address
 
 SYSTEM: Final = "system"
 """The `sslrootcert` that stands for the certificates of the operating system."""

@@ -1,4 +1,4 @@
-"""The address of a database, in the forms of libpq and SQLAlchemy.
+"""Parses the address of a database, in the forms of libpq and SQLAlchemy.
 
 An error names the setting or the parameter and repeats no value, because the text in the place of a
 host may be a part of the password.
@@ -6,33 +6,24 @@ host may be a part of the password.
 
 from __future__ import annotations
 
-import ipaddress
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple
-from urllib.parse import quote, unquote
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
 from pydantic import SecretStr
 
 from domain.errors import ConfigurationError
+from repositories.postgres.connection_target import (
+    DEFAULT_PORT,
+    PARAMETERS,
+    Address,
+    ConnectionTarget,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-DEFAULT_PORT: Final = 5432
 SCHEMES: Final = frozenset({"postgres", "postgresql", "postgresql+asyncpg"})
-PARAMETERS: Final = frozenset(
-    {
-        "sslmode",
-        "sslrootcert",
-        "sslcert",
-        "sslkey",
-        "target_session_attrs",
-        "application_name",
-        "connect_timeout",
-        "options",
-    }
-)
 _ALIASES: Final = {"dbname": "database", "ssl": "sslmode"}
 _OF_THE_URL_ITSELF: Final = frozenset({"host", "port", "database", "user", "password"})
 _ENCODE: Final = "percent-encode the user name and the password (@ is %40, / is %2F, ? is %3F)"
@@ -44,78 +35,7 @@ _OPTION: Final = re.compile(
 )
 
 
-class Address(NamedTuple):
-    """One host to try: a name, an IP address, or the folder of a Unix socket; and a port."""
-
-    host: str
-    port: int = DEFAULT_PORT
-
-    @property
-    def is_socket(self) -> bool:
-        return self.host.startswith("/")
-
-    @property
-    def is_local(self) -> bool:
-        """Whether it is on this machine: a socket, `localhost`, 127.0.0.0/8 or ::1."""
-        if self.is_socket or self.host.lower() == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
-
-    def __str__(self) -> str:
-        return (
-            f"[{self.host}]:{self.port}"
-            if ":" in self.host and not self.is_socket
-            else f"{self.host}:{self.port}"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class DatabaseUrl:
-    """The parts of a URL; those that it does not contain are empty or `None`.
-
-    `repr` and `str` do not show the password.
-    """
-
-    addresses: tuple[Address, ...] = ()
-    database: str | None = None
-    user: str | None = None
-    password: SecretStr | None = None
-    parameters: Mapping[str, str] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        return self.render()
-
-    def render(self, *, show_password: bool = False) -> str:
-        """Return the URL in libpq's form, with `***` in place of the password by default."""
-        query = dict(self.parameters)
-        hosts = ",".join(str(address) for address in self.addresses)
-        if any(address.is_socket for address in self.addresses):
-            hosts = ""
-            query["host"] = ",".join(address.host for address in self.addresses)
-            query["port"] = ",".join(str(address.port) for address in self.addresses)
-        tail = (
-            "?" + "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
-            if query
-            else ""
-        )
-        credentials = self._credentials(show_password=show_password)
-        database = quote(self.database or "", safe="")
-        return f"postgresql://{credentials}{hosts}/{database}{tail}"
-
-    def _credentials(self, *, show_password: bool) -> str:
-        if self.user is None and self.password is None:
-            return ""
-        user = quote(self.user or "", safe="")
-        if self.password is None:
-            return f"{user}@"
-        password = quote(self.password.get_secret_value(), safe="") if show_password else "***"
-        return f"{user}:{password}@"
-
-
-def parse_url(text: str, *, setting: str = "url") -> DatabaseUrl:
+def parse_url(text: str, *, setting: str = "url") -> ConnectionTarget:
     """Parse a URL; `setting` is its name in errors.
 
     Write several hosts as `h1:1,h2:2`, as `?host=h1:1&host=h2:2` or as `?host=h1,h2&port=1,2`.
@@ -225,7 +145,7 @@ def _unknown(setting: str, name: str, *, known_form: bool) -> ConfigurationError
     return _refused(setting, f"has something after '?' that is not a parameter: {_ENCODE}")
 
 
-def _assembled(parts: dict[str, list[str]], setting: str) -> DatabaseUrl:
+def _assembled(parts: dict[str, list[str]], setting: str) -> ConnectionTarget:
     hosts = ",".join(parts.pop("host"))
     ports = parts.pop("port", [])
     addresses = (
@@ -237,7 +157,7 @@ def _assembled(parts: dict[str, list[str]], setting: str) -> DatabaseUrl:
     if single.get("sslmode") == "true":
         single["sslmode"] = "require"
     password = single.pop("password", None)
-    return DatabaseUrl(
+    return ConnectionTarget(
         addresses=addresses,
         database=single.pop("database", None),
         user=single.pop("user", None),

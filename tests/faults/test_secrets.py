@@ -173,7 +173,7 @@ def opening(change: Callable[[str], str]) -> Provoke:
     """Open a database at a changed URL."""
 
     async def provoke(database: Database) -> None:
-        url = change(database.settings.url.render(show_password=True))
+        url = change(database.settings.target.render(show_password=True))
         async with Database.from_url(url, connect_deadline=0.3, connect_timeout=0.3, echo=True):
             pass
 

@@ -123,7 +123,7 @@ def test_the_option_url_goes_before_the_environment(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("DATABASE_URL", "postgresql://localhost/x")
     with targets.reach(Path(".data"), url="postgresql://me:hunter2@localhost/y") as target:
         assert (target.label, target.settings.database) == ("the database of --url", "y")
-        assert "hunter2" not in str(target.settings.url)
+        assert "hunter2" not in str(target.settings.target)
 
 
 @pytest.mark.parametrize(

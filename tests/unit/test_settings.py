@@ -15,9 +15,10 @@ from pydantic import SecretStr, ValidationError
 
 from domain.errors import ConfigurationError
 from repositories import Database
+from repositories.postgres.connection_target import Address
 from repositories.postgres.settings import Settings
 from repositories.postgres.tls import SslMode
-from repositories.postgres.url import Address
+from repositories.postgres.url import parse_url
 
 SECRET = "canary-7Qx"
 
@@ -100,7 +101,7 @@ def test_a_url_and_its_parts_are_the_same_connection(
         Settings(**parts)
         == expected
         == Settings(url=SecretStr(url))
-        == Settings(url=expected.url.render(show_password=True))
+        == Settings(url=expected.target.render(show_password=True))
     )
     for name, value in parts.items():
         monkeypatch.setenv(f"RECOLLECT_{name.upper()}", str(value))
@@ -363,10 +364,23 @@ def test_no_form_of_the_settings_shows_the_password(url: str) -> None:
         repr(settings),
         settings.model_dump_json(),
         str(settings.model_dump()),
-        str(settings.url),
-        repr(settings.url),
+        str(settings.target),
+        repr(settings.target),
     ]
     assert not [form for form in shown if SECRET in form]
+
+
+def test_a_copy_with_another_host_has_another_target() -> None:
+    settings = Settings(host="db1.example", port=5433, database="reviews")
+    assert settings.target.addresses == (Address("db1.example", 5433),)
+    copy = settings.model_copy(update={"host": "db2.example"})
+    assert copy.target.addresses == (Address("db2.example", 5433),)
+    assert settings.target.addresses == (Address("db1.example", 5433),)
+
+
+def test_a_parsed_url_gives_the_same_settings() -> None:
+    text = f"postgresql://me:{SECRET}@db1.example:5433,db2.example/reviews?application_name=bot"
+    assert Settings(url=parse_url(text)) == Settings(url=text)
 
 
 def test_settings_are_frozen_and_can_be_sent_to_another_process() -> None:

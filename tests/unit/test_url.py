@@ -10,18 +10,13 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from domain.errors import ConfigurationError
-from repositories.postgres.url import (
-    Address,
-    DatabaseUrl,
-    parse_addresses,
-    parse_options,
-    parse_url,
-)
+from repositories.postgres.connection_target import Address, ConnectionTarget
+from repositories.postgres.url import parse_addresses, parse_options, parse_url
 
 SECRET = "canary-7Qx"
 
 
-def password_of(url: DatabaseUrl) -> str | None:
+def password_of(url: ConnectionTarget) -> str | None:
     return None if url.password is None else url.password.get_secret_value()
 
 
@@ -175,7 +170,7 @@ def test_a_url_that_is_written_reads_the_same(
     password: SecretStr | None,
     parameters: dict[str, str],
 ) -> None:
-    url = DatabaseUrl(addresses, database, user, password, parameters)
+    url = ConnectionTarget(addresses, database, user, password, parameters)
     assert parse_url(url.render(show_password=True)) == url
 
 
