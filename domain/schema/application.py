@@ -84,7 +84,10 @@ def _require_keys(entity: type[Entity]) -> None:
         [*map(constraint_name, table.constraints), *map(constraint_name, table.indexes)]
     )
     if twice := [rule for rule, count in names.items() if count > 1]:
-        raise InvalidEntity(f"{name} has two rules named {twice[0]}: give one another name")
+        raise InvalidEntity(
+            f"{name} has two rules named {twice[0]}: give one another name, such as"
+            f' `references(Parent, "column", name="fk_{table.name}_column")`'
+        )
 
 
 def _require_reference(name: str, key: ForeignKeyConstraint) -> None:

@@ -36,7 +36,9 @@ def unique(*columns: str) -> UniqueConstraint:
     return UniqueConstraint("tenant", *columns)
 
 
-def references(parent: str | type[Entity], column: str) -> ForeignKeyConstraint:
+def references(
+    parent: str | type[Entity], column: str, *, name: str | None = None
+) -> ForeignKeyConstraint:
     """Return the composite foreign key from `(tenant, column)` to a parent's `(tenant, id)`.
 
     Deleting the parent deletes the row.
@@ -44,13 +46,15 @@ def references(parent: str | type[Entity], column: str) -> ForeignKeyConstraint:
     Args:
         parent: the entity, or the name of a table of the same application.
         column: the column that holds the parent's id.
+        name: the name of the constraint, which a second foreign key to the same parent needs. By
+            default, it consists of the names of both tables.
     """
     key = (
         [f"{parent}.tenant", f"{parent}.id"]
         if isinstance(parent, str)
         else [parent.__table__.c.tenant, parent.__table__.c.id]
     )
-    return ForeignKeyConstraint(["tenant", column], key, ondelete="CASCADE")
+    return ForeignKeyConstraint(["tenant", column], key, name=name, ondelete="CASCADE")
 
 
 def index(*columns: str) -> Index:

@@ -111,15 +111,18 @@ def disable(
 
 
 def _sentence(changes: Maintenance) -> str:
-    months, dropped = ", ".join(changes.made), ", ".join(changes.dropped)
+    months, dropped = ", ".join(changes.created), ", ".join(changes.dropped)
     parts = {
-        f"created {len(changes.made)} months of telemetry ({months})": changes.made,
+        f"created {len(changes.created)} months of telemetry ({months})": changes.created,
         f"moved {changes.moved:,} events into them": changes.moved,
         f"dropped {len(changes.dropped)} ({dropped}) with about {changes.dropped_rows:,} events": (
             changes.dropped
         ),
         f"deleted {changes.deleted:,} old events from the default partition": changes.deleted,
-        f"left {changes.left} months, which are too many, in the default partition": changes.left,
+        f"left {changes.postponed} months, which are too many, in the default partition": (
+            changes.postponed
+        ),
         f"purged {changes.operations:,} committed operations": changes.operations,
+        f"covered {', '.join(changes.covered)} by row-level security": changes.covered,
     }
     return ", ".join(part for part, count in parts.items() if count) or "nothing to do"

@@ -12,6 +12,7 @@ from repositories.backup import tables as catalog
 from repositories.cli.targets import connected
 from repositories.migrations.partitions import AHEAD
 from repositories.migrations.runner import BASE
+from repositories.registry import registry_for
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -41,14 +42,16 @@ async def rollback(settings: Settings, revision: str) -> str | None:
 
 async def check(settings: Settings) -> list[str]:
     """Return one sentence for each difference between the schema and the entities."""
+    own = registry_for(None).application_entities
     async with connected(settings.for_migrations()) as engine:
-        return await migrations.check(engine)
+        return await migrations.check(engine, application=own)
 
 
 async def check_migrated(settings: Settings) -> list[str]:
-    """Migrate an empty database, and return its differences from the entities."""
+    """Migrate an empty database, and return its differences from the library's entities."""
     await migrate(settings, "head")
-    return await check(settings)
+    async with connected(settings.for_migrations()) as engine:
+        return await migrations.check(engine)
 
 
 async def revise(settings: Settings, message: str) -> Path:

@@ -31,8 +31,13 @@ def require_registered(connection: Connection) -> None:
 
     A backup would leave its rows out, and row-level security would leave them open.
     """
-    if unknown := list(connection.scalars(_UNKNOWN)):
+    if unknown := unregistered_tables(connection):
         raise NotRegistered(
             f"the database has the table {unknown[0]} of an entity that is not registered: name the"
             " modules of your entities in RECOLLECT_ENTITIES, or import them"
         )
+
+
+def unregistered_tables(connection: Connection) -> list[str]:
+    """Return the tables of own entities in the database that are not registered."""
+    return list(connection.scalars(_UNKNOWN))

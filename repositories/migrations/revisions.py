@@ -18,6 +18,7 @@ from repositories.migrations.autogenerate import Autogenerate
 from repositories.migrations.drift import find_drift
 from repositories.migrations.environment import VERSIONS, Environment, configure, scripts
 from repositories.migrations.options import SchemaOptions, read_recorded
+from repositories.migrations.own_tables import unregistered_tables
 from repositories.migrations.runner import BASE, head, require_known
 from repositories.migrations.session import DEADLINE, alembic_for_us
 from repositories.migrations.target import target_metadata
@@ -25,27 +26,43 @@ from repositories.postgres.errors import translating
 from repositories.postgres.row_level_security import RowLevelSecurityStatus
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, MetaData
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection, MetaData, Table
     from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from domain.schema.base import Entity
 
 
 async def check(
-    engine: AsyncEngine, *, entities: MetaData = metadata, directory: Path | None = None
+    engine: AsyncEngine,
+    *,
+    entities: MetaData = metadata,
+    application: Sequence[type[Entity]] = (),
+    directory: Path | None = None,
 ) -> list[str]:
     """Return the differences between the database and the entities, one sentence for each.
 
     It compares columns with type, default, expression and comment, constraints, indexes with their
     parameters, and triggers, as PostgreSQL describes them. It ignores the order of columns and the
     tables without an entity. If row-level security is enabled, tables that it does not cover are
-    reported too. The role needs the privilege to create temporary tables.
+    reported too, and so are tables of own entities that are not registered. The role needs the
+    privilege to create temporary tables.
+
+    Args:
+        engine: the engine.
+        entities: the tables of the library.
+        application: an application's own entities, whose tables are compared as well.
+        directory: a folder with revisions in addition to those of the package.
 
     Raises:
         SchemaOutdated: the database is not at the newest revision.
         DatabaseFailure: the connection failed, or a privilege is missing.
     """
+    own = [entity.__table__ for entity in application]
     with translating():
         async with engine.connect() as connection:
-            return await connection.run_sync(partial(_check, entities, directory))
+            return await connection.run_sync(partial(_check, entities, own, directory))
 
 
 async def revise(
@@ -90,10 +107,18 @@ def _at_head(connection: Connection, directory: Path | None) -> SchemaOptions:
     return read_recorded(connection) or SchemaOptions()
 
 
-def _check(entities: MetaData, directory: Path | None, connection: Connection) -> list[str]:
-    target = target_metadata(_at_head(connection, directory), entities)
+def _check(
+    entities: MetaData, own: Sequence[Table], directory: Path | None, connection: Connection
+) -> list[str]:
+    target = target_metadata(_at_head(connection, directory), entities, own)
+    unregistered = [
+        f"table {name} belongs to an entity that is not registered: name its module in"
+        " RECOLLECT_ENTITIES"
+        for name in unregistered_tables(connection)
+    ]
     gaps = list(RowLevelSecurityStatus.read(connection).gaps())
-    return [*(difference.sentence for difference in find_drift(connection, target)), *gaps]
+    differences = [difference.sentence for difference in find_drift(connection, target)]
+    return [*differences, *unregistered, *gaps]
 
 
 def _revise(

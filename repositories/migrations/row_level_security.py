@@ -66,10 +66,9 @@ def bypass_row_level_security(connection: Connection, table: str) -> Iterator[No
         connection.execute(text(force_row_level_security(table)))
 
 
-def create_policies_if_enabled(connection: Connection) -> None:
-    """Cover new tables if row-level security is enabled."""
-    if _is_on(connection):
-        create_missing_policies(connection)
+def create_policies_if_enabled(connection: Connection) -> list[str]:
+    """Cover new tables if row-level security is enabled, and return their names."""
+    return create_missing_policies(connection) if _is_on(connection) else []
 
 
 def _is_on(connection: Connection) -> bool:

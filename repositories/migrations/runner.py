@@ -10,8 +10,8 @@ from alembic import command
 from alembic.script.revision import RevisionError
 from sqlalchemy import text
 
-from domain import metadata
 from domain.errors import ConfigurationError, SchemaOutdated
+from domain.schema.application import table_names
 from repositories.migrations import indexes, requirements
 from repositories.migrations import row_level_security as row_security
 from repositories.migrations.environment import (
@@ -74,7 +74,7 @@ async def migrate(
                 await session.run(
                     partial(_upgrade, step, decided, directory), doing=f"revision {step}"
                 )
-        rebuild = partial(indexes.rebuild_interrupted, tables=list(metadata.tables))
+        rebuild = partial(indexes.rebuild_interrupted, tables=table_names())
         await session.run(rebuild, doing="rebuilding an index that was interrupted")
         reached = await session.run(current_revision, doing="looking at the database") or BASE
         if reached == head(directory):
@@ -164,7 +164,9 @@ def _way_up(revision: str, directory: Path | None, connection: Connection) -> li
     except RevisionError:
         raise_bare(
             ConfigurationError(
-                f"there is no way up from {start} to {revision!r}", setting="revision"
+                f"the revision {revision!r} does not exist, or is not above {start}: `recollect db"
+                " status` prints the current revision",
+                setting="revision",
             )
         )
     return [script.revision for script in reversed(path)]
@@ -183,7 +185,9 @@ def _way_down(
     except RevisionError:
         raise_bare(
             ConfigurationError(
-                f"there is no way down from {start} to {revision!r}", setting="revision"
+                f"the revision {revision!r} does not exist, or is not below {start}: `recollect db"
+                " status` prints the current revision",
+                setting="revision",
             )
         )
     return [(script.revision, str(script.down_revision or BASE)) for script in path]

@@ -206,7 +206,10 @@ def _of_telemetry(observed: Facts) -> Iterator[Problem]:
 
 def _ways_round(row_security: RowLevelSecurityStatus, *, asked_for: bool) -> Iterator[Problem]:
     yield from (
-        Problem(what=gap, remedy="run `recollect db rls enable`, `--off` to do without")
+        Problem(
+            what=gap,
+            remedy="run `recollect db rls enable`, or `recollect db rls disable` to do without",
+        )
         for gap in row_security.gaps()
     )
     if asked_for and not row_security.on:

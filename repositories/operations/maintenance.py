@@ -20,7 +20,10 @@ from domain.errors import InvalidInput, LockTimeout, SchemaOutdated
 from domain.values.timestamps import require_age, require_zone
 from repositories.migrations import partitions as month_partitions
 from repositories.migrations.partitions import AHEAD
-from repositories.migrations.row_level_security import bypass_row_level_security
+from repositories.migrations.row_level_security import (
+    bypass_row_level_security,
+    create_policies_if_enabled,
+)
 from repositories.migrations.runner import BASE, head, require_known
 from repositories.migrations.session import DEADLINE, migration_session, require_lock
 from repositories.operations import partitions
@@ -57,24 +60,27 @@ class Maintenance:
     """The work of one maintenance.
 
     Attributes:
-        made: the months whose partitions were created.
+        created: the months whose partitions were created.
         moved: the rows moved from the default partition to these.
         dropped: the names of the dropped partitions.
         dropped_rows: the server's estimate of the rows in them. Counting would take longer than
             dropping.
         deleted: the rows deleted from the default partition.
-        left: the months in the default partition that got no partition of their own, because there
-            are too many.
+        postponed: the number of months in the default partition that got no partition of their own,
+            because there are too many.
         operations: the deleted rows of `committed_operations`.
+        covered: the tables that got the policy of row-level security, such as new tables of own
+            entities; empty if row-level security is not enabled.
     """
 
-    made: tuple[str, ...] = ()
+    created: tuple[str, ...] = ()
     moved: int = 0
     dropped: tuple[str, ...] = ()
     dropped_rows: int = 0
     deleted: int = 0
-    left: int = 0
+    postponed: int = 0
     operations: int = 0
+    covered: tuple[str, ...] = ()
 
 
 async def maintain(
@@ -88,9 +94,10 @@ async def maintain(
     """Create the missing partitions of telemetry, and delete old months and operations.
 
     A partition is created for this month, for the next `ahead`, and for each month in the default
-    partition. Each step and each batch of rows is one transaction: after a failure the earlier ones
-    stay, and the next call continues from there. A lock lets one caller, or one migration, work at
-    a time.
+    partition. If row-level security is enabled, tables without its policy get it, such as those
+    that an application's migration created. Each step and each batch of rows is one transaction:
+    after a failure the earlier ones stay, and the next call continues from there. A lock lets one
+    caller, or one migration, work at a time.
 
     Args:
         engine: the engine.
@@ -122,7 +129,7 @@ async def maintain(
     async with migration_session(engine, deadline) as session:
         now = await session.run(_begin, doing="looking at the database")
         dropped = Maintenance() if age is None else await _drop(session.run, now - age)
-        months, left = await session.run(
+        months, postponed = await session.run(
             partial(_missing, ahead), doing="looking at the partitions"
         )
         moved = 0
@@ -135,8 +142,16 @@ async def maintain(
             if keep_operations is None
             else await _purge_operations(session.run, now - keep_operations)
         )
+        covered = await session.run(
+            create_policies_if_enabled, doing="covering tables by row-level security"
+        )
     return replace(
-        dropped, made=tuple(map(str, months)), moved=moved, left=left, operations=operations
+        dropped,
+        created=tuple(map(str, months)),
+        moved=moved,
+        postponed=postponed,
+        operations=operations,
+        covered=tuple(covered),
     )
 
 

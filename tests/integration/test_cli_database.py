@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
 from domain import Review
-from repositories import Database, migrations
+from repositories import Database, migrations, registry
 from repositories.cli import targets
 from repositories.cli.app import app
 from repositories.embedded import EmbeddedServer
@@ -45,6 +45,8 @@ def recollect(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for name in (*targets.NAMES_A_DATABASE, "RECOLLECT_PORT", "RECOLLECT_PASSWORD"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
+    # Other tests of this process register entities of applications.
+    monkeypatch.setattr(registry, "_registered", {})
 
     def run(*arguments: str, data_dir: Path = folder) -> Result:
         return CliRunner().invoke(app, [*arguments, "--data-dir", str(data_dir)])

@@ -13,9 +13,10 @@ from typer.testing import CliRunner
 from domain import ApplicationEntity, NotRegistered
 from examples.review_labels.labels import ReviewLabel, add_label
 from examples.review_labels.notes import ReviewNote
-from repositories import Database, operations
+from repositories import Database, migrations, operations
 from repositories.cli.app import app
 from repositories.testing.tables import create_application_tables
+from tests.integration.migrations.support import newest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,6 +57,33 @@ async def test_row_level_security_covers_an_own_table(url: SecretStr) -> None:
             assert [label.label for label in labels] == ["ours"]
 
 
+async def test_maintenance_covers_an_own_table_that_was_created_later(url: SecretStr) -> None:
+    async with opened(url, row_level_security=True) as database:
+        assert (await database.maintain()).covered == ()
+        await create_application_tables(database)
+        problems = [problem.what for problem in (await database.health()).problems]
+        assert any("review_labels" in problem for problem in problems)
+        assert (await database.maintain()).covered == ("review_labels", "review_notes")
+        assert (await database.maintain()).covered == ()
+
+
+@newest
+async def test_check_finds_the_drift_of_an_own_table(url: SecretStr) -> None:
+    await prepare(url)
+    own: list[type[ApplicationEntity]] = [ReviewLabel, ReviewNote]
+    async with opened(url) as database:
+        before = await migrations.check(database.engine, application=own)
+        async with database.engine.begin() as connection:
+            await connection.execute(text("ALTER TABLE review_labels ALTER label DROP NOT NULL"))
+            await connection.execute(text("DROP INDEX ix_review_notes_embedding"))
+        drift = await migrations.check(database.engine, application=own)
+        assert set(drift) - set(before) == {
+            "the nullability of column review_labels.label is `nullable`, the entities say"
+            " `not null`",
+            "index ix_review_notes_embedding of review_notes is missing in the database",
+        }
+
+
 async def test_a_backup_contains_an_own_table(
     url: SecretStr, server: TestServer, tmp_path: Path
 ) -> None:
@@ -88,6 +116,10 @@ async def test_a_table_of_an_own_entity_that_is_not_registered_is_refused(
             await database.dump(tmp_path / "backup")
         with pytest.raises(NotRegistered, match="strangers"):
             await operations.enable_row_level_security(database.engine)
+        assert (
+            "table strangers belongs to an entity that is not registered: name its module in"
+            " RECOLLECT_ENTITIES"
+        ) in await migrations.check(database.engine)
 
 
 def test_commands_import_the_configured_modules(url: SecretStr) -> None:
@@ -98,3 +130,6 @@ def test_commands_import_the_configured_modules(url: SecretStr) -> None:
     environment["RECOLLECT_ENTITIES"] = "examples.review_labels.labels"
     imported = CliRunner().invoke(app, ["db", "status"], env=environment)
     assert imported.exit_code == 0, imported.output
+    checked = CliRunner().invoke(app, ["db", "check"], env=environment)
+    assert checked.exit_code == 1
+    assert "table review_labels is missing in the database" in checked.output

@@ -347,7 +347,7 @@ async def test_months_of_every_tenant_are_created_and_dropped_under_row_level_se
             )
         dropped = await operations.drop_before(database.engine, datetime(2015, 1, 1, tzinfo=UTC))
         report = await operations.maintain(database.engine)
-        assert (dropped.deleted, report.moved, "2020-06" in report.made) == (2, 2, True)
+        assert (dropped.deleted, report.moved, "2020-06" in report.created) == (2, 2, True)
         assert await migrations.check(database.engine) == [], (
             "the new month is covered, and the owner bound again"
         )

@@ -155,6 +155,23 @@ def test_an_entity_that_cannot_be_stored_is_refused_when_it_is_registered(
         register(make())
 
 
+def test_two_foreign_keys_to_one_parent_need_names() -> None:
+    fields = {"__annotations__": {"sender": UUID, "receiver": UUID}}
+    keys = (references(Parcel, "sender"), references(Parcel, "receiver"))
+    with pytest.raises(InvalidEntity, match=r'references\(Parent, "column", name="fk_test_refused'):
+        register(define(**fields, __table_args__=keys))
+    named = (
+        references(Parcel, "sender"),
+        references(Parcel, "receiver", name="fk_transfers_receiver"),
+    )
+    transfer = define(**fields, __table_args__=named)
+    FakeDatabase(entities=[Parcel, transfer])
+    assert {key.name for key in transfer.__table__.foreign_key_constraints} == {
+        f"fk_{transfer.__tablename__}_test_parcels",
+        "fk_transfers_receiver",
+    }
+
+
 def test_an_entity_is_registered_once() -> None:
     with pytest.raises(RegistrationError, match="registered twice"):
         registry_for([Parcel, Parcel])

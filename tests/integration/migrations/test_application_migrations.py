@@ -14,11 +14,12 @@ from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import inspect, text
 
-from domain import Review, SchemaOutdated, Vector
+from domain import ApplicationEntity, Review, SchemaOutdated, Vector
 from examples.review_labels.labels import ReviewLabel
 from examples.review_labels.notes import ReviewNote
 from repositories import Database, migrations
 from repositories.migrations.application import application_migrations
+from tests.integration.migrations.support import newest
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -111,6 +112,31 @@ async def test_nothing_is_proposed_for_a_migrated_database(url: SecretStr, scrip
         await database.maintain()
         await run(alembic(scripts, command.check))
         assert await migrations.check(database.engine) == drift
+
+
+@newest
+async def test_the_committed_revision_equals_the_entities(server: TestServer) -> None:
+    own: list[type[ApplicationEntity]] = [ReviewLabel, ReviewNote]
+    # The revision names the dimension of the application's database.
+    async with (
+        Database.from_url(
+            server.empty(), entities=own, migrate=True, embedding_dimensions=1024
+        ) as database,
+        database.engine.connect() as connection,
+    ):
+        library = await migrations.check(database.engine)
+        run = connection.run_sync
+        await run(alembic(APPLICATION, lambda config: command.upgrade(config, "head")))
+        await database.migrate()
+        await database.maintain()
+        await run(alembic(APPLICATION, command.check))
+        assert await migrations.check(database.engine, application=own) == library
+        await run(alembic(APPLICATION, lambda config: command.downgrade(config, "base")))
+        missing = await migrations.check(database.engine, application=own)
+        assert set(missing) - set(library) == {
+            "table review_labels is missing in the database",
+            "table review_notes is missing in the database",
+        }
 
 
 async def test_a_missing_column_is_proposed(url: SecretStr, scripts: Path) -> None:

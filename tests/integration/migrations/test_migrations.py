@@ -277,10 +277,10 @@ async def test_a_failure_names_the_revision_keeps_those_before_and_repeats_no_ro
 @newest
 async def test_a_revision_that_does_not_exist_is_refused(migrated: AsyncEngine) -> None:
     for revision in ("9999", "+1", "nonsense"):
-        with pytest.raises(ConfigurationError, match=f"there is no way up from {HEAD} to"):
+        with pytest.raises(ConfigurationError, match=f"is not above {HEAD}: `recollect db status`"):
             await migrations.migrate(migrated, revision=revision)
     for revision in ("9999", f"-{int(HEAD) + 1}", "+1"):
-        with pytest.raises(ConfigurationError, match=f"there is no way down from {HEAD} to"):
+        with pytest.raises(ConfigurationError, match=f"is not below {HEAD}: `recollect db status`"):
             await migrations.rollback(migrated, revision)
 
 

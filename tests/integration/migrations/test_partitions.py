@@ -86,9 +86,9 @@ async def test_months_that_are_missing_are_made_as_the_first_ones_were(
         migrated, f"DROP TABLE {name_of(THIS.plus(1))}", f"DROP TABLE {name_of(THIS.plus(3))}"
     )
     done = await operations.maintain(migrated)
-    assert done == operations.Maintenance(made=(str(THIS.plus(1)), str(THIS.plus(3))))
+    assert done == operations.Maintenance(created=(str(THIS.plus(1)), str(THIS.plus(3))))
     assert schema.dump() == before
-    assert (await operations.maintain(migrated, ahead=5)).made == (
+    assert (await operations.maintain(migrated, ahead=5)).created == (
         str(THIS.plus(4)),
         str(THIS.plus(5)),
     )
@@ -104,7 +104,7 @@ async def test_events_that_wait_in_the_default_partition_are_moved_to_their_mont
         migrated, f"DROP TABLE {name_of(THIS)}", *(event_at(one) for one in (NOW, NOW, old, *odd))
     )
     done = await operations.maintain(migrated)
-    assert done == operations.Maintenance(made=(str(THIS), "2020-02", "0001-01"), moved=4)
+    assert done == operations.Maintenance(created=(str(THIS), "2020-02", "0001-01"), moved=4)
     assert await scalar(migrated, WHERE, moment=NOW) == name_of(THIS)
     assert await scalar(migrated, WHERE, moment=old) == "telemetry_events_2020_02"
     assert await scalar(migrated, WHERE, moment=odd[1]) == "telemetry_events_default", (
@@ -137,7 +137,7 @@ async def test_only_so_many_months_are_made_of_what_the_default_partition_holds(
     monkeypatch.setattr("repositories.operations.maintenance.MOST_PARTITIONS", 6)
     await execute(migrated, *(event_at(THIS.plus(-number).begins) for number in (1, 2, 3)))
     done = await operations.maintain(migrated)
-    assert done == operations.Maintenance(made=(str(THIS.plus(-1)),), moved=1, left=2)
+    assert done == operations.Maintenance(created=(str(THIS.plus(-1)),), moved=1, postponed=2)
 
 
 async def test_months_that_ended_are_dropped_whole_and_the_rest_stays(
@@ -219,7 +219,7 @@ async def test_no_event_is_lost_or_refused_while_its_month_is_made(migrated: Asy
     done = await operations.maintain(migrated)
     stopped.set()
     written = sum(await asyncio.gather(*writers)) + 2
-    assert done.made == (str(THIS),)
+    assert done.created == (str(THIS),)
     assert await scalar(migrated, f"SELECT count(*) FROM {name_of(THIS)}") == written
     assert await scalar(migrated, "SELECT count(*) FROM telemetry_events_default") == 0
 
