@@ -47,6 +47,9 @@ class Machine(RuleBasedStateMachine):
         self.units: Sequence[UnitOfWork] = ()
         self.savepoints: list[Savepoint] = []
         self.held: list[Sequence[Entity]] = []
+        # A session forgets an entity to which nothing refers, so every result of a unit of work
+        # is kept until it ends.
+        self.results: list[Any] = []
         self.left: list[Sequence[Entity]] = []
         self.before: dict[str, Made] = {}
         self.poisoned = False
@@ -92,6 +95,7 @@ class Machine(RuleBasedStateMachine):
     def hold(self, outcomes: Sequence[Returned | Raised]) -> None:
         """Keep the entities that both units of work track, and notice that they are poisoned."""
         values = [outcome.value for outcome in outcomes if isinstance(outcome, Returned)]
+        self.results.extend(values)
         if len(values) == len(outcomes):
             pairs = zip(*map(entities_in, values), strict=True)
             self.held.extend(pair for pair in pairs if type(pair[0]) in KIND_OF)
@@ -138,11 +142,13 @@ class Machine(RuleBasedStateMachine):
             self.leave_savepoint(undo=True)
         for unit in self.units:
             self.sides.run(unit.__aexit__(None, None, None))
+        # After a commit that fails, a session may have written some of the entities, in any order.
+        self.poisoned |= any(isinstance(outcome, Raised) for outcome in outcomes)
         self.look()
         if not committed:
             self.world.restore(self.before)
         self.left = self.held if committed else []
-        self.units, self.held, self.poisoned = (), [], False
+        self.units, self.held, self.results, self.poisoned = (), [], [], False
 
     def leave_savepoint(self, *, undo: bool) -> None:
         savepoints, before = self.savepoints.pop()
@@ -165,8 +171,6 @@ class Machine(RuleBasedStateMachine):
         """
         if self.poisoned:
             return
-        # A commit that fails takes their values as well.
-        self.held = [pair for pair in self.held if all("id" in vars(entity) for entity in pair)]
         self.sides.compare(
             [Returned([pair[side] for pair in self.held]) for side in (0, 1)],
             "held",
