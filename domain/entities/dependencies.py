@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from sqlalchemy import text
 from sqlmodel import Field
 
 from domain.schema.base import Record
 from domain.schema.columns import FrozenJsonb
-from domain.schema.constraints import index, unique
+from domain.schema.constraints import named_index, unique
 from domain.values.jsonb import Json
 from domain.values.numbers import Positive
 from domain.values.text import Name, Text
@@ -64,12 +65,21 @@ class DependencyBumpMerge(Record, table=True):
     Lifecycle: written once by `dependency_bumps.record`; recording the same pull request again
     changes nothing. Never updated.
 
-    Unique: `(tenant, repo, pr_number)`. Index: `(tenant, repo, package_name)`, the updates of one
-    package.
+    Unique: `(tenant, repo, pr_number)`. Index: `(tenant, repo, package_name, merged_at, id)`, for
+    `dependency_bumps.history`, newest first.
     """
 
     __tablename__ = "dep_bump_merge_history"
-    __table_args__ = (unique("repo", "pr_number"), index("repo", "package_name"))
+    __table_args__ = (
+        unique("repo", "pr_number"),
+        named_index(
+            "ix_dep_bump_merge_history_package",
+            "repo",
+            "package_name",
+            text("merged_at DESC NULLS LAST"),
+            text("id DESC"),
+        ),
+    )
 
     repo: Name = Field(description="Repository, as owner/name.")
     pr_number: Positive = Field(description="Number of the pull request.")

@@ -17,7 +17,7 @@ from domain.schema.columns import (
     FrozenJsonb,
     search_vector,
 )
-from domain.schema.constraints import embedding_check, index, unique
+from domain.schema.constraints import embedding_check, index, repair_indexes, unique
 from domain.schema.text_hash import text_hash_column
 from domain.values.digests import DerivedSha256
 from domain.values.embedding import MAX_DIMENSIONS, UNSPECIFIED, OptionalEmbedding
@@ -48,6 +48,11 @@ class KnowledgeChunk(Record, table=True):
     - GIN on `search_vector`: keyword search
     - GIN on `metadata`: filters of equality and containment
     - `(tenant, repo, source)`: the chunks of one document
+    - `(tenant, repo, id)`: `list` and `page` of the chunks of one repository
+    - `(tenant, embedding_model)` of the chunks that are not stale: `repair_candidates` of another
+      model
+    - `(tenant, id)` of the chunks that are stale or have no embedding: the other
+      `repair_candidates`
     - `(tenant, text_hash)`: searches for distinct texts
     """
 
@@ -55,6 +60,8 @@ class KnowledgeChunk(Record, table=True):
     __table_args__ = (
         unique("repo", "chunk_id"),
         index("repo", "source"),
+        index("repo", "id"),
+        *repair_indexes("knowledge"),
         embedding_check(),
         Index(
             None, "metadata", postgresql_using="gin", postgresql_ops={"metadata": "jsonb_path_ops"}

@@ -13,7 +13,7 @@ from sqlmodel import Field
 from domain.errors import InvalidInput
 from domain.schema.base import Entity, Identified, Record
 from domain.schema.columns import SEARCH_VECTOR_UNMAPPED, EmbeddingColumn, search_vector
-from domain.schema.constraints import embedding_check, index, unique
+from domain.schema.constraints import embedding_check, index, named_index, repair_indexes, unique
 from domain.schema.text_hash import text_hash_column
 from domain.values.classification import Category, Severity
 from domain.values.embedding import OptionalEmbedding
@@ -57,18 +57,26 @@ class LearningMemory(Record, table=True):
 
     - HNSW on `embedding`: vector search
     - GIN on `search_vector`: keyword search
-    - `(tenant, repo)`: the memories of one repository
-    - `(tenant, owner, repo)`: the memories that an owner's repositories share
-    - `(tenant, stale)`: the memories to embed again
+    - `(tenant, repo, id)`: `list` and `page` of the memories of one repository
+    - `(tenant, owner, repo)` of the live memories with an embedding: `nearest_for_owner`, `recall`
+    - `(tenant, embedding_model)` of the live memories: `mark_stale`, and `repair_candidates` of
+      another model
+    - `(tenant, id)` of the memories that are stale or have no embedding: `delete_stale`, and the
+      other `repair_candidates`
     - `(tenant, text_hash)`: searches for distinct texts
     """
 
     __tablename__ = "learning_memories"
     __table_args__ = (
         unique("repo", "finding_id", "outcome"),
-        index("repo"),
-        index("owner", "repo"),
-        index("stale"),
+        index("repo", "id"),
+        named_index(
+            "ix_learning_memories_shared",
+            "owner",
+            "repo",
+            where="stale IS FALSE AND embedding IS NOT NULL",
+        ),
+        *repair_indexes("learning_memories"),
         embedding_check(),
         *search_vector(finding_text="C"),
         *text_hash_column("finding_text"),

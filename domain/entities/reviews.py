@@ -7,12 +7,17 @@ from typing import Self
 from uuid import UUID
 
 from pydantic import model_validator
-from sqlalchemy import ARRAY, CheckConstraint, Uuid
+from sqlalchemy import ARRAY, CheckConstraint, Uuid, text
 from sqlmodel import Field
 
 from domain.schema.base import Record
-from domain.schema.columns import SEARCH_VECTOR_UNMAPPED, FrozenJsonb, search_vector
-from domain.schema.constraints import index, references, unique
+from domain.schema.columns import (
+    INDEXED_BY_HASH,
+    SEARCH_VECTOR_UNMAPPED,
+    FrozenJsonb,
+    search_vector,
+)
+from domain.schema.constraints import index, named_index, references, unique
 from domain.schema.text_hash import text_hash_column
 from domain.values.classification import Category, Severity
 from domain.values.jsonb import JsonObject
@@ -102,9 +107,10 @@ class Finding(Record, table=True):
     Indexes:
 
     - `(tenant, review_id)`: the findings of a review
-    - `(tenant, repo, severity)`, `(tenant, repo, file_path)`: a repository's findings by severity,
-      and by file
-    - `(tenant, repo, comment_id)`: the finding of a comment
+    - `(tenant, repo, id)`: `list` and `page` of a repository's findings
+    - `(tenant, repo, file_path)`: a repository's findings in one file
+    - `(tenant, repo, comment_id)`: `find_by_comment`
+    - `(tenant, repo, created_at, id)` of the findings with a comment: `recent_comment_candidates`
     - GIN on `search_vector`: keyword search over titles
     - `(tenant, text_hash)`: searches for distinct titles
     """
@@ -114,9 +120,17 @@ class Finding(Record, table=True):
         references("reviews", "review_id"),
         CheckConstraint("end_line >= start_line", name="lines"),
         index("review_id"),
-        index("repo", "severity"),
+        index("repo", "id"),
         index("repo", "file_path"),
         index("repo", "comment_id"),
+        named_index(
+            "ix_findings_commented",
+            "repo",
+            text("created_at DESC"),
+            "id",
+            where="comment_id IS NOT NULL AND comment_surface IS NOT NULL"
+            " AND review_output_key IS NOT NULL",
+        ),
         *search_vector(title="C"),
         *text_hash_column("title"),
     )
@@ -163,14 +177,26 @@ class SuppressionLogEntry(Record, table=True):
 
     Lifecycle: written with its review, never updated, deleted with its review.
 
-    Index: `(tenant, review_id)`, the suppressions of a review.
+    Indexes:
+
+    - `(tenant, review_id)`: the suppressions of a review
+    - `(tenant, md5(pattern))`: `list`, `page` and `exists` of one pattern, which can be longer than
+      an entry of an index
     """
 
     __tablename__ = "suppression_log"
-    __table_args__ = (references("reviews", "review_id"), index("review_id"))
+    __table_args__ = (
+        references("reviews", "review_id"),
+        index("review_id"),
+        named_index("ix_suppression_log_pattern", text("md5(pattern)")),
+    )
 
     review_id: UUID = Field(description="Review that applied the suppression.")
-    pattern: Text = Field(min_length=1, description="Pattern of the suppression.")
+    pattern: Text = Field(
+        min_length=1,
+        sa_column_kwargs={"info": INDEXED_BY_HASH},
+        description="Pattern of the suppression.",
+    )
     matched_count: Count = Field(description="Number of findings that it suppressed.")
     finding_ids: tuple[UUID, ...] = Field(
         default=(),

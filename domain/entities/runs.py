@@ -32,7 +32,12 @@ class RunState(Record, table=True):
     `completed_at` stays when a completed run is claimed again.
 
     Unique: `(tenant, run_key)`, and `(tenant, repo, pr_number)` among unfinished runs: a pull
-    request has at most one. Index: `(tenant, repo, pr_number, status)`.
+    request has at most one.
+
+    Indexes:
+
+    - `(tenant, repo, pr_number, status)`: `last_reviewed_head`
+    - `(tenant, status, completed_at)`, `(tenant, status, claimed_at)`: `purge`
     """
 
     managed_fields = frozenset(
@@ -50,6 +55,8 @@ class RunState(Record, table=True):
     __table_args__ = (
         unique("run_key"),
         index("repo", "pr_number", "status"),
+        index("status", "completed_at"),
+        index("status", "claimed_at"),
         # Concurrent claims of different heads do not see each other's rows. This index makes one
         # of them wait for the other.
         Index(
@@ -139,11 +146,12 @@ class ReviewCheckpoint(Record, table=True):
     """Progress of one review, from which the next attempt continues.
 
     Lifecycle: saved repeatedly under its `review_output_key`, deleted when the review is complete.
-    Unique: `(tenant, review_output_key)`.
+    Unique: `(tenant, review_output_key)`. Index: `(tenant, repo, id)`, for `list`, `page` and
+    `exists` of one repository.
     """
 
     __tablename__ = "review_checkpoints"
-    __table_args__ = (unique("review_output_key"),)
+    __table_args__ = (unique("review_output_key"), index("repo", "id"))
 
     review_output_key: Key = Field(description="Key of the output of the review.")
     repo: Name = Field(description="Repository, as owner/name.")

@@ -102,12 +102,17 @@ class RateLimitEvent(Record, table=True):
     Lifecycle: appended by `telemetry.record_rate_limit`, which ignores a second event of the same
     delivery and type. Deleted by `telemetry.purge`.
 
-    Unique: `(tenant, delivery_id, event_type)` among rows with a delivery. Index:
-    `(tenant, created_at)`, for `telemetry.purge`.
+    Unique: `(tenant, delivery_id, event_type)` among rows with a delivery. Indexes:
+    `(tenant, created_at)`, for `telemetry.purge`; `(tenant, repo, id)`, for `list`, `page` and
+    `exists` of one repository.
     """
 
     __tablename__ = "rate_limit_events"
-    __table_args__ = (unique_where_given("delivery_id", "event_type"), index("created_at"))
+    __table_args__ = (
+        unique_where_given("delivery_id", "event_type"),
+        index("created_at"),
+        index("repo", "id"),
+    )
 
     delivery_id: Name | None = Field(
         default=None, description="Webhook delivery that caused the run."
@@ -129,12 +134,12 @@ class RetrievalQualityEvent(Record, table=True):
     Lifecycle: appended by `telemetry.record_retrieval_quality`, which ignores a second event of the
     same delivery. Deleted by `telemetry.purge`.
 
-    Unique: `(tenant, delivery_id)` among rows with a delivery. Index: `(tenant, created_at)`, for
-    `telemetry.purge`.
+    Unique: `(tenant, delivery_id)` among rows with a delivery. Indexes: `(tenant, created_at)`, for
+    `telemetry.purge`; `(tenant, repo, id)`, for `list`, `page` and `exists` of one repository.
     """
 
     __tablename__ = "retrieval_quality_events"
-    __table_args__ = (unique_where_given("delivery_id"), index("created_at"))
+    __table_args__ = (unique_where_given("delivery_id"), index("created_at"), index("repo", "id"))
 
     delivery_id: Name | None = Field(
         default=None, description="Webhook delivery that caused the retrieval."
@@ -164,11 +169,12 @@ class ResilienceEvent(Record, table=True):
     Lifecycle: inserted or replaced by `telemetry.record_resilience`; a replaced event keeps its id
     and `created_at`. Deleted by `telemetry.purge`.
 
-    Unique: `(tenant, delivery_id)`. Index: `(tenant, created_at)`, for `telemetry.purge`.
+    Unique: `(tenant, delivery_id)`. Indexes: `(tenant, created_at)`, for `telemetry.purge`;
+    `(tenant, repo, id)`, for `list`, `page` and `exists` of one repository.
     """
 
     __tablename__ = "resilience_events"
-    __table_args__ = (unique("delivery_id"), index("created_at"))
+    __table_args__ = (unique("delivery_id"), index("created_at"), index("repo", "id"))
 
     delivery_id: Name = Field(description="Webhook delivery that timed out or is a retry.")
     repo: Name = Field(description="Repository, as owner/name.")

@@ -47,6 +47,13 @@ SEARCH_VECTOR_UNMAPPED: Final = {"exclude_properties": ["search_vector", "text_h
 """`__mapper_args__` of an entity with the generated columns of searches."""
 
 
+INDEXED_BY_HASH: Final = {"indexed_by": "md5"}
+"""`info` of a text column with an index on its MD5, because it can be longer than an entry.
+
+Filters compare the hashes as well, so that the index serves them.
+"""
+
+
 def search_vector(language: str = "english", /, **weights: str) -> tuple[Column[Any], Index]:
     """Return the generated tsvector column over the weighted columns, and its GIN index.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     CheckConstraint,
+    ColumnElement,
     Constraint,
     ForeignKeyConstraint,
     Index,
@@ -62,6 +63,18 @@ def index(*columns: str) -> Index:
     return Index(None, "tenant", *columns)
 
 
+def named_index(name: str, *columns: str | ColumnElement[Any], where: str | None = None) -> Index:
+    """Return an index with a name of its own, for an order, an expression or some of the rows.
+
+    Args:
+        name: the name, which begins with `ix_` and the table.
+        columns: the columns and expressions after the tenant.
+        where: the condition that the indexed rows meet, as SQL.
+    """
+    condition = None if where is None else text(where)
+    return Index(name, "tenant", *columns, postgresql_where=condition)
+
+
 def unique_where_given(column: str, *others: str) -> Index:
     """Return a unique index, within a tenant, of the rows in which `column` has a value."""
     return Index(
@@ -91,4 +104,15 @@ def embedding_check() -> CheckConstraint:
     """
     return CheckConstraint(
         f"vector_norm(embedding) BETWEEN {MIN_NORM} AND {MAX_NORM}", name="embedding_norm"
+    )
+
+
+def repair_indexes(table: str) -> tuple[Index, Index]:
+    """Return the indexes of a table with embeddings that find the rows to embed again.
+
+    The first finds the rows of another model, the second those that are stale or have no embedding.
+    """
+    return (
+        named_index(f"ix_{table}_embedding_model", "embedding_model", where="stale IS FALSE"),
+        named_index(f"ix_{table}_to_embed", "id", where="stale OR embedding IS NULL"),
     )

@@ -150,3 +150,12 @@ def create_index_concurrently(
             if_not_exists=True,
             **dialect_options,
         )
+
+
+def drop_index_concurrently(name: str, table: str) -> None:
+    """Drop an index, if it exists, without blocking reads and writes of the table.
+
+    As with `create_index_concurrently`, earlier operations of the revision are committed.
+    """
+    with op.get_context().autocommit_block(), indexes.patient(op.get_bind()):
+        op.drop_index(name, table, postgresql_concurrently=True, if_exists=True)

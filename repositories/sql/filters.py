@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
+from hashlib import md5
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import ColumnElement, String, and_, any_, cast, false, func, literal, or_, true
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.types import Boolean, Text
 
+from domain.schema.columns import INDEXED_BY_HASH
 from domain.values.filter_bounds import measure
 from domain.values.filter_rules import check_filter
 from domain.values.filters import (
@@ -137,7 +139,8 @@ def _compare(
     if not keys:
         ordered = operator is not Operator.EQUAL and isinstance(column.type, Text | String)
         left = column.collate("C") if ordered else column
-        return _operate(left, operator, literal(value, column.type))
+        compared = _operate(left, operator, literal(value, column.type))
+        return compared if ordered else and_(_has_hash_of(column, (value,)), compared)
     if isinstance(value, datetime):
         return _operate(json_conditions.moment_at(column, keys), operator, literal(value))
     if operator is Operator.EQUAL:
@@ -170,7 +173,17 @@ def _operate(
 
 
 def _any(column: ColumnElement[Any], values: tuple[Scalar, ...]) -> ColumnElement[bool]:
-    return column == any_(cast(list(values), ARRAY(column.type)))
+    return and_(
+        _has_hash_of(column, values), column == any_(cast(list(values), ARRAY(column.type)))
+    )
+
+
+def _has_hash_of(column: ColumnElement[Any], values: tuple[Scalar, ...]) -> ColumnElement[bool]:
+    """Return the condition that an index on the column's hash serves; true if there is none."""
+    if getattr(column, "info", None) != INDEXED_BY_HASH:
+        return true()
+    hashes = [md5(str(value).encode(), usedforsecurity=False).hexdigest() for value in values]
+    return func.md5(column) == any_(cast(hashes, ARRAY(Text())))
 
 
 def _contains(

@@ -28,6 +28,7 @@ from domain.values.recall import OWNER_REPOS
 from domain.values.search import Distance
 from repositories.sql.caching import cached_statement
 from repositories.sql.filters import FilterKey
+from repositories.sql.reembedding import is_of_another_model
 from repositories.sql.rows import fields, first_rows, tenant_bind
 from repositories.sql.vector import distance_between, first_of_each_text, literal_int
 
@@ -112,7 +113,7 @@ def mark_stale(tenant: str, model: str, *, at_most: int | None) -> Update:
     statement = update(LearningMemory).values(stale=True)
     others = (
         _COLUMNS.tenant == tenant,
-        _COLUMNS.embedding_model != model,
+        is_of_another_model(LearningMemory, model),
         _COLUMNS.stale.is_(False),
     )
     return statement.where(*first_rows(LearningMemory, at_most, *others)).execution_options(
