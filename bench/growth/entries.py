@@ -1,0 +1,452 @@
+"""One entry, or several, for every operation of every port, with arguments of each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final
+
+from bench.growth.data import ABSENT_REPO, DAYS, DIMENSIONS, LARGE_REPO, OWNER, SMALL_REPO
+from domain import (
+    Category,
+    ConfidenceBand,
+    EmbeddingRepair,
+    Outcome,
+    RepairedEmbedding,
+    Review,
+    ReviewReader,
+    Severity,
+    UsageBy,
+    Vector,
+    where,
+)
+from tests.contract.suites import samples
+from tests.contract.suites.kinds import KINDS
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+Rows = Mapping[str, list["UUID"]]
+"""Ids of stored rows, by the path of their repository."""
+
+Call = Callable[[Any, Rows], Awaitable[Any]]
+
+NEAR: Final = Vector([(-1.0) ** number / (1 + number % 7) for number in range(DIMENSIONS)])
+WORDS: Final = "word3 word40 word900"
+PLACES: Final = {"large": LARGE_REPO, "small": SMALL_REPO, "absent": ABSENT_REPO}
+SUM: Final = "adds up rows"
+MANY: Final = "changes all rows that meet the condition"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One measured call.
+
+    Attributes:
+        operation: the path of the operation, as `tests.contract.ports` lists it.
+        case: its arguments in a word or two; empty if there is one case.
+        call: the call, with a unit of work or reader and the ids of rows.
+        grows: the reason for which it may grow with the rows; None if it must not.
+        writes: whether it needs a unit of work, which is rolled back.
+    """
+
+    operation: str
+    call: Call
+    case: str = ""
+    grows: str | None = None
+    writes: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.operation} · {self.case}" if self.case else self.operation
+
+
+def entries() -> list[Entry]:
+    """Return an entry, or several, for every operation."""
+    return [
+        *(entry for kind in KINDS for entry in _reads(kind.path)),
+        *(entry for path in _MAKERS for entry in _writes(path)),
+        *(entry for path in ("knowledge", "memories") for entry in _repairs(path)),
+        *_searches(),
+        *_aggregates(),
+        *_lookups(),
+        *_changes(),
+        *_units(),
+    ]
+
+
+def _at(path: str, unit: Any) -> Any:
+    return attrgetter(path)(unit)
+
+
+_FIELDS: Final = {"suppressions": "pattern", "patterns": "pattern_fingerprint"}
+
+
+def _reads(path: str) -> Iterator[Entry]:
+    async def first_rows(unit: Any, _: Rows) -> int:
+        stream, rows = _at(path, unit).stream(batch_size=50), 0
+        async for _row in stream:
+            rows += 1
+            if rows == 100:
+                break
+        await stream.aclose()
+        return rows
+
+    yield Entry(operation=f"{path}.get", call=lambda unit, rows: _at(path, unit).get(rows[path][0]))
+    yield Entry(
+        operation=f"{path}.find", call=lambda unit, rows: _at(path, unit).find(rows[path][0])
+    )
+    yield Entry(
+        operation=f"{path}.get_many", call=lambda unit, rows: _at(path, unit).get_many(rows[path])
+    )
+    yield Entry(operation=f"{path}.count", grows=SUM, call=lambda unit, _: _at(path, unit).count())
+    yield Entry(operation=f"{path}.stream", case="first 100 rows", call=first_rows)
+    field = _FIELDS.get(path, "repo")
+    for case, repo in PLACES.items():
+        condition = where(field).equals(repo)
+        for method in ("list", "page", "exists"):
+            if field == "repo" or case == "absent":
+                yield Entry(
+                    operation=f"{path}.{method}",
+                    case=case,
+                    call=lambda unit, _, method=method, condition=condition: getattr(
+                        _at(path, unit), method
+                    )(condition),
+                )
+    for method in ("list", "page"):
+        yield Entry(
+            operation=f"{path}.{method}",
+            case="all",
+            call=lambda unit, _, method=method: getattr(_at(path, unit), method)(),
+        )
+
+
+async def _of(uow: Any, rows: Rows, make: Callable[..., Any], path: str) -> Any:
+    parent = await _at(path, uow).get(rows[path][0])
+    return make(parent)
+
+
+_MAKERS: Final[Mapping[str, Callable[[Any, Rows], Awaitable[Any]]]] = {
+    "suppressions": lambda uow, rows: _of(uow, rows, samples.suppression, "reviews"),
+    "findings": lambda uow, rows: _of(uow, rows, samples.finding, "reviews"),
+    "reactions": lambda uow, rows: _of(uow, rows, samples.reaction, "findings"),
+    **{
+        name: lambda _uow, _rows, make=make: _alone(make)
+        for name, make in {
+            "knowledge": samples.chunk,
+            "reviews": samples.review,
+            "memories": samples.memory,
+            "patterns": samples.pattern,
+            "runs": samples.run,
+            "checkpoints": samples.checkpoint,
+            "authors": samples.author,
+            "dependency_bumps": samples.bump,
+            "telemetry": samples.event,
+        }.items()
+    },
+}
+
+
+async def _alone(make: Callable[[], Any]) -> Any:
+    return make()
+
+
+def _writes(path: str) -> Iterator[Entry]:
+    async def add(uow: Any, rows: Rows) -> None:
+        _at(path, uow).add(await _MAKERS[path](uow, rows))
+        await uow.flush()
+
+    async def add_many(uow: Any, rows: Rows) -> int:
+        made = [await _MAKERS[path](uow, rows) for _ in range(20)]
+        written: int = await _at(path, uow).add_many(made)
+        return written
+
+    yield Entry(operation=f"{path}.add", call=add, writes=True)
+    yield Entry(operation=f"{path}.add_many", call=add_many, writes=True)
+    if path != "patterns":
+        yield Entry(
+            operation=f"{path}.delete",
+            writes=True,
+            call=lambda uow, rows: _at(path, uow).delete(rows[path][1]),
+        )
+
+
+def _repairs(path: str) -> Iterator[Entry]:
+    def state() -> EmbeddingRepair:
+        return EmbeddingRepair(corpus=path, key="job", target_model="model")
+
+    def part(unit: Any) -> Any:
+        return _at(path, unit)
+
+    async def write(uow: Any, rows: Rows) -> int:
+        vectors = [RepairedEmbedding(id=key, embedding=NEAR) for key in rows[path]]
+        written: int = await part(uow).write_repaired(vectors, state())
+        return written
+
+    for case, model in {"none": "model", "all": "other"}.items():
+        yield Entry(
+            operation=f"{path}.count_repair_candidates",
+            case=case,
+            grows=SUM if case == "all" else None,
+            call=lambda unit, _, model=model: part(unit).count_repair_candidates(model),
+        )
+        yield Entry(
+            operation=f"{path}.repair_candidates",
+            case=case,
+            call=lambda unit, _, model=model: part(unit).repair_candidates(model),
+        )
+    yield Entry(operation=f"{path}.write_repaired", call=write, writes=True)
+    yield Entry(operation=f"{path}.repair_state", call=lambda unit, _: part(unit).repair_state("j"))
+    yield Entry(
+        operation=f"{path}.save_repair_state",
+        writes=True,
+        call=lambda uow, _: part(uow).save_repair_state(state()),
+    )
+
+
+def _searches() -> Iterator[Entry]:
+    for case, repo in {"all": None, **PLACES}.items():
+        condition = None if repo is None else where("repo").equals(repo)
+        calls: dict[str, Call] = {
+            "knowledge.vector_search": lambda unit, _, where=condition: (
+                unit.knowledge.vector_search(NEAR, where=where)
+            ),
+            "knowledge.keyword_search": lambda unit, _, where=condition: (
+                unit.knowledge.keyword_search(WORDS, where=where)
+            ),
+            "knowledge.hybrid_search": lambda unit, _, where=condition: (
+                unit.knowledge.hybrid_search(WORDS, NEAR, where=where)
+            ),
+            "findings.keyword_search": lambda unit, _, repo=repo: unit.findings.keyword_search(
+                WORDS, repo=repo
+            ),
+            "corpora.search": lambda unit, _, repo=repo: unit.corpora.search(
+                WORDS, NEAR, repo=repo
+            ),
+        }
+        for operation, call in calls.items():
+            yield Entry(operation=operation, case=case, call=call)
+    for case, repo in PLACES.items():
+        calls = {
+            "memories.nearest": lambda unit, _, repo=repo: unit.memories.nearest(NEAR, repo=repo),
+            "memories.nearest_for_owner": lambda unit, _, repo=repo: (
+                unit.memories.nearest_for_owner(NEAR, owner=OWNER, exclude_repo=repo)
+            ),
+            "memories.keyword_search": lambda unit, _, repo=repo: unit.memories.keyword_search(
+                WORDS, repo=repo
+            ),
+            "memories.hybrid_search": lambda unit, _, repo=repo: unit.memories.hybrid_search(
+                WORDS, NEAR, repo=repo
+            ),
+            "memories.recall": lambda unit, _, repo=repo: unit.memories.recall(
+                NEAR, WORDS, repo=repo, owner=OWNER
+            ),
+        }
+        for operation, call in calls.items():
+            yield Entry(operation=operation, case=case, call=call)
+
+
+def _aggregates() -> Iterator[Entry]:
+    def year() -> datetime:
+        return datetime.now(UTC) - timedelta(days=DAYS)
+
+    for case, repo in PLACES.items():
+        grows = SUM if case == "large" else None
+        calls: dict[str, Call] = {
+            "reviews.stats": lambda unit, _, repo=repo: unit.reviews.stats(repo, since=year()),
+            "reviews.trends": lambda unit, _, repo=repo: unit.reviews.trends(repo, days=DAYS),
+            "reactions.patterns": lambda unit, _, repo=repo: unit.reactions.patterns(repo),
+            "telemetry.usage": lambda unit, _, repo=repo: unit.telemetry.usage(
+                by=UsageBy.DAY, repo=repo, since=year()
+            ),
+        }
+        for operation, call in calls.items():
+            yield Entry(operation=operation, case=case, call=call, grows=grows)
+    yield Entry(
+        operation="telemetry.usage",
+        case="all repositories",
+        grows=SUM,
+        call=lambda unit, _: unit.telemetry.usage(by=UsageBy.MODEL, since=year()),
+    )
+    yield Entry(
+        operation="telemetry.count_recent_timeouts",
+        call=lambda unit, _: unit.telemetry.count_recent_timeouts(LARGE_REPO, "login1"),
+        grows="counts the events of a week",
+    )
+
+
+def _lookups() -> Iterator[Entry]:
+    lookup: dict[str, Call] = {
+        "knowledge.find_by_chunk_id": lambda unit, _: unit.knowledge.find_by_chunk_id(
+            "chunk30", repo=LARGE_REPO
+        ),
+        "findings.recent_comment_candidates": lambda unit, _: (
+            unit.findings.recent_comment_candidates(LARGE_REPO)
+        ),
+        "findings.find_by_comment": lambda unit, _: unit.findings.find_by_comment(LARGE_REPO, 1001),
+        "findings.prior": lambda unit, _: unit.findings.prior(LARGE_REPO, 500),
+        "memories.exists_for": lambda unit, rows: unit.memories.exists_for(
+            LARGE_REPO, rows["findings"][0], Outcome.ACCEPTED
+        ),
+        "patterns.lookup": lambda unit, _: unit.patterns.lookup(
+            Severity.MAJOR, Category.SECURITY, ConfidenceBand.HIGH, "fingerprint1"
+        ),
+        "runs.find_by_key": lambda unit, _: unit.runs.find_by_key("run500"),
+        "runs.last_reviewed_head": lambda unit, _: unit.runs.last_reviewed_head(LARGE_REPO, 500),
+        "checkpoints.find_by_key": lambda unit, _: unit.checkpoints.find_by_key("output500"),
+        "authors.find_author": lambda unit, _: unit.authors.find_author(LARGE_REPO, "login500"),
+        "dependency_bumps.history": lambda unit, _: unit.dependency_bumps.history(
+            LARGE_REPO, "popular"
+        ),
+        "embedding_metadata.get": lambda unit, _: unit.embedding_metadata.get(),
+        "embedding_metadata.find": lambda unit, _: unit.embedding_metadata.find(),
+        "embedding_metadata.check_compatible": lambda unit, _: (
+            unit.embedding_metadata.check_compatible(provider="p", model="m", dimensions=DIMENSIONS)
+        ),
+    }
+    for operation, call in lookup.items():
+        yield Entry(operation=operation, call=call)
+
+
+def _changes() -> Iterator[Entry]:
+    async def complete(uow: Any, _: Rows) -> None:
+        claimed = await _claim(uow, 9_000_001)
+        await uow.runs.heartbeat(claimed.run_key, claimed.attempt)
+        await uow.runs.complete(claimed.run_key, claimed.attempt)
+
+    async def delete_large_review(uow: Any, rows: Rows) -> None:
+        await uow.reviews.delete(rows["reviews"][2])
+
+    bounded: dict[tuple[str, str], Call] = {
+        ("knowledge.upsert_many", "replaced and new"): lambda uow, _: uow.knowledge.upsert_many(
+            [samples.chunk(f"chunk{n}", f"word{n}", embedding=NEAR) for n in range(20)]
+        ),
+        ("knowledge.delete_chunks", ""): lambda uow, _: uow.knowledge.delete_chunks(
+            (f"chunk{n}" for n in range(20, 40)), repo=LARGE_REPO
+        ),
+        ("knowledge.delete_where", "one source"): lambda uow, _: uow.knowledge.delete_where(
+            where("repo").equals(LARGE_REPO) & where("source").equals("docs/page9")
+        ),
+        ("embedding_metadata.set", ""): lambda uow, _: uow.embedding_metadata.set(
+            provider="p", model="m", dimensions=DIMENSIONS
+        ),
+        ("embedding_metadata.agree_on_embeddings", ""): lambda uow, _: (
+            uow.embedding_metadata.agree_on_embeddings(
+                provider="p", model="m", dimensions=DIMENSIONS
+            )
+        ),
+        ("reviews.delete", "with its findings"): delete_large_review,
+        ("reactions.withdraw", ""): lambda uow, _: uow.reactions.withdraw(LARGE_REPO, 1001, 1001),
+        ("reactions.clear", "small"): lambda uow, _: uow.reactions.clear(SMALL_REPO),
+        ("memories.write", ""): lambda uow, _: uow.memories.write(samples.memory(embedding=NEAR)),
+        ("memories.write_many", ""): lambda uow, _: uow.memories.write_many(
+            [samples.memory(embedding=NEAR) for _ in range(20)]
+        ),
+        ("memories.mark_stale", "none"): lambda uow, _: uow.memories.mark_stale("model"),
+        ("memories.mark_stale", "first 100"): lambda uow, _: uow.memories.mark_stale(
+            "other", at_most=100
+        ),
+        ("memories.delete_stale", "none"): lambda uow, _: uow.memories.delete_stale(),
+        ("patterns.record", ""): lambda uow, _: uow.patterns.record(samples.pattern()),
+        ("runs.claim", ""): lambda uow, _: _claim(uow, 9_000_000),
+        ("runs.heartbeat", "with claim and complete"): complete,
+        ("runs.complete", "with claim and heartbeat"): complete,
+        ("runs.purge", "nothing to delete"): lambda uow, _: uow.runs.purge(),
+        ("checkpoints.save", ""): lambda uow, _: uow.checkpoints.save(
+            samples.checkpoint("output500")
+        ),
+        ("checkpoints.set_comment", ""): lambda uow, _: uow.checkpoints.set_comment("output500", 1),
+        ("checkpoints.delete_by_key", ""): lambda uow, _: uow.checkpoints.delete_by_key(
+            "output500"
+        ),
+        ("authors.upsert", ""): lambda uow, _: uow.authors.upsert(samples.author("login500")),
+        ("authors.purge", "nothing to delete"): lambda uow, _: uow.authors.purge(),
+        ("dependency_bumps.record", ""): lambda uow, _: uow.dependency_bumps.record(
+            samples.bump(repo=LARGE_REPO, pr_number=9_000_000)
+        ),
+        ("telemetry.record", ""): lambda uow, _: uow.telemetry.record(samples.event()),
+        ("telemetry.record_many", ""): lambda uow, _: uow.telemetry.record_many(
+            [samples.event() for _ in range(20)]
+        ),
+        ("telemetry.record_rate_limit", ""): lambda uow, _: uow.telemetry.record_rate_limit(
+            samples.rate_limit(delivery_id="delivery500")
+        ),
+        ("telemetry.record_retrieval_quality", ""): lambda uow, _: (
+            uow.telemetry.record_retrieval_quality(
+                samples.retrieval_quality(delivery_id="delivery500")
+            )
+        ),
+        ("telemetry.record_resilience", ""): lambda uow, _: uow.telemetry.record_resilience(
+            samples.resilience("delivery500")
+        ),
+        ("telemetry.purge", "nothing to delete"): lambda uow, _: uow.telemetry.purge(
+            older_than=timedelta(days=2 * DAYS)
+        ),
+    }
+    for (operation, case), call in bounded.items():
+        yield Entry(operation=operation, case=case, call=call, writes=True)
+    yield Entry(
+        operation="reactions.clear",
+        case="large",
+        call=lambda uow, _: uow.reactions.clear(LARGE_REPO),
+        grows=MANY,
+        writes=True,
+    )
+    yield Entry(
+        operation="knowledge.reset",
+        call=lambda uow, _: uow.knowledge.reset(),
+        grows=MANY,
+        writes=True,
+    )
+
+
+def _claim(uow: Any, pr_number: int) -> Awaitable[Any]:
+    claim: Awaitable[Any] = uow.runs.claim(
+        LARGE_REPO,
+        pr_number,
+        base_sha="base",
+        head_sha="next",
+        delivery_id="d",
+        action="opened",
+    )
+    return claim
+
+
+def _units() -> Iterator[Entry]:
+    async def look_up(uow: Any, _: Rows) -> None:
+        uow.repository(Review)
+        uow.provide(ReviewReader)
+
+    async def flush(uow: Any, _: Rows) -> None:
+        uow.reviews.add(samples.review())
+        await uow.flush()
+
+    async def savepoint(uow: Any, rows: Rows) -> None:
+        async with uow.savepoint():
+            await flush(uow, rows)
+
+    async def rollback(uow: Any, rows: Rows) -> None:
+        await flush(uow, rows)
+        await uow.rollback()
+
+    async def commit(uow: Any, rows: Rows) -> None:
+        await flush(uow, rows)
+        await uow.commit()
+
+    async def explaining(uow: Any, _: Rows) -> None:
+        with uow.explaining():
+            await uow.knowledge.vector_search(NEAR)
+
+    calls: dict[str, Call] = {
+        "provide": look_up,
+        "repository": look_up,
+        "flush": flush,
+        "savepoint": savepoint,
+        "rollback": rollback,
+        "commit": commit,
+        "explaining": explaining,
+    }
+    for operation, call in calls.items():
+        yield Entry(operation=operation, call=call, writes=True)
