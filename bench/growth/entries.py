@@ -28,6 +28,8 @@ from tests.contract.suites.kinds import KINDS
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from domain.values.filters import Filter
+
 Rows = Mapping[str, list["UUID"]]
 """Ids of stored rows, by the path of their repository."""
 
@@ -105,22 +107,19 @@ def _reads(path: str) -> Iterator[Entry]:
     yield Entry(operation=f"{path}.stream", case="first 100 rows", call=first_rows)
     field = _FIELDS.get(path, "repo")
     for case, repo in PLACES.items():
-        condition = where(field).equals(repo)
-        for method in ("list", "page", "exists"):
-            if field == "repo" or case == "absent":
-                yield Entry(
-                    operation=f"{path}.{method}",
-                    case=case,
-                    call=lambda unit, _, method=method, condition=condition: getattr(
-                        _at(path, unit), method
-                    )(condition),
-                )
-    for method in ("list", "page"):
-        yield Entry(
-            operation=f"{path}.{method}",
-            case="all",
-            call=lambda unit, _, method=method: getattr(_at(path, unit), method)(),
-        )
+        if field == "repo" or case == "absent":
+            yield from _listings(path, case, where(field).equals(repo))
+    yield from _listings(path, "all", None)
+
+
+def _listings(path: str, case: str, condition: Filter | None) -> Iterator[Entry]:
+    calls: dict[str, Call] = {
+        "list": lambda unit, _: _at(path, unit).list(condition),
+        "page": lambda unit, _: _at(path, unit).page(condition),
+        "exists": lambda unit, _: _at(path, unit).exists(condition),
+    }
+    for method, call in calls.items():
+        yield Entry(operation=f"{path}.{method}", case=case, call=call)
 
 
 async def _of(uow: Any, rows: Rows, make: Callable[..., Any], path: str) -> Any:
@@ -128,29 +127,27 @@ async def _of(uow: Any, rows: Rows, make: Callable[..., Any], path: str) -> Any:
     return make(parent)
 
 
+def _alone(make: Callable[[], Any]) -> Callable[[Any, Rows], Awaitable[Any]]:
+    async def made(_uow: Any, _rows: Rows) -> Any:
+        return make()
+
+    return made
+
+
 _MAKERS: Final[Mapping[str, Callable[[Any, Rows], Awaitable[Any]]]] = {
     "suppressions": lambda uow, rows: _of(uow, rows, samples.suppression, "reviews"),
     "findings": lambda uow, rows: _of(uow, rows, samples.finding, "reviews"),
     "reactions": lambda uow, rows: _of(uow, rows, samples.reaction, "findings"),
-    **{
-        name: lambda _uow, _rows, make=make: _alone(make)
-        for name, make in {
-            "knowledge": samples.chunk,
-            "reviews": samples.review,
-            "memories": samples.memory,
-            "patterns": samples.pattern,
-            "runs": samples.run,
-            "checkpoints": samples.checkpoint,
-            "authors": samples.author,
-            "dependency_bumps": samples.bump,
-            "telemetry": samples.event,
-        }.items()
-    },
+    "knowledge": _alone(samples.chunk),
+    "reviews": _alone(samples.review),
+    "memories": _alone(samples.memory),
+    "patterns": _alone(samples.pattern),
+    "runs": _alone(samples.run),
+    "checkpoints": _alone(samples.checkpoint),
+    "authors": _alone(samples.author),
+    "dependency_bumps": _alone(samples.bump),
+    "telemetry": _alone(samples.event),
 }
-
-
-async def _alone(make: Callable[[], Any]) -> Any:
-    return make()
 
 
 def _writes(path: str) -> Iterator[Entry]:
@@ -185,18 +182,8 @@ def _repairs(path: str) -> Iterator[Entry]:
         written: int = await part(uow).write_repaired(vectors, state())
         return written
 
-    for case, model in {"none": "model", "all": "other"}.items():
-        yield Entry(
-            operation=f"{path}.count_repair_candidates",
-            case=case,
-            grows=SUM if case == "all" else None,
-            call=lambda unit, _, model=model: part(unit).count_repair_candidates(model),
-        )
-        yield Entry(
-            operation=f"{path}.repair_candidates",
-            case=case,
-            call=lambda unit, _, model=model: part(unit).repair_candidates(model),
-        )
+    yield from _candidates(path, "none", "model")
+    yield from _candidates(path, "all", "other")
     yield Entry(operation=f"{path}.write_repaired", call=write, writes=True)
     yield Entry(operation=f"{path}.repair_state", call=lambda unit, _: part(unit).repair_state("j"))
     yield Entry(
@@ -206,69 +193,91 @@ def _repairs(path: str) -> Iterator[Entry]:
     )
 
 
+def _candidates(path: str, case: str, model: str) -> Iterator[Entry]:
+    yield Entry(
+        operation=f"{path}.count_repair_candidates",
+        case=case,
+        grows=SUM if case == "all" else None,
+        call=lambda unit, _: _at(path, unit).count_repair_candidates(model),
+    )
+    yield Entry(
+        operation=f"{path}.repair_candidates",
+        case=case,
+        call=lambda unit, _: _at(path, unit).repair_candidates(model),
+    )
+
+
 def _searches() -> Iterator[Entry]:
     for case, repo in {"all": None, **PLACES}.items():
-        condition = None if repo is None else where("repo").equals(repo)
-        calls: dict[str, Call] = {
-            "knowledge.vector_search": lambda unit, _, where=condition: (
-                unit.knowledge.vector_search(NEAR, where=where)
-            ),
-            "knowledge.keyword_search": lambda unit, _, where=condition: (
-                unit.knowledge.keyword_search(WORDS, where=where)
-            ),
-            "knowledge.hybrid_search": lambda unit, _, where=condition: (
-                unit.knowledge.hybrid_search(WORDS, NEAR, where=where)
-            ),
-            "findings.keyword_search": lambda unit, _, repo=repo: unit.findings.keyword_search(
-                WORDS, repo=repo
-            ),
-            "corpora.search": lambda unit, _, repo=repo: unit.corpora.search(
-                WORDS, NEAR, repo=repo
-            ),
-        }
-        for operation, call in calls.items():
-            yield Entry(operation=operation, case=case, call=call)
+        yield from _knowledge_searches(case, repo)
     for case, repo in PLACES.items():
-        calls = {
-            "memories.nearest": lambda unit, _, repo=repo: unit.memories.nearest(NEAR, repo=repo),
-            "memories.nearest_for_owner": lambda unit, _, repo=repo: (
-                unit.memories.nearest_for_owner(NEAR, owner=OWNER, exclude_repo=repo)
-            ),
-            "memories.keyword_search": lambda unit, _, repo=repo: unit.memories.keyword_search(
-                WORDS, repo=repo
-            ),
-            "memories.hybrid_search": lambda unit, _, repo=repo: unit.memories.hybrid_search(
-                WORDS, NEAR, repo=repo
-            ),
-            "memories.recall": lambda unit, _, repo=repo: unit.memories.recall(
-                NEAR, WORDS, repo=repo, owner=OWNER
-            ),
-        }
-        for operation, call in calls.items():
-            yield Entry(operation=operation, case=case, call=call)
+        yield from _memory_searches(case, repo)
+
+
+def _knowledge_searches(case: str, repo: str | None) -> Iterator[Entry]:
+    condition = None if repo is None else where("repo").equals(repo)
+    calls: dict[str, Call] = {
+        "knowledge.vector_search": lambda unit, _: unit.knowledge.vector_search(
+            NEAR, where=condition
+        ),
+        "knowledge.keyword_search": lambda unit, _: unit.knowledge.keyword_search(
+            WORDS, where=condition
+        ),
+        "knowledge.hybrid_search": lambda unit, _: unit.knowledge.hybrid_search(
+            WORDS, NEAR, where=condition
+        ),
+        "findings.keyword_search": lambda unit, _: unit.findings.keyword_search(WORDS, repo=repo),
+        "corpora.search": lambda unit, _: unit.corpora.search(WORDS, NEAR, repo=repo),
+    }
+    for operation, call in calls.items():
+        yield Entry(operation=operation, case=case, call=call)
+
+
+def _memory_searches(case: str, repo: str) -> Iterator[Entry]:
+    calls: dict[str, Call] = {
+        "memories.nearest": lambda unit, _: unit.memories.nearest(NEAR, repo=repo),
+        "memories.nearest_for_owner": lambda unit, _: unit.memories.nearest_for_owner(
+            NEAR, owner=OWNER, exclude_repo=repo
+        ),
+        "memories.keyword_search": lambda unit, _: unit.memories.keyword_search(WORDS, repo=repo),
+        "memories.hybrid_search": lambda unit, _: unit.memories.hybrid_search(
+            WORDS, NEAR, repo=repo
+        ),
+        "memories.recall": lambda unit, _: unit.memories.recall(
+            NEAR, WORDS, repo=repo, owner=OWNER
+        ),
+    }
+    for operation, call in calls.items():
+        yield Entry(operation=operation, case=case, call=call)
+
+
+def _year_ago() -> datetime:
+    return datetime.now(UTC) - timedelta(days=DAYS)
+
+
+def _sums(case: str, repo: str) -> Iterator[Entry]:
+    calls: dict[str, Call] = {
+        "reviews.stats": lambda unit, _: unit.reviews.stats(repo, since=_year_ago()),
+        "reviews.trends": lambda unit, _: unit.reviews.trends(repo, days=DAYS),
+        "reactions.patterns": lambda unit, _: unit.reactions.patterns(repo),
+        "telemetry.usage": lambda unit, _: unit.telemetry.usage(
+            by=UsageBy.DAY, repo=repo, since=_year_ago()
+        ),
+    }
+    for operation, call in calls.items():
+        yield Entry(
+            operation=operation, case=case, call=call, grows=SUM if case == "large" else None
+        )
 
 
 def _aggregates() -> Iterator[Entry]:
-    def year() -> datetime:
-        return datetime.now(UTC) - timedelta(days=DAYS)
-
     for case, repo in PLACES.items():
-        grows = SUM if case == "large" else None
-        calls: dict[str, Call] = {
-            "reviews.stats": lambda unit, _, repo=repo: unit.reviews.stats(repo, since=year()),
-            "reviews.trends": lambda unit, _, repo=repo: unit.reviews.trends(repo, days=DAYS),
-            "reactions.patterns": lambda unit, _, repo=repo: unit.reactions.patterns(repo),
-            "telemetry.usage": lambda unit, _, repo=repo: unit.telemetry.usage(
-                by=UsageBy.DAY, repo=repo, since=year()
-            ),
-        }
-        for operation, call in calls.items():
-            yield Entry(operation=operation, case=case, call=call, grows=grows)
+        yield from _sums(case, repo)
     yield Entry(
         operation="telemetry.usage",
         case="all repositories",
         grows=SUM,
-        call=lambda unit, _: unit.telemetry.usage(by=UsageBy.MODEL, since=year()),
+        call=lambda unit, _: unit.telemetry.usage(by=UsageBy.MODEL, since=_year_ago()),
     )
     yield Entry(
         operation="telemetry.count_recent_timeouts",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import (
     CheckConstraint,
-    ColumnElement,
     Constraint,
     ForeignKeyConstraint,
     Index,
+    TextClause,
     UniqueConstraint,
     text,
 )
@@ -63,7 +63,7 @@ def index(*columns: str) -> Index:
     return Index(None, "tenant", *columns)
 
 
-def named_index(name: str, *columns: str | ColumnElement[Any], where: str | None = None) -> Index:
+def named_index(name: str, *columns: str | TextClause, where: str | None = None) -> Index:
     """Return an index with a name of its own, for an order, an expression or some of the rows.
 
     Args:

@@ -89,9 +89,9 @@ def downgrade() -> None:
 
 def _create(name: str, table: str, columns: tuple[str, ...], where: str | None) -> None:
     indexed: list[Any] = ["tenant", *(_indexed(column) for column in columns)]
-    options = {} if where is None else {"postgresql_where": sa.text(where)}
+    condition = None if where is None else sa.text(where)
     with operations.timed(table, f"{name} is built"):
-        operations.create_index_concurrently(name, table, indexed, **options)
+        operations.create_index_concurrently(name, table, indexed, postgresql_where=condition)
 
 
 def _indexed(column: str) -> Any:
