@@ -138,8 +138,8 @@ _TABLES: Final = {
     "learning_memories": (
         "texts",
         f"""INSERT INTO learning_memories (tenant, id, created_at, repo, owner, finding_id,
-                                       source_repo, finding_text, severity, category, file_path, outcome,
-                                       embedding_model, embedding_dim, embedding)
+                                       source_repo, finding_text, severity, category, file_path,
+                                       outcome, embedding_model, embedding_dim, embedding)
         SELECT :tenant, pg_temp.id('memory', n, :total), pg_temp.moment(n, :total),
                pg_temp.repo(n), '{OWNER}', pg_temp.id('about', n, :total), pg_temp.repo(n),
                {_SENTENCE} || ' memory' || n, {_SEVERITY}, {_CATEGORY}, 'src/module.py', 'accepted',
