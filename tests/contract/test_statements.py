@@ -6,11 +6,11 @@ The number of every operation's, on PostgreSQL.
 from __future__ import annotations
 
 from repositories import Database
+from repositories.testing.statements import statements_of
 from tests.contract.calls import OPERATIONS, fill
 from tests.contract.ports import all_operations
 from tests.contract.suites import samples
 from tests.contract.suites.kinds import write
-from tests.integration.observed import statements_of
 
 
 def test_the_table_has_every_method_of_every_port() -> None:

@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from domain import Cursor, InvalidCursor, Outcome, UsageBy, where
 from domain.values.filters import AllOf, AnyOf, Filter, Not
 from repositories.fakes import binding
+from repositories.testing.stateful.comparison import Raised
 from tests.contract.suites import samples
 from tests.contract.suites.kinds import KINDS, put
 from tests.faults import drawn as hostile
 from tests.faults.test_inputs import plan, sides, try_all
-from tests.stateful.comparison import Raised
 from tests.stateful.driving import quietly
 from tests.stateful.sides import Difference
 
@@ -307,7 +307,7 @@ def test_every_argument_is_answered_or_refused_alike(
     )
 
     def check(drawn: Drawn) -> None:
-        outcomes = sides.same(
+        outcomes = sides.outcomes(
             [partial(called, store, drawn.value) for store in sides.stores], drawn.name, since
         )
         counted[isinstance(outcomes[0], Raised)] += 1
@@ -342,7 +342,7 @@ def test_what_can_name_no_tenant_is_refused(sides: Sides, effort: Effort) -> Non
     )
     def check(drawn: Drawn) -> None:
         since, tenant = datetime.now(UTC), drawn.value
-        outcomes = sides.same(
+        outcomes = sides.outcomes(
             [partial(tenant_of, store, tenant) for store in sides.stores], repr(drawn), since
         )
         if isinstance(tenant, str) and not (tenant.isascii() and 1 <= len(tenant) <= 100):

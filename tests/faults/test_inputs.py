@@ -25,9 +25,9 @@ from pgvector import Vector
 from pydantic import ValidationError
 
 from repositories.fakes.tables import Table
+from repositories.testing.stateful.comparison import Returned, differences, outcome_of, plain
 from tests.contract.suites.kinds import KINDS, Kind, put
 from tests.faults import drawn as hostile
-from tests.stateful.comparison import Returned, differences, outcome_of, plain
 from tests.stateful.driving import quietly
 from tests.stateful.sides import Sides, open_sides
 

@@ -32,6 +32,7 @@ from domain import (
 from repositories import Database
 from repositories.bulk import staging, writing
 from repositories.sql.bulk import raise_limits
+from repositories.testing.statements import statements_of
 from tests.contract.suites.kinds import write
 from tests.contract.suites.samples import (
     chunk,
@@ -42,7 +43,6 @@ from tests.contract.suites.samples import (
     review,
     suppression,
 )
-from tests.integration.observed import statements_of
 
 if TYPE_CHECKING:
     from pydantic import SecretStr

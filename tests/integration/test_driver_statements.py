@@ -30,7 +30,7 @@ from domain.schema.columns import EmbeddingColumn
 from repositories import Database
 from repositories.postgres.direct import Prepared, prepare
 from repositories.sql import runs
-from tests.integration.observed import statements_of
+from repositories.testing.statements import statements_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -11,8 +11,8 @@ from domain import where
 from repositories import Database, Settings
 from repositories.postgres.engine import create_engine
 from repositories.sql.bm25 import is_one_word
+from repositories.testing.statements import statements_of
 from tests.contract.suites.samples import chunk
-from tests.integration.observed import statements_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

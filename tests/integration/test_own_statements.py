@@ -27,6 +27,7 @@ from domain import (
     UnitOfWorkError,
 )
 from repositories import Database, FakeDatabase, UnitOfWork, tenant_equals
+from repositories.testing.statements import require_tenant_conditions
 from tests.contract.suites.samples import finding, review
 
 if TYPE_CHECKING:
@@ -281,6 +282,16 @@ async def test_row_level_security_shows_a_statement_the_rows_of_its_tenant(
         changed = await uow.execute(update(Review).values(conclusion="changed"))
         assert changed.rowcount == 1
         await uow.rollback()
+
+
+async def test_a_statement_without_a_condition_on_the_tenant_is_reported(
+    database: Database,
+) -> None:
+    async with require_tenant_conditions(database), database.reader() as view:
+        await view.execute(select(Review).where(tenant_equals(Review, view.tenant)))
+    with pytest.raises(AssertionError, match="of reviews in: SELECT"):
+        async with require_tenant_conditions(database), database.reader() as view:
+            await view.execute(select(Review).where(col(Review.repo) == "acme/api"))
 
 
 async def test_the_fake_names_what_to_do_instead() -> None:

@@ -21,10 +21,10 @@ from repositories import Database, migrations, operations
 from repositories.cli.app import app
 from repositories.postgres.database_info import TENANT
 from repositories.postgres.errors import translating
+from repositories.testing.statements import statements_of
 from tests.contract.suites import samples
 from tests.contract.suites.kinds import write
 from tests.integration.migrations.support import as_superuser, execute, opened, write_revision
-from tests.integration.observed import statements_of
 
 if TYPE_CHECKING:
     from pathlib import Path

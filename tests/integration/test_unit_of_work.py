@@ -14,7 +14,7 @@ from sqlalchemy import text
 from domain import ConnectionLost, KnowledgeChunk, ReadOnly, Review, Vector
 from repositories import Database
 from repositories.testing.factories import ReviewFactory
-from tests.integration.observed import statements_of
+from repositories.testing.statements import statements_of
 
 if TYPE_CHECKING:
     from pydantic import SecretStr

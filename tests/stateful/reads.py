@@ -1,15 +1,14 @@
-"""Operations that read: they are asked of a unit of work and of a reader."""
+"""Operations that read, in a unit of work and in a reader."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from domain import (
     AuthorCacheEntry,
     Category,
-    Cursor,
     Finding,
     GlobalPattern,
     KnowledgeChunk,
@@ -20,119 +19,18 @@ from domain import (
     RunState,
     UsageBy,
 )
-from tests.stateful.conditions import some_filter
-from tests.stateful.kinds import ALL, KIND_OF
+from repositories.testing.stateful import operations
+from repositories.testing.stateful.conditions import some_filter
+from repositories.testing.stateful.operations import some_limit
 from tests.stateful.texts import LOGINS, MODELS, PACKAGES, REPOS
 
 if TYPE_CHECKING:
-    from domain import UnitOfWork
-    from tests.stateful.kinds import Call, Operation
-    from tests.stateful.world import World
-
-LIMITS: Final = (100, 1, 2, 3, 5, 0, 10_001)
-
-
-def _limit(world: World) -> int:
-    return 10 if world.choices.below(8) else world.choices.pick(LIMITS)
-
-
-def find(world: World) -> Call:
-    kind, loads = world.choices.pick(ALL), world.choices.one_in(3)
-    key, get = world.id_of(kind), world.choices.one_in(2)
-    if get:
-        return lambda uow: KIND_OF[kind].read(uow).get(key, with_embedding=loads)
-    return lambda uow: KIND_OF[kind].read(uow).find(key, with_embedding=loads)
-
-
-def get_many(world: World) -> Call:
-    kind, loads = world.choices.pick(ALL), world.choices.one_in(3)
-    keys = world.choices.several(lambda: world.id_of(kind), 4)
-    return lambda uow: KIND_OF[kind].read(uow).get_many(keys, with_embedding=loads)
-
-
-def count(world: World) -> Call:
-    kind = world.choices.pick(ALL)
-    condition, asks = some_filter(world, kind), world.choices.below(2)
-    if asks:
-        return lambda uow: KIND_OF[kind].read(uow).exists(condition)
-    return lambda uow: KIND_OF[kind].read(uow).count(condition)
-
-
-def list_some(world: World) -> Call:
-    kind = world.choices.pick(ALL)
-    condition, limit, loads = some_filter(world, kind), _limit(world), world.choices.one_in(3)
-    descending = world.choices.one_in(2)
-    return lambda uow: (
-        KIND_OF[kind]
-        .read(uow)
-        .list(condition, limit=limit, descending=descending, with_embedding=loads)
-    )
-
-
-def page(world: World) -> Call:
-    kind = world.choices.pick(ALL)
-    condition, limit, descending = (
-        some_filter(world, kind),
-        1 + world.choices.below(3),
-        world.choices.one_in(2),
-    )
-    of = "Nothing" if world.choices.one_in(24) else kind.__name__
-    after = (
-        Cursor(listing=of, descending=descending, id=world.id_of(kind))
-        if world.choices.below(3)
-        else None
-    )
-    return lambda uow: (
-        KIND_OF[kind].read(uow).page(condition, after=after, limit=limit, descending=descending)
-    )
-
-
-def pages(world: World) -> Call:
-    kind = world.choices.pick(ALL)
-    condition, limit, descending = (
-        some_filter(world, kind),
-        2 + world.choices.below(6),
-        world.choices.one_in(2),
-    )
-
-    async def call(uow: UnitOfWork) -> Any:
-        pages, after = [], None
-        for _ in range(4):
-            one = (
-                await KIND_OF[kind]
-                .read(uow)
-                .page(condition, after=after, limit=limit, descending=descending)
-            )
-            pages.append([vars(item)["id"] for item in one.items])
-            if (after := one.next) is None:
-                break
-        return pages
-
-    return call
-
-
-def stream(world: World) -> Call:
-    kind = world.choices.pick(ALL)
-    condition, size, descending = (
-        some_filter(world, kind),
-        1 + world.choices.below(5),
-        world.choices.one_in(2),
-    )
-
-    async def call(uow: UnitOfWork) -> Any:
-        streamed = (
-            KIND_OF[kind]
-            .read(uow)
-            .stream(condition, batch_size=size, descending=descending, with_embedding=True)
-        )
-        # Not entities that a unit of work would track.
-        return tuple([one.model_copy() async for one in streamed])
-
-    return call
+    from repositories.testing.stateful.operations import Call, Operation
+    from repositories.testing.stateful.world import World
 
 
 def find_chunk(world: World) -> Call:
-    chunk, loads = world.known(KnowledgeChunk), world.choices.one_in(2)
+    chunk, loads = world.existing(KnowledgeChunk), world.choices.one_in(2)
     return lambda uow: uow.knowledge.find_by_chunk_id(
         chunk.chunk_id, repo=chunk.repo, with_embedding=loads
     )
@@ -165,7 +63,7 @@ def trends(world: World) -> Call:
 
 
 def comment_candidates(world: World) -> Call:
-    repo, limit = world.choices.pick(REPOS), _limit(world)
+    repo, limit = world.choices.pick(REPOS), some_limit(world)
     return lambda uow: uow.findings.recent_comment_candidates(repo, limit=limit)
 
 
@@ -175,7 +73,7 @@ def find_by_comment(world: World) -> Call:
 
 
 def prior(world: World) -> Call:
-    repo, number, limit = world.choices.pick(REPOS), 1 + world.choices.below(3), _limit(world)
+    repo, number, limit = world.choices.pick(REPOS), 1 + world.choices.below(3), some_limit(world)
     return lambda uow: uow.findings.prior(repo, number, limit=limit)
 
 
@@ -191,30 +89,37 @@ def last_reviewed_head(world: World) -> Call:
 
 def find_by_key(world: World) -> Call:
     if world.choices.one_in(2):
-        run = world.known(RunState)
+        run = world.existing(RunState)
         return lambda uow: uow.runs.find_by_key(run.run_key)
-    checkpoint = world.known(ReviewCheckpoint)
+    checkpoint = world.existing(ReviewCheckpoint)
     return lambda uow: uow.checkpoints.find_by_key(checkpoint.review_output_key)
 
 
 def find_author(world: World) -> Call:
-    author, age = world.known(AuthorCacheEntry), timedelta(days=world.choices.pick((1, 7, 30, -1)))
+    author, age = (
+        world.existing(AuthorCacheEntry),
+        timedelta(days=world.choices.pick((1, 7, 30, -1))),
+    )
     return lambda uow: uow.authors.find_author(author.repo, author.author_login, max_age=age)
 
 
 def bump_history(world: World) -> Call:
-    repo, package, limit = world.choices.pick(REPOS), world.choices.pick(PACKAGES), _limit(world)
+    repo, package, limit = (
+        world.choices.pick(REPOS),
+        world.choices.pick(PACKAGES),
+        some_limit(world),
+    )
     return lambda uow: uow.dependency_bumps.history(repo, package, limit=limit)
 
 
 def memory_exists(world: World) -> Call:
-    memory, outcome = world.known(LearningMemory), world.choices.pick(tuple(Outcome))
+    memory, outcome = world.existing(LearningMemory), world.choices.pick(tuple(Outcome))
     finding = memory.finding_id or world.id_of(Finding)
     return lambda uow: uow.memories.exists_for(memory.repo, finding, outcome)
 
 
 def lookup_pattern(world: World) -> Call:
-    pattern = world.known(GlobalPattern)
+    pattern = world.existing(GlobalPattern)
     kind = (
         pattern.severity,
         Category.CORRECTNESS,
@@ -245,18 +150,12 @@ def usage(world: World) -> Call:
 
 
 def reviews_of_a_repo(world: World) -> Call:
-    condition, limit = some_filter(world, Review), _limit(world)
+    condition, limit = some_filter(world, Review), some_limit(world)
     return lambda uow: uow.reviews.list(condition, limit=limit)
 
 
 READS: Final[Sequence[Operation]] = (
-    find,
-    get_many,
-    count,
-    list_some,
-    page,
-    pages,
-    stream,
+    *operations.READS,
     find_chunk,
     embedding_metadata,
     stats,

@@ -1,18 +1,18 @@
-"""Searches by vector, by words, by both, across corpora, and recalls."""
+"""Operations that search: by vector, by words, by both, across corpora, and recall."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
 from domain import Corpus, Distance, Finding, KnowledgeChunk, LearningMemory, Match, Weights
-from tests.stateful.conditions import some_filter
+from repositories.testing.stateful.conditions import some_filter
 from tests.stateful.texts import BAD_VECTORS, OWNERS, QUERIES, REPOS, SHARED, VECTORS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tests.stateful.kinds import Call, Operation
-    from tests.stateful.world import World
+    from repositories.testing.stateful.operations import Call, Operation
+    from repositories.testing.stateful.world import World
 
 MATCHES: Final = tuple(Match)
 WEIGHTS: Final = (

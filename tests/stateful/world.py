@@ -1,13 +1,10 @@
-"""A small world: the entities so far, and new ones that often refer to them."""
+"""The library's entities in a random program."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from hashlib import sha256
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from uuid import UUID
 
 from domain import (
     AuthorCacheEntry,
@@ -35,86 +32,64 @@ from domain import (
     TelemetryEvent,
 )
 from domain.values.claims import run_key
+from repositories.testing.stateful.world import World
 from tests.contract.suites import samples
 from tests.stateful import texts
+from tests.stateful.kinds import KIND_OF
 from tests.stateful.texts import LOGINS, MODELS, OWNERS, REPOS, VECTORS
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
+    from domain import ReadRepository, Repository
     from domain.schema.base import Entity
-    from tests.stateful.choices import Choices
 
 E = TypeVar("E", bound="Entity")
 
-TENANTS: Final = ("default", "acme")
-AGES: Final = (timedelta(hours=2), timedelta(hours=36), timedelta(days=9), timedelta(days=45))
-"""How long ago things happened; far from what anything is purged by."""
-
 FREE: Final = {Review, Finding, SuppressionLogEntry, TelemetryEvent}
-"""Kinds that no rule keeps apart but their id."""
-
-Made = dict[type[Any], list[Any]]
+"""Entities that rarely break a rule: they are unique by their id only."""
 
 
-class World:
-    """The entities that the current unit of work can expect, by kind, and factories for more."""
+class LibraryWorld(World):
+    """The entities that the current unit of work can expect, and makers of all kinds."""
 
     def __init__(self) -> None:
-        self.choices: Choices
-        self.tenant = TENANTS[0]
-        self.base = datetime.now(UTC).replace(microsecond=0)
-        self.is_risky = False
-        self._made: dict[str, Made] = {tenant: defaultdict(list) for tenant in TENANTS}
-        self._number = 0
+        super().__init__({})
 
-    def snapshot(self) -> dict[str, Made]:
-        """Return what exists, to come back to when what follows is undone."""
-        return {tenant: _copied(entities) for tenant, entities in self._made.items()}
+    @property
+    def kinds(self) -> Sequence[type[Any]]:
+        return tuple(KIND_OF)
 
-    def restore(self, snapshot: dict[str, Made]) -> None:
-        self._made = snapshot
+    @property
+    def addable(self) -> Sequence[type[Any]]:
+        return [entity for entity, kind in KIND_OF.items() if kind.is_written_by_add]
 
-    def made(self, kind: type[E]) -> Sequence[E]:
-        return self._made[self.tenant][kind]
+    @property
+    def deletable(self) -> Sequence[type[Any]]:
+        return [entity for entity, kind in KIND_OF.items() if kind.is_deletable]
 
-    def known(self, kind: type[E]) -> E:
-        """Return something that was made, the newest most simply.
+    def reader(self, unit: Any, kind: type[Any]) -> ReadRepository[Any]:
+        return KIND_OF[kind].read(unit)
 
-        Something new where nothing was.
-        """
-        entities = self.made(kind)
-        return entities[-1 - self.choices.below(len(entities))] if entities else self.make(kind)
+    def writer(self, unit: Any, kind: type[Any]) -> Repository[Any]:
+        return KIND_OF[kind].written(unit)
 
-    def id_of(self, kind: type[Any]) -> UUID:
-        """Return the id of something that was made, or of nothing at all."""
-        return self.new_id() if self.choices.one_in(8) else vars(self.known(kind))["id"]
+    def final_reads(self, unit: Any) -> Sequence[Callable[[], Any]]:
+        return [unit.embedding_metadata.find]
 
-    def new_id(self) -> UUID:
-        """Return an id that nothing has, in no order."""
-        self._number += 1
-        return UUID(bytes=sha256(b"%d" % self._number).digest()[:16], version=4)
+    def may_repeat(self, kind: type[Any]) -> bool:
+        return kind is not TelemetryEvent
 
-    def moment(self) -> datetime | None:
-        """Return a moment long before this example, or None for the server's own."""
-        age = self.choices.maybe(AGES)
-        return None if age is None else self.base - age
+    def has_rules(self, kind: type[Any]) -> bool:
+        return kind not in FREE
 
-    def make(self, kind: type[E], **values: Any) -> E:
-        """Return a valid entity, nearly always a new one, and remember it."""
-        repeats = self.choices.one_in(16) and bool(self.made(kind)) and kind is not TelemetryEvent
-        self.is_risky = repeats or kind not in FREE
-        key = vars(self.known(kind))["id"] if repeats else self.new_id()
-        entity: E = getattr(self, f"_{kind.__tablename__}")(id=key, **values)
-        self._made[self.tenant][kind].append(entity)
+    @cached_property
+    def invalid_values(self) -> Mapping[type[Any], Sequence[dict[str, Any]]]:
+        return INVALID
+
+    def new_entity(self, kind: type[E], key: UUID) -> E:
+        entity: E = getattr(self, f"_{kind.__tablename__}")(id=key)
         return entity
-
-    def broken(self, kind: type[E]) -> E:
-        """Return an entity that breaks a rule of the schema, as no validated one can."""
-        entity = self.make(kind)
-        self.is_risky = True
-        return entity.model_copy(update=self.choices.pick(BROKEN[kind]))
-
-    def maybe_broken(self, kind: type[E]) -> E:
-        return self.broken(kind) if kind in BROKEN and self.choices.one_in(24) else self.make(kind)
 
     def _reviews(self, **values: Any) -> Review:
         pick = self.choices.pick
@@ -131,9 +106,9 @@ class World:
 
     def _findings(self, **values: Any) -> Finding:
         pick, maybe = self.choices.pick, self.choices.maybe
-        of, is_lost = self.known(Review), self.choices.one_in(24)
+        review, is_lost = self.existing(Review), self.choices.one_in(24)
         self.is_risky |= is_lost
-        parent = self.new_id() if is_lost else of.id
+        parent = self.new_id() if is_lost else review.id
         line = self.choices.below(5)
         fields = {
             "review_id": parent,
@@ -152,17 +127,20 @@ class World:
             "suppressed": self.choices.one_in(3),
             "created_at": self.moment(),
         }
-        return samples.finding(of, **{**fields, **comment, **lines, **more, **graded, **values})
+        return samples.finding(review, **{**fields, **comment, **lines, **more, **graded, **values})
 
     def _suppression_log(self, **values: Any) -> SuppressionLogEntry:
-        held_back = tuple(self.choices.several(lambda: self.id_of(Finding)))
+        suppressed = tuple(self.choices.several(lambda: self.id_of(Finding)))
         return samples.suppression(
-            self.known(Review), finding_ids=held_back, matched_count=self.choices.below(4), **values
+            self.existing(Review),
+            finding_ids=suppressed,
+            matched_count=self.choices.below(4),
+            **values,
         )
 
     def _feedback_reactions(self, **values: Any) -> FeedbackReaction:
         pick = self.choices.pick
-        to = self.known(Finding)
+        to = self.existing(Finding)
         fields = {
             "comment_id": 1 + self.choices.below(2),
             "reaction_id": 1 + self.choices.below(3),
@@ -198,7 +176,7 @@ class World:
 
     def _learning_memories(self, **values: Any) -> LearningMemory:
         pick, maybe = self.choices.pick, self.choices.maybe
-        finding = self.known(Finding).id if self.choices.one_in(3) else None
+        finding = self.existing(Finding).id if self.choices.one_in(3) else None
         fields = {
             "repo": pick(texts.SHARED),
             "owner": pick(OWNERS),
@@ -318,11 +296,7 @@ class World:
         )
 
 
-def _copied(entities: Made) -> Made:
-    return defaultdict(list, {kind: list(of_kind) for kind, of_kind in entities.items()})
-
-
-BROKEN: Final[Mapping[type[Any], Sequence[dict[str, Any]]]] = {
+INVALID: Final[Mapping[type[Any], Sequence[dict[str, Any]]]] = {
     Review: ({"pr_number": 0}, {"repo": None}, {"files_analyzed": -1}, {"pr_number": 2**31}),
     Finding: (
         {"confidence": 101},

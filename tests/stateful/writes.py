@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from domain import (
@@ -26,81 +26,29 @@ from domain import (
     TelemetryEvent,
 )
 from domain.values.embedding import UNSPECIFIED
-from tests.stateful.conditions import a_filter
-from tests.stateful.kinds import DELETABLE, KIND_OF, WRITTEN_BY_ADD
+from repositories.testing.stateful import operations
+from repositories.testing.stateful.conditions import a_filter
+from repositories.testing.stateful.operations import add_one, copies
 from tests.stateful.texts import HEADS, LOGINS, MODELS, REPOS, VECTORS
-from tests.stateful.world import BROKEN
 
 if TYPE_CHECKING:
     from domain import Repairs, UnitOfWork
-    from domain.schema.base import Entity
-    from tests.stateful.kinds import Call, Operation
-    from tests.stateful.world import World
-
-E = TypeVar("E", bound="Entity")
+    from repositories.testing.stateful.operations import Call, Operation
+    from repositories.testing.stateful.world import World
 
 EMBEDDED: Final[Sequence[type[Any]]] = (KnowledgeChunk, LearningMemory)
 
 
-def copies(entities: Sequence[E]) -> list[E]:
-    """Return what one side may keep and change."""
-    return [entity.model_copy(deep=True) for entity in entities]
-
-
-def _rows(world: World, kind: type[E]) -> list[E]:
-    """Return valid rows, or a broken one alone.
-
-    If a row breaks two rules, either error may be raised.
-    """
-    return (
-        [world.broken(kind)]
-        if kind in BROKEN and world.choices.one_in(16)
-        else world.choices.several(lambda: world.make(kind), 4)
-    )
-
-
-def add(world: World) -> Call:
-    return _added(world, world.choices.pick(WRITTEN_BY_ADD))
-
-
 def add_finding(world: World) -> Call:
-    return _added(world, Finding)
+    return add_one(world, Finding)
 
 
 def add_review(world: World) -> Call:
-    return _added(world, Review)
-
-
-def _added(world: World, kind: type[Any]) -> Call:
-    entity = world.maybe_broken(kind)
-    is_risky = world.is_risky
-
-    async def call(uow: UnitOfWork) -> Any:
-        # It alone, then: nothing that waits beside it may break a rule as well.
-        if is_risky:
-            await uow.flush()
-        added = KIND_OF[kind].written(uow).add(entity.model_copy(deep=True))
-        if is_risky:
-            await uow.flush()
-        return added
-
-    return call
-
-
-def add_many(world: World) -> Call:
-    kind = world.choices.pick(WRITTEN_BY_ADD)
-    entities = _rows(world, kind)
-    return lambda uow: KIND_OF[kind].written(uow).add_many(copies(entities))
-
-
-def delete(world: World) -> Call:
-    kind = world.choices.pick(DELETABLE)
-    key = world.id_of(kind)
-    return lambda uow: KIND_OF[kind].written(uow).delete(key)
+    return add_one(world, Review)
 
 
 def upsert_chunks(world: World) -> Call:
-    chunks = _rows(world, KnowledgeChunk)
+    chunks = world.some(KnowledgeChunk)
     return lambda uow: uow.knowledge.upsert_many(copies(chunks))
 
 
@@ -110,7 +58,7 @@ def delete_chunks_where(world: World) -> Call:
 
 
 def delete_chunks(world: World) -> Call:
-    chunks = world.choices.several(lambda: world.known(KnowledgeChunk))
+    chunks = world.choices.several(lambda: world.existing(KnowledgeChunk))
     names, repo = [chunk.chunk_id for chunk in chunks], chunks[0].repo if chunks else ""
     return lambda uow: uow.knowledge.delete_chunks(
         [*names, "no such chunk"] if names else [], repo=repo
@@ -142,12 +90,12 @@ def agree_on_embeddings(world: World) -> Call:
 
 
 def add_reactions(world: World) -> Call:
-    reactions = _rows(world, FeedbackReaction)
+    reactions = world.some(FeedbackReaction)
     return lambda uow: uow.reactions.add_many(copies(reactions))
 
 
 def withdraw_reaction(world: World) -> Call:
-    reaction = world.known(FeedbackReaction)
+    reaction = world.existing(FeedbackReaction)
     key = reaction.reaction_id + world.choices.one_in(6)
     return lambda uow: uow.reactions.withdraw(reaction.repo, reaction.comment_id, key)
 
@@ -158,7 +106,7 @@ def clear_reactions(world: World) -> Call:
 
 
 def write_memory(world: World) -> Call:
-    memory = world.maybe_broken(LearningMemory)
+    memory = world.maybe_invalid(LearningMemory)
     return lambda uow: uow.memories.write(memory.model_copy(deep=True))
 
 
@@ -269,7 +217,7 @@ async def _stored_attempt(uow: UnitOfWork, key: str) -> UUID:
 
 
 def heartbeat(world: World) -> Call:
-    key = "no such run" if world.choices.one_in(8) else world.known(RunState).run_key
+    key = "no such run" if world.choices.one_in(8) else world.existing(RunState).run_key
     attempt, lease = _attempt(world), timedelta(minutes=1 + world.choices.below(120))
 
     async def call(uow: UnitOfWork) -> object:
@@ -279,7 +227,7 @@ def heartbeat(world: World) -> Call:
 
 
 def complete_run(world: World) -> Call:
-    key = "no such run" if world.choices.one_in(8) else world.known(RunState).run_key
+    key = "no such run" if world.choices.one_in(8) else world.existing(RunState).run_key
     attempt = _attempt(world)
 
     async def call(uow: UnitOfWork) -> object:
@@ -311,7 +259,7 @@ def change_checkpoint(world: World) -> Call:
 
 
 def upsert_author(world: World) -> Call:
-    author = world.maybe_broken(AuthorCacheEntry)
+    author = world.maybe_invalid(AuthorCacheEntry)
     return lambda uow: uow.authors.upsert(author.model_copy())
 
 
@@ -326,7 +274,7 @@ def record_bump(world: World) -> Call:
 
 
 def record_event(world: World) -> Call:
-    event = world.maybe_broken(TelemetryEvent)
+    event = world.maybe_invalid(TelemetryEvent)
     return lambda uow: uow.telemetry.record(event.model_copy())
 
 
@@ -358,25 +306,19 @@ def purge_telemetry(world: World) -> Call:
     return lambda uow: uow.telemetry.purge(older_than=age, batch_size=size)
 
 
-def flush(world: World) -> Call:
-    return lambda uow: uow.flush()
-
-
-def forget_author(world: World) -> Call:
+def delete_author(world: World) -> Call:
     login = world.choices.pick(LOGINS)
     condition_id = next(
-        (entry.id for entry in world.made(AuthorCacheEntry) if entry.author_login == login),
+        (entry.id for entry in world.entities(AuthorCacheEntry) if entry.author_login == login),
         world.new_id(),
     )
     return lambda uow: uow.authors.delete(condition_id)
 
 
 WRITES: Final[Sequence[Operation]] = (
-    add,
+    *operations.WRITES,
     add_finding,
     add_review,
-    add_many,
-    delete,
     upsert_chunks,
     delete_chunks_where,
     delete_chunks,
@@ -410,6 +352,5 @@ WRITES: Final[Sequence[Operation]] = (
     record_retrieval_quality,
     record_resilience,
     purge_telemetry,
-    flush,
-    forget_author,
+    delete_author,
 )

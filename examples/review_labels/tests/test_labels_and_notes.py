@@ -12,6 +12,7 @@ from examples.review_labels.labels import Labels, ReviewLabel, add_label, rename
 from examples.review_labels.notes import ReviewNote
 from repositories import Database
 from repositories.testing.contract import EntityContract
+from repositories.testing.statements import require_tenant_conditions
 
 
 class TestLabels(EntityContract):
@@ -79,7 +80,8 @@ async def test_a_note_needs_a_review(recollect_store: DatabasePort) -> None:
 
 async def test_one_statement_renames_a_person(recollect_database: Database) -> None:
     await add_label(recollect_database, "acme/api", 7, "security", by="ada")
-    assert await rename_person(recollect_database, "ada", "ada.l") == 1
+    async with require_tenant_conditions(recollect_database):
+        assert await rename_person(recollect_database, "ada", "ada.l") == 1
     async with recollect_database.reader() as view:
         [label] = await view.repository(ReviewLabel).list()
         assert label.person == "ada.l"

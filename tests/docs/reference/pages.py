@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from tests.docs.reference import commands, entities, errors, settings, structure
+from tests.docs.reference import commands, entities, errors, extending, settings, structure
 
 DOCS: Final = Path(__file__).parents[3] / "docs"
 FOLDER: Final = DOCS / "reference"
@@ -22,6 +22,7 @@ def pages() -> dict[Path, str]:
         FOLDER / "entities.md": entities.page(),
         FOLDER / "settings.md": settings.page(),
         FOLDER / "command_line.md": commands.page(),
+        FOLDER / "extending.md": extending.page(),
         FOLDER / "errors.md": with_blocks(written, {"errors": errors.rows()}),
         STRUCTURE: with_blocks(
             structured, {"structure": structure.rows(), "entity": structure.files()}

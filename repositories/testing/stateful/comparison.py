@@ -1,4 +1,4 @@
-"""Outcomes of calls in a form that both sides share, and their comparison."""
+"""Compare the outcomes of calls, in a form that both sides share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from domain.schema.base import Entity
 from domain.values.jsonb import FrozenDict
 
 TOLERANCE: Final = 1e-6
-"""Relative; the server keeps ranks of words in 32 bits."""
+"""Relative, because the server computes the ranks of words in 32 bits."""
 
 _FACTS: Final = ("constraint", "table", "column", "field", "entity", "key", "recorded", "given")
 _PARTITIONED: Final = "telemetry_events"
@@ -62,7 +62,7 @@ async def outcome_of(call: Callable[[], Awaitable[Any]]) -> Outcome:
 
 
 def _fact(value: Any) -> Any:
-    # A partition's rule has the partition's name.
+    # The error of a partition names the partition.
     return _PARTITIONED if isinstance(value, str) and value.startswith(_PARTITIONED) else value
 
 
@@ -84,18 +84,18 @@ def entities_in(value: Any) -> Sequence[Entity]:
 def plain(value: Any, since: datetime) -> Any:
     """Return the value as lists, tuples and scalars.
 
-    A moment that the server made, which is one after `since`, is only that.
+    A time after `since` is the server's, and an id of version 7 is generated: they differ between
+    the sides, and are replaced.
     """
     match value:
         case datetime():
             return "now" if value >= since else value
         case UUID():
-            # Ids that were not given but made, by time, are not the same.
-            return "made" if value.version == 7 else value.int
+            return "generated" if value.version == 7 else value.int
         case FrozenDict():
             return sorted((key, plain(item, since)) for key, item in value.items())
         case Mapping():
-            # The same items, and in the same order.
+            # The order of the items is compared as well.
             return [(key, plain(item, since)) for key, item in value.items()]
         case list() | tuple() | SearchHits():
             return [plain(item, since) for item in value]
@@ -123,7 +123,7 @@ def _plain_parts(value: Any, since: datetime) -> Any:
 
 
 def differences(one: Any, other: Any, path: str = "") -> Iterator[str]:
-    """Yield where two plain values differ; floats may by a relative `TOLERANCE`."""
+    """Yield the places where two plain values differ; floats may differ by `TOLERANCE`."""
     if isinstance(one, float) and isinstance(other, float):
         if not math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=1e-12):
             yield f"{path}: {one!r} and {other!r}"

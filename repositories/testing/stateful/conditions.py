@@ -1,7 +1,4 @@
-"""Filters.
-
-Draw values that entities have or could have, and sometimes invalid ones.
-"""
+"""Random filters, with values that entities have or could have, and sometimes invalid ones."""
 
 from __future__ import annotations
 
@@ -17,16 +14,16 @@ from domain.values.filters import AllOf, AnyOf
 if TYPE_CHECKING:
     from domain.schema.base import Entity
     from domain.values.filters import Filter, Where
-    from tests.stateful.world import World
+    from repositories.testing.stateful.world import World
 
 
 def some_filter(world: World, kind: type[Entity]) -> Filter | None:
-    """Return a filter over the kind's columns, or None as often as one."""
+    """Return a filter over the columns of the class, or as often None."""
     return a_filter(world, kind) if world.choices.below(2) else None
 
 
 def a_filter(world: World, kind: type[Entity], depth: int = 2) -> Filter:
-    """Return a filter over the kind's columns."""
+    """Return a filter over the columns of the class."""
     match world.choices.below(8) if depth else 0:
         case 1:
             return ~a_filter(world, kind, depth - 1)
@@ -53,7 +50,7 @@ def _condition(world: World, kind: type[Entity]) -> Filter:
     fields = [name for name in kind.model_fields if name != "tenant"]
     name = choices.pick(fields)
     column = column_name(kind, name)
-    values = [vars(one).get(name) for one in (world.known(kind), world.known(kind))]
+    values = [vars(world.existing(kind)).get(name) for _ in range(2)]
     if isinstance(kind.__table__.columns[column].type, EmbeddingColumn):
         return where(column).exists()
     present = [value for value in values if value is not None]
@@ -73,42 +70,42 @@ def _of_json(world: World, column: str, value: Mapping[str, Any]) -> Filter:
     )
 
 
-def _compared(world: World, of: Where, values: list[Any]) -> Filter:
+def _compared(world: World, key: Where, values: list[Any]) -> Filter:
     if not values or world.choices.one_in(6):
-        return world.choices.pick((of.exists, of.is_null))()
+        return world.choices.pick((key.exists, key.is_null))()
     value = values[0]
     if isinstance(value, tuple):
-        return _of_list(world, of, value)
+        return _of_list(world, key, value)
     if isinstance(value, str) and not isinstance(value, Enum) and world.choices.one_in(3):
-        return _of_text(world, of, value)
+        return _of_text(world, key, value)
     comparisons = (
-        of.equals,
-        of.at_most,
-        of.greater_than,
-        of.less_than,
-        of.at_least,
-        of.not_equals,
+        key.equals,
+        key.at_most,
+        key.greater_than,
+        key.less_than,
+        key.at_least,
+        key.not_equals,
     )
-    return of.one_of(values) if world.choices.one_in(4) else world.choices.pick(comparisons)(value)
+    return key.one_of(values) if world.choices.one_in(4) else world.choices.pick(comparisons)(value)
 
 
-def _of_list(world: World, of: Where, values: Sequence[Any]) -> Filter:
+def _of_list(world: World, key: Where, values: Sequence[Any]) -> Filter:
     match world.choices.below(3):
         case 0 if values:
-            return of.contains(world.choices.pick(values))
+            return key.contains(world.choices.pick(values))
         case 1:
-            return of.contains_any(values[:2])
+            return key.contains_any(values[:2])
         case _:
-            return of.contains_all(values[:2])
+            return key.contains_all(values[:2])
 
 
-def _of_text(world: World, of: Where, value: str) -> Filter:
+def _of_text(world: World, key: Where, value: str) -> Filter:
     start = world.choices.below(3)
     part = value[start : start + 1 + world.choices.below(4)]
     match world.choices.below(3):
         case 0:
-            return of.starts_with(part)
+            return key.starts_with(part)
         case 1:
-            return of.contains_text(part)
+            return key.contains_text(part)
         case _:
-            return of.matches_glob(world.choices.pick((value, f"{value[:2]}*", "**", "*.py")))
+            return key.matches_glob(world.choices.pick((value, f"{value[:2]}*", "**", "*.py")))

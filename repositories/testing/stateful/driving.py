@@ -1,0 +1,61 @@
+"""Run a state machine for a number of steps."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import TYPE_CHECKING, Final
+
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from repositories.testing.stateful.machine import Machine
+    from repositories.testing.stateful.sides import Sides
+
+STEPS_PER_EXAMPLE: Final = 250
+COMPARED_PER_EXAMPLE: Final = 350
+"""About; some steps are compared more than once."""
+
+
+def drive(
+    sides: Sides,
+    machine: Callable[[Sides], type[Machine]],
+    *,
+    steps: int,
+    start: int,
+    shrinks: bool = True,
+) -> None:
+    """Run the machine until this many steps were compared.
+
+    Args:
+        sides: the two sides.
+        machine: returns the class of the machine.
+        steps: the number of steps.
+        start: the seed of the random operations.
+        shrinks: after a difference, search for the shortest program that has it.
+
+    Raises:
+        Difference: the two sides disagree; the program is printed before.
+    """
+    phases: Sequence[Phase] = (Phase.generate, Phase.shrink) if shrinks else (Phase.generate,)
+    per_example = min(STEPS_PER_EXAMPLE, steps)
+    plan = settings(
+        stateful_step_count=per_example,
+        deadline=None,
+        database=None,
+        phases=phases,
+        report_multiple_bugs=False,
+        suppress_health_check=(
+            HealthCheck.too_slow,
+            HealthCheck.data_too_large,
+            HealthCheck.large_base_example,
+        ),
+    )
+    while sides.steps < steps:
+        kind = machine(sides)
+        # Another seed for the remaining steps.
+        seed(start + sides.steps)(kind)
+        examples = ceil((steps - sides.steps) / COMPARED_PER_EXAMPLE)
+        run_state_machine_as_test(kind, settings=settings(plan, max_examples=examples))
