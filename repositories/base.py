@@ -17,10 +17,11 @@ from domain.ports.docstrings import documented_by
 from domain.schema.base import Entity
 from domain.schema.stored import mark_stored
 from domain.schema.writing import require_entity
-from domain.values.ids import require_id, require_ids
+from domain.values.ids import require_id, require_many
 from domain.values.paging import (
     DEFAULT_LIMIT,
     MAX_BATCH_SIZE,
+    MAX_LIMIT,
     Cursor,
     Page,
     require_limit,
@@ -28,6 +29,7 @@ from domain.values.paging import (
 )
 from repositories.bulk import BulkWrite
 from repositories.postgres.own_statements import RepositoryStatements
+from repositories.postgres.turns import slices
 from repositories.sql import rows
 from repositories.sql.filters import FilterKey
 
@@ -84,13 +86,15 @@ class ReadRepository(Generic[E]):
     async def get_many(
         self, ids: Iterable[UUID], *, with_embedding: bool = False
     ) -> Mapping[UUID, E]:
-        keys = require_ids(ids)
+        keys = await _unique_ids(ids)
         if not keys:
             return {}
-        entities = await self._all(
-            self._build(rows.many_by_id, with_embedding=with_embedding), ids=keys
-        )
-        by_id = {vars(entity)["id"]: entity for entity in entities}
+        statement = self._build(rows.many_by_id, with_embedding=with_embedding)
+        by_id = {
+            vars(entity)["id"]: entity
+            async for some in slices(keys, MAX_LIMIT)
+            for entity in await self._all(statement, ids=some)
+        }
         return {key: by_id[key] for key in keys if key in by_id}
 
     async def exists(self, where: Filter | None = None) -> bool:
@@ -179,13 +183,12 @@ class ReadRepository(Generic[E]):
 
     async def _all(self, statement: Select[Any], **values: Any) -> Sequence[E]:
         if self._transaction.tracks:
-            return (
-                (await self._transaction.execute(statement, self._bound(**values))).scalars().all()
+            at_most = values.get("limit", len(values.get("ids", ())))
+            return await self._transaction.entities(
+                statement, self._bound(**values), at_most=at_most
             )
-        return [
-            self._hydrate(row)
-            for row in await self._transaction.rows(statement, self._bound(**values))
-        ]
+        rows = await self._transaction.rows(statement, self._bound(**values))
+        return [self._hydrate(row) async for part in slices(rows) for row in part]
 
     async def _one(self, statement: Select[Any], **values: Any) -> E | None:
         return next(iter(await self._all(statement, **values)), None)
@@ -197,6 +200,11 @@ class ReadRepository(Generic[E]):
         entity = self.entity.from_row(row)
         mark_stored(entity)
         return entity  # type: ignore[return-value]  # E
+
+
+async def _unique_ids(ids: Iterable[UUID]) -> list[UUID]:
+    checked = [require_id(one, "ids") async for part in slices(require_many(ids)) for one in part]
+    return list(dict.fromkeys(checked))
 
 
 @documented_by(ports.AppendRepository)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from domain import ports
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from domain.values.embedding import VectorLike
     from domain.values.filters import Filter
     from repositories.postgres.transaction import Transaction
+
+
+_HITS_PER_TURN: Final = 500
+"""Hits that are fused without a thread, which takes some milliseconds."""
 
 
 class _Knowledge(KnowledgeReader):
@@ -116,8 +120,12 @@ class FederatedSearch:
             condition = FilterKey(of_repo, where)
             rankings[Corpus.FINDINGS] = await self._findings.ranked(query, condition, options)
         duplicates = await self._near_duplicates(rankings) if distinct else {}
-        await asyncio.sleep(0)  # lets other tasks run before the hits are fused
-        return fuse_corpora(rankings, duplicates, limit=limit, distinct=distinct)
+        if sum(map(len, rankings.values())) <= _HITS_PER_TURN:
+            return fuse_corpora(rankings, duplicates, limit=limit, distinct=distinct)
+        # Many hits would hold the event loop.
+        return await asyncio.to_thread(
+            fuse_corpora, rankings, duplicates, limit=limit, distinct=distinct
+        )
 
     async def _near_duplicates(
         self, rankings: Mapping[Corpus, SearchHits[Any]]

@@ -17,6 +17,7 @@ from domain.values.reranking import Diversity, Recency
 from domain.values.search import Distance, Match, SearchHits, Thresholds, Weights
 from repositories.base import Repository
 from repositories.bulk import BulkWrite
+from repositories.postgres.turns import slices
 from repositories.reembedding import RepairReader, RepairRepository
 from repositories.sql import knowledge, rows
 from repositories.sql.filters import FilterKey, filter_condition
@@ -146,7 +147,8 @@ class KnowledgeRepository(
         # All names are checked before the first row is deleted.
         statements = [
             rows.delete_rows(self.entity, tenant, filter_condition(self.entity, condition))
-            for condition in named
+            async for some in slices(named, 1)
+            for condition in some
         ]
         return sum([await self._transaction.changed(statement) for statement in statements])
 

@@ -64,11 +64,7 @@ def fuse_corpora(
     them is among the `near_duplicates` of the other. The score of a hit becomes the score of its
     rank: 1 for the first of a corpus, and less for the others.
     """
-    hits = {
-        _id(hit): replace(hit, corpus=corpus)
-        for corpus, ranking in rankings.items()
-        for hit in ranking
-    }
+    hits = {_id(hit): (corpus, hit) for corpus, ranking in rankings.items() for hit in ranking}
     fused = reciprocal_rank_fusion(
         [[_id(hit) for hit in ranking] for ranking in rankings.values()], [1.0] * len(rankings)
     )
@@ -79,11 +75,12 @@ def fuse_corpora(
             duplicates_of[other].add(one)
     best: dict[UUID, SearchHit[Remembered]] = {}
     texts: set[bytes] = set()
-    for key in sorted(fused, key=lambda key: (-fused[key], -hits[key].score, key)):
-        text = text_hash(_text(hits[key])) if distinct else key.bytes
-        if text not in texts and duplicates_of[key].isdisjoint(best):
+    for key in sorted(fused, key=lambda key: (-fused[key], -hits[key][1].score, key)):
+        corpus, hit = hits[key]
+        text = text_hash(_text(corpus, hit)) if distinct else key.bytes
+        if text not in texts and not any(one in best for one in duplicates_of.get(key, ())):
             texts.add(text)
-            best[key] = replace(hits[key], score=fused_score(fused[key], [1.0]))
+            best[key] = replace(hit, corpus=corpus, score=fused_score(fused[key], [1.0]))
         if len(best) == limit:
             break
     return SearchHits(
@@ -110,6 +107,6 @@ def _id(hit: SearchHit[Any]) -> UUID:
     return key
 
 
-def _text(hit: SearchHit[Any]) -> str:
-    text: str = vars(hit.item)[_TEXTS[Corpus(hit.corpus or "")]]
+def _text(corpus: Corpus, hit: SearchHit[Any]) -> str:
+    text: str = vars(hit.item)[_TEXTS[corpus]]
     return text

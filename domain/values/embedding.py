@@ -51,7 +51,7 @@ def known_dimensions(dimensions: int) -> Iterator[None]:
     """Let entities accept embeddings of `dimensions` inside the block.
 
     Every open database does this for its own dimensions. If no database is open and no block is
-    active, entities accept `DEFAULT_DIMENSIONS`.
+    active, entities accept embeddings of any size up to `MAX_DIMENSIONS`.
     """
     learn_dimensions(dimensions)
     try:
@@ -78,8 +78,11 @@ def newest_dimensions() -> int:
 
 
 def accepted_dimensions() -> list[int]:
-    """Return the dimensions of embeddings that entities accept now, in ascending order."""
-    return sorted(_known_dimensions) or [DEFAULT_DIMENSIONS]
+    """Return the dimensions of embeddings that entities accept now, in ascending order.
+
+    It is empty if no database is open: entities then accept any dimensions.
+    """
+    return sorted(_known_dimensions)
 
 
 def to_vector(value: VectorLike) -> Vector:
@@ -142,21 +145,21 @@ def require_dimensions(vector: Vector, dimensions: int) -> None:
 def _validate(value: VectorLike) -> Vector:
     vector = to_vector(value)
     dimensions = vector.dimensions()
-    if dimensions not in _known_dimensions and dimensions not in accepted_dimensions():
+    if dimensions > MAX_DIMENSIONS:
+        raise ValueError(
+            f"the embedding has {dimensions:,} dimensions, and at most {MAX_DIMENSIONS:,} can be"
+            " stored: use a model with fewer"
+        )
+    if _known_dimensions and dimensions not in _known_dimensions:
         raise ValueError(_dimensions_advice(dimensions))
     return vector
 
 
 def _dimensions_advice(dimensions: int) -> str:
     expected = " or ".join(map(str, accepted_dimensions()))
-    if _known_dimensions:
-        return (
-            f"the embedding has {dimensions} dimensions, not {expected}, which the open databases"
-            " have: use a model with as many dimensions"
-        )
     return (
-        f"the embedding has {dimensions} dimensions, not {expected}, the default while no database"
-        f" is open: open the database first, or use `with known_dimensions({dimensions}):`"
+        f"the embedding has {dimensions} dimensions, not {expected}, which the open databases"
+        " have: use a model with as many dimensions"
     )
 
 
@@ -170,6 +173,13 @@ class _EmbeddingSchema:
             {"type": "array", "items": {"type": "number"}, "minItems": size, "maxItems": size}
             for size in accepted_dimensions()
         ]
+        if not arrays:
+            return {
+                "type": "array",
+                "items": {"type": "number"},
+                "minItems": 1,
+                "maxItems": MAX_DIMENSIONS,
+            }
         return arrays[0] if len(arrays) == 1 else {"anyOf": arrays}
 
 

@@ -15,21 +15,25 @@ glob. Embeddings, bytes, and a JSON column without a path can only be tested for
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime
-from decimal import Decimal
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from functools import partial
 from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, Union, get_args, get_origin
-from uuid import UUID
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, Union, get_args, get_origin
 
 from annotated_types import Le
-from pydantic import AwareDatetime
 
-from domain.errors import InvalidFilter
+from domain.errors import InvalidFilter, InvalidInput
 from domain.values.filter_bounds import require_bounded
+from domain.values.filter_values import (
+    CONVERTERS,
+    Coerce,
+    no_comparison,
+    to_integer,
+    to_json,
+    to_json_element,
+    to_text,
+)
 from domain.values.filters import (
     MAX_PATH,
     AllOf,
@@ -48,18 +52,12 @@ from domain.values.filters import (
     not_a_filter,
 )
 from domain.values.globs import parse_glob
-from domain.values.jsonb import normalise
 from domain.values.numbers import INT32_MAX, INT64_MAX, field_constraints
-from domain.values.text import storable
 
 if TYPE_CHECKING:
     from domain.schema.base import Entity
 
-Coerce: TypeAlias = Callable[[Any], Scalar]
 Path: TypeAlias = tuple[str, ...]
-
-MAX_DIGITS: Final = 1_000
-"""Digits before the point of a number that a decimal is compared with; PostgreSQL takes more."""
 
 
 def check_filter(condition: Filter, entity: type[Entity]) -> Filter:
@@ -131,7 +129,7 @@ def _named(entity: type[Entity], path: Path) -> Path:
 
 def _is_storable(key: object) -> bool:
     try:
-        _text(key)
+        to_text(key)
     except (TypeError, ValueError):
         return False
     return True
@@ -153,32 +151,16 @@ def _coerced(
 def _converted(coerce: Coerce, name: str, value: object) -> Scalar:
     try:
         return coerce(value)
+    except InvalidInput as error:
+        raise InvalidFilter(f"{name}: {error}", field=name) from None
     except (TypeError, ValueError, OverflowError):
-        raise InvalidFilter(_no_comparison(name, value), field=name) from None
-
-
-def _no_comparison(name: str, value: object) -> str:
-    message = f"{name} cannot be compared with this {type(value).__name__}"
-    match value:
-        case None:
-            return f"{message}: write is_null(), or ~ and is_null() for the opposite"
-        case list() | tuple() | set() | frozenset():
-            return (
-                f"{message}: write one_of() if the value is one of several, or contains(),"
-                " contains_any() or contains_all() if it is a list itself"
-            )
-        case datetime() if value.utcoffset() is None:
-            return f"{message} without a time zone: write one with tzinfo=UTC or another zone"
-        case date() if not isinstance(value, datetime):
-            return f"{message}: write a datetime with a time zone"
-        case _:
-            return message
+        raise InvalidFilter(no_comparison(name, value, coerce), field=name) from None
 
 
 def _comparing(entity: type[Entity], path: Path) -> Coerce:
     name, *keys = path
     kind = _kind(entity, name)
-    coerce = _json if keys else _coercion(entity, name, kind or Mapping)
+    coerce = to_json if keys else _coercion(entity, name, kind or Mapping)
     if coerce is not None:
         return coerce
     advice = "test it with exists() or is_null()"
@@ -192,7 +174,7 @@ def _comparing(entity: type[Entity], path: Path) -> Coerce:
 def _elements(entity: type[Entity], path: Path, values: Sequence[Scalar]) -> tuple[Scalar, ...]:
     name, *keys = path
     if keys:
-        return tuple(_converted(_json_element, name, value) for value in values)
+        return tuple(_converted(to_json_element, name, value) for value in values)
     kind = _kind(entity, name)
     if kind is not tuple:
         raise InvalidFilter(
@@ -201,7 +183,7 @@ def _elements(entity: type[Entity], path: Path, values: Sequence[Scalar]) -> tup
             field=name,
         )
     field = _field(entity, name)
-    coerce = _COERCIONS[_plain(get_args(field.annotation)[0])]
+    coerce = CONVERTERS[_plain(get_args(field.annotation)[0])]
     return tuple(_converted(coerce, name, value) for value in values)
 
 
@@ -210,7 +192,7 @@ def _searched_text(entity: type[Entity], path: Path, operator: TextOperator, tex
     if not keys and _kind(entity, name) is not str:
         raise InvalidFilter(f"{name} is not text: {operator}() tests text only", field=name)
     try:
-        searched = _text(text)
+        searched = to_text(text)
     except (TypeError, ValueError):
         raise InvalidFilter(
             f"{operator}() takes text that PostgreSQL can store", field=name
@@ -249,77 +231,10 @@ def _coercion(entity: type[Entity], name: str, kind: type[Any]) -> Coerce | None
     if issubclass(kind, StrEnum):
         return kind
     if kind is int:
-        return partial(_integer, limit=_greatest(entity, name))
-    return _COERCIONS.get(kind)
+        return partial(to_integer, limit=_greatest(entity, name))
+    return CONVERTERS.get(kind)
 
 
 def _greatest(entity: type[Entity], name: str) -> int:
     limits = (rule.le for rule in field_constraints(_field(entity, name)) if isinstance(rule, Le))
     return INT64_MAX if INT64_MAX in limits else INT32_MAX
-
-
-def _number(value: object) -> int | float | Decimal:
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
-        raise TypeError
-    if not math.isfinite(value):
-        raise ValueError
-    return value
-
-
-def _integer(value: object, *, limit: int) -> int:
-    number = _number(value)
-    if number != int(number) or not -limit - 1 <= number <= limit:
-        raise ValueError
-    return int(number)
-
-
-def _decimal(value: object) -> Decimal:
-    number = _number(value)
-    exact = Decimal(repr(number)) if isinstance(number, float) else Decimal(number)
-    if exact.adjusted() > MAX_DIGITS:
-        raise ValueError
-    return exact
-
-
-def _exactly(kind: type[Any], value: object) -> Any:
-    if not isinstance(value, kind):
-        raise TypeError
-    return value
-
-
-def _text(value: object) -> str:
-    return storable(str(_exactly(str, value)))
-
-
-def _moment(value: object) -> datetime:
-    moment: datetime = _exactly(datetime, value)
-    if moment.utcoffset() is None:
-        raise ValueError
-    return moment.astimezone(UTC)
-
-
-def _id(value: object) -> UUID:
-    if type(value) is UUID:  # most values, and making another one costs more than all checks
-        return value
-    return UUID(value) if isinstance(value, str) else UUID(int=_exactly(UUID, value).int)
-
-
-def _json(value: object) -> Scalar:
-    return _moment(value) if isinstance(value, datetime) else _json_element(value)
-
-
-def _json_element(value: object) -> Scalar:
-    if not isinstance(value, str | int | float):
-        raise TypeError
-    scalar: Scalar = normalise(value)
-    return scalar
-
-
-_COERCIONS: Final[Mapping[Any, Coerce]] = {
-    bool: partial(_exactly, bool),
-    AwareDatetime: _moment,
-    Decimal: _decimal,
-    float: lambda value: float(_number(value)),
-    str: _text,
-    UUID: _id,
-}

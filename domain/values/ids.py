@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
+from typing import Final
 from uuid import UUID
 
 from domain.errors import InvalidInput
+
+MAX_IDS: Final = 100_000
+"""The most ids that one call takes."""
 
 
 def require_id(value: object, field: str = "id") -> UUID:
@@ -38,13 +43,27 @@ def require_ids(values: Iterable[object], field: str = "ids") -> list[UUID]:
     """Return the ids as `uuid.UUID` without duplicates, in their order.
 
     Raises:
-        InvalidInput: the argument is not an iterable of ids.
+        InvalidInput: the argument is not an iterable of ids, or has more than `MAX_IDS`.
+    """
+    return list(dict.fromkeys(require_id(value, field) for value in require_many(values, field)))
+
+
+def require_many(values: Iterable[object], field: str = "ids") -> list[object]:
+    """Return the values as a list, if they are at most `MAX_IDS`; no value is checked.
+
+    Raises:
+        InvalidInput: the argument is not an iterable, or has more than `MAX_IDS` values.
     """
     if isinstance(values, str) or not _can_iterate(values):
         raise InvalidInput(
             f"{field} must be an iterable of UUIDs, not {type(values).__name__}", field=field
         )
-    return list(dict.fromkeys(require_id(value, field) for value in values))
+    many = list(islice(values, MAX_IDS + 1))
+    if len(many) > MAX_IDS:
+        raise InvalidInput(
+            f"{field} has at most {MAX_IDS:,} ids: ask for them in several calls", field=field
+        )
+    return many
 
 
 def _can_iterate(value: object) -> bool:

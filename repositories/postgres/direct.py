@@ -25,6 +25,7 @@ from domain.values.jsonb import dumps, freeze
 from repositories.postgres.engine import outdates_pool
 from repositories.postgres.errors import Phase
 from repositories.postgres.pool import GuardedPool
+from repositories.postgres.turns import slices
 
 if TYPE_CHECKING:
     from asyncpg import Record
@@ -109,7 +110,7 @@ async def fetch(
         raise exc.DBAPIError(
             prepared.sql, tuple(arguments), error, hide_parameters=True, connection_invalidated=lost
         ) from error
-    return prepared.rows(records)
+    return [row async for part in slices(records) for row in prepared.rows(part)]
 
 
 async def _invalidate(connection: AsyncConnection, error: BaseException, *, lost: bool) -> None:

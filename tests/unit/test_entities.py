@@ -122,7 +122,7 @@ def refused_fields(make: Callable[[], object]) -> set[str]:
         ("title", lambda: finding(title="")),
         ("file_path", lambda: finding(file_path="p" * 2001)),
         ("content", lambda: chunk(content="\0")),
-        ("embedding", lambda: chunk(embedding=[1.0, 2.0])),
+        ("embedding", lambda: chunk(embedding=[1.0] * 16_001)),
         ("embedding", lambda: chunk(embedding=[0.0] * 1024)),
         ("embedding", lambda: chunk(embedding=[math.nan] * 1024)),
         ("embedding", lambda: chunk(embedding=[math.inf] + [1.0] * 1023)),
@@ -256,7 +256,14 @@ def test_entities_accept_the_dimensions_of_the_open_databases() -> None:
         with known_dimensions(1024):
             assert chunk(embedding=[1.0] * 1024).embedding is not None
             assert chunk(embedding=[1.0] * 3).embedding is not None
-    assert chunk(embedding=[1.0] * 1024).embedding is not None
+
+
+def test_entities_accept_any_dimensions_while_no_database_is_open() -> None:
+    with known_dimensions(3):
+        stored = chunk(embedding=[1.0] * 3).model_dump_json()
+    assert KnowledgeChunk.model_validate_json(stored).embedding == Vector([1.0] * 3)
+    schema = KnowledgeChunk.model_json_schema()["properties"]["embedding"]["anyOf"][0]
+    assert (schema["minItems"], schema["maxItems"]) == (1, 16_000)
 
 
 def test_reading_an_embedding_that_was_not_loaded_raises() -> None:

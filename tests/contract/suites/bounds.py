@@ -6,6 +6,7 @@ import asyncio
 import gc
 from contextlib import asynccontextmanager
 from functools import reduce
+from itertools import repeat
 from operator import and_
 from time import thread_time
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +18,7 @@ from domain import Diversity, InvalidFilter, InvalidInput, where
 from domain.values.filters import AllOf, AnyOf
 from repositories import FakeDatabase
 from tests.contract.suites.kinds import write
-from tests.contract.suites.samples import OWNER, REPO, chunk, memory, vectors_of
+from tests.contract.suites.samples import OWNER, REPO, chunk, finding, memory, review, vectors_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -29,6 +30,9 @@ LONGEST_HOLD: Final = 0.05
 """Seconds of processor time between two turns of the event loop."""
 
 ROWS: Final = 150
+
+MANY: Final = 3_000
+"""Rows that take longer than `LONGEST_HOLD` if they become entities all at once."""
 
 
 @asynccontextmanager
@@ -119,6 +123,27 @@ class BoundsContract:
                     with pytest.raises(InvalidFilter, match="at most") as refusal:
                         await view.knowledge.count(condition)
                 assert len(str(refusal.value)) < 200
+        assert _too_long(holds) == {}
+
+    async def test_a_listing_of_many_rows_does_not_hold_the_loop(self, store: Store) -> None:
+        subject = review()
+        await write(store, subject, *(finding(subject) for _ in range(MANY)))
+        holds: dict[str, list[float]] = {}
+        async with store.unit_of_work() as uow, store.reader() as view:
+            for _ in range(2):
+                for name, findings in (("unit of work", uow.findings), ("reader", view.findings)):
+                    async with _holds(holds.setdefault(name, [])):
+                        listed = await findings.list(limit=10_000)
+                    assert len(listed) == MANY
+        # The fake copies the rows in Python.
+        assert isinstance(store, FakeDatabase) or _too_long(holds) == {}
+
+    async def test_more_ids_than_one_call_takes_are_refused_at_once(self, store: Store) -> None:
+        holds: dict[str, list[float]] = {}
+        async with store.reader() as view, _holds(holds.setdefault("ids", [])):
+            with pytest.raises(InvalidInput, match="at most 100,000") as refusal:
+                await view.findings.get_many(repeat(uuid4()))
+        assert refusal.value.field == "ids"
         assert _too_long(holds) == {}
 
     async def test_a_search_with_the_largest_limit_does_not_hold_the_loop(

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 import uuid_utils
 
-from domain import AlreadyExists, InvalidInput, TenantMismatch
+from domain import AlreadyExists, InvalidInput, TenantMismatch, where
 from repositories.testing.contract import assert_reads_agree
 from tests.contract.suites.kinds import KINDS, Kind, facts, made, put, write
 from tests.contract.suites.samples import chunk, review
@@ -106,6 +106,8 @@ class CommonContract:
             for form in forms:
                 assert (await repository.get(form)).id == entity.id
                 assert await repository.find(form) is not None
+                assert await repository.count(where("id").one_of([form])) == 1
+                assert await repository.count(where("id").equals(form)) == 1
             assert list(await repository.get_many(forms)) == [entity.id]
             if kind.is_deletable:
                 assert await kind.written(uow).delete(forms[1])
@@ -118,7 +120,11 @@ class CommonContract:
         wrongs: tuple[Any, ...] = ("x", "", "\0", b"0" * 16, 7, None, 1.5, ("a",))
         async with store.unit_of_work() as uow:
             repository = kind.read(uow)
-            acts: list[Any] = [repository.get, repository.find]
+            acts: list[Any] = [
+                repository.get,
+                repository.find,
+                lambda key: repository.count(where("id").equals(key)),
+            ]
             if kind.is_deletable:
                 acts.append(kind.written(uow).delete)
             for act in acts:
