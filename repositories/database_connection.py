@@ -182,6 +182,7 @@ class DatabaseConnection:
             dimensions=current.column_dimensions,
             language=self.settings.language,
             ef_search=self.settings.ef_search,
+            vector_weight=self.settings.vector_weight,
             # It can be on even if the settings do not require it.
             row_level_security=current.row_security.on,
         )

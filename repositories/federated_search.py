@@ -46,7 +46,7 @@ class _Knowledge(KnowledgeReader):
         query: str,
         embedding: VectorLike,
         condition: FilterKey,
-        weights: Weights,
+        weights: Weights | None,
         options: SearchOptions,
     ) -> SearchHits[KnowledgeChunk]:
         return await self._search_both(query, embedding, condition, weights=weights, **options)
@@ -58,7 +58,7 @@ class _Memories(MemoryReader):
         query: str,
         embedding: VectorLike,
         condition: FilterKey,
-        weights: Weights,
+        weights: Weights | None,
         options: SearchOptions,
     ) -> SearchHits[LearningMemory]:
         return await self._search_both(query, embedding, condition, weights=weights, **options)
@@ -90,7 +90,7 @@ class FederatedSearch:
         limit: int = 10,
         corpora: Collection[Corpus] = tuple(Corpus),
         where: Filter | None = None,
-        weights: Weights = Weights(),
+        weights: Weights | None = None,
         min_score: float | None = None,
         max_distance: float | None = None,
         distinct: bool = True,

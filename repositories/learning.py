@@ -142,7 +142,7 @@ class MemoryReader(RepairReader[LearningMemory]):
         repo: str,
         limit: int = 10,
         where: Filter | None = None,
-        weights: Weights = Weights(),
+        weights: Weights | None = None,
         match: Match = Match.ANY,
         diversity: Diversity | None = None,
         recency: Recency | None = None,
@@ -177,6 +177,7 @@ class MemoryReader(RepairReader[LearningMemory]):
         owner: str,
         limit: int = 10,
         where: Filter | None = None,
+        weights: Weights | None = None,
         min_score: float | None = None,
         max_distance: float | None = None,
         distinct: bool = True,
@@ -194,7 +195,7 @@ class MemoryReader(RepairReader[LearningMemory]):
             repos += await self._owner_repos(owner, repo)
         live = FilterKey(live_memories(*repos), where)
         if text.strip():
-            own = await self._search_both(text, vector, live, weights=Weights(), **options)
+            own = await self._search_both(text, vector, live, weights=weights, **options)
         else:
             own = await self._search_vectors(vector, live, **options)
         others: SearchHits[LearningMemory] = SearchHits()

@@ -24,7 +24,6 @@ from domain.values.search import (
     Thresholds,
     Weights,
     arm_depth,
-    fused_score,
     keyword_score,
     vector_score,
 )
@@ -109,7 +108,7 @@ class SearchRepository(ReadRepository[E]):
         where: FilterKey,
         *,
         limit: int,
-        weights: Weights,
+        weights: Weights | None,
         match: Match = Match.ANY,
         diversity: Diversity | None = None,
         recency: Recency | None = None,
@@ -120,6 +119,7 @@ class SearchRepository(ReadRepository[E]):
             **self._query_values(query, match, thresholds),
             "embedding": self._checked_vector(embedding, where),
             "max_distance": thresholds.farthest(),
+            **self._weights(weights),
         }
         if recency is not None:
             values["half_life"] = recency.half_life_days
@@ -129,19 +129,23 @@ class SearchRepository(ReadRepository[E]):
             self._scan(limit, distinct=distinct),
             match,
             where,
-            weights=weights,
             limit=fused,
             recent=recency is not None,
             diverse=diversity is not None,
         )
         rows = await self._hit_rows(statement, values)
         if diversity is not None:
-            rows = _diverse(rows, diversity, weights, limit)
-        return await self._hits(rows, limit, weights=weights)
+            rows = _diverse(rows, diversity, limit)
+        return await self._hits(rows, limit)
 
     def _query_values(self, query: str, match: Match, thresholds: Thresholds) -> dict[str, Any]:
         binds = bm25.query_parameters(query, match, self._transaction.schema.language)
         return {**binds, "min_score": thresholds.least_keyword_score}
+
+    def _weights(self, weights: Weights | None) -> dict[str, float]:
+        share = self._transaction.schema.vector_weight
+        weights = weights or Weights(vector=share, keyword=1 - share)
+        return {"vector_weight": weights.vector, "keyword_weight": weights.keyword}
 
     def _scan(
         self, limit: int, metric: Distance = Distance.COSINE, *, distinct: bool
@@ -188,27 +192,25 @@ class SearchRepository(ReadRepository[E]):
         limit: int,
         *,
         metric: Distance = Distance.COSINE,
-        weights: Weights | None = None,
     ) -> SearchHits[E]:
         exact = all(row["hit_exact"] for row in rows)
         bounded = any(row["hit_bounded"] for row in rows)
         hits: list[SearchHit[E]] = []
         for number, row in enumerate(rows, start=1):
             if row["id"] is not None:
-                hits.append(self._hit(row, metric, weights))
+                hits.append(self._hit(row, metric))
             if number % ROWS_PER_TURN == 0:
                 await asyncio.sleep(0)
         return SearchHits(tuple(hits), exact=exact, bound_reached=bounded and len(hits) < limit)
 
-    def _hit(self, row: Row, metric: Distance, weights: Weights | None) -> SearchHit[E]:
+    def _hit(self, row: Row, metric: Distance) -> SearchHit[E]:
         # The columns that remain in the row are those of the entity.
         hit = {name: row.pop(f"hit_{name}") for name in hybrid.HIT_COLUMNS}
         row.pop("hit_similar", None)
         relevance, distance = hit["relevance"], hit["distance"]
         by_words = None if relevance is None else keyword_score(relevance)
-        if weights is not None:
-            score = fused_score(hit["fused"], (weights.vector, weights.keyword))
-        else:
+        score = hit["fused"]
+        if score is None:
             score = vector_score(distance, metric) if by_words is None else by_words
         return SearchHit(
             item=self._hydrate(row),
@@ -221,10 +223,8 @@ class SearchRepository(ReadRepository[E]):
         )
 
 
-def _diverse(
-    rows: Sequence[Row], diversity: Diversity, weights: Weights, limit: int
-) -> Sequence[Row]:
-    scores = [fused_score(row["hit_fused"], (weights.vector, weights.keyword)) for row in rows]
+def _diverse(rows: Sequence[Row], diversity: Diversity, limit: int) -> Sequence[Row]:
+    scores = [row["hit_fused"] for row in rows]
 
     def similarity(one: int, other: int) -> float:
         similar: float | None = rows[one]["hit_similar"][other]

@@ -26,7 +26,7 @@ class FederatedSearch(Protocol):
         limit: int = 10,
         corpora: Collection[Corpus] = tuple(Corpus),
         where: Filter | None = None,
-        weights: Weights = Weights(),
+        weights: Weights | None = None,
         min_score: float | None = None,
         max_distance: float | None = None,
         distinct: bool = True,
@@ -47,7 +47,7 @@ class FederatedSearch(Protocol):
             corpora: The corpora to search.
             where: Only rows that meet this filter, in every corpus. Its columns must exist in all
                 of them.
-            weights: How much each arm counts.
+            weights: How much each arm counts; by default as the setting `vector_weight` says.
             min_score: The least score in each arm: `vector_score` of the distance, and the keyword
                 score.
             max_distance: The largest distance in each vector arm.

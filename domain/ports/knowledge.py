@@ -100,7 +100,7 @@ class KnowledgeReader(ReadRepository[KnowledgeChunk], RepairReader, Protocol):
         *,
         limit: int = 10,
         where: Filter | None = None,
-        weights: Weights = Weights(),
+        weights: Weights | None = None,
         match: Match = Match.ANY,
         diversity: Diversity | None = None,
         recency: Recency | None = None,
@@ -108,7 +108,7 @@ class KnowledgeReader(ReadRepository[KnowledgeChunk], RepairReader, Protocol):
         max_distance: float | None = None,
         distinct: bool = False,
     ) -> SearchHits[KnowledgeChunk]:
-        """Return nearest and best matching chunks, fused by weighted reciprocal rank.
+        """Return nearest and best matching chunks, fused by their scores in both arms.
 
         The search takes one round trip. Each arm, by vector and by words, ranks its best 100 rows,
         or `limit` rows if that is more.
@@ -119,7 +119,7 @@ class KnowledgeReader(ReadRepository[KnowledgeChunk], RepairReader, Protocol):
             limit: At most so many hits, 1 to 10,000. Up to 100, the first n hits of a larger limit
                 are the hits of limit n. With `diversity`, at most 100.
             where: Only chunks that meet this filter, in both arms.
-            weights: How much each arm counts.
+            weights: How much each arm counts; by default as the setting `vector_weight` says.
             match: How many of the words a chunk in the keyword arm must contain.
             diversity: Choose among the best 100 chunks those that are unlike each other. The hits
                 come in the order of the choice, with the same scores.

@@ -105,7 +105,7 @@ class MemoryReader(ReadRepository[LearningMemory], RepairReader, Protocol):
         repo: str,
         limit: int = 10,
         where: Filter | None = None,
-        weights: Weights = Weights(),
+        weights: Weights | None = None,
         match: Match = Match.ANY,
         diversity: Diversity | None = None,
         recency: Recency | None = None,
@@ -133,6 +133,7 @@ class MemoryReader(ReadRepository[LearningMemory], RepairReader, Protocol):
         owner: str,
         limit: int = 10,
         where: Filter | None = None,
+        weights: Weights | None = None,
         min_score: float | None = None,
         max_distance: float | None = None,
         distinct: bool = True,
@@ -152,6 +153,8 @@ class MemoryReader(ReadRepository[LearningMemory], RepairReader, Protocol):
             owner: The owner whose other repositories share memories.
             limit: At most so many memories, 1 to 10,000.
             where: Only memories that meet this filter.
+            weights: How much each arm of the search of own memories counts; by default as the
+                setting `vector_weight` says.
             min_score: The least score in each arm, as in `hybrid_search`.
             max_distance: The largest distance in each vector arm. Set it to keep unrelated own
                 memories from filling the limit before shared ones.

@@ -65,7 +65,7 @@ class SearchableReader(ReadRepository[E_co], Protocol[E_co]):
         *,
         limit: int = 10,
         where: Filter | None = None,
-        weights: Weights = Weights(),
+        weights: Weights | None = None,
         match: Match = Match.ANY,
         diversity: Diversity | None = None,
         recency: Recency | None = None,

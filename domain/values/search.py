@@ -23,6 +23,9 @@ K1: Final = 1.2
 B: Final = 0.75
 """The constants of BM25 (Robertson and Zaragoza, "The Probabilistic Relevance Framework", 2009)."""
 
+VECTOR_WEIGHT: Final = 0.3
+"""How much the vector arm of a hybrid search counts, of 1."""
+
 STABLE_LIMIT: Final = 100
 """Up to this limit, the first n hits of a larger limit are the hits of limit n."""
 
@@ -211,16 +214,22 @@ class SearchHits(Sequence[SearchHit[E_co]], Generic[E_co]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weights:
-    """How much each arm of a hybrid search counts; only their ratio matters for the order."""
+    """How much each arm of a hybrid search counts; only their ratio matters.
 
-    vector: float = 0.5
-    keyword: float = 0.5
+    The confidence of an arm in its own hits changes the ratio from query to query, as
+    `domain.values.fusion` describes.
+    """
+
+    vector: float = VECTOR_WEIGHT
+    keyword: float = 1 - VECTOR_WEIGHT
 
     def __post_init__(self) -> None:
         if not (
             self.vector >= 0 and self.keyword >= 0 and 0 < self.vector + self.keyword < math.inf
         ):
-            raise ValueError("weights must be finite, not negative, and not both zero")
+            raise InvalidInput(
+                "weights must be finite, not negative, and not both zero", field="weights"
+            )
 
 
 def reciprocal_rank_fusion(

@@ -17,6 +17,7 @@ from domain.entities.maintenance import CommittedOperation
 from domain.errors import AlreadyCommitted, AlreadyExists, ConfigurationError, RecollectError
 from domain.values.embedding import DEFAULT_DIMENSIONS, forget_dimensions, learn_dimensions
 from domain.values.health import Health, PoolFigures
+from domain.values.search import VECTOR_WEIGHT
 from domain.values.text import DEFAULT_TENANT, require_tenant
 from domain.values.transactions import (
     ATTEMPTS,
@@ -72,6 +73,7 @@ class FakeDatabase:
         clock: returns the time of the server. Each unit of work and each claim of a run calls it
             once.
         lock_timeout: seconds to wait for a lock.
+        vector_weight: how much the vector arm of a hybrid search counts, of 1.
         entities: an application's own entities; by default, all that are registered.
     """
 
@@ -83,11 +85,16 @@ class FakeDatabase:
         model: str = "unspecified",
         clock: Callable[[], datetime] = _utc_now,
         lock_timeout: float = 5.0,
+        vector_weight: float = VECTOR_WEIGHT,
         entities: Iterable[type[Entity] | Registration] | None = None,
     ) -> None:
         if not 1 <= dimensions <= MAX_DIMENSIONS:
             raise ConfigurationError(
                 f"dimensions must be between 1 and {MAX_DIMENSIONS:,}", setting="dimensions"
+            )
+        if not 0 <= vector_weight <= 1:
+            raise ConfigurationError(
+                "vector_weight must be between 0 and 1", setting="vector_weight"
             )
         registry = registry_for(entities)
         self._state = State(
@@ -95,6 +102,7 @@ class FakeDatabase:
             locks=Locks(lock_timeout),
             clock=clock,
             dimensions=dimensions,
+            vector_weight=vector_weight,
             registry=registry,
         )
         self._record_embedding(

@@ -95,7 +95,7 @@ class FakeKnowledgeReader(FakeRepairReader[KnowledgeChunk]):
         *,
         limit: int = 10,
         where: Filter | None = None,
-        weights: Weights = Weights(),
+        weights: Weights | None = None,
         match: Match = Match.ANY,
         diversity: Diversity | None = None,
         recency: Recency | None = None,

@@ -166,7 +166,7 @@ class FakeMemoryReader(FakeRepairReader[LearningMemory]):
         repo: str,
         limit: int = 10,
         where: Filter | None = None,
-        weights: Weights = Weights(),
+        weights: Weights | None = None,
         match: Match = Match.ANY,
         diversity: Diversity | None = None,
         recency: Recency | None = None,
@@ -201,6 +201,7 @@ class FakeMemoryReader(FakeRepairReader[LearningMemory]):
         owner: str,
         limit: int = 10,
         where: Filter | None = None,
+        weights: Weights | None = None,
         min_score: float | None = None,
         max_distance: float | None = None,
         distinct: bool = True,
@@ -218,7 +219,7 @@ class FakeMemoryReader(FakeRepairReader[LearningMemory]):
             repos += await self._owner_repos(owner, repo)
         live = meeting(self._entity, live_memories(*repos), where)
         if text.strip():
-            own = await self._search_both(text, vector, live, weights=Weights(), **options)
+            own = await self._search_both(text, vector, live, weights=weights, **options)
         else:
             own = await self._search_vectors(vector, live, **options)
         others: SearchHits[LearningMemory] = SearchHits()

@@ -46,10 +46,11 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A row that matches, its BM25 and the stems of the query that it has."""
+    """A row that matches: its BM25, the most that a row can have, and the stems that it has."""
 
     row: Row
     relevance: float
+    possible: float
     terms: tuple[str, ...]
 
 
@@ -81,6 +82,7 @@ def best(
         Found(
             row,
             _relevance(document, weights, average),
+            sum(weights.values()),
             tuple(sorted(weights.keys() & document.places.keys())),
         )
         for row, document in matching

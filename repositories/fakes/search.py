@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 from domain.schema.base import Entity
+from domain.values.fusion import arm_shares, fused_score
 from domain.values.paging import require_limit
 from domain.values.plans import SearchPlan
 from domain.values.reranking import (
@@ -27,9 +28,7 @@ from domain.values.search import (
     Thresholds,
     Weights,
     arm_depth,
-    fused_score,
     keyword_score,
-    reciprocal_rank_fusion,
     vector_score,
 )
 from domain.values.text_hash import text_hash
@@ -45,6 +44,16 @@ if TYPE_CHECKING:
 
 E = TypeVar("E", bound=Entity)
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranked:
+    """A row of an arm: its rank, its score or distance, and what it adds to the fused score."""
+
+    row: Row
+    rank: int
+    score: float
+    share: float
 
 
 class SearchesWords(FakeReadRepository[E]):
@@ -197,7 +206,7 @@ class SearchesBoth(SearchesWords[E]):
         meets: Condition,
         *,
         limit: int,
-        weights: Weights,
+        weights: Weights | None,
         match: Match = Match.ANY,
         diversity: Diversity | None = None,
         recency: Recency | None = None,
@@ -209,14 +218,28 @@ class SearchesBoth(SearchesWords[E]):
         candidates = limit if diversity is None else diverse_depth(limit)
         async with self._searching():
             rows = self._transaction.select(self._table, meets)
-            near = self._vector_arm(rows, vector, thresholds, distinct=distinct)[:depth]
-            words = self._keyword_arm(query, meets, match, thresholds, distinct=distinct)[:depth]
+            near = self._vector_arm(rows, vector, Thresholds(), distinct=distinct)[:depth]
+            words = self._keyword_arm(query, meets, match, Thresholds(), distinct=distinct)[:depth]
+        shares = arm_shares(
+            {row["id"]: distance for row, distance in near},
+            {match_.row["id"]: match_.relevance for match_ in words},
+            possible=words[0].possible if words else 0.0,
+            weights=self._weights if weights is None else weights,
+        )
+        by_vector = [
+            _Ranked(row, rank, distance, shares[0][row["id"]])
+            for rank, (row, distance) in enumerate(near, start=1)
+            if distance <= thresholds.farthest()
+        ]
+        by_words = [
+            _Ranked(match_.row, rank, score, shares[1][match_.row["id"]])
+            for rank, match_ in enumerate(words, start=1)
+            if (score := keyword_score(match_.relevance)) >= thresholds.least_keyword_score
+        ]
         if distinct:
-            words = self._as_in_vector_arm(words, near)
-        by_id = {
-            row["id"]: row for row in (*(match_.row for match_ in words), *(row for row, _ in near))
-        }
-        hits = self._fused(by_id, near, words, weights)
+            by_words = self._as_in_vector_arm(by_words, by_vector)
+        by_id = {ranked.row["id"]: ranked.row for ranked in (*by_words, *by_vector)}
+        hits = self._fused(by_vector, by_words)
         if recency is not None:
             weighed = [
                 replace(hit, score=hit.score * recency.weight(self._age(by_id[_id(hit)])))
@@ -227,50 +250,42 @@ class SearchesBoth(SearchesWords[E]):
             hits = _diverse(hits[:candidates], by_id, diversity, limit)
         return SearchHits(tuple(hits[:limit]))
 
-    def _as_in_vector_arm(
-        self, words: Sequence[Found], near: Sequence[tuple[Row, float]]
-    ) -> Sequence[Found]:
+    def _as_in_vector_arm(self, words: Sequence[_Ranked], near: Sequence[_Ranked]) -> list[_Ranked]:
         """Return the keyword arm with the rows that stand for the same texts in the vector arm."""
-        rows = {text_hash(row[self.text]): row for row, _ in near}
+        rows = {text_hash(ranked.row[self.text]): ranked.row for ranked in near}
         return [
-            replace(match_, row=rows.get(text_hash(match_.row[self.text]), match_.row))
-            for match_ in words
+            replace(ranked, row=rows.get(text_hash(ranked.row[self.text]), ranked.row))
+            for ranked in words
         ]
 
     def _age(self, row: Row) -> timedelta:
         moment: datetime = row["updated_at"] if "updated_at" in row else row["created_at"]
         return self._transaction.now - moment
 
-    def _fused(
-        self,
-        rows: Mapping[UUID, Row],
-        near: Sequence[tuple[Row, float]],
-        words: Sequence[Found],
-        weights: Weights,
-    ) -> list[SearchHit[E]]:
-        shares = (weights.vector, weights.keyword)
-        by_vector = {
-            row["id"]: (rank, distance) for rank, (row, distance) in enumerate(near, start=1)
-        }
-        by_words = {
-            match_.row["id"]: (rank, keyword_score(match_.relevance))
-            for rank, match_ in enumerate(words, start=1)
-        }
-        scores = reciprocal_rank_fusion([list(by_vector), list(by_words)], shares)
+    def _fused(self, near: Iterable[_Ranked], words: Iterable[_Ranked]) -> list[SearchHit[E]]:
+        by_vector = {ranked.row["id"]: ranked for ranked in near}
+        by_words = {ranked.row["id"]: ranked for ranked in words}
 
         def hit(key: UUID) -> SearchHit[E]:
-            vector_rank, distance = by_vector.get(key, (None, None))
-            keyword_rank, score = by_words.get(key, (None, None))
+            vector, keyword = by_vector.get(key), by_words.get(key)
             return SearchHit(
-                item=self._copy(rows[key]),
-                score=fused_score(scores[key], shares),
-                distance=distance,
-                vector_rank=vector_rank,
-                keyword_score=score,
-                keyword_rank=keyword_rank,
+                item=self._copy((vector or by_words[key]).row),
+                score=fused_score(
+                    vector.share if vector else 0.0, keyword.share if keyword else 0.0
+                ),
+                distance=vector.score if vector else None,
+                vector_rank=vector.rank if vector else None,
+                keyword_score=keyword.score if keyword else None,
+                keyword_rank=keyword.rank if keyword else None,
             )
 
-        return [hit(key) for key in sorted(scores, key=lambda key: (-scores[key], key))]
+        hits = [hit(key) for key in {**by_vector, **by_words}]
+        return sorted(hits, key=lambda hit: (-hit.score, _id(hit)))
+
+    @property
+    def _weights(self) -> Weights:
+        share = self._transaction.state.vector_weight
+        return Weights(vector=share, keyword=1 - share)
 
     def _query_vector(self, embedding: VectorLike) -> Vector:
         return query_vector(embedding, self._transaction.state.dimensions)

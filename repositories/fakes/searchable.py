@@ -79,7 +79,7 @@ class FakeSearchableReader(SearchesBoth[E]):
         *,
         limit: int = 10,
         where: Filter | None = None,
-        weights: Weights = Weights(),
+        weights: Weights | None = None,
         match: Match = Match.ANY,
         diversity: Diversity | None = None,
         recency: Recency | None = None,

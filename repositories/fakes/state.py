@@ -9,6 +9,7 @@ from datetime import datetime
 from itertools import count
 from typing import TYPE_CHECKING
 
+from domain.values.search import VECTOR_WEIGHT
 from repositories.fakes.layers import Layer, new_layer
 from repositories.registry import LIBRARY, Registry
 
@@ -36,6 +37,7 @@ class State:
     locks: Locks
     clock: Callable[[], datetime]
     dimensions: int
+    vector_weight: float = VECTOR_WEIGHT
     registry: Registry = LIBRARY
     committed: Layer = field(default_factory=new_layer)
     ticks: count[int] = field(default_factory=count)

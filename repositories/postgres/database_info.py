@@ -17,6 +17,7 @@ class Schema:
         dimensions: the dimension of every embedding.
         language: the text search configuration of keyword search.
         ef_search: the size of the candidate list of an HNSW scan.
+        vector_weight: how much the vector arm of a hybrid search counts, of 1.
         row_level_security: whether the server shows a transaction only the rows of its tenant.
             Every statement then needs a transaction that sets the tenant, as
             `Connection.set_local_tenant` prepares.
@@ -25,4 +26,5 @@ class Schema:
     dimensions: int
     language: str
     ef_search: int
+    vector_weight: float
     row_level_security: bool = False

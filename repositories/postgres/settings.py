@@ -14,6 +14,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings
 
 from domain.errors import ConfigurationError
+from domain.values.search import VECTOR_WEIGHT
 from repositories.postgres.connection_settings import ConnectionSettings
 from repositories.postgres.settings_sources import (
     CONNECTION,
@@ -111,6 +112,13 @@ class Settings(ConnectionSettings):
         ge=1,
         le=1000,
         description="Candidates of a vector search; a search uses at least twice its limit.",
+    )
+    vector_weight: float = Field(
+        VECTOR_WEIGHT,
+        ge=0,
+        le=1,
+        description="How much the vector arm of a hybrid search counts, 0 to 1; the keyword arm "
+        "counts the rest. `recollect eval --tune` measures it.",
     )
     embedding_provider: Label = Field(
         "unspecified",

@@ -31,8 +31,8 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from domain.schema.columns import EmbeddingColumn
 from domain.values.reranking import MAX_HALVINGS
-from domain.values.search import RRF_K, Distance, Match, Weights, arm_depth
-from repositories.sql import bm25
+from domain.values.search import Distance, Match, arm_depth
+from repositories.sql import bm25, fusion
 from repositories.sql.caching import cached_statement
 from repositories.sql.filters import FilterKey
 from repositories.sql.rows import fields, tenant_bind
@@ -142,34 +142,34 @@ def hybrid_statement(
     match: Match,
     where: FilterKey,
     *,
-    weights: Weights,
     limit: int,
     recent: bool = False,
     diverse: bool = False,
 ) -> Select[Any]:
-    """Select the rows of both arms by weighted reciprocal rank, best first, ties by id.
+    """Select the rows of both arms by their fused score, best first, ties by id.
 
-    The fused score is the sum of weight / (60 + rank). A distinct `scan` makes both arms distinct
-    and joins them by text. `recent` weighs the sum by the age of the row and adds the bind
+    The score is that of `domain.values.fusion.fused_scores`. Thresholds leave rows out and do not
+    change the scores of the others. A distinct `scan` makes both arms distinct
+    and joins them by text. `recent` weighs the score by the age of the row and adds the bind
     `half_life`, in days. `diverse` adds the similarities of each row to every row, in order.
     """
     condition = where.condition(entity)
     vector_rows = nearest(entity, scan, condition)
-    vector = select(vector_rows).where(_near_enough(vector_rows)).cte("vector_arm")
     keyword_rows = bm25.matching(
         entity, match, condition, limit=scan.limit, explain=False, distinct=scan.distinct
     )
-    keyword = select(keyword_rows).where(_relevant_enough(keyword_rows)).cte("keyword_arm")
+    scale = fusion.scales(vector_rows, keyword_rows)
+    vector_arm = fusion.with_share(vector_rows, fusion.vector_share(vector_rows, scale), scale)
+    vector = vector_arm.where(_near_enough(vector_rows)).cte("vector_arm")
+    keyword_arm = fusion.with_share(keyword_rows, fusion.keyword_share(keyword_rows, scale), scale)
+    keyword = keyword_arm.where(_relevant_enough(keyword_rows)).cte("keyword_arm")
     identity = func.coalesce(vector.c.id, keyword.c.id)
-    score = func.coalesce(
-        literal(weights.vector, Float()) / (RRF_K + vector.c.rank), 0.0
-    ) + func.coalesce(literal(weights.keyword, Float()) / (RRF_K + keyword.c.rank), 0.0)
     same = (
         vector.c.text_hash == keyword.c.text_hash if scan.distinct else vector.c.id == keyword.c.id
     )
     rows = select(
         identity.label("id"),
-        score.label("fused"),
+        fusion.fused(vector, keyword).label("fused"),
         vector.c.distance,
         func.coalesce(vector.c.exact, true()).label("exact"),
         func.coalesce(

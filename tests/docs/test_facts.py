@@ -10,7 +10,8 @@ from typing import Final
 import pytest
 
 from domain.values.corpora import NEAR_DUPLICATE
-from domain.values.search import RRF_K
+from domain.values.fusion import EVEN_SPREAD
+from domain.values.search import ARM_DEPTH, RRF_K, VECTOR_WEIGHT
 from repositories import Database
 from repositories.postgres.settings import Settings
 from repositories.sql.vector import FEW_ROWS
@@ -25,7 +26,10 @@ SECONDS: Final = NUMBERS[int(RUN["retry_for"].default.total_seconds())]
 FACTS: Final[list[tuple[Path, str]]] = [
     (SEARCH, f"The default is {Settings.model_fields['ef_search'].default}."),
     (SEARCH, f"up to {FEW_ROWS:,} matching rows"),
-    (SEARCH, f"weight / ({RRF_K} + rank)"),
+    (SEARCH, f"{RRF_K + 1} / ({RRF_K} + rank in its corpus)"),
+    (SEARCH, f"ranks its best {ARM_DEPTH} rows"),
+    (SEARCH, f"({EVEN_SPREAD} + ln rows)"),
+    (SEARCH, f"| {VECTOR_WEIGHT} × confidence | {1 - VECTOR_WEIGHT} × confidence |"),
     (SEARCH, f"a cosine similarity of {NEAR_DUPLICATE} or more"),
     (SEARCH, f"`{Settings.model_fields['language'].default}` by default"),
     (RETRY, f"at most {ATTEMPTS} attempts within {SECONDS} seconds"),

@@ -135,9 +135,17 @@ def recall(world: World) -> Call:
     repo, limit, embedding = world.choices.pick(SHARED), _limit(world), _embedding(world)
     options = {**_thresholds(world), "distinct": not world.choices.one_in(4)}
     pool = {"shared": not world.choices.one_in(4), "one_ranking": world.choices.one_in(3)}
-    condition = some_filter(world, LearningMemory)
+    condition, weights = some_filter(world, LearningMemory), world.choices.pick(WEIGHTS)
     return lambda uow: uow.memories.recall(
-        embedding, text, repo=repo, owner=owner, limit=limit, where=condition, **options, **pool
+        embedding,
+        text,
+        repo=repo,
+        owner=owner,
+        limit=limit,
+        where=condition,
+        weights=weights,
+        **options,
+        **pool,
     )
 
 

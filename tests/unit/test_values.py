@@ -24,6 +24,12 @@ from domain import (
     title_fingerprint,
     vector_score,
 )
+from domain.values.fusion import (
+    fused_scores,
+    keyword_confidence,
+    normalized,
+    vector_confidence,
+)
 from domain.values.jsonb import normalise
 from domain.values.search import RRF_K, fused_score, max_distance_for
 
@@ -145,6 +151,41 @@ def test_fusion_adds_weighted_reciprocal_ranks() -> None:
     assert fused == pytest.approx({"a": 0.7 / 61, "b": 0.7 / 62 + 0.3 / 61, "c": 0.3 / 62})
     assert fused_score(fused["a"], [0.7, 0.3]) == pytest.approx(0.7)
     assert fused_score(1 / (RRF_K + 1), [0.5, 0.5]) == 1
+
+
+def test_scores_of_an_arm_are_normalised_and_the_worst_one_is_above_zero() -> None:
+    assert normalized({"a": 9.0, "b": 5.0, "c": 1.0}) == {"a": 1.0, "b": 0.625, "c": 0.25}
+    assert normalized({"a": 2.0, "b": 2.0 + 1e-12}) == {"a": 1.0, "b": 1.0}
+    assert normalized({}) == {}
+
+
+def test_a_vector_arm_with_one_row_far_ahead_is_more_confident_than_an_even_one() -> None:
+    even = vector_confidence([rank / 100 for rank in range(100)])
+    fading = vector_confidence([math.log(rank) / 10 for rank in range(1, 101)])
+    ahead = vector_confidence([0.1, *(0.5 + rank / 2_000 for rank in range(99))])
+    assert even < fading < ahead
+    assert fading == pytest.approx(1.0, abs=0.2)
+    assert vector_confidence([0.1, 0.9]) == vector_confidence([0.5] * 9) == 1.0
+
+
+def test_the_keyword_arm_is_as_confident_as_its_best_row_contains_the_query() -> None:
+    assert keyword_confidence(2.5, 10.0) == 0.5
+    assert keyword_confidence(10.0, 10.0) == keyword_confidence(10.1, 10.0) == 1.0
+
+
+def test_fused_scores_are_a_mean_of_both_arms_by_weight_and_confidence() -> None:
+    scores = fused_scores(
+        {"a": 0.2, "b": 0.4},
+        {"b": 4.0, "c": 1.0},
+        possible=16.0,
+        weights=Weights(vector=1, keyword=2),
+    )
+    # The keyword arm counts 2 * sqrt(4 / 16), as much as the vector arm.
+    assert scores == pytest.approx({"a": 0.5, "b": 0.5 / 3 + 0.5, "c": 0.5 / 3})
+    alone = fused_scores({"a": 0.2, "b": 0.4}, {}, possible=0.0, weights=Weights())
+    assert alone == pytest.approx({"a": 1.0, "b": 1 / 3})
+    nothing = Weights(vector=0, keyword=1)
+    assert fused_scores({"a": 0.2}, {}, possible=0.0, weights=nothing) == {"a": 0.0}
 
 
 @pytest.mark.parametrize("weights", [(-1, 1), (0, 0), (math.nan, 1), (math.inf, 1)])

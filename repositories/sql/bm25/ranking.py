@@ -52,6 +52,7 @@ _ROUGH: Final = """(SELECT sum(w.term_weight * w.r / (w.r + (1 - w.r) * c.norm /
 _EXACT: Final = f"""(SELECT sum(w.term_weight * (1 - c.norm / {_SCALE}
     / (ts_rank_cd('{_WEIGHTS}', c.vec, w.query) + c.norm / {_SCALE})))
   FROM words AS w)"""
+_POSSIBLE: Final = literal_column("(SELECT sum(term_weight) FROM words)", Float())
 _BOUND: Final = literal_column("(SELECT size FROM bound)", Integer())
 _TERMS: Final = (
     "(SELECT array_agg(w.lexeme ORDER BY w.lexeme) FROM words AS w WHERE c.vec @@ w.query)"
@@ -118,8 +119,8 @@ def matching(
     The relevance is BM25's sum, and ties are in the order of ids. Nothing in the query raises;
     without a word that counts it matches nothing. `explain` fills the lexemes. `distinct`
     selects the best row of each text; the columns `text_hash` and `bounded`, which is true if the
-    candidates did not include all matches, are then filled. Binds: `tenant` and the names that
-    `query_parameters` returns.
+    candidates did not include all matches, are then filled. `possible` is the most relevance that
+    a row can have. Binds: `tenant` and the names that `query_parameters` returns.
     """
     parts = prepared({**corpus_statistics(entity, match, limit), **_CHOSEN[match]})
     there = and_(tenant_bind(entity), true() if condition is None else condition)
@@ -131,7 +132,11 @@ def matching(
     if distinct:
         read = select(func.count()).select_from(candidates).scalar_subquery()
         bounded = read >= _BOUND
-    return statement.add_columns(bounded.label("bounded")).add_cte(*parts).cte("keyword")
+    return (
+        statement.add_columns(bounded.label("bounded"), _POSSIBLE.label("possible"))
+        .add_cte(*parts)
+        .cte("keyword")
+    )
 
 
 def best(near: FromClause, *, limit: int, explain: bool) -> Select[Any]:

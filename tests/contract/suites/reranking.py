@@ -144,11 +144,11 @@ class DiversityContract:
             plain = await view.knowledge.hybrid_search("deadline", vector(1.0))
             assert _names(plain) == ["best", "twin", "other"]
             two = await view.knowledge.hybrid_search(
-                "deadline", vector(1.0), limit=2, diversity=Diversity()
+                "deadline", vector(1.0), limit=2, diversity=Diversity(lambda_=0.4)
             )
             assert _names(two) == ["best", "other"]
             hits = await view.knowledge.hybrid_search(
-                "deadline", vector(1.0), limit=3, diversity=Diversity()
+                "deadline", vector(1.0), limit=3, diversity=Diversity(lambda_=0.4)
             )
             assert _names(hits) == ["best", "other", "twin"]
             assert {hit.item.chunk_id: hit.score for hit in hits} == {
@@ -208,7 +208,7 @@ class DiversityContract:
         )
         async with store.reader() as view:
             hits = await view.memories.hybrid_search(
-                "deadline", vector(1.0), repo=REPO, limit=2, diversity=Diversity()
+                "deadline", vector(1.0), repo=REPO, limit=2, diversity=Diversity(lambda_=0.4)
             )
         assert [hit.item.finding_text for hit in hits] == ["deadline one", "deadline three"]
 

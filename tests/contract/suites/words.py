@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from domain import Match, Weights, reciprocal_rank_fusion, where
-from domain.values.search import fused_score
+from domain import Match, Weights, where
+from domain.values.fusion import normalized
 from tests.contract.suites.kinds import facts, write
 from tests.contract.suites.samples import UNICODE, chunk, vectors_of
 from tests.contract.suites.search import names
 
 if TYPE_CHECKING:
-    from domain import KnowledgeChunk
+    from domain import KnowledgeChunk, SearchHit
     from tests.contract.suites.store import Store
 
 TROUBLE: Final = (
@@ -360,39 +360,46 @@ class KeywordSearchContract:
 
 
 class HybridSearchContract:
-    """Both arms, fused by weighted reciprocal rank."""
+    """Both arms, fused by their normalised scores."""
 
     @pytest.mark.parametrize(
         "weights",
         [Weights(), Weights(vector=1, keyword=0), Weights(vector=0.2, keyword=3)],
         ids=str,
     )
-    async def test_both_arms_are_fused_by_reciprocal_rank(
+    async def test_both_arms_are_fused_by_their_scores(
         self, store: Store, weights: Weights
     ) -> None:
         vector = await vectors_of(store)
         await _fill(store)
         async with store.reader() as view:
             by_vector = await view.knowledge.vector_search(vector(1.0), limit=40)
-            keyword_statement = await view.knowledge.keyword_search("retries deadline", limit=40)
-            assert {*names(by_vector)} - {*names(keyword_statement)}, (
-                "each arm finds what the other does not"
-            )
-            assert {*names(keyword_statement)} - {*names(by_vector)}
+            by_words = await view.knowledge.keyword_search("retries deadline", limit=40)
+            assert {*names(by_vector)} - {*names(by_words)}, "each arm has a row of its own"
+            assert {*names(by_words)} - {*names(by_vector)}
             hits = await view.knowledge.hybrid_search(
                 "retries deadline", vector(1.0), weights=weights, limit=100
             )
-        shares = (weights.vector, weights.keyword)
-        arms = [[hit.item.id for hit in by_vector], [hit.item.id for hit in keyword_statement]]
-        fused = reciprocal_rank_fusion(arms, shares)
-        assert [hit.item.id for hit in hits] == sorted(fused, key=lambda key: (-fused[key], key))
+        near_scores = normalized({hit.item.id: -(hit.distance or 0) for hit in by_vector})
+        word_scores = normalized({hit.item.id: _bm25(hit) for hit in by_words})
+        assert {hit.item.id for hit in hits} == {*near_scores, *word_scores}
+        # One share of the vector arm holds for every hit of the query.
+        first = next(hit for hit in hits if hit.item.id not in word_scores)
+        share = hits[0].score if not weights.keyword else first.score / near_scores[first.item.id]
         assert [hit.score for hit in hits] == pytest.approx(
-            [fused_score(fused[hit.item.id], shares) for hit in hits]
+            [
+                share * near_scores.get(hit.item.id, 0.0)
+                + (1 - share) * word_scores.get(hit.item.id, 0.0)
+                for hit in hits
+            ]
         )
+        assert [hit.item.id for hit in hits] == [
+            hit.item.id for hit in sorted(hits, key=lambda hit: (-hit.score, hit.item.id))
+        ]
         assert all(0 <= hit.score <= 1 for hit in hits)
         near, worded = (
             {hit.item.id: hit for hit in by_vector},
-            {hit.item.id: hit for hit in keyword_statement},
+            {hit.item.id: hit for hit in by_words},
         )
         for hit in hits:
             one, other = near.get(hit.item.id), worded.get(hit.item.id)
@@ -403,6 +410,50 @@ class HybridSearchContract:
                 (other.keyword_rank, pytest.approx(other.keyword_score)) if other else (None, None)
             )
             assert (hit.keyword_rank, hit.keyword_score) == words
+
+    async def test_the_weights_of_a_call_replace_those_of_the_database(self, store: Store) -> None:
+        vector = await vectors_of(store)
+        await write(
+            store,
+            chunk("worded", "deadline", embedding=vector(0.0, 1.0)),
+            chunk("near", "tables", embedding=vector(1.0)),
+        )
+        async with store.reader() as view:
+            for weights, best in (
+                (None, "worded"),
+                (Weights(), "worded"),
+                (Weights(vector=0.1, keyword=0.9), "worded"),
+                (Weights(vector=0.9, keyword=0.1), "near"),
+            ):
+                hits = await view.knowledge.hybrid_search("deadline", vector(1.0), weights=weights)
+                assert names(hits)[0] == best
+
+    async def test_a_threshold_leaves_rows_out_and_keeps_the_scores_of_the_others(
+        self, store: Store
+    ) -> None:
+        vector = await vectors_of(store)
+        await _fill(store)
+        async with store.reader() as view:
+            every = await view.knowledge.hybrid_search("retries deadline", vector(1.0))
+            near = await view.knowledge.hybrid_search(
+                "retries deadline", vector(1.0), max_distance=0.5
+            )
+        scores = {hit.item.chunk_id: hit.score for hit in every}
+        kept = {hit.item.chunk_id: hit.score for hit in near if hit.distance is not None}
+        assert kept
+        assert kept == {name: scores[name] for name in kept}
+        assert "far" not in names(near)
+
+    async def test_copies_of_one_row_have_equal_scores_and_are_ordered_by_id(
+        self, store: Store
+    ) -> None:
+        vector = await vectors_of(store)
+        copies = [chunk(f"copy {n}", "deadline", embedding=vector(n + 1.0)) for n in range(6)]
+        await write(store, *copies)
+        async with store.reader() as view:
+            hits = await view.knowledge.hybrid_search("deadline", vector(1.0))
+        assert {hit.score for hit in hits} == {1.0}
+        assert [hit.item.id for hit in hits] == sorted(one.id for one in copies)
 
     async def test_first_in_both_arms_is_the_best_that_can_be(self, store: Store) -> None:
         vector = await vectors_of(store)
@@ -467,6 +518,11 @@ class HybridSearchContract:
         await _fill(store, tenant="other")
         async with store.reader() as view:
             assert names(await view.knowledge.hybrid_search("retries deadline", vector(1.0))) == []
+
+
+def _bm25(hit: SearchHit[KnowledgeChunk]) -> float:
+    score = hit.keyword_score or 0.0
+    return score / (1 - score)
 
 
 async def _fill(store: Store, **tenant: str) -> list[KnowledgeChunk]:
