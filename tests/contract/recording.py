@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterator
-from itertools import product
+from itertools import chain, product
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
@@ -73,12 +73,19 @@ class RecordedStore:
         return await self._store.outcome(operation_id, **options)
 
 
-def each_test_of(suite: type[Any]) -> Iterator[Callable[[Store], Awaitable[None]]]:
-    """Yield the suite's tests, each with its parameters, as functions of a store."""
-    for name, function in inspect.getmembers(suite, inspect.isfunction):
-        if name.startswith("test_"):
-            for arguments in _parameters(function):
-                yield _bound(suite, name, arguments)
+def each_test() -> Iterator[Callable[[Store], Awaitable[None]]]:
+    """Yield the tests of all suites as functions of a store.
+
+    Each test comes with the first of its parameters. Then they come with the others.
+    """
+    tests = [
+        [_bound(suite, name, arguments) for arguments in _parameters(function)]
+        for suite in CONTRACTS
+        for name, function in inspect.getmembers(suite, inspect.isfunction)
+        if name.startswith("test_")
+    ]
+    yield from (first for first, *_ in tests)
+    yield from chain.from_iterable(others for _, *others in tests)
 
 
 def _bound(
