@@ -111,6 +111,10 @@ bench: $(READY) ## Measure everything, the driver and other libraries, and write
 bench-quick: $(READY) ## Measure less, and of the others only the driver
 	@$(PYTHON) -m bench --quick
 
+.PHONY: growth
+growth: $(READY) ## Compare the cost of every operation at two sizes; make growth full=1 adds 500,000 rows
+	@$(PYTHON) -m bench.growth $${full:+--full --json docs/explanation/measured/growth.json}
+
 .PHONY: lock
 lock: $(READY) ## Pin the newest versions that pyproject.toml allows, and those of the benchmark's peers
 	@$(PYTHON) -m uv pip compile --quiet --upgrade --universal --fork-strategy fewest --extra dev \

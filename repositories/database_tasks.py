@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from domain.errors import ConfigurationError
 from domain.values.health import Health, PoolFigures
 from repositories import backup, migrations, operations
+from repositories.bulk_changes import BulkChanges
 from repositories.database_connection import DatabaseConnection
 from repositories.migrations.partitions import AHEAD
 from repositories.operations.health import health_of, pool_figures
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from repositories.operations.initial_load import OnBuild
 
 
-class DatabaseTasks(DatabaseConnection):
+class DatabaseTasks(DatabaseConnection, BulkChanges):
     """The tasks of an operator, which the role that owns the tables runs."""
 
     @asynccontextmanager

@@ -259,7 +259,7 @@ LIBRARY: Final = Registry(
             entity=None,
         ),
         _library("reviews", "reviews", "Review", "Review", writes=False),
-        _library("findings", "reviews", "Finding", "Finding", writes=False),
+        _library("findings", "reviews", "Finding", "Finding"),
         _library("suppressions", "reviews", "SuppressionLogEntry", "Suppression", reads=False),
         _library("reactions", "reviews", "FeedbackReaction", "Reaction"),
         _library("memories", "learning", "LearningMemory", "Memory"),

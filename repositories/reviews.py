@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from sqlalchemy import Select, and_
 
@@ -15,6 +16,7 @@ from domain.ports.docstrings import documented_by
 from domain.values import filters
 from domain.values.classification import Severity
 from domain.values.fingerprints import title_fingerprint
+from domain.values.ids import require_id
 from domain.values.insights import (
     FeedbackPattern,
     FileCount,
@@ -22,7 +24,7 @@ from domain.values.insights import (
     RepoStats,
     TrendDay,
 )
-from domain.values.paging import DEFAULT_LIMIT, require_limit, require_whole
+from domain.values.paging import DEFAULT_LIMIT, require_at_most, require_limit, require_whole
 from domain.values.search import Match, SearchHits, Thresholds
 from domain.values.timestamps import require_zone
 from repositories.base import ReadRepository, Repository
@@ -150,6 +152,18 @@ class FindingReader(SearchRepository[Finding]):
     def _newest_first(self) -> Select[Any]:
         columns = Finding.__table__.c
         return self._select().order_by(columns.created_at.desc(), columns.id)
+
+
+@documented_by(ports.FindingRepository)
+class FindingRepository(FindingReader, Repository[Finding]):
+    """Writes findings."""
+
+    async def delete_of_review(self, review_id: UUID, *, at_most: int | None = None) -> int:
+        condition = Finding.__table__.c.review_id == require_id(review_id, "review_id")
+        statement = delete_rows(
+            Finding, self._transaction.tenant, condition, at_most=require_at_most(at_most)
+        )
+        return await self._transaction.changed(statement)
 
 
 @documented_by(ports.ReactionReader)

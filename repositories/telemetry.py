@@ -14,7 +14,7 @@ from domain.entities.telemetry import (
     TelemetryEvent,
 )
 from domain.ports.docstrings import documented_by
-from domain.values.paging import MAX_BATCH_SIZE, require_whole
+from domain.values.paging import MAX_BATCH_SIZE, require_at_most, require_whole
 from domain.values.timestamps import days_old, require_age, require_zone
 from domain.values.usage import Usage, UsageBy
 from repositories.base import ReadRepository, Repository
@@ -105,21 +105,30 @@ class TelemetryRepository(TelemetryReader, Repository[TelemetryEvent]):
     async def record_resilience(self, event: ResilienceEvent) -> None:
         await insert_or_replace(self._transaction, ResilienceEvent, event, "delivery_id")
 
-    async def purge(self, *, older_than: timedelta, batch_size: int = 10_000) -> int:
+    async def purge(
+        self, *, older_than: timedelta, batch_size: int = 10_000, at_most: int | None = None
+    ) -> int:
         require_whole(batch_size, "batch_size", most=MAX_BATCH_SIZE)
-        age = require_age(older_than, "older_than")
-        return sum([await self._purge(entity, age, batch_size) for entity in EVENTS])
+        age, left = require_age(older_than, "older_than"), require_at_most(at_most)
+        deleted = 0
+        for entity in EVENTS:
+            if left is None or left > deleted:
+                most = None if left is None else left - deleted
+                deleted += await self._purge(entity, age, batch_size, at_most=most)
+        return deleted
 
-    async def _purge(self, entity: type[Entity], age: timedelta, batch_size: int) -> int:
+    async def _purge(
+        self, entity: type[Entity], age: timedelta, batch_size: int, *, at_most: int | None
+    ) -> int:
         deleted, after = 0, FIRST_ID
-        while True:
-            statement = delete_batch(
-                entity, self._transaction.tenant, age, after=after, size=batch_size
-            )
+        while at_most is None or deleted < at_most:
+            size = batch_size if at_most is None else min(batch_size, at_most - deleted)
+            statement = delete_batch(entity, self._transaction.tenant, age, after=after, size=size)
             batch = (await self._transaction.execute(statement)).mappings().one()
             deleted, after = deleted + int(batch["deleted"]), batch["last"]
-            if batch["found"] < batch_size:
-                return deleted
+            if batch["found"] < size:
+                break
+        return deleted
 
 
 def _usage(row: Row) -> Usage:

@@ -76,6 +76,8 @@ _FUNCTIONS: Final = (
                                                       + 0 * (number + part))::int::text, ' ')
                     FROM generate_series(1, 12) AS part) AS sentence
     FROM generate_series(0, 4998) AS number""",
+    "CREATE UNIQUE INDEX ON parts (number)",
+    "CREATE UNIQUE INDEX ON sentences (number)",
     "ANALYZE parts",
     "ANALYZE sentences",
 )

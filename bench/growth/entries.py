@@ -347,6 +347,9 @@ def _changes() -> Iterator[Entry]:
             )
         ),
         ("reviews.delete", "with its findings"): delete_large_review,
+        ("findings.delete_of_review", ""): lambda uow, rows: uow.findings.delete_of_review(
+            rows["reviews"][3]
+        ),
         ("reactions.withdraw", ""): lambda uow, _: uow.reactions.withdraw(LARGE_REPO, 1001, 1001),
         ("reactions.clear", "small"): lambda uow, _: uow.reactions.clear(SMALL_REPO),
         ("memories.write", ""): lambda uow, _: uow.memories.write(samples.memory(embedding=NEAR)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
+from uuid import UUID
 
 from domain.entities.reviews import FeedbackReaction, Finding, Review, SuppressionLogEntry
 from domain.ports.repository import Progress, ReadRepository, Repository, Rows
@@ -106,6 +107,20 @@ class FindingReader(ReadRepository[Finding], Protocol):
 
 class FindingRepository(FindingReader, Repository[Finding], Protocol):
     """Writes findings."""
+
+    async def delete_of_review(self, review_id: UUID, *, at_most: int | None = None) -> int:
+        """Delete the findings of a review with their reactions, and return how many findings.
+
+        `Database.delete_review` deletes a review of any size in many units of work.
+
+        Args:
+            review_id: the id of the review.
+            at_most: largest number of findings to delete, lowest ids first; None for all.
+
+        Raises:
+            InvalidInput: `review_id` is not a UUID, or `at_most` is not between 1 and a million.
+        """
+        ...
 
 
 class SuppressionReader(ReadRepository[SuppressionLogEntry], Protocol):

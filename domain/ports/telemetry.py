@@ -106,15 +106,21 @@ class TelemetryRepository(TelemetryReader, Repository[TelemetryEvent], Protocol)
         """
         ...
 
-    async def purge(self, *, older_than: timedelta, batch_size: int = 10_000) -> int:
+    async def purge(
+        self, *, older_than: timedelta, batch_size: int = 10_000, at_most: int | None = None
+    ) -> int:
         """Delete older rows of all four tables and return how many.
+
+        The rows stay locked until the unit of work ends. `Database.purge_telemetry` deletes any
+        number of rows in many units of work.
 
         Args:
             older_than: age of the rows, since `created_at`.
             batch_size: largest number of rows that one statement deletes.
+            at_most: largest number of rows to delete, one table after the other; None for all.
 
         Raises:
-            InvalidInput: `older_than` is negative or over a hundred years, or `batch_size` less
-                than 1.
+            InvalidInput: `older_than` is negative or over a hundred years, or `batch_size` or
+                `at_most` is not between 1 and a million.
         """
         ...

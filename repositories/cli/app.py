@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from repositories.cli import backup, doctor, maintenance, roles, schema, server
+from repositories.cli import backup, bulk_changes, doctor, maintenance, roles, schema, server
 from repositories.cli.demo import command as demo
 from repositories.cli.evaluation import command as evaluation
 from repositories.cli.exit_codes import Commands
@@ -35,6 +35,7 @@ for _command in (
     *(server.up, server.down, server.url, schema.status, schema.migrate, schema.rollback),
     *(schema.check, schema.reset, schema.revision, maintenance.maintain, roles.roles),
     *(backup.dump, backup.restore),
+    *(bulk_changes.mark_stale, bulk_changes.purge, bulk_changes.delete_review),
 ):
     # With `-1` as an argument, `rollback` goes back by one revision.
     _settings = {"ignore_unknown_options": True} if _command is schema.rollback else None

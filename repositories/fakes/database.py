@@ -27,6 +27,7 @@ from domain.values.transactions import (
     Isolation,
     forbid_retry,
 )
+from repositories.bulk_changes import BulkChanges
 from repositories.fakes.layers import Layers
 from repositories.fakes.locks import Locks, Mode, Owner
 from repositories.fakes.state import State
@@ -50,7 +51,7 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class FakeDatabase:
+class FakeDatabase(BulkChanges):
     """In-memory counterpart of `repositories.Database`. Use it with or without `async with`.
 
     Units of work see only committed rows of others, wait for each other's locks, and raise the same

@@ -15,6 +15,7 @@ from domain.ports.docstrings import documented_by
 from domain.values import filters
 from domain.values.classification import Severity
 from domain.values.fingerprints import title_fingerprint
+from domain.values.ids import require_id
 from domain.values.insights import (
     TOP_FILES,
     FeedbackPattern,
@@ -23,7 +24,7 @@ from domain.values.insights import (
     RepoStats,
     TrendDay,
 )
-from domain.values.paging import DEFAULT_LIMIT, require_limit, require_whole
+from domain.values.paging import DEFAULT_LIMIT, require_at_most, require_limit, require_whole
 from domain.values.search import Match, SearchHits, Thresholds
 from domain.values.timestamps import require_zone
 from repositories.fakes.filters import meeting
@@ -166,6 +167,17 @@ class FakeFindingReader(SearchesWords[Finding]):
 
     async def _newest_first(self, meets: Condition) -> Sequence[Row]:
         return sorted(await self._rows(meets), key=by_creation, reverse=True)
+
+
+@documented_by(ports.FindingRepository)
+class FakeFindingRepository(FakeFindingReader, FakeRepository[Finding]):
+    """Writes findings."""
+
+    async def delete_of_review(self, review_id: UUID, *, at_most: int | None = None) -> int:
+        key = require_id(review_id, "review_id")
+        return await self._delete(
+            lambda row: row["review_id"] == key, at_most=require_at_most(at_most)
+        )
 
 
 @documented_by(ports.ReactionReader)

@@ -16,7 +16,7 @@ from domain.entities.telemetry import (
     TelemetryEvent,
 )
 from domain.ports.docstrings import documented_by
-from domain.values.paging import MAX_BATCH_SIZE, require_whole
+from domain.values.paging import MAX_BATCH_SIZE, require_at_most, require_whole
 from domain.values.timestamps import days_old, require_age, require_zone
 from domain.values.usage import Usage, UsageBy
 from repositories.fakes.repository import FakeReadRepository, FakeRepository
@@ -100,20 +100,23 @@ class FakeTelemetryRepository(FakeTelemetryReader, FakeRepository[TelemetryEvent
     async def record_resilience(self, event: ResilienceEvent) -> None:
         await self._resilience.replace(event, "delivery_id")
 
-    async def purge(self, *, older_than: timedelta, batch_size: int = 10_000) -> int:
+    async def purge(
+        self, *, older_than: timedelta, batch_size: int = 10_000, at_most: int | None = None
+    ) -> int:
         require_whole(batch_size, "batch_size", most=MAX_BATCH_SIZE)
-        age = require_age(older_than, "older_than")
+        age, left = require_age(older_than, "older_than"), require_at_most(at_most)
         tables = [self._transaction.state.tables[entity.__tablename__] for entity in EVENTS]
         async with self._transaction.statement():
             written_before = self._transaction.now - age
-            return sum(
-                [
-                    await self._transaction.delete(
-                        table, lambda row: row["created_at"] < written_before
+            deleted = 0
+            for table in tables:
+                if left is None or left > deleted:
+                    deleted += await self._transaction.delete(
+                        table,
+                        lambda row: row["created_at"] < written_before,
+                        at_most=None if left is None else left - deleted,
                     )
-                    for table in tables
-                ]
-            )
+            return deleted
 
 
 def _key(row: Row, by: UsageBy) -> str:

@@ -331,6 +331,10 @@ OWN: dict[str, tuple[int, Call]] = {
         lambda uow, _: uow.findings.recent_comment_candidates(REPO),
     ),
     "findings.find_by_comment": (1, lambda uow, _: uow.findings.find_by_comment(REPO, 1)),
+    "findings.delete_of_review": (
+        1,
+        lambda uow, data: uow.findings.delete_of_review(data.review.id),
+    ),
     "findings.prior": (1, lambda uow, _: uow.findings.prior(REPO, 7)),
     "findings.keyword_search": (1, lambda uow, _: uow.findings.keyword_search("retries")),
     "reactions.patterns": (1, lambda uow, _: uow.reactions.patterns(REPO)),

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
+from repositories.bulk_changes import BulkChanges
 from tests.contract import suites as contract
 from tests.contract.suites import Store
 
@@ -52,7 +53,7 @@ class Recorded:
         await self._target.__aexit__(exc_type, exc, traceback)
 
 
-class RecordedStore:
+class RecordedStore(BulkChanges):
     """A store whose units of work and readers are recorded, as `uow` and `view`."""
 
     def __init__(self, store: Store, parts: set[str], called: set[str]) -> None:

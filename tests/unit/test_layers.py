@@ -22,7 +22,12 @@ LAYERS: Final = (
     ("repositories.provider",),
     ("repositories.sql",),
     ("repositories.postgres",),
-    ("repositories.migrations", "repositories.bulk", "repositories.recorder"),
+    (
+        "repositories.migrations",
+        "repositories.bulk",
+        "repositories.bulk_changes",
+        "repositories.recorder",
+    ),
     (
         "repositories.operations",
         "repositories.backup",

@@ -5,6 +5,7 @@ Each suite uses one fixture, `store`, which `Store` describes.
 
 from tests.contract.suites.authors import AuthorsContract
 from tests.contract.suites.bounds import BoundsContract
+from tests.contract.suites.bulk_changes import BulkChangesContract
 from tests.contract.suites.checkpoints import CheckpointsContract
 from tests.contract.suites.common import CommonContract
 from tests.contract.suites.completion import CompletionContract, RunPurgeContract
@@ -49,6 +50,7 @@ from tests.contract.suites.words import HybridSearchContract, KeywordSearchContr
 __all__ = [
     "AuthorsContract",
     "BoundsContract",
+    "BulkChangesContract",
     "CheckpointsContract",
     "ClaimsContract",
     "CommonContract",

@@ -12,6 +12,7 @@ from domain.values.transactions import OUTCOME_WITHIN, Isolation
 
 if TYPE_CHECKING:
     from domain import ReadUnitOfWork, UnitOfWork
+    from domain.ports import Progress
 
 T = TypeVar("T")
 
@@ -51,6 +52,42 @@ class Store(Protocol):
 
         Run it again where the failure says that is safe.
         """
+        ...
+
+    async def mark_memories_stale(
+        self, model: str, *, tenant: str | None = None, progress: Progress | None = None
+    ) -> int:
+        """Mark the memories of other models stale."""
+        ...
+
+    async def delete_stale_memories(
+        self, *, tenant: str | None = None, progress: Progress | None = None
+    ) -> int:
+        """Delete the stale memories."""
+        ...
+
+    async def purge_telemetry(
+        self,
+        *,
+        older_than: timedelta,
+        tenant: str | None = None,
+        progress: Progress | None = None,
+    ) -> int:
+        """Delete older telemetry."""
+        ...
+
+    async def purge_runs(self, *, tenant: str | None = None) -> int:
+        """Delete old runs."""
+        ...
+
+    async def purge_authors(self, *, days: float = 7, tenant: str | None = None) -> int:
+        """Delete old authors."""
+        ...
+
+    async def delete_review(
+        self, id: UUID, *, tenant: str | None = None, progress: Progress | None = None
+    ) -> bool:
+        """Delete a review of any size."""
         ...
 
     async def outcome(

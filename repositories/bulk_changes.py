@@ -1,0 +1,201 @@
+"""Changes of any number of rows, in many short units of work, on every store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from uuid import UUID
+
+from domain.errors import StatementTimeout
+from domain.values.ids import require_id
+from domain.values.timestamps import require_age
+
+if TYPE_CHECKING:
+    from domain.ports import Progress, UnitOfWork
+
+Change: TypeAlias = "Callable[[UnitOfWork, int], Awaitable[int]]"
+"""Changes at most so many rows in a unit of work, and returns how many it changed."""
+
+FIRST_ROWS: Final = 200
+MOST_ROWS: Final = 10_000
+"""The rows of the first unit of work, and of the largest."""
+
+UNIT_SECONDS: Final = 0.5
+"""The time that one unit of work should take, so that its row locks are short."""
+
+
+class BulkChanges:
+    """Changes of any number of rows.
+
+    Each method commits one short unit of work after the other until no row is left to change. You
+    can interrupt it at any moment: what it committed stays, and the next call continues. The number
+    of rows of a unit of work follows the time that the previous one took, so no statement reaches
+    its timeout. `progress` is called after each commit with the number of rows changed so far.
+    """
+
+    if TYPE_CHECKING:
+        run: Any
+
+    async def mark_memories_stale(
+        self, model: str, *, tenant: str | None = None, progress: Progress | None = None
+    ) -> int:
+        """Mark the memories of other models than `model` stale, and return how many.
+
+        Args:
+            model: the embedding model whose memories stay as they are.
+            tenant: the tenant, by default that of a unit of work.
+            progress: called with the number of memories marked so far.
+        """
+        return await self._in_units(
+            lambda uow, rows: uow.memories.mark_stale(model, at_most=rows), tenant, progress
+        )
+
+    async def delete_stale_memories(
+        self, *, tenant: str | None = None, progress: Progress | None = None
+    ) -> int:
+        """Delete the stale memories, and return how many there were.
+
+        Args:
+            tenant: the tenant, by default that of a unit of work.
+            progress: called with the number of memories deleted so far.
+        """
+        return await self._in_units(
+            lambda uow, rows: uow.memories.delete_stale(at_most=rows), tenant, progress
+        )
+
+    async def purge_telemetry(
+        self,
+        *,
+        older_than: timedelta,
+        tenant: str | None = None,
+        progress: Progress | None = None,
+    ) -> int:
+        """Delete older rows of all four tables of telemetry, and return how many.
+
+        `Database.drop_telemetry_before` drops whole months of all tenants in less time.
+
+        Args:
+            older_than: age of the rows, since `created_at`.
+            tenant: the tenant, by default that of a unit of work.
+            progress: called with the number of rows deleted so far.
+
+        Raises:
+            InvalidInput: `older_than` is negative or over a hundred years.
+        """
+        age = require_age(older_than, "older_than")
+        return await self._in_units(
+            lambda uow, rows: uow.telemetry.purge(older_than=age, at_most=rows), tenant, progress
+        )
+
+    async def purge_runs(
+        self,
+        *,
+        completed_days: float = 30,
+        superseded_days: float = 7,
+        pending_hours: float = 1,
+        tenant: str | None = None,
+        progress: Progress | None = None,
+    ) -> int:
+        """Delete old runs, as `runs.purge` does, and return how many.
+
+        Args:
+            completed_days: age of completed runs, since `completed_at`.
+            superseded_days: age of superseded runs, since `claimed_at`.
+            pending_hours: age, since `claimed_at`, of unfinished runs whose lease has expired.
+            tenant: the tenant, by default that of a unit of work.
+            progress: called with the number of runs deleted so far.
+
+        Raises:
+            InvalidInput: an age is negative, not a number, or over a hundred years.
+        """
+
+        async def purge(uow: UnitOfWork, rows: int) -> int:
+            return await uow.runs.purge(
+                completed_days=completed_days,
+                superseded_days=superseded_days,
+                pending_hours=pending_hours,
+                at_most=rows,
+            )
+
+        return await self._in_units(purge, tenant, progress)
+
+    async def purge_authors(
+        self, *, days: float = 7, tenant: str | None = None, progress: Progress | None = None
+    ) -> int:
+        """Delete cached authors that are older, and return how many.
+
+        Args:
+            days: age of the entries, since `cached_at`.
+            tenant: the tenant, by default that of a unit of work.
+            progress: called with the number of entries deleted so far.
+
+        Raises:
+            InvalidInput: `days` is negative, not a number, or over a hundred years.
+        """
+        return await self._in_units(
+            lambda uow, rows: uow.authors.purge(days=days, at_most=rows), tenant, progress
+        )
+
+    async def delete_review(
+        self, id: UUID, *, tenant: str | None = None, progress: Progress | None = None
+    ) -> bool:
+        """Delete a review of any size; return whether it existed.
+
+        Its findings are deleted first, with their reactions, and the review last: after an
+        interruption it exists with the findings that are left.
+
+        Args:
+            id: the id of the review.
+            tenant: the tenant, by default that of a unit of work.
+            progress: called with the number of findings deleted so far.
+
+        Raises:
+            InvalidInput: `id` is not a UUID.
+        """
+        key = require_id(id)
+
+        async def delete(uow: UnitOfWork) -> bool:
+            return await uow.reviews.delete(key)
+
+        await self._in_units(
+            lambda uow, rows: uow.findings.delete_of_review(key, at_most=rows), tenant, progress
+        )
+        existed: bool = await self.run(delete, **_of(tenant))
+        return existed
+
+    async def _in_units(self, change: Change, tenant: str | None, progress: Progress | None) -> int:
+        changed, rows = 0, FIRST_ROWS
+        while True:
+            began = time.monotonic()
+            try:
+                batch = await self._in_unit(change, rows, tenant)
+            except StatementTimeout:
+                if rows == 1:
+                    raise
+                rows = max(1, rows // 10)
+                continue
+            if batch == 0:
+                return changed
+            changed += batch
+            if progress is not None:
+                progress(changed)
+            rows = _next_rows(rows, time.monotonic() - began)
+
+    async def _in_unit(self, change: Change, rows: int, tenant: str | None) -> int:
+        async def work(uow: UnitOfWork) -> int:
+            return await change(uow, rows)
+
+        changed: int = await self.run(work, **_of(tenant))
+        return changed
+
+
+def _of(tenant: str | None) -> dict[str, str]:
+    return {} if tenant is None else {"tenant": tenant}
+
+
+def _next_rows(rows: int, seconds: float) -> int:
+    """Return the number of rows that should take `UNIT_SECONDS`, near the previous one."""
+    at_this_rate = rows * UNIT_SECONDS / max(seconds, 0.001)
+    return max(1, min(MOST_ROWS, round(min(at_this_rate, 2 * rows))))
