@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from uuid import UUID
 
 from domain.errors import StatementTimeout
+from domain.ports.bulk_changes import BulkChangesPort
+from domain.ports.docstrings import documented_by
 from domain.values.ids import require_id
 from domain.values.timestamps import require_age
 
@@ -26,14 +28,9 @@ UNIT_SECONDS: Final = 0.5
 """The time that one unit of work should take, so that its row locks are short."""
 
 
+@documented_by(BulkChangesPort)
 class BulkChanges:
-    """Changes of any number of rows.
-
-    Each method commits one short unit of work after the other until no row is left to change. You
-    can interrupt it at any moment: what it committed stays, and the next call continues. The number
-    of rows of a unit of work follows the time that the previous one took, so no statement reaches
-    its timeout. `progress` is called after each commit with the number of rows changed so far.
-    """
+    """Changes any number of rows, in the units of work of its subclass."""
 
     if TYPE_CHECKING:
         run: Any
@@ -41,13 +38,6 @@ class BulkChanges:
     async def mark_memories_stale(
         self, model: str, *, tenant: str | None = None, progress: Progress | None = None
     ) -> int:
-        """Mark the memories of other models than `model` stale, and return how many.
-
-        Args:
-            model: the embedding model whose memories stay as they are.
-            tenant: the tenant, by default that of a unit of work.
-            progress: called with the number of memories marked so far.
-        """
         return await self._in_units(
             lambda uow, rows: uow.memories.mark_stale(model, at_most=rows), tenant, progress
         )
@@ -55,12 +45,6 @@ class BulkChanges:
     async def delete_stale_memories(
         self, *, tenant: str | None = None, progress: Progress | None = None
     ) -> int:
-        """Delete the stale memories, and return how many there were.
-
-        Args:
-            tenant: the tenant, by default that of a unit of work.
-            progress: called with the number of memories deleted so far.
-        """
         return await self._in_units(
             lambda uow, rows: uow.memories.delete_stale(at_most=rows), tenant, progress
         )
@@ -72,18 +56,6 @@ class BulkChanges:
         tenant: str | None = None,
         progress: Progress | None = None,
     ) -> int:
-        """Delete older rows of all four tables of telemetry, and return how many.
-
-        `Database.drop_telemetry_before` drops whole months of all tenants in less time.
-
-        Args:
-            older_than: age of the rows, since `created_at`.
-            tenant: the tenant, by default that of a unit of work.
-            progress: called with the number of rows deleted so far.
-
-        Raises:
-            InvalidInput: `older_than` is negative or over a hundred years.
-        """
         age = require_age(older_than, "older_than")
         return await self._in_units(
             lambda uow, rows: uow.telemetry.purge(older_than=age, at_most=rows), tenant, progress
@@ -98,19 +70,6 @@ class BulkChanges:
         tenant: str | None = None,
         progress: Progress | None = None,
     ) -> int:
-        """Delete old runs, as `runs.purge` does, and return how many.
-
-        Args:
-            completed_days: age of completed runs, since `completed_at`.
-            superseded_days: age of superseded runs, since `claimed_at`.
-            pending_hours: age, since `claimed_at`, of unfinished runs whose lease has expired.
-            tenant: the tenant, by default that of a unit of work.
-            progress: called with the number of runs deleted so far.
-
-        Raises:
-            InvalidInput: an age is negative, not a number, or over a hundred years.
-        """
-
         async def purge(uow: UnitOfWork, rows: int) -> int:
             return await uow.runs.purge(
                 completed_days=completed_days,
@@ -124,16 +83,6 @@ class BulkChanges:
     async def purge_authors(
         self, *, days: float = 7, tenant: str | None = None, progress: Progress | None = None
     ) -> int:
-        """Delete cached authors that are older, and return how many.
-
-        Args:
-            days: age of the entries, since `cached_at`.
-            tenant: the tenant, by default that of a unit of work.
-            progress: called with the number of entries deleted so far.
-
-        Raises:
-            InvalidInput: `days` is negative, not a number, or over a hundred years.
-        """
         return await self._in_units(
             lambda uow, rows: uow.authors.purge(days=days, at_most=rows), tenant, progress
         )
@@ -141,19 +90,6 @@ class BulkChanges:
     async def delete_review(
         self, id: UUID, *, tenant: str | None = None, progress: Progress | None = None
     ) -> bool:
-        """Delete a review of any size; return whether it existed.
-
-        Its findings are deleted first, with their reactions, and the review last: after an
-        interruption it exists with the findings that are left.
-
-        Args:
-            id: the id of the review.
-            tenant: the tenant, by default that of a unit of work.
-            progress: called with the number of findings deleted so far.
-
-        Raises:
-            InvalidInput: `id` is not a UUID.
-        """
         key = require_id(id)
 
         async def delete(uow: UnitOfWork) -> bool:

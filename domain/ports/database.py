@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol, TypeVar
 from uuid import UUID
 
+from domain.ports.bulk_changes import BulkChangesPort
 from domain.values.text import DEFAULT_TENANT
 from domain.values.transactions import ATTEMPTS, OUTCOME_WITHIN, RETRY_FOR, Isolation
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class DatabasePort(Protocol):
+class DatabasePort(BulkChangesPort, Protocol):
     """An open database: `repositories.Database` and `repositories.FakeDatabase` are one.
 
     Annotate a service's database with it, so that the service runs on PostgreSQL and, in its unit

@@ -7,17 +7,17 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol, TypeVar
 from uuid import UUID
 
+from domain.ports.bulk_changes import BulkChangesPort
 from domain.values.text import DEFAULT_TENANT
 from domain.values.transactions import OUTCOME_WITHIN, Isolation
 
 if TYPE_CHECKING:
     from domain import ReadUnitOfWork, UnitOfWork
-    from domain.ports import Progress
 
 T = TypeVar("T")
 
 
-class Store(Protocol):
+class Store(BulkChangesPort, Protocol):
     """An adapter's database, which is empty when a test begins.
 
     Only the record of its embeddings exists, with four dimensions or more. Sixteen units of work
@@ -52,42 +52,6 @@ class Store(Protocol):
 
         Run it again where the failure says that is safe.
         """
-        ...
-
-    async def mark_memories_stale(
-        self, model: str, *, tenant: str | None = None, progress: Progress | None = None
-    ) -> int:
-        """Mark the memories of other models stale."""
-        ...
-
-    async def delete_stale_memories(
-        self, *, tenant: str | None = None, progress: Progress | None = None
-    ) -> int:
-        """Delete the stale memories."""
-        ...
-
-    async def purge_telemetry(
-        self,
-        *,
-        older_than: timedelta,
-        tenant: str | None = None,
-        progress: Progress | None = None,
-    ) -> int:
-        """Delete older telemetry."""
-        ...
-
-    async def purge_runs(self, *, tenant: str | None = None) -> int:
-        """Delete old runs."""
-        ...
-
-    async def purge_authors(self, *, days: float = 7, tenant: str | None = None) -> int:
-        """Delete old authors."""
-        ...
-
-    async def delete_review(
-        self, id: UUID, *, tenant: str | None = None, progress: Progress | None = None
-    ) -> bool:
-        """Delete a review of any size."""
         ...
 
     async def outcome(
