@@ -50,6 +50,15 @@ SELECT format('ALTER ROLE %I NOSUPERUSER', rolname) FROM pg_roles
 SELECT format('CREATE DATABASE %I OWNER %I', :'database', :'role')
  WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'database') \\gexec
 """
+_NO_CONNECTION: Final = 2  # psql's exit code if it cannot connect, or loses the connection
+_RECOVERY: Final = re.compile(
+    "the database system is|server closed the connection|connection to server was lost"
+    "|terminating connection|could not receive data|Connection refused|No such file"
+)
+
+
+class _Interrupted(EmbeddedServerError):
+    """The server takes no connections at the moment: it starts, or recovers from a crash."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +77,18 @@ class Admin:
         variables = f"\\set role {APPLICATION}\n\\set database {DATABASE}\n"
         # `Credentials.make` generates the password from characters that need no quoting.
         secret = f"\\set password {application_password.get_secret_value()}\n"
-        self._run(
-            f"{_ALONE}{variables}{secret}{_PREPARE}\\connect {DATABASE}\n{_QUIET}{_ALONE}{_VECTOR}",
-            deadline,
+        script = (
+            f"{_ALONE}{variables}{secret}{_PREPARE}\\connect {DATABASE}\n{_QUIET}{_ALONE}{_VECTOR}"
         )
+        while True:
+            try:
+                return self._run(script, deadline)
+            except _Interrupted:
+                # The script can run again. A crash of one session ends all of them, and the server
+                # takes no connections until it has recovered.
+                if deadline.passed:
+                    raise
+                deadline.pause()
 
     def create_database(self, name: str, template: str | None, deadline: Deadline) -> None:
         """Create a database that the application owns, with the extension.
@@ -131,7 +148,9 @@ class Admin:
                 f"the embedded server did not answer within {deadline.seconds:g} s"
             ) from None
         if done.returncode != 0:
-            raise EmbeddedServerError(f"the embedded server says: {_complaint(done.stderr)}")
+            interrupted = done.returncode == _NO_CONNECTION and _RECOVERY.search(done.stderr)
+            failure = _Interrupted if interrupted else EmbeddedServerError
+            raise failure(f"the embedded server says: {_complaint(done.stderr)}")
 
 
 def _checked(name: str) -> str:

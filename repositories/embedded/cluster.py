@@ -69,6 +69,7 @@ host  all         all       127.0.0.1/32  scram-sha-256
 _BLAMES: Final = re.compile(r"(FATAL|PANIC|error):(?!\s*the database system is )")
 _HERE: Final = Path("/proc/self/cwd")
 _SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 -- looked at, never written to
+_SHARED_BYTES: Final = 4 * 2**20  # with 2 MB initdb fails
 _PARALLEL_BYTES: Final = 2 * 2**30  # twice the memory of a first load
 
 
@@ -222,15 +223,20 @@ class Launcher:
             == 0
         )
 
-    def complaint(self, start: int = 0) -> str:
-        """Return the last error that the server or initdb logged after this position of the log."""
+    def complaint(self, start: int | None = None) -> str:
+        """Return the error in the log that explains a failure.
+
+        It is the first one after the position `start`, where initdb or the server began, because
+        later errors follow from it. Without a position it is the last one.
+        """
         with self.directory.log.open("rb") as log:
-            log.seek(max(start, os.fstat(log.fileno()).st_size - _LOG_TAIL_BYTES))
+            log.seek(max(start or 0, os.fstat(log.fileno()).st_size - _LOG_TAIL_BYTES))
             lines = [
                 line for line in log.read().decode(errors="replace").splitlines() if line.strip()
             ]
         blamed = [line for line in lines if _BLAMES.search(line)] or lines or ["it said nothing"]
-        return re.sub(r"^.*?(FATAL|PANIC|error):\s*", "", blamed[-1])
+        line = blamed[-1 if start is None else 0]
+        return re.sub(r"^.*?(FATAL|PANIC|error):\s*", "", line)
 
     def _require_space(self) -> None:
         free = shutil.disk_usage(self.directory.path).free
@@ -239,6 +245,11 @@ class Launcher:
             raise EmbeddedServerError(
                 f"PostgreSQL needs {needed} MB of free space and {self.directory.path} has"
                 f" {available}: make room"
+            )
+        if _SHARED_MEMORY.is_dir() and shutil.disk_usage(_SHARED_MEMORY).free < _SHARED_BYTES:
+            raise EmbeddedServerError(
+                f"PostgreSQL needs {_SHARED_BYTES // 2**20} MB of free shared memory in"
+                f" {_SHARED_MEMORY}: make it larger, as with `docker run --shm-size=256m`"
             )
 
     def _adopt(self, cluster: Path) -> None:

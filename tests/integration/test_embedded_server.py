@@ -25,18 +25,20 @@ from urllib.parse import urlsplit
 import asyncpg
 import psutil
 import pytest
+from pydantic import SecretStr
 
 from domain.errors import ConfigurationError, EmbeddedServerError
 from repositories.embedded import EmbeddedServer, cluster
 from repositories.embedded.account import SYSTEM_USER, Account
+from repositories.embedded.admin import Admin
 from repositories.embedded.binaries import COPIES, Installation, open_to_everyone
+from repositories.embedded.credentials import Login
 from repositories.embedded.locks import exclusive
 from repositories.embedded.waiting import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pydantic import SecretStr
 
 ROOT = os.geteuid() == 0
 FAST = {"fsync": "off", "max_connections": "20", "shared_buffers": "16MB"}
@@ -769,6 +771,55 @@ async def test_an_index_is_built_in_parallel_where_shared_memory_has_room(
     monkeypatch.setattr(cluster, "_PARALLEL_BYTES", needed)
     with start(folder) as server:
         assert await ask(server.url, "SHOW max_parallel_maintenance_workers") == builders
+
+
+def test_shared_memory_without_room_is_named_before_anything_is_written(
+    fresh: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "_SHARED_BYTES", 2**60)
+    with pytest.raises(EmbeddedServerError, match="free shared memory in /dev/shm: make it larger"):
+        start(fresh)
+    assert not (fresh / "postgresql").exists()
+
+
+def test_the_first_error_of_a_start_is_its_reason(folder: Path) -> None:
+    with start(folder) as server:
+        launcher = server._launcher
+        with launcher.directory.log.open("ab") as log:
+            begun = log.tell()
+            log.write(b"x [1] FATAL:  no space for shared memory\nx [1] PANIC:  cannot abort\n")
+        assert launcher.complaint(begun) == "no space for shared memory"
+        assert launcher.complaint() == "cannot abort"
+
+
+async def test_a_start_waits_for_a_server_that_recovers_from_a_crash(folder: Path) -> None:
+    with start(folder) as server:
+        for _ in range(3):
+            session = await asyncpg.connect(server.url.get_secret_value())
+            os.kill(session.get_server_pid(), signal.SIGKILL)
+            with await asyncio.to_thread(start, folder) as other:
+                assert other.pid == server.pid
+
+
+def test_a_login_is_repeated_while_the_server_recovers(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = tmp_path / "tries"
+    psql = tmp_path / "psql"
+    psql.write_text(
+        "#!/bin/sh\n"
+        f'echo >> "{tries}"; [ $(wc -l < "{tries}") -gt 2 ] && exit 0\n'
+        'echo "psql: error: FATAL:  the database system is in recovery mode" >&2; exit 2\n'
+    )
+    psql.chmod(0o700)
+    monkeypatch.setattr(Installation, "program", lambda *_: str(psql))
+    login = Login(folder, 5432, "postgres", SecretStr("secret"))
+    admin = Admin(Installation(18, folder), login)
+    admin.prepare(SecretStr("secret"), Deadline(timedelta(seconds=30)))
+    assert len(tries.read_text()) == 3
+    tries.unlink()
+    with pytest.raises(EmbeddedServerError, match="recovery mode"):
+        admin.prepare(SecretStr("secret"), Deadline(timedelta(0)))
 
 
 def test_a_program_that_starts_for_too_long_is_waited_for_until_the_deadline(folder: Path) -> None:
