@@ -100,8 +100,8 @@ class Database(DatabaseTasks):
         Args:
             tenant: by default the settings' tenant.
             operation_id: with it, `outcome` returns whether the unit of work was committed. Only
-                one unit of work with the same id can be committed: the others raise `AlreadyExists`
-                with the constraint `pk_committed_operations`.
+                one unit of work with the same id can be committed: the others raise
+                `AlreadyCommitted`.
             isolation: the isolation level.
         """
         tenant = self._tenant(tenant)

@@ -17,7 +17,6 @@ from tenacity import (
 
 from domain.errors import (
     AlreadyCommitted,
-    AlreadyExists,
     CommitOutcomeUnknown,
     ConnectionLost,
     DatabaseFailure,
@@ -122,8 +121,6 @@ async def _require_own_commit(
     The error that is raised is safe to retry only if nothing was committed.
     """
     if uow.committed is False:
-        if _is_duplicate_operation(error):
-            raise AlreadyCommitted(uow.operation_id) from None
         raise error
     if uow.committed or lookup is None:
         forbid_retry(error)
@@ -140,10 +137,6 @@ async def _require_own_commit(
         ) from None
     if committed.attempt_id != uow.attempt_id:
         raise AlreadyCommitted(uow.operation_id) from None
-
-
-def _is_duplicate_operation(error: RecollectError) -> bool:
-    return isinstance(error, AlreadyExists) and error.constraint == "pk_committed_operations"
 
 
 def _is_safe_to_retry(error: BaseException) -> bool:

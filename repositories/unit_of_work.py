@@ -121,6 +121,7 @@ class UnitOfWork(_Unit, ports.UnitOfWork):
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         if self._operation is not None:
+            self._transaction.operation_id = self._operation_id
             self._transaction.add(self._operation)
         return self
 

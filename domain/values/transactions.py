@@ -25,6 +25,9 @@ OUTCOME_WITHIN: Final = timedelta(seconds=60)
 A server ends a transaction without a client after half of it.
 """
 
+OPERATION_KEY: Final = "pk_committed_operations"
+"""The constraint that admits one committed unit of work per operation id."""
+
 ROWS_GONE: Final = "another transaction changed or deleted the same rows"
 """The message of `Conflict` if a changed row no longer exists."""
 

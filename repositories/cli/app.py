@@ -15,7 +15,16 @@ from typing import Annotated
 
 import typer
 
-from repositories.cli import backup, bulk_changes, doctor, maintenance, roles, schema, server
+from repositories.cli import (
+    backup,
+    bulk_changes,
+    doctor,
+    embeddings,
+    maintenance,
+    roles,
+    schema,
+    server,
+)
 from repositories.cli.demo import command as demo
 from repositories.cli.evaluation import command as evaluation
 from repositories.cli.exit_codes import Commands
@@ -34,7 +43,7 @@ row_level_security = Commands(no_args_is_help=True, help="Enable or disable row-
 for _command in (
     *(server.up, server.down, server.url, schema.status, schema.migrate, schema.rollback),
     *(schema.check, schema.reset, schema.revision, maintenance.maintain, roles.roles),
-    *(backup.dump, backup.restore),
+    *(backup.dump, backup.restore, embeddings.embeddings),
     *(bulk_changes.mark_stale, bulk_changes.purge, bulk_changes.delete_review),
 ):
     # With `-1` as an argument, `rollback` goes back by one revision.

@@ -30,6 +30,16 @@ Replace = Annotated[
     ),
 ]
 
+MaxUnpacked = Annotated[
+    int | None,
+    typer.Option(
+        "--max-unpacked-mb",
+        min=1,
+        help="Refuse a backup whose body unpacks to more megabytes.",
+        show_default="200 times its size, at least 64",
+    ),
+]
+
 
 def dump(
     file: File,
@@ -62,6 +72,7 @@ def dump(
 def restore(
     file: File,
     replace: Replace = False,
+    max_unpacked_mb: MaxUnpacked = None,
     url: Url = None,
     data_dir: DataDir = DATA_DIR,
     connect_deadline: ConnectDeadline = None,
@@ -78,7 +89,10 @@ def restore(
     with targets.reach(data_dir, url=url, deadline=connect_deadline) as target:
         if replace:
             confirm_deletion(f"the rows in {target.label} ({target.settings.target})", yes=yes)
-        manifest = asyncio.run(tasks.restore(target.settings, file, replace=replace))
+        max_unpacked = None if max_unpacked_mb is None else max_unpacked_mb * 2**20
+        manifest = asyncio.run(
+            tasks.restore(target.settings, file, replace=replace, max_unpacked=max_unpacked)
+        )
     result(
         f"restored {_rows(manifest)} into {target.label}",
         {"file": str(file), **_figures(target, manifest)},

@@ -57,8 +57,22 @@ def confirm_deletion(what: str, *, yes: bool) -> None:
         ConfigurationError: There is no terminal to ask at.
         typer.Abort: The user declined.
     """
-    if yes:
-        return
+    if not yes:
+        _require_answer(f"this deletes {what}", f"Delete {what}?")
+
+
+def confirm(consequence: str, *, yes: bool) -> None:
+    """Ask for confirmation before something happens, unless the user passed `--yes`.
+
+    Raises:
+        ConfigurationError: There is no terminal to ask at.
+        typer.Abort: The user declined.
+    """
+    if not yes:
+        _require_answer(consequence, f"{consequence[0].upper()}{consequence[1:]}. Continue?")
+
+
+def _require_answer(consequence: str, question: str) -> None:
     if not sys.stdin.isatty():
-        raise ConfigurationError(f"this deletes {what}; pass --yes to confirm")
-    typer.confirm(f"Delete {what}?", abort=True, err=True)
+        raise ConfigurationError(f"{consequence}; pass --yes to confirm")
+    typer.confirm(question, abort=True, err=True)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import literal, select, table
 from sqlalchemy.exc import DBAPIError
 
-from repositories import backup, migrations, operations
+from domain.values.embedding import UNSPECIFIED
+from repositories import Database, backup, migrations, operations
 from repositories.backup import tables as catalog
 from repositories.cli.targets import connected
 from repositories.migrations.partitions import AHEAD
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
     from sqlalchemy import Connection
 
+    from domain import EmbeddingMetadata
     from repositories.operations import Maintenance, Roles
     from repositories.postgres.settings import Settings
 
@@ -124,7 +126,21 @@ async def dump(settings: Settings, file: Path, tenant: str | None) -> backup.Man
         return await backup.dump(engine, file, tenant=tenant)
 
 
-async def restore(settings: Settings, file: Path, *, replace: bool) -> backup.Manifest:
+async def restore(
+    settings: Settings, file: Path, *, replace: bool, max_unpacked: int | None
+) -> backup.Manifest:
     """Restore a backup, and return its manifest."""
     async with connected(settings.for_migrations()) as engine:
-        return await backup.restore(engine, file, replace=replace)
+        return await backup.restore(engine, file, replace=replace, max_unpacked=max_unpacked)
+
+
+async def embeddings(settings: Settings, *, clear: bool) -> EmbeddingMetadata:
+    """Return the record of the embeddings; with `clear`, set it to unspecified afterwards."""
+    async with Database(settings) as database, database.unit_of_work() as uow:
+        record = await uow.embedding_metadata.get()
+        if clear:
+            await uow.embedding_metadata.set(
+                provider=UNSPECIFIED, model=UNSPECIFIED, dimensions=record.dimensions
+            )
+            await uow.commit()
+        return record

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from domain.entities.knowledge import EmbeddingMetadata
 from domain.entities.maintenance import CommittedOperation
-from domain.errors import AlreadyCommitted, AlreadyExists, ConfigurationError, RecollectError
+from domain.errors import ConfigurationError, RecollectError
 from domain.values.embedding import DEFAULT_DIMENSIONS, forget_dimensions, learn_dimensions
 from domain.values.health import Health, PoolFigures
 from domain.values.search import VECTOR_WEIGHT
@@ -158,7 +158,7 @@ class FakeDatabase(BulkChanges):
         """Return a unit of work of one tenant. It opens with `async with`.
 
         Only one unit of work with the same `operation_id` can be committed: the others raise
-        `AlreadyExists`.
+        `AlreadyCommitted`.
 
         Raises:
             InvalidInput: `tenant` is not a valid name of a tenant.
@@ -287,10 +287,6 @@ async def _attempt(uow: FakeUnitOfWork, work: Callable[[FakeUnitOfWork], Awaitab
             if uow.is_open:
                 await uow.commit()
             return result
-    except AlreadyExists as error:
-        if error.constraint == "pk_committed_operations" and not uow.committed:
-            raise AlreadyCommitted(uow.operation_id) from None
-        raise
     except RecollectError as error:
         if uow.committed:
             forbid_retry(error)

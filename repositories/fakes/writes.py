@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from domain.errors import AlreadyExists, ReferenceViolated
+from domain.errors import AlreadyCommitted, AlreadyExists, ReferenceViolated
+from domain.values.transactions import OPERATION_KEY
 from repositories.fakes.locks import Mode
 
 if TYPE_CHECKING:
@@ -148,6 +149,8 @@ class Writer:
 
     async def _require_new(self, rule: Unique, row: Row, table: Table) -> None:
         if await self._conflicting(rule, row) is not None:
+            if rule.name == OPERATION_KEY:
+                raise AlreadyCommitted(row["operation_id"])
             raise AlreadyExists(constraint=rule.name, table=table.name)
 
     async def _conflicting(self, rule: Unique, row: Row) -> Key | None:

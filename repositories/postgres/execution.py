@@ -12,14 +12,17 @@ from uuid import UUID
 from sqlalchemy import func, select
 
 from domain.errors import (
+    AlreadyCommitted,
+    AlreadyExists,
     Conflict,
     ConnectionLost,
+    RecollectError,
     TransactionAborted,
     UnitOfWorkClosed,
     UnitOfWorkError,
 )
 from domain.values.exclusive_use import ExclusiveUse
-from domain.values.transactions import ROWS_GONE, Isolation
+from domain.values.transactions import OPERATION_KEY, ROWS_GONE, Isolation
 from repositories.postgres import direct
 from repositories.postgres.errors import Phase, raise_bare, translate
 from repositories.postgres.savepoints import SavepointLog, refresh_tracked
@@ -68,6 +71,7 @@ class Execution(Tenancy):
         self.tracks = tracks
         self.isolation = isolation
         self.plans: list[SearchPlan] | None = None
+        self.operation_id: UUID | None = None
         # A statement alone sees what one in a READ COMMITTED transaction does.
         self._needs_begin = (
             tracks or isolation is not Isolation.READ_COMMITTED or schema.row_level_security
@@ -122,6 +126,8 @@ class Execution(Tenancy):
             self._aborted = True
             if isinstance(error, Exception):
                 failure = translate(error, phase=phase, operation_id=operation_id)
+                if self.operation_id is not None and _is_duplicate(failure):
+                    failure = AlreadyCommitted(self.operation_id)
                 self._connection_lost |= isinstance(failure, ConnectionLost)
                 raise_bare(failure)
             raise
@@ -305,6 +311,10 @@ class Execution(Tenancy):
         if tracked:
             with self.guarded() as session:
                 await refresh_tracked(session, tracked, tenant=self.tenant)
+
+
+def _is_duplicate(failure: RecollectError) -> bool:
+    return isinstance(failure, AlreadyExists) and failure.constraint == OPERATION_KEY
 
 
 @contextmanager

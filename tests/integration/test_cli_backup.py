@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner, Result
 
+from domain import EmbeddingMismatch
 from repositories import Database, migrations
 from repositories.cli.app import app
 from repositories.testing.factories import KnowledgeChunkFactory
@@ -33,10 +34,10 @@ def recollect(monkeypatch: pytest.MonkeyPatch) -> Recollect:
     return run
 
 
-def add_chunk(url: SecretStr) -> None:
+def add_chunk(url: SecretStr, **values: object) -> None:
     async def add() -> None:
         async with Database.from_url(url) as database, database.unit_of_work() as uow:
-            uow.knowledge.add(KnowledgeChunkFactory.build())
+            uow.knowledge.add(KnowledgeChunkFactory.build(**values))
             await uow.commit()
 
     asyncio.run(add())
@@ -116,3 +117,47 @@ def test_json_has_the_rows_and_the_revision_and_force_overwrites(
     }
     restored = json.loads(recollect(target, "restore", str(file), "--json").stdout)
     assert (restored["rows"], restored["revision"]) == (2, migrations.head())
+
+
+def test_the_limit_for_the_unpacked_backup_can_be_set(
+    recollect: Recollect, servers: dict[int, TestServer], tmp_path: Path
+) -> None:
+    source, target, file = servers[18].clone(), servers[18].empty(), str(tmp_path / "backup")
+    add_chunk(source, content="word " * 300_000)
+    assert recollect(source, "dump", file).exit_code == 0
+    refused = recollect(target, "restore", file, "--max-unpacked-mb", "1")
+    assert refused.exit_code == 1
+    assert "more than 1,048,576 bytes" in refused.stderr
+    assert recollect(target, "restore", file, "--max-unpacked-mb", "2").exit_code == 0
+    assert count_chunks(target) == 1
+
+
+def test_the_record_of_the_embedding_model_is_shown_and_cleared(
+    recollect: Recollect, servers: dict[int, TestServer]
+) -> None:
+    url = servers[18].clone()
+
+    async def agree(model: str) -> None:
+        async with Database.from_url(url) as database, database.unit_of_work() as uow:
+            await uow.embedding_metadata.agree_on_embeddings(
+                provider="a provider", model=model, dimensions=database.dimensions
+            )
+            await uow.commit()
+
+    assert "has embeddings of an unspecified model" in recollect(url, "embeddings").stdout
+    asyncio.run(agree("the old one"))
+    shown = json.loads(recollect(url, "embeddings", "--json").stdout)
+    assert (shown["provider"], shown["model"], shown["cleared"]) == (
+        "a provider",
+        "the old one",
+        False,
+    )
+    unconfirmed = recollect(url, "embeddings", "--clear")
+    assert unconfirmed.exit_code != 0
+    assert "pass --yes to confirm" in unconfirmed.stderr
+    with pytest.raises(EmbeddingMismatch):
+        asyncio.run(agree("the new one"))
+    cleared = recollect(url, "embeddings", "--clear", "--yes")
+    assert (cleared.exit_code, cleared.stderr) == (0, "")
+    assert "cleared; the record was a provider the old one with" in cleared.stdout
+    asyncio.run(agree("the new one"))

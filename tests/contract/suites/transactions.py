@@ -239,6 +239,20 @@ class LedgerContract:
         assert not await store.outcome(operation, tenant="other")
         assert await store.outcome(operation), "asking leaves nothing behind"
 
+    async def test_a_second_unit_of_work_with_the_id_is_refused_with_its_id(
+        self, store: Store
+    ) -> None:
+        operation = uuid4()
+        async with store.unit_of_work(operation_id=operation) as uow:
+            await uow.commit()
+        async with store.unit_of_work(operation_id=operation) as uow:
+            uow.reviews.add(review())
+            with pytest.raises(AlreadyCommitted) as refusal:
+                await uow.commit()
+        assert refusal.value.operation_id == operation
+        async with store.reader() as view:
+            assert await view.reviews.count() == 0
+
     async def test_an_operation_that_was_discarded_is_not_known(self, store: Store) -> None:
         async with store.unit_of_work(operation_id=(operation := uuid4())) as uow:
             await uow.flush()
