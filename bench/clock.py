@@ -28,17 +28,17 @@ async def alternate(
 
     The ways alternate, so that what else the machine does falls on all of them.
     """
-    taken: list[list[float]] = [[] for _ in ways]
+    times_by_way: list[list[float]] = [[] for _ in ways]
     began = perf_counter()
     for turn in range(samples + WARMING):
         if turn >= MIN_SAMPLES + WARMING and perf_counter() - began > MAX_SECONDS:
             break
-        for way, times in zip(ways, taken, strict=True):
+        for way, times in zip(ways, times_by_way, strict=True):
             started = perf_counter()
             await way(inputs[turn % len(inputs)])
             if turn >= WARMING:
                 times.append((perf_counter() - started) * 1_000)
-    return taken
+    return times_by_way
 
 
 class Cpu:

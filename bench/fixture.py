@@ -55,7 +55,7 @@ SERVER = {
 
 @dataclass(frozen=True)
 class Labels:
-    """What rows are filtered by: for each row its repository, its kind and its metadata."""
+    """Values to filter rows by: for each row its repository, its kind and its metadata."""
 
     repos: list[str]
     kinds: list[str]
@@ -70,7 +70,7 @@ class Labels:
 def server() -> Iterator[EmbeddedServer]:
     """Start a server in a folder that is deleted at the end.
 
-    What it writes is as durable as by default.
+    Its writes are as durable as by default.
     """
     with (
         TemporaryDirectory(prefix="recollect-bench-") as folder,

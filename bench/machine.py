@@ -1,4 +1,4 @@
-"""Where something was measured."""
+"""The machine of a measurement."""
 
 from __future__ import annotations
 

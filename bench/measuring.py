@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 Run = Callable[[], Awaitable[object]]
 
 SECONDS = 3.0
-"""Of every way, at least: the faster it is, the more of its runs the median is of."""
+"""Least time for each way, so that a median of fast runs has more of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,15 +58,15 @@ async def compare(
     """
     for way in [*ways] * warming:
         await _taken(way, repeat)
-    taken: dict[str, list[float]] = {way.name: [] for way in ways}
+    series: dict[str, list[float]] = {way.name: [] for way in ways}
     while waiting := [
         way
         for way in ways
-        if len(taken[way.name]) < rounds or sum(taken[way.name]) * repeat < seconds
+        if len(series[way.name]) < rounds or sum(series[way.name]) * repeat < seconds
     ]:
-        way = min(waiting, key=lambda way: sum(taken[way.name]))
-        taken[way.name].append(await _taken(way, repeat))
-    medians = {name: statistics.median(times) for name, times in taken.items()}
+        way = min(waiting, key=lambda way: sum(series[way.name]))
+        series[way.name].append(await _taken(way, repeat))
+    medians = {name: statistics.median(times) for name, times in series.items()}
     first = medians[ways[0].name]
     return [
         Figure(work=work, way=name, seconds=median, ratio=median / first, size=size)

@@ -54,7 +54,7 @@ def _peak() -> float:
     """Return the most memory that this process ever had, in megabytes."""
     status = Path("/proc/self/status")
     if status.exists():
-        # What getrusage counts is, on Linux, at least what the process had that started this one.
+        # On Linux, getrusage counts at least the memory of the process that started this one.
         [line] = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) / 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (

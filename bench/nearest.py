@@ -195,12 +195,12 @@ async def _case(
             async with database.reader() as view:
                 started = perf_counter()
                 hits = await view.knowledge.vector_search(query, limit=K, where=condition)
-                taken = (perf_counter() - started) * 1_000
+                latency = (perf_counter() - started) * 1_000
             if not warming:
                 answers.append([int(hit.item.chunk_id) for hit in hits])
                 exact.append(hits.exact)
-                milliseconds.append(taken)
-    taken = cpu.taken(len(queries))
+                milliseconds.append(latency)
+    cpu_time = cpu.taken(len(queries))
     recalls = [
         truth.recall(query, answer, k=K) for query, answer in zip(queries, answers, strict=True)
     ]
@@ -212,7 +212,7 @@ async def _case(
         lowest_recall=min(recalls),
         exact=float(np.mean(exact)),
         p50=median(milliseconds),
-        cpu=taken,
+        cpu=cpu_time,
         indexes=await _indexes(database, queries[0], condition),
     )
 

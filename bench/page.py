@@ -28,7 +28,7 @@ def filled(page: str, search: Figures, quality: Figures) -> str:
     """Return the page with new blocks between `<!-- measured: name -->` and `<!-- end -->`.
 
     Raises:
-        KeyError: there is no such block.
+        KeyError: the block does not exist.
     """
     blocks_by_name = {
         "machine": Machine(**search["machine"]).described(),

@@ -21,7 +21,7 @@ OURS: Final = ("knowledge.", "telemetry.", "Database.", "recorder", "a reader op
 
 
 def filled(page: str, measured: Mapping[str, Any], search: Mapping[str, Any]) -> str:
-    """Return the page with its tables made anew."""
+    """Return the page with new tables."""
     figures = _figures(measured)
     return blocks.filled(
         page,

@@ -51,7 +51,7 @@ async def measure(
         AsyncSession(database.engine) as session,
     ):
         driver = await driver_of(read_connection)
-        # What a search does where the candidates are not enough.
+        # A search does this if the candidates are not enough.
         await driver.execute("SET hnsw.iterative_scan = relaxed_order; SET enable_seqscan = off")
 
         async def in_a_reader_of_its_own() -> None:

@@ -25,7 +25,7 @@ HYBRID_SHARE: Final = 1.25
 def searches_judged(search: Figures) -> Iterator[Verdict]:
     """Judge one run of `python -m bench.search`.
 
-    Of many cases the one that came off worst speaks for all.
+    The worst of several cases counts.
     """
     small, large = _halves(search["words"])
     yield from _keyword(large)

@@ -138,7 +138,9 @@ def _arms(figures: Sequence[ArmFigures]) -> Table:
 
 
 def _plans(figures: Iterable[PlanFigures]) -> Table:
-    table = _table("Plans after ten executions", "same plan", "planned anew", "one plan for all")
+    table = _table(
+        "Plans after ten executions", "same plan", "planned each time", "one plan for all"
+    )
     for figure in figures:
         table.add_row(
             figure.search,

@@ -75,7 +75,7 @@ async def _from_tasks(record: Callable[[], Awaitable[object]], count: int) -> No
 async def singles(database: Database, *, events: int, rounds: int) -> Sequence[Figure]:
     """Compare ways to record `events` events one by one from sixteen tasks.
 
-    None of them is told before it is durable.
+    Each call returns when its events are durable.
     """
 
     async def empty() -> None:
@@ -113,7 +113,7 @@ async def singles(database: Database, *, events: int, rounds: int) -> Sequence[F
 async def retention(
     database: Database, admin_url: SecretStr, *, rows: int, rounds: int
 ) -> Sequence[Figure]:
-    """Compare ways to remove an old month of `rows` events that nobody has read recently.
+    """Compare ways to remove an old month of `rows` events that were not read recently.
 
     DELETE alone gives no space back; VACUUM does, and is counted where it is named.
     """
@@ -132,7 +132,7 @@ async def retention(
         administrator = await asyncpg.connect(
             admin_url.get_secret_value(), database=database.engine.url.database
         )
-        # A table that is written anew is not in the server's buffers.
+        # A table that was rewritten is not in the server's buffers.
         await administrator.execute(
             f"VACUUM FULL telemetry_events_{MONTH.year:04}_{MONTH.number:02}"
         )

@@ -1,4 +1,4 @@
-"""What a search sends to the server, and how the server runs it."""
+"""The statements of a search, and their plans."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LIMIT = 10
 CPU_SAMPLES = 25
-# What a service would write by itself; every column but the embedding, as the repository reads.
+# A service's own statement, with every column but the embedding, as the repository reads.
 PLAIN = text("""
 SELECT k.id, k.chunk_id, k.repo, k.source, k.source_type, k.language, k.title, k.summary, k.content,
   k.metadata, k.content_hash, k.token_count, k.embedding_model, k.stale, k.created_at, k.updated_at,

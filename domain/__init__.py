@@ -17,7 +17,7 @@ _HOMES: Final = {
     "domain.values.embedding": "DEFAULT_DIMENSIONS Embedder Embedding VectorLike known_dimensions",
     "domain.schema.base": "ApplicationEntity Entity application_metadata metadata",
     "domain.schema.searchable": "Searchable searchable",
-    "domain.schema.constraints": "index references unique unique_where_given",
+    "domain.schema.constraints": "index references unique unique_where_not_null",
     "domain.errors": (
         "AccessDenied AlreadyCommitted AlreadyExists BackupDamaged BackupError InvalidBackup "
         "CheckViolated CommitOutcomeUnknown ConfigurationError Conflict ConnectionLost "
@@ -50,7 +50,7 @@ _HOMES: Final = {
         "PatternRepository Progress ReactionReader ReactionRepository ReadRepository "
         "ReadUnitOfWork RepairReader Repairs Repository ReviewReader ReviewRepository Rows "
         "RunReader RunRepository SearchableEntity SearchableReader SearchableRepository "
-        "SuppressionReader SuppressionRepository TelemetryReader TelemetryRepository "
+        "TelemetryReader TelemetryRepository "
         "UnitOfWork"
     ),
     "domain.values.recall": "Recall RecalledMemory RepairCandidate RepairedEmbedding",

@@ -104,14 +104,12 @@ from domain.ports import (
     SearchableEntity,
     SearchableReader,
     SearchableRepository,
-    SuppressionReader,
-    SuppressionRepository,
     TelemetryReader,
     TelemetryRepository,
     UnitOfWork,
 )
 from domain.schema.base import ApplicationEntity, Entity, application_metadata, metadata
-from domain.schema.constraints import index, references, unique, unique_where_given
+from domain.schema.constraints import index, references, unique, unique_where_not_null
 from domain.schema.searchable import Searchable, searchable
 from domain.values.claims import (
     ALLOWED_CHANGES,
@@ -301,8 +299,6 @@ __all__ = [
     "StalePlan",
     "StatementTimeout",
     "SuppressionLogEntry",
-    "SuppressionReader",
-    "SuppressionRepository",
     "TelemetryEvent",
     "TelemetryReader",
     "TelemetryRepository",
@@ -331,7 +327,7 @@ __all__ = [
     "searchable",
     "title_fingerprint",
     "unique",
-    "unique_where_given",
+    "unique_where_not_null",
     "vector_score",
     "where",
 ]

@@ -292,11 +292,13 @@ class EmbeddingMismatch(SchemaError):
     `field` says which of the three differs.
     """
 
-    def __init__(self, field: str, *, recorded: str | int, given: str | int) -> None:
-        super().__init__(f"this database holds embeddings with {field} {recorded!r}, not {given!r}")
+    def __init__(self, field: str, *, recorded: str | int, requested: str | int) -> None:
+        super().__init__(
+            f"this database holds embeddings with {field} {recorded!r}, not {requested!r}"
+        )
         self.field = field
         self.recorded = recorded
-        self.given = given
+        self.requested = requested
 
 
 class MigrationFailed(SchemaError):

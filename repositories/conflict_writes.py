@@ -24,14 +24,14 @@ async def insert_new(
     entities: Rows[E],
     key: Collection[str],
     *,
-    where_given: str | None = None,
+    where_not_null: str | None = None,
     progress: Progress | None = None,
 ) -> int:
     """Insert the entities whose key is new, and return how many were inserted.
 
     If several entities have the same key, the first is inserted; see `upsert.if_new`.
     """
-    conflict = partial(upsert.if_new, key=key, where_given=where_given)
+    conflict = partial(upsert.if_new, key=key, where_not_null=where_not_null)
     return await BulkWrite(transaction, entity, key, conflict=conflict).run(entities, progress)
 
 

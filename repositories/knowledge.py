@@ -204,7 +204,7 @@ class EmbeddingMetadataRepository(EmbeddingMetadataReader):
     ) -> EmbeddingMetadata:
         existing = self._transaction.schema.dimensions
         if record.dimensions != existing:
-            raise EmbeddingMismatch("dimensions", recorded=existing, given=record.dimensions)
+            raise EmbeddingMismatch("dimensions", recorded=existing, requested=record.dimensions)
         statement = knowledge.record_embedding(record, only_unspecified=only_unspecified)
         await self._transaction.execute(statement)
         return await self.get()

@@ -222,7 +222,7 @@ class Registry:
 
 
 def _library(
-    name: str, module: str, entity: str, stem: str, *, reads: bool = True, writes: bool = True
+    name: str, module: str, entity: str, stem: str, *, writes: bool = True
 ) -> Registration:
     """Return the registration of a repository of this library, by its conventions for names.
 
@@ -231,13 +231,10 @@ def _library(
         module: the module of the entity, the ports and the classes.
         entity: the class name of the entity.
         stem: the class names without prefix and without `Reader` or `Repository`.
-        reads: there is a class for the reader; otherwise the generic one is used.
         writes: there is a class for the unit of work; otherwise the generic methods are added.
     """
 
-    def implementation(generic: Implementation, prefix: str) -> Implementation:
-        if not reads:
-            return generic
+    def implementation(prefix: str) -> Implementation:
         repository = f"{prefix}{stem}Repository" if writes else None
         return Implementation(f"{prefix}{stem}Reader", repository)
 
@@ -246,8 +243,8 @@ def _library(
         f"domain.entities.{module}:{entity}",
         port=f"domain.ports.{module}:{stem}Repository",
         reader_port=f"domain.ports.{module}:{stem}Reader",
-        postgres=implementation(POSTGRES, f"repositories.{module}:"),
-        fake=implementation(FAKE, f"repositories.fakes.{module}:Fake"),
+        postgres=implementation(f"repositories.{module}:"),
+        fake=implementation(f"repositories.fakes.{module}:Fake"),
     )
 
 
@@ -260,7 +257,7 @@ LIBRARY: Final = Registry(
         ),
         _library("reviews", "reviews", "Review", "Review", writes=False),
         _library("findings", "reviews", "Finding", "Finding"),
-        _library("suppressions", "reviews", "SuppressionLogEntry", "Suppression", reads=False),
+        Registration("suppressions", "domain.entities.reviews:SuppressionLogEntry"),
         _library("reactions", "reviews", "FeedbackReaction", "Reaction"),
         _library("memories", "learning", "LearningMemory", "Memory"),
         _library("patterns", "learning", "GlobalPattern", "Pattern"),

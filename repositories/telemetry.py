@@ -88,7 +88,7 @@ class TelemetryRepository(TelemetryReader, Repository[TelemetryEvent]):
         key = ("delivery_id", "event_type")
         return (
             await insert_new(
-                self._transaction, RateLimitEvent, [event], key, where_given="delivery_id"
+                self._transaction, RateLimitEvent, [event], key, where_not_null="delivery_id"
             )
             > 0
         )
@@ -97,7 +97,7 @@ class TelemetryRepository(TelemetryReader, Repository[TelemetryEvent]):
         key = ("delivery_id",)
         return (
             await insert_new(
-                self._transaction, RetrievalQualityEvent, [event], key, where_given="delivery_id"
+                self._transaction, RetrievalQualityEvent, [event], key, where_not_null="delivery_id"
             )
             > 0
         )

@@ -144,7 +144,7 @@ def main(prefixes: list[str]) -> int:
     if unmatched or not programs:
         missing = " or ".join(unmatched) or str(supported())
         print(
-            f"there is no Python {missing} with its venv module on the PATH or in pyenv",
+            f"no Python {missing} with its venv module on the PATH or in pyenv",
             file=sys.stderr,
         )
         return 1

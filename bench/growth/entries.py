@@ -156,8 +156,8 @@ def _writes(path: str) -> Iterator[Entry]:
         await uow.flush()
 
     async def add_many(uow: Any, rows: Rows) -> int:
-        made = [await _MAKERS[path](uow, rows) for _ in range(20)]
-        written: int = await _at(path, uow).add_many(made)
+        entities = [await _MAKERS[path](uow, rows) for _ in range(20)]
+        written: int = await _at(path, uow).add_many(entities)
         return written
 
     yield Entry(operation=f"{path}.add", call=add, writes=True)

@@ -86,13 +86,13 @@ class Population:
                     if kind.path in {"suppressions", "patterns"}
                     else where("repo").equals(LARGE_REPO)
                 )
-                found = await repository.list(in_large, limit=20)
-                rows[kind.path] = [row.id for row in found]
+                listing = await repository.list(in_large, limit=20)
+                rows[kind.path] = [row.id for row in listing]
         return cls(size, database, rows)
 
     async def measured(self, entry: Entry) -> tuple[float, int]:
         """Return the median of the milliseconds, and the size of the result."""
-        taken: list[float] = []
+        samples: list[float] = []
         began, result = perf_counter(), None
         for turn in range(SAMPLES + WARMING):
             enough = turn >= LEAST_SAMPLES + WARMING
@@ -100,8 +100,8 @@ class Population:
                 break
             milliseconds, result = await self._once(entry)
             if turn >= WARMING:
-                taken.append(milliseconds)
-        return median(taken), _size_of(result)
+                samples.append(milliseconds)
+        return median(samples), _size_of(result)
 
     async def _once(self, entry: Entry) -> tuple[float, Any]:
         unit = self.database.unit_of_work() if entry.writes else self.database.reader()

@@ -1,4 +1,4 @@
-"""What teams write by themselves.
+"""Code that teams write by themselves.
 
 A SQLModel class as its tutorial has it, and stores that write row by row.
 """

@@ -35,7 +35,7 @@ _Ask = Callable[..., Awaitable[Any]]
 
 
 class Others:
-    """What else is measured beside the library; `Others.none()` is nothing."""
+    """The other libraries that are measured; `Others.none()` has none."""
 
     def __init__(self, asks: dict[str, _Ask]) -> None:
         self._asks = asks
@@ -73,7 +73,7 @@ class Others:
     async def fill(self) -> None:
         """Put the whole corpus into tables with a vector index.
 
-        What a team writes by itself is all of one table.
+        The code of a team uses a single table.
         """
         for name in (*NAMES, SQLMODEL):
             if name in self._asks:

@@ -1,4 +1,4 @@
-"""What every peer is given and asked to do.
+"""The work of every peer.
 
 Imported by the benchmark and, in an environment without it, by the peers' worker.
 """
@@ -36,7 +36,7 @@ class Peer(Protocol):
     """One library with a table of its own."""
 
     async def reset(self) -> None:
-        """Make the table anew, without a vector index."""
+        """Create the table again, without a vector index."""
 
     async def index(self) -> None:
         """Build a vector index: HNSW, cosine, m = 16, ef_construction = 64."""

@@ -152,4 +152,4 @@ class EmbeddingMetadata(Timestamped, Entity, table=True):
         for field, value in own.items():
             recorded = getattr(self, field)
             if recorded not in {value, UNSPECIFIED}:
-                raise EmbeddingMismatch(field, recorded=recorded, given=value)
+                raise EmbeddingMismatch(field, recorded=recorded, requested=value)

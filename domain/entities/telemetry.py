@@ -10,7 +10,7 @@ from sqlalchemy import Text as SqlText
 from sqlmodel import Field
 
 from domain.schema.base import Record
-from domain.schema.constraints import index, unique, unique_where_given
+from domain.schema.constraints import index, unique, unique_where_not_null
 from domain.values.numbers import (
     COST_PLACES,
     MAX_COST_DIGITS,
@@ -109,7 +109,7 @@ class RateLimitEvent(Record, table=True):
 
     __tablename__ = "rate_limit_events"
     __table_args__ = (
-        unique_where_given("delivery_id", "event_type"),
+        unique_where_not_null("delivery_id", "event_type"),
         index("created_at"),
         index("repo", "id"),
     )
@@ -125,7 +125,7 @@ class RateLimitEvent(Record, table=True):
     )
     skipped_queries: Count = Field(description="Queries that the run skipped.")
     retry_attempts: Count = Field(description="Attempts after the first one.")
-    degradation_path: Name = Field(description="What the run did instead of the skipped queries.")
+    degradation_path: Name = Field(description="Action of the run in place of the skipped queries.")
 
 
 class RetrievalQualityEvent(Record, table=True):
@@ -139,7 +139,11 @@ class RetrievalQualityEvent(Record, table=True):
     """
 
     __tablename__ = "retrieval_quality_events"
-    __table_args__ = (unique_where_given("delivery_id"), index("created_at"), index("repo", "id"))
+    __table_args__ = (
+        unique_where_not_null("delivery_id"),
+        index("created_at"),
+        index("repo", "id"),
+    )
 
     delivery_id: Name | None = Field(
         default=None, description="Webhook delivery that caused the retrieval."

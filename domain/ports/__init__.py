@@ -20,8 +20,6 @@ from domain.ports.reviews import (
     ReactionRepository,
     ReviewReader,
     ReviewRepository,
-    SuppressionReader,
-    SuppressionRepository,
 )
 from domain.ports.runs import CheckpointReader, CheckpointRepository, RunReader, RunRepository
 from domain.ports.searchable import SearchableEntity, SearchableReader, SearchableRepository
@@ -64,8 +62,6 @@ __all__ = [
     "SearchableEntity",
     "SearchableReader",
     "SearchableRepository",
-    "SuppressionReader",
-    "SuppressionRepository",
     "TelemetryReader",
     "TelemetryRepository",
     "UnitOfWork",

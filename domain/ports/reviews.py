@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
-from domain.entities.reviews import FeedbackReaction, Finding, Review, SuppressionLogEntry
+from domain.entities.reviews import FeedbackReaction, Finding, Review
 from domain.ports.repository import Progress, ReadRepository, Repository, Rows
 from domain.values.paging import DEFAULT_LIMIT
 from domain.values.search import Match
@@ -121,14 +121,6 @@ class FindingRepository(FindingReader, Repository[Finding], Protocol):
             InvalidInput: `review_id` is not a UUID, or `at_most` is not between 1 and a million.
         """
         ...
-
-
-class SuppressionReader(ReadRepository[SuppressionLogEntry], Protocol):
-    """Reads which pattern suppressed which findings."""
-
-
-class SuppressionRepository(SuppressionReader, Repository[SuppressionLogEntry], Protocol):
-    """Writes which pattern suppressed which findings."""
 
 
 class ReactionReader(ReadRepository[FeedbackReaction], Protocol):

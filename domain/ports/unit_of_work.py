@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, overload
 from uuid import UUID
 
+from domain.entities.reviews import SuppressionLogEntry
 from domain.ports.authors import AuthorReader, AuthorRepository
 from domain.ports.dependencies import DependencyBumpReader, DependencyBumpRepository
 from domain.ports.federated_search import FederatedSearch
@@ -31,8 +32,6 @@ from domain.ports.reviews import (
     ReactionRepository,
     ReviewReader,
     ReviewRepository,
-    SuppressionReader,
-    SuppressionRepository,
 )
 from domain.ports.runs import CheckpointReader, CheckpointRepository, RunReader, RunRepository
 from domain.ports.searchable import SearchableEntity, SearchableReader, SearchableRepository
@@ -102,9 +101,9 @@ class ReadUnitOfWork(Protocol):
         return self.provide(FindingReader)
 
     @property
-    def suppressions(self) -> SuppressionReader:
+    def suppressions(self) -> ReadRepository[SuppressionLogEntry]:
         """Suppressions that reviews applied."""
-        return self.provide(SuppressionReader)
+        return self.repository(SuppressionLogEntry)
 
     @property
     def reactions(self) -> ReactionReader:
@@ -238,9 +237,9 @@ class UnitOfWork(Protocol):
         return self.provide(FindingRepository)
 
     @property
-    def suppressions(self) -> SuppressionRepository:
+    def suppressions(self) -> Repository[SuppressionLogEntry]:
         """Suppressions that reviews applied."""
-        return self.provide(SuppressionRepository)
+        return self.repository(SuppressionLogEntry)
 
     @property
     def reactions(self) -> ReactionRepository:

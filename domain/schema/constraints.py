@@ -75,7 +75,7 @@ def named_index(name: str, *columns: str | TextClause, where: str | None = None)
     return Index(name, "tenant", *columns, postgresql_where=condition)
 
 
-def unique_where_given(column: str, *others: str) -> Index:
+def unique_where_not_null(column: str, *others: str) -> Index:
     """Return a unique index, within a tenant, of the rows in which `column` has a value."""
     return Index(
         None, "tenant", column, *others, unique=True, postgresql_where=text(f"{column} IS NOT NULL")

@@ -37,7 +37,9 @@ class Array(Protocol):
     @property
     def ndim(self) -> int: ...
 
-    def tolist(self) -> Any: ...
+    def tolist(self) -> Any:
+        """Return the components as a list."""
+        ...
 
 
 VectorLike: TypeAlias = Vector | Sequence[float] | Array

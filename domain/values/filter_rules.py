@@ -111,7 +111,7 @@ def _named(entity: type[Entity], path: Path) -> Path:
     """Return the path with the name of its column.
 
     Raises:
-        InvalidFilter: there is no such column, or it has no such paths.
+        InvalidFilter: the column does not exist, or has no such paths.
     """
     name, *keys = path or ("",)
     kind = _kind(entity, name)

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 MAX_READ_CHARACTERS: Final = 200_000
-"""Of a longer query, the first and the last half of so many characters are read."""
+"""The first and the last half of so many characters are read of a longer query."""
 
 MAX_QUESTION_CHARACTERS: Final = 1_000
 """A longer query is pasted text rather than a question: each of its words counts once, because it
 repeats what matters least, such as the frames of a traceback."""
 
 MAX_QUERY_CHARACTERS: Final = 20_000
-"""Of the different words of a long query, so many characters are analyzed."""
+"""So many characters of the different words of a long query are analyzed."""
 
 MAX_QUERY_TERMS: Final = 256
 """So many lexemes of a query are looked up to find the rarest.
@@ -110,12 +110,12 @@ def _reduced(query: str) -> str:
     """
     if len(query) <= MAX_QUESTION_CHARACTERS:
         return query
-    taken, left = [], MAX_QUERY_CHARACTERS
+    chosen, room = [], MAX_QUERY_CHARACTERS
     for word in _from_both_ends(list(dict.fromkeys(query.split()))):
-        if len(word) < left:
-            taken.append(word)
-            left -= len(word) + 1
-    return " ".join(taken) or query[:MAX_QUERY_CHARACTERS]
+        if len(word) < room:
+            chosen.append(word)
+            room -= len(word) + 1
+    return " ".join(chosen) or query[:MAX_QUERY_CHARACTERS]
 
 
 def _from_both_ends(words: Sequence[str]) -> Iterator[str]:

@@ -140,7 +140,7 @@ def _require_fit(manifest: Manifest, connection: Connection) -> None:
     for field in ("dimensions", "provider", "model", "metric"):
         current, backed_up = getattr(recorded, field), getattr(manifest, field)
         if current != backed_up and UNSPECIFIED not in (current, backed_up):
-            raise EmbeddingMismatch(field, recorded=current, given=backed_up)
+            raise EmbeddingMismatch(field, recorded=current, requested=backed_up)
     expected = {
         table.name: set(table.columns)
         for table in catalog.tables(connection)

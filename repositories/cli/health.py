@@ -22,7 +22,7 @@ async def health_of_target(settings: Settings) -> Health:
     `Database.health` is for a database that is open, and so at the newest revision.
 
     Raises:
-        DatabaseFailure: There is no connection.
+        DatabaseFailure: The connection failed.
     """
     expected = migrations.head()
     async with connected(settings) as engine:

@@ -54,7 +54,7 @@ def confirm_deletion(what: str, *, yes: bool) -> None:
     """Ask for confirmation before `what` is deleted, unless the user passed `--yes`.
 
     Raises:
-        ConfigurationError: There is no terminal to ask at.
+        ConfigurationError: The command has no terminal for the question.
         typer.Abort: The user declined.
     """
     if not yes:

@@ -16,7 +16,7 @@ Temporary = Annotated[
     bool,
     typer.Option("--embedded", help="Migrate an empty, temporary embedded server and check that."),
 ]
-Message = Annotated[str, typer.Option("--message", "-m", help="What the revision changes.")]
+Message = Annotated[str, typer.Option("--message", "-m", help="Description of the change.")]
 UpTo = Annotated[str, typer.Argument(help="Revision to reach.")]
 DownTo = Annotated[
     str, typer.Argument(help="Revision to return to; -1 undoes the newest one, base undoes all.")

@@ -77,7 +77,7 @@ def checkout() -> Path | None:
 
 
 def compose_file() -> Path | None:
-    """Return the docker-compose.yml of the checkout; None if there is no checkout."""
+    """Return the docker-compose.yml of the checkout; None outside of a checkout."""
     root = checkout()
     return None if root is None else root / "docker-compose.yml"
 

@@ -208,7 +208,7 @@ class FakeEmbeddingMetadataRepository(FakeEmbeddingMetadataReader):
     ) -> EmbeddingMetadata:
         existing = self._transaction.state.dimensions
         if record.dimensions != existing:
-            raise EmbeddingMismatch("dimensions", recorded=existing, given=record.dimensions)
+            raise EmbeddingMismatch("dimensions", recorded=existing, requested=record.dimensions)
         values = {name: getattr(record, name) for name in ("provider", "model", "dimensions")}
 
         def change(old: Row) -> Mapping[str, Any]:

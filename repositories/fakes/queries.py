@@ -1,4 +1,4 @@
-"""What a query asks of a row: any of its words, all of them, or what the web-search syntax says."""
+"""Match a query with a row: any of its words, all of them, or the web-search syntax."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from domain.values.text_queries import MAX_QUERY_TERMS, WebTerm, read_query, rea
 from repositories.fakes.lexemes import MAX_POSITIONS, Lexeme, lexemes
 
 Places: TypeAlias = Mapping[str, Set[int]]
-"""Where each stem of a row stands."""
+"""The positions of each stem of a row."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,10 +30,7 @@ WEIGHTS: Final[Mapping[str, int]] = {"A": 3, "B": 2, "C": 1}
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A row's words.
-
-    Where each stem stands, and how often it occurs by weight.
-    """
+    """The words of a row: the positions of each stem, and its occurrences by weight."""
 
     places: Places
     frequencies: Mapping[str, int]
@@ -129,18 +126,18 @@ def _document(texts: tuple[tuple[str, str], ...]) -> Document:
     shift = 0
     for text, weight in texts:
         prepared = indexed_text(text[: INDEXED_CHARACTERS[weight]])
-        found = _positions(prepared)
-        for stem, positions in found.items():
+        positions_by_stem = _positions(prepared)
+        for stem, positions in positions_by_stem.items():
             shifted = {shift + position for position in positions} if shift else positions
             places[stem] |= {min(position, MAX_POSITION) for position in shifted}
             frequencies[stem] += WEIGHTS[weight] * len(positions)
-        shift += max((max(positions) for positions in found.values()), default=0)
+        shift += max((max(positions) for positions in positions_by_stem.values()), default=0)
     return Document(dict(places), dict(frequencies))
 
 
 def _positions(prepared: str) -> Mapping[str, Set[int]]:
-    found: defaultdict[str, set[int]] = defaultdict(set)
+    positions_by_stem: defaultdict[str, set[int]] = defaultdict(set)
     for lexeme in lexemes(prepared):
-        if len(found[lexeme.stem]) < MAX_POSITIONS:
-            found[lexeme.stem].add(lexeme.position)
-    return found
+        if len(positions_by_stem[lexeme.stem]) < MAX_POSITIONS:
+            positions_by_stem[lexeme.stem].add(lexeme.position)
+    return positions_by_stem

@@ -102,7 +102,7 @@ class SchemaOptions:
         for field in sorted(self.insists_on - {"language"}):
             mine, theirs = getattr(self, field), getattr(recorded, field)
             if mine not in (theirs, UNSPECIFIED):
-                raise EmbeddingMismatch(field, recorded=theirs, given=mine)
+                raise EmbeddingMismatch(field, recorded=theirs, requested=mine)
         if "language" in self.insists_on and self.language != recorded.language:
             raise ConfigurationError(
                 f"this database's keyword search is {recorded.language!r}, not {self.language!r}",

@@ -51,15 +51,15 @@ def insert_row(entity: type[Entity]) -> Insert:
     return insert(entity.__table__).values(values)
 
 
-def if_new(statement: Insert, key: Collection[str], *, where_given: str | None = None) -> Insert:
+def if_new(statement: Insert, key: Collection[str], *, where_not_null: str | None = None) -> Insert:
     """Return the statement that inserts the rows whose key is new; of equal keys, the first.
 
     Args:
         statement: the statement that inserts the rows.
         key: columns of the unique rule, without the tenant.
-        where_given: column of a partial unique index; a row without it is always new.
+        where_not_null: column of a partial unique index; a row without it is always new.
     """
-    condition = None if where_given is None else statement.table.c[where_given].is_not(None)
+    condition = None if where_not_null is None else statement.table.c[where_not_null].is_not(None)
     return statement.on_conflict_do_nothing(index_elements=["tenant", *key], index_where=condition)
 
 

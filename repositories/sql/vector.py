@@ -94,7 +94,7 @@ class Scan:
 
     @property
     def few_rows(self) -> int:
-        """Up to how many rows of a tenant are compared one by one if there is no filter."""
+        """The number of a tenant's rows up to which all are compared, without a filter."""
         return max(self.limit, min(FEW_ROWS, FEW_COMPONENTS // self.dimensions))
 
     @property

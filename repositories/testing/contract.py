@@ -41,6 +41,7 @@ class EntityContract:
     async def test_every_read_agrees_in_a_reader_and_in_a_unit_of_work(
         self, recollect_store: DatabasePort
     ) -> None:
+        """Every generic read returns the same rows in a reader and in a unit of work."""
         entities = await self._saved(recollect_store, 5)
         async with recollect_store.reader() as view:
             await assert_reads_agree(view.repository(type(entities[0])), entities)
@@ -50,6 +51,7 @@ class EntityContract:
     async def test_an_id_exists_once_and_is_deleted_once(
         self, recollect_store: DatabasePort
     ) -> None:
+        """A second entity with the same id is refused, and a second deletion returns False."""
         [entity] = await self._saved(recollect_store, 1)
         async with recollect_store.unit_of_work() as uow:
             uow.repository(type(entity)).add(entity.model_copy())
@@ -62,6 +64,7 @@ class EntityContract:
     async def test_a_tenant_does_not_see_the_rows_of_another(
         self, recollect_store: DatabasePort
     ) -> None:
+        """Reads, deletions and additions stay within the tenant."""
         [theirs] = await self._saved(recollect_store, 1, tenant="theirs")
         async with recollect_store.unit_of_work() as uow:
             repository = uow.repository(type(theirs))

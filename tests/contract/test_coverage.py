@@ -53,7 +53,7 @@ def test_every_port_is_part_of_a_unit_of_work_or_a_reader() -> None:
         for name in domain.ports.__all__
         if is_port(getattr(domain.ports, name))
     }
-    units = {found for unit in UNITS.values() for found in reached(unit)}
+    units = {operation for unit in UNITS.values() for operation in reached(unit)}
     searchable = {
         domain.ports.SearchableEntity,
         domain.ports.SearchableReader,

@@ -35,7 +35,7 @@ class Message:
 
 
 class Verdict(Enum):
-    """What the proxy does with a message."""
+    """The action of the proxy for a message."""
 
     PASS = auto()
     CUT_BEFORE = auto()

@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize(
-    ("judge", "kept"),
+    ("judge", "committed"),
     [(at_commit(Verdict.PASS, reply=Verdict.CUT_BEFORE), 1), (at_commit(Verdict.CUT_BEFORE), 0)],
     ids=["the reply is lost", "the request is lost"],
 )
 @injects("16", "17")
 async def test_a_commit_that_is_lost_on_its_way_has_an_unknown_outcome(
-    database: Database, database_url: SecretStr, judge: Any, kept: int
+    database: Database, database_url: SecretStr, judge: Any, committed: int
 ) -> None:
     proxy = Proxy(database_url)
     async with proxy.database() as behind:
@@ -53,11 +53,11 @@ async def test_a_commit_that_is_lost_on_its_way_has_an_unknown_outcome(
         assert isinstance(caught.value, CommitOutcomeUnknown)
         assert caught.value.operation_id == uow.operation_id
         proxy.judge = let_pass
-        await require_sound(behind, reviews=kept)
-    await require_sound(database, reviews=kept)
+        await require_sound(behind, reviews=committed)
+    await require_sound(database, reviews=committed)
 
 
-async def test_a_unit_of_work_that_is_cut_off_at_any_message_is_kept_whole_or_not_at_all(
+async def test_a_unit_of_work_that_is_cut_off_at_any_message_is_committed_whole_or_not_at_all(
     database: Database, database_url: SecretStr, effort: Effort, promises: Promises
 ) -> None:
     """Cut before and after every message that the client sends, one after the other."""

@@ -194,10 +194,10 @@ async def test_what_was_acknowledged_survives_a_killed_server_and_nothing_is_hal
     )
     promises(
         "An unknown commit is reported as unknown, and can be resolved",
-        f"{differences.refused_and_kept} of {len(book.refused):,} kept that were told to have "
-        "failed, "
+        f"{differences.refused_and_kept} of {len(book.refused):,} committed that were reported "
+        "as failed, "
         f"{differences.unknown_and_kept} of "
-        f"{len(book.unknown)} that were told to be unknown, {after}",
+        f"{len(book.unknown)} that were reported as unknown, {after}",
         control=f"the first half of {apart.differences.refused_and_kept} of "
         f"{len(apart.book.refused):,} "
         "is kept, in two units of work",

@@ -88,10 +88,10 @@ async def swallowing(port: int) -> AsyncIterator[None]:
 
 
 async def connected_alone(
-    known: EmbeddedServer, *ports: int, within: float = 10
+    server: EmbeddedServer, *ports: int, within: float = 10
 ) -> asyncpg.Connection:
     """Connect with asyncpg by itself, given the same hosts."""
-    settings = at(known, *ports)
+    settings = at(server, *ports)
     password = settings.password.get_secret_value() if settings.password else None
     return await asyncpg.connect(
         host=["127.0.0.1"] * len(ports),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from repositories.testing.servers import TestServer
     from tests.faults.conftest import Effort, Promises
 
-PROMISE = "A wrong event loop or a fork fails at once and harms nobody"
+PROMISE = "A wrong event loop or a fork fails at once and does no harm"
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ async def refused(database: Database) -> float:
     return perf_counter() - began
 
 
-def test_a_foreign_event_loop_is_refused_and_the_home_loop_goes_on(
+def test_a_foreign_event_loop_is_refused_and_the_home_loop_continues(
     url: SecretStr, effort: Effort, promises: Promises
 ) -> None:
     times, database = effort.times(20, 200), Database.from_url(url, pool_size=2, max_overflow=0)
@@ -110,7 +110,7 @@ def poisoned_without_the_library(url: SecretStr) -> str:
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-async def test_a_forked_child_is_refused_and_its_parent_goes_on(
+async def test_a_forked_child_is_refused_and_its_parent_continues(
     url: SecretStr, effort: Effort, promises: Promises
 ) -> None:
     times = effort.times(2, 20)

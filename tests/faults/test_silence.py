@@ -73,7 +73,7 @@ async def test_an_error_that_is_swallowed_cannot_be_committed(
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-async def test_a_wrong_loop_and_a_fork_are_refused_at_once_and_harm_nobody(
+async def test_a_wrong_loop_and_a_fork_are_refused_at_once_and_do_no_harm(
     database_url: SecretStr, effort: Effort, promises: Promises
 ) -> None:
     times, slowest = effort.times(3, 30), 0.0
@@ -100,7 +100,7 @@ async def test_a_wrong_loop_and_a_fork_are_refused_at_once_and_harm_nobody(
     poisoned = await asyncio.to_thread(_poisoned_without_the_guard, database_url)
     assert poisoned > 0
     promises(
-        "A wrong event loop or a fork fails at once and harms nobody",
+        "A wrong event loop or a fork fails at once and does no harm",
         f"{2 * times} of {2 * times} refused, within {slowest * 1e3:.1f} ms; the connection "
         "stayed the same",
         control=f"with SQLAlchemy alone {poisoned} of 5 uses in the first loop fail after one in "

@@ -50,8 +50,8 @@ asyncio.run(main())
 """
 
 CASES = {
-    "nobody's": ("", signal.SIGTERM, -signal.SIGTERM, ""),
-    "nobody's, interrupted": ("", signal.SIGINT, -signal.SIGINT, ""),
+    "no handler": ("", signal.SIGTERM, -signal.SIGTERM, ""),
+    "no handler, interrupted": ("", signal.SIGINT, -signal.SIGINT, ""),
     "the program's": (
         "signal.signal(signal.SIGTERM, lambda *_: asked.set())",
         signal.SIGTERM,

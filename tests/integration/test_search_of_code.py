@@ -43,14 +43,14 @@ pytestmark = newest
 
 def lines_in_passages(pattern: str) -> dict[str, str]:
     """Return lines of sources, without quotation marks, each with the 20 lines around it."""
-    drawn, found = random.Random(4), {}
+    drawn, lines_found = random.Random(4), {}
     for path in sorted(PACKAGES.glob(pattern)):
         lines = path.read_text(errors="replace").splitlines()
         for number in range(0, len(lines), 25):
             line = lines[number].strip()
             if '"' not in line and len(re.findall(r"\w\w+", line)) > 1 and len(line) < 300:
-                found[line] = "\n".join(lines[max(0, number - 10) : number + 10])
-    return {line: found[line] for line in drawn.sample(sorted(found), LINES)}
+                lines_found[line] = "\n".join(lines[max(0, number - 10) : number + 10])
+    return {line: lines_found[line] for line in drawn.sample(sorted(lines_found), LINES)}
 
 
 async def fill(database: Database | FakeDatabase, passages: list[str]) -> None:
@@ -84,13 +84,13 @@ async def test_a_quoted_line_is_found_where_plain_postgresql_finds_it(
     await fill(fake_database, list(lines.values()))
     async with database.engine.connect() as connection:
         parameters = {"lines": list(lines), "passages": list(lines.values())}
-        plain = [found for _, found in await connection.execute(_PLAIN, parameters)]
+        plain = [hits for _, hits in await connection.execute(_PLAIN, parameters)]
     quoted = [f'"{line}"' for line in lines]
-    found = await found_in(database, quoted, Match.WEB)
+    hits = await found_in(database, quoted, Match.WEB)
     assert sum(plain) > 0.9 * LINES
-    missing = [line for n, line in enumerate(lines) if plain[n] and n not in found[n]]
+    missing = [line for n, line in enumerate(lines) if plain[n] and n not in hits[n]]
     assert missing == []
-    assert found == await found_in(fake_database, quoted, Match.WEB)
+    assert hits == await found_in(fake_database, quoted, Match.WEB)
 
     # A word of the passage, and not the line: every other passage with the word.
     words = [max(re.findall(r"[A-Za-z]{2,}", passage), key=len) for passage in lines.values()]
@@ -98,7 +98,7 @@ async def test_a_quoted_line_is_found_where_plain_postgresql_finds_it(
     with_word = await found_in(database, [f'"{word}"' for word in words], Match.WEB)
     excluded = await found_in(database, without, Match.WEB)
     assert [every - rest for every, rest in zip(with_word, excluded, strict=True)] == [
-        every & having for every, having in zip(with_word, found, strict=True)
+        every & having for every, having in zip(with_word, hits, strict=True)
     ]
     assert excluded == await found_in(fake_database, without, Match.WEB)
 
@@ -118,15 +118,15 @@ async def test_every_identifier_finds_its_own_passage(
     # Stop words, such as `if`, find nothing.
     named = sorted(name for name in having if lexemes(split_words(name)))
     identifiers = random.Random(5).sample(named, 200)
-    found = await found_in(database, identifiers, match)
+    hits = await found_in(database, identifiers, match)
     by_fake = await found_in(fake_database, identifiers, match)
     assert {
         identifier: (server - fake, fake - server)
-        for identifier, server, fake in zip(identifiers, found, by_fake, strict=True)
+        for identifier, server, fake in zip(identifiers, hits, by_fake, strict=True)
         if server != fake
     } == {}
     assert {
         identifier: having[identifier] - numbers
-        for identifier, numbers in zip(identifiers, found, strict=True)
+        for identifier, numbers in zip(identifiers, hits, strict=True)
         if having[identifier] - numbers
     } == {}

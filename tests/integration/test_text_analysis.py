@@ -46,7 +46,7 @@ TABLE: Final = (
     ("static_cast<uint32_t>(n)", "static:1 cast:2 uint32:3 n:5 staticcast:6 uint32t:7"),
     ('<a href="/home">&nbsp;&value;</a>', "href:2 home:3 nbsp:4 valu:5"),
     ("a &amp; b &#39; <!-- hidden -->", "amp:2 b:3 39:4 hidden:5"),
-    # Numbers: a hyphen is no sign; versions are one word besides their parts.
+    # Numbers: a hyphen does not negate; versions are one word besides their parts.
     ("see CVE-2026-2332", "see:1 cve:2 2026:3 2332:4 cve20262332:5"),
     ("ORA-00942 JIRA-4711", "ora:1 00942:2 jira:3 4711:4 ora00942:5 jira4711:6"),
     ("on 2026-11-29 at -5 or +7", "2026:2 11:3 29:4 5:6 7:8"),
@@ -85,11 +85,11 @@ async def by_server(database: Database, *texts: str) -> list[set[tuple[str, int]
         await uow.knowledge.add_many(chunks)
         await uow.commit()
     statement = text("SELECT chunk_id, lexeme, positions FROM knowledge, unnest(search_vector)")
-    found: list[set[tuple[str, int]]] = [set() for _ in texts]
+    lexemes_by_text: list[set[tuple[str, int]]] = [set() for _ in texts]
     async with database.engine.connect() as connection:
         for name, lexeme, positions in await connection.execute(statement):
-            found[int(name)].update((lexeme, position) for position in positions)
-    return found
+            lexemes_by_text[int(name)].update((lexeme, position) for position in positions)
+    return lexemes_by_text
 
 
 def expected(words: str) -> set[tuple[str, int]]:
@@ -110,8 +110,8 @@ def differences(
 @pytest.mark.parametrize("store", ["fake", "postgresql"])
 async def test_a_text_has_these_lexemes_in_these_positions(database: Database, store: str) -> None:
     texts = [one for one, _ in TABLE]
-    found = by_fake(*texts) if store == "fake" else await by_server(database, *texts)
-    assert differences(texts, found, [expected(words) for _, words in TABLE]) == {}
+    lexemes_by_text = by_fake(*texts) if store == "fake" else await by_server(database, *texts)
+    assert differences(texts, lexemes_by_text, [expected(words) for _, words in TABLE]) == {}
 
 
 async def test_fake_and_server_agree_on_texts_that_nobody_writes(database: Database) -> None:

@@ -119,4 +119,4 @@ def test_a_version_that_is_not_there_fails(
 ) -> None:
     interpreter(project, "python3.12", "3.99.1")
     assert pythons.main(["3.98"]) == 1
-    assert "there is no Python 3.98 " in capsys.readouterr().err
+    assert "no Python 3.98 " in capsys.readouterr().err

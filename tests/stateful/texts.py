@@ -53,9 +53,8 @@ CONTENTS: Final = (
     "parse_config reads src/config/parser.py and returns a mapping; the parser never raises.",
     "getUserName(id) returns the name of the user, or nothing when no such user exists in the "
     "database of users.",
-    "A race between two writers: the last writer wins, and nobody is told. Locks were forgotten "
-    "on the retry path, as the log "
-    "of that night shows.",
+    "A race between two writers: the last writer wins, and the other learns nothing. Locks were "
+    "forgotten on the retry path, as the log of that night shows.",
     "The and of it.",
     "Timeouts, retries, deadlines: retry with jitter, or the herd comes back. A retry storm is "
     "worse than an outage; "
@@ -76,7 +75,7 @@ QUERIES: Final = (
     "retries OR user",
     "src/config/parser.py",
     "-retries",
-    "nobody\0told ' \\ :* & | !",
+    "learns\0nothing ' \\ :* & | !",
     "Утечка",
     "writer writer lock",
     "nothing matches zebra",

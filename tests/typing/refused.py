@@ -23,7 +23,7 @@ async def misuse(uow: UnitOfWork, view: ReadUnitOfWork, finding: Finding) -> Non
     view.reviews.add(Review(repo="acme/api", pr_number=7))  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue] -- a reader does not write
     await view.commit()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue] -- nor commit
     await uow.knowledge.vector_search("text")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] -- no vector
-    await uow.knowledge.count("repo = 'a'")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] -- SQL is no filter
+    await uow.knowledge.count("repo = 'a'")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] -- SQL is not a filter
 
 
 class WithoutDimensions:

@@ -59,10 +59,10 @@ def recollect(*arguments: str, cwd: Path, **environment: str) -> subprocess.Comp
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
-        (ConfigurationError("the port is no number"), "the port is no number"),
+        (ConfigurationError("the port is not a number"), "the port is not a number"),
         (DatabaseUnavailable("no answer", host="db", port=5432), "no answer"),
         (
-            EmbeddingMismatch("dimensions", recorded=1024, given=256),
+            EmbeddingMismatch("dimensions", recorded=1024, requested=256),
             "this database holds embeddings with dimensions 1024, not 256",
         ),
         (NotFound("Review", "7"), "Review 7 does not exist"),

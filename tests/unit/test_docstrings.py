@@ -70,11 +70,11 @@ def test_a_method_has_the_docstring_of_its_port_on_every_store() -> None:
 
 def test_a_docstring_of_its_own_stays_and_a_private_method_gets_none() -> None:
     class Port:
-        def kept(self) -> None:
-            """Of the port."""
+        def own(self) -> None:
+            """From the port."""
 
         def copied(self) -> None:
-            """Of the port."""
+            """From the port."""
 
         @property
         def size(self) -> int:
@@ -83,8 +83,8 @@ def test_a_docstring_of_its_own_stays_and_a_private_method_gets_none() -> None:
 
     @documented_by(Port)
     class Implementation:
-        def kept(self) -> None:
-            """Of the class."""
+        def own(self) -> None:
+            """From the class."""
 
         def copied(self) -> None: ...
 
@@ -94,8 +94,6 @@ def test_a_docstring_of_its_own_stays_and_a_private_method_gets_none() -> None:
         def size(self) -> int:
             return 1
 
-    texts = [
-        getattr(Implementation, name).__doc__ for name in ("kept", "copied", "_hidden", "size")
-    ]
-    assert texts == ["Of the class.", "Of the port.", None, "The size."]
+    texts = [getattr(Implementation, name).__doc__ for name in ("own", "copied", "_hidden", "size")]
+    assert texts == ["From the class.", "From the port.", None, "The size."]
     assert Implementation().size == 1

@@ -139,8 +139,8 @@ def test_errors_of_workers_reach_the_parent_of_a_process_pool() -> None:
         (PoolExhausted("in use", figures={"size": 1}), {"figures": {"size": 1}}),
         (SchemaOutdated(current=None, expected="0002"), {"current": None, "expected": "0002"}),
         (
-            EmbeddingMismatch("dimensions", recorded=3, given=4),
-            {"field": "dimensions", "recorded": 3, "given": 4},
+            EmbeddingMismatch("dimensions", recorded=3, requested=4),
+            {"field": "dimensions", "recorded": 3, "requested": 4},
         ),
     ],
     ids=lambda value: type(value).__name__,

@@ -58,8 +58,8 @@ def search(query: str, match: Match = Match.ANY, rows: list[dict[str, Any]] = RO
     return list(best(query, rows, rows, SEARCHED, limit=10, match=match))
 
 
-def numbers(found: list[Found]) -> list[int]:
-    return [hit.row["id"].int for hit in found]
+def numbers(hits: list[Found]) -> list[int]:
+    return [hit.row["id"].int for hit in hits]
 
 
 def stems(text: str) -> str:
@@ -203,7 +203,7 @@ class TestRanking:
             {"id": UUID(int=2), "title": None, "summary": None, "content": "a pool of words"},
             {"id": UUID(int=3), "title": None, "summary": None, "content": "nothing of it"},
         ]
-        found = search("pool words", rows=rows)
+        hits = search("pool words", rows=rows)
         average = (1 + 2 + 1) / 3
         expected = {
             1: 2.2 * math.log(1 + 1.5 / 2.5) * 7 / (7 + 0.3 + 0.9 * 1 / average),
@@ -212,7 +212,7 @@ class TestRanking:
                 for df in (1, 2)
             ),
         }
-        assert {hit.row["id"].int: pytest.approx(hit.relevance) for hit in found} == expected
+        assert {hit.row["id"].int: pytest.approx(hit.relevance) for hit in hits} == expected
 
     def test_what_a_query_repeats_counts_as_often(self) -> None:
         once, twice = search("user name"), search("user user name")
@@ -222,9 +222,9 @@ class TestRanking:
         rows: list[dict[str, Any]] = [
             {**ROWS[0], "id": UUID(int=number), "content": "a pool"} for number in (3, 1, 2)
         ]
-        found = search("pools of water", rows=rows)
-        assert numbers(found) == [1, 2, 3]
-        assert {hit.terms for hit in found} == {("pool",)}
+        hits = search("pools of water", rows=rows)
+        assert numbers(hits) == [1, 2, 3]
+        assert {hit.terms for hit in hits} == {("pool",)}
 
 
 class TestVectors:

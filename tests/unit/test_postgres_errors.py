@@ -167,7 +167,7 @@ AT_WORK = [
         errors.StalePlan,
     ),
     Row(
-        "29 type created anew",
+        "29 type created again",
         wrapped(server_error("XX000", function="getTypeInputInfo")),
         errors.StalePlan,
     ),
@@ -264,7 +264,7 @@ AT_WORK = [
     ),
     Row("network reset", ConnectionResetError(errno.ECONNRESET, "reset"), errors.ConnectionLost),
     Row(
-        "reconnecting finds nobody",
+        "reconnecting finds no server",
         ConnectionRefusedError(errno.ECONNREFUSED, "refused"),
         errors.DatabaseUnavailable,
     ),

@@ -82,7 +82,7 @@ def keys_begin_with_the_tenant(table: Table) -> Iterator[str]:
         ]:
             yield f"refers to a key without the tenant first: {constraint.name}"
     if "tenant" not in table.c or table.c.tenant.nullable:
-        yield "has rows of nobody"
+        yield "has rows without a tenant"
 
 
 def ids_come_from_the_client(table: Table) -> Iterator[str]:
@@ -196,7 +196,7 @@ PLANTED: dict[str, Callable[[], Table]] = {
     "refers to a key without the tenant first: fk_things_things": lambda: plain_table(
         ForeignKeyConstraint(["tenant", "parent_id"], ["things.id", "things.tenant"])
     ),
-    "has rows of nobody": lambda: Table(
+    "has rows without a tenant": lambda: Table(
         "things", MetaData(), Column("id", Uuid, comment="Which."), comment="Things."
     ),
     "has a serial number": lambda: plain_table(

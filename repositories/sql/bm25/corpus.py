@@ -125,8 +125,8 @@ def _size(table: str) -> str:
 
 def _average(entity: type[Entity]) -> str:
     table = entity.__table__.name
-    # Of few rows all are measured, and so are the first where the sample holds none: its pages may
-    # be full of rows that are gone, or of other tenants' that the server does not show.
+    # Few rows are all measured. The first rows are measured if the sample has none, because its
+    # pages may have only deleted rows, or rows of other tenants that the server hides.
     length = document_length("s.search_vector")
     return f"""
         SELECT {K1 * B:.6g} / greatest(coalesce(

@@ -57,7 +57,7 @@ def single_term_matches(
 ) -> CTE:
     """Return what `matching` returns for any word of a query that `is_one_word`.
 
-    Where a dictionary makes several lexemes of it, that is a row without an id, and nothing else.
+    If a dictionary makes several lexemes of it, the result is one row without an id.
     """
     columns = entity.__table__.c
     there = and_(
@@ -74,5 +74,5 @@ def single_term_matches(
     )
     nothing: list[ColumnElement[Any]] = [null()] * 5
     several = select(*nothing).where(text("(SELECT max(words) FROM query_terms) > 1"))
-    found = union_all(best(likely.alias("c"), limit=limit, explain=explain), several)
-    return found.add_cte(*prepared(single_term_statistics(entity))).cte("keyword")
+    ranked = union_all(best(likely.alias("c"), limit=limit, explain=explain), several)
+    return ranked.add_cte(*prepared(single_term_statistics(entity))).cte("keyword")

@@ -19,7 +19,7 @@ from domain.values.jsonb import FrozenDict
 TOLERANCE: Final = 1e-6
 """Relative, because the server computes the ranks of words in 32 bits."""
 
-_FACTS: Final = ("constraint", "table", "column", "field", "entity", "key", "recorded", "given")
+_FACTS: Final = ("constraint", "table", "column", "field", "entity", "key", "recorded", "requested")
 _PARTITIONED: Final = "telemetry_events"
 
 

@@ -126,8 +126,8 @@ class World:
 
     def new_entity(self, kind: type[E], key: UUID) -> E:
         """Return a new entity of the class, with this id."""
-        made: Any = self._makers[kind](self)
-        entity: E = made.model_copy(update={"id": key})
+        template: Any = self._makers[kind](self)
+        entity: E = template.model_copy(update={"id": key})
         return entity
 
     def may_repeat(self, kind: type[Any]) -> bool:
@@ -164,7 +164,7 @@ class World:
     def some(self, kind: type[E]) -> list[E]:
         """Return valid entities, or a single one that breaks a rule.
 
-        Of two broken rules in one statement, either may be reported.
+        If one statement breaks two rules, either may be reported.
         """
         if kind in self.invalid_values and self.choices.one_in(16):
             return [self.invalid(kind)]

@@ -42,7 +42,7 @@ TROUBLE: Final = (
     "<b>bold</b> &amp;",
     UNICODE,
 )
-"""What a user may type; none of it raises."""
+"""Texts that a user may type; none raises."""
 
 
 class KeywordSearchContract:
@@ -188,9 +188,9 @@ class KeywordSearchContract:
             "retry lease": set(),
         }
         async with store.reader() as view:
-            for query, found in expected.items():
+            for query, hits in expected.items():
                 assert (
-                    set(names(await view.knowledge.keyword_search(query, match=Match.WEB))) == found
+                    set(names(await view.knowledge.keyword_search(query, match=Match.WEB))) == hits
                 ), query
 
     async def test_a_quoted_phrase_is_found_with_compounds_in_it(self, store: Store) -> None:
@@ -304,9 +304,9 @@ class KeywordSearchContract:
             ({"where": where("metadata", "n").equals(1), "languages": ["de"]}, set()),
         ]
         async with store.reader() as view:
-            for narrowed, found in expected:
+            for narrowed, hits in expected:
                 assert (
-                    set(names(await view.knowledge.keyword_search("deadline", **narrowed))) == found
+                    set(names(await view.knowledge.keyword_search("deadline", **narrowed))) == hits
                 ), narrowed
 
     async def test_the_words_that_matched_are_told_when_asked_for(self, store: Store) -> None:
@@ -317,12 +317,12 @@ class KeywordSearchContract:
         )
         query = "why do retries of connections fail?"
         async with store.reader() as view:
-            told = {
+            terms = {
                 hit.item.chunk_id: hit.matched_terms
                 for hit in await view.knowledge.keyword_search(query, explain=True)
             }
             untold = await view.knowledge.keyword_search(query)
-        assert told == {"both": ("connect", "retri"), "one": ("connect",)}
+        assert terms == {"both": ("connect", "retri"), "one": ("connect",)}
         assert [hit.matched_terms for hit in untold] == [(), ()]
 
     async def test_only_the_tenants_chunks_are_found_and_nobody_watches_them(
@@ -510,8 +510,8 @@ class HybridSearchContract:
         await write(store, chunk("both", "retry before the deadline"), chunk("one", "deadline"))
         async with store.reader() as view:
             for query, match in (("retry deadline", Match.ALL), ("deadline -retry", Match.WEB)):
-                found = names(await view.knowledge.hybrid_search(query, vector(1.0), match=match))
-                assert found == (["both"] if match is Match.ALL else ["one"])
+                hits = names(await view.knowledge.hybrid_search(query, vector(1.0), match=match))
+                assert hits == (["both"] if match is Match.ALL else ["one"])
 
     async def test_only_the_tenants_chunks_are_found(self, store: Store) -> None:
         vector = await vectors_of(store)

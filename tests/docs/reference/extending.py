@@ -30,7 +30,7 @@ SECTIONS: Final[Sequence[tuple[str, Sequence[tuple[str, Any, Sequence[str]]]]]] 
         (
             ("domain", domain.ApplicationEntity, ()),
             ("domain", domain.unique, ()),
-            ("domain", domain.unique_where_given, ()),
+            ("domain", domain.unique_where_not_null, ()),
             ("domain", domain.index, ()),
             ("domain", domain.references, ()),
             ("domain", domain.Searchable, ("search_weights", "search_text")),

@@ -126,19 +126,15 @@ def grown_entities() -> MetaData:
     for table in metadata.sorted_tables:
         table.to_metadata(later)
     later.tables["reviews"].append_column(Column("mood", AutoString(80), comment="How it felt."))
-    later.tables["reviews"].append_column(
-        Column("picture", VECTOR(3), comment="What it looked like.")
-    )
-    later.tables["reviews"].append_column(
-        Column("embedding", EmbeddingColumn(), comment="What it said.")
-    )
+    later.tables["reviews"].append_column(Column("picture", VECTOR(3), comment="Picture."))
+    later.tables["reviews"].append_column(Column("embedding", EmbeddingColumn(), comment="Vector."))
     Table(
         "notes",
         later,
         Column("id", Integer, primary_key=True, comment="Which note."),
-        Column("text", Text, nullable=False, comment="What it says."),
-        Column("more", JSONB(none_as_null=True), comment="What else it says."),
-        Column("embedding", EmbeddingColumn(), comment="What it means."),
+        Column("text", Text, nullable=False, comment="Text."),
+        Column("more", JSONB(none_as_null=True), comment="More."),
+        Column("embedding", EmbeddingColumn(), comment="Vector of the text."),
         embedding_check(),
         *search_vector(text="A"),
         comment="A note.",
