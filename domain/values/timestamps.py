@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime
 
 from domain.errors import InvalidInput
-
-if TYPE_CHECKING:
-    pass
 
 MAX_AGE = timedelta(days=36_500)
 """The largest age: a hundred years, so that every such date exists."""

@@ -111,7 +111,8 @@ class Settings(ConnectionSettings):
         64,
         ge=1,
         le=1000,
-        description="Candidates of a vector search; a search uses at least twice its limit.",
+        description="Candidates that a vector search reads from its index; it reads at least"
+        " twice its limit, and at most 1,000.",
     )
     vector_weight: float = Field(
         VECTOR_WEIGHT,

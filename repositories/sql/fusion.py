@@ -63,7 +63,7 @@ def _bind(name: str) -> ColumnElement[Any]:
 
 
 def _total(scale: CTE) -> ColumnElement[Any]:
-    # The weight of an arm without rows is NULL. Without any weight there is no share.
+    # The weight of an arm without rows is NULL. Without any weight the total is NULL.
     weights = (func.coalesce(scale.c.vector_weight, 0.0), scale.c.keyword_weight)
     return func.nullif(weights[0] + func.coalesce(weights[1], 0.0), 0.0)
 

@@ -439,9 +439,9 @@ class HybridSearchContract:
                 "retries deadline", vector(1.0), max_distance=0.5
             )
         scores = {hit.item.chunk_id: hit.score for hit in every}
-        kept = {hit.item.chunk_id: hit.score for hit in near if hit.distance is not None}
-        assert kept
-        assert kept == {name: scores[name] for name in kept}
+        near_scores = {hit.item.chunk_id: hit.score for hit in near if hit.distance is not None}
+        assert near_scores
+        assert near_scores == {name: scores[name] for name in near_scores}
         assert "far" not in names(near)
 
     async def test_copies_of_one_row_have_equal_scores_and_are_ordered_by_id(

@@ -36,6 +36,12 @@ raises `ConfigurationError`, which names the nearest setting.
 """
 
 TAIL = f"""
+## Modules of own entities
+
+The commands read `{PREFIX}ENTITIES`, or the option `--entities`: the names of the modules that \
+define entities of your own, separated by commas
+([add your own tables](../howto/extend.md)). It is not a setting of a database.
+
 ## Passwords of roles
 
 `recollect db roles` reads `{PREFIX}MIGRATOR_PASSWORD`, `{PREFIX}APPLICATION_PASSWORD` and \
