@@ -56,7 +56,14 @@ app.add_typer(database, name="db")
 app.command()(doctor.doctor)
 app.command()(demo.demo)
 app.command()(demo.search)
-app.command("eval")(evaluation.evaluate)
+measured = Commands(
+    cls=evaluation.DefaultCommand,
+    no_args_is_help=True,
+    help="Measure the quality and latency of search: `recollect eval DIR`.",
+)
+measured.command(evaluation.DEFAULT)(evaluation.evaluate)
+measured.command("from-history")(evaluation.from_history)
+app.add_typer(measured, name="eval")
 
 
 def own_version() -> str:

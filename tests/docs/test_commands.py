@@ -11,6 +11,7 @@ import pytest
 import typer
 
 from repositories.cli.app import app
+from repositories.cli.evaluation.command import DEFAULT, DefaultCommand
 from repositories.postgres.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -44,6 +45,9 @@ def unknown(arguments: list[str]) -> list[str]:
     command: Any = typer.main.get_command(app)
     wrong = []
     for argument in arguments:
+        is_named = argument in getattr(command, "commands", ())
+        if isinstance(command, DefaultCommand) and not is_named:
+            command = command.commands[DEFAULT]
         options = {
             option
             for parameter in command.params
@@ -87,3 +91,5 @@ def test_commands_are_found_in_the_documentation_and_wrong_ones_noticed() -> Non
     assert unknown(["db", "migrat"]) == ["migrat"]
     assert unknown(["db", "rls", "enable", "--on"]) == ["--on"]
     assert unknown(["db", "rls", "disable"]) == []
+    assert unknown(["eval", "folder", "--tune"]) == []
+    assert unknown(["eval", "--tuned"]) == ["--tuned"]

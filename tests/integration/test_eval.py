@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +18,7 @@ from repositories import Database
 from repositories.cli import targets
 from repositories.cli.app import app
 from repositories.cli.demo.embedder import SETTINGS
-from repositories.cli.evaluation.measuring import Kind
+from repositories.cli.evaluation.searching import Kind
 from repositories.embedded import EmbeddedServer
 
 if TYPE_CHECKING:
@@ -58,9 +60,7 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "\n".join(map(json.dumps, [*queries, {"id": "empty", "text": ""}]))
     )
     judgements = [f"q{number % len(TOPICS)}\t{number}\t1" for number in range(DOCUMENTS)]
-    (folder / "relevance.tsv").write_text(
-        "\n".join(["query\tdocument\tgrade", *judgements, "q0\tmissing\t0"])
-    )
+    (folder / "relevance.tsv").write_text("\n".join(["query\tdocument\tgrade", *judgements]))
     return folder
 
 
@@ -91,7 +91,9 @@ def test_a_collection_is_loaded_searched_and_measured(evaluate: Evaluate, collec
         figures["queries_without_embedding"],
         figures["queries_with_relevant_documents"],
     ) == (6, 1, 5)
-    assert (figures["judgements"], figures["judgements_of_unknown_documents"]) == (DOCUMENTS + 1, 1)
+    assert figures["judgements"] == DOCUMENTS
+    assert figures["index"]["recall_at_10"] == 1.0
+    assert figures["tuning"] is None
     assert figures["load_seconds"] > 0
     assert list(figures["searches"]) == [kind.value for kind in Kind]
     for search in figures["searches"].values():
@@ -196,3 +198,55 @@ def test_without_the_embedder_the_error_says_what_to_install(
     result = evaluate(collection)
     assert result.exit_code == 1
     assert "pip install 'recollect[demo]'" in result.stderr
+
+
+def test_a_collection_from_history_is_evaluated_with_an_embedder_and_tuned(
+    evaluate: Evaluate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("repositories.cli.evaluation.tuning.CANDIDATES", (40,))
+    monkeypatch.setattr("repositories.cli.evaluation.tuning.STEPS", 2)
+    monkeypatch.setattr("repositories.cli.evaluation.measuring.REPETITIONS", 1)
+    write_history(tmp_path / "project", changes=40)
+    target = ("--output", tmp_path / "collection", "--base", "HEAD~40")
+    built = evaluate("from-history", tmp_path / "project", *target)
+    assert built.exit_code == 0, built.stderr
+    assert "40 of 40 later commits" in built.stdout
+    assert f"next: recollect eval {tmp_path / 'collection'}" in built.stderr
+    (tmp_path / "letters.py").write_text(EMBEDDER)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    arguments = (tmp_path / "collection", "--embedder", "letters:Letters", "--tune")
+    drawn = tmp_path / "figures.svg"
+    result = evaluate(*arguments, "--plot", drawn)
+    assert result.exit_code == 0, result.stderr
+    assert "letters, 26 dimensions" in result.stdout
+    assert "RECOLLECT_VECTOR_WEIGHT=" in result.stdout
+    assert drawn.read_text().startswith("<svg")
+
+
+EMBEDDER = """
+class Letters:
+    provider, model, dimensions = "test", "letters", 26
+
+    async def embed(self, texts):
+        letters = "abcdefghijklmnopqrstuvwxyz"
+        return [[1 + text.lower().count(letter) for letter in letters] for text in texts]
+"""
+
+
+def write_history(folder: Path, *, changes: int) -> None:
+    """Write a repository: a file for each change, and then the changes."""
+    folder.mkdir()
+
+    def git(*arguments: str) -> None:
+        identity = ("-c", "user.name=A", "-c", "user.email=a@example.com")
+        subprocess.run(["git", *identity, "-C", str(folder), *arguments], check=True)
+
+    git("init", "--quiet", "--initial-branch=main")
+    for number in range(changes):
+        (folder / f"module{number}.go").write_text(f"func f{number}() {{\n\tx()\n}}\n")
+    git("add", "--all")
+    git("commit", "--quiet", "-m", "Add the modules of the program")
+    for number in range(changes):
+        (folder / f"module{number}.go").write_text(f"func f{number}() {{\n\ty()\n}}\n")
+        git("commit", "--quiet", "--all", "-m", f"Call y in function f{number}")

@@ -31,9 +31,10 @@ from repositories.cli.evaluation.measures import (
     recall,
     reciprocal_rank,
 )
-from repositories.cli.evaluation.measuring import EmbeddedQuery, Kind, sample
+from repositories.cli.evaluation.measuring import Measurements, sample
 from repositories.cli.evaluation.program import Evaluation
 from repositories.cli.evaluation.report import Report
+from repositories.cli.evaluation.searching import EmbeddedQuery, ExactSearch, Kind
 
 DIMENSIONS = 64
 
@@ -81,9 +82,7 @@ QUERIES = [
     {"id": "b", "text": "bicycles wheels"},
     {"id": "c", "text": "_quux"},
 ]
-RELEVANCE = (
-    "query\tdocument\tgrade\na\t1\t2\na\ttwo\t1\nb\t3\t1\nb\t99\t0\nc\t1\t0\nz\t1\t1\nz\t98\t1\n"
-)
+RELEVANCE = "query\tdocument\tgrade\na\t1\t2\na\ttwo\t1\nb\t3\t1\nc\t1\t0\nz\t1\t1\n"
 
 
 def collection(
@@ -120,7 +119,20 @@ async def evaluate(
         collection=collection,
         console=Console(file=io.StringIO()),
         analyze=analyze,
+        exact=exact_search(database),
     ).run()
+
+
+def exact_search(database: FakeDatabase) -> ExactSearch:
+    """Search the fake, which has no index."""
+
+    async def search(vector: Vector, limit: int) -> list[str]:
+        async with database.reader() as view:
+            return [
+                hit.item.chunk_id for hit in await view.knowledge.vector_search(vector, limit=limit)
+            ]
+
+    return search
 
 
 def test_ndcg_equals_the_figure_computed_by_hand() -> None:
@@ -331,9 +343,8 @@ async def test_an_evaluation_measures_every_kind_of_search(tmp_path: Path) -> No
     ) == (3, 1, 2)
     assert (
         report.judgements,
-        report.judgements_of_unknown_documents,
         report.judgements_of_unknown_queries,
-    ) == (7, 2, 2)
+    ) == (5, 1)
     assert set(report.searches) == set(Kind)
     keyword = report.searches[Kind.KEYWORD]
     assert (keyword.ndcg_at_10, keyword.recall_at_100, keyword.queries_without_result) == (
@@ -350,10 +361,37 @@ async def test_an_evaluation_measures_every_kind_of_search(tmp_path: Path) -> No
     vector = report.searches[Kind.VECTOR]
     assert (vector.recall_at_100, vector.queries_without_result) == (1.0, 1)
     for kind, figures in report.searches.items():
-        assert figures.searches_timed == (6 if kind is Kind.VECTOR else 9)
+        assert figures.searches_timed == (6 if kind in {Kind.VECTOR, Kind.EXACT} else 9)
         assert figures.latency_p50_ms is not None
         assert figures.latency_p99_ms is not None
         assert 0 < figures.latency_p50_ms <= figures.latency_p99_ms
+
+
+async def test_an_index_that_is_exact_loses_nothing(tmp_path: Path) -> None:
+    index = (await evaluate(collection(tmp_path))).index
+    assert (index.queries, index.queries_that_miss_a_document) == (2, 0)
+    assert (index.recall_at_10, index.ndcg_at_10) == (1.0, 0.0)
+
+
+def test_an_index_that_misses_documents_is_measured() -> None:
+    measured = Measurements()
+    nearest = [str(number) for number in range(10)]
+    rankings = dict.fromkeys(Kind, nearest)
+    measured.add(rankings, {"0": 1})
+    measured.add({**rankings, Kind.VECTOR: nearest[5:]}, {"0": 1})
+    loss = measured.index_loss()
+    assert (loss.queries, loss.queries_that_miss_a_document) == (2, 1)
+    assert (loss.recall_at_10, loss.ndcg_at_10) == (0.75, 0.5)
+
+
+async def test_the_error_names_the_line_of_a_judgement_of_an_unknown_document(
+    tmp_path: Path,
+) -> None:
+    relevance = "query\tdocument\tgrade\na\t1\t1\nb\tmissing\t1\n"
+    with pytest.raises(
+        InvalidInput, match=r"^relevance\.tsv:3: documents\.jsonl has no document with this id$"
+    ):
+        await evaluate(collection(tmp_path, relevance=relevance))
 
 
 async def test_without_relevant_documents_only_latency_is_measured(
@@ -435,4 +473,4 @@ async def test_a_report_shows_its_figures(tmp_path: Path) -> None:
     assert "1.000" in shown.getvalue()
     figures = dict(report.collection_figures())
     assert figures["documents"] == "4, 1 without an embedding"
-    assert figures["judgements"].startswith("7, 2 of unknown documents")
+    assert figures["judgements"].startswith("5, 1 of unknown queries")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from domain import Embedder, KnowledgeChunk, RunStatus, run_key, where
 from domain.values.embedding import to_vector
@@ -27,6 +27,7 @@ class Opens(Protocol):
     def reader(self) -> ReadUnitOfWork: ...
 
 
+@runtime_checkable
 class CountsTokens(Embedder, Protocol):
     """An embedder that also counts the tokens of a text."""
 

@@ -11,7 +11,7 @@ from domain.errors import ConfigurationError, InvalidInput
 from domain.values.text import Key, Text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Container, Iterator, Mapping
     from pathlib import Path
 
 DOCUMENTS: Final = "documents.jsonl"
@@ -129,6 +129,14 @@ class Collection:
             if judgements.setdefault(query, {}).setdefault(document, int(grade)) != int(grade):
                 raise line.refuse("an earlier line has another grade for this query and document")
         return judgements
+
+    def require_known(self, documents: Container[str]) -> None:
+        """Raise InvalidInput, which names the line, if a judgement is of another document."""
+        for count, line in enumerate(self._lines(RELEVANCE)):
+            _, document, grade = _columns(line)
+            is_heading = count == 0 and not any(character.isdigit() for character in grade)
+            if document not in documents and not is_heading:
+                raise line.refuse(f"{DOCUMENTS} has no document with this id")
 
     def _lines(self, name: str) -> Iterator[Line]:
         with (self.folder / name).open("rb") as file:

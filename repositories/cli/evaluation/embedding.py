@@ -6,14 +6,15 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from domain.values.embedding import to_vector
+from repositories.cli.demo.recording import CountsTokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pgvector import Vector
 
+    from domain import Embedder
     from domain.values.embedding import VectorLike
-    from repositories.cli.demo.recording import CountsTokens
 
 PIECE_CHARACTERS: Final = 4_000
 """Longest text that the embedder gets.
@@ -22,10 +23,11 @@ It pads the texts of a batch to the longest one; with a book among them that tak
 """
 
 
-async def embeddings(embedder: CountsTokens, texts: Sequence[str]) -> list[Vector | None]:
+async def embeddings(embedder: Embedder, texts: Sequence[str]) -> list[Vector | None]:
     """Return one embedding for each text, in order; None for a text without a known word.
 
-    A long text is embedded in pieces. Its embedding is their mean, weighted by tokens.
+    A long text is embedded in pieces. Its embedding is their mean, weighted by tokens, or by
+    characters if the embedder does not count tokens.
     """
     pieces = [list(_pieces(text)) for text in texts]
     flat = [piece for parts in pieces for piece in parts]
@@ -53,14 +55,20 @@ def _vector(embedding: VectorLike) -> Vector | None:
         return None
 
 
+def _sizes(embedder: Embedder, parts: Sequence[str]) -> Sequence[int]:
+    if isinstance(embedder, CountsTokens):
+        return embedder.count_tokens(parts)
+    return [len(part) for part in parts]
+
+
 def _mean(
-    embedder: CountsTokens, parts: Sequence[str], vectors: Sequence[Vector | None]
+    embedder: Embedder, parts: Sequence[str], vectors: Sequence[Vector | None]
 ) -> Vector | None:
     if len(vectors) <= 1:
         return next(iter(vectors), None)
     weighted = [
         (tokens, vector.to_list())
-        for tokens, vector in zip(embedder.count_tokens(parts), vectors, strict=True)
+        for tokens, vector in zip(_sizes(embedder, parts), vectors, strict=True)
         if vector is not None
     ]
     total = sum(tokens for tokens, _ in weighted)

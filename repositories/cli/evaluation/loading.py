@@ -13,7 +13,8 @@ from repositories.cli.evaluation.embedding import embeddings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from repositories.cli.demo.recording import CountsTokens, Opens
+    from domain import Embedder
+    from repositories.cli.demo.recording import Opens
     from repositories.cli.evaluation.collection import CollectionDocument, Line
 
     Batch = list[tuple[Line, CollectionDocument]]
@@ -40,7 +41,7 @@ class LoadResult:
 
 async def load(
     database: Opens,
-    embedder: CountsTokens,
+    embedder: Embedder,
     documents: Iterable[tuple[Line, CollectionDocument]],
     *,
     judged: frozenset[str] = frozenset(),
@@ -92,7 +93,7 @@ def _batches(documents: Iterable[tuple[Line, CollectionDocument]]) -> Iterator[B
         yield batch
 
 
-async def _write(database: Opens, embedder: CountsTokens, batch: Batch, loaded: LoadResult) -> None:
+async def _write(database: Opens, embedder: Embedder, batch: Batch, loaded: LoadResult) -> None:
     vectors = await embeddings(embedder, [document.embedded_text for _, document in batch])
     chunks = [
         KnowledgeChunk(

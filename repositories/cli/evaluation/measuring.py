@@ -1,24 +1,19 @@
-"""Searches: one for the quality of each query, and others for the latency."""
+"""Measurements: one search for the quality of each query, and others for the latency."""
 
 from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass, field
-from enum import StrEnum
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from domain import SearchHits
 from repositories.cli.evaluation.measures import hit, ndcg, percentile, recall, reciprocal_rank
+from repositories.cli.evaluation.searching import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pgvector import Vector
-
-    from domain import KnowledgeChunk, ReadUnitOfWork
-    from repositories.cli.demo.recording import Opens
-    from repositories.cli.evaluation.collection import CollectionQuery
+    from repositories.cli.evaluation.searching import EmbeddedQuery, Searcher
 
 DEPTH: Final = 10
 """Depth of the measures, and limit of the searches whose latency is measured."""
@@ -30,21 +25,13 @@ TIMED_QUERIES: Final = 200
 REPETITIONS: Final = 3
 
 
-class Kind(StrEnum):
-    """A kind of search."""
-
-    KEYWORD = "keyword"
-    VECTOR = "vector"
-    HYBRID = "hybrid"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
     """Quality and latency of one kind of search; None if there was nothing to measure.
 
     The measures are means over the queries that have a relevant document. `mrr` is the mean
-    reciprocal rank among the first 100. Latencies are of one search for ten, from the call to its
-    hits.
+    reciprocal rank among the first 100. Latencies are of one search for ten, with the reader that
+    it opens.
     """
 
     ndcg_at_10: float | None
@@ -57,6 +44,19 @@ class Figures:
     latency_p50_ms: float | None
     latency_p99_ms: float | None
     searches_timed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexLoss:
+    """What the vector index loses against exact search, over the queries with an embedding.
+
+    `recall_at_10` is the mean share of the ten nearest documents that the index returns.
+    """
+
+    queries: int
+    queries_that_miss_a_document: int
+    recall_at_10: float | None
+    ndcg_at_10: float | None
 
 
 @dataclass(slots=True)
@@ -106,39 +106,62 @@ class Measurement:
         return total / self.judged_queries if self.judged_queries else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EmbeddedQuery:
-    """A query with its embedding; without one, hybrid search uses the words only."""
+@dataclass(slots=True)
+class Measurements:
+    """The sums of all kinds of search, and what the index misses."""
 
-    query: CollectionQuery
-    embedding: Vector | None
+    kinds: dict[Kind, Measurement] = field(
+        default_factory=lambda: {kind: Measurement() for kind in Kind}
+    )
+    compared: int = 0
+    missing: int = 0
+    shares: float = 0.0
+
+    def add(self, rankings: Mapping[Kind, Sequence[str]], grades: Mapping[str, int]) -> None:
+        """Add the rankings of one query."""
+        for kind, ranking in rankings.items():
+            self.kinds[kind].add(ranking, grades)
+        nearest = rankings[Kind.EXACT][:DEPTH]
+        if nearest:
+            share = index_recall(rankings[Kind.VECTOR], nearest)
+            self.compared += 1
+            self.missing += share < 1
+            self.shares += share
+
+    def index_loss(self) -> IndexLoss:
+        """Return what the index loses."""
+        index, exact = (self.kinds[kind] for kind in (Kind.VECTOR, Kind.EXACT))
+        judged = index.judged_queries
+        return IndexLoss(
+            queries=self.compared,
+            queries_that_miss_a_document=self.missing,
+            recall_at_10=self.shares / self.compared if self.compared else None,
+            ndcg_at_10=(exact.ndcg - index.ndcg) / judged if judged else None,
+        )
+
+
+def index_recall(ranking: Sequence[str], nearest: Sequence[str]) -> float:
+    """Return the share of the nearest documents that is among the first ones of the ranking."""
+    return len(set(nearest) & set(ranking[: len(nearest)])) / len(nearest)
 
 
 async def measure_quality(
-    database: Opens,
-    query: EmbeddedQuery,
-    grades: Mapping[str, int],
-    measurements: Mapping[Kind, Measurement],
+    searcher: Searcher, query: EmbeddedQuery, grades: Mapping[str, int], measured: Measurements
 ) -> None:
     """Search for one query with each kind of search, once."""
-    for kind, measurement in measurements.items():
-        async with database.reader() as view:
-            hits = await _search(view, kind, query, limit=DEEP)
-        measurement.add([result.item.chunk_id for result in hits], grades)
+    rankings = {kind: await searcher.ids(kind, query, limit=DEEP) for kind in Kind}
+    measured.add(rankings, grades)
 
 
-async def measure_latency(
-    database: Opens, query: EmbeddedQuery, measurements: Mapping[Kind, Measurement]
-) -> None:
-    """Time some searches for one query with each kind of search; each has a reader of its own."""
-    for kind, measurement in measurements.items():
-        if kind is Kind.VECTOR and query.embedding is None:
+async def measure_latency(searcher: Searcher, query: EmbeddedQuery, measured: Measurements) -> None:
+    """Time some searches for one query with each kind of search."""
+    for kind, measurement in measured.kinds.items():
+        if kind in {Kind.VECTOR, Kind.EXACT} and query.embedding is None:
             continue
         for _ in range(REPETITIONS):
-            async with database.reader() as view:
-                started = perf_counter()
-                await _search(view, kind, query, limit=DEPTH)
-                measurement.milliseconds.append((perf_counter() - started) * 1_000)
+            started = perf_counter()
+            await searcher.ids(kind, query, limit=DEPTH)
+            measurement.milliseconds.append((perf_counter() - started) * 1_000)
 
 
 def sample(queries: Sequence[EmbeddedQuery], size: int = TIMED_QUERIES) -> list[EmbeddedQuery]:
@@ -146,16 +169,3 @@ def sample(queries: Sequence[EmbeddedQuery], size: int = TIMED_QUERIES) -> list[
     if len(queries) <= size:
         return list(queries)
     return [queries[number * len(queries) // size] for number in range(size)]
-
-
-async def _search(
-    view: ReadUnitOfWork, kind: Kind, query: EmbeddedQuery, *, limit: int
-) -> SearchHits[KnowledgeChunk]:
-    text, embedding = query.query.text, query.embedding
-    if kind is Kind.VECTOR:
-        if embedding is None:
-            return SearchHits()
-        return await view.knowledge.vector_search(embedding, limit=limit)
-    if kind is Kind.HYBRID and embedding is not None:
-        return await view.knowledge.hybrid_search(text, embedding, limit=limit)
-    return await view.knowledge.keyword_search(text, limit=limit)

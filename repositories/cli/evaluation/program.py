@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from domain import ConfigurationError, InvalidInput
@@ -10,25 +10,29 @@ from repositories.cli.evaluation.collection import DOCUMENTS
 from repositories.cli.evaluation.embedding import embeddings
 from repositories.cli.evaluation.loading import load
 from repositories.cli.evaluation.measuring import (
-    EmbeddedQuery,
-    Kind,
-    Measurement,
+    Measurements,
     measure_latency,
     measure_quality,
     sample,
 )
 from repositories.cli.evaluation.report import Report
+from repositories.cli.evaluation.searching import EmbeddedQuery, Searcher
+from repositories.cli.evaluation.tuning import Tuner, judged_queries, require_enough
 from repositories.cli.progress import progress_bars
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from typing import Any
 
     from rich.console import Console
     from rich.progress import Progress
 
-    from repositories.cli.demo.recording import CountsTokens, Opens
+    from domain import Embedder
+    from repositories.cli.demo.recording import Opens
     from repositories.cli.evaluation.collection import Collection, CollectionQuery, Judgements
     from repositories.cli.evaluation.loading import LoadResult
+    from repositories.cli.evaluation.searching import ExactSearch
+    from repositories.cli.evaluation.tuning import OpenWith, Tuning
 
 QUERIES_PER_BATCH: Final = 256
 
@@ -37,15 +41,26 @@ QUERIES_PER_BATCH: Final = 256
 class Evaluation:
     """One run over `collection`, on an open database without passages.
 
-    `analyze` updates the planner's statistics after the documents are loaded, so that the latency
-    does not depend on when autovacuum runs. Progress is shown if `console` is a terminal.
+    Attributes:
+        database: The open database.
+        embedder: Embeds documents and queries.
+        collection: The collection.
+        console: Shows progress if it is a terminal.
+        analyze: Updates the planner's statistics after the documents are loaded, so that the
+            figures do not depend on when autovacuum runs.
+        exact: Searches the database without an index.
+        open_with: Opens the loaded database with other settings. If it is set, settings are tuned.
+        current: The settings that tuning can change, with their values.
     """
 
     database: Opens
-    embedder: CountsTokens
+    embedder: Embedder
     collection: Collection
     console: Console
     analyze: Callable[[], Awaitable[None]]
+    exact: ExactSearch
+    open_with: OpenWith | None = None
+    current: Mapping[str, Any] = field(default_factory=dict)
 
     async def run(self) -> Report:
         """Run the evaluation.
@@ -53,19 +68,24 @@ class Evaluation:
         Raises:
             ConfigurationError: The database has passages.
             EmbeddingMismatch: The database is for other embeddings.
-            InvalidInput: A file of the collection is not valid; the error names the line.
+            InvalidInput: A file of the collection is not valid; the error names the line. Or
+                settings are to be tuned, and too few queries have a relevant document.
         """
         await self._require_empty()
         queries, judgements = self.collection.queries(), self.collection.judgements()
+        if self.open_with is not None:
+            require_enough(sum(any(judgements.get(query.id, {}).values()) for query in queries))
         with progress_bars(self.console) as progress:
             loaded = await self._load(progress, judgements)
+            self.collection.require_known(loaded.judged)
             await self.analyze()
             embedded = await self._embed(queries)
             measurements = await self._measure(progress, embedded, judgements)
+            tuning = await self._tune(progress, embedded, judgements)
         name = (
             f"{self.embedder.provider} {self.embedder.model}, {self.embedder.dimensions} dimensions"
         )
-        return _report(embedded, judgements, loaded, measurements, embedder=name)
+        return _report(embedded, judgements, loaded, measurements, embedder=name, tuning=tuning)
 
     async def _require_empty(self) -> None:
         async with self.database.reader() as view:
@@ -107,28 +127,43 @@ class Evaluation:
 
     async def _measure(
         self, progress: Progress, queries: Sequence[EmbeddedQuery], judgements: Judgements
-    ) -> dict[Kind, Measurement]:
-        measurements = {kind: Measurement() for kind in Kind}
+    ) -> Measurements:
+        measurements = Measurements()
+        searcher = Searcher(database=self.database, exact=self.exact)
         task = progress.add_task("Measuring quality", total=len(queries))
         for query in queries:
             grades = judgements.get(query.query.id, {})
-            await measure_quality(self.database, query, grades, measurements)
+            await measure_quality(searcher, query, grades, measurements)
             progress.advance(task)
         timed = sample(queries)
         task = progress.add_task("Measuring latency", total=len(timed))
         for query in timed:
-            await measure_latency(self.database, query, measurements)
+            await measure_latency(searcher, query, measurements)
             progress.advance(task)
         return measurements
+
+    async def _tune(
+        self, progress: Progress, queries: Sequence[EmbeddedQuery], judgements: Judgements
+    ) -> Tuning | None:
+        if self.open_with is None:
+            return None
+        task = progress.add_task("Tuning: queries", total=None)
+        return await Tuner(
+            open_with=self.open_with,
+            queries=judged_queries(queries, judgements),
+            current=self.current,
+            advance=lambda: progress.advance(task),
+        ).run()
 
 
 def _report(
     queries: Sequence[EmbeddedQuery],
     judgements: Judgements,
     loaded: LoadResult,
-    measurements: Mapping[Kind, Measurement],
+    measurements: Measurements,
     *,
     embedder: str,
+    tuning: Tuning | None,
 ) -> Report:
     ids = {query.query.id for query in queries}
     documents = [document for grades in judgements.values() for document in grades]
@@ -141,13 +176,12 @@ def _report(
             query in ids and any(grades.values()) for query, grades in judgements.items()
         ),
         judgements=len(documents),
-        judgements_of_unknown_documents=sum(
-            document not in loaded.judged for document in documents
-        ),
         judgements_of_unknown_queries=sum(
             len(grades) for query, grades in judgements.items() if query not in ids
         ),
         load_seconds=loaded.seconds,
         embedder=embedder,
-        searches={kind: measurement.figures() for kind, measurement in measurements.items()},
+        searches={kind: measured.figures() for kind, measured in measurements.kinds.items()},
+        index=measurements.index_loss(),
+        tuning=tuning,
     )

@@ -11,7 +11,9 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from repositories.cli.evaluation.measuring import Figures, Kind
+    from repositories.cli.evaluation.measuring import Figures, IndexLoss
+    from repositories.cli.evaluation.searching import Kind
+    from repositories.cli.evaluation.tuning import Tuning
 
 _HEADINGS: Final = (
     *("nDCG@10", "recall@10", "recall@100", "hit@1", "hit@10", "MRR"),
@@ -23,9 +25,8 @@ _HEADINGS: Final = (
 class Report:
     """The figures of an evaluation; its JSON has these keys, and under `searches` `Figures`.
 
-    `judgements_of_unknown_documents` and `judgements_of_unknown_queries` count rows of the
-    relevance file whose document or query is not in the collection. Such a document counts as never
-    found; such a query is not searched for.
+    `judgements_of_unknown_queries` counts rows of the relevance file whose query is not in the
+    collection; it is not searched for. `tuning` is None unless settings were tuned.
     """
 
     documents: int
@@ -34,11 +35,12 @@ class Report:
     queries_without_embedding: int
     queries_with_relevant_documents: int
     judgements: int
-    judgements_of_unknown_documents: int
     judgements_of_unknown_queries: int
     load_seconds: float
     embedder: str
     searches: Mapping[Kind, Figures]
+    index: IndexLoss
+    tuning: Tuning | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the report as one JSON object."""
@@ -56,15 +58,12 @@ class Report:
                 "without an embedding": self.queries_without_embedding,
             },
         )
-        unknown_documents, unknown_queries = (
-            self.judgements_of_unknown_documents,
-            self.judgements_of_unknown_queries,
-        )
         judgements = _count(
             self.judgements,
             {
-                "of unknown documents, which count as never found": unknown_documents,
-                "of unknown queries, which are not searched for": unknown_queries,
+                "of unknown queries, which are not searched for": (
+                    self.judgements_of_unknown_queries
+                ),
             },
         )
         rate = self.documents / self.load_seconds
@@ -88,6 +87,28 @@ class Report:
             table.add_column(heading, justify="right")
         for kind, figures in self.searches.items():
             table.add_row(kind.value, *_row(figures))
+        return table
+
+    def index_figures(self) -> list[tuple[str, str]]:
+        """Return names and values of what the vector index loses against exact search."""
+        missing = f"{self.index.queries_that_miss_a_document:,} of {self.index.queries:,}"
+        return [
+            ("recall of the ten nearest", _figure(self.index.recall_at_10, 3)),
+            ("queries that miss one of them", missing),
+            ("loss of nDCG@10", _figure(self.index.ndcg_at_10, 3)),
+        ]
+
+    def tuning_table(self, tuning: Tuning) -> Table:
+        """Return nDCG@10 of hybrid search before and after tuning, on both halves."""
+        caption = f"{tuning.queries:,} queries in two halves; one half chose the settings"
+        table = Table(title=Text("Tuning", style="bold"), caption=caption, title_justify="left")
+        table.add_column("nDCG@10, hybrid", no_wrap=True)
+        for heading in ("half that chose", "other half"):
+            table.add_column(heading, justify="right")
+        rows = [("before", tuning.before), ("after", tuning.after)]
+        rows += [(f"vector_weight {weight:g}", halves) for weight, halves in tuning.curve]
+        for name, halves in rows:
+            table.add_row(name, _figure(halves.tuning, 3), _figure(halves.held_out, 3))
         return table
 
 

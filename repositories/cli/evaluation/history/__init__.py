@@ -1,0 +1,1 @@
+"""A collection from the history of a git repository, without human judgement."""
