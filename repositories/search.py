@@ -86,7 +86,7 @@ class SearchRepository(ReadRepository[E]):
         values = self._query_values(query, match, thresholds)
         if match is Match.ANY and not distinct and bm25.is_one_word(query):
             statement = hybrid.single_term_statement(
-                self.entity, where, limit=require_limit(limit), explain=explain
+                self.entity, where, self._access(), limit=require_limit(limit), explain=explain
             )
             rows = await self._hit_rows(statement, values)
             if all(row["id"] is not None for row in rows):
@@ -95,6 +95,7 @@ class SearchRepository(ReadRepository[E]):
             self.entity,
             match,
             where,
+            self._access(),
             limit=require_limit(limit),
             explain=explain,
             distinct=distinct,
@@ -129,6 +130,7 @@ class SearchRepository(ReadRepository[E]):
             self._scan(limit, distinct=distinct),
             match,
             where,
+            self._access(),
             limit=fused,
             recent=recency is not None,
             diverse=diversity is not None,
@@ -146,6 +148,9 @@ class SearchRepository(ReadRepository[E]):
         share = self._transaction.schema.vector_weight
         weights = weights or Weights(vector=share, keyword=1 - share)
         return {"vector_weight": weights.vector, "keyword_weight": weights.keyword}
+
+    def _access(self) -> bm25.Access:
+        return bm25.Access(by_index=not self._transaction.schema.row_level_security)
 
     def _scan(
         self, limit: int, metric: Distance = Distance.COSINE, *, distinct: bool

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pgvector import Vector
 from pgvector.sqlalchemy import VECTOR
-from sqlalchemy import Column, Computed, Index, literal_column
+from sqlalchemy import Column, Computed, literal_column
 from sqlalchemy import Text as SqlText
 from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 from sqlalchemy.types import TypeDecorator
 
+from domain.schema.tenant_lexemes import keys_index
 from domain.schema.text_analysis import indexed_text_sql
 from domain.values.jsonb import freeze
 from domain.values.text_analysis import INDEXED_CHARACTERS
 
 if TYPE_CHECKING:
-    from sqlalchemy import Dialect
+    from sqlalchemy import Dialect, Index
 
 
 class EnumText(TypeDecorator[StrEnum]):
@@ -55,7 +56,7 @@ Filters compare the hashes as well, so that the index serves them.
 
 
 def search_vector(language: str = "english", /, **weights: str) -> tuple[Column[Any], Index]:
-    """Return the generated tsvector column over the weighted columns, and its GIN index.
+    """Return the generated tsvector column over the weighted columns, and its GIN index of keys.
 
     Entities leave the column out of their mapping (`exclude_properties`), because the server
     computes it and only statements use it.
@@ -73,7 +74,7 @@ def search_vector(language: str = "english", /, **weights: str) -> tuple[Column[
     # `text` would read the colons of a regular expression as bind parameters.
     generated = Computed(literal_column(" || ".join(parts)), persisted=True)
     column = Column("search_vector", TSVECTOR, generated, nullable=True, comment=comment)
-    return column, Index(None, "search_vector", postgresql_using="gin")
+    return column, keys_index(column)
 
 
 class EmbeddingColumn(VECTOR):

@@ -19,7 +19,7 @@ from repositories.migrations.session import STATEMENT_TIMEOUT
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sqlalchemy import ColumnElement
+    from sqlalchemy import ColumnElement, TextClause
 
     from repositories.migrations.options import SchemaOptions
 
@@ -119,7 +119,7 @@ def drop_month_partitions() -> None:
 def create_index_concurrently(
     name: str,
     table: str,
-    columns: Sequence[str | ColumnElement[Any]],
+    columns: Sequence[str | ColumnElement[Any] | TextClause],
     *,
     unique: bool = False,
     **dialect_options: Any,

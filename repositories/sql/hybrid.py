@@ -79,6 +79,7 @@ def keyword_statement(
     entity: type[Entity],
     match: Match,
     where: FilterKey,
+    access: bm25.Access,
     *,
     limit: int,
     explain: bool,
@@ -90,6 +91,7 @@ def keyword_statement(
         match,
         where.condition(entity),
         limit=arm_depth(limit),
+        access=access,
         explain=explain,
         distinct=distinct,
     )
@@ -98,14 +100,14 @@ def keyword_statement(
 
 @cached_statement
 def single_term_statement(
-    entity: type[Entity], where: FilterKey, *, limit: int, explain: bool
+    entity: type[Entity], where: FilterKey, access: bm25.Access, *, limit: int, explain: bool
 ) -> Select[Any]:
     """Select the rows that match a single word best.
 
     The result is one row without an id if the word has several lexemes.
     """
     keyword = bm25.single_term_matches(
-        entity, where.condition(entity), limit=arm_depth(limit), explain=explain
+        entity, where.condition(entity), limit=arm_depth(limit), access=access, explain=explain
     )
     return _by_keyword(entity, keyword, limit=limit)
 
@@ -141,6 +143,7 @@ def hybrid_statement(
     scan: Scan,
     match: Match,
     where: FilterKey,
+    access: bm25.Access,
     *,
     limit: int,
     recent: bool = False,
@@ -156,7 +159,13 @@ def hybrid_statement(
     condition = where.condition(entity)
     vector_rows = nearest(entity, scan, condition)
     keyword_rows = bm25.matching(
-        entity, match, condition, limit=scan.limit, explain=False, distinct=scan.distinct
+        entity,
+        match,
+        condition,
+        limit=scan.limit,
+        access=access,
+        explain=False,
+        distinct=scan.distinct,
     )
     scale = fusion.scales(vector_rows, keyword_rows)
     vector_arm = fusion.with_share(vector_rows, fusion.vector_share(vector_rows, scale), scale)

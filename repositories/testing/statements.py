@@ -77,14 +77,13 @@ async def require_tenant_conditions(database: Database) -> AsyncIterator[None]:
 
 
 async def unconditional_scans(
-    database: Database, statements: Iterable[str], *, exempt: Collection[str] = ()
+    database: Database, statements: Iterable[str]
 ) -> dict[str, list[str]]:
     """Return, by statement, scans of tables with tenants without a condition on the tenant.
 
     Args:
         database: the database whose plans are read.
         statements: statements that were sent; those that have no plan are left out.
-        exempt: names of parts of plans, such as `CTE size`, in which scans need no condition.
     """
     tables = frozenset(tenant_table_names())
     scans_by_statement: dict[str, list[str]] = {}
@@ -94,27 +93,20 @@ async def unconditional_scans(
             [plan] = await connection.scalar(
                 text("SELECT pg_temp.plan_of(:statement)"), {"statement": statement}
             )
-            if scans := list(_unconditional(plan["Plan"], tables, exempt)):
+            if scans := list(_unconditional(plan["Plan"], tables)):
                 scans_by_statement[statement] = scans
     return scans_by_statement
 
 
-def _unconditional(
-    node: dict[str, Any], tables: Collection[str], exempt: Collection[str], part: str = ""
-) -> Iterator[str]:
-    part = part if part in exempt else node.get("Subplan Name", part)
+def _unconditional(node: dict[str, Any], tables: Collection[str], part: str = "") -> Iterator[str]:
+    part = node.get("Subplan Name", part)
     name = node.get("Relation Name", "")
     # A partition counts as its table.
     table = "telemetry_events" if name.startswith("telemetry_events_") else name
-    if (
-        table in tables
-        and node["Node Type"] != "ModifyTable"
-        and not _names_the_tenant(node)
-        and part not in exempt
-    ):
+    if table in tables and node["Node Type"] != "ModifyTable" and not _names_the_tenant(node):
         yield f"{node['Node Type']} of {table} {part}".rstrip()
     for child in node.get("Plans", ()):
-        yield from _unconditional(child, tables, exempt, part)
+        yield from _unconditional(child, tables, part)
 
 
 def _names_the_tenant(node: dict[str, Any]) -> bool:

@@ -31,6 +31,8 @@ EXECUTIONS = 12
 """More than the five after which the server may turn to a plan that knows no values."""
 
 GRAPH, LEXEMES, KEY = "ix_knowledge_embedding", "ix_knowledge_search_vector", "pk_knowledge"
+HASHES = "ix_knowledge_tenant_text_hash"
+"""The order of hashes gives a sample of a tenant's rows, for the statistics of keyword search."""
 METADATA, OF_MEMORIES = "ix_knowledge_metadata", "ix_learning_memories_tenant_repo"
 DOCS, FEW = where("source_type").equals("doc"), where("metadata", "n").equals(7)
 """Seven rows in eight, and one in two hundred."""
@@ -59,55 +61,67 @@ SEARCHES: dict[str, tuple[Search, set[str], bool]] = {
         {GRAPH},
         False,
     ),
-    "one word": (lambda view: view.knowledge.keyword_search(RARE), {LEXEMES}, True),
-    "one word, in most rows": (lambda view: view.knowledge.keyword_search(COMMON), {LEXEMES}, True),
-    "one word, in few rows": (
-        lambda view: view.knowledge.keyword_search(COMMON, where=FEW),
-        {LEXEMES, METADATA},
+    "one word": (lambda view: view.knowledge.keyword_search(RARE), {LEXEMES, HASHES}, True),
+    "one word, in most rows": (
+        lambda view: view.knowledge.keyword_search(COMMON),
+        {LEXEMES, HASHES},
         True,
     ),
-    "any of the words": (lambda view: view.knowledge.keyword_search(WORDS), {LEXEMES}, True),
+    "one word, in few rows": (
+        lambda view: view.knowledge.keyword_search(COMMON, where=FEW),
+        {LEXEMES, HASHES, METADATA},
+        True,
+    ),
+    "any of the words": (
+        lambda view: view.knowledge.keyword_search(WORDS),
+        {LEXEMES, HASHES},
+        True,
+    ),
     "all of the words": (
         lambda view: view.knowledge.keyword_search(f"{RARE} word200", match=Match.ALL),
-        {LEXEMES},
+        {LEXEMES, HASHES},
         True,
     ),
     "web search": (
         lambda view: view.knowledge.keyword_search(f'"{RARE}" OR word200', match=Match.WEB),
-        {LEXEMES},
+        {LEXEMES, HASHES},
         True,
     ),
     "any of the words, in most rows": (
         lambda view: view.knowledge.keyword_search(WORDS, where=DOCS),
-        {LEXEMES},
+        {LEXEMES, HASHES},
         True,
     ),
     "any of the words, in few rows": (
         lambda view: view.knowledge.keyword_search(WORDS, where=FEW),
-        {LEXEMES, METADATA},
+        {LEXEMES, HASHES, METADATA},
         True,
     ),
     "any of the words, by kind": (
         lambda view: view.knowledge.keyword_search(WORDS, source_types=["doc"]),
-        {LEXEMES},
+        {LEXEMES, HASHES},
         True,
     ),
-    "both": (lambda view: view.knowledge.hybrid_search(WORDS, EMBEDDING), {GRAPH, LEXEMES}, False),
+    "both": (
+        lambda view: view.knowledge.hybrid_search(WORDS, EMBEDDING),
+        {GRAPH, LEXEMES, HASHES},
+        False,
+    ),
     "both, of most rows": (
         lambda view: view.knowledge.hybrid_search(WORDS, EMBEDDING, where=DOCS),
-        {GRAPH, LEXEMES},
+        {GRAPH, LEXEMES, HASHES},
         False,
     ),
     "both, of few rows": (
         lambda view: view.knowledge.hybrid_search(WORDS, EMBEDDING, where=FEW),
-        {METADATA, LEXEMES},
+        {METADATA, LEXEMES, HASHES},
         True,
     ),
     "both, newer first and diverse": (
         lambda view: view.knowledge.hybrid_search(
             WORDS, EMBEDDING, recency=Recency(), diversity=Diversity()
         ),
-        {GRAPH, LEXEMES},
+        {GRAPH, LEXEMES, HASHES},
         False,
     ),
     "nearest memories": (
@@ -122,37 +136,53 @@ SEARCHES: dict[str, tuple[Search, set[str], bool]] = {
     ),
     "memories by words": (
         lambda view: view.memories.keyword_search(WORDS, repo=REPO),
-        {"ix_learning_memories_search_vector"},
+        {"ix_learning_memories_search_vector", "ix_learning_memories_tenant_text_hash"},
         True,
     ),
     "memories of a small repository by words": (
         lambda view: view.memories.keyword_search(WORDS, repo=SMALL_REPO),
-        {OF_MEMORIES, "ix_learning_memories_search_vector"},
+        {
+            OF_MEMORIES,
+            "ix_learning_memories_search_vector",
+            "ix_learning_memories_tenant_text_hash",
+        },
         True,
     ),
     "memories of a small repository by both": (
         lambda view: view.memories.hybrid_search(WORDS, EMBEDDING, repo=SMALL_REPO),
-        {OF_MEMORIES, "ix_learning_memories_search_vector"},
+        {
+            OF_MEMORIES,
+            "ix_learning_memories_search_vector",
+            "ix_learning_memories_tenant_text_hash",
+        },
         True,
     ),
     "memories by both": (
         lambda view: view.memories.hybrid_search(WORDS, EMBEDDING, repo=REPO),
-        {"ix_learning_memories_embedding", "ix_learning_memories_search_vector"},
+        {
+            "ix_learning_memories_embedding",
+            "ix_learning_memories_search_vector",
+            "ix_learning_memories_tenant_text_hash",
+        },
         False,
     ),
     "findings by words": (
         lambda view: view.findings.keyword_search(WORDS),
-        {"ix_findings_search_vector"},
+        {"ix_findings_search_vector", "ix_findings_tenant_text_hash"},
         True,
     ),
     "a repository's findings by words": (
         lambda view: view.findings.keyword_search(WORDS, repo=REPO),
-        {"ix_findings_search_vector"},
+        {"ix_findings_search_vector", "ix_findings_tenant_text_hash"},
         True,
     ),
     "a small repository's findings by words": (
         lambda view: view.findings.keyword_search(WORDS, repo=SMALL_REPO),
-        {"ix_findings_search_vector", "ix_findings_tenant_repo_severity"},
+        {
+            "ix_findings_search_vector",
+            "ix_findings_tenant_text_hash",
+            "ix_findings_tenant_repo_severity",
+        },
         True,
     ),
 }
@@ -229,8 +259,8 @@ async def test_the_searches_are_prepared_once(view: ReadUnitOfWork) -> None:
     for _ in range(EXECUTIONS):
         await view.knowledge.hybrid_search(WORDS, EMBEDDING)
     prepared = text(
-        "SELECT custom_plans FROM pg_prepared_statements WHERE statement LIKE "
-        "'WITH%nearest%keyword%'"
+        "SELECT custom_plans FROM pg_prepared_statements WHERE statement LIKE 'WITH%' "
+        "AND statement LIKE '%nearest AS%' AND statement LIKE '%keyword AS%'"
     )
     assert list((await view._transaction.execute(prepared)).scalars()) == [EXECUTIONS]
 

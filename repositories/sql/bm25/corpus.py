@@ -1,95 +1,23 @@
-"""Statistics of a table and of query terms for BM25, counted or estimated, never stored.
+"""Statistics that BM25 needs of a tenant's rows: how many, how long, and how many with a term.
 
-No statistics table and no job: a common word's frequency is in the planner's own statistics, a rare
-one's is counted through the GIN index, and where a count would be long it is extrapolated from the
-place in the heap where it was given up.
+They are counted when a search needs them, and never stored: a stored figure is a row that all
+writers update, or is wrong until a job runs. All figures come from the tenant's own rows, so a
+score does not depend on other tenants. Large counts are estimated from a sample. The order of
+`text_hash`, a SHA-256, is random, and its index has the rows of a tenant side by side: the first
+rows behind sixteen places of the index are a sample, and their distance tells how many there are.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from domain.schema.tenant_lexemes import TENANT_KEY, keys_sql, lexeme_key_sql
 from domain.values.search import K1, B, Match
 from domain.values.text_queries import MAX_QUERY_TERMS, MAX_RANKED_TERMS
 
 if TYPE_CHECKING:
     from domain.schema.base import Entity
-
-_COUNTED: Final = 1_000
-_COUNTED_IN_ALL: Final = 40_000
-"""Rows counted of a term before the rest is extrapolated; fewer, if there are many terms."""
-
-_SAMPLED: Final = 200
-"""Rows whose length is measured for the average."""
-
-
-def document_length(vector: str) -> str:
-    """Return SQL for the length of a document: how many different lexemes its vector has."""
-    return f"length({vector})"
-
-
-def corpus_statistics(entity: type[Entity], match: Match, depth: int) -> dict[str, str]:
-    """Return the SQL of the common table expressions, by name, in order.
-
-    The last three are `words`, `bound` and `average`. `words` are the query's lexemes with their
-    weight, (k1 + 1) x times in the query x inverse document frequency; `bound` says how many rows
-    may be ranked, `depth` at least; `average` relates a row's length to the mean.
-    Binds: `query`, `language`, and for a web search `web`.
-    """
-    table = entity.__table__.name
-    # A negated word is not in the tree of the query, and does not rank.
-    in_tree = """
-            WHERE strpos(querytree(websearch_to_tsquery(CAST(:language AS regconfig), :web)),
-              terms.quoted) > 0"""
-    return {
-        "size": _size(table),
-        "common": f"""
-            SELECT s.most_common_elems::text::text[] AS elems, s.most_common_elem_freqs AS freqs
-            FROM pg_stats AS s
-            WHERE s.schemaname = current_schema() AND s.tablename = '{table}'
-              AND s.attname = 'search_vector'""",
-        "query_terms": _QUERY_TERMS,
-        "counted": f"""
-            SELECT terms.*, least(terms.n, CASE WHEN terms.words = 1 THEN 1 ELSE coalesce(
-                (SELECT s.freqs[array_position(s.elems, terms.lexeme)] * terms.n FROM common AS s),
-                (SELECT CASE WHEN count(*) < terms.counted_rows THEN count(*)
-                   ELSE {_extrapolated("terms.pages")} END
-                 FROM (SELECT ctid AS place FROM {table}
-                       WHERE search_vector @@ terms.quoted::tsquery
-                       LIMIT terms.counted_rows) AS hit)
-              ) END) AS df
-            FROM query_terms AS terms {in_tree if match is Match.WEB else ""}""",
-        "words": f"""
-            {_WEIGHTED} FROM counted WHERE df > 0
-            ORDER BY df, lexeme ~ '[0-9]', length(lexeme) DESC, lexeme LIMIT {MAX_RANKED_TERMS}""",
-        "bound": f"""
-            SELECT greatest({_FEWEST}, {depth},
-              least({MAX_CANDIDATES}, {_WORK} / greatest(count(*), 1))) AS size
-            FROM words""",
-        "average": _average(entity),
-    }
-
-
-def single_term_statistics(entity: type[Entity]) -> dict[str, str]:
-    """Return the same for a query of one word, without a `bound`.
-
-    `words` is empty if the word has several lexemes. The frequency of a single word changes no
-    order, so it is not counted.
-    """
-    return {
-        "size": _size(entity.__table__.name),
-        "query_terms": _QUERY_TERMS,
-        "words": f"""
-            {_WEIGHTED} FROM (SELECT *, least(n, 1) AS df FROM query_terms) AS counted
-            WHERE words = 1 AND df > 0""",
-        "average": _average(entity),
-    }
-
-
-def quoted(lexeme: str) -> str:
-    """Return SQL for a lexeme as `tsquery` reads it."""
-    return f"'''' || replace(replace({lexeme}, E'\\\\', E'\\\\\\\\'), '''', '''''') || ''''"
-
 
 MAX_CANDIDATES: Final = 2_000
 _FEWEST: Final = 500
@@ -99,50 +27,187 @@ _WORK: Final = 12_000
 At most `MAX_CANDIDATES`, fewer the more words there are to look for in each.
 """
 
+_PLACES: Final = 16
+"""Places of the index on `text_hash` at which a sample is read: copies of a text stand together."""
+
+_ROWS_COUNTED: Final = 1_000
+"""So many rows are counted one by one; of more, `_PER_PLACE` behind each place."""
+
+_PER_PLACE: Final = 64
+
+_TERM_ROWS_COUNTED: Final = 1_000
+"""Rows with a term that are counted one by one."""
+
+_ENOUGH: Final = 16
+"""So many rows of the sample with a term tell how many of all rows have it."""
+
+_COMPARISONS: Final = 12_000
+"""Comparisons of a term with a row of the sample, if the sample is not all rows."""
+
+TENANT: Final = "CAST(:tenant AS text)"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How the rows with a term are found.
+
+    Behind row-level security no index finds them, because PostgreSQL evaluates the policy first:
+    then a large sample is read once, and terms are not counted one by one.
+    """
+
+    by_index: bool = True
+
+    @property
+    def sampled(self) -> int:
+        """How many rows a sample has, and up to how many it is all rows."""
+        return 128 if self.by_index else 2_048
+
+
+def document_length(vector: str) -> str:
+    """Return SQL for the length of a document: how many different lexemes its vector has."""
+    return f"length({vector})"
+
+
+def corpus_statistics(
+    entity: type[Entity], match: Match, depth: int, access: Access
+) -> dict[str, str]:
+    """Return the SQL of the common table expressions with the statistics, by name, in order.
+
+    `words` are the query's lexemes with their weight, (k1 + 1) x times in the query x inverse
+    document frequency; `bound` says how many rows may be ranked, `depth` at least; `average`
+    relates a row's length to the mean. Binds: `tenant`, `query`, `language`, and for a web search
+    `web`.
+    """
+    # A query of negations alone asks for nothing: what is not indexed as wanted is no word to rank
+    # by.
+    wanted = """WHERE strpos(
+        querytree(websearch_to_tsquery(CAST(:language AS regconfig), :web)), terms.quoted) > 0"""
+    return {
+        **_rows(entity, access),
+        "query_terms": _QUERY_TERMS,
+        "sampled": f"""
+            SELECT terms.*, size.n, in_sample.rows AS rows_with, in_sample.every, size.complete
+            FROM query_terms AS terms CROSS JOIN size CROSS JOIN LATERAL (
+              SELECT count(*) FILTER (WHERE s.lexemes @@ terms.query) AS rows, count(*) AS every
+              FROM sample AS s WHERE size.complete OR s.number <= {_COMPARISONS} / terms.words
+            ) AS in_sample {wanted if match is Match.WEB else ""}""",
+        "counted": f"""
+            SELECT terms.*, least(terms.n, CASE WHEN terms.words = 1 THEN 1
+              WHEN terms.complete THEN terms.rows_with
+              WHEN terms.rows_with >= {_ENOUGH if access.by_index else 1}
+                THEN terms.rows_with * terms.n / terms.every
+              ELSE {_counted(entity) if access.by_index else "0.5 * terms.n / terms.every"} END
+            ) AS df
+            FROM sampled AS terms""",
+        "words": f"""
+            {_WEIGHTED} FROM counted WHERE df > 0
+            ORDER BY df, lexeme ~ '[0-9]', length(lexeme) DESC, lexeme LIMIT {MAX_RANKED_TERMS}""",
+        "bound": f"""
+            SELECT greatest({_FEWEST}, {depth},
+              least({MAX_CANDIDATES}, {_WORK} / greatest(count(*), 1))) AS size
+            FROM words""",
+        "average": _AVERAGE,
+    }
+
+
+def single_term_statistics(entity: type[Entity], access: Access) -> dict[str, str]:
+    """Return the same for a query of one word, without a `bound`.
+
+    There are no `words` if the word has several lexemes. The frequency of a single word does not
+    change the order of rows.
+    """
+    return {
+        **_rows(entity, access),
+        "query_terms": _QUERY_TERMS,
+        "words": f"""
+            {_WEIGHTED}
+            FROM (SELECT query_terms.*, n, least(n, 1) AS df FROM query_terms, size) AS counted
+            WHERE words = 1 AND df > 0""",
+        "average": _AVERAGE,
+    }
+
+
+def quoted(lexeme: str) -> str:
+    """Return SQL for a lexeme as `tsquery` reads it."""
+    return f"'''' || replace(replace({lexeme}, E'\\\\', E'\\\\\\\\'), '''', '''''') || ''''"
+
+
 _QUERY_TERMS: Final = f"""
     SELECT u.lexeme, cardinality(u.positions) AS times, count(*) OVER () AS words,
-      size.n, size.pages,
-      least({_COUNTED}, {_COUNTED_IN_ALL} / count(*) OVER ()) AS counted_rows,
-      {quoted("u.lexeme")} AS quoted
+      {quoted("u.lexeme")} AS quoted, ({quoted("u.lexeme")})::tsquery AS query,
+      {lexeme_key_sql(TENANT, "u.lexeme")} AS key
     FROM unnest(to_tsvector(CAST(:language AS regconfig), CAST(:query AS text))) AS u
-    CROSS JOIN size
     ORDER BY times, u.lexeme ~ '[0-9]', length(u.lexeme) DESC, u.lexeme LIMIT {MAX_QUERY_TERMS}"""
 _WEIGHTED: Final = f"""
-    SELECT quoted, lexeme, quoted::tsquery AS query, df, n,
+    SELECT quoted, lexeme, query, key, df, n,
       {K1 + 1} * times * ln(1 + (n - df + 0.5) / (df + 0.5)) AS term_weight"""
+_AVERAGE: Final = f"""
+    SELECT {K1 * B:.6g} / greatest(avg(document_length), 1)::float8 AS length_norm FROM sample"""
 
 
-def _size(table: str) -> str:
-    return f"""
-        SELECT c.pages, CASE WHEN c.reltuples > 0
-          THEN greatest(1, c.reltuples / greatest(c.relpages, 1) * c.pages)
-          ELSE (SELECT CASE WHEN count(*) < {_COUNTED} THEN count(*)
-                  ELSE {_extrapolated("c.pages")} END
-                FROM (SELECT ctid AS place FROM {table} LIMIT {_COUNTED}) AS few) END::float8 AS n
-        FROM (SELECT reltuples, relpages, pg_relation_size(oid) / 8192 AS pages
-              FROM pg_class WHERE oid = '{table}'::regclass) AS c"""
+def _rows(entity: type[Entity], access: Access) -> dict[str, str]:
+    """Return `size`, the number of rows, and `sample`, some of them or all."""
+    table, every = entity.__table__.name, access.sampled
+    counted = max(_ROWS_COUNTED, every)
+    # In the order of an index: the planner would read the table, and other tenants' rows.
+    one_by_one = (
+        f"SELECT 1 FROM {table} WHERE tenant = {TENANT} ORDER BY text_hash LIMIT {counted + 1}"
+    )
+    return {
+        "first_rows": f"SELECT count(*) AS n FROM ({one_by_one}) AS f",
+        "size": f"""
+            SELECT CASE WHEN n <= {counted} THEN n ELSE greatest(n, {_estimated(table)})
+              END::float8 AS n, n <= {every} AS complete
+            FROM first_rows""",
+        "sample": f"""
+            SELECT place, document_length, lexemes, row_number() OVER () AS number FROM (
+              (SELECT {_SAMPLED_COLUMNS} FROM {table} AS s
+               WHERE tenant = {TENANT} AND (SELECT complete FROM size)
+               ORDER BY text_hash LIMIT {every})
+              UNION ALL
+              (SELECT behind.* FROM {_places()} CROSS JOIN LATERAL (
+                 SELECT {_SAMPLED_COLUMNS} FROM {table} AS s
+                 WHERE tenant = {TENANT} AND {_BEHIND_A_PLACE} AND NOT (SELECT complete FROM size)
+                 ORDER BY text_hash LIMIT {every // _PLACES}) AS behind)
+            ) AS rows""",
+    }
 
 
-def _average(entity: type[Entity]) -> str:
-    table = entity.__table__.name
-    # Few rows are all measured. The first rows are measured if the sample has none, because its
-    # pages may have only deleted rows, or rows of other tenants that the server hides.
-    length = document_length("s.search_vector")
-    return f"""
-        SELECT {K1 * B:.6g} / greatest(coalesce(
-            CASE WHEN size.n > {_SAMPLED} THEN (SELECT avg(document_length) FROM (
-              SELECT {length} AS document_length FROM {table} AS s
-              TABLESAMPLE SYSTEM (least(100, 2000.0 / greatest(1, (SELECT pages FROM size))))
-                REPEATABLE (1)
-              LIMIT {_SAMPLED}
-            ) AS sample) END,
-            (SELECT avg(document_length)
-             FROM (SELECT {length} AS document_length FROM {table} AS s LIMIT {_SAMPLED}) AS few)
-          ), 1)::float8 AS length_norm
-        FROM size"""
+# `strip` also fetches a vector that is stored out of line, once for all terms.
+_SAMPLED_COLUMNS: Final = f"""
+  s.ctid AS place, {document_length("s.search_vector")} AS document_length,
+  strip(s.search_vector) AS lexemes"""
+_BEHIND_A_PLACE: Final = "text_hash >= places.first AND text_hash < places.next"
 
 
-def _extrapolated(pages: str) -> str:
-    # A bitmap scan hands rows over in heap order, so the last place tells which share of the table
-    # was seen.
-    return f"count(*) * {pages} / ((max(place)::text::point)[0] + 1)"
+def _places() -> str:
+    return f"""(SELECT i, set_byte('\\x00'::bytea, 0, i * {256 // _PLACES}) AS first,
+        CASE WHEN i < {_PLACES - 1} THEN set_byte('\\x00'::bytea, 0, (i + 1) * {256 // _PLACES})
+        ELSE decode(repeat('ff', 33), 'hex') END AS next
+      FROM generate_series(0, {_PLACES - 1}) AS i) AS places"""
+
+
+def _estimated(table: str) -> str:
+    # The share of a place's hashes that the first `_PER_PLACE` rows take up.
+    number = " + ".join(f"get_byte(last, {byte}) / 256.0 ^ {byte + 1}" for byte in range(4))
+    share = f"greatest(({number}) * {_PLACES} - i, 1e-6)"
+    return f"""(
+        SELECT sum(CASE WHEN last IS NULL THEN rows ELSE {_PER_PLACE - 1} / ({share}) END)
+        FROM {_places()} CROSS JOIN LATERAL (
+          SELECT count(*) AS rows, (array_agg(text_hash))[{_PER_PLACE}] AS last FROM (
+            SELECT text_hash FROM {table} WHERE tenant = {TENANT} AND {_BEHIND_A_PLACE}
+            ORDER BY text_hash LIMIT {_PER_PLACE}) AS f) AS counted)"""
+
+
+def _counted(entity: type[Entity]) -> str:
+    # A bitmap scan hands rows over in heap order, so the last place tells which share of the
+    # tenant's rows was seen.
+    keys = keys_sql("t.tenant", "t.search_vector")
+    return f"""(
+        SELECT CASE WHEN count(*) < {_TERM_ROWS_COUNTED} THEN count(*) ELSE
+          count(*) * (SELECT count(*) FROM sample)::float8 / greatest(1,
+            (SELECT count(*) FROM sample WHERE sample.place <= max(hits.place))) END
+        FROM (SELECT t.ctid AS place FROM {entity.__table__.name} AS t
+              WHERE t.tenant = {TENANT} AND {keys} @> ARRAY[{TENANT_KEY} || {TENANT}]
+                AND {keys} && ARRAY[terms.key]
+              LIMIT {_TERM_ROWS_COUNTED}) AS hits)"""

@@ -18,11 +18,13 @@ from sqlalchemy import (
     Select,
     Text,
     and_,
+    column,
     func,
     literal,
     literal_column,
     null,
     select,
+    table,
     text,
     true,
     union_all,
@@ -31,7 +33,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY, TSVECTOR
 
 from domain.values.search import K1, B, Match
 from domain.values.text_queries import read_query, read_web_query, websearch_syntax
-from repositories.sql.bm25.corpus import corpus_statistics, document_length, quoted
+from repositories.sql.bm25.candidates import has_lexemes, parts_of_query
+from repositories.sql.bm25.corpus import Access, corpus_statistics, document_length
 from repositories.sql.rows import tenant_bind
 from repositories.sql.vector import first_of_each_text, literal_int
 
@@ -49,57 +52,14 @@ _SCALE: Final = 3
 
 _ROUGH: Final = """(SELECT sum(w.term_weight * w.r / (w.r + (1 - w.r) * c.norm / 0.645))
   FROM (SELECT term_weight, ts_rank('{1,1,1,1}', c.vec, query) AS r FROM words OFFSET 0) AS w)"""
-_EXACT: Final = f"""(SELECT sum(w.term_weight * (1 - c.norm / {_SCALE}
-    / (ts_rank_cd('{_WEIGHTS}', c.vec, w.query) + c.norm / {_SCALE})))
+_EXACT: Final = f"""(SELECT sum(w.term_weight * (1 - c.norm / {_SCALE} /
+    (ts_rank_cd('{_WEIGHTS}', c.vec, w.query) + c.norm / {_SCALE})))
   FROM words AS w)"""
 _POSSIBLE: Final = literal_column("(SELECT sum(term_weight) FROM words)", Float())
 _BOUND: Final = literal_column("(SELECT size FROM bound)", Integer())
 _TERMS: Final = (
     "(SELECT array_agg(w.lexeme ORDER BY w.lexeme) FROM words AS w WHERE c.vec @@ w.query)"
 )
-
-# Rarest words first until their rows fill the bound; then a common word beside any commoner one;
-# then the next word alone.
-_ANY: Final = {
-    "ranked": """
-        SELECT w.*, sum(df) OVER rarest AS reach, string_agg(quoted, ' | ') OVER commoner AS others,
-          1 - exp(coalesce(sum(ln(greatest(1 - df / n, 1e-9))) OVER commoner, 0)) AS share
-        FROM words AS w WINDOW rarest AS (ORDER BY df, lexeme),
-          commoner AS (ORDER BY df DESC, lexeme DESC
-            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)""",
-    "parts": """
-        SELECT part, sum(expected) OVER cheapest AS reach, row_number() OVER cheapest AS step FROM (
-          SELECT 1 AS level, quoted AS part, df AS expected, reach FROM ranked, bound
-          WHERE reach <= bound.size
-          UNION ALL
-          SELECT 2, '(' || quoted || ' & (' || others || '))', df * share, reach FROM ranked, bound
-          WHERE reach > bound.size AND others IS NOT NULL
-          UNION ALL
-          SELECT 3, quoted, df, reach FROM ranked, bound WHERE reach > bound.size
-        ) AS p WINDOW cheapest AS (ORDER BY level, p.reach)""",
-    "chosen": """
-        SELECT string_agg(part, ' | ') FILTER (WHERE reach <= bound.size)::tsquery AS first,
-          (array_agg(part ORDER BY step) FILTER (WHERE reach > bound.size))[1]::tsquery AS second,
-          (SELECT string_agg(quoted, ' | ') FROM words)::tsquery AS every
-        FROM parts, bound""",
-}
-# The words of a compound are required and the compound is not: "parse the config" does not have it.
-# A compound of stop words, such as "to-do", has no other lexeme.
-_ALL: Final = {
-    "required": f"""
-        SELECT string_agg({quoted("lexeme")}, ' & ')::tsquery AS words
-        FROM unnest(to_tsvector(CAST(:language AS regconfig), :required))""",
-    "chosen": """
-        SELECT coalesce(words, (SELECT string_agg(quoted, ' & ')::tsquery FROM query_terms))
-          AS first
-        FROM required""",
-}
-_WEB: Final = {
-    "chosen": """
-        SELECT websearch_to_tsquery(CAST(:language AS regconfig), :web) AS first
-        WHERE EXISTS (SELECT FROM words)"""
-}
-_CHOSEN: Final = {Match.ANY: _ANY, Match.ALL: _ALL, Match.WEB: _WEB}
 
 LIKELY: Final = 50
 """Rows that are ranked exactly, unless more are asked for."""
@@ -111,6 +71,7 @@ def matching(
     condition: ColumnElement[bool] | None,
     *,
     limit: int,
+    access: Access,
     explain: bool = False,
     distinct: bool = False,
 ) -> CTE:
@@ -122,11 +83,13 @@ def matching(
     candidates did not include all matches, are then filled. `possible` is the most relevance that
     a row can have. Binds: `tenant` and the names that `query_parameters` returns.
     """
-    parts = prepared({**corpus_statistics(entity, match, limit), **_CHOSEN[match]})
+    parts = prepared(
+        {**corpus_statistics(entity, match, limit, access), **parts_of_query(match, access)}
+    )
     there = and_(tenant_bind(entity), true() if condition is None else condition)
-    candidates = _candidates_of(entity, match, there, distinct=distinct)
+    candidates = _candidates_of(entity, match, there, access, distinct=distinct)
     likely = _likely(candidates, limit, distinct=distinct)
-    near = _near(entity, match, there, likely, limit, distinct=distinct)
+    near = _near(entity, match, there, likely, limit, access, distinct=distinct)
     statement = best(near, limit=limit, explain=explain)
     bounded: ColumnElement[bool] = literal(value=False)
     if distinct:
@@ -172,8 +135,14 @@ def query_parameters(query: str, match: Match, language: str) -> dict[str, str]:
     """Return the values of the binds that a search with `match` has."""
     if match is Match.WEB:
         alternatives = read_web_query(query)
-        ranked = (term.words for terms in alternatives for term in terms if not term.excluded)
-        values = {"query": " ".join(ranked), "web": websearch_syntax(alternatives)}
+        ranked = " ".join(
+            term.words for terms in alternatives for term in terms if not term.excluded
+        )
+        values = {
+            "query": ranked,
+            "web": websearch_syntax(alternatives),
+            "required": ranked if len(alternatives) == 1 else "",
+        }
     else:
         text = read_query(query)
         values = {"query": text.all}
@@ -220,24 +189,67 @@ def _bounded(candidates: Any) -> Select[Any]:
     return select(*columns)
 
 
-def _matches(entity: type[Entity], which: str) -> ColumnElement[bool]:
-    query = literal_column(f"(SELECT {which} FROM chosen)", TSQUERY())
-    return entity.__table__.c.search_vector.bool_op("@@")(query)
+def _chosen(name: str) -> FromClause:
+    columns = (column("part", TSQUERY), column("earlier", TSQUERY))
+    return table(
+        name, *columns, column("keys_any", ARRAY(Text())), column("keys_all", ARRAY(Text()))
+    )
+
+
+def _rows_of(
+    entity: type[Entity],
+    match: Match,
+    chosen: FromClause,
+    there: ColumnElement[bool],
+    access: Access,
+    *,
+    has_all: bool,
+    distinct: bool,
+) -> Select[Any]:
+    """Select the rows that match each row of `chosen`, and none before it, in its order."""
+    conditions = [there]
+    vector = entity.__table__.c.search_vector
+    if access.by_index:
+        keys_all = chosen.c.keys_all if has_all else None
+        conditions.append(has_lexemes(entity, keys_any=chosen.c.keys_any, keys_all=keys_all))
+    if match is Match.WEB or not access.by_index:
+        conditions.append(vector.bool_op("@@")(chosen.c.part))
+    if has_all and match is Match.ANY:
+        conditions.append(vector.bool_op("@@")(chosen.c.earlier).is_not(true()))
+    rows = _candidates(entity, and_(*conditions), distinct=distinct).lateral("rows")
+    columns: list[ColumnElement[Any]] = list(rows.c)
+    selected = select(*columns).select_from(chosen.join(rows, true()))
+    if match is Match.ANY and access.by_index:
+        selected = selected.where(
+            chosen.c.keys_all.is_not(None) if has_all else chosen.c.keys_all.is_(None)
+        )
+    return selected
 
 
 def _candidates_of(
-    entity: type[Entity], match: Match, there: ColumnElement[bool], *, distinct: bool
+    entity: type[Entity],
+    match: Match,
+    there: ColumnElement[bool],
+    access: Access,
+    *,
+    distinct: bool,
 ) -> FromClause:
-    candidates: Any = _candidates(entity, and_(_matches(entity, "first"), there), distinct=distinct)
-    if match is Match.ANY:
-        others = and_(_matches(entity, "second"), _matches(entity, "first").is_not(true()), there)
+    chosen = _chosen("chosen")
+    rows: Any = _rows_of(
+        entity,
+        match,
+        chosen,
+        there,
+        access,
+        has_all=match is not Match.ANY,
+        distinct=distinct,
+    )
+    if match is Match.ANY and access.by_index:
         # One bound over both: with one for each as well the planner expects a hundredth of the
         # rows, and scans the table for them.
-        candidates = union_all(
-            candidates.subquery().select(),
-            _candidates(entity, others, distinct=distinct).subquery().select(),
-        )
-    bounded = _bounded(candidates)
+        pairs = _rows_of(entity, match, chosen, there, access, has_all=True, distinct=distinct)
+        rows = union_all(rows.subquery().select(), pairs.subquery().select())
+    bounded = _bounded(rows)
     return materialized(bounded, "candidates") if distinct else bounded.subquery("c")
 
 
@@ -261,6 +273,7 @@ def _near(
     there: ColumnElement[bool],
     likely: CTE,
     limit: int,
+    access: Access,
     *,
     distinct: bool,
 ) -> Any:
@@ -279,8 +292,16 @@ def _near(
         if distinct
         else columns.id.not_in(select(likely.c.id))
     )
-    every = and_(too_few, _matches(entity, "every"), new, there)
-    far = _bounded(_candidates(entity, every, distinct=distinct)).subquery("c")
+    remaining = _rows_of(
+        entity,
+        match,
+        _chosen("remaining"),
+        and_(too_few, new, there),
+        access,
+        has_all=False,
+        distinct=distinct,
+    )
+    far = _bounded(remaining).subquery("c")
     scored = select(
         *(far.c[name] for name in names), literal_column(_ROUGH, Float()).label("score")
     )

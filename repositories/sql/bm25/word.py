@@ -11,6 +11,7 @@ from sqlalchemy import (
     CTE,
     ColumnElement,
     Float,
+    Text,
     and_,
     literal_column,
     null,
@@ -19,10 +20,11 @@ from sqlalchemy import (
     true,
     union_all,
 )
-from sqlalchemy.dialects.postgresql import TSQUERY
+from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY
 
 from domain.values.text_queries import MAX_QUERY_CHARACTERS
-from repositories.sql.bm25.corpus import MAX_CANDIDATES, single_term_statistics
+from repositories.sql.bm25.candidates import has_lexemes
+from repositories.sql.bm25.corpus import MAX_CANDIDATES, Access, single_term_statistics
 from repositories.sql.bm25.ranking import LIKELY, best, materialized, norm, prepared
 from repositories.sql.rows import tenant_bind
 from repositories.sql.vector import literal_int
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from domain.schema.base import Entity
 
 _WORD: Final = literal_column("(SELECT query FROM words)", TSQUERY())
+_KEYS_ANY: Final = literal_column("(SELECT ARRAY[key] FROM words)", ARRAY(Text()))
 # Puts rows in the order in which the rough figure of `matching` does, with one call for each; a row
 # that matches has a rank.
 _UNLIKELY: Final = literal_column(
@@ -53,6 +56,7 @@ def single_term_matches(
     condition: ColumnElement[bool] | None,
     *,
     limit: int,
+    access: Access,
     explain: bool = False,
 ) -> CTE:
     """Return what `matching` returns for any word of a query that `is_one_word`.
@@ -61,7 +65,9 @@ def single_term_matches(
     """
     columns = entity.__table__.c
     there = and_(
-        columns.search_vector.bool_op("@@")(_WORD),
+        has_lexemes(entity, keys_any=_KEYS_ANY, keys_all=None)
+        if access.by_index
+        else columns.search_vector.bool_op("@@")(_WORD),
         tenant_bind(entity),
         true() if condition is None else condition,
     )
@@ -75,4 +81,4 @@ def single_term_matches(
     nothing: list[ColumnElement[Any]] = [null()] * 5
     several = select(*nothing).where(text("(SELECT max(words) FROM query_terms) > 1"))
     ranked = union_all(best(likely.alias("c"), limit=limit, explain=explain), several)
-    return ranked.add_cte(*prepared(single_term_statistics(entity))).cte("keyword")
+    return ranked.add_cte(*prepared(single_term_statistics(entity, access))).cte("keyword")

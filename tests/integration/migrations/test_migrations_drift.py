@@ -70,12 +70,12 @@ CHANGES = {
     "CREATE INDEX ix_mine ON reviews (model)": [
         "index ix_mine of reviews is in the database and not in the entities"
     ],
-    "ALTER INDEX ix_knowledge_search_vector SET (fastupdate = off)": [
-        "the definition of index ix_knowledge_search_vector of knowledge is"
-        " `CREATE INDEX ix_knowledge_search_vector ON knowledge USING gin (search_vector) WITH "
-        "(fastupdate=off)`,"
-        " the entities say `CREATE INDEX ix_knowledge_search_vector ON knowledge USING gin "
-        "(search_vector)`"
+    "ALTER INDEX ix_knowledge_metadata SET (fastupdate = off)": [
+        "the definition of index ix_knowledge_metadata of knowledge is"
+        " `CREATE INDEX ix_knowledge_metadata ON knowledge USING gin (metadata jsonb_path_ops) WITH"
+        " (fastupdate=off)`,"
+        " the entities say `CREATE INDEX ix_knowledge_metadata ON knowledge USING gin"
+        " (metadata jsonb_path_ops)`"
     ],
     "ALTER TABLE reviews DROP CONSTRAINT ck_reviews_pr_number": [
         "constraint ck_reviews_pr_number of reviews is missing in the database"

@@ -132,6 +132,7 @@ def grown_entities() -> MetaData:
         "notes",
         later,
         Column("id", Integer, primary_key=True, comment="Which note."),
+        Column("tenant", Text, nullable=False, comment="Tenant."),
         Column("text", Text, nullable=False, comment="Text."),
         Column("more", JSONB(none_as_null=True), comment="More."),
         Column("embedding", EmbeddingColumn(), comment="Vector of the text."),
@@ -158,7 +159,7 @@ async def test_what_is_generated_in_one_database_runs_in_one_of_another_dimensio
     assert await migrations.check(empty, entities=entities, directory=tmp_path) == []
     index = await scalar(empty, "SELECT pg_get_indexdef('ix_notes_embedding'::regclass)")
     assert "halfvec(3072)" in index
-    await execute(empty, "INSERT INTO notes (id, text) VALUES (1, 'die Häuser')")
+    await execute(empty, "INSERT INTO notes (id, tenant, text) VALUES (1, 'us', 'die Häuser')")
     assert await scalar(empty, "SELECT search_vector::text FROM notes") == "'haus':2A"
 
 
