@@ -20,6 +20,7 @@ from repositories.postgres.engine import bind_to_loop, create_engine
 from repositories.postgres.errors import translating
 from repositories.postgres.mapping import order_writes_by_foreign_keys
 from repositories.postgres.settings import Settings
+from repositories.postgres.tenant_indexes import TenantIndexes
 from repositories.registry import registry_for
 
 if TYPE_CHECKING:
@@ -185,6 +186,7 @@ class DatabaseConnection:
             vector_weight=self.settings.vector_weight,
             # It can be on even if the settings do not require it.
             row_level_security=current.row_security.on,
+            tenant_indexes=TenantIndexes(current.tenant_indexes),
         )
 
     async def _facts(self) -> Facts:

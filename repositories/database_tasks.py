@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,7 +20,7 @@ from repositories.operations.initial_load import MEMORY_MB
 if TYPE_CHECKING:
     from domain.schema.base import Entity
     from repositories.backup import Manifest
-    from repositories.operations import Maintenance
+    from repositories.operations import Maintenance, TenantFigures
     from repositories.operations.initial_load import OnBuild
 
 
@@ -96,8 +96,9 @@ class DatabaseTasks(DatabaseConnection, BulkChanges):
     ) -> Maintenance:
         """Create and drop partitions of telemetry, and purge committed operations, of all tenants.
 
-        Run it periodically, at least once in `ahead` months. Several processes can run it at the
-        same time. Rows in the default partition are moved to the partitions of their months.
+        Large tenants get an HNSW index of their own. Run it periodically, at least once in `ahead`
+        months. Several processes can run it at the same time. Rows in the default partition are
+        moved to the partitions of their months.
 
         Args:
             ahead: number of months after this one that get a partition.
@@ -112,9 +113,59 @@ class DatabaseTasks(DatabaseConnection, BulkChanges):
                 Completed steps stay.
         """
         async with self._for_migrations() as engine:
-            return await operations.maintain(
-                engine, ahead=ahead, keep=keep, keep_operations=keep_operations
+            changes = await operations.maintain(
+                engine,
+                ahead=ahead,
+                keep=keep,
+                keep_operations=keep_operations,
+                options=migrations.SchemaOptions.from_settings(self.settings),
             )
+        self._opened_schema.tenant_indexes.expire()
+        return changes
+
+    async def tenants(self) -> Sequence[TenantFigures]:
+        """Return the tenants of each table with embeddings, the most expensive search first.
+
+        It counts all rows, through an index where the server can.
+        """
+        async with self._for_migrations() as engine:
+            return await operations.tenants(engine)
+
+    async def isolate_tenant(self, tenant: str) -> Sequence[str]:
+        """Build an HNSW index for a tenant in each table with its embeddings.
+
+        An exact search compares all rows of the tenant, and a search through the index does not.
+        `maintain` and `initial_load` build it for large tenants by themselves. Others read and
+        write meanwhile; other processes use the index within a minute. After an interruption, call
+        it again. It needs the role that owns the tables and a direct connection.
+
+        Returns:
+            The names of the indexes that were built, none if the tenant has them all.
+
+        Raises:
+            InvalidInput: no table has an embedding of the tenant.
+            LockTimeout: an initial load is running.
+            MigrationFailed: the server is too old for the index, or refused to build it.
+        """
+        async with self._for_migrations() as engine:
+            options = migrations.SchemaOptions.from_settings(self.settings)
+            built = await operations.isolate_tenant(engine, tenant, options)
+        self._opened_schema.tenant_indexes.expire()
+        return built
+
+    async def release_tenant(self, tenant: str) -> Sequence[str]:
+        """Drop the HNSW indexes of a tenant, whose searches are exact then; return their names.
+
+        `maintain` builds an index again while the tenant is one of the largest.
+
+        Raises:
+            InvalidInput: the tenant has neither an index nor an embedding.
+            LockTimeout: an initial load is running.
+        """
+        async with self._for_migrations() as engine:
+            dropped = await operations.release_tenant(engine, tenant)
+        self._opened_schema.tenant_indexes.expire()
+        return dropped
 
     async def drop_telemetry_before(self, moment: datetime) -> Maintenance:
         """Drop the telemetry of all tenants of months that ended by `moment`.

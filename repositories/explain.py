@@ -26,13 +26,18 @@ _REMOVED: Final = ("Rows Removed by Filter", "Rows Removed by Index Recheck")
 
 
 def read_plan(
-    entity: type[Entity], explained: Mapping[str, Any], statistics: RowMapping
+    entity: type[Entity],
+    explained: Mapping[str, Any],
+    statistics: RowMapping,
+    *,
+    ef_search: int | None = None,
 ) -> SearchPlan:
     """Return a summary of the plan.
 
     Args:
         explained: the JSON of EXPLAIN.
         statistics: the row that `STATISTICS` selects for the table.
+        ef_search: the length of the list of candidates, if the search may use an HNSW index.
     """
     table: str = entity.__table__.name
     nodes = list(_executed(explained["Plan"]))
@@ -45,7 +50,8 @@ def read_plan(
             }
         )
     )
-    by_vector = {f"ix_{table}_{field}" for field in entity.embedding_fields()}
+    by_vector = {node["Index Name"] for node in nodes if _is_hnsw_scan(node)}
+    exact = not by_vector
     milliseconds = explained["Planning Time"] + explained["Execution Time"]
     advice = [*_about_statistics(table, statistics), *_about_nodes(table, by_vector, nodes)]
     if not advice and milliseconds >= SLOW_MS:
@@ -58,7 +64,8 @@ def read_plan(
         indexes=indexes,
         rows_examined=sum(_examined(node) for node in nodes if node.get("Relation Name") == table),
         milliseconds=milliseconds,
-        exact=by_vector.isdisjoint(indexes),
+        exact=exact,
+        ef_search=None if exact else ef_search,
         advice=tuple(dict.fromkeys(advice)),
     )
 
@@ -73,6 +80,11 @@ def _executed(node: Node) -> Iterator[Node]:
         yield node
     for child in node.get("Plans", ()):
         yield from _executed(child)
+
+
+def _is_hnsw_scan(node: Node) -> bool:
+    # Of the indexes of the library only HNSW indexes return rows in the order of an operator.
+    return "Index Name" in node and "Order By" in node
 
 
 def _removed(node: Node) -> float:

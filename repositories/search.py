@@ -31,6 +31,7 @@ from repositories.base import ReadRepository
 from repositories.explain import read_plan
 from repositories.sql import bm25, explain, hybrid, vector
 from repositories.sql.filters import FilterKey
+from repositories.sql.tenant_indexes import TENANT_INDEXES
 
 if TYPE_CHECKING:
     from pgvector import Vector
@@ -68,9 +69,10 @@ class SearchRepository(ReadRepository[E]):
             "embedding": self._checked_vector(embedding, where),
             "max_distance": thresholds.farthest(metric),
         }
-        scan = self._scan(require_limit(limit), metric, distinct=distinct)
+        scan = await self._scan(require_limit(limit), metric, distinct=distinct)
         statement = hybrid.vector_statement(self.entity, scan, where, limit=limit)
-        return await self._hits(await self._hit_rows(statement, values), limit, metric=metric)
+        rows = await self._hit_rows(statement, values, scan)
+        return await self._hits(rows, limit, metric=metric, scan=scan)
 
     async def _search_words(
         self,
@@ -125,9 +127,10 @@ class SearchRepository(ReadRepository[E]):
         if recency is not None:
             values["half_life"] = recency.half_life_days
         fused = require_limit(limit) if diversity is None else diverse_depth(limit)
+        scan = await self._scan(limit, distinct=distinct)
         statement = hybrid.hybrid_statement(
             self.entity,
-            self._scan(limit, distinct=distinct),
+            scan,
             match,
             where,
             self._access(),
@@ -135,10 +138,10 @@ class SearchRepository(ReadRepository[E]):
             recent=recency is not None,
             diverse=diversity is not None,
         )
-        rows = await self._hit_rows(statement, values)
+        rows = await self._hit_rows(statement, values, scan)
         if diversity is not None:
             rows = _diverse(rows, diversity, limit)
-        return await self._hits(rows, limit)
+        return await self._hits(rows, limit, scan=scan)
 
     def _query_values(self, query: str, match: Match, thresholds: Thresholds) -> dict[str, Any]:
         binds = bm25.query_parameters(query, match, self._transaction.schema.language)
@@ -152,11 +155,16 @@ class SearchRepository(ReadRepository[E]):
     def _access(self) -> bm25.Access:
         return bm25.Access(by_index=not self._transaction.schema.row_level_security)
 
-    def _scan(
+    async def _scan(
         self, limit: int, metric: Distance = Distance.COSINE, *, distinct: bool
     ) -> vector.Scan:
-        schema = self._transaction.schema
+        schema, tenant = self._transaction.schema, self._transaction.tenant
+        if schema.tenant_indexes.is_outdated:
+            indexes = await self._transaction.rows(TENANT_INDEXES)
+            schema.tenant_indexes.update(row["name"] for row in indexes if row["is_valid"])
+        table = self.entity.__table__.name
         return vector.Scan(
+            graph=schema.tenant_indexes.serve(table, tenant, schema.dimensions),
             limit=arm_depth(limit),
             metric=metric,
             dimensions=schema.dimensions,
@@ -177,19 +185,25 @@ class SearchRepository(ReadRepository[E]):
             raise InvalidEmbedding(str(error), field="embedding") from None
         return query
 
-    async def _hit_rows(self, statement: Select[Any], values: dict[str, Any]) -> Sequence[Row]:
+    async def _hit_rows(
+        self, statement: Select[Any], values: dict[str, Any], scan: vector.Scan | None = None
+    ) -> Sequence[Row]:
         binds = {**values, "tenant": self._transaction.tenant}
         if self._transaction.plans is not None:
-            self._transaction.plans.append(await self._plan(statement, binds))
+            self._transaction.plans.append(await self._plan(statement, binds, scan))
         return await self._transaction.rows(statement, binds)
 
-    async def _plan(self, statement: Select[Any], binds: dict[str, Any]) -> SearchPlan:
+    async def _plan(
+        self, statement: Select[Any], binds: dict[str, Any], scan: vector.Scan | None
+    ) -> SearchPlan:
         table = {"table_name": self.entity.__table__.name}
         statistics = (await self._transaction.execute(explain.STATISTICS, table)).mappings().one()
         [explained] = (
             await self._transaction.execute(explain.Explain(statement), binds)
         ).scalar_one()
-        return read_plan(self.entity, explained, statistics)
+        return read_plan(
+            self.entity, explained, statistics, ef_search=None if scan is None else scan.size
+        )
 
     async def _hits(
         self,
@@ -197,6 +211,7 @@ class SearchRepository(ReadRepository[E]):
         limit: int,
         *,
         metric: Distance = Distance.COSINE,
+        scan: vector.Scan | None = None,
     ) -> SearchHits[E]:
         exact = all(row["hit_exact"] for row in rows)
         bounded = any(row["hit_bounded"] for row in rows)
@@ -206,7 +221,12 @@ class SearchRepository(ReadRepository[E]):
                 hits.append(self._hit(row, metric))
             if number % ROWS_PER_TURN == 0:
                 await asyncio.sleep(0)
-        return SearchHits(tuple(hits), exact=exact, bound_reached=bounded and len(hits) < limit)
+        return SearchHits(
+            tuple(hits),
+            exact=exact,
+            ef_search=None if exact or scan is None else scan.size,
+            bound_reached=bounded and len(hits) < limit,
+        )
 
     def _hit(self, row: Row, metric: Distance) -> SearchHit[E]:
         # The columns that remain in the row are those of the entity.

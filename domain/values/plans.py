@@ -11,8 +11,9 @@ class SearchPlan:
 
     `searched` is the table. `indexes` has the names of the indexes that were used. `rows_examined`
     counts the rows of the table that were read, once for each time. `milliseconds` is the time on
-    the server, planning included. `exact` is True if no approximate index was used. `advice` has
-    ways to make the search faster, the most helpful first; it is empty if there are none.
+    the server, planning included. `exact` is True if no approximate index was used; otherwise
+    `ef_search` is the length of the list of candidates of the index scan. `advice` has ways to make
+    the search faster, the most helpful first; it is empty if there are none.
     """
 
     searched: str
@@ -20,4 +21,5 @@ class SearchPlan:
     rows_examined: int
     milliseconds: float
     exact: bool
+    ef_search: int | None = None
     advice: tuple[str, ...] = ()

@@ -188,12 +188,14 @@ class SearchHits(Sequence[SearchHit[E_co]], Generic[E_co]):
     """The hits of one search, best first, ties by id.
 
     A diverse search returns them in the order of its choice. `exact` is True if no approximate
-    index was used. `bound_reached` is True if a search for distinct texts read as many rows as it
+    index was used; otherwise `ef_search` is the length of the list of candidates of the index scan.
+    `bound_reached` is True if a search for distinct texts read as many rows as it
     may and has fewer hits than its limit: further texts may exist behind the copies.
     """
 
     hits: tuple[SearchHit[E_co], ...] = ()
     exact: bool = field(default=True, kw_only=True)
+    ef_search: int | None = field(default=None, kw_only=True)
     bound_reached: bool = field(default=False, kw_only=True)
 
     @overload

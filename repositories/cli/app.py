@@ -24,6 +24,7 @@ from repositories.cli import (
     roles,
     schema,
     server,
+    tenants,
 )
 from repositories.cli.demo import command as demo
 from repositories.cli.evaluation import command as evaluation
@@ -52,6 +53,11 @@ for _command in (
 row_level_security.command()(maintenance.enable)
 row_level_security.command()(maintenance.disable)
 database.add_typer(row_level_security, name="rls")
+database_tenants = Commands(help="List the tenants, and give a large one an index of its own.")
+database_tenants.callback(invoke_without_command=True)(tenants.tenants)
+database_tenants.command()(tenants.isolate)
+database_tenants.command()(tenants.release)
+database.add_typer(database_tenants, name="tenants")
 app.add_typer(database, name="db")
 app.command()(doctor.doctor)
 app.command()(demo.demo)

@@ -48,8 +48,8 @@ def maintain(
 ) -> None:
     """Create the next months of telemetry, and delete old rows. Run it every month.
 
-    It creates the partitions of the coming months, drops those that are too old, and purges old
-    committed operations.
+    It creates the partitions of the coming months, drops those that are too old, purges old
+    committed operations, and builds an HNSW index for each large tenant.
     """
     from domain.values.timestamps import days_old
     from repositories.cli import tasks
@@ -124,5 +124,6 @@ def _sentence(changes: Maintenance) -> str:
         ),
         f"purged {changes.operations:,} committed operations": changes.operations,
         f"covered {', '.join(changes.covered)} by row-level security": changes.covered,
+        f"built the indexes of large tenants ({', '.join(changes.indexed)})": changes.indexed,
     }
     return ", ".join(part for part, count in parts.items() if count) or "nothing to do"

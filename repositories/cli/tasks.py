@@ -16,6 +16,7 @@ from repositories.migrations.runner import BASE
 from repositories.registry import registry_for
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import timedelta
     from pathlib import Path
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from domain import EmbeddingMetadata
-    from repositories.operations import Maintenance, Roles
+    from repositories.operations import Maintenance, Roles, TenantFigures
     from repositories.postgres.settings import Settings
 
 __all__ = ["BASE"]
@@ -97,7 +98,27 @@ async def maintain(
             ahead=AHEAD if ahead is None else ahead,
             keep=keep,
             keep_operations=keep_operations,
+            options=migrations.SchemaOptions.from_settings(settings),
         )
+
+
+async def tenants(settings: Settings) -> Sequence[TenantFigures]:
+    """Return the tenants of each table with embeddings, the most expensive search first."""
+    async with connected(settings.for_migrations()) as engine:
+        return await operations.tenants(engine)
+
+
+async def isolate_tenant(settings: Settings, tenant: str) -> Sequence[str]:
+    """Build the HNSW indexes of a tenant, and return the names of those that were missing."""
+    async with connected(settings.for_migrations()) as engine:
+        options = migrations.SchemaOptions.from_settings(settings)
+        return await operations.isolate_tenant(engine, tenant, options)
+
+
+async def release_tenant(settings: Settings, tenant: str) -> Sequence[str]:
+    """Drop the HNSW indexes of a tenant, and return their names."""
+    async with connected(settings.for_migrations()) as engine:
+        return await operations.release_tenant(engine, tenant)
 
 
 async def enable_row_level_security(settings: Settings) -> list[str]:

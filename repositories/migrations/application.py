@@ -7,6 +7,7 @@ to `context.configure`.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -23,6 +24,7 @@ from repositories.migrations.options import SchemaOptions, read_recorded
 from repositories.migrations.runner import head
 from repositories.migrations.target import target_metadata
 from repositories.registry import registry_for
+from repositories.sql.vector_index import TENANT_INDEX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -109,11 +111,13 @@ class _Rules:
         table = name if kind == "table" else thing.table.name
         if table in self.theirs:
             return False
+        if kind == "index" and name is not None and re.match(TENANT_INDEX, name):
+            return False
         # PostgreSQL rewrites the expressions of generated columns and of indexes over them, so
         # that text cannot be compared: what exists under the name is taken for equal.
         if compared_to is not None and kind == "column" and name in SERVER_ONLY:
             return False
-        return not (compared_to is not None and kind == "index" and _is_over_expression(thing))
+        return not (kind == "index" and _is_equal_by_name(thing, compared_to))
 
     def render_item(self, kind: str, thing: Any, context: AutogenContext) -> str | Literal[False]:
         if kind == "type" and isinstance(thing, VECTOR):
@@ -124,11 +128,16 @@ class _Rules:
         return False
 
 
-def _is_over_expression(thing: Any) -> bool:
-    if not isinstance(thing, Index):
+def _is_equal_by_name(one: Any, other: Any) -> bool:
+    """Return whether both are indexes of one access method, over an expression."""
+    if not (isinstance(one, Index) and isinstance(other, Index)):
         return False
-    using = thing.dialect_options["postgresql"]["using"]
-    return using == "hnsw" or any(
+    methods = {index.dialect_options["postgresql"]["using"] or "btree" for index in (one, other)}
+    return len(methods) == 1 and (methods == {"hnsw"} or _is_over_expression(one))
+
+
+def _is_over_expression(index: Index) -> bool:
+    return any(
         isinstance(expression, ColumnElement) and not hasattr(expression, "table")
-        for expression in thing.expressions
+        for expression in index.expressions
     )

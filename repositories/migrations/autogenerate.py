@@ -18,6 +18,7 @@ from sqlalchemy import CheckConstraint, Column, Computed, Table
 
 from repositories.migrations.catalog import Item
 from repositories.migrations.target import TEMPLATE_LANGUAGE, in_language
+from repositories.sql.vector_index import VECTOR_INDEXES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -145,11 +146,10 @@ PLUGIN.add_autogenerate_comparator(_compare_definitions, "table", "definitions")
 
 
 class CreateVectorIndexOp(ops.MigrateOperation):
-    """An HNSW index, whose form depends on the dimension of the database that it is created in."""
+    """An index of embeddings, whose form depends on the dimension of the database."""
 
-    def __init__(self, table: str, column: str) -> None:
+    def __init__(self, table: str) -> None:
         self.table = table
-        self.column = column
 
 
 vector_indexes: Final = Rewriter()
@@ -159,13 +159,11 @@ vector_indexes: Final = Rewriter()
 def _by_dimension(
     _context: object, _revision: object, created: ops.CreateIndexOp
 ) -> ops.MigrateOperation:
-    if created.kw.get("postgresql_using") != "hnsw":
+    if created.index_name not in VECTOR_INDEXES:
         return created
-    return CreateVectorIndexOp(
-        created.table_name, str(created.index_name).removeprefix(f"ix_{created.table_name}_")
-    )
+    return CreateVectorIndexOp(created.table_name)
 
 
 @renderers.dispatch_for(CreateVectorIndexOp)
 def _render_vector_index(_: AutogenContext, created: CreateVectorIndexOp) -> str:
-    return f"operations.create_vector_index({created.table!r}, {created.column!r})"
+    return f"operations.create_embedding_index({created.table!r})"

@@ -6,12 +6,14 @@ So the target is created as temporary tables, which no other session sees, and r
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import create_mock_engine, text
 
 from repositories.migrations.catalog import describe
+from repositories.sql.vector_index import TENANT_INDEX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,7 +49,8 @@ def find_drift(connection: Connection, target: MetaData) -> list[Difference]:
     """Return the differences between the database and the target.
 
     Extra columns, constraints, indexes and triggers of the target's tables are differences; other
-    tables are ignored. The connection's transaction is rolled back.
+    tables are ignored, and so are HNSW indexes of single tenants, which operators create. The
+    connection's transaction is rolled back.
     """
     tables = list(target.tables)
     actual = describe(connection, connection.scalars(_OURS).one(), tables)
@@ -57,7 +60,12 @@ def find_drift(connection: Connection, target: MetaData) -> list[Difference]:
         expected = describe(connection, connection.scalars(_SCRATCH).one(), tables)
     finally:
         connection.rollback()
-    return list(_differences(actual, expected))
+    operators = {item for item in actual if _is_of_one_tenant(item)}
+    return list(_differences({item: actual[item] for item in actual.keys() - operators}, expected))
+
+
+def _is_of_one_tenant(item: Item) -> bool:
+    return item.kind == "index" and re.match(TENANT_INDEX, item.name) is not None
 
 
 def build(connection: Connection, target: MetaData) -> None:

@@ -97,7 +97,7 @@ def build_left_out(connection: Connection, options: SchemaOptions) -> None:
             for index in left_out:
                 build(connection, index)
         finally:
-            connection.execute(_END_LOAD)
+            end_load(connection)
     connection.rollback()
 
 
@@ -107,6 +107,11 @@ def load_for_us(connection: Connection) -> bool:
     Closing the connection releases it.
     """
     return bool(connection.scalar(_TRY_LOAD))
+
+
+def end_load(connection: Connection) -> None:
+    """Release the lock of initial loads."""
+    connection.execute(_END_LOAD)
 
 
 def is_left_out(connection: Connection, index: Index) -> bool:

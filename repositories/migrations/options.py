@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import ARRAY, Text, bindparam, text
@@ -53,7 +53,7 @@ class SchemaOptions:
     model: str = UNSPECIFIED
     metric: str = "cosine"
     hnsw_m: int = 16
-    hnsw_ef_construction: int = 64
+    hnsw_ef_construction: int = 200
     language: str = "english"
     insists_on: frozenset[str] = frozenset(
         {"dimensions", "provider", "model", "metric", "language"}
@@ -91,6 +91,10 @@ class SchemaOptions:
         for field, (holds, allowed) in rules.items():
             if not holds:
                 raise ConfigurationError(f"{field} must be {allowed}", setting=field)
+
+    def with_graph_of(self, other: SchemaOptions) -> SchemaOptions:
+        """Return these options with the parameters of HNSW indexes of `other`."""
+        return replace(self, hnsw_m=other.hnsw_m, hnsw_ef_construction=other.hnsw_ef_construction)
 
     def require_agreement(self, recorded: SchemaOptions) -> None:
         """Raise an error if these options contradict those that a database records.

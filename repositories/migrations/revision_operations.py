@@ -13,7 +13,7 @@ from sqlalchemy.schema import CreateIndex
 
 from domain.errors import MigrationFailed
 from domain.schema.columns import EmbeddingColumn
-from repositories.migrations import indexes, partitions, requirements, target
+from repositories.migrations import covering, indexes, partitions, requirements, target
 from repositories.migrations.session import STATEMENT_TIMEOUT
 
 if TYPE_CHECKING:
@@ -92,10 +92,18 @@ def timed(table: str, doing: str) -> Iterator[None]:
 
 
 def create_vector_index(table: str, column: str) -> None:
-    """Create the HNSW index of an embedding column, in the form for this database's dimension."""
+    """Create the HNSW index of an embedding column, in the form for this database's dimension.
+
+    The first revisions use it. Later ones use `create_embedding_index`.
+    """
     embedding: Column[Any] = Column(column, EmbeddingColumn(options().dimensions))
     Table(table, MetaData(), embedding)
-    op.get_bind().execute(CreateIndex(target.vector_index(embedding, options())))
+    op.get_bind().execute(CreateIndex(target.hnsw_index(embedding, options())))
+
+
+def create_embedding_index(table: str) -> None:
+    """Create the index of a table's embeddings, covering or HNSW, for this database's dimension."""
+    op.get_bind().execute(CreateIndex(target.vector_indexes(options())[table]))
 
 
 def create_month_partitions(ahead: int) -> None:
@@ -159,3 +167,23 @@ def drop_index_concurrently(name: str, table: str) -> None:
     """
     with op.get_context().autocommit_block(), indexes.patient(op.get_bind()):
         op.drop_index(name, table, postgresql_concurrently=True, if_exists=True)
+
+
+def cover_embeddings(tables: Sequence[str]) -> None:
+    """Replace the HNSW index that all tenants share by a covering index, where embeddings fit.
+
+    Others read and write meanwhile. Each step of a table is complete or is repeated by the next
+    migration. The earlier operations of the revision are committed.
+    """
+    connection = op.get_bind()
+    columns = [target.target_metadata(options()).tables[table].c.embedding for table in tables]
+    with op.get_context().autocommit_block(), indexes.patient(connection):
+        for column in columns:
+            covering.cover(connection, column, options())
+
+
+def uncover_embeddings(tables: Sequence[str]) -> None:
+    """Drop the covering indexes and those of single tenants, and build the shared HNSW indexes."""
+    for table in tables:
+        if covering.uncover(op.get_bind(), table):
+            create_vector_index(table, "embedding")

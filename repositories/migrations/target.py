@@ -9,7 +9,14 @@ from sqlalchemy.types import TypeDecorator
 
 from domain import metadata
 from domain.schema.columns import EmbeddingColumn
-from repositories.sql.vector_index import IndexForm, vector_index_name
+from repositories.sql.vector_index import (
+    VECTOR_INDEXES,
+    IndexForm,
+    covering_index,
+    is_covered,
+    tenant_index_name,
+    vector_index_name,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -47,13 +54,9 @@ def in_language(expression: str, language: str, *, of: str = TEMPLATE_LANGUAGE) 
 
 
 def vector_indexes(options: SchemaOptions) -> Mapping[str, Index]:
-    """Return the HNSW index of each table with a column of embeddings, by the table's name."""
+    """Return the index of each table with a column of embeddings, by the table's name."""
     indexes = (index for table in target_metadata(options).sorted_tables for index in table.indexes)
-    return {
-        table_of(index): index
-        for index in indexes
-        if index.dialect_options["postgresql"]["using"] == "hnsw"
-    }
+    return {table_of(index): index for index in indexes if index.name in VECTOR_INDEXES}
 
 
 def table_of(index: Index) -> str:
@@ -64,10 +67,27 @@ def table_of(index: Index) -> str:
 
 
 def vector_index(column: Column[Any], options: SchemaOptions) -> Index:
-    """Return the HNSW index of a column of embeddings, in the form that fits the dimension."""
+    """Return the index of a column of embeddings: covering if the embeddings fit, or else HNSW."""
+    return covering_index(column) if is_covered(options.dimensions) else hnsw_index(column, options)
+
+
+def hnsw_index(column: Column[Any], options: SchemaOptions) -> Index:
+    """Return the HNSW index of all tenants' embeddings, in the form that fits the dimension."""
+    return _hnsw(vector_index_name(column), column, options)
+
+
+def tenant_index(column: Column[Any], tenant: str, options: SchemaOptions) -> Index:
+    """Return the HNSW index of the embeddings of one tenant."""
+    index = _hnsw(tenant_index_name(column.table.name, tenant), column, options)
+    # The predicate is part of a definition, which takes no parameters.
+    index.dialect_options["postgresql"]["where"] = literal_column(f"tenant = '{tenant}'")
+    return index
+
+
+def _hnsw(name: str, column: Column[Any], options: SchemaOptions) -> Index:
     form = IndexForm.for_dimensions(options.dimensions)
     return Index(
-        vector_index_name(column),
+        name,
         form.indexed(column, options.dimensions).label(column.name),
         postgresql_using="hnsw",
         postgresql_ops={column.name: form.opclass},

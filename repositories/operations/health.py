@@ -13,7 +13,7 @@ from repositories.migrations.indexes import LOAD_KEY
 from repositories.operations.partitions import holds_rows
 from repositories.postgres.pool import GuardedPool
 from repositories.postgres.row_level_security import RowLevelSecurityStatus
-from repositories.sql.vector_index import VECTOR_INDEXES
+from repositories.sql.vector_index import TENANT_INDEX, VECTOR_INDEXES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +47,7 @@ class Facts:
     row_security: RowLevelSecurityStatus
     missing_indexes: tuple[str, ...]
     is_loading: bool
+    tenant_indexes: tuple[str, ...]
 
 
 # Two statements, because one that reads embedding_metadata fails if the table does not exist.
@@ -65,6 +66,10 @@ SELECT current_setting('server_version') AS server_version,
              ORDER BY 1) AS invalid_indexes,
        ARRAY(SELECT name FROM unnest(:vector_indexes) AS name
              WHERE to_regclass(name) IS NULL ORDER BY 1) AS missing_indexes,
+       ARRAY(SELECT c.relname::text FROM pg_catalog.pg_class c
+             JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid AND i.indisvalid
+             WHERE c.relnamespace = current_schema()::regnamespace
+             AND c.relname ~ :tenant_index) AS tenant_indexes,
        EXISTS (SELECT FROM pg_catalog.pg_locks
                WHERE locktype = 'advisory' AND objsubid = 1 AND granted
                AND database = (SELECT oid FROM pg_catalog.pg_database
@@ -73,6 +78,7 @@ SELECT current_setting('server_version') AS server_version,
 """).bindparams(
     bindparam("vector_indexes", list(VECTOR_INDEXES), ARRAY(Text)),
     bindparam("load", LOAD_KEY, BigInteger),
+    bindparam("tenant_index", TENANT_INDEX, Text),
 )
 _EMBEDDING = text("SELECT provider, model, dimensions FROM embedding_metadata")
 
@@ -100,6 +106,7 @@ async def facts(connection: AsyncConnection, *, language: str, revision: str | N
         row_security=await connection.run_sync(RowLevelSecurityStatus.read),
         missing_indexes=tuple(server.missing_indexes),
         is_loading=server.is_loading,
+        tenant_indexes=tuple(server.tenant_indexes),
     )
 
 

@@ -20,15 +20,16 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from domain import metadata
 from domain.errors import ConfigurationError, LockTimeout, RecollectError, SchemaOutdated
-from repositories.migrations import indexes
+from repositories.migrations import indexes, tenant_indexes
 from repositories.migrations.options import SchemaOptions, read_recorded
 from repositories.migrations.session import LIMITS, LOCK_TIMEOUT, MigrationSession, milliseconds
 from repositories.migrations.target import table_of, vector_indexes
 from repositories.postgres.errors import translating
+from repositories.sql.tenant_indexes import TENANT_INDEXES
 from repositories.sql.vector_index import IndexForm
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from sqlalchemy import Connection, Index
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -50,6 +51,9 @@ SELECT set_config('maintenance_work_mem',
 FROM pg_settings WHERE name = 'maintenance_work_mem'
 """).bindparams(bindparam("kilobytes", type_=BigInteger), bindparam("workers", type_=Text))
 _ROWS: Final = text("SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(:table)")
+_DEFINITION: Final = text("SELECT pg_get_indexdef(to_regclass(:name))").bindparams(
+    bindparam("name", type_=Text)
+)
 _PROGRESS: Final = text("""
 SELECT phase, tuples_done, blocks_done, blocks_total
 FROM pg_stat_progress_create_index WHERE pid = :pid
@@ -96,7 +100,7 @@ async def initial_load(
             partial(_build_others, options, index),
             doing="building a vector index that a first load left out",
         )
-        await session.run(partial(_drop, index), doing=f"dropping {index.name}")
+        definitions = await session.run(partial(_drop, index), doing=f"dropping {index.name}")
         try:
             yield
             session = _session_of(connection)
@@ -107,6 +111,10 @@ async def initial_load(
             async with _watching(engine, connection, on_build):
                 await session.run(
                     partial(indexes.build, index=index), doing=f"building {index.name}"
+                )
+                await session.run(
+                    partial(_complete, options, index, definitions),
+                    doing="building the indexes of large tenants",
                 )
         except BaseException:
             _logger.warning(
@@ -155,8 +163,29 @@ def _build_others(options: SchemaOptions, index: Index, connection: Connection) 
             indexes.build(connection, other)
 
 
-def _drop(index: Index, connection: Connection) -> None:
+def _drop(index: Index, connection: Connection) -> Sequence[str]:
+    """Drop the index, and those of single tenants; return the definitions of the latter."""
     connection.execute(text(f"DROP INDEX IF EXISTS {index.name}"))
+    definitions = []
+    for row in connection.execute(TENANT_INDEXES).mappings().all():
+        if row["table"] == table_of(index):
+            definitions.append(connection.execute(_DEFINITION, {"name": row["name"]}).scalar_one())
+            connection.execute(text(f"DROP INDEX {row['name']}"))
+    return definitions
+
+
+def _complete(
+    options: SchemaOptions, index: Index, definitions: Sequence[str], connection: Connection
+) -> None:
+    # A scan of a covering index reads the table as well until VACUUM has seen the rows.
+    connection.rollback()
+    with indexes.outside_of_transactions(connection):
+        connection.execute(text(f"VACUUM (ANALYZE) {index.table}"))
+        for definition in definitions:
+            concurrently = definition.replace("CREATE INDEX", "CREATE INDEX CONCURRENTLY", 1)
+            connection.execute(text(concurrently))
+    column = tenant_indexes.embedding_tables(connection, options)[table_of(index)]
+    tenant_indexes.build_large(connection, column, options)
 
 
 def _prepare(

@@ -28,6 +28,7 @@ from repositories.migrations.runner import BASE, head, require_known
 from repositories.migrations.session import DEADLINE, migration_session, require_lock
 from repositories.operations import partitions
 from repositories.operations.partitions import MOST_PARTITIONS
+from repositories.operations.tenants import index_large_tenants
 from repositories.postgres.errors import translating
 from repositories.sql.committed_operations import DELETE_OLD
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from repositories.migrations.months import Month
+    from repositories.migrations.options import SchemaOptions
 
 T = TypeVar("T")
 
@@ -71,6 +73,7 @@ class Maintenance:
         operations: the deleted rows of `committed_operations`.
         covered: the tables that got the policy of row-level security, such as new tables of own
             entities; empty if row-level security is not enabled.
+        indexed: the names of the HNSW indexes that large tenants got.
     """
 
     created: tuple[str, ...] = ()
@@ -81,6 +84,7 @@ class Maintenance:
     postponed: int = 0
     operations: int = 0
     covered: tuple[str, ...] = ()
+    indexed: tuple[str, ...] = ()
 
 
 async def maintain(
@@ -89,6 +93,7 @@ async def maintain(
     ahead: int = AHEAD,
     keep: timedelta | None = None,
     keep_operations: timedelta | None = None,
+    options: SchemaOptions | None = None,
     deadline: timedelta = DEADLINE,
 ) -> Maintenance:
     """Create the missing partitions of telemetry, and delete old months and operations.
@@ -97,13 +102,15 @@ async def maintain(
     partition. If row-level security is enabled, tables without its policy get it, such as those
     that an application's migration created. Each step and each batch of rows is one transaction:
     after a failure the earlier ones stay, and the next call continues from there. A lock lets one
-    caller, or one migration, work at a time.
+    caller, or one migration, work at a time. At the end, large tenants get an HNSW index of
+    their own.
 
     Args:
         engine: the engine.
         ahead: the number of months after this one that get a partition.
         keep: drop months that ended at least this long ago, by the server's clock; None drops none.
         keep_operations: purge committed operations that are older; None purges none.
+        options: the parameters of the HNSW indexes, by default those of the database.
         deadline: how long to wait for locks, and to move rows.
 
     Raises:
@@ -145,6 +152,7 @@ async def maintain(
         covered = await session.run(
             create_policies_if_enabled, doing="covering tables by row-level security"
         )
+        indexed = await index_large_tenants(session, options)
     return replace(
         dropped,
         created=tuple(map(str, months)),
@@ -152,6 +160,7 @@ async def maintain(
         postponed=postponed,
         operations=operations,
         covered=tuple(covered),
+        indexed=tuple(indexed),
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
+
+from repositories.postgres.tenant_indexes import TenantIndexes
 
 TENANT: Final = "recollect_tenant"
 """The execution option of a connection with the tenant of its next transaction."""
@@ -11,7 +13,7 @@ TENANT: Final = "recollect_tenant"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schema:
-    """Facts that are read once, when a database is opened.
+    """Facts that are read when a database is opened.
 
     Attributes:
         dimensions: the dimension of every embedding.
@@ -21,6 +23,7 @@ class Schema:
         row_level_security: whether the server shows a transaction only the rows of its tenant.
             Every statement then needs a transaction that sets the tenant, as
             `Connection.set_local_tenant` prepares.
+        tenant_indexes: the HNSW indexes of single tenants. Searches keep the list up to date.
     """
 
     dimensions: int
@@ -28,3 +31,4 @@ class Schema:
     ef_search: int
     vector_weight: float
     row_level_security: bool = False
+    tenant_indexes: TenantIndexes = field(default_factory=TenantIndexes, compare=False)

@@ -102,13 +102,13 @@ class Settings(ConnectionSettings):
         16, ge=2, le=100, description="Links of a node of the vector indexes, used by migrations."
     )
     hnsw_ef_construction: int = Field(
-        64,
+        200,
         ge=4,
         le=1000,
         description="Candidates while a vector index is built, at least twice `hnsw_m`.",
     )
     ef_search: int = Field(
-        64,
+        200,
         ge=1,
         le=1000,
         description="Candidates that a vector search reads from its index; it reads at least"

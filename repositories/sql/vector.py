@@ -29,7 +29,7 @@ from domain.schema.columns import EmbeddingColumn
 from domain.values.numbers import INT32_MAX
 from domain.values.search import DISTINCT_CANDIDATES, DISTINCT_ROWS, Distance
 from repositories.sql.rows import tenant_bind
-from repositories.sql.vector_index import IndexForm
+from repositories.sql.vector_index import IndexForm, is_covered
 
 if TYPE_CHECKING:
     from domain.schema.base import Entity
@@ -62,15 +62,15 @@ EMBEDDING = bindparam("embedding", type_=EmbeddingColumn(), required=True)
 class Scan:
     """The way to read the nearest `limit` rows by `metric`.
 
-    The scan uses the index of `dimensions`, or no index if it is `exact`. A `distinct` scan returns
-    the nearest row of each text.
+    The scan uses an HNSW index if one serves the tenant (`graph`), and otherwise compares all rows
+    of the tenant that meet the filter. A `distinct` scan returns the nearest row of each text.
     """
 
     limit: int
     dimensions: int
     ef_search: int
     metric: Distance = Distance.COSINE
-    exact: bool = False
+    graph: bool = True
     distinct: bool = False
 
     @property
@@ -80,8 +80,8 @@ class Scan:
 
     @property
     def indexed(self) -> bool:
-        """Whether an index serves the scan; only cosine distance has one."""
-        return not self.exact and self.metric is Distance.COSINE
+        """Whether an HNSW index serves the scan; only cosine distance has one."""
+        return self.graph and self.metric is Distance.COSINE
 
     @property
     def candidates(self) -> int:
@@ -94,7 +94,12 @@ class Scan:
 
     @property
     def few_rows(self) -> int:
-        """The number of a tenant's rows up to which all are compared, without a filter."""
+        """The number of a tenant's rows up to which all are compared, without a filter.
+
+        Only large tenants have an index of their own, so their rows are not counted.
+        """
+        if is_covered(self.dimensions):
+            return self.limit
         return max(self.limit, min(FEW_ROWS, FEW_COMPONENTS // self.dimensions))
 
     @property
@@ -110,7 +115,7 @@ def nearest(entity: type[Entity], scan: Scan, condition: ColumnElement[bool] | N
     """Return the tenant's nearest rows that meet the condition, ranked, ties by id.
 
     The columns are `id`, `distance`, `exact`, `rank`, `text_hash` and `bounded`. `exact` is true if
-    the rows were compared one by one: without an index for the metric, if at most `FEW_ROWS` rows
+    the rows were compared one by one: without an HNSW index, if at most `FEW_ROWS` rows
     meet the condition (an index that skips the others has a recall of 0.63 for rows far from the
     query), and if the index returns too few rows, as deleted rows or copies can cause. `bounded` is
     true if a distinct scan did not read all rows. Binds: `tenant`, `embedding`.

@@ -1,29 +1,38 @@
-"""The form of the HNSW index that fits a dimension, and the expression that it is over.
+"""The index of a column of embeddings: covering for exact search, or HNSW in one of three forms.
 
-A search orders by exactly that.
+A covering index stores the embeddings themselves, ordered by tenant. An exact search reads the
+tenant's part of it and nothing else, so its cost depends on the rows of that tenant alone.
 """
 
 from __future__ import annotations
 
 from enum import Enum
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 from pgvector.sqlalchemy import BIT, HALFVEC, VECTOR
-from sqlalchemy import Column, Float, cast, func
+from sqlalchemy import Column, Float, Index, cast, func
 
 from domain import metadata
 from domain.schema.columns import EmbeddingColumn
 from domain.values.embedding import MAX_DIMENSIONS
 
 if TYPE_CHECKING:
-    pass
-
-if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
+
+MAX_COVERED_DIMENSIONS: Final = 512
+"""Up to this dimension an embedding fits into a covering index.
+
+A B-tree tuple has at most 2,704 bytes: 2,056 for the embedding, and the rest for the longest names
+of a tenant and a repository, the id and the hash of the text.
+"""
+
+_COVERED_COLUMNS: Final = ("id", "stale", "text_hash")
+"""The columns that a search reads beside the embedding, where a table has them."""
 
 
 class IndexForm(Enum):
-    """The representation of embeddings in the index.
+    """The representation of embeddings in an HNSW index. A search orders by exactly that.
 
     pgvector's limits for HNSW are 2,000 dimensions of `vector`, 4,000 of `halfvec` and 64,000 of
     `bit`; a column of `vector` ends at 16,000.
@@ -90,9 +99,40 @@ class IndexForm(Enum):
 _LIMITS: Final = {IndexForm.VECTOR: 2_000, IndexForm.HALFVEC: 4_000, IndexForm.BIT: MAX_DIMENSIONS}
 
 
+def is_covered(dimensions: int) -> bool:
+    """Return whether a covering index serves embeddings of this dimension."""
+    return dimensions <= MAX_COVERED_DIMENSIONS
+
+
+def covering_index(column: Column[Any], name: str | None = None) -> Index:
+    """Return the covering index of a column of embeddings.
+
+    It begins with the tenant. In tables of the library the repository follows, by which most
+    filters select; an application's own `repo` can be too long for an index.
+    """
+    table = column.table
+    key = ["tenant", "repo"] if table.name in metadata.tables else ["tenant"]
+    included = [other for other in _COVERED_COLUMNS if other in table.c]
+    return Index(
+        name or vector_index_name(column),
+        *(table.c[part] for part in key),
+        postgresql_include=[*included, column.name],
+    )
+
+
 def vector_index_name(column: Column[Any]) -> str:
-    """Return the name of the HNSW index of a column of embeddings."""
+    """Return the name of the index of a column of embeddings, covering or HNSW."""
     return f"ix_{column.table.name}_{column.name}"
+
+
+TENANT_INDEX: Final = r"^ix_.*_tenant_[0-9a-f]{16}$"
+"""A regular expression of the names of HNSW indexes of one tenant."""
+
+
+def tenant_index_name(table: str, tenant: str) -> str:
+    """Return the name of the HNSW index of one tenant's rows of a table."""
+    digest = sha256(f"{table} {tenant}".encode()).hexdigest()
+    return f"ix_{table[:32]}_tenant_{digest[:16]}"
 
 
 VECTOR_INDEXES: Final = tuple(
@@ -101,4 +141,4 @@ VECTOR_INDEXES: Final = tuple(
     for column in table.columns
     if isinstance(column.type, EmbeddingColumn)
 )
-"""The names of the HNSW indexes that every database has."""
+"""The names of the indexes of embeddings that every database has."""

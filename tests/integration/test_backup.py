@@ -89,7 +89,11 @@ async def vector_indexes(database: Database) -> list[str]:
     async with database.engine.connect() as connection:
         return list(
             await connection.scalars(
-                text("SELECT indexdef FROM pg_indexes WHERE indexdef LIKE '%hnsw%' ORDER BY 1")
+                text(
+                    "SELECT indexdef FROM pg_indexes WHERE indexdef LIKE '%hnsw%'"
+                    " OR indexname IN ('ix_knowledge_embedding', 'ix_learning_memories_embedding')"
+                    " ORDER BY 1"
+                )
             )
         )
 

@@ -15,6 +15,7 @@ from domain import ConfigurationError, KnowledgeChunk, LearningMemory, LockTimeo
 from repositories import Database
 from repositories.migrations import check
 from repositories.operations import BuildProgress
+from repositories.sql.vector_index import MAX_COVERED_DIMENSIONS
 from tests.conftest import DIMENSIONS
 from tests.contract.suites.kinds import write
 from tests.contract.suites.samples import chunk
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from repositories.testing.servers import TestServer
 
 KNOWLEDGE, MEMORIES = "ix_knowledge_embedding", "ix_learning_memories_embedding"
+WIDE = MAX_COVERED_DIMENSIONS + 1
+"""The fewest dimensions whose index is HNSW."""
+
 NEAR = [1.0, *[0.5] * (DIMENSIONS - 1)]
 
 
@@ -42,10 +46,16 @@ async def own(own_url: SecretStr) -> AsyncIterator[Database]:
 
 
 async def indexes(database: Database) -> dict[str, str]:
-    valid = "SELECT indexname, indexdef FROM pg_indexes WHERE indexdef LIKE '%hnsw%' ORDER BY 1"
+    valid = (
+        "SELECT indexname, indexdef FROM pg_indexes"
+        " WHERE indexname = ANY(:names) OR indexdef LIKE '%hnsw%' ORDER BY 1"
+    )
     async with database.engine.connect() as connection:
         return {
-            str(name): str(definition) for name, definition in await connection.execute(text(valid))
+            str(name): str(definition)
+            for name, definition in await connection.execute(
+                text(valid), {"names": [KNOWLEDGE, MEMORIES]}
+            )
         }
 
 
@@ -161,7 +171,7 @@ async def test_the_index_keeps_the_parameters_that_the_database_was_made_with(
 ) -> None:
     url = server.server.create_database("own_parameters")
     async with Database.from_url(
-        url, migrate=True, embedding_dimensions=DIMENSIONS, hnsw_m=8, hnsw_ef_construction=32
+        url, migrate=True, embedding_dimensions=WIDE, hnsw_m=8, hnsw_ef_construction=32
     ) as own:
         before = await indexes(own)
         for entity in (KnowledgeChunk, LearningMemory):
@@ -180,6 +190,8 @@ async def test_a_graph_that_does_not_fit_is_reported(
         await connection.execute(
             text(f"ALTER DATABASE \"{own.engine.url.database}\" SET maintenance_work_mem = '1MB'")
         )
+    await write(own, chunk("a", embedding=NEAR))
+    [name] = await own.isolate_tenant("default")
     await own.engine.dispose()
     with caplog.at_level(logging.WARNING, logger="recollect.load"):
         async with (
@@ -196,6 +208,7 @@ async def test_a_graph_that_does_not_fit_is_reported(
                 )
             )
     assert "hnsw graph no longer fits into maintenance_work_mem" in caplog.text
+    assert name in await indexes(own), "the index of a tenant is built again after the load"
 
 
 async def test_only_a_table_with_embeddings_and_a_direct_connection_will_do(

@@ -16,6 +16,9 @@ from sqlalchemy import text
 
 from domain import Corpus, Distance, Diversity, Match, Recency, SearchHits, SearchPlan, where
 from repositories import Database
+from repositories.sql.vector_index import VECTOR_INDEXES, tenant_index_name
+from tests.contract.suites.kinds import write
+from tests.contract.suites.samples import chunk
 from tests.integration.searchable import COMMON, RARE, REPO, ROWS, SMALL_REPO, fill
 
 if TYPE_CHECKING:
@@ -30,7 +33,10 @@ WORDS = f"{COMMON} {RARE} word200"
 EXECUTIONS = 12
 """More than the five after which the server may turn to a plan that knows no values."""
 
-GRAPH, LEXEMES, KEY = "ix_knowledge_embedding", "ix_knowledge_search_vector", "pk_knowledge"
+GRAPH = tenant_index_name("knowledge", "default")
+GRAPH_OF_MEMORIES = tenant_index_name("learning_memories", "default")
+LEXEMES, KEY = "ix_knowledge_search_vector", "pk_knowledge"
+COVERING, COVERING_OF_MEMORIES = VECTOR_INDEXES
 HASHES = "ix_knowledge_tenant_text_hash"
 """The order of hashes gives a sample of a tenant's rows, for the statistics of keyword search."""
 METADATA, OF_MEMORIES = "ix_knowledge_metadata", "ix_learning_memories_tenant_repo"
@@ -126,12 +132,12 @@ SEARCHES: dict[str, tuple[Search, set[str], bool]] = {
     ),
     "nearest memories": (
         lambda view: view.memories.nearest(EMBEDDING, repo=REPO),
-        {"ix_learning_memories_embedding"},
+        {GRAPH_OF_MEMORIES},
         False,
     ),
     "nearest memories of a small repository": (
         lambda view: view.memories.nearest(EMBEDDING, repo=SMALL_REPO),
-        {OF_MEMORIES},
+        {COVERING_OF_MEMORIES},
         True,
     ),
     "memories by words": (
@@ -151,6 +157,7 @@ SEARCHES: dict[str, tuple[Search, set[str], bool]] = {
     "memories of a small repository by both": (
         lambda view: view.memories.hybrid_search(WORDS, EMBEDDING, repo=SMALL_REPO),
         {
+            COVERING_OF_MEMORIES,
             OF_MEMORIES,
             "ix_learning_memories_search_vector",
             "ix_learning_memories_tenant_text_hash",
@@ -160,7 +167,7 @@ SEARCHES: dict[str, tuple[Search, set[str], bool]] = {
     "memories by both": (
         lambda view: view.memories.hybrid_search(WORDS, EMBEDDING, repo=REPO),
         {
-            "ix_learning_memories_embedding",
+            GRAPH_OF_MEMORIES,
             "ix_learning_memories_search_vector",
             "ix_learning_memories_tenant_text_hash",
         },
@@ -198,6 +205,7 @@ async def filled(server: TestServer) -> AsyncIterator[Database]:
     url = await asyncio.to_thread(server.empty)
     async with Database.from_url(url, migrate=True, embedding_dimensions=DIMENSIONS) as database:
         await fill(database)
+        assert await database.isolate_tenant("default") == [GRAPH, GRAPH_OF_MEMORIES]
         yield database
 
 
@@ -255,6 +263,22 @@ async def test_a_search_goes_the_same_way_the_twelfth_time(
     assert scans == scans[:1] * EXECUTIONS
 
 
+async def test_a_tenant_without_an_index_of_its_own_is_searched_exactly(filled: Database) -> None:
+    rows = [chunk(f"{n}", embedding=[*EMBEDDING[:-1], n / 9]) for n in range(9)]
+    await write(filled, *rows, tenant="small")
+    async with filled.reader(tenant="small") as small:
+        hits = await small.knowledge.vector_search(EMBEDDING, limit=3)
+        plan = await _plan(small, lambda view: view.knowledge.vector_search(EMBEDDING, limit=3))
+    assert (hits.exact, hits.ef_search, plan.exact, plan.ef_search) == (True, None, True, None)
+    assert GRAPH not in plan.indexes
+    async with filled.reader() as large:
+        hits = await large.knowledge.vector_search(EMBEDDING)
+        plan = await _plan(large, lambda view: view.knowledge.vector_search(EMBEDDING))
+    ef_search = filled.settings.ef_search
+    assert (hits.exact, hits.ef_search, plan.ef_search) == (False, ef_search, ef_search)
+    assert COVERING not in plan.indexes
+
+
 async def test_the_searches_are_prepared_once(view: ReadUnitOfWork) -> None:
     for _ in range(EXECUTIONS):
         await view.knowledge.hybrid_search(WORDS, EMBEDDING)
@@ -277,8 +301,8 @@ async def test_a_search_without_an_index_says_so(view: ReadUnitOfWork) -> None:
 @pytest.mark.parametrize(
     ("repo", "of_knowledge", "of_memories"),
     [
-        (None, GRAPH, "ix_learning_memories_embedding"),
-        (REPO, GRAPH, "ix_learning_memories_embedding"),
+        (None, GRAPH, GRAPH_OF_MEMORIES),
+        (REPO, GRAPH, GRAPH_OF_MEMORIES),
         (SMALL_REPO, "ix_knowledge_tenant_repo_source", OF_MEMORIES),
     ],
 )

@@ -10,7 +10,7 @@ from sqlalchemy import RowMapping
 from domain import KnowledgeChunk, SearchPlan
 from repositories.explain import read_plan
 
-GRAPH = "ix_knowledge_embedding"
+GRAPH = "ix_knowledge_tenant_37a8eec1ce19687d"
 
 
 def node(kind: str, rows: float = 10, loops: int = 1, **facts: Any) -> dict[str, Any]:
@@ -53,12 +53,14 @@ def test_what_was_not_executed_does_not_count() -> None:
 
 def test_a_graph_that_was_used_makes_the_answer_approximate() -> None:
     search = plan(
-        node("Index Scan", Relation_Name="knowledge", Index_Name=GRAPH),
+        node(
+            "Index Scan", Relation_Name="knowledge", Index_Name=GRAPH, Order_By="(embedding <=> $1)"
+        ),
         node("Bitmap Index Scan", Index_Name="ix_knowledge_search_vector"),
         node("Index Scan", Relation_Name="pg_class", Index_Name="pg_class_oid_index"),
     )
     assert (search.indexes, search.exact, search.advice) == (
-        (GRAPH, "ix_knowledge_search_vector"),
+        ("ix_knowledge_search_vector", GRAPH),
         False,
         (),
     )
@@ -81,6 +83,7 @@ def test_a_graph_that_was_used_makes_the_answer_approximate() -> None:
                     "Index Scan",
                     Relation_Name="knowledge",
                     Index_Name=GRAPH,
+                    Order_By="(embedding <=> $1)",
                     Rows_Removed_by_Filter=990,
                 )
             ),

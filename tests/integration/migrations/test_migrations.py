@@ -185,7 +185,7 @@ async def test_the_language_is_the_generated_columns(empty: AsyncEngine) -> None
         {"dimensions": 0},
         {"dimensions": 16_001},
         {"hnsw_m": 1},
-        {"hnsw_m": 40},
+        {"hnsw_m": 40, "hnsw_ef_construction": 64},
         {"hnsw_ef_construction": 1001},
         {"metric": "l2"},
         {"model": ""},
