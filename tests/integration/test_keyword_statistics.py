@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import text
 
-from domain import where
+from domain import KnowledgeChunk, Match, where
 from repositories import Database, Settings
 from repositories.postgres.engine import create_engine
-from repositories.sql.bm25 import is_one_word
+from repositories.sql.bm25 import Access, is_one_word
+from repositories.sql.bm25.corpus import corpus_statistics
 from repositories.testing.statements import statements_of
 from tests.contract.suites.samples import chunk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from domain import KnowledgeChunk
     from repositories.testing.servers import TestServer
 
 KEPT = ("a deadline", "a deadline bounds every retry that waits for it", "no word of it")
@@ -63,6 +63,40 @@ async def test_rows_that_were_deleted_change_no_score(database: Database) -> Non
         await uow.knowledge.delete_where(where("repo").equals("gone"))
         await uow.commit()
     assert await _scores(database) == fresh
+
+
+MANY = text("""
+    INSERT INTO knowledge (tenant, id, repo, source, source_type, chunk_id, content, content_hash)
+    SELECT tenant, gen_random_uuid(), '', 's', 'doc', number,
+      concat_ws(' ', 'number', number, CASE WHEN number % 4 = 0 THEN 'quarter' END,
+        CASE WHEN number % 100 = 7 THEN 'hundredth' END),
+      sha256(int4send(number))
+    FROM unnest(ARRAY['ours', 'theirs']) AS tenant, generate_series(1, 6000) AS number
+    WHERE tenant = 'ours' OR number <= 500""")
+
+
+async def test_a_large_tenant_is_estimated_from_a_sample_of_its_own_rows(
+    database: Database,
+) -> None:
+    statistics = corpus_statistics(KnowledgeChunk, Match.ANY, 100, Access())
+    parts = ", ".join(f"{name} AS MATERIALIZED ({sql})" for name, sql in statistics.items())
+    async with database.engine.begin() as connection:
+        await connection.execute(MANY)
+    read = text(f"WITH {parts} SELECT lexeme, df, n, rows_with FROM counted")
+    estimates = {}
+    async with database.engine.connect() as connection:
+        for tenant in ("ours", "theirs"):
+            binds = {"tenant": tenant, "query": "number quarter hundredth", "language": "english"}
+            estimates[tenant] = {row.lexeme: row for row in await connection.execute(read, binds)}
+    n = estimates["ours"]["number"].n
+    # 16 times 64 hashes tell the number of rows with a standard deviation of 3 %.
+    assert 5_400 < n < 6_600
+    assert estimates["ours"]["number"].df == n
+    assert 0.15 < estimates["ours"]["quarter"].df / n < 0.35
+    assert estimates["ours"]["hundredth"].df == 60
+    # Up to 1,000 rows, and up to 1,000 rows with a word, are counted.
+    assert estimates["theirs"]["number"].n == 500
+    assert estimates["theirs"]["hundredth"].df == 5
 
 
 @pytest.mark.parametrize("query", ["deadline", " Deadline ", "HTTP", "größe"])

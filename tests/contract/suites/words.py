@@ -48,6 +48,31 @@ TROUBLE: Final = (
 class KeywordSearchContract:
     """Chunks that have any of the words, best first."""
 
+    async def test_texts_of_other_tenants_change_no_score(self, store: Store) -> None:
+        ours = [
+            chunk(f"{number}", content)
+            for number, content in enumerate(
+                ("a deadline bounds every retry", "a lease has a deadline", "an index of tables")
+            )
+        ]
+        theirs = [chunk(f"{number}", "deadline retry lease index " * 9) for number in range(40)]
+        query = "deadline of a retry"
+
+        async def scores() -> list[tuple[str, float | None]]:
+            async with store.reader(tenant="ours") as view:
+                hits = await view.knowledge.keyword_search(query)
+                return [(hit.item.chunk_id, hit.keyword_score) for hit in hits]
+
+        async with store.unit_of_work(tenant="ours") as uow:
+            await uow.knowledge.add_many(ours)
+            await uow.commit()
+        alone = await scores()
+        async with store.unit_of_work(tenant="theirs") as uow:
+            await uow.knowledge.add_many(theirs)
+            await uow.commit()
+        assert [name for name, _ in alone] == ["0", "1"]
+        assert await scores() == alone
+
     async def test_a_question_in_natural_language_finds_what_has_any_of_its_words(
         self, store: Store
     ) -> None:
