@@ -29,11 +29,20 @@ Target: TypeAlias = "type[Any] | str"
 
 
 def resolve(target: Target) -> type[Any]:
-    """Return the class at an import path."""
+    """Return the class at an import path.
+
+    Raises:
+        RegistrationError: the module or the class does not exist.
+    """
     if not isinstance(target, str):
         return target
     module, _, name = target.partition(":")
-    resolved: type[Any] = getattr(import_module(module), name)
+    try:
+        resolved: type[Any] = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise RegistrationError(
+            f"{target!r} cannot be imported: {error}; write it as `module:Class`"
+        ) from None
     return resolved
 
 
@@ -100,6 +109,12 @@ class Registration:
         """Return the repository of a transaction, in the store that `generic` belongs to."""
         implementation = self.postgres if generic is POSTGRES else self.fake
         repository = _class_of(implementation, generic, writes)
+        base = resolve(generic.reader)
+        if self.entity is not None and not issubclass(repository, base):
+            raise RegistrationError(
+                f"{repository.__name__}, which is registered as {self.name!r}, does not derive from"
+                f" {path_of(base).replace(':', '.')}"
+            )
         entity = self.entity_class
         return repository(transaction) if entity is None else repository(transaction, entity)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Index, UniqueConstraint
+from sqlalchemy import Index, Text, UniqueConstraint
+from sqlalchemy.exc import NoReferencedTableError
 from sqlalchemy.schema import sort_tables
 
 from domain.errors import InvalidEntity
 from domain.schema.base import ApplicationEntity, Entity, application_metadata, metadata
 from domain.schema.constraints import constraint_name
+from domain.schema.searchable import Searchable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -33,6 +35,7 @@ def require_application_entity(entity: object) -> type[ApplicationEntity]:
     if "__table__" not in vars(entity):
         raise InvalidEntity(f"{entity.__name__} has no table: add `table=True` to its class line")
     _require_keys(entity)
+    _require_searchable(entity)
     for column in entity.__table__.columns:
         _require_column(entity, column)
     return entity
@@ -79,7 +82,13 @@ def _require_keys(entity: type[Entity]) -> None:
                 ' `unique("column", …)` in `__table_args__`'
             )
     for key in table.foreign_key_constraints:
-        _require_reference(name, key)
+        try:
+            _require_reference(name, key)
+        except NoReferencedTableError as error:
+            raise InvalidEntity(
+                f"{name} refers to the table {error.table_name}, which does not exist: import the"
+                ' module of the parent, or write `references(Parent, "column")`'
+            ) from None
     names = Counter(
         [*map(constraint_name, table.constraints), *map(constraint_name, table.indexes)]
     )
@@ -97,6 +106,22 @@ def _require_reference(name: str, key: ForeignKeyConstraint) -> None:
             f"the foreign key {key.name} of {name} is not (tenant, column) to (tenant, id) with"
             ' ON DELETE CASCADE: write `references(Parent, "column")` in `__table_args__`'
         )
+
+
+def _require_searchable(entity: type[Entity]) -> None:
+    name, table = entity.__name__, entity.__table__
+    if issubclass(entity, Searchable) is not ("search_vector" in table.c):
+        raise InvalidEntity(
+            f"{name} needs both `Searchable` before `ApplicationEntity`, and"
+            ' `*searchable("text", column="A")` in `__table_args__`'
+        )
+    if not issubclass(entity, Searchable):
+        return
+    for column in (entity.search_text(), *entity.search_weights()):
+        if column not in table.c or not isinstance(table.c[column].type, Text):
+            raise InvalidEntity(
+                f"searchable() of {name} names {column}, which is not a field with text"
+            )
 
 
 def _require_column(entity: type[Entity], column: Column[object]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 from uuid import UUID
 
 from sqlalchemy import MetaData, Table, func
+from sqlalchemy.exc import ConstraintColumnNotFoundError
 from sqlalchemy.orm import Mapper, registry
 from sqlalchemy.orm.attributes import InstrumentedAttribute, instance_state, set_attribute
 from sqlmodel import Field, SQLModel
@@ -50,8 +51,8 @@ class EntityMeta(SQLModelMetaclass):
     table's comment.
 
     Raises:
-        InvalidEntity: the class derives from an entity with a table, has no tenant, or names a
-            table that exists.
+        InvalidEntity: the class derives from an entity with a table, has no tenant, names a table
+            that exists, or has a rule over a column that does not exist.
     """
 
     _embedding_fields: tuple[str, ...]
@@ -78,7 +79,12 @@ class EntityMeta(SQLModelMetaclass):
             options = arguments.pop() if arguments and isinstance(arguments[-1], dict) else {}
             comment = (cls.__doc__ or "").partition("\n")[0].strip()
             cls.__table_args__ = (*arguments, *checks, {"comment": comment, **options})
-        super().__init__(name, bases, namespace, **kwargs)
+        try:
+            super().__init__(name, bases, namespace, **kwargs)
+        except ConstraintColumnNotFoundError as error:
+            raise InvalidEntity(
+                f"a rule in `__table_args__` of {name} names a column that is not a field: {error}"
+            ) from None
         table = cls.__dict__.get("__table__")
         columns = () if table is None else table.columns
         cls._embedding_fields = tuple(

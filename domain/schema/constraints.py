@@ -15,6 +15,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql
 
+from domain.errors import InvalidEntity
 from domain.values.embedding import MAX_NORM, MIN_NORM
 
 if TYPE_CHECKING:
@@ -33,7 +34,13 @@ NAMING_CONVENTION = {
 
 
 def unique(*columns: str) -> UniqueConstraint:
-    """Return a unique constraint of the columns within a tenant."""
+    """Return a unique constraint of the columns within a tenant.
+
+    Raises:
+        InvalidEntity: no column is named.
+    """
+    if not columns:
+        raise InvalidEntity('unique() names no column: write `unique("column", …)`')
     return UniqueConstraint("tenant", *columns)
 
 
@@ -49,7 +56,15 @@ def references(
         column: the column that holds the parent's id.
         name: the name of the constraint, which a second foreign key to the same parent needs. By
             default, it consists of the names of both tables.
+
+    Raises:
+        InvalidEntity: the parent is neither an entity with a table nor the name of a table.
     """
+    if not isinstance(parent, str) and "__table__" not in vars(parent):
+        raise InvalidEntity(
+            f"references() needs an entity with a table, not {getattr(parent, '__name__', parent)}:"
+            ' write `references(Parent, "column")`'
+        )
     key = (
         [f"{parent}.tenant", f"{parent}.id"]
         if isinstance(parent, str)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from sqlmodel import Field, SQLModel
 
+from domain.errors import InvalidEntity
 from domain.schema.columns import SEARCH_VECTOR_UNMAPPED, EmbeddingColumn, search_vector
 from domain.schema.constraints import embedding_check
 from domain.schema.text_hash import text_hash_column
@@ -61,7 +62,15 @@ def searchable(text: str, /, **weights: str) -> tuple[SchemaItem, ...]:
     Args:
         text: the column whose text tells rows apart in a distinct search.
         weights: the searched columns, each with its weight A (most) to D in keyword search.
+
+    Raises:
+        InvalidEntity: no column has a weight, or a weight is not one of A to D.
     """
+    if not weights or not set(weights.values()) <= set("ABCD"):
+        raise InvalidEntity(
+            "searchable() needs the searched columns with weights from A to D: write"
+            ' `*searchable("body", title="A", body="C")`'
+        )
     column, index = search_vector(**weights)
     column.info.update({_WEIGHTS: dict(weights), _TEXT: text})
     return (embedding_check(), column, index, *text_hash_column(text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import count
 from typing import Any
 from uuid import UUID
@@ -21,14 +22,16 @@ from domain import (
     NotRegistered,
     RegistrationError,
     Review,
+    Searchable,
     application_metadata,
     references,
+    searchable,
     unique,
 )
 from domain.schema.base import EntityMeta
 from domain.values.text import Name
 from repositories import FakeDatabase, register
-from repositories.registry import LIBRARY, registry_for
+from repositories.registry import LIBRARY, Implementation, generic_registration, registry_for
 
 
 class Parcel(ApplicationEntity, table=True):
@@ -109,11 +112,19 @@ def test_an_own_entity_is_validated_and_has_names_and_comments_as_the_librarys_h
 NUMBERS = count()
 
 
-def define(**members: Any) -> Any:
+def define(*, bases: tuple[type, ...] = (ApplicationEntity,), **members: Any) -> Any:
     """Define an entity with a name and a table of its own."""
     name = f"Refused{next(NUMBERS)}"
     namespace = {"__module__": __name__, "__tablename__": f"test_{name.lower()}", **members}
-    return EntityMeta(name, (ApplicationEntity,), namespace, table=True)
+    return EntityMeta(name, bases, namespace, table=True)
+
+
+def with_search(
+    *, bases: tuple[type, ...] = (Searchable, ApplicationEntity), **weights: str
+) -> Any:
+    fields = {"title": str, "size": int}
+    rules = searchable("title", **weights)
+    return define(bases=bases, __annotations__=fields, __table_args__=rules)
 
 
 def with_rule(rule: Any) -> Any:
@@ -143,11 +154,25 @@ REFUSED: list[tuple[str, Callable[[], Any]]] = [
         "default of the server alone",
         lambda: with_field(int, sa_column_kwargs={"server_default": text("random()")}),
     ),
+    ("unique\\(\\) names no column", lambda: with_rule(unique())),
+    ("names a column that is not a field: .* 'weight'", lambda: with_rule(unique("weight"))),
+    ("not int: write `references", lambda: with_rule(references(int, "size"))),
+    ("the table nope, which does not exist", lambda: with_rule(references("nope", "size"))),
+    ("weights from A to D", lambda: with_search(title="Z")),
+    ("weights from A to D", with_search),
+    ("names nope, which is not a field", lambda: with_search(nope="A")),
+    ("names size, which is not a field", lambda: with_search(size="A")),
+    ("needs both `Searchable` before", lambda: with_search(bases=(ApplicationEntity,), title="A")),
+    ("needs both `Searchable` before", lambda: define(bases=(Searchable, ApplicationEntity))),
     ("cannot keep a column of type", lambda: with_field(int, sa_type=type("Odd", (Integer,), {}))),
 ]
 
 
-@pytest.mark.parametrize(("reason", "make"), REFUSED, ids=[reason for reason, _ in REFUSED])
+@pytest.mark.parametrize(
+    ("reason", "make"),
+    REFUSED,
+    ids=[f"{number} {reason}" for number, (reason, _) in enumerate(REFUSED)],
+)
 def test_an_entity_that_cannot_be_stored_is_refused_when_it_is_registered(
     reason: str, make: Callable[[], Any]
 ) -> None:
@@ -186,6 +211,22 @@ def test_a_name_that_a_unit_of_work_has_is_refused(name: str) -> None:
 def test_a_repository_on_postgresql_needs_its_counterpart() -> None:
     with pytest.raises(RegistrationError, match="register `fake` for `repository`"):
         register(Parcel, repository="repositories.base:Repository")
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("no_such_module:Labels", "'no_such_module:Labels' cannot be imported"),
+        ("repositories.fakes:Labels", "write it as `module:Class`"),
+        (int, "int, which is registered as 'test_parcels', does not derive from"),
+    ],
+)
+def test_a_class_that_is_not_a_repository_is_refused_when_it_is_used(
+    target: Any, reason: str
+) -> None:
+    registration = replace(generic_registration(Parcel), fake=Implementation(target, target))
+    with pytest.raises(RegistrationError, match=reason):
+        FakeDatabase(entities=[registration]).unit_of_work().repository(Parcel)
 
 
 def test_an_entity_whose_parent_is_not_registered_is_refused() -> None:
