@@ -65,7 +65,7 @@ def confirm(consequence: str, *, yes: bool) -> None:
     """Ask for confirmation before something happens, unless the user passed `--yes`.
 
     Raises:
-        ConfigurationError: There is no terminal to ask at.
+        ConfigurationError: The command has no terminal for the question.
         typer.Abort: The user declined.
     """
     if not yes:

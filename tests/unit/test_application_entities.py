@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
@@ -156,7 +156,7 @@ REFUSED: list[tuple[str, Callable[[], Any]]] = [
     ),
     ("unique\\(\\) names no column", lambda: with_rule(unique())),
     ("names a column that is not a field: .* 'weight'", lambda: with_rule(unique("weight"))),
-    ("not int: write `references", lambda: with_rule(references(int, "size"))),
+    ("not int: write `references", lambda: with_rule(references(cast("Any", int), "size"))),
     ("the table nope, which does not exist", lambda: with_rule(references("nope", "size"))),
     ("weights from A to D", lambda: with_search(title="Z")),
     ("weights from A to D", with_search),
@@ -181,7 +181,7 @@ def test_an_entity_that_cannot_be_stored_is_refused_when_it_is_registered(
 
 
 def test_two_foreign_keys_to_one_parent_need_names() -> None:
-    fields = {"__annotations__": {"sender": UUID, "receiver": UUID}}
+    fields: dict[str, Any] = {"__annotations__": {"sender": UUID, "receiver": UUID}}
     keys = (references(Parcel, "sender"), references(Parcel, "receiver"))
     with pytest.raises(InvalidEntity, match=r'references\(Parent, "column", name="fk_test_refused'):
         register(define(**fields, __table_args__=keys))

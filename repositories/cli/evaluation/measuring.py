@@ -48,7 +48,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexLoss:
-    """What the vector index loses against exact search, over the queries with an embedding.
+    """The loss of the vector index against exact search, over the queries with an embedding.
 
     `recall_at_10` is the mean share of the ten nearest documents that the index returns.
     """
