@@ -74,7 +74,8 @@ class ReadRepository(Generic[E]):
 
     async def get(self, id: UUID, *, with_embedding: bool = False) -> E:
         key = require_id(id)
-        entity = await self.find(key, with_embedding=with_embedding)
+        statement = self._build(rows.by_id, with_embedding=with_embedding)
+        entity = await self._one(statement, id=key)
         if entity is None:
             raise NotFound(self.entity.__name__, key)
         return entity

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from domain.values.transactions import ATTEMPTS, OUTCOME_WITHIN, RETRY_FOR, Isolation
 from repositories.database_connection import Entities
 from repositories.database_tasks import DatabaseTasks
+from repositories.postgres.connection_target import ConnectionTarget
 from repositories.postgres.settings import Settings
 from repositories.recorder import RecorderOptions, TelemetryRecorder
 from repositories.retry import poll_outcome, run_with_retry
@@ -59,7 +60,7 @@ class Database(DatabaseTasks):
     @classmethod
     def from_url(
         cls,
-        url: str | SecretStr,
+        url: str | SecretStr | ConnectionTarget,
         *,
         migrate: bool = False,
         entities: Entities | None = None,

@@ -16,7 +16,7 @@ from repositories.postgres.cancellation import run_to_completion
 from repositories.postgres.connect import connect_with_retry
 from repositories.postgres.connection import wait_closed
 from repositories.postgres.database_info import Schema
-from repositories.postgres.engine import bind_to_loop, create_engine
+from repositories.postgres.engine import accept_tenants, bind_to_loop, create_engine
 from repositories.postgres.errors import translating
 from repositories.postgres.mapping import order_writes_by_foreign_keys
 from repositories.postgres.settings import Settings
@@ -84,6 +84,9 @@ class DatabaseConnection:
             if self._migrate:
                 await self.migrate()
             self._schema = await self._read_schema()
+            if self._schema.row_level_security:
+                for engine in (self._engine, self._read_engine):
+                    accept_tenants(engine)
             bind_to_loop(self._read_engine)
         except BaseException:
             await self.close()

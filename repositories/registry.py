@@ -148,6 +148,7 @@ class Registry:
         self._by_name: dict[str, Registration] = {}
         self._by_entity: dict[str, Registration] = {}
         self._by_port: dict[str, Registration] = {}
+        self._by_class: dict[tuple[Target, bool], Registration] = {}
         for registration in (*registrations, *self.application):
             self._add(registration)
 
@@ -198,6 +199,13 @@ class Registry:
         Raises:
             NotRegistered: there is none, or it writes and the caller is a reader.
         """
+        try:
+            return self._by_class[port, writes]
+        except KeyError:
+            registration = self._by_class[port, writes] = self._for_port(port, writes=writes)
+            return registration
+
+    def _for_port(self, port: Target, *, writes: bool) -> Registration:
         path = path_of(port)
         short = path.rpartition(":")[2]
         registration = self._find(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, Self
 from uuid import UUID
 
@@ -105,24 +106,28 @@ class UnitOfWork(_Unit, ports.UnitOfWork):
             isolation=isolation,
             registry=registry,
         )
-        self._operation_id = uuid7() if operation_id is None else operation_id
-        self.attempt_id = uuid7()
+        self._operation_id = operation_id
         # The row is part of the same transaction, so it exists only if the commit happened.
-        self._operation = (
-            None
-            if operation_id is None
-            else CommittedOperation(operation_id=operation_id, attempt_id=self.attempt_id)
-        )
+        self._is_recorded = operation_id is not None
 
     @property
     def operation_id(self) -> UUID:
+        if self._operation_id is None:
+            self._operation_id = uuid7()
         return self._operation_id
+
+    @cached_property
+    def attempt_id(self) -> UUID:
+        """Identifies this attempt among those with the same operation id."""
+        return uuid7()
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
-        if self._operation is not None:
-            self._transaction.operation_id = self._operation_id
-            self._transaction.add(self._operation)
+        if self._is_recorded:
+            self._transaction.operation_id = self.operation_id
+            self._transaction.add(
+                CommittedOperation(operation_id=self.operation_id, attempt_id=self.attempt_id)
+            )
         return self
 
     @property

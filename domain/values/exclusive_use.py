@@ -30,7 +30,10 @@ class ExclusiveUse:
 
     def require_own_loop(self) -> None:
         """Raise UnitOfWorkError in another event loop."""
-        if self.is_foreign_loop:
+        loop = asyncio.get_running_loop()
+        if self.loop is None:
+            self.loop = loop
+        elif self.loop is not loop:
             raise UnitOfWorkError(
                 "this unit of work belongs to another event loop: open one in the loop that uses it"
             )
@@ -42,8 +45,19 @@ class ExclusiveUse:
         Raises:
             UnitOfWorkError: another task is using it, or this is another event loop.
         """
+        previous = self.acquire()
+        try:
+            yield
+        finally:
+            self.release(previous)
+
+    def acquire(self) -> asyncio.Task[object] | None:
+        """Hold it for the current task until `release`, to which the returned value belongs.
+
+        Raises:
+            UnitOfWorkError: another task is using it, or this is another event loop.
+        """
         self.require_own_loop()
-        self.loop = asyncio.get_running_loop()
         task, previous = asyncio.current_task(), self._task
         if previous is not None and previous is not task:
             raise UnitOfWorkError(
@@ -51,12 +65,13 @@ class ExclusiveUse:
                 " open a reader for each task"
             )
         self._task = task
-        try:
-            yield
-        finally:
-            self._task = previous
-            if previous is None:
-                self._wake()
+        return previous
+
+    def release(self, previous: asyncio.Task[object] | None) -> None:
+        """Give it back, after the `acquire` that returned `previous`."""
+        self._task = previous
+        if previous is None and self._waiters:
+            self._wake()
 
     async def wait_free(self) -> None:
         """Wait until no task is using it."""

@@ -82,7 +82,7 @@ async def restore(
         with translating():
             async with engine.connect() as connection:
                 await _restore(connection, backup, replace=replace)
-                with translating(commit_phase(connection)):
+                with translating(await connection.run_sync(commit_phase)):
                     await connection.commit()
         return backup.manifest
 

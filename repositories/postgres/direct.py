@@ -29,8 +29,9 @@ from repositories.postgres.turns import slices
 
 if TYPE_CHECKING:
     from asyncpg import Record
-    from sqlalchemy import Dialect, Executable
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import Connection, Dialect, Executable
+    from sqlalchemy.ext.asyncio import AsyncSession
+    from sqlalchemy.orm import Session
     from sqlalchemy.types import TypeEngine
 
 Row = dict[str, Any]
@@ -81,9 +82,12 @@ class Prepared:
 
 
 async def fetch(
-    connection: AsyncConnection, statement: Executable, values: Mapping[str, Any]
+    session: AsyncSession,
+    connection: Connection,
+    statement: Executable,
+    values: Mapping[str, Any],
 ) -> list[Row]:
-    """Execute the statement in the current transaction, and return its rows.
+    """Execute the statement on the session's connection, and return its rows.
 
     It raises errors that `repositories.postgres.errors.translate` accepts. A connection that was
     lost or interrupted during a statement is invalidated, as SQLAlchemy does.
@@ -96,15 +100,15 @@ async def fetch(
             "a value does not fit its type", None, None, error, hide_parameters=True
         ) from error
     if prepared is None:
-        return [dict(row) for row in (await connection.execute(statement, values)).mappings()]
-    sync: Any = connection.sync_connection
-    driver = sync.connection.driver_connection
-    sync.engine.logger.info(prepared.sql)
+        return [dict(row) for row in (await session.execute(statement, values)).mappings()]
+    driver: Any = connection.connection.driver_connection
+    connection.engine.logger.info(prepared.sql)
     try:
         records = await driver.fetch(prepared.sql, *arguments)
     except BaseException as error:
         lost = driver.is_closed() or not isinstance(error, Exception)
-        await _invalidate(connection, error, lost=lost)
+        if lost or outdates_pool(error, connection):
+            await session.run_sync(_invalidate, connection, error)
         if not isinstance(error, Exception):
             raise
         raise exc.DBAPIError(
@@ -113,37 +117,34 @@ async def fetch(
     return [row async for part in slices(records) for row in prepared.rows(part)]
 
 
-async def _invalidate(connection: AsyncConnection, error: BaseException, *, lost: bool) -> None:
+def _invalidate(_: Session, connection: Connection, error: BaseException) -> None:
     """Close a connection that is no longer usable.
 
     If the error concerns the server, the pool replaces its other connections too.
     """
-    sync: Any = connection.sync_connection
-    if not (lost or outdates_pool(error, sync)):
-        return
-    pool = sync.engine.pool
+    pool = connection.engine.pool
     if isinstance(error, Exception) and isinstance(pool, GuardedPool):
         pool.renew()
-    await connection.invalidate(error)
+    connection.invalidate(error)
 
 
-def commit_phase(connection: AsyncConnection) -> Phase:
+def commit_phase(connection: Connection) -> Phase:
     """Return the phase of the COMMIT that follows.
 
     On a closed connection, COMMIT is not sent, so the outcome is not unknown.
     """
-    sync: Any = connection.sync_connection
-    lost = sync.invalidated or sync.connection.driver_connection.is_closed()
+    driver: Any = None if connection.invalidated else connection.connection.driver_connection
+    lost = driver is None or driver.is_closed()
     return Phase.WORK if lost else Phase.COMMIT
 
 
-def has_begun(connection: AsyncConnection) -> bool:
+def has_begun(connection: Connection) -> bool:
     """Return whether the server is in a transaction.
 
     SQLAlchemy sends BEGIN with its own first statement.
     """
-    sync: Any = connection.sync_connection
-    return bool(sync.connection.driver_connection.is_in_transaction())
+    driver: Any = connection.connection.driver_connection
+    return bool(driver.is_in_transaction())
 
 
 def prepare(statement: Executable) -> Prepared | None:

@@ -62,19 +62,27 @@ def create_engine(settings: Settings, *, readonly: bool = False) -> AsyncEngine:
         echo=settings.echo,
         json_serializer=dumps,
         json_deserializer=json.loads,
-        # A reader sets the level with every BEGIN, because a role can have another default. A unit
-        # of work sets its own.
-        isolation_level="READ COMMITTED" if readonly else None,
+        # Every BEGIN sets the level, because a role can have another default.
+        isolation_level="READ COMMITTED",
         execution_options={_READER: True} if readonly else {},
     )
     event.listen(engine.sync_engine, "handle_error", _mark_as_disconnect)
-    event.listen(engine.sync_engine, "set_connection_execution_options", _set_local_tenant)
-    event.listen(engine.sync_engine, "checkin", _clear_local_tenant)
+    # These are events of the pool and the dialect. A listener for an event of connections makes
+    # SQLAlchemy dispatch all of them, several for each statement.
     event.listen(engine.sync_engine, "checkin", close_if_disposed)
     event.listen(engine.sync_engine, "checkout", require_alive)
     if settings.pooler == "pgbouncer":
         event.listen(engine.sync_engine, "begin", TransactionSettings(settings, readonly=readonly))
     return engine
+
+
+def accept_tenants(engine: AsyncEngine) -> None:
+    """Accept the execution option `recollect_tenant`: the tenant of the next transaction.
+
+    Only a database with row-level security needs it.
+    """
+    event.listen(engine.sync_engine, "set_connection_execution_options", _set_local_tenant)
+    event.listen(engine.sync_engine, "checkin", _clear_local_tenant)
 
 
 def bind_to_loop(engine: AsyncEngine) -> None:

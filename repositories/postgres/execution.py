@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,8 +32,11 @@ from repositories.postgres.turns import slices
 from repositories.sql.rows import by_ids, tenant_equals
 
 if TYPE_CHECKING:
-    from sqlalchemy import CursorResult, Executable, Result, Select, Table
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+    from types import TracebackType
+
+    from sqlalchemy import Connection, CursorResult, Executable, Result, Select, Table
+    from sqlalchemy.ext.asyncio import AsyncSession
+    from sqlalchemy.orm import Session
 
     from domain.schema.base import Entity
     from domain.values.plans import SearchPlan
@@ -47,6 +51,37 @@ _LONG_PAUSE_SECONDS: Final = 0.1
 
 _ENTITIES_PER_FETCH: Final = 500
 """Tracked entities that are made at once: about fifteen milliseconds."""
+
+
+class Guard:
+    """The context of `Execution.guarded`.
+
+    Several are entered in every unit of work, and `contextmanager` takes three times as long.
+    """
+
+    __slots__ = ("_execution", "_holder", "_operation_id", "_phase")
+
+    def __init__(self, execution: Execution, phase: Phase, operation_id: UUID | None) -> None:
+        self._execution = execution
+        self._phase = phase
+        self._operation_id = operation_id
+        self._holder: asyncio.Task[object] | None = None
+
+    def __enter__(self) -> AsyncSession:
+        self._holder = self._execution.enter()
+        return self._execution.session
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if exc is not None:
+                self._execution.fail(exc, self._phase, self._operation_id)
+        finally:
+            self._execution.leave(self._holder)
 
 
 class Execution(Tenancy):
@@ -76,8 +111,8 @@ class Execution(Tenancy):
         self._needs_begin = (
             tracks or isolation is not Isolation.READ_COMMITTED or schema.row_level_security
         )
-        self._session = session
-        self._connection: AsyncConnection | None = None
+        self.session = session
+        self._connection: Connection | None = None
         self._open = False
         self._aborted = False
         self._connection_lost = False
@@ -91,11 +126,8 @@ class Execution(Tenancy):
         """Whether it has begun and has not ended."""
         return self._open
 
-    @contextmanager
-    def guarded(
-        self, phase: Phase = Phase.WORK, operation_id: UUID | None = None
-    ) -> Iterator[AsyncSession]:
-        """Provide the session, and raise failures in the block as domain errors.
+    def guarded(self, phase: Phase = Phase.WORK, operation_id: UUID | None = None) -> Guard:
+        """Return a context that provides the session and raises failures as domain errors.
 
         A failure aborts the transaction.
 
@@ -105,6 +137,10 @@ class Execution(Tenancy):
             ConnectionLost: the connection was lost before.
             UnitOfWorkError: another task is using it, or it belongs to another event loop.
         """
+        return Guard(self, phase, operation_id)
+
+    def enter(self) -> asyncio.Task[object] | None:
+        """Check that a statement can be executed, and hold the session for the current task."""
         self.require_open()
         if self._connection_lost:
             raise ConnectionLost(
@@ -115,22 +151,21 @@ class Execution(Tenancy):
             raise TransactionAborted(
                 "a statement failed before: leave this unit of work, and nothing of it is kept"
             )
-        with self._use.use(), self._translated(phase, operation_id):
-            yield self._session
+        return self._use.acquire()
 
-    @contextmanager
-    def _translated(self, phase: Phase, operation_id: UUID | None) -> Iterator[None]:
-        try:
-            yield
-        except BaseException as error:
-            self._aborted = True
-            if isinstance(error, Exception):
-                failure = translate(error, phase=phase, operation_id=operation_id)
-                if self.operation_id is not None and _is_duplicate(failure):
-                    failure = AlreadyCommitted(self.operation_id)
-                self._connection_lost |= isinstance(failure, ConnectionLost)
-                raise_bare(failure)
-            raise
+    def leave(self, holder: asyncio.Task[object] | None) -> None:
+        """Give the session back, after the `enter` that returned `holder`."""
+        self._use.release(holder)
+
+    def fail(self, error: BaseException, phase: Phase, operation_id: UUID | None) -> None:
+        """Abort the transaction, and raise the domain error for a failure."""
+        self._aborted = True
+        if isinstance(error, Exception):
+            failure = translate(error, phase=phase, operation_id=operation_id)
+            if self.operation_id is not None and _is_duplicate(failure):
+                failure = AlreadyCommitted(self.operation_id)
+            self._connection_lost |= isinstance(failure, ConnectionLost)
+            raise_bare(failure)
 
     def require_open(self) -> None:
         """Raise UnitOfWorkClosed unless the unit of work is open."""
@@ -142,23 +177,30 @@ class Execution(Tenancy):
     async def flush(self) -> None:
         """Write added and changed entities."""
         with self.guarded() as session:
+            sync = session.sync_session
             if not self.tracks:
                 # A reader never writes: entities of earlier statements leave its session.
-                session.expunge_all()
-            elif session.new or session.dirty or session.deleted:
+                sync.expunge_all()
+                return
+            dirty = sync.dirty
+            if dirty or sync.new or sync.deleted:
                 if self._savepoints:
                     self._written.remember(session)
-                changed = self._changed_together(session)
+                changed = self._changed_together(sync, dirty)
                 await session.flush()
                 for entity, ids in changed.items():
                     await self._require_rows(session, entity, ids)
 
     @staticmethod
-    def _changed_together(session: AsyncSession) -> Mapping[type[Entity], Sequence[UUID]]:
+    def _changed_together(
+        session: Session, dirty: Collection[Any]
+    ) -> Mapping[type[Entity], Sequence[UUID]]:
         # The driver reports whether a single changed row existed, but not for several rows that
         # are sent together.
+        if len(dirty) < 2:
+            return {}
         changed: defaultdict[type[Entity], list[UUID]] = defaultdict(list)
-        for entity in session.dirty:
+        for entity in dirty:
             if session.is_modified(entity):
                 changed[type(entity)].append(vars(entity)["id"])
         return {entity: ids for entity, ids in changed.items() if len(ids) > 1}
@@ -198,12 +240,12 @@ class Execution(Tenancy):
         if self.tracks:
             await self.flush()
         with self.guarded() as session:
-            connection = self._connection or await session.connection()
-            if self._needs_begin and not direct.has_begun(connection):
+            connection = self._connection
+            if connection is None or (self._needs_begin and not direct.has_begun(connection)):
                 result = await session.execute(statement, values)
                 rows = [dict(row) for row in result.mappings()]
             else:
-                rows = await direct.fetch(connection, statement, values or {})
+                rows = await direct.fetch(session, connection, statement, values or {})
         self._executed += 1
         return rows
 
@@ -305,7 +347,7 @@ class Execution(Tenancy):
             return
         tracked = [
             one
-            for one in self._written.watched_by(self._session)
+            for one in self._written.watched_by(self.session)
             if tables is None or type(one.entity).__table__ in tables
         ]
         if tracked:

@@ -56,13 +56,16 @@ class Settings(ConnectionSettings):
         30 * SECOND, description="Limit of the first connection, over all hosts and attempts."
     )
     pool_size: int = Field(
-        10,
+        20,
         ge=1,
-        description="Connections that stay open for units of work. Readers have a pool of the "
-        "same size.",
+        description="Most connections of units of work; they are opened on demand and stay open. "
+        "Readers have a pool of the same size.",
     )
     max_overflow: int = Field(
-        10, ge=0, description="Connections of each pool beyond `pool_size`, closed after use."
+        0,
+        ge=0,
+        description="Connections of each pool beyond `pool_size`. Each is closed after one use, so "
+        "a load that needs them always is slow.",
     )
     pool_timeout: Duration = Field(
         10 * SECOND,

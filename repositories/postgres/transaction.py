@@ -12,11 +12,12 @@ from uuid import UUID
 from weakref import WeakSet
 
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import InstanceState, make_transient
+from sqlalchemy.orm import InstanceState, Session, make_transient
 
 from domain.errors import CommitOutcomeUnknown, DatabaseFailure, RecollectError, UnitOfWorkError
 from domain.schema.base import Entity
 from domain.schema.stored import CommitMark
+from domain.values.transactions import Isolation
 from repositories.postgres import direct
 from repositories.postgres.attaching import attach
 from repositories.postgres.cancellation import run_to_completion
@@ -28,7 +29,6 @@ from repositories.postgres.savepoints import refresh_tracked
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
 
-    from domain.values.transactions import Isolation
     from repositories.postgres.database_info import Schema
 
 E = TypeVar("E", bound=Entity)
@@ -70,21 +70,22 @@ class Transaction(Execution):
         """Take a connection from the pool.
 
         BEGIN is sent with the first statement. A reader sends BEGIN READ ONLY, and only if it
-        needs a transaction. The isolation level is always set, because the default of a role may
-        differ.
+        needs a transaction.
         """
         self._open = True
         self._begun_at = monotonic()
-        options: dict[str, Any] = (
-            {"isolation_level": self.isolation.upper()} if self._needs_begin else {}
-        )
+        options: dict[str, Any] = {}
+        if self.isolation is not Isolation.READ_COMMITTED:
+            options["isolation_level"] = self.isolation.upper()
         if not self.tracks and self._needs_begin:
             options["postgresql_readonly"] = True
         if self.schema.row_level_security:
             options[TENANT] = self.tenant
         try:
             with self.guarded() as session:
-                self._connection = await session.connection(execution_options=options)
+                self._connection = await session.run_sync(
+                    lambda sync: sync.connection(execution_options=options)
+                )
         except BaseException:
             # Python calls no `__aexit__` for what failed in `__aenter__`.
             await self.end()
@@ -99,7 +100,7 @@ class Transaction(Execution):
                 of the same row.
         """
         self.require_open()
-        attach(self._session, entity, assign_tenant=self.assign_tenant, added=self._added)
+        attach(self.session, entity, assign_tenant=self.assign_tenant, added=self._added)
         return entity
 
     @asynccontextmanager
@@ -130,7 +131,7 @@ class Transaction(Execution):
         if self._connection_lost:
             return
         self._aborted = False
-        watched = self._written.watched_by(self._session)
+        watched = self._written.watched_by(self.session)
         try:
             with self.guarded() as session:
                 await nested.rollback()
@@ -165,18 +166,10 @@ class Transaction(Execution):
         # After a misuse, the call of another task may not have returned: it has the connection.
         await self._use.wait_free()
         added = [state.obj() for state in self._added]
-        self._session.expunge_all()
+        await self.session.run_sync(_close)
         for entity in added:
             if entity is not None:
                 make_transient(entity)
-        await self._close()
-
-    async def _close(self) -> None:
-        try:
-            await self._session.close()
-        except (SQLAlchemyError, OSError):
-            # The connection is lost, so the server rolls back.
-            await self._session.invalidate()
 
     async def commit(self, operation_id: UUID) -> None:
         """Write added and changed entities, and commit.
@@ -204,13 +197,26 @@ class Transaction(Execution):
         phase = Phase.COMMIT if connection is None else direct.commit_phase(connection)
         try:
             with self.guarded(phase, operation_id) as session:
-                await session.commit()
+                await session.run_sync(self._commit_and_close)
         except (CommitOutcomeUnknown, asyncio.CancelledError):
             raise
         except RecollectError:
-            self.committed = False
+            if self.committed is None:
+                self.committed = False
             raise
-        self.committed = True
-        self.mark.committed = True
+
+    def _commit_and_close(self, session: Session) -> None:
+        # One greenlet for both: each takes as long as sending a statement.
+        session.commit()
+        self.committed = self.mark.committed = True
+        self._open = False
         self._added.clear()
-        await self._end()
+        _close(session)
+
+
+def _close(session: Session) -> None:
+    try:
+        session.close()  # entities leave the session first, and keep their values
+    except (SQLAlchemyError, OSError):
+        # The connection is lost, so the server rolls back.
+        session.invalidate()

@@ -63,7 +63,7 @@ async def test_health_names_versions_revision_dimensions_and_pool(database: Data
     assert health.pgvector_version is not None
     assert health.revision == health.expected_revision
     assert health.dimensions == 8
-    assert health.pool.size == 10
+    assert health.pool.size == 20
     assert health.pool.checked_out == 0
 
 

@@ -64,7 +64,7 @@ async def chunks(database: Database) -> list[KnowledgeChunk]:
 
 def driver_of(view: ReadUnitOfWork | UnitOfWork) -> Any:
     connection: Any = view._transaction._connection
-    return connection.sync_connection.connection.driver_connection
+    return connection.connection.driver_connection
 
 
 @asynccontextmanager

@@ -36,8 +36,8 @@ def test_without_anything_said_the_database_is_a_local_one() -> None:
     assert (settings.database, settings.user, settings.password) == ("recollect", "recollect", None)
     assert settings.sslmode is SslMode.PREFER
     assert (settings.pool_size, settings.max_overflow, settings.pool_timeout) == (
-        10,
-        10,
+        20,
+        0,
         timedelta(seconds=10),
     )
     assert (
@@ -224,7 +224,7 @@ def test_variables_of_the_compose_file_and_the_scripts_are_known(
     assert "RECOLLECT_PG_TAG" in names
     for name in names - {"RECOLLECT_PORT"}:
         monkeypatch.setenv(name, "value")
-    assert Settings(url="postgresql://localhost").pool_size == 10
+    assert Settings(url="postgresql://localhost").pool_size == 20
 
 
 def test_a_url_in_place_of_settings_is_refused_with_advice() -> None:
