@@ -39,13 +39,13 @@ def installed_packages(*, max_passages: int | None = None) -> Sequence[Package]:
     Args:
         max_passages: the number of passages after which no further package is read.
     """
-    seen: set[str] = set()
+    texts: set[str] = set()
     packages: list[Package] = []
     for name, files in sorted(_files_by_package().items()):
-        package = _read(name, files, seen)
+        package = _read(name, files, texts)
         if package.passages:
             packages.append(package)
-        if max_passages is not None and len(seen) >= max_passages:
+        if max_passages is not None and len(texts) >= max_passages:
             break
     return sorted(packages, key=lambda package: (-len(package.passages), package.name))
 
@@ -59,7 +59,7 @@ def _files_by_package() -> Mapping[str, Sequence[Path]]:
     return {name: sorted(paths) for name, paths in files.items() if name.isidentifier()}
 
 
-def _read(name: str, files: Iterable[Path], seen: set[str]) -> Package:
+def _read(name: str, files: Iterable[Path], texts: set[str]) -> Package:
     passages: list[str] = []
     queries: dict[str, None] = {}
     for file in files:
@@ -67,8 +67,8 @@ def _read(name: str, files: Iterable[Path], seen: set[str]) -> Package:
             continue
         source = file.read_text(encoding="utf-8", errors="replace").replace("\0", "")
         for passage in _passages(source):
-            if passage not in seen:
-                seen.add(passage)
+            if passage not in texts:
+                texts.add(passage)
                 passages.append(passage)
         queries.update(dict.fromkeys(_queries(source)))
     return Package(name, passages, list(queries))

@@ -83,7 +83,7 @@ def _executed(node: Node) -> Iterator[Node]:
 
 
 def _is_hnsw_scan(node: Node) -> bool:
-    # Of the indexes of the library only HNSW indexes return rows in the order of an operator.
+    # Only the HNSW indexes of the library return rows in the order of an operator.
     return "Index Name" in node and "Order By" in node
 
 

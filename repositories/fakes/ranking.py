@@ -29,7 +29,7 @@ WEIGHTS: Final[Mapping[str, int]] = {"A": 3, "B": 2, "C": 1}
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class IndexedRow:
     """The words of a row: the positions of each stem, and its occurrences by weight."""
 
     places: Places
@@ -87,7 +87,7 @@ def best(
     return sorted(hits, key=lambda hit: (-hit.relevance, hit.row["id"]))[:limit]
 
 
-def _term_weights(parsed: ParsedQuery, documents: Sequence[Document]) -> Mapping[str, float]:
+def _term_weights(parsed: ParsedQuery, documents: Sequence[IndexedRow]) -> Mapping[str, float]:
     """Return how much each of the rarest stems can add.
 
     Its inverse document frequency, as often as the query names it.
@@ -108,19 +108,19 @@ def _rarity(rows: int, having: int) -> float:
     return math.log(1 + (rows - having + 0.5) / (having + 0.5))
 
 
-def _relevance(document: Document, weights: Mapping[str, float], average: float) -> float:
+def _relevance(document: IndexedRow, weights: Mapping[str, float], average: float) -> float:
     norm = K1 * (1 - B + B * document.length / max(1.0, average))
     frequencies = ((weight, document.frequencies.get(stem, 0)) for stem, weight in weights.items())
     return sum(weight * frequency / (frequency + norm) for weight, frequency in frequencies)
 
 
-def document_of(row: Row, searched: Searched) -> Document:
+def document_of(row: Row, searched: Searched) -> IndexedRow:
     """Return the words of the row's columns, one after the other."""
     return _document(tuple((row[column] or "", weight) for column, weight in searched))
 
 
 @lru_cache(maxsize=20_000)
-def _document(texts: tuple[tuple[str, str], ...]) -> Document:
+def _document(texts: tuple[tuple[str, str], ...]) -> IndexedRow:
     places: defaultdict[str, set[int]] = defaultdict(set)
     frequencies: defaultdict[str, int] = defaultdict(int)
     shift = 0
@@ -132,7 +132,7 @@ def _document(texts: tuple[tuple[str, str], ...]) -> Document:
             places[stem] |= {min(position, MAX_POSITION) for position in shifted}
             frequencies[stem] += WEIGHTS[weight] * len(positions)
         shift += max((max(positions) for positions in positions_by_stem.values()), default=0)
-    return Document(dict(places), dict(frequencies))
+    return IndexedRow(dict(places), dict(frequencies))
 
 
 def _positions(prepared: str) -> Mapping[str, Set[int]]:

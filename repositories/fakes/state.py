@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Progress:
+class CommitCounter:
     """Number of committed units of work that changed something."""
 
     commits: int = 0
@@ -44,4 +44,4 @@ class State:
     trackers: dict[int, Tracker] = field(default_factory=dict)
     open_units: Counter[bool] = field(default_factory=Counter)
     """Number of open units of work (true) and readers (false)."""
-    progress: Progress = field(default_factory=Progress)
+    progress: CommitCounter = field(default_factory=CommitCounter)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from domain import TelemetryEvent
-    from repositories.recorder.writing import Database
+    from repositories.recorder.writing import UnitOfWorkFactory
 
 OnFull = Literal["wait", "drop"]
 
@@ -96,7 +96,7 @@ class TelemetryRecorder:
 
     def __init__(
         self,
-        database: Database,
+        database: UnitOfWorkFactory,
         *,
         tenant: str = DEFAULT_TENANT,
         max_queue: int = 10_000,

@@ -24,7 +24,7 @@ LONGEST_PAUSE = 2.0
 """Seconds between two attempts, at most."""
 
 
-class Database(Protocol):
+class UnitOfWorkFactory(Protocol):
     """The part of a database that a recorder needs: units of work."""
 
     def unit_of_work(self, *, tenant: str) -> UnitOfWork:
@@ -39,7 +39,7 @@ class GroupWriter:
     twice.
     """
 
-    def __init__(self, database: Database, tenant: str) -> None:
+    def __init__(self, database: UnitOfWorkFactory, tenant: str) -> None:
         self._database = database
         self._tenant = tenant
         self.committed = 0

@@ -78,9 +78,8 @@ def corpus_statistics(
     relates a row's length to the mean. Binds: `tenant`, `query`, `language`, and for a web search
     `web`.
     """
-    # A query of negations alone asks for nothing: what is not indexed as wanted is no word to rank
-    # by.
-    wanted = """WHERE strpos(
+    # A negated word is not in the tree of the query, and does not rank.
+    in_tree = """WHERE strpos(
         querytree(websearch_to_tsquery(CAST(:language AS regconfig), :web)), terms.quoted) > 0"""
     return {
         **_rows(entity, access),
@@ -90,7 +89,7 @@ def corpus_statistics(
             FROM query_terms AS terms CROSS JOIN size CROSS JOIN LATERAL (
               SELECT count(*) FILTER (WHERE s.lexemes @@ terms.query) AS rows, count(*) AS every
               FROM sample AS s WHERE size.complete OR s.number <= {_COMPARISONS} / terms.words
-            ) AS in_sample {wanted if match is Match.WEB else ""}""",
+            ) AS in_sample {in_tree if match is Match.WEB else ""}""",
         "counted": f"""
             SELECT terms.*, least(terms.n, CASE WHEN terms.words = 1 THEN 1
               WHEN terms.complete THEN terms.rows_with
@@ -113,7 +112,7 @@ def corpus_statistics(
 def single_term_statistics(entity: type[Entity], access: Access) -> dict[str, str]:
     """Return the same for a query of one word, without a `bound`.
 
-    There are no `words` if the word has several lexemes. The frequency of a single word does not
+    `words` is empty if the word has several lexemes. The frequency of a single word does not
     change the order of rows.
     """
     return {
