@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from domain.errors import ConfigurationError
 
@@ -45,8 +45,7 @@ def load_embedder(name: str | None) -> Embedder:
         raise ConfigurationError(
             f"{name} returns no embedder: {', '.join(missing)} missing", setting=SETTING
         )
-    result: Embedder = embedder
-    return result
+    return cast("Embedder", embedder)
 
 
 def settings_of(embedder: Embedder) -> Mapping[str, Any]:

@@ -344,7 +344,7 @@ COLUMNS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "skipped_queries": ("Queries that the run skipped.", "Queries that were left out."),
         "retry_attempts": ("Attempts after the first one.", "Attempts after the first."),
         "degradation_path": (
-            "What the run did instead of the skipped queries.",
+            "Action of the run in place of the skipped queries.",
             "What was done instead.",
         ),
     },

@@ -42,7 +42,7 @@ class Machine(RuleBasedStateMachine):
     """
 
     sides: ClassVar[Sides]
-    new_world: ClassVar[Callable[[], World]]
+    new_world: ClassVar[staticmethod[[], World]]
 
     def __init__(self) -> None:
         super().__init__()

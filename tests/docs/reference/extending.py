@@ -105,7 +105,7 @@ def _parts() -> Iterator[str]:
                 yield from _member(thing, member)
 
 
-def _member(owner: type[Any], name: str) -> Iterator[str]:
+def _member(owner: Any, name: str) -> Iterator[str]:
     member = inspect.getattr_static(owner, name)
     if isinstance(member, property):
         yield f"#### {code(f'{owner.__name__}.{name}')}"
