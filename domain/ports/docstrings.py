@@ -1,4 +1,4 @@
-"""Docstrings of ports on the classes that implement them."""
+"""Classes that implement ports: their docstrings, and the checks of their arguments."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from collections.abc import Callable
 from inspect import getattr_static, isfunction
 from typing import Any, TypeVar
 
+from domain.ports.arguments import checked
+
 C = TypeVar("C", bound=type)
 
 
 def documented_by(*ports: type[Any]) -> Callable[[C], C]:
-    """Return a class decorator that copies docstrings from ports.
+    """Return a class decorator that copies docstrings from ports, and checks arguments.
 
     A public method or property without a docstring gets that of the first port that has one of the
-    same name, so `help(uow.knowledge.upsert_many)` describes the operation on every store.
+    same name, so `help(uow.knowledge.upsert_many)` describes the operation on every store. A public
+    method refuses arguments that are not of the types that the port annotates.
 
     Args:
         ports: the protocols that the class implements.
@@ -21,16 +24,25 @@ def documented_by(*ports: type[Any]) -> Callable[[C], C]:
 
     def decorate(implementation: C) -> C:
         for name, member in list(vars(implementation).items()):
-            if not name.startswith("_") and (text := _docstring(name, ports)) is not None:
+            if name.startswith("_"):
+                continue
+            if (text := _docstring(name, ports)) is not None:
                 _document(implementation, name, member, text)
+            if isfunction(member) and isfunction(port := _member(name, ports)):
+                setattr(implementation, name, checked(member, port))
         return implementation
 
     return decorate
 
 
 def _docstring(name: str, ports: tuple[type[Any], ...]) -> str | None:
+    member = _member(name, ports)
+    return None if member is None else member.__doc__
+
+
+def _member(name: str, ports: tuple[type[Any], ...]) -> Any:
     members = (getattr_static(port, name, None) for port in ports)
-    return next((member.__doc__ for member in members if member is not None), None)
+    return next((member for member in members if member is not None), None)
 
 
 def _document(implementation: type[Any], name: str, member: object, text: str) -> None:

@@ -22,8 +22,8 @@ R = TypeVar("R")
 _WORDS: Final = frozenset({"query", "text"})
 """Texts to search for. Characters that cannot be sent separate words."""
 
-_NOT_SENT: Final = frozenset({"min_score"})
-"""Parameters from which a distance is computed, which is sent instead."""
+_NOT_SENT: Final = frozenset({"min_score", "max_distance"})
+"""Thresholds, from which the distance that is sent is computed."""
 
 _NEVER_SENT: Final = _WORDS | _NOT_SENT
 

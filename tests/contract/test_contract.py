@@ -7,6 +7,9 @@ import pytest
 from tests.contract import suites as contract
 
 
+class TestArguments(contract.ArgumentsContract): ...
+
+
 class TestAuthors(contract.AuthorsContract): ...
 
 

@@ -3,6 +3,7 @@
 Each suite uses one fixture, `store`, which `Store` describes.
 """
 
+from tests.contract.suites.arguments import ArgumentsContract
 from tests.contract.suites.authors import AuthorsContract
 from tests.contract.suites.bounds import BoundsContract
 from tests.contract.suites.bulk_changes import BulkChangesContract
@@ -48,6 +49,7 @@ from tests.contract.suites.unit_of_work import UnitOfWorkContract
 from tests.contract.suites.words import HybridSearchContract, KeywordSearchContract
 
 __all__ = [
+    "ArgumentsContract",
     "AuthorsContract",
     "BoundsContract",
     "BulkChangesContract",

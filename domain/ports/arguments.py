@@ -1,0 +1,236 @@
+"""Arguments of the operations, checked against the annotations of the ports.
+
+Every store checks them with the same functions, before it sends a statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import cache, partial, wraps
+from importlib import import_module
+from inspect import Parameter, iscoroutinefunction, signature
+from typing import Any, Final, TypeAlias
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from domain.errors import InvalidInput
+from domain.values.ids import require_id
+from domain.values.numbers import INT32_MAX, INT64_MAX
+from domain.values.text import storable
+
+Check: TypeAlias = Callable[[Any], Any]
+"""Returns the value that the operation gets, or raises InvalidInput."""
+
+_SEARCHED: Final = frozenset({"query", "text"})
+"""Texts to search for. Characters that PostgreSQL cannot store separate words."""
+
+_NUMBERS: Final = {
+    "pr_number": INT32_MAX,
+    "comment_id": INT64_MAX,
+    "reaction_id": INT64_MAX,
+    "dimensions": INT32_MAX,
+}
+"""Whole numbers that a column is compared with; operations check the others themselves."""
+
+_CHECKED_BY_OPERATIONS: Final = frozenset({"id", "ids", "where"})
+
+
+def checked(method: Callable[..., Any], port: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `method` with the arguments checked that `port` annotates.
+
+    Args:
+        method: the method of a store.
+        port: the method of the port that it implements.
+    """
+    parameters = list(signature(port).parameters.values())[1:]
+    checks = {one.name: check for one in parameters if (check := _check_of(one)) is not None}
+    if not checks:
+        return method
+    positional = [
+        (one.name, checks.get(one.name))
+        for one in parameters
+        if one.kind is Parameter.POSITIONAL_OR_KEYWORD
+    ]
+
+    def convert(args: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[list[Any], Any]:
+        values = list(args)
+        for place, ((_, check), value) in enumerate(zip(positional, args, strict=False)):
+            if check is not None:
+                values[place] = check(value)
+        return values, {
+            name: checks[name](value) if name in checks else value for name, value in named.items()
+        }
+
+    if not iscoroutinefunction(method):
+
+        @wraps(method)
+        def checking(self: Any, *args: Any, **named: Any) -> Any:
+            values, converted = convert(args, named)
+            return method(self, *values, **converted)
+
+        return checking
+
+    @wraps(method)
+    async def checking_first(self: Any, *args: Any, **named: Any) -> Any:
+        values, converted = convert(args, named)
+        try:
+            return await method(self, *values, **converted)
+        except ValidationError as error:
+            raise _invalid(error) from None
+
+    return checking_first
+
+
+def _invalid(error: ValidationError) -> InvalidInput:
+    """Return an entity's refusal of an argument as an error of the library."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    field = str(first["loc"][0]) if first["loc"] else None
+    return InvalidInput(f"{field or 'a value'}: {first['msg']}", field=field)
+
+
+def _check_of(parameter: Parameter) -> Check | None:
+    name, annotation = parameter.name, str(parameter.annotation)
+    kinds = annotation.split(" | ")
+    optional = "None" in kinds
+    [kind, *others] = [one for one in kinds if one != "None"] or [""]
+    if name in _CHECKED_BY_OPERATIONS or others:
+        return None
+    if kind == "int":
+        check: Check | None = partial(_number, name, _NUMBERS[name]) if name in _NUMBERS else None
+    elif kind in _VALUES:
+        check = partial(_value, name, kind)
+    else:
+        make = _CHECKS.get(kind)
+        check = None if make is None else partial(make, name)
+    return partial(_unless_none, check) if check is not None and optional else check
+
+
+@cache
+def _class(name: str) -> type[Any]:
+    # The values import no ports, but entities do.
+    resolved: type[Any] = getattr(import_module("domain"), name)
+    return resolved
+
+
+def _refusal(name: str, expected: str, value: object) -> InvalidInput:
+    return InvalidInput(f"{name} must be {expected}, not {type(value).__name__}", field=name)
+
+
+def _unless_none(check: Check, value: Any) -> Any:
+    return None if value is None else check(value)
+
+
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _refusal(name, "True or False", value)
+    return value
+
+
+def _age(name: str, value: Any) -> timedelta:
+    if not isinstance(value, timedelta):
+        raise _refusal(name, "a timedelta", value)
+    return value
+
+
+def _id(name: str, value: Any) -> UUID:
+    return require_id(value, name)
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise _refusal(name, "text", value)
+    if name in _SEARCHED:
+        return value
+    try:
+        return storable(value)
+    except ValueError:
+        raise InvalidInput(
+            f"{name} has a NUL or a lone surrogate, which PostgreSQL cannot store: remove it",
+            field=name,
+        ) from None
+
+
+def _number(name: str, limit: int, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise _refusal(name, "a whole number", value)
+    if not -limit - 1 <= value <= limit:
+        raise InvalidInput(f"{name} must be at most {limit:,}", field=name)
+    return value
+
+
+def _moment(name: str, value: Any) -> datetime:
+    if not isinstance(value, datetime):
+        raise _refusal(name, "a datetime with a time zone", value)
+    if value.utcoffset() is None:
+        raise InvalidInput(f"{name} needs a time zone: write one with tzinfo=UTC", field=name)
+    return value
+
+
+def _callable(name: str, value: Any) -> Any:
+    if not callable(value):
+        raise _refusal(name, "a function that takes the number of rows", value)
+    return value
+
+
+def _iterable(name: str, expected: str, value: Any) -> Iterable[Any]:
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        raise _refusal(name, expected, value)
+    return value
+
+
+def _texts(name: str, value: Any) -> list[str]:
+    return [_text(name, one) for one in _iterable(name, "an iterable of texts", value)]
+
+
+def _repaired(name: str, value: Any) -> list[Any]:
+    rows = _iterable(name, "a list of RepairedEmbedding", value)
+    return [_value(name, "RepairedEmbedding", one) for one in rows]
+
+
+def _corpora(name: str, value: Any) -> list[Any]:
+    return [_value(name, "Corpus", one) for one in _iterable(name, "a collection of Corpus", value)]
+
+
+def _value(name: str, kind: str, value: Any) -> Any:
+    expected = _class(kind)
+    if isinstance(value, expected):
+        return value
+    if issubclass(expected, StrEnum):
+        if isinstance(value, str) and value in list(expected):
+            return expected(value)
+        members = ", ".join(f"{kind}.{one.name}" for one in expected)
+        raise InvalidInput(f"{name} must be one of {members}", field=name)
+    article = "an" if kind[0] in "AEIOU" else "a"
+    raise _refusal(name, f"{article} {kind}", value)
+
+
+_CHECKS: Final[Mapping[str, Callable[[str, Any], Any]]] = {
+    "str": _text,
+    "bool": _flag,
+    "UUID": _id,
+    "timedelta": _age,
+    "datetime": _moment,
+    "Progress": _callable,
+    "Sequence[str]": _texts,
+    "Iterable[str]": _texts,
+    "Collection[Corpus]": _corpora,
+    "Sequence[RepairedEmbedding]": _repaired,
+}
+
+_VALUES: Final = frozenset(
+    {
+        *(
+            "Category",
+            "ConfidenceBand",
+            "Cursor",
+            "Distance",
+            "Diversity",
+            "EmbeddingRepair",
+            "Match",
+        ),
+        *("Outcome", "Recency", "Severity", "UsageBy", "Weights"),
+    }
+)

@@ -1,0 +1,90 @@
+"""Arguments of other types than the ports annotate are refused by every store in the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from inspect import signature
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from domain import InvalidInput, UnitOfWork
+from tests.contract.ports import operations
+
+if TYPE_CHECKING:
+    from tests.contract.suites.kinds import Unit
+    from tests.contract.suites.store import Store
+
+_CHECKED: Final = {
+    "str": (5, None, b"x", ["x"], "a\0b", "\ud800"),
+    "bool": (1, None, "yes"),
+    "UUID": (5, None, "x", b"0" * 16),
+    "timedelta": (5, None, "1 day"),
+    "datetime": (5, None, "2026-01-01"),
+    "Progress": (5, "x"),
+    "Iterable[str]": ("x", 5, None, [5], ["a\0b"]),
+    "Collection[Corpus]": ("knowledge", 5, None, ["elsewhere"]),
+    "Sequence[RepairedEmbedding]": (5, None, [{}]),
+    **dict.fromkeys(
+        ("Distance", "Match", "Outcome", "Severity", "Category", "ConfidenceBand", "UsageBy"),
+        (5, None, "elsewhere", object),
+    ),
+    **dict.fromkeys(
+        ("Weights", "Diversity", "Recency", "Cursor", "EmbeddingRepair"), (5, "x", object())
+    ),
+}
+
+_SEARCHED: Final = ("query", "text")
+
+
+def _methods(unit: Unit) -> Iterator[tuple[str, Callable[..., Any]]]:
+    for operation in sorted(operations(UnitOfWork, "")):
+        _, *path, name = operation.split(".")
+        if path:
+            yield operation, getattr(attrgetter(".".join(path))(unit), name)
+
+
+def _wrong_values(name: str, annotation: str) -> tuple[Any, ...]:
+    kinds = annotation.split(" | ")
+    wrongs: tuple[Any, ...] = ()
+    if len(kinds) - ("None" in kinds) == 1 and name not in ("id", "where"):
+        wrongs = _CHECKED.get(kinds[0], ())
+    if "None" in kinds:
+        wrongs = tuple(wrong for wrong in wrongs if wrong is not None)
+    if name in _SEARCHED:  # characters that cannot be stored separate words
+        wrongs = tuple(wrong for wrong in wrongs if not isinstance(wrong, str))
+    return wrongs
+
+
+class ArgumentsContract:
+    """An argument of a wrong type is refused before a statement, and named."""
+
+    async def test_an_argument_of_another_type_is_refused_and_named(self, store: Store) -> None:
+        refused = set()
+        async with store.unit_of_work() as uow:
+            for path, method in _methods(uow):
+                for name, parameter in signature(method).parameters.items():
+                    for wrong in _wrong_values(name, str(parameter.annotation)):
+                        with pytest.raises(InvalidInput) as refusal:
+                            await method(**{name: wrong})
+                        assert refusal.value.field == name, path
+                        refused.add(path)
+            assert await uow.reviews.count() == 0, "the unit of work can still be used"
+        assert len(refused) > 60
+
+    async def test_whole_numbers_that_no_column_holds_are_refused(self, store: Store) -> None:
+        async with store.reader() as view:
+            for wrong in (2**31, True, "7", 7.0, None):
+                number: Any = wrong
+                with pytest.raises(InvalidInput) as refusal:
+                    await view.runs.last_reviewed_head("acme/api", number)
+                assert refusal.value.field == "pr_number"
+            assert await view.findings.find_by_comment("acme/api", 2**63 - 1) is None
+            with pytest.raises(InvalidInput):
+                await view.findings.find_by_comment("acme/api", 2**63)
+
+    async def test_the_text_of_an_enum_is_a_member(self, store: Store) -> None:
+        any_word: Any = "any"
+        async with store.reader() as view:
+            assert not await view.knowledge.keyword_search("deadline", match=any_word)
