@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from inspect import signature
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_origin
 
 import pytest
 
 from domain import InvalidInput, UnitOfWork
-from tests.contract.ports import operations
+from tests.contract.ports import methods_of, parts_of
 
 if TYPE_CHECKING:
-    from tests.contract.suites.kinds import Unit
     from tests.contract.suites.store import Store
 
 _CHECKED: Final = {
@@ -38,11 +36,15 @@ _CHECKED: Final = {
 _SEARCHED: Final = ("query", "text")
 
 
-def _methods(unit: Unit) -> Iterator[tuple[str, Callable[..., Any]]]:
-    for operation in sorted(operations(UnitOfWork, "")):
-        _, *path, name = operation.split(".")
-        if path:
-            yield operation, getattr(attrgetter(".".join(path))(unit), name)
+def _methods(
+    part: Any, port: Any, path: str = ""
+) -> Iterator[tuple[str, Callable[..., Any], Callable[..., Any]]]:
+    """Yield the path of every operation, its method, and the method of the port."""
+    for name in sorted(methods_of(port)) if path else ():
+        declared = getattr(get_origin(port) or port, name)
+        yield f"{path}.{name}", getattr(part, name), declared
+    for name, inner in parts_of(port):
+        yield from _methods(getattr(part, name), inner, f"{path}.{name}")
 
 
 def _wrong_values(name: str, annotation: str) -> tuple[Any, ...]:
@@ -63,8 +65,8 @@ class ArgumentsContract:
     async def test_an_argument_of_another_type_is_refused_and_named(self, store: Store) -> None:
         refused = set()
         async with store.unit_of_work() as uow:
-            for path, method in _methods(uow):
-                for name, parameter in signature(method).parameters.items():
+            for path, method, declared in _methods(uow, UnitOfWork):
+                for name, parameter in signature(declared).parameters.items():
                     for wrong in _wrong_values(name, str(parameter.annotation)):
                         with pytest.raises(InvalidInput) as refusal:
                             await method(**{name: wrong})
