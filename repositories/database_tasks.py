@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from domain import metadata
 from domain.errors import ConfigurationError
 from domain.values.health import Health, PoolFigures
 from repositories import backup, migrations, operations
@@ -16,12 +17,14 @@ from repositories.database_connection import DatabaseConnection
 from repositories.migrations.partitions import AHEAD
 from repositories.operations.health import health_of, pool_figures
 from repositories.operations.initial_load import MEMORY_MB
+from repositories.operations.vector_indexes import SAMPLE
 
 if TYPE_CHECKING:
     from domain.schema.base import Entity
     from repositories.backup import Manifest
     from repositories.operations import Maintenance, TenantFigures
     from repositories.operations.initial_load import OnBuild
+    from repositories.operations.vector_indexes import VectorIndexHealth
 
 
 class DatabaseTasks(DatabaseConnection, BulkChanges):
@@ -93,8 +96,9 @@ class DatabaseTasks(DatabaseConnection, BulkChanges):
         ahead: int = AHEAD,
         keep: timedelta | None = None,
         keep_operations: timedelta | None = None,
+        rebuild_indexes: bool = True,
     ) -> Maintenance:
-        """Create and drop partitions of telemetry, and purge committed operations, of all tenants.
+        """Create and drop partitions of telemetry, purge operations, and rebuild worn indexes.
 
         Large tenants get an HNSW index of their own. Run it periodically, at least once in `ahead`
         months. Several processes can run it at the same time. Rows in the default partition are
@@ -106,6 +110,9 @@ class DatabaseTasks(DatabaseConnection, BulkChanges):
             keep_operations: purge committed operations that began longer ago, an hour at least;
                 None purges nothing. Purged operations are reported as not committed, and their ids
                 can be used again.
+            rebuild_indexes: whether to measure the recall of the vector indexes, as
+                `vector_index_health` does, and to rebuild those that lost recall. Tables with many
+                dead rows are vacuumed first. Others read and write meanwhile.
 
         Raises:
             InvalidInput: `ahead`, `keep` or `keep_operations` is out of range.
@@ -119,6 +126,7 @@ class DatabaseTasks(DatabaseConnection, BulkChanges):
                 keep=keep,
                 keep_operations=keep_operations,
                 options=migrations.SchemaOptions.from_settings(self.settings),
+                ef_search=self.settings.ef_search if rebuild_indexes else None,
             )
         self._opened_schema.tenant_indexes.expire()
         return changes
@@ -166,6 +174,52 @@ class DatabaseTasks(DatabaseConnection, BulkChanges):
             dropped = await operations.release_tenant(engine, tenant)
         self._opened_schema.tenant_indexes.expire()
         return dropped
+
+    async def vector_index_health(self, *, sample: int = SAMPLE) -> Sequence[VectorIndexHealth]:
+        """Return the size, the dead entries and the recall of every vector index.
+
+        The recall is measured in a sample of searches, each of which is compared with an exact one
+        that reads the whole table: 0.5 s for 50,000 rows of 1,024 dimensions.
+
+        Args:
+            sample: the number of searches for each index.
+        """
+        async with self._for_migrations() as engine:
+            return await operations.examine_vector_indexes(
+                engine, ef_search=self.settings.ef_search, sample=sample
+            )
+
+    async def vacuum(self, *entities: type[Entity], within: timedelta = timedelta(hours=1)) -> None:
+        """Vacuum and analyze the tables of these entities, or of all entities of the library.
+
+        Dead rows no longer take space, and dead entries leave the vector indexes.
+
+        Args:
+            entities: the entities.
+            within: the longest time that one table may take; the statement timeout of the settings
+                does not apply.
+
+        Raises:
+            StatementTimeout: a table took longer.
+        """
+        tables = [entity.__tablename__ for entity in entities] or list(metadata.tables)
+        async with self._for_migrations() as engine:
+            await operations.vacuum_tables(engine, tables, within=within)
+
+    async def rebuild_index(self, name: str, *, within: timedelta = timedelta(hours=1)) -> None:
+        """Rebuild an index by REINDEX CONCURRENTLY, while others read and write its table.
+
+        Args:
+            name: the index.
+            within: the longest time that it may take; the statement timeout of the settings does
+                not apply. `recollect db migrate` completes an interrupted rebuild.
+
+        Raises:
+            StatementTimeout: it took longer.
+            SchemaError: the index does not exist.
+        """
+        async with self._for_migrations() as engine:
+            await operations.rebuild_index(engine, name, within=within)
 
     async def drop_telemetry_before(self, moment: datetime) -> Maintenance:
         """Drop the telemetry of all tenants of months that ended by `moment`.

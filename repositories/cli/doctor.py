@@ -121,7 +121,12 @@ def database(
     data_dir: Path, *, url: str | None = None, deadline: float | None = None
 ) -> Iterator[Diagnosis]:
     """Yield the health of the database."""
-    from repositories.cli.health import health_figures, health_of_target
+    from repositories.cli.health import (
+        health_figures,
+        health_of_target,
+        vector_index_sentence,
+        vector_indexes_of_target,
+    )
 
     try:
         with targets.reach(data_dir, url=url, deadline=deadline) as target:
@@ -131,6 +136,14 @@ def database(
         return
     for name, value in health_figures(target, health):
         yield Diagnosis(name=name, observation=value)
+    if health.revision == health.expected_revision:
+        for index in asyncio.run(vector_indexes_of_target(target.settings)):
+            remedy = "; run `recollect db maintain`, which rebuilds it" if index.is_worn else ""
+            yield Diagnosis(
+                name=f"index {index.name}",
+                observation=vector_index_sentence(index) + remedy,
+                problem=index.is_worn,
+            )
     for problem in health.problems:
         advice = f"{problem.what}; {problem.remedy}"
         yield Diagnosis(name="database", observation=advice, problem=True)

@@ -9,6 +9,7 @@ from domain.values.health import Health
 from repositories import migrations
 from repositories.cli.targets import connected
 from repositories.operations.health import facts, health_of
+from repositories.operations.vector_indexes import VectorIndexHealth, examine_vector_indexes
 from repositories.postgres.errors import translating
 
 if TYPE_CHECKING:
@@ -31,6 +32,20 @@ async def health_of_target(settings: Settings) -> Health:
             async with engine.connect() as connection:
                 observed = await facts(connection, language=settings.language, revision=revision)
         return health_of(observed, engine, settings, expected_revision=expected)
+
+
+async def vector_indexes_of_target(settings: Settings) -> list[VectorIndexHealth]:
+    """Return the health of the vector indexes, with their recall in a sample of searches."""
+    async with connected(settings.for_migrations()) as engine:
+        return await examine_vector_indexes(engine, ef_search=settings.ef_search)
+
+
+def vector_index_sentence(index: VectorIndexHealth) -> str:
+    """Return the health of a vector index in a sentence."""
+    recall = "recall not measured"
+    if index.recall is not None:
+        recall = f"recall {index.recall:.2f}, lowest {index.lowest:.1f}"
+    return f"{recall}, {index.dead:.0%} of the rows dead, {index.size / 2**20:,.1f} MiB"
 
 
 def health_figures(target: Target, health: Health) -> list[tuple[str, str]]:

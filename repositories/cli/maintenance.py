@@ -37,6 +37,14 @@ KeepOperationsDays = Annotated[
 ]
 
 
+KeepIndexes = Annotated[
+    bool,
+    typer.Option(
+        "--no-indexes", help="Neither measure the recall of vector indexes nor rebuild any."
+    ),
+]
+
+
 def maintain(
     url: Url = None,
     data_dir: DataDir = DATA_DIR,
@@ -44,12 +52,14 @@ def maintain(
     ahead: Ahead = None,
     keep_days: KeepDays = None,
     keep_operations_days: KeepOperationsDays = None,
+    no_indexes: KeepIndexes = False,
     as_json: Json = False,
 ) -> None:
     """Create the next months of telemetry, and delete old rows. Run it every month.
 
     It creates the partitions of the coming months, drops those that are too old, purges old
-    committed operations, and builds an HNSW index for each large tenant.
+    committed operations, and builds an HNSW index for each large tenant. It measures the recall of
+    the vector indexes, and rebuilds those that lost recall while others read and write.
     """
     from domain.values.timestamps import days_old
     from repositories.cli import tasks
@@ -62,7 +72,13 @@ def maintain(
     )
     with targets.reach(data_dir, url=url, deadline=connect_deadline) as target:
         changes = asyncio.run(
-            tasks.maintain(target.settings, ahead=ahead, keep=keep, keep_operations=keep_operations)
+            tasks.maintain(
+                target.settings,
+                ahead=ahead,
+                keep=keep,
+                keep_operations=keep_operations,
+                rebuild_indexes=not no_indexes,
+            )
         )
     result(
         f"{target.label}: {_sentence(changes)}",
@@ -123,6 +139,7 @@ def _sentence(changes: Maintenance) -> str:
             changes.postponed
         ),
         f"purged {changes.operations:,} committed operations": changes.operations,
+        f"rebuilt {', '.join(changes.rebuilt)}": changes.rebuilt,
         f"covered {', '.join(changes.covered)} by row-level security": changes.covered,
         f"built the indexes of large tenants ({', '.join(changes.indexed)})": changes.indexed,
     }

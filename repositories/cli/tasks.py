@@ -90,8 +90,9 @@ async def maintain(
     ahead: int | None,
     keep: timedelta | None,
     keep_operations: timedelta | None,
+    rebuild_indexes: bool,
 ) -> Maintenance:
-    """Create, fill and drop partitions of telemetry, and purge committed operations."""
+    """Create, fill and drop partitions of telemetry, purge operations, and rebuild indexes."""
     async with connected(settings.for_migrations()) as engine:
         return await operations.maintain(
             engine,
@@ -99,6 +100,7 @@ async def maintain(
             keep=keep,
             keep_operations=keep_operations,
             options=migrations.SchemaOptions.from_settings(settings),
+            ef_search=settings.ef_search if rebuild_indexes else None,
         )
 
 

@@ -13,6 +13,12 @@ from repositories.operations.tenants import (
     release_tenant,
     tenants,
 )
+from repositories.operations.vector_indexes import (
+    VectorIndexHealth,
+    examine_vector_indexes,
+    rebuild_index,
+    vacuum_tables,
+)
 from repositories.sql.roles import Roles
 
 __all__ = [
@@ -20,13 +26,17 @@ __all__ = [
     "Maintenance",
     "Roles",
     "TenantFigures",
+    "VectorIndexHealth",
     "disable_row_level_security",
     "drop_before",
     "enable_row_level_security",
+    "examine_vector_indexes",
     "initial_load",
     "isolate_tenant",
     "maintain",
+    "rebuild_index",
     "release_tenant",
     "set_up_roles",
     "tenants",
+    "vacuum_tables",
 ]

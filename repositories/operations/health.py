@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ARRAY, BigInteger, Text, bindparam, text
+from sqlalchemy import ARRAY, BigInteger, Float, Text, bindparam, text
 
 from domain.values.health import Health, PoolFigures, Problem
 from repositories.migrations import partitions
 from repositories.migrations.indexes import LOAD_KEY
 from repositories.operations.partitions import holds_rows
+from repositories.operations.vector_indexes import MOST_DEAD
 from repositories.postgres.pool import GuardedPool
 from repositories.postgres.row_level_security import RowLevelSecurityStatus
 from repositories.sql.vector_index import TENANT_INDEX, VECTOR_INDEXES
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 MIN_SERVER = 160_000
 MIN_PGVECTOR = (0, 8, 4)
 """Older versions corrupt HNSW indexes on vacuum."""
+
+FEW_DEAD = 10_000
+"""A table with fewer dead rows has no problem, whatever their share."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +50,7 @@ class Facts:
     default_holds_events: bool
     row_security: RowLevelSecurityStatus
     missing_indexes: tuple[str, ...]
+    dying_indexes: tuple[str, ...]
     is_loading: bool
     tenant_indexes: tuple[str, ...]
 
@@ -70,6 +75,14 @@ SELECT current_setting('server_version') AS server_version,
              JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid AND i.indisvalid
              WHERE c.relnamespace = current_schema()::regnamespace
              AND c.relname ~ :tenant_index) AS tenant_indexes,
+       ARRAY(SELECT c.relname::text FROM pg_catalog.pg_index i
+             JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+             JOIN pg_catalog.pg_am a ON a.oid = c.relam AND a.amname = 'hnsw'
+             WHERE c.relnamespace = current_schema()::regnamespace
+             AND pg_stat_get_dead_tuples(i.indrelid) > :few_dead
+             AND pg_stat_get_dead_tuples(i.indrelid)
+                 > :most_dead * pg_stat_get_live_tuples(i.indrelid)
+             ORDER BY 1) AS dying_indexes,
        EXISTS (SELECT FROM pg_catalog.pg_locks
                WHERE locktype = 'advisory' AND objsubid = 1 AND granted
                AND database = (SELECT oid FROM pg_catalog.pg_database
@@ -79,6 +92,8 @@ SELECT current_setting('server_version') AS server_version,
     bindparam("vector_indexes", list(VECTOR_INDEXES), ARRAY(Text)),
     bindparam("load", LOAD_KEY, BigInteger),
     bindparam("tenant_index", TENANT_INDEX, Text),
+    bindparam("few_dead", FEW_DEAD, BigInteger),
+    bindparam("most_dead", MOST_DEAD, Float),
 )
 _EMBEDDING = text("SELECT provider, model, dimensions FROM embedding_metadata")
 
@@ -105,6 +120,7 @@ async def facts(connection: AsyncConnection, *, language: str, revision: str | N
         default_holds_events=in_default,
         row_security=await connection.run_sync(RowLevelSecurityStatus.read),
         missing_indexes=tuple(server.missing_indexes),
+        dying_indexes=tuple(server.dying_indexes),
         is_loading=server.is_loading,
         tenant_indexes=tuple(server.tenant_indexes),
     )
@@ -195,6 +211,13 @@ def problems(observed: Facts, *, expected_revision: str, settings: Settings) -> 
     wrong.extend(_ways_round(observed.row_security, asked_for=settings.row_level_security))
     if observed.revision == expected_revision:
         wrong.extend(_missing(name, observed) for name in observed.missing_indexes)
+    wrong.extend(
+        Problem(
+            what=f"the index {name} has many dead entries, so that searches can miss rows",
+            remedy="run `recollect db maintain`, and look at the autovacuum of the server",
+        )
+        for name in observed.dying_indexes
+    )
     return tuple(wrong)
 
 

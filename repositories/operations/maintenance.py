@@ -26,7 +26,7 @@ from repositories.migrations.row_level_security import (
 )
 from repositories.migrations.runner import BASE, head, require_known
 from repositories.migrations.session import DEADLINE, migration_session, require_lock
-from repositories.operations import partitions
+from repositories.operations import partitions, vector_indexes
 from repositories.operations.partitions import MOST_PARTITIONS
 from repositories.operations.tenants import index_large_tenants
 from repositories.postgres.errors import translating
@@ -74,6 +74,7 @@ class Maintenance:
         covered: the tables that got the policy of row-level security, such as new tables of own
             entities; empty if row-level security is not enabled.
         indexed: the names of the HNSW indexes that large tenants got.
+        rebuilt: the names of the vector indexes that had lost recall.
     """
 
     created: tuple[str, ...] = ()
@@ -85,6 +86,7 @@ class Maintenance:
     operations: int = 0
     covered: tuple[str, ...] = ()
     indexed: tuple[str, ...] = ()
+    rebuilt: tuple[str, ...] = ()
 
 
 async def maintain(
@@ -94,9 +96,10 @@ async def maintain(
     keep: timedelta | None = None,
     keep_operations: timedelta | None = None,
     options: SchemaOptions | None = None,
+    ef_search: int | None = None,
     deadline: timedelta = DEADLINE,
 ) -> Maintenance:
-    """Create the missing partitions of telemetry, and delete old months and operations.
+    """Create the missing partitions of telemetry, delete old rows, and rebuild worn indexes.
 
     A partition is created for this month, for the next `ahead`, and for each month in the default
     partition. If row-level security is enabled, tables without its policy get it, such as those
@@ -111,6 +114,8 @@ async def maintain(
         keep: drop months that ended at least this long ago, by the server's clock; None drops none.
         keep_operations: purge committed operations that are older; None purges none.
         options: the parameters of the HNSW indexes, by default those of the database.
+        ef_search: with it, measure the recall of the vector indexes with a list of so many
+            candidates, and rebuild those that lost recall.
         deadline: how long to wait for locks, and to move rows.
 
     Raises:
@@ -153,6 +158,11 @@ async def maintain(
             create_policies_if_enabled, doing="covering tables by row-level security"
         )
         indexed = await index_large_tenants(session, options)
+        rebuilt = (
+            []
+            if ef_search is None
+            else await vector_indexes.rebuild_worn(session, ef_search=ef_search)
+        )
     return replace(
         dropped,
         created=tuple(map(str, months)),
@@ -161,6 +171,7 @@ async def maintain(
         operations=operations,
         covered=tuple(covered),
         indexed=tuple(indexed),
+        rebuilt=tuple(rebuilt),
     )
 
 
