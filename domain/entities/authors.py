@@ -31,11 +31,16 @@ class AuthorCacheEntry(Record, table=True):
     - Read while it is younger than a day, or another age.
     - Deleted by `authors.purge`.
 
-    Unique: `(tenant, repo, author_login)`. Index: `(tenant, cached_at)`, for `authors.purge`.
+    Unique: `(tenant, repo, author_login)`. Indexes: `(tenant, cached_at)`, for `authors.purge`;
+    `(tenant, repo, id)`, for `list` and `page` of one repository.
     """
 
     __tablename__ = "author_cache"
-    __table_args__ = (unique("repo", "author_login"), index("cached_at"))
+    __table_args__ = (
+        unique("repo", "author_login"),
+        index("cached_at"),
+        index("repo", "id"),
+    )
 
     repo: Name = Field(description="Repository, as owner/name.")
     author_login: Name = Field(description="Login of the author.")

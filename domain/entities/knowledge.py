@@ -53,7 +53,6 @@ class KnowledgeChunk(Record, table=True):
       model
     - `(tenant, id)` of the chunks that are stale or have no embedding: the other
       `repair_candidates`
-    - `(tenant, text_hash)`: searches for distinct texts
     """
 
     __tablename__ = "knowledge"
@@ -67,7 +66,7 @@ class KnowledgeChunk(Record, table=True):
             None, "metadata", postgresql_using="gin", postgresql_ops={"metadata": "jsonb_path_ops"}
         ),
         *search_vector(title="A", summary="B", content="C"),
-        *text_hash_column("content"),
+        text_hash_column("content"),
     )
     __mapper_args__ = SEARCH_VECTOR_UNMAPPED
 

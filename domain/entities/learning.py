@@ -63,7 +63,6 @@ class LearningMemory(Record, table=True):
       another model
     - `(tenant, id)` of the memories that are stale or have no embedding: `delete_stale`, and the
       other `repair_candidates`
-    - `(tenant, text_hash)`: searches for distinct texts
     """
 
     __tablename__ = "learning_memories"
@@ -79,7 +78,7 @@ class LearningMemory(Record, table=True):
         *repair_indexes("learning_memories"),
         embedding_check(),
         *search_vector(finding_text="C"),
-        *text_hash_column("finding_text"),
+        text_hash_column("finding_text"),
     )
     __mapper_args__ = SEARCH_VECTOR_UNMAPPED
 
