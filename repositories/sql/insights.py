@@ -9,11 +9,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Date,
     DateTime,
     FromClause,
     Interval,
+    Label,
     Select,
     Subquery,
     and_,
@@ -45,34 +47,53 @@ def repo_stats(tenant: str, repo: str, since: datetime | None) -> Select[*tuple[
         conditions.append(columns.created_at >= since)
     reviewed = select(columns.id, columns.findings_total).where(*conditions).cte("reviewed")
     of_review = and_(_FINDINGS.c.tenant == tenant, _FINDINGS.c.review_id == reviewed.c.id)
-    facts = [_FINDINGS.c[name] for name in ("severity", "suppressed", "confidence", "file_path")]
-    findings = select(*facts).join_from(reviewed, _FINDINGS, of_review).cte("found")
-    by_severity = (
-        func.count().filter(findings.c.severity == severity).label(severity.value)
-        for severity in Severity
+    figures = _figures_of_findings()
+    # One pass over the findings, which parallel workers can share; the sums are those of the files.
+    by_file = (
+        select(_FINDINGS.c.file_path, *figures)
+        .join_from(reviewed, _FINDINGS, of_review)
+        .group_by(_FINDINGS.c.file_path)
+        .cte("by_file")
+    )
+    totals = (
+        func.coalesce(_whole_sum(by_file.c[figure.name]), 0).label(figure.name)
+        for figure in figures
+        if figure.name != "confidence"
     )
     return select(
         select(func.count()).select_from(reviewed).scalar_subquery().label("reviews"),
         select(func.coalesce(func.sum(reviewed.c.findings_total), 0))
         .scalar_subquery()
         .label("declared"),
+        *totals,
+        _whole_sum(by_file.c.confidence).label("confidence"),
+        _top_files(by_file).label("top_files"),
+    ).select_from(by_file)
+
+
+def _figures_of_findings() -> list[Label[Any]]:
+    columns = _FINDINGS.c
+    return [
         func.count().label("findings"),
-        *by_severity,
-        func.count().filter(findings.c.suppressed).label("suppressed"),
-        func.sum(findings.c.confidence).label("confidence"),
-        _top_files(findings).label("top_files"),
-    ).select_from(findings)
+        *(
+            func.count().filter(columns.severity == severity).label(severity.value)
+            for severity in Severity
+        ),
+        func.count().filter(columns.suppressed).label("suppressed"),
+        func.sum(columns.confidence).label("confidence"),
+    ]
 
 
-def _top_files(findings: FromClause) -> ColumnElement[Any]:
-    counted = (
-        select(findings.c.file_path, func.count().label("findings"))
-        .group_by(findings.c.file_path)
-        .subquery("counted")
-    )
+def _whole_sum(counts: ColumnElement[Any]) -> ColumnElement[int]:
+    # The server's sum of bigints is numeric.
+    return cast(func.sum(counts), BigInteger)
+
+
+def _top_files(by_file: FromClause) -> ColumnElement[Any]:
     # "C" is the order of code points, which is Python's.
-    most_first = (counted.c.findings.desc(), counted.c.file_path.collate("C"))
-    files = select(counted).order_by(*most_first).limit(TOP_FILES).subquery("files")
+    most_first = (by_file.c.findings.desc(), by_file.c.file_path.collate("C"))
+    counted = select(by_file.c.file_path, by_file.c.findings)
+    files = counted.order_by(*most_first).limit(TOP_FILES).subquery("files")
     pairs = func.json_agg(func.json_build_array(files.c.file_path, files.c.findings), type_=JSON)
     return select(pairs).scalar_subquery()
 
@@ -87,28 +108,46 @@ def daily_trends(tenant: str, repo: str, days: int) -> Select[*tuple[Any, ...]]:
     first = today - literal(timedelta(days=days - 1), Interval())
     series = func.generate_series(first, today, literal(timedelta(days=1), Interval()))
     calendar = series.table_valued(column("day", DateTime()), name="calendar").render_derived()
-    of_review = and_(findings.tenant == columns.tenant, findings.review_id == columns.id)
-    day = cast(func.timezone("UTC", columns.created_at), Date).label("day")
-    figures = (
-        select(
-            day,
-            func.count(columns.id.distinct()).label("reviews"),
-            func.count(findings.id).label("findings"),
-            func.count(findings.id).filter(findings.suppressed).label("suppressions"),
-            func.sum(findings.confidence).label("confidence"),
-        )
-        .select_from(_REVIEWS.outerjoin(_FINDINGS, of_review))
+    reviewed = (
+        select(columns.id, cast(func.timezone("UTC", columns.created_at), Date).label("day"))
         .where(
             columns.tenant == tenant,
             columns.repo == repo,
             columns.created_at >= func.timezone("UTC", first),
         )
-        .group_by(day)
-        .subquery("figures")
+        .cte("reviewed")
+    )
+    # A count of distinct reviews would sort every finding, and no parallel worker could help.
+    reviews = (
+        select(reviewed.c.day, func.count().label("reviews"))
+        .group_by(reviewed.c.day)
+        .subquery("reviews_of_day")
+    )
+    findings_of_day = (
+        select(
+            reviewed.c.day,
+            func.count().label("findings"),
+            func.count().filter(findings.suppressed).label("suppressions"),
+            func.sum(findings.confidence).label("confidence"),
+        )
+        .join_from(
+            reviewed,
+            _FINDINGS,
+            and_(findings.tenant == tenant, findings.review_id == reviewed.c.id),
+        )
+        .group_by(reviewed.c.day)
+        .subquery("findings_of_day")
     )
     calendar_day = cast(calendar.c.day, Date)
-    counts = (figures.c.reviews, figures.c.findings, figures.c.suppressions, figures.c.confidence)
-    joined = calendar.outerjoin(figures, figures.c.day == calendar_day)
+    counts = (
+        reviews.c.reviews,
+        findings_of_day.c.findings,
+        findings_of_day.c.suppressions,
+        findings_of_day.c.confidence,
+    )
+    joined = calendar.outerjoin(reviews, reviews.c.day == calendar_day).outerjoin(
+        findings_of_day, findings_of_day.c.day == calendar_day
+    )
     return select(calendar_day.label("day"), *counts).select_from(joined).order_by(calendar.c.day)
 
 
