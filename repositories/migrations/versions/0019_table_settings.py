@@ -13,8 +13,8 @@ from alembic import op
 
 from repositories.migrations import revision_operations as operations
 
-revision = "0017"
-down_revision = "0016"
+revision = "0019"
+down_revision = "0018"
 
 VACUUM: Final = {
     "autovacuum_vacuum_scale_factor": "0.05",

@@ -1,0 +1,193 @@
+"""A mixed load of many tasks on 50,000 rows, with the figures of every minute.
+
+`python -m bench.growth.mixed --minutes 12` takes 12 minutes and the time to fill the database. It
+fails after an error, if an operation slows down, or if searches have spikes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from statistics import median
+from time import monotonic, perf_counter
+from typing import Annotated, Any, Final
+
+import psutil
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bench.clock import percentile
+from bench.fixture import server
+from bench.growth.data import (
+    DIMENSIONS,
+    LARGE_REPO,
+    MEDIUM,
+    OWNER,
+    SMALL,
+    Size,
+    fill,
+)
+from bench.growth.entries import NEAR, WORDS
+from domain import RecollectError, Vector, known_dimensions
+from repositories import Database
+from tests.contract.suites import samples
+
+MOST_SLOWDOWN: Final = 1.3
+"""The median of a minute may be so many times that of the first minute."""
+
+MOST_SPIKE: Final = 2.0
+"""The 95th percentile of a minute may be so many times that of the median minute."""
+
+SEARCHES: Final = frozenset({"hybrid search", "keyword search", "recall"})
+
+
+@dataclass
+class Load:
+    """The figures of a run: milliseconds by operation and minute, errors, and memory by minute."""
+
+    began: float = field(default_factory=monotonic)
+    taken: dict[str, defaultdict[int, list[float]]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(list))
+    )
+    errors: Counter[str] = field(default_factory=Counter)
+    memory: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def minute(self) -> int:
+        """The current minute, from 0."""
+        return int((monotonic() - self.began) // 60)
+
+    async def timed(self, name: str, call: Callable[[], Awaitable[object]]) -> None:
+        """Run one operation and record its time or its error."""
+        began = perf_counter()
+        try:
+            await call()
+        except RecollectError as error:
+            self.errors[f"{name}: {type(error).__name__}"] += 1
+        self.taken[name][self.minute].append((perf_counter() - began) * 1_000)
+        self.memory[self.minute] = psutil.Process().memory_info().rss / 2**20
+
+
+def _near() -> Vector:
+    with known_dimensions(DIMENSIONS):
+        return Vector([value + random.gauss(0, 0.3) for value in NEAR.to_list()])
+
+
+def _operations(database: Database) -> dict[str, Callable[[], Awaitable[Any]]]:
+    async def search() -> None:
+        async with database.reader() as view:
+            await view.knowledge.hybrid_search(WORDS, _near())
+
+    async def words() -> None:
+        async with database.reader() as view:
+            await view.findings.keyword_search(WORDS, repo=LARGE_REPO)
+
+    async def recall() -> None:
+        async with database.reader() as view:
+            await view.memories.recall(_near(), WORDS, repo=LARGE_REPO, owner=OWNER)
+
+    async def upsert() -> None:
+        start = random.randrange(MEDIUM.rows)  # noqa: S311 -- no secret
+        chunks = [
+            samples.chunk(f"chunk{start + n}", f"word{n} text", repo=LARGE_REPO, embedding=_near())
+            for n in range(50)
+        ]
+
+        async def work(uow: Any) -> None:
+            await uow.knowledge.upsert_many(chunks)
+
+        await database.run(work)
+
+    async def review() -> None:
+        async def work(uow: Any) -> None:
+            reviewed = samples.review(repo=LARGE_REPO)
+            uow.reviews.add(reviewed)
+            await uow.flush()
+            await uow.findings.add_many([samples.finding(reviewed) for _ in range(10)])
+
+        await database.run(work)
+
+    async def event() -> None:
+        async def work(uow: Any) -> None:
+            await uow.telemetry.record(samples.event())
+
+        await database.run(work)
+
+    return {
+        "hybrid search": search,
+        "keyword search": words,
+        "recall": recall,
+        "upsert of 50 chunks": upsert,
+        "review with ten findings": review,
+        "event": event,
+    }
+
+
+async def run(database: Database, *, tasks: int, minutes: float) -> Load:
+    """Run random operations in so many tasks for so many minutes."""
+    operations, load = list(_operations(database).items()), Load()
+
+    async def task() -> None:
+        while monotonic() - load.began < minutes * 60:
+            await load.timed(*random.choice(operations))  # noqa: S311 -- no secret
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(tasks):
+            group.create_task(task())
+    return load
+
+
+def failures(load: Load) -> list[str]:
+    """Return a sentence for each bar that the load missed."""
+    missed = [f"{error}, {count} times" for error, count in load.errors.items()]
+    for name, minutes in load.taken.items():
+        medians = [median(times) for _, times in sorted(minutes.items()) if times]
+        if max(medians) > MOST_SLOWDOWN * medians[0]:
+            missed.append(f"{name} slows down: {medians[0]:.0f} → {max(medians):.0f} ms")
+        slowest = [percentile(times, 95) for times in minutes.values() if times]
+        if name in SEARCHES and max(slowest) > MOST_SPIKE * median(slowest):
+            missed.append(f"{name} has spikes: {median(slowest):.0f} → {max(slowest):.0f} ms")
+    return missed
+
+
+async def _measured(size: Size, *, tasks: int, minutes: float) -> Load:
+    with server() as running:
+        url = running.create_database("mixed")
+        opened = Database.from_url(url, migrate=True, embedding_dimensions=DIMENSIONS)
+        async with opened as database:
+            await fill(database, size)
+            return await run(database, tasks=tasks, minutes=minutes)
+
+
+def main(
+    *,
+    minutes: Annotated[float, typer.Option(help="The length of the load.")] = 12,
+    tasks: Annotated[int, typer.Option(help="The number of tasks.")] = 16,
+    small: Annotated[bool, typer.Option("--small", help="Fill 5,000 rows.")] = False,
+) -> None:
+    """Run the load, print its minutes, and exit with 1 if it missed a bar."""
+    load = asyncio.run(_measured(SMALL if small else MEDIUM, tasks=tasks, minutes=minutes))
+    shown = Table("operation", "minute", "count", "p50 ms", "p95 ms", "memory MB")
+    for name, by_minute in load.taken.items():
+        for minute, times in sorted(by_minute.items()):
+            shown.add_row(
+                name,
+                f"{minute + 1}",
+                f"{len(times)}",
+                f"{median(times):.0f}",
+                f"{percentile(times, 95):.0f}",
+                f"{load.memory[minute]:.0f}",
+            )
+    console, missed = Console(), failures(load)
+    console.print(shown)
+    for sentence in missed:
+        console.print(sentence)
+    raise typer.Exit(1 if missed else 0)
+
+
+if __name__ == "__main__":
+    typer.run(main)
