@@ -249,6 +249,9 @@ async def fill(database: Database, size: Size) -> None:
         await connection.commit()
         await connection.invalidate()  # with its settings
     await vacuum(database)
+    # The months of telemetry, and the indexes of large tenants, as a database in use has them.
+    await database.maintain(rebuild_indexes=False)
+    await vacuum(database)
 
 
 async def vacuum(database: Database) -> None:

@@ -48,7 +48,8 @@ SELECT set_config('lock_timeout', :lock, false), set_config('statement_timeout',
 """)
 _OPERATORS: Final = {"cosine": "<=>", "hamming": "<~>", "l2": "<->", "ip": "<#>", "l1": "<+>"}
 
-# Any HNSW index is examined, whichever columns, expressions and rows it is over.
+# Any HNSW index is examined, whichever columns, expressions and rows it is over. A search through
+# another index of embeddings is exact.
 _INDEXES: Final = text("""
 SELECT c.relname::text AS name, t.relname::text AS "table", o.opcname::text AS opclass,
        pg_get_indexdef(i.indexrelid, 1, true) AS expression,
@@ -248,7 +249,9 @@ _PLAN: Final = text("""
 SELECT set_config('hnsw.ef_search', :ef_search, true),
        set_config('hnsw.iterative_scan', 'relaxed_order', true),
        set_config('enable_seqscan', :exact, true), set_config('enable_sort', :exact, true),
-       set_config('enable_indexscan', :indexed, true), set_config('enable_bitmapscan', :exact, true)
+       set_config('enable_indexscan', :indexed, true),
+       set_config('enable_indexonlyscan', :exact, true),
+       set_config('enable_bitmapscan', :exact, true)
 """)
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from domain import KnowledgeChunk, StatementTimeout, known_dimensions
 from repositories import Database
+from repositories.sql.vector_index import tenant_index_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from repositories.testing.servers import TestServer
 
 ROWS, DIMENSIONS = 800, 32
-INDEX = "ix_knowledge_embedding"
+INDEX = tenant_index_name("knowledge", "default")
 _random = np.random.default_rng(7)
 
 
@@ -66,7 +67,7 @@ async def health(database: Database) -> Any:
 
 async def test_maintenance_restores_the_recall_that_replacements_cost(emptied: Database) -> None:
     await replace_all(emptied, 1)
-    await emptied.rebuild_index(INDEX)
+    assert await emptied.isolate_tenant("default") == [INDEX]
     before = await health(emptied)
     await replace_all(emptied, 5)
     worn = await health(emptied)
@@ -83,14 +84,12 @@ async def test_maintenance_restores_the_recall_that_replacements_cost(emptied: D
 
 async def test_maintenance_has_a_time_limit_of_its_own(emptied: Database) -> None:
     await replace_all(emptied, 1)
+    await emptied.isolate_tenant("default")
     await emptied.vacuum(KnowledgeChunk)
     await emptied.vacuum()
     with pytest.raises(StatementTimeout):
         await emptied.rebuild_index(INDEX, within=timedelta(milliseconds=20))
-    assert [index.name for index in await emptied.vector_index_health()] == [
-        INDEX,
-        "ix_learning_memories_embedding",
-    ]
+    assert [index.name for index in await emptied.vector_index_health()] == [INDEX]
     # The interrupted rebuild left an invalid copy, which the next maintenance drops.
     await emptied.maintain()
     assert [p for p in (await emptied.health()).problems if "invalid" in p.what] == []

@@ -1,8 +1,4 @@
-"""Vacuum tables with embeddings more often, drop indexes that no operation uses.
-
-Searches by an index-only scan need a visibility map that is up to date, and an HNSW index loses
-recall as dead entries accumulate. PostgreSQL's defaults wait for dead rows of a fifth of a table.
-"""
+"""Index authors by repository, drop indexes that no operation uses, and leave room in pages."""
 
 from __future__ import annotations
 
@@ -16,15 +12,12 @@ from repositories.migrations import revision_operations as operations
 revision = "0019"
 down_revision = "0018"
 
-VACUUM: Final = {
-    "autovacuum_vacuum_scale_factor": "0.05",
-    "autovacuum_vacuum_insert_scale_factor": "0.1",
-    "autovacuum_analyze_scale_factor": "0.05",
-}
 SETTINGS: Final[dict[str, dict[str, str]]] = {
-    "knowledge": VACUUM,
-    "learning_memories": VACUUM,
-    "findings": VACUUM,
+    # PostgreSQL's defaults wait for dead rows of a fifth of a table, however large it is.
+    "findings": {
+        "autovacuum_vacuum_scale_factor": "0.05",
+        "autovacuum_analyze_scale_factor": "0.05",
+    },
     # Heartbeats change a column without an index: with room in its page, a row stays there.
     "run_state": {"fillfactor": "85", "autovacuum_vacuum_scale_factor": "0.05"},
     "embedding_repairs": {"fillfactor": "50"},
