@@ -114,6 +114,7 @@ bench-quick: $(READY) ## Measure less, and of the others only the driver
 .PHONY: growth
 growth: $(READY) ## Compare the cost of every operation at two sizes; make growth full=1 adds 500,000 rows
 	@$(PYTHON) -m bench.growth $${full:+--full --json docs/explanation/measured/growth.json}
+	@if [ -n "$$full" ]; then $(PYTHON) -m bench.growth.page; fi
 
 .PHONY: lock
 lock: $(READY) ## Pin the newest versions that pyproject.toml allows, and those of the benchmark's peers

@@ -1,0 +1,31 @@
+"""The page about growth has the latest measurement, which measured every operation."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from bench.growth.entries import entries
+from bench.growth.measure import Growth, operations_without_entry
+from bench.growth.page import MEASURED, PAGE, page
+
+
+def test_the_page_has_the_latest_measurement() -> None:
+    written = PAGE.read_text()
+    assert page(written, json.loads(MEASURED.read_text())) == written
+
+
+def test_every_operation_of_every_port_has_an_entry() -> None:
+    chosen = entries()
+    assert operations_without_entry(chosen) == []
+    assert operations_without_entry([one for one in chosen if one.operation != "runs.claim"]) == [
+        "runs.claim"
+    ]
+
+
+def test_an_operation_that_grows_more_than_twofold_is_found() -> None:
+    facts: dict[str, Any] = {"operation": "reviews.list", "case": "", "rows": 1}
+    assert Growth(milliseconds=[2.0, 3.9], grows=None, **facts).is_met
+    assert not Growth(milliseconds=[2.0, 4.2], grows=None, **facts).is_met
+    assert Growth(milliseconds=[0.2, 0.9], grows=None, **facts).is_met, "less than the noise"
+    assert Growth(milliseconds=[2.0, 40.0], grows="adds up rows", **facts).is_met
