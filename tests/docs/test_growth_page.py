@@ -1,18 +1,11 @@
-"""The page about growth has the latest measurement, which measured every operation."""
+"""The benchmark of growth measures every operation, and finds one that grows too much."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from bench.growth.entries import entries
 from bench.growth.measure import Growth, operations_without_entry
-from bench.growth.page import MEASURED, PAGE, page
-
-
-def test_the_page_has_the_latest_measurement() -> None:
-    written = PAGE.read_text()
-    assert page(written, json.loads(MEASURED.read_text())) == written
 
 
 def test_every_operation_of_every_port_has_an_entry() -> None:
