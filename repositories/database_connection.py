@@ -187,6 +187,7 @@ class DatabaseConnection:
             language=self.settings.language,
             ef_search=self.settings.ef_search,
             vector_weight=self.settings.vector_weight,
+            bm25=self.settings.bm25,
             # It can be on even if the settings do not require it.
             row_level_security=current.row_security.on,
             tenant_indexes=TenantIndexes(current.tenant_indexes),

@@ -153,7 +153,10 @@ class SearchRepository(ReadRepository[E]):
         return {"vector_weight": weights.vector, "keyword_weight": weights.keyword}
 
     def _access(self) -> bm25.Access:
-        return bm25.Access(by_index=not self._transaction.schema.row_level_security)
+        return bm25.Access(
+            by_index=not self._transaction.schema.row_level_security,
+            ranking=self._transaction.schema.bm25,
+        )
 
     async def _scan(
         self, limit: int, metric: Distance = Distance.COSINE, *, distinct: bool

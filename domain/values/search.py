@@ -19,10 +19,6 @@ K = TypeVar("K", bound=Hashable)
 RRF_K: Final = 60
 """The constant of reciprocal rank fusion (Cormack, Clarke and Büttcher 2009)."""
 
-K1: Final = 1.2
-B: Final = 0.75
-"""The constants of BM25 (Robertson and Zaragoza, "The Probabilistic Relevance Framework", 2009)."""
-
 VECTOR_WEIGHT: Final = 0.3
 """How much the vector arm of a hybrid search counts, of 1."""
 

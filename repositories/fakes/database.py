@@ -15,6 +15,7 @@ from uuid import UUID
 from domain.entities.knowledge import EmbeddingMetadata
 from domain.entities.maintenance import CommittedOperation
 from domain.errors import ConfigurationError, RecollectError
+from domain.values.bm25 import DEFAULT_BM25, Bm25
 from domain.values.embedding import DEFAULT_DIMENSIONS, forget_dimensions, learn_dimensions
 from domain.values.health import Health, PoolFigures
 from domain.values.search import VECTOR_WEIGHT
@@ -75,6 +76,7 @@ class FakeDatabase(BulkChanges):
             once.
         lock_timeout: seconds to wait for a lock.
         vector_weight: how much the vector arm of a hybrid search counts, of 1.
+        bm25: parameters of keyword search.
         entities: an application's own entities; by default, all that are registered.
     """
 
@@ -87,6 +89,7 @@ class FakeDatabase(BulkChanges):
         clock: Callable[[], datetime] = _utc_now,
         lock_timeout: float = 5.0,
         vector_weight: float = VECTOR_WEIGHT,
+        bm25: Bm25 = DEFAULT_BM25,
         entities: Iterable[type[Entity] | Registration] | None = None,
     ) -> None:
         if not 1 <= dimensions <= MAX_DIMENSIONS:
@@ -104,6 +107,7 @@ class FakeDatabase(BulkChanges):
             clock=clock,
             dimensions=dimensions,
             vector_weight=vector_weight,
+            bm25=bm25,
             registry=registry,
         )
         self._record_embedding(

@@ -6,13 +6,14 @@ BM25 over the lexemes of a row's weighted columns (Robertson and Zaragoza 2009).
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from domain.values.search import K1, B, Match
+from domain.values.bm25 import DEFAULT_BM25, Bm25
+from domain.values.search import Match
 from domain.values.text_analysis import INDEXED_CHARACTERS, indexed_text
 from domain.values.text_queries import MAX_RANKED_TERMS
 from repositories.fakes.lexemes import MAX_POSITION, MAX_POSITIONS, lexemes
@@ -24,16 +25,13 @@ if TYPE_CHECKING:
 Searched: TypeAlias = tuple[tuple[str, str], ...]
 """Columns, in order, and the weight of each: `A` (title), `B` (summary) or `C` (body)."""
 
-WEIGHTS: Final[Mapping[str, int]] = {"A": 3, "B": 2, "C": 1}
-"""How much an occurrence counts, by the weight of its column."""
-
 
 @dataclass(frozen=True, slots=True)
 class IndexedRow:
     """The words of a row: the positions of each stem, and its occurrences by weight."""
 
     places: Places
-    frequencies: Mapping[str, int]
+    frequencies: Mapping[str, Mapping[str, int]]
 
     @property
     def length(self) -> int:
@@ -59,6 +57,7 @@ def best(
     *,
     limit: int,
     match: Match,
+    ranking: Bm25 = DEFAULT_BM25,
 ) -> Sequence[Found]:
     """Return the `rows` that match the query best, ties by id.
 
@@ -68,7 +67,7 @@ def best(
     if not parsed.terms:
         return []
     documents = [document_of(row, searched) for row in everything]
-    weights = _term_weights(parsed, documents)
+    weights = _term_weights(parsed, documents, ranking)
     average = sum(document.length for document in documents) / max(1, len(documents))
     matching = (
         (row, document)
@@ -78,7 +77,7 @@ def best(
     hits = [
         Found(
             row,
-            _relevance(document, weights, average),
+            _relevance(document, weights, average, ranking),
             sum(weights.values()),
             tuple(sorted(weights.keys() & document.places.keys())),
         )
@@ -87,7 +86,9 @@ def best(
     return sorted(hits, key=lambda hit: (-hit.relevance, hit.row["id"]))[:limit]
 
 
-def _term_weights(parsed: ParsedQuery, documents: Sequence[IndexedRow]) -> Mapping[str, float]:
+def _term_weights(
+    parsed: ParsedQuery, documents: Sequence[IndexedRow], ranking: Bm25
+) -> Mapping[str, float]:
     """Return how much each of the rarest stems can add.
 
     Its inverse document frequency, as often as the query names it.
@@ -99,7 +100,7 @@ def _term_weights(parsed: ParsedQuery, documents: Sequence[IndexedRow]) -> Mappi
         stem: 1 if len(parsed.terms) == 1 else rows for stem, rows in having.items() if rows
     }
     return {
-        stem: (K1 + 1) * parsed.terms[stem] * _rarity(len(documents), rows_with[stem])
+        stem: (ranking.k1 + 1) * parsed.terms[stem] * _rarity(len(documents), rows_with[stem])
         for stem in rarest(rows_with, MAX_RANKED_TERMS)
     }
 
@@ -108,9 +109,20 @@ def _rarity(rows: int, having: int) -> float:
     return math.log(1 + (rows - having + 0.5) / (having + 0.5))
 
 
-def _relevance(document: IndexedRow, weights: Mapping[str, float], average: float) -> float:
-    norm = K1 * (1 - B + B * document.length / max(1.0, average))
-    frequencies = ((weight, document.frequencies.get(stem, 0)) for stem, weight in weights.items())
+def _relevance(
+    document: IndexedRow, weights: Mapping[str, float], average: float, ranking: Bm25
+) -> float:
+    norm = ranking.k1 * (1 - ranking.b + ranking.b * document.length / max(1.0, average))
+    frequencies = (
+        (
+            weight,
+            sum(
+                ranking.weight(label) * count
+                for label, count in document.frequencies.get(stem, {}).items()
+            ),
+        )
+        for stem, weight in weights.items()
+    )
     return sum(weight * frequency / (frequency + norm) for weight, frequency in frequencies)
 
 
@@ -122,7 +134,7 @@ def document_of(row: Row, searched: Searched) -> IndexedRow:
 @lru_cache(maxsize=20_000)
 def _document(texts: tuple[tuple[str, str], ...]) -> IndexedRow:
     places: defaultdict[str, set[int]] = defaultdict(set)
-    frequencies: defaultdict[str, int] = defaultdict(int)
+    frequencies: defaultdict[str, Counter[str]] = defaultdict(Counter)
     shift = 0
     for text, weight in texts:
         prepared = indexed_text(text[: INDEXED_CHARACTERS[weight]])
@@ -130,7 +142,7 @@ def _document(texts: tuple[tuple[str, str], ...]) -> IndexedRow:
         for stem, positions in positions_by_stem.items():
             shifted = {shift + position for position in positions} if shift else positions
             places[stem] |= {min(position, MAX_POSITION) for position in shifted}
-            frequencies[stem] += WEIGHTS[weight] * len(positions)
+            frequencies[stem][weight] += len(positions)
         shift += max((max(positions) for positions in positions_by_stem.values()), default=0)
     return IndexedRow(dict(places), dict(frequencies))
 

@@ -124,7 +124,15 @@ class SearchesWords(FakeReadRepository[E]):
         # A filter changes no frequency: a row has the same score with and without one.
         everything = self._transaction.select(self._table)
         mine = self._transaction.select(self._table, meets)
-        ranked = best(query, mine, everything, self.searched, limit=len(mine), match=match)
+        ranked = best(
+            query,
+            mine,
+            everything,
+            self.searched,
+            limit=len(mine),
+            match=match,
+            ranking=self._transaction.state.bm25,
+        )
         if distinct:
             ranked = list(self._first_of_each_text(ranked, lambda match_: match_.row))
         least = thresholds.least_keyword_score

@@ -9,6 +9,7 @@ from datetime import datetime
 from itertools import count
 from typing import TYPE_CHECKING
 
+from domain.values.bm25 import DEFAULT_BM25, Bm25
 from domain.values.search import VECTOR_WEIGHT
 from repositories.fakes.layers import Layer, new_layer
 from repositories.registry import LIBRARY, Registry
@@ -38,6 +39,7 @@ class State:
     clock: Callable[[], datetime]
     dimensions: int
     vector_weight: float = VECTOR_WEIGHT
+    bm25: Bm25 = DEFAULT_BM25
     registry: Registry = LIBRARY
     committed: Layer = field(default_factory=new_layer)
     ticks: count[int] = field(default_factory=count)

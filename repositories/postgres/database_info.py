@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from domain.values.bm25 import DEFAULT_BM25, Bm25
 from repositories.postgres.tenant_indexes import TenantIndexes
 
 TENANT: Final = "recollect_tenant"
@@ -19,6 +20,7 @@ class Schema:
         dimensions: the dimension of every embedding.
         language: the text search configuration of keyword search.
         ef_search: the size of the candidate list of an HNSW scan.
+        bm25: the parameters of keyword search.
         vector_weight: how much the vector arm of a hybrid search counts, of 1.
         row_level_security: whether the server shows a transaction only the rows of its tenant.
             Every statement then needs a transaction that sets the tenant, as
@@ -30,5 +32,6 @@ class Schema:
     language: str
     ef_search: int
     vector_weight: float
+    bm25: Bm25 = DEFAULT_BM25
     row_level_security: bool = False
     tenant_indexes: TenantIndexes = field(default_factory=TenantIndexes, compare=False)

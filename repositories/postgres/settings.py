@@ -14,6 +14,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings
 
 from domain.errors import ConfigurationError
+from domain.values.bm25 import DEFAULT_BM25, Bm25
 from domain.values.search import VECTOR_WEIGHT
 from repositories.postgres.connection_settings import ConnectionSettings
 from repositories.postgres.settings_sources import (
@@ -124,6 +125,27 @@ class Settings(ConnectionSettings):
         description="How much the vector arm of a hybrid search counts, 0 to 1; the keyword arm "
         "counts the rest. `recollect eval --tune` measures it.",
     )
+    bm25_k1: float = Field(
+        DEFAULT_BM25.k1,
+        ge=0.1,
+        le=10,
+        description="How much further occurrences of a word add to the score of keyword search.",
+    )
+    bm25_b: float = Field(
+        DEFAULT_BM25.b, ge=0, le=1, description="How much long rows lose in keyword search, 0 to 1."
+    )
+    bm25_title: float = Field(
+        DEFAULT_BM25.title,
+        ge=1,
+        le=10,
+        description="How much a word in a title counts in keyword search; in a text it counts 1.",
+    )
+    bm25_summary: float = Field(
+        DEFAULT_BM25.summary,
+        ge=1,
+        le=10,
+        description="How much a word in a summary counts in keyword search.",
+    )
     embedding_provider: Label = Field(
         "unspecified",
         description="Provider of the embedding model, recorded when the schema is created.",
@@ -169,6 +191,13 @@ class Settings(ConnectionSettings):
         if "host" in overrides and "url" not in overrides:
             overrides = Environment(cls)() | overrides
         return cls(**overrides)
+
+    @property
+    def bm25(self) -> Bm25:
+        """The parameters of keyword search."""
+        return Bm25(
+            k1=self.bm25_k1, b=self.bm25_b, title=self.bm25_title, summary=self.bm25_summary
+        )
 
     def for_migrations(self) -> Self:
         """Return a copy without a limit on statements, because migrations set their own."""

@@ -8,7 +8,9 @@ import pytest
 from sqlalchemy import text
 
 from domain import KnowledgeChunk, Match, where
-from repositories import Database, Settings
+from domain.errors import ConfigurationError
+from domain.values.bm25 import Bm25
+from repositories import Database, FakeDatabase, Settings
 from repositories.postgres.engine import create_engine
 from repositories.sql.bm25 import Access, is_one_word
 from repositories.sql.bm25.corpus import corpus_statistics
@@ -150,3 +152,33 @@ async def test_a_word_of_which_a_dictionary_makes_several_is_found_by_each(
         scores = await _scores(database, "footballklubber")
     assert max(scores, key=scores.__getitem__) == "a footballklubber"
     assert scores.keys() == {"one foot", "two klubber", "a footballklubber"}
+
+
+async def test_other_parameters_give_the_scores_of_the_fake(database: Database) -> None:
+    rows = [
+        chunk("a", "a pool of words", title="pool", summary="words of a pool"),
+        chunk("b", "words " * 9, summary="a pool"),
+        chunk("c", "a long text of other things, and a pool"),
+    ]
+    await _write(database, rows)
+    settings = {"bm25_k1": 2.5, "bm25_b": 0.1, "bm25_title": 6.0, "bm25_summary": 1.5}
+    ranking = Bm25(k1=2.5, b=0.1, title=6.0, summary=1.5)
+    fake = FakeDatabase(dimensions=database.dimensions, bm25=ranking)
+    async with fake.unit_of_work() as uow:
+        await uow.knowledge.add_many(rows)
+        await uow.commit()
+    async with Database(database.settings.model_copy(update=settings)) as tuned:
+        for query in ("pool", "pool words", "long words"):
+            server, default = await _scores(tuned, query), await _scores(database, query)
+            assert server != default
+            async with fake.reader() as view:
+                hits = await view.knowledge.keyword_search(query)
+            assert server == {hit.item.content: pytest.approx(hit.score) for hit in hits}
+
+
+@pytest.mark.parametrize("setting", ["bm25_k1", "bm25_b", "bm25_title", "bm25_summary"])
+def test_parameters_out_of_range_are_refused(setting: str) -> None:
+    with pytest.raises(ConfigurationError, match=setting):
+        Settings(host="localhost", **{setting: -1.0})
+    with pytest.raises(ConfigurationError):
+        Bm25(**{setting.removeprefix("bm25_"): -1.0})

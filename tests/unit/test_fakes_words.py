@@ -206,9 +206,9 @@ class TestRanking:
         hits = search("pool words", rows=rows)
         average = (1 + 2 + 1) / 3
         expected = {
-            1: 2.2 * math.log(1 + 1.5 / 2.5) * 7 / (7 + 0.3 + 0.9 * 1 / average),
+            1: 2.2 * math.log(1 + 1.5 / 2.5) * 7 / (7 + 0.6 + 0.6 * 1 / average),
             2: sum(
-                2.2 * math.log(1 + (3.5 - df) / (df + 0.5)) / (1 + 0.3 + 0.9 * 2 / average)
+                2.2 * math.log(1 + (3.5 - df) / (df + 0.5)) / (1 + 0.6 + 0.6 * 2 / average)
                 for df in (1, 2)
             ),
         }

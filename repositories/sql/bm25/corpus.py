@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from domain.schema.tenant_lexemes import TENANT_KEY, keys_sql, lexeme_key_sql
-from domain.values.search import K1, B, Match
+from domain.values.bm25 import DEFAULT_BM25, Bm25
+from domain.values.search import Match
 from domain.values.text_queries import MAX_QUERY_TERMS, MAX_RANKED_TERMS
 
 if TYPE_CHECKING:
@@ -49,13 +50,14 @@ TENANT: Final = "CAST(:tenant AS text)"
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How the rows with a term are found.
+    """How the rows with a term are found, and ranked.
 
     Behind row-level security no index finds them, because PostgreSQL evaluates the policy first:
     then a large sample is read once, and terms are not counted one by one.
     """
 
     by_index: bool = True
+    ranking: Bm25 = DEFAULT_BM25
 
     @property
     def sampled(self) -> int:
@@ -99,13 +101,13 @@ def corpus_statistics(
             ) AS df
             FROM sampled AS terms""",
         "words": f"""
-            {_WEIGHTED} FROM counted WHERE df > 0
+            {_weighted(access.ranking)} FROM counted WHERE df > 0
             ORDER BY df, lexeme ~ '[0-9]', length(lexeme) DESC, lexeme LIMIT {MAX_RANKED_TERMS}""",
         "bound": f"""
             SELECT greatest({_FEWEST}, {depth},
               least({MAX_CANDIDATES}, {_WORK} / greatest(count(*), 1))) AS size
             FROM words""",
-        "average": _AVERAGE,
+        "average": _average(access.ranking),
     }
 
 
@@ -119,10 +121,10 @@ def single_term_statistics(entity: type[Entity], access: Access) -> dict[str, st
         **_rows(entity, access),
         "query_terms": _QUERY_TERMS,
         "words": f"""
-            {_WEIGHTED}
+            {_weighted(access.ranking)}
             FROM (SELECT query_terms.*, n, least(n, 1) AS df FROM query_terms, size) AS counted
             WHERE words = 1 AND df > 0""",
-        "average": _AVERAGE,
+        "average": _average(access.ranking),
     }
 
 
@@ -137,11 +139,20 @@ _QUERY_TERMS: Final = f"""
       {lexeme_key_sql(TENANT, "u.lexeme")} AS key
     FROM unnest(to_tsvector(CAST(:language AS regconfig), CAST(:query AS text))) AS u
     ORDER BY times, u.lexeme ~ '[0-9]', length(u.lexeme) DESC, u.lexeme LIMIT {MAX_QUERY_TERMS}"""
-_WEIGHTED: Final = f"""
-    SELECT quoted, lexeme, query, key, df, n,
-      {K1 + 1} * times * ln(1 + (n - df + 0.5) / (df + 0.5)) AS term_weight"""
-_AVERAGE: Final = f"""
-    SELECT {K1 * B:.6g} / greatest(avg(document_length), 1)::float8 AS length_norm FROM sample"""
+
+
+def _weighted(ranking: Bm25) -> str:
+    return f"""
+        SELECT quoted, lexeme, query, key, df, n,
+          {ranking.k1 + 1!r} * times * ln(1 + (n - df + 0.5) / (df + 0.5)) AS term_weight"""
+
+
+def _average(ranking: Bm25) -> str:
+    return f"""
+        SELECT {ranking.k1 * ranking.b!r} / greatest(avg(document_length), 1)::float8
+            AS length_norm,
+          {ranking.k1 * (1 - ranking.b)!r}::float8 AS least_norm
+        FROM sample"""
 
 
 def _rows(entity: type[Entity], access: Access) -> dict[str, str]:

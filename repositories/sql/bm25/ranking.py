@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY, TSVECTOR
 
-from domain.values.search import K1, B, Match
+from domain.values.search import Match
 from domain.values.text_queries import read_query, read_web_query, websearch_syntax
 from repositories.sql.bm25.candidates import has_lexemes, parts_of_query
 from repositories.sql.bm25.corpus import Access, corpus_statistics, document_length
@@ -44,17 +44,10 @@ if TYPE_CHECKING:
     from sqlalchemy import FromClause
 
     from domain.schema.base import Entity
-
-# Weights of the labels D, C, B and A. ts_rank_cd takes none above 1, so they are thirds, and so is
-# what they are compared with.
-_WEIGHTS: Final = "{0.33333334,0.33333334,0.66666667,1}"
-_SCALE: Final = 3
+    from domain.values.bm25 import Bm25
 
 _ROUGH: Final = """(SELECT sum(w.term_weight * w.r / (w.r + (1 - w.r) * c.norm / 0.645))
   FROM (SELECT term_weight, ts_rank('{1,1,1,1}', c.vec, query) AS r FROM words OFFSET 0) AS w)"""
-_EXACT: Final = f"""(SELECT sum(w.term_weight * (1 - c.norm / {_SCALE} /
-    (ts_rank_cd('{_WEIGHTS}', c.vec, w.query) + c.norm / {_SCALE})))
-  FROM words AS w)"""
 _POSSIBLE: Final = literal_column("(SELECT sum(term_weight) FROM words)", Float())
 _BOUND: Final = literal_column("(SELECT size FROM bound)", Integer())
 _TERMS: Final = (
@@ -90,7 +83,7 @@ def matching(
     candidates = _candidates_of(entity, match, there, access, distinct=distinct)
     likely = _likely(candidates, limit, distinct=distinct)
     near = _near(entity, match, there, likely, limit, access, distinct=distinct)
-    statement = best(near, limit=limit, explain=explain)
+    statement = best(near, limit=limit, ranking=access.ranking, explain=explain)
     bounded: ColumnElement[bool] = literal(value=False)
     if distinct:
         read = select(func.count()).select_from(candidates).scalar_subquery()
@@ -102,12 +95,22 @@ def matching(
     )
 
 
-def best(near: FromClause, *, limit: int, explain: bool) -> Select[Any]:
+def _exact(ranking: Bm25) -> str:
+    """Return SQL for the relevance of a row. `ts_rank_cd` takes weights up to 1."""
+    largest = max(ranking.title, ranking.summary, 1.0)
+    weights = ",".join(f"{ranking.weight(label) / largest:.8f}" for label in "DCBA")
+    norm = f"c.norm / {largest!r}"
+    return f"""(SELECT sum(w.term_weight * (1 - {norm} /
+          (ts_rank_cd('{{{weights}}}', c.vec, w.query) + {norm})))
+        FROM words AS w)"""
+
+
+def best(near: FromClause, *, limit: int, ranking: Bm25, explain: bool) -> Select[Any]:
     """Return id, relevance, rank and lexemes of those that match the `words` best.
 
     `near`, as "c", has ids, `vec` and `norm`.
     """
-    relevance = literal_column(_EXACT, Float()).label("relevance")
+    relevance = literal_column(_exact(ranking), Float()).label("relevance")
     terms = literal_column(_TERMS if explain else "NULL::text[]", ARRAY(Text())).label("terms")
     ranked = select(near.c.id, relevance, terms)
     if "text_hash" in near.c:
@@ -166,7 +169,7 @@ def norm(vector: str) -> ColumnElement[float]:
     """Return what BM25 weighs the length of a document by; it needs `average`."""
     length = document_length(vector)
     return literal_column(
-        f"{K1 * (1 - B):.6g}::float8 + (SELECT length_norm FROM average) * {length}", Float()
+        f"(SELECT least_norm FROM average) + (SELECT length_norm FROM average) * {length}", Float()
     ).label("norm")
 
 

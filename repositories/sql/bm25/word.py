@@ -80,5 +80,7 @@ def single_term_matches(
     )
     nothing: list[ColumnElement[Any]] = [null()] * 5
     several = select(*nothing).where(text("(SELECT max(words) FROM query_terms) > 1"))
-    ranked = union_all(best(likely.alias("c"), limit=limit, explain=explain), several)
+    ranked = union_all(
+        best(likely.alias("c"), limit=limit, ranking=access.ranking, explain=explain), several
+    )
     return ranked.add_cte(*prepared(single_term_statistics(entity, access))).cte("keyword")
