@@ -157,7 +157,7 @@ RULES = (
 
 
 def test_the_tables_of_the_entities_follow_every_rule() -> None:
-    assert len(metadata.tables) == 18
+    assert len(metadata.tables) >= 18
     assert violations(metadata) == []
 
 
