@@ -17,7 +17,7 @@ from repositories.postgres.hosts import Hosts
 from repositories.postgres.pool import (
     RECYCLE_SECONDS,
     GuardedPool,
-    close_if_disposed,
+    note_return,
     require_alive,
 )
 from repositories.postgres.session_settings import TransactionSettings
@@ -69,7 +69,7 @@ def create_engine(settings: Settings, *, readonly: bool = False) -> AsyncEngine:
     event.listen(engine.sync_engine, "handle_error", _mark_as_disconnect)
     # These are events of the pool and the dialect. A listener for an event of connections makes
     # SQLAlchemy dispatch all of them, several for each statement.
-    event.listen(engine.sync_engine, "checkin", close_if_disposed)
+    event.listen(engine.sync_engine, "checkin", note_return)
     event.listen(engine.sync_engine, "checkout", require_alive)
     if settings.pooler == "pgbouncer":
         event.listen(engine.sync_engine, "begin", TransactionSettings(settings, readonly=readonly))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 FRESH_SECONDS: Final = 1.0
-"""A connection that was checked more recently is used without a check.
+"""A connection that was used or checked more recently is used without a check.
 
 A check costs three round trips.
 """
@@ -35,7 +35,7 @@ def require_alive(
     """Replace a closed or outdated connection before a caller gets it.
 
     This is the pool's listener for `checkout`. If the driver takes the connection to be open, a
-    statement checks it, unless that was done less than `FRESH_SECONDS` ago.
+    statement checks it, unless it was used or checked less than `FRESH_SECONDS` ago.
     """
     now, checked_at = time.monotonic(), record.info.get(_CHECKED_AT)
     if checked_at is None:
@@ -55,15 +55,19 @@ def require_alive(
     record.info[_CHECKED_AT] = now
 
 
-def close_if_disposed(dbapi_connection: Any, record: ConnectionPoolEntry) -> None:
-    """Close a connection that is returned to a disposed pool.
+def note_return(dbapi_connection: Any, record: ConnectionPoolEntry) -> None:
+    """Note that a connection was used until now, and close it if its pool was disposed.
 
-    This is the pool's listener for `checkin`. The pool would not use the connection again, and
-    would keep it open for as long as anything refers to the pool.
+    This is the pool's listener for `checkin`. A disposed pool would not use the connection again,
+    and would keep it open for as long as anything refers to the pool.
     """
+    if dbapi_connection is None:  # it was invalidated
+        return
     pool: GuardedPool | None = record.info.get(_POOL)
-    if dbapi_connection is not None and pool is not None and pool.is_disposed:
+    if pool is not None and pool.is_disposed:
         record.close()
+    else:
+        record.info[_CHECKED_AT] = time.monotonic()
 
 
 class GuardedPool(AsyncAdaptedQueuePool):

@@ -38,6 +38,7 @@ from domain import errors
 from domain.schema.columns import EmbeddingColumn
 from repositories.embedded import EmbeddedServer
 from repositories.postgres import connection as connections
+from repositories.postgres import pool as pools
 from repositories.postgres.direct import commit_phase
 from repositories.postgres.engine import create_engine
 from repositories.postgres.errors import translate, translating
@@ -623,6 +624,27 @@ async def test_an_idle_connection_that_ended_is_replaced_in_silence(engine: Asyn
             )  # its last words and its end may arrive with that answer, and take a turn each
     async with engine.connect() as connection, engine.connect() as another:
         assert pid not in {await pid_of(connection), await pid_of(another)}
+
+
+async def test_only_a_connection_that_was_idle_is_checked(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks: list[object] = []
+    async with engine.connect() as connection:
+        adapter: Any = type((await connection.get_raw_connection()).dbapi_connection)
+
+        def ping(checked: object) -> None:
+            checks.append(checked)
+
+        monkeypatch.setattr(adapter, "ping", ping)
+    monkeypatch.setattr(pools, "FRESH_SECONDS", 0.2)
+    async with engine.connect() as connection:
+        await connection.execute(text("SELECT pg_sleep(0.25)"))
+    async with engine.connect():
+        assert checks == []
+    await asyncio.sleep(0.25)
+    async with engine.connect():
+        assert len(checks) == 1
 
 
 async def test_a_read_only_server_makes_units_of_work_reconnect_and_a_reader_keeps_its_connection(
