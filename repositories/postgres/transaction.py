@@ -153,6 +153,8 @@ class Transaction(Execution):
         if self._use.is_foreign_loop:
             await self._end_in_own_loop()
             self._use.require_own_loop()
+        # In a task of its own: a task that waits for the connection then gets it before this task's
+        # next unit of work does.
         await run_to_completion(self._end())
 
     async def _end_in_own_loop(self) -> None:
@@ -165,7 +167,7 @@ class Transaction(Execution):
         self._open = False
         # After a misuse, the call of another task may not have returned: it has the connection.
         await self._use.wait_free()
-        added = [state.obj() for state in self._added]
+        added = [state.obj() for state in self._added] if self._added else []
         await self.session.run_sync(_close)
         for entity in added:
             if entity is not None:
