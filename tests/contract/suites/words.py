@@ -374,9 +374,8 @@ class KeywordSearchContract:
         async with store.unit_of_work() as uow:
             for query in TROUBLE:
                 await uow.knowledge.keyword_search(query, match=match, explain=True)
-                assert (
-                    names(await uow.knowledge.hybrid_search(query, vector(1.0), match=match))[0]
-                    == "a"
+                assert "a" in names(
+                    await uow.knowledge.hybrid_search(query, vector(1.0), match=match)
                 )
                 await uow.memories.keyword_search(query, repo="acme/api", match=match)
                 await uow.memories.recall(vector(1.0), query, repo="acme/api", owner="acme")
