@@ -50,7 +50,7 @@ class Load:
     """The figures of a run: milliseconds by operation and minute, errors, and memory by minute."""
 
     began: float = field(default_factory=monotonic)
-    taken: dict[str, defaultdict[int, list[float]]] = field(
+    latencies: dict[str, defaultdict[int, list[float]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
     )
     errors: Counter[str] = field(default_factory=Counter)
@@ -68,7 +68,7 @@ class Load:
             await call()
         except RecollectError as error:
             self.errors[f"{name}: {type(error).__name__}"] += 1
-        self.taken[name][self.minute].append((perf_counter() - began) * 1_000)
+        self.latencies[name][self.minute].append((perf_counter() - began) * 1_000)
         self.memory[self.minute] = psutil.Process().memory_info().rss / 2**20
 
 
@@ -144,7 +144,7 @@ async def run(database: Database, *, tasks: int, minutes: float) -> Load:
 def failures(load: Load) -> list[str]:
     """Return a sentence for each bar that the load missed."""
     missed = [f"{error}, {count} times" for error, count in load.errors.items()]
-    for name, minutes in load.taken.items():
+    for name, minutes in load.latencies.items():
         medians = [median(times) for _, times in sorted(minutes.items()) if times]
         if max(medians) > MOST_SLOWDOWN * medians[0]:
             missed.append(f"{name} slows down: {medians[0]:.0f} → {max(medians):.0f} ms")
@@ -172,7 +172,7 @@ def main(
     """Run the load, print its minutes, and exit with 1 if it missed a bar."""
     load = asyncio.run(_measured(SMALL if small else MEDIUM, tasks=tasks, minutes=minutes))
     shown = Table("operation", "minute", "count", "p50 ms", "p95 ms", "memory MB")
-    for name, by_minute in load.taken.items():
+    for name, by_minute in load.latencies.items():
         for minute, times in sorted(by_minute.items()):
             shown.add_row(
                 name,

@@ -123,8 +123,8 @@ async def rebuild_worn(session: MigrationSession, *, ef_search: int) -> list[str
         partial(indexes.rebuild_interrupted, tables=list(metadata.tables)),
         doing="rebuilding an index that was interrupted",
     )
-    known = await session.run(figures, doing="looking at the vector indexes")
-    for table in sorted({index.table for index in known if index.dead > MOST_DEAD}):
+    measured = await session.run(figures, doing="looking at the vector indexes")
+    for table in sorted({index.table for index in measured if index.dead > MOST_DEAD}):
         await session.run(partial(vacuum, tables=[table]), doing=f"vacuuming {table}")
     examined = await session.run(
         partial(examine, ef_search=ef_search), doing="measuring the recall of the vector indexes"
@@ -220,10 +220,10 @@ def _recalls(connection: Connection, row: Any, ef_search: int, sample: int) -> I
         _plan(connection, ef_search=ef_search, indexed=False)
         exact = connection.scalars(nearest, {"vector": vector}).all()
         _plan(connection, ef_search=ef_search, indexed=True)
-        found = connection.scalars(nearest, {"vector": vector}).all()
+        by_index = connection.scalars(nearest, {"vector": vector}).all()
         if exact:
             near = exact[-1] + _TIE
-            yield sum(distance <= near for distance in found) / len(exact)
+            yield sum(distance <= near for distance in by_index) / len(exact)
 
 
 def _sampled(connection: Connection, row: Any, condition: str, sample: int) -> list[str]:
