@@ -103,6 +103,7 @@ revision: $(READY) ## Write a revision for changed entities: make revision m="ad
 .PHONY: bench
 bench: $(READY) ## Measure everything, the driver and other libraries, and write docs/explanation/performance.md
 	@$(PYTHON) -m bench.search --json docs/explanation/measured/search.json
+	@$(PYTHON) -m bench.tenants --json docs/explanation/measured/tenants.json || true
 	@$(PYTHON) -m bench --peers --json docs/explanation/measured/performance.json || true
 	@$(PYTHON) -m bench.page
 	@$(PYTHON) -m bench.judging
@@ -110,6 +111,7 @@ bench: $(READY) ## Measure everything, the driver and other libraries, and write
 .PHONY: bench-quick
 bench-quick: $(READY) ## Measure less, and of the others only the driver
 	@$(PYTHON) -m bench --quick
+	@$(PYTHON) -m bench.tenants --quick
 
 .PHONY: growth
 growth: $(READY) ## Compare the cost of every operation at two sizes; make growth full=1 adds 500,000 rows

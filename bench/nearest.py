@@ -1,4 +1,4 @@
-"""Vector search with filters, after deletions and among copies: rows, recall and time.
+"""Vector search with filters, after deletions and among copies: rows and time.
 
 A tenth of the rows is deleted, and no vacuum follows: rows everywhere, and among them those that
 were nearest to some queries."""
@@ -14,7 +14,7 @@ from pgvector import Vector
 
 from bench.clock import Cpu, median
 from bench.fixture import Labels
-from bench.vectors import Truth, normalized
+from bench.vectors import normalized
 from bench.watch import Watch, explain, indexes, watching
 from domain import KnowledgeChunk, where
 
@@ -31,7 +31,7 @@ IN_A_UNIT = 250
 
 @dataclass(frozen=True)
 class NearestFigures:
-    """The rows that searches for ten return; recall is against a scan of all rows.
+    """The rows that searches for ten return.
 
     `exact` is the share of the answers that say so. `cpu` is the processor time of client and
     server, in milliseconds. `indexes` are those that the server used for the first statement of an
@@ -40,8 +40,6 @@ class NearestFigures:
     case: str
     rows: float
     fewest_rows: int
-    recall: float
-    lowest_recall: float
     exact: float
     p50: float
     cpu: float
@@ -103,33 +101,21 @@ FILTERS: dict[str, Filter] = {
 }
 
 
-async def measure(
-    database: Database, space: Space, filters: Filters, *, queries: int
-) -> list[NearestFigures]:
+async def measure(database: Database, space: Space, *, queries: int) -> list[NearestFigures]:
     """Measure every filter, then delete a tenth of the rows, and then add copies of one vector."""
     everywhere, nearby = space.queries(queries), space.queries(queries, around=space.near)
-    there = np.ones(len(space.vectors), dtype=np.bool_)
-    cases = [await _case(database, "no filter", everywhere, Truth(space.vectors, there))]
+    cases = [await _case(database, "no filter", everywhere)]
     for name, condition in FILTERS.items():
         query_vectors = nearby if "query" in name else everywhere
-        cases.append(
-            await _case(
-                database, name, query_vectors, Truth(space.vectors, filters.flags[name]), condition
-            )
-        )
-    there &= ~filters.flags["deleted"]
+        cases.append(await _case(database, name, query_vectors, condition))
     await _delete(database)
-    rest, left = Truth(space.vectors, there), Truth(space.vectors, there & filters.flags["10 %"])
     for name, query_vectors in {
         "a tenth deleted": everywhere,
         "a tenth deleted, the nearest too": nearby,
     }.items():
-        cases.append(await _case(database, f"no filter, {name}", query_vectors, rest))
-        cases.append(await _case(database, f"10 %, {name}", query_vectors, left, FILTERS["10 %"]))
-    return [
-        *cases,
-        *await _among_copies(database, space, there, filters.flags["10 %"], queries=queries),
-    ]
+        cases.append(await _case(database, f"no filter, {name}", query_vectors))
+        cases.append(await _case(database, f"10 %, {name}", query_vectors, FILTERS["10 %"]))
+    return [*cases, *await _among_copies(database, space, queries=queries)]
 
 
 async def _delete(database: Database) -> None:
@@ -138,38 +124,20 @@ async def _delete(database: Database) -> None:
         await uow.commit()
 
 
-async def _among_copies(
-    database: Database, space: Space, there: Flags, tenth: Flags, *, queries: int
-) -> list[NearestFigures]:
-    copied = space.queries(1)[0]
-    vectors = np.vstack([space.vectors, np.tile(copied, (COPIES, 1))])
-    are_copies = np.arange(len(vectors)) >= len(space.vectors)
-    for start in range(len(space.vectors), len(vectors), IN_A_UNIT):
+async def _among_copies(database: Database, space: Space, *, queries: int) -> list[NearestFigures]:
+    copied, rows = space.queries(1)[0], len(space.vectors)
+    for start in range(rows, rows + COPIES, IN_A_UNIT):
         async with database.unit_of_work() as uow:
             await uow.knowledge.upsert_many(
-                _copy(row, copied) for row in range(start, min(start + IN_A_UNIT, len(vectors)))
+                _copy(row, copied) for row in range(start, min(start + IN_A_UNIT, rows + COPIES))
             )
             await uow.commit()
     noise = np.random.default_rng(11).standard_normal((queries, len(copied)), dtype=np.float32)
     query_vectors = normalized(copied + 0.2 * normalized(noise))
-    padding = np.zeros(COPIES, dtype=np.bool_)
-    remain = np.concatenate([there, padding])
-    everything = await _case(
-        database,
-        f"no filter, among {COPIES:,} copies",
-        query_vectors,
-        Truth(vectors, remain | are_copies),
-    )
-    others = Truth(vectors, remain & np.concatenate([tenth, padding]))
+    name = f"10 %, none of {COPIES:,} copies near"
     return [
-        everything,
-        await _case(
-            database,
-            f"10 %, none of {COPIES:,} copies near",
-            query_vectors,
-            others,
-            FILTERS["10 %"],
-        ),
+        await _case(database, f"no filter, among {COPIES:,} copies", query_vectors),
+        await _case(database, name, query_vectors, FILTERS["10 %"]),
     ]
 
 
@@ -185,7 +153,7 @@ def _copy(row: int, vector: Vectors) -> KnowledgeChunk:
 
 
 async def _case(
-    database: Database, case: str, queries: Vectors, truth: Truth, condition: Filter | None = None
+    database: Database, case: str, queries: Vectors, condition: Filter | None = None
 ) -> NearestFigures:
     answers: list[list[int]] = []
     exact, milliseconds, cpu = [], [], await Cpu.of(database)
@@ -201,15 +169,10 @@ async def _case(
                 exact.append(hits.exact)
                 milliseconds.append(latency)
     cpu_time = cpu.taken(len(queries))
-    recalls = [
-        truth.recall(query, answer, k=K) for query, answer in zip(queries, answers, strict=True)
-    ]
     return NearestFigures(
         case=case,
         rows=float(np.mean([len(answer) for answer in answers])),
         fewest_rows=min(len(answer) for answer in answers),
-        recall=float(np.mean(recalls)),
-        lowest_recall=min(recalls),
         exact=float(np.mean(exact)),
         p50=median(milliseconds),
         cpu=cpu_time,

@@ -1,6 +1,6 @@
 """Measure searches: `python -m bench.search --help`.
 
-Words against the plain query, recall against latency, vectors under filters, both together, plans
+Words against the plain query, vectors under filters, both together, plans
 after ten executions, and wide embeddings; on a server of its own, in tables of `--rows` rows and of
 a tenth of them. `bench.page` writes docs/explanation/search.md from the figures.
 """
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from bench import both, curve, nearest, tables, wide, words
+from bench import both, nearest, tables, wide, words
 from bench.fixture import Labels, fill, server
 from bench.machine import Machine
 from bench.vectors import Space
@@ -51,7 +51,6 @@ class Results:
     dimensions: int
     machine: Machine | None = None
     words: list[words.WordsFigures] = field(default_factory=list)
-    curve: list[curve.CurvePoint] = field(default_factory=list)
     nearest: list[nearest.NearestFigures] = field(default_factory=list)
     arms_small: list[both.ArmFigures] = field(default_factory=list)
     arms: list[both.ArmFigures] = field(default_factory=list)
@@ -85,7 +84,7 @@ class Run:
         url = server.create_database("large")
         async with self._database(url) as large:
             await fill(large, space, filters.labels())
-            await self._large(large, url, space, filters)
+            await self._large(large, space)
             self.results.machine = await Machine.of(large)
         for dimensions in WIDE:
             self._note(f"writing {size.wide_rows:,} rows of {dimensions:,} dimensions")
@@ -95,29 +94,22 @@ class Run:
         self._note("done")
         return self.results
 
-    async def _large(
-        self, database: Database, url: SecretStr, space: Space, filters: nearest.Filters
-    ) -> None:
+    async def _large(self, database: Database, space: Space) -> None:
         size = self.size
         self._note("words in the large table")
         self.results.words += await words.measure(database, rows=size.rows, samples=size.samples)
         self._note("both together, and plans")
         self.results.arms = await both.arms(database, space, queries=size.queries)
         self.results.plans = await both.plans(database, space)
-        self._note("recall against latency")
-        self.results.curve = await curve.measure(
-            lambda size: self._database(url, ef_search=size), space, filters, queries=size.queries
-        )
         self._note("vectors under filters, after deletions, among copies")
-        self.results.nearest = await nearest.measure(database, space, filters, queries=size.queries)
+        self.results.nearest = await nearest.measure(database, space, queries=size.queries)
 
-    def _database(self, url: SecretStr, **search: int) -> Database:
+    def _database(self, url: SecretStr) -> Database:
         # One connection: every statement meets the plans that were prepared on it before. Building
         # an index takes minutes.
         settings: dict[str, Any] = {"pool_size": 1, "max_overflow": 0, "statement_timeout": 0}
         settings |= {"embedding_dimensions": self.size.dimensions}
-        options: dict[str, Any] = settings | search
-        return Database.from_url(url, migrate=True, **options)
+        return Database.from_url(url, migrate=True, **settings)
 
     def _note(self, what: str) -> None:
         self._console.print(f"{time.monotonic() - self._started:6.0f} s  {what}", highlight=False)
@@ -146,7 +138,7 @@ def main(
         json_file.write_text(json.dumps(asdict(results), indent=2) + "\n", encoding="utf-8")
     console = Console(width=None if Console().is_terminal else 150)
     for table in tables.of(
-        results.words, results.curve, results.nearest, results.arms, results.plans, results.wide
+        results.words, results.nearest, results.arms, results.plans, results.wide
     ):
         console.print(table)
 

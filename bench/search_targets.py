@@ -11,7 +11,6 @@ Figures = Mapping[str, Any]
 
 KEYWORD_RATIO: Final = 1.5
 TAIL_RATIO: Final = 10.0
-RECALL: Final = 0.95
 ROWS: Final = 10
 NEAREST_MS: Final = 60.0
 FEW_MS: Final = 5.0
@@ -77,15 +76,6 @@ def _nearest(figures: Sequence[Figures]) -> Iterator[Verdict]:
         target=f"always {ROWS}",
         measured=f"{rows}",
         met=rows == ROWS,
-    )
-    recall, case = min((figure["recall"], figure["case"]) for figure in figures)
-    target = f"at least {RECALL:g}"
-    yield Verdict(
-        claim="Vector search",
-        work=f"recall@10, {case}",
-        target=target,
-        measured=f"{recall:.3f}",
-        met=recall >= RECALL,
     )
     yield _fast(figures, NEAREST_MS)
     yield _fast([figure for figure in figures if figure["case"] in FEW], FEW_MS)

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from bench.both import ArmFigures, PlanFigures
-    from bench.curve import CurvePoint
     from bench.nearest import NearestFigures
     from bench.wide import WideFigures
     from bench.words import WordsFigures
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
 def of(
     words: Sequence[WordsFigures],
-    curve: Iterable[CurvePoint],
     nearest: Iterable[NearestFigures],
     arms: Sequence[ArmFigures],
     plans: Iterable[PlanFigures],
@@ -26,7 +24,6 @@ def of(
 ) -> Iterator[Table]:
     yield _words(words)
     yield _growth(words)
-    yield _curve(curve)
     yield _nearest(nearest)
     yield _arms(arms)
     yield _plans(plans)
@@ -88,20 +85,10 @@ def _growth(figures: Sequence[WordsFigures]) -> Table:
     return table
 
 
-def _curve(figures: Iterable[CurvePoint]) -> Table:
-    table = _table("Recall against latency", "ef_search", "recall@10", "p50 ms")
-    for figure in figures:
-        size = "" if figure.ef_search is None else f"{figure.ef_search}"
-        table.add_row(figure.way, size, f"{figure.recall:.3f}", f"{figure.p50:.1f}")
-    return table
-
-
 def _nearest(figures: Iterable[NearestFigures]) -> Table:
     headings = (
         "rows of 10",
         "fewest",
-        "recall@10",
-        "lowest",
         "exact",
         "p50 ms",
         "cpu ms",
@@ -110,11 +97,9 @@ def _nearest(figures: Iterable[NearestFigures]) -> Table:
     table = _table("Vector search, by what the filter matches", *headings)
     for figure in figures:
         rows = f"{figure.rows:.1f}", f"{figure.fewest_rows}"
-        recalls = f"{figure.recall:.3f}", f"{figure.lowest_recall:.1f}"
         table.add_row(
             figure.case,
             *rows,
-            *recalls,
             f"{figure.exact:.0%}",
             f"{figure.p50:.1f}",
             f"{figure.cpu:.1f}",
@@ -152,14 +137,13 @@ def _plans(figures: Iterable[PlanFigures]) -> Table:
 
 
 def _wide(figures: Iterable[WideFigures]) -> Table:
-    headings = ("rows", "written a second", "indexes", "recall@10", "fewest of 10", "p50 ms")
+    headings = ("rows", "written a second", "indexes", "fewest of 10", "p50 ms")
     table = _table("Wide embeddings", *headings)
     for figure in figures:
         what = f"{figure.rows:,}", f"{figure.written_per_second:.0f}", names(figure.indexes)
         table.add_row(
             f"{figure.dimensions:,}",
             *what,
-            f"{figure.recall:.3f}",
             f"{figure.fewest_rows}",
             f"{figure.p50:.1f}",
         )

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-import numpy as np
 from pgvector import Vector
 
 from bench.clock import median
 from bench.fixture import analyze
-from bench.vectors import Space, Truth
+from bench.vectors import Space
 from bench.watch import explain, indexes, watching
 from domain import KnowledgeChunk
 from repositories import Database
@@ -39,7 +38,6 @@ class WideFigures:
     rows: int
     written_per_second: float
     indexes: list[str]
-    recall: float
     fewest_rows: int
     p50: float
 
@@ -58,13 +56,12 @@ async def measure(
         seconds = perf_counter() - started
         await analyze(database)
         figures = await _search(database, space, queries)
-        counts, recalls, milliseconds = zip(*figures, strict=True)
+        counts, milliseconds = zip(*figures, strict=True)
         return WideFigures(
             dimensions=dimensions,
             rows=rows,
             written_per_second=rows / seconds,
             indexes=await _indexes(database, space),
-            recall=float(np.mean(recalls)),
             fewest_rows=min(counts),
             p50=median(milliseconds),
         )
@@ -82,8 +79,7 @@ def _chunks(space: Space, start: int, end: int) -> Iterator[KnowledgeChunk]:
         )
 
 
-async def _search(database: Database, space: Space, queries: int) -> list[tuple[int, float, float]]:
-    truth = Truth(space.vectors, np.ones(len(space.vectors), dtype=np.bool_))
+async def _search(database: Database, space: Space, queries: int) -> list[tuple[int, float]]:
     figures = []
     for query in space.queries(queries):
         async with database.reader() as view:
@@ -91,13 +87,7 @@ async def _search(database: Database, space: Space, queries: int) -> list[tuple[
             started = perf_counter()
             hits = await view.knowledge.vector_search(query, limit=K)
             milliseconds = (perf_counter() - started) * 1_000
-        figures.append(
-            (
-                len(hits),
-                truth.recall(query, [int(hit.item.chunk_id) for hit in hits], k=K),
-                milliseconds,
-            )
-        )
+        figures.append((len(hits), milliseconds))
     return figures
 
 

@@ -49,6 +49,8 @@ class Hosts:
             "direct_tls": False,
             "server_settings": startup_settings(settings, readonly=readonly),
             "statement_cache_size": 0 if settings.pooler == "pgbouncer" else 100,
+            # The driver does not keep longer statements prepared, and a hybrid search has 19 kB.
+            "max_cacheable_statement_size": 65_536,
             "command_timeout": limit + _GRACE_SECONDS if limit else None,
         }
 

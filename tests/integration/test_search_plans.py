@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -217,6 +218,14 @@ async def view(filled: Database) -> AsyncIterator[ReadUnitOfWork]:
         yield view
 
 
+def by_prefix(indexes: Iterable[str]) -> set[str]:
+    """Return the names, with one name for all indexes that begin with the tenant and repository.
+
+    They cost the same, so that the planner takes one or another of them.
+    """
+    return {re.sub(r"_tenant_repo_\w+$", "_tenant_repo", name) for name in indexes}
+
+
 async def _plan(view: ReadUnitOfWork, search: Search) -> SearchPlan:
     with view.explaining() as plans:
         await search(view)
@@ -241,7 +250,9 @@ async def test_a_search_goes_through_its_index(
     hits = await search(view)
     assert hits
     plan = await _plan(view, search)
-    assert {name for name in plan.indexes if not name.startswith("pk_")} == indexes
+    assert by_prefix(name for name in plan.indexes if not name.startswith("pk_")) == by_prefix(
+        indexes
+    )
     assert plan.exact is exact is hits.exact
     assert len(hits) <= plan.rows_examined
     assert plan.milliseconds > 0
@@ -259,7 +270,7 @@ async def test_a_search_goes_the_same_way_the_twelfth_time(
             {name: after[name] - count for name, count in before.items() if after[name] > count}
         )
         before = after
-    assert indexes <= scans[0].keys()
+    assert by_prefix(indexes) <= by_prefix(scans[0])
     assert scans == scans[:1] * EXECUTIONS
 
 
@@ -314,5 +325,6 @@ async def test_a_search_of_everything_has_a_plan_for_each_corpus(
     assert {hit.corpus for hit in hits} == set(Corpus)
     assert [plan.searched for plan in plans] == ["knowledge", "learning_memories", "findings"]
     for plan, nearest in zip(plans[:2], (of_knowledge, of_memories), strict=True):
-        assert {nearest, f"ix_{plan.searched}_search_vector"} <= set(plan.indexes)
+        expected = {nearest, f"ix_{plan.searched}_search_vector"}
+        assert by_prefix(expected) <= by_prefix(plan.indexes)
     assert "ix_findings_search_vector" in plans[2].indexes
