@@ -44,7 +44,7 @@ class KnowledgeChunk(Record, table=True):
 
     Indexes:
 
-    - HNSW on `embedding`: vector search
+    - `(tenant, repo)` with `embedding`, or HNSW above 512 dimensions: vector search
     - GIN on `search_vector`: keyword search
     - GIN on `metadata`: filters of equality and containment
     - `(tenant, repo, source)`: the chunks of one document

@@ -55,7 +55,7 @@ class LearningMemory(Record, table=True):
 
     Indexes:
 
-    - HNSW on `embedding`: vector search
+    - `(tenant, repo)` with `embedding`, or HNSW above 512 dimensions: vector search
     - GIN on `search_vector`: keyword search
     - `(tenant, repo, id)`: `list` and `page` of the memories of one repository
     - `(tenant, owner, repo)` of the live memories with an embedding: `nearest_for_owner`, `recall`
