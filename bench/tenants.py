@@ -133,11 +133,14 @@ async def embedded_corpus(size: Size) -> Corpus:
 async def measured(running: EmbeddedServer, corpus: Corpus, size: Size) -> Results:
     """Load the populations, each into a database of its own, and measure some of their tenants."""
     results = Results(size=size, passages=len(corpus.texts))
+    notes = Console(stderr=True)
     for population in populations(corpus, tenants=size.tenants, rows=size.rows):
         url = running.create_database(f"tenants_{population.name}").get_secret_value()
         async with _opened(url) as database:
+            notes.print(f"loading {population.name}: {len(population.rows):,} rows")
             await load(database, corpus, population)
             for tenant in population.tenants_of_about(*SIZES):
+                notes.print(f"measuring {tenant}")
                 results.tenants += await _tenant(
                     running, database, corpus, population, tenant, size
                 )
