@@ -114,18 +114,18 @@ async def embedded_corpus(size: Size) -> Corpus:
     stored = [package for package in packages if package is not held_out]
     texts = [(package.name, text) for package in stored for text in package.passages]
     vectors = np.array(await embedder.embed([text for _, text in texts]), dtype=np.float32)
-    known = np.linalg.norm(vectors, axis=1) > 1e-3
+    nonzero = np.linalg.norm(vectors, axis=1) > 1e-3
     random = np.random.default_rng(7)
     queries = {}
     for package in packages:
         chosen = random.permutation(len(package.queries))[: size.queries]
         if len(chosen):
-            asked = await embedder.embed([package.queries[place] for place in chosen])
-            queries[package.name] = normalized(np.array(asked, dtype=np.float32))
+            embedded = await embedder.embed([package.queries[place] for place in chosen])
+            queries[package.name] = normalized(np.array(embedded, dtype=np.float32))
     return Corpus(
-        [text for (_, text), has in zip(texts, known, strict=True) if has],
-        normalized(vectors[known]),
-        [name for (name, _), has in zip(texts, known, strict=True) if has],
+        [text for (_, text), has in zip(texts, nonzero, strict=True) if has],
+        normalized(vectors[nonzero]),
+        [name for (name, _), has in zip(texts, nonzero, strict=True) if has],
         queries,
     )
 
@@ -193,8 +193,8 @@ async def _tenant(
                 among.append(milliseconds)
                 by_itself.append((await _ask(own, tenant, query))[1])
                 control.append(await _control(database, tenant, query))
-                found = [place[int(hit.item.chunk_id.split()[1])] for hit in hits]
-                recalls.append(truth.recall(query, found, k=K))
+                places = [place[int(hit.item.chunk_id.split()[1])] for hit in hits]
+                recalls.append(truth.recall(query, places, k=K))
                 rows.append(len(hits))
                 exact.append(hits.exact)
             figures.append(
@@ -255,8 +255,8 @@ async def _curve(url: str, corpus: Corpus, population: Population, size: Size) -
             recalls, times = [], []
             for query in queries:
                 hits, milliseconds = await _ask(database, "all", query)
-                found = [place[int(hit.item.chunk_id.split()[1])] for hit in hits]
-                recalls.append(truth.recall(query, found, k=K))
+                places = [place[int(hit.item.chunk_id.split()[1])] for hit in hits]
+                recalls.append(truth.recall(query, places, k=K))
                 times.append(milliseconds)
         points.append(
             CurvePoint(
