@@ -142,7 +142,7 @@ def _id(name: str, value: Any) -> UUID:
 def _text(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise _refusal(name, "text", value)
-    if name in _SEARCHED:
+    if name in _SEARCHED or (value.isascii() and "\0" not in value):
         return value
     try:
         return storable(value)
