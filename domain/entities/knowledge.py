@@ -53,6 +53,7 @@ class KnowledgeChunk(Record, table=True):
       model
     - `(tenant, id)` of the chunks that are stale or have no embedding: the other
       `repair_candidates`
+    - `(tenant, text_hash)`: the statistics of keyword search
     """
 
     __tablename__ = "knowledge"
@@ -66,7 +67,7 @@ class KnowledgeChunk(Record, table=True):
             None, "metadata", postgresql_using="gin", postgresql_ops={"metadata": "jsonb_path_ops"}
         ),
         *search_vector(title="A", summary="B", content="C"),
-        text_hash_column("content"),
+        *text_hash_column("content"),
     )
     __mapper_args__ = SEARCH_VECTOR_UNMAPPED
 

@@ -63,6 +63,7 @@ class LearningMemory(Record, table=True):
       another model
     - `(tenant, id)` of the memories that are stale or have no embedding: `delete_stale`, and the
       other `repair_candidates`
+    - `(tenant, text_hash)`: the statistics of keyword search
     """
 
     __tablename__ = "learning_memories"
@@ -78,7 +79,7 @@ class LearningMemory(Record, table=True):
         *repair_indexes("learning_memories"),
         embedding_check(),
         *search_vector(finding_text="C"),
-        text_hash_column("finding_text"),
+        *text_hash_column("finding_text"),
     )
     __mapper_args__ = SEARCH_VECTOR_UNMAPPED
 

@@ -112,6 +112,7 @@ class Finding(Record, table=True):
     - `(tenant, repo, comment_id)`: `find_by_comment`
     - `(tenant, repo, created_at, id)` of the findings with a comment: `recent_comment_candidates`
     - GIN on `search_vector`: keyword search over titles
+    - `(tenant, text_hash)`: the statistics of keyword search
     """
 
     __tablename__ = "findings"
@@ -131,7 +132,7 @@ class Finding(Record, table=True):
             " AND review_output_key IS NOT NULL",
         ),
         *search_vector(title="C"),
-        text_hash_column("title"),
+        *text_hash_column("title"),
     )
     __mapper_args__ = SEARCH_VECTOR_UNMAPPED
 

@@ -73,4 +73,4 @@ def searchable(text: str, /, **weights: str) -> tuple[SchemaItem, ...]:
         )
     column, index = search_vector(**weights)
     column.info.update({_WEIGHTS: dict(weights), _TEXT: text})
-    return (embedding_check(), column, index, text_hash_column(text))
+    return (embedding_check(), column, index, *text_hash_column(text))

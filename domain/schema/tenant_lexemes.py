@@ -17,6 +17,14 @@ TENANT_KEY: Final = "chr(2)"
 """SQL for what stands before the tenant in its key. No lexeme has the characters 1 and 2."""
 
 
+PENDING_LIST: Final = {"gin_pending_list_limit": 512}
+"""Kilobytes of new keys that wait outside of the index. Every search reads them one by one.
+
+The default of 4 MB made searches up to 13 times as slow. With 512 kB, writes into the index take
+12 % longer; with 256 kB 29 %; without a list four times as long.
+"""
+
+
 def lexeme_key_sql(tenant: str, lexeme: str) -> str:
     """Return SQL for the key of a lexeme, as the text of a vector writes it."""
     escaped = f"replace(replace({lexeme}, E'\\\\', E'\\\\\\\\'), '''', '''''')"
@@ -45,7 +53,7 @@ def keys_index(vector: Column[Any]) -> Index:
     separated = func.replace(lexemes, text(_between("tenant")))
     # `textcat` is the function of `||`. As a call, it leaves `vector` as the only column.
     keys = func.string_to_array(func.textcat(text(_first("tenant")), separated), text(_SEPARATOR))
-    return Index(None, keys, postgresql_using="gin")
+    return Index(None, keys, postgresql_using="gin", postgresql_with=PENDING_LIST)
 
 
 def _group(tenant: str) -> str:

@@ -1,23 +1,27 @@
-"""The generated column that tells rows with the same text."""
+"""The generated column that tells rows with the same text, and its index."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Column, Computed, LargeBinary, literal_column
+from sqlalchemy import Column, Computed, Index, LargeBinary, literal_column
 
+from domain.schema.constraints import index
 from domain.values.text_hash import WHITE_SPACE
 
 
-def text_hash_column(column: str) -> Column[Any]:
-    """Return the generated column `text_hash` over a text column.
+def text_hash_column(column: str) -> tuple[Column[Any], Index]:
+    """Return the generated column `text_hash` over a text column, and its index.
 
     Its value is `domain.values.text_hash.text_hash` of the text. The server computes it, so rows
     that plain SQL writes have it too. Entities leave it out of their mapping.
     """
     generated = Computed(literal_column(text_hash_sql(column)), persisted=True)
     comment = "SHA-256 of the text without case and white space, made by the server."
-    return Column("text_hash", LargeBinary, generated, nullable=True, comment=comment)
+    return (
+        Column("text_hash", LargeBinary, generated, nullable=True, comment=comment),
+        index("text_hash"),
+    )
 
 
 def text_hash_sql(column: str) -> str:

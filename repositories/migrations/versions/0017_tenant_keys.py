@@ -13,7 +13,7 @@ from alembic import op
 from repositories.migrations import revision_operations as operations
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 revision = "0017"
 down_revision = "0016"
@@ -29,18 +29,22 @@ _KEYS = (
 
 def upgrade() -> None:
     for table in _TABLES:
-        _replace(table, [sa.text(_KEYS)])
+        _replace(table, [sa.text(_KEYS)], {"gin_pending_list_limit": 512})
 
 
 def downgrade() -> None:
     for table in reversed(_TABLES):
-        _replace(table, ["search_vector"])
+        _replace(table, ["search_vector"], {})
 
 
-def _replace(table: str, columns: Sequence[str | sa.TextClause]) -> None:
+def _replace(
+    table: str, columns: Sequence[str | sa.TextClause], options: Mapping[str, int]
+) -> None:
     name = f"ix_{table}_search_vector"
     built = f"{name}_built"
     with operations.timed(table, "the index of keyword search is built again"):
-        operations.create_index_concurrently(built, table, columns, postgresql_using="gin")
+        operations.create_index_concurrently(
+            built, table, columns, postgresql_using="gin", postgresql_with=options
+        )
         op.drop_index(name, table)
         op.execute(f"ALTER INDEX {built} RENAME TO {name}")

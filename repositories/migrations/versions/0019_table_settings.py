@@ -1,4 +1,4 @@
-"""Index authors by repository, drop indexes that no operation uses, and leave room in pages."""
+"""Index authors by repository, and leave room in the pages of tables that are updated."""
 
 from __future__ import annotations
 
@@ -22,18 +22,12 @@ SETTINGS: Final[dict[str, dict[str, str]]] = {
     "run_state": {"fillfactor": "85", "autovacuum_vacuum_scale_factor": "0.05"},
     "embedding_repairs": {"fillfactor": "50"},
 }
-UNUSED: Final = tuple(
-    (f"ix_{table}_tenant_text_hash", table)
-    for table in ("knowledge", "learning_memories", "findings")
-)
 
 
 def upgrade() -> None:
     operations.create_index_concurrently(
         "ix_author_cache_tenant_repo_id", "author_cache", ["tenant", "repo", "id"]
     )
-    for name, table in UNUSED:
-        operations.drop_index_concurrently(name, table)
     for table, settings in SETTINGS.items():
         pairs = ", ".join(f"{name} = {value}" for name, value in settings.items())
         op.execute(sa.text(f"ALTER TABLE {table} SET ({pairs})"))
@@ -42,6 +36,4 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table, settings in SETTINGS.items():
         op.execute(sa.text(f"ALTER TABLE {table} RESET ({', '.join(settings)})"))
-    for name, table in UNUSED:
-        operations.create_index_concurrently(name, table, ["tenant", "text_hash"])
     operations.drop_index_concurrently("ix_author_cache_tenant_repo_id", "author_cache")
