@@ -104,12 +104,14 @@ revision: $(READY) ## Write a revision for changed entities: make revision m="ad
 bench: $(READY) ## Measure everything, the driver and other libraries, and write docs/explanation/performance.md
 	@$(PYTHON) -m bench.search --json docs/explanation/measured/search.json
 	@$(PYTHON) -m bench.tenants --json docs/explanation/measured/tenants.json || true
+	@$(PYTHON) -m bench.units --json docs/explanation/measured/units.json || true
 	@$(PYTHON) -m bench --peers --json docs/explanation/measured/performance.json || true
 	@$(PYTHON) -m bench.page
 	@$(PYTHON) -m bench.judging
 
 .PHONY: bench-quick
 bench-quick: $(READY) ## Measure less, and of the others only the driver
+	@$(PYTHON) -m bench.units --quick
 	@$(PYTHON) -m bench --quick
 	@$(PYTHON) -m bench.tenants --quick
 

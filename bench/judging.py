@@ -19,15 +19,23 @@ from bench.measuring import Figure
 from bench.memory import GROWN
 from bench.search_targets import searches_judged
 from bench.targets import Verdict, verdicts
+from bench.unit_targets import unit_verdicts
+from bench.units import UnitFigure
 
 MEASURED = Path(__file__).parents[1] / "docs" / "explanation" / "measured"
 PERFORMANCE, SEARCH = MEASURED / "performance.json", MEASURED / "search.json"
+UNITS = MEASURED / "units.json"
 
 
 def judged(performance: Mapping[str, Any]) -> Iterator[Verdict]:
     """Judge one run of `python -m bench`."""
     yield from verdicts([Figure(**figure) for figure in performance["figures"]])
     yield _memory(*performance["memory"])
+
+
+def units_judged(units: Mapping[str, Any]) -> Iterator[Verdict]:
+    """Judge one run of `python -m bench.units`."""
+    return unit_verdicts([UnitFigure(**figure) for figure in units["figures"]])
 
 
 def _memory(few: Mapping[str, Any], many: Mapping[str, Any]) -> Verdict:
@@ -65,10 +73,10 @@ def table(outcomes: Sequence[Verdict]) -> Table:
 
 
 def main() -> int:
-    performance, search = (
-        json.loads(file.read_text(encoding="utf-8")) for file in (PERFORMANCE, SEARCH)
+    performance, search, units = (
+        json.loads(file.read_text(encoding="utf-8")) for file in (PERFORMANCE, SEARCH, UNITS)
     )
-    outcomes = [*judged(performance), *searches_judged(search)]
+    outcomes = [*judged(performance), *units_judged(units), *searches_judged(search)]
     Console().print(table(outcomes))
     return 0 if all(verdict.met for verdict in outcomes) else 1
 

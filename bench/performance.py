@@ -7,10 +7,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from bench import blocks, chart
-from bench.judging import MEASURED, PERFORMANCE, judged, rows
+from bench.judging import MEASURED, PERFORMANCE, UNITS, judged, rows, units_judged
 from bench.machine import Machine
 from bench.measuring import Figure
 from bench.search_targets import searches_judged
+from bench.unit_ways import DRIVER, LIBRARY, PLAIN
+from bench.units import UnitFigure
 
 PAGE: Final = MEASURED.parent / "performance.md"
 PICTURES: Final = {
@@ -20,14 +22,20 @@ PICTURES: Final = {
 OURS: Final = ("knowledge.", "telemetry.", "Database.", "recorder", "a reader opened")
 
 
-def filled(page: str, measured: Mapping[str, Any], search: Mapping[str, Any]) -> str:
+def filled(
+    page: str,
+    measured: Mapping[str, Any],
+    search: Mapping[str, Any],
+    units: Mapping[str, Any],
+) -> str:
     """Return the page with new tables."""
     figures = _figures(measured)
     return blocks.filled(
         page,
         {
             "machine": Machine(**measured["machine"]).described(),
-            "bars": rows([*judged(measured), *searches_judged(search)]),
+            "bars": rows([*judged(measured), *units_judged(units), *searches_judged(search)]),
+            "units": _units(units),
             "times": _times(figures),
         },
     )
@@ -43,7 +51,9 @@ def picture(measured: Mapping[str, Any], name: str) -> str:
 def write(search: Mapping[str, Any]) -> None:
     """Write the page and its pictures."""
     measured = json.loads(PERFORMANCE.read_text(encoding="utf-8"))
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), measured, search), encoding="utf-8")
+    units = json.loads(UNITS.read_text(encoding="utf-8"))
+    page = filled(PAGE.read_text(encoding="utf-8"), measured, search, units)
+    PAGE.write_text(page, encoding="utf-8")
     for name in PICTURES:
         (PAGE.parent / name).write_text(picture(measured, name), encoding="utf-8")
 
@@ -65,6 +75,37 @@ def _times(figures: Iterable[Figure]) -> str:
         )
         work = figure.work
     return blocks.table(("work", "way", "time", "× the first"), shown, words=2)
+
+
+def _units(units: Mapping[str, Any]) -> str:
+    figures = [UnitFigure(**figure) for figure in units["figures"]]
+    by_key = {(one.unit, one.tasks, one.way): one for one in figures}
+    shown = []
+    for unit, tasks in dict.fromkeys((one.unit, one.tasks) for one in figures):
+        ours, plain, driver = (by_key[unit, tasks, way] for way in (LIBRARY, PLAIN, DRIVER))
+        shown.append(
+            (
+                unit,
+                f"{tasks}",
+                *(f"{one.per_second:,.0f}" for one in (ours, plain, driver)),
+                f"{ours.per_second / plain.per_second:.2f}",
+                f"{ours.cpu_us / plain.cpu_us:.2f}",
+                f"{ours.p99_ms / plain.p99_ms:.2f}",
+                f"{ours.opened}",
+            )
+        )
+    headings = (
+        "unit of work",
+        "tasks",
+        "units/s",
+        "plain session",
+        "driver",
+        "throughput ×",
+        "CPU ×",
+        "p99 ×",
+        "connections opened",
+    )
+    return f"{Machine(**units['machine']).described()}\n\n{blocks.table(headings, shown)}"
 
 
 def _time(seconds: float) -> str:

@@ -12,9 +12,12 @@ from xml.etree import ElementTree
 import pytest
 
 from bench import page, performance
-from bench.judging import PERFORMANCE, judged
+from bench.judging import PERFORMANCE, UNITS, judged
 from bench.measuring import Figure
 from bench.targets import TARGETS, verdicts
+from bench.unit_targets import SIZE_FROM, unit_verdicts
+from bench.unit_ways import ADD, LIBRARY, PLAIN
+from bench.units import UnitFigure
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +33,9 @@ def test_the_page_and_its_pictures_are_made_of_the_figures(
 ) -> None:
     measured, search = figures
     written = performance.PAGE.read_text(encoding="utf-8")
-    assert performance.filled(written, measured, search) == written
-    assert written.count("<!-- measured: ") == written.count("<!-- end -->") == 3
+    units = json.loads(UNITS.read_text(encoding="utf-8"))
+    assert performance.filled(written, measured, search, units) == written
+    assert written.count("<!-- measured: ") == written.count("<!-- end -->") == 4
     for name in performance.PICTURES:
         drawn = (performance.PAGE.parent / name).read_text(encoding="utf-8")
         assert performance.picture(measured, name) == drawn
@@ -77,3 +81,34 @@ def test_memory_that_grows_with_the_rows_is_reported(megabytes: float, met: bool
     memory = [{"rows": 1_000, "megabytes": 25.0}, {"rows": 4_000, "megabytes": megabytes}]
     [verdict] = judged({"figures": [], "memory": memory})
     assert verdict.met is met
+
+
+def _units(*, way: str, per_second: float, opened: int = 0, runs: int = SIZE_FROM) -> UnitFigure:
+    return UnitFigure(
+        unit=ADD,
+        way=way,
+        tasks=16,
+        per_second=per_second,
+        cpu_us=1e6 / per_second,
+        p99_ms=1e3 / per_second,
+        opened=opened,
+        runs=runs,
+    )
+
+
+@pytest.mark.parametrize(
+    ("per_second", "opened", "runs", "met"),
+    [
+        (1_001, 0, SIZE_FROM, [True, True, True, True]),
+        (990, 0, SIZE_FROM, [False, True, True, True]),
+        (800, 0, SIZE_FROM, [False, False, False, True]),
+        (1_001, 1, SIZE_FROM, [True, True, True, False]),
+        (1, 1, SIZE_FROM - 1, [False]),
+    ],
+)
+def test_small_units_of_work_are_judged_next_to_a_plain_session(
+    per_second: float, opened: int, runs: int, met: list[bool]
+) -> None:
+    ours = _units(way=LIBRARY, per_second=per_second, opened=opened, runs=runs)
+    plain = _units(way=PLAIN, per_second=1_000, opened=7)
+    assert [verdict.met for verdict in unit_verdicts([ours, plain])] == met
