@@ -14,14 +14,14 @@ from sqlalchemy import text
 from domain import RecollectError
 from repositories.migrations import SchemaOptions, check, migrate, rollback, tenant_indexes
 from repositories.sql.vector_index import tenant_index_name
-from tests.integration.migrations.support import newest, opened
+from tests.integration.migrations.support import HEAD, newest, opened
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from repositories.testing.servers import TestServer
 
-BEFORE, AFTER = "0017", "0018"
+BEFORE, AFTER = "0017", HEAD
 INTERRUPTIONS = 10
 ROWS = 1_000
 FILL = """
@@ -78,7 +78,7 @@ async def test_an_upgrade_that_is_killed_again_and_again_ends_without_loss(
         async with engine.connect() as connection:
             built = await connection.run_sync(tenant_indexes.usable_indexes)
         assert built == {tenant_index_name("knowledge", "large")}
-        assert await rollback(engine) == BEFORE
+        assert await rollback(engine, BEFORE) == BEFORE
         assert await migrate(engine) == AFTER
         assert "MB of disk space" in caplog.text
         assert "step 1 of" in caplog.text
