@@ -127,7 +127,7 @@ def upgrade() -> None:
         unique=False,
         postgresql_using="hnsw",
         postgresql_ops={"embedding": "vector_cosine_ops"},
-        postgresql_with={"m": 16, "ef_construction": 64},
+        postgresql_with={"m": 16, "ef_construction": 200},
     )
     op.create_index(
         op.f("ix_review_notes_search_vector"),
@@ -136,7 +136,7 @@ def upgrade() -> None:
             sa.literal_column(
                 'string_to_array(textcat((chr(2) || (tenant COLLATE "C") || chr(1) || '
                 "left(encode(sha256(decode(tenant, 'escape')), 'hex'), 1)), "
-                "replace(btrim(CAST(strip(search_vector) AS TEXT), ), , chr(1) || "
+                "replace(btrim(CAST(strip(search_vector) AS TEXT), ''''), ''' ''', chr(1) || "
                 "left(encode(sha256(decode(tenant, 'escape')), 'hex'), 1))), chr(1))"
             )
         ],
@@ -171,7 +171,7 @@ def downgrade() -> None:
         table_name="review_notes",
         postgresql_using="hnsw",
         postgresql_ops={"embedding": "vector_cosine_ops"},
-        postgresql_with={"m": 16, "ef_construction": 64},
+        postgresql_with={"m": 16, "ef_construction": 200},
     )
     op.drop_table("review_notes")
     op.drop_table("review_labels")
