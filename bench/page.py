@@ -1,8 +1,8 @@
 """Write the measured figures into the pages on search and performance: `python -m bench.page`.
 
 It reads docs/explanation/measured/*.json, which `python -m bench.search --json FILE`,
-`python -m bench.tenants --json FILE`, `recollect eval DIR --json > FILE` and
-`python -m bench --json FILE` write.
+`python -m bench.tenants --json FILE` and `python -m bench --json FILE` write, and
+measured/quality/*.json, which `recollect eval DIR --json > FILE` writes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import blocks, judging, performance
+from bench import blocks, judging, performance, quality
 from bench.machine import Machine
 from bench.plot import svg
 from bench.search_targets import searches_judged
@@ -22,12 +22,13 @@ DOCS = Path(__file__).parents[1] / "docs" / "explanation"
 PAGE = DOCS / "search.md"
 TENANTS_PAGE, PICTURE = DOCS / "tenant_search.md", DOCS / "tenant_search.svg"
 TENANTS = DOCS / "measured" / "tenants.json"
-SEARCH, QUALITY = DOCS / "measured" / "search.json", DOCS / "measured" / "cisi.json"
+SEARCH, QUALITY = DOCS / "measured" / "search.json", DOCS / "measured" / "quality"
+QUALITY_PICTURE = DOCS / "quality.svg"
 
 Figures = Mapping[str, Any]
 
 
-def filled(page: str, search: Figures, quality: Figures) -> str:
+def filled(page: str, search: Figures, reports: quality.Reports) -> str:
     """Return the page with new blocks between `<!-- measured: name -->` and `<!-- end -->`.
 
     Raises:
@@ -35,7 +36,8 @@ def filled(page: str, search: Figures, quality: Figures) -> str:
     """
     blocks_by_name = {
         "machine": Machine(**search["machine"]).described(),
-        "quality": _quality(quality),
+        "quality": quality.ranking_table(reports),
+        "measures": quality.measures_table(reports),
         "nearest": _nearest(search["nearest"]),
         "words": _words(search["words"]),
         "growth": _growth(search),
@@ -93,19 +95,6 @@ def _curve(figures: Iterable[Figures]) -> str:
         for figure in figures
     ]
     return blocks.table(("ef_search", "recall@10", "under 0.5", "p50 ms"), rows, words=0)
-
-
-def _quality(report: Figures) -> str:
-    rows = [
-        (
-            kind,
-            f"{figure['ndcg_at_10']:.3f}",
-            f"{figure['recall_at_100']:.3f}",
-            f"{figure['queries_without_result']}",
-        )
-        for kind, figure in report["searches"].items()
-    ]
-    return blocks.table(("search", "nDCG@10", "recall@100", "questions without a result"), rows)
 
 
 def _nearest(figures: Iterable[Figures]) -> str:
@@ -218,10 +207,10 @@ def _plans(figures: Iterable[Figures]) -> str:
 
 def main() -> None:
     """Write the pages and their pictures."""
-    search, quality, tenants = (
-        json.loads(file.read_text(encoding="utf-8")) for file in (SEARCH, QUALITY, TENANTS)
-    )
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), search, quality), encoding="utf-8")
+    search, tenants = (json.loads(file.read_text(encoding="utf-8")) for file in (SEARCH, TENANTS))
+    reports = quality.read_reports(QUALITY)
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), search, reports), encoding="utf-8")
+    QUALITY_PICTURE.write_text(quality.picture(reports), encoding="utf-8")
     page = tenants_filled(TENANTS_PAGE.read_text(encoding="utf-8"), tenants)
     TENANTS_PAGE.write_text(page, encoding="utf-8")
     PICTURE.write_text(picture(tenants), encoding="utf-8")

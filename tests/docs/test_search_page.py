@@ -11,27 +11,26 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench import page
+from bench import page, quality
 from bench.plot import svg
 from bench.search_targets import searches_judged
 from bench.targets import Verdict
 
 
 @pytest.fixture(scope="module")
-def figures() -> tuple[page.Figures, page.Figures]:
-    search, quality = (
-        json.loads(file.read_text(encoding="utf-8")) for file in (page.SEARCH, page.QUALITY)
-    )
-    return search, quality
+def figures() -> tuple[page.Figures, quality.Reports]:
+    search = json.loads(page.SEARCH.read_text(encoding="utf-8"))
+    return search, quality.read_reports(page.QUALITY)
 
 
 def test_the_page_and_its_plot_are_made_of_the_figures(
-    figures: tuple[page.Figures, page.Figures],
+    figures: tuple[page.Figures, quality.Reports],
 ) -> None:
-    search, quality = figures
+    search, reports = figures
     written = page.PAGE.read_text(encoding="utf-8")
-    assert page.filled(written, search, quality) == written
-    assert written.count("<!-- measured: ") == written.count("<!-- end -->") == 9
+    assert page.filled(written, search, reports) == written
+    assert quality.picture(reports) == page.QUALITY_PICTURE.read_text(encoding="utf-8")
+    assert written.count("<!-- measured: ") == written.count("<!-- end -->") == 10
 
 
 def test_the_page_on_tenants_and_its_plot_are_made_of_the_figures() -> None:
@@ -42,17 +41,25 @@ def test_the_page_on_tenants_and_its_plot_are_made_of_the_figures() -> None:
     assert written.count("<!-- measured: ") == written.count("<!-- end -->") == 3
 
 
-def test_a_figure_that_changes_changes_the_page(figures: tuple[page.Figures, page.Figures]) -> None:
-    search, quality = figures
+def test_a_figure_that_changes_changes_the_page(
+    figures: tuple[page.Figures, quality.Reports],
+) -> None:
+    search, reports = figures
     written = page.PAGE.read_text(encoding="utf-8")
-    better = {
-        **quality,
-        "searches": {
-            **quality["searches"],
-            "hybrid": {**quality["searches"]["hybrid"], "ndcg_at_10": 0.987},
-        },
-    }
-    assert "| hybrid | 0.987 |" in page.filled(written, search, better)
+    report = reports["cisi"]
+    hybrid = {**report["searches"]["hybrid"], "ndcg_at_10": 0.987}
+    better = {**report, "searches": {**report["searches"], "hybrid": hybrid}}
+    assert "| 0.987 |" in page.filled(written, search, {**reports, "cisi": better})
+
+
+def test_hybrid_search_stays_near_its_better_arm_on_every_collection(
+    figures: tuple[page.Figures, quality.Reports],
+) -> None:
+    _, reports = figures
+    assert len(reports) >= 2
+    for name, report in reports.items():
+        arms = {kind: report["searches"][kind]["ndcg_at_10"] for kind in quality.KINDS}
+        assert arms["hybrid"] >= max(arms["keyword"], arms["vector"]) - 0.01, name
 
 
 def test_a_plot_shows_every_point_and_keeps_inside_its_frame() -> None:

@@ -21,7 +21,7 @@ DEPTH: Final = 10
 DEEP: Final = 100
 """Limit of the searches for quality, and depth of the second recall."""
 
-TIMED_QUERIES: Final = 200
+TIMED_QUERIES: Final = 50
 REPETITIONS: Final = 3
 
 
@@ -129,7 +129,7 @@ class Measurements:
             self.shares += share
 
     def index_loss(self) -> IndexLoss:
-        """Return what the index loses."""
+        """Return the loss of the index."""
         index, exact = (self.kinds[kind] for kind in (Kind.VECTOR, Kind.EXACT))
         judged = index.judged_queries
         return IndexLoss(

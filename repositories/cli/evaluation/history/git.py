@@ -39,7 +39,7 @@ class GitRepository:
         """Return the repository at `path`: its working tree, its top folder, or a bare one.
 
         Raises:
-            ConfigurationError: git is not installed, `path` is not a repository, it has no
+            ConfigurationError: git is not installed, there is no repository at `path`, it has no
                 commit, or it is a shallow clone.
         """
         program = shutil.which("git")
@@ -74,10 +74,10 @@ class GitRepository:
 
     def blobs(self, names: Iterable[str]) -> Iterator[bytes]:
         """Yield the content of each blob, such as `HEAD:path`, in order."""
-        request = "".join(f"{name}\n" for name in names)
-        output = self._output(("cat-file", "--batch"), request.encode())
+        requests = "".join(f"{name}\n" for name in names)
+        output = self._output(("cat-file", "--batch"), requests.encode())
         start = 0
-        for _ in range(request.count("\n")):
+        for _ in range(requests.count("\n")):
             end = output.index(b"\n", start)
             header = output[start:end].split()
             size = int(header[2]) if len(header) == 3 and header[1] == b"blob" else None
