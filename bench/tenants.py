@@ -120,7 +120,7 @@ async def embedded_corpus(size: Size) -> Corpus:
     for package in packages:
         chosen = random.permutation(len(package.queries))[: size.queries]
         if len(chosen):
-            embedded = await embedder.embed([package.queries[place] for place in chosen])
+            embedded = await embedder.embed([package.queries[int(place)] for place in chosen])
             queries[package.name] = normalized(np.array(embedded, dtype=np.float32))
     return Corpus(
         [text for (_, text), has in zip(texts, nonzero, strict=True) if has],
