@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     from repositories.testing.stateful.machine import Machine
     from repositories.testing.stateful.sides import Sides
 
-STEPS_PER_EXAMPLE: Final = 250
-COMPARED_PER_EXAMPLE: Final = 350
+STEPS_PER_PROGRAM: Final = 250
+PROGRAMS: Final = 20
+"""Least number of programs. The first ones of Hypothesis repeat the simplest steps."""
+
+COMPARED_PER_STEP: Final = 1.4
 """About; some steps are compared more than once."""
 
 
@@ -40,9 +43,9 @@ def drive(
         Difference: the two sides disagree; the program is printed before.
     """
     phases: Sequence[Phase] = (Phase.generate, Phase.shrink) if shrinks else (Phase.generate,)
-    per_example = min(STEPS_PER_EXAMPLE, steps)
+    per_program = max(10, min(STEPS_PER_PROGRAM, steps // PROGRAMS))
     plan = settings(
-        stateful_step_count=per_example,
+        stateful_step_count=per_program,
         deadline=None,
         database=None,
         phases=phases,
@@ -57,5 +60,5 @@ def drive(
         kind = machine(sides)
         # Another seed for the remaining steps.
         seed(start + sides.steps)(kind)
-        examples = ceil((steps - sides.steps) / COMPARED_PER_EXAMPLE)
-        run_state_machine_as_test(kind, settings=settings(plan, max_examples=examples))
+        programs = ceil((steps - sides.steps) / (per_program * COMPARED_PER_STEP))
+        run_state_machine_as_test(kind, settings=settings(plan, max_examples=programs))
