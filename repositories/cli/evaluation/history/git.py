@@ -39,7 +39,7 @@ class GitRepository:
         """Return the repository at `path`: its working tree, its top folder, or a bare one.
 
         Raises:
-            ConfigurationError: git is not installed, there is no repository at `path`, it has no
+            ConfigurationError: git is not installed, `path` is not a repository, it has no
                 commit, or it is a shallow clone.
         """
         program = shutil.which("git")
