@@ -18,7 +18,6 @@ from sqlalchemy import CheckConstraint, Column, Computed, Table
 
 from repositories.migrations.catalog import Item
 from repositories.migrations.target import TEMPLATE_LANGUAGE, in_language
-from repositories.sql.vector_index import VECTOR_INDEXES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -148,8 +147,9 @@ PLUGIN.add_autogenerate_comparator(_compare_definitions, "table", "definitions")
 class CreateVectorIndexOp(ops.MigrateOperation):
     """An index of embeddings, whose form depends on the dimension of the database."""
 
-    def __init__(self, table: str) -> None:
+    def __init__(self, table: str, column: str) -> None:
         self.table = table
+        self.column = column
 
 
 vector_indexes: Final = Rewriter()
@@ -159,11 +159,15 @@ vector_indexes: Final = Rewriter()
 def _by_dimension(
     _context: object, _revision: object, created: ops.CreateIndexOp
 ) -> ops.MigrateOperation:
-    if created.index_name not in VECTOR_INDEXES:
+    # An HNSW index has the embedding as its only column, and a covering index includes it last.
+    using = created.kw.get("postgresql_using")
+    columns = created.columns if using == "hnsw" else created.kw.get("postgresql_include") or [""]
+    column = getattr(columns[-1], "name", columns[-1])
+    if created.index_name != f"ix_{created.table_name}_{column}":
         return created
-    return CreateVectorIndexOp(created.table_name)
+    return CreateVectorIndexOp(created.table_name, str(column))
 
 
 @renderers.dispatch_for(CreateVectorIndexOp)
 def _render_vector_index(_: AutogenContext, created: CreateVectorIndexOp) -> str:
-    return f"operations.create_embedding_index({created.table!r})"
+    return f"operations.create_embedding_index({created.table!r}, {created.column!r})"

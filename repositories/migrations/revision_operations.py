@@ -28,6 +28,10 @@ OPTIONS: Final = "schema_options"
 
 _logger: Final = logging.getLogger("recollect.migrations")
 _ROWS: Final = text("SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(:table)")
+_COLUMN_NAMES: Final = text(
+    "SELECT attname::text FROM pg_attribute"
+    " WHERE attrelid = to_regclass(:table) AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
+)
 
 
 def options() -> SchemaOptions:
@@ -101,9 +105,18 @@ def create_vector_index(table: str, column: str) -> None:
     op.get_bind().execute(CreateIndex(target.hnsw_index(embedding, options())))
 
 
-def create_embedding_index(table: str) -> None:
-    """Create the index of a table's embeddings, covering or HNSW, for this database's dimension."""
-    op.get_bind().execute(CreateIndex(target.vector_indexes(options())[table]))
+def create_embedding_index(table: str, column: str = "embedding") -> None:
+    """Create the index of a column of embeddings, covering or HNSW, for this database's dimension.
+
+    Args:
+        table: the name of the table.
+        column: the name of the column.
+    """
+    names = op.get_bind().scalars(_COLUMN_NAMES, {"table": table})
+    others: list[Column[Any]] = [Column(name) for name in names if name != column]
+    embedding: Column[Any] = Column(column, EmbeddingColumn(options().dimensions))
+    Table(table, MetaData(), *others, embedding)
+    op.get_bind().execute(CreateIndex(target.vector_index(embedding, options())))
 
 
 def create_month_partitions(ahead: int) -> None:

@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from sqlalchemy import BigInteger, Connection, bindparam, text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError, StatementError
 from tenacity import (
     AsyncRetrying,
     RetryError,
@@ -90,6 +90,9 @@ class MigrationSession:
             return await retrying(self._attempt, work)
         except (StatementError, OSError) as error:
             raise_bare(MigrationFailed(f"{doing} failed: {reason(error)}"))
+        except PendingRollbackError as error:
+            # After a lost connection, Alembic's cleanup fails as well, and hides the first failure.
+            raise_bare(MigrationFailed(f"{doing} failed: {reason(error.__context__ or error)}"))
 
     async def _attempt(self, work: Callable[[Connection], T]) -> T:
         try:

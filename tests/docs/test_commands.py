@@ -78,7 +78,7 @@ def test_a_page_names_only_commands_that_there_are(page: Path) -> None:
     fields = {f"RECOLLECT_{name.upper()}" for name in Settings.model_fields}
     passwords = {f"RECOLLECT_{role}_PASSWORD" for role in ("MIGRATOR", "APPLICATION", "READER")}
     modules = {"RECOLLECT_ENTITIES"}  # modules of own entities, which commands import
-    assert set(re.findall(r"RECOLLECT_[A-Z_]+", text)) <= fields | passwords | modules
+    assert set(re.findall(r"RECOLLECT_[A-Z0-9_]+", text)) <= fields | passwords | modules
 
 
 def test_commands_are_found_in_the_documentation_and_wrong_ones_noticed() -> None:

@@ -221,9 +221,10 @@ async def view(filled: Database) -> AsyncIterator[ReadUnitOfWork]:
 def by_prefix(indexes: Iterable[str]) -> set[str]:
     """Return the names, with one name for all indexes that begin with the tenant and repository.
 
-    They cost the same, so that the planner takes one or another of them.
+    They cost the same, so that the planner takes one or another of them. A covering index of
+    embeddings begins so as well.
     """
-    return {re.sub(r"_tenant_repo_\w+$", "_tenant_repo", name) for name in indexes}
+    return {re.sub(r"_(tenant_repo_\w+|embedding)$", "_tenant_repo", name) for name in indexes}
 
 
 async def _plan(view: ReadUnitOfWork, search: Search) -> SearchPlan:
