@@ -77,4 +77,4 @@ def test_a_fake_that_counts_wrong_is_reported(
 
     monkeypatch.setattr(FakeLabelReader, "most_used", most_used)
     with pytest.raises(Difference, match="most_used"):
-        compare_stores(recollect_url, {ReviewLabel: label}, reads=READS, steps=600)
+        compare_stores(recollect_url, {ReviewLabel: label}, reads=READS, steps=3_000)
