@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import operator
 import threading
 import time
@@ -91,7 +92,10 @@ class MigrationSession:
         except (StatementError, OSError) as error:
             raise_bare(MigrationFailed(f"{doing} failed: {reason(error)}"))
         except PendingRollbackError as error:
-            # After a lost connection, Alembic's cleanup fails as well, and hides the first failure.
+            # After a lost connection or a cancellation, Alembic's cleanup fails as well, and hides
+            # the first failure.
+            if isinstance(error.__context__, asyncio.CancelledError):
+                raise error.__context__ from None
             raise_bare(MigrationFailed(f"{doing} failed: {reason(error.__context__ or error)}"))
 
     async def _attempt(self, work: Callable[[Connection], T]) -> T:
