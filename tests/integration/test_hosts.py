@@ -298,7 +298,7 @@ async def test_a_deadline_shorter_than_one_attempt_holds_as_well(postgres: Embed
 async def test_a_connection_that_breaks_after_commit_was_sent_leaves_the_outcome_unknown(
     postgres: EmbeddedServer,
 ) -> None:
-    async with Proxy(postgres, cut_after=b"COMMIT").listening() as port:
+    async with Proxy(postgres, cut_after=b"COMMIT;").listening() as port:
         engine = create_engine(reached(postgres, f"127.0.0.1:{port}"))
         async with engine.connect() as connection:
             await connection.execute(text("SELECT pg_current_xact_id()"))

@@ -209,6 +209,7 @@ def test_fakes_import_the_domain_and_each_other_alone(fake: Path) -> None:
         for name in foreign
         if not name.startswith(
             (
+                "repositories.bulk_changes.",
                 "repositories.fakes.",
                 "repositories.provider.",
                 "repositories.recorder.",
