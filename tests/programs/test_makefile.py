@@ -110,6 +110,7 @@ def test_make_without_a_target_lists_every_target(clone: Clone) -> None:
         "test",
         "test-quick",
         "soak",
+        "growth",
         "check",
         "docs",
         "revision",
