@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 SHARDS: Final = 4
 STEPS_PER_SHARD: Final = 20_000 // SHARDS
 
-# SQLAlchemy warns of a row that is added twice, besides the error.
-quietly = pytest.mark.filterwarnings("ignore:New instance:sqlalchemy.exc.SAWarning")
+quietly = pytest.mark.filterwarnings(
+    *(f"ignore:{message}:sqlalchemy.exc.SAWarning" for message in driving.EXPECTED_WARNINGS)
+)
 
 
 def beginning(shard: int, seed: int = 0) -> int:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy.exc import SAWarning
 
 from repositories.testing.stateful.choices import Choices
-from repositories.testing.stateful.driving import drive
+from repositories.testing.stateful.driving import EXPECTED_WARNINGS, drive
 from repositories.testing.stateful.machine import machine_of
 from repositories.testing.stateful.operations import (
     READS,
@@ -83,6 +83,6 @@ def compare_stores(
 
     tables = [str(kind.__tablename__) for kind in searched]
     with warnings.catch_warnings(), open_sides(url, Sides, searched=tables) as sides:
-        # SQLAlchemy warns of a row that is added twice, besides the error.
-        warnings.filterwarnings("ignore", "New instance", SAWarning)
+        for message in EXPECTED_WARNINGS:
+            warnings.filterwarnings("ignore", message, SAWarning)
         drive(sides, machine, steps=steps, start=seed)

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from repositories.testing.stateful.machine import Machine
     from repositories.testing.stateful.sides import Sides
 
+EXPECTED_WARNINGS: Final = ("New instance", "Session's state has been changed")
+"""Beginnings of warnings of SQLAlchemy.
+
+It warns of a row that is added twice, besides the error, and of entities that are added or changed
+after a failed statement of a savepoint, before the savepoint is rolled back.
+"""
+
 STEPS_PER_PROGRAM: Final = 250
 PROGRAMS: Final = 20
 """Least number of programs. The first ones of Hypothesis repeat the simplest steps."""
