@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from repositories.testing.servers import TestServer
     from tests.faults.conftest import Promises
 
-MIGRATORS, ROUNDS = 8, 5
+MIGRATORS, ROUNDS = 8, 2
 SURPLUS = "index ix_reviews_model of reviews is in the database and not in the entities"
 CHECKOUT = Path(__file__).parents[2]
 
@@ -99,7 +99,7 @@ async def migrators(directory: Path) -> AsyncIterator[Migrators]:
             await process.communicate()
 
 
-async def test_eight_migrators_at_once_on_an_empty_database_all_succeed_five_times(
+async def test_eight_migrators_at_once_on_an_empty_database_all_succeed_each_time(
     servers: dict[int, TestServer], promises: Promises, tmp_path: Path
 ) -> None:
     # The last revision builds an index concurrently, which waits for the transactions of every

@@ -75,25 +75,32 @@ def test_importing_the_fakes_loads_no_driver_no_session_and_no_stemmer() -> None
     assert set(finished.stdout.split()) & unwanted == set()
 
 
+def accepts(dimensions: int) -> bool:
+    try:
+        chunk(dimensions)
+    except ValidationError:
+        return False
+    return True
+
+
 def test_entities_take_embeddings_of_its_dimension_as_long_as_it_lives() -> None:
     database = FakeDatabase(dimensions=5)
-    assert chunk(5).embedding is not None
-    with pytest.raises(ValidationError):
-        chunk(6)
+    assert accepts(5)
+    assert not accepts(6)
     del database
     gc.collect()
-    assert chunk(6).embedding is not None
+    # Other tests may have a database open, but none of these dimensions.
+    assert accepts(5) is accepts(6)
 
 
 async def test_entities_take_embeddings_of_its_dimension_until_it_is_closed() -> None:
     database = FakeDatabase(dimensions=5)
     for _ in range(2):
         async with database:
-            assert chunk(5).embedding is not None
-            with pytest.raises(ValidationError):
-                chunk(6)
+            assert accepts(5)
+            assert not accepts(6)
         await database.close()
-        assert chunk(6).embedding is not None
+        assert accepts(5) is accepts(6)
 
 
 @pytest.mark.parametrize("dimensions", [0, 16_001])
