@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from repositories.testing.stateful.sides import Sides
 
 SHARDS: Final = 4
-STEPS_PER_SHARD: Final = 20_000 // SHARDS
+STEPS_PER_SHARD: Final = 12_000 // SHARDS
 
 quietly = pytest.mark.filterwarnings(
     *(f"ignore:{message}:sqlalchemy.exc.SAWarning" for message in driving.EXPECTED_WARNINGS)
