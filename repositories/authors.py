@@ -8,7 +8,7 @@ from domain import ports
 from domain.entities.authors import AuthorCacheEntry
 from domain.errors import InvalidInput
 from domain.ports.authors import AUTHOR_MAX_AGE
-from domain.ports.docstrings import documented_by
+from domain.ports.implementing import implements
 from domain.values.paging import require_at_most
 from domain.values.timestamps import days_old, require_age
 from repositories.base import ReadRepository, Repository
@@ -16,7 +16,7 @@ from repositories.conflict_writes import insert_or_replace
 from repositories.sql.retention import ago, delete_older
 
 
-@documented_by(ports.AuthorReader)
+@implements(ports.AuthorReader)
 class AuthorReader(ReadRepository[AuthorCacheEntry]):
     """Reads cached authors."""
 
@@ -34,7 +34,7 @@ class AuthorReader(ReadRepository[AuthorCacheEntry]):
         return await self._one(self._select().where(*author, is_fresh))
 
 
-@documented_by(ports.AuthorRepository)
+@implements(ports.AuthorRepository)
 class AuthorRepository(AuthorReader, Repository[AuthorCacheEntry]):
     """Caches authors."""
 

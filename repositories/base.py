@@ -13,7 +13,7 @@ from sqlalchemy import Select
 
 from domain import ports
 from domain.errors import NotFound
-from domain.ports.docstrings import documented_by
+from domain.ports.implementing import implements
 from domain.schema.base import Entity
 from domain.schema.stored import mark_stored
 from domain.schema.writing import require_entity
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound=Entity)
 
 
-@documented_by(ports.ReadRepository)
+@implements(ports.ReadRepository)
 class ReadRepository(Generic[E]):
     """Reads the tenant's entities of one kind.
 
@@ -208,7 +208,7 @@ async def _unique_ids(ids: Iterable[UUID]) -> list[UUID]:
     return list(dict.fromkeys(checked))
 
 
-@documented_by(ports.AppendRepository)
+@implements(ports.AppendRepository)
 class AppendRepository(ReadRepository[E]):
     """Reads and adds the tenant's entities of one kind."""
 
@@ -223,7 +223,7 @@ class AppendRepository(ReadRepository[E]):
         return self.entity  # type: ignore[return-value]  # a class variable cannot name E
 
 
-@documented_by(ports.Repository)
+@implements(ports.Repository)
 class Repository(AppendRepository[E]):
     """Reads, adds and deletes the tenant's entities of one kind."""
 

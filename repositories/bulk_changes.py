@@ -10,7 +10,7 @@ from uuid import UUID
 
 from domain.errors import StatementTimeout
 from domain.ports.bulk_changes import BulkChangesPort
-from domain.ports.docstrings import documented_by
+from domain.ports.implementing import implements
 from domain.values.ids import require_id
 from domain.values.timestamps import require_age
 
@@ -28,7 +28,7 @@ UNIT_SECONDS: Final = 0.5
 """The time that one unit of work should take, so that its row locks are short."""
 
 
-@documented_by(BulkChangesPort)
+@implements(BulkChangesPort)
 class BulkChanges:
     """Changes any number of rows, in the units of work of its subclass."""
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from domain import ports
 from domain.entities.dependencies import DependencyBumpMerge
-from domain.ports.docstrings import documented_by
+from domain.ports.implementing import implements
 from domain.values.paging import DEFAULT_LIMIT, require_limit
 from repositories.base import ReadRepository, Repository
 from repositories.conflict_writes import insert_new
 
 
-@documented_by(ports.DependencyBumpReader)
+@implements(ports.DependencyBumpReader)
 class DependencyBumpReader(ReadRepository[DependencyBumpMerge]):
     """Reads merged dependency bumps."""
 
@@ -27,7 +27,7 @@ class DependencyBumpReader(ReadRepository[DependencyBumpMerge]):
         return await self._all(newest_first.limit(require_limit(limit)))
 
 
-@documented_by(ports.DependencyBumpRepository)
+@implements(ports.DependencyBumpRepository)
 class DependencyBumpRepository(DependencyBumpReader, Repository[DependencyBumpMerge]):
     """Records merged dependency bumps."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from domain import ports
-from domain.ports.docstrings import documented_by
+from domain.ports.implementing import implements
 from domain.values import filters
 from domain.values.corpora import fuse_corpora, ids_with_embeddings
 from domain.values.paging import require_limit
@@ -71,7 +71,7 @@ class _Findings(FindingReader):
         return await self._search_words(query, condition, **options)
 
 
-@documented_by(ports.FederatedSearch)
+@implements(ports.FederatedSearch)
 class FederatedSearch:
     """Searches knowledge, memories and findings in one call."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from domain import ports
 from domain.entities.knowledge import EmbeddingMetadata, KnowledgeChunk
 from domain.errors import EmbeddingMismatch, NotFound
-from domain.ports.docstrings import documented_by
+from domain.ports.implementing import implements
 from domain.values import filters
 from domain.values.corpora import kinds_filter
 from domain.values.embedding import VectorLike
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _COLUMNS = KnowledgeChunk.__table__.c
 
 
-@documented_by(ports.KnowledgeReader)
+@implements(ports.KnowledgeReader)
 class KnowledgeReader(RepairReader[KnowledgeChunk]):
     """Searches passages by name, by vector, by words, and by both."""
 
@@ -117,7 +117,7 @@ class KnowledgeReader(RepairReader[KnowledgeChunk]):
         )
 
 
-@documented_by(ports.KnowledgeRepository)
+@implements(ports.KnowledgeRepository)
 class KnowledgeRepository(
     KnowledgeReader, RepairRepository[KnowledgeChunk], Repository[KnowledgeChunk]
 ):
@@ -157,7 +157,7 @@ class KnowledgeRepository(
         return await self._transaction.changed(statement)
 
 
-@documented_by(ports.EmbeddingMetadataReader)
+@implements(ports.EmbeddingMetadataReader)
 class EmbeddingMetadataReader:
     """Reads the record of the embeddings in this database."""
 
@@ -179,7 +179,7 @@ class EmbeddingMetadataReader:
             record.require_compatible(provider=provider, model=model, dimensions=dimensions)
 
 
-@documented_by(ports.EmbeddingMetadataRepository)
+@implements(ports.EmbeddingMetadataRepository)
 class EmbeddingMetadataRepository(EmbeddingMetadataReader):
     """Records the provider, model and dimensions of the embeddings in this database."""
 

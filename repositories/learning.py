@@ -9,7 +9,7 @@ from uuid import UUID
 from domain import ports
 from domain.entities.learning import ConfidenceBand, GlobalPattern, LearningMemory, Outcome
 from domain.errors import InvalidInput
-from domain.ports.docstrings import documented_by
+from domain.ports.implementing import implements
 from domain.schema.writing import require_entity
 from domain.values.classification import Category, Severity
 from domain.values.embedding import VectorLike
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _COLUMNS = LearningMemory.__table__.c
 
 
-@documented_by(ports.MemoryReader)
+@implements(ports.MemoryReader)
 class MemoryReader(RepairReader[LearningMemory]):
     """Searches learning memories."""
 
@@ -212,7 +212,7 @@ class MemoryReader(RepairReader[LearningMemory]):
         return [row["repo"] for row in await self._transaction.rows(learning.owner_repos(), values)]
 
 
-@documented_by(ports.MemoryRepository)
+@implements(ports.MemoryRepository)
 class MemoryRepository(MemoryReader, RepairRepository[LearningMemory], Repository[LearningMemory]):
     """Writes learning memories."""
 
@@ -239,7 +239,7 @@ class MemoryRepository(MemoryReader, RepairRepository[LearningMemory], Repositor
         return await self._transaction.changed(statement)
 
 
-@documented_by(ports.PatternReader)
+@implements(ports.PatternReader)
 class PatternReader(ReadRepository[GlobalPattern]):
     """Reads the patterns that all tenants share."""
 
@@ -262,7 +262,7 @@ class PatternReader(ReadRepository[GlobalPattern]):
         return await self._one(self._select().where(*kind))
 
 
-@documented_by(ports.PatternRepository)
+@implements(ports.PatternRepository)
 class PatternRepository(PatternReader, AppendRepository[GlobalPattern]):
     """Counts the patterns that all tenants share."""
 

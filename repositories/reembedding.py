@@ -8,7 +8,7 @@ from uuid import UUID
 
 from domain import ports
 from domain.entities.maintenance import EmbeddingRepair
-from domain.ports.docstrings import documented_by
+from domain.ports.implementing import implements
 from domain.schema.base import Entity
 from domain.schema.writing import require_entity
 from domain.values.ids import require_id
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound=Entity)
 
 
-@documented_by(ports.RepairReader)
+@implements(ports.RepairReader)
 class RepairReader(SearchRepository[E]):
     """Finds rows whose embedding is missing, stale or of another model."""
 
@@ -57,7 +57,7 @@ class RepairReader(SearchRepository[E]):
         return EmbeddingRepair.from_row(rows[0]) if rows else None
 
 
-@documented_by(ports.Repairs)
+@implements(ports.Repairs)
 class RepairRepository(RepairReader[E]):
     """Finds rows whose embedding is missing, stale or of another model, and writes new ones."""
 

@@ -12,7 +12,7 @@ from sqlalchemy import Select, and_
 
 from domain import ports
 from domain.entities.reviews import FeedbackReaction, Finding, Review
-from domain.ports.docstrings import documented_by
+from domain.ports.implementing import implements
 from domain.values import filters
 from domain.values.classification import Severity
 from domain.values.fingerprints import title_fingerprint
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 MAX_TREND_DAYS = 3_650
 
 
-@documented_by(ports.ReviewReader)
+@implements(ports.ReviewReader)
 class ReviewReader(ReadRepository[Review]):
     """Reads reviews and their figures."""
 
@@ -74,7 +74,7 @@ class ReviewReader(ReadRepository[Review]):
         ]
 
 
-@documented_by(ports.FindingReader)
+@implements(ports.FindingReader)
 class FindingReader(SearchRepository[Finding]):
     """Finds findings by comment, by run and by words."""
 
@@ -154,7 +154,7 @@ class FindingReader(SearchRepository[Finding]):
         return self._select().order_by(columns.created_at.desc(), columns.id)
 
 
-@documented_by(ports.FindingRepository)
+@implements(ports.FindingRepository)
 class FindingRepository(FindingReader, Repository[Finding]):
     """Writes findings."""
 
@@ -166,7 +166,7 @@ class FindingRepository(FindingReader, Repository[Finding]):
         return await self._transaction.changed(statement)
 
 
-@documented_by(ports.ReactionReader)
+@implements(ports.ReactionReader)
 class ReactionReader(ReadRepository[FeedbackReaction]):
     """Reads reactions and the patterns in them."""
 
@@ -183,7 +183,7 @@ class ReactionReader(ReadRepository[FeedbackReaction]):
         return sorted(disliked, key=lambda pattern: (-pattern.thumbs_down, pattern.fingerprint))
 
 
-@documented_by(ports.ReactionRepository)
+@implements(ports.ReactionRepository)
 class ReactionRepository(ReactionReader, Repository[FeedbackReaction]):
     """Writes reactions."""
 

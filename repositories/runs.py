@@ -11,7 +11,7 @@ from sqlalchemy import update
 from domain import ports
 from domain.entities.runs import ReviewCheckpoint, RunState
 from domain.errors import AlreadyExists, NotFound
-from domain.ports.docstrings import documented_by
+from domain.ports.implementing import implements
 from domain.values.claims import (
     REFUSED,
     STALE_RUN_AFTER,
@@ -43,7 +43,7 @@ CLOCK_READINGS = 10
 """Readings of the server's clock before a claim yields to one that may be concurrent."""
 
 
-@documented_by(ports.RunReader)
+@implements(ports.RunReader)
 class RunReader(ReadRepository[RunState]):
     """Reads runs."""
 
@@ -58,7 +58,7 @@ class RunReader(ReadRepository[RunState]):
         return head
 
 
-@documented_by(ports.RunRepository)
+@implements(ports.RunRepository)
 class RunRepository(RunReader, Repository[RunState]):
     """Claims and completes runs."""
 
@@ -218,7 +218,7 @@ def _refused(run: RunState, outcome: ClaimOutcome) -> RunClaim:
     return RunClaim(run_key=run.run_key, outcome=reason, attempt=run.attempt)
 
 
-@documented_by(ports.CheckpointReader)
+@implements(ports.CheckpointReader)
 class CheckpointReader(ReadRepository[ReviewCheckpoint]):
     """Reads the progress of reviews."""
 
@@ -232,7 +232,7 @@ class CheckpointReader(ReadRepository[ReviewCheckpoint]):
         )
 
 
-@documented_by(ports.CheckpointRepository)
+@implements(ports.CheckpointRepository)
 class CheckpointRepository(CheckpointReader, Repository[ReviewCheckpoint]):
     """Saves the progress of reviews."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from domain import ports
-from domain.ports.docstrings import documented_by
+from domain.ports.implementing import implements
 from domain.schema.base import Entity
 from domain.values.search import Distance, Match, Thresholds, Weights
 from repositories.search import SearchRepository
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound=Entity)
 
 
-@documented_by(ports.SearchableReader)
+@implements(ports.SearchableReader)
 class SearchableReader(SearchRepository[E]):
     """Reads and searches a searchable entity."""
 

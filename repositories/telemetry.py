@@ -13,7 +13,7 @@ from domain.entities.telemetry import (
     RetrievalQualityEvent,
     TelemetryEvent,
 )
-from domain.ports.docstrings import documented_by
+from domain.ports.implementing import implements
 from domain.values.paging import MAX_BATCH_SIZE, require_at_most, require_whole
 from domain.values.timestamps import days_old, require_age, require_zone
 from domain.values.usage import Usage, UsageBy
@@ -37,7 +37,7 @@ EVENTS: tuple[type[Entity], ...] = (
 """Every kind of event."""
 
 
-@documented_by(ports.TelemetryReader)
+@implements(ports.TelemetryReader)
 class TelemetryReader(ReadRepository[TelemetryEvent]):
     """Reads telemetry."""
 
@@ -72,7 +72,7 @@ class TelemetryReader(ReadRepository[TelemetryEvent]):
         ]
 
 
-@documented_by(ports.TelemetryRepository)
+@implements(ports.TelemetryRepository)
 class TelemetryRepository(TelemetryReader, Repository[TelemetryEvent]):
     """Records telemetry."""
 

@@ -13,7 +13,7 @@ from uuid_utils.compat import uuid7
 from domain import ports
 from domain.entities.maintenance import CommittedOperation
 from domain.errors import UnitOfWorkClosed
-from domain.ports.docstrings import documented_by
+from domain.ports.implementing import implements
 from domain.values.transactions import Isolation
 from repositories.postgres.mapping import order_writes_by_foreign_keys
 from repositories.postgres.own_statements import OwnStatements
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 order_writes_by_foreign_keys()
 
 
-@documented_by(ports.ReadUnitOfWork)
+@implements(ports.ReadUnitOfWork)
 class _Unit(OwnStatements, RepositoryProvider):
     """The base of a unit of work and a reader, which can be entered once."""
 
@@ -84,7 +84,7 @@ class _Unit(OwnStatements, RepositoryProvider):
         await self._transaction.end()
 
 
-@documented_by(ports.UnitOfWork)
+@implements(ports.UnitOfWork)
 class UnitOfWork(_Unit, ports.UnitOfWork):
     """Unit of work on PostgreSQL; see `domain.UnitOfWork`."""
 
@@ -148,7 +148,7 @@ class UnitOfWork(_Unit, ports.UnitOfWork):
         return self._transaction.savepoint()
 
 
-@documented_by(ports.ReadUnitOfWork)
+@implements(ports.ReadUnitOfWork)
 class ReadUnitOfWork(_Unit, ports.ReadUnitOfWork):
     """Read-only unit of work on PostgreSQL.
 

@@ -9,7 +9,7 @@ from domain import ports
 from domain.entities.authors import AuthorCacheEntry
 from domain.errors import InvalidInput
 from domain.ports.authors import AUTHOR_MAX_AGE
-from domain.ports.docstrings import documented_by
+from domain.ports.implementing import implements
 from domain.values.paging import require_at_most
 from domain.values.timestamps import days_old, require_age
 from repositories.fakes.repository import FakeReadRepository, FakeRepository
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     pass
 
 
-@documented_by(ports.AuthorReader)
+@implements(ports.AuthorReader)
 class FakeAuthorReader(FakeReadRepository[AuthorCacheEntry]):
     """Reads cached authors."""
 
@@ -33,7 +33,7 @@ class FakeAuthorReader(FakeReadRepository[AuthorCacheEntry]):
         return self._first([row for row in rows if row["cached_at"] >= self._transaction.now - age])
 
 
-@documented_by(ports.AuthorRepository)
+@implements(ports.AuthorRepository)
 class FakeAuthorRepository(FakeAuthorReader, FakeRepository[AuthorCacheEntry]):
     """Caches authors."""
 

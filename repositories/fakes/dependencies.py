@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from domain import ports
 from domain.entities.dependencies import DependencyBumpMerge
-from domain.ports.docstrings import documented_by
+from domain.ports.implementing import implements
 from domain.values.paging import DEFAULT_LIMIT, require_limit
 from repositories.fakes.repository import FakeReadRepository, FakeRepository
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
 
-@documented_by(ports.DependencyBumpReader)
+@implements(ports.DependencyBumpReader)
 class FakeDependencyBumpReader(FakeReadRepository[DependencyBumpMerge]):
     """Reads merged dependency bumps."""
 
@@ -34,7 +34,7 @@ class FakeDependencyBumpReader(FakeReadRepository[DependencyBumpMerge]):
         return self._entities(rows[:limit])
 
 
-@documented_by(ports.DependencyBumpRepository)
+@implements(ports.DependencyBumpRepository)
 class FakeDependencyBumpRepository(FakeDependencyBumpReader, FakeRepository[DependencyBumpMerge]):
     """Records merged dependency bumps."""
 

@@ -12,7 +12,7 @@ from domain import ports
 from domain.entities.knowledge import KnowledgeChunk
 from domain.entities.learning import LearningMemory
 from domain.entities.reviews import Finding
-from domain.ports.docstrings import documented_by
+from domain.ports.implementing import implements
 from domain.values import filters
 from domain.values.corpora import NEAR_DUPLICATE, fuse_corpora, ids_with_embeddings
 from domain.values.paging import require_limit
@@ -71,7 +71,7 @@ class _Findings(FakeFindingReader):
         return await self._search_words(query, condition, **options)
 
 
-@documented_by(ports.FederatedSearch)
+@implements(ports.FederatedSearch)
 class FakeFederatedSearch:
     """Searches knowledge, memories and findings in one call."""
 

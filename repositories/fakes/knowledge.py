@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from domain import ports
 from domain.entities.knowledge import EmbeddingMetadata, KnowledgeChunk
 from domain.errors import EmbeddingMismatch, NotFound
-from domain.ports.docstrings import documented_by
+from domain.ports.implementing import implements
 from domain.values import filters
 from domain.values.corpora import kinds_filter
 from domain.values.embedding import UNSPECIFIED, VectorLike
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _UNCHANGED = {"tenant", "id", "repo", "chunk_id", "created_at"}
 
 
-@documented_by(ports.KnowledgeReader)
+@implements(ports.KnowledgeReader)
 class FakeKnowledgeReader(FakeRepairReader[KnowledgeChunk]):
     """Searches passages by name, by vector, by words, and by both."""
 
@@ -117,7 +117,7 @@ class FakeKnowledgeReader(FakeRepairReader[KnowledgeChunk]):
         )
 
 
-@documented_by(ports.KnowledgeRepository)
+@implements(ports.KnowledgeRepository)
 class FakeKnowledgeRepository(
     FakeKnowledgeReader, FakeRepairs[KnowledgeChunk], FakeRepository[KnowledgeChunk]
 ):
@@ -155,7 +155,7 @@ class FakeKnowledgeRepository(
         return await self._delete(anything)
 
 
-@documented_by(ports.EmbeddingMetadataReader)
+@implements(ports.EmbeddingMetadataReader)
 class FakeEmbeddingMetadataReader(Binds):
     """Reads the record of the embeddings in this database."""
 
@@ -183,7 +183,7 @@ class FakeEmbeddingMetadataReader(Binds):
             record.require_compatible(provider=provider, model=model, dimensions=dimensions)
 
 
-@documented_by(ports.EmbeddingMetadataRepository)
+@implements(ports.EmbeddingMetadataRepository)
 class FakeEmbeddingMetadataRepository(FakeEmbeddingMetadataReader):
     """Records the provider, model and dimensions of the embeddings in this database."""
 

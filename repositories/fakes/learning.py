@@ -11,7 +11,7 @@ from uuid import UUID
 from domain import ports
 from domain.entities.learning import ConfidenceBand, GlobalPattern, LearningMemory, Outcome
 from domain.errors import InvalidInput
-from domain.ports.docstrings import documented_by
+from domain.ports.implementing import implements
 from domain.schema.writing import require_entity
 from domain.values.classification import Category, Severity
 from domain.values.embedding import VectorLike
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 _KIND = ("severity", "category", "confidence_band", "pattern_fingerprint")
 
 
-@documented_by(ports.MemoryReader)
+@implements(ports.MemoryReader)
 class FakeMemoryReader(FakeRepairReader[LearningMemory]):
     """Searches learning memories."""
 
@@ -235,7 +235,7 @@ class FakeMemoryReader(FakeRepairReader[LearningMemory]):
             return self._repos_of(owner, repo)
 
 
-@documented_by(ports.MemoryRepository)
+@implements(ports.MemoryRepository)
 class FakeMemoryRepository(
     FakeMemoryReader, FakeRepairs[LearningMemory], FakeRepository[LearningMemory]
 ):
@@ -264,7 +264,7 @@ class FakeMemoryRepository(
         return await self._delete(lambda row: bool(row["stale"]), at_most=require_at_most(at_most))
 
 
-@documented_by(ports.PatternReader)
+@implements(ports.PatternReader)
 class FakePatternReader(FakeReadRepository[GlobalPattern]):
     """Reads the patterns that all tenants share."""
 
@@ -279,7 +279,7 @@ class FakePatternReader(FakeReadRepository[GlobalPattern]):
         return self._first(await self._rows(lambda row: tuple(row[name] for name in _KIND) == kind))
 
 
-@documented_by(ports.PatternRepository)
+@implements(ports.PatternRepository)
 class FakePatternRepository(FakePatternReader, FakeAppendRepository[GlobalPattern]):
     """Counts the patterns that all tenants share."""
 

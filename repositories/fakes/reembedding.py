@@ -8,7 +8,7 @@ from uuid import UUID
 
 from domain import ports
 from domain.entities.maintenance import EmbeddingRepair
-from domain.ports.docstrings import documented_by
+from domain.ports.implementing import implements
 from domain.schema.base import Entity
 from domain.schema.writing import require_entity
 from domain.values.ids import require_id
@@ -26,7 +26,7 @@ E = TypeVar("E", bound=Entity)
 _UNCHANGED = {"tenant", "corpus", "key", "created_at"}
 
 
-@documented_by(ports.RepairReader)
+@implements(ports.RepairReader)
 class FakeRepairReader(SearchesBoth[E]):
     """Finds rows whose embedding is missing, stale or of another model."""
 
@@ -70,7 +70,7 @@ class FakeRepairReader(SearchesBoth[E]):
         return self._transaction.state.tables[EmbeddingRepair.__tablename__]
 
 
-@documented_by(ports.Repairs)
+@implements(ports.Repairs)
 class FakeRepairs(FakeRepairReader[E]):
     """Finds rows whose embedding is missing, stale or of another model, and writes new ones."""
 

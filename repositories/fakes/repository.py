@@ -17,7 +17,7 @@ from uuid import UUID
 
 from domain import ports
 from domain.errors import NotFound
-from domain.ports.docstrings import documented_by
+from domain.ports.implementing import implements
 from domain.schema.base import Entity
 from domain.schema.stored import mark_written
 from domain.schema.writing import (
@@ -53,7 +53,7 @@ E = TypeVar("E", bound=Entity)
 by_id = itemgetter("id")
 
 
-@documented_by(ports.ReadRepository)
+@implements(ports.ReadRepository)
 class FakeReadRepository(Binds, Generic[E]):
     """Reads the tenant's entities of one kind.
 
@@ -182,7 +182,7 @@ class FakeReadRepository(Binds, Generic[E]):
         return cast("E", copy_of(self._table, row, with_embedding=with_embedding))
 
 
-@documented_by(ports.AppendRepository)
+@implements(ports.AppendRepository)
 class FakeAppendRepository(FakeReadRepository[E]):
     """Reads and adds the tenant's entities of one kind."""
 
@@ -265,7 +265,7 @@ class FakeAppendRepository(FakeReadRepository[E]):
         return [self._table.row_of(entity, self._transaction.now) for entity in entities]
 
 
-@documented_by(ports.Repository)
+@implements(ports.Repository)
 class FakeRepository(FakeAppendRepository[E]):
     """Reads, adds and deletes the tenant's entities of one kind."""
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from domain import ports
 from domain.entities.reviews import FeedbackReaction, Finding, Reaction, Review
-from domain.ports.docstrings import documented_by
+from domain.ports.implementing import implements
 from domain.values import filters
 from domain.values.classification import Severity
 from domain.values.fingerprints import title_fingerprint
@@ -44,7 +44,7 @@ MAX_TREND_DAYS = 3_650
 by_creation = itemgetter("created_at")
 
 
-@documented_by(ports.ReviewReader)
+@implements(ports.ReviewReader)
 class FakeReviewReader(FakeReadRepository[Review]):
     """Reads reviews and their figures."""
 
@@ -93,7 +93,7 @@ class FakeReviewReader(FakeReadRepository[Review]):
             return reviews, self._transaction.select(table, lambda row: row["review_id"] in ids)
 
 
-@documented_by(ports.FindingReader)
+@implements(ports.FindingReader)
 class FakeFindingReader(SearchesWords[Finding]):
     """Finds findings by comment, by run and by words."""
 
@@ -169,7 +169,7 @@ class FakeFindingReader(SearchesWords[Finding]):
         return sorted(await self._rows(meets), key=by_creation, reverse=True)
 
 
-@documented_by(ports.FindingRepository)
+@implements(ports.FindingRepository)
 class FakeFindingRepository(FakeFindingReader, FakeRepository[Finding]):
     """Writes findings."""
 
@@ -180,7 +180,7 @@ class FakeFindingRepository(FakeFindingReader, FakeRepository[Finding]):
         )
 
 
-@documented_by(ports.ReactionReader)
+@implements(ports.ReactionReader)
 class FakeReactionReader(FakeReadRepository[FeedbackReaction]):
     """Reads reactions and the patterns in them."""
 
@@ -198,7 +198,7 @@ class FakeReactionReader(FakeReadRepository[FeedbackReaction]):
         return sorted(disliked, key=lambda pattern: (-pattern.thumbs_down, pattern.fingerprint))
 
 
-@documented_by(ports.ReactionRepository)
+@implements(ports.ReactionRepository)
 class FakeReactionRepository(FakeReactionReader, FakeRepository[FeedbackReaction]):
     """Writes reactions."""
 

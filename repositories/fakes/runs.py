@@ -9,7 +9,7 @@ from uuid import UUID
 from domain import ports
 from domain.entities.runs import ReviewCheckpoint, RunState
 from domain.errors import AlreadyExists, NotFound
-from domain.ports.docstrings import documented_by
+from domain.ports.implementing import implements
 from domain.values.claims import (
     REFUSED,
     STALE_RUN_AFTER,
@@ -43,7 +43,7 @@ A rollback undoes the entry together with the claim.
 """
 
 
-@documented_by(ports.RunReader)
+@implements(ports.RunReader)
 class FakeRunReader(FakeReadRepository[RunState]):
     """Reads runs."""
 
@@ -56,7 +56,7 @@ class FakeRunReader(FakeReadRepository[RunState]):
         return None if run is None else cast("str", run["head_sha"])
 
 
-@documented_by(ports.RunRepository)
+@implements(ports.RunRepository)
 class FakeRunRepository(FakeRunReader, FakeRepository[RunState]):
     """Claims and completes runs."""
 
@@ -258,7 +258,7 @@ class FakeRunRepository(FakeRunReader, FakeRepository[RunState]):
         return True
 
 
-@documented_by(ports.CheckpointReader)
+@implements(ports.CheckpointReader)
 class FakeCheckpointReader(FakeReadRepository[ReviewCheckpoint]):
     """Reads the progress of reviews."""
 
@@ -268,7 +268,7 @@ class FakeCheckpointReader(FakeReadRepository[ReviewCheckpoint]):
         )
 
 
-@documented_by(ports.CheckpointRepository)
+@implements(ports.CheckpointRepository)
 class FakeCheckpointRepository(FakeCheckpointReader, FakeRepository[ReviewCheckpoint]):
     """Saves the progress of reviews."""
 

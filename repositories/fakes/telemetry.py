@@ -15,7 +15,7 @@ from domain.entities.telemetry import (
     RetrievalQualityEvent,
     TelemetryEvent,
 )
-from domain.ports.docstrings import documented_by
+from domain.ports.implementing import implements
 from domain.values.paging import MAX_BATCH_SIZE, require_at_most, require_whole
 from domain.values.timestamps import days_old, require_age, require_zone
 from domain.values.usage import Usage, UsageBy
@@ -32,7 +32,7 @@ EVENTS = (TelemetryEvent, RateLimitEvent, RetrievalQualityEvent, ResilienceEvent
 TIMEOUTS = ("timeout", "timeout_partial")
 
 
-@documented_by(ports.TelemetryReader)
+@implements(ports.TelemetryReader)
 class FakeTelemetryReader(FakeReadRepository[TelemetryEvent]):
     """Reads telemetry."""
 
@@ -71,7 +71,7 @@ class FakeTelemetryReader(FakeReadRepository[TelemetryEvent]):
         return [_usage(key, groups[key]) for key in sorted(groups)]
 
 
-@documented_by(ports.TelemetryRepository)
+@implements(ports.TelemetryRepository)
 class FakeTelemetryRepository(FakeTelemetryReader, FakeRepository[TelemetryEvent]):
     """Records telemetry."""
 

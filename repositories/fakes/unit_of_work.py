@@ -8,7 +8,7 @@ from uuid import UUID
 from domain import ports
 from domain.entities.maintenance import CommittedOperation
 from domain.errors import UnitOfWorkClosed, UnitOfWorkError
-from domain.ports.docstrings import documented_by
+from domain.ports.implementing import implements
 from domain.values.transactions import Isolation
 from repositories.fakes.transaction import Transaction
 from repositories.provider import RepositoryProvider
@@ -29,7 +29,7 @@ _NEEDS_POSTGRESQL: Final = (
 )
 
 
-@documented_by(ports.ReadUnitOfWork)
+@implements(ports.ReadUnitOfWork)
 class _Unit(RepositoryProvider):
     """The base of a unit of work and a reader, which can be entered once."""
 
@@ -85,7 +85,7 @@ class _Unit(RepositoryProvider):
         self._transaction.end()
 
 
-@documented_by(ports.UnitOfWork)
+@implements(ports.UnitOfWork)
 class FakeUnitOfWork(_Unit, ports.UnitOfWork):
     """Unit of work in memory; see `domain.UnitOfWork`.
 
@@ -136,7 +136,7 @@ class FakeUnitOfWork(_Unit, ports.UnitOfWork):
         return self._transaction.savepoint()
 
 
-@documented_by(ports.ReadUnitOfWork)
+@implements(ports.ReadUnitOfWork)
 class FakeReader(_Unit, ports.ReadUnitOfWork):
     """The reader in memory: nothing to add, nothing to commit.
 

@@ -9,7 +9,7 @@ import pytest
 
 import domain.ports
 from domain import ports
-from domain.ports.docstrings import documented_by
+from domain.ports.implementing import implements
 from repositories import Database, FakeDatabase, ReadUnitOfWork, UnitOfWork
 from repositories.fakes.unit_of_work import FakeReader, FakeUnitOfWork
 from repositories.registry import LIBRARY, resolve
@@ -81,7 +81,7 @@ def test_a_docstring_of_its_own_stays_and_a_private_method_gets_none() -> None:
             """The size."""
             return 0
 
-    @documented_by(Port)
+    @implements(Port)
     class Implementation:
         def own(self) -> None:
             """From the class."""

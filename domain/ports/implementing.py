@@ -11,7 +11,7 @@ from domain.ports.arguments import checked
 C = TypeVar("C", bound=type)
 
 
-def documented_by(*ports: type[Any]) -> Callable[[C], C]:
+def implements(*ports: type[Any]) -> Callable[[C], C]:
     """Return a class decorator that copies docstrings from ports, and checks arguments.
 
     A public method or property without a docstring gets that of the first port that has one of the
