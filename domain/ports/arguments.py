@@ -222,15 +222,18 @@ _CHECKS: Final[Mapping[str, Callable[[str, Any], Any]]] = {
 
 _VALUES: Final = frozenset(
     {
-        *(
-            "Category",
-            "ConfidenceBand",
-            "Cursor",
-            "Distance",
-            "Diversity",
-            "EmbeddingRepair",
-            "Match",
-        ),
-        *("Outcome", "Recency", "Severity", "UsageBy", "Weights"),
+        "Category",
+        "ConfidenceBand",
+        "Cursor",
+        "Distance",
+        "Diversity",
+        "EmbeddingRepair",
+        "Match",
+        "Outcome",
+        "Recency",
+        "Severity",
+        "UsageBy",
+        "Weights",
     }
 )
+"""Classes of `domain` whose values operations take; an enumeration also takes its texts."""

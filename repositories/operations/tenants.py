@@ -15,7 +15,6 @@ from repositories.migrations import tenant_indexes as own_indexes
 from repositories.migrations.options import SchemaOptions, read_recorded
 from repositories.migrations.runner import BASE, head, require_known
 from repositories.migrations.session import DEADLINE, migration_session
-from repositories.sql.tenant_indexes import TENANT_INDEXES
 from repositories.sql.vector_index import is_covered, tenant_index_name
 
 if TYPE_CHECKING:
@@ -112,11 +111,7 @@ async def isolate_tenant(
         parameters = recorded if options is None else recorded.with_graph_of(options)
         rows = await session.run(partial(_rows_of, tenant, recorded), doing="counting rows")
         if not rows:
-            raise InvalidInput(
-                f"no table has an embedding of the tenant {tenant!r}: `recollect db tenants` lists"
-                " the tenants",
-                field="tenant",
-            )
+            raise _unknown(tenant)
         built = []
         for one in rows:
             name = tenant_index_name(one.table, tenant)
@@ -154,11 +149,7 @@ async def release_tenant(
         if not dropped and not await session.run(
             partial(_rows_of, tenant, options), doing="counting rows"
         ):
-            raise InvalidInput(
-                f"no table has an embedding of the tenant {tenant!r}: `recollect db tenants` lists"
-                " the tenants",
-                field="tenant",
-            )
+            raise _unknown(tenant)
         return dropped
 
 
@@ -179,6 +170,14 @@ async def index_large_tenants(
         )
     finally:
         await session.run(indexes.end_load, doing="releasing a lock")
+
+
+def _unknown(tenant: str) -> InvalidInput:
+    return InvalidInput(
+        f"no table has an embedding of the tenant {tenant!r}: `recollect db tenants` lists the"
+        " tenants",
+        field="tenant",
+    )
 
 
 async def _begin(session: MigrationSession) -> SchemaOptions:
@@ -222,29 +221,26 @@ def _index_large(options: SchemaOptions, connection: Connection) -> list[str]:
 
 
 def _figures(options: SchemaOptions, connection: Connection) -> list[TenantFigures]:
-    sizes = {row["name"]: row for row in connection.execute(TENANT_INDEXES).mappings()}
-    figures = [
-        _figures_of(
-            rows, options, connection, sizes.get(tenant_index_name(rows.table, rows.tenant))
-        )
-        for column in own_indexes.embedding_tables(connection, options).values()
-        for rows in own_indexes.tenant_rows(connection, column)
-    ]
+    usable = own_indexes.usable_indexes(connection)
+    figures = []
+    for table, column in own_indexes.embedding_tables(connection, options).items():
+        size = connection.execute(_BYTES, {"table": table}).mappings().one()
+        figures += [
+            _figures_of(
+                rows, options, size, has_index=tenant_index_name(table, rows.tenant) in usable
+            )
+            for rows in own_indexes.tenant_rows(connection, column)
+        ]
     return sorted(figures, key=lambda one: (-one.search_ms, -one.rows, one.tenant, one.table))
 
 
 def _figures_of(
-    rows: own_indexes.TenantRows,
-    options: SchemaOptions,
-    connection: Connection,
-    index: RowMapping | None,
+    rows: own_indexes.TenantRows, options: SchemaOptions, size: RowMapping, *, has_index: bool
 ) -> TenantFigures:
-    size = connection.execute(_BYTES, {"table": rows.table}).mappings().one()
     share = rows.rows / max(size["rows"], rows.rows)
     covered = is_covered(options.dimensions)
     nanoseconds = NS_PER_COMPONENT if covered else NS_PER_COMPONENT_OF_TABLE
     exact = rows.embeddings * options.dimensions * nanoseconds / 1e6
-    has_index = index is not None and bool(index["is_valid"])
     isolated = min(exact, INDEX_MS)
     return TenantFigures(
         tenant=rows.tenant,
