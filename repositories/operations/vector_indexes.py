@@ -106,18 +106,21 @@ def examine(
         ef_search: the length of the list of candidates, as searches have it.
         sample: the number of searches.
     """
-    return [_examined(connection, row, ef_search, sample) for row in _found(connection)]
+    return [_examined(connection, row, ef_search, sample) for row in _hnsw_indexes(connection)]
 
 
 def figures(connection: Connection) -> list[VectorIndexHealth]:
     """Return the size and the dead rows of every vector index, which costs no search."""
-    return [_of(row) for row in _found(connection)]
+    return [_of(row) for row in _hnsw_indexes(connection)]
 
 
 async def rebuild_worn(session: MigrationSession, *, ef_search: int) -> list[str]:
-    """Vacuum tables with many dead rows, rebuild the indexes that lost recall, and name these.
+    """Vacuum tables with many dead rows, and rebuild the indexes that lost recall.
 
     Others read and write meanwhile. An interrupted rebuild is completed by the next maintenance.
+
+    Returns:
+        The names of the rebuilt indexes.
     """
     await session.run(
         partial(indexes.rebuild_interrupted, tables=list(metadata.tables)),
@@ -187,7 +190,7 @@ def vacuum(connection: Connection, tables: Sequence[str]) -> None:
             connection.execute(text(f'VACUUM (ANALYZE) "{table}"'))
 
 
-def _found(connection: Connection) -> list[Any]:
+def _hnsw_indexes(connection: Connection) -> list[Any]:
     return list(connection.execute(_INDEXES).all())
 
 

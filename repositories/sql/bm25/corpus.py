@@ -29,10 +29,13 @@ At most `MAX_CANDIDATES`, fewer the more words there are to look for in each.
 """
 
 _PLACES: Final = 16
-"""Places of the index on `text_hash` at which a sample is read: copies of a text stand together."""
+"""Places of the index on `text_hash` at which a sample is read. Copies of a text are adjacent."""
 
 _ROWS_COUNTED: Final = 1_000
-"""So many rows are counted one by one; of more, `_PER_PLACE` behind each place."""
+"""Rows of a tenant that are counted one by one.
+
+A larger number is estimated from `_PER_PLACE` rows behind each place.
+"""
 
 _PER_PLACE: Final = 64
 
@@ -40,10 +43,10 @@ _TERM_ROWS_COUNTED: Final = 1_000
 """Rows with a term that are counted one by one."""
 
 _ENOUGH: Final = 16
-"""So many rows of the sample with a term tell how many of all rows have it."""
+"""Rows of the sample with a term from which its frequency in all rows is estimated."""
 
 _COMPARISONS: Final = 12_000
-"""Comparisons of a term with a row of the sample, if the sample is not all rows."""
+"""Most comparisons of terms with rows of the sample, if the sample is not all rows."""
 
 TENANT: Final = "CAST(:tenant AS text)"
 
@@ -61,7 +64,7 @@ class Access:
 
     @property
     def sampled(self) -> int:
-        """How many rows a sample has, and up to how many it is all rows."""
+        """The number of rows in a sample. A tenant with fewer rows has all of them in it."""
         return 128 if self.by_index else 2_048
 
 
