@@ -143,6 +143,10 @@ def shut_down(launcher: Launcher, until: Deadline) -> None:
     directory = launcher.directory
     directory.kept_mark.unlink(missing_ok=True)
     postmaster = Postmaster.of(directory.cluster, launcher.account)
+    # A server that is starting has processes before its PID file is complete.
+    while postmaster is None and directory.has_processes() and not until.passed:
+        until.pause()
+        postmaster = Postmaster.of(directory.cluster, launcher.account)
     if postmaster is None:
         return
     if not directory.has_processes():

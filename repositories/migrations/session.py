@@ -71,6 +71,8 @@ class MigrationSession:
     def __init__(self, connection: AsyncConnection, until: float) -> None:
         self._connection = connection
         self._until = until
+        # SQLAlchemy does not wrap the errors of a rollback or of a change to autocommit mode.
+        self._driver_error = connection.dialect.loaded_dbapi.Error
 
     async def run(self, work: Callable[[Connection], T], *, doing: str) -> T:
         """Run `work` in a transaction, and return its result after the commit.
@@ -89,7 +91,7 @@ class MigrationSession:
         )
         try:
             return await retrying(self._attempt, work)
-        except (StatementError, OSError) as error:
+        except (StatementError, OSError, self._driver_error) as error:
             raise_bare(MigrationFailed(f"{doing} failed: {reason(error)}"))
         except PendingRollbackError as error:
             # After a lost connection or a cancellation, Alembic's cleanup fails as well, and hides

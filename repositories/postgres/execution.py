@@ -141,6 +141,17 @@ class Execution(Tenancy):
 
     def enter(self) -> asyncio.Task[object] | None:
         """Check that a statement can be executed, and hold the session for the current task."""
+        self.require_usable()
+        return self._use.acquire()
+
+    def require_usable(self) -> None:
+        """Raise an error unless a statement can be executed.
+
+        Raises:
+            UnitOfWorkClosed: it was not entered yet, or has ended.
+            ConnectionLost: the connection was lost before.
+            TransactionAborted: an earlier statement failed.
+        """
         self.require_open()
         if self._connection_lost:
             raise ConnectionLost(
@@ -151,7 +162,6 @@ class Execution(Tenancy):
             raise TransactionAborted(
                 "a statement failed before: leave this unit of work, and nothing of it is kept"
             )
-        return self._use.acquire()
 
     def leave(self, holder: asyncio.Task[object] | None) -> None:
         """Give the session back, after the `enter` that returned `holder`."""

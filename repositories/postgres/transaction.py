@@ -182,6 +182,7 @@ class Transaction(Execution):
         Args:
             operation_id: the id that CommitOutcomeUnknown has if the outcome is unknown.
         """
+        self.require_usable()
         if self._savepoints:
             raise UnitOfWorkError(
                 "a savepoint is open: leave it before the unit of work is committed"

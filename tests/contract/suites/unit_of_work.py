@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from domain import (
+    AlreadyExists,
     EmbeddingRepair,
     InvalidInput,
     NotRegistered,
@@ -17,6 +18,7 @@ from domain import (
     ReviewRepository,
     RunStatus,
     TenantMismatch,
+    TransactionAborted,
     UnitOfWorkClosed,
     UnitOfWorkError,
 )
@@ -245,12 +247,19 @@ class UnitOfWorkContract:
         with pytest.raises(UnitOfWorkClosed):
             await uow.__aenter__()
 
-    async def test_a_unit_of_work_is_not_committed_inside_a_savepoint(self, store: Store) -> None:
+    async def test_a_commit_inside_a_savepoint_names_the_statement_that_failed_first(
+        self, store: Store
+    ) -> None:
+        twice = review()
         async with store.unit_of_work() as uow:
-            async with uow.savepoint():
-                with pytest.raises(UnitOfWorkError):
+            with pytest.raises(TransactionAborted):
+                async with uow.savepoint():
+                    with pytest.raises(AlreadyExists):
+                        await uow.reviews.add_many([twice, twice.model_copy()])
                     await uow.commit()
             await uow.commit()
+        async with store.reader() as view:
+            assert await view.reviews.count() == 0
 
     async def test_a_unit_of_work_that_was_not_entered_cannot_be_used(self, store: Store) -> None:
         with pytest.raises(UnitOfWorkClosed):
