@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -17,8 +18,16 @@ if TYPE_CHECKING:
     from repositories.testing.stateful.machine import Machine
     from repositories.testing.stateful.sides import Sides
 
-SHARDS: Final = 4
-STEPS_PER_SHARD: Final = 12_000 // SHARDS
+FULL: Final = "STATEFUL_STEPS" in os.environ or os.environ.get("FAULTS") == "full"
+"""Whether to compare as many steps as `make soak` and `make faults` do."""
+
+SHARDS: Final = 4 if FULL else 2
+"""At least one on each version of PostgreSQL."""
+
+STEPS_PER_SHARD: Final = 2_000
+STEPS: Final = (
+    int(os.environ.get("STATEFUL_STEPS", 20_000 if FULL else SHARDS * STEPS_PER_SHARD)) // SHARDS
+)
 
 quietly = pytest.mark.filterwarnings(
     *(f"ignore:{message}:sqlalchemy.exc.SAWarning" for message in driving.EXPECTED_WARNINGS)

@@ -57,11 +57,11 @@ def _a_listing_downwards_comes_upwards(patch: pytest.MonkeyPatch) -> None:
     [
         pytest.param(
             _a_filter_that_nothing_meets_deletes_everything,
-            2,
+            1,
             id="a filter that nothing meets deletes everything",
         ),
-        pytest.param(_a_reaction_may_come_twice, 3, id="a reaction may come twice"),
-        pytest.param(_a_listing_downwards_comes_upwards, 3, id="a listing downwards comes upwards"),
+        pytest.param(_a_reaction_may_come_twice, 0, id="a reaction may come twice"),
+        pytest.param(_a_listing_downwards_comes_upwards, 0, id="a listing downwards comes upwards"),
     ],
 )
 def test_a_planted_bug_is_found(

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from tests.conftest import VERSIONS
-from tests.stateful.driving import SHARDS, STEPS_PER_SHARD, beginning, drive, quietly
+from tests.stateful.driving import FULL, SHARDS, STEPS, beginning, drive, quietly
 from tests.stateful.sides import open_sides
 
 if TYPE_CHECKING:
     from repositories.testing.servers import TestServer
     from tests.faults.conftest import Promises
 
-STEPS: Final = int(os.environ.get("STATEFUL_STEPS", SHARDS * STEPS_PER_SHARD)) // SHARDS
 SEED: Final = int(os.environ.get("STATEFUL_SEED", "0"))
 """The same steps each time, unless asked for others."""
 
@@ -37,8 +36,8 @@ def test_a_fake_and_postgresql_do_the_same(
     shard: int, version: int, servers: dict[int, TestServer], promises: Promises
 ) -> None:
     with open_sides(servers[version].clone()) as sides:
-        # Shrinking takes minutes, so it is off unless more steps are requested.
-        drive(sides, steps=STEPS, start=beginning(shard, SEED), shrinks=STEPS > STEPS_PER_SHARD)
+        # Shrinking takes minutes.
+        drive(sides, steps=STEPS, start=beginning(shard, SEED), shrinks=FULL)
         assert sides.steps >= STEPS
         sys.stdout.write(f"{sides.steps:,} steps from seed {SEED}, 0 differences\n")
     promises(
