@@ -22,6 +22,9 @@ from tests.integration.migrations.support import as_superuser
 TUTORIAL = DOCS / "tutorial.md"
 """It uses the embedded server that its own programs start."""
 
+TESTING = DOCS / "howto" / "testing.md"
+"""`test_testing_page.py` runs its suites, with the extra `testing` alone."""
+
 SHOWN = {"text", "sql", "ini"}
 """Languages of blocks that show something and are not run."""
 
@@ -32,8 +35,12 @@ NOT_RUN = re.compile(
 """Commands of `sh` blocks: they set up a machine, or run for minutes."""
 
 PROGRAMS = [block for block in all_blocks() if block.is_program]
-SUITES = sorted({block.page for block in all_blocks() if block.is_suite})
+SUITES = sorted({block.page for block in all_blocks() if block.is_suite} - {TESTING})
+
 CONSOLES = sorted({block.page for block in all_blocks() if block.language == "console"})
+
+
+_SERVER = re.compile(r'Database\.embedded\("([\w./]+)", embedding_dimensions=3\)')
 
 
 def in_tests(text: str, place: str) -> str:
@@ -45,9 +52,26 @@ def name_of(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
+@pytest.fixture(scope="module")
+def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an embedded server with a migrated and empty database, stopped."""
+    folder = tmp_path_factory.mktemp("programs") / "server"
+
+    async def open_once() -> None:
+        async with Database.embedded(folder, embedding_dimensions=3):
+            pass
+
+    asyncio.run(open_once())
+    return folder
+
+
 @pytest.mark.parametrize("block", PROGRAMS, ids=lambda block: block.place)
-def test_a_program_runs_as_written(block: Block, tmp_path: Path) -> None:
+def test_a_program_runs_as_written(block: Block, server_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(block.text)
+    # The program of the README creates its server, as every one does the first time it runs.
+    if block.page.name != "README.md" and (server := _SERVER.search(block.text)):
+        (tmp_path / server[1]).parent.mkdir(parents=True)
+        subprocess.run(["cp", "-a", server_folder, tmp_path / server[1]], check=True)
     ran = subprocess.run(
         [sys.executable, "-W", "error", "program.py"],
         cwd=tmp_path,

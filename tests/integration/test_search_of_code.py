@@ -31,7 +31,7 @@ SOURCES: Final[Mapping[str, str]] = {
     "documentation": "*/**/*.md",
     "tests": "numpy/lib/tests/test_*.py",
 }
-LINES: Final = 150
+LINES: Final = 70
 _PLAIN = sa.text("""
     SELECT line,
       to_tsvector('english', passage) @@ websearch_to_tsquery('english', '"' || line || '"')
@@ -117,7 +117,7 @@ async def test_every_identifier_finds_its_own_passage(
             having.setdefault(identifier, set()).add(number)
     # Stop words, such as `if`, find nothing.
     named = sorted(name for name in having if lexemes(split_words(name)))
-    identifiers = random.Random(5).sample(named, 200)
+    identifiers = random.Random(5).sample(named, 80)
     hits = await found_in(database, identifiers, match)
     by_fake = await found_in(fake_database, identifiers, match)
     assert {
