@@ -167,7 +167,7 @@ class SearchRepository(ReadRepository[E]):
             schema.tenant_indexes.update(row["name"] for row in indexes if row["is_valid"])
         table = self.entity.__table__.name
         return vector.Scan(
-            graph=schema.tenant_indexes.serve(table, tenant, schema.dimensions),
+            graph=schema.tenant_indexes.graph_of(table, tenant, schema.dimensions),
             limit=arm_depth(limit),
             metric=metric,
             dimensions=schema.dimensions,

@@ -7,7 +7,7 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from repositories.sql.vector_index import is_covered, tenant_index_name
+from repositories.sql.vector_index import Graph, is_covered, tenant_index_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,10 +41,12 @@ class TenantIndexes:
         """Whether the list is older than `REFRESH_AFTER`."""
         return time.monotonic() - self._read_at > REFRESH_AFTER.total_seconds()
 
-    def serve(self, table: str, tenant: str, dimensions: int) -> bool:
-        """Return whether an HNSW index serves vector searches of a tenant.
+    def graph_of(self, table: str, tenant: str, dimensions: int) -> Graph:
+        """Return the HNSW index that serves the vector searches of a tenant.
 
-        Up to `MAX_COVERED_DIMENSIONS` only the tenant's own index does. Wider embeddings have an
-        index that all tenants share.
+        Up to `MAX_COVERED_DIMENSIONS` only a tenant's own index does. Wider embeddings have an
+        index that all tenants share, too.
         """
-        return not is_covered(dimensions) or tenant_index_name(table, tenant) in self._names
+        if tenant_index_name(table, tenant) in self._names:
+            return Graph.OWN
+        return Graph.NONE if is_covered(dimensions) else Graph.SHARED

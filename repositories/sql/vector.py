@@ -29,7 +29,7 @@ from domain.schema.columns import EmbeddingColumn
 from domain.values.numbers import INT32_MAX
 from domain.values.search import DISTINCT_CANDIDATES, DISTINCT_ROWS, Distance
 from repositories.sql.rows import tenant_bind
-from repositories.sql.vector_index import IndexForm, is_covered
+from repositories.sql.vector_index import Graph, IndexForm
 
 if TYPE_CHECKING:
     from domain.schema.base import Entity
@@ -45,10 +45,11 @@ FEW_ROWS: Final = 4_000
 The result is exact. At 11 µs a row it is faster than an index that skips the other rows.
 """
 
-FEW_COMPONENTS: Final = 250_000
-"""Up to this many components of a tenant's embeddings are compared one by one without a filter.
+FEW_COMPONENTS: Final = 4_000_000
+"""Up to this many components of a tenant without an index of its own are compared one by one.
 
-That takes less than 3 ms. An index that all tenants share has to skip the rows of the others.
+That takes up to 45 ms. An index that all tenants share has to skip the rows of the others, which
+takes as long and misses rows.
 """
 
 # Half precision and single bits are less exact: more candidates are ranked again by the embeddings.
@@ -62,15 +63,15 @@ EMBEDDING = bindparam("embedding", type_=EmbeddingColumn(), required=True)
 class Scan:
     """The way to read the nearest `limit` rows by `metric`.
 
-    The scan uses an HNSW index if one serves the tenant (`graph`), and otherwise compares all rows
-    of the tenant that meet the filter. A `distinct` scan returns the nearest row of each text.
+    The scan uses an HNSW index if one serves the tenant, and otherwise compares all rows of the
+    tenant that meet the filter. A `distinct` scan returns the nearest row of each text.
     """
 
     limit: int
     dimensions: int
     ef_search: int
     metric: Distance = Distance.COSINE
-    graph: bool = True
+    graph: Graph = Graph.SHARED
     distinct: bool = False
 
     @property
@@ -81,7 +82,7 @@ class Scan:
     @property
     def indexed(self) -> bool:
         """Whether an HNSW index serves the scan; only cosine distance has one."""
-        return self.graph and self.metric is Distance.COSINE
+        return self.graph is not Graph.NONE and self.metric is Distance.COSINE
 
     @property
     def candidates(self) -> int:
@@ -98,7 +99,7 @@ class Scan:
 
         Only large tenants have an index of their own, so their rows are not counted.
         """
-        if is_covered(self.dimensions):
+        if self.graph is Graph.OWN:
             return self.limit
         return max(self.limit, min(FEW_ROWS, FEW_COMPONENTS // self.dimensions))
 

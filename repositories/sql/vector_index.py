@@ -96,6 +96,19 @@ class IndexForm(Enum):
         )
 
 
+class Graph(Enum):
+    """The HNSW index that serves the vector searches of a tenant."""
+
+    NONE = "none"
+    """None: all rows of the tenant are compared."""
+
+    SHARED = "shared"
+    """The index of all tenants, which has to skip the rows of the others."""
+
+    OWN = "own"
+    """An index of the tenant's rows alone."""
+
+
 _LIMITS: Final = {IndexForm.VECTOR: 2_000, IndexForm.HALFVEC: 4_000, IndexForm.BIT: MAX_DIMENSIONS}
 
 
