@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -30,6 +30,23 @@ class Corpus:
     vectors: Vectors
     packages: Sequence[str]
     queries: Mapping[str, Vectors]
+    query_texts: Mapping[str, Sequence[str]]
+
+    @property
+    def dimensions(self) -> int:
+        """The number of components of a vector."""
+        return int(self.vectors.shape[1])
+
+    def rotated(self, dimensions: int) -> Corpus:
+        """Return the corpus with all vectors rotated into a space of more dimensions.
+
+        The rotation keeps every distance, so the nearest rows are those of the real text.
+        """
+        random = np.random.default_rng(SEED)
+        basis, _ = np.linalg.qr(random.standard_normal((dimensions, self.dimensions)))
+        rotation = basis.T.astype(np.float32)
+        queries = {name: vectors @ rotation for name, vectors in self.queries.items()}
+        return replace(self, vectors=self.vectors @ rotation, queries=queries)
 
 
 @dataclass(frozen=True)
@@ -70,6 +87,14 @@ def alone(population: Population, tenant: str) -> Population:
     """Return a population of one of the tenants."""
     rows = [row for row in population.rows if row[0] == tenant]
     return Population(f"{population.name}, {tenant} alone", rows)
+
+
+def fewer(population: Population, tenant: str, *, parts: int) -> Population:
+    """Return the population with one in so many of its tenants, among them `tenant`."""
+    others = sorted({name for name, _ in population.rows} - {tenant})
+    chosen = {tenant, *others[::parts]}
+    rows = [row for row in population.rows if row[0] in chosen]
+    return Population(f"{population.name}, a tenant in {parts}", rows)
 
 
 def _many(corpus: Corpus, *, tenants: int, rows: int) -> list[tuple[str, int]]:

@@ -1,8 +1,9 @@
-"""Measure vector search of one tenant among many, on real text: `python -m bench.tenants --help`.
+"""Measure the searches of one tenant among many, on real text: `python -m bench.tenants --help`.
 
 Three populations of tenants are loaded interleaved, in the default layout. Queries are first lines
 of docstrings: in distribution from the tenant's own packages, out of distribution from others.
-Recall is measured against an exact search over all rows of the tenant.
+Recall is measured against an exact search over all rows of the tenant, and latency against other
+databases with the same rows of the tenant.
 """
 
 from __future__ import annotations
@@ -10,10 +11,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections import Counter
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import numpy as np
@@ -23,28 +23,34 @@ from rich.console import Console
 from rich.table import Table
 from uuid_utils.compat import uuid7
 
-from bench.clock import median
 from bench.fixture import COLUMNS, server
 from bench.machine import Machine
 from bench.passages import installed_packages
-from bench.populations import Corpus, Population, alone, populations
-from bench.vectors import Truth, normalized
+from bench.populations import Corpus, Population, alone, fewer, populations
+from bench.tenant_latency import Comparison, add_findings, compared, queries_of
+from bench.tenant_recall import CurvePoint, K, TenantFigures, curve_of, figures_of, queries_by_kind
+from bench.vectors import normalized
 from domain import KnowledgeChunk
 from repositories import Database
-from repositories.cli.demo.embedder import DIMENSIONS, WordLlamaEmbedder
+from repositories.cli.demo.embedder import WordLlamaEmbedder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterator
 
-    from bench.vectors import Vectors
     from repositories import EmbeddedServer
 
-K: Final = 10
+_notes: Final = Console(stderr=True)
 SIZES: Final = (1_000, 5_000)
-CURVE: Final = (20, 64, 100, 200, 400, 1_000)
-CONTROL: Final = """
-SELECT id FROM (SELECT id, embedding FROM knowledge WHERE tenant = $1 OFFSET 0) AS rows
-ORDER BY embedding <=> $2, id LIMIT 10"""
+TENTH: Final = 10
+WIDE: Final = 1_024
+WIDE_ROWS: Final = 20_000
+"""Rows of the population of wide embeddings, which are stored out of line."""
+
+ALONE: Final = "alone"
+TENTH_OF_TENANTS: Final = "a tenth of the tenants"
+NO_SECURITY: Final = "no row-level security"
+MAX_RATIOS: Final = {ALONE: 1.5, TENTH_OF_TENANTS: 1.2, NO_SECURITY: 1.5}
+"""The most that a search may take of the time in the other database."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,39 +67,6 @@ FULL: Final = Size(passages=100_000, tenants=2_000, rows=200_000, queries=200)
 QUICK: Final = Size(passages=1_500, tenants=30, rows=3_000, queries=20)
 
 
-@dataclass(frozen=True, kw_only=True)
-class TenantFigures:
-    """The searches of one tenant with one kind of queries; times are in milliseconds.
-
-    `exact_p50` is the same search as an exact scan of the tenant's rows on the driver. `below_half`
-    is the share of queries with a recall under 0.5.
-    """
-
-    population: str
-    tenant: str
-    rows: int
-    queries: str
-    recall: float
-    lowest_recall: float
-    below_half: float
-    fewest_rows: int
-    exact: float
-    p50: float
-    alone_p50: float
-    exact_p50: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class CurvePoint:
-    """Recall and latency of an HNSW index of `rows` rows with lists of `ef_search` candidates."""
-
-    way: str
-    ef_search: int
-    recall: float
-    below_half: float
-    p50: float
-
-
 @dataclass(kw_only=True)
 class Results:
     """Everything that was measured; the fields are the keys of the JSON."""
@@ -102,6 +75,7 @@ class Results:
     passages: int
     machine: Machine | None = None
     tenants: list[TenantFigures] = field(default_factory=list)
+    latency: list[Comparison] = field(default_factory=list)
     curve: list[CurvePoint] = field(default_factory=list)
 
 
@@ -116,38 +90,58 @@ async def embedded_corpus(size: Size) -> Corpus:
     vectors = np.array(await embedder.embed([text for _, text in texts]), dtype=np.float32)
     nonzero = np.linalg.norm(vectors, axis=1) > 1e-3
     random = np.random.default_rng(7)
-    queries = {}
+    queries, query_texts = {}, {}
     for package in packages:
         chosen = random.permutation(len(package.queries))[: size.queries]
         if len(chosen):
-            embedded = await embedder.embed([package.queries[int(place)] for place in chosen])
+            query_texts[package.name] = [package.queries[int(place)] for place in chosen]
+            embedded = await embedder.embed(query_texts[package.name])
             queries[package.name] = normalized(np.array(embedded, dtype=np.float32))
     return Corpus(
         [text for (_, text), has in zip(texts, nonzero, strict=True) if has],
         normalized(vectors[nonzero]),
         [name for (name, _), has in zip(texts, nonzero, strict=True) if has],
         queries,
+        query_texts,
     )
 
 
 async def measured(running: EmbeddedServer, corpus: Corpus, size: Size) -> Results:
     """Load the populations, each into a database of its own, and measure some of their tenants."""
     results = Results(size=size, passages=len(corpus.texts))
-    notes = Console(stderr=True)
-    for population in populations(corpus, tenants=size.tenants, rows=size.rows):
-        url = running.create_database(f"tenants_{population.name}").get_secret_value()
-        async with _opened(url) as database:
-            notes.print(f"loading {population.name}: {len(population.rows):,} rows")
-            await load(database, corpus, population)
+    drawn = populations(corpus, tenants=size.tenants, rows=size.rows)
+    for population in drawn:
+        async with _loaded(running, corpus, population) as database:
             for tenant in population.tenants_of_about(*SIZES):
-                notes.print(f"measuring {tenant}")
-                results.tenants += await _tenant(
-                    running, database, corpus, population, tenant, size
-                )
+                await _tenant(running, database, corpus, population, tenant, results)
+            if population.name == "one":
+                results.curve = await curve_of(database, corpus, population, size.queries)
+            if population.name == "many":
+                await _fewer_tenants(running, database, corpus, population, results)
+                await _row_level_security(running, database, corpus, population, results)
             results.machine = await Machine.of(database)
-        if population.name == "one":
-            results.curve = await _curve(url, corpus, population, size)
+    rows = min(WIDE_ROWS, size.rows)
+    wide = corpus.rotated(WIDE)
+    *_, population = populations(wide, tenants=max(1, size.tenants * rows // size.rows), rows=rows)
+    async with _loaded(running, wide, population) as database:
+        for tenant in population.tenants_of_about(*SIZES):
+            await _tenant(running, database, wide, population, tenant, results)
     return results
+
+
+@asynccontextmanager
+async def _loaded(
+    running: EmbeddedServer, corpus: Corpus, population: Population, **settings: Any
+) -> AsyncIterator[Database]:
+    """Open a new database with the rows of the population and a finding about each."""
+    _notes.print(f"loading {population.name}: {len(population.rows):,} rows")
+    url = running.create_database(f"tenants_{uuid7().hex}").get_secret_value()
+    async with _opened(url, corpus.dimensions) as database:
+        await load(database, corpus, population)
+        await add_findings(database, corpus, population)
+        await database.maintain()
+    async with _opened(url, corpus.dimensions, **settings) as database:
+        yield database
 
 
 async def load(database: Database, corpus: Corpus, population: Population) -> None:
@@ -176,117 +170,100 @@ async def _tenant(
     corpus: Corpus,
     population: Population,
     tenant: str,
-    size: Size,
-) -> Sequence[TenantFigures]:
+    results: Results,
+) -> None:
+    """Measure the searches of a tenant in the database and in one of its own."""
+    _notes.print(f"measuring {tenant}")
     passages = population.by_tenant()[tenant]
-    name = f"alone_{hashlib.sha256(f'{population.name} {tenant}'.encode()).hexdigest()[:12]}"
-    figures = []
-    async with _opened(running.create_database(name).get_secret_value()) as own:
-        await load(own, corpus, alone(population, tenant))
-        for kind, queries in _queries(corpus, passages, size).items():
-            among, by_itself, control = [], [], []
-            truth = Truth(corpus.vectors[passages], np.ones(len(passages), dtype=np.bool_))
-            place = {passage: row for row, passage in enumerate(passages)}
-            recalls, rows, exact = [], [], []
-            for query in queries:
-                hits, milliseconds = await _ask(database, tenant, query)
-                among.append(milliseconds)
-                by_itself.append((await _ask(own, tenant, query))[1])
-                control.append(await _control(database, tenant, query))
-                places = [place[int(hit.item.chunk_id.split()[1])] for hit in hits]
-                recalls.append(truth.recall(query, places, k=K))
-                rows.append(len(hits))
-                exact.append(hits.exact)
-            figures.append(
-                TenantFigures(
-                    population=population.name,
-                    tenant=tenant,
-                    rows=len(passages),
-                    queries=kind,
-                    recall=float(np.mean(recalls)),
-                    lowest_recall=min(recalls),
-                    below_half=float(np.mean(np.array(recalls) < 0.5)),
-                    fewest_rows=min(rows),
-                    exact=float(np.mean(exact)),
-                    p50=median(among),
-                    alone_p50=median(by_itself),
-                    exact_p50=median(control),
-                )
+    async with _loaded(running, corpus, alone(population, tenant)) as own:
+        for kind, queries in queries_by_kind(corpus, passages, results.size.queries).items():
+            results.tenants.append(
+                await figures_of(database, own, corpus, population, tenant, kind, queries)
             )
-    return figures
+        await _compare(database, own, corpus, population, tenant, ALONE, results)
 
 
-def _queries(corpus: Corpus, passages: Sequence[int], size: Size) -> dict[str, Vectors]:
-    counts = Counter(corpus.packages[passage] for passage in passages)
-    inside = [name for name, _ in counts.most_common() if name in corpus.queries]
-    outside = [name for name in corpus.queries if name not in counts]
-    return {
-        "in distribution": _first(corpus, inside, size.queries),
-        "out of distribution": _first(corpus, outside, size.queries),
-    }
+async def _fewer_tenants(
+    running: EmbeddedServer,
+    database: Database,
+    corpus: Corpus,
+    population: Population,
+    results: Results,
+) -> None:
+    """Compare with a database that has a tenth of the tenants."""
+    tenant = population.tenants_of_about(*SIZES)[0]
+    async with _loaded(running, corpus, fewer(population, tenant, parts=TENTH)) as other:
+        await _compare(database, other, corpus, population, tenant, TENTH_OF_TENANTS, results)
 
 
-def _first(corpus: Corpus, names: Sequence[str], count: int) -> Vectors:
-    return np.vstack([corpus.queries[name] for name in names])[:count]
+async def _row_level_security(
+    running: EmbeddedServer,
+    database: Database,
+    corpus: Corpus,
+    population: Population,
+    results: Results,
+) -> None:
+    """Compare a database with row-level security with one without."""
+    tenant = population.tenants_of_about(*SIZES)[0]
+    async with _loaded(running, corpus, population, row_level_security=True) as protected:
+        await _compare(protected, database, corpus, population, tenant, NO_SECURITY, results)
 
 
-async def _ask(database: Database, tenant: str, query: Vectors) -> tuple[Any, float]:
-    async with database.reader(tenant=tenant) as view:
-        started = perf_counter()
-        hits = await view.knowledge.vector_search(query, limit=K)
-        return hits, (perf_counter() - started) * 1_000
+async def _compare(
+    database: Database,
+    other: Database,
+    corpus: Corpus,
+    population: Population,
+    tenant: str,
+    reference: str,
+    results: Results,
+) -> None:
+    passages = population.by_tenant()[tenant]
+    results.latency += await compared(
+        database,
+        other,
+        reference=reference,
+        population=f"{population.name}, {corpus.dimensions} dimensions",
+        tenant=tenant,
+        rows=len(passages),
+        queries=queries_of(corpus, passages, results.size.queries),
+    )
 
 
-async def _control(database: Database, tenant: str, query: Vectors) -> float:
-    async with database.read_engine.connect() as connection:
-        started = perf_counter()
-        await connection.exec_driver_sql(CONTROL, (tenant, Vector(query)))
-        return (perf_counter() - started) * 1_000
-
-
-async def _curve(url: str, corpus: Corpus, population: Population, size: Size) -> list[CurvePoint]:
-    passages = population.by_tenant()["all"]
-    truth = Truth(corpus.vectors[passages], np.ones(len(passages), dtype=np.bool_))
-    place = {passage: row for row, passage in enumerate(passages)}
-    queries = _first(corpus, list(corpus.queries), size.queries)
-    points = []
-    for ef_search in CURVE:
-        async with _opened(url, ef_search=ef_search) as database:
-            recalls, times = [], []
-            for query in queries:
-                hits, milliseconds = await _ask(database, "all", query)
-                places = [place[int(hit.item.chunk_id.split()[1])] for hit in hits]
-                recalls.append(truth.recall(query, places, k=K))
-                times.append(milliseconds)
-        points.append(
-            CurvePoint(
-                way=f"{len(passages):,} passages, one tenant",
-                ef_search=ef_search,
-                recall=float(np.mean(recalls)),
-                below_half=float(np.mean(np.array(recalls) < 0.5)),
-                p50=median(times),
-            )
-        )
-    return points
-
-
-def _opened(url: str, **settings: int) -> Database:
+def _opened(url: str, dimensions: int, **settings: Any) -> Database:
     options: dict[str, Any] = {"statement_timeout": 0, "idle_in_transaction_timeout": 0, **settings}
-    return Database.from_url(url, migrate=True, embedding_dimensions=DIMENSIONS, **options)
+    return Database.from_url(url, migrate=True, embedding_dimensions=dimensions, **options)
 
 
 def table(results: Results) -> Table:
     """Return the figures as a table."""
     shown = Table(title="Vector search of one tenant among many", title_justify="left")
-    for heading in ("population", "tenant", "rows", "queries", "recall@10", "lowest", "< 0.5"):
+    headings = ("dimensions", "queries", "recall@10", "lowest", "< 0.5")
+    for heading in ("population", "tenant", "rows", *headings):
         shown.add_column(heading)
     for heading in ("exact", "p50 ms", "alone ms", "exact scan ms"):
         shown.add_column(heading, justify="right")
     for one in results.tenants:
         shown.add_row(
-            *(one.population, one.tenant, f"{one.rows:,}", one.queries),
+            *(one.population, one.tenant, f"{one.rows:,}", f"{one.dimensions:,}", one.queries),
             *(f"{one.recall:.3f}", f"{one.lowest_recall:.1f}", f"{one.below_half:.1%}"),
             *(f"{one.exact:.0%}", f"{one.p50:.1f}", f"{one.alone_p50:.1f}", f"{one.exact_p50:.1f}"),
+        )
+    return shown
+
+
+def latency_table(results: Results) -> Table:
+    """Return the comparisons as a table."""
+    shown = Table(title="Latency, and in the other database", title_justify="left")
+    for heading in ("population", "tenant", "search", "other database"):
+        shown.add_column(heading)
+    for heading in ("rows", "p50 ms", "other", "ratio", "p95 ms", "other"):
+        shown.add_column(heading, justify="right")
+    for one in results.latency:
+        shown.add_row(
+            *(one.population, one.tenant, one.search, one.reference, f"{one.rows:,}"),
+            *(f"{one.p50:.1f}", f"{one.reference_p50:.1f}", f"{one.ratio:.2f}"),
+            *(f"{one.p95:.1f}", f"{one.reference_p95:.1f}"),
         )
     return shown
 
@@ -294,7 +271,8 @@ def table(results: Results) -> Table:
 def misses(results: Results) -> Iterator[str]:
     """Yield a sentence for each target that a tenant misses.
 
-    Times are judged from 1,000 rows on; below, the client takes longer than the server.
+    Times are judged from 200 queries on. Keyword and hybrid search behind row-level security have
+    no target, and are published.
     """
     for one in results.tenants:
         name = f"{one.population}, {one.tenant}, {one.queries}"
@@ -302,8 +280,14 @@ def misses(results: Results) -> Iterator[str]:
             yield f"{name}: recall {one.recall:.3f}, {one.below_half:.1%} of the queries under 0.5"
         if one.fewest_rows < min(K, one.rows):
             yield f"{name}: {one.fewest_rows} rows"
-        if results.size.queries >= FULL.queries and one.p50 > 1.5 * one.alone_p50:
-            yield f"{name}: {one.p50:.1f} ms, alone {one.alone_p50:.1f} ms"
+    for pair in results.latency if results.size.queries >= FULL.queries else ():
+        most = MAX_RATIOS[pair.reference]
+        published = pair.reference == NO_SECURITY and pair.search != "vector"
+        if pair.ratio > most and not published:
+            yield (
+                f"{pair.population}, {pair.tenant}, {pair.search}:"
+                f" {pair.ratio:.2f} x {pair.reference}, at most {most}"
+            )
 
 
 def main(
@@ -323,6 +307,7 @@ def main(
         json_file.write_text(json.dumps(asdict(results), indent=1) + "\n", encoding="utf-8")
     console = Console(width=None if Console().is_terminal else 160)
     console.print(table(results))
+    console.print(latency_table(results))
     missed = list(misses(results))
     for sentence in missed:
         console.print(f"MISSED {sentence}", highlight=False)
