@@ -28,6 +28,7 @@ from tests.contract.suites.kinds import KINDS
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from domain import FeedbackReaction, Finding
     from domain.values.filters import Filter
 
 Rows = Mapping[str, list["UUID"]]
@@ -127,6 +128,11 @@ async def _of(uow: Any, rows: Rows, make: Callable[..., Any], path: str) -> Any:
     return make(parent)
 
 
+def _reaction(to: Finding) -> FeedbackReaction:
+    # The comments of the filled rows have reactions whose ids a new one could repeat.
+    return samples.reaction(to, comment_id=10**15)
+
+
 def _alone(make: Callable[[], Any]) -> Callable[[Any, Rows], Awaitable[Any]]:
     async def made(_uow: Any, _rows: Rows) -> Any:
         return make()
@@ -137,7 +143,7 @@ def _alone(make: Callable[[], Any]) -> Callable[[Any, Rows], Awaitable[Any]]:
 _MAKERS: Final[Mapping[str, Callable[[Any, Rows], Awaitable[Any]]]] = {
     "suppressions": lambda uow, rows: _of(uow, rows, samples.suppression, "reviews"),
     "findings": lambda uow, rows: _of(uow, rows, samples.finding, "reviews"),
-    "reactions": lambda uow, rows: _of(uow, rows, samples.reaction, "findings"),
+    "reactions": lambda uow, rows: _of(uow, rows, _reaction, "findings"),
     "knowledge": _alone(samples.chunk),
     "reviews": _alone(samples.review),
     "memories": _alone(samples.memory),
