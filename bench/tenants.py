@@ -140,6 +140,7 @@ async def _loaded(
         await load(database, corpus, population)
         await add_findings(database, corpus, population)
         await database.maintain()
+        await database.vacuum()  # autovacuum does the same within a minute
     async with _opened(url, corpus.dimensions, **settings) as database:
         yield database
 
