@@ -7,7 +7,8 @@ from sqlalchemy import bindparam, column
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from domain.schema.columns import EmbeddingColumn
-from repositories.sql.vector_index import IndexForm
+from repositories.sql.vector import Scan
+from repositories.sql.vector_index import Graph, IndexForm
 
 DIALECT = PGDialect()  # type: ignore[no-untyped-call]  # SQLAlchemy types no dialect
 
@@ -42,3 +43,19 @@ def test_a_distance_is_over_exactly_what_is_indexed(form: IndexForm) -> None:
     indexed = str(form.indexed(embedding, 8).compile(dialect=DIALECT))
     distance = str(form.distance(embedding, query, 8).compile(dialect=DIALECT))
     assert distance.startswith(f"{indexed} {'<~>' if form is IndexForm.BIT else '<=>'} ")
+
+
+@pytest.mark.parametrize(
+    ("dimensions", "graph", "rows"),
+    [
+        (1_024, Graph.SHARED, 3_906),
+        (768, Graph.SHARED, 4_000),
+        (16_000, Graph.SHARED, 250),
+        (16_000, Graph.OWN, 100),
+    ],
+)
+def test_wide_embeddings_of_a_tenant_without_an_index_are_compared_up_to_a_bound(
+    dimensions: int, graph: Graph, rows: int
+) -> None:
+    scan = Scan(limit=100, dimensions=dimensions, ef_search=200, graph=graph)
+    assert scan.few_rows == rows
