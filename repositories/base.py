@@ -27,9 +27,9 @@ from domain.values.paging import (
     require_limit,
     require_whole,
 )
+from domain.values.turns import slices
 from repositories.bulk import BulkWrite
 from repositories.postgres.own_statements import RepositoryStatements
-from repositories.postgres.turns import slices
 from repositories.sql import rows
 from repositories.sql.filters import FilterKey
 

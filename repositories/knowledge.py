@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from domain import ports
 from domain.entities.knowledge import EmbeddingMetadata, KnowledgeChunk
 from domain.errors import EmbeddingMismatch, NotFound
+from domain.ports.arguments import require_texts
 from domain.ports.implementing import implements
 from domain.values import filters
 from domain.values.corpora import kinds_filter
@@ -15,9 +16,9 @@ from domain.values.embedding import VectorLike
 from domain.values.filter_bounds import MAX_NAME_CHARACTERS, require_selective
 from domain.values.reranking import Diversity, Recency
 from domain.values.search import Distance, Match, SearchHits, Thresholds, Weights
+from domain.values.turns import lists
 from repositories.base import Repository
 from repositories.bulk import BulkWrite
-from repositories.postgres.turns import slices
 from repositories.reembedding import RepairReader, RepairRepository
 from repositories.sql import knowledge, rows
 from repositories.sql.filters import FilterKey, filter_condition
@@ -139,17 +140,14 @@ class KnowledgeRepository(
         )
 
     async def delete_chunks(self, chunk_ids: Iterable[str], *, repo: str = "") -> int:
-        named = [
-            filters.where("repo").equals(repo) & filters.where("chunk_id").one_of(names)
-            for names in filters.batches(list(chunk_ids), MAX_NAME_CHARACTERS)
-        ]
-        tenant = self._transaction.tenant
+        in_repo, tenant = filters.where("repo").equals(repo), self._transaction.tenant
         # All names are checked before the first row is deleted.
-        statements = [
-            rows.delete_rows(self.entity, tenant, filter_condition(self.entity, condition))
-            async for some in slices(named, 1)
-            for condition in some
+        conditions = [
+            filter_condition(self.entity, in_repo & filters.where("chunk_id").one_of(names))
+            async for some in lists(chunk_ids)
+            for names in filters.batches(require_texts("chunk_ids", some), MAX_NAME_CHARACTERS)
         ]
+        statements = [rows.delete_rows(self.entity, tenant, one) for one in conditions]
         return sum([await self._transaction.changed(statement) for statement in statements])
 
     async def reset(self) -> int:

@@ -14,6 +14,7 @@ from domain.schema.writing import require_entity
 from domain.values.ids import require_id
 from domain.values.paging import require_limit
 from domain.values.recall import RepairCandidate, RepairedEmbedding
+from domain.values.turns import slices, sorted_in_slices
 from repositories.base import column_values
 from repositories.search import SearchRepository
 from repositories.sql import reembedding as repairs
@@ -46,9 +47,11 @@ class RepairReader(SearchRepository[E]):
             after=None if after is None else require_id(after, "after"),
             limit=require_limit(limit),
         )
+        rows = await self._transaction.rows(statement)
         return [
             RepairCandidate(id=row["id"], text=row["text"])
-            for row in await self._transaction.rows(statement)
+            async for some in slices(rows)
+            for row in some
         ]
 
     async def repair_state(self, key: str) -> EmbeddingRepair | None:
@@ -66,9 +69,11 @@ class RepairRepository(RepairReader[E]):
     ) -> int:
         written = 0
         if rows:
+            ordered = await sorted_in_slices(rows, lambda row: require_id(row.id))
             vectors = [
                 (require_id(row.id), self.query_vector(row.embedding))
-                for row in sorted(rows, key=lambda row: row.id)
+                async for some in slices(ordered)
+                for row in some
             ]
             statement = repairs.write_embeddings(
                 self.entity, self._transaction.tenant, state.target_model, vectors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -27,6 +28,7 @@ from domain.values.insights import (
 from domain.values.paging import DEFAULT_LIMIT, require_at_most, require_limit, require_whole
 from domain.values.search import Match, SearchHits, Thresholds
 from domain.values.timestamps import require_zone
+from domain.values.turns import slices, sorted_in_slices
 from repositories.base import ReadRepository, Repository
 from repositories.conflict_writes import insert_new
 from repositories.search import SearchRepository
@@ -146,7 +148,8 @@ class FindingReader(SearchRepository[Finding]):
         rows = await self._all(listing.order_by(findings.id).limit(require_limit(limit)))
         return [
             PriorFinding(finding=finding, fingerprint=title_fingerprint(finding.title))
-            for finding in rows
+            async for some in slices(rows)
+            for finding in some
         ]
 
     def _newest_first(self) -> Select[Any]:
@@ -174,13 +177,19 @@ class ReactionReader(ReadRepository[FeedbackReaction]):
 
     async def patterns(self, repo: str) -> Sequence[FeedbackPattern]:
         titles: defaultdict[str, list[Row]] = defaultdict(list)
-        for row in await self._transaction.rows(
-            insights.reactions_by_title(self._transaction.tenant, repo)
-        ):
-            titles[title_fingerprint(row["title"])].append(row)
-        patterns = (_pattern(fingerprint, rows) for fingerprint, rows in titles.items())
-        disliked = (pattern for pattern in patterns if pattern.thumbs_down)
-        return sorted(disliked, key=lambda pattern: (-pattern.thumbs_down, pattern.fingerprint))
+        by_title = insights.reactions_by_title(self._transaction.tenant, repo)
+        async for some in slices(await self._transaction.rows(by_title)):
+            for row in some:
+                titles[title_fingerprint(row["title"])].append(row)
+        disliked = [
+            pattern
+            async for part in slices(list(titles.items()))
+            for pattern in itertools.starmap(_pattern, part)
+            if pattern.thumbs_down
+        ]
+        return await sorted_in_slices(
+            disliked, lambda pattern: (-pattern.thumbs_down, pattern.fingerprint)
+        )
 
 
 @implements(ports.ReactionRepository)

@@ -16,6 +16,7 @@ from domain.entities.telemetry import (
 from domain.ports.implementing import implements
 from domain.values.paging import MAX_BATCH_SIZE, require_at_most, require_whole
 from domain.values.timestamps import days_old, require_age, require_zone
+from domain.values.turns import slices
 from domain.values.usage import Usage, UsageBy
 from repositories.base import ReadRepository, Repository
 from repositories.conflict_writes import insert_new, insert_or_replace
@@ -64,12 +65,9 @@ class TelemetryReader(ReadRepository[TelemetryEvent]):
         until: datetime | None = None,
     ) -> Sequence[Usage]:
         bounds = {"since": require_zone(since, "since"), "until": require_zone(until, "until")}
-        return [
-            _usage(row)
-            for row in await self._transaction.rows(
-                usage.usage(self._transaction.tenant, by, repo=repo, **bounds)
-            )
-        ]
+        statement = usage.usage(self._transaction.tenant, by, repo=repo, **bounds)
+        rows = await self._transaction.rows(statement)
+        return [_usage(row) async for some in slices(rows) for row in some]
 
 
 @implements(ports.TelemetryRepository)

@@ -181,8 +181,26 @@ def _iterable(name: str, expected: str, value: Any) -> Iterable[Any]:
     return value
 
 
+def require_texts(name: str, values: Iterable[Any]) -> list[str]:
+    """Return the values if all of them are texts that PostgreSQL can store.
+
+    Args:
+        name: name of the argument, for the error.
+        values: the texts.
+
+    Raises:
+        InvalidInput: one of them is not.
+    """
+    return [_text(name, one) for one in values]
+
+
 def _texts(name: str, value: Any) -> list[str]:
-    return [_text(name, one) for one in _iterable(name, "an iterable of texts", value)]
+    return require_texts(name, _iterable(name, "an iterable of texts", value))
+
+
+def _any_number_of_texts(name: str, value: Any) -> Iterable[Any]:
+    # Checking a million texts at once would hold the event loop: the operation checks them.
+    return _iterable(name, "an iterable of texts", value)
 
 
 def _repaired(name: str, value: Any) -> list[Any]:
@@ -215,7 +233,7 @@ _CHECKS: Final[Mapping[str, Callable[[str, Any], Any]]] = {
     "datetime": _moment,
     "Progress": _callable,
     "Sequence[str]": _texts,
-    "Iterable[str]": _texts,
+    "Iterable[str]": _any_number_of_texts,
     "Collection[Corpus]": _corpora,
     "Sequence[RepairedEmbedding]": _repaired,
 }

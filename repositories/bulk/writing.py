@@ -15,6 +15,7 @@ from domain.schema.writing import (
     require_entities,
     require_rows,
 )
+from domain.values.turns import slices, sorted_in_slices
 from repositories.bulk.batches import STATEMENT_ROWS, batches
 from repositories.bulk.column_set import ColumnSet, natural_key, sort_key
 from repositories.bulk.copying import copy, dialect_of
@@ -95,9 +96,12 @@ class BulkWrite(Generic[E]):
 
     async def _write_list(self, entities: Sequence[E], progress: Progress | None) -> int:
         # A staging table would cost a third more.
-        self._transaction.assign_tenants(require_entities(entities, self._entity))
+        # The caller can change its list while other tasks run.
+        entities = list(require_entities(entities, self._entity))
+        async for some in slices(entities, BATCH_SIZE // 5):
+            self._transaction.assign_tenants(some)
         names = set[tuple[Any, ...]]()
-        ordered = self._in_order(entities, names)
+        ordered = await self._in_order(entities, names)
         written = 0
         inserts_only = self._conflict is None
         size = COPY_ROWS if inserts_only and has_only_b_trees(self._entity) else BATCH_SIZE
@@ -135,19 +139,20 @@ class BulkWrite(Generic[E]):
     ) -> int:
         written, sent, names = 0, 0, set[tuple[Any, ...]]()
         async for batch in _chained(first, source):
-            written += await self._write(self._in_order(batch, names))
+            written += await self._write(await self._in_order(batch, names))
             sent += len(batch)
             if progress is not None:
                 progress(sent)
         return len(names) if self._latest else written
 
-    def _in_order(self, batch: Sequence[E], names: set[tuple[Any, ...]]) -> Sequence[E]:
+    async def _in_order(self, batch: Sequence[E], names: set[tuple[Any, ...]]) -> Sequence[E]:
         order = sort_key(self._key)
         if not self._latest:
-            return sorted(batch, key=order) if self._key else batch
-        latest = {order(entity): entity for entity in batch}
+            return await sorted_in_slices(batch, order) if self._key else batch
+        latest = {order(one): one async for some in slices(batch) for one in some}
         names.update(latest)
-        return [latest[name] for name in sorted(latest)]
+        in_order = await sorted_in_slices(list(latest), _itself)
+        return [latest[name] async for some in slices(in_order, BATCH_SIZE) for name in some]
 
     def _mark(self, batch: Sequence[E]) -> None:
         # With a conflict rule, a row can be ignored.
@@ -201,6 +206,10 @@ class BulkWrite(Generic[E]):
 def in_memory(entities: Rows[E]) -> TypeGuard[Sequence[E]]:
     """Whether all rows are in memory already."""
     return isinstance(entities, Sequence)
+
+
+def _itself(key: tuple[Any, ...]) -> tuple[Any, ...]:
+    return key
 
 
 async def _chained(first: list[E], source: AsyncIterator[list[E]]) -> AsyncIterator[list[E]]:

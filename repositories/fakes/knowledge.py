@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from domain import ports
 from domain.entities.knowledge import EmbeddingMetadata, KnowledgeChunk
 from domain.errors import EmbeddingMismatch, NotFound
+from domain.ports.arguments import require_texts
 from domain.ports.implementing import implements
 from domain.values import filters
 from domain.values.corpora import kinds_filter
@@ -15,6 +16,7 @@ from domain.values.embedding import UNSPECIFIED, VectorLike
 from domain.values.filter_bounds import MAX_NAME_CHARACTERS, require_selective
 from domain.values.reranking import Diversity, Recency
 from domain.values.search import Distance, Match, SearchHits, Thresholds, Weights
+from domain.values.turns import lists
 from repositories.fakes.binding import Binds
 from repositories.fakes.filters import meeting
 from repositories.fakes.reembedding import FakeRepairReader, FakeRepairs
@@ -143,12 +145,13 @@ class FakeKnowledgeRepository(
         return await self._delete(meeting(self._entity, require_selective(where)))
 
     async def delete_chunks(self, chunk_ids: Iterable[str], *, repo: str = "") -> int:
-        named = [
-            filters.where("repo").equals(repo) & filters.where("chunk_id").one_of(names)
-            for names in filters.batches(list(chunk_ids), MAX_NAME_CHARACTERS)
-        ]
+        in_repo = filters.where("repo").equals(repo)
         # All names are checked before the first row is deleted.
-        predicates = [meeting(self._entity, condition) for condition in named]
+        predicates = [
+            meeting(self._entity, in_repo & filters.where("chunk_id").one_of(names))
+            async for some in lists(chunk_ids)
+            for names in filters.batches(require_texts("chunk_ids", some), MAX_NAME_CHARACTERS)
+        ]
         return sum([await self._delete(meets) for meets in predicates])
 
     async def reset(self) -> int:

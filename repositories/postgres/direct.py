@@ -22,10 +22,10 @@ from sqlmodel.sql.sqltypes import UTCDateTime
 
 from domain.schema.columns import FrozenJsonb
 from domain.values.jsonb import dumps, freeze
+from domain.values.turns import slices
 from repositories.postgres.engine import outdates_pool
 from repositories.postgres.errors import Phase
 from repositories.postgres.pool import GuardedPool
-from repositories.postgres.turns import slices
 
 if TYPE_CHECKING:
     from asyncpg import Record

@@ -24,11 +24,11 @@ from domain.errors import (
 )
 from domain.values.exclusive_use import ExclusiveUse
 from domain.values.transactions import OPERATION_KEY, ROWS_GONE, Isolation
+from domain.values.turns import ROWS_PER_TURN, slices
 from repositories.postgres import direct
 from repositories.postgres.errors import Phase, raise_bare, translate
 from repositories.postgres.savepoints import SavepointLog, refresh_tracked
 from repositories.postgres.tenancy import Tenancy
-from repositories.postgres.turns import slices
 from repositories.sql.rows import by_ids, tenant_equals
 
 if TYPE_CHECKING:
@@ -196,13 +196,13 @@ class Execution(Tenancy):
             if dirty or sync.new or sync.deleted:
                 if self._savepoints:
                     self._written.remember(session)
-                changed = self._changed_together(sync, dirty)
+                changed = await self._changed_together(sync, dirty)
                 await session.flush()
                 for entity, ids in changed.items():
                     await self._require_rows(session, entity, ids)
 
     @staticmethod
-    def _changed_together(
+    async def _changed_together(
         session: Session, dirty: Collection[Any]
     ) -> Mapping[type[Entity], Sequence[UUID]]:
         # The driver reports whether a single changed row existed, but not for several rows that
@@ -210,9 +210,10 @@ class Execution(Tenancy):
         if len(dirty) < 2:
             return {}
         changed: defaultdict[type[Entity], list[UUID]] = defaultdict(list)
-        for entity in dirty:
-            if session.is_modified(entity):
-                changed[type(entity)].append(vars(entity)["id"])
+        async for some in slices(list(dirty)):
+            for entity in some:
+                if session.is_modified(entity):
+                    changed[type(entity)].append(vars(entity)["id"])
         return {entity: ids for entity, ids in changed.items() if len(ids) > 1}
 
     async def _require_rows(
@@ -253,7 +254,7 @@ class Execution(Tenancy):
             connection = self._connection
             if connection is None or (self._needs_begin and not direct.has_begun(connection)):
                 result = await session.execute(statement, values)
-                rows = [dict(row) for row in result.mappings()]
+                rows = await _dictionaries(result)
             else:
                 rows = await direct.fetch(session, connection, statement, values or {})
         self._executed += 1
@@ -341,7 +342,7 @@ class Execution(Tenancy):
         try:
             while True:
                 with self._use.use(), _paused_since(fetched_at), self.guarded():
-                    batch = await rows.fetchmany(batch_size)
+                    batch = await rows.fetchmany(min(batch_size, _ENTITIES_PER_FETCH))
                 fetched_at = monotonic()
                 if not batch:
                     return
@@ -363,6 +364,15 @@ class Execution(Tenancy):
         if tracked:
             with self.guarded() as session:
                 await refresh_tracked(session, tracked, tenant=self.tenant)
+
+
+async def _dictionaries(result: Result[Any]) -> list[Row]:
+    rows: list[Row] = []
+    for some in result.mappings().partitions(ROWS_PER_TURN):
+        if rows:
+            await asyncio.sleep(0)
+        rows += map(dict, some)
+    return rows
 
 
 def _is_duplicate(failure: RecollectError) -> bool:

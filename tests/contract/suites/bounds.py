@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from contextlib import asynccontextmanager
-from functools import reduce
+from functools import partial, reduce
 from itertools import repeat
 from operator import and_
 from time import thread_time
@@ -18,7 +18,16 @@ from domain import Diversity, InvalidFilter, InvalidInput, where
 from domain.values.filters import AllOf, AnyOf
 from repositories import Database, FakeDatabase
 from tests.contract.suites.kinds import write
-from tests.contract.suites.samples import OWNER, REPO, chunk, finding, memory, review, vectors_of
+from tests.contract.suites.samples import (
+    OWNER,
+    REPO,
+    chunk,
+    finding,
+    memory,
+    reaction,
+    review,
+    vectors_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -33,6 +42,9 @@ ROWS: Final = 150
 
 MANY: Final = 3_000
 """Rows that take longer than `LONGEST_HOLD` if they become entities all at once."""
+
+MORE: Final = 6_000
+"""Rows that no call converts in more than 0.6 of `LONGEST_HOLD`; a call can return 10,000."""
 
 
 @asynccontextmanager
@@ -58,13 +70,22 @@ async def _holds(longest: list[float]) -> AsyncIterator[None]:
         longest.append(await watcher)
 
 
-def _too_long(holds: dict[str, list[float]]) -> dict[str, float]:
+def _too_long(holds: dict[str, list[float]], longest: float = LONGEST_HOLD) -> dict[str, float]:
     """Return the holds that were too long each time: other processes can slow one down."""
-    return {name: min(times) for name, times in holds.items() if min(times) > LONGEST_HOLD}
+    return {name: min(times) for name, times in holds.items() if min(times) > longest}
 
 
 def _names(size: int) -> list[str]:
     return [f"v{n}" for n in range(size)]
+
+
+def _letters(number: int) -> str:
+    # Fingerprints leave out no letters, so each title has its own.
+    return "".join(chr(ord("a") + int(digit)) for digit in f"{number:04}")
+
+
+async def _count(rows: AsyncIterator[Any]) -> int:
+    return sum([1 async for _ in rows])
 
 
 def _inside() -> Sequence[tuple[str, Filter]]:
@@ -137,6 +158,42 @@ class BoundsContract:
                     assert len(listed) == MANY
         # The fake copies the rows in Python.
         assert not isinstance(store, Database) or _too_long(holds) == {}
+
+    async def test_writes_and_deletes_of_many_rows_do_not_hold_the_loop(self, store: Store) -> None:
+        # The fake changes its rows in Python.
+        many = MORE if isinstance(store, Database) else ROWS
+        chunks = [chunk(f"c{n}") for n in range(many)]
+        subject = review()
+        findings = [finding(subject, title=f"{_letters(n)} deadline") for n in range(many)]
+        holds: dict[str, list[float]] = {}
+        async with store.unit_of_work() as uow:
+            uow.reviews.add(subject)
+            calls: dict[str, Callable[[], Awaitable[Any]]] = {
+                "upsert_many": partial(uow.knowledge.upsert_many, chunks[::-1]),
+                "add_many": partial(uow.findings.add_many, findings),
+                "reactions": partial(uow.reactions.add_many, [reaction(one) for one in findings]),
+                "patterns": partial(uow.reactions.patterns, REPO),
+                "stream": partial(_count, uow.knowledge.stream(batch_size=5_000)),
+                "delete_chunks": partial(uow.knowledge.delete_chunks, _names(20 * many)),
+            }
+            for name, call in calls.items():
+                async with _holds(holds.setdefault(name, [])):
+                    result = await call()
+                expected = 0 if name == "delete_chunks" else many
+                assert (result if isinstance(result, int) else len(result)) == expected
+        assert not isinstance(store, Database) or _too_long(holds, 0.6 * LONGEST_HOLD) == {}
+
+    async def test_a_first_search_of_a_unit_of_work_does_not_hold_the_loop(
+        self, store: Store
+    ) -> None:
+        vector = await vectors_of(store)
+        many = MORE if isinstance(store, Database) else ROWS
+        await write(store, *(chunk(f"c{n}", embedding=vector(1.0, n)) for n in range(many)))
+        holds: dict[str, list[float]] = {}
+        async with store.unit_of_work() as uow, _holds(holds.setdefault("search", [])):
+            hits = await uow.knowledge.vector_search(vector(1.0), limit=10_000)
+        assert len(hits) == many
+        assert not isinstance(store, Database) or _too_long(holds, 0.6 * LONGEST_HOLD) == {}
 
     async def test_more_ids_than_one_call_takes_are_refused_at_once(self, store: Store) -> None:
         holds: dict[str, list[float]] = {}
