@@ -16,6 +16,7 @@ from domain.values.timestamps import require_age
 
 if TYPE_CHECKING:
     from domain.ports import Progress, UnitOfWork
+    from domain.values.filters import Filter
 
 Change: TypeAlias = "Callable[[UnitOfWork, int], Awaitable[int]]"
 """Changes at most so many rows in a unit of work, and returns how many it changed."""
@@ -85,6 +86,27 @@ class BulkChanges:
     ) -> int:
         return await self._in_units(
             lambda uow, rows: uow.authors.purge(days=days, at_most=rows), tenant, progress
+        )
+
+    async def delete_chunks(
+        self,
+        where: Filter | None = None,
+        *,
+        tenant: str | None = None,
+        progress: Progress | None = None,
+    ) -> int:
+        async def delete(uow: UnitOfWork, rows: int) -> int:
+            if where is None:
+                return await uow.knowledge.reset(at_most=rows)
+            return await uow.knowledge.delete_where(where, at_most=rows)
+
+        return await self._in_units(delete, tenant, progress)
+
+    async def clear_reactions(
+        self, repo: str, *, tenant: str | None = None, progress: Progress | None = None
+    ) -> int:
+        return await self._in_units(
+            lambda uow, rows: uow.reactions.clear(repo, at_most=rows), tenant, progress
         )
 
     async def delete_review(

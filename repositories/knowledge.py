@@ -14,6 +14,7 @@ from domain.values import filters
 from domain.values.corpora import kinds_filter
 from domain.values.embedding import VectorLike
 from domain.values.filter_bounds import MAX_NAME_CHARACTERS, require_selective
+from domain.values.paging import require_at_most
 from domain.values.reranking import Diversity, Recency
 from domain.values.search import Distance, Match, SearchHits, Thresholds, Weights
 from domain.values.turns import lists
@@ -24,6 +25,8 @@ from repositories.sql import knowledge, rows
 from repositories.sql.filters import FilterKey, filter_condition
 
 if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
+
     from domain.ports import Progress, Rows
     from domain.values.filters import Filter
     from repositories.postgres.transaction import Transaction
@@ -133,11 +136,9 @@ class KnowledgeRepository(
         )
         return await write.run(chunks, progress)
 
-    async def delete_where(self, where: Filter) -> int:
+    async def delete_where(self, where: Filter, *, at_most: int | None = None) -> int:
         condition = filter_condition(self.entity, require_selective(where))
-        return await self._transaction.changed(
-            rows.delete_rows(self.entity, self._transaction.tenant, condition)
-        )
+        return await self._delete_first(condition, at_most=at_most)
 
     async def delete_chunks(self, chunk_ids: Iterable[str], *, repo: str = "") -> int:
         in_repo, tenant = filters.where("repo").equals(repo), self._transaction.tenant
@@ -150,8 +151,13 @@ class KnowledgeRepository(
         statements = [rows.delete_rows(self.entity, tenant, one) for one in conditions]
         return sum([await self._transaction.changed(statement) for statement in statements])
 
-    async def reset(self) -> int:
-        statement = rows.delete_rows(self.entity, self._transaction.tenant)
+    async def reset(self, *, at_most: int | None = None) -> int:
+        return await self._delete_first(at_most=at_most)
+
+    async def _delete_first(self, *conditions: ColumnElement[bool], at_most: int | None) -> int:
+        statement = rows.delete_rows(
+            self.entity, self._transaction.tenant, *conditions, at_most=require_at_most(at_most)
+        )
         return await self._transaction.changed(statement)
 
 

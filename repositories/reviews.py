@@ -214,9 +214,11 @@ class ReactionRepository(ReactionReader, Repository[FeedbackReaction]):
         statement = delete_rows(FeedbackReaction, self._transaction.tenant, and_(*conditions))
         return await self._transaction.changed(statement) > 0
 
-    async def clear(self, repo: str) -> int:
+    async def clear(self, repo: str, *, at_most: int | None = None) -> int:
         condition = FeedbackReaction.__table__.c.repo == repo
-        statement = delete_rows(FeedbackReaction, self._transaction.tenant, condition)
+        statement = delete_rows(
+            FeedbackReaction, self._transaction.tenant, condition, at_most=require_at_most(at_most)
+        )
         return await self._transaction.changed(statement)
 
 

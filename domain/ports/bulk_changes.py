@@ -8,6 +8,7 @@ from uuid import UUID
 
 if TYPE_CHECKING:
     from domain.ports.repository import Progress
+    from domain.values.filters import Filter
 
 
 class BulkChangesPort(Protocol):
@@ -98,6 +99,37 @@ class BulkChangesPort(Protocol):
 
         Raises:
             InvalidInput: `days` is negative, not a number, or over a hundred years.
+        """
+        ...
+
+    async def delete_chunks(
+        self,
+        where: Filter | None = None,
+        *,
+        tenant: str | None = None,
+        progress: Progress | None = None,
+    ) -> int:
+        """Delete the knowledge chunks that meet the filter, and return how many.
+
+        Args:
+            where: condition on the chunks; None deletes all chunks of the tenant.
+            tenant: the tenant, by default that of a unit of work.
+            progress: called with the number of chunks deleted so far.
+
+        Raises:
+            InvalidFilter: the filter is empty, or does not fit the entity.
+        """
+        ...
+
+    async def clear_reactions(
+        self, repo: str, *, tenant: str | None = None, progress: Progress | None = None
+    ) -> int:
+        """Delete the reactions of a repository, and return how many.
+
+        Args:
+            repo: repository, as owner/name.
+            tenant: the tenant, by default that of a unit of work.
+            progress: called with the number of reactions deleted so far.
         """
         ...
 

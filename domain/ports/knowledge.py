@@ -150,11 +150,18 @@ class KnowledgeRepository(KnowledgeReader, Repository[KnowledgeChunk], Repairs, 
         """
         ...
 
-    async def delete_where(self, where: Filter) -> int:
-        """Delete the chunks that meet the filter and return how many.
+    async def delete_where(self, where: Filter, *, at_most: int | None = None) -> int:
+        """Delete the chunks that meet the filter, or the first `at_most`, and return how many.
+
+        `Database.delete_chunks` deletes any number in many units of work.
+
+        Args:
+            where: condition on the chunks.
+            at_most: largest number of chunks to delete, lowest ids first; None for all.
 
         Raises:
             InvalidFilter: the filter is empty and would delete everything.
+            InvalidInput: `at_most` is not between 1 and a million.
         """
         ...
 
@@ -165,10 +172,17 @@ class KnowledgeRepository(KnowledgeReader, Repository[KnowledgeChunk], Repairs, 
         """
         ...
 
-    async def reset(self) -> int:
-        """Delete all chunks of the tenant and return how many there were.
+    async def reset(self, *, at_most: int | None = None) -> int:
+        """Delete the chunks of the tenant, or the first `at_most`, and return how many.
 
-        The record of how this database embeds stays: all tenants share it.
+        The record of how this database embeds stays: all tenants share it. `Database.delete_chunks`
+        deletes any number in many units of work.
+
+        Args:
+            at_most: largest number of chunks to delete, lowest ids first; None for all.
+
+        Raises:
+            InvalidInput: `at_most` is not between 1 and a million.
         """
         ...
 

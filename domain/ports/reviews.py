@@ -168,10 +168,16 @@ class ReactionRepository(ReactionReader, Repository[FeedbackReaction], Protocol)
         """
         ...
 
-    async def clear(self, repo: str) -> int:
-        """Delete the reactions of a repository and return how many there were.
+    async def clear(self, repo: str, *, at_most: int | None = None) -> int:
+        """Delete the reactions of a repository, or the first `at_most`, and return how many.
+
+        `Database.clear_reactions` deletes any number in many units of work.
 
         Args:
             repo: repository, as owner/name.
+            at_most: largest number of reactions to delete, lowest ids first; None for all.
+
+        Raises:
+            InvalidInput: `at_most` is not between 1 and a million.
         """
         ...

@@ -14,6 +14,7 @@ from domain.values import filters
 from domain.values.corpora import kinds_filter
 from domain.values.embedding import UNSPECIFIED, VectorLike
 from domain.values.filter_bounds import MAX_NAME_CHARACTERS, require_selective
+from domain.values.paging import require_at_most
 from domain.values.reranking import Diversity, Recency
 from domain.values.search import Distance, Match, SearchHits, Thresholds, Weights
 from domain.values.turns import lists
@@ -141,8 +142,9 @@ class FakeKnowledgeRepository(
             report(progress, chunks, sent=len(read), written=len(latest))
         return len(latest)
 
-    async def delete_where(self, where: Filter) -> int:
-        return await self._delete(meeting(self._entity, require_selective(where)))
+    async def delete_where(self, where: Filter, *, at_most: int | None = None) -> int:
+        meets = meeting(self._entity, require_selective(where))
+        return await self._delete(meets, at_most=require_at_most(at_most))
 
     async def delete_chunks(self, chunk_ids: Iterable[str], *, repo: str = "") -> int:
         in_repo = filters.where("repo").equals(repo)
@@ -154,8 +156,8 @@ class FakeKnowledgeRepository(
         ]
         return sum([await self._delete(meets) for meets in predicates])
 
-    async def reset(self) -> int:
-        return await self._delete(anything)
+    async def reset(self, *, at_most: int | None = None) -> int:
+        return await self._delete(anything, at_most=require_at_most(at_most))
 
 
 @implements(ports.EmbeddingMetadataReader)

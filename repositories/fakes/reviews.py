@@ -211,8 +211,8 @@ class FakeReactionRepository(FakeReactionReader, FakeRepository[FeedbackReaction
         key = (repo, comment_id, reaction_id)
         return await self._delete(lambda row: _reaction_key(row) == key) > 0
 
-    async def clear(self, repo: str) -> int:
-        return await self._delete(lambda row: row["repo"] == repo)
+    async def clear(self, repo: str, *, at_most: int | None = None) -> int:
+        return await self._delete(lambda row: row["repo"] == repo, at_most=require_at_most(at_most))
 
 
 def _pull_requests(transaction: Transaction) -> dict[object, int]:

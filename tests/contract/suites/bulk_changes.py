@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from domain import InvalidInput, RunStatus
+from domain import InvalidFilter, InvalidInput, RunStatus, where
+from domain.values.filters import AllOf
 from tests.contract.suites import samples
 from tests.contract.suites.kinds import write
 from tests.contract.suites.samples import MOMENT
@@ -113,6 +114,48 @@ class BulkChangesContract:
         async with store.unit_of_work() as uow:
             assert await uow.findings.count() == 1
             assert await uow.suppressions.count() == await uow.reactions.count() == 0
+
+    async def test_chunks_are_deleted_in_several_units_of_work(self, store: Store) -> None:
+        await write(store, *(samples.chunk(f"{n:03}", token_count=n) for n in range(ROWS)))
+        await write(store, samples.chunk(), tenant="other")
+        small = where("token_count").less_than(ROWS - 10)
+        with pytest.raises(InterruptedByTest):
+            await store.delete_chunks(small, progress=interrupt)
+        left = await store.delete_chunks(small)
+        assert 0 < left < ROWS - 10, "the first unit of work is committed"
+        with pytest.raises(InvalidFilter):
+            await store.delete_chunks(AllOf(()))
+        async with store.unit_of_work() as uow:
+            names = [chunk.chunk_id for chunk in await uow.knowledge.list()]
+            assert names == [f"{n}" for n in range(ROWS - 10, ROWS)]
+            assert await uow.knowledge.reset(at_most=4) == 4
+            assert await uow.knowledge.delete_where(where("repo").equals(""), at_most=5) == 5
+            for deletion in (
+                uow.knowledge.reset(at_most=0),
+                uow.knowledge.delete_where(where("repo").equals(""), at_most=0),
+                uow.reactions.clear("acme/api", at_most=0),
+            ):
+                with pytest.raises(InvalidInput, match="at_most"):
+                    await deletion
+            await uow.commit()
+        assert await store.delete_chunks() == 1
+        async with store.unit_of_work(tenant="other") as uow:
+            assert await uow.knowledge.count() == 1
+
+    async def test_reactions_of_a_repository_are_deleted_in_several_units_of_work(
+        self, store: Store
+    ) -> None:
+        review = samples.review()
+        finding = samples.finding(review)
+        await write(store, review)
+        await write(store, finding)
+        await write(store, *(samples.reaction(finding) for _ in range(ROWS)))
+        await write(store, samples.reaction(finding, repo="acme/other"))
+        changed: list[int] = []
+        assert await store.clear_reactions(finding.repo, progress=changed.append) == ROWS
+        assert len(changed) > 1
+        async with store.unit_of_work() as uow:
+            assert [row.repo for row in await uow.reactions.list()] == ["acme/other"]
 
     async def test_findings_of_a_review_are_deleted_lowest_ids_first(self, store: Store) -> None:
         review = samples.review()
