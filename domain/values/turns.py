@@ -13,7 +13,7 @@ T = TypeVar("T")
 ROWS_PER_TURN: Final = 200
 """Rows that are converted before the event loop runs other tasks: a few milliseconds."""
 
-VALUES_PER_TURN: Final = 5_000
+VALUES_PER_TURN: Final = 2_000
 """Texts, ids and keys that are checked or sorted before other tasks run."""
 
 _SAMPLES: Final = 8

@@ -15,7 +15,7 @@ from domain.schema.writing import (
     require_entities,
     require_rows,
 )
-from domain.values.turns import slices, sorted_in_slices
+from domain.values.turns import VALUES_PER_TURN, slices, sorted_in_slices
 from repositories.bulk.batches import STATEMENT_ROWS, batches
 from repositories.bulk.column_set import ColumnSet, natural_key, sort_key
 from repositories.bulk.copying import copy, dialect_of
@@ -98,7 +98,7 @@ class BulkWrite(Generic[E]):
         # A staging table would cost a third more.
         # The caller can change its list while other tasks run.
         entities = list(require_entities(entities, self._entity))
-        async for some in slices(entities, BATCH_SIZE // 5):
+        async for some in slices(entities, VALUES_PER_TURN):
             self._transaction.assign_tenants(some)
         names = set[tuple[Any, ...]]()
         ordered = await self._in_order(entities, names)
@@ -152,7 +152,7 @@ class BulkWrite(Generic[E]):
         latest = {order(one): one async for some in slices(batch) for one in some}
         names.update(latest)
         in_order = await sorted_in_slices(list(latest), _itself)
-        return [latest[name] async for some in slices(in_order, BATCH_SIZE) for name in some]
+        return [latest[name] async for some in slices(in_order, VALUES_PER_TURN) for name in some]
 
     def _mark(self, batch: Sequence[E]) -> None:
         # With a conflict rule, a row can be ignored.
