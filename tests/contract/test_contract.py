@@ -13,6 +13,9 @@ class TestArguments(contract.ArgumentsContract): ...
 class TestAuthors(contract.AuthorsContract): ...
 
 
+class TestBatches(contract.BatchesContract): ...
+
+
 class TestBounds(contract.BoundsContract): ...
 
 
@@ -38,7 +41,7 @@ class TestConcurrentClaims(contract.ConcurrentClaimsContract):
     @pytest.fixture(autouse=True)
     def few_rounds_where_nothing_new_is_to_be_learned(self, request: pytest.FixtureRequest) -> None:
         if "postgres-16" in request.node.name:
-            self.rounds = 20
+            self.rounds = 10
 
 
 class TestConcurrentWrites(contract.ConcurrentWritesContract): ...

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from repositories.testing.servers import TestServer
-    from tests.faults.conftest import Promises
+    from tests.faults.conftest import Effort, Promises
 
-MIGRATORS, ROUNDS = 8, 2
+MIGRATORS = 8
 SURPLUS = "index ix_reviews_model of reviews is in the database and not in the entities"
 CHECKOUT = Path(__file__).parents[2]
 
@@ -100,12 +100,12 @@ async def migrators(directory: Path) -> AsyncIterator[Migrators]:
 
 
 async def test_eight_migrators_at_once_on_an_empty_database_all_succeed_each_time(
-    servers: dict[int, TestServer], promises: Promises, tmp_path: Path
+    servers: dict[int, TestServer], effort: Effort, promises: Promises, tmp_path: Path
 ) -> None:
     # The last revision builds an index concurrently, which waits for the transactions of every
     # other migrator.
     write_revision(tmp_path, INDEX)
-    rounds = (16, *[18] * ROUNDS)
+    rounds = (16, *[18] * effort.times(1, 2))
     async with migrators(tmp_path) as eight:
         for version in rounds:
             url = servers[version].empty()

@@ -81,8 +81,11 @@ def evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluate:
     return run
 
 
-def test_a_collection_is_loaded_searched_and_measured(evaluate: Evaluate, collection: Path) -> None:
-    result = evaluate(collection, "--json")
+def test_a_collection_is_loaded_searched_and_measured_once_on_a_server_that_stays(
+    evaluate: Evaluate, collection: Path, tmp_path: Path
+) -> None:
+    data_dir = tmp_path / "server"
+    result = evaluate(collection, "--json", "--data-dir", data_dir)
     assert result.exit_code == 0, result.stderr
     figures = json.loads(result.stdout)
     assert (figures["documents"], figures["documents_without_embedding"]) == (DOCUMENTS + 2, 1)
@@ -105,12 +108,6 @@ def test_a_collection_is_loaded_searched_and_measured(evaluate: Evaluate, collec
         assert search["queries_without_result"] == 1
         assert 0 < search["latency_p50_ms"] <= search["latency_p99_ms"]
 
-
-def test_a_server_in_a_folder_stays_and_is_used_once(
-    evaluate: Evaluate, collection: Path, tmp_path: Path
-) -> None:
-    data_dir = tmp_path / "server"
-    assert evaluate(collection, "--data-dir", data_dir).exit_code == 0
     again = evaluate(collection, "--data-dir", data_dir)
     assert again.exit_code == 1
     assert "recollect: this database has passages: an evaluation needs an empty one" in again.stderr

@@ -153,8 +153,14 @@ from {package}.orders import Orders
 def test_the_application_imports_its_own_package():
     assert Orders.__module__ == "{package}.orders"
 """
-USES_A_FIXTURE = """
-def test_asks_for_a_fixture({fixture}):
+USES_FIXTURES = """
+def test_asks_for_a_fake(fake_uow):
+    pass
+
+def test_asks_for_a_server(recollect_server):
+    pass
+
+def test_asks_for_a_database(recollect_database):
     pass
 """
 
@@ -180,16 +186,15 @@ def test_tests_in_a_folder_of_the_same_name_are_left_alone(
     run(pytester, "").assert_outcomes(passed=1)
 
 
-@pytest.mark.parametrize("fixture", ["fake_uow", "recollect_server", "recollect_database"])
 @pytest.mark.parametrize("package", ["domain", "repositories"])
 def test_a_fixture_says_which_package_of_the_same_name_is_in_its_way(
-    pytester: pytest.Pytester, package: str, fixture: str
+    pytester: pytest.Pytester, package: str
 ) -> None:
     folder = pytester.mkpydir(package)
-    finished = run(pytester, USES_A_FIXTURE.format(fixture=fixture))
-    finished.assert_outcomes(errors=1)
+    finished = run(pytester, USES_FIXTURES)
+    finished.assert_outcomes(errors=3)
     message = f"needs the package `{package}` of Recollect"
-    finished.stdout.fnmatch_lines([f"*{message}*imports {folder / '__init__.py'}*"])
+    finished.stdout.fnmatch_lines([f"*{message}*imports {folder / '__init__.py'}*"] * 3)
 
 
 WITHOUT_PYTEST_ASYNCIO = """

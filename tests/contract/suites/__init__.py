@@ -19,7 +19,7 @@ from tests.contract.suites.federated_search import CorporaContract
 from tests.contract.suites.filters import FiltersContract
 from tests.contract.suites.knowledge import EmbeddingMetadataContract, KnowledgeContract
 from tests.contract.suites.learning import MemoriesContract, PatternsContract
-from tests.contract.suites.listing import ListingContract
+from tests.contract.suites.listing import BatchesContract, ListingContract
 from tests.contract.suites.plans import PlansContract
 from tests.contract.suites.reactions import FeedbackPatternsContract, ReactionsContract
 from tests.contract.suites.recall import (
@@ -51,6 +51,7 @@ from tests.contract.suites.words import HybridSearchContract, KeywordSearchContr
 __all__ = [
     "ArgumentsContract",
     "AuthorsContract",
+    "BatchesContract",
     "BoundsContract",
     "BulkChangesContract",
     "CheckpointsContract",

@@ -83,7 +83,7 @@ async def _winners(store: Store, heads: Sequence[str], pr_number: int) -> tuple[
 class ConcurrentClaimsContract:
     """Exactly one of any number of concurrent callers claims a pull request."""
 
-    rounds: int = 60
+    rounds: int = 25
 
     @one_key_or_many
     async def test_exactly_one_of_sixteen_wins_every_time(

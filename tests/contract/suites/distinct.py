@@ -358,7 +358,8 @@ class LimitContract:
             for name, search in _searches(view, vector(1.0)).items():
                 largest = await search(100)
                 assert len(largest) > 40, name
-                for limit in (1, 2, 10, 11, 25, 40, 41, 99):
+                # Around the default limit, and around the rows that each arm ranks.
+                for limit in (1, 10, 40, 41, 99):
                     hits = await search(limit)
                     assert _ids(hits) == _ids(largest)[:limit], (name, limit)
                     scores = [hit.score for hit in largest][:limit]

@@ -263,37 +263,6 @@ class ListingContract:
             await uow.reviews.add_many([], progress=counts[5].append)
         assert counts == [[3]] * 5 + [[]]
 
-    @pytest.mark.parametrize(
-        ("form", "counts"),
-        [
-            # The last chunk has the name of the first, and only the last of equal names is written.
-            (list, [[5_001], [5_000, 5_001], [5_001]]),
-            (iter, [[5_000, 5_001], [5_000, 5_001], [5_000, 5_001]]),
-        ],
-    )
-    async def test_progress_is_reported_after_each_batch(
-        self, store: Store, form: Callable[[list[Any]], Any], counts: list[list[int]]
-    ) -> None:
-        assert await self._progress_of(store, form, 5_001) == counts
-
-    async def test_a_full_batch_is_reported_once(self, store: Store) -> None:
-        assert await self._progress_of(store, iter, 5_000) == [[5_000]] * 3
-
-    @staticmethod
-    async def _progress_of(
-        store: Store, form: Callable[[list[Any]], Any], rows: int
-    ) -> list[list[int]]:
-        counts: list[list[int]] = [[] for _ in range(3)]
-        reviews = [review() for _ in range(rows)]
-        memories = [memory() for _ in range(rows)]
-        chunks = [chunk() for _ in range(rows)]
-        chunks[-1] = chunks[0]
-        async with store.unit_of_work() as uow:
-            await uow.reviews.add_many(form(reviews), progress=counts[0].append)
-            await uow.memories.write_many(form(memories), progress=counts[1].append)
-            await uow.knowledge.upsert_many(form(chunks), progress=counts[2].append)
-        return counts
-
     async def test_what_progress_raises_aborts_the_write(self, store: Store) -> None:
         def fail(_: int) -> None:
             raise ZeroDivisionError
@@ -374,3 +343,38 @@ class ListingContract:
         async with store.reader() as view:
             assert await view.reviews.get(most.id) == most
             assert await view.reviews.get(latest.id) == latest
+
+
+class BatchesContract:
+    """Progress is reported after each batch of 5,000 rows."""
+
+    @pytest.mark.parametrize(
+        ("form", "counts"),
+        [
+            # The last chunk has the name of the first, and only the last of equal names is written.
+            (list, [[5_001], [5_000, 5_001], [5_001]]),
+            (iter, [[5_000, 5_001], [5_000, 5_001], [5_000, 5_001]]),
+        ],
+    )
+    async def test_progress_is_reported_after_each_batch(
+        self, store: Store, form: Callable[[list[Any]], Any], counts: list[list[int]]
+    ) -> None:
+        assert await self._progress_of(store, form, 5_001) == counts
+
+    async def test_a_full_batch_is_reported_once(self, store: Store) -> None:
+        assert await self._progress_of(store, iter, 5_000) == [[5_000]] * 3
+
+    @staticmethod
+    async def _progress_of(
+        store: Store, form: Callable[[list[Any]], Any], rows: int
+    ) -> list[list[int]]:
+        counts: list[list[int]] = [[] for _ in range(3)]
+        reviews = [review() for _ in range(rows)]
+        memories = [memory() for _ in range(rows)]
+        chunks = [chunk() for _ in range(rows)]
+        chunks[-1] = chunks[0]
+        async with store.unit_of_work() as uow:
+            await uow.reviews.add_many(form(reviews), progress=counts[0].append)
+            await uow.memories.write_many(form(memories), progress=counts[1].append)
+            await uow.knowledge.upsert_many(form(chunks), progress=counts[2].append)
+        return counts

@@ -72,12 +72,23 @@ async def test_rolled_back_to_base_and_migrated_again_the_schema_is_identical(
     empty: AsyncEngine, server: TestServer, empty_url: SecretStr
 ) -> None:
     schema = Schema(server, empty_url)
+    await execute(
+        empty,
+        "CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)",
+        "INSERT INTO alembic_version VALUES ('of another application')",
+        "CREATE TABLE users (id int PRIMARY KEY)",
+    )
     nothing = schema.dump()
     await migrations.migrate(empty)
+    assert await migrations.check(empty) == [], "tables of others are left alone"
     everything = schema.dump()
     assert all(f"CREATE TABLE public.{name} (" in everything for name in metadata.tables)
     assert await migrations.rollback(empty, "base") is None
     assert schema.dump() == nothing
+    assert sorted(await scalar(empty, TABLES)) == ["alembic_version", "users"]
+    assert (
+        await scalar(empty, "SELECT version_num FROM alembic_version") == "of another application"
+    )
     await migrations.migrate(empty)
     assert schema.dump() == everything
 
@@ -209,22 +220,6 @@ async def test_an_event_of_any_month_finds_its_partition(migrated: AsyncEngine) 
     assert await scalar(migrated, "SELECT count(*) FROM telemetry_events_default") == 2
 
 
-async def test_tables_of_others_are_left_alone(empty: AsyncEngine) -> None:
-    await execute(
-        empty,
-        "CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)",
-        "INSERT INTO alembic_version VALUES ('of another application')",
-        "CREATE TABLE users (id int PRIMARY KEY)",
-    )
-    await migrations.migrate(empty)
-    assert await migrations.check(empty) == []
-    await migrations.rollback(empty, "base")
-    assert sorted(await scalar(empty, TABLES)) == ["alembic_version", "users"]
-    assert (
-        await scalar(empty, "SELECT version_num FROM alembic_version") == "of another application"
-    )
-
-
 @newest
 async def test_a_failure_names_the_revision_keeps_those_before_and_repeats_no_row(
     empty: AsyncEngine, tmp_path: Path
@@ -297,6 +292,7 @@ async def test_a_database_that_is_ahead_is_not_touched(migrated: AsyncEngine) ->
         assert (error.value.current, error.value.expected) == ("0099", HEAD)
 
 
+@newest
 async def test_without_the_extension_an_administrator_is_asked_for(
     server: TestServer, empty_url: SecretStr
 ) -> None:
