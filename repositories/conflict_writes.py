@@ -49,4 +49,4 @@ async def insert_or_replace(
     """
     transaction.assign_tenant(require_entity(entity, kind))
     statement = upsert.or_replace(upsert.insert_row(kind), key, keep_if_missing=keep_if_missing)
-    await transaction.execute(statement, upsert.row_values(entity))
+    await transaction.execute(statement, upsert.row_values(kind, vars(entity)))

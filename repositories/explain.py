@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +23,7 @@ About 0.1 s of comparing embeddings.
 """
 
 SLOW_MS: Final = 100.0
+_SHARD_NUMBER: Final = re.compile(r"_\d+$")
 _REMOVED: Final = ("Rows Removed by Filter", "Rows Removed by Index Recheck")
 
 
@@ -40,6 +42,7 @@ def read_plan(
         ef_search: the length of the list of candidates, if the search may use an HNSW index.
     """
     table: str = entity.__table__.name
+    explained = _plan_of_shard(explained)
     nodes = list(_executed(explained["Plan"]))
     indexes = tuple(
         sorted(
@@ -68,6 +71,26 @@ def read_plan(
         ef_search=None if exact else ef_search,
         advice=tuple(dict.fromkeys(advice)),
     )
+
+
+def _plan_of_shard(explained: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the plan of the shard that Citus sent the statement to, with the tables' own names."""
+    query = explained["Plan"].get("Distributed Query")
+    if query is None:
+        return explained
+    [task] = query["Job"]["Tasks"]
+    [[remote]] = task["Remote Plan"]
+    milliseconds = {name: explained[name] for name in ("Planning Time", "Execution Time")}
+    return {"Plan": _without_shard_number(remote["Plan"]), **milliseconds}
+
+
+def _without_shard_number(node: Node) -> Node:
+    names = {
+        name: _SHARD_NUMBER.sub("", node[name])
+        for name in ("Relation Name", "Index Name")
+        if name in node
+    }
+    return {**node, **names, "Plans": list(map(_without_shard_number, node.get("Plans", ())))}
 
 
 def _returned(node: Node) -> float:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from domain import ports
 from domain.entities.knowledge import EmbeddingMetadata, KnowledgeChunk
 from domain.errors import EmbeddingMismatch, NotFound
 from domain.ports.arguments import require_texts
 from domain.ports.implementing import implements
+from domain.schema.stored import has_row
 from domain.values import filters
 from domain.values.corpora import kinds_filter
 from domain.values.embedding import VectorLike
@@ -132,7 +133,12 @@ class KnowledgeRepository(
     ) -> int:
         key = ("repo", "chunk_id")
         write = BulkWrite(
-            self._transaction, self.entity, key, conflict=knowledge.or_replace_chunk, latest=True
+            self._transaction,
+            KnowledgeChunk,
+            key,
+            conflict=knowledge.or_replace_chunk,
+            latest=True,
+            values=_written_values,
         )
         return await write.run(chunks, progress)
 
@@ -159,6 +165,11 @@ class KnowledgeRepository(
             self.entity, self._transaction.tenant, *conditions, at_most=require_at_most(at_most)
         )
         return await self._transaction.changed(statement)
+
+
+def _written_values(chunk: KnowledgeChunk) -> Mapping[str, Any]:
+    # A chunk that was read has the time of its last replacement; the server sets the next one.
+    return {**vars(chunk), "updated_at": None} if has_row(chunk) else vars(chunk)
 
 
 @implements(ports.EmbeddingMetadataReader)

@@ -33,7 +33,8 @@ class KnowledgeChunk(Record, table=True):
     Lifecycle:
 
     - Inserted or replaced by `knowledge.upsert_many`, by `(repo, chunk_id)`: text, metadata and
-      embedding together. `id` and `created_at` stay, and `updated_at` changes.
+      embedding together. `id` and `created_at` stay. `updated_at` becomes the server's time, or
+      the one that a new chunk states.
     - `stale` marks an embedding to compute again, and a re-embedding job replaces it.
     - Deleted by name, by filter, or by `knowledge.reset`.
 

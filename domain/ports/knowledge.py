@@ -146,7 +146,8 @@ class KnowledgeRepository(KnowledgeReader, Repository[KnowledgeChunk], Repairs, 
         """Insert the chunks, or replace those with the same `(repo, chunk_id)`, all or none.
 
         Return how many there were. Text, metadata, embedding and `updated_at` are replaced; id and
-        `created_at` stay. If a name occurs twice, the last chunk wins and counts once.
+        `created_at` stay. If a name occurs twice, the last chunk wins and counts once. The server
+        sets `updated_at`, unless a new chunk states its own, such as the time of its document.
         """
         ...
 

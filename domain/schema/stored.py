@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from sqlalchemy.orm.attributes import instance_state
+
 from domain.schema.base import Entity
 
 _MARK: Final = "_stored"
@@ -40,6 +42,11 @@ def is_stored(entity: Entity) -> bool:
     """Whether the entity was read or committed before."""
     mark = vars(entity).get(_MARK, False)
     return mark.committed if isinstance(mark, CommitMark) else bool(mark)
+
+
+def has_row(entity: Entity) -> bool:
+    """Whether the entity was read or committed before, or a unit of work tracks its row."""
+    return is_stored(entity) or instance_state(entity).key is not None
 
 
 def rewritten_fields(entity: Entity) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from domain.errors import (
     BackupDamaged,
     BackupError,
     ConfigurationError,
+    DatabaseFailure,
     EmbeddingMismatch,
     InvalidBackup,
 )
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from repositories.backup.manifest import Manifest, TableManifest
+
+_logger = logging.getLogger("recollect.database")
 
 
 async def restore(
@@ -84,12 +88,23 @@ async def restore(
                 await _restore(connection, backup, replace=replace)
                 with translating(await connection.run_sync(commit_phase)):
                     await connection.commit()
+        await _analyze(engine, [table.name for table in backup.manifest.tables])
         return backup.manifest
+
+
+async def _analyze(engine: AsyncEngine, names: Sequence[str]) -> None:
+    # After COMMIT: Citus refuses ANALYZE in the transaction that wrote the rows. The rows are
+    # restored even if it fails, and autovacuum does the same later.
+    try:
+        with translating():
+            async with engine.begin() as connection:
+                await connection.run_sync(partial(catalog.analyze, names=names))
+    except DatabaseFailure as failure:
+        _logger.warning("restored, but ANALYZE failed: %s", failure)
 
 
 async def _restore(connection: AsyncConnection, backup: BackupReader, *, replace: bool) -> None:
     manifest = backup.manifest
-    names = [table.name for table in manifest.tables]
     await connection.execute(catalog.ALL_ROWS)
     await connection.run_sync(partial(_require_fit, manifest))
     indexes = await connection.run_sync(partial(_make_room, manifest, replace=replace))
@@ -98,7 +113,6 @@ async def _restore(connection: AsyncConnection, backup: BackupReader, *, replace
     await connection.run_sync(partial(_require_rows_of_the_manifest, manifest))
     for index in indexes:
         await connection.execute(text(index.definition))
-    await connection.run_sync(partial(catalog.analyze, names=names))
 
 
 def _require_known(manifest: Manifest) -> None:

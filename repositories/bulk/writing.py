@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection,
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeGuard, TypeVar, cast
 
+from sqlalchemy import literal_column
+
 from domain.schema.base import Entity
 from domain.schema.stored import mark_written
 from domain.schema.writing import (
@@ -17,7 +19,7 @@ from domain.schema.writing import (
 )
 from domain.values.turns import VALUES_PER_TURN, slices, sorted_in_slices
 from repositories.bulk.batches import STATEMENT_ROWS, batches
-from repositories.bulk.column_set import ColumnSet, natural_key, sort_key
+from repositories.bulk.column_set import ColumnSet, Values, natural_key, sort_key
 from repositories.bulk.copying import copy, dialect_of
 from repositories.bulk.staging import StagingTable
 from repositories.sql import bulk, upsert
@@ -25,6 +27,7 @@ from repositories.sql import bulk, upsert
 if TYPE_CHECKING:
     from sqlalchemy import CursorResult, Row
     from sqlalchemy.dialects.postgresql import Insert
+    from sqlalchemy.sql.dml import ReturningInsert
 
     from domain.ports import Progress, Rows
     from repositories.postgres.transaction import Transaction
@@ -52,6 +55,7 @@ class BulkWrite(Generic[E]):
         *,
         conflict: Callable[[Insert], Insert] | None = None,
         latest: bool = False,
+        values: Callable[[E], Values] = vars,
     ) -> None:
         """Prepare a write.
 
@@ -62,12 +66,14 @@ class BulkWrite(Generic[E]):
             conflict: adds the rule for rows whose key exists. Without it, such a row is an error.
             latest: whether of rows with equal keys only the last is written; otherwise the first
                 wins, or the second is an error.
+            values: returns the values of an entity, by field, that are written.
         """
         self._transaction = transaction
         self._entity = entity
         self._key = tuple(key) or natural_key(entity)
         self._conflict = conflict
         self._latest = latest
+        self._values = values
         self._column_set = ColumnSet.of(entity)
         self._permissions: Row[Any] | None = None
 
@@ -124,14 +130,15 @@ class BulkWrite(Generic[E]):
         stage = StagingTable(self._transaction, self._entity, self._column_set)
         await stage.create()
         async for batch in _chained(first, source):
-            await stage.append(batch)
+            await stage.append(list(map(self._values, batch)))
             self._mark(batch)
             if progress is not None:
                 progress(stage.rows)
         return await stage.write(
             self._with_conflict_rule(
                 bulk.insert_staged(self._entity, self._key, latest=self._latest)
-            )
+            ),
+            returning=self._skips_rows,
         )
 
     async def _write_batches(
@@ -176,8 +183,9 @@ class BulkWrite(Generic[E]):
 
     async def _write_together(self, batch: Sequence[E]) -> int:
         if len(batch) == 1:
-            return await self._insert(upsert.insert_row(self._entity), upsert.row_values(batch[0]))
-        values = list(map(vars, batch))
+            row = upsert.row_values(self._entity, self._values(batch[0]))
+            return await self._insert(upsert.insert_row(self._entity), row)
+        values = list(map(self._values, batch))
         if self._conflict is None and len(batch) >= COPY_FROM:
             column_set = self._column_set.present(values)
             if column_set is not None and (await self._read_permissions()).may_copy:
@@ -190,10 +198,20 @@ class BulkWrite(Generic[E]):
 
     async def _insert(self, statement: Insert, values: dict[str, Any]) -> int:
         result = await self._transaction.execute(self._with_conflict_rule(statement), values)
+        if self._skips_rows:
+            return len(result.all())
         return cast("CursorResult[Any]", result).rowcount
 
-    def _with_conflict_rule(self, statement: Insert) -> Insert:
-        return statement if self._conflict is None else self._conflict(statement)
+    @property
+    def _skips_rows(self) -> bool:
+        # Citus counts the skipped rows of INSERT … SELECT, too. RETURNING has the inserted ones.
+        return self._conflict is not None and not self._latest
+
+    def _with_conflict_rule(self, statement: Insert) -> Insert | ReturningInsert[Any]:
+        if self._conflict is None:
+            return statement
+        insert = self._conflict(statement)
+        return insert.returning(literal_column("1")) if self._skips_rows else insert
 
     async def _read_permissions(self) -> Row[Any]:
         if self._permissions is None:

@@ -10,6 +10,7 @@ from domain.entities.knowledge import EmbeddingMetadata, KnowledgeChunk
 from domain.errors import EmbeddingMismatch, NotFound
 from domain.ports.arguments import require_texts
 from domain.ports.implementing import implements
+from domain.schema.stored import has_row
 from domain.values import filters
 from domain.values.corpora import kinds_filter
 from domain.values.embedding import UNSPECIFIED, VectorLike
@@ -135,10 +136,12 @@ class FakeKnowledgeRepository(
             return 0
         named = self._table.unique_over("repo", "chunk_id")
         async with self._transaction.statement():
-            for row in self._new([latest[name] for name in sorted(latest)]):
+            for chunk in [latest[name] for name in sorted(latest)]:
+                [row] = self._new([chunk])
+                if has_row(chunk):
+                    row = {**row, "updated_at": self._transaction.now}
                 replaced = {name: value for name, value in row.items() if name not in _UNCHANGED}
-                change = always({**replaced, "updated_at": self._transaction.now})
-                await self._transaction.rows.upsert(self._table, row, named, change)
+                await self._transaction.rows.upsert(self._table, row, named, always(replaced))
             report(progress, chunks, sent=len(read), written=len(latest))
         return len(latest)
 

@@ -176,7 +176,7 @@ def merge_into_default(connection: Connection) -> None:
 def _move(connection: Connection, source: str, target: str, bounds: str) -> int:
     columns = connection.scalar(_COLUMNS)
     moving = text(
-        f"WITH moved AS (DELETE FROM ONLY {source} WHERE {bounds} RETURNING {columns})"  # noqa: S608 -- names from the catalog
+        f"WITH moved AS (DELETE FROM {source} WHERE {bounds} RETURNING {columns})"  # noqa: S608 -- names from the catalog
         f" INSERT INTO {target} ({columns}) SELECT {columns} FROM moved"
     )
     return connection.execute(moving).rowcount

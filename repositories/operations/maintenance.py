@@ -30,7 +30,7 @@ from repositories.operations import partitions, vector_indexes
 from repositories.operations.partitions import MOST_PARTITIONS
 from repositories.operations.tenants import index_large_tenants
 from repositories.postgres.errors import translating
-from repositories.sql.committed_operations import DELETE_OLD
+from repositories.sql.committed_operations import DELETE_OLD, NEXT_TENANT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -243,7 +243,14 @@ async def _in_batches(run: Step, delete: Callable[..., int], *, doing: str) -> i
 def _delete_operations(connection: Connection, *, moment: datetime, size: int) -> int:
     month_partitions.wait_briefly(connection)
     with bypass_row_level_security(connection, "committed_operations"):
-        return connection.execute(DELETE_OLD, {"before": moment, "size": size}).rowcount
+        deleted, tenant = 0, ""
+        while deleted < size:
+            tenant = connection.scalar(NEXT_TENANT, {"after": tenant})
+            if tenant is None:
+                break
+            values = {"tenant": tenant, "before": moment, "size": size - deleted}
+            deleted += connection.execute(DELETE_OLD, values).rowcount
+        return deleted
 
 
 def _begin(connection: Connection) -> datetime:

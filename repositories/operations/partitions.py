@@ -43,7 +43,7 @@ def missing_behind(connection: Connection, existing: Iterable[Partition]) -> lis
 def _months_in(default: Partition) -> TextClause:
     return text(
         "SELECT DISTINCT extract(year FROM month)::int, extract(month FROM month)::int"  # noqa: S608 -- a name from the catalog
-        f" FROM (SELECT created_at AT TIME ZONE 'UTC' AS month FROM ONLY {default.name}"
+        f" FROM (SELECT created_at AT TIME ZONE 'UTC' AS month FROM {default.name}"
         " WHERE created_at >= '0001-01-01 UTC'"
         f" AND created_at < '{LAST.ends.isoformat()}') AS held"
     )
@@ -51,7 +51,7 @@ def _months_in(default: Partition) -> TextClause:
 
 def holds_rows(connection: Connection, partition: Partition) -> bool:
     """Return whether the partition has a row."""
-    return bool(connection.scalar(text(f"SELECT EXISTS (SELECT FROM ONLY {partition.name})")))  # noqa: S608 -- from the catalog
+    return bool(connection.scalar(text(f"SELECT EXISTS (SELECT 1 FROM {partition.name})")))  # noqa: S608 -- from the catalog
 
 
 def drop_partition(connection: Connection, partition: Partition) -> None:
@@ -73,8 +73,9 @@ def delete_before(
     Returns:
         The number of deleted rows.
     """
-    old = f"SELECT ctid FROM ONLY {default.name} WHERE created_at < :before LIMIT :size"  # noqa: S608 -- a name from the catalog
-    deletion = text(f"DELETE FROM ONLY {default.name} WHERE ctid = ANY (ARRAY({old}))")  # noqa: S608 -- likewise
+    key = "tenant, id, created_at"
+    old = f"SELECT {key} FROM {default.name} WHERE created_at < :before LIMIT :size"  # noqa: S608 -- a name from the catalog
+    deletion = text(f"DELETE FROM {default.name} WHERE ({key}) IN ({old})")  # noqa: S608 -- likewise
     with bypass_row_level_security(connection, default.name):
         return connection.execute(
             deletion, {"before": Month.of(moment).begins, "size": size}

@@ -16,12 +16,16 @@ from repositories.sql.row_level_security import SETTING
 
 if TYPE_CHECKING:
     from asyncio import BaseTransport
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 # In seconds, except the count. Names that the operating system lacks are skipped.
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 _CLOSE_SECONDS: Final = 5.0
 _USER_TIMEOUT_MILLISECONDS: Final = 15_000
+_ROLLED_BACK: Final = {
+    "40001": asyncpg.SerializationError,
+    "40P01": asyncpg.DeadlockDetectedError,
+}
 _closing_connections: set[asyncio.Future[None]] = set()
 
 
@@ -32,7 +36,14 @@ class Connection(TransportConnection):
     otherwise; without keepalive, after two hours.
     """
 
-    __slots__ = ("_closing", "_has_vector_codecs", "_tenant", "begin_failed")
+    __slots__ = (
+        "_begin_settings",
+        "_closing",
+        "_has_vector_codecs",
+        "_tenant",
+        "_warnings",
+        "begin_failed",
+    )
 
     def __init__(self, protocol: Any, transport: BaseTransport, *arguments: Any) -> None:
         super().__init__(protocol, transport, *arguments)
@@ -40,6 +51,8 @@ class Connection(TransportConnection):
         self._tenant: str | None = None
         self._closing = False
         self._has_vector_codecs = False
+        self._begin_settings = ""
+        self._warnings: list[str] = []
         _enable_keepalive(transport.get_extra_info("socket"))
 
     def is_alive(self) -> bool:
@@ -58,13 +71,31 @@ class Connection(TransportConnection):
         """
         self._tenant = None if tenant is None else require_tenant(tenant)
 
+    def set_at_begin(self, settings: Mapping[str, str]) -> None:
+        """Set PostgreSQL's settings at the beginning of every transaction, on all nodes of Citus.
+
+        Citus opens connections to its workers without the settings of the session. It sends them
+        the SET LOCAL of a transaction, if `citus.propagate_set_commands` is `local`.
+        """
+        local = {"citus.propagate_set_commands": "local", **settings}
+        self._begin_settings = "".join(
+            f" SET LOCAL {name} = '{value}';" for name, value in local.items()
+        )
+        self.add_log_listener(self._note_warning)
+
+    def _note_warning(self, _: object, message: asyncpg.PostgresLogMessage) -> None:
+        self._warnings.append(getattr(message, "sqlstate", None) or "")
+
     async def execute(self, query: str, *arguments: Any, **options: Any) -> str:
         """Execute a statement.
 
         The message with BEGIN also sets the tenant, which ends with the transaction.
         """
+        if query.startswith("COMMIT") and self._begin_settings:
+            return await self._commit(query)
         if not query.startswith("BEGIN"):
             return await super().execute(query, *arguments, **options)
+        query += self._begin_settings
         if self._tenant is not None:
             tenant, self._tenant = self._tenant, None
             # SET takes no parameter. A tenant's name has no character that needs quoting.
@@ -74,6 +105,18 @@ class Connection(TransportConnection):
         status = await super().execute(query, *arguments, **options)
         self.begin_failed = False
         return status
+
+    async def _commit(self, query: str) -> str:
+        # Citus reports a COMMIT that failed on a worker without its code, which was in a warning.
+        # With one of these codes the worker has rolled back; otherwise its outcome is unknown.
+        self._warnings.clear()
+        try:
+            return await super().execute(query)
+        except asyncpg.InternalServerError as error:
+            for state in self._warnings:
+                if state in _ROLLED_BACK:
+                    raise _ROLLED_BACK[state]("a worker rolled the transaction back") from error
+            raise
 
     async def close(self, **options: Any) -> None:
         """Close the connection, and wait at most five seconds for the server's answer."""

@@ -34,7 +34,9 @@ _READER: Final = "recollect_reader"
 _RANDOM: Final = random.SystemRandom()
 
 
-def create_engine(settings: Settings, *, readonly: bool = False) -> AsyncEngine:
+def create_engine(
+    settings: Settings, *, readonly: bool = False, distributed: bool = False
+) -> AsyncEngine:
     """Return an engine, which connects at its first use.
 
     The engine is bound to the process and the event loop of its first use; elsewhere, its pool
@@ -44,13 +46,15 @@ def create_engine(settings: Settings, *, readonly: bool = False) -> AsyncEngine:
         settings: The settings of the connections and the pool.
         readonly: Make every transaction READ ONLY, and prefer a standby if there are several hosts.
             Otherwise, the engine uses the primary.
+        distributed: The tables are distributed by Citus: send the settings of transactions to its
+            workers.
 
     Raises:
         ConfigurationError: a certificate or a key cannot be read.
     """
     engine = create_async_engine(
         _url_for_repr(settings),
-        async_creator=Hosts(settings, readonly=readonly),
+        async_creator=Hosts(settings, readonly=readonly, distributed=distributed),
         poolclass=GuardedPool,
         pool_size=settings.pool_size,
         max_overflow=settings.max_overflow,

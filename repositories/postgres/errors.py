@@ -20,6 +20,7 @@ from sqlalchemy.orm.exc import StaleDataError
 from domain import errors
 from domain.values.transactions import ROWS_GONE
 from repositories.postgres import connect_errors as refusals
+from repositories.postgres import shard_errors
 from repositories.postgres.sqlstates import CONSTRAINTS, FAILURES, INPUT, INTERNAL_ERROR, MISSING
 
 if TYPE_CHECKING:
@@ -158,14 +159,18 @@ def _connection_lost(chain: tuple[BaseException, ...]) -> bool:
 
 
 def _may_have_committed(chain: tuple[BaseException, ...]) -> bool:
-    state = getattr(_server_error(chain), "sqlstate", None) or ""
+    server = _server_error(chain)
+    if server is not None and server.server_source_function in shard_errors.COMMIT_FUNCTIONS:
+        return True
+    state = getattr(server, "sqlstate", None) or ""
     undecided = any(isinstance(link, (asyncio.CancelledError, OSError)) for link in chain)
     return undecided or _connection_lost(chain) or state.startswith("08") or state == "40003"
 
 
 def _of_the_server(chain: tuple[BaseException, ...]) -> RecollectError | None:
     error = _server_error(chain)
-    state = error.sqlstate if error is not None else None
+    facts = None if error is None else shard_errors.server_facts(error)
+    state = None if facts is None else facts.sqlstate or None
     # The server has no code for a type that was dropped.
     dropped = (
         error is not None
@@ -174,7 +179,7 @@ def _of_the_server(chain: tuple[BaseException, ...]) -> RecollectError | None:
     )
     if dropped or isinstance(error, asyncpg.InvalidCachedStatementError):
         return errors.StalePlan("the schema changed under a prepared statement", sqlstate=state)
-    if error is None or state is None:
+    if error is None or facts is None or state is None:
         return None
     if state == "0A000" and error.server_source_function in _STANDBY_REFUSES_SERIALIZABLE:
         return errors.ReadOnly(
@@ -188,14 +193,11 @@ def _of_the_server(chain: tuple[BaseException, ...]) -> RecollectError | None:
         return errors.SchemaError(f"{MISSING[state]} ({state}): it may be at another revision")
     for code in (state, state[:2]):
         if code in CONSTRAINTS:
-            names = {
-                "constraint": error.constraint_name,
-                "table": error.table_name,
-                "column": error.column_name,
-            }
-            return CONSTRAINTS[code](**names)
+            return CONSTRAINTS[code](
+                constraint=facts.constraint, table=facts.table, column=facts.column
+            )
         if code in INPUT:
-            return errors.InvalidInput(INPUT[code], field=error.column_name)
+            return errors.InvalidInput(INPUT[code], field=facts.column)
         if code in FAILURES:
             kind, words = FAILURES[code]
             return kind(words, sqlstate=state)

@@ -11,7 +11,7 @@ from asyncpg.connect_utils import SessionAttribute
 from domain.errors import ConfigurationError, DatabaseUnavailable, RecollectError
 from repositories.postgres.connection import Connection, closed_is_lost
 from repositories.postgres.errors import Phase, translating
-from repositories.postgres.session_settings import startup_settings
+from repositories.postgres.session_settings import startup_settings, transaction_settings
 from repositories.postgres.tls import tls_argument
 
 if TYPE_CHECKING:
@@ -30,7 +30,10 @@ class Hosts:
     trusted; it continues after one that is unavailable.
     """
 
-    def __init__(self, settings: Settings, *, readonly: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, *, readonly: bool = False, distributed: bool = False
+    ) -> None:
+        self._settings_at_begin = transaction_settings(settings) if distributed else {}
         self._addresses = settings.addresses
         self._seconds = settings.connect_timeout.total_seconds()
         self._expects_pooler = settings.pooler == "pgbouncer"
@@ -112,6 +115,8 @@ class Hosts:
                 except BaseException:
                     connection.terminate()
                     raise
+                if self._settings_at_begin:
+                    connection.set_at_begin(self._settings_at_begin)
                 return connection
 
 

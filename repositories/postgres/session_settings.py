@@ -56,6 +56,16 @@ def startup_settings(settings: Settings, *, readonly: bool = False) -> dict[str,
     return {name: value for name, value in values.items() if name in _POOLER_FORWARDS}
 
 
+def transaction_settings(settings: Settings) -> dict[str, str]:
+    """Return the settings that transactions need on the workers of Citus, too.
+
+    A worker does not have those of the session. The timeout of statements is not among them,
+    because the coordinator cancels a statement on the workers.
+    """
+    values = session_settings(settings)
+    return {name: values[name] for name in ("lock_timeout", "jit")}
+
+
 class TransactionSettings:
     """A listener for `begin` that sets, for the transaction, what the pooler does not forward.
 

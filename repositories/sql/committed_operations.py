@@ -6,40 +6,33 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Select, func, select, text, true
+from sqlalchemy import Select, TextClause, select, text
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from domain.entities.maintenance import CommittedOperation
 
-# The index begins with the tenant, and PostgreSQL before 18 has no skip scan: one tenant at a time,
-# the statement reads only old rows.
+
+def lock_timeout(limit: timedelta) -> TextClause:
+    """Set `lock_timeout` for the transaction; Citus sends SET LOCAL to its workers."""
+    return text(f"SET LOCAL lock_timeout = {round(limit.total_seconds() * 1000) or 1}")
+
+
+NEXT_TENANT: Final = text("SELECT min(tenant) FROM committed_operations WHERE tenant > :after")
+"""Select the next tenant that has operations, or NULL. Bind: `after`, of the previous one."""
+
 DELETE_OLD: Final = text("""
-WITH RECURSIVE tenants AS (
-    (SELECT tenant FROM committed_operations ORDER BY tenant LIMIT 1)
-    UNION ALL
-    SELECT following.tenant FROM tenants, LATERAL (
-        SELECT tenant FROM committed_operations WHERE tenant > tenants.tenant
-        ORDER BY tenant LIMIT 1
-    ) AS following
+DELETE FROM committed_operations WHERE tenant = :tenant AND operation_id IN (
+    SELECT operation_id FROM committed_operations
+    WHERE tenant = :tenant AND created_at < :before ORDER BY created_at LIMIT :size
 )
-DELETE FROM committed_operations WHERE ctid = ANY (ARRAY(
-    SELECT old.row FROM tenants, LATERAL (
-        SELECT ctid AS row FROM committed_operations
-        WHERE tenant = tenants.tenant AND created_at < :before ORDER BY created_at LIMIT :size
-    ) AS old LIMIT :size
-))
 """)
-"""Delete the next `size` rows, of any tenant, whose transactions began before the moment.
+"""Delete the next `size` rows of the tenant whose transactions began before the moment.
 
-Binds: `before`, `size`.
+The index begins with the tenant, and PostgreSQL before 18 has no skip scan: one tenant at a time,
+the statement reads only old rows. On Citus, it runs on the shard of the tenant.
+
+Binds: `tenant`, `before`, `size`.
 """
-
-
-def lock_timeout(limit: timedelta) -> Select[str]:
-    """Set `lock_timeout` for the transaction."""
-    return select(
-        func.set_config("lock_timeout", str(round(limit.total_seconds() * 1000) or 1), true())
-    )
 
 
 def insert_operation(tenant: str, operation_id: UUID) -> Insert:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Select, and_, case, func, select
+from sqlalchemy import Select, and_, case, select
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from domain.entities.knowledge import EmbeddingMetadata, KnowledgeChunk
@@ -12,14 +12,15 @@ from domain.values.embedding import UNSPECIFIED
 from repositories.sql.caching import cached_statement
 from repositories.sql.rows import fields
 
-_UNCHANGED = {"tenant", "id", "repo", "chunk_id", "created_at", "updated_at"}
+_UNCHANGED = {"tenant", "id", "repo", "chunk_id", "created_at"}
 
 
 def or_replace_chunk(statement: Insert) -> Insert:
     """Return the statement with chunks of the same name replaced.
 
     A replaced chunk keeps its id and `created_at`. An equal embedding is not written again: the row
-    keeps the stored value, with the 4 kB that it has outside of the row.
+    keeps the stored value, with the 4 kB that it has outside of the row. The new `updated_at` comes
+    from the inserted row, because Citus refuses `now()` here.
     """
     stored, new = KnowledgeChunk.__table__.c.embedding, statement.excluded.embedding
     is_equal = stored.is_not_distinct_from(new)
@@ -30,7 +31,7 @@ def or_replace_chunk(statement: Insert) -> Insert:
     }
     replaced["embedding"] = case((is_equal, stored), else_=new)
     return statement.on_conflict_do_update(
-        index_elements=["tenant", "repo", "chunk_id"], set_={**replaced, "updated_at": func.now()}
+        index_elements=["tenant", "repo", "chunk_id"], set_=replaced
     )
 
 

@@ -114,11 +114,13 @@ def state(tenant: str, corpus: str, key: str) -> Select[Any]:
 
 def save_state(values: dict[str, Any]) -> Insert:
     """Insert or replace the state of one job. The server sets `updated_at`."""
-    statement = insert(EmbeddingRepair.__table__).values(values)
-    unchanged = {"tenant", "corpus", "key", "created_at", "updated_at"}
+    # Citus refuses `now()` in DO UPDATE SET, and accepts it in VALUES.
+    written = {**values, "updated_at": func.now()}
+    statement = insert(EmbeddingRepair.__table__).values(written)
+    unchanged = {"tenant", "corpus", "key", "created_at"}
     replaced: dict[str, Any] = {
-        name: statement.excluded[name] for name in values if name not in unchanged
+        name: statement.excluded[name] for name in written if name not in unchanged
     }
     return statement.on_conflict_do_update(
-        index_elements=["tenant", "corpus", "key"], set_={**replaced, "updated_at": func.now()}
+        index_elements=["tenant", "corpus", "key"], set_=replaced
     )

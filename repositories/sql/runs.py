@@ -154,12 +154,15 @@ def _change_unfinished(
 ) -> ReturningUpdate[RunStatus, UUID]:
     is_held = and_(_IS_UNFINISHED, _COLUMNS.attempt == attempt)
     changes = {"status": literal(status, _COLUMNS.status.type), **values}
+    # Citus refuses a clock in CASE, but not in a subquery.
+    new = {
+        name: select(case((is_held, value), else_=_COLUMNS[name]))
+        .correlate(_TABLE)
+        .scalar_subquery()
+        for name, value in changes.items()
+    }
     statement = (
-        update(_TABLE)
-        .where(_COLUMNS.tenant == tenant, _COLUMNS.run_key == run_key)
-        .values(
-            {name: case((is_held, value), else_=_COLUMNS[name]) for name, value in changes.items()}
-        )
+        update(_TABLE).where(_COLUMNS.tenant == tenant, _COLUMNS.run_key == run_key).values(new)
     )
     return statement.returning(_COLUMNS.status, _COLUMNS.attempt)
 

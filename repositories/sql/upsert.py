@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, DefaultClause, bindparam, func, literal_column
@@ -28,12 +28,11 @@ def parameter_name(column: Column[Any]) -> str:
     return f"new_{column.name}"
 
 
-def row_values(entity: Entity) -> dict[str, Any]:
-    """Return the entity's row as the parameters of `insert_row`."""
-    values = vars(entity)
+def row_values(entity: type[Entity], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of an entity, by field, as the parameters of `insert_row`."""
     return {
         f"new_{field.element.name}": values[field.name]
-        for field in fields(type(entity), with_embedding=True)
+        for field in fields(entity, with_embedding=True)
     }
 
 

@@ -1,0 +1,155 @@
+"""Errors of Citus, in which the names and codes of PostgreSQL are in the message alone.
+
+A worker reports the name of a shard, such as `pk_reviews_102095` for `pk_reviews`, and Citus passes
+on the message without the fields that contain names. An error during COPY has no code, either.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKeyConstraint,
+    Index,
+    PrimaryKeyConstraint,
+    UniqueConstraint,
+)
+
+from domain.schema.application import all_tables
+from domain.schema.constraints import constraint_name
+from repositories.postgres.sqlstates import INTERNAL_ERROR
+
+if TYPE_CHECKING:
+    import asyncpg
+    from sqlalchemy import Constraint
+
+COMMIT_FUNCTIONS: Final = frozenset({"ErrorIfPostCommitFailedShardPlacements"})
+"""Citus's functions that report a COMMIT that failed on a worker, after it was sent there."""
+
+_COPY_FUNCTION: Final = "ReportCopyError"
+_SHARD_NAME: Final = re.compile(r"\b([^\W\d]\w*)_\d+\b")
+_SHORTENED: Final = re.compile(r"(.+)_[0-9a-f]{8}")
+_QUOTED: Final = re.compile(r"""["'«„“]\s?(\w+)\s?["'»“”]""")
+_KEY: Final = "_pkey"
+_NULL: Final = "23502"
+_DUPLICATE: Final = "23505"
+_STATES: Final[Mapping[type[Constraint | Index], str]] = {
+    PrimaryKeyConstraint: _DUPLICATE,
+    UniqueConstraint: _DUPLICATE,
+    Index: _DUPLICATE,
+    ForeignKeyConstraint: "23503",
+    CheckConstraint: "23514",
+}
+
+# The messages of workers whose language is English. Only COPY needs them.
+_COPY_MESSAGES: Final[Mapping[str, str]] = {
+    "deadlock detected": "40P01",
+    "could not serialize access": "40001",
+    "canceling statement due to lock timeout": "55P03",
+    "canceling statement due to statement timeout": "57014",
+    "canceling the transaction since it was involved in a distributed deadlock": "40P01",
+}
+
+
+class ServerFacts(NamedTuple):
+    """The code of an error, and the names that it mentions."""
+
+    sqlstate: str
+    constraint: str | None = None
+    table: str | None = None
+    column: str | None = None
+
+
+def server_facts(error: asyncpg.PostgresError) -> ServerFacts:
+    """Return the code and the names of an error; on Citus, from its message.
+
+    The names in the message are looked up in the entities' tables, so that no value is taken for a
+    name.
+    """
+    facts = ServerFacts(
+        error.sqlstate or "", error.constraint_name, error.table_name, error.column_name
+    )
+    named_by_server = any(facts[1:])
+    if named_by_server or not _may_be_of_shard(facts.sqlstate, error.server_source_function):
+        return facts
+    message = str(error.args[0]) if error.args else ""
+    return _from_message(facts.sqlstate, message) or facts
+
+
+def _may_be_of_shard(sqlstate: str, function: str | None) -> bool:
+    return sqlstate.startswith("23") or (sqlstate == INTERNAL_ERROR and function == _COPY_FUNCTION)
+
+
+def _from_message(sqlstate: str, message: str) -> ServerFacts | None:
+    state = None if sqlstate == INTERNAL_ERROR else sqlstate
+    bases: list[str] = _SHARD_NAME.findall(message)
+    for find in (_violated_rule, _missing_value, _violated_partition):
+        facts = next(filter(None, (find(base, message, state) for base in bases)), None)
+        if facts is not None:
+            return facts
+    if state is None:
+        for text, code in _COPY_MESSAGES.items():
+            if message.startswith(text):
+                return ServerFacts(code)
+    return None
+
+
+def _violated_rule(base: str, _: str, state: str | None) -> ServerFacts | None:
+    rule = _rule(base)
+    return None if rule is None else ServerFacts(state or rule.sqlstate, rule.name, rule.table)
+
+
+def _missing_value(base: str, message: str, state: str | None) -> ServerFacts | None:
+    table = next((table for table in all_tables() if table.name == base), None)
+    if table is None:
+        return None
+    column = next((name for name in _QUOTED.findall(message) if name in table.c), None)
+    if state is None and column is None:
+        return None
+    return ServerFacts(state or _NULL, None, base, column)
+
+
+def _violated_partition(base: str, _: str, state: str | None) -> ServerFacts | None:
+    # A partition has names of its own, such as `telemetry_events_2026_11_pkey`.
+    partition = base.removesuffix(_KEY)
+    if partition == base or not any(base.startswith(f"{table.name}_") for table in all_tables()):
+        return None
+    return ServerFacts(state or _DUPLICATE, base, partition)
+
+
+class _Rule(NamedTuple):
+    name: str
+    table: str
+    sqlstate: str
+
+
+def _rule(base: str) -> _Rule | None:
+    rules = _rules(tuple(table.name for table in all_tables()))
+    if base in rules:
+        return rules[base]
+    # Citus cuts a name that would have more than 63 bytes, and adds a hash of it.
+    shortened = _SHORTENED.fullmatch(base)
+    if shortened is None:
+        return None
+    longer = [rule for name, rule in rules.items() if name.startswith(shortened[1])]
+    return longer[0] if len(longer) == 1 else None
+
+
+@cache
+def _rules(names: tuple[str, ...]) -> dict[str, _Rule]:
+    del names  # the key of the cache: an application can register more tables
+    return {rule.name: rule for rule in _each_rule()}
+
+
+def _each_rule() -> Iterator[_Rule]:
+    for table in all_tables():
+        rules: list[Constraint | Index] = [*table.constraints, *table.indexes]
+        for rule in rules:
+            kind = next((each for each in _STATES if isinstance(rule, each)), None)
+            name = constraint_name(rule)
+            if kind is not None and name is not None:
+                yield _Rule(str(name), table.name, _STATES[kind])
