@@ -39,7 +39,7 @@ WRONG = {
     "UPDATE reviews SET repo=$1, tenant=$2 WHERE tenant = $3": "the tenant is assigned",
 }
 RIGHT = [
-    "UPDATE runs SET a=(SELECT CASE WHEN (b = $1) THEN now() ELSE a END), c=now() WHERE tenant = $2",
+    "UPDATE runs SET a=(SELECT CASE WHEN (b = $1) THEN now() ELSE a END), c=now() WHERE d = $2",
     "INSERT INTO a (x) VALUES (now()) ON CONFLICT (x) DO UPDATE SET x = lower(excluded.x)",
     "INSERT INTO a (x) SELECT x FROM pg_temp.staged ON CONFLICT DO NOTHING RETURNING 1",
     "SELECT set_config('hnsw.ef_search', '200', true) FROM knowledge WHERE tenant = $1",
