@@ -84,6 +84,8 @@ class DatabaseConnection:
             if self._migrate:
                 await self.migrate()
             self._schema = await self._read_schema()
+            if self._schema.distributed:
+                await self._connect_to_citus()
             if self._schema.row_level_security:
                 for engine in (self._engine, self._read_engine):
                     accept_tenants(engine)
@@ -92,6 +94,11 @@ class DatabaseConnection:
             await self.close()
             raise
         learn_dimensions(self._schema.dimensions)
+
+    async def _connect_to_citus(self) -> None:
+        await self.engine.dispose()
+        self._engine = create_engine(self.settings, distributed=True)
+        self._read_engine = create_engine(self.settings, readonly=True, distributed=True)
 
     async def _start(self, embedded: Callable[[], tuple[EmbeddedServer, Settings]]) -> None:
         # A cancellation does not stop the thread, and the server that it starts has to be stopped.
@@ -173,7 +180,7 @@ class DatabaseConnection:
         return self._read_engine
 
     async def _read_schema(self) -> Schema:
-        current, expected = await self._facts(), migrations.head()
+        current, expected = await self._facts(opening=True), migrations.head()
         if current.revision != expected or current.column_dimensions is None:
             raise SchemaOutdated(current=current.revision, expected=expected)
         if not current.language_known:
@@ -190,14 +197,20 @@ class DatabaseConnection:
             bm25=self.settings.bm25,
             # It can be on even if the settings do not require it.
             row_level_security=current.row_security.on,
+            distributed=current.distributed,
             tenant_indexes=TenantIndexes(current.tenant_indexes),
         )
 
-    async def _facts(self) -> Facts:
+    async def _facts(self, *, opening: bool = False) -> Facts:
         revision = await migrations.current(self.engine)
         with translating():
             async with self.engine.connect() as connection:
-                return await facts(connection, language=self.settings.language, revision=revision)
+                return await facts(
+                    connection,
+                    language=self.settings.language,
+                    revision=revision,
+                    opening=opening,
+                )
 
     @asynccontextmanager
     async def _for_migrations(self) -> AsyncIterator[AsyncEngine]:

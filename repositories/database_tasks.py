@@ -15,6 +15,7 @@ from repositories import backup, migrations, operations
 from repositories.bulk_changes import BulkChanges
 from repositories.database_connection import DatabaseConnection
 from repositories.migrations.partitions import AHEAD
+from repositories.operations.distribution import SHARD_COUNT
 from repositories.operations.health import health_of, pool_figures
 from repositories.operations.initial_load import MEMORY_MB
 from repositories.operations.vector_indexes import SAMPLE
@@ -22,7 +23,8 @@ from repositories.operations.vector_indexes import SAMPLE
 if TYPE_CHECKING:
     from domain.schema.base import Entity
     from repositories.backup import Manifest
-    from repositories.operations import Maintenance, TenantFigures
+    from repositories.operations import Distribution, Maintenance, TenantFigures
+    from repositories.operations.distribution import OnTable
     from repositories.operations.initial_load import OnBuild
     from repositories.operations.vector_indexes import VectorIndexHealth
 
@@ -75,6 +77,42 @@ class DatabaseTasks(DatabaseConnection, BulkChanges):
             ),
         ):
             yield
+
+    async def distribute(
+        self,
+        *,
+        shard_count: int = SHARD_COUNT,
+        dry_run: bool = False,
+        on_table: OnTable | None = None,
+    ) -> Distribution:
+        """Distribute the tables over the nodes of Citus, by tenant.
+
+        The database keeps its rows, and works as before. It is done in one transaction, for which
+        writers wait. You can interrupt it and call it again. It needs a direct connection to the
+        coordinator, of the role that owns the tables. Open the database again afterwards, here and
+        in every other process.
+
+        Args:
+            shard_count: the number of shards of each table: four to eight for each CPU core of all
+                nodes. It applies if no table is distributed yet.
+            dry_run: check the requirements and return what would be done.
+            on_table: called after each table, with its name, the number of tables done, and of all.
+
+        Raises:
+            InvalidInput: `shard_count` is out of range.
+            ConfigurationError: Citus is missing, this is not its coordinator, no node is active,
+                the nodes have different versions of pgvector, or the settings name a pooler.
+            LockTimeout: an initial load is running.
+            MigrationFailed: the server refused a statement, or waiting for a lock took too long.
+        """
+        if self.settings.pooler != "none":
+            raise ConfigurationError(
+                "distribute needs a direct connection, not a pooler's", setting="pooler"
+            )
+        async with self._for_migrations() as engine:
+            return await operations.distribute(
+                engine, shard_count=shard_count, dry_run=dry_run, on_table=on_table
+            )
 
     async def dump(self, path: Path | str, *, tenant: str | None = None) -> Manifest:
         """Write a backup of every row, or of one tenant's, from one snapshot; see `backup.dump`."""

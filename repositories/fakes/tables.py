@@ -9,7 +9,7 @@ from functools import cache, cached_property
 from typing import Any, TypeAlias
 
 from domain import metadata
-from domain.errors import CheckViolated, InvalidEntity, MissingValue, UnexpectedFailure
+from domain.errors import CheckViolated, InvalidEntity, MissingValue, NotLoaded, UnexpectedFailure
 from domain.schema.base import Entity, mappers
 from domain.schema.constraints import constraint_name
 from domain.values.embedding import DEFAULT_DIMENSIONS
@@ -112,8 +112,15 @@ class Table:
         return tuple(rule for rule in self.uniques if rule is not unique)
 
     def row_of(self, entity: Entity, now: datetime) -> dict[str, Any]:
-        """Return the entity's values by column, with defaults where it has none."""
+        """Return the entity's values by column, with defaults where it has none.
+
+        Raises:
+            NotLoaded: the entity was read without its embedding.
+        """
         values = vars(entity)
+        for field in type(entity).embedding_fields():
+            if field not in values:
+                raise NotLoaded(type(entity).__name__, field)
         pairs = ((column, values.get(column.field)) for column in self.columns)
         return {
             column.name: column.default(now) if value is None else value for column, value in pairs

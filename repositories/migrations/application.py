@@ -19,8 +19,9 @@ from sqlalchemy.sql.elements import ColumnElement
 from domain import metadata
 from domain.errors import SchemaOutdated
 from domain.schema.application import SERVER_ONLY
-from repositories.migrations.environment import VERSION_TABLE, current_revision
+from repositories.migrations.environment import current_revision
 from repositories.migrations.options import SchemaOptions, read_recorded
+from repositories.migrations.requirements import VERSION_TABLE
 from repositories.migrations.runner import head
 from repositories.migrations.target import target_metadata
 from repositories.registry import registry_for

@@ -15,6 +15,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from repositories.migrations.options import SchemaOptions
+from repositories.migrations.requirements import VERSION_TABLE
 from repositories.migrations.revision_operations import OPTIONS
 from repositories.migrations.session import require_lock
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 PACKAGE: Final = Path(__file__).parent
 VERSIONS: Final = PACKAGE / "versions"
-VERSION_TABLE: Final = "recollect_version"
 """A name of our own, because the application may have a table `alembic_version`."""
 
 ENVIRONMENT: Final = "environment"

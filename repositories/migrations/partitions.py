@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from domain.errors import MigrationFailed
+from repositories.migrations.distribution import distribute_with, is_distributed
 from repositories.migrations.months import Month
 from repositories.migrations.row_level_security import (
     bypass_row_level_security,
@@ -136,6 +137,9 @@ def create_partition(connection: Connection, month: Month, *, until: float) -> i
         f"CREATE TABLE {name} (LIKE {EVENTS} INCLUDING ALL,"
         f" CONSTRAINT ck_{name}_bounds CHECK ({bounds}))",
     )
+    if is_distributed(connection):
+        # Before it has rows: those that are moved stay on this node otherwise.
+        distribute_with(connection, name, EVENTS)
     run_statement(connection, f"COMMENT ON TABLE {name} IS 'Telemetry events of {month}, by UTC.'")
     default = default_of(partitions(connection))
     moved = 0

@@ -20,6 +20,9 @@ _PGVECTOR: Final = text("""
 SELECT coalesce((SELECT extversion FROM pg_extension WHERE extname = 'vector'),
                 (SELECT default_version FROM pg_available_extensions WHERE name = 'vector'))
 """)
+VERSION_TABLE: Final = "recollect_version"
+"""The table with the revision of the database."""
+
 _INSTALLED: Final = text("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector')")
 _LANGUAGE: Final = text(
     "SELECT EXISTS (SELECT FROM pg_ts_config WHERE cfgname = :name AND "

@@ -14,14 +14,15 @@ from domain.errors import ConfigurationError, SchemaOutdated
 from domain.schema.application import table_names
 from repositories.migrations import indexes, requirements
 from repositories.migrations import row_level_security as row_security
+from repositories.migrations.distribution import distribute_new_tables
 from repositories.migrations.environment import (
-    VERSION_TABLE,
     Environment,
     configure,
     current_revision,
     scripts,
 )
 from repositories.migrations.options import SchemaOptions, read_recorded
+from repositories.migrations.requirements import VERSION_TABLE
 from repositories.migrations.session import DEADLINE, migration_session
 from repositories.postgres.errors import raise_bare, translating
 
@@ -80,6 +81,8 @@ async def migrate(
         if reached == head(directory):
             complete = partial(indexes.build_left_out, options=decided)
             await session.run(complete, doing="building a vector index that a first load left out")
+        if path:
+            await session.run(distribute_new_tables, doing="distributing new tables")
         return reached
 
 

@@ -1,5 +1,6 @@
 """Tasks of an operator: health, maintenance, loads, tenants, roles and row-level security."""
 
+from repositories.operations.distribution import Distribution, distribute
 from repositories.operations.initial_load import BuildProgress, initial_load
 from repositories.operations.maintenance import Maintenance, drop_before, maintain
 from repositories.operations.roles import set_up_roles
@@ -23,11 +24,13 @@ from repositories.sql.roles import Roles
 
 __all__ = [
     "BuildProgress",
+    "Distribution",
     "Maintenance",
     "Roles",
     "TenantFigures",
     "VectorIndexHealth",
     "disable_row_level_security",
+    "distribute",
     "drop_before",
     "enable_row_level_security",
     "examine_vector_indexes",

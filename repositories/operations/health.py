@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sqlalchemy import ARRAY, BigInteger, Float, Text, bindparam, text
 
 from domain.values.health import Health, PoolFigures, Problem
 from repositories.migrations import partitions
+from repositories.migrations.distribution import holds_rows_on_shards, is_distributed
 from repositories.migrations.indexes import LOAD_KEY
 from repositories.operations.partitions import holds_rows
 from repositories.operations.vector_indexes import MOST_DEAD
@@ -53,6 +55,7 @@ class Facts:
     dying_indexes: tuple[str, ...]
     is_loading: bool
     tenant_indexes: tuple[str, ...]
+    distributed: bool = False
 
 
 # Two statements, because one that reads embedding_metadata fails if the table does not exist.
@@ -98,13 +101,26 @@ SELECT current_setting('server_version') AS server_version,
 _EMBEDDING = text("SELECT provider, model, dimensions FROM embedding_metadata")
 
 
-async def facts(connection: AsyncConnection, *, language: str, revision: str | None) -> Facts:
-    """Return the facts about a database, which may be empty."""
+async def facts(
+    connection: AsyncConnection, *, language: str, revision: str | None, opening: bool = False
+) -> Facts:
+    """Return the facts about a database, which may be empty.
+
+    Args:
+        connection: the connection.
+        language: the text search configuration of keyword search.
+        revision: the revision of the database.
+        opening: whether only the facts are needed that do not read tables of tenants. A database
+            can be opened while a node of Citus is down.
+    """
     server = (await connection.execute(_SERVER, {"language": language})).one()
     embedding = (
         (await connection.execute(_EMBEDDING)).one_or_none() if server.has_metadata else None
     )
-    months, in_default = await connection.run_sync(_telemetry)
+    distributed = await connection.run_sync(is_distributed)
+    months, in_default = await connection.run_sync(
+        partial(_telemetry, distributed=distributed, look_for_rows=not opening)
+    )
     return Facts(
         server_version=server.server_version,
         server_number=server.server_number,
@@ -123,15 +139,24 @@ async def facts(connection: AsyncConnection, *, language: str, revision: str | N
         dying_indexes=tuple(server.dying_indexes),
         is_loading=server.is_loading,
         tenant_indexes=tuple(server.tenant_indexes),
+        distributed=distributed,
     )
 
 
-def _telemetry(connection: Connection) -> tuple[tuple[str, ...], bool]:
+def _telemetry(
+    connection: Connection, *, distributed: bool, look_for_rows: bool
+) -> tuple[tuple[str, ...], bool]:
     existing = partitions.partitions(connection)
     default = partitions.default_of(existing)
     missing = partitions.missing_ahead(connection, existing, ahead=1)
+    holds = False
     # A role may have privileges on the table without having any on its partitions.
-    holds = default is not None and default.readable and holds_rows(connection, default)
+    if look_for_rows and default is not None and default.readable:
+        holds = (
+            holds_rows_on_shards(connection, default.name)
+            if distributed
+            else holds_rows(connection, default)
+        )
     return tuple(map(str, missing)), holds
 
 

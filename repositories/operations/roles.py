@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import text
 
 from domain.errors import ConfigurationError
-from repositories.migrations.environment import VERSION_TABLE
+from repositories.migrations.requirements import VERSION_TABLE
 from repositories.migrations.session import DEADLINE, migration_session
 from repositories.sql import roles as statements
 from repositories.sql.roles import Roles

@@ -112,10 +112,10 @@ class Connection(TransportConnection):
         self._warnings.clear()
         try:
             return await super().execute(query)
-        except asyncpg.InternalServerError as error:
+        except asyncpg.InternalServerError:
             for state in self._warnings:
                 if state in _ROLLED_BACK:
-                    raise _ROLLED_BACK[state]("a worker rolled the transaction back") from error
+                    raise _ROLLED_BACK[state]("a worker rolled the transaction back") from None
             raise
 
     async def close(self, **options: Any) -> None:

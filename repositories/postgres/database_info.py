@@ -25,6 +25,8 @@ class Schema:
         row_level_security: whether the server shows a transaction only the rows of its tenant.
             Every statement then needs a transaction that sets the tenant, as
             `Connection.set_local_tenant` prepares.
+        distributed: whether Citus distributes the tables. Connections then send the settings of
+            transactions to its workers.
         tenant_indexes: the HNSW indexes of single tenants. Searches keep the list up to date.
     """
 
@@ -34,4 +36,5 @@ class Schema:
     vector_weight: float
     bm25: Bm25 = DEFAULT_BM25
     row_level_security: bool = False
+    distributed: bool = False
     tenant_indexes: TenantIndexes = field(default_factory=TenantIndexes, compare=False)

@@ -1,7 +1,8 @@
 """Errors of Citus, in which the names and codes of PostgreSQL are in the message alone.
 
-A worker reports the name of a shard, such as `pk_reviews_102095` for `pk_reviews`, and Citus passes
-on the message without the fields that contain names. An error during COPY has no code, either.
+A worker reports the names of a shard, such as `pk_reviews_102095` for `pk_reviews`, and Citus
+passes on the message without the fields that contain names. An error during COPY has no code,
+either.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from domain.schema.application import all_tables
+import domain
+from domain.schema.base import application_metadata
 from domain.schema.constraints import constraint_name
 from repositories.postgres.sqlstates import INTERNAL_ERROR
 
 if TYPE_CHECKING:
     import asyncpg
-    from sqlalchemy import Constraint
+    from sqlalchemy import Constraint, Table
 
 COMMIT_FUNCTIONS: Final = frozenset({"ErrorIfPostCommitFailedShardPlacements"})
 """Citus's functions that report a COMMIT that failed on a worker, after it was sent there."""
@@ -34,7 +36,7 @@ _COPY_FUNCTION: Final = "ReportCopyError"
 _SHARD_NAME: Final = re.compile(r"\b([^\W\d]\w*)_\d+\b")
 _SHORTENED: Final = re.compile(r"(.+)_[0-9a-f]{8}")
 _QUOTED: Final = re.compile(r"""["'«„“]\s?(\w+)\s?["'»“”]""")
-_KEY: Final = "_pkey"
+_KEY: Final = re.compile(r"(\w+)_pkey")
 _NULL: Final = "23502"
 _DUPLICATE: Final = "23505"
 _STATES: Final[Mapping[type[Constraint | Index], str]] = {
@@ -87,8 +89,10 @@ def _may_be_of_shard(sqlstate: str, function: str | None) -> bool:
 def _from_message(sqlstate: str, message: str) -> ServerFacts | None:
     state = None if sqlstate == INTERNAL_ERROR else sqlstate
     bases: list[str] = _SHARD_NAME.findall(message)
-    for find in (_violated_rule, _missing_value, _violated_partition):
-        facts = next(filter(None, (find(base, message, state) for base in bases)), None)
+    # The name of a CHECK has no number.
+    names = [*bases, *_QUOTED.findall(message)]
+    for find in (_violated_rule, _violated_partition, _missing_value):
+        facts = next(filter(None, (find(name, message, state) for name in names)), None)
         if facts is not None:
             return facts
     if state is None:
@@ -104,7 +108,9 @@ def _violated_rule(base: str, _: str, state: str | None) -> ServerFacts | None:
 
 
 def _missing_value(base: str, message: str, state: str | None) -> ServerFacts | None:
-    table = next((table for table in all_tables() if table.name == base), None)
+    # A partition has the columns of its table.
+    named = [one for one in _tables() if base == one.name or base.startswith(f"{one.name}_")]
+    table = max(named, key=lambda one: len(one.name), default=None)
     if table is None:
         return None
     column = next((name for name in _QUOTED.findall(message) if name in table.c), None)
@@ -115,10 +121,15 @@ def _missing_value(base: str, message: str, state: str | None) -> ServerFacts | 
 
 def _violated_partition(base: str, _: str, state: str | None) -> ServerFacts | None:
     # A partition has names of its own, such as `telemetry_events_2026_11_pkey`.
-    partition = base.removesuffix(_KEY)
-    if partition == base or not any(base.startswith(f"{table.name}_") for table in all_tables()):
+    partition = _KEY.fullmatch(base)
+    if partition is None or not any(base.startswith(f"{one.name}_") for one in _tables()):
         return None
-    return ServerFacts(state or _DUPLICATE, base, partition)
+    return ServerFacts(state or _DUPLICATE, base, partition[1])
+
+
+def _tables() -> list[Table]:
+    # `domain.metadata` imports every entity of the library.
+    return [*domain.metadata.sorted_tables, *application_metadata.sorted_tables]
 
 
 class _Rule(NamedTuple):
@@ -128,7 +139,7 @@ class _Rule(NamedTuple):
 
 
 def _rule(base: str) -> _Rule | None:
-    rules = _rules(tuple(table.name for table in all_tables()))
+    rules = _rules(tuple(table.name for table in _tables()))
     if base in rules:
         return rules[base]
     # Citus cuts a name that would have more than 63 bytes, and adds a hash of it.
@@ -146,7 +157,7 @@ def _rules(names: tuple[str, ...]) -> dict[str, _Rule]:
 
 
 def _each_rule() -> Iterator[_Rule]:
-    for table in all_tables():
+    for table in _tables():
         rules: list[Constraint | Index] = [*table.constraints, *table.indexes]
         for rule in rules:
             kind = next((each for each in _STATES if isinstance(rule, each)), None)

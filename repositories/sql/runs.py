@@ -41,12 +41,13 @@ _IS_UNFINISHED = _COLUMNS.status.in_(sorted(UNFINISHED))
 def has_expired() -> ColumnElement[bool]:
     """Return the condition that the lease of an unfinished run has expired.
 
-    A run that was inserted without a lease has the one of a claim.
+    A run that was inserted without a lease has the one of a claim. In a DELETE, Citus refuses the
+    sum of a column and an interval, which depends on the time zone.
     """
-    lease_of_claim = _COLUMNS.claimed_at + literal(STALE_RUN_AFTER, Interval())
+    has_no_lease = or_(_COLUMNS.lease_expires_at.is_(None), _COLUMNS.status == RunStatus.PENDING)
     return or_(
-        func.coalesce(_COLUMNS.lease_expires_at, lease_of_claim) < func.now(),
-        and_(_COLUMNS.status == RunStatus.PENDING, _COLUMNS.claimed_at < ago(STALE_RUN_AFTER)),
+        _COLUMNS.lease_expires_at < func.now(),
+        and_(has_no_lease, _COLUMNS.claimed_at < ago(STALE_RUN_AFTER)),
     )
 
 

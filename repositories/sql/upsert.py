@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, DefaultClause, bindparam, func, literal_column
 from sqlalchemy.dialects.postgresql import Insert, insert
 
+from domain.errors import NotLoaded
 from domain.schema.base import Entity
 from repositories.sql.caching import cached_statement
 from repositories.sql.rows import fields
@@ -29,11 +30,18 @@ def parameter_name(column: Column[Any]) -> str:
 
 
 def row_values(entity: type[Entity], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of an entity, by field, as the parameters of `insert_row`."""
-    return {
-        f"new_{field.element.name}": values[field.name]
-        for field in fields(entity, with_embedding=True)
-    }
+    """Return the values of an entity, by field, as the parameters of `insert_row`.
+
+    Raises:
+        NotLoaded: the entity was read without its embedding.
+    """
+    try:
+        return {
+            f"new_{field.element.name}": values[field.name]
+            for field in fields(entity, with_embedding=True)
+        }
+    except KeyError as error:
+        raise NotLoaded(entity.__name__, str(error.args[0])) from None
 
 
 @cached_statement

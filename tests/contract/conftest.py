@@ -1,8 +1,14 @@
-"""The stores that the contract is run on: the fake, PostgreSQL 18 and PostgreSQL 16."""
+"""The stores that the contract is run on: the fake, PostgreSQL 18 and PostgreSQL 16.
+
+`RECOLLECT_CITUS_URL` adds a database on a cluster of Citus, by a connection to any of its nodes. It
+is at the newest revision, with embeddings of 8 dimensions, and distributed. All its rows are
+deleted.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
@@ -19,7 +25,15 @@ if TYPE_CHECKING:
 
 CALLERS = 16
 """Concurrent units of work; each has a connection that stays open in the pool."""
-STORES = {"fake": None, **{f"postgres-{version}": version for version in VERSIONS}}
+CITUS_URL = os.environ.get("RECOLLECT_CITUS_URL")
+CITUS = -1
+"""Stands for the version of that database's server."""
+
+STORES = {
+    "fake": None,
+    **{f"postgres-{version}": version for version in VERSIONS},
+    **({"citus": CITUS} if CITUS_URL else {}),
+}
 
 
 @pytest_asyncio.fixture(scope="session")
@@ -28,16 +42,23 @@ async def lent(
 ) -> AsyncIterator[Callable[[int], Awaitable[Database]]]:
     """Return this worker's database on the server of a version, open."""
     from repositories import Database
+    from repositories.testing.tables import empty
 
     ready: dict[int, Database] = {}
     async with AsyncExitStack() as stack:
 
         async def open_unit(version: int) -> Database:
             if version not in ready:
-                url = await asyncio.to_thread(servers[version].clone)
+                url = (
+                    CITUS_URL
+                    if CITUS_URL and version == CITUS
+                    else await asyncio.to_thread(servers[version].clone)
+                )
                 ready[version] = await stack.enter_async_context(
                     Database.from_url(url, pool_size=CALLERS)
                 )
+                if version == CITUS:
+                    await empty(ready[version])
             return ready[version]
 
         yield open_unit

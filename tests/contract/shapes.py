@@ -1,7 +1,7 @@
 """Rules for the text of statements, without which they do not run on the shards of Citus.
 
 Each rule returns what is wrong with a statement, or None. They read the SQL that the library
-generates, and are no parser of SQL.
+generates, and do not parse other SQL.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ def selected_nothing(statement: str, _: Collection[str]) -> str | None:
 
 
 def clock_in_replacement(statement: str, immutable: Collection[str]) -> str | None:
-    _, found, replacement = statement.partition("DO UPDATE SET")
+    _, separator, replacement = statement.partition("DO UPDATE SET")
     calls = _calls(_without_subqueries(replacement)) - set(immutable)
-    return f"{min(calls)}() in DO UPDATE SET" if found and calls else None
+    return f"{min(calls)}() in DO UPDATE SET" if separator and calls else None
 
 
 def clock_in_case_of_update(statement: str, immutable: Collection[str]) -> str | None:
@@ -63,6 +63,12 @@ def clock_in_case_of_update(statement: str, immutable: Collection[str]) -> str |
         if calls:
             return f"{min(calls)}() in CASE or COALESCE of UPDATE"
     return None
+
+
+def moved_timestamp(statement: str, _: Collection[str]) -> str | None:
+    writes = re.match(r"\s*(?:UPDATE|DELETE FROM)\s", statement)
+    moved = re.search(r"(\w+\.\w+) [-+] (?:\$\d+|%\(\w+\)s)::INTERVAL", statement)
+    return f"an interval is added to {moved[1]}, a STABLE operator" if writes and moved else None
 
 
 def uncounted_insert(statement: str, _: Collection[str]) -> str | None:
@@ -94,6 +100,7 @@ RULES: Final[tuple[Rule, ...]] = (
     selected_nothing,
     clock_in_replacement,
     clock_in_case_of_update,
+    moved_timestamp,
     uncounted_insert,
     setting_for_later,
     moved_to_another_tenant,

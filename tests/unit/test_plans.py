@@ -101,3 +101,44 @@ def test_advice_follows_from_what_the_plan_shows(
     assert len(search.advice) == len(advice)
     for sentence, begins in zip(search.advice, advice, strict=True):
         assert sentence.startswith(begins)
+
+
+def test_the_plan_of_citus_is_that_of_the_shard_with_the_names_of_the_tables() -> None:
+    # As Citus 14.0.1 reported it, without costs, buffers and figures of the network.
+    scan = node(
+        "Index Scan",
+        rows=3,
+        Relation_Name="knowledge_102049",
+        Index_Name=f"{GRAPH}_102049",
+        Order_By="(embedding <=> '[1,1,1,1,1,1,1,1]'::vector)",
+    )
+    remote = {
+        "Plan": {**node("Limit", rows=3), "Plans": [scan]},
+        "Planning Time": 0.765,
+        "Execution Time": 0.06,
+    }
+    job = {
+        "Task Count": 1,
+        "Tasks Shown": "All",
+        "Tasks": [{"Node": "host=127.0.0.1 port=5511 dbname=recollect", "Remote Plan": [[remote]]}],
+    }
+    explained = {
+        "Plan": {
+            **node("Custom Scan", rows=0.0),
+            "Custom Plan Provider": "Citus Adaptive",
+            "Distributed Query": {"Job": job},
+        },
+        "Planning Time": 0.5,
+        "Execution Time": 13.0,
+    }
+    statistics = {"rows": -1, "pages": 0, "pages_now": 0}
+    search = read_plan(KnowledgeChunk, explained, cast("RowMapping", statistics))
+    assert search == SearchPlan(
+        searched="knowledge",
+        indexes=(GRAPH,),
+        rows_examined=3,
+        milliseconds=13.5,
+        exact=False,
+        ef_search=None,
+        advice=(),
+    )

@@ -68,7 +68,7 @@ class AuthorsContract:
     ) -> None:
         async with store.unit_of_work() as uow:
             await uow.authors.upsert(author("ada"))
-            before = await uow.authors.find_author(REPO, "ada", max_age=timedelta(0))
+            before = await uow.authors.find_author(REPO, "ada", max_age=timedelta(minutes=1))
             assert before is not None
             await uow.authors.upsert(author("ada", tier=AuthorTier.CORE))
             assert await uow.authors.find_author(REPO, "ada") is before

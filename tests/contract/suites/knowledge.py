@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -18,6 +19,7 @@ from domain import (
     InvalidEmbedding,
     InvalidFilter,
     KnowledgeChunk,
+    NotLoaded,
     TransactionAborted,
     Vector,
     known_dimensions,
@@ -202,6 +204,26 @@ class KnowledgeContract:
             (False, True),
             (False, False),
         ]
+
+    async def test_a_replacement_has_the_time_of_the_server_unless_a_new_chunk_states_its_own(
+        self, store: Store
+    ) -> None:
+        await _upserted(store, chunk("a", updated_at=MOMENT), chunk("b", updated_at=MOMENT))
+        await _upserted(store, chunk("b", "new", updated_at=MOMENT + timedelta(days=1)))
+        async with store.reader() as view:
+            read, untracked = await view.knowledge.list(with_embedding=True)
+            without_embedding = await view.knowledge.get(read.id)
+        assert untracked.updated_at == MOMENT + timedelta(days=1)
+        with pytest.raises(NotLoaded):
+            await _upserted(store, without_embedding)
+        await _upserted(store, read)
+        async with store.unit_of_work() as uow:
+            tracked = await uow.knowledge.get(untracked.id, with_embedding=True)
+            await uow.knowledge.upsert_many([tracked])
+            await uow.commit()
+        async with store.reader() as view:
+            moments = {one.updated_at for one in await view.knowledge.list()}
+        assert not moments & {None, MOMENT, MOMENT + timedelta(days=1)}, "the server's"
 
     async def test_a_chunk_is_found_by_its_name_without_its_embedding(self, store: Store) -> None:
         vector = await vectors_of(store)
