@@ -340,11 +340,10 @@ def open_folder() -> Iterator[Path]:
 
 
 @as_root
-@pytest.mark.parametrize("depth", [1, 8], ids=["short path", "path of more than 200 characters"])
-async def test_another_user_of_the_machine_cannot_connect(depth: int) -> None:
+async def test_another_user_of_the_machine_cannot_connect_at_a_long_path() -> None:
     with open_folder() as base:
-        folder = Path(base, *["long-folder-name-" * 2] * (depth - 1), "data")
-        assert depth == 1 or len(str(folder)) > 200
+        folder = Path(base, *["long-folder-name-" * 2] * 7, "data")
+        assert len(str(folder)) > 200
         with start(folder) as server:
             path = server.socket_dir / f".s.PGSQL.{server.port}"
             assert len(str(path)) <= 100

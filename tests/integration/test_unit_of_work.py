@@ -104,4 +104,4 @@ async def test_a_stream_whose_consumer_pauses_too_long_names_the_setting(
         async with database.reader() as view:
             with pytest.raises(ConnectionLost, match="setting idle_in_transaction_timeout"):
                 async for _ in view.reviews.stream(batch_size=1):
-                    await asyncio.sleep(1)
+                    await asyncio.sleep(0.4)

@@ -74,6 +74,7 @@ def names(connection: Connection) -> Iterator[str]:
     yield from inspect(connection).get_table_names()
 
 
+@newest
 async def test_the_first_revision_creates_the_applications_tables_and_nothing_else(
     url: SecretStr, scripts: Path
 ) -> None:

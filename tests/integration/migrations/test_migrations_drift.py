@@ -120,7 +120,11 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("dimensions", [2000, 3072, 16_000])
+@pytest.mark.parametrize(
+    ("server", "dimensions"),
+    [(18, 2000), (18, 3072), (18, 16_000), (16, 3072)],
+    indirect=["server"],
+)
 async def test_a_migrated_database_is_what_the_entities_ask_for_in_every_dimension(
     empty: AsyncEngine, dimensions: int
 ) -> None:
