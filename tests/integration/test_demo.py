@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
@@ -22,6 +23,10 @@ from repositories.cli.app import app
 from repositories.cli.demo import embedder
 from repositories.cli.demo.embedder import SETTINGS
 from repositories.embedded import EmbeddedServer
+from tests.conftest import DIMENSIONS
+
+if TYPE_CHECKING:
+    from repositories.testing.servers import TestServer
 
 ROOT = Path(__file__).parents[2]
 REPO = "installed/alembic"
@@ -271,11 +276,9 @@ def test_a_folder_without_python_source_ends_with_one_sentence(
 
 
 def test_a_database_with_other_embeddings_is_refused(
-    recollect: Recollect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recollect: Recollect, servers: dict[int, TestServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with EmbeddedServer.start(tmp_path / "other", settings={"fsync": "off"}) as server:
-        monkeypatch.setenv("DATABASE_URL", server.url.get_secret_value())
-        assert recollect("db", "migrate").exit_code == 0
-        refused = recollect("demo", "--use-database-url")
+    monkeypatch.setenv("DATABASE_URL", servers[18].clone().get_secret_value())
+    refused = recollect("demo", "--use-database-url")
     assert (refused.exit_code, refused.stdout) == (1, "")
-    assert "this database holds embeddings with dimensions 1024, not 256" in refused.stderr
+    assert f"this database holds embeddings with dimensions {DIMENSIONS}, not 256" in refused.stderr
