@@ -11,6 +11,7 @@ from uuid import UUID
 
 from pydantic import SecretStr
 
+from domain.ports.implementing import checks_arguments
 from domain.values.transactions import ATTEMPTS, OUTCOME_WITHIN, RETRY_FOR, Isolation
 from repositories.database_connection import Entities
 from repositories.database_tasks import DatabaseTasks
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+@checks_arguments
 class Database(DatabaseTasks):
     """One PostgreSQL database with pgvector. Use it as `async with`, from one event loop.
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 from domain.errors import ConfigurationError, SchemaOutdated, UnitOfWorkClosed
+from domain.ports.implementing import checks_arguments
 from domain.values.embedding import forget_dimensions, learn_dimensions
 from domain.values.text import require_tenant
 from repositories import migrations, operations
@@ -36,6 +37,7 @@ Entities: TypeAlias = "Iterable[type[Entity] | Registration]"
 """An application's own entities; by default, all that are registered."""
 
 
+@checks_arguments
 class DatabaseConnection:
     """The engines of units of work and readers, and the facts that are read when they open."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from domain import metadata
 from domain.errors import ConfigurationError
+from domain.ports.implementing import checks_arguments
 from domain.values.health import Health, PoolFigures
 from repositories import backup, migrations, operations
 from repositories.bulk_changes import BulkChanges
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from repositories.operations.vector_indexes import VectorIndexHealth
 
 
+@checks_arguments
 class DatabaseTasks(DatabaseConnection, BulkChanges):
     """The tasks of an operator, which the role that owns the tables runs."""
 
@@ -254,7 +256,7 @@ class DatabaseTasks(DatabaseConnection, BulkChanges):
 
         Raises:
             StatementTimeout: it took longer.
-            SchemaError: the index does not exist.
+            InvalidInput: the index does not exist.
         """
         async with self._for_migrations() as engine:
             await operations.rebuild_index(engine, name, within=within)

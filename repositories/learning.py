@@ -17,6 +17,7 @@ from domain.values.paging import require_at_most, require_limit
 from domain.values.recall import Recall, live_memories, merge_recall
 from domain.values.reranking import Diversity, Recency
 from domain.values.search import Match, SearchHits, SearchOptions, Thresholds, Weights
+from domain.values.shown import shown
 from domain.values.text_hash import text_hash
 from repositories.base import AppendRepository, ReadRepository, Repository
 from repositories.conflict_writes import insert_new
@@ -269,6 +270,8 @@ class PatternRepository(PatternReader, AppendRepository[GlobalPattern]):
     async def record(self, pattern: GlobalPattern) -> GlobalPattern:
         require_entity(pattern, GlobalPattern)
         if pattern.count < 1:
-            raise InvalidInput("count must be at least 1", field="count")
+            raise InvalidInput(
+                f"count must be at least 1, not {shown(pattern.count)}", field="count"
+            )
         result = await self._transaction.execute(learning.add_up(pattern))
         return self._hydrate(dict(result.mappings().one()))

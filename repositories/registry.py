@@ -320,6 +320,10 @@ def add_registration(registration: Registration) -> None:
     _registered[registration.name] = registration
 
 
+def _can_iterate(value: object) -> bool:
+    return isinstance(value, Iterable)
+
+
 def registry_for(entities: Iterable[type[Entity] | Registration] | None) -> Registry:
     """Return the registry of a database.
 
@@ -331,6 +335,10 @@ def registry_for(entities: Iterable[type[Entity] | Registration] | None) -> Regi
         RegistrationError: an entity cannot be stored, is listed twice, or refers to one that is
             not listed.
     """
+    if entities is not None and not _can_iterate(entities):
+        raise RegistrationError(
+            f"entities must be a list of entity classes, not {type(entities).__name__}"
+        )
     registrations = (
         list(_registered.values())
         if entities is None

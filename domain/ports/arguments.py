@@ -1,16 +1,17 @@
-"""Arguments of the operations, checked against the annotations of the ports.
+"""Arguments of operations and databases, checked against their annotations.
 
 Every store checks them with the same functions, before it sends a statement.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache, partial, wraps
 from importlib import import_module
 from inspect import Parameter, iscoroutinefunction, signature
+from os import PathLike, fsencode, fspath
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
@@ -19,21 +20,47 @@ from pydantic import ValidationError
 from domain.errors import InvalidInput
 from domain.values.ids import require_id
 from domain.values.numbers import INT32_MAX, INT64_MAX
+from domain.values.shown import shown
 from domain.values.text import storable
+from domain.values.timestamps import MAX_AGE
 
 Check: TypeAlias = Callable[[Any], Any]
 """Returns the value that the operation gets, or raises InvalidInput."""
+
+Converter: TypeAlias = Callable[
+    [tuple[Any, ...], Mapping[str, Any]], tuple[list[Any], dict[str, Any]]
+]
+"""Returns the arguments of a call, positional and named, as the operation gets them."""
 
 _SEARCHED: Final = frozenset({"query", "text"})
 """Texts to search for. Characters that PostgreSQL cannot store separate words."""
 
 _NUMBERS: Final = {
-    "pr_number": INT32_MAX,
-    "comment_id": INT64_MAX,
-    "reaction_id": INT64_MAX,
-    "dimensions": INT32_MAX,
+    "pr_number": (-INT32_MAX - 1, INT32_MAX),
+    "comment_id": (-INT64_MAX - 1, INT64_MAX),
+    "reaction_id": (-INT64_MAX - 1, INT64_MAX),
+    "dimensions": (-INT32_MAX - 1, INT32_MAX),
+    "ahead": (-INT32_MAX - 1, INT32_MAX),
+    "attempts": (-INT32_MAX - 1, INT32_MAX),
+    "max_queue": (-INT32_MAX - 1, INT64_MAX),
+    "max_unpacked": (0, INT64_MAX),
+    "memory_mb": (1, 2_000_000),
+    "sample": (1, 10_000),
+    "workers": (0, 1_024),
 }
-"""Whole numbers that a column is compared with; operations check the others themselves."""
+"""Least and greatest whole numbers of arguments; operations check the others themselves."""
+
+_REAL_NUMBERS: Final = frozenset({"lock_timeout", "vector_weight"})
+"""Other numbers; operations check scores and ages themselves."""
+
+_STATEMENT_TIMEOUT: Final = "within"
+_LONGEST: Final = {
+    _STATEMENT_TIMEOUT: timedelta(days=24),
+    "flush_every": MAX_AGE,
+    "retry_for": MAX_AGE,
+    "wait_for": MAX_AGE,
+}
+"""The longest durations. The server counts the milliseconds of a timeout in 32 bits."""
 
 _CHECKED_BY_OPERATIONS: Final = frozenset({"id", "ids", "where"})
 
@@ -43,27 +70,11 @@ def checked(method: Callable[..., Any], port: Callable[..., Any]) -> Callable[..
 
     Args:
         method: the method of a store.
-        port: the method of the port that it implements.
+        port: the method of the port that it implements, or the method itself.
     """
-    parameters = list(signature(port).parameters.values())[1:]
-    checks = {one.name: check for one in parameters if (check := _check_of(one)) is not None}
-    if not checks:
+    convert = _converter(list(signature(port).parameters.values())[1:])
+    if convert is None:
         return method
-    positional = [
-        (one.name, checks.get(one.name))
-        for one in parameters
-        if one.kind is Parameter.POSITIONAL_OR_KEYWORD
-    ]
-
-    def convert(args: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[list[Any], Any]:
-        values = list(args)
-        for place, ((_, check), value) in enumerate(zip(positional, args, strict=False)):
-            if check is not None:
-                values[place] = check(value)
-        return values, {
-            name: checks[name](value) if name in checks else value for name, value in named.items()
-        }
-
     if not iscoroutinefunction(method):
 
         @wraps(method)
@@ -79,9 +90,39 @@ def checked(method: Callable[..., Any], port: Callable[..., Any]) -> Callable[..
         try:
             return await method(self, *values, **converted)
         except ValidationError as error:
+            if method is port:
+                raise  # a function that the caller passed can raise it
             raise _invalid(error) from None
 
     return checking_first
+
+
+def _converter(parameters: Sequence[Parameter]) -> Converter | None:
+    """Return the function that checks the arguments of a call, or None without checks."""
+    checks = {one.name: check for one in parameters if (check := _check_of(one)) is not None}
+    if not checks:
+        return None
+    positional = [
+        (one.name, checks.get(one.name))
+        for one in parameters
+        if one.kind is Parameter.POSITIONAL_OR_KEYWORD
+    ]
+    further = next(
+        (checks.get(one.name) for one in parameters if one.kind is Parameter.VAR_POSITIONAL), None
+    )
+
+    def convert(args: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[list[Any], Any]:
+        values = list(args)
+        for place, ((_, check), value) in enumerate(zip(positional, args, strict=False)):
+            if check is not None:
+                values[place] = check(value)
+        if further is not None:
+            values[len(positional) :] = map(further, values[len(positional) :])
+        return values, {
+            name: checks[name](value) if name in checks else value for name, value in named.items()
+        }
+
+    return convert
 
 
 def _invalid(error: ValidationError) -> InvalidInput:
@@ -93,17 +134,21 @@ def _invalid(error: ValidationError) -> InvalidInput:
 
 def _check_of(parameter: Parameter) -> Check | None:
     name, annotation = parameter.name, str(parameter.annotation)
+    if annotation == "Path | str":
+        return partial(_path, name)
     kinds = annotation.split(" | ")
     optional = "None" in kinds
     [kind, *others] = [one for one in kinds if one != "None"] or [""]
     if name in _CHECKED_BY_OPERATIONS or others:
         return None
     if kind == "int":
-        check: Check | None = partial(_number, name, _NUMBERS[name]) if name in _NUMBERS else None
+        check: Check | None = partial(_number, name, *_NUMBERS[name]) if name in _NUMBERS else None
+    elif kind == "float":
+        check = partial(_real, name) if name in _REAL_NUMBERS else None
     elif kind in _VALUES:
         check = partial(_value, name, kind)
     else:
-        make = _CHECKS.get(kind)
+        make = _callable if kind.startswith("Callable[") else _CHECKS.get(kind)
         check = None if make is None else partial(make, name)
     return partial(_unless_none, check) if check is not None and optional else check
 
@@ -132,6 +177,13 @@ def _flag(name: str, value: Any) -> bool:
 def _age(name: str, value: Any) -> timedelta:
     if not isinstance(value, timedelta):
         raise _refusal(name, "a timedelta", value)
+    longest = _LONGEST.get(name)
+    if longest is not None and not -longest <= value <= longest:
+        raise InvalidInput(
+            f"{name} must be at most {longest.days:,} days, not {shown(value)}", field=name
+        )
+    if name == _STATEMENT_TIMEOUT and value <= timedelta(0):
+        raise InvalidInput(f"{name} must be above 0, not {shown(value)}", field=name)
     return value
 
 
@@ -153,11 +205,41 @@ def _text(name: str, value: Any) -> str:
         ) from None
 
 
-def _number(name: str, limit: int, value: Any) -> int:
+def _number(name: str, least: int, most: int, value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise _refusal(name, "a whole number", value)
-    if not -limit - 1 <= value <= limit:
-        raise InvalidInput(f"{name} must be at most {limit:,}", field=name)
+    if not least <= value <= most:
+        bounds = f"between {least:,} and {most:,}" if least >= 0 else f"at most {most:,}"
+        raise InvalidInput(f"{name} must be {bounds}, not {shown(value)}", field=name)
+    return value
+
+
+def _real(name: str, value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise _refusal(name, "a number", value)
+    return value
+
+
+def _path(name: str, value: Any) -> str:
+    path = fspath(value) if isinstance(value, str | PathLike) else None
+    if not isinstance(path, str):
+        raise _refusal(name, "a Path or text", value)
+    if not path or "\0" in path or not _is_encodable(path):
+        raise InvalidInput(f"{name} is empty, or no file can have it as its name", field=name)
+    return path
+
+
+def _is_encodable(path: str) -> bool:
+    try:
+        fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _entity(name: str, value: Any) -> Any:
+    if not isinstance(value, type) or not hasattr(value, "__table__"):
+        raise _refusal(name, "an entity class, such as KnowledgeChunk", value)
     return value
 
 
@@ -171,7 +253,7 @@ def _moment(name: str, value: Any) -> datetime:
 
 def _callable(name: str, value: Any) -> Any:
     if not callable(value):
-        raise _refusal(name, "a function that takes the number of rows", value)
+        raise _refusal(name, "a function", value)
     return value
 
 
@@ -232,6 +314,8 @@ _CHECKS: Final[Mapping[str, Callable[[str, Any], Any]]] = {
     "timedelta": _age,
     "datetime": _moment,
     "Progress": _callable,
+    "OnBuild": _callable,
+    "type[Entity]": _entity,
     "Sequence[str]": _texts,
     "Iterable[str]": _any_number_of_texts,
     "Collection[Corpus]": _corpora,
@@ -246,6 +330,7 @@ _VALUES: Final = frozenset(
         "Distance",
         "Diversity",
         "EmbeddingRepair",
+        "Isolation",
         "Match",
         "Outcome",
         "Recency",

@@ -35,6 +35,17 @@ def implements(*ports: type[Any]) -> Callable[[C], C]:
     return decorate
 
 
+def checks_arguments(implementation: C) -> C:
+    """Refuse arguments that are not of the types that the methods of this class annotate.
+
+    It checks the constructor and the public methods of the class itself.
+    """
+    for name, member in list(vars(implementation).items()):
+        if isfunction(member) and (name == "__init__" or not name.startswith("_")):
+            setattr(implementation, name, checked(member, member))
+    return implementation
+
+
 def _docstring(name: str, ports: tuple[type[Any], ...]) -> str | None:
     member = _member(name, ports)
     return None if member is None else member.__doc__

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from domain.errors import ConfigurationError
+from domain.values.shown import shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,8 @@ class Bm25:
         for name, (least, most) in bounds.items():
             if not least <= getattr(self, name) <= most:
                 raise ConfigurationError(
-                    f"{name} must be between {least} and {most}", setting=f"bm25_{name}"
+                    f"{name} must be between {least} and {most}, not {shown(getattr(self, name))}",
+                    setting=f"bm25_{name}",
                 )
 
     def weight(self, label: str) -> float:

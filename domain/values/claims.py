@@ -10,6 +10,7 @@ from typing import Final
 from uuid import UUID
 
 from domain.errors import InvalidInput, LeaseLost
+from domain.values.shown import shown
 
 STALE_RUN_AFTER: Final = timedelta(hours=1)
 """How long a claim holds its run if no heartbeat follows."""
@@ -168,7 +169,9 @@ def require_lease(lease: timedelta, *, most: timedelta) -> timedelta:
         InvalidInput: it is not.
     """
     if not _is_duration(lease) or not timedelta(0) < lease <= most:
-        raise InvalidInput(f"lease must be a timedelta above 0, up to {most}", field="lease")
+        raise InvalidInput(
+            f"lease must be a timedelta above 0, up to {most}, not {shown(lease)}", field="lease"
+        )
     return lease
 
 

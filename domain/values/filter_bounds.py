@@ -65,10 +65,10 @@ def measure(condition: Filter) -> Work:
         part, depth = parts.pop()
         nodes += 1
         if depth > MAX_NESTING:
-            raise _too_large("is nested", MAX_NESTING, "levels deep")
+            raise _too_large("is nested", MAX_NESTING, "levels deep", depth)
         inner = _inner(part)
-        if nodes + len(parts) + len(inner) > MAX_NODES:
-            raise _too_large("has", MAX_NODES, "nodes")
+        if (total := nodes + len(parts) + len(inner)) > MAX_NODES:
+            raise _too_large("has", MAX_NODES, "nodes", total)
         parts += [(one, depth + 1) for one in inner]
         work.add(part)
     return work
@@ -109,14 +109,16 @@ class Work:
         self.conditions += 1
         self.characters += _size(path) + _size(values)
         if self.conditions > MAX_CONDITIONS:
-            raise _too_large("has", MAX_CONDITIONS, "conditions")
+            raise _too_large("has", MAX_CONDITIONS, "conditions", self.conditions)
         if self.characters > MAX_CHARACTERS:
-            raise _too_large("has", MAX_CHARACTERS, "characters in its paths and values")
+            unit = "characters in its paths and values"
+            raise _too_large("has", MAX_CHARACTERS, unit, self.characters)
 
     def _add_choices(self, path: tuple[str, ...], choices: tuple[Scalar, ...]) -> None:
         self.choices += len(choices)
         if self.choices > MAX_CHOICES:
-            raise _too_large("has", MAX_CHOICES, "values", field=path[0] if path else "")
+            field = path[0] if path else ""
+            raise _too_large("has", MAX_CHOICES, "values", self.choices, field=field)
 
 
 def require_selective(condition: Filter | None) -> Filter:
@@ -137,7 +139,10 @@ def _size(values: tuple[object, ...]) -> int:
     )
 
 
-def _too_large(verb: str, limit: int, unit: str, *, field: str = "where") -> InvalidFilter:
+def _too_large(
+    verb: str, limit: int, unit: str, count: int, *, field: str = "where"
+) -> InvalidFilter:
+    # The rest of the filter is not counted.
     return InvalidFilter(
-        f"a filter {verb} at most {limit:,} {unit}, and this one has more", field=field
+        f"a filter {verb} at most {limit:,} {unit}, and this one at least {count:,}", field=field
     )

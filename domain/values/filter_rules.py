@@ -121,7 +121,8 @@ def _named(entity: type[Entity], path: Path) -> Path:
         raise InvalidFilter(f"{name} is not JSON and has no paths", field=name)
     if len(keys) > MAX_PATH or not all(map(_is_storable, keys)):
         raise InvalidFilter(
-            f"a path has at most {MAX_PATH} keys, each of them text that PostgreSQL can store",
+            f"a path has at most {MAX_PATH} keys, each of them text that PostgreSQL can store;"
+            f" this one has {len(keys):,}",
             field=name,
         )
     return (column_name(entity, name), *keys)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from itertools import islice
 from typing import Final
 from uuid import UUID
@@ -61,9 +61,15 @@ def require_many(values: Iterable[object], field: str = "ids") -> list[object]:
     many = list(islice(values, MAX_IDS + 1))
     if len(many) > MAX_IDS:
         raise InvalidInput(
-            f"{field} has at most {MAX_IDS:,} ids: ask for them in several calls", field=field
+            f"{field} has at most {MAX_IDS:,} ids, and this call has {_count(values)}:"
+            " ask for them in several calls",
+            field=field,
         )
     return many
+
+
+def _count(values: Iterable[object]) -> str:
+    return f"{len(values):,}" if isinstance(values, Sized) else "more"
 
 
 def _can_iterate(value: object) -> bool:

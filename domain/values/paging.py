@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 from uuid import UUID
 
 from domain.errors import InvalidCursor, InvalidInput
+from domain.values.shown import shown
 
 E_co = TypeVar("E_co", covariant=True)
 
@@ -47,7 +48,10 @@ def require_whole(number: int, field: str, *, most: int) -> int:
         InvalidInput: it is not.
     """
     if not _is_whole(number) or not 1 <= number <= most:
-        raise InvalidInput(f"{field} must be a whole number between 1 and {most:,}", field=field)
+        raise InvalidInput(
+            f"{field} must be a whole number between 1 and {most:,}, not {shown(number)}",
+            field=field,
+        )
     return number
 
 

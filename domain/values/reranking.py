@@ -13,6 +13,7 @@ from typing import Final
 
 from domain.errors import InvalidInput
 from domain.values.paging import require_limit
+from domain.values.shown import shown
 
 MIN_HALF_LIFE_DAYS: Final = 1e-3
 MAX_HALF_LIFE_DAYS: Final = 1e6
@@ -54,7 +55,10 @@ class Recency:
 
     def __post_init__(self) -> None:
         if not MIN_HALF_LIFE_DAYS <= self.half_life_days <= MAX_HALF_LIFE_DAYS:
-            raise InvalidInput("a half-life is 0.001 to 1,000,000 days", field="half_life_days")
+            raise InvalidInput(
+                f"a half-life is 0.001 to 1,000,000 days, not {shown(self.half_life_days)}",
+                field="half_life_days",
+            )
 
     def weight(self, age: timedelta) -> float:
         """Return 0.5 ** (age / half-life), or 1 for a row from the future."""

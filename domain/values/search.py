@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Final, Generic, TypedDict, TypeVar, overload
 
 from domain.errors import InvalidInput
+from domain.values.shown import shown
 
 E_co = TypeVar("E_co", covariant=True)
 K = TypeVar("K", bound=Hashable)
@@ -101,7 +102,9 @@ class Thresholds:
         for name in ("min_score", "max_distance"):
             value = getattr(self, name)
             if value is not None and not _is_number(value):
-                raise InvalidInput(f"{name} must be a number or None", field=name)
+                raise InvalidInput(
+                    f"{name} must be a number or None, not {shown(value)}", field=name
+                )
 
     def farthest(self, metric: Distance = Distance.COSINE) -> float:
         """Return the largest distance that both thresholds allow; 1e300 without a threshold."""
@@ -124,7 +127,7 @@ def max_distance_for(min_score: float | None, metric: Distance) -> float | None:
     if min_score is None:
         return None
     if not _is_number(min_score):
-        raise InvalidInput("min_score must be a number", field="min_score")
+        raise InvalidInput(f"min_score must be a number, not {shown(min_score)}", field="min_score")
     if min_score <= 0:
         return None
     # No score is above 1, so a larger threshold excludes every row.
@@ -226,7 +229,9 @@ class Weights:
             self.vector >= 0 and self.keyword >= 0 and 0 < self.vector + self.keyword < math.inf
         ):
             raise InvalidInput(
-                "weights must be finite, not negative, and not both zero", field="weights"
+                "weights must be finite, not negative, and not both zero: vector is"
+                f" {shown(self.vector)} and keyword {shown(self.keyword)}",
+                field="weights",
             )
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, TypeVar
 from pydantic import AfterValidator, AwareDatetime
 
 from domain.errors import InvalidInput
+from domain.values.shown import shown
 
 MAX_AGE = timedelta(days=36_500)
 """The largest age: a hundred years, so that every such date exists."""
@@ -22,7 +23,7 @@ def require_age(age: timedelta, field: str) -> timedelta:
         InvalidInput: it is not.
     """
     if not _is_span(age) or not timedelta(0) <= age <= MAX_AGE:
-        raise InvalidInput(f"{field} must be between 0 and {MAX_AGE.days:,} days", field=field)
+        raise _outside(field, MAX_AGE.days, "days", age)
     return age
 
 
@@ -33,7 +34,7 @@ def days_old(days: float, field: str = "days") -> timedelta:
         InvalidInput: it is negative, not a number, or more than `MAX_AGE`.
     """
     if not _is_number(days) or not 0 <= days <= MAX_AGE.days:
-        raise InvalidInput(f"{field} must be between 0 and {MAX_AGE.days:,} days", field=field)
+        raise _outside(field, MAX_AGE.days, "days", days)
     return timedelta(days=days)
 
 
@@ -44,10 +45,14 @@ def hours_old(hours: float, field: str = "hours") -> timedelta:
         InvalidInput: it is negative, not a number, or more than `MAX_AGE`.
     """
     if not _is_number(hours) or not 0 <= hours <= MAX_AGE.days * 24:
-        raise InvalidInput(
-            f"{field} must be between 0 and {MAX_AGE.days * 24:,} hours", field=field
-        )
+        raise _outside(field, MAX_AGE.days * 24, "hours", hours)
     return timedelta(hours=hours)
+
+
+def _outside(field: str, most: int, unit: str, value: object) -> InvalidInput:
+    return InvalidInput(
+        f"{field} must be between 0 and {most:,} {unit}, not {shown(value)}", field=field
+    )
 
 
 def _is_span(value: object) -> bool:

@@ -15,10 +15,12 @@ from uuid import UUID
 from domain.entities.knowledge import EmbeddingMetadata
 from domain.entities.maintenance import CommittedOperation
 from domain.errors import ConfigurationError, RecollectError
+from domain.ports.implementing import checks_arguments
 from domain.values.bm25 import DEFAULT_BM25, Bm25
 from domain.values.embedding import DEFAULT_DIMENSIONS, forget_dimensions, learn_dimensions
 from domain.values.health import Health, PoolFigures
 from domain.values.search import VECTOR_WEIGHT
+from domain.values.shown import shown
 from domain.values.text import DEFAULT_TENANT, require_tenant
 from domain.values.transactions import (
     ATTEMPTS,
@@ -52,6 +54,7 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+@checks_arguments
 class FakeDatabase(BulkChanges):
     """In-memory counterpart of `repositories.Database`. Use it with or without `async with`.
 
@@ -94,11 +97,13 @@ class FakeDatabase(BulkChanges):
     ) -> None:
         if not 1 <= dimensions <= MAX_DIMENSIONS:
             raise ConfigurationError(
-                f"dimensions must be between 1 and {MAX_DIMENSIONS:,}", setting="dimensions"
+                f"dimensions must be between 1 and {MAX_DIMENSIONS:,}, not {shown(dimensions)}",
+                setting="dimensions",
             )
         if not 0 <= vector_weight <= 1:
             raise ConfigurationError(
-                "vector_weight must be between 0 and 1", setting="vector_weight"
+                f"vector_weight must be between 0 and 1, not {shown(vector_weight)}",
+                setting="vector_weight",
             )
         registry = registry_for(entities)
         self._state = State(
@@ -215,7 +220,9 @@ class FakeDatabase(BulkChanges):
                     or loop.time() >= deadline
                 ):
                     raise
-        raise ConfigurationError("attempts must be at least 1", setting="attempts")
+        raise ConfigurationError(
+            f"attempts must be at least 1, not {shown(attempts)}", setting="attempts"
+        )
 
     def telemetry_recorder(
         self, *, tenant: str = DEFAULT_TENANT, **options: Unpack[RecorderOptions]

@@ -26,6 +26,7 @@ from domain.values.search import (
     Thresholds,
     Weights,
 )
+from domain.values.shown import shown
 from domain.values.text_hash import text_hash
 from repositories.fakes.filters import meeting
 from repositories.fakes.reembedding import FakeRepairReader, FakeRepairs
@@ -286,7 +287,9 @@ class FakePatternRepository(FakePatternReader, FakeAppendRepository[GlobalPatter
     async def record(self, pattern: GlobalPattern) -> GlobalPattern:
         require_entity(pattern, GlobalPattern)
         if pattern.count < 1:
-            raise InvalidInput("count must be at least 1", field="count")
+            raise InvalidInput(
+                f"count must be at least 1, not {shown(pattern.count)}", field="count"
+            )
         async with self._transaction.statement():
             row = self._new([pattern])[0]
             stored = await self._transaction.rows.upsert(

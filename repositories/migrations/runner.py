@@ -65,6 +65,8 @@ async def migrate(
             server, or the revision is not above the current one.
         DatabaseFailure: the connection failed.
     """
+    if not revision:
+        raise ConfigurationError("revision is empty: write 'head', or the id of a revision")
     async with migration_session(engine, deadline) as session:
         decided = await session.run(partial(_decide, options), doing="looking at the database")
         path = await session.run(

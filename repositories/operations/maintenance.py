@@ -17,6 +17,7 @@ from tenacity import (
 )
 
 from domain.errors import InvalidInput, LockTimeout, SchemaOutdated
+from domain.values.shown import shown
 from domain.values.timestamps import require_age, require_zone
 from repositories.migrations import partitions as month_partitions
 from repositories.migrations.partitions import AHEAD
@@ -127,14 +128,17 @@ async def maintain(
         DatabaseFailure: the connection failed.
     """
     if not 0 <= ahead <= MOST_PARTITIONS:
-        raise InvalidInput(f"ahead must be between 0 and {MOST_PARTITIONS}", field="ahead")
+        raise InvalidInput(
+            f"ahead must be between 0 and {MOST_PARTITIONS}, not {shown(ahead)}", field="ahead"
+        )
     age = None if keep is None else require_age(keep, "keep")
     if (
         keep_operations is not None
         and require_age(keep_operations, "keep_operations") < LEAST_AGE_OF_OPERATIONS
     ):
         raise InvalidInput(
-            "keep_operations must be an hour at least: younger ones may still be asked for",
+            "keep_operations must be an hour at least, because younger ones may still be asked for,"
+            f" not {shown(keep_operations)}",
             field="keep_operations",
         )
     until = time.monotonic() + deadline.total_seconds()

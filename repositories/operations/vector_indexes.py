@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import ARRAY, Float, Text, bindparam, text
 
 from domain import metadata
+from domain.errors import InvalidInput
 from repositories.migrations import indexes
 from repositories.migrations.row_level_security import bypass_row_level_security
 from repositories.migrations.session import LOCK_TIMEOUT, milliseconds
@@ -45,6 +46,10 @@ _TIE: Final = 1e-5
 
 _LIMITS: Final = text("""
 SELECT set_config('lock_timeout', :lock, false), set_config('statement_timeout', :statement, false)
+""")
+_EXISTS: Final = text("""
+SELECT oid FROM pg_class
+WHERE relname = :name AND relkind IN ('i', 'I') AND pg_table_is_visible(oid)
 """)
 _OPERATORS: Final = {"cosine": "<=>", "hamming": "<~>", "l2": "<->", "ip": "<#>", "l1": "<+>"}
 
@@ -157,8 +162,17 @@ async def vacuum_tables(
 
 
 async def rebuild_index(engine: AsyncEngine, name: str, *, within: timedelta = TIMEOUT) -> None:
-    """Rebuild an index while others read and write its table."""
+    """Rebuild an index while others read and write its table.
+
+    Raises:
+        InvalidInput: the index does not exist.
+    """
     async with _session(engine, within) as connection:
+        if await connection.scalar(_EXISTS, {"name": name}) is None:
+            raise InvalidInput(
+                "the index does not exist: `recollect doctor` lists the vector indexes",
+                field="name",
+            )
         await connection.run_sync(partial(rebuild, name=name))
 
 
@@ -179,7 +193,8 @@ def rebuild(connection: Connection, name: str) -> None:
     """Rebuild an index while others read and write its table."""
     connection.rollback()
     with indexes.outside_of_transactions(connection):
-        connection.execute(text(f'REINDEX INDEX CONCURRENTLY "{name}"'))
+        index = connection.dialect.identifier_preparer.quote_identifier(name)
+        connection.exec_driver_sql(f"REINDEX INDEX CONCURRENTLY {index}")
 
 
 def vacuum(connection: Connection, tables: Sequence[str]) -> None:

@@ -12,6 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, Self, TypedDict
 
 from domain.errors import CommitOutcomeUnknown, ConfigurationError, RecollectError, RecorderClosed
+from domain.ports.implementing import checks_arguments
+from domain.values.shown import shown
 from domain.values.text import DEFAULT_TENANT, require_tenant
 from repositories.postgres.cancellation import run_to_completion
 from repositories.recorder.figures import RecorderFigures
@@ -57,6 +59,7 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+@checks_arguments
 class TelemetryRecorder:
     """Takes telemetry events of one tenant from any number of tasks, and writes them in groups.
 
@@ -108,14 +111,16 @@ class TelemetryRecorder:
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
         rules = {
-            "max_queue": (max_queue >= 1, "at least 1"),
-            "flush_every": (flush_every > timedelta(0), "more than nothing"),
-            "on_full": (on_full in ("wait", "drop"), "'wait' or 'drop'"),
-            "retry_for": (retry_for >= timedelta(0), "no less than nothing"),
+            "max_queue": (max_queue, max_queue >= 1, "at least 1"),
+            "flush_every": (flush_every, flush_every > timedelta(0), "more than nothing"),
+            "on_full": (on_full, on_full in ("wait", "drop"), "'wait' or 'drop'"),
+            "retry_for": (retry_for, retry_for >= timedelta(0), "no less than nothing"),
         }
-        for setting, (holds, allowed) in rules.items():
+        for setting, (value, holds, allowed) in rules.items():
             if not holds:
-                raise ConfigurationError(f"{setting} must be {allowed}", setting=setting)
+                raise ConfigurationError(
+                    f"{setting} must be {allowed}, not {shown(value)}", setting=setting
+                )
         self._writer = GroupWriter(database, require_tenant(tenant))
         self._max_queue = max_queue
         self._group = min(GROUP, max_queue)

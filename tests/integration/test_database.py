@@ -6,9 +6,11 @@ import asyncio
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import SecretStr
@@ -154,6 +156,33 @@ async def test_a_tenant_is_checked_before_anything_is_asked(database: Database) 
     for tenant in ("", "a b", "a" * 101, "a'--", "ä", "a\n"):
         with pytest.raises(InvalidInput):
             database.unit_of_work(tenant=tenant)
+
+
+async def test_tasks_refuse_numbers_and_times_outside_their_bounds_before_any_work(
+    database: Database,
+) -> None:
+    load = database.initial_load
+    refused: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
+        "within": (partial(database.vacuum, KnowledgeChunk), (timedelta(0), timedelta(days=25))),
+        "memory_mb": (lambda **values: load(KnowledgeChunk, **values), (0, -1, 10**30, "1")),
+        "workers": (lambda **values: load(KnowledgeChunk, **values), (-1, 10**30, "1")),
+        "sample": (database.vector_index_health, (0, -1, 10**30, "1")),
+        "max_unpacked": (partial(database.restore, "backup"), (-1, "1")),
+        "ahead": (database.maintain, (-1, 10**30, "1", None)),
+    }
+    for field, (call, values) in refused.items():
+        for value in values:
+            with pytest.raises(InvalidInput, match=f"{field} must be .*, not ") as refusal:
+                await call(**{field: value})
+            assert refusal.value.field == field
+    assert (await database.health()).healthy
+
+
+async def test_the_name_of_an_index_is_a_name_and_no_sql(database: Database) -> None:
+    for name in ('x"; SELECT 1 --', "a:b", "%s", ""):
+        with pytest.raises(InvalidInput, match="recollect doctor") as refusal:
+            await database.rebuild_index(name)
+        assert refusal.value.field == "name"
 
 
 async def test_an_embedded_database_keeps_its_data(tmp_path: Path) -> None:

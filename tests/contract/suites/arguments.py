@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from inspect import signature
+from inspect import Parameter, getmembers, ismethod, signature
 from typing import TYPE_CHECKING, Any, Final, get_origin
 
 import pytest
+from pydantic import ValidationError
 
-from domain import InvalidInput, UnitOfWork
+from domain import InvalidInput, Review, UnitOfWork
+from repositories import Database
 from tests.contract.ports import methods_of, parts_of
 
 if TYPE_CHECKING:
@@ -21,11 +23,23 @@ _CHECKED: Final = {
     "timedelta": (5, None, "1 day"),
     "datetime": (5, None, "2026-01-01"),
     "Progress": (5, "x"),
+    "OnBuild": (5, "x"),
+    "Path": (5, b"x", [], "", "a\0b", "\ud800"),
+    "type[Entity]": ("knowledge", None, ["knowledge"], int, object()),
     "Iterable[str]": ("x", 5, None, [5], ["a\0b"]),
     "Collection[Corpus]": ("knowledge", 5, None, ["elsewhere"]),
     "Sequence[RepairedEmbedding]": (5, None, [{}]),
     **dict.fromkeys(
-        ("Distance", "Match", "Outcome", "Severity", "Category", "ConfidenceBand", "UsageBy"),
+        (
+            "Distance",
+            "Match",
+            "Outcome",
+            "Severity",
+            "Category",
+            "ConfidenceBand",
+            "UsageBy",
+            "Isolation",
+        ),
         (5, None, "elsewhere", object),
     ),
     **dict.fromkeys(
@@ -48,7 +62,7 @@ def _methods(
 
 
 def _wrong_values(name: str, annotation: str) -> tuple[Any, ...]:
-    kinds = annotation.split(" | ")
+    kinds = annotation.removesuffix(" | str" if annotation.startswith("Path") else "").split(" | ")
     wrongs: tuple[Any, ...] = ()
     if len(kinds) - ("None" in kinds) == 1 and name not in ("id", "where"):
         wrongs = _CHECKED.get(kinds[0], ())
@@ -74,6 +88,31 @@ class ArgumentsContract:
                         refused.add(path)
             assert await uow.reviews.count() == 0, "the unit of work can still be used"
         assert len(refused) > 60
+
+    async def test_an_argument_of_the_database_of_another_type_is_refused_and_named(
+        self, store: Store
+    ) -> None:
+        refused = set()
+        for path, method in getmembers(store, ismethod):
+            if path.startswith("_") or method.__self__ is not store:
+                continue
+            for name, parameter in signature(method).parameters.items():
+                for wrong in _wrong_values(name, str(parameter.annotation)):
+                    is_further = parameter.kind is Parameter.VAR_POSITIONAL
+                    with pytest.raises(InvalidInput) as refusal:
+                        result = method(wrong) if is_further else method(**{name: wrong})
+                        await result
+                    assert refusal.value.field == name, path
+                    refused.add(path)
+        assert {"unit_of_work", "run", "outcome", "telemetry_recorder"} <= refused
+        assert not isinstance(store, Database) or len(refused) > 15
+
+    async def test_errors_of_the_callers_function_are_not_converted(self, store: Store) -> None:
+        async def work(uow: UnitOfWork) -> None:
+            uow.reviews.add(Review(repo="", pr_number=1))
+
+        with pytest.raises(ValidationError):
+            await store.run(work)
 
     async def test_whole_numbers_that_no_column_holds_are_refused(self, store: Store) -> None:
         async with store.reader() as view:
