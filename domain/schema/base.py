@@ -11,7 +11,7 @@ from sqlalchemy.exc import ConstraintColumnNotFoundError
 from sqlalchemy.orm import Mapper, registry
 from sqlalchemy.orm.attributes import InstrumentedAttribute, instance_state, set_attribute
 from sqlmodel import Field, SQLModel
-from sqlmodel.main import FieldInfo, SQLModelMetaclass
+from sqlmodel.main import FieldInfo, SQLModelMetaclass, get_sqlalchemy_type
 from typing_extensions import dataclass_transform
 from uuid_utils.compat import uuid7
 
@@ -52,7 +52,8 @@ class EntityMeta(SQLModelMetaclass):
 
     Raises:
         InvalidEntity: the class derives from an entity with a table, has no tenant, names a table
-            that exists, or has a rule over a column that does not exist.
+            that exists, has a field without a column type, or has a rule over a column that does
+            not exist.
     """
 
     _embedding_fields: tuple[str, ...]
@@ -67,7 +68,19 @@ class EntityMeta(SQLModelMetaclass):
                     f" {base.__name__}: derive from ApplicationEntity to store more fields, or"
                     f" write a function that takes a {base.__name__}"
                 )
-        return super().__new__(cls, name, bases, namespace, **kwargs)
+        copied = {key: value for key, value in namespace.items() if key != "__classcell__"}
+        try:
+            return super().__new__(cls, name, bases, namespace, **kwargs)
+        except (ValueError, TypeError):
+            if not kwargs.pop("table", False):
+                raise
+            model = super().__new__(cls, name, bases, copied, **kwargs)
+            if (field := _field_without_column(model)) is None:
+                raise
+        raise InvalidEntity(
+            f"SQLModel knows no column type for {name}.{field}: write one in its Field(…), such as"
+            " sa_type=JSONB or sa_type=ARRAY(Text)"
+        )
 
     def __init__(
         cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any
@@ -110,6 +123,15 @@ class EntityMeta(SQLModelMetaclass):
                 f"the table {table} of {name} exists already: give {name} another"
                 f" `__tablename__`, such as {table!r} with a prefix of your application"
             )
+
+
+def _field_without_column(model: type[SQLModel]) -> str | None:
+    for field, information in model.model_fields.items():
+        try:
+            get_sqlalchemy_type(information)
+        except (ValueError, TypeError):
+            return field
+    return None
 
 
 class _DeferredField:

@@ -80,6 +80,13 @@ def test_an_entity_without_a_tenant_is_refused_when_it_is_defined() -> None:
             id: UUID = Field(primary_key=True)
 
 
+@pytest.mark.parametrize("annotation", [list[str], dict, set[int] | None, int | str, Any, "Later"])
+def test_a_field_without_a_column_type_is_refused_and_named(annotation: object) -> None:
+    with pytest.raises(InvalidEntity, match=r"Refused\d+\.labels: write .* sa_type="):
+        define(__annotations__={"number": int, "labels": annotation})
+    FakeDatabase()
+
+
 @pytest.mark.parametrize("table", ["reviews", "test_parcels"])
 def test_a_table_that_exists_is_refused_when_it_is_named_again(table: str) -> None:
     with pytest.raises(InvalidEntity, match=f"the table {table} of Again exists already"):
