@@ -51,7 +51,7 @@ _HOMES: Final = {
         "ReadUnitOfWork RepairReader Repairs Repository ReviewReader ReviewRepository Rows "
         "RunReader RunRepository SearchableEntity SearchableReader SearchableRepository "
         "TelemetryReader TelemetryRepository "
-        "UnitOfWork"
+        "UnitOfWork VectorReader"
     ),
     "domain.values.recall": "Recall RecalledMemory RepairCandidate RepairedEmbedding",
     "domain.values.reranking": "Diversity Recency maximal_marginal_relevance",

@@ -107,6 +107,7 @@ from domain.ports import (
     TelemetryReader,
     TelemetryRepository,
     UnitOfWork,
+    VectorReader,
 )
 from domain.schema.base import ApplicationEntity, Entity, application_metadata, metadata
 from domain.schema.constraints import index, references, unique, unique_where_not_null
@@ -313,6 +314,7 @@ __all__ = [
     "UsageBy",
     "Vector",
     "VectorLike",
+    "VectorReader",
     "Weights",
     "Where",
     "application_metadata",

@@ -13,15 +13,14 @@ from domain.ports.implementing import implements
 from domain.schema.stored import has_row
 from domain.values import filters
 from domain.values.corpora import kinds_filter
-from domain.values.embedding import VectorLike
 from domain.values.filter_bounds import MAX_NAME_CHARACTERS, require_selective
 from domain.values.paging import require_at_most
-from domain.values.reranking import Diversity, Recency
-from domain.values.search import Distance, Match, SearchHits, Thresholds, Weights
+from domain.values.search import Match, SearchHits, Thresholds
 from domain.values.turns import lists
 from repositories.base import Repository
 from repositories.bulk import BulkWrite
 from repositories.reembedding import RepairReader, RepairRepository
+from repositories.searchable import VectorReader
 from repositories.sql import knowledge, rows
 from repositories.sql.filters import FilterKey, filter_condition
 
@@ -36,7 +35,7 @@ _COLUMNS = KnowledgeChunk.__table__.c
 
 
 @implements(ports.KnowledgeReader)
-class KnowledgeReader(RepairReader[KnowledgeChunk]):
+class KnowledgeReader(VectorReader[KnowledgeChunk], RepairReader[KnowledgeChunk]):
     """Searches passages by name, by vector, by words, and by both."""
 
     entity = KnowledgeChunk
@@ -49,26 +48,6 @@ class KnowledgeReader(RepairReader[KnowledgeChunk]):
             _COLUMNS.repo == repo, _COLUMNS.chunk_id == chunk_id
         )
         return await self._one(named)
-
-    async def vector_search(
-        self,
-        embedding: VectorLike,
-        *,
-        limit: int = 10,
-        where: Filter | None = None,
-        min_score: float | None = None,
-        max_distance: float | None = None,
-        distance: Distance = Distance.COSINE,
-        distinct: bool = False,
-    ) -> SearchHits[KnowledgeChunk]:
-        return await self._search_vectors(
-            embedding,
-            FilterKey(where),
-            limit=limit,
-            metric=distance,
-            thresholds=Thresholds(min_score=min_score, max_distance=max_distance),
-            distinct=distinct,
-        )
 
     async def keyword_search(
         self,
@@ -90,34 +69,6 @@ class KnowledgeReader(RepairReader[KnowledgeChunk]):
             match=match,
             explain=explain,
             thresholds=Thresholds(min_score=min_score),
-            distinct=distinct,
-        )
-
-    async def hybrid_search(
-        self,
-        query: str,
-        embedding: VectorLike,
-        *,
-        limit: int = 10,
-        where: Filter | None = None,
-        weights: Weights | None = None,
-        match: Match = Match.ANY,
-        diversity: Diversity | None = None,
-        recency: Recency | None = None,
-        min_score: float | None = None,
-        max_distance: float | None = None,
-        distinct: bool = False,
-    ) -> SearchHits[KnowledgeChunk]:
-        return await self._search_both(
-            query,
-            embedding,
-            FilterKey(where),
-            limit=limit,
-            weights=weights,
-            match=match,
-            diversity=diversity,
-            recency=recency,
-            thresholds=Thresholds(min_score=min_score, max_distance=max_distance),
             distinct=distinct,
         )
 

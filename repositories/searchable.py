@@ -1,4 +1,4 @@
-"""Searches of an application's own searchable entity, in PostgreSQL."""
+"""Searches that passages and an application's own searchable entities have, in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound=Entity)
 
 
-@implements(ports.SearchableReader)
-class SearchableReader(SearchRepository[E]):
-    """Reads and searches a searchable entity."""
+@implements(ports.VectorReader)
+class VectorReader(SearchRepository[E]):
+    """Searches entities by vector, and by vector and words."""
 
     async def vector_search(
         self,
@@ -41,27 +41,6 @@ class SearchableReader(SearchRepository[E]):
             limit=limit,
             metric=distance,
             thresholds=Thresholds(min_score=min_score, max_distance=max_distance),
-            distinct=distinct,
-        )
-
-    async def keyword_search(
-        self,
-        query: str,
-        *,
-        limit: int = 10,
-        where: Filter | None = None,
-        match: Match = Match.ANY,
-        explain: bool = False,
-        min_score: float | None = None,
-        distinct: bool = False,
-    ) -> SearchHits[E]:
-        return await self._search_words(
-            query,
-            FilterKey(where),
-            limit=limit,
-            match=match,
-            explain=explain,
-            thresholds=Thresholds(min_score=min_score),
             distinct=distinct,
         )
 
@@ -90,5 +69,31 @@ class SearchableReader(SearchRepository[E]):
             diversity=diversity,
             recency=recency,
             thresholds=Thresholds(min_score=min_score, max_distance=max_distance),
+            distinct=distinct,
+        )
+
+
+@implements(ports.SearchableReader)
+class SearchableReader(VectorReader[E]):
+    """Reads and searches a searchable entity."""
+
+    async def keyword_search(
+        self,
+        query: str,
+        *,
+        limit: int = 10,
+        where: Filter | None = None,
+        match: Match = Match.ANY,
+        explain: bool = False,
+        min_score: float | None = None,
+        distinct: bool = False,
+    ) -> SearchHits[E]:
+        return await self._search_words(
+            query,
+            FilterKey(where),
+            limit=limit,
+            match=match,
+            explain=explain,
+            thresholds=Thresholds(min_score=min_score),
             distinct=distinct,
         )

@@ -22,7 +22,12 @@ from domain.ports.reviews import (
     ReviewRepository,
 )
 from domain.ports.runs import CheckpointReader, CheckpointRepository, RunReader, RunRepository
-from domain.ports.searchable import SearchableEntity, SearchableReader, SearchableRepository
+from domain.ports.searchable import (
+    SearchableEntity,
+    SearchableReader,
+    SearchableRepository,
+    VectorReader,
+)
 from domain.ports.telemetry import TelemetryReader, TelemetryRepository
 from domain.ports.unit_of_work import ReadUnitOfWork, UnitOfWork
 
@@ -65,4 +70,5 @@ __all__ = [
     "TelemetryReader",
     "TelemetryRepository",
     "UnitOfWork",
+    "VectorReader",
 ]

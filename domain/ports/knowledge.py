@@ -7,55 +7,23 @@ from typing import TYPE_CHECKING, Protocol
 
 from domain.entities.knowledge import KnowledgeChunk
 from domain.ports.reembedding import RepairReader, Repairs
-from domain.ports.repository import Progress, ReadRepository, Repository, Rows
-from domain.values.search import Distance, Match, Weights
+from domain.ports.repository import Progress, Repository, Rows
+from domain.ports.searchable import VectorReader
+from domain.values.search import Match
 
 if TYPE_CHECKING:
     from domain.entities.knowledge import EmbeddingMetadata
-    from domain.values.embedding import VectorLike
     from domain.values.filters import Filter
-    from domain.values.reranking import Diversity, Recency
     from domain.values.search import SearchHits
 
 
-class KnowledgeReader(ReadRepository[KnowledgeChunk], RepairReader, Protocol):
+class KnowledgeReader(VectorReader[KnowledgeChunk], RepairReader, Protocol):
     """Searches passages by name, by vector, by words, and by both."""
 
     async def find_by_chunk_id(
         self, chunk_id: str, *, repo: str = "", with_embedding: bool = False
     ) -> KnowledgeChunk | None:
         """Return the chunk with this name, or None. It takes one look-up in a unique index."""
-        ...
-
-    async def vector_search(
-        self,
-        embedding: VectorLike,
-        *,
-        limit: int = 10,
-        where: Filter | None = None,
-        min_score: float | None = None,
-        max_distance: float | None = None,
-        distance: Distance = Distance.COSINE,
-        distinct: bool = False,
-    ) -> SearchHits[KnowledgeChunk]:
-        """Return the nearest chunks: `limit` of them if as many qualify.
-
-        Args:
-            embedding: The query vector.
-            limit: At most so many hits, 1 to 10,000. Up to 100, the first n hits of a larger limit
-                are the hits of limit n.
-            where: Only chunks that meet this filter.
-            min_score: Only chunks with at least this score.
-            max_distance: Only chunks at most this far from the query vector.
-            distance: How distances are measured.
-            distinct: Only the nearest chunk of each text. Texts are the same if they differ in case
-                and white space only. `SearchHits.bound_reached` says if copies hid further texts.
-
-        Raises:
-            InvalidEmbedding: not finite, all zeros, or not of the database's dimension.
-            InvalidFilter: `where` does not fit the entity.
-            InvalidInput: `limit` or a threshold is not a number in its range.
-        """
         ...
 
     async def keyword_search(
@@ -88,49 +56,6 @@ class KnowledgeReader(ReadRepository[KnowledgeChunk], RepairReader, Protocol):
             distinct: Only the best chunk of each text, as in `vector_search`.
 
         Raises:
-            InvalidFilter: `where` does not fit the entity.
-            InvalidInput: `limit` or a threshold is not a number in its range.
-        """
-        ...
-
-    async def hybrid_search(
-        self,
-        query: str,
-        embedding: VectorLike,
-        *,
-        limit: int = 10,
-        where: Filter | None = None,
-        weights: Weights | None = None,
-        match: Match = Match.ANY,
-        diversity: Diversity | None = None,
-        recency: Recency | None = None,
-        min_score: float | None = None,
-        max_distance: float | None = None,
-        distinct: bool = False,
-    ) -> SearchHits[KnowledgeChunk]:
-        """Return nearest and best matching chunks, fused by their scores in both arms.
-
-        The search takes one round trip. Each arm, by vector and by words, ranks its best 100 rows,
-        or `limit` rows if that is more.
-
-        Args:
-            query: The words.
-            embedding: The query vector.
-            limit: At most so many hits, 1 to 10,000. Up to 100, the first n hits of a larger limit
-                are the hits of limit n. With `diversity`, at most 100.
-            where: Only chunks that meet this filter, in both arms.
-            weights: How much each arm counts; by default as the setting `vector_weight` says.
-            match: How many of the words a chunk in the keyword arm must contain.
-            diversity: Choose among the best 100 chunks those that are unlike each other. The hits
-                come in the order of the choice, with the same scores.
-            recency: Multiply each fused score by the weight of the chunk's age, before the limit.
-            min_score: The least score in each arm: `vector_score` of the distance, and the keyword
-                score. A chunk that one arm leaves out can still be in the other.
-            max_distance: The largest distance in the vector arm.
-            distinct: Only one chunk of each text, as in `vector_search`.
-
-        Raises:
-            InvalidEmbedding: not finite, all zeros, or not of the database's dimension.
             InvalidFilter: `where` does not fit the entity.
             InvalidInput: `limit` or a threshold is not a number in its range.
         """

@@ -27,8 +27,8 @@ class SearchableEntity(Protocol):
         ...
 
 
-class SearchableReader(ReadRepository[E_co], Protocol[E_co]):
-    """Reads and searches a searchable entity, as `KnowledgeReader` searches knowledge."""
+class VectorReader(ReadRepository[E_co], Protocol[E_co]):
+    """Searches entities by vector, and by vector and words."""
 
     async def vector_search(
         self,
@@ -41,21 +41,25 @@ class SearchableReader(ReadRepository[E_co], Protocol[E_co]):
         distance: Distance = Distance.COSINE,
         distinct: bool = False,
     ) -> SearchHits[E_co]:
-        """Return the nearest entities; see `KnowledgeReader.vector_search`."""
-        ...
+        """Return the nearest entities: `limit` of them if as many qualify.
 
-    async def keyword_search(
-        self,
-        query: str,
-        *,
-        limit: int = 10,
-        where: Filter | None = None,
-        match: Match = Match.ANY,
-        explain: bool = False,
-        min_score: float | None = None,
-        distinct: bool = False,
-    ) -> SearchHits[E_co]:
-        """Return the entities that match the words best; see `KnowledgeReader.keyword_search`."""
+        Args:
+            embedding: The query vector.
+            limit: At most so many hits, 1 to 10,000. Up to 100, the first n hits of a larger limit
+                are the hits of limit n.
+            where: Only entities that meet this filter.
+            min_score: Only entities with at least this score.
+            max_distance: Only entities at most this far from the query vector.
+            distance: How distances are measured.
+            distinct: Only the nearest entity of each text. Texts are the same if they differ in
+                case and white space only. `SearchHits.bound_reached` says if copies hid further
+                texts.
+
+        Raises:
+            InvalidEmbedding: not finite, all zeros, or not of the database's dimension.
+            InvalidFilter: `where` does not fit the entity.
+            InvalidInput: `limit` or a threshold is not a number in its range.
+        """
         ...
 
     async def hybrid_search(
@@ -73,7 +77,50 @@ class SearchableReader(ReadRepository[E_co], Protocol[E_co]):
         max_distance: float | None = None,
         distinct: bool = False,
     ) -> SearchHits[E_co]:
-        """Return the best entities by vector and words; see `KnowledgeReader.hybrid_search`."""
+        """Return the nearest and the best matching entities, fused by their scores in both arms.
+
+        The search takes one round trip. Each arm, by vector and by words, ranks its best 100 rows,
+        or `limit` rows if that is more.
+
+        Args:
+            query: The words.
+            embedding: The query vector.
+            limit: At most so many hits, 1 to 10,000. Up to 100, the first n hits of a larger limit
+                are the hits of limit n. With `diversity`, at most 100.
+            where: Only entities that meet this filter, in both arms.
+            weights: How much each arm counts; by default as the setting `vector_weight` says.
+            match: How many of the words an entity in the keyword arm must contain.
+            diversity: Choose among the best 100 entities those that are unlike each other. The hits
+                come in the order of the choice, with the same scores.
+            recency: Multiply each fused score by the weight of the entity's age, before the limit.
+            min_score: The least score in each arm: `vector_score` of the distance, and the keyword
+                score. An entity that one arm leaves out can still be in the other.
+            max_distance: The largest distance in the vector arm.
+            distinct: Only one entity of each text, as in `vector_search`.
+
+        Raises:
+            InvalidEmbedding: not finite, all zeros, or not of the database's dimension.
+            InvalidFilter: `where` does not fit the entity.
+            InvalidInput: `limit` or a threshold is not a number in its range.
+        """
+        ...
+
+
+class SearchableReader(VectorReader[E_co], Protocol[E_co]):
+    """Reads and searches a searchable entity, as `KnowledgeReader` searches knowledge."""
+
+    async def keyword_search(
+        self,
+        query: str,
+        *,
+        limit: int = 10,
+        where: Filter | None = None,
+        match: Match = Match.ANY,
+        explain: bool = False,
+        min_score: float | None = None,
+        distinct: bool = False,
+    ) -> SearchHits[E_co]:
+        """Return the entities that match the words best; see `KnowledgeReader.keyword_search`."""
         ...
 
 

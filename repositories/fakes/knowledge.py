@@ -13,16 +13,16 @@ from domain.ports.implementing import implements
 from domain.schema.stored import has_row
 from domain.values import filters
 from domain.values.corpora import kinds_filter
-from domain.values.embedding import UNSPECIFIED, VectorLike
+from domain.values.embedding import UNSPECIFIED
 from domain.values.filter_bounds import MAX_NAME_CHARACTERS, require_selective
 from domain.values.paging import require_at_most
-from domain.values.reranking import Diversity, Recency
-from domain.values.search import Distance, Match, SearchHits, Thresholds, Weights
+from domain.values.search import Match, SearchHits, Thresholds
 from domain.values.turns import lists
 from repositories.fakes.binding import Binds
 from repositories.fakes.filters import meeting
 from repositories.fakes.reembedding import FakeRepairReader, FakeRepairs
 from repositories.fakes.repository import FakeRepository, report
+from repositories.fakes.searchable import FakeVectorReader
 from repositories.fakes.tracking import copy_of
 from repositories.fakes.writes import always, anything
 
@@ -36,7 +36,7 @@ _UNCHANGED = {"tenant", "id", "repo", "chunk_id", "created_at"}
 
 
 @implements(ports.KnowledgeReader)
-class FakeKnowledgeReader(FakeRepairReader[KnowledgeChunk]):
+class FakeKnowledgeReader(FakeVectorReader[KnowledgeChunk], FakeRepairReader[KnowledgeChunk]):
     """Searches passages by name, by vector, by words, and by both."""
 
     searched = (("title", "A"), ("summary", "B"), ("content", "C"))
@@ -48,26 +48,6 @@ class FakeKnowledgeReader(FakeRepairReader[KnowledgeChunk]):
     ) -> KnowledgeChunk | None:
         rows = await self._rows(lambda row: (row["repo"], row["chunk_id"]) == (repo, chunk_id))
         return self._first(rows, with_embedding=with_embedding)
-
-    async def vector_search(
-        self,
-        embedding: VectorLike,
-        *,
-        limit: int = 10,
-        where: Filter | None = None,
-        min_score: float | None = None,
-        max_distance: float | None = None,
-        distance: Distance = Distance.COSINE,
-        distinct: bool = False,
-    ) -> SearchHits[KnowledgeChunk]:
-        return await self._search_vectors(
-            embedding,
-            meeting(self._entity, where),
-            limit=limit,
-            metric=distance,
-            thresholds=Thresholds(min_score=min_score, max_distance=max_distance),
-            distinct=distinct,
-        )
 
     async def keyword_search(
         self,
@@ -89,34 +69,6 @@ class FakeKnowledgeReader(FakeRepairReader[KnowledgeChunk]):
             match=match,
             explain=explain,
             thresholds=Thresholds(min_score=min_score),
-            distinct=distinct,
-        )
-
-    async def hybrid_search(
-        self,
-        query: str,
-        embedding: VectorLike,
-        *,
-        limit: int = 10,
-        where: Filter | None = None,
-        weights: Weights | None = None,
-        match: Match = Match.ANY,
-        diversity: Diversity | None = None,
-        recency: Recency | None = None,
-        min_score: float | None = None,
-        max_distance: float | None = None,
-        distinct: bool = False,
-    ) -> SearchHits[KnowledgeChunk]:
-        return await self._search_both(
-            query,
-            embedding,
-            meeting(self._entity, where),
-            limit=limit,
-            weights=weights,
-            match=match,
-            diversity=diversity,
-            recency=recency,
-            thresholds=Thresholds(min_score=min_score, max_distance=max_distance),
             distinct=distinct,
         )
 

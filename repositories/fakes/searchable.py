@@ -1,4 +1,4 @@
-"""Searches of an application's own searchable entity, in memory."""
+"""Searches that passages and an application's own searchable entities have, in memory."""
 
 from __future__ import annotations
 
@@ -21,15 +21,9 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound=Entity)
 
 
-@implements(ports.SearchableReader)
-class FakeSearchableReader(SearchesBoth[E]):
-    """Reads and searches a searchable entity."""
-
-    def __init__(self, transaction: Transaction, entity: type[E]) -> None:
-        super().__init__(transaction, entity)
-        weights: Any = entity
-        self.searched = tuple(weights.search_weights().items())
-        self.text = weights.search_text()
+@implements(ports.VectorReader)
+class FakeVectorReader(SearchesBoth[E]):
+    """Searches entities by vector, and by vector and words."""
 
     async def vector_search(
         self,
@@ -48,27 +42,6 @@ class FakeSearchableReader(SearchesBoth[E]):
             limit=limit,
             metric=distance,
             thresholds=Thresholds(min_score=min_score, max_distance=max_distance),
-            distinct=distinct,
-        )
-
-    async def keyword_search(
-        self,
-        query: str,
-        *,
-        limit: int = 10,
-        where: Filter | None = None,
-        match: Match = Match.ANY,
-        explain: bool = False,
-        min_score: float | None = None,
-        distinct: bool = False,
-    ) -> SearchHits[E]:
-        return await self._search_words(
-            query,
-            meeting(self._entity, where),
-            limit=limit,
-            match=match,
-            explain=explain,
-            thresholds=Thresholds(min_score=min_score),
             distinct=distinct,
         )
 
@@ -97,5 +70,37 @@ class FakeSearchableReader(SearchesBoth[E]):
             diversity=diversity,
             recency=recency,
             thresholds=Thresholds(min_score=min_score, max_distance=max_distance),
+            distinct=distinct,
+        )
+
+
+@implements(ports.SearchableReader)
+class FakeSearchableReader(FakeVectorReader[E]):
+    """Reads and searches a searchable entity."""
+
+    def __init__(self, transaction: Transaction, entity: type[E]) -> None:
+        super().__init__(transaction, entity)
+        weights: Any = entity
+        self.searched = tuple(weights.search_weights().items())
+        self.text = weights.search_text()
+
+    async def keyword_search(
+        self,
+        query: str,
+        *,
+        limit: int = 10,
+        where: Filter | None = None,
+        match: Match = Match.ANY,
+        explain: bool = False,
+        min_score: float | None = None,
+        distinct: bool = False,
+    ) -> SearchHits[E]:
+        return await self._search_words(
+            query,
+            meeting(self._entity, where),
+            limit=limit,
+            match=match,
+            explain=explain,
+            thresholds=Thresholds(min_score=min_score),
             distinct=distinct,
         )
