@@ -18,6 +18,7 @@ import typer
 from repositories.cli import (
     backup,
     bulk_changes,
+    distribution,
     doctor,
     embeddings,
     maintenance,
@@ -44,6 +45,7 @@ row_level_security = Commands(no_args_is_help=True, help="Enable or disable row-
 for _command in (
     *(server.up, server.down, server.url, schema.status, schema.migrate, schema.rollback),
     *(schema.check, schema.reset, schema.revision, maintenance.maintain, roles.roles),
+    distribution.distribute,
     *(backup.dump, backup.restore, embeddings.embeddings),
     *(bulk_changes.mark_stale, bulk_changes.purge, bulk_changes.delete_review),
 ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from domain.values.health import Health
+from domain.values.health import Cluster, Health
 from repositories import migrations
 from repositories.cli.targets import connected
 from repositories.operations.health import facts, health_of
@@ -59,8 +59,15 @@ def health_figures(target: Target, health: Health) -> list[tuple[str, str]]:
         ("revision", f"{health.revision or 'none'} (newest: {health.expected_revision})"),
         ("embeddings", "not recorded" if health.dimensions is None else embeddings),
         ("row-level security", "on" if health.row_level_security else "off"),
+        *(() if health.cluster is None else [("Citus", cluster_sentence(health.cluster))]),
         ("pool", health.pool.status),
     ]
+
+
+def cluster_sentence(cluster: Cluster) -> str:
+    """Return the nodes of Citus in a sentence."""
+    nodes = ", ".join(f"{node} has {node.shards}" for node in cluster.nodes if node.stores)
+    return f"{cluster.shards} shards of each table: {nodes} (skew {cluster.skew:.2f})"
 
 
 def health_json(target: Target, health: Health) -> dict[str, Any]:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from domain import EmbeddingMetadata
-    from repositories.operations import Maintenance, Roles, TenantFigures
+    from repositories.operations import Distribution, Maintenance, Roles, TenantFigures
+    from repositories.operations.distribution import OnTable
     from repositories.postgres.settings import Settings
 
 __all__ = ["BASE"]
@@ -101,6 +102,16 @@ async def maintain(
             keep_operations=keep_operations,
             options=migrations.SchemaOptions.from_settings(settings),
             ef_search=settings.ef_search if rebuild_indexes else None,
+        )
+
+
+async def distribute(
+    settings: Settings, *, shard_count: int, dry_run: bool, on_table: OnTable | None
+) -> Distribution:
+    """Distribute the tables over the nodes of Citus, and return what was done."""
+    async with connected(settings.for_migrations()) as engine:
+        return await operations.distribute(
+            engine, shard_count=shard_count, dry_run=dry_run, on_table=on_table
         )
 
 

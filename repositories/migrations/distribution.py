@@ -171,5 +171,16 @@ def misplaced(connection: Connection, tables: Sequence[PlannedTable]) -> list[st
     return sentences
 
 
+def undistributed_tables(connection: Connection) -> list[str]:
+    """Return a sentence for each table that is not on the nodes as it should be."""
+    if not is_distributed(connection):
+        return []
+    tables = planned_tables(connection)
+    return [
+        *(f"table {name} is on the coordinator only" for name in undistributed(tables)),
+        *misplaced(connection, tables),
+    ]
+
+
 def _holds_tenants(table: TableOnNodes) -> bool:
     return table.is_distributed and table.column == "tenant" and table.name in tenant_table_names()

@@ -15,6 +15,7 @@ from alembic.script import Script
 from domain import metadata
 from domain.errors import ConfigurationError, SchemaOutdated
 from repositories.migrations.autogenerate import Autogenerate
+from repositories.migrations.distribution import undistributed_tables
 from repositories.migrations.drift import find_drift
 from repositories.migrations.environment import VERSIONS, Environment, configure, scripts
 from repositories.migrations.options import SchemaOptions, read_recorded
@@ -46,8 +47,9 @@ async def check(
     It compares columns with type, default, expression and comment, constraints, indexes with their
     parameters, and triggers, as PostgreSQL describes them. It ignores the order of columns and the
     tables without an entity. If row-level security is enabled, tables that it does not cover are
-    reported too, and so are tables of own entities that are not registered. The role needs the
-    privilege to create temporary tables.
+    reported too, and so are tables of own entities that are not registered. On Citus, tables that
+    are not distributed, or not by tenant, are reported. The role needs the privilege to create
+    temporary tables.
 
     Args:
         engine: the engine.
@@ -118,7 +120,7 @@ def _check(
     ]
     gaps = list(RowLevelSecurityStatus.read(connection).gaps())
     differences = [difference.sentence for difference in find_drift(connection, target)]
-    return [*differences, *unregistered, *gaps]
+    return [*differences, *unregistered, *gaps, *undistributed_tables(connection)]
 
 
 def _revise(

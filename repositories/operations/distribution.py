@@ -10,12 +10,14 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from domain.errors import ConfigurationError, LockTimeout, MigrationFailed, SchemaOutdated
+from domain.values.health import ClusterNode
 from domain.values.paging import require_whole
 from repositories.migrations import distribution, indexes, requirements
 from repositories.migrations.distribution import PlannedTable
 from repositories.migrations.own_tables import require_registered
 from repositories.migrations.runner import BASE, head, require_known
 from repositories.migrations.session import DEADLINE, migration_session, require_lock
+from repositories.operations.cluster import cluster_nodes
 from repositories.sql import distribution as statements
 
 if TYPE_CHECKING:
@@ -32,20 +34,6 @@ MOST_SHARDS: Final = 1_000
 
 NODE_SETTINGS: Final = {"jit": "off"}
 """Settings of the database, which Citus passes on: workers do not have those of a session."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeFigures:
-    """A node of Citus, and how many shards of each distributed table it has."""
-
-    host: str
-    port: int
-    active: bool
-    stores: bool
-    shards: int
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +58,7 @@ class Distribution:
             run them.
     """
 
-    nodes: tuple[NodeFigures, ...]
+    nodes: tuple[ClusterNode, ...]
     shards: int
     tables: tuple[DistributedTable, ...]
     dry_run: bool = False
@@ -135,13 +123,6 @@ async def distribute(
         return replace(report, refused=tuple(refused))
 
 
-def nodes(connection: Connection) -> tuple[NodeFigures, ...]:
-    """Return the nodes of Citus, the coordinator first."""
-    values = {"table": distribution.FIRST_TABLE}
-    rows = connection.execute(statements.NODES, values).mappings()
-    return tuple(NodeFigures(**row) for row in rows)
-
-
 def _require_ready(connection: Connection) -> None:
     requirements.require_server(connection)
     require_lock(connection)
@@ -158,11 +139,11 @@ def _require_ready(connection: Connection) -> None:
         raise ConfigurationError(
             "this node is not the coordinator of Citus: connect to the coordinator", setting="host"
         )
-    _require_nodes(nodes(connection))
+    _require_nodes(cluster_nodes(connection))
     _require_one_pgvector(connection)
 
 
-def _require_nodes(existing: Sequence[NodeFigures]) -> None:
+def _require_nodes(existing: Sequence[ClusterNode]) -> None:
     if inactive := [str(node) for node in existing if not node.active]:
         raise ConfigurationError(
             f"the node {inactive[0]} is not active: run SELECT citus_activate_node('host', port)"
@@ -258,7 +239,7 @@ def _report(
     on_nodes = distribution.tables_on_nodes(connection)
     first = on_nodes.get(distribution.FIRST_TABLE)
     return Distribution(
-        nodes=nodes(connection),
+        nodes=cluster_nodes(connection),
         shards=0 if first is None else first.shards,
         tables=tuple(
             DistributedTable(

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import ARRAY, BigInteger, Float, Text, bindparam, text
 
-from domain.values.health import Health, PoolFigures, Problem
+from domain.values.health import Cluster, Health, PoolFigures, Problem
 from repositories.migrations import partitions
 from repositories.migrations.distribution import holds_rows_on_shards, is_distributed
 from repositories.migrations.indexes import LOAD_KEY
+from repositories.operations.cluster import cluster_problems, read_cluster
 from repositories.operations.partitions import holds_rows
 from repositories.operations.vector_indexes import MOST_DEAD
 from repositories.postgres.pool import GuardedPool
@@ -56,6 +57,8 @@ class Facts:
     is_loading: bool
     tenant_indexes: tuple[str, ...]
     distributed: bool = False
+    cluster: Cluster | None = None
+    cluster_problems: tuple[Problem, ...] = ()
 
 
 # Two statements, because one that reads embedding_metadata fails if the table does not exist.
@@ -121,6 +124,9 @@ async def facts(
     months, in_default = await connection.run_sync(
         partial(_telemetry, distributed=distributed, look_for_rows=not opening)
     )
+    cluster, in_cluster = (
+        await connection.run_sync(_cluster) if distributed and not opening else (None, ())
+    )
     return Facts(
         server_version=server.server_version,
         server_number=server.server_number,
@@ -140,7 +146,14 @@ async def facts(
         is_loading=server.is_loading,
         tenant_indexes=tuple(server.tenant_indexes),
         distributed=distributed,
+        cluster=cluster,
+        cluster_problems=in_cluster,
     )
+
+
+def _cluster(connection: Connection) -> tuple[Cluster, tuple[Problem, ...]]:
+    cluster = read_cluster(connection)
+    return cluster, tuple(cluster_problems(connection, cluster))
 
 
 def _telemetry(
@@ -175,6 +188,7 @@ def health_of(
         row_level_security=observed.row_security.on,
         pool=pool_figures(engine),
         problems=problems(observed, expected_revision=expected_revision, settings=settings),
+        cluster=observed.cluster,
     )
 
 
@@ -243,6 +257,7 @@ def problems(observed: Facts, *, expected_revision: str, settings: Settings) -> 
         )
         for name in observed.dying_indexes
     )
+    wrong.extend(observed.cluster_problems)
     return tuple(wrong)
 
 

@@ -12,9 +12,11 @@ from domain.errors import InvalidInput, LockTimeout, SchemaOutdated
 from domain.values.text import require_tenant
 from repositories.migrations import indexes, requirements
 from repositories.migrations import tenant_indexes as own_indexes
+from repositories.migrations.distribution import FIRST_TABLE, is_distributed
 from repositories.migrations.options import SchemaOptions, read_recorded
 from repositories.migrations.runner import BASE, head, require_known
 from repositories.migrations.session import DEADLINE, migration_session
+from repositories.sql import distribution as statements
 from repositories.sql.vector_index import is_covered, tenant_index_name
 
 if TYPE_CHECKING:
@@ -88,7 +90,8 @@ async def isolate_tenant(
     """Build an HNSW index for a tenant in each table with its embeddings.
 
     Others read and write meanwhile. After an interruption, call it again: it continues with the
-    index that is missing.
+    index that is missing. On Citus, the tenant gets a shard of its own in each table instead, which
+    can be moved to another node.
 
     Args:
         engine: the engine.
@@ -97,7 +100,8 @@ async def isolate_tenant(
         deadline: how long to wait for other migrations and loads.
 
     Returns:
-        The names of the indexes that were built, none if the tenant has them all.
+        The names of the indexes that were built, none if the tenant has them all; on Citus, the
+        name of its shard of `knowledge`, none if it was isolated before.
 
     Raises:
         InvalidInput: no table has an embedding of the tenant.
@@ -108,6 +112,8 @@ async def isolate_tenant(
     require_tenant(tenant)
     async with migration_session(engine, deadline) as session:
         recorded = await _begin(session)
+        if await session.run(is_distributed, doing="looking at the database"):
+            return await session.run(partial(_isolate_shard, tenant), doing="isolating the tenant")
         parameters = recorded if options is None else recorded.with_graph_of(options)
         rows = await session.run(partial(_rows_of, tenant, recorded), doing="counting rows")
         if not rows:
@@ -170,6 +176,14 @@ async def index_large_tenants(
         )
     finally:
         await session.run(indexes.end_load, doing="releasing a lock")
+
+
+def _isolate_shard(tenant: str, connection: Connection) -> list[str]:
+    values = {"table": FIRST_TABLE, "tenant": tenant}
+    if connection.execute(statements.SHARD_OF_TENANT, values).one().is_isolated:
+        return []
+    shard = connection.scalar(statements.ISOLATE_TENANT, values)
+    return [f"{FIRST_TABLE}_{shard}"]
 
 
 def _unknown(tenant: str) -> InvalidInput:

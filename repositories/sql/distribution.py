@@ -58,6 +58,12 @@ FROM run_command_on_all_nodes(
 """)
 """Ask every node for its version of pgvector. A node that does not answer has no success."""
 
+ANSWERS: Final = text("""
+SELECT n.nodename AS host, n.nodeport AS port, r.success
+FROM run_command_on_all_nodes('SELECT 1') AS r JOIN pg_dist_node n USING (nodeid)
+""")
+"""Ask every node for an answer. A node that does not answer has no success."""
+
 ONE_AT_A_TIME: Final = text("SET LOCAL citus.multi_shard_modify_mode = 'sequential'")
 """Change the shards of a table on one connection per node, so that foreign keys see each other."""
 
