@@ -91,7 +91,7 @@ async def isolate_tenant(
 
     Others read and write meanwhile. After an interruption, call it again: it continues with the
     index that is missing. On Citus, the tenant gets a shard of its own in each table instead, which
-    can be moved to another node.
+    can be moved to another node; writers of the tenants in the old shard wait.
 
     Args:
         engine: the engine.

@@ -95,14 +95,27 @@ class Connection(TransportConnection):
             return await self._commit(query)
         if not query.startswith("BEGIN"):
             return await super().execute(query, *arguments, **options)
-        query += self._begin_settings
+        settings = ""
         if self._tenant is not None:
             tenant, self._tenant = self._tenant, None
             # SET takes no parameter. A tenant's name has no character that needs quoting.
-            query = f"{query} SET LOCAL {SETTING} = '{tenant}';"
+            settings = f" SET LOCAL {SETTING} = '{tenant}';"
+        if self._begin_settings:
+            return await self._begin_on_shards(query, self._begin_settings + settings, **options)
+        return await self._begin(query + settings, *arguments, **options)
+
+    async def _begin(self, query: str, *arguments: Any, **options: Any) -> str:
         # After a failed BEGIN, the driver reports an open transaction: the connection is unusable.
         self.begin_failed = True
         status = await super().execute(query, *arguments, **options)
+        self.begin_failed = False
+        return status
+
+    async def _begin_on_shards(self, query: str, settings: str, **options: Any) -> str:
+        # Citus sends a worker the whole message that has a SET LOCAL: not BEGIN once more.
+        status = await self._begin(query, **options)
+        self.begin_failed = True
+        await super().execute(settings, **options)
         self.begin_failed = False
         return status
 

@@ -60,10 +60,9 @@ def transaction_settings(settings: Settings) -> dict[str, str]:
     """Return the settings that transactions need on the workers of Citus, too.
 
     A worker does not have those of the session. The timeout of statements is not among them,
-    because the coordinator cancels a statement on the workers.
+    because the coordinator cancels a statement on the workers. `jit` is set for the database.
     """
-    values = session_settings(settings)
-    return {name: values[name] for name in ("lock_timeout", "jit")}
+    return {"lock_timeout": session_settings(settings)["lock_timeout"]}
 
 
 class TransactionSettings:

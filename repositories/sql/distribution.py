@@ -40,8 +40,9 @@ WHERE c.relnamespace = current_schema()::regnamespace ORDER BY 1
 
 STORED: Final = text("""
 SELECT c.relname::text AS name,
-       coalesce((SELECT sum(pg_relation_size(relid)) FROM pg_partition_tree(c.oid)), 0)::bigint
-         AS bytes,
+       (pg_relation_size(c.oid) + coalesce((
+         SELECT sum(pg_relation_size(inhrelid)) FROM pg_inherits WHERE inhparent = c.oid
+       ), 0))::bigint AS bytes,
        (SELECT partstrat::text FROM pg_partitioned_table WHERE partrelid = c.oid) AS strategy
 FROM pg_class c
 WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p')
@@ -89,8 +90,13 @@ WHERE s.shardid = get_shard_id_for_distribution_column(CAST(:table AS regclass),
 """Select the shard of a tenant, and whether no other tenant can be in it."""
 
 ISOLATE_TENANT: Final = text("""
-SELECT isolate_tenant_to_new_shard(CAST(:table AS regclass), :tenant, 'CASCADE')
+SELECT isolate_tenant_to_new_shard(CAST(:table AS regclass), :tenant, 'CASCADE', 'block_writes')
 """).bindparams(bindparam("table", type_=Text), bindparam("tenant", type_=Text))
+"""Give a tenant a shard of its own in each table, while writers of the old shard wait.
+
+By logical replication, Citus 14.0.1 waits forever if such a writer changes a table with a generated
+column: "publisher did not send replica identity column".
+"""
 
 DEFAULT_HOLDS_ROWS: Final = text("""
 SELECT bool_or(success AND result = 't') AS holds, bool_and(success) AS answered
