@@ -17,6 +17,7 @@
 #   RECOLLECT_AZURE_TIER         Burstable, GeneralPurpose or MemoryOptimized (GeneralPurpose)
 #   RECOLLECT_AZURE_SIZE         compute size (Standard_D2ds_v5)
 #   RECOLLECT_AZURE_STORAGE      storage in GiB (128)
+#   RECOLLECT_AZURE_NODES        2 to 20: an elastic cluster of as many nodes, which is Citus, instead of a server (1)
 #   RECOLLECT_AZURE_SUBNET       resource id of a subnet delegated to flexible servers: the server gets its address there.
 #   RECOLLECT_AZURE_DNS_ZONE     resource id of that network's private DNS zone, with RECOLLECT_AZURE_SUBNET
 #                                Without the two, public access is disabled and a private endpoint has to be added.
@@ -51,11 +52,16 @@ version=${RECOLLECT_AZURE_VERSION:-17}
 tier=${RECOLLECT_AZURE_TIER:-GeneralPurpose}
 size=${RECOLLECT_AZURE_SIZE:-Standard_D2ds_v5}
 storage=${RECOLLECT_AZURE_STORAGE:-128}
+nodes=${RECOLLECT_AZURE_NODES:-1}
 subnet=${RECOLLECT_AZURE_SUBNET:-}
 dns_zone=${RECOLLECT_AZURE_DNS_ZONE:-}
 
 [[ -n $subnet && -n $dns_zone || -z $subnet$dns_zone ]] ||
   refuse "RECOLLECT_AZURE_SUBNET and RECOLLECT_AZURE_DNS_ZONE require each other: set both or neither"
+[[ $nodes =~ ^([1-9]|1[0-9]|20)$ ]] || refuse "RECOLLECT_AZURE_NODES must be a number from 1 to 20"
+# Azure gives a node of an elastic cluster no address in a delegated subnet.
+[[ $nodes == 1 || -z $subnet ]] ||
+  refuse "an elastic cluster has no delegated subnet: unset RECOLLECT_AZURE_SUBNET, and add a private endpoint"
 command -v az >/dev/null || refuse "the Azure CLI is not installed: 'az' is not on the PATH"
 
 step="asking for the subscription (is the Azure CLI signed in?)"
@@ -77,11 +83,14 @@ answer=$(azure postgres flexible-server list --resource-group "$group" --query "
 if [[ -z $answer ]]; then
   network=(--public-access Disabled)
   [[ -z $subnet ]] || network=(--subnet "$subnet" --private-dns-zone "$dns_zone")
-  say "creating server $server (PostgreSQL $version, $size, $storage GiB); this takes some minutes"
+  cluster=()
+  # The database of an elastic cluster can only be created with it.
+  [[ $nodes == 1 ]] || cluster=(--cluster-option ElasticCluster --node-count "$nodes" --database-name "$database")
+  say "creating server $server (PostgreSQL $version, $size, $storage GiB, nodes: $nodes); this takes some minutes"
   # "@-" is the standard input: an argument would show the password in the process list. The response contains it: no output.
   printf '%s' "$password" | azure postgres flexible-server create --resource-group "$group" --name "$server" \
     --location "$region" --version "$version" --tier "$tier" --sku-name "$size" --storage-size "$storage" \
-    --admin-user "$admin" --admin-password=@- "${network[@]}" --yes --output none
+    --admin-user "$admin" --admin-password=@- "${network[@]}" "${cluster[@]}" --yes --output none
 fi
 
 step="asking for the access to server $server"
@@ -100,7 +109,9 @@ if [[ ,$allowed, != *,VECTOR,* ]]; then
 fi
 
 step="asking for database $database"
-answer=$(azure postgres flexible-server db list "${in_server[@]}" --query "[?name=='$database'].name" --output tsv)
+answer=created
+[[ $nodes != 1 ]] ||
+  answer=$(azure postgres flexible-server db list "${in_server[@]}" --query "[?name=='$database'].name" --output tsv)
 if [[ -z $answer ]]; then
   say "creating database $database"
   azure postgres flexible-server db create "${in_server[@]}" --name "$database" --output none
@@ -110,11 +121,13 @@ step="asking for the address of server $server"
 host=$(azure postgres flexible-server show --resource-group "$group" --name "$server" \
   --query fullyQualifiedDomainName --output tsv)
 
+migrate="recollect db migrate"
+[[ $nodes == 1 ]] || migrate+=" && recollect db distribute"
 cat <<END
 ready: $host
 Replace <password> with the percent-encoded password:
   export DATABASE_URL='postgresql://$admin:<password>@$host:5432/$database?sslmode=verify-full'
-  recollect db migrate
+  $migrate
 Create a separate role for the application (recollect db roles); the administrator is for migrations.
 END
 [[ -n $subnet ]] || echo "The server has no address in a network yet: add a private endpoint for it (az network private-endpoint create)."

@@ -282,6 +282,51 @@ def test_half_a_network_is_refused(azure: Azure) -> None:
     assert "require each other" in finished.stderr
 
 
+def test_several_nodes_are_an_elastic_cluster_that_is_made_with_its_database(azure: Azure) -> None:
+    azure.environment["RECOLLECT_AZURE_NODES"] = "3"
+    finished = azure.run()
+    assert finished.returncode == 0, finished.stderr
+    options = azure.call("postgres flexible-server create")["options"]
+    expected = {
+        "--cluster-option": "ElasticCluster",
+        "--node-count": "3",
+        "--database-name": "recollect",
+        "--public-access": "Disabled",
+    }
+    assert expected.items() <= options.items()
+    assert "postgres flexible-server db create" not in azure.written()
+    assert "recollect db distribute" in finished.stdout
+    again = azure.run()
+    assert (again.returncode, azure.written()) == (0, [])
+
+
+def test_one_node_is_a_server_without_options_of_clusters(azure: Azure) -> None:
+    finished = azure.run()
+    options = azure.call("postgres flexible-server create")["options"]
+    assert not {"--cluster-option", "--node-count", "--database-name"} & options.keys()
+    assert "distribute" not in finished.stdout
+
+
+@pytest.mark.parametrize("nodes", ["0", "21", "two", "-1", "1.5"])
+def test_a_wrong_number_of_nodes_is_refused_before_azure_is_asked(azure: Azure, nodes: str) -> None:
+    azure.environment["RECOLLECT_AZURE_NODES"] = nodes
+    finished = azure.run()
+    assert finished.returncode == 2
+    assert "RECOLLECT_AZURE_NODES" in finished.stderr
+    assert azure.calls() == []
+
+
+def test_an_elastic_cluster_in_a_delegated_subnet_is_refused(azure: Azure) -> None:
+    azure.environment |= {
+        "RECOLLECT_AZURE_NODES": "2",
+        "RECOLLECT_AZURE_SUBNET": "/subnets/one",
+        "RECOLLECT_AZURE_DNS_ZONE": "/zones/one",
+    }
+    finished = azure.run()
+    assert finished.returncode == 2
+    assert "private endpoint" in finished.stderr
+
+
 def test_without_the_azure_command_it_says_what_is_missing(azure: Azure) -> None:
     (azure.folder / "az").unlink()
     finished = azure.run()
