@@ -59,7 +59,7 @@ dns_zone=${RECOLLECT_AZURE_DNS_ZONE:-}
 [[ -n $subnet && -n $dns_zone || -z $subnet$dns_zone ]] ||
   refuse "RECOLLECT_AZURE_SUBNET and RECOLLECT_AZURE_DNS_ZONE require each other: set both or neither"
 [[ $nodes =~ ^([1-9]|1[0-9]|20)$ ]] || refuse "RECOLLECT_AZURE_NODES must be a number from 1 to 20"
-# Azure gives a node of an elastic cluster no address in a delegated subnet.
+# Azure does not put elastic clusters into a delegated subnet (virtual network injection).
 [[ $nodes == 1 || -z $subnet ]] ||
   refuse "an elastic cluster has no delegated subnet: unset RECOLLECT_AZURE_SUBNET, and add a private endpoint"
 command -v az >/dev/null || refuse "the Azure CLI is not installed: 'az' is not on the PATH"

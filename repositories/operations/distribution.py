@@ -108,7 +108,7 @@ async def distribute(
         if not await session.run(indexes.load_for_us, doing="looking for an initial load"):
             raise LockTimeout("an initial load is running in this database: wait until it ends")
         planned = await session.run(distribution.planned_tables, doing="looking at the tables")
-        _require_layout(planned)
+        require_layout(planned)
         if dry_run:
             return await session.run(
                 partial(_report, planned, dry_run=True), doing="looking at the nodes"
@@ -170,7 +170,8 @@ def _require_one_pgvector(connection: Connection) -> None:
         )
 
 
-def _require_layout(tables: Sequence[PlannedTable]) -> None:
+def require_layout(tables: Sequence[PlannedTable]) -> None:
+    """Raise ConfigurationError if a table has partitions by LIST or HASH."""
     # Telemetry has RANGE partitions by month, which Citus can distribute.
     layered = [table.name for table in tables if table.strategy not in (None, "r")]
     if layered:

@@ -31,7 +31,9 @@ def test_there_are_a_coordinator_and_two_workers_of_one_image() -> None:
 def test_the_image_is_a_published_one_with_the_package_of_pgvector_for_its_version() -> None:
     dockerfile = SERVICES["coordinator"]["build"]["dockerfile_inline"]
     # Compose replaces ${…:-…}, and writes $ for $$.
-    assert re.search(r"^FROM citusdata/citus:\$\{RECOLLECT_CITUS_TAG:-[\d.]+\}$", dockerfile, re.M)
+    assert re.search(
+        r"^FROM citusdata/citus:\$\{RECOLLECT_CITUS_TAG:-[\d.]+\}$", dockerfile, re.MULTILINE
+    )
     assert "postgresql-$$PG_MAJOR-pgvector" in dockerfile
 
 
