@@ -79,6 +79,7 @@ def test_a_page_names_only_commands_that_there_are(page: Path) -> None:
     passwords = {f"RECOLLECT_{role}_PASSWORD" for role in ("MIGRATOR", "APPLICATION", "READER")}
     others = {
         "RECOLLECT_ENTITIES",  # modules of own entities, which commands import
+        "RECOLLECT_AZURE_NODES",  # a variable of deploy/azure.sh
         "RECOLLECT_CITUS_URL",  # a cluster, on which the contract then runs as well
     }
     assert set(re.findall(r"RECOLLECT_[A-Z0-9_]+", text)) <= fields | passwords | others
