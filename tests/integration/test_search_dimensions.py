@@ -18,7 +18,7 @@ from tests.integration.searchable import fill
 if TYPE_CHECKING:
     from repositories.testing.servers import TestServer
 
-ROWS, QUESTIONS, LIMIT = 700, 12, 10
+ROWS, QUESTIONS, LIMIT = 1_500, 12, 10
 RECALL = 0.95
 
 
