@@ -19,6 +19,7 @@ from repositories.sql.vector_index import MAX_COVERED_DIMENSIONS
 from tests.conftest import DIMENSIONS
 from tests.contract.suites.kinds import write
 from tests.contract.suites.samples import chunk
+from tests.integration.migrations.support import newest
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -166,6 +167,7 @@ async def test_a_build_that_is_interrupted_is_made_up_for(own: Database) -> None
     assert await problems(own) == []
 
 
+@newest
 async def test_the_index_keeps_the_parameters_that_the_database_was_made_with(
     server: TestServer,
 ) -> None:
@@ -183,6 +185,7 @@ async def test_the_index_keeps_the_parameters_that_the_database_was_made_with(
         assert "m='8'" in before[KNOWLEDGE]
 
 
+@newest
 async def test_a_graph_that_does_not_fit_is_reported(
     own: Database, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -52,6 +52,7 @@ INDEXES = {
 }
 
 
+@newest
 async def test_every_revision_goes_up_and_down(
     empty: AsyncEngine, server: TestServer, empty_url: SecretStr
 ) -> None:
