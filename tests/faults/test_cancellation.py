@@ -226,6 +226,8 @@ async def without_the_library(url: SecretStr, times: int) -> tuple[int, int]:
 
 @asynccontextmanager
 async def emptied(database: Database) -> AsyncIterator[None]:
+    """Remove the rows of every table, before the block and at its end."""
+    await empty(database)
     try:
         yield
     finally:

@@ -15,6 +15,7 @@ from domain import ConnectionLost, KnowledgeChunk, ReadOnly, Review, Vector
 from repositories import Database
 from repositories.testing.factories import ReviewFactory
 from repositories.testing.statements import statements_of
+from repositories.testing.tables import emptied
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -97,7 +98,10 @@ async def test_a_commit_is_finished_although_its_task_is_cancelled(database: Dat
 async def test_a_stream_whose_consumer_pauses_too_long_names_the_setting(
     database_url: SecretStr,
 ) -> None:
-    async with Database.from_url(database_url, idle_in_transaction_timeout=0.2) as database:
+    async with (
+        Database.from_url(database_url, idle_in_transaction_timeout=0.2) as database,
+        emptied(database),
+    ):
         async with database.unit_of_work() as uow:
             await uow.reviews.add_many(ReviewFactory.build_batch(4))
             await uow.commit()
