@@ -13,7 +13,6 @@ from domain import (
     AlreadyExists,
     Category,
     Conflict,
-    Finding,
     GlobalPattern,
     KnowledgeChunk,
     LockTimeout,
@@ -29,28 +28,12 @@ from domain import (
 )
 from domain.entities.learning import ConfidenceBand
 from repositories.fakes import FakeDatabase, FakeUnitOfWork
+from tests.contract.suites.samples import finding, review
 
 
 @pytest.fixture
 def database() -> FakeDatabase:
     return FakeDatabase(dimensions=3, lock_timeout=0.05)
-
-
-def review(**values: Any) -> Review:
-    return Review(**{"repo": "acme/api", "pr_number": 7, **values})
-
-
-def finding(of: Review, **values: Any) -> Finding:
-    fields = {
-        "review_id": of.id,
-        "repo": of.repo,
-        "file_path": "api.py",
-        "title": "Retries never end",
-        "confidence": 90,
-    }
-    return Finding(
-        **{**fields, "severity": Severity.MAJOR, "category": Category.CORRECTNESS, **values}
-    )
 
 
 def chunk(name: str = "a", **values: Any) -> KnowledgeChunk:
