@@ -202,6 +202,8 @@ def test_a_collection_from_history_is_evaluated_with_an_embedder_and_tuned(
 ) -> None:
     monkeypatch.setattr("repositories.cli.evaluation.tuning.CANDIDATES", (40,))
     monkeypatch.setattr("repositories.cli.evaluation.tuning.STEPS", 2)
+    monkeypatch.setattr("repositories.cli.evaluation.tuning.K1", (1.2, 2.0))
+    monkeypatch.setattr("repositories.cli.evaluation.tuning.B", (0.75,))
     monkeypatch.setattr("repositories.cli.evaluation.measuring.REPETITIONS", 1)
     write_history(tmp_path / "project", changes=40)
     target = ("--output", tmp_path / "collection", "--base", "HEAD~40")
