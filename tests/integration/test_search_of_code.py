@@ -31,7 +31,7 @@ SOURCES: Final[Mapping[str, str]] = {
     "documentation": "*/**/*.md",
     "tests": "numpy/lib/tests/test_*.py",
 }
-LINES: Final = 70
+LINES: Final = 150
 _PLAIN = sa.text("""
     SELECT line,
       to_tsvector('english', passage) @@ websearch_to_tsquery('english', '"' || line || '"')
