@@ -28,6 +28,9 @@ def text_hash_sql(column: str) -> str:
     """Return the SQL expression of `text_hash` over a column."""
     # Only immutable functions are allowed here, and convert_to is not one of them. decode() with
     # doubled backslashes returns the bytes of the text.
-    characters = " || ".join(f"chr({ord(character)})" for character in WHITE_SPACE)
-    plain = f"lower(translate({column}, {characters}, '') COLLATE \"C\")"
+    # Removing one character after the other takes a sixth of the time of translate().
+    plain = column
+    for character in WHITE_SPACE:
+        plain = f"replace({plain}, chr({ord(character)}), '')"
+    plain = f'lower({plain} COLLATE "C")'
     return f"sha256(decode(replace({plain}, chr(92), repeat(chr(92), 2)), 'escape'))"

@@ -19,11 +19,10 @@ _TEXTS = {"knowledge": "content", "learning_memories": "finding_text", "findings
 
 def upgrade() -> None:
     for table, text in _TEXTS.items():
-        plain = (
-            f"lower(translate({text},"
-            " chr(32) || chr(9) || chr(10) || chr(13) || chr(11) || chr(12),"
-            " '') COLLATE \"C\")"
-        )
+        plain = text
+        for white_space in (32, 9, 10, 13, 11, 12):
+            plain = f"replace({plain}, chr({white_space}), '')"
+        plain = f'lower({plain} COLLATE "C")'
         op.add_column(
             table,
             sa.Column(

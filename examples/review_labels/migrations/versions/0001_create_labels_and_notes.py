@@ -100,7 +100,7 @@ def upgrade() -> None:
             sa.LargeBinary(),
             sa.Computed(
                 sa.literal_column(
-                    "sha256(decode(replace(lower(translate(body, chr(32) || chr(9) || chr(10) || chr(13) || chr(11) || chr(12), '') COLLATE \"C\"), chr(92), repeat(chr(92), 2)), 'escape'))"
+                    "sha256(decode(replace(lower(replace(replace(replace(replace(replace(replace(body, chr(32), ''), chr(9), ''), chr(10), ''), chr(13), ''), chr(11), ''), chr(12), '') COLLATE \"C\"), chr(92), repeat(chr(92), 2)), 'escape'))"
                 ),
                 persisted=True,
             ),
