@@ -26,6 +26,7 @@ _NAMES_OF_COMMANDS: Final = frozenset(
     for name in (
         "ADMIN_PASSWORD",
         "APPLICATION_PASSWORD",
+        "CITUS_TAG",
         "CITUS_URL",
         "ENTITIES",
         "MIGRATOR_PASSWORD",
