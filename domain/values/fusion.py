@@ -4,7 +4,7 @@ The functions are pure: no database, no I/O. PostgreSQL computes the same in one
 
 Source: Bruch, Gai and Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval", TOIS 2023.
 The confidence of an arm is an addition: it changes the weights of one query by the scores of its
-arms. The constants were chosen on two collections and checked on others; see the search page.
+arms. The constants were chosen on some collections and checked on others; see the search page.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ EVEN_SPREAD: Final = 0.58
 The largest of n exponential values is that far from the smallest one (Euler's constant).
 """
 
-SPREAD_POWER: Final = 3
+SPREAD_POWER: Final = 2
 """Power of the spread of the vector arm. An arm with a few rows far ahead of the others counts
 more.
 """
@@ -56,7 +56,7 @@ def vector_confidence(distances: Collection[float]) -> float:
     """Return how far the nearest rows stand out from the rows of the arm; 1 is usual.
 
     It is the range of the distances in standard deviations, as a share of the range of an arm that
-    fades evenly, to the power of three. An arm of fewer than three rows, or of equal distances, has
+    fades evenly, squared. An arm of fewer than three rows, or of equal distances, has
     the confidence 1.
     """
     if len(distances) < 3 or max(distances) - min(distances) <= SMALLEST_RANGE:
@@ -68,10 +68,10 @@ def vector_confidence(distances: Collection[float]) -> float:
 def keyword_confidence(best: float, possible: float) -> float:
     """Return how much of the query the best row contains, 0 to 1.
 
-    It is the square root of its BM25 as a share of the most that a row can have. Short queries of
-    rare words are answered by words; of a long question the best row contains a small part.
+    It is its BM25 as a share of the most that a row can have. Short queries of rare words are
+    answered by words; of a long question the best row contains a small part.
     """
-    return math.sqrt(min(1.0, best / possible))
+    return min(1.0, best / possible)
 
 
 def arm_shares(

@@ -20,7 +20,7 @@ K = TypeVar("K", bound=Hashable)
 RRF_K: Final = 60
 """The constant of reciprocal rank fusion (Cormack, Clarke and Büttcher 2009)."""
 
-VECTOR_WEIGHT: Final = 0.3
+VECTOR_WEIGHT: Final = 0.17
 """How much the vector arm of a hybrid search counts, of 1."""
 
 STABLE_LIMIT: Final = 100

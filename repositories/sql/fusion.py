@@ -84,9 +84,7 @@ def _vector_confidence(distance: ColumnElement[float]) -> ColumnElement[Any]:
 def _keyword_confidence(keyword: CTE) -> ColumnElement[Any]:
     share = func.max(keyword.c.relevance) / func.max(keyword.c.possible)
     # LEAST ignores NULL, so an arm without rows needs a case of its own.
-    return case(
-        (func.count(keyword.c.relevance) == 0, None), else_=func.sqrt(func.least(1.0, share))
-    )
+    return case((func.count(keyword.c.relevance) == 0, None), else_=func.least(1.0, share))
 
 
 def _normalized(

@@ -169,7 +169,7 @@ def test_a_vector_arm_with_one_row_far_ahead_is_more_confident_than_an_even_one(
 
 
 def test_the_keyword_arm_is_as_confident_as_its_best_row_contains_the_query() -> None:
-    assert keyword_confidence(2.5, 10.0) == 0.5
+    assert keyword_confidence(2.5, 10.0) == 0.25
     assert keyword_confidence(10.0, 10.0) == keyword_confidence(10.1, 10.0) == 1.0
 
 
@@ -178,9 +178,9 @@ def test_fused_scores_are_a_mean_of_both_arms_by_weight_and_confidence() -> None
         {"a": 0.2, "b": 0.4},
         {"b": 4.0, "c": 1.0},
         possible=16.0,
-        weights=Weights(vector=1, keyword=2),
+        weights=Weights(vector=1, keyword=4),
     )
-    # The keyword arm counts 2 * sqrt(4 / 16), as much as the vector arm.
+    # The keyword arm counts 4 * (4 / 16), as much as the vector arm.
     assert scores == pytest.approx({"a": 0.5, "b": 0.5 / 3 + 0.5, "c": 0.5 / 3})
     alone = fused_scores({"a": 0.2, "b": 0.4}, {}, possible=0.0, weights=Weights())
     assert alone == pytest.approx({"a": 1.0, "b": 1 / 3})
