@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from domain import ports
@@ -24,10 +24,14 @@ from repositories.conflict_writes import insert_new
 from repositories.reembedding import RepairReader, RepairRepository
 from repositories.sql import learning, rows
 from repositories.sql.filters import FilterKey
+from repositories.sql.vector_index import Graph
 
 if TYPE_CHECKING:
     from domain.ports import Progress, Rows
     from domain.values.filters import Filter
+
+OWNER_CANDIDATES: Final = 500
+"""Rows of a large tenant's index from which the memories of an owner are chosen."""
 
 _COLUMNS = LearningMemory.__table__.c
 
@@ -108,10 +112,15 @@ class MemoryReader(RepairReader[LearningMemory]):
             "max_distance": thresholds.farthest(),
             "excluded_texts": list(excluded_texts),
         }
+        candidates = max(OWNER_CANDIDATES, require_limit(limit))
+        scan = await self._scan(candidates, distinct=False)
+        # Another index than the tenant's own could return the rows of one repository only.
+        of_index = scan if scan.graph is Graph.OWN else None
         statement = learning.nearest_for_owner(
-            require_limit(limit), FilterKey(where), distinct=distinct
+            limit, FilterKey(where), distinct=distinct, scan=of_index
         )
-        return await self._hits(await self._hit_rows(statement, values), limit)
+        rows = await self._hit_rows(statement, values, of_index)
+        return await self._hits(rows, limit, scan=of_index)
 
     async def keyword_search(
         self,

@@ -66,7 +66,9 @@ class MemoryReader(ReadRepository[LearningMemory], RepairReader, Protocol):
         """Return live memories of the owner's other repositories, merged by distance.
 
         The repositories are the five with most live memories, ties by name. Each contributes at
-        most max(1, ceil(limit / repositories)) memories.
+        most max(1, ceil(limit / repositories)) memories. The search is exact unless the tenant has
+        an HNSW index of its own; that index proposes 500 memories, and all are compared if these
+        are too few.
 
         Raises:
             InvalidEmbedding: not finite, all zeros, or not of the database's dimension.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
+    CTE,
     ColumnElement,
     Float,
     LargeBinary,
@@ -15,9 +16,12 @@ from sqlalchemy import (
     bindparam,
     false,
     func,
+    literal,
+    not_,
     null,
+    or_,
     select,
-    true,
+    union_all,
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, insert
@@ -30,10 +34,17 @@ from repositories.sql.caching import cached_statement
 from repositories.sql.filters import FilterKey
 from repositories.sql.reembedding import is_of_another_model
 from repositories.sql.rows import fields, first_rows, tenant_bind
-from repositories.sql.vector import distance_between, first_of_each_text, literal_int
+from repositories.sql.vector import (
+    Scan,
+    distance_between,
+    first_of_each_text,
+    literal_int,
+    through_index,
+)
 
 _TABLE = LearningMemory.__table__
 _COLUMNS = _TABLE.c
+_FARTHEST: Final = bindparam("max_distance", type_=Float())
 
 
 def _live_of_others() -> ColumnElement[bool]:
@@ -57,55 +68,94 @@ def owner_repos() -> Select[str]:
 
 
 @cached_statement
-def nearest_for_owner(limit: int, where: FilterKey, *, distinct: bool) -> Select[Any]:
+def nearest_for_owner(
+    limit: int, where: FilterKey, *, distinct: bool, scan: Scan | None
+) -> Select[Any]:
     """Select the nearest memories of an owner's other repositories, each with its fair share.
 
-    The search is exact: an index could return the rows of one repository only. `distinct` selects
-    the nearest memory of each text and leaves out the texts in `excluded_texts`. Binds: `tenant`,
-    `owner`, `exclude_repo`, `embedding`, `max_distance` and `excluded_texts`.
+    Without `scan` all these memories are compared. With it, its candidates of the tenant's HNSW
+    index are, unless they leave a repository without its share. `distinct` selects the nearest
+    memory of each text and leaves out the texts in `excluded_texts`. Binds: `tenant`, `owner`,
+    `exclude_repo`, `embedding`, `max_distance` and `excluded_texts`.
     """
     tenant = tenant_bind(LearningMemory)
-    live = and_(_live_of_others(), where.met_by(LearningMemory))
     repos = owner_repos().cte("repos")
     share = (
         select(func.greatest(1, func.ceil(limit / func.count().cast(Float))))
         .select_from(repos)
         .scalar_subquery()
     )
-    distance = distance_between(_COLUMNS.embedding, Distance.COSINE)
     hashes = bindparam("excluded_texts", type_=ARRAY(LargeBinary))
-    measured = (
-        select(_COLUMNS.id, _COLUMNS.repo, _COLUMNS.text_hash, distance.label("distance"))
-        .where(live, _COLUMNS.repo.in_(select(repos.c.repo)), _COLUMNS.text_hash != all_(hashes))
-        .subquery("measured")
+    there = and_(
+        _live_of_others(),
+        where.met_by(LearningMemory),
+        _COLUMNS.repo.in_(select(repos.c.repo)),
+        _COLUMNS.text_hash != all_(hashes),
     )
-    if distinct:
-        texts = first_of_each_text(measured, measured.c.distance, measured.c.id)
-        measured = texts.subquery("texts")
-    near = measured.c.distance <= bindparam("max_distance", type_=Float())
-    order = (measured.c.distance, measured.c.id)
-    turn = func.row_number().over(partition_by=measured.c.repo, order_by=order)
-    in_turn = select(measured.c.id, measured.c.distance, turn.label("turn")).where(near)
-    ranked = in_turn.cte("ranked")
+    distance = distance_between(_COLUMNS.embedding, Distance.COSINE).label("distance")
+    compared = select(_COLUMNS.id, _COLUMNS.repo, _COLUMNS.text_hash, distance).where(there)
+    if scan is None:
+        chosen = _by_turns(compared, share, limit, exact=True, distinct=distinct)
+        rows = chosen.cte("ranked")
+    else:
+        near = _materialized(through_index(LearningMemory, scan, there), "near")
+        of_index = (
+            select(near.c.id, _COLUMNS.repo, near.c.text_hash, near.c.distance)
+            .join_from(near, _TABLE, _COLUMNS.id == near.c.id)
+            .where(tenant)
+        )
+        indexed = _materialized(
+            _by_turns(of_index, share, limit, exact=False, distinct=distinct), "indexed"
+        )
+        full = select(func.count() >= literal_int(limit)).select_from(indexed).scalar_subquery()
+        beyond = select(func.max(near.c.distance) > _FARTHEST).scalar_subquery()
+        enough = or_(full, func.coalesce(beyond, false()))
+        every = _by_turns(compared.where(not_(enough)), share, limit, exact=True, distinct=distinct)
+        rows = union_all(select(indexed).where(enough), select(every.subquery("every"))).cte(
+            "ranked"
+        )
     return (
         select(
             *fields(LearningMemory),
-            ranked.c.distance.label("hit_distance"),
-            func.row_number()
-            .over(order_by=(ranked.c.distance, ranked.c.id))
-            .label("hit_vector_rank"),
+            rows.c.distance.label("hit_distance"),
+            func.row_number().over(order_by=(rows.c.distance, rows.c.id)).label("hit_vector_rank"),
             *(
                 null().label(f"hit_{name}")
                 for name in ("fused", "relevance", "keyword_rank", "terms")
             ),
-            true().label("hit_exact"),
+            rows.c.exact.label("hit_exact"),
             false().label("hit_bounded"),
         )
-        .join_from(ranked, _TABLE, and_(tenant, _COLUMNS.id == ranked.c.id))
-        .where(ranked.c.turn <= share)
-        .order_by(ranked.c.distance, ranked.c.id)
+        .join_from(rows, _TABLE, and_(tenant, _COLUMNS.id == rows.c.id))
+        .order_by(rows.c.distance, rows.c.id)
+    )
+
+
+def _by_turns(
+    compared: Select[Any], share: Any, limit: int, *, exact: bool, distinct: bool
+) -> Select[Any]:
+    """Select the nearest of the compared rows, of each repository no more than its share."""
+    measured = compared.subquery("measured")
+    if distinct:
+        texts = first_of_each_text(measured, measured.c.distance, measured.c.id)
+        measured = texts.subquery("texts")
+    order = (measured.c.distance, measured.c.id)
+    turn = func.row_number().over(partition_by=measured.c.repo, order_by=order).label("turn")
+    in_turn = (
+        select(measured.c.id, measured.c.distance, turn)
+        .where(measured.c.distance <= _FARTHEST)
+        .subquery("in_turn")
+    )
+    return (
+        select(in_turn.c.id, in_turn.c.distance, literal(value=exact).label("exact"))
+        .where(in_turn.c.turn <= share)
+        .order_by(in_turn.c.distance, in_turn.c.id)
         .limit(literal_int(limit))
     )
+
+
+def _materialized(statement: Select[Any], name: str) -> CTE:
+    return statement.cte(name).prefix_with("MATERIALIZED", dialect="postgresql")
 
 
 def mark_stale(tenant: str, model: str, *, at_most: int | None) -> Update:

@@ -202,7 +202,8 @@ def literal_scalar(value: int) -> Any:
     return select(literal_int(value)).scalar_subquery()
 
 
-def _through_index(entity: type[Entity], scan: Scan, there: ColumnElement[bool]) -> Select[Any]:
+def through_index(entity: type[Entity], scan: Scan, there: ColumnElement[bool]) -> Select[Any]:
+    """Select the nearest rows that meet `there` through an HNSW index, as `nearest` describes."""
     columns = entity.__table__.c
     order = scan.form.distance(columns.embedding, EMBEDDING, scan.dimensions)
     condition = and_(
@@ -228,7 +229,7 @@ def _indexed_or_exact(
     rows = matching.cte("matching").prefix_with("MATERIALIZED", dialect="postgresql")
     first = select(rows.c.id).limit(literal_int(few + 1)).subquery("first")
     are_many = select(func.count() > literal_int(few)).select_from(first).scalar_subquery()
-    indexed = _through_index(entity, scan, and_(there, are_many)).cte("indexed")
+    indexed = through_index(entity, scan, and_(there, are_many)).cte("indexed")
     indexed = indexed.prefix_with("MATERIALIZED", dialect="postgresql")
     counted = func.count(indexed.c.text_hash.distinct()) if scan.distinct else func.count()
     # A condition on a subquery alone is evaluated once, and the branch whose condition is false is
@@ -236,13 +237,13 @@ def _indexed_or_exact(
     enough = select(counted >= literal_int(scan.limit)).select_from(indexed).scalar_subquery()
     all_rows = select(func.count()).select_from(rows).scalar_subquery()
     bounded = all_rows >= literal_int(DISTINCT_ROWS) if scan.distinct else false()
-    through_index = select(indexed).where(enough)
+    of_index = select(indexed).where(enough)
     if scan.distinct:
-        distinct_rows = through_index.subquery("candidates")
+        distinct_rows = of_index.subquery("candidates")
         order = (distinct_rows.c.distance, distinct_rows.c.id)
-        through_index = first_of_each_text(distinct_rows, *order)
+        of_index = first_of_each_text(distinct_rows, *order)
     one_by_one = _one_by_one(scan, rows, not_(enough), bounded=bounded)
-    return union_all(through_index, one_by_one.subquery().select())
+    return union_all(of_index, one_by_one.subquery().select())
 
 
 def _with_planner_cost(embedding: ColumnElement[Any], dimensions: int) -> ColumnElement[bool]:

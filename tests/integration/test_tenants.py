@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
@@ -15,10 +15,11 @@ from repositories.migrations import check, requirements, tenant_indexes
 from repositories.sql.vector_index import tenant_index_name
 from tests.conftest import DIMENSIONS
 from tests.contract.suites.kinds import write
-from tests.contract.suites.samples import chunk, memory
+from tests.contract.suites.samples import OWNER, REPO, chunk, memory
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from uuid import UUID
 
     from pydantic import SecretStr
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -69,6 +70,33 @@ async def test_an_isolated_tenant_is_searched_through_its_index_until_it_is_rele
     assert await own.release_tenant("acme") == [OF_ACME, MEMORIES_OF_ACME]
     assert await own.release_tenant("acme") == []
     assert await nearest(own, "acme") == exact
+
+
+async def test_memories_of_an_owner_are_found_through_the_index_with_a_share_for_each_repository(
+    own: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    near = [memory(repo="acme/near", embedding=[*NEAR[:-1], n / 200]) for n in range(150)]
+    far = [memory(repo="acme/far", embedding=[-1.0, *NEAR[1:-1], n / 200]) for n in range(150)]
+    await write(own, *near, *far, tenant="acme")
+
+    async def shared(**options: Any) -> tuple[list[UUID], bool]:
+        async with own.reader(tenant="acme") as view:
+            hits = await view.memories.nearest_for_owner(
+                NEAR, owner=OWNER, exclude_repo=REPO, limit=4, **options
+            )
+        return [hit.item.id for hit in hits], hits.exact
+
+    ids, exact = await shared()
+    assert exact
+    assert len({*ids} & {one.id for one in near}) == len({*ids} & {one.id for one in far}) == 2
+    close, _ = await shared(max_distance=0.5)
+    await own.isolate_tenant("acme")
+    assert await shared() == (ids, False)
+    assert await shared(distinct=True) == (ids[:1], True), "all texts are equal"
+    # The nearest 100 rows are of one repository.
+    monkeypatch.setattr("repositories.learning.OWNER_CANDIDATES", 1)
+    assert await shared() == (ids, True), "without a share for the other, all rows are compared"
+    assert await shared(max_distance=0.5) == (close, True)
 
 
 async def test_the_first_hits_do_not_depend_on_the_limit(own: Database) -> None:
