@@ -146,6 +146,13 @@ def distribute_new_tables(connection: Connection) -> list[str]:
     return distribute_tables(connection, tables, shard_count=0)
 
 
+def delete_local_rows(connection: Connection) -> None:
+    """Delete the rows that this node still stores outside of shards, after their distribution."""
+    for table in planned_tables(connection):
+        if table.done and table.local_bytes:
+            connection.execute(statements.TRUNCATE_LOCAL, {"table": table.name})
+
+
 def undistributed(tables: Sequence[PlannedTable]) -> list[str]:
     """Return the names of the tables that are on this node only."""
     return [table.name for table in tables if not table.done]

@@ -14,7 +14,7 @@ from domain.errors import ConfigurationError, SchemaOutdated
 from domain.schema.application import table_names
 from repositories.migrations import indexes, requirements
 from repositories.migrations import row_level_security as row_security
-from repositories.migrations.distribution import distribute_new_tables
+from repositories.migrations.distribution import delete_local_rows, distribute_new_tables
 from repositories.migrations.environment import (
     Environment,
     configure,
@@ -83,8 +83,8 @@ async def migrate(
         if reached == head(directory):
             complete = partial(indexes.build_left_out, options=decided)
             await session.run(complete, doing="building a vector index that a first load left out")
-        if path:
-            await session.run(distribute_new_tables, doing="distributing new tables")
+            if await session.run(distribute_new_tables, doing="distributing new tables"):
+                await session.run(delete_local_rows, doing="deleting the rows outside of shards")
         return reached
 
 

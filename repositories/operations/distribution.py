@@ -115,7 +115,9 @@ async def distribute(
             )
         work = partial(_distribute, planned, shard_count, on_table)
         await session.run(work, doing="distributing the tables")
-        await session.run(_delete_local_rows, doing="deleting the rows outside of shards")
+        await session.run(
+            distribution.delete_local_rows, doing="deleting the rows outside of shards"
+        )
         refused = await session.run(_apply_settings, doing="setting up the nodes")
         await session.run(_analyze, doing="analyzing the tables")
         await session.run(_verify, doing="verifying the tables")
@@ -196,12 +198,6 @@ def _distribute(
             on_table(table.name, len(done), len(missing))
 
     distribution.distribute_tables(connection, planned, shard_count=shard_count, on_table=report)
-
-
-def _delete_local_rows(connection: Connection) -> None:
-    for table in distribution.planned_tables(connection):
-        if table.done and table.local_bytes:
-            connection.execute(statements.TRUNCATE_LOCAL, {"table": table.name})
 
 
 def _apply_settings(connection: Connection) -> list[str]:

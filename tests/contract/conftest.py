@@ -70,7 +70,7 @@ async def store(
 ) -> AsyncIterator[Store]:
     """Each store in turn, open and empty."""
     version = STORES[request.param]
-    async with _fake() if version is None else _postgres(await lent(version)) as store:
+    async with _fake() if version is None else emptied_postgres(await lent(version)) as store:
         yield store
 
 
@@ -83,7 +83,8 @@ async def _fake() -> AsyncIterator[Store]:
 
 
 @asynccontextmanager
-async def _postgres(database: Database) -> AsyncIterator[Database]:
+async def emptied_postgres(database: Database) -> AsyncIterator[Database]:
+    """Lend a database on a server, and empty it afterwards."""
     from repositories.testing.tables import emptied
 
     async with emptied(database):
@@ -93,5 +94,5 @@ async def _postgres(database: Database) -> AsyncIterator[Database]:
 @pytest_asyncio.fixture
 async def postgres(lent: Callable[[int], Awaitable[Database]]) -> AsyncIterator[Database]:
     """Return an open, empty database on PostgreSQL's newest version."""
-    async with _postgres(await lent(max(VERSIONS))) as database:
+    async with emptied_postgres(await lent(max(VERSIONS))) as database:
         yield database
