@@ -79,6 +79,11 @@ async def do(url: SecretStr, *statements: str) -> Any:
             return results[-1].scalar() if results[-1].returns_rows else None
 
 
+async def change(url: SecretStr, statement: str) -> None:
+    async with opened(url) as engine, engine.begin() as connection:
+        await connection.execute(text(statement))
+
+
 @pytest.mark.parametrize("isolated", [False, True], ids=["as-it-is", "behind-row-level-security"])
 async def test_the_application_does_every_operation_and_the_reader_every_read(
     place: Place, isolated: bool
@@ -154,6 +159,34 @@ async def test_neither_application_nor_reader_may(
 async def test_the_reader_may_not_write(place: Place, statement: str) -> None:
     with pytest.raises(AccessDenied):
         await do(place.url_of("reader"), statement)
+
+
+async def test_deletes_without_the_privilege_are_refused_and_change_nothing(place: Place) -> None:
+    application = place.roles.application
+    async with Database.from_url(place.url_of("migrator")) as database:
+        row_level_security = (await database.health()).row_level_security
+    async with Database.from_url(
+        place.url_of("application"), row_level_security=row_level_security
+    ) as database:
+        review = samples.review()
+        memory = samples.memory(stale=True)
+        async with database.unit_of_work(tenant="undeleted") as uow:
+            uow.reviews.add(review)
+            await uow.memories.write(memory)
+            await uow.commit()
+        await change(place.admin, f"REVOKE DELETE ON reviews, learning_memories FROM {application}")
+        try:
+            with pytest.raises(AccessDenied):
+                await database.delete_stale_memories(tenant="undeleted")
+            with pytest.raises(AccessDenied):
+                await database.delete_review(review.id, tenant="undeleted")
+        finally:
+            await change(
+                place.admin, f"GRANT DELETE ON reviews, learning_memories TO {application}"
+            )
+        async with database.reader(tenant="undeleted") as view:
+            assert (await view.reviews.count(), await view.memories.count()) == (1, 1)
+        assert await database.delete_review(review.id, tenant="undeleted")
 
 
 async def test_a_temporary_table_of_the_application_hides_none_of_ours(place: Place) -> None:
