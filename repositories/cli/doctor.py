@@ -137,7 +137,13 @@ def database(
     for name, value in health_figures(target, health):
         yield Diagnosis(name=name, observation=value)
     if health.revision == health.expected_revision:
-        for index in asyncio.run(vector_indexes_of_target(target.settings)):
+        try:
+            indexes = asyncio.run(vector_indexes_of_target(target.settings))
+        except RecollectError as error:
+            # Such as a node of Citus that is down; the other problems follow.
+            indexes = []
+            yield Diagnosis(name="vector indexes", observation=str(error), problem=True)
+        for index in indexes:
             remedy = "; run `recollect db maintain`, which rebuilds it" if index.is_worn else ""
             yield Diagnosis(
                 name=f"index {index.name}",

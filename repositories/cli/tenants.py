@@ -54,13 +54,14 @@ def isolate(
 ) -> None:
     """Build an HNSW index for a large tenant while others read and write.
 
-    You can interrupt the command and repeat it.
+    On Citus, the tenant gets a shard of its own instead, and writers of its shard wait. You can
+    interrupt the command and repeat it.
     """
     from repositories.cli import tasks
 
     with targets.reach(data_dir, url=url, deadline=connect_deadline) as target:
         built = asyncio.run(tasks.isolate_tenant(target.settings, name))
-    sentence = f"built {', '.join(built)}" if built else "the tenant has its indexes already"
+    sentence = f"built {', '.join(built)}" if built else "the tenant is isolated already"
     result(
         f"{target.label}: {sentence}",
         {"database": target.label, "tenant": name, "built": built},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from sqlalchemy import text
 
@@ -12,18 +12,19 @@ from domain.errors import InvalidInput, LockTimeout, SchemaOutdated
 from domain.values.text import require_tenant
 from repositories.migrations import indexes, requirements
 from repositories.migrations import tenant_indexes as own_indexes
-from repositories.migrations.distribution import FIRST_TABLE, is_distributed
+from repositories.migrations.distribution import FIRST_TABLE, is_distributed, planned_tables
 from repositories.migrations.options import SchemaOptions, read_recorded
+from repositories.migrations.row_level_security import bypass_row_level_security
 from repositories.migrations.runner import BASE, head, require_known
 from repositories.migrations.session import DEADLINE, migration_session
 from repositories.sql import distribution as statements
 from repositories.sql.vector_index import is_covered, tenant_index_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import timedelta
 
-    from sqlalchemy import Connection, RowMapping
+    from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from repositories.migrations.session import MigrationSession
@@ -36,6 +37,9 @@ NS_PER_COMPONENT_OF_TABLE: Final = 11.0
 
 INDEX_MS: Final = 3.0
 """The time of a search through an HNSW index."""
+
+Size: TypeAlias = "Mapping[str, float]"
+"""The `bytes` of a table with its indexes, and the number of its `rows`."""
 
 _BYTES: Final = text("""
 SELECT pg_total_relation_size(c.oid)::float8 AS bytes, greatest(c.reltuples, 0)::float8 AS rows
@@ -182,8 +186,17 @@ def _isolate_shard(tenant: str, connection: Connection) -> list[str]:
     values = {"table": FIRST_TABLE, "tenant": tenant}
     if connection.execute(statements.SHARD_OF_TENANT, values).one().is_isolated:
         return []
+    tables = planned_tables(connection)
+    if not any(_has_rows(connection, one.name, tenant) for one in tables if not one.is_reference):
+        raise _unknown(tenant)
     shard = connection.scalar(statements.ISOLATE_TENANT, values)
-    return [f"{FIRST_TABLE}_{shard}"]
+    return [f"the shard {FIRST_TABLE}_{shard}"]
+
+
+def _has_rows(connection: Connection, table: str, tenant: str) -> bool:
+    with bypass_row_level_security(connection, table):
+        rows = text(f'SELECT EXISTS (SELECT 1 FROM "{table}" WHERE tenant = :tenant)')  # noqa: S608 -- a name of ours
+        return bool(connection.scalar(rows, {"tenant": tenant}))
 
 
 def _unknown(tenant: str) -> InvalidInput:
@@ -238,18 +251,32 @@ def _figures(options: SchemaOptions, connection: Connection) -> list[TenantFigur
     usable = own_indexes.usable_indexes(connection)
     figures = []
     for table, column in own_indexes.embedding_tables(connection, options).items():
-        size = connection.execute(_BYTES, {"table": table}).mappings().one()
+        tenants_of_table = own_indexes.tenant_rows(connection, column)
+        size = _size_of(connection, table, tenants_of_table)
         figures += [
             _figures_of(
                 rows, options, size, has_index=tenant_index_name(table, rows.tenant) in usable
             )
-            for rows in own_indexes.tenant_rows(connection, column)
+            for rows in tenants_of_table
         ]
     return sorted(figures, key=lambda one: (-one.search_ms, -one.rows, one.tenant, one.table))
 
 
+def _size_of(connection: Connection, table: str, rows: Sequence[own_indexes.TenantRows]) -> Size:
+    if not is_distributed(connection):
+        row = connection.execute(_BYTES, {"table": table}).one()
+        return {"bytes": row.bytes, "rows": row.rows}
+    # This node has no rows, and no estimate of their number.
+    size = connection.scalar(statements.SIZE_ON_NODES, {"table": table})
+    return {"bytes": size, "rows": sum(one.rows for one in rows)}
+
+
 def _figures_of(
-    rows: own_indexes.TenantRows, options: SchemaOptions, size: RowMapping, *, has_index: bool
+    rows: own_indexes.TenantRows,
+    options: SchemaOptions,
+    size: Mapping[str, float],
+    *,
+    has_index: bool,
 ) -> TenantFigures:
     share = rows.rows / max(size["rows"], rows.rows)
     covered = is_covered(options.dimensions)

@@ -98,6 +98,9 @@ By logical replication, Citus 14.0.1 waits forever if such a writer changes a ta
 column: "publisher did not send replica identity column".
 """
 
+SIZE_ON_NODES: Final = text("SELECT citus_total_relation_size(CAST(:table AS regclass))::float8")
+"""Select the size of a table with its indexes on all nodes. Bind: `table`."""
+
 DEFAULT_HOLDS_ROWS: Final = text("""
 SELECT bool_or(success AND result = 't') AS holds, bool_and(success) AS answered
 FROM run_command_on_shards(:table, 'SELECT EXISTS (SELECT 1 FROM %s)')
