@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
@@ -11,6 +13,8 @@ import typer
 from domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import Console
     from rich.table import Table
 
@@ -48,6 +52,29 @@ def result(sentence: str, figures: dict[str, Any], *, as_json: bool) -> None:
 def note(sentence: str) -> None:
     """Print a message that is not a result."""
     typer.echo(sentence, err=True)
+
+
+@contextmanager
+def log_messages(logger: str) -> Iterator[None]:
+    """Print the messages of a logger as notes, from the level INFO on."""
+    source = logging.getLogger(logger)
+    handler = _Notes(logging.INFO)
+    level = source.level
+    source.addHandler(handler)
+    source.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        source.removeHandler(handler)
+        source.setLevel(level)
+
+
+class _Notes(logging.Handler):
+    """Prints messages to standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print the message of the record."""
+        note(record.getMessage())
 
 
 def confirm_deletion(what: str, *, yes: bool) -> None:

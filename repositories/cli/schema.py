@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from contextlib import nullcontext
+from typing import Annotated, Final
 
 import typer
 
 from domain.errors import ConfigurationError
 from repositories.cli import targets
 from repositories.cli.options import DATA_DIR, ConnectDeadline, DataDir, Json, Url, Yes
-from repositories.cli.output import confirm_deletion, result, show
+from repositories.cli.output import confirm_deletion, log_messages, result, show
+
+MIGRATIONS: Final = "recollect.migrations"
+"""The logger of the steps of migrations."""
 
 Temporary = Annotated[
     bool,
@@ -55,11 +59,17 @@ def migrate(
     connect_deadline: ConnectDeadline = None,
     as_json: Json = False,
 ) -> None:
-    """Migrate to a revision, by default the newest."""
+    """Migrate to a revision, by default the newest.
+
+    If the database has rows, the command shows the disk space that new indexes need, and each step.
+    """
     from repositories.cli import tasks
 
     with targets.reach(data_dir, url=url, deadline=connect_deadline) as target:
-        reached = asyncio.run(tasks.migrate(target.settings, revision))
+        # The steps of an empty database take no time.
+        shown = asyncio.run(tasks.may_hold_rows(target.settings))
+        with log_messages(MIGRATIONS) if shown else nullcontext():
+            reached = asyncio.run(tasks.migrate(target.settings, revision))
     result(
         f"{target.label} is at revision {reached}",
         {"database": target.label, "revision": reached},

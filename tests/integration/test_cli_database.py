@@ -80,6 +80,16 @@ def write_review(url: str) -> None:
     asyncio.run(write())
 
 
+def delete_reviews(url: str) -> None:
+    async def delete() -> None:
+        async with Database.from_url(url) as database, database.unit_of_work() as uow:
+            for review in await uow.reviews.list():
+                await uow.reviews.delete(review.id)
+            await uow.commit()
+
+    asyncio.run(delete())
+
+
 def test_up_says_what_it_starts_and_prints_one_line_for_the_shell(
     recollect: Recollect, up: str, folder: Path
 ) -> None:
@@ -134,6 +144,18 @@ def test_rollback_undoes_the_newest_revision_and_migrate_repeats_it(
     forward = recollect("db", "migrate")
     assert (forward.exit_code, migrations.head() in forward.stdout) == (0, True)
     assert recollect("db", "status").exit_code == 0
+
+
+def test_the_migration_of_a_database_with_rows_shows_its_steps(
+    recollect: Recollect, up: str
+) -> None:
+    assert recollect("db", "rollback", "0013").exit_code == 0
+    assert "done after" not in recollect("db", "migrate").stderr, "it has no rows"
+    write_review(up)
+    assert recollect("db", "rollback", "0013", "--yes").exit_code == 0
+    steps = recollect("db", "migrate").stderr.splitlines()
+    assert any(line.startswith("findings: done after ") for line in steps), steps
+    delete_reviews(up)
 
 
 def test_rollback_takes_a_number_or_a_revision(recollect: Recollect, up: str) -> None:
