@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from repositories import UnitOfWork
+    from repositories.testing.servers import TestServer
     from tests.faults.conftest import Effort, Promises
 
 Work = Callable[[Database, str], Awaitable[None]]
@@ -149,9 +150,10 @@ async def storm(database: Database, cancelling: Cancelling, times: int) -> None:
 
 @pytest.mark.parametrize("cancelling", [by_asyncio, by_anyio])
 async def test_nothing_is_left_running_lost_or_half_written_by_a_cancelled_task(
-    database_url: SecretStr, effort: Effort, promises: Promises, cancelling: Cancelling
+    server: TestServer, effort: Effort, promises: Promises, cancelling: Cancelling
 ) -> None:
-    times = effort.times(30, 1_000)
+    # A database of its own: connections of other tests would be counted.
+    database_url, times = server.clone(), effort.times(30, 1_000)
     async with (
         Database.from_url(database_url, pool_size=SIZE, max_overflow=OVERFLOW) as database,
         emptied(database),
