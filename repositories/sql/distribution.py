@@ -94,8 +94,8 @@ SELECT isolate_tenant_to_new_shard(CAST(:table AS regclass), :tenant, 'CASCADE',
 """).bindparams(bindparam("table", type_=Text), bindparam("tenant", type_=Text))
 """Give a tenant a shard of its own in each table, while writers of the old shard wait.
 
-By logical replication, Citus 14.0.1 waits forever if such a writer changes a table with a generated
-column: "publisher did not send replica identity column".
+By logical replication, Citus 14.0.1 waited forever in trials while a writer changed the tenant:
+"publisher did not send replica identity column".
 """
 
 SIZE_ON_NODES: Final = text("SELECT citus_total_relation_size(CAST(:table AS regclass))::float8")
