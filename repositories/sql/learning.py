@@ -93,17 +93,20 @@ def nearest_for_owner(
         _COLUMNS.text_hash != all_(hashes),
     )
     distance = distance_between(_COLUMNS.embedding, Distance.COSINE).label("distance")
-    compared = select(_COLUMNS.id, _COLUMNS.repo, _COLUMNS.text_hash, distance).where(there)
+    columns: list[ColumnElement[Any]] = [_COLUMNS.id, _COLUMNS.repo, _COLUMNS.text_hash, distance]
+    compared = select(*columns).where(there)
     if scan is None:
         chosen = _by_turns(compared, share, limit, exact=True, distinct=distinct)
         rows = chosen.cte("ranked")
     else:
         near = _materialized(through_index(LearningMemory, scan, there), "near")
-        of_index = (
-            select(near.c.id, _COLUMNS.repo, near.c.text_hash, near.c.distance)
-            .join_from(near, _TABLE, _COLUMNS.id == near.c.id)
-            .where(tenant)
-        )
+        proposed: list[ColumnElement[Any]] = [
+            near.c.id,
+            _COLUMNS.repo,
+            near.c.text_hash,
+            near.c.distance,
+        ]
+        of_index = select(*proposed).join_from(near, _TABLE, _COLUMNS.id == near.c.id).where(tenant)
         indexed = _materialized(
             _by_turns(of_index, share, limit, exact=False, distinct=distinct), "indexed"
         )
@@ -146,8 +149,13 @@ def _by_turns(
         .where(measured.c.distance <= _FARTHEST)
         .subquery("in_turn")
     )
+    columns: list[ColumnElement[Any]] = [
+        in_turn.c.id,
+        in_turn.c.distance,
+        literal(value=exact).label("exact"),
+    ]
     return (
-        select(in_turn.c.id, in_turn.c.distance, literal(value=exact).label("exact"))
+        select(*columns)
         .where(in_turn.c.turn <= share)
         .order_by(in_turn.c.distance, in_turn.c.id)
         .limit(literal_int(limit))
