@@ -67,7 +67,14 @@ class Entry:
 
 
 def entries() -> list[Entry]:
-    """Return an entry, or several, for every operation."""
+    """Return an entry, or several, for every operation.
+
+    Reads come first: the rows of a write that is rolled back stay in the indexes until VACUUM.
+    """
+    return sorted(_all(), key=lambda entry: entry.writes)
+
+
+def _all() -> list[Entry]:
     return [
         *(entry for kind in KINDS for entry in _reads(kind.path)),
         *(entry for path in _MAKERS for entry in _writes(path)),
@@ -464,7 +471,7 @@ def _units() -> Iterator[Entry]:
         "savepoint": savepoint,
         "rollback": rollback,
         "commit": commit,
-        "explaining": explaining,
     }
     for operation, call in calls.items():
         yield Entry(operation=operation, call=call, writes=True)
+    yield Entry(operation="explaining", call=explaining)
