@@ -48,4 +48,5 @@ def page(written: str, results: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(PAGE.read_text(), json.loads(MEASURED.read_text())))
+    measured = json.loads(MEASURED.read_text(encoding="utf-8"))
+    PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), measured), encoding="utf-8")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+from bench.growth import page
 from bench.growth.entries import entries
 from bench.growth.measure import Growth, operations_without_entry
 
@@ -22,3 +24,10 @@ def test_an_operation_that_grows_more_than_twofold_is_found() -> None:
     assert not Growth(milliseconds=[2.0, 4.2], grows=None, **facts).is_met
     assert Growth(milliseconds=[0.2, 0.9], grows=None, **facts).is_met, "less than the noise"
     assert Growth(milliseconds=[2.0, 40.0], grows="adds up rows", **facts).is_met
+
+
+def test_the_table_of_the_page_is_made_of_the_measured_figures() -> None:
+    written = page.PAGE.read_text(encoding="utf-8")
+    measured = json.loads(page.MEASURED.read_text(encoding="utf-8"))
+    assert page.page(written, measured) == written
+    assert page.page(written, {**measured, "unused": ["reviews.x"]}) != written
