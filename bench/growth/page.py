@@ -21,7 +21,7 @@ MEASURED: Final = EXPLANATION / "measured" / "growth.json"
 
 def table(results: Mapping[str, Any]) -> str:
     """Return the machine and a table with a row for each measured call, the largest ratio first."""
-    names = [f"{size['name']}, {size['rows']:,} rows" for size in results["sizes"]]
+    names = [f"{size['name']}, {size['rows']:,} rows: ms" for size in results["sizes"]]
     grown = sorted((Growth(**one) for one in results["growth"]), key=lambda one: -one.ratio)
     rows = [
         (
