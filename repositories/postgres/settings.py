@@ -112,7 +112,7 @@ class Settings(ConnectionSettings):
         description="Candidates while a vector index is built, at least twice `hnsw_m`.",
     )
     ef_search: int = Field(
-        200,
+        400,
         ge=1,
         le=1000,
         description="Candidates that a vector search reads from its index; it reads at least"

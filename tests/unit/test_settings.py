@@ -55,7 +55,7 @@ def test_without_anything_said_the_database_is_a_local_one() -> None:
         settings.hnsw_m,
         settings.hnsw_ef_construction,
         settings.ef_search,
-    ) == ("english", 16, 200, 200)
+    ) == ("english", 16, 200, 400)
     assert (settings.tenant, settings.pooler, settings.echo, settings.embedding_dimensions) == (
         "default",
         "none",
