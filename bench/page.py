@@ -59,6 +59,7 @@ def tenants_filled(page: str, tenants: Figures) -> str:
     blocks_by_name = {
         "machine": Machine(**tenants["machine"]).described(),
         "tenants": _tenants(tenants["tenants"]),
+        "latency": _latency(tenants["latency"]),
         "curve": _curve(tenants["curve"]),
     }
     return blocks.filled(page, blocks_by_name)
@@ -69,6 +70,7 @@ def _tenants(figures: Iterable[Figures]) -> str:
         (
             f"{figure['population']}: {figure['tenant']}",
             figure["queries"],
+            f"{figure['dimensions']:,}",
             f"{figure['rows']:,}",
             f"{figure['recall']:.3f}",
             f"{figure['lowest_recall']:.1f}",
@@ -80,8 +82,28 @@ def _tenants(figures: Iterable[Figures]) -> str:
         )
         for figure in figures
     ]
-    headings = ("rows", "recall@10", "lowest", "under 0.5", "exact", "p50 ms", "alone", "control")
-    return blocks.table(("tenant", "queries", *headings), rows, words=2)
+    counts, times = ("dimensions", "rows"), ("p50 ms", "alone", "control")
+    recall = ("recall@10", "lowest", "under 0.5", "exact")
+    return blocks.table(("tenant", "queries", *counts, *recall, *times), rows, words=2)
+
+
+def _latency(figures: Iterable[Figures]) -> str:
+    rows = [
+        (
+            f"{figure['population']}: {figure['tenant']}",
+            figure["search"],
+            figure["reference"],
+            f"{figure['rows']:,}",
+            f"{figure['p50']:.1f}",
+            f"{figure['reference_p50']:.1f}",
+            f"{figure['p50'] / figure['reference_p50']:.2f}",
+            f"{figure['p95']:.1f}",
+            f"{figure['reference_p95']:.1f}",
+        )
+        for figure in figures
+    ]
+    times = ("p50 ms", "there", "ratio", "p95 ms", "there")
+    return blocks.table(("tenant", "search", "compared with", "rows", *times), rows, words=3)
 
 
 def _curve(figures: Iterable[Figures]) -> str:

@@ -38,7 +38,7 @@ def test_the_page_on_tenants_and_its_plot_are_made_of_the_figures() -> None:
     written = page.TENANTS_PAGE.read_text(encoding="utf-8")
     assert page.tenants_filled(written, tenants) == written
     assert page.picture(tenants) == page.PICTURE.read_text(encoding="utf-8")
-    assert written.count("<!-- measured: ") == written.count("<!-- end -->") == 3
+    assert written.count("<!-- measured: ") == written.count("<!-- end -->") == 4
 
 
 def test_a_figure_that_changes_changes_the_page(
