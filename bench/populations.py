@@ -1,7 +1,8 @@
 """Populations of tenants, drawn from passages of real text with a seed.
 
 `one` has all passages in one tenant. `skewed` has a package in each tenant. `many` has tenants of
-50 to 2,000 rows; a passage occurs in up to four of them, and never twice in one.
+very different sizes: drawn between 50 and 2,000 rows, then scaled to the rows of the population. A
+passage occurs in up to four of them, and never twice in one.
 """
 
 from __future__ import annotations
