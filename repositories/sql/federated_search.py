@@ -24,6 +24,7 @@ from domain.entities.learning import LearningMemory
 from domain.schema.columns import EmbeddingColumn
 from domain.values.corpora import NEAR_DUPLICATE
 from domain.values.search import Corpus, Distance
+from repositories.sql.ctes import materialized
 from repositories.sql.rows import tenant_bind
 from repositories.sql.vector import OPERATORS
 
@@ -39,7 +40,7 @@ def near_duplicates() -> Select[Any]:
     memories as `knowledge` and `memories`.
     """
     each = (_units(KnowledgeChunk, Corpus.KNOWLEDGE), _units(LearningMemory, Corpus.MEMORIES))
-    units = union_all(*each).cte("units").prefix_with("MATERIALIZED", dialect="postgresql")
+    units = materialized(union_all(*each), "units")
     one, other = units.alias("one"), units.alias("other")
     cosine = -one.c.unit.op(OPERATORS[Distance.INNER_PRODUCT], return_type=Float())(other.c.unit)
     near = and_(one.c.id < other.c.id, cosine >= NEAR_DUPLICATE)

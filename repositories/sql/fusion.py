@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import CTE, ColumnElement, Float, Select, bindparam, case, func, literal, select
 
 from domain.values.fusion import EVEN_SPREAD, ROUNDING, SMALLEST_RANGE, SPREAD_POWER
+from repositories.sql.ctes import materialized
 
 
 def scales(vector: CTE, keyword: CTE) -> CTE:
@@ -29,7 +30,7 @@ def scales(vector: CTE, keyword: CTE) -> CTE:
     ).subquery("of_keyword")
     columns: list[ColumnElement[Any]] = [*of_vector.c, *of_keyword.c]
     scale = select(*columns).select_from(of_vector.join(of_keyword, literal(value=True)))
-    return scale.cte("scales").prefix_with("MATERIALIZED", dialect="postgresql")
+    return materialized(scale, "scales")
 
 
 def with_share(arm: CTE, share: ColumnElement[float], scale: CTE) -> Select[Any]:

@@ -34,6 +34,7 @@ from domain.values.reranking import MAX_HALVINGS
 from domain.values.search import Distance, Match, arm_depth
 from repositories.sql import bm25, fusion
 from repositories.sql.caching import cached_statement
+from repositories.sql.ctes import materialized
 from repositories.sql.filters import FilterKey
 from repositories.sql.rows import fields, tenant_bind
 from repositories.sql.vector import OPERATORS, Scan, literal_int, nearest
@@ -216,12 +217,10 @@ def _with_similarities(entity: type[Entity], ranked: CTE) -> Select[Any]:
     # Embeddings are normalised and read once, not fetched for every pair.
     unit = func.l2_normalize(columns.embedding, type_=EmbeddingColumn()).label("unit")
     there = and_(columns.id == ranked.c.id, tenant_bind(entity))
-    units = (
-        select(ranked.c.id, ranked.c.fused, unit)
-        .join_from(ranked, entity.__table__, there)
-        .cte("units")
+    units = materialized(
+        select(ranked.c.id, ranked.c.fused, unit).join_from(ranked, entity.__table__, there),
+        "units",
     )
-    units = units.prefix_with("MATERIALIZED", dialect="postgresql")
     one, other = units.alias("one"), units.alias("other")
     cosine = -one.c.unit.op(OPERATORS[Distance.INNER_PRODUCT], return_type=Float())(other.c.unit)
     in_order = aggregate_order_by(cosine, other.c.fused.desc(), other.c.id)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 from sqlalchemy import (
-    CTE,
     ColumnElement,
     Float,
     LargeBinary,
@@ -31,6 +30,7 @@ from domain.entities.learning import PATTERN_KIND, GlobalPattern, LearningMemory
 from domain.values.recall import OWNER_REPOS
 from domain.values.search import Distance
 from repositories.sql.caching import cached_statement
+from repositories.sql.ctes import materialized
 from repositories.sql.filters import FilterKey
 from repositories.sql.reembedding import is_of_another_model
 from repositories.sql.rows import fields, first_rows, tenant_bind
@@ -99,7 +99,7 @@ def nearest_for_owner(
         chosen = _by_turns(compared, share, limit, exact=True, distinct=distinct)
         rows = chosen.cte("ranked")
     else:
-        near = _materialized(through_index(LearningMemory, scan, there), "near")
+        near = materialized(through_index(LearningMemory, scan, there), "near")
         proposed: list[ColumnElement[Any]] = [
             near.c.id,
             _COLUMNS.repo,
@@ -107,7 +107,7 @@ def nearest_for_owner(
             near.c.distance,
         ]
         of_index = select(*proposed).join_from(near, _TABLE, _COLUMNS.id == near.c.id).where(tenant)
-        indexed = _materialized(
+        indexed = materialized(
             _by_turns(of_index, share, limit, exact=False, distinct=distinct), "indexed"
         )
         full = select(func.count() >= literal_int(limit)).select_from(indexed).scalar_subquery()
@@ -160,10 +160,6 @@ def _by_turns(
         .order_by(in_turn.c.distance, in_turn.c.id)
         .limit(literal_int(limit))
     )
-
-
-def _materialized(statement: Select[Any], name: str) -> CTE:
-    return statement.cte(name).prefix_with("MATERIALIZED", dialect="postgresql")
 
 
 def mark_stale(tenant: str, model: str, *, at_most: int | None) -> Update:

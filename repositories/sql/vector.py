@@ -28,6 +28,7 @@ from sqlalchemy import (
 from domain.schema.columns import EmbeddingColumn
 from domain.values.numbers import INT32_MAX
 from domain.values.search import DISTINCT_CANDIDATES, DISTINCT_ROWS, Distance
+from repositories.sql.ctes import materialized
 from repositories.sql.rows import tenant_bind
 from repositories.sql.vector_index import Graph, IndexForm
 
@@ -129,7 +130,7 @@ def nearest(entity: type[Entity], scan: Scan, condition: ColumnElement[bool] | N
     else:
         rows = _with_embedding(entity, there, limit=None).subquery("matching")
         scanned = _one_by_one(scan, rows, true(), bounded=false())
-    scanned = scanned.cte("scanned").prefix_with("MATERIALIZED", dialect="postgresql")
+    scanned = materialized(scanned, "scanned")
     # The scan returns rows nearly in order, and candidates in another order.
     rank = func.row_number().over(order_by=(scanned.c.distance, scanned.c.id)).label("rank")
     ranked = select(scanned, rank).order_by(scanned.c.distance, scanned.c.id)
@@ -226,11 +227,10 @@ def _indexed_or_exact(
     entity: type[Entity], scan: Scan, there: ColumnElement[bool], matching: Select[Any], *, few: int
 ) -> Any:
     # A materialized CTE is read only as far as it is needed.
-    rows = matching.cte("matching").prefix_with("MATERIALIZED", dialect="postgresql")
+    rows = materialized(matching, "matching")
     first = select(rows.c.id).limit(literal_int(few + 1)).subquery("first")
     are_many = select(func.count() > literal_int(few)).select_from(first).scalar_subquery()
-    indexed = through_index(entity, scan, and_(there, are_many)).cte("indexed")
-    indexed = indexed.prefix_with("MATERIALIZED", dialect="postgresql")
+    indexed = materialized(through_index(entity, scan, and_(there, are_many)), "indexed")
     counted = func.count(indexed.c.text_hash.distinct()) if scan.distinct else func.count()
     # A condition on a subquery alone is evaluated once, and the branch whose condition is false is
     # not executed.

@@ -35,9 +35,9 @@ from repositories.sql.bm25.selection import (
     BOUND,
     candidates_of,
     likely_of,
-    materialized,
     near_of,
 )
+from repositories.sql.ctes import materialized
 from repositories.sql.rows import tenant_bind
 from repositories.sql.vector import first_of_each_text, literal_int
 

@@ -25,6 +25,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY, TSVECTOR
 from domain.values.search import Match
 from repositories.sql.bm25.candidates import has_lexemes
 from repositories.sql.bm25.corpus import Access, document_length
+from repositories.sql.ctes import materialized
 from repositories.sql.vector import first_of_each_text, literal_int
 
 if TYPE_CHECKING:
@@ -187,12 +188,6 @@ def near_of(
     )
     more = more.limit(literal_int(limit))
     return union_all(enough, more.subquery().select()).subquery("c")
-
-
-def materialized(statement: Any, name: str) -> CTE:
-    """Return the statement under a name, executed once and planned by itself."""
-    cte: CTE = statement.cte(name)
-    return cte.prefix_with("MATERIALIZED", dialect="postgresql")
 
 
 def norm(vector: str) -> ColumnElement[float]:
