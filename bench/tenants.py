@@ -109,40 +109,95 @@ async def embedded_corpus(size: Size) -> Corpus:
 async def measured(running: EmbeddedServer, corpus: Corpus, size: Size) -> Results:
     """Load the populations, each into a database of its own, and measure some of their tenants."""
     results = Results(size=size, passages=len(corpus.texts))
-    drawn = populations(corpus, tenants=size.tenants, rows=size.rows)
-    for population in drawn:
-        async with _loaded(running, corpus, population) as database:
-            for tenant in population.tenants_of_about(*SIZES):
-                await _tenant(running, database, corpus, population, tenant, results)
+    for population in populations(corpus, tenants=size.tenants, rows=size.rows):
+        bench = _Bench(running, corpus, population, results)
+        async with bench.loaded() as database:
+            await bench.measure_tenants(database)
             if population.name == "one":
                 results.curve = await curve_of(database, corpus, population, size.queries)
             if population.name == "many":
-                await _fewer_tenants(running, database, corpus, population, results)
-                await _row_level_security(running, database, corpus, population, results)
+                await bench.compare_with_fewer_tenants(database)
+                await bench.compare_row_level_security(database)
             results.machine = await Machine.of(database)
     rows = min(WIDE_ROWS, size.rows)
     wide = corpus.rotated(WIDE)
     *_, population = populations(wide, tenants=max(1, size.tenants * rows // size.rows), rows=rows)
-    async with _loaded(running, wide, population) as database:
-        for tenant in population.tenants_of_about(*SIZES):
-            await _tenant(running, database, wide, population, tenant, results)
+    bench = _Bench(running, wide, population, results)
+    async with bench.loaded() as database:
+        await bench.measure_tenants(database)
     return results
 
 
-@asynccontextmanager
-async def _loaded(
-    running: EmbeddedServer, corpus: Corpus, population: Population, **settings: Any
-) -> AsyncIterator[Database]:
-    """Open a new database with the rows of the population and a finding about each."""
-    _notes.print(f"loading {population.name}: {len(population.rows):,} rows")
-    url = running.create_database(f"tenants_{uuid7().hex}").get_secret_value()
-    async with _opened(url, corpus.dimensions) as database:
-        await load(database, corpus, population)
-        await add_findings(database, corpus, population)
-        await database.maintain()
-        await database.vacuum()  # autovacuum does the same within a minute
-    async with _opened(url, corpus.dimensions, **settings) as database:
-        yield database
+@dataclass(frozen=True)
+class _Bench:
+    """Measures the tenants of one population, and adds the figures to the results."""
+
+    running: EmbeddedServer
+    corpus: Corpus
+    population: Population
+    results: Results
+
+    @asynccontextmanager
+    async def loaded(
+        self, population: Population | None = None, **settings: Any
+    ) -> AsyncIterator[Database]:
+        """Open a new database with the rows of a population and a finding about each."""
+        rows = population or self.population
+        _notes.print(f"loading {rows.name}: {len(rows.rows):,} rows")
+        url = self.running.create_database(f"tenants_{uuid7().hex}").get_secret_value()
+        async with self._opened(url) as database:
+            await load(database, self.corpus, rows)
+            await add_findings(database, self.corpus, rows)
+            await database.maintain()
+            await database.vacuum()  # autovacuum does the same within a minute
+        async with self._opened(url, **settings) as database:
+            yield database
+
+    def _opened(self, url: str, **settings: Any) -> Database:
+        unlimited = {"statement_timeout": 0, "idle_in_transaction_timeout": 0}
+        options: dict[str, Any] = {"embedding_dimensions": self.corpus.dimensions, **unlimited}
+        return Database.from_url(url, migrate=True, **options, **settings)
+
+    async def measure_tenants(self, database: Database) -> None:
+        """Measure some tenants, each in the database and in one of its own."""
+        for tenant in self.population.tenants_of_about(*SIZES):
+            _notes.print(f"measuring {tenant}")
+            passages = self.population.by_tenant()[tenant]
+            queries = queries_by_kind(self.corpus, passages, self.results.size.queries)
+            async with self.loaded(alone(self.population, tenant)) as own:
+                for kind, vectors in queries.items():
+                    self.results.tenants.append(
+                        await figures_of(
+                            database, own, self.corpus, self.population, tenant, kind, vectors
+                        )
+                    )
+                await self._compare(database, own, tenant, ALONE)
+
+    async def compare_with_fewer_tenants(self, database: Database) -> None:
+        """Compare with a database that has a tenth of the tenants."""
+        tenant = self.population.tenants_of_about(*SIZES)[0]
+        async with self.loaded(fewer(self.population, tenant, parts=TENTH)) as other:
+            await self._compare(database, other, tenant, TENTH_OF_TENANTS)
+
+    async def compare_row_level_security(self, database: Database) -> None:
+        """Compare a database with row-level security with this one, which has none."""
+        tenant = self.population.tenants_of_about(*SIZES)[0]
+        async with self.loaded(row_level_security=True) as protected:
+            await self._compare(protected, database, tenant, NO_SECURITY)
+
+    async def _compare(
+        self, database: Database, other: Database, tenant: str, reference: str
+    ) -> None:
+        passages = self.population.by_tenant()[tenant]
+        self.results.latency += await compared(
+            database,
+            other,
+            reference=reference,
+            population=f"{self.population.name}, {self.corpus.dimensions} dimensions",
+            tenant=tenant,
+            rows=len(passages),
+            queries=queries_of(self.corpus, passages, self.results.size.queries),
+        )
 
 
 async def load(database: Database, corpus: Corpus, population: Population) -> None:
@@ -163,77 +218,6 @@ def _records(corpus: Corpus, population: Population) -> Iterator[tuple[Any, ...]
         vector = Vector(corpus.vectors[passage])
         name = f"{number} {passage}"
         yield tenant, uuid7(), name, package, package, "code", text, "{}", digest, vector
-
-
-async def _tenant(
-    running: EmbeddedServer,
-    database: Database,
-    corpus: Corpus,
-    population: Population,
-    tenant: str,
-    results: Results,
-) -> None:
-    """Measure the searches of a tenant in the database and in one of its own."""
-    _notes.print(f"measuring {tenant}")
-    passages = population.by_tenant()[tenant]
-    async with _loaded(running, corpus, alone(population, tenant)) as own:
-        for kind, queries in queries_by_kind(corpus, passages, results.size.queries).items():
-            results.tenants.append(
-                await figures_of(database, own, corpus, population, tenant, kind, queries)
-            )
-        await _compare(database, own, corpus, population, tenant, ALONE, results)
-
-
-async def _fewer_tenants(
-    running: EmbeddedServer,
-    database: Database,
-    corpus: Corpus,
-    population: Population,
-    results: Results,
-) -> None:
-    """Compare with a database that has a tenth of the tenants."""
-    tenant = population.tenants_of_about(*SIZES)[0]
-    async with _loaded(running, corpus, fewer(population, tenant, parts=TENTH)) as other:
-        await _compare(database, other, corpus, population, tenant, TENTH_OF_TENANTS, results)
-
-
-async def _row_level_security(
-    running: EmbeddedServer,
-    database: Database,
-    corpus: Corpus,
-    population: Population,
-    results: Results,
-) -> None:
-    """Compare a database with row-level security with one without."""
-    tenant = population.tenants_of_about(*SIZES)[0]
-    async with _loaded(running, corpus, population, row_level_security=True) as protected:
-        await _compare(protected, database, corpus, population, tenant, NO_SECURITY, results)
-
-
-async def _compare(
-    database: Database,
-    other: Database,
-    corpus: Corpus,
-    population: Population,
-    tenant: str,
-    reference: str,
-    results: Results,
-) -> None:
-    passages = population.by_tenant()[tenant]
-    results.latency += await compared(
-        database,
-        other,
-        reference=reference,
-        population=f"{population.name}, {corpus.dimensions} dimensions",
-        tenant=tenant,
-        rows=len(passages),
-        queries=queries_of(corpus, passages, results.size.queries),
-    )
-
-
-def _opened(url: str, dimensions: int, **settings: Any) -> Database:
-    options: dict[str, Any] = {"statement_timeout": 0, "idle_in_transaction_timeout": 0, **settings}
-    return Database.from_url(url, migrate=True, embedding_dimensions=dimensions, **options)
 
 
 def table(results: Results) -> Table:

@@ -6,6 +6,7 @@ Its tables and its plot are made of the figures beside it.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -15,6 +16,9 @@ from bench import page, quality
 from bench.plot import svg
 from bench.search_targets import searches_judged
 from bench.targets import Verdict
+from bench.tenant_latency import Comparison
+from bench.tenant_recall import TenantFigures
+from bench.tenants import FULL, Results, misses
 
 
 @pytest.fixture(scope="module")
@@ -153,3 +157,30 @@ def test_a_keyword_search_that_takes_longer_in_proportion_is_reported() -> None:
     search = _searched(p50=20.0, p99=30.0, plain_p50=20.0)
     search["nearest"] = _searched()["nearest"]
     assert _missed(search) == {"keyword search, a word, 5,000 to 50,000 rows"}
+
+
+def test_a_tenant_that_misses_a_target_is_named() -> None:
+    found = TenantFigures(
+        population="many", tenant="acme", rows=1_000, dimensions=256, queries="in distribution",
+        recall=0.95, lowest_recall=0.6, below_half=0.01, fewest_rows=10, exact=1.0,
+        p50=2.0, alone_p50=2.0, exact_p50=2.0,
+    )  # fmt: skip
+    pair = Comparison(
+        reference="alone", population="many", tenant="acme", rows=1_000, search="keyword",
+        p50=3.0, p95=4.0, reference_p50=2.0, reference_p95=3.0,
+    )  # fmt: skip
+
+    def missed(*tenants: TenantFigures, latency: tuple[Comparison, ...] = ()) -> list[str]:
+        results = Results(size=FULL, passages=1, tenants=list(tenants), latency=list(latency))
+        return list(misses(results))
+
+    assert missed(found, latency=(pair,)) == []
+    assert "recall 0.949" in missed(replace(found, recall=0.949))[0]
+    assert "1.1% of the queries" in missed(replace(found, below_half=0.011))[0]
+    assert "9 rows" in missed(replace(found, fewest_rows=9))[0]
+    assert "1.55 x alone" in missed(latency=(replace(pair, p50=3.1),))[0]
+    fewer = replace(pair, reference="a tenth of the tenants", p50=2.5)
+    assert "1.25 x a tenth of the tenants" in missed(latency=(fewer,))[0]
+    protected = replace(pair, reference="no row-level security", p50=4.0)
+    assert missed(latency=(protected,)) == [], "keyword search behind a policy has no target"
+    assert len(missed(latency=(replace(protected, search="vector"),))) == 1
