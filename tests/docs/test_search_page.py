@@ -160,7 +160,7 @@ def test_a_keyword_search_that_takes_longer_in_proportion_is_reported() -> None:
 
 
 def test_a_tenant_that_misses_a_target_is_named() -> None:
-    found = TenantFigures(
+    figures = TenantFigures(
         population="many", tenant="acme", rows=1_000, dimensions=256, queries="in distribution",
         recall=0.95, lowest_recall=0.6, below_half=0.01, fewest_rows=10, exact=1.0,
         p50=2.0, alone_p50=2.0, exact_p50=2.0,
@@ -174,10 +174,10 @@ def test_a_tenant_that_misses_a_target_is_named() -> None:
         results = Results(size=FULL, passages=1, tenants=list(tenants), latency=list(latency))
         return list(misses(results))
 
-    assert missed(found, latency=(pair,)) == []
-    assert "recall 0.949" in missed(replace(found, recall=0.949))[0]
-    assert "1.1% of the queries" in missed(replace(found, below_half=0.011))[0]
-    assert "9 rows" in missed(replace(found, fewest_rows=9))[0]
+    assert missed(figures, latency=(pair,)) == []
+    assert "recall 0.949" in missed(replace(figures, recall=0.949))[0]
+    assert "1.1% of the queries" in missed(replace(figures, below_half=0.011))[0]
+    assert "9 rows" in missed(replace(figures, fewest_rows=9))[0]
     assert "1.55 x alone" in missed(latency=(replace(pair, p50=3.1),))[0]
     fewer = replace(pair, reference="a tenth of the tenants", p50=2.5)
     assert "1.25 x a tenth of the tenants" in missed(latency=(fewer,))[0]
