@@ -1,7 +1,7 @@
 """Populations of tenants, drawn from passages of real text with a seed.
 
 `one` has all passages in one tenant. `skewed` has a package in each tenant. `many` has tenants of
-very different sizes: drawn between 50 and 2,000 rows, then scaled to the rows of the population. A
+50 to 2,000 rows in a Pareto distribution: most have little more than 50, and a few are large. A
 passage occurs in up to four of them, and never twice in one.
 """
 
@@ -14,9 +14,13 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from bench.vectors import Vectors
+
+    Floats = NDArray[np.float64]
 
 SEED: Final = 20_261_129
 COPIES: Final = 4
@@ -90,18 +94,40 @@ def alone(population: Population, tenant: str) -> Population:
     return Population(f"{population.name}, {tenant} alone", rows)
 
 
-def fewer(population: Population, tenant: str, *, parts: int) -> Population:
-    """Return the population with one in so many of its tenants, among them `tenant`."""
-    others = sorted({name for name, _ in population.rows} - {tenant})
-    chosen = {tenant, *others[::parts]}
+def fewer(population: Population, tenants: Iterable[str], *, parts: int) -> Population:
+    """Return the population with one in so many of its tenants, among them `tenants`."""
+    others = sorted({name for name, _ in population.rows}.difference(tenants))
+    chosen = {*tenants, *others[::parts]}
     rows = [row for row in population.rows if row[0] in chosen]
     return Population(f"{population.name}, a tenant in {parts}", rows)
 
 
+def tenant_sizes(tenants: int, rows: int) -> Sequence[int]:
+    """Return the rows of each tenant, ascending, which add up to `rows`.
+
+    They are the quantiles of a Pareto distribution from 50 to 2,000 rows, with the exponent that
+    its mean needs. A population that is too small for these bounds has narrower ones.
+    """
+    smallest = min(SMALLEST, rows // (2 * tenants))
+    largest = min(LARGEST, max(rows // 10, 2 * rows // tenants))
+    flat, steep = 0.01, 8.0
+    for _ in range(60):
+        exponent = (flat + steep) / 2
+        mean_is_high = _quantiles(tenants, exponent, smallest, largest).sum() > rows
+        flat, steep = (exponent, steep) if mean_is_high else (flat, exponent)
+    sizes = _quantiles(tenants, steep, smallest, largest)
+    ends = np.round(np.cumsum(sizes) * rows / sizes.sum()).astype(int)
+    return [int(size) for size in np.diff(ends, prepend=0)]
+
+
+def _quantiles(tenants: int, exponent: float, smallest: int, largest: int) -> Floats:
+    beyond = 1 - (smallest / largest) ** exponent
+    sizes: Floats = smallest * (1 - np.linspace(0, 1, tenants) * beyond) ** (-1 / exponent)
+    return sizes
+
+
 def _many(corpus: Corpus, *, tenants: int, rows: int) -> list[tuple[str, int]]:
-    random = np.random.default_rng(SEED)
-    sizes = np.exp(random.uniform(np.log(SMALLEST), np.log(LARGEST), size=tenants))
-    sizes = np.clip(np.round(sizes * rows / sizes.sum()), 1, len(corpus.texts)).astype(int)
+    sizes = np.random.default_rng(SEED).permutation(tenant_sizes(tenants, rows))
     # A tenant stores neighbouring passages, as the passages of a package are about one subject.
     drawn: list[tuple[str, int]] = []
     start = 0

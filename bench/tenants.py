@@ -40,7 +40,9 @@ if TYPE_CHECKING:
     from repositories import EmbeddedServer
 
 _notes: Final = Console(stderr=True)
-SIZES: Final = (1_000, 5_000)
+SIZES: Final = (100, 1_000, 5_000)
+"""Tenants of about these sizes are measured, and the largest."""
+
 TENTH: Final = 10
 WIDE: Final = 1_024
 WIDE_ROWS: Final = 20_000
@@ -175,15 +177,16 @@ class _Bench:
 
     async def compare_with_fewer_tenants(self, database: Database) -> None:
         """Compare with a database that has a tenth of the tenants."""
-        tenant = self.population.tenants_of_about(*SIZES)[0]
-        async with self.loaded(fewer(self.population, tenant, parts=TENTH)) as other:
-            await self._compare(database, other, tenant, TENTH_OF_TENANTS)
+        tenants = self.population.tenants_of_about(*SIZES)
+        async with self.loaded(fewer(self.population, tenants, parts=TENTH)) as other:
+            for tenant in tenants:
+                await self._compare(database, other, tenant, TENTH_OF_TENANTS)
 
     async def compare_row_level_security(self, database: Database) -> None:
         """Compare a database with row-level security with this one, which has none."""
-        tenant = self.population.tenants_of_about(*SIZES)[0]
         async with self.loaded(row_level_security=True) as protected:
-            await self._compare(protected, database, tenant, NO_SECURITY)
+            for tenant in self.population.tenants_of_about(*SIZES):
+                await self._compare(protected, database, tenant, NO_SECURITY)
 
     async def _compare(
         self, database: Database, other: Database, tenant: str, reference: str

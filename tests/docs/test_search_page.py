@@ -10,10 +10,12 @@ from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 from bench import page, quality
 from bench.plot import svg
+from bench.populations import LARGEST, SMALLEST, Corpus, populations, tenant_sizes
 from bench.search_targets import searches_judged
 from bench.targets import Verdict
 from bench.tenant_latency import Comparison
@@ -184,3 +186,19 @@ def test_a_tenant_that_misses_a_target_is_named() -> None:
     protected = replace(pair, reference="no row-level security", p50=4.0)
     assert missed(latency=(protected,)) == [], "keyword search behind a policy has no target"
     assert len(missed(latency=(replace(protected, search="vector"),))) == 1
+
+
+def test_tenants_of_many_have_50_to_2000_rows_that_add_up() -> None:
+    sizes = tenant_sizes(2_000, 200_000)
+    assert (len(sizes), sum(sizes)) == (2_000, 200_000)
+    assert (sizes[0], sizes[-1]) == (SMALLEST, LARGEST)
+    assert sum(tenant_sizes(30, 3_000)) == 3_000
+
+
+def test_a_passage_is_in_up_to_four_tenants_and_never_twice_in_one() -> None:
+    texts = [f"{number}" for number in range(800)]
+    corpus = Corpus(texts, np.zeros((800, 2), np.float32), ["package"] * 800, {}, {})
+    *_, many = populations(corpus, tenants=30, rows=3_000)
+    assert len(set(many.rows)) == len(many.rows) == 3_000
+    copies = np.bincount([passage for _, passage in many.rows])
+    assert copies.max() == 4
