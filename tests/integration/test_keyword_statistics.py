@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,8 +14,11 @@ from domain.errors import ConfigurationError
 from domain.values.bm25 import Bm25
 from repositories import Database, FakeDatabase, Settings
 from repositories.postgres.engine import create_engine
-from repositories.sql.bm25 import Access, is_one_word
+from repositories.sql.bm25 import Access, is_one_word, query_parameters
 from repositories.sql.bm25.corpus import corpus_statistics
+from repositories.sql.explain import Explain
+from repositories.sql.filters import FilterKey
+from repositories.sql.hybrid import keyword_statement
 from repositories.testing.statements import statements_of
 from tests.contract.suites.samples import chunk
 
@@ -99,6 +104,34 @@ async def test_a_large_tenant_is_estimated_from_a_sample_of_its_own_rows(
     # Up to 1,000 rows, and up to 1,000 rows with a word, are counted.
     assert estimates["theirs"]["number"].n == 500
     assert estimates["theirs"]["hundredth"].df == 5
+
+
+CROWD = text("""
+    INSERT INTO knowledge (tenant, id, repo, source, source_type, chunk_id, content, content_hash)
+    SELECT 'tenant ' || number % 60, gen_random_uuid(), '', 's', 'doc', number,
+      'number ' || number || ' of ' || number % 7, sha256(int4send(number))
+    FROM generate_series(1, 12000) AS number""")
+
+
+async def test_among_many_tenants_the_index_and_no_other_node_compares_keys(
+    database: Database,
+) -> None:
+    async with database.engine.begin() as connection:
+        await connection.execute(CROWD)
+        await connection.execute(text("ANALYZE knowledge"))
+    statement = keyword_statement(
+        *(KnowledgeChunk, Match.ANY, FilterKey(None), Access()),
+        limit=10,
+        explain=False,
+        distinct=False,
+    )
+    binds = {"tenant": "tenant 7", "min_score": 0.0}
+    binds |= query_parameters("number 7 of 5", Match.ANY, "english")
+    async with database.engine.connect() as connection:
+        [explained] = (await connection.execute(Explain(statement), binds)).scalar_one()
+    plan = json.dumps(explained["Plan"])
+    assert '"Index Name": "ix_knowledge_search_vector"' in plan
+    assert not re.findall('"(?:Join )?Filter": "[^"]*string_to_array', plan)
 
 
 @pytest.mark.parametrize("query", ["deadline", " Deadline ", "HTTP", "größe"])

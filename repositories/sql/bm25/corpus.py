@@ -172,28 +172,27 @@ def _rows(entity: type[Entity], access: Access) -> dict[str, str]:
             SELECT CASE WHEN n <= {counted} THEN n ELSE greatest(n, {_estimated(table)})
               END::float8 AS n, n <= {every} AS complete
             FROM first_rows""",
+        # `strip` also fetches a vector that is stored out of line, once for all terms. It is not in
+        # the parts, which the server may sort with more rows than the sample has.
         "sample": f"""
-            SELECT place, document_length, lexemes, row_number() OVER () AS number FROM (
-              (SELECT {_SAMPLED_COLUMNS} FROM {table} AS s
+            SELECT place, {document_length("search_vector")} AS document_length,
+              strip(search_vector) AS lexemes, row_number() OVER () AS number FROM (
+              (SELECT s.ctid AS place, s.search_vector FROM {table} AS s
                WHERE tenant = {TENANT} AND (SELECT complete FROM size)
                ORDER BY text_hash LIMIT {every})
               UNION ALL
-              (SELECT behind.* FROM {_places()} CROSS JOIN LATERAL (
-                 SELECT {_SAMPLED_COLUMNS} FROM {table} AS s
-                 WHERE tenant = {TENANT} AND {_BEHIND_A_PLACE} AND NOT (SELECT complete FROM size)
-                 ORDER BY text_hash LIMIT {every // _PLACES}) AS behind)
+              (SELECT behind.place, behind.search_vector FROM {_places()} CROSS JOIN LATERAL (
+                 SELECT s.ctid AS place, s.search_vector, s.text_hash FROM {table} AS s
+                 WHERE tenant = {TENANT} AND text_hash >= first AND NOT (SELECT complete FROM size)
+                 ORDER BY text_hash LIMIT {every // _PLACES}) AS behind
+               WHERE behind.text_hash < next)
             ) AS rows""",
     }
 
 
-# `strip` also fetches a vector that is stored out of line, once for all terms.
-_SAMPLED_COLUMNS: Final = f"""
-  s.ctid AS place, {document_length("s.search_vector")} AS document_length,
-  strip(s.search_vector) AS lexemes"""
-_BEHIND_A_PLACE: Final = "text_hash >= places.first AND text_hash < places.next"
-
-
 def _places() -> str:
+    # Rows behind a place are those from `first` on. Those from `next` on are dropped after a LIMIT:
+    # with both bounds the planner expects few rows, and reads all of a place to sort them.
     return f"""(SELECT i, set_byte('\\x00'::bytea, 0, i * {256 // _PLACES}) AS first,
         CASE WHEN i < {_PLACES - 1} THEN set_byte('\\x00'::bytea, 0, (i + 1) * {256 // _PLACES})
         ELSE decode(repeat('ff', 33), 'hex') END AS next
@@ -208,8 +207,9 @@ def _estimated(table: str) -> str:
         SELECT sum(CASE WHEN last IS NULL THEN rows ELSE {_PER_PLACE - 1} / ({share}) END)
         FROM {_places()} CROSS JOIN LATERAL (
           SELECT count(*) AS rows, (array_agg(text_hash))[{_PER_PLACE}] AS last FROM (
-            SELECT text_hash FROM {table} WHERE tenant = {TENANT} AND {_BEHIND_A_PLACE}
-            ORDER BY text_hash LIMIT {_PER_PLACE}) AS f) AS counted)"""
+            SELECT text_hash FROM {table} WHERE tenant = {TENANT} AND text_hash >= first
+            ORDER BY text_hash LIMIT {_PER_PLACE}) AS behind
+          WHERE text_hash < next) AS counted)"""
 
 
 def _counted(entity: type[Entity]) -> str:

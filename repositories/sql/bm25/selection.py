@@ -87,7 +87,10 @@ def _rows_of(
         conditions.append(vector.bool_op("@@")(chosen.c.part))
     if has_all and match is Match.ANY:
         conditions.append(vector.bool_op("@@")(chosen.c.earlier).is_not(true()))
-    rows = _candidates(entity, and_(*conditions), distinct=distinct).lateral("rows")
+    # OFFSET keeps the keys a condition of the index. For a tenant with a small share of the table
+    # the planner would read all its rows, and compute and compare the keys of each.
+    candidates = _candidates(entity, and_(*conditions), distinct=distinct).offset(literal_int(0))
+    rows = candidates.lateral("rows")
     columns: list[ColumnElement[Any]] = list(rows.c)
     selected = select(*columns).select_from(chosen.join(rows, true()))
     if match is Match.ANY and access.by_index:
