@@ -37,14 +37,12 @@ def indexed_text_sql(column: str, characters: int) -> str:
     )
     plain = _separated(text, "..", *"<&+/~@")
     joined = _replace(f"' ' || {text} || ' '", _between_compounds(_PLAIN_WORD, "-_", "."), " ")
-    hyphened = f"{_separated(plain, '-', '_')} || translate({joined}, '-_', '')"
-    abbreviated = _where(
-        text, r"\.[A-Za-z]\.", _replace(text, rules.ABBREVIATION_DOT, ""), otherwise=text
-    )
+    hyphened = f"{_separated(plain, '-', '_')} || {_joined(joined)}"
+    abbreviated = _replace(text, rules.ABBREVIATED_LETTER, r"\1")
     shortened = _where(
         text, "[0-9a-f]{8}", _replace(abbreviated, rules.LONG_HASH, r"\1"), otherwise=abbreviated
     )
-    words = _replace(shortened, rules.WORD_BOUNDARY, " ")
+    words = _separated(_replace(shortened, rules.INNER_BOUNDARY, " "), *rules.SEPARATORS)
     irregular = f"{words} || {_compounds(abbreviated)}"
     return (
         f"CASE WHEN {text} ~ {_quoted(_IRREGULAR)} THEN {irregular} "
@@ -61,15 +59,13 @@ def _separated(text: str, *separators: str) -> str:
 
 
 def _compounds(text: str) -> str:
-    """Return SQL for what `compounds` returns.
+    """Return SQL for what `compounds` returns."""
+    separated = _replace(f"' ' || {text} || ' '", rules.VERSION_OR_DOT, r" \1 ")
+    return _joined(_replace(separated, _between_compounds(_ONE_CASE, "-_"), " "))
 
-    Each step deletes what stands between compounds, so that the next has less to read.
-    """
-    candidates = _replace(f"' ' || {text} || ' '", _between_compounds(_ONE_CASE, "-_."), " ")
-    versions = _replace(candidates, rules.VERSION, r" \1 ")
-    components = _replace(versions, rules.DOT_OUTSIDE_NUMBERS, " ")
-    joined = _replace(components, _between_compounds(_ONE_CASE, "-_"), " ")
-    return f"translate({joined}, '-_', '')"
+
+def _joined(compounds: str) -> str:
+    return f"replace(replace({compounds}, '-', ''), '_', '')"
 
 
 def _between_compounds(word: str, joints: str, delimiters: str = "") -> str:

@@ -50,32 +50,30 @@ CASE_BOUNDARY: Final = (
 )
 UNSPACED_BOUNDARY: Final = f"(?=[{UNSPACED}])|(?<=[{UNSPACED}])"
 # PostgreSQL's parser reads them as parts of a tag, entity, sign, number, path or address.
-SEPARATORS: Final = r"[-<&+./_~@]+"
+SEPARATORS: Final = "-<&+./_~@"
 # `v2.32.3` is `2.32.3`; `v2` is a name.
 VERSION_PREFIX: Final = r"(?<![A-Za-z0-9])[vV](?=[0-9]+\.[0-9])"
-WORD_BOUNDARY: Final = "|".join((CASE_BOUNDARY, SEPARATORS, VERSION_PREFIX, UNSPACED_BOUNDARY))
+INNER_BOUNDARY: Final = "|".join((CASE_BOUNDARY, VERSION_PREFIX, UNSPACED_BOUNDARY))
 
-# Dots inside "e.g." and "U.S.", which a code such as `p.x` does not have at its end.
-ABBREVIATION_DOT: Final = (
-    r"(?<=[A-Za-z])(?<![A-Za-z0-9_][A-Za-z])\.(?=(?:[A-Za-z]\.){1,3}(?![A-Za-z0-9_]))"
-)
+# Letters before the dots inside "e.g." and "U.S.", which a code such as `p.x` does not end with.
+# A lookbehind of two characters would take PostgreSQL six times as long.
+ABBREVIATED_LETTER: Final = r"(?<![A-Za-z0-9_])([A-Za-z])\.(?=(?:[A-Za-z]\.){1,3}(?![A-Za-z0-9_]))"
 # A hash of 8 to 64 digits, with a letter and a numeral, is its first 7: as Git shortens commits.
 LONG_HASH: Final = (
     r"(?<![0-9A-Za-z])(?=[0-9]*[a-f])(?=[a-f]*[0-9])([0-9a-f]{7})[0-9a-f]{1,57}(?![0-9A-Za-z])"
 )
 
 NUMBERS: Final = r"[0-9]+(?:[-_]+[0-9]+)*"
-VERSION: Final = r"(?:(?<![A-Za-z0-9])[vV])?([0-9]+(?:\.[0-9]+)+)"
-DOT_OUTSIDE_NUMBERS: Final = r"(?<![0-9])\.|\.(?![0-9])"
+# A version number, or a dot outside of one.
+VERSION_OR_DOT: Final = r"(?:(?<![A-Za-z0-9])[vV])?([0-9]+(?:\.[0-9]+)+)|\."
 
 _CASE_BOUNDARY: Final = re.compile(CASE_BOUNDARY)
-_WORD_BOUNDARY: Final = re.compile(WORD_BOUNDARY)
-_ABBREVIATION_DOT: Final = re.compile(ABBREVIATION_DOT)
+_WORD_BOUNDARY: Final = re.compile(f"[{SEPARATORS}]+|{INNER_BOUNDARY}")
+_ABBREVIATED_LETTER: Final = re.compile(ABBREVIATED_LETTER)
 _LONG_HASH: Final = re.compile(LONG_HASH)
 _TOKEN: Final = re.compile(f"[^{DELIMITERS}]+")
 _NUMBERS: Final = re.compile(NUMBERS)
-_VERSION: Final = re.compile(VERSION)
-_DOT_OUTSIDE_NUMBERS: Final = re.compile(DOT_OUTSIDE_NUMBERS)
+_VERSION_OR_DOT: Final = re.compile(VERSION_OR_DOT)
 _JOINT: Final = re.compile(r"[-_]")
 
 
@@ -84,7 +82,7 @@ def split_words(text: str) -> str:
 
     `see getUserName in src/db/client.ts` becomes `see get User Name in src db client ts`.
     """
-    shortened = _LONG_HASH.sub(r"\1", _ABBREVIATION_DOT.sub("", text))
+    shortened = _LONG_HASH.sub(r"\1", _ABBREVIATED_LETTER.sub(r"\1", text))
     return _WORD_BOUNDARY.sub(" ", shortened)
 
 
@@ -96,10 +94,8 @@ def compounds(text: str) -> str:
     `requests-2.32.3: self.get_user, useState` becomes `2.32.3 getuser useState`. Numbers with
     hyphens, such as dates, are none; a compound of several components has one for each.
     """
-    tokens = _TOKEN.findall(_ABBREVIATION_DOT.sub("", text))
-    candidates = " ".join(token for token in tokens if _has_parts(token.strip("-_.")))
-    separated = _DOT_OUTSIDE_NUMBERS.sub(" ", _VERSION.sub(r" \1 ", candidates))
-    parts = (part for part in separated.split(" ") if _has_parts(part.strip("-_")))
+    separated = _VERSION_OR_DOT.sub(r" \1 ", _ABBREVIATED_LETTER.sub(r"\1", text))
+    parts = (part for part in _TOKEN.findall(separated) if _has_parts(part.strip("-_")))
     return " ".join(_JOINT.sub("", part) for part in parts)
 
 

@@ -51,8 +51,7 @@ def _lexemes(column: str, characters: int, weight: str) -> str:
         f"CASE WHEN octet_length({column}) <= {characters} THEN {column} ELSE "
         f"left(coalesce({column}, ''), {characters}) END"
     )
-    abbreviated = _ABBREVIATED.replace("<text>", text)
-    indexed = _INDEXED.replace("<abbreviated>", abbreviated).replace("<text>", text)
+    indexed = _INDEXED.replace("<abbreviated>", _ABBREVIATED).replace("<text>", text)
     return f"setweight(to_tsvector('english', {indexed}), '{weight}')"
 
 
@@ -74,41 +73,42 @@ _ONE_CASE = (
     f"(?:[{_UPPER}]?[{_LOWER}]*|[{_UPPER}]+s?))*"
 )
 _NUMBERS = r"[0-9]+(?:[-_]+[0-9]+)*"
-_BETWEEN_DOTTED = rf"[{_DELIMITERS}]+(?:[-_.]*(?:{_ONE_CASE}|{_NUMBERS})[-_.]*[{_DELIMITERS}]+)*"
 _BETWEEN = rf"[{_DELIMITERS}]+(?:[-_]*(?:{_ONE_CASE}|{_NUMBERS})[-_]*[{_DELIMITERS}]+)*"
 _BETWEEN_PLAIN = (
     rf"[{_DELIMITERS}.]+(?:[-_]*(?:[^{_DELIMITERS}\-_.]*|{_NUMBERS})[-_]*[{_DELIMITERS}.]+)*"
 )
-_BOUNDARY = (
+_INNER_BOUNDARY = (
     f"(?<=[{_LOWER}])(?=[{_UPPER}])|(?<=[{_UPPER}0-9])(?=[{_UPPER}](?:[{_LOWER_BUT_S}]"
     f"|s[{_LOWER}]))"
-    rf"|[-<&+./_~@]+|(?<![A-Za-z0-9])[vV](?=[0-9]+\.[0-9])|(?=[{_UNSPACED}])|(?<=[{_UNSPACED}])"
+    rf"|(?<![A-Za-z0-9])[vV](?=[0-9]+\.[0-9])|(?=[{_UNSPACED}])|(?<=[{_UNSPACED}])"
 )
 _IRREGULAR = (
     rf"[{_LOWER}][{_UPPER}]|[{_UPPER}0-9][{_UPPER}][{_LOWER}]|[0-9][a-f]|[a-f][0-9]"
     rf"|\.[^{_DELIMITERS}\-_.]|[{_UNSPACED}]"
 )
 _ABBREVIATED = (
-    r"CASE WHEN <text> ~ '\.[A-Za-z]\.' THEN regexp_replace(<text>, "
-    r"'(?<=[A-Za-z])(?<![A-Za-z0-9_][A-Za-z])\.(?=(?:[A-Za-z]\.){1,3}(?![A-Za-z0-9_]))', '', 'g') "
-    "ELSE <text> END"
+    "regexp_replace(<text>, "
+    r"'(?<![A-Za-z0-9_])([A-Za-z])\.(?=(?:[A-Za-z]\.){1,3}(?![A-Za-z0-9_]))', '\1', 'g')"
 )
 _INDEXED = (
-    f"CASE WHEN <text> ~ '{_IRREGULAR}' THEN regexp_replace("
+    f"CASE WHEN <text> ~ '{_IRREGULAR}' THEN "
+    "replace(replace(replace(replace(replace(replace(replace(replace(replace(regexp_replace("
     "CASE WHEN <text> ~ '[0-9a-f]{8}' THEN regexp_replace(<abbreviated>, "
     "'(?<![0-9A-Za-z])(?=[0-9]*[a-f])(?=[a-f]*[0-9])([0-9a-f]{7})[0-9a-f]{1,57}(?![0-9A-Za-z])', "
     r"'\1', 'g') ELSE <abbreviated> END"
-    f", '{_BOUNDARY}', ' ', 'g') || translate(regexp_replace(regexp_replace(regexp_replace"
-    "(regexp_replace("
-    f"' ' || <abbreviated> || ' ', '{_BETWEEN_DOTTED}', ' ', 'g')"
-    r", '(?:(?<![A-Za-z0-9])[vV])?([0-9]+(?:\.[0-9]+)+)', ' \1 ', 'g'), "
-    r"'(?<![0-9])\.|\.(?![0-9])', ' ', 'g')"
-    f", '{_BETWEEN}', ' ', 'g'), '-_', '')"
+    f", '{_INNER_BOUNDARY}', ' ', 'g')"
+    ", '-', ' '), '<', ' '), '&', ' '), '+', ' '), '.', ' '), '/', ' '), '_', ' '), '~', ' '), "
+    "'@', ' ')"
+    " || replace(replace(regexp_replace(regexp_replace("
+    r"' ' || <abbreviated> || ' ', '(?:(?<![A-Za-z0-9])[vV])?([0-9]+(?:\.[0-9]+)+)|\.', "
+    r"' \1 ', 'g')"
+    f", '{_BETWEEN}', ' ', 'g'), '-', ''), '_', '')"
     " WHEN strpos(<text>, '-') > 0 OR strpos(<text>, '_') > 0 THEN"
     " replace(replace(replace(replace(replace(replace(replace(replace(replace(<text>"
     ", '..', ' '), '<', ' '), '&', ' '), '+', ' '), '/', ' '), '~', ' '), '@', ' '), '-', ' '), "
     "'_', ' ')"
-    f" || translate(regexp_replace(' ' || <text> || ' ', '{_BETWEEN_PLAIN}', ' ', 'g'), '-_', '')"
+    f" || replace(replace(regexp_replace(' ' || <text> || ' ', '{_BETWEEN_PLAIN}', ' ', 'g'), "
+    "'-', ''), '_', '')"
     " ELSE replace(replace(replace(replace(replace(replace(replace(<text>"
     ", '..', ' '), '<', ' '), '&', ' '), '+', ' '), '/', ' '), '~', ' '), '@', ' ') END"
 )
