@@ -51,8 +51,13 @@ class Match(StrEnum):
     """How many of the words of a query a row must contain."""
 
     ANY = "any"
+    """Any word."""
+
     ALL = "all"
+    """Every word."""
+
     WEB = "web"
+    """Every word; quotes for a phrase, `OR`, and a minus before a word to exclude."""
 
 
 class Corpus(StrEnum):

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class UsageBy(StrEnum):
-    """The groups of the sums."""
+    """The groups into which `telemetry.usage` adds up events."""
 
     MODEL = "model"
     REPO = "repo"

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import dataclasses
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,9 +15,9 @@ from pydantic_settings import BaseSettings
 import domain
 from domain import metadata
 from repositories.postgres.settings import Settings
-from tests.docs.reference import entities, errors
+from tests.docs.reference import entities, errors, values
 from tests.docs.reference.limits import default_of, limits_of
-from tests.docs.reference.pages import pages, with_blocks
+from tests.docs.reference.pages import DOCS, pages, with_blocks
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +42,40 @@ def test_every_field_of_every_table_is_on_the_page() -> None:
             if f"`{column.name}`" not in section and column.computed is None
         ]
         assert missing == [], name
+
+
+def test_every_public_value_is_on_the_page() -> None:
+    page = values.page()
+    missing = [value.__name__ for value in values.values() if f"### `{value.__name__}`" not in page]
+    assert missing == []
+
+
+def test_every_field_and_setting_of_the_tutorial_is_in_the_reference(
+    generated: dict[Path, str],
+) -> None:
+    reference = "".join(generated.values())
+    missing = {name for name in tutorial_fields() if f"`{name}`" not in reference}
+    assert missing == set()
+
+
+def tutorial_fields() -> Iterator[str]:
+    """Yield the arguments of public classes, and the fields of public values, in the tutorial."""
+    public = {
+        field.name
+        for value in values.values()
+        if dataclasses.is_dataclass(value)
+        for field in dataclasses.fields(value)
+    }
+    tutorial = (DOCS / "tutorial.md").read_text()
+    for block in re.findall(r"```python\n(.*?)```", tutorial, re.DOTALL):
+        for node in ast.walk(ast.parse(block)):
+            match node:
+                case ast.Call(func=ast.Name(id=name), keywords=keywords) if name in domain.__all__:
+                    yield from (keyword.arg for keyword in keywords if keyword.arg)
+                case ast.Call(func=ast.Attribute(value=ast.Name(id="Database")), keywords=keywords):
+                    yield from (keyword.arg for keyword in keywords if keyword.arg)
+                case ast.Attribute(attr=name) if name in public:
+                    yield name
 
 
 def test_every_setting_has_a_description() -> None:

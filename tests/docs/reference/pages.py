@@ -6,7 +6,15 @@ import re
 from pathlib import Path
 from typing import Final
 
-from tests.docs.reference import commands, entities, errors, extending, settings, structure
+from tests.docs.reference import (
+    commands,
+    entities,
+    errors,
+    extending,
+    settings,
+    structure,
+    values,
+)
 
 DOCS: Final = Path(__file__).parents[3] / "docs"
 FOLDER: Final = DOCS / "reference"
@@ -20,6 +28,7 @@ def pages() -> dict[Path, str]:
     structured = STRUCTURE.read_text(encoding="utf-8")
     return {
         FOLDER / "entities.md": entities.page(),
+        FOLDER / "values.md": values.page(),
         FOLDER / "settings.md": settings.page(),
         FOLDER / "command_line.md": commands.page(),
         FOLDER / "extending.md": extending.page(),
