@@ -97,7 +97,7 @@ rollback: $(READY) ## Undo the newest revision; make rollback yes=1 does not ask
 	@$(RECOLLECT) db rollback $${yes:+--yes}
 
 .PHONY: revision
-revision: $(READY) ## Write a revision for changed entities: make revision m="add a column"
+revision: $(READY) ## Write a revision for changed entities: make revision m="Add a column"
 	@if [ -z "$$m" ]; then echo 'make revision m="what it changes"' >&2; exit 2; fi; $(RECOLLECT) db revision -m "$$m"
 
 .PHONY: bench
