@@ -95,7 +95,7 @@ class TenantData:
         }
 
 
-async def keep(store: Store, tenant: str, data: TenantData) -> None:
+async def write_copies(store: Store, tenant: str, data: TenantData) -> None:
     """Write copies of the rows, so that several tenants can have the same."""
     copies = {
         path: [one.model_copy() for one in entities] for path, entities in data.entities.items()
@@ -105,20 +105,8 @@ async def keep(store: Store, tenant: str, data: TenantData) -> None:
         uow.findings.add(data.finding.model_copy())
         uow.runs.add(data.pending.model_copy())
         await uow.flush()
-        for path in (
-            "reviews",
-            "findings",
-            "suppressions",
-            "reactions",
-            "knowledge",
-            "memories",
-            "runs",
-            "checkpoints",
-        ):
-            await getattr(uow, path).add_many(copies[path])
-        await uow.authors.add_many(copies["authors"])
-        await uow.dependency_bumps.add_many(copies["dependency_bumps"])
-        await uow.telemetry.record_many(copies["telemetry"])
+        for path in MAKERS:
+            await getattr(uow, path).add_many(copies.get(path, []))
         await uow.commit()
     await write(
         store,
@@ -130,7 +118,7 @@ async def keep(store: Store, tenant: str, data: TenantData) -> None:
 async def fill(store: Store, tenant: str, rows: int) -> TenantData:
     """Write so many rows of each kind, and return them."""
     data = TenantData(rows)
-    await keep(store, tenant, data)
+    await write_copies(store, tenant, data)
     return data
 
 

@@ -18,7 +18,7 @@ from domain.schema.base import Entity, metadata
 from repositories import Database, FakeDatabase
 from repositories.fakes.unit_of_work import FakeUnitOfWork
 from tests.conftest import DIMENSIONS
-from tests.contract.calls import OPERATIONS, TenantData, keep
+from tests.contract.calls import OPERATIONS, TenantData, write_copies
 from tests.contract.ports import all_operations
 from tests.contract.suites import Store
 
@@ -108,7 +108,7 @@ async def a_database(
 async def _keep(store: Store, ours: TenantData | None, theirs: TenantData | None) -> None:
     for tenant, data in ((OURS, ours), (THEIRS, theirs)):
         if data is not None:
-            await keep(store, tenant, data)
+            await write_copies(store, tenant, data)
 
 
 async def outcomes_of_every_operation(
