@@ -15,7 +15,6 @@ from repositories.postgres.private_api import TransportConnection
 from repositories.sql.row_level_security import SETTING
 
 if TYPE_CHECKING:
-    from asyncio import BaseTransport
     from collections.abc import Iterator, Mapping
 
 # In seconds, except the count. Names that the operating system lacks are skipped.
@@ -45,15 +44,16 @@ class Connection(TransportConnection):
         "begin_failed",
     )
 
-    def __init__(self, protocol: Any, transport: BaseTransport, *arguments: Any) -> None:
-        super().__init__(protocol, transport, *arguments)
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
         self.begin_failed = False
         self._tenant: str | None = None
         self._closing = False
         self._has_vector_codecs = False
         self._begin_settings = ""
         self._warnings: list[str] = []
-        _enable_keepalive(transport.get_extra_info("socket"))
+        if self.transport is not None:
+            _enable_keepalive(self.transport.get_extra_info("socket"))
 
     def is_alive(self) -> bool:
         """Return whether the client takes the connection to be open.
@@ -61,7 +61,8 @@ class Connection(TransportConnection):
         If the server ends the connection, the transport reports it one iteration of the event loop
         before `is_closed` does.
         """
-        return not (self.is_closed() or self.transport.is_closing())
+        is_closing = self.transport is not None and self.transport.is_closing()
+        return not (self.is_closed() or is_closing)
 
     def set_local_tenant(self, tenant: str | None) -> None:
         """Set the tenant of the next transaction for row-level security; None removes it.

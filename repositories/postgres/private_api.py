@@ -19,13 +19,18 @@ else:
 
 
 class TransportConnection(_Connection):
-    """A connection with its transport, which asyncpg passes to the constructor only."""
+    """A connection with its transport, which asyncpg passes to the constructor only.
+
+    `transport` is None if asyncpg does not pass it: connections work, without TCP keepalive.
+    """
 
     __slots__ = ("transport",)
 
-    def __init__(self, protocol: Any, transport: BaseTransport, *arguments: Any) -> None:
-        super().__init__(protocol, transport, *arguments)
-        self.transport = transport
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.transport: BaseTransport | None = next(
+            (argument for argument in arguments if hasattr(argument, "get_extra_info")), None
+        )
 
 
 def is_tls_refused(error: BaseException) -> bool:

@@ -242,7 +242,7 @@ async def test_a_tcp_connection_is_kept_alive(postgres: EmbeddedServer) -> None:
     assert postgres.tcp_url is not None
     async with opened(Settings(url=postgres.tcp_url)) as engine, engine.connect() as connection:
         driver: Any = (await connection.get_raw_connection()).driver_connection
-        connected = driver._transport.get_extra_info("socket")
+        connected = driver.transport.get_extra_info("socket")
         assert connected.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 15_000

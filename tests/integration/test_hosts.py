@@ -226,7 +226,6 @@ async def test_where_no_host_can_be_written_to_a_writer_reads_and_asks_no_silent
             errors.ConfigurationError,
             "refused the value of one of its settings",
         ),
-        ({"sslmode": "require"}, errors.AccessDenied, "does not speak TLS"),
     ],
     ids=str,
 )
