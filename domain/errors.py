@@ -209,7 +209,7 @@ class ReferenceViolated(ConstraintViolated):
 class CheckViolated(ConstraintViolated):
     """A value is outside the bounds of a check constraint."""
 
-    _template = "a value is outside what {constraint} of {table} allows"
+    _template = "a value violates the check {constraint} of {table}"
 
 
 class MissingValue(ConstraintViolated):
@@ -347,8 +347,8 @@ class CommitOutcomeUnknown(DatabaseFailure):
 
     def __init__(self, operation_id: UUID | None) -> None:
         super().__init__(
-            "the connection was lost after COMMIT was sent, so its outcome is unknown: with an"
-            " operation_id, ask `outcome`; do not repeat the work before you know"
+            "the connection was lost after COMMIT was sent, so its outcome is unknown: before you"
+            " repeat the work, call `outcome` with the operation_id"
         )
         self.operation_id = operation_id
 

@@ -70,7 +70,7 @@ class DatabaseTasks(DatabaseConnection, BulkChanges):
         """
         if self.settings.pooler != "none":
             raise ConfigurationError(
-                "a first load needs a direct connection, not a pooler's", setting="pooler"
+                "an initial load needs a direct connection, not a pooler's", setting="pooler"
             )
         async with (
             self._for_migrations() as engine,

@@ -83,7 +83,7 @@ class Cursor:
             InvalidCursor: the text is not that of a cursor.
         """
         if len(text) > 1_000:
-            raise InvalidCursor("the cursor is too long to be one", field="cursor")
+            raise InvalidCursor("the text is too long for a cursor", field="cursor")
         try:
             match json.loads(
                 base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)

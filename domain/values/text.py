@@ -26,12 +26,12 @@ def storable(value: str) -> str:
             UTF-8 cannot encode.
     """
     if "\0" in value:
-        raise ValueError("holds a NUL character")
+        raise ValueError("contains a NUL character")
     if not value.isascii():
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise ValueError("holds half of a surrogate pair") from None
+            raise ValueError("contains half of a surrogate pair") from None
     return value
 
 

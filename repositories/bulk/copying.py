@@ -44,7 +44,7 @@ async def copy(
                     table, records=records, columns=columns, schema_name=schema
                 )
         except (TypeError, ValueError, OverflowError):
-            raise InvalidInput("a value is not one that its column can hold") from None
+            raise InvalidInput("a value does not fit the type of its column") from None
         except BaseException as error:
             # SQLAlchemy does not notice the error, and would use a connection that is lost or
             # inside a COPY.

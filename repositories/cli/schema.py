@@ -96,7 +96,9 @@ def rollback(
         if revision == tasks.BASE:
             confirm_deletion(f"everything in {where}", yes=yes)
         elif not yes and asyncio.run(tasks.may_hold_rows(target.settings)):
-            confirm_deletion(f"what the revisions after {revision} brought to {where}", yes=yes)
+            confirm_deletion(
+                f"everything that the revisions after {revision} added to {where}", yes=yes
+            )
         reached = asyncio.run(tasks.rollback(target.settings, revision))
     result(
         f"{target.label} is {f'at revision {reached}' if reached else 'empty'}",

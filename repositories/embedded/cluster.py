@@ -70,7 +70,7 @@ _BLAMES: Final = re.compile(r"(FATAL|PANIC|error):(?!\s*the database system is )
 _HERE: Final = Path("/proc/self/cwd")
 _SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 -- looked at, never written to
 _SHARED_BYTES: Final = 4 * 2**20  # with 2 MB initdb fails
-_PARALLEL_BYTES: Final = 2 * 2**30  # twice the memory of a first load
+_PARALLEL_BYTES: Final = 2 * 2**30  # twice the memory of an initial load
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class Launcher:
                     != 0
                 ):
                     raise EmbeddedServerError(
-                        f"PostgreSQL could not make a cluster: {self.complaint(start)}"
+                        f"PostgreSQL could not create a cluster: {self.complaint(start)}"
                     )
         finally:
             password_file.unlink()

@@ -15,6 +15,7 @@ from domain.errors import EmbeddedServerError
 
 SUPERUSER = "postgres"
 APPLICATION = "recollect"
+_REMEDY = "restore the file, whose passwords the server in this folder requires"
 
 
 class Credentials(BaseModel):
@@ -39,13 +40,9 @@ class Credentials(BaseModel):
         try:
             return cls.model_validate_json(path.read_bytes())
         except FileNotFoundError:
-            raise EmbeddedServerError(
-                f"{path} is missing: without it no login to the server beside it works"
-            ) from None
+            raise EmbeddedServerError(f"{path} is missing: {_REMEDY}") from None
         except ValidationError:
-            raise EmbeddedServerError(
-                f"{path} is damaged: without it no login to the server beside it works"
-            ) from None
+            raise EmbeddedServerError(f"{path} is damaged: {_REMEDY}") from None
 
     @classmethod
     def make(cls, path: Path) -> Credentials:

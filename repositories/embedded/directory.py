@@ -139,8 +139,7 @@ class DataDirectory:
         names = {entry.name for entry in self.path.iterdir()} - {"lost+found"}
         if names and _START_LOCK not in names:
             raise EmbeddedServerError(
-                f"{self.path} holds other files: name an empty folder, or one that does not exist"
-                " yet"
+                f"{self.path} contains other files: name an empty or a new folder"
             )
 
     def _refuse_other_owner(self) -> None:

@@ -151,7 +151,7 @@ def shut_down(launcher: Launcher, until: Deadline) -> None:
         return
     if not directory.has_processes():
         raise EmbeddedServerError(
-            f"the server of {directory.path} was not launched from here: stop it with pg_ctl"
+            f"the server of {directory.path} was not started by this library: stop it with pg_ctl"
         )
     postmaster.stop()
     patience = until.half()
@@ -169,7 +169,7 @@ def shut_down(launcher: Launcher, until: Deadline) -> None:
 
 def _state(postmaster: Postmaster | None) -> str:
     return (
-        "PostgreSQL takes no connections"
+        "PostgreSQL accepts no connections"
         if postmaster
-        else "processes of a killed PostgreSQL are still at work"
+        else "processes of a killed PostgreSQL are still running"
     )

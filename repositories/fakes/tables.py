@@ -238,7 +238,7 @@ def _references(entity: type[Entity]) -> Iterator[Reference]:
         if key.ondelete != "CASCADE" or [link.column for link in key.elements] != list(
             key.referred_table.primary_key
         ):
-            raise UnexpectedFailure(f"the fakes cannot keep the foreign key {key.name}")
+            raise UnexpectedFailure(f"the fakes cannot enforce the foreign key {key.name}")
         yield Reference(
             constraint_name(key),
             tuple(column.name for column in key.columns),

@@ -121,7 +121,7 @@ class Transaction:
             values = vars(entity)
             if "tenant" in entity.model_fields_set and values["tenant"] != self.tenant:
                 raise TenantMismatch(
-                    f"a {type(entity).__name__} of another tenant was given to this unit of work"
+                    f"a {type(entity).__name__} of another tenant was passed to this unit of work"
                 )
             values["tenant"] = self.tenant
         return entity

@@ -35,7 +35,7 @@ def storing(name: str, column_type: Any, *, dimensions: int) -> Store:
     try:
         convert = _OF_TYPE[kind](column_type)
     except KeyError:
-        raise UnexpectedFailure(f"the fakes cannot keep a column of type {kind}") from None
+        raise UnexpectedFailure(f"the fakes cannot store a column of type {kind}") from None
     return partial(_stored, convert)
 
 

@@ -209,8 +209,7 @@ def _limit(connection: Connection, until: float) -> None:
     left = round((until - time.monotonic()) * 1000)
     if left <= 0:
         raise MigrationFailed(
-            "making partitions took longer than the deadline: those that are made stay, and so do "
-            "rows that wait"
+            "creating partitions took longer than the deadline: run it again, and it continues"
         )
     connection.execute(_LIMITS, {"lock": str(LOCK_TIMEOUT_MS), "statement": str(left)})
 

@@ -147,7 +147,7 @@ def _revise(
         version_path=directory or VERSIONS,
     )
     if not isinstance(written, Script):
-        raise TypeError("one revision was asked for")
+        raise TypeError("Alembic wrote several revisions for one message")
     return Path(written.path)
 
 

@@ -38,7 +38,7 @@ async def row_level_security_bypassed(
     """
     on = await session.run(_is_on, doing="looking at row-level security")
     if on and needed:
-        await session.run(_bypass, doing="letting the owner pass row-level security")
+        await session.run(_bypass, doing="letting the owner bypass row-level security")
     try:
         yield
     finally:

@@ -82,7 +82,7 @@ async def migrate(
         reached = await session.run(current_revision, doing="looking at the database") or BASE
         if reached == head(directory):
             complete = partial(indexes.build_left_out, options=decided)
-            await session.run(complete, doing="building a vector index that a first load left out")
+            await session.run(complete, doing="building the vector index of an initial load")
             if await session.run(distribute_new_tables, doing="distributing new tables"):
                 await session.run(delete_local_rows, doing="deleting the rows outside of shards")
         return reached

@@ -227,14 +227,14 @@ def problems(observed: Facts, *, expected_revision: str, settings: Settings) -> 
     elif observed.dimensions is None:
         wrong.append(
             Problem(
-                what="how this database embeds is not recorded",
+                what="the embedding model of this database is not recorded",
                 remedy="record it with uow.embedding_metadata.set()",
             )
         )
     if not observed.language_known:
         wrong.append(
             Problem(
-                what=f"the server knows no text search configuration {settings.language}",
+                what=f"the server has no text search configuration {settings.language}",
                 remedy="set language to one it has",
             )
         )
@@ -278,23 +278,20 @@ def _ways_round(row_security: RowLevelSecurityStatus, *, asked_for: bool) -> Ite
     yield from (
         Problem(
             what=gap,
-            remedy="run `recollect db rls enable`, or `recollect db rls disable` to do without",
+            remedy="run `recollect db rls enable`, or `recollect db rls disable` to turn it off",
         )
         for gap in row_security.gaps()
     )
     if asked_for and not row_security.on:
         yield Problem(
-            what="row-level security is asked for and not there",
+            what="row-level security is required and not enabled",
             remedy="run `recollect db rls enable`",
         )
     elif asked_for and row_security.passed:
         what = f"row-level security does not apply to the role {row_security.role}"
         yield Problem(
             what=what,
-            remedy=(
-                "connect as one that is not a superuser and lacks BYPASSRLS:"
-                " see `recollect db roles`"
-            ),
+            remedy=("connect as a role without SUPERUSER and BYPASSRLS: see `recollect db roles`"),
         )
 
 
@@ -303,7 +300,7 @@ def _missing(name: str, observed: Facts) -> Problem:
     if observed.is_loading:
         return Problem(
             what=what,
-            remedy="wait for the first load that is under way, which builds it at its end",
+            remedy="wait for the initial load that is running, which builds it at its end",
         )
     return Problem(what=what, remedy="run `recollect db migrate`, which builds it")
 
@@ -316,5 +313,5 @@ def pool_figures(engine: AsyncEngine) -> PoolFigures:
     """Return the figures of the engine's pool."""
     pool = engine.sync_engine.pool
     if not isinstance(pool, GuardedPool):
-        raise TypeError("this engine was not made by create_engine")
+        raise TypeError("this engine was not created by create_engine")
     return PoolFigures(**pool.figures())

@@ -98,7 +98,7 @@ async def initial_load(
         await session.run(rebuild, doing="rebuilding an index that was interrupted")
         await session.run(
             partial(_build_others, options, index),
-            doing="building a vector index that a first load left out",
+            doing="building the vector index of an initial load",
         )
         definitions = await session.run(partial(_drop, index), doing=f"dropping {index.name}")
         try:
@@ -138,7 +138,7 @@ async def _connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
             is_locked = await connection.run_sync(indexes.load_for_us)
             await connection.commit()
         if not is_locked:
-            raise LockTimeout("another first load is under way in this database")
+            raise LockTimeout("another initial load is running in this database")
         yield connection
     finally:
         # Closing the connection releases its lock and discards its settings.

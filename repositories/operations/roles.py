@@ -101,7 +101,7 @@ def _require_fit(roles: Roles, passwords: Mapping[str, SecretStr]) -> None:
     for purpose, secret in passwords.items():
         if purpose not in names:
             raise ConfigurationError(
-                "a password is for the migrator, the application or the reader", setting="passwords"
+                "passwords has the keys migrator, application and reader", setting="passwords"
             )
         # A password that is not ASCII would need the normalisation that every client applies.
         if not _PASSWORD.fullmatch(secret.get_secret_value()):
@@ -120,8 +120,8 @@ def _set_up(roles: Roles, verifiers: Mapping[str, str], connection: Connection) 
     for role, mighty in existing.items():
         if mighty:
             raise ConfigurationError(
-                f"the role {role} exists and may do more than it should: take it away, or name"
-                " another one"
+                f"the role {role} exists and has more rights than it should: revoke them, or choose"
+                " another name"
             )
     created = [role for role in names if role not in existing]
     _execute(connection, *map(statements.create_role, created))

@@ -20,7 +20,7 @@ _AT_CONNECT: Final[dict[str, tuple[str, str]]] = {
     "22023": ("options", "the server refused the value of one of its settings"),
     "3D000": ("database", "the database does not exist"),
     "42704": ("options", "the server does not know one of the settings it was given"),
-    "55000": ("database", "the database takes no connections"),
+    "55000": ("database", "the database accepts no connections"),
 }
 _UNRESOLVABLE: Final = frozenset(
     number
@@ -67,7 +67,7 @@ def on_the_way(
         )
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
         return errors.DatabaseUnavailable(
-            f"{where}: not what target_session_attrs asks for", host=host, port=port
+            f"{where}: the server does not meet target_session_attrs", host=host, port=port
         )
     if isinstance(error, OSError):
         return errors.DatabaseUnavailable(f"{where}: {_reason(error)}", host=host, port=port)
@@ -80,18 +80,18 @@ def _where(host: str | None, port: int | None) -> str:
 
 def _denied(error: BaseException) -> str | None:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the server's certificate is not to be trusted ({error.verify_message})"
+        return f"the server's certificate is not trusted ({error.verify_message})"
     if isinstance(error, ssl.SSLError) and not isinstance(
         error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)
     ):
         return f"TLS failed ({error.reason})"
     if is_tls_refused(error):
-        return "the server does not speak TLS, and sslmode demands it"
+        return "the server does not support TLS, which sslmode requires"
     if isinstance(error, PermissionError):
         return "the operating system refuses access"
     # Its subclasses have other causes.
     if type(error) is asyncpg.InterfaceError:
-        return "the server demands a way to authenticate that the driver does not have"
+        return "the server requires a method of authentication that the driver does not support"
     return None
 
 
@@ -106,7 +106,7 @@ def _reason(error: OSError) -> str:
         return os.strerror(error.errno)
     # With several addresses behind one name, asyncio raises one error without a number.
     return (
-        "none of its addresses takes the connection"
+        "no address of the host accepts the connection"
         if type(error) is OSError
         else type(error).__name__
     )

@@ -215,7 +215,7 @@ def _of_the_client(
     if _connection_lost(chain) or isinstance(
         deepest, (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)
     ):
-        return errors.ConnectionLost("the connection was lost before COMMIT: nothing was kept")
+        return errors.ConnectionLost("the connection was lost before COMMIT: nothing was committed")
     if isinstance(deepest, OSError):
         return _while_connecting(chain, host, port)
     # Its subclasses have other causes.

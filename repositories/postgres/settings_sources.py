@@ -100,7 +100,7 @@ def with_url(values: dict[str, Any], url: object, *, named: str) -> dict[str, An
         if plain(parts[name]) != plain(values[name]):
             other = f"{PREFIX}{name}".upper() if named == URL_VARIABLE else name
             raise ConfigurationError(
-                f"{named} and {other} say different things: give one of them", setting=name
+                f"{named} and {other} have different values: set one of them", setting=name
             )
     return values | parts
 

@@ -24,11 +24,11 @@ CONSTRAINTS: Final[dict[str, type[errors.ConstraintViolated]]] = {
 INPUT: Final[dict[str, str]] = {
     "22": "a value does not fit the type of its column",
     "22001": "a text is longer than its column allows",
-    "22003": "a number is outside what its column can hold",
-    "22008": "a moment is outside what PostgreSQL can hold",
-    "22021": "a text holds a character that PostgreSQL cannot store, such as NUL",
-    "22P02": "a value is not written as its type demands",
-    "22P05": "a text holds a character that PostgreSQL cannot store, such as NUL",
+    "22003": "a number is outside the range of its column",
+    "22008": "a time is outside the range of PostgreSQL",
+    "22021": "a text contains a character that PostgreSQL cannot store, such as NUL",
+    "22P02": "a value is not valid text for its type",
+    "22P05": "a text contains a character that PostgreSQL cannot store, such as NUL",
     "54": "a value or a statement is larger than PostgreSQL allows",
 }
 MISSING: Final[dict[str, str]] = {
@@ -37,7 +37,7 @@ MISSING: Final[dict[str, str]] = {
     "42P01": "the database lacks a table that this version uses",
 }
 FAILURES: Final[dict[str, tuple[type[errors.DatabaseFailure], str]]] = {
-    "08": (errors.ConnectionLost, "the connection was lost before COMMIT: nothing was kept"),
+    "08": (errors.ConnectionLost, "the connection was lost before COMMIT: nothing was committed"),
     "25006": (
         errors.ReadOnly,
         "this connection only reads: it is a reader's, or the server is a standby",
@@ -51,10 +51,10 @@ FAILURES: Final[dict[str, tuple[type[errors.DatabaseFailure], str]]] = {
         "the server ended the connection: the transaction took too long",
     ),
     "28": (errors.AccessDenied, "the server refused this user or password"),
-    "40": (errors.Conflict, "another transaction was in the way"),
+    "40": (errors.Conflict, "the transaction conflicts with another one"),
     "40001": (errors.Conflict, "another transaction changed the same rows"),
     "40P01": (errors.Conflict, "a deadlock with another transaction"),
-    "42501": (errors.AccessDenied, "this user may not do that"),
+    "42501": (errors.AccessDenied, "the role lacks a privilege for this"),
     "53": (errors.ResourceExhausted, "the server is out of resources"),
     "53100": (errors.ResourceExhausted, "the server's disk is full"),
     "53200": (errors.ResourceExhausted, "the server is out of memory"),
@@ -67,9 +67,9 @@ FAILURES: Final[dict[str, tuple[type[errors.DatabaseFailure], str]]] = {
     ),
     "57P01": (
         errors.ConnectionLost,
-        "the server ended the connection before COMMIT: nothing was kept",
+        "the server ended the connection before COMMIT: nothing was committed",
     ),
-    "57P02": (errors.ConnectionLost, "the server crashed before COMMIT: nothing was kept"),
+    "57P02": (errors.ConnectionLost, "the server crashed before COMMIT: nothing was committed"),
     "57P03": (errors.DatabaseUnavailable, "the server is starting, stopping or recovering"),
     "57P04": (errors.ConnectionLost, "the database was dropped"),
     "57P05": (errors.ConnectionLost, "the server ended the connection: it was idle for too long"),

@@ -41,7 +41,7 @@ class Tenancy:
         # An entity that was read, or that was committed, has the tenant of its row.
         if "tenant" in entity.model_fields_set or instance_state(entity).key is not None:
             raise TenantMismatch(
-                f"a {type(entity).__name__} of another tenant was given to this unit of work"
+                f"a {type(entity).__name__} of another tenant was passed to this unit of work"
             )
         values["tenant"] = self.tenant
 

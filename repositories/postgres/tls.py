@@ -46,7 +46,7 @@ def require_verified(mode: SslMode, addresses: Iterable[Address], *, insecure: b
         if not address.is_local:
             raise ConfigurationError(
                 f"sslmode {mode} does not prove that {address.host} is the server: use"
-                " verify-full, or say insecure=True",
+                " verify-full, or pass insecure=True",
                 setting="sslmode",
             )
 
@@ -88,7 +88,9 @@ def _without_context(mode: SslMode, *, rootcert: str | None, cert: str | None) -
     for setting, path in (("sslrootcert", rootcert), ("sslcert", cert)):
         if path:
             raise ConfigurationError(
-                f"{setting} is given, and sslmode {mode} would not look at it", setting=setting
+                f"{setting} is set, and sslmode {mode} ignores it: set sslmode to verify-full, or"
+                f" remove {setting}",
+                setting=setting,
             )
     match mode:
         case SslMode.ALLOW:

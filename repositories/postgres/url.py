@@ -168,7 +168,7 @@ def _assembled(parts: dict[str, list[str]], setting: str) -> ConnectionTarget:
 
 def _only(name: str, values: Sequence[str], setting: str) -> str:
     if len(set(values)) > 1:
-        raise _refused(setting, f"says two different things about {name}")
+        raise _refused(setting, f"has two different values of {name}")
     return values[0]
 
 
@@ -189,7 +189,7 @@ def _address(text: str, default: str, setting: str) -> Address:
     if not host or (not text.startswith("/") and _NOT_A_HOST.search(host)):
         raise _refused(
             setting,
-            "names something that is not a host" + (f": {_ENCODE}" if setting != "host" else ""),
+            "names a host that is not valid" + (f": {_ENCODE}" if setting != "host" else ""),
         )
     return Address(host, _port(port or default, setting))
 

@@ -112,9 +112,9 @@ class TelemetryRecorder:
     ) -> None:
         rules = {
             "max_queue": (max_queue, max_queue >= 1, "at least 1"),
-            "flush_every": (flush_every, flush_every > timedelta(0), "more than nothing"),
+            "flush_every": (flush_every, flush_every > timedelta(0), "more than 0"),
             "on_full": (on_full, on_full in ("wait", "drop"), "'wait' or 'drop'"),
-            "retry_for": (retry_for, retry_for >= timedelta(0), "no less than nothing"),
+            "retry_for": (retry_for, retry_for >= timedelta(0), "0 or more"),
         }
         for setting, (value, holds, allowed) in rules.items():
             if not holds:
@@ -142,7 +142,7 @@ class TelemetryRecorder:
 
     async def __aenter__(self) -> Self:
         if self._task is not None:
-            raise RecorderClosed("this recorder was entered before: make another one")
+            raise RecorderClosed("this recorder was entered before: create another one")
         self._loop = asyncio.get_running_loop()
         self._work, self._room = asyncio.Event(), asyncio.Event()
         if self._signals is not None:
@@ -326,7 +326,9 @@ class TelemetryRecorder:
             elif pending.committed is not None and not pending.committed.done():
                 pending.committed.set_result(None)
         for words, count in errors.items():
-            _logger.warning("%d of %d telemetry events were not kept: %s", count, len(group), words)
+            _logger.warning(
+                "%d of %d telemetry events were not written: %s", count, len(group), words
+            )
         self._tell_drops()
         settled = self._counts["recorded"] - len(self._queue)
         while self._flushes and self._flushes[0][0] <= settled:

@@ -43,7 +43,8 @@ class FlushOnSignals:
         """
         if threading.current_thread() is not threading.main_thread():
             raise ConfigurationError(
-                "signals are seen by the main thread alone", setting="flush_on_signals"
+                "only the main thread can handle signals: enter the recorder there",
+                setting="flush_on_signals",
             )
         self._loop = asyncio.get_running_loop()
         self._earlier = {number: signal.signal(number, self._caught) for number in SIGNALS}

@@ -101,7 +101,7 @@ def tables(output: str) -> int:
 
 
 def answers(output: str) -> str:
-    return output[output.index("What the database knows") : output.index("Done in")]
+    return output[output.index("Rows of ") : output.index("Done in")]
 
 
 def test_the_first_run_ends_by_itself_with_five_answers(
@@ -139,10 +139,10 @@ def test_the_second_run_skips_everything_in_time(
 ) -> None:
     finished, seconds = second
     assert finished.returncode == 0, finished.stderr
-    assert "Seen before: the review of alembic" in finished.stdout
+    assert "The review of alembic" in finished.stdout
     embedded = re.search(r"([\d,]+) passages embedded", first.stdout)
     assert embedded is not None
-    assert f"Seen before: {embedded[1]} passages unchanged, 0 embedded." in finished.stdout
+    assert f"Its documentation: {embedded[1]} passages unchanged, 0 embedded." in finished.stdout
     assert seconds < 20
     assert answers(first.stdout) == answers(finished.stdout)
 
@@ -263,7 +263,7 @@ def test_a_folder_is_reviewed_too_and_only_changed_passages_are_embedded_again(
     )
     again = recollect("demo", "--source", shop, "--data-dir", program.data_dir)
     assert "Reviewed shop with ruff" in again.stdout
-    assert "Seen before: 1 passages unchanged, 1 embedded, 1 deleted." in again.stdout
+    assert "Its documentation: 1 passages unchanged, 1 embedded, 1 deleted." in again.stdout
 
 
 def test_a_folder_without_python_source_ends_with_one_sentence(

@@ -700,7 +700,7 @@ with EmbeddedServer.start(sys.argv[1], settings={FAST!r}) as server:
 def test_a_folder_with_other_files_is_refused_and_left_alone(fresh: Path) -> None:
     fresh.mkdir(mode=0o755)
     (fresh / "thesis.txt").write_text("years of work")
-    with pytest.raises(EmbeddedServerError, match="holds other files"):
+    with pytest.raises(EmbeddedServerError, match="contains other files"):
         start(fresh)
     assert [path.name for path in fresh.iterdir()] == ["thesis.txt"]
     assert mode_of(fresh) == 0o755

@@ -185,7 +185,7 @@ async def test_a_server_of_the_wrong_kind_is_not_used(postgres: EmbeddedServer) 
         )
     for attributes in ("standby", "read-only"):
         with pytest.raises(
-            errors.DatabaseUnavailable, match="not what target_session_attrs asks for"
+            errors.DatabaseUnavailable, match="does not meet target_session_attrs"
         ):
             await answer(
                 reached(postgres, host, target_session_attrs=attributes, connect_deadline=1)

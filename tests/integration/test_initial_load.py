@@ -75,7 +75,7 @@ async def test_the_index_is_built_after_the_rows_as_it_was_before(own: Database)
         assert list(await indexes(own)) == [MEMORIES]
         assert await problems(own) == [
             f"the index {KNOWLEDGE} is missing, so that searches read every row; "
-            "wait for the first load that is under way, which builds it at its end"
+            "wait for the initial load that is running, which builds it at its end"
         ]
         async with own.unit_of_work() as uow:
             await uow.knowledge.add_many(

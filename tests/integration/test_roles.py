@@ -276,7 +276,7 @@ async def test_an_owner_who_is_no_superuser_can_set_roles_up(
 async def test_a_role_that_may_more_is_not_taken_for_one_of_ours(place: Place) -> None:
     async with opened(place.admin) as engine:
         with pytest.raises(
-            ConfigurationError, match="the role postgres exists and may do more than it should"
+            ConfigurationError, match="the role postgres exists and has more rights than it should"
         ):
             await operations.set_up_roles(engine, Roles(migrator="postgres"))
 

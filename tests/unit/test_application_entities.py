@@ -171,7 +171,7 @@ REFUSED: list[tuple[str, Callable[[], Any]]] = [
     ("names size, which is not a field", lambda: with_search(size="A")),
     ("needs both `Searchable` before", lambda: with_search(bases=(ApplicationEntity,), title="A")),
     ("needs both `Searchable` before", lambda: define(bases=(Searchable, ApplicationEntity))),
-    ("cannot keep a column of type", lambda: with_field(int, sa_type=type("Odd", (Integer,), {}))),
+    ("cannot store a column of type", lambda: with_field(int, sa_type=type("Odd", (Integer,), {}))),
 ]
 
 

@@ -253,7 +253,7 @@ def test_documents_are_read_one_by_one(tmp_path: Path) -> None:
             "id: String should have at most 2000 characters",
         ),
         ('{"id": 1, "text": null}', "text: Input should be a valid string"),
-        (r'{"id": 1, "text": "a\u0000b"}', "text: holds a NUL character"),
+        (r'{"id": 1, "text": "a\u0000b"}', "text: contains a NUL character"),
     ],
 )
 def test_the_error_names_the_line_of_an_invalid_document(

@@ -89,7 +89,7 @@ def after(error: Exception) -> Callable[[Unit], None]:
     return lambda unit: setattr(unit, "after", error)
 
 
-LOST = ConnectionLost("the connection was lost before COMMIT: nothing was kept")
+LOST = ConnectionLost("the connection was lost before COMMIT: nothing was committed")
 UNKNOWN = CommitOutcomeUnknown(None)
 
 
@@ -185,7 +185,7 @@ async def test_an_event_that_breaks_the_writing_itself_is_left_out_alone(
             await recorder.record(one)
     assert (recorder.figures.written, recorder.figures.refused) == (2, 1)
     assert [one for one, _ in lost] == [broken]
-    assert "1 of 3 telemetry events were not kept" in caplog.text
+    assert "1 of 3 telemetry events were not written" in caplog.text
     assert "on_lost failed" in caplog.text
     assert SECRET not in caplog.text
 
@@ -250,7 +250,7 @@ def test_a_recorder_that_is_never_closed_tells_what_its_loop_left_unwritten(
     recorder = asyncio.run(leave())
     assert recorder.figures == RecorderFigures(recorded=1, failed=1)
     assert [type(error) for error in lost] == [RecorderClosed]
-    assert "1 of 1 telemetry events were not kept: the event loop ended" in caplog.text
+    assert "1 of 1 telemetry events were not written: the event loop ended" in caplog.text
 
 
 @pytest.mark.parametrize(

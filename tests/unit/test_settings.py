@@ -235,13 +235,13 @@ def test_a_url_in_place_of_settings_is_refused_with_advice() -> None:
 
 
 def test_what_contradicts_in_one_place_is_named_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigurationError, match=r"^url and port say different things") as caught:
+    with pytest.raises(ConfigurationError, match=r"^url and port have different values") as caught:
         Settings(url="postgresql://db:1/reviews", port=2)
     assert caught.value.setting == "port"
     monkeypatch.setenv("DATABASE_URL", f"postgresql://me:{SECRET}@db/reviews")
     monkeypatch.setenv("RECOLLECT_PASSWORD", "another")
     with pytest.raises(
-        ConfigurationError, match=r"^DATABASE_URL and RECOLLECT_PASSWORD say different things"
+        ConfigurationError, match=r"^DATABASE_URL and RECOLLECT_PASSWORD have different values"
     ):
         Settings()
     monkeypatch.setenv("RECOLLECT_PASSWORD", SECRET)
@@ -334,7 +334,7 @@ def test_a_host_elsewhere_must_prove_who_it_is(host: str) -> None:
     assert Settings(host=host).sslmode is SslMode.VERIFY_FULL
     for mode in ("disable", "allow", "prefer", "require", "verify-ca"):
         with pytest.raises(
-            ConfigurationError, match="use verify-full, or say insecure=True"
+            ConfigurationError, match="use verify-full, or pass insecure=True"
         ) as caught:
             Settings(host=host, sslmode=mode)
         assert caught.value.setting == "sslmode"

@@ -48,7 +48,7 @@ class Outcome:
         """Print the outcome."""
         for sentence in self.sentences:
             console.print(sentence, markup=False, highlight=False, soft_wrap=True)
-        title = f"What the database knows of {self.repo}"
+        title = f"Rows of {self.repo} in the database"
         show(figures_table(title, self.figures.items()), console)
         for answer in self.answers:
             console.print()

@@ -64,7 +64,7 @@ class Demo:
         name = f"{self.source.name} {self.source.version}".rstrip()
         files = f"{len(self.source.files):,} files"
         if await recording.is_reviewed(self.database, self.source.repo, head_sha):
-            return f"Seen before: the review of {name} is stored already ({files}, unchanged)."
+            return f"The review of {name} is stored already ({files}, unchanged)."
         task = progress.add_task(f"Reviewing {name}", total=2)
         violations = await asyncio.to_thread(lint, self.source.root)
         report = review_report(self.source, violations, head_sha=head_sha)
@@ -96,7 +96,7 @@ class Demo:
         deleted = f", {changes.deleted:,} deleted" if changes.deleted else ""
         if changes.unchanged:
             stored = (
-                f"Seen before: {changes.unchanged:,} passages unchanged, "
+                f"Its documentation: {changes.unchanged:,} passages unchanged, "
                 f"{changes.embedded:,} embedded"
             )
         else:
