@@ -30,13 +30,17 @@ TelemetryDays = Annotated[
     float | None,
     typer.Option(
         "--telemetry-days",
-        help="Delete telemetry of this age, of all four tables.",
+        help="Delete rows of the four telemetry tables that are this many days old.",
         show_default="none",
     ),
 ]
 AuthorDays = Annotated[
     float | None,
-    typer.Option("--author-days", help="Delete cached authors of this age.", show_default="none"),
+    typer.Option(
+        "--author-days",
+        help="Delete authors that were cached this many days ago.",
+        show_default="none",
+    ),
 ]
 Runs = Annotated[
     bool,
@@ -49,7 +53,7 @@ StaleMemories = Annotated[bool, typer.Option("--stale-memories", help="Delete st
 
 
 def mark_stale(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="The model that stays.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="The current model.")],
     tenant: Tenant = None,
     url: Url = None,
     data_dir: DataDir = DATA_DIR,

@@ -15,7 +15,7 @@ Clear = Annotated[
     bool,
     typer.Option(
         "--clear",
-        help="Set provider and model to unspecified, so that another model can be agreed on.",
+        help="Set provider and model to unspecified, so that a program can record another model.",
     ),
 ]
 

@@ -87,7 +87,7 @@ def rollback(
 ) -> None:
     """Undo revisions, with their tables and rows.
 
-    The command asks for confirmation if the database has rows, or if every table would go.
+    The command asks for confirmation if the database has rows, or if it drops all tables.
     """
     from repositories.cli import tasks
 

@@ -184,9 +184,7 @@ async def test_a_server_of_the_wrong_kind_is_not_used(postgres: EmbeddedServer) 
             await answer(reached(postgres, host, target_session_attrs=attributes)) == postgres.port
         )
     for attributes in ("standby", "read-only"):
-        with pytest.raises(
-            errors.DatabaseUnavailable, match="does not meet target_session_attrs"
-        ):
+        with pytest.raises(errors.DatabaseUnavailable, match="does not meet target_session_attrs"):
             await answer(
                 reached(postgres, host, target_session_attrs=attributes, connect_deadline=1)
             )

@@ -43,7 +43,7 @@ EmbedderName = Annotated[
     typer.Option(
         "--embedder",
         metavar="MODULE:FACTORY",
-        help="Embed with what this function returns.",
+        help="Function that returns the embedder.",
         show_default="the static word vectors of the demo",
     ),
 ]
@@ -69,7 +69,7 @@ Output = Annotated[
     ),
 ]
 Queries = Annotated[
-    int, typer.Option("--queries", min=10, help="Stop at so many queries.", show_default=True)
+    int, typer.Option("--queries", min=10, help="Largest number of queries.", show_default=True)
 ]
 Base = Annotated[
     str | None,
@@ -147,7 +147,7 @@ def from_history(
 
     The documents are passages of the source files at an earlier commit of the main line. The
     queries are the subjects of later commits that change few source files. The passages that a
-    commit changes are the relevant ones. Nobody has to judge anything.
+    commit changes are the relevant ones. No judgement by people is necessary.
     """
     from rich.console import Console
 

@@ -235,9 +235,7 @@ async def test_a_failure_names_the_revision_keeps_those_before_and_repeats_no_ro
     narrower = "ALTER TABLE global_patterns ADD CHECK (pattern_fingerprint IS NULL)"
     both = f"op.execute('CREATE TABLE second (id int)')\n    op.execute('{narrower}')"
     write_revision(tmp_path, both, revision=AFTER_NEXT, down_revision=NEXT)
-    refused = (
-        f"^revision {AFTER_NEXT} failed: a value violates the check .+ of global_patterns$"
-    )
+    refused = f"^revision {AFTER_NEXT} failed: a value violates the check .+ of global_patterns$"
     with pytest.raises(MigrationFailed, match=refused) as failure:
         await migrations.migrate(empty, directory=tmp_path)
     assert SECRET not in "".join(traceback.format_exception(failure.value))
