@@ -9,7 +9,7 @@ shows these statements. SQLAlchemy's cursor events do not fire for them; the dri
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -29,7 +29,7 @@ from repositories.postgres.pool import GuardedPool
 
 if TYPE_CHECKING:
     from asyncpg import Record
-    from sqlalchemy import Connection, Dialect, Executable
+    from sqlalchemy import Connection, Dialect, Executable, RowMapping
     from sqlalchemy.ext.asyncio import AsyncSession
     from sqlalchemy.orm import Session
     from sqlalchemy.types import TypeEngine
@@ -72,9 +72,13 @@ class Prepared:
 
     def rows(self, records: Sequence[Record]) -> list[Row]:
         """Return the records as dictionaries by the names of the columns."""
-        rows: list[Row] = [dict(record.items()) for record in records]
-        if records:
-            for name, decode in zip(records[0].keys(), self.decoders, strict=True):
+        names = records[0].keys() if records else ()
+        return self.decoded(names, [dict(record.items()) for record in records])
+
+    def decoded(self, names: Iterable[str], rows: list[Row]) -> list[Row]:
+        """Convert the driver's values in place, and return the rows with these columns."""
+        if rows:
+            for name, decode in zip(names, self.decoders, strict=True):
                 if decode is not None:
                     for row in rows:
                         row[name] = decode(row[name])
@@ -92,13 +96,7 @@ async def fetch(
     It raises errors that `repositories.postgres.errors.translate` accepts. A connection that was
     lost or interrupted during a statement is invalidated, as SQLAlchemy does.
     """
-    try:
-        prepared = prepare(statement)
-        arguments = [] if prepared is None else prepared.arguments(values)
-    except (ValueError, TypeError, OverflowError, LookupError, RecursionError) as error:
-        raise exc.StatementError(
-            "a value does not fit its type", None, None, error, hide_parameters=True
-        ) from error
+    prepared, arguments = _with_arguments(statement, values)
     if prepared is None:
         return [dict(row) for row in (await session.execute(statement, values)).mappings()]
     driver: Any = connection.connection.driver_connection
@@ -115,6 +113,42 @@ async def fetch(
             prepared.sql, tuple(arguments), error, hide_parameters=True, connection_invalidated=lost
         ) from error
     return [row async for part in slices(records) for row in prepared.rows(part)]
+
+
+async def begin_and_fetch(
+    session: AsyncSession,
+    connection: Connection,
+    statement: Executable,
+    values: Mapping[str, Any],
+) -> list[Row]:
+    """Do the same for the first statement of a transaction, before which SQLAlchemy sends BEGIN.
+
+    SQLAlchemy sends the text of the statement: its own statements take 0.2 ms longer.
+    """
+    prepared, arguments = _with_arguments(statement, values)
+    if prepared is None:
+        return [dict(row) for row in (await session.execute(statement, values)).mappings()]
+
+    def send(_: Session) -> tuple[Iterable[str], Sequence[RowMapping]]:
+        result = connection.exec_driver_sql(prepared.sql, tuple(arguments))
+        return result.keys(), result.mappings().all()
+
+    names, sent = await session.run_sync(send)
+    return [
+        row async for part in slices(sent) for row in prepared.decoded(names, [*map(dict, part)])
+    ]
+
+
+def _with_arguments(
+    statement: Executable, values: Mapping[str, Any]
+) -> tuple[Prepared | None, list[Any]]:
+    try:
+        prepared = prepare(statement)
+        return prepared, [] if prepared is None else prepared.arguments(values)
+    except (ValueError, TypeError, OverflowError, LookupError, RecursionError) as error:
+        raise exc.StatementError(
+            "a value does not fit its type", None, None, error, hide_parameters=True
+        ) from error
 
 
 def _invalidate(_: Session, connection: Connection, error: BaseException) -> None:

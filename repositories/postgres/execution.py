@@ -252,9 +252,11 @@ class Execution(Tenancy):
             await self.flush()
         with self.guarded() as session:
             connection = self._connection
-            if connection is None or (self._needs_begin and not direct.has_begun(connection)):
+            if connection is None:
                 result = await session.execute(statement, values)
                 rows = await _dictionaries(result)
+            elif self._needs_begin and not direct.has_begun(connection):
+                rows = await direct.begin_and_fetch(session, connection, statement, values or {})
             else:
                 rows = await direct.fetch(session, connection, statement, values or {})
         self._executed += 1
