@@ -27,6 +27,7 @@ PROMISES: Final = (
     "No tenant sees another's rows",
     "TLS cannot be stripped or spoofed",
     "Concurrent migrators are safe",
+    "A migration that is killed is completed by the next run",
     "A wrong event loop or a fork fails at once and does no harm",
     "Nothing leaks",
     "The embedded server is private",
