@@ -43,7 +43,7 @@ def indexed_text_sql(column: str, characters: int) -> str:
         text, "[0-9a-f]{8}", _replace(abbreviated, rules.LONG_HASH, r"\1"), otherwise=abbreviated
     )
     words = _separated(_replace(shortened, rules.INNER_BOUNDARY, " "), *rules.SEPARATORS)
-    irregular = f"{words} || {_compounds(abbreviated)}"
+    irregular = f"{words} || {_compounds(text, abbreviated)}"
     return (
         f"CASE WHEN {text} ~ {_quoted(_IRREGULAR)} THEN {irregular} "
         f"WHEN strpos({text}, '-') > 0 OR strpos({text}, '_') > 0 THEN {hyphened} "
@@ -58,9 +58,15 @@ def _separated(text: str, *separators: str) -> str:
     return text
 
 
-def _compounds(text: str) -> str:
+def _compounds(text: str, abbreviated: str) -> str:
     """Return SQL for what `compounds` returns."""
-    separated = _replace(f"' ' || {text} || ' '", rules.VERSION_OR_DOT, r" \1 ")
+    padded = f"' ' || {abbreviated} || ' '"
+    separated = _where(
+        text,
+        r"[0-9]\.[0-9]",
+        _replace(padded, rules.VERSION_OR_DOT, r" \1 "),
+        otherwise=_separated(padded, "."),
+    )
     return _joined(_replace(separated, _between_compounds(_ONE_CASE, "-_"), " "))
 
 

@@ -9,13 +9,17 @@ import pytest
 
 from repositories.testing.stateful import driving
 from repositories.testing.stateful.machine import machine_of
+from tests.stateful.batches import BatchMachine
 from tests.stateful.reads import READS
 from tests.stateful.searches import SEARCHES
 from tests.stateful.world import LibraryWorld
 from tests.stateful.writes import WRITES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from repositories.testing.stateful.machine import Machine
+    from repositories.testing.stateful.operations import Operation
     from repositories.testing.stateful.sides import Sides
 
 FULL: Final = "STATEFUL_STEPS" in os.environ or os.environ.get("FAULTS") == "full"
@@ -39,14 +43,23 @@ def beginning(shard: int, seed: int = 0) -> int:
     return seed + shard * 1_000_000_000
 
 
-def drive(sides: Sides, *, steps: int, start: int, shrinks: bool = True) -> None:
-    """Run random programs until this many steps were compared.
+def drive(
+    sides: Sides,
+    *,
+    steps: int,
+    start: int,
+    shrinks: bool = True,
+    writes: Sequence[Operation] = WRITES,
+    reads: Sequence[Operation] = (*READS, *SEARCHES),
+) -> None:
+    """Run random programs of these operations until this many steps were compared.
 
     Raises:
         Difference: the two sides disagree; the program is printed before.
     """
-    driving.drive(sides, _machine, steps=steps, start=start, shrinks=shrinks)
 
+    def machine(sides: Sides) -> type[Machine]:
+        base = machine_of(sides, LibraryWorld, writes=writes, reads=reads)
+        return type("LibraryMachine", (BatchMachine, base), {})
 
-def _machine(sides: Sides) -> type[Machine]:
-    return machine_of(sides, LibraryWorld, writes=WRITES, reads=(*READS, *SEARCHES))
+    driving.drive(sides, machine, steps=steps, start=start, shrinks=shrinks)

@@ -34,7 +34,8 @@ JSON: Final[tuple[dict[str, Any], ...]] = (
     {"a": -1e22, "b": "text"},
 )
 
-# Together never of one length: equal lengths could make two scores equal but for their last digits.
+# No two texts have one length, unless they are the same words: equal lengths could make two scores
+# equal but for their last digits.
 TITLES: Final = (
     "Retries never end",
     "getUserName leaks a connection pool",
@@ -48,6 +49,7 @@ SUMMARIES: Final = (
 )
 CONTENTS: Final = (
     "Retries are bounded by a deadline.",
+    "RETRIES are\tbounded  by a deadline.",  # the same text for distinct results
     "The connection pool hands out a connection until none is left, and then the caller waits for "
     "a connection.",
     "parse_config reads src/config/parser.py and returns a mapping; the parser never raises.",

@@ -52,9 +52,15 @@ def upsert_chunks(world: World) -> Call:
     return lambda uow: uow.knowledge.upsert_many(copies(chunks))
 
 
+def _at_most(world: World) -> int | None:
+    if world.choices.below(2):
+        return None
+    return world.choices.pick((1, 2, 3, 10_000, 0, 10_000_000))
+
+
 def delete_chunks_where(world: World) -> Call:
-    condition = a_filter(world, KnowledgeChunk)
-    return lambda uow: uow.knowledge.delete_where(condition)
+    condition, rows = a_filter(world, KnowledgeChunk), _at_most(world)
+    return lambda uow: uow.knowledge.delete_where(condition, at_most=rows)
 
 
 def delete_chunks(world: World) -> Call:
@@ -70,7 +76,8 @@ def reset_knowledge(world: World) -> Call:
         return lambda uow: uow.embedding_metadata.set(
             provider="example", model=MODELS[0], dimensions=8
         )
-    return lambda uow: uow.knowledge.reset()
+    rows = _at_most(world)
+    return lambda uow: uow.knowledge.reset(at_most=rows)
 
 
 def set_embedding_metadata(world: World) -> Call:
@@ -101,8 +108,13 @@ def withdraw_reaction(world: World) -> Call:
 
 
 def clear_reactions(world: World) -> Call:
-    repo = world.choices.pick(REPOS)
-    return lambda uow: uow.reactions.clear(repo)
+    repo, rows = world.choices.pick(REPOS), _at_most(world)
+    return lambda uow: uow.reactions.clear(repo, at_most=rows)
+
+
+def delete_findings_of_review(world: World) -> Call:
+    review, rows = world.id_of(Review), _at_most(world)
+    return lambda uow: uow.findings.delete_of_review(review, at_most=rows)
 
 
 def write_memory(world: World) -> Call:
@@ -116,12 +128,13 @@ def write_memories(world: World) -> Call:
 
 
 def mark_memories_stale(world: World) -> Call:
-    model = world.choices.pick(MODELS)
-    return lambda uow: uow.memories.mark_stale(model)
+    model, rows = world.choices.pick(MODELS), _at_most(world)
+    return lambda uow: uow.memories.mark_stale(model, at_most=rows)
 
 
 def delete_stale_memories(world: World) -> Call:
-    return lambda uow: uow.memories.delete_stale()
+    rows = _at_most(world)
+    return lambda uow: uow.memories.delete_stale(at_most=rows)
 
 
 def _repairs(uow: UnitOfWork, kind: type[Any]) -> Repairs:
@@ -242,8 +255,9 @@ def purge_runs(world: World) -> Call:
         "superseded_days": (7, 1, 30),
         "pending_hours": (1, 24 * 7),
     }
-    spans = {name: world.choices.pick(options) for name, options in ages.items()}
-    return lambda uow: uow.runs.purge(**spans)
+    spans: dict[str, Any] = {name: world.choices.pick(options) for name, options in ages.items()}
+    rows = _at_most(world)
+    return lambda uow: uow.runs.purge(**spans, at_most=rows)
 
 
 def save_checkpoint(world: World) -> Call:
@@ -264,8 +278,8 @@ def upsert_author(world: World) -> Call:
 
 
 def purge_authors(world: World) -> Call:
-    days = world.choices.pick((7.0, 1.0, 30.0, -1.0, 0.5))
-    return lambda uow: uow.authors.purge(days=days)
+    days, rows = world.choices.pick((7.0, 1.0, 30.0, -1.0, 0.5)), _at_most(world)
+    return lambda uow: uow.authors.purge(days=days, at_most=rows)
 
 
 def record_bump(world: World) -> Call:
@@ -303,7 +317,8 @@ def purge_telemetry(world: World) -> Call:
         timedelta(days=world.choices.pick((30, 7, 1, 100, -1))),
         world.choices.pick((10_000, 1, 2)),
     )
-    return lambda uow: uow.telemetry.purge(older_than=age, batch_size=size)
+    rows = _at_most(world)
+    return lambda uow: uow.telemetry.purge(older_than=age, batch_size=size, at_most=rows)
 
 
 def delete_author(world: World) -> Call:
@@ -328,6 +343,7 @@ WRITES: Final[Sequence[Operation]] = (
     add_reactions,
     withdraw_reaction,
     clear_reactions,
+    delete_findings_of_review,
     write_memory,
     write_memories,
     mark_memories_stale,

@@ -34,10 +34,25 @@ def copies(entities: Sequence[E]) -> list[E]:
     return [entity.model_copy(deep=True) for entity in entities]
 
 
+def some_id(world: World, kind: type[Any]) -> Any:
+    """Return the id of an entity of the class; sometimes as text, and rarely a text that is none.
+
+    The methods declare UUIDs, and accept their text.
+    """
+    key = world.id_of(kind)
+    match world.choices.below(32):
+        case 1 | 2 | 3:
+            return str(key)
+        case 4:
+            return f"{key}-"
+        case _:
+            return key
+
+
 def find(world: World) -> Call:
     """Get or find one entity."""
     kind, loads = world.choices.pick(world.kinds), world.choices.one_in(3)
-    key, get = world.id_of(kind), world.choices.one_in(2)
+    key, get = some_id(world, kind), world.choices.one_in(2)
     if get:
         return lambda unit: world.reader(unit, kind).get(key, with_embedding=loads)
     return lambda unit: world.reader(unit, kind).find(key, with_embedding=loads)
@@ -46,7 +61,7 @@ def find(world: World) -> Call:
 def get_many(world: World) -> Call:
     """Get several entities."""
     kind, loads = world.choices.pick(world.kinds), world.choices.one_in(3)
-    keys = world.choices.several(lambda: world.id_of(kind), 4)
+    keys = world.choices.several(lambda: some_id(world, kind), 4)
     return lambda unit: world.reader(unit, kind).get_many(keys, with_embedding=loads)
 
 
@@ -153,7 +168,7 @@ def add_many(world: World) -> Call:
 def delete(world: World) -> Call:
     """Delete an entity, or an id that does not exist."""
     kind = world.choices.pick(world.deletable)
-    key = world.id_of(kind)
+    key = some_id(world, kind)
     return lambda uow: world.writer(uow, kind).delete(key)
 
 
