@@ -105,7 +105,7 @@ async def test_eight_migrators_at_once_on_an_empty_database_all_succeed_each_tim
     # The last revision builds an index concurrently, which waits for the transactions of every
     # other migrator.
     write_revision(tmp_path, INDEX)
-    rounds = (16, *[18] * effort.times(1, 2))
+    rounds = (18, *[16] * effort.times(0, 2))
     async with migrators(tmp_path) as eight:
         for version in rounds:
             url = servers[version].empty()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -106,8 +107,10 @@ def test_the_shell_completes_commands_and_options(tmp_path: Path) -> None:
 
 
 def test_the_program_prints_its_completion_script(tmp_path: Path) -> None:
+    # The program asks which shell runs it. With a second command, the shell stays its parent.
+    command = f"{shlex.quote(sys.executable)} -m repositories.cli --show-completion && true"
     finished = subprocess.run(
-        [sys.executable, "-m", "repositories.cli", "--show-completion", "bash"],
+        ["bash", "-c", command],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
