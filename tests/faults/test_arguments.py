@@ -317,14 +317,14 @@ def test_every_argument_is_answered_or_refused_alike(
     figure = (
         f"0 untyped errors of {counted.total():,} calls of {len(CALLS)} methods with hostile "
         f"arguments: {counted[True]:,} refused, "
-        f"{counted[False]:,} answered, by the fake as by PostgreSQL"
+        f"{counted[False]:,} answered, the same in the fake and in PostgreSQL"
     )
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Difference):
         # Both stores check text against the ports; without that, the server refuses it alone.
         patch.setattr(arguments, "storable", lambda text: text)
         patch.setattr(binding, "all_sendable", lambda _: True)
         try_all(calls, check, 1_000, shrinks=False)
-    promises(PROMISE, figure, control="a fake that takes whatever it is given is found out")
+    promises(PROMISE, figure, control="a fake that accepts every argument fails the test")
 
 
 async def fill(store: Any, rows: list[tuple[Any, ...]]) -> None:
@@ -395,5 +395,5 @@ def test_a_cursor_that_was_tampered_with_is_refused_or_another_place(
         PROMISE,
         f"{refused:,} of {refused + read:,} altered cursors refused, the others name another "
         "place of the listing",
-        control="the cursor as it was made is taken",
+        control="the unaltered cursor is accepted",
     )

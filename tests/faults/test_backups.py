@@ -67,7 +67,7 @@ async def test_a_backup_has_both_rows_of_every_unit_of_work_or_neither(
         "A backup restores what was committed",
         f"0 of {backups} backups with half of a unit of work, up to {restored:,} units, beside "
         f"{WRITERS} writers",
-        control="1 of 1 torn without the snapshot",
+        control="1 of 1 has half of one without the snapshot",
     )
 
 

@@ -94,7 +94,7 @@ async def test_a_unit_of_work_that_is_cut_off_at_any_message_is_committed_whole_
     promises(
         "No unit of work is half applied",
         f"0 of {cuts} that were cut off at each message to the server",
-        control=f"{sum(halves)} of {len(halves)} are, where the same is done in two units of work",
+        control=f"{sum(halves)} of {len(halves)} are if the same work is done in two units of work",
     )
 
 

@@ -121,7 +121,7 @@ async def test_conflicts_are_retried_until_each_unit_of_work_is_committed_once(
     assert failed > 0
     promises(
         "Conflicts are retried until they succeed",
-        f"{total} of {total} kept once, {WRITERS} writers on {len(KEYS)} rows; "
+        f"{total} of {total} committed once, {WRITERS} writers on {len(KEYS)} rows; "
         f"{retries / total:.2f} retries each, {most} attempts at most",
         control=f"without retries {failed} of {WRITERS * effort.times(3, 20)} fail",
     )
@@ -160,7 +160,7 @@ async def test_serializable_units_of_work_could_have_run_one_after_the_other(
     _, skewed = await history(database, Isolation.REPEATABLE_READ, times)
     assert skewed.lost == 0
     promises(
-        "Isolation levels are what they say",
+        "Isolation levels prevent what they promise to",
         f"serializable: 0 lost appends and 0 cycles in {committed:,} units of work; repeatable "
         "read: 0 lost",
         control=f"read committed lost {control.lost:,} of {loose:,}; repeatable read had "

@@ -189,8 +189,8 @@ async def test_what_was_acknowledged_survives_a_killed_server_and_nothing_is_hal
     promises(
         "No unit of work is half applied",
         f"{differences.half} of {answered:,} {after}",
-        control=f"{apart.differences.half} are, after {times} times, where the same is done in two "
-        "units of work",
+        control=f"{apart.differences.half} are after {times} times, if the same work is done in "
+        "two units of work",
     )
     promises(
         "An unknown commit is reported as unknown, and can be resolved",
@@ -200,14 +200,14 @@ async def test_what_was_acknowledged_survives_a_killed_server_and_nothing_is_hal
         f"{len(book.unknown)} that were reported as unknown, {after}",
         control=f"the first half of {apart.differences.refused_and_kept} of "
         f"{len(apart.book.refused):,} "
-        "is kept, in two units of work",
+        "is committed if the same work is done in two units of work",
     )
     promises(
         "The library recovers as soon as the server does",
         f"{median(crashed.since_kill):.2f} s from the kill to the next commit (median), "
         f"{median(crashed.since_answer):.3f} s of it "
         f"after the server was started again, {after}",
-        control="no commit is seen while the server is away",
+        control="no commit happens while the server is down",
     )
 
 
@@ -246,11 +246,11 @@ async def test_a_restart_of_the_server_is_not_noticed_by_the_next_call(
             await without_asking_first(mortal)
     added = sorted(after - median(usual) for after in after_restart)
     promises(
-        "A restart is invisible to the next call",
+        "The first call after a restart of the server succeeds",
         f"0 errors of {times}; {1000 * median(added):.0f} ms added (median), "
         f"{1000 * added[math.ceil(0.99 * len(added)) - 1]:.0f} ms (99 %), with five idle "
         "connections",
-        control="the first call fails where a pooled connection is not tried out before it is lent",
+        control="the first call fails if a pooled connection is not tested before its use",
     )
 
 

@@ -199,14 +199,14 @@ async def test_the_writer_follows_the_primary_whichever_server_that_is(
         "standby; 0 writes to the old primary "
         f"once it was a standby; {differences.lost} of {len(book.committed):,} commits lost, "
         "acknowledged by both servers",
-        control="asyncpg by itself stays with the first host that answers, where every write is "
-        "refused",
+        control="asyncpg by itself stays with the first host that answers, which refuses "
+        "every write",
     )
     promises(
         PROMISE,
         f"{hanging:.2f} s to connect where the first host hangs, with a connect_timeout of 1 s "
         "for each",
-        control="asyncpg by itself, given 2 s, never comes to the second host",
+        control="asyncpg by itself, given 2 s, never tries the second host",
     )
 
 

@@ -67,7 +67,7 @@ def test_a_foreign_event_loop_is_refused_and_the_home_loop_continues(
         PROMISE,
         f"{times} of {times} calls from another event loop refused, in {1000 * median(waits):.2f} "
         f"ms (median); {times} of {times} "
-        "at home answered after them",
+        "from its own loop answered afterwards",
         control=f"SQLAlchemy and asyncpg alone: {poisoned_without_the_library(url)}",
     )
 
@@ -106,7 +106,7 @@ def poisoned_without_the_library(url: SecretStr) -> str:
         command, input=url.get_secret_value(), capture_output=True, text=True, check=True
     ).stdout.strip()
     assert heard != "nothing", "the control has to fail"
-    return f"{heard} at home from then on"
+    return f"{heard} from its own loop from then on"
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Ask = Callable[[ReadUnitOfWork], Awaitable[SearchHits[Any]]]
 
-PROMISE = "No question breaks a search"
+PROMISE = "No query makes a search fail"
 EMBEDDING = [1.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]
 TEXTS = (
     "Retries are bounded by a deadline.",

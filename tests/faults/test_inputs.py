@@ -217,12 +217,12 @@ def test_what_an_entity_accepts_is_read_back_as_it_was(
     figure = (
         f"0 of {counted.total():,} entities with hostile values: {counted['refused']:,} refused "
         "with ValidationError, "
-        f"{counted['accepted']:,} read back as they were, from the fake as from PostgreSQL"
+        f"{counted['accepted']:,} read back unchanged, the same from the fake and from PostgreSQL"
     )
     with pytest.MonkeyPatch.context() as patch, pytest.raises(AssertionError):
         patch.setattr(Table, "row_of", _with_texts_in_lower_case(Table.row_of))
         try_all(changes(), check, 1_000, shrinks=False)
-    promises(PROMISE, figure, control="a fake that keeps texts in lower case is found out")
+    promises(PROMISE, figure, control="a fake that stores text in lower case fails the test")
 
 
 def _with_texts_in_lower_case(

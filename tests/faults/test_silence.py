@@ -66,8 +66,8 @@ async def test_an_error_that_is_swallowed_cannot_be_committed(
     async with database.reader() as view:
         assert await view.authors.count() == 1
     promises(
-        "A swallowed error cannot turn into silent loss",
-        f"0 of {times} committed in silence",
+        "After a failed statement, a commit raises an error",
+        f"0 of {times} committed without an error",
         control=f"{silent} of {times} with SQLAlchemy alone",
     )
 
@@ -182,7 +182,7 @@ async def test_many_units_of_work_leave_no_memory_no_file_and_no_connection_behi
         "Nothing leaks",
         f"{kilobytes:+,.0f} kB in the last half of {2 * rounds * each:,} units of work; files and "
         "connections constant",
-        control=f"{leaked:+,.0f} kB where something is kept on purpose",
+        control=f"{leaked:+,.0f} kB if the test keeps references",
     )
 
 

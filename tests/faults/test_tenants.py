@@ -65,7 +65,7 @@ async def test_no_operation_meets_another_tenants_rows(
     assert len(by_nothing) > 10
     promises(
         PROMISE,
-        f"0 of {len(alone)} operations tell or touch another tenant's row, by the predicate alone "
-        "or by row-level security alone",
+        f"0 of {len(alone)} operations return or change another tenant's row, by the predicate "
+        "alone or by row-level security alone",
         control=f"{len(by_nothing)} do with the predicate taken out of what repositories share",
     )

@@ -79,8 +79,8 @@ async def test_by_default_a_host_elsewhere_has_to_prove_who_it_is(
     assert without_checks.count(True) == 2
     promises(
         "TLS cannot be stripped or spoofed",
-        f"{len(trusted)} of {len(attacks)} impostors refused with the default settings, the right "
-        "server believed",
-        control=f"{without_checks.count(True)} of {len(attacks)} believed with sslmode=require and "
+        f"{len(trusted)} of {len(attacks)} attackers refused with the default settings, the right "
+        "server trusted",
+        control=f"{without_checks.count(True)} of {len(attacks)} accepted with sslmode=require and "
         "insecure=True",
     )

@@ -89,7 +89,7 @@ async def test_a_lost_commit_is_unknown_and_its_outcome_can_be_looked_up(
     assert early == times // 3
     promises(
         "An unknown commit is reported as unknown, and can be resolved",
-        f"{times} of {times} reported, {right[True]} of {times} answered rightly:"
+        f"{times} of {times} reported, {right[True]} of {times} answered correctly:"
         " the request lost, the reply lost, or late",
         control=f"reading committed_operations without waiting is wrong for {early} of"
         f" {times // 3} that were late",
