@@ -1,7 +1,7 @@
-"""How it is kept: PostgreSQL behind `Database`, and the same in memory behind `FakeDatabase`.
+"""Storage of the domain: `Database` on PostgreSQL, and `FakeDatabase` in memory.
 
-Names are imported when they are first used: a service's unit tests, which want the fakes alone,
-load no driver.
+Names are imported when they are first used: the unit tests of a service, which use the
+fakes alone, load no driver.
 """
 
 from __future__ import annotations

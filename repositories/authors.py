@@ -6,10 +6,10 @@ from datetime import timedelta
 
 from domain import ports
 from domain.entities.authors import AuthorCacheEntry
-from domain.errors import InvalidInput
 from domain.ports.authors import AUTHOR_MAX_AGE
 from domain.ports.implementing import implements
 from domain.values.paging import require_at_most
+from domain.values.text import require_text
 from domain.values.timestamps import days_old, require_age
 from repositories.base import ReadRepository, Repository
 from repositories.conflict_writes import insert_or_replace
@@ -27,8 +27,8 @@ class AuthorReader(ReadRepository[AuthorCacheEntry]):
     ) -> AuthorCacheEntry | None:
         columns = AuthorCacheEntry.__table__.c
         author = (
-            columns.repo == _named(repo, "repo"),
-            columns.author_login == _named(login, "login"),
+            columns.repo == require_text(repo, "repo"),
+            columns.author_login == require_text(login, "login"),
         )
         is_fresh = columns.cached_at >= ago(require_age(max_age, "max_age"))
         return await self._one(self._select().where(*author, is_fresh))
@@ -47,9 +47,3 @@ class AuthorRepository(AuthorReader, Repository[AuthorCacheEntry]):
             AuthorCacheEntry, self._transaction.tenant, "cached_at", age, at_most=at_most
         )
         return await self._transaction.changed(statement)
-
-
-def _named(name: str, field: str) -> str:
-    if not name:
-        raise InvalidInput(f"{field} must not be empty", field=field)
-    return name

@@ -1,4 +1,4 @@
-"""Passages and how they are embedded, in PostgreSQL."""
+"""Passages, and the record of their embeddings, in PostgreSQL."""
 
 from __future__ import annotations
 

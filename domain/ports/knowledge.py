@@ -1,4 +1,4 @@
-"""Documents in chunks, and how they are embedded."""
+"""Chunks of documents, and the record of their embeddings."""
 
 from __future__ import annotations
 

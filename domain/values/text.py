@@ -101,3 +101,18 @@ def require_tenant(tenant: str) -> str:
 
 def _is_tenant(tenant: object) -> bool:
     return isinstance(tenant, str) and re.fullmatch(TENANT_PATTERN.strip("^$"), tenant) is not None
+
+
+def require_text(value: str, field: str) -> str:
+    """Return `value` if it is not empty.
+
+    Args:
+        value: the text.
+        field: the argument that the error names.
+
+    Raises:
+        InvalidInput: it is empty.
+    """
+    if not value:
+        raise InvalidInput(f"{field} must not be empty", field=field)
+    return value

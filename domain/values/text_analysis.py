@@ -1,4 +1,4 @@
-"""How texts become words: the rules that the index, the queries and the fakes share.
+"""Analysis of text into words: the rules that the index, the queries and the fakes share.
 
 PostgreSQL's parser treats paths, addresses, signed numbers and markup in its own way: it drops
 `<iostream>`, reads `-2332` in `CVE-2026-2332`, and gives `db/client.ts` one word. These rules

@@ -1,4 +1,4 @@
-"""Queries by words, as a user types them: what they ask for, within bounds.
+"""Keyword queries, as a user types them: their words, within bounds.
 
 Both stores read a query here, so they agree on what it means. Reading takes time in proportion to
 the query's length, and less than 50 ms for any query.

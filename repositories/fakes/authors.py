@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from domain import ports
 from domain.entities.authors import AuthorCacheEntry
-from domain.errors import InvalidInput
 from domain.ports.authors import AUTHOR_MAX_AGE
 from domain.ports.implementing import implements
 from domain.values.paging import require_at_most
+from domain.values.text import require_text
 from domain.values.timestamps import days_old, require_age
 from repositories.fakes.repository import FakeReadRepository, FakeRepository
-
-if TYPE_CHECKING:
-    pass
 
 
 @implements(ports.AuthorReader)
@@ -26,7 +22,7 @@ class FakeAuthorReader(FakeReadRepository[AuthorCacheEntry]):
         self, repo: str, login: str, *, max_age: timedelta = AUTHOR_MAX_AGE
     ) -> AuthorCacheEntry | None:
         author, age = (
-            (_named(repo, "repo"), _named(login, "login")),
+            (require_text(repo, "repo"), require_text(login, "login")),
             require_age(max_age, "max_age"),
         )
         rows = await self._rows(lambda row: (row["repo"], row["author_login"]) == author)
@@ -45,9 +41,3 @@ class FakeAuthorRepository(FakeAuthorReader, FakeRepository[AuthorCacheEntry]):
         return await self._delete(
             lambda row: row["cached_at"] < self._transaction.now - age, at_most=at_most
         )
-
-
-def _named(name: str, field: str) -> str:
-    if not name:
-        raise InvalidInput(f"{field} must not be empty", field=field)
-    return name

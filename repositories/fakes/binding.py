@@ -64,7 +64,7 @@ def all_sendable(arguments: Mapping[str, Any]) -> bool:
     return all(
         _is_sendable(name, value)
         for name, values in arguments.items()
-        if name not in _WORDS | _NOT_SENT
+        if name not in _NEVER_SENT
         for value in _each(values)
     )
 

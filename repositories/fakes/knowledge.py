@@ -1,4 +1,4 @@
-"""Passages and how they are embedded, in memory."""
+"""Passages, and the record of their embeddings, in memory."""
 
 from __future__ import annotations
 

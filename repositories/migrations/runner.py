@@ -1,4 +1,4 @@
-"""Bringing a database to a revision, and taking revisions back."""
+"""Migrate a database to a revision, and roll revisions back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tenants do not meet.
+"""No operation returns or changes the rows of another tenant.
 
 No operation tells one of another's rows, or touches them, though both have the same ids and keys.
 """

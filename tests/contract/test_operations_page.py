@@ -1,4 +1,4 @@
-"""The page of operations names every method of every port, and none that there is not."""
+"""The page of operations names exactly the methods of the ports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much the fault tests do, and where they publish what they measured."""
+"""Sizes of the fault tests, and the file into which they write their measurements."""
 
 from __future__ import annotations
 

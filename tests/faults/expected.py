@@ -1,4 +1,4 @@
-"""What is asked of every failure.
+"""Requirements for every failure.
 
 Its type, whether to try again, nothing of a row in it, and nothing left behind.
 """

@@ -1,4 +1,4 @@
-"""Faults on the way to a server and at COMMIT, each injected for real and told by its name."""
+"""Faults of connections and at COMMIT, each injected and recognised by its error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults in the middle of a unit of work, each injected for real and told by its name."""
+"""Faults in a unit of work, each injected and recognised by its error."""
 
 from __future__ import annotations
 

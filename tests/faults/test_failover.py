@@ -1,4 +1,4 @@
-"""A primary that dies, a standby that takes over, and a program that knows both by name."""
+"""A primary fails, its standby is promoted, and a program with both hosts follows."""
 
 from __future__ import annotations
 

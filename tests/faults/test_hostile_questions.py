@@ -1,4 +1,4 @@
-"""Whatever is searched for.
+"""Hostile queries and filters.
 
 Hits of the own tenant, or an error of this library that a fake raises as well.
 """

@@ -1,4 +1,4 @@
-"""Whatever is handed in is stored as it is, or refused with an error that is documented.
+"""Every value is stored unchanged, or refused with a documented error.
 
 The fake and PostgreSQL agree.
 """

@@ -1,4 +1,4 @@
-"""The page of promises, and that what is recorded reaches it."""
+"""The page of guarantees shows the recorded measurements."""
 
 from __future__ import annotations
 

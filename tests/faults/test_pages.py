@@ -1,4 +1,4 @@
-"""Pages while others write.
+"""Keyset pagination while others write.
 
 Every row that stays is seen once, in order, whatever comes and goes around it.
 """

@@ -1,4 +1,4 @@
-"""Every operation beside another tenant that has the same ids and keys.
+"""Every operation next to another tenant that has the same ids and keys.
 
 With the predicate alone, with row-level security alone, and with neither.
 """

@@ -1,4 +1,4 @@
-"""A database with enough rows for the planner to care.
+"""A database with enough rows for the planner to use indexes.
 
 Random embeddings, and texts whose words are as unequal as a language's.
 """

@@ -1,4 +1,4 @@
-"""Opening a database: what it refuses, what it says of itself, what it leaves behind."""
+"""Opening a database: refused databases, health, and clean-up."""
 
 from __future__ import annotations
 

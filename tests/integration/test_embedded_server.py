@@ -1,4 +1,4 @@
-"""The embedded server, for real: processes, permissions, crashes.
+"""The embedded server: processes, permissions, crashes.
 
 Every test has a server of its own.
 """

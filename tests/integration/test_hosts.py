@@ -1,4 +1,4 @@
-"""Finding a server.
+"""Connecting to one of several hosts.
 
 Hosts that are away, hosts that say nothing, hosts that are not what was asked for, and TLS.
 """

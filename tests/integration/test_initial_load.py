@@ -1,4 +1,4 @@
-"""First loads: the vector index is built after the rows, and never stays away unnoticed."""
+"""Initial loads: the vector index is built after the rows, and a missing one is reported."""
 
 from __future__ import annotations
 

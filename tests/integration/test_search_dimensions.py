@@ -1,4 +1,4 @@
-"""Embeddings of more dimensions than a graph of vectors takes.
+"""Embeddings of more dimensions than an HNSW index of `vector` accepts.
 
 Written, searched through another form's graph, and found.
 """

@@ -1,4 +1,4 @@
-"""What is asked of a few days reads their months, and leaves the other partitions alone."""
+"""Queries about a few days read the partitions of their months only."""
 
 from __future__ import annotations
 

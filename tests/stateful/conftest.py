@@ -1,4 +1,4 @@
-"""What is compared here is published on the page of promises as well."""
+"""The results of these tests are also on the page of guarantees."""
 
 from tests.faults.conftest import promises
 

@@ -1,4 +1,4 @@
-"""Whatever is done to a fake and to PostgreSQL, both come to the same.
+"""Random operations on a fake and on PostgreSQL have the same outcome.
 
 Results, order and errors.
 """

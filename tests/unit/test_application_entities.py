@@ -1,4 +1,4 @@
-"""An application's own entities: what can be registered, and what is refused with advice."""
+"""An application's own entities: registration, and refusals with advice."""
 
 from __future__ import annotations
 

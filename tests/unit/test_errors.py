@@ -1,4 +1,4 @@
-"""The errors of the domain: pickling, copying, and what they carry."""
+"""The errors of the domain: pickling, copying, and their attributes."""
 
 from __future__ import annotations
 

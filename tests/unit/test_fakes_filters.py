@@ -1,4 +1,4 @@
-"""Filters: what may be asked of an entity, and which rows answer."""
+"""Filters: valid conditions of an entity, and the rows that match."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Units of work in memory: what others see, who waits for whom, and what is undone."""
+"""Units of work in memory: visibility, locks, and rollback."""
 
 from __future__ import annotations
 

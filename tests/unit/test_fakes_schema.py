@@ -1,4 +1,4 @@
-"""The rules of the schema, kept in memory.
+"""The rules of the schema, in memory.
 
 Every rule, with the names that the database gives them.
 """

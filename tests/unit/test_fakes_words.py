@@ -1,4 +1,4 @@
-"""Words in memory.
+"""Stemming and keyword search in memory.
 
 Lexemes, queries and ranking, held to what PostgreSQL 18 answered to the same texts.
 """

@@ -1,4 +1,4 @@
-"""The rules of flow.
+"""The linter enforces which libraries each folder may import.
 
 Planted violations prove the rules of ruff; tests check the rules that ruff cannot express.
 """

@@ -1,4 +1,4 @@
-"""What is read from EXPLAIN, and what is advised."""
+"""Search plans from the output of EXPLAIN, and their advice."""
 
 from __future__ import annotations
 

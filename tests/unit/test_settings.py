@@ -1,4 +1,4 @@
-"""Settings: where they come from, what they allow, and what they never show."""
+"""Settings: sources, bounds, and hidden secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors as Citus 14.0.1 reported them, and what the library makes of them."""
+"""Errors as Citus 14.0.1 reported them, and the errors that the library raises for them."""
 
 from __future__ import annotations
 

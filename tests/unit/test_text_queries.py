@@ -1,4 +1,4 @@
-"""Queries by words: what is read of them, and that reading them never takes long."""
+"""Parsing of keyword queries, in bounded time."""
 
 from __future__ import annotations
 

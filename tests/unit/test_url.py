@@ -1,4 +1,4 @@
-"""How the address of a database is read and written."""
+"""Parsing and writing the address of a database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which form of an embedding is indexed, and that a search asks for the same one."""
+"""Which form of an embedding is indexed, and the form that a search uses."""
 
 from __future__ import annotations
 

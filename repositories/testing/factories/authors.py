@@ -1,4 +1,4 @@
-"""Authors."""
+"""Factories of authors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from repositories.testing.factories.texts import REPOS
 
 
 class AuthorCacheEntryFactory(EntityFactory[AuthorCacheEntry]):
-    """An author whom the repository knows."""
+    """An author with earlier pull requests."""
 
     id = LazyFunction(new_id)
     repo = fuzzy.FuzzyChoice(REPOS)

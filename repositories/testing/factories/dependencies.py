@@ -1,4 +1,4 @@
-"""Authors and dependency bumps."""
+"""Factories of dependency bumps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from repositories.testing.factories.texts import REPOS
 
 
 class DependencyBumpMergeFactory(EntityFactory[DependencyBumpMerge]):
-    """A minor version that a bot brought."""
+    """A merged update of a minor version, by a bot."""
 
     id = LazyFunction(new_id)
     repo = fuzzy.FuzzyChoice(REPOS)

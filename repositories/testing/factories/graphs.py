@@ -1,4 +1,4 @@
-"""Entities that belong together."""
+"""Reviews with their findings and reactions."""
 
 from __future__ import annotations
 

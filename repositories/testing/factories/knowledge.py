@@ -1,4 +1,4 @@
-"""Passages of documents, and how a database embeds."""
+"""Factories of passages, and of the record of the embeddings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Learning memories and patterns."""
+"""Factories of learning memories and patterns."""
 
 from __future__ import annotations
 

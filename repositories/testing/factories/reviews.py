@@ -1,4 +1,4 @@
-"""Reviews, findings, suppressions and reactions."""
+"""Factories of reviews, findings, suppressions and reactions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs and checkpoints."""
+"""Factories of runs and checkpoints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of authors."""
+"""The cache of authors."""
 
 from __future__ import annotations
 

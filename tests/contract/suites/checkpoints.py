@@ -1,4 +1,4 @@
-"""How far reviews have come."""
+"""Checkpoints of reviews."""
 
 from __future__ import annotations
 

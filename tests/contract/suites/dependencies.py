@@ -1,4 +1,4 @@
-"""What is known of authors and of dependency bumps."""
+"""Merged dependency bumps."""
 
 from __future__ import annotations
 

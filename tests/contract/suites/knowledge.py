@@ -1,4 +1,4 @@
-"""Passages: how they are kept up to date, found by name and deleted.
+"""Passages: upserts, lookups by name and deletions.
 
 And the record of how a database embeds.
 """

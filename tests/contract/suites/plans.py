@@ -1,4 +1,4 @@
-"""How searches were executed, told to those who ask."""
+"""Execution plans of searches."""
 
 from __future__ import annotations
 

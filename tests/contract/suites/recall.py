@@ -1,4 +1,4 @@
-"""Memories that a reviewer recalls.
+"""Searches and recall of learning memories.
 
 Nearest, shared by an owner, by words, and all of it together.
 """

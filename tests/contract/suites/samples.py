@@ -1,4 +1,4 @@
-"""One valid entity of each kind, with whatever a test wants otherwise.
+"""One valid entity of each kind, with the fields that a test passes.
 
 And vectors of the store's own dimension.
 """

@@ -1,4 +1,4 @@
-"""Finding passages by vector. Scores are between 0 and 1 and depend on nothing but the hit."""
+"""Vector search of passages. Scores are between 0 and 1 and depend on nothing but the hit."""
 
 from __future__ import annotations
 

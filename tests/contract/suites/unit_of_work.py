@@ -1,4 +1,4 @@
-"""The unit of work: what lasts, what is discarded, and what cannot be done in silence."""
+"""The unit of work: commits, discarded changes, and failures that always raise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finding passages by words, and by words and vector together.
+"""Keyword search and hybrid search of passages.
 
 What is held to are properties of any sane ranking, not one ranking's figures.
 """

@@ -1,4 +1,4 @@
-"""Migrating up and down: what is made, what is recorded, what is refused."""
+"""Migrating up and down: created objects, records, and refusals."""
 
 from __future__ import annotations
 
