@@ -135,7 +135,7 @@ def _reactions_of_all_repositories_are_cleared(patch: pytest.MonkeyPatch) -> Non
         ),
         pytest.param(
             _a_text_in_capitals_is_another_text,
-            (writes.write_memories, searches.nearest_memories),
+            (writes.upsert_chunks, searches.search_vectors, searches.search_words),
             id="capitals make another text",
         ),
         pytest.param(
