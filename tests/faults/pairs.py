@@ -24,10 +24,11 @@ async def write_second(uow: UnitOfWork, name: str) -> None:
 
 
 async def write_together(database: Database, name: str) -> None:
-    """Write the two rows in one unit of work."""
+    """Write the two rows in one unit of work, the second one in a savepoint."""
     async with database.unit_of_work() as uow:
         await write_first(uow, name)
-        await write_second(uow, name)
+        async with uow.savepoint():
+            await write_second(uow, name)
         await uow.commit()
 
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain import ConnectionLost, RecollectError, Review, where
 from repositories import Database
-from tests.faults.conftest import on_the_newest
+from tests.faults.conftest import Promises, on_the_newest
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -128,15 +130,45 @@ async def test_a_connection_lost_inside_a_savepoint_is_retried(
 
 
 async def test_after_a_lost_connection_every_statement_raises_connection_lost(
-    database: Database,
+    database: Database, promises: Promises
 ) -> None:
+    raised = []
     async with database.unit_of_work() as uow:
         uow.reviews.add(Review(repo="acme/api", pr_number=1))
         await uow.flush()
         async with database.engine.connect() as connection:
             await connection.execute(text(TERMINATE))
+        with suppress(RecollectError):
+            async with uow.savepoint():
+                await uow.reviews.count()
         for use in (uow.reviews.count, uow.flush, uow.reviews.list, uow.commit):
-            with pytest.raises(ConnectionLost):
+            with pytest.raises(ConnectionLost) as failure:
                 await use()
+            raised.append(failure.value.safe_to_retry)
     async with database.reader() as view:
         assert await view.reviews.count() == 0
+    assert raised == [True] * 4
+    alone = await with_sqlalchemy_alone(database)
+    assert alone is PendingRollbackError
+    promises(
+        "Every failure has a typed error",
+        f"{len(raised)} of {len(raised)} calls after a connection that ended in a savepoint raise"
+        " ConnectionLost, which is safe to retry",
+        control=f"SQLAlchemy alone raises {alone.__name__}",
+    )
+
+
+async def with_sqlalchemy_alone(database: Database) -> type[Exception]:
+    """Return the error of a statement after a connection that ended in a savepoint."""
+    async with AsyncSession(database.engine) as session:
+        await session.execute(text("SELECT 1"))
+        with suppress(RecollectError, DBAPIError):
+            async with session.begin_nested():
+                async with database.engine.connect() as connection:
+                    await connection.execute(text(TERMINATE))
+                await session.execute(text("SELECT 1"))
+        try:
+            await session.execute(text("SELECT 1"))
+        except (RecollectError, SQLAlchemyError) as error:
+            return type(error)
+    pytest.fail("a lost connection answered")

@@ -240,7 +240,7 @@ async def test_the_outcome_of_a_commit_inside_work_is_looked_up(
 
 
 async def test_a_commit_inside_work_with_an_unknown_outcome_is_not_repeated(
-    database: Database, database_url: SecretStr
+    database: Database, database_url: SecretStr, promises: Promises
 ) -> None:
     proxy, attempts = Proxy(database_url), 0
 
@@ -259,3 +259,16 @@ async def test_a_commit_inside_work_with_an_unknown_outcome_is_not_repeated(
     assert not failure.value.safe_to_retry
     assert attempts == 1
     assert await reviews_of(database, 7) == 1
+    for _ in range(3):
+        with suppress(Conflict):
+            async with database.unit_of_work() as uow:
+                uow.reviews.add(Review(repo="acme/api", pr_number=8))
+                await uow.commit()
+                raise Conflict("a second unit of work failed")
+    written = await reviews_of(database, 8)
+    assert written == 3
+    promises(
+        "An unknown commit is reported as unknown, and can be resolved",
+        f"{attempts} attempt of a unit of work that committed by itself before it failed",
+        control=f"a loop that retries conflicts three times writes {written} rows",
+    )
