@@ -5,7 +5,7 @@ They execute the statements of `repositories.sql`, and never commit.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import UUID
 
@@ -74,14 +74,14 @@ class ReadRepository(Generic[E]):
 
     async def get(self, id: UUID, *, with_embedding: bool = False) -> E:
         key = require_id(id)
-        statement = self._build(rows.by_id, with_embedding=with_embedding)
+        statement = rows.by_id(self.entity, with_embedding=with_embedding)
         entity = await self._one(statement, id=key)
         if entity is None:
             raise NotFound(self.entity.__name__, key)
         return entity
 
     async def find(self, id: UUID, *, with_embedding: bool = False) -> E | None:
-        statement = self._build(rows.by_id, with_embedding=with_embedding)
+        statement = rows.by_id(self.entity, with_embedding=with_embedding)
         return await self._one(statement, id=require_id(id))
 
     async def get_many(
@@ -90,7 +90,7 @@ class ReadRepository(Generic[E]):
         keys = await _unique_ids(ids)
         if not keys:
             return {}
-        statement = self._build(rows.many_by_id, with_embedding=with_embedding)
+        statement = rows.many_by_id(self.entity, with_embedding=with_embedding)
         by_id = {
             vars(entity)["id"]: entity
             async for some in slices(keys, MAX_LIMIT)
@@ -156,46 +156,36 @@ class ReadRepository(Generic[E]):
             "continued": False,
             "limited": False,
         }
-        listing = rows.listed(self.entity, FilterKey(where), tracked=False, **shape)
+        listing = rows.listed(self.entity, FilterKey(where), **shape)
         async for row in self._transaction.stream(listing, self._bound(), batch_size=batch_size):
             yield self._hydrate(dict(row))
 
     def _select(self, *, with_embedding: bool = False) -> Select[Any]:
-        return self._build(rows.selected, with_embedding=with_embedding)
-
-    def _build(self, build: Callable[..., Select[Any]], *, with_embedding: bool) -> Select[Any]:
-        return build(self.entity, tracked=self._transaction.tracks, with_embedding=with_embedding)
+        return rows.selected(self.entity, with_embedding=with_embedding)
 
     def _listed(
         self, where: Filter | None, *, continued: bool = False, **shape: bool
     ) -> Select[Any]:
-        tracked = self._transaction.tracks
         return rows.listed(
-            self.entity,
-            FilterKey(where),
-            tracked=tracked,
-            continued=continued,
-            limited=True,
-            **shape,
+            self.entity, FilterKey(where), continued=continued, limited=True, **shape
         )
 
     def _bound(self, **values: Any) -> dict[str, Any]:
         return {"tenant": self._transaction.tenant, **values}
 
     async def _all(self, statement: Select[Any], **values: Any) -> Sequence[E]:
-        if self._transaction.tracks:
-            at_most = values.get("limit", len(values.get("ids", ())))
-            return await self._transaction.entities(
-                statement, self._bound(**values), at_most=at_most
-            )
         rows = await self._transaction.rows(statement, self._bound(**values))
-        return [self._hydrate(row) async for part in slices(rows) for row in part]
+        hydrate = self._track if self._transaction.tracks else self._hydrate
+        return [hydrate(row) async for part in slices(rows) for row in part]
 
     async def _one(self, statement: Select[Any], **values: Any) -> E | None:
         return next(iter(await self._all(statement, **values)), None)
 
     async def _scalar(self, statement: Executable) -> Any:
         return await self._transaction.scalar(statement, self._bound())
+
+    def _track(self, row: Row) -> E:
+        return self._transaction.track(self.entity, row)  # type: ignore[return-value]  # E
 
     def _hydrate(self, row: Row) -> E:
         entity = self.entity.from_row(row)

@@ -34,8 +34,11 @@ def resolve(target: Target) -> type[Any]:
     Raises:
         RegistrationError: the module or the class does not exist.
     """
-    if not isinstance(target, str):
-        return target
+    return _imported(target) if isinstance(target, str) else target
+
+
+@cache
+def _imported(target: str) -> type[Any]:
     module, _, name = target.partition(":")
     try:
         resolved: type[Any] = getattr(import_module(module), name)

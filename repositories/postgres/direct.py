@@ -17,6 +17,9 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy import CompoundSelect, Select, exc
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.sql.selectable import ForUpdateArg
+from sqlalchemy.sql.visitors import iterate
 from sqlalchemy.types import Float, Numeric
 from sqlmodel.sql.sqltypes import UTCDateTime
 
@@ -56,12 +59,14 @@ class Prepared:
         values: The driver's arguments, in order, with None in place of named parameters.
         binds: The position, name and converter of each named parameter.
         decoders: For each column, the function that converts the driver's value, or None.
+        reads: Whether it only reads: it locks no rows, and no part of it writes.
     """
 
     sql: str
     values: Sequence[Any]
     binds: Sequence[tuple[int, str, Process | None]]
     decoders: Sequence[Process | None]
+    reads: bool
 
     def arguments(self, parameters: Mapping[str, Any]) -> list[Any]:
         """Return the driver's arguments, in order."""
@@ -99,6 +104,8 @@ async def fetch(
     prepared, arguments = _with_arguments(statement, values)
     if prepared is None:
         return [dict(row) for row in (await session.execute(statement, values)).mappings()]
+    if not (prepared.reads or has_begun(connection)):
+        return await begin_and_fetch(session, connection, statement, values)
     driver: Any = connection.connection.driver_connection
     connection.engine.logger.info(prepared.sql)
     try:
@@ -215,6 +222,7 @@ def _compile(statement: Select[Any] | CompoundSelect[Any]) -> Prepared | None:
             (position, name, encoders[name]) for position, name in enumerate(order) if name in named
         ],
         decoders=[_decoder(column.type) for column in statement.exported_columns],
+        reads=not any(isinstance(part, ForUpdateArg | UpdateBase) for part in iterate(statement)),
     )
 
 

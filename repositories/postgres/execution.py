@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
@@ -34,7 +34,7 @@ from repositories.sql.rows import by_ids, tenant_equals
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from sqlalchemy import Connection, CursorResult, Executable, Result, Select, Table
+    from sqlalchemy import Connection, CursorResult, Executable, Result, Table
     from sqlalchemy.ext.asyncio import AsyncSession
     from sqlalchemy.orm import Session
 
@@ -49,8 +49,8 @@ NO_OPTIONS: Final[Mapping[str, Any]] = {}
 
 _LONG_PAUSE_SECONDS: Final = 0.1
 
-_ENTITIES_PER_FETCH: Final = 500
-"""Tracked entities that are made at once: about fifteen milliseconds."""
+_ROWS_PER_FETCH: Final = 500
+"""Rows of a stream that are fetched at once."""
 
 
 class Guard:
@@ -61,7 +61,9 @@ class Guard:
 
     __slots__ = ("_execution", "_holder", "_operation_id", "_phase")
 
-    def __init__(self, execution: Execution, phase: Phase, operation_id: UUID | None) -> None:
+    def __init__(
+        self, execution: Execution, phase: Phase, operation_id: Callable[[], UUID] | None
+    ) -> None:
         self._execution = execution
         self._phase = phase
         self._operation_id = operation_id
@@ -107,10 +109,8 @@ class Execution(Tenancy):
         self.isolation = isolation
         self.plans: list[SearchPlan] | None = None
         self.operation_id: UUID | None = None
-        # A statement alone sees what one in a READ COMMITTED transaction does.
-        self._needs_begin = (
-            tracks or isolation is not Isolation.READ_COMMITTED or schema.row_level_security
-        )
+        # A statement that reads, alone, sees what one in a READ COMMITTED transaction does.
+        self._needs_begin = isolation is not Isolation.READ_COMMITTED or schema.row_level_security
         self.session = session
         self._connection: Connection | None = None
         self._open = False
@@ -126,7 +126,9 @@ class Execution(Tenancy):
         """Whether it has begun and has not ended."""
         return self._open
 
-    def guarded(self, phase: Phase = Phase.WORK, operation_id: UUID | None = None) -> Guard:
+    def guarded(
+        self, phase: Phase = Phase.WORK, operation_id: Callable[[], UUID] | None = None
+    ) -> Guard:
         """Return a context that provides the session and raises failures as domain errors.
 
         A failure aborts the transaction.
@@ -167,11 +169,14 @@ class Execution(Tenancy):
         """Give the session back, after the `enter` that returned `holder`."""
         self._use.release(holder)
 
-    def fail(self, error: BaseException, phase: Phase, operation_id: UUID | None) -> None:
+    def fail(
+        self, error: BaseException, phase: Phase, operation_id: Callable[[], UUID] | None
+    ) -> None:
         """Abort the transaction, and raise the domain error for a failure."""
         self._aborted = True
         if isinstance(error, Exception):
-            failure = translate(error, phase=phase, operation_id=operation_id)
+            operation = None if operation_id is None else operation_id()
+            failure = translate(error, phase=phase, operation_id=operation)
             if self.operation_id is not None and _is_duplicate(failure):
                 failure = AlreadyCommitted(self.operation_id)
             self._connection_lost |= isinstance(failure, ConnectionLost)
@@ -262,30 +267,6 @@ class Execution(Tenancy):
         self._executed += 1
         return rows
 
-    async def entities(
-        self, statement: Select[Any], values: Mapping[str, Any], *, at_most: int
-    ) -> Sequence[Any]:
-        """Write added and changed entities, then return the tracked entities of a statement.
-
-        Args:
-            statement: what selects them.
-            values: its parameters.
-            at_most: the most entities that it can return. SQLAlchemy makes the entities of one
-                fetch without letting other tasks run, so a large result has a cursor.
-        """
-        await self.flush()
-        entities: list[Any] = []
-        with self.guarded() as session:
-            if at_most <= _ENTITIES_PER_FETCH:
-                entities += (await session.execute(statement, values)).scalars()
-            else:
-                options = {"yield_per": _ENTITIES_PER_FETCH}
-                result = await session.stream_scalars(statement, values, execution_options=options)
-                async for some in result.partitions():
-                    entities += some
-        self._executed += 1
-        return entities
-
     async def scalar(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Any:
         """Return the first value of the first selected row, or None without a row."""
         return next(
@@ -344,7 +325,7 @@ class Execution(Tenancy):
         try:
             while True:
                 with self._use.use(), _paused_since(fetched_at), self.guarded():
-                    batch = await rows.fetchmany(min(batch_size, _ENTITIES_PER_FETCH))
+                    batch = await rows.fetchmany(min(batch_size, _ROWS_PER_FETCH))
                 fetched_at = monotonic()
                 if not batch:
                     return

@@ -13,6 +13,7 @@ from sqlalchemy.orm import make_transient
 from sqlalchemy.orm.attributes import instance_state
 
 from domain.schema.base import Entity
+from repositories.postgres.attaching import refresh
 from repositories.sql.rows import by_ids, selected
 
 if TYPE_CHECKING:
@@ -76,11 +77,14 @@ async def refresh_tracked(
         if instance_state(one.entity).persistent:
             kinds[one.kind].append(one)
     for (entity, with_embedding), snapshots in kinds.items():
-        rows = selected(entity, tracked=True, with_embedding=with_embedding)
+        rows = selected(entity, with_embedding=with_embedding)
         statement = by_ids(rows, entity, [one.values["id"] for one in snapshots])
-        there = set(map(id, (await session.execute(statement, {"tenant": tenant})).scalars()))
+        found = (await session.execute(statement, {"tenant": tenant})).mappings()
+        by_id = {row["id"]: dict(row) for row in found}
         for one in snapshots:
-            if id(one.entity) not in there:
+            if (row := by_id.get(one.values["id"])) is not None:
+                refresh(one.entity, row)
+            else:
                 session.expunge(one.entity)
                 make_transient(one.entity)
                 vars(one.entity).update(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from time import monotonic
@@ -19,7 +19,7 @@ from domain.schema.base import Entity
 from domain.schema.stored import CommitMark
 from domain.values.transactions import Isolation
 from repositories.postgres import direct
-from repositories.postgres.attaching import attach
+from repositories.postgres.attaching import attach, track_row
 from repositories.postgres.cancellation import run_to_completion
 from repositories.postgres.database_info import TENANT
 from repositories.postgres.errors import Phase
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
 
     from repositories.postgres.database_info import Schema
+    from repositories.postgres.direct import Row
 
 E = TypeVar("E", bound=Entity)
 
@@ -69,8 +70,8 @@ class Transaction(Execution):
     async def begin(self) -> None:
         """Take a connection from the pool.
 
-        BEGIN is sent with the first statement. A reader sends BEGIN READ ONLY, and only if it
-        needs a transaction.
+        BEGIN is sent with the first statement that needs a transaction: one that writes, or any
+        statement with another isolation level or row-level security.
         """
         self._open = True
         self._begun_at = monotonic()
@@ -102,6 +103,10 @@ class Transaction(Execution):
         self.require_open()
         attach(self.session, entity, assign_tenant=self.assign_tenant, added=self._added)
         return entity
+
+    def track(self, kind: type[Entity], row: Row) -> Entity:
+        """Return the tracked entity of a row, with the values of the row."""
+        return track_row(self.session, kind, row)
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
@@ -173,14 +178,14 @@ class Transaction(Execution):
             if entity is not None:
                 make_transient(entity)
 
-    async def commit(self, operation_id: UUID) -> None:
+    async def commit(self, operation_id: Callable[[], UUID]) -> None:
         """Write added and changed entities, and commit.
 
         A cancellation during COMMIT is raised after the server has answered; `committed` then says
         what happened.
 
         Args:
-            operation_id: the id that CommitOutcomeUnknown has if the outcome is unknown.
+            operation_id: returns the id that CommitOutcomeUnknown has if the outcome is unknown.
         """
         self.require_usable()
         if self._savepoints:
@@ -194,7 +199,7 @@ class Transaction(Execution):
             cancellation.add_note(_CANCELLED_IN_COMMIT[self.committed])
             raise
 
-    async def _commit(self, operation_id: UUID) -> None:
+    async def _commit(self, operation_id: Callable[[], UUID]) -> None:
         self.committed = None
         connection = self._connection
         phase = Phase.COMMIT if connection is None else direct.commit_phase(connection)

@@ -26,7 +26,6 @@ from sqlalchemy import (
     true,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.orm import defer
 
 from domain.schema.base import Entity
 from repositories.sql.caching import cached_statement
@@ -52,18 +51,18 @@ def tenant_bind(entity: type[Entity]) -> ColumnElement[bool]:
 
 
 @cached_statement
-def by_id(entity: type[Entity], *, tracked: bool, with_embedding: bool) -> Select[Any]:
+def by_id(entity: type[Entity], *, with_embedding: bool) -> Select[Any]:
     """Select the tenant's row with an id. Binds: `tenant`, `id`."""
-    return selected(entity, tracked=tracked, with_embedding=with_embedding).where(
+    return selected(entity, with_embedding=with_embedding).where(
         id_column(entity) == bindparam("id", type_=Uuid())
     )
 
 
 @cached_statement
-def many_by_id(entity: type[Entity], *, tracked: bool, with_embedding: bool) -> Select[Any]:
+def many_by_id(entity: type[Entity], *, with_embedding: bool) -> Select[Any]:
     """Select the tenant's rows with any of these ids. Binds: `tenant`, `ids`."""
     has_id = id_column(entity) == any_(bindparam("ids", type_=ARRAY(Uuid())))
-    return selected(entity, tracked=tracked, with_embedding=with_embedding).where(has_id)
+    return selected(entity, with_embedding=with_embedding).where(has_id)
 
 
 @cached_statement
@@ -71,7 +70,6 @@ def listed(
     entity: type[Entity],
     where: FilterKey,
     *,
-    tracked: bool,
     with_embedding: bool,
     descending: bool,
     continued: bool,
@@ -82,9 +80,7 @@ def listed(
     Binds: `tenant`; `after`, an id, if the listing is `continued`; `limit`, if it is `limited`.
     """
     key = id_column(entity)
-    statement = selected(entity, tracked=tracked, with_embedding=with_embedding).where(
-        where.met_by(entity)
-    )
+    statement = selected(entity, with_embedding=with_embedding).where(where.met_by(entity))
     if continued:
         after = bindparam("after", type_=Uuid())
         statement = statement.where(key < after if descending else key > after)
@@ -93,22 +89,12 @@ def listed(
 
 
 @cached_statement
-def selected(entity: type[Entity], *, tracked: bool, with_embedding: bool) -> Select[Any]:
+def selected(entity: type[Entity], *, with_embedding: bool) -> Select[Any]:
     """Select the tenant's rows, without embeddings by default: few readers need the 4 kB.
 
-    `tracked` entities are loaded by the ORM. Others are columns with the names of their fields.
-    Binds: `tenant`.
+    The columns have the names of the fields. Binds: `tenant`.
     """
-    if not tracked:
-        return select(*fields(entity, with_embedding=with_embedding)).where(tenant_bind(entity))
-    left_out = [] if with_embedding else entity.embedding_fields()
-    statement = (
-        select(entity)
-        .where(tenant_bind(entity))
-        .options(*(defer(getattr(entity, name)) for name in left_out))
-    )
-    # Statements can change rows that are tracked already, so that a read refreshes entities.
-    return statement.execution_options(populate_existing=True)
+    return select(*fields(entity, with_embedding=with_embedding)).where(tenant_bind(entity))
 
 
 @cached_statement

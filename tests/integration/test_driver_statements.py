@@ -304,3 +304,38 @@ def _run() -> Any:
     from tests.contract.suites import samples
 
     return samples.run()
+
+
+async def test_a_unit_of_work_begins_its_transaction_with_the_first_statement_that_is_no_read(
+    database: Database, chunks: list[KnowledgeChunk]
+) -> None:
+    reading = select(KnowledgeChunk.__table__.c.id)
+    async with database.unit_of_work() as uow:
+        read = await uow.knowledge.get(chunks[0].id)
+        assert not driver_of(uow).is_in_transaction()
+        read.title = "new"
+        again = await uow.knowledge.get(chunks[0].id)
+        assert (again is read, again.title) == (True, "new")
+        assert driver_of(uow).is_in_transaction()
+    for isolation in (Isolation.REPEATABLE_READ, Isolation.SERIALIZABLE):
+        async with database.unit_of_work(isolation=isolation) as uow:
+            await uow.knowledge.get(chunks[0].id)
+            assert driver_of(uow).is_in_transaction()
+    for statement in (reading.with_for_update(), reading.where(reading.exists().select())):
+        async with database.unit_of_work() as uow:
+            await uow._transaction.rows(statement)
+            locks = statement is not reading and "FOR UPDATE" in str(statement)
+            assert driver_of(uow).is_in_transaction() is locks
+
+
+async def test_a_read_in_a_unit_of_work_takes_one_statement_and_finds_its_tracked_entities(
+    database: Database, chunks: list[KnowledgeChunk]
+) -> None:
+    async with database.unit_of_work() as uow:
+        with statements_of(database) as statements:
+            listed = await uow.knowledge.list()
+            assert len(statements) == 1
+        assert {chunk.id for chunk in listed} == {chunk.id for chunk in chunks}
+        found = await uow.knowledge.get(chunks[0].id, with_embedding=True)
+        assert [chunk for chunk in listed if chunk.id == chunks[0].id] == [found]
+        assert found.embedding == NEAR
