@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from time import monotonic, perf_counter
@@ -42,6 +42,8 @@ MOST_SLOWDOWN: Final = 1.3
 MOST_SPIKE: Final = 2.0
 """The 95th percentile of a minute may be so many times that of the median minute."""
 
+_SAMPLE: Final = 2_000
+
 SEARCHES: Final = frozenset({"hybrid search", "keyword search", "recall"})
 
 
@@ -72,12 +74,24 @@ class Load:
         self.memory[self.minute] = psutil.Process().memory_info().rss / 2**20
 
 
-def _near() -> Vector:
+def _near(vector: Vector = NEAR) -> Vector:
     with known_dimensions(DIMENSIONS):
-        return Vector([value + random.gauss(0, 0.3) for value in NEAR.to_list()])
+        return Vector([value + random.gauss(0, 0.3) for value in vector.to_list()])
 
 
-def _operations(database: Database) -> dict[str, Callable[[], Awaitable[Any]]]:
+async def _stored_embeddings(database: Database) -> list[Vector]:
+    """Return the embeddings of some passages: those that are written are near them.
+
+    A load that writes into one place makes the graph denser there, and each write slower.
+    """
+    async with database.reader() as view:
+        passages = await view.knowledge.list(limit=_SAMPLE, with_embedding=True)
+    return [passage.embedding for passage in passages if passage.embedding is not None]
+
+
+def _operations(
+    database: Database, stored: Sequence[Vector]
+) -> dict[str, Callable[[], Awaitable[Any]]]:
     async def search() -> None:
         async with database.reader() as view:
             await view.knowledge.hybrid_search(WORDS, _near())
@@ -93,7 +107,12 @@ def _operations(database: Database) -> dict[str, Callable[[], Awaitable[Any]]]:
     async def upsert() -> None:
         start = random.randrange(MEDIUM.rows)  # noqa: S311 -- no secret
         chunks = [
-            samples.chunk(f"chunk{start + n}", f"word{n} text", repo=LARGE_REPO, embedding=_near())
+            samples.chunk(
+                f"chunk{start + n}",
+                f"word{n} text",
+                repo=LARGE_REPO,
+                embedding=_near(random.choice(stored)),  # noqa: S311 -- no secret
+            )
             for n in range(50)
         ]
 
@@ -129,7 +148,8 @@ def _operations(database: Database) -> dict[str, Callable[[], Awaitable[Any]]]:
 
 async def run(database: Database, *, tasks: int, minutes: float) -> Load:
     """Run random operations in so many tasks for so many minutes."""
-    operations, load = list(_operations(database).items()), Load()
+    operations = list(_operations(database, await _stored_embeddings(database)).items())
+    load = Load()
 
     async def task() -> None:
         while monotonic() - load.began < minutes * 60:

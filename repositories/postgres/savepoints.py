@@ -79,8 +79,8 @@ async def refresh_tracked(
     for (entity, with_embedding), snapshots in kinds.items():
         rows = selected(entity, with_embedding=with_embedding)
         statement = by_ids(rows, entity, [one.values["id"] for one in snapshots])
-        found = (await session.execute(statement, {"tenant": tenant})).mappings()
-        by_id = {row["id"]: dict(row) for row in found}
+        rows_there = (await session.execute(statement, {"tenant": tenant})).mappings()
+        by_id = {row["id"]: dict(row) for row in rows_there}
         for one in snapshots:
             if (row := by_id.get(one.values["id"])) is not None:
                 refresh(one.entity, row)

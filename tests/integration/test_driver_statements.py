@@ -321,10 +321,9 @@ async def test_a_unit_of_work_begins_its_transaction_with_the_first_statement_th
         async with database.unit_of_work(isolation=isolation) as uow:
             await uow.knowledge.get(chunks[0].id)
             assert driver_of(uow).is_in_transaction()
-    for statement in (reading.with_for_update(), reading.where(reading.exists().select())):
+    for statement, locks in ((reading, False), (reading.with_for_update(), True)):
         async with database.unit_of_work() as uow:
             await uow._transaction.rows(statement)
-            locks = statement is not reading and "FOR UPDATE" in str(statement)
             assert driver_of(uow).is_in_transaction() is locks
 
 

@@ -87,7 +87,7 @@ async def test_a_commit_is_finished_although_its_task_is_cancelled(database: Dat
             uow.reviews.add(of)
             await uow.flush()
             asyncio.current_task().cancel()  # type: ignore[union-attr]  # there is one here
-            await uow._transaction.commit(uow.operation_id)
+            await uow._transaction.commit(lambda: uow.operation_id)
 
     with pytest.raises(asyncio.CancelledError):
         await asyncio.create_task(commit())
