@@ -64,14 +64,14 @@ class Load:
         return int((monotonic() - self.began) // 60)
 
     async def timed(self, name: str, call: Callable[[], Awaitable[object]]) -> None:
-        """Run one operation and record its time or its error."""
-        began = perf_counter()
+        """Run one operation and record its time or its error, in the minute that it began."""
+        minute, began = self.minute, perf_counter()
         try:
             await call()
         except RecollectError as error:
             self.errors[f"{name}: {type(error).__name__}"] += 1
-        self.latencies[name][self.minute].append((perf_counter() - began) * 1_000)
-        self.memory[self.minute] = psutil.Process().memory_info().rss / 2**20
+        self.latencies[name][minute].append((perf_counter() - began) * 1_000)
+        self.memory[minute] = psutil.Process().memory_info().rss / 2**20
 
 
 def _near(vector: Vector = NEAR) -> Vector:
@@ -105,15 +105,16 @@ def _operations(
             await view.memories.recall(_near(), WORDS, repo=LARGE_REPO, owner=OWNER)
 
     async def upsert() -> None:
-        start = random.randrange(MEDIUM.rows)  # noqa: S311 -- no secret
+        # Passages that the large repository has, so that the table does not grow.
+        numbers = random.sample(range(MEDIUM.rows // 10), 50)
         chunks = [
             samples.chunk(
-                f"chunk{start + n}",
-                f"word{n} text",
+                f"chunk{10 * number + 10 + number % 3}",
+                f"word{number} text",
                 repo=LARGE_REPO,
                 embedding=_near(random.choice(stored)),  # noqa: S311 -- no secret
             )
-            for n in range(50)
+            for number in numbers
         ]
 
         async def work(uow: Any) -> None:

@@ -335,6 +335,6 @@ async def test_a_read_in_a_unit_of_work_takes_one_statement_and_finds_its_tracke
             listed = await uow.knowledge.list()
             assert len(statements) == 1
         assert {chunk.id for chunk in listed} == {chunk.id for chunk in chunks}
-        found = await uow.knowledge.get(chunks[0].id, with_embedding=True)
-        assert [chunk for chunk in listed if chunk.id == chunks[0].id] == [found]
-        assert found.embedding == NEAR
+        tracked = await uow.knowledge.get(chunks[0].id, with_embedding=True)
+        assert [chunk for chunk in listed if chunk.id == chunks[0].id] == [tracked]
+        assert tracked.embedding == NEAR
