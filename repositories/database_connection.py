@@ -200,7 +200,7 @@ class DatabaseConnection:
             # It can be on even if the settings do not require it.
             row_level_security=current.row_security.on,
             distributed=current.distributed,
-            tenant_indexes=TenantIndexes(current.tenant_indexes),
+            tenant_indexes=TenantIndexes(current.tenant_indexes, current.owners),
         )
 
     async def _facts(self, *, opening: bool = False) -> Facts:

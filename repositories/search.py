@@ -31,7 +31,7 @@ from repositories.base import ReadRepository
 from repositories.explain import read_plan
 from repositories.sql import bm25, explain, hybrid, vector
 from repositories.sql.filters import FilterKey
-from repositories.sql.tenant_indexes import TENANT_INDEXES
+from repositories.sql.tenant_indexes import OWNERS, TENANT_INDEXES
 
 if TYPE_CHECKING:
     from pgvector import Vector
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from domain.values.embedding import VectorLike
     from domain.values.plans import SearchPlan
     from repositories.postgres.direct import Row
+    from repositories.postgres.tenant_indexes import TenantIndexes
 
 E = TypeVar("E", bound=Entity)
 
@@ -85,10 +86,10 @@ class SearchRepository(ReadRepository[E]):
         thresholds: Thresholds = Thresholds(),
         distinct: bool = False,
     ) -> SearchHits[E]:
-        values = self._query_values(query, match, thresholds)
+        values, access = self._query_values(query, match, thresholds), await self._access()
         if match is Match.ANY and not distinct and bm25.is_one_word(query):
             statement = hybrid.single_term_statement(
-                self.entity, where, self._access(), limit=require_limit(limit), explain=explain
+                self.entity, where, access, limit=require_limit(limit), explain=explain
             )
             rows = await self._hit_rows(statement, values)
             if all(row["id"] is not None for row in rows):
@@ -97,7 +98,7 @@ class SearchRepository(ReadRepository[E]):
             self.entity,
             match,
             where,
-            self._access(),
+            access,
             limit=require_limit(limit),
             explain=explain,
             distinct=distinct,
@@ -133,7 +134,7 @@ class SearchRepository(ReadRepository[E]):
             scan,
             match,
             where,
-            self._access(),
+            await self._access(),
             limit=fused,
             recent=recency is not None,
             diverse=diversity is not None,
@@ -152,22 +153,32 @@ class SearchRepository(ReadRepository[E]):
         weights = weights or Weights(vector=share, keyword=1 - share)
         return {"vector_weight": weights.vector, "keyword_weight": weights.keyword}
 
-    def _access(self) -> bm25.Access:
+    async def _access(self) -> bm25.Access:
+        schema, table = self._transaction.schema, self.entity.__table__.name
+        known = await self._known_tenants()
         return bm25.Access(
-            by_index=not self._transaction.schema.row_level_security,
-            ranking=self._transaction.schema.bm25,
+            by_index=not schema.row_level_security,
+            owns_table=known.owns(table, self._transaction.tenant),
+            ranking=schema.bm25,
         )
+
+    async def _known_tenants(self) -> TenantIndexes:
+        known = self._transaction.schema.tenant_indexes
+        if known.is_outdated:
+            indexes = await self._transaction.rows(TENANT_INDEXES)
+            owners = await self._transaction.rows(OWNERS)
+            names = (row["name"] for row in indexes if row["is_valid"])
+            known.update(names, (row["name"] for row in owners))
+        return known
 
     async def _scan(
         self, limit: int, metric: Distance = Distance.COSINE, *, distinct: bool
     ) -> vector.Scan:
         schema, tenant = self._transaction.schema, self._transaction.tenant
-        if schema.tenant_indexes.is_outdated:
-            indexes = await self._transaction.rows(TENANT_INDEXES)
-            schema.tenant_indexes.update(row["name"] for row in indexes if row["is_valid"])
+        known = await self._known_tenants()
         table = self.entity.__table__.name
         return vector.Scan(
-            graph=schema.tenant_indexes.graph_of(table, tenant, schema.dimensions),
+            graph=known.graph_of(table, tenant, schema.dimensions),
             limit=arm_depth(limit),
             metric=metric,
             dimensions=schema.dimensions,

@@ -17,6 +17,7 @@ from repositories.operations.partitions import holds_rows
 from repositories.operations.vector_indexes import MOST_DEAD
 from repositories.postgres.pool import GuardedPool
 from repositories.postgres.row_level_security import RowLevelSecurityStatus
+from repositories.sql.tenant_indexes import OWNERS
 from repositories.sql.vector_index import TENANT_INDEX, VECTOR_INDEXES
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Facts:
     dying_indexes: tuple[str, ...]
     is_loading: bool
     tenant_indexes: tuple[str, ...]
+    owners: tuple[str, ...]
     distributed: bool = False
     cluster: Cluster | None = None
     cluster_problems: tuple[Problem, ...] = ()
@@ -145,6 +147,7 @@ async def facts(
         dying_indexes=tuple(server.dying_indexes),
         is_loading=server.is_loading,
         tenant_indexes=tuple(server.tenant_indexes),
+        owners=tuple((await connection.execute(OWNERS)).scalars()),
         distributed=distributed,
         cluster=cluster,
         cluster_problems=in_cluster,

@@ -1,4 +1,4 @@
-"""The tenants that have an HNSW index of their own, as a process knows them."""
+"""The tenants that have an HNSW index of their own or much of a table, as a process knows them."""
 
 from __future__ import annotations
 
@@ -13,33 +13,37 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 REFRESH_AFTER: Final = timedelta(minutes=1)
-"""How long a process relies on the list. A search after that reads it again."""
+"""How long a process relies on the lists. A search after that reads them again."""
 
 
 class TenantIndexes:
-    """The names of the HNSW indexes of single tenants that can be used.
+    """The names of the HNSW indexes of single tenants that can be used, and the owners of tables.
 
     An operator creates and drops them while applications run. With an outdated list a search
     returns the same rows: without knowledge of an index it compares all rows of the tenant, and
     without the index itself the server does.
     """
 
-    def __init__(self, names: Iterable[str] = ()) -> None:
-        self.update(names)
+    def __init__(self, names: Iterable[str] = (), owners: Iterable[str] = ()) -> None:
+        self.update(names, owners)
 
-    def update(self, names: Iterable[str]) -> None:
-        """Replace the list, which is now up to date."""
-        self._names = frozenset(names)
+    def update(self, names: Iterable[str], owners: Iterable[str]) -> None:
+        """Replace the lists, which are now up to date; an owner is `table:tenant`."""
+        self._names, self._owners = frozenset(names), frozenset(owners)
         self._read_at = time.monotonic()
 
     def expire(self) -> None:
-        """Let the next search read the list again."""
+        """Let the next search read the lists again."""
         self._read_at = -math.inf
 
     @property
     def is_outdated(self) -> bool:
-        """Whether the list is older than `REFRESH_AFTER`."""
+        """Whether the lists are older than `REFRESH_AFTER`."""
         return time.monotonic() - self._read_at > REFRESH_AFTER.total_seconds()
+
+    def owns(self, table: str, tenant: str) -> bool:
+        """Return whether the tenant has a large share of the table."""
+        return f"{table}:{tenant}" in self._owners
 
     def graph_of(self, table: str, tenant: str, dimensions: int) -> Graph:
         """Return the HNSW index that serves the vector searches of a tenant.

@@ -1,10 +1,10 @@
-"""The statement that lists the HNSW indexes of single tenants."""
+"""Statements that list the HNSW indexes of single tenants, and who owns much of a table."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Text, bindparam, text
+from sqlalchemy import Float, Text, bindparam, text
 
 from repositories.sql.vector_index import TENANT_INDEX
 
@@ -18,3 +18,20 @@ WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'i' AND c.
 ORDER BY c.relname
 """).bindparams(bindparam("pattern", TENANT_INDEX, Text))
 """Select the HNSW indexes of single tenants: name, table, whether they can be used, and size."""
+
+LARGE_SHARE: Final = 0.125
+"""The share of a table that makes a tenant its owner.
+
+In the index of keys, the lists of its group then have at most half as many rows of others as of it.
+"""
+
+OWNERS: Final = text("""
+SELECT s.tablename || ':' || v.tenant AS name FROM pg_catalog.pg_stats s
+CROSS JOIN LATERAL unnest(CAST(CAST(s.most_common_vals AS text) AS text[]), s.most_common_freqs)
+  AS v(tenant, share)
+WHERE s.schemaname = current_schema() AND s.attname = 'tenant' AND v.share >= :large_share
+""").bindparams(bindparam("large_share", LARGE_SHARE, Float))
+"""Select `table:tenant` for each tenant with a large share of a table, as the planner knows it.
+
+It says how rows are found, never which.
+"""

@@ -106,6 +106,28 @@ async def test_a_large_tenant_is_estimated_from_a_sample_of_its_own_rows(
     assert estimates["theirs"]["hundredth"].df == 5
 
 
+async def test_the_owner_of_a_table_is_searched_without_the_key_of_its_tenant(
+    database: Database,
+) -> None:
+    async with database.engine.begin() as connection:
+        await connection.execute(MANY)
+
+    async def search(opened: Database, tenant: str) -> tuple[list[tuple[str, float]], bool]:
+        with statements_of(opened) as statements:
+            async with opened.reader(tenant=tenant) as view:
+                hits = await view.knowledge.keyword_search("quarter hundredth", limit=20)
+        [statement] = statements
+        return [(hit.item.chunk_id, hit.score) for hit in hits], "@> ARRAY[chr(2)" in statement
+
+    before = {tenant: await search(database, tenant) for tenant in ("ours", "theirs")}
+    assert [by_key for _, by_key in before.values()] == [True, True]
+    async with database.engine.begin() as connection:
+        await connection.execute(text("ANALYZE knowledge"))
+    async with Database(database.settings) as opened:
+        assert await search(opened, "theirs") == before["theirs"]
+        assert await search(opened, "ours") == (before["ours"][0], False)
+
+
 CROWD = text("""
     INSERT INTO knowledge (tenant, id, repo, source, source_type, chunk_id, content, content_hash)
     SELECT 'tenant ' || number % 60, gen_random_uuid(), '', 's', 'doc', number,

@@ -105,7 +105,11 @@ def parts_of_query(match: Match, access: Access) -> Mapping[str, str]:
 
 
 def has_lexemes(
-    entity: type[Entity], *, keys_any: ColumnElement[Any], keys_all: ColumnElement[Any] | None
+    entity: type[Entity],
+    access: Access,
+    *,
+    keys_any: ColumnElement[Any],
+    keys_all: ColumnElement[Any] | None,
 ) -> ColumnElement[bool]:
     """Return the condition on a row's keys, which the GIN index evaluates.
 
@@ -114,8 +118,10 @@ def has_lexemes(
     """
     name = entity.__table__.name
     keys = literal_column(keys_sql(f"{name}.tenant", f"{name}.search_vector"), ARRAY(Text()))
-    tenant = literal_column(TENANT_KEY, Text()).op("||")(bindparam("tenant", type_=Text()))
-    conditions = [keys.bool_op("@>")(array([tenant])), keys.bool_op("&&")(keys_any)]
+    conditions = [keys.bool_op("&&")(keys_any)]
+    if not access.owns_table:
+        tenant = literal_column(TENANT_KEY, Text()).op("||")(bindparam("tenant", type_=Text()))
+        conditions.append(keys.bool_op("@>")(array([tenant])))
     if keys_all is not None:
         conditions.append(keys.bool_op("@>")(keys_all))
     return and_(*conditions)

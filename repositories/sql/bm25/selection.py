@@ -82,7 +82,9 @@ def _rows_of(
     vector = entity.__table__.c.search_vector
     if access.by_index:
         keys_all = chosen.c.keys_all if has_all else None
-        conditions.append(has_lexemes(entity, keys_any=chosen.c.keys_any, keys_all=keys_all))
+        conditions.append(
+            has_lexemes(entity, access, keys_any=chosen.c.keys_any, keys_all=keys_all)
+        )
     if match is Match.WEB or not access.by_index:
         conditions.append(vector.bool_op("@@")(chosen.c.part))
     if has_all and match is Match.ANY:

@@ -67,7 +67,7 @@ def single_term_matches(
     """
     columns = entity.__table__.c
     there = and_(
-        has_lexemes(entity, keys_any=_KEYS_ANY, keys_all=None)
+        has_lexemes(entity, access, keys_any=_KEYS_ANY, keys_all=None)
         if access.by_index
         else columns.search_vector.bool_op("@@")(_WORD),
         tenant_bind(entity),
