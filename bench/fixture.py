@@ -67,14 +67,14 @@ class Labels:
 
 
 @contextmanager
-def server() -> Iterator[EmbeddedServer]:
-    """Start a server in a folder that is deleted at the end.
+def server(version: int | None = None) -> Iterator[EmbeddedServer]:
+    """Start a server in a folder that is deleted at the end, by default of the newest version.
 
     Its writes are as durable as by default.
     """
     with (
         TemporaryDirectory(prefix="recollect-bench-") as folder,
-        EmbeddedServer.start(Path(folder) / "pg", settings=SERVER) as server,
+        EmbeddedServer.start(Path(folder) / "pg", version=version, settings=SERVER) as server,
     ):
         yield server
 

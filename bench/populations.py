@@ -42,6 +42,11 @@ class Corpus:
         """The number of components of a vector."""
         return int(self.vectors.shape[1])
 
+    def query_count(self, passages: Sequence[int]) -> int:
+        """Return how many queries the packages of these passages have."""
+        names = {self.packages[passage] for passage in passages}
+        return sum(len(self.queries.get(name, ())) for name in names)
+
     def rotated(self, dimensions: int) -> Corpus:
         """Return the corpus with all vectors rotated into a space of more dimensions.
 
@@ -69,9 +74,16 @@ class Population:
             passages[tenant].append(passage)
         return passages
 
-    def tenants_of_about(self, *sizes: int) -> Sequence[str]:
-        """Return the tenants whose sizes are nearest to `sizes`, and the largest tenant."""
-        rows = {tenant: len(passages) for tenant, passages in self.by_tenant().items()}
+    def tenants_of_about(self, *sizes: int, corpus: Corpus, queries: int) -> Sequence[str]:
+        """Return the tenants whose sizes are nearest to `sizes`, and the largest tenant.
+
+        The packages of each have at least so many `queries`.
+        """
+        rows = {
+            tenant: len(passages)
+            for tenant, passages in self.by_tenant().items()
+            if corpus.query_count(passages) >= queries
+        }
         nearest = [min(rows, key=lambda tenant: abs(rows[tenant] - size)) for size in sizes]
         return list(dict.fromkeys([*nearest, max(rows, key=lambda tenant: rows[tenant])]))
 

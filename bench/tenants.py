@@ -25,17 +25,19 @@ from uuid_utils.compat import uuid7
 
 from bench.fixture import COLUMNS, server
 from bench.machine import Machine
+from bench.measuring import Figure
 from bench.passages import installed_packages
 from bench.populations import Corpus, Population, alone, fewer, populations
 from bench.tenant_latency import Comparison, add_findings, compared, queries_of
 from bench.tenant_recall import CurvePoint, K, TenantFigures, curve_of, figures_of, queries_by_kind
+from bench.tenant_writes import MAX_RATIO, written
 from bench.vectors import normalized
 from domain import KnowledgeChunk
 from repositories import Database
 from repositories.cli.demo.embedder import WordLlamaEmbedder
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
     from repositories import EmbeddedServer
 
@@ -47,6 +49,8 @@ TENTH: Final = 10
 WIDE: Final = 1_024
 WIDE_ROWS: Final = 20_000
 """Rows of the population of wide embeddings, which are stored out of line."""
+
+WRITE_ROUNDS: Final = 5
 
 ALONE: Final = "alone"
 TENTH_OF_TENANTS: Final = "a tenth of the tenants"
@@ -79,6 +83,7 @@ class Results:
     tenants: list[TenantFigures] = field(default_factory=list)
     latency: list[Comparison] = field(default_factory=list)
     curve: list[CurvePoint] = field(default_factory=list)
+    writes: list[Figure] = field(default_factory=list)
 
 
 async def embedded_corpus(size: Size) -> Corpus:
@@ -108,23 +113,27 @@ async def embedded_corpus(size: Size) -> Corpus:
     )
 
 
-async def measured(running: EmbeddedServer, corpus: Corpus, size: Size) -> Results:
+async def measured(
+    running: EmbeddedServer, corpus: Corpus, size: Size, *, recall_only: bool = False
+) -> Results:
     """Load the populations, each into a database of its own, and measure some of their tenants."""
     results = Results(size=size, passages=len(corpus.texts))
+    rounds = WRITE_ROUNDS if size.queries >= FULL.queries else 1
     for population in populations(corpus, tenants=size.tenants, rows=size.rows):
-        bench = _Bench(running, corpus, population, results)
+        bench = _Bench(running, corpus, population, results, recall_only)
         async with bench.loaded() as database:
             await bench.measure_tenants(database)
-            if population.name == "one":
+            if population.name == "one" and not recall_only:
                 results.curve = await curve_of(database, corpus, population, size.queries)
-            if population.name == "many":
+            if population.name == "many" and not recall_only:
                 await bench.compare_with_fewer_tenants(database)
                 await bench.compare_row_level_security(database)
+                results.writes += await written(database, corpus, rounds=rounds)
             results.machine = await Machine.of(database)
     rows = min(WIDE_ROWS, size.rows)
     wide = corpus.rotated(WIDE)
     *_, population = populations(wide, tenants=max(1, size.tenants * rows // size.rows), rows=rows)
-    bench = _Bench(running, wide, population, results)
+    bench = _Bench(running, wide, population, results, recall_only)
     async with bench.loaded() as database:
         await bench.measure_tenants(database)
     return results
@@ -138,6 +147,7 @@ class _Bench:
     corpus: Corpus
     population: Population
     results: Results
+    recall_only: bool
 
     @asynccontextmanager
     async def loaded(
@@ -162,7 +172,7 @@ class _Bench:
 
     async def measure_tenants(self, database: Database) -> None:
         """Measure some tenants, each in the database and in one of its own."""
-        for tenant in self.population.tenants_of_about(*SIZES):
+        for tenant in self._tenants():
             _notes.print(f"measuring {tenant}")
             passages = self.population.by_tenant()[tenant]
             queries = queries_by_kind(self.corpus, passages, self.results.size.queries)
@@ -173,11 +183,16 @@ class _Bench:
                             database, own, self.corpus, self.population, tenant, kind, vectors
                         )
                     )
-                await self._compare(database, own, tenant, ALONE)
+                if not self.recall_only:
+                    await self._compare(database, own, tenant, ALONE)
+
+    def _tenants(self) -> Sequence[str]:
+        queries = self.results.size.queries
+        return self.population.tenants_of_about(*SIZES, corpus=self.corpus, queries=queries)
 
     async def compare_with_fewer_tenants(self, database: Database) -> None:
         """Compare with a database that has a tenth of the tenants."""
-        tenants = self.population.tenants_of_about(*SIZES)
+        tenants = self._tenants()
         async with self.loaded(fewer(self.population, tenants, parts=TENTH)) as other:
             for tenant in tenants:
                 await self._compare(database, other, tenant, TENTH_OF_TENANTS)
@@ -185,7 +200,7 @@ class _Bench:
     async def compare_row_level_security(self, database: Database) -> None:
         """Compare a database with row-level security with this one, which has none."""
         async with self.loaded(row_level_security=True) as protected:
-            for tenant in self.population.tenants_of_about(*SIZES):
+            for tenant in self._tenants():
                 await self._compare(protected, database, tenant, NO_SECURITY)
 
     async def _compare(
@@ -256,11 +271,21 @@ def latency_table(results: Results) -> Table:
     return shown
 
 
+def writes_table(results: Results) -> Table:
+    """Return the bulk writes as a table."""
+    shown = Table(title="Bulk writes among many tenants", title_justify="left")
+    for heading in ("work", "way", "seconds", "x COPY"):
+        shown.add_column(heading)
+    for one in results.writes:
+        shown.add_row(one.work, one.way, f"{one.seconds:.2f}", f"{one.ratio:.2f}")
+    return shown
+
+
 def misses(results: Results) -> Iterator[str]:
     """Yield a sentence for each target that a tenant misses.
 
-    Times are judged from 200 queries on. Keyword and hybrid search behind row-level security have
-    no target, and are published.
+    Times and writes are judged from 200 queries on. Keyword and hybrid search behind row-level
+    security have no target, and are published.
     """
     for one in results.tenants:
         name = f"{one.population}, {one.tenant}, {one.queries}"
@@ -268,7 +293,12 @@ def misses(results: Results) -> Iterator[str]:
             yield f"{name}: recall {one.recall:.3f}, {one.below_half:.1%} of the queries under 0.5"
         if one.fewest_rows < min(K, one.rows):
             yield f"{name}: {one.fewest_rows} rows"
-    for pair in results.latency if results.size.queries >= FULL.queries else ():
+    if results.size.queries < FULL.queries:
+        return
+    for figure in results.writes:
+        if figure.ratio > MAX_RATIO:
+            yield f"{figure.work}, {figure.way}: {figure.ratio:.2f} x COPY, at most {MAX_RATIO:.2f}"
+    for pair in results.latency:
         most = MAX_RATIOS[pair.reference]
         published = pair.reference == NO_SECURITY and pair.search != "vector"
         if pair.ratio > most and not published:
@@ -284,28 +314,32 @@ def main(
     tenants: Annotated[int, typer.Option(help="Tenants of the population `many`.")] = FULL.tenants,
     rows: Annotated[int, typer.Option(help="Rows of the population `many`.")] = FULL.rows,
     queries: Annotated[int, typer.Option(help="Queries of each kind.")] = FULL.queries,
+    postgres: Annotated[int | None, typer.Option(help="PostgreSQL's major version.")] = None,
+    recall: Annotated[bool, typer.Option("--recall", help="Measure recall only.")] = False,  # noqa: FBT002 -- an option
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write the figures as JSON.")
     ] = None,
 ) -> None:
     """Measure vector search of one tenant among many, and exit with 1 if a target is missed."""
     size = Size(passages=passages, tenants=tenants, rows=rows, queries=queries)
-    results = asyncio.run(_run(QUICK if quick else size))
+    results = asyncio.run(_run(QUICK if quick else size, postgres, recall_only=recall))
     if json_file is not None:
         json_file.write_text(json.dumps(asdict(results), indent=1) + "\n", encoding="utf-8")
     console = Console(width=None if Console().is_terminal else 160)
     console.print(table(results))
-    console.print(latency_table(results))
+    if not recall:
+        console.print(latency_table(results))
+        console.print(writes_table(results))
     missed = list(misses(results))
     for sentence in missed:
         console.print(f"MISSED {sentence}", highlight=False)
     raise typer.Exit(1 if missed else 0)
 
 
-async def _run(size: Size) -> Results:
+async def _run(size: Size, version: int | None, *, recall_only: bool) -> Results:
     corpus = await embedded_corpus(size)
-    with server() as running:
-        return await measured(running, corpus, size)
+    with server(version) as running:
+        return await measured(running, corpus, size, recall_only=recall_only)
 
 
 if __name__ == "__main__":
