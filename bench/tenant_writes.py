@@ -74,7 +74,7 @@ def _record(tenant: str, chunk: KnowledgeChunk) -> tuple[object, ...]:
     return (tenant, *names, chunk.content, "{}", digest, chunk.embedding)
 
 
-async def written(database: Database, corpus: Corpus, *, rounds: int) -> Sequence[Figure]:
+async def bulk_writes(database: Database, corpus: Corpus, *, rounds: int) -> Sequence[Figure]:
     """Compare `add_many` with COPY by the driver: the same rows, batches and transactions."""
     batches = _Batches(corpus)
     ways = [

@@ -30,7 +30,7 @@ from bench.passages import installed_packages
 from bench.populations import Corpus, Population, alone, fewer, populations
 from bench.tenant_latency import Comparison, add_findings, compared, queries_of
 from bench.tenant_recall import CurvePoint, K, TenantFigures, curve_of, figures_of, queries_by_kind
-from bench.tenant_writes import MAX_RATIO, written
+from bench.tenant_writes import MAX_RATIO, bulk_writes
 from bench.vectors import normalized
 from domain import KnowledgeChunk
 from repositories import Database
@@ -128,7 +128,7 @@ async def measured(
             if population.name == "many" and not recall_only:
                 await bench.compare_with_fewer_tenants(database)
                 await bench.compare_row_level_security(database)
-                results.writes += await written(database, corpus, rounds=rounds)
+                results.writes += await bulk_writes(database, corpus, rounds=rounds)
             results.machine = await Machine.of(database)
     rows = min(WIDE_ROWS, size.rows)
     wide = corpus.rotated(WIDE)
@@ -174,17 +174,21 @@ class _Bench:
         """Measure some tenants, each in the database and in one of its own."""
         for tenant in self._tenants():
             _notes.print(f"measuring {tenant}")
-            passages = self.population.by_tenant()[tenant]
-            queries = queries_by_kind(self.corpus, passages, self.results.size.queries)
+            if len(self.population.by_tenant()) == 1:  # it is alone
+                await self._measure_recall(database, database, tenant)
+                continue
             async with self.loaded(alone(self.population, tenant)) as own:
-                for kind, vectors in queries.items():
-                    self.results.tenants.append(
-                        await figures_of(
-                            database, own, self.corpus, self.population, tenant, kind, vectors
-                        )
-                    )
+                await self._measure_recall(database, own, tenant)
                 if not self.recall_only:
                     await self._compare(database, own, tenant, ALONE)
+
+    async def _measure_recall(self, database: Database, own: Database, tenant: str) -> None:
+        passages = self.population.by_tenant()[tenant]
+        queries = queries_by_kind(self.corpus, passages, self.results.size.queries)
+        for kind, vectors in queries.items():
+            self.results.tenants.append(
+                await figures_of(database, own, self.corpus, self.population, tenant, kind, vectors)
+            )
 
     def _tenants(self) -> Sequence[str]:
         queries = self.results.size.queries

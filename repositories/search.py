@@ -155,30 +155,30 @@ class SearchRepository(ReadRepository[E]):
 
     async def _access(self) -> bm25.Access:
         schema, table = self._transaction.schema, self.entity.__table__.name
-        known = await self._known_tenants()
+        tenants = await self._large_tenants()
         return bm25.Access(
             by_index=not schema.row_level_security,
-            owns_table=known.owns(table, self._transaction.tenant),
+            owns_table=tenants.owns(table, self._transaction.tenant),
             ranking=schema.bm25,
         )
 
-    async def _known_tenants(self) -> TenantIndexes:
-        known = self._transaction.schema.tenant_indexes
-        if known.is_outdated:
+    async def _large_tenants(self) -> TenantIndexes:
+        tenants = self._transaction.schema.tenant_indexes
+        if tenants.is_outdated:
             indexes = await self._transaction.rows(TENANT_INDEXES)
             owners = await self._transaction.rows(OWNERS)
             names = (row["name"] for row in indexes if row["is_valid"])
-            known.update(names, (row["name"] for row in owners))
-        return known
+            tenants.update(names, (row["name"] for row in owners))
+        return tenants
 
     async def _scan(
         self, limit: int, metric: Distance = Distance.COSINE, *, distinct: bool
     ) -> vector.Scan:
         schema, tenant = self._transaction.schema, self._transaction.tenant
-        known = await self._known_tenants()
+        tenants = await self._large_tenants()
         table = self.entity.__table__.name
         return vector.Scan(
-            graph=known.graph_of(table, tenant, schema.dimensions),
+            graph=tenants.graph_of(table, tenant, schema.dimensions),
             limit=arm_depth(limit),
             metric=metric,
             dimensions=schema.dimensions,
