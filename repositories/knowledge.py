@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from domain import ports
@@ -12,15 +12,13 @@ from domain.ports.arguments import require_texts
 from domain.ports.implementing import implements
 from domain.schema.stored import has_row
 from domain.values import filters
-from domain.values.corpora import kinds_filter
 from domain.values.filter_bounds import MAX_NAME_CHARACTERS, require_selective
 from domain.values.paging import require_at_most
-from domain.values.search import Match, SearchHits, Thresholds
 from domain.values.turns import lists
 from repositories.base import Repository
 from repositories.bulk import BulkWrite
+from repositories.common_search.knowledge import KnowledgeSearches
 from repositories.reembedding import RepairReader, RepairRepository
-from repositories.searchable import VectorReader
 from repositories.sql import knowledge, rows
 from repositories.sql.filters import FilterKey, filter_condition
 
@@ -35,7 +33,7 @@ _COLUMNS = KnowledgeChunk.__table__.c
 
 
 @implements(ports.KnowledgeReader)
-class KnowledgeReader(VectorReader[KnowledgeChunk], RepairReader[KnowledgeChunk]):
+class KnowledgeReader(RepairReader[KnowledgeChunk], KnowledgeSearches[FilterKey]):
     """Searches passages by name, by vector, by words, and by both."""
 
     entity = KnowledgeChunk
@@ -48,29 +46,6 @@ class KnowledgeReader(VectorReader[KnowledgeChunk], RepairReader[KnowledgeChunk]
             _COLUMNS.repo == repo, _COLUMNS.chunk_id == chunk_id
         )
         return await self._one(named)
-
-    async def keyword_search(
-        self,
-        query: str,
-        *,
-        limit: int = 10,
-        where: Filter | None = None,
-        match: Match = Match.ANY,
-        source_types: Sequence[str] = (),
-        languages: Sequence[str] = (),
-        explain: bool = False,
-        min_score: float | None = None,
-        distinct: bool = False,
-    ) -> SearchHits[KnowledgeChunk]:
-        return await self._search_words(
-            query,
-            FilterKey(where, kinds_filter(source_types, languages)),
-            limit=limit,
-            match=match,
-            explain=explain,
-            thresholds=Thresholds(min_score=min_score),
-            distinct=distinct,
-        )
 
 
 @implements(ports.KnowledgeRepository)

@@ -14,12 +14,10 @@ from domain.schema.writing import require_entity
 from domain.values.classification import Category, Severity
 from domain.values.embedding import VectorLike
 from domain.values.paging import require_at_most, require_limit
-from domain.values.recall import Recall, live_memories, merge_recall
-from domain.values.reranking import Diversity, Recency
-from domain.values.search import Match, SearchHits, SearchOptions, Thresholds, Weights
+from domain.values.search import SearchHits, Thresholds
 from domain.values.shown import shown
-from domain.values.text_hash import text_hash
 from repositories.base import AppendRepository, ReadRepository, Repository
+from repositories.common_search.memories import MemorySearches
 from repositories.conflict_writes import insert_new
 from repositories.reembedding import RepairReader, RepairRepository
 from repositories.sql import learning, rows
@@ -37,7 +35,7 @@ _COLUMNS = LearningMemory.__table__.c
 
 
 @implements(ports.MemoryReader)
-class MemoryReader(RepairReader[LearningMemory]):
+class MemoryReader(RepairReader[LearningMemory], MemorySearches[FilterKey]):
     """Searches learning memories."""
 
     entity = LearningMemory
@@ -50,48 +48,6 @@ class MemoryReader(RepairReader[LearningMemory]):
             _COLUMNS.outcome == outcome,
         )
         return bool(await self._scalar(rows.any_rows(self.entity, self._transaction.tenant, *same)))
-
-    async def nearest(
-        self,
-        embedding: VectorLike,
-        *,
-        repo: str,
-        limit: int = 10,
-        where: Filter | None = None,
-        min_score: float | None = None,
-        max_distance: float | None = None,
-        distinct: bool = False,
-    ) -> SearchHits[LearningMemory]:
-        return await self._search_vectors(
-            embedding,
-            FilterKey(live_memories(repo), where),
-            limit=limit,
-            thresholds=Thresholds(min_score=min_score, max_distance=max_distance),
-            distinct=distinct,
-        )
-
-    async def nearest_for_owner(
-        self,
-        embedding: VectorLike,
-        *,
-        owner: str,
-        exclude_repo: str,
-        limit: int = 10,
-        where: Filter | None = None,
-        min_score: float | None = None,
-        max_distance: float | None = None,
-        distinct: bool = False,
-    ) -> SearchHits[LearningMemory]:
-        thresholds = Thresholds(min_score=min_score, max_distance=max_distance)
-        return await self._shared(
-            embedding,
-            owner,
-            exclude_repo,
-            where,
-            limit=limit,
-            thresholds=thresholds,
-            distinct=distinct,
-        )
 
     async def _shared(
         self,
@@ -106,7 +62,7 @@ class MemoryReader(RepairReader[LearningMemory]):
         excluded_texts: Sequence[bytes] = (),
     ) -> SearchHits[LearningMemory]:
         values = {
-            "embedding": self.query_vector(embedding),
+            "embedding": self._query_vector(embedding),
             "owner": owner,
             "exclude_repo": repo,
             "max_distance": thresholds.farthest(),
@@ -121,100 +77,6 @@ class MemoryReader(RepairReader[LearningMemory]):
         )
         rows = await self._hit_rows(statement, values, of_index)
         return await self._hits(rows, limit, scan=of_index)
-
-    async def keyword_search(
-        self,
-        query: str,
-        *,
-        repo: str,
-        limit: int = 10,
-        where: Filter | None = None,
-        match: Match = Match.ANY,
-        explain: bool = False,
-        min_score: float | None = None,
-        distinct: bool = False,
-    ) -> SearchHits[LearningMemory]:
-        return await self._search_words(
-            query,
-            FilterKey(live_memories(repo), where),
-            limit=limit,
-            match=match,
-            explain=explain,
-            thresholds=Thresholds(min_score=min_score),
-            distinct=distinct,
-        )
-
-    async def hybrid_search(
-        self,
-        query: str,
-        embedding: VectorLike,
-        *,
-        repo: str,
-        limit: int = 10,
-        where: Filter | None = None,
-        weights: Weights | None = None,
-        match: Match = Match.ANY,
-        diversity: Diversity | None = None,
-        recency: Recency | None = None,
-        min_score: float | None = None,
-        max_distance: float | None = None,
-        distinct: bool = False,
-    ) -> SearchHits[LearningMemory]:
-        thresholds = Thresholds(min_score=min_score, max_distance=max_distance)
-        self.query_vector(embedding)
-        require_limit(limit)
-        if not query.strip():
-            return SearchHits()
-        return await self._search_both(
-            query,
-            embedding,
-            FilterKey(live_memories(repo), where),
-            limit=limit,
-            weights=weights,
-            match=match,
-            diversity=diversity,
-            recency=recency,
-            thresholds=thresholds,
-            distinct=distinct,
-        )
-
-    async def recall(
-        self,
-        embedding: VectorLike,
-        text: str,
-        *,
-        repo: str,
-        owner: str,
-        limit: int = 10,
-        where: Filter | None = None,
-        weights: Weights | None = None,
-        min_score: float | None = None,
-        max_distance: float | None = None,
-        distinct: bool = True,
-        shared: bool = True,
-        one_ranking: bool = False,
-    ) -> Recall:
-        vector = self.query_vector(embedding)
-        options = SearchOptions(
-            limit=require_limit(limit),
-            thresholds=Thresholds(min_score=min_score, max_distance=max_distance),
-            distinct=distinct,
-        )
-        repos = [repo]
-        if shared and one_ranking:
-            repos += await self._owner_repos(owner, repo)
-        live = FilterKey(live_memories(*repos), where)
-        if text.strip():
-            own = await self._search_both(text, vector, live, weights=weights, **options)
-        else:
-            own = await self._search_vectors(vector, live, **options)
-        others: SearchHits[LearningMemory] = SearchHits()
-        if shared and not one_ranking:
-            texts = {text_hash(hit.item.finding_text) for hit in own} if distinct else ()
-            others = await self._shared(
-                vector, owner, repo, where, excluded_texts=sorted(texts), **options
-            )
-        return merge_recall(own, others, repo=repo, owner=owner, limit=limit)
 
     async def _owner_repos(self, owner: str, repo: str) -> Sequence[str]:
         tenant = self._transaction.tenant

@@ -71,7 +71,7 @@ class RepairRepository(RepairReader[E]):
         if rows:
             ordered = await sorted_in_slices(rows, lambda row: require_id(row.id))
             vectors = [
-                (require_id(row.id), self.query_vector(row.embedding))
+                (require_id(row.id), self._query_vector(row.embedding))
                 async for some in slices(ordered)
                 for row in some
             ]

@@ -14,7 +14,6 @@ from sqlalchemy import Select, and_
 from domain import ports
 from domain.entities.reviews import FeedbackReaction, Finding, Review
 from domain.ports.implementing import implements
-from domain.values import filters
 from domain.values.classification import Severity
 from domain.values.fingerprints import title_fingerprint
 from domain.values.ids import require_id
@@ -26,10 +25,10 @@ from domain.values.insights import (
     TrendDay,
 )
 from domain.values.paging import DEFAULT_LIMIT, require_at_most, require_limit, require_whole
-from domain.values.search import Match, SearchHits, Thresholds
 from domain.values.timestamps import require_zone
 from domain.values.turns import slices, sorted_in_slices
 from repositories.base import ReadRepository, Repository
+from repositories.common_search.findings import FindingSearches
 from repositories.conflict_writes import insert_new
 from repositories.search import SearchRepository
 from repositories.sql import insights, runs
@@ -38,7 +37,6 @@ from repositories.sql.rows import delete_rows
 
 if TYPE_CHECKING:
     from domain.ports import Progress, Rows
-    from domain.values.filters import Filter
     from repositories.postgres.direct import Row
 
 MAX_TREND_DAYS = 3_650
@@ -77,7 +75,7 @@ class ReviewReader(ReadRepository[Review]):
 
 
 @implements(ports.FindingReader)
-class FindingReader(SearchRepository[Finding]):
+class FindingReader(SearchRepository[Finding], FindingSearches[FilterKey]):
     """Finds findings by comment, by run and by words."""
 
     entity = Finding
@@ -102,29 +100,6 @@ class FindingReader(SearchRepository[Finding]):
             self._newest_first()
             .where(columns.repo == repo, columns.comment_id == comment_id)
             .limit(1)
-        )
-
-    async def keyword_search(
-        self,
-        query: str,
-        *,
-        repo: str | None = None,
-        limit: int = 10,
-        where: Filter | None = None,
-        match: Match = Match.ANY,
-        explain: bool = False,
-        min_score: float | None = None,
-        distinct: bool = False,
-    ) -> SearchHits[Finding]:
-        of_repo = None if repo is None else filters.where("repo").equals(repo)
-        return await self._search_words(
-            query,
-            FilterKey(of_repo, where),
-            limit=limit,
-            match=match,
-            explain=explain,
-            thresholds=Thresholds(min_score=min_score),
-            distinct=distinct,
         )
 
     async def prior(

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Select
 
     from domain.values.embedding import VectorLike
+    from domain.values.filters import Filter
     from domain.values.plans import SearchPlan
     from repositories.postgres.direct import Row
     from repositories.postgres.tenant_indexes import TenantIndexes
@@ -51,10 +52,13 @@ ROWS_PER_TURN: Final = 200
 class SearchRepository(ReadRepository[E]):
     """Searches entities with an embedding, a `search_vector`, or both. Hits are not tracked."""
 
+    def _condition(self, *conditions: Filter | None) -> FilterKey:
+        return FilterKey(*conditions)
+
     def _checked_vector(self, embedding: VectorLike, where: FilterKey) -> Vector:
         """Return the query vector, after the filter is checked as the fake checks it."""
         where.condition(self.entity)
-        return self.query_vector(embedding)
+        return self._query_vector(embedding)
 
     async def _search_vectors(
         self,
@@ -186,7 +190,7 @@ class SearchRepository(ReadRepository[E]):
             distinct=distinct,
         )
 
-    def query_vector(self, embedding: VectorLike) -> Vector:
+    def _query_vector(self, embedding: VectorLike) -> Vector:
         """Return the embedding as a vector that this database can compare with its own.
 
         Raises:

@@ -40,8 +40,12 @@ class Binds:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for name, method in list(vars(cls).items()):
-            if not name.startswith("_") and iscoroutinefunction(method):
+        for name in dir(cls):
+            owner = next(each for each in cls.__mro__ if name in vars(each))
+            method = vars(owner)[name]
+            # A base class that binds has wrapped its own methods.
+            is_bound = owner is not cls and issubclass(owner, Binds)
+            if not name.startswith("_") and iscoroutinefunction(method) and not is_bound:
                 setattr(cls, name, _binding(method))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from domain import ports
@@ -12,19 +12,17 @@ from domain.ports.arguments import require_texts
 from domain.ports.implementing import implements
 from domain.schema.stored import has_row
 from domain.values import filters
-from domain.values.corpora import kinds_filter
 from domain.values.embedding import UNSPECIFIED
 from domain.values.filter_bounds import MAX_NAME_CHARACTERS, require_selective
 from domain.values.paging import require_at_most
-from domain.values.search import Match, SearchHits, Thresholds
 from domain.values.turns import lists
+from repositories.common_search.knowledge import KnowledgeSearches
 from repositories.fakes.binding import Binds
 from repositories.fakes.filters import meeting
 from repositories.fakes.reembedding import FakeRepairReader, FakeRepairs
 from repositories.fakes.repository import FakeRepository, report
-from repositories.fakes.searchable import FakeVectorReader
 from repositories.fakes.tracking import copy_of
-from repositories.fakes.writes import always, anything
+from repositories.fakes.writes import Condition, always, anything
 
 if TYPE_CHECKING:
     from domain.ports import Progress, Rows
@@ -36,7 +34,7 @@ _UNCHANGED = {"tenant", "id", "repo", "chunk_id", "created_at"}
 
 
 @implements(ports.KnowledgeReader)
-class FakeKnowledgeReader(FakeVectorReader[KnowledgeChunk], FakeRepairReader[KnowledgeChunk]):
+class FakeKnowledgeReader(FakeRepairReader[KnowledgeChunk], KnowledgeSearches[Condition]):
     """Searches passages by name, by vector, by words, and by both."""
 
     searched = (("title", "A"), ("summary", "B"), ("content", "C"))
@@ -48,29 +46,6 @@ class FakeKnowledgeReader(FakeVectorReader[KnowledgeChunk], FakeRepairReader[Kno
     ) -> KnowledgeChunk | None:
         rows = await self._rows(lambda row: (row["repo"], row["chunk_id"]) == (repo, chunk_id))
         return self._first(rows, with_embedding=with_embedding)
-
-    async def keyword_search(
-        self,
-        query: str,
-        *,
-        limit: int = 10,
-        where: Filter | None = None,
-        match: Match = Match.ANY,
-        source_types: Sequence[str] = (),
-        languages: Sequence[str] = (),
-        explain: bool = False,
-        min_score: float | None = None,
-        distinct: bool = False,
-    ) -> SearchHits[KnowledgeChunk]:
-        return await self._search_words(
-            query,
-            meeting(self._entity, where, kinds_filter(source_types, languages)),
-            limit=limit,
-            match=match,
-            explain=explain,
-            thresholds=Thresholds(min_score=min_score),
-            distinct=distinct,
-        )
 
 
 @implements(ports.KnowledgeRepository)

@@ -16,22 +16,19 @@ from domain.schema.writing import require_entity
 from domain.values.classification import Category, Severity
 from domain.values.embedding import VectorLike
 from domain.values.paging import require_at_most, require_limit
-from domain.values.recall import OWNER_REPOS, Recall, live_memories, merge_recall
-from domain.values.reranking import Diversity, Recency
+from domain.values.recall import OWNER_REPOS
 from domain.values.search import (
     Distance,
-    Match,
     SearchHits,
-    SearchOptions,
     Thresholds,
-    Weights,
 )
 from domain.values.shown import shown
 from domain.values.text_hash import text_hash
+from repositories.common_search.memories import MemorySearches
 from repositories.fakes.filters import meeting
 from repositories.fakes.reembedding import FakeRepairReader, FakeRepairs
 from repositories.fakes.repository import FakeAppendRepository, FakeReadRepository, FakeRepository
-from repositories.fakes.writes import always
+from repositories.fakes.writes import Condition, always
 
 if TYPE_CHECKING:
     from domain.ports import Progress, Rows
@@ -42,7 +39,7 @@ _KIND = ("severity", "category", "confidence_band", "pattern_fingerprint")
 
 
 @implements(ports.MemoryReader)
-class FakeMemoryReader(FakeRepairReader[LearningMemory]):
+class FakeMemoryReader(FakeRepairReader[LearningMemory], MemorySearches[Condition]):
     """Searches learning memories."""
 
     searched = (("finding_text", "C"),)
@@ -53,48 +50,6 @@ class FakeMemoryReader(FakeRepairReader[LearningMemory]):
         same = (repo, finding_id, outcome)
         return bool(
             await self._rows(lambda row: (row["repo"], row["finding_id"], row["outcome"]) == same)
-        )
-
-    async def nearest(
-        self,
-        embedding: VectorLike,
-        *,
-        repo: str,
-        limit: int = 10,
-        where: Filter | None = None,
-        min_score: float | None = None,
-        max_distance: float | None = None,
-        distinct: bool = False,
-    ) -> SearchHits[LearningMemory]:
-        return await self._search_vectors(
-            embedding,
-            meeting(self._entity, live_memories(repo), where),
-            limit=limit,
-            thresholds=Thresholds(min_score=min_score, max_distance=max_distance),
-            distinct=distinct,
-        )
-
-    async def nearest_for_owner(
-        self,
-        embedding: VectorLike,
-        *,
-        owner: str,
-        exclude_repo: str,
-        limit: int = 10,
-        where: Filter | None = None,
-        min_score: float | None = None,
-        max_distance: float | None = None,
-        distinct: bool = False,
-    ) -> SearchHits[LearningMemory]:
-        thresholds = Thresholds(min_score=min_score, max_distance=max_distance)
-        return await self._shared(
-            embedding,
-            owner,
-            exclude_repo,
-            where,
-            limit=limit,
-            thresholds=thresholds,
-            distinct=distinct,
         )
 
     async def _shared(
@@ -136,100 +91,6 @@ class FakeMemoryReader(FakeRepairReader[LearningMemory]):
         rows = self._transaction.select(self._table, lambda row: _shares(row, owner, repo))
         sizes = Counter(row["repo"] for row in rows)
         return sorted(sizes, key=lambda name: (-sizes[name], name))[:OWNER_REPOS]
-
-    async def keyword_search(
-        self,
-        query: str,
-        *,
-        repo: str,
-        limit: int = 10,
-        where: Filter | None = None,
-        match: Match = Match.ANY,
-        explain: bool = False,
-        min_score: float | None = None,
-        distinct: bool = False,
-    ) -> SearchHits[LearningMemory]:
-        return await self._search_words(
-            query,
-            meeting(self._entity, live_memories(repo), where),
-            limit=limit,
-            match=match,
-            explain=explain,
-            thresholds=Thresholds(min_score=min_score),
-            distinct=distinct,
-        )
-
-    async def hybrid_search(
-        self,
-        query: str,
-        embedding: VectorLike,
-        *,
-        repo: str,
-        limit: int = 10,
-        where: Filter | None = None,
-        weights: Weights | None = None,
-        match: Match = Match.ANY,
-        diversity: Diversity | None = None,
-        recency: Recency | None = None,
-        min_score: float | None = None,
-        max_distance: float | None = None,
-        distinct: bool = False,
-    ) -> SearchHits[LearningMemory]:
-        thresholds = Thresholds(min_score=min_score, max_distance=max_distance)
-        self._query_vector(embedding)
-        require_limit(limit)
-        if not query.strip():
-            return SearchHits()
-        return await self._search_both(
-            query,
-            embedding,
-            meeting(self._entity, live_memories(repo), where),
-            limit=limit,
-            weights=weights,
-            match=match,
-            diversity=diversity,
-            recency=recency,
-            thresholds=thresholds,
-            distinct=distinct,
-        )
-
-    async def recall(
-        self,
-        embedding: VectorLike,
-        text: str,
-        *,
-        repo: str,
-        owner: str,
-        limit: int = 10,
-        where: Filter | None = None,
-        weights: Weights | None = None,
-        min_score: float | None = None,
-        max_distance: float | None = None,
-        distinct: bool = True,
-        shared: bool = True,
-        one_ranking: bool = False,
-    ) -> Recall:
-        vector = self._query_vector(embedding)
-        options = SearchOptions(
-            limit=require_limit(limit),
-            thresholds=Thresholds(min_score=min_score, max_distance=max_distance),
-            distinct=distinct,
-        )
-        repos = [repo]
-        if shared and one_ranking:
-            repos += await self._owner_repos(owner, repo)
-        live = meeting(self._entity, live_memories(*repos), where)
-        if text.strip():
-            own = await self._search_both(text, vector, live, weights=weights, **options)
-        else:
-            own = await self._search_vectors(vector, live, **options)
-        others: SearchHits[LearningMemory] = SearchHits()
-        if shared and not one_ranking:
-            texts = {text_hash(hit.item.finding_text) for hit in own} if distinct else ()
-            others = await self._shared(
-                vector, owner, repo, where, excluded_texts=sorted(texts), **options
-            )
-        return merge_recall(own, others, repo=repo, owner=owner, limit=limit)
 
     async def _owner_repos(self, owner: str, repo: str) -> Sequence[str]:
         async with self._transaction.statement():

@@ -146,6 +146,9 @@ class FakeReadRepository(Binds, Generic[E]):
             self._transaction.require_open()
             yield self._copy(row, with_embedding=with_embedding)
 
+    def _condition(self, *conditions: Filter | None) -> Condition:
+        return meeting(self._entity, *conditions)
+
     async def _ordered(
         self,
         where: Filter | None,

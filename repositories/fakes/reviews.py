@@ -12,7 +12,6 @@ from uuid import UUID
 from domain import ports
 from domain.entities.reviews import FeedbackReaction, Finding, Reaction, Review
 from domain.ports.implementing import implements
-from domain.values import filters
 from domain.values.classification import Severity
 from domain.values.fingerprints import title_fingerprint
 from domain.values.ids import require_id
@@ -25,19 +24,17 @@ from domain.values.insights import (
     TrendDay,
 )
 from domain.values.paging import DEFAULT_LIMIT, require_at_most, require_limit, require_whole
-from domain.values.search import Match, SearchHits, Thresholds
 from domain.values.timestamps import require_zone
-from repositories.fakes.filters import meeting
+from repositories.common_search.findings import FindingSearches
 from repositories.fakes.repository import FakeReadRepository, FakeRepository, by_id
 from repositories.fakes.runs import newest_completed
 from repositories.fakes.search import SearchesWords
+from repositories.fakes.writes import Condition
 
 if TYPE_CHECKING:
     from domain.ports import Progress, Rows
-    from domain.values.filters import Filter
     from repositories.fakes.checks import Row
     from repositories.fakes.transaction import Transaction
-    from repositories.fakes.writes import Condition
 
 MAX_TREND_DAYS = 3_650
 
@@ -94,7 +91,7 @@ class FakeReviewReader(FakeReadRepository[Review]):
 
 
 @implements(ports.FindingReader)
-class FakeFindingReader(SearchesWords[Finding]):
+class FakeFindingReader(SearchesWords[Finding], FindingSearches[Condition]):
     """Finds findings by comment, by run and by words."""
 
     searched = (("title", "C"),)
@@ -127,29 +124,6 @@ class FakeFindingReader(SearchesWords[Finding]):
             PriorFinding(finding=finding, fingerprint=title_fingerprint(finding.title))
             for finding in findings
         ]
-
-    async def keyword_search(
-        self,
-        query: str,
-        *,
-        repo: str | None = None,
-        limit: int = 10,
-        where: Filter | None = None,
-        match: Match = Match.ANY,
-        explain: bool = False,
-        min_score: float | None = None,
-        distinct: bool = False,
-    ) -> SearchHits[Finding]:
-        of_repo = None if repo is None else filters.where("repo").equals(repo)
-        return await self._search_words(
-            query,
-            meeting(self._entity, of_repo, where),
-            limit=limit,
-            match=match,
-            explain=explain,
-            thresholds=Thresholds(min_score=min_score),
-            distinct=distinct,
-        )
 
     def _prior(self, repo: str, pr_number: int) -> Iterable[Row]:
         run = newest_completed(self._transaction, repo, pr_number)

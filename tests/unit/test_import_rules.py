@@ -210,6 +210,7 @@ def test_fakes_import_the_domain_and_each_other_alone(fake: Path) -> None:
         if not name.startswith(
             (
                 "repositories.bulk_changes.",
+                "repositories.common_search.",
                 "repositories.fakes.",
                 "repositories.provider.",
                 "repositories.recorder.",
@@ -217,6 +218,20 @@ def test_fakes_import_the_domain_and_each_other_alone(fake: Path) -> None:
             )
         )
     ] == []
+
+
+@pytest.mark.parametrize(
+    "search",
+    sorted((ROOT / "repositories" / "common_search").glob("*.py")),
+    ids=lambda path: path.stem,
+)
+def test_searches_of_both_stores_import_only_the_domain(search: Path) -> None:
+    foreign = [
+        name
+        for name in imported(search.read_text())
+        if name.partition(".")[0] not in {*sys.stdlib_module_names, "domain"}
+    ]
+    assert [name for name in foreign if not name.startswith("repositories.common_search.")] == []
 
 
 @pytest.mark.parametrize("module", ["registry", "provider"])

@@ -18,7 +18,7 @@ LAYERS: Final = (
     ("domain.entities",),
     ("domain.ports",),
     ("domain",),
-    ("repositories.registry",),
+    ("repositories.registry", "repositories.common_search"),
     ("repositories.provider",),
     ("repositories.sql",),
     ("repositories.postgres",),

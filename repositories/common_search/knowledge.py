@@ -1,0 +1,46 @@
+"""The keyword search of passages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from domain import ports
+from domain.entities.knowledge import KnowledgeChunk
+from domain.ports.implementing import implements
+from domain.values.corpora import kinds_filter
+from domain.values.search import Match, Thresholds
+from repositories.common_search.base import C
+from repositories.common_search.vector import VectorSearches
+
+if TYPE_CHECKING:
+    from domain.values.filters import Filter
+    from domain.values.search import SearchHits
+
+
+@implements(ports.KnowledgeReader)
+class KnowledgeSearches(VectorSearches[KnowledgeChunk, C]):
+    """Searches passages by vector, by words, and by both."""
+
+    async def keyword_search(
+        self,
+        query: str,
+        *,
+        limit: int = 10,
+        where: Filter | None = None,
+        match: Match = Match.ANY,
+        source_types: Sequence[str] = (),
+        languages: Sequence[str] = (),
+        explain: bool = False,
+        min_score: float | None = None,
+        distinct: bool = False,
+    ) -> SearchHits[KnowledgeChunk]:
+        return await self._search_words(
+            query,
+            self._condition(where, kinds_filter(source_types, languages)),
+            limit=limit,
+            match=match,
+            explain=explain,
+            thresholds=Thresholds(min_score=min_score),
+            distinct=distinct,
+        )
