@@ -20,7 +20,7 @@ from bench.measuring import Figure, Way, compare
 from domain import TelemetryEvent
 from repositories import Database
 from repositories.migrations.months import Month
-from repositories.migrations.partitions import create_partition, partitions
+from repositories.migrations.partitions import Span, create_partition, partitions
 from repositories.operations.partitions import drop_partition
 
 TASKS = 16
@@ -124,7 +124,9 @@ async def retention(
             for partition in await connection.run_sync(partitions):
                 if partition.is_before(MONTH.ends):
                     await connection.run_sync(drop_partition, partition)
-            await connection.run_sync(create_partition, MONTH, until=time.monotonic() + 60)
+            await connection.run_sync(
+                create_partition, Span.whole(MONTH), until=time.monotonic() + 60
+            )
             await connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
             await connection.execute(
                 FILL, {"begins": MONTH.begins, "rows": min(rows, 28 * 86_400 - 1)}

@@ -13,7 +13,9 @@ from sqlalchemy import text
 from domain import metadata
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from collections.abc import Collection
+
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from repositories import Database
 
@@ -235,23 +237,34 @@ AND NOT EXISTS (SELECT FROM pg_constraint WHERE conname = indexname)
 
 
 async def fill(database: Database, size: Size) -> None:
-    """Write the rows, build the indexes afterwards, and leave the tables vacuumed and analyzed."""
-    async with database.engine.connect() as connection:
+    """Write the rows, and leave the tables vacuumed and analyzed, with the partitions and indexes.
+
+    Months of telemetry and large tenants have theirs, as in a database in use.
+    """
+    await fill_tables(database.engine, size)
+    await vacuum(database)
+    await database.maintain(rebuild_indexes=False)
+    await vacuum(database)
+
+
+async def fill_tables(
+    engine: AsyncEngine, size: Size, only: Collection[str] = tuple(_TABLES)
+) -> None:
+    """Write the rows of all tables, or of some, and build the indexes afterwards."""
+    async with engine.connect() as connection:
         await connection.execute(text("SET maintenance_work_mem = '512MB'"))
         definitions = await _drop_indexes(connection)
         for function in _FUNCTIONS:
             await connection.execute(text(function))
-        for count, insert in _TABLES.values():
+        for table, (count, insert) in _TABLES.items():
+            if table not in only:
+                continue
             rows = getattr(size, count)
             await connection.execute(text(insert), {"tenant": TENANT, "total": rows})
         for definition in definitions:
             await connection.execute(text(definition))
         await connection.commit()
         await connection.invalidate()  # with its settings
-    await vacuum(database)
-    # The months of telemetry, and the indexes of large tenants, as a database in use has them.
-    await database.maintain(rebuild_indexes=False)
-    await vacuum(database)
 
 
 async def vacuum(database: Database) -> None:

@@ -106,15 +106,15 @@ def _operations(
 
     async def upsert() -> None:
         # Passages that the large repository has, so that the table does not grow.
-        numbers = random.sample(range(MEDIUM.rows // 10), 50)
+        start = random.randrange(MEDIUM.rows // 10 * 3 - 50)  # noqa: S311 -- no secret
         chunks = [
             samples.chunk(
-                f"chunk{10 * number + 10 + number % 3}",
+                f"chunk{number // 3 * 10 + 10 + number % 3}",
                 f"word{number} text",
                 repo=LARGE_REPO,
                 embedding=_near(random.choice(stored)),  # noqa: S311 -- no secret
             )
-            for number in numbers
+            for number in range(start, start + 50)
         ]
 
         async def work(uow: Any) -> None:

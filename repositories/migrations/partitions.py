@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
@@ -19,13 +21,14 @@ from repositories.migrations.row_level_security import (
 )
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from sqlalchemy import Connection
 
 EVENTS: Final = "telemetry_events"
 AHEAD: Final = 3
 """Partitions that are made for the months after the current one."""
+
+MOST_MOVED: Final = 20_000
+"""The rows that one transaction moves from the default partition: about a second."""
 
 LOCK_TIMEOUT_MS: Final = 500
 """How long DDL waits for writers; every later writer waits behind it."""
@@ -46,6 +49,12 @@ _COLUMNS: Final = text("""
 SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
 WHERE attrelid = to_regclass(:table) AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
 """).bindparams(table=EVENTS)
+_BORDERS: Final = """
+SELECT DISTINCT created_at FROM (
+    SELECT created_at, row_number() OVER (ORDER BY created_at) AS number FROM {default}
+    WHERE created_at >= :begins AND created_at < :ends
+) AS waiting WHERE number % :most = 0 AND created_at > :begins ORDER BY created_at
+"""
 _NOW: Final = text("SELECT now()")
 _LIMITS: Final = text(
     "SELECT set_config('lock_timeout', :lock, true), set_config('statement_timeout', :statement, "
@@ -81,6 +90,27 @@ class Partition:
         return self.ends is not None and self.ends <= moment
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """The range of a partition to create: a month, or a part of one with fewer rows."""
+
+    name: str
+    month: Month
+    begins: datetime
+    ends: datetime
+
+    @classmethod
+    def whole(cls, month: Month) -> Span:
+        """Return the range of a whole month."""
+        return cls(name=_name_of(month), month=month, begins=month.begins, ends=month.ends)
+
+    @classmethod
+    def part(cls, month: Month, begins: datetime, ends: datetime) -> Span:
+        """Return a part of a month, named after its beginning."""
+        name = f"{_name_of(month)}_{begins.astimezone(UTC):%d%H%M%S%f}"
+        return cls(name=name, month=month, begins=begins, ends=ends)
+
+
 def partitions(connection: Connection) -> list[Partition]:
     """Return the partitions of telemetry, ordered by name; none if the table does not exist."""
     return [Partition(**row) for row in connection.execute(_PARTITIONS).mappings()]
@@ -100,14 +130,53 @@ def missing_ahead(
 
 
 def months_without_partition(months: Iterable[Month], existing: Iterable[Partition]) -> list[Month]:
-    """Return the months that no existing partition overlaps."""
-    return [
-        month for month in months if not any(partition.overlaps(month) for partition in existing)
-    ]
+    """Return the months that no existing partition overlaps, or that are made in part.
+
+    An interruption leaves the parts of a month that were made before it.
+    """
+    there_are = list(existing)
+    return [month for month in months if _is_unfinished(month, there_are)]
 
 
-def create_partition(connection: Connection, month: Month, *, until: float) -> int:
-    """Create the partition of a month, and move the month's rows from the default partition.
+def spans_of(connection: Connection, month: Month) -> list[Span]:
+    """Return the ranges of a month that need a partition, in the order of time.
+
+    The month is one range if at most `MOST_MOVED` of its rows are in the default partition.
+    Otherwise each range has about so many, so that each can be moved in a short transaction.
+    """
+    existing = partitions(connection)
+    begins = max((part.ends for part in _parts_of(month, existing) if part.ends), default=None)
+    default = default_of(existing)
+    borders: Sequence[datetime] = ()
+    if default is not None:
+        values = {"begins": begins or month.begins, "ends": month.ends, "most": MOST_MOVED}
+        with bypass_row_level_security(connection, default.name):
+            borders = connection.scalars(text(_BORDERS.format(default=default.name)), values).all()
+    if begins is None and not borders:
+        return [Span.whole(month)]
+    ranges = pairwise([begins or month.begins, *borders, month.ends])
+    return [Span.part(month, first, last) for first, last in ranges]
+
+
+def _is_unfinished(month: Month, existing: Sequence[Partition]) -> bool:
+    overlapping = [partition for partition in existing if partition.overlaps(month)]
+    parts = _parts_of(month, overlapping)
+    return not overlapping or (
+        len(parts) == len(overlapping)
+        and all(part.ends is not None and part.ends < month.ends for part in parts)
+    )
+
+
+def _parts_of(month: Month, existing: Iterable[Partition]) -> list[Partition]:
+    return [part for part in existing if part.name.startswith(f"{_name_of(month)}_")]
+
+
+def _name_of(month: Month) -> str:
+    return f"{EVENTS}_{month.year:04}_{month.number:02}"
+
+
+def create_partition(connection: Connection, span: Span, *, until: float) -> int:
+    """Create the partition of a range, and move the range's rows from the default partition.
 
     Everything happens in the caller's transaction, so that readers see every row at any time.
     Writers can write while most rows are moved. They wait at the end, while their new rows are
@@ -115,7 +184,7 @@ def create_partition(connection: Connection, month: Month, *, until: float) -> i
 
     Args:
         connection: the connection, in a transaction.
-        month: the month.
+        span: the range.
         until: the time of the monotonic clock at which to give up.
 
     Returns:
@@ -124,10 +193,8 @@ def create_partition(connection: Connection, month: Month, *, until: float) -> i
     Raises:
         MigrationFailed: it took too long.
     """
-    name = f"{EVENTS}_{month.year:04}_{month.number:02}"
-    bounds = (
-        f"created_at >= '{month.begins.isoformat()}' AND created_at < '{month.ends.isoformat()}'"
-    )
+    name, begins, ends = span.name, span.begins.isoformat(), span.ends.isoformat()
+    bounds = f"created_at >= '{begins}' AND created_at < '{ends}'"
     _limit(connection, until)
     # Keeps other changes of partitions out. ANALYZE too locks the table before its partitions.
     run_statement(connection, f"LOCK TABLE ONLY {EVENTS} IN SHARE UPDATE EXCLUSIVE MODE")
@@ -140,7 +207,9 @@ def create_partition(connection: Connection, month: Month, *, until: float) -> i
     if is_distributed(connection):
         # Before it has rows: those that are moved stay on this node otherwise.
         distribute_with(connection, name, EVENTS)
-    run_statement(connection, f"COMMENT ON TABLE {name} IS 'Telemetry events of {month}, by UTC.'")
+    run_statement(
+        connection, f"COMMENT ON TABLE {name} IS 'Telemetry events of {span.month}, by UTC.'"
+    )
     default = default_of(partitions(connection))
     moved = 0
     if default is not None:
@@ -148,7 +217,6 @@ def create_partition(connection: Connection, month: Month, *, until: float) -> i
             moved += _move(connection, default.name, name, bounds)
             _lock_out_writers(connection, default.name, until)
             moved += _move(connection, default.name, name, bounds)
-    begins, ends = month.begins.isoformat(), month.ends.isoformat()
     run_statement(
         connection,
         f"ALTER TABLE {EVENTS} ATTACH PARTITION {name} FOR VALUES FROM ('{begins}') TO ('{ends}')",

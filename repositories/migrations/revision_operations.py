@@ -129,7 +129,7 @@ def create_month_partitions(ahead: int) -> None:
     for month in partitions.missing_ahead(
         connection, partitions.partitions(connection), ahead=ahead
     ):
-        partitions.create_partition(connection, month, until=until)
+        partitions.create_partition(connection, partitions.Span.whole(month), until=until)
 
 
 def drop_month_partitions() -> None:

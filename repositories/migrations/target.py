@@ -10,6 +10,7 @@ from sqlalchemy.types import TypeDecorator
 from domain import metadata
 from domain.schema.columns import EmbeddingColumn
 from repositories.sql.vector_index import (
+    SEARCHED_LIVE,
     VECTOR_INDEXES,
     IndexForm,
     covering_index,
@@ -80,7 +81,10 @@ def tenant_index(column: Column[Any], tenant: str, options: SchemaOptions) -> In
     """Return the HNSW index of the embeddings of one tenant."""
     index = _hnsw(tenant_index_name(column.table.name, tenant), column, options)
     # The predicate is part of a definition, which takes no parameters.
-    index.dialect_options["postgresql"]["where"] = literal_column(f"tenant = '{tenant}'")
+    rows = f"tenant = '{tenant}'"
+    if column.table.name in SEARCHED_LIVE:
+        rows = f"{rows} AND stale IS FALSE"
+    index.dialect_options["postgresql"]["where"] = literal_column(rows)
     return index
 
 

@@ -20,7 +20,7 @@ from domain.errors import InvalidInput, LockTimeout, SchemaOutdated
 from domain.values.shown import shown
 from domain.values.timestamps import require_age, require_zone
 from repositories.migrations import partitions as month_partitions
-from repositories.migrations.partitions import AHEAD
+from repositories.migrations.partitions import AHEAD, Span
 from repositories.migrations.row_level_security import (
     bypass_row_level_security,
     create_policies_if_enabled,
@@ -150,9 +150,13 @@ async def maintain(
         )
         moved = 0
         for month in months:
-            moved += await session.run(
-                partial(_make, month, until), doing=f"making the partition of {month}"
+            spans = await session.run(
+                partial(month_partitions.spans_of, month=month), doing="looking at the events"
             )
+            for span in spans:
+                moved += await session.run(
+                    partial(_make, span, until), doing=f"making the partition of {month}"
+                )
         operations = (
             0
             if keep_operations is None
@@ -275,5 +279,5 @@ def _missing(ahead: int, connection: Connection) -> tuple[list[Month], int]:
     return [*soon, *others[:room]], len(others[room:])
 
 
-def _make(month: Month, until: float, connection: Connection) -> int:
-    return month_partitions.create_partition(connection, month, until=until)
+def _make(span: Span, until: float, connection: Connection) -> int:
+    return month_partitions.create_partition(connection, span, until=until)

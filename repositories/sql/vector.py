@@ -30,7 +30,7 @@ from domain.values.numbers import INT32_MAX
 from domain.values.search import DISTINCT_CANDIDATES, DISTINCT_ROWS, Distance
 from repositories.sql.ctes import materialized
 from repositories.sql.rows import tenant_bind
-from repositories.sql.vector_index import Graph, IndexForm
+from repositories.sql.vector_index import SEARCHED_LIVE, Graph, IndexForm
 
 if TYPE_CHECKING:
     from domain.schema.base import Entity
@@ -207,8 +207,11 @@ def through_index(entity: type[Entity], scan: Scan, there: ColumnElement[bool]) 
     """Select the nearest rows that meet `there` through an HNSW index, as `nearest` describes."""
     columns = entity.__table__.c
     order = scan.form.distance(columns.embedding, EMBEDDING, scan.dimensions)
+    # The planner uses a partial index for a condition that repeats its predicate.
+    is_live = columns.stale.is_(False) if entity.__table__.name in SEARCHED_LIVE else true()
     condition = and_(
         there,
+        is_live,
         columns.embedding.is_not(None),
         _settings(scan.size),
         _with_planner_cost(columns.embedding, scan.dimensions),

@@ -138,6 +138,13 @@ def vector_index_name(column: Column[Any]) -> str:
     return f"ix_{column.table.name}_{column.name}"
 
 
+SEARCHED_LIVE: Final = frozenset({"learning_memories"})
+"""Tables whose searches leave out stale rows, and whose indexes of single tenants have none.
+
+A row that is marked stale then leaves the index. Otherwise its new version would be inserted into
+the graph, for one or two milliseconds.
+"""
+
 TENANT_INDEX: Final = r"^ix_.*_tenant_[0-9a-f]{16}$"
 """A regular expression of the names of HNSW indexes of one tenant."""
 

@@ -99,6 +99,31 @@ async def test_memories_of_an_owner_are_found_through_the_index_with_a_share_for
     assert await shared(max_distance=0.5) == (close, True)
 
 
+async def test_a_memory_leaves_the_index_of_its_tenant_when_it_is_marked_stale(
+    own: Database,
+) -> None:
+    memories = [memory(embedding=[*NEAR[:-1], n / 300]) for n in range(300)]
+    await write(own, *memories, tenant="acme")
+    await own.isolate_tenant("acme")
+
+    async def size() -> int:
+        async with own.engine.connect() as connection:
+            of_index = text("SELECT pg_relation_size(CAST(:name AS regclass))")
+            return int(await connection.scalar(of_index, {"name": MEMORIES_OF_ACME}) or 0)
+
+    async def nearest_five() -> tuple[int, bool]:
+        async with own.reader(tenant="acme") as view:
+            hits = await view.memories.nearest(NEAR, repo=REPO, limit=5)
+        return len(hits), hits.exact
+
+    before = await size()
+    # Few rows meet a filter by repository: they are compared one by one.
+    assert await nearest_five() == (5, True)
+    assert await own.mark_memories_stale("another", tenant="acme") == 301
+    assert await size() == before, "no new version is inserted into the graph"
+    assert await nearest_five() == (0, True)
+
+
 async def test_the_first_hits_do_not_depend_on_the_limit(own: Database) -> None:
     await own.isolate_tenant("acme")
     most, _ = await nearest(own, "acme", limit=100)

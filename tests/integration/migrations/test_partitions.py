@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import text
 
 from domain import InvalidInput, LockTimeout, MigrationFailed, SchemaOutdated
 from repositories import Database, migrations, operations
+from repositories.migrations import partitions as month_partitions
 from repositories.migrations.months import LAST, Month
 from tests.integration.migrations.support import Schema, execute, newest, opened, scalar
 
@@ -180,6 +181,41 @@ async def test_partitions_of_other_bounds_are_left_and_no_month_is_made_over_the
     assert await operations.maintain(migrated, ahead=5) == operations.Maintenance()
     assert (await operations.drop_before(migrated, NOW)).dropped == ("first",)
     assert await migrations.rollback(migrated, "0007") == "0007"
+
+
+async def test_many_waiting_events_of_a_month_are_moved_in_parts_and_an_interruption_loses_none(
+    migrated: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(month_partitions, "MOST_MOVED", 4)
+    month = THIS.plus(-1)
+    moments = [month.begins + timedelta(hours=hour) for hour in range(10)]
+    await execute(migrated, *map(event_at, moments))
+    create, calls = month_partitions.create_partition, 0
+
+    def interrupted(*arguments: Any, **options: Any) -> int:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise KeyboardInterrupt
+        return create(*arguments, **options)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(month_partitions, "create_partition", interrupted)
+        await operations.maintain(migrated)
+    assert await scalar(migrated, "SELECT count(*) FROM telemetry_events") == 10
+    assert await scalar(migrated, "SELECT count(*) FROM telemetry_events_default") == 7
+    done = await operations.maintain(migrated)
+    assert (done.created, done.moved) == ((str(month),), 7)
+    assert await operations.maintain(migrated) == operations.Maintenance()
+    assert await scalar(migrated, "SELECT count(*) FROM telemetry_events") == 10
+    assert await scalar(migrated, "SELECT count(*) FROM telemetry_events_default") == 0
+    holding = {await scalar(migrated, WHERE, moment=moment) for moment in moments}
+    assert len(holding) == 3
+    assert await scalar(migrated, WHERE, moment=month.ends - timedelta(seconds=1)) is None
+    assert await migrations.check(migrated) == []
+    done = await operations.drop_before(migrated, month.ends)
+    assert set(done.dropped) == holding
+    assert await scalar(migrated, "SELECT count(*) FROM telemetry_events") == 0
 
 
 @newest
