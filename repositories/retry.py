@@ -22,7 +22,7 @@ from domain.errors import (
     DatabaseFailure,
     RecollectError,
 )
-from domain.values.transactions import Failures, forbid_retry
+from domain.values.transactions import Failures, begin, forbid_retry
 
 if TYPE_CHECKING:
     from repositories.unit_of_work import CommittedAttempt, CommittedOperations, UnitOfWork
@@ -101,7 +101,7 @@ async def _attempt(
     try:
         # The unit of work ends before its outcome is looked up: the lookup may need its connection.
         async with uow:
-            results.append(await work(uow))
+            results.append(await begin(work, uow))
             if uow.is_open and uow.committed is False:
                 await uow.commit()
             elif uow.committed is None:

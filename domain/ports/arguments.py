@@ -41,7 +41,7 @@ _NUMBERS: Final = {
     "reaction_id": (-INT64_MAX - 1, INT64_MAX),
     "dimensions": (-INT32_MAX - 1, INT32_MAX),
     "ahead": (-INT32_MAX - 1, INT32_MAX),
-    "attempts": (-INT32_MAX - 1, INT32_MAX),
+    "attempts": (1, INT32_MAX),
     "max_queue": (-INT32_MAX - 1, INT64_MAX),
     "max_unpacked": (0, INT64_MAX),
     "memory_mb": (1, 2_000_000),
@@ -178,9 +178,9 @@ def _age(name: str, value: Any) -> timedelta:
     if not isinstance(value, timedelta):
         raise _refusal(name, "a timedelta", value)
     longest = _LONGEST.get(name)
-    if longest is not None and not -longest <= value <= longest:
+    if longest is not None and not timedelta(0) <= value <= longest:
         raise InvalidInput(
-            f"{name} must be at most {longest.days:,} days, not {shown(value)}", field=name
+            f"{name} must be between 0 and {longest.days:,} days, not {shown(value)}", field=name
         )
     if name == _STATEMENT_TIMEOUT and value <= timedelta(0):
         raise InvalidInput(f"{name} must be above 0, not {shown(value)}", field=name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 from uuid import UUID
@@ -24,7 +25,7 @@ from domain.values.text import DEFAULT_TENANT, Tenant
 from domain.values.timestamps import Timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 
 EntityT = TypeVar("EntityT", bound="Entity")
@@ -219,7 +220,8 @@ class Entity(SQLModel, registry=mappers, metaclass=EntityMeta):
     ) -> Self:
         """Return an entity with a mapping's values, validated as by the constructor."""
         entity: Self = cls.__mapper__.class_manager.new_instance()
-        values = {**obj, **(update or {})}
+        # pydantic refuses anything that is no mapping.
+        values = {**obj, **(update or {})} if isinstance(obj, Mapping) else obj
         entity._fill(
             cls.__pydantic_validator__.validate_python, values, strict=strict, context=context
         )

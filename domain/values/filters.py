@@ -51,10 +51,10 @@ class Filter:
     __slots__ = ()
 
     def __and__(self, other: Filter) -> Filter:
-        return AllOf((*_parts(self, AllOf), *_parts(other, AllOf)))
+        return AllOf((*_parts(self, AllOf), *_parts(_require_filter(other), AllOf)))
 
     def __or__(self, other: Filter) -> Filter:
-        return AnyOf((*_parts(self, AnyOf), *_parts(other, AnyOf)))
+        return AnyOf((*_parts(self, AnyOf), *_parts(_require_filter(other), AnyOf)))
 
     def __invert__(self) -> Filter:
         return Not(self)
@@ -142,6 +142,12 @@ Condition: TypeAlias = Compare | OneOf | Exists | IsNull | Contains | TextMatch
 """A filter without parts."""
 
 
+def _require_filter(value: Filter) -> Filter:
+    if not isinstance(value, Filter):
+        raise not_a_filter(value)
+    return value
+
+
 def _parts(condition: Filter, kind: type[AllOf | AnyOf]) -> tuple[Filter, ...]:
     return condition.parts if isinstance(condition, kind) else (condition,)
 
@@ -215,6 +221,14 @@ class Where:
         """Met if the column is NULL, or the JSON value is null or missing."""
         return IsNull(self.path)
 
+    def _unfinished(self, *_: object) -> NoReturn:
+        raise not_a_filter(self)
+
+    # Operators compare nothing here: without these, Python's own errors would not tell what to
+    # write, and `not where("stale")` would be False.
+    __bool__ = __invert__ = __and__ = __or__ = _unfinished
+    __lt__ = __le__ = __gt__ = __ge__ = _unfinished
+
     def _values(self, values: Iterable[Scalar], method: str) -> tuple[Scalar, ...]:
         if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
             raise InvalidFilter(
@@ -250,9 +264,22 @@ def leaves(condition: Filter) -> Iterator[Condition]:
 
 def not_a_filter(value: object) -> InvalidFilter:
     """Return the error for a value in place of a filter."""
-    return InvalidFilter(
-        f"a filter is made with where(), and this is {type(value).__name__}", field="where"
-    )
+    if isinstance(value, Where):
+        message = (
+            "where(…) is no filter without a method: write where(…).equals(value), or less_than()"
+            " in place of <, ~where(…).exists() in place of ~where(…)"
+        )
+    elif isinstance(value, bool):
+        message = (
+            f"a filter is made with where(), and this is {value}: write where(…).equals(value) in"
+            " place of =="
+        )
+    else:
+        message = (
+            f"a filter is made with where(), and this is {type(value).__name__}: write"
+            ' where("column").equals(value)'
+        )
+    return InvalidFilter(message, field="where")
 
 
 def batches(values: Sequence[Scalar], characters: int) -> Iterator[Sequence[Scalar]]:

@@ -55,6 +55,17 @@ def require_whole(number: int, field: str, *, most: int) -> int:
     return number
 
 
+def require_numbers(**values: object) -> None:
+    """Raise InvalidInput unless all values are numbers.
+
+    Raises:
+        InvalidInput: a value is not; the error names it.
+    """
+    for name, value in values.items():
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise InvalidInput(f"{name} must be a number, not {type(value).__name__}", field=name)
+
+
 def _is_whole(number: object) -> bool:
     return isinstance(number, int) and not isinstance(number, bool)
 
@@ -82,6 +93,11 @@ class Cursor:
         Raises:
             InvalidCursor: the text is not that of a cursor.
         """
+        if not isinstance(text, str):
+            raise InvalidCursor(
+                f"a cursor is read from text, not {type(text).__name__}: pass str(cursor)",
+                field="cursor",
+            )
         if len(text) > 1_000:
             raise InvalidCursor("the text is too long for a cursor", field="cursor")
         try:

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Final
 
 from domain.errors import InvalidInput
-from domain.values.paging import require_limit
+from domain.values.paging import require_limit, require_numbers
 from domain.values.shown import shown
 
 MIN_HALF_LIFE_DAYS: Final = 1e-3
@@ -54,6 +54,7 @@ class Recency:
     half_life_days: float = 30.0
 
     def __post_init__(self) -> None:
+        require_numbers(half_life_days=self.half_life_days)
         if not MIN_HALF_LIFE_DAYS <= self.half_life_days <= MAX_HALF_LIFE_DAYS:
             raise InvalidInput(
                 f"a half-life is 0.001 to 1,000,000 days, not {shown(self.half_life_days)}",
@@ -77,6 +78,7 @@ class Diversity:
     lambda_: float = 0.5
 
     def __post_init__(self) -> None:
+        require_numbers(lambda_=self.lambda_)
         if not 0 <= self.lambda_ <= 1:
             raise InvalidInput("lambda_ is 0 to 1", field="lambda_")
 

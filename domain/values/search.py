@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Final, Generic, TypedDict, TypeVar, overload
 
 from domain.errors import InvalidInput
+from domain.values.paging import require_numbers
 from domain.values.shown import shown
 
 E_co = TypeVar("E_co", covariant=True)
@@ -230,6 +231,7 @@ class Weights:
     keyword: float = 1 - VECTOR_WEIGHT
 
     def __post_init__(self) -> None:
+        require_numbers(vector=self.vector, keyword=self.keyword)
         if not (
             self.vector >= 0 and self.keyword >= 0 and 0 < self.vector + self.keyword < math.inf
         ):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from enum import StrEnum
-from typing import Final
+from inspect import signature
+from typing import Final, TypeVar
 
-from domain.errors import LockTimeout, RecollectError, StalePlan
+from domain.errors import InvalidInput, LockTimeout, RecollectError, StalePlan
+
+T = TypeVar("T")
+U = TypeVar("U")
 
 ATTEMPTS: Final = 10
 """The default maximum number of attempts.
@@ -51,6 +55,35 @@ class Isolation(StrEnum):
 
     SERIALIZABLE = "serializable"
     """As if units of work ran one after the other; not available on a standby."""
+
+
+def begin(work: Callable[[U], Awaitable[T]], uow: U) -> Awaitable[T]:
+    """Return what `work` returns for the unit of work, which has to be awaited.
+
+    Raises:
+        InvalidInput: `work` takes other arguments, or is no async function.
+    """
+    try:
+        result: object = work(uow)
+    except TypeError:
+        if _takes_one_argument(work):
+            raise
+        takes = "work must take one argument, the unit of work"
+    else:
+        if isinstance(result, Awaitable):
+            return result
+        takes = f"work must be an async function, and it returned {type(result).__name__}"
+    raise InvalidInput(f"{takes}: write `async def work(uow): …`", field="work")
+
+
+def _takes_one_argument(work: Callable[..., object]) -> bool:
+    try:
+        signature(work).bind(None)
+    except TypeError:
+        return False
+    except ValueError:  # a builtin function without a signature
+        return True
+    return True
 
 
 class Failures:

@@ -42,6 +42,9 @@ class BackupReader:
     def __init__(self, path: Path) -> None:
         self._path = path
         with file_errors(self._path, "read"):
+            # Opening a named pipe waits for a writer, and no cancellation ends that.
+            if path.exists() and not path.is_file() and not path.is_dir():
+                raise BackupError(f"{path} is not a file: copy the backup to one, and restore that")
             self._file: BinaryIO = path.open("rb")
         try:
             with file_errors(self._path, "read"):

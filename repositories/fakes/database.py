@@ -28,6 +28,7 @@ from domain.values.transactions import (
     RETRY_FOR,
     Failures,
     Isolation,
+    begin,
     forbid_retry,
 )
 from repositories.bulk_changes import BulkChanges
@@ -209,7 +210,9 @@ class FakeDatabase(BulkChanges):
         """
         loop, failures = asyncio.get_running_loop(), Failures()
         deadline = loop.time() + retry_for.total_seconds()
-        for attempt in range(1, attempts + 1):
+        attempt = 0
+        while True:
+            attempt += 1
             uow = self.unit_of_work(tenant=tenant, operation_id=operation_id, isolation=isolation)
             try:
                 return await _attempt(uow, work)
@@ -220,9 +223,6 @@ class FakeDatabase(BulkChanges):
                     or loop.time() >= deadline
                 ):
                     raise
-        raise ConfigurationError(
-            f"attempts must be at least 1, not {shown(attempts)}", setting="attempts"
-        )
 
     def telemetry_recorder(
         self, *, tenant: str = DEFAULT_TENANT, **options: Unpack[RecorderOptions]
@@ -294,7 +294,7 @@ class FakeDatabase(BulkChanges):
 async def _attempt(uow: FakeUnitOfWork, work: Callable[[FakeUnitOfWork], Awaitable[T]]) -> T:
     try:
         async with uow:
-            result = await work(uow)
+            result = await begin(work, uow)
             if uow.is_open:
                 await uow.commit()
             return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import (
@@ -232,6 +233,21 @@ class Settings(ConnectionSettings):
         return self
 
 
+def _reason(name: str, kind: str, message: str) -> str:
+    """Return why pydantic refused a setting, and what to write."""
+    if kind == "extra_forbidden":
+        # A URL is the argument `url`, under whatever name other libraries have it.
+        names = (
+            ["url"] if name.endswith("url") else get_close_matches(name, Settings.model_fields, 1)
+        )
+        return "there is no such setting" + (f": did you mean {names[0]}?" if names else "")
+    if kind.startswith("time_delta"):
+        return f"{message}: write a timedelta or a number of seconds"
+    if kind == "string_pattern_mismatch" and name == "tenant":
+        return "a tenant is 1 to 100 ASCII letters, digits, dots, underscores and hyphens"
+    return message.removeprefix("Value error, ")
+
+
 def _explained(error: ValidationError) -> ConfigurationError:
     """Return an error that names the settings that pydantic refused, without their values."""
     reasons: list[tuple[str, str]] = []
@@ -241,7 +257,7 @@ def _explained(error: ValidationError) -> ConfigurationError:
             return ConfigurationError(str(cause), setting=cause.setting)
         if detail["type"] != "default_factory_not_called":  # a consequence of another one
             name = str(detail["loc"][0]) if detail["loc"] else "settings"
-            reasons.append((name, detail["msg"].removeprefix("Value error, ")))
+            reasons.append((name, _reason(name, detail["type"], detail["msg"])))
     return ConfigurationError(
         "; ".join(f"{name}: {reason}" for name, reason in reasons), setting=reasons[0][0]
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -212,6 +213,14 @@ async def test_tables_with_hostile_names_are_refused_and_not_printed(
     first, *others = tables_of(backup)
     rewrite(backup, tables=(first.model_copy(update=change), *others))
     await _require_refusal(database, backup)
+
+
+async def test_a_named_pipe_is_refused_at_once(database: Database, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero"):
+        async with asyncio.timeout(10):
+            with pytest.raises(BackupError, match="is not a file: copy the backup to one"):
+                await database.restore(path)
 
 
 async def test_a_manifest_with_unknown_fields_is_refused_and_not_printed(

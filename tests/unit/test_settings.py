@@ -310,6 +310,20 @@ def test_a_bad_environment_is_named_without_its_values(monkeypatch: pytest.Monke
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "advice"),
+    [
+        ("embeding_dimensions", 3, "did you mean embedding_dimensions"),
+        ("database_url", "postgresql://h/x", "did you mean url"),
+        ("statement_timeout", "5 parsecs", "write a timedelta or a number of seconds"),
+        ("tenant", "a b", "1 to 100 ASCII letters"),
+    ],
+)
+def test_a_bad_setting_is_refused_with_advice(setting: str, value: object, advice: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{setting}: .*{advice}"):
+        Settings(**{setting: value})
+
+
 def test_several_bad_settings_are_all_named() -> None:
     with pytest.raises(ConfigurationError, match=r"port: .*; pool_size: "):
         Settings(port=0, pool_size=0)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from inspect import Parameter, getmembers, ismethod, signature
 from typing import TYPE_CHECKING, Any, Final, get_origin
+from uuid import uuid4
 
 import pytest
 from pydantic import ValidationError
@@ -113,6 +115,40 @@ class ArgumentsContract:
 
         with pytest.raises(ValidationError):
             await store.run(work)
+
+    async def test_work_that_is_no_async_function_of_one_argument_is_refused(
+        self, store: Store
+    ) -> None:
+        works: list[Any] = [lambda _: 5, lambda _: None, lambda: None, lambda _, __: None]
+        for work in works:
+            with pytest.raises(InvalidInput, match="write `async def work") as refusal:
+                await store.run(work)
+            assert refusal.value.field == "work"
+
+    async def test_an_error_inside_work_is_its_own(self, store: Store) -> None:
+        async def work(_: UnitOfWork) -> None:
+            raise TypeError("of the application")
+
+        def starts(_: UnitOfWork) -> Any:
+            raise TypeError("before the first await")
+
+        for failing, message in ((work, "of the application"), (starts, "before the first await")):
+            with pytest.raises(TypeError, match=message):
+                await store.run(failing)
+
+    async def test_numbers_and_times_without_meaning_are_refused(self, store: Store) -> None:
+        async def work(uow: UnitOfWork) -> int:
+            return await uow.reviews.count()
+
+        run: Any = store.run
+        for wrong in (0, -1):
+            with pytest.raises(InvalidInput, match="attempts must be between 1 and"):
+                await run(work, attempts=wrong)
+        with pytest.raises(InvalidInput, match="retry_for must be between 0 and"):
+            await run(work, retry_for=timedelta(seconds=-1))
+        with pytest.raises(InvalidInput, match="wait_for must be between 0 and"):
+            await store.outcome(uuid4(), wait_for=timedelta(seconds=-1))
+        assert await run(work, attempts=1, retry_for=timedelta(0)) == 0
 
     async def test_whole_numbers_that_no_column_holds_are_refused(self, store: Store) -> None:
         async with store.reader() as view:
