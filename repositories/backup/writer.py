@@ -40,6 +40,9 @@ class BackupWriter:
         self._body_bytes = 0
         if path.is_dir():
             raise BackupError(f"{path} cannot be written: it is a folder")
+        # The finished file is renamed: it would replace a device or a pipe.
+        if path.exists() and not path.is_file():
+            raise BackupError(f"{path} cannot be written: it is no file; write a new one")
         with file_errors(self._path, "written"):
             # Readable and writable for the owner alone, from the start.
             descriptor, name = tempfile.mkstemp(
