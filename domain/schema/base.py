@@ -220,7 +220,7 @@ class Entity(SQLModel, registry=mappers, metaclass=EntityMeta):
     ) -> Self:
         """Return an entity with a mapping's values, validated as by the constructor."""
         entity: Self = cls.__mapper__.class_manager.new_instance()
-        # pydantic refuses anything that is no mapping.
+        # pydantic refuses everything but mappings.
         values = {**obj, **(update or {})} if isinstance(obj, Mapping) else obj
         entity._fill(
             cls.__pydantic_validator__.validate_python, values, strict=strict, context=context

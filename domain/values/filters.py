@@ -266,8 +266,8 @@ def not_a_filter(value: object) -> InvalidFilter:
     """Return the error for a value in place of a filter."""
     if isinstance(value, Where):
         message = (
-            "where(…) is no filter without a method: write where(…).equals(value), or less_than()"
-            " in place of <, ~where(…).exists() in place of ~where(…)"
+            "where(…) needs a method to become a filter: write where(…).equals(value), or"
+            " less_than() in place of <, ~where(…).exists() in place of ~where(…)"
         )
     elif isinstance(value, bool):
         message = (

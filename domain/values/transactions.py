@@ -61,7 +61,7 @@ def begin(work: Callable[[U], Awaitable[T]], uow: U) -> Awaitable[T]:
     """Return what `work` returns for the unit of work, which has to be awaited.
 
     Raises:
-        InvalidInput: `work` takes other arguments, or is no async function.
+        InvalidInput: `work` takes other arguments, or is not an async function.
     """
     try:
         result: object = work(uow)

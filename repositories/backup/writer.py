@@ -42,7 +42,7 @@ class BackupWriter:
             raise BackupError(f"{path} cannot be written: it is a folder")
         # The finished file is renamed: it would replace a device or a pipe.
         if path.exists() and not path.is_file():
-            raise BackupError(f"{path} cannot be written: it is no file; write a new one")
+            raise BackupError(f"{path} cannot be written: it is not a file; write a new one")
         with file_errors(self._path, "written"):
             # Readable and writable for the owner alone, from the start.
             descriptor, name = tempfile.mkstemp(

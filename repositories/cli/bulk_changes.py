@@ -64,6 +64,10 @@ def mark_stale(
 
     It commits short units of work. After an interruption, run it again.
     """
+    if not model.strip():
+        raise ConfigurationError(
+            "MODEL is empty, which would mark every memory: name the current model", setting="MODEL"
+        )
 
     async def work(database: Database, progress: Progress) -> dict[str, Any]:
         marked = await database.mark_memories_stale(model, tenant=tenant, progress=progress)

@@ -240,7 +240,7 @@ def _reason(name: str, kind: str, message: str) -> str:
         names = (
             ["url"] if name.endswith("url") else get_close_matches(name, Settings.model_fields, 1)
         )
-        return "there is no such setting" + (f": did you mean {names[0]}?" if names else "")
+        return "unknown setting" + (f": did you mean {names[0]}?" if names else "")
     if kind.startswith("time_delta"):
         return f"{message}: write a timedelta or a number of seconds"
     if kind == "string_pattern_mismatch" and name == "tenant":

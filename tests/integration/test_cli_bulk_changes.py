@@ -58,3 +58,6 @@ def test_rows_are_changed_by_commands(
     refused = CliRunner().invoke(app, ["db", "purge"])
     assert refused.exit_code != 0
     assert "nothing to delete" in refused.output
+    unnamed = CliRunner().invoke(app, ["db", "mark-stale", " "])
+    assert unnamed.exit_code != 0
+    assert "name the current model" in unnamed.output

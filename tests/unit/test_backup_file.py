@@ -159,7 +159,7 @@ def test_a_path_that_cannot_be_written_or_read_is_reported_in_a_sentence(tmp_pat
 def test_a_pipe_is_neither_replaced_nor_waited_for(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    with pytest.raises(BackupError, match="it is no file; write a new one"):
+    with pytest.raises(BackupError, match="it is not a file; write a new one"):
         write(pipe, *BODY)
     with pytest.raises(BackupError, match="is not a file: copy the backup to one"):
         BackupReader(pipe)
