@@ -60,6 +60,7 @@ def tenants_filled(page: str, tenants: Figures) -> str:
         "machine": Machine(**tenants["machine"]).described(),
         "tenants": _tenants(tenants["tenants"]),
         "latency": _latency(tenants["latency"]),
+        "writes": _writes(tenants["writes"]),
         "curve": _curve(tenants["curve"]),
     }
     return blocks.filled(page, blocks_by_name)
@@ -87,6 +88,19 @@ def _tenants(figures: Iterable[Figures]) -> str:
     return blocks.table(("tenant", "queries", *counts, *recall, *times), rows, words=2)
 
 
+def _writes(figures: Iterable[Figures]) -> str:
+    rows = [
+        (
+            figure["work"],
+            figure["way"],
+            f"{figure['size'] / figure['seconds']:,.0f}",
+            f"{figure['ratio']:.2f}",
+        )
+        for figure in figures
+    ]
+    return blocks.table(("work", "way", "rows/s", "x COPY"), rows, words=2)
+
+
 def _latency(figures: Iterable[Figures]) -> str:
     rows = [
         (
@@ -99,11 +113,19 @@ def _latency(figures: Iterable[Figures]) -> str:
             f"{figure['p50'] / figure['reference_p50']:.2f}",
             f"{figure['p95']:.1f}",
             f"{figure['reference_p95']:.1f}",
+            *_processor_time(figure),
         )
         for figure in figures
     ]
-    times = ("p50 ms", "there", "ratio", "p95 ms", "there")
+    times = ("p50 ms", "there", "ratio", "p95 ms", "there", "CPU ms", "there", "ratio")
     return blocks.table(("tenant", "search", "compared with", "rows", *times), rows, words=3)
+
+
+def _processor_time(figure: Figures) -> tuple[str, str, str]:
+    cpu, reference = figure["cpu"], figure["reference_cpu"]
+    if not cpu or not reference:
+        return "–", "–", "–"
+    return f"{cpu:.1f}", f"{reference:.1f}", f"{cpu / reference:.2f}"
 
 
 def _curve(figures: Iterable[Figures]) -> str:

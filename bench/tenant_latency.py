@@ -14,7 +14,7 @@ from uuid import UUID
 
 import numpy as np
 
-from bench.clock import alternate
+from bench.clock import Cpu, alternate
 from domain import Category, Finding, Review, Severity
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from repositories import Database
 
 K: Final = 10
+CPU_QUERIES: Final = 40
 TITLE: Final = 200
 """Characters of a finding's title."""
 
@@ -41,7 +42,9 @@ class Query:
 class Comparison:
     """One search of a tenant in two databases, in turn; times are in milliseconds.
 
-    `reference` says what differs in the database of `reference_p50` and `reference_p95`.
+    `reference` says what differs in the database of `reference_p50` and `reference_p95`. `cpu` and
+    `reference_cpu` are the processor time of client and server in a search, which says more than
+    the latency where other programs run.
     """
 
     reference: str
@@ -53,6 +56,8 @@ class Comparison:
     p95: float
     reference_p50: float
     reference_p95: float
+    cpu: float | None = None
+    reference_cpu: float | None = None
 
     @property
     def ratio(self) -> float:
@@ -84,6 +89,10 @@ async def compared(
     for name in searches:
         ways = [partial(_search, one, tenant, name) for one in (database, other)]
         times, reference_times = await alternate(ways, queries, samples=len(queries))
+        cpu, reference_cpu = [
+            await _processor_time(one, way, queries)
+            for one, way in zip((database, other), ways, strict=True)
+        ]
         comparisons.append(
             Comparison(
                 reference=reference,
@@ -95,9 +104,23 @@ async def compared(
                 p95=float(np.quantile(times, 0.95)),
                 reference_p50=float(np.median(reference_times)),
                 reference_p95=float(np.quantile(reference_times, 0.95)),
+                cpu=cpu,
+                reference_cpu=reference_cpu,
             )
         )
     return comparisons
+
+
+async def _processor_time(
+    database: Database, way: Callable[[Query], Awaitable[object]], queries: Sequence[Query]
+) -> float:
+    some = queries[:CPU_QUERIES]
+    cpu = await Cpu.of(database)
+    await way(some[0])
+    cpu.start()
+    for query in some:
+        await way(query)
+    return cpu.taken(len(some))
 
 
 async def _search(database: Database, tenant: str, name: str, query: Query) -> object:

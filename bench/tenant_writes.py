@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from bench.populations import Corpus
     from repositories import Database
 
-WRITERS: Final = tuple(f"writer-{number:02d}" for number in range(20))
-BATCH: Final = 200
+WRITERS: Final = tuple(f"writer-{number:02d}" for number in range(5))
+BATCH: Final = 1_000
 """Rows of a tenant that are committed together, before the next tenant writes."""
 
 MAX_RATIO: Final = 1 / (0.85 * 0.95)

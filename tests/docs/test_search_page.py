@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from bench import page, quality
+from bench.measuring import Figure
 from bench.plot import svg
 from bench.populations import LARGEST, SMALLEST, Corpus, populations, tenant_sizes
 from bench.search_targets import searches_judged
@@ -44,7 +45,7 @@ def test_the_page_on_tenants_and_its_plot_are_made_of_the_figures() -> None:
     written = page.TENANTS_PAGE.read_text(encoding="utf-8")
     assert page.tenants_filled(written, tenants) == written
     assert page.picture(tenants) == page.PICTURE.read_text(encoding="utf-8")
-    assert written.count("<!-- measured: ") == written.count("<!-- end -->") == 4
+    assert written.count("<!-- measured: ") == written.count("<!-- end -->") == 5
 
 
 def test_a_figure_that_changes_changes_the_page(
@@ -186,6 +187,10 @@ def test_a_tenant_that_misses_a_target_is_named() -> None:
     protected = replace(pair, reference="no row-level security", p50=4.0)
     assert missed(latency=(protected,)) == [], "keyword search behind a policy has no target"
     assert len(missed(latency=(replace(protected, search="vector"),))) == 1
+    write = Figure(work="write", way="knowledge.add_many", seconds=1.2, ratio=1.23)
+    for ratio, count in ((1.23, 0), (1.25, 1)):
+        judged = Results(size=FULL, passages=1, writes=[replace(write, ratio=ratio)])
+        assert len(list(misses(judged))) == count
 
 
 def test_tenants_of_many_have_50_to_2000_rows_that_add_up() -> None:
