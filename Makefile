@@ -104,6 +104,7 @@ revision: $(READY) ## Write a revision for changed entities: make revision m="Ad
 bench: $(READY) ## Measure everything, the driver and other libraries, and write docs/explanation/performance.md
 	@$(PYTHON) -m bench.search --json docs/explanation/measured/search.json
 	@$(PYTHON) -m bench.tenants --json docs/explanation/measured/tenants.json || true
+	@$(PYTHON) -m bench.tenants --postgres 16 --recall --json docs/explanation/measured/tenants_16.json || true
 	@$(PYTHON) -m bench.units --json docs/explanation/measured/units.json || true
 	@$(PYTHON) -m bench --peers --json docs/explanation/measured/performance.json || true
 	@$(PYTHON) -m bench.page

@@ -22,6 +22,9 @@ DOCS = Path(__file__).parents[1] / "docs" / "explanation"
 PAGE = DOCS / "search.md"
 TENANTS_PAGE, PICTURE = DOCS / "tenant_search.md", DOCS / "tenant_search.svg"
 TENANTS = DOCS / "measured" / "tenants.json"
+OLDER_TENANTS = DOCS / "measured" / "tenants_16.json"
+"""The recall on PostgreSQL 16."""
+
 SEARCH, QUALITY = DOCS / "measured" / "search.json", DOCS / "measured" / "quality"
 QUALITY_PICTURE = DOCS / "quality.svg"
 
@@ -54,11 +57,15 @@ def picture(tenants: Figures) -> str:
     return svg(tenants["curve"], title="Vector search for ten of real text, by ef_search")
 
 
-def tenants_filled(page: str, tenants: Figures) -> str:
-    """Return the page on searches of tenants with new tables."""
+def tenants_filled(page: str, tenants: Figures, older: Figures) -> str:
+    """Return the page on searches of tenants with new tables.
+
+    `older` has the recall on an older version of PostgreSQL.
+    """
     blocks_by_name = {
         "machine": Machine(**tenants["machine"]).described(),
         "tenants": _tenants(tenants["tenants"]),
+        "older": _recall(older),
         "latency": _latency(tenants["latency"]),
         "writes": _writes(tenants["writes"]),
         "curve": _curve(tenants["curve"]),
@@ -99,6 +106,23 @@ def _writes(figures: Iterable[Figures]) -> str:
         for figure in figures
     ]
     return blocks.table(("work", "way", "rows/s", "x COPY"), rows, words=2)
+
+
+def _recall(older: Figures) -> str:
+    rows = [
+        (
+            f"{figure['population']}: {figure['tenant']}",
+            figure["queries"],
+            f"{figure['dimensions']:,}",
+            f"{figure['rows']:,}",
+            f"{figure['recall']:.3f}",
+            f"{figure['lowest_recall']:.1f}",
+            f"{figure['below_half']:.1%}",
+        )
+        for figure in older["tenants"]
+    ]
+    recall = (f"recall@10, PostgreSQL {older['machine']['postgresql']}", "lowest", "under 0.5")
+    return blocks.table(("tenant", "queries", "dimensions", "rows", *recall), rows, words=2)
 
 
 def _latency(figures: Iterable[Figures]) -> str:
@@ -255,7 +279,8 @@ def main() -> None:
     reports = quality.read_reports(QUALITY)
     PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), search, reports), encoding="utf-8")
     QUALITY_PICTURE.write_text(quality.picture(reports), encoding="utf-8")
-    page = tenants_filled(TENANTS_PAGE.read_text(encoding="utf-8"), tenants)
+    older = json.loads(OLDER_TENANTS.read_text(encoding="utf-8"))
+    page = tenants_filled(TENANTS_PAGE.read_text(encoding="utf-8"), tenants, older)
     TENANTS_PAGE.write_text(page, encoding="utf-8")
     PICTURE.write_text(picture(tenants), encoding="utf-8")
     performance.write(search)

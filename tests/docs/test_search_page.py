@@ -42,10 +42,11 @@ def test_the_page_and_its_plot_are_made_of_the_figures(
 
 def test_the_page_on_tenants_and_its_plot_are_made_of_the_figures() -> None:
     tenants = json.loads(page.TENANTS.read_text(encoding="utf-8"))
+    older = json.loads(page.OLDER_TENANTS.read_text(encoding="utf-8"))
     written = page.TENANTS_PAGE.read_text(encoding="utf-8")
-    assert page.tenants_filled(written, tenants) == written
+    assert page.tenants_filled(written, tenants, older) == written
     assert page.picture(tenants) == page.PICTURE.read_text(encoding="utf-8")
-    assert written.count("<!-- measured: ") == written.count("<!-- end -->") == 5
+    assert written.count("<!-- measured: ") == written.count("<!-- end -->") == 6
 
 
 def test_a_figure_that_changes_changes_the_page(
