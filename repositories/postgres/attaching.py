@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.orm import make_transient_to_detached, object_session
@@ -62,7 +61,8 @@ def track_row(session: AsyncSession, kind: type[Entity], row: Row) -> Entity:
     ORM would take twice as long.
     """
     mapper = kind.__mapper__
-    key = mapper.identity_key_from_primary_key(tuple(row[name] for name in _key_fields(kind)))
+    key_values = tuple(row[column.name] for column in mapper.primary_key)
+    key = mapper.identity_key_from_primary_key(key_values)
     tracked: Entity | None = session.sync_session.identity_map.get(key)
     if tracked is None:
         entity = kind.from_row(row)
@@ -77,12 +77,6 @@ def refresh(entity: Entity, row: Row) -> None:
     """Give a tracked entity the values of its row; it keeps an embedding that was not read."""
     for name, value in row.items():
         set_committed_value(entity, name, value)
-
-
-@cache
-def _key_fields(kind: type[Entity]) -> tuple[str, ...]:
-    mapper = kind.__mapper__
-    return tuple(mapper.get_property_by_column(column).key for column in mapper.primary_key)
 
 
 def _attach_stored(session: AsyncSession, entity: Entity, state: InstanceState[Any]) -> None:
