@@ -19,9 +19,9 @@ from repositories.postgres.connection import wait_closed
 from repositories.postgres.database_info import Schema
 from repositories.postgres.engine import accept_tenants, bind_to_loop, create_engine
 from repositories.postgres.errors import translating
+from repositories.postgres.large_tenants import LargeTenants
 from repositories.postgres.mapping import order_writes_by_foreign_keys
 from repositories.postgres.settings import Settings
-from repositories.postgres.tenant_indexes import TenantIndexes
 from repositories.registry import registry_for
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ class DatabaseConnection:
             # It can be on even if the settings do not require it.
             row_level_security=current.row_security.on,
             distributed=current.distributed,
-            tenant_indexes=TenantIndexes(current.tenant_indexes, current.owners),
+            large_tenants=LargeTenants(current.tenant_indexes, current.owners),
         )
 
     async def _facts(self, *, opening: bool = False) -> Facts:

@@ -168,7 +168,7 @@ class DatabaseTasks(DatabaseConnection, BulkChanges):
                 options=migrations.SchemaOptions.from_settings(self.settings),
                 ef_search=self.settings.ef_search if rebuild_indexes else None,
             )
-        self._opened_schema.tenant_indexes.expire()
+        self._opened_schema.large_tenants.expire()
         return changes
 
     async def tenants(self) -> Sequence[TenantFigures]:
@@ -198,7 +198,7 @@ class DatabaseTasks(DatabaseConnection, BulkChanges):
         async with self._for_migrations() as engine:
             options = migrations.SchemaOptions.from_settings(self.settings)
             built = await operations.isolate_tenant(engine, tenant, options)
-        self._opened_schema.tenant_indexes.expire()
+        self._opened_schema.large_tenants.expire()
         return built
 
     async def release_tenant(self, tenant: str) -> Sequence[str]:
@@ -212,7 +212,7 @@ class DatabaseTasks(DatabaseConnection, BulkChanges):
         """
         async with self._for_migrations() as engine:
             dropped = await operations.release_tenant(engine, tenant)
-        self._opened_schema.tenant_indexes.expire()
+        self._opened_schema.large_tenants.expire()
         return dropped
 
     async def vector_index_health(self, *, sample: int = SAMPLE) -> Sequence[VectorIndexHealth]:

@@ -31,7 +31,7 @@ from repositories.base import ReadRepository
 from repositories.explain import read_plan
 from repositories.sql import bm25, explain, hybrid, vector
 from repositories.sql.filters import FilterKey
-from repositories.sql.tenant_indexes import OWNERS, TENANT_INDEXES
+from repositories.sql.large_tenants import OWNERS, TENANT_INDEXES
 
 if TYPE_CHECKING:
     from pgvector import Vector
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from domain.values.filters import Filter
     from domain.values.plans import SearchPlan
     from repositories.postgres.direct import Row
-    from repositories.postgres.tenant_indexes import TenantIndexes
+    from repositories.postgres.large_tenants import LargeTenants
 
 E = TypeVar("E", bound=Entity)
 
@@ -166,8 +166,8 @@ class SearchRepository(ReadRepository[E]):
             ranking=schema.bm25,
         )
 
-    async def _large_tenants(self) -> TenantIndexes:
-        tenants = self._transaction.schema.tenant_indexes
+    async def _large_tenants(self) -> LargeTenants:
+        tenants = self._transaction.schema.large_tenants
         if tenants.is_outdated:
             indexes = await self._transaction.rows(TENANT_INDEXES)
             owners = await self._transaction.rows(OWNERS)

@@ -11,7 +11,7 @@ from sqlalchemy import Text, bindparam, text
 from sqlalchemy.schema import CreateIndex
 
 from repositories.migrations import indexes, tenant_indexes
-from repositories.sql.tenant_indexes import TENANT_INDEXES
+from repositories.sql.large_tenants import TENANT_INDEXES
 from repositories.sql.vector_index import covering_index, is_covered, vector_index_name
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from domain.schema.columns import EmbeddingColumn
 from repositories.migrations import indexes
 from repositories.migrations.row_level_security import bypass_row_level_security
 from repositories.migrations.target import target_metadata, tenant_index
-from repositories.sql.tenant_indexes import TENANT_INDEXES
+from repositories.sql.large_tenants import TENANT_INDEXES
 from repositories.sql.vector_index import tenant_index_name
 
 if TYPE_CHECKING:

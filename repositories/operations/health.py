@@ -17,7 +17,7 @@ from repositories.operations.partitions import holds_rows
 from repositories.operations.vector_indexes import MOST_DEAD
 from repositories.postgres.pool import GuardedPool
 from repositories.postgres.row_level_security import RowLevelSecurityStatus
-from repositories.sql.tenant_indexes import OWNERS
+from repositories.sql.large_tenants import OWNERS
 from repositories.sql.vector_index import TENANT_INDEX, VECTOR_INDEXES
 
 if TYPE_CHECKING:

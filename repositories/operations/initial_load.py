@@ -25,7 +25,7 @@ from repositories.migrations.options import SchemaOptions, read_recorded
 from repositories.migrations.session import LIMITS, LOCK_TIMEOUT, MigrationSession, milliseconds
 from repositories.migrations.target import table_of, vector_indexes
 from repositories.postgres.errors import translating
-from repositories.sql.tenant_indexes import TENANT_INDEXES
+from repositories.sql.large_tenants import TENANT_INDEXES
 from repositories.sql.vector_index import IndexForm
 
 if TYPE_CHECKING:

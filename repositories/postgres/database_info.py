@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from domain.values.bm25 import DEFAULT_BM25, Bm25
-from repositories.postgres.tenant_indexes import TenantIndexes
+from repositories.postgres.large_tenants import LargeTenants
 
 TENANT: Final = "recollect_tenant"
 """The execution option of a connection with the tenant of its next transaction."""
@@ -27,7 +27,8 @@ class Schema:
             `Connection.set_local_tenant` prepares.
         distributed: whether Citus distributes the tables. Connections then send the settings of
             transactions to its workers.
-        tenant_indexes: the HNSW indexes of single tenants. Searches keep the list up to date.
+        large_tenants: the tenants with an HNSW index of their own, or with much of a table.
+            Searches keep the lists up to date.
     """
 
     dimensions: int
@@ -37,4 +38,4 @@ class Schema:
     bm25: Bm25 = DEFAULT_BM25
     row_level_security: bool = False
     distributed: bool = False
-    tenant_indexes: TenantIndexes = field(default_factory=TenantIndexes, compare=False)
+    large_tenants: LargeTenants = field(default_factory=LargeTenants, compare=False)

@@ -16,19 +16,23 @@ REFRESH_AFTER: Final = timedelta(minutes=1)
 """How long a process relies on the lists. A search after that reads them again."""
 
 
-class TenantIndexes:
-    """The names of the HNSW indexes of single tenants that can be used, and the owners of tables.
+class LargeTenants:
+    """The tenants with an HNSW index that can be used, and those with a large share of a table.
 
-    An operator creates and drops them while applications run. With an outdated list a search
+    An operator creates and drops indexes while applications run. With an outdated list a search
     returns the same rows: without knowledge of an index it compares all rows of the tenant, and
     without the index itself the server does.
+
+    Args:
+        names: the names of the indexes.
+        owners: `table:tenant` for each tenant with a large share of a table.
     """
 
     def __init__(self, names: Iterable[str] = (), owners: Iterable[str] = ()) -> None:
         self.update(names, owners)
 
     def update(self, names: Iterable[str], owners: Iterable[str]) -> None:
-        """Replace the lists, which are now up to date; an owner is `table:tenant`."""
+        """Replace the lists, which are now up to date."""
         self._names, self._owners = frozenset(names), frozenset(owners)
         self._read_at = time.monotonic()
 
