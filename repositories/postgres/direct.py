@@ -19,7 +19,6 @@ from sqlalchemy import CompoundSelect, Select, exc
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.sql.selectable import ForUpdateArg
-from sqlalchemy.sql.visitors import iterate
 from sqlalchemy.types import Float, Numeric
 from sqlmodel.sql.sqltypes import UTCDateTime
 
@@ -29,6 +28,7 @@ from domain.values.turns import slices
 from repositories.postgres.engine import outdates_pool
 from repositories.postgres.errors import Phase
 from repositories.postgres.pool import GuardedPool
+from repositories.sql.traversal import parts
 
 if TYPE_CHECKING:
     from asyncpg import Record
@@ -222,7 +222,7 @@ def _compile(statement: Select[Any] | CompoundSelect[Any]) -> Prepared | None:
             (position, name, encoders[name]) for position, name in enumerate(order) if name in named
         ],
         decoders=[_decoder(column.type) for column in statement.exported_columns],
-        reads=not any(isinstance(part, ForUpdateArg | UpdateBase) for part in iterate(statement)),
+        reads=not any(isinstance(part, ForUpdateArg | UpdateBase) for part in parts(statement)),
     )
 
 

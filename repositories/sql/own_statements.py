@@ -7,10 +7,10 @@ from typing import Final
 
 from sqlalchemy import CompoundSelect, Dialect, Executable, Select, Table, TextClause
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.sql import visitors
 from sqlalchemy.sql.expression import ClauseElement, Delete, UpdateBase
 
 from domain.errors import InvalidInput
+from repositories.sql.traversal import parts
 
 _FIRST_WORD: Final = re.compile(r"(?:\s|\(|;|--[^\n]*(?:\n|$)|/\*.*?\*/)*(\w+)", re.DOTALL)
 
@@ -50,7 +50,7 @@ def changed_tables(statement: Executable) -> frozenset[Table] | None:
     """Return the tables whose rows the statement may change; None stands for any table."""
     if not isinstance(statement, Select | CompoundSelect | UpdateBase):
         return frozenset() if _first_word(statement) in _READS else None
-    writes = [node for node in visitors.iterate(statement) if isinstance(node, UpdateBase)]
+    writes = [node for node in parts(statement) if isinstance(node, UpdateBase)]
     # Deleting a row also deletes the rows that refer to it.
     if any(isinstance(node, Delete) for node in writes):
         return None
