@@ -11,7 +11,14 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
-from domain import ConfigurationError, KnowledgeChunk, LearningMemory, LockTimeout, Review
+from domain import (
+    ConfigurationError,
+    Isolation,
+    KnowledgeChunk,
+    LearningMemory,
+    LockTimeout,
+    Review,
+)
 from repositories import Database
 from repositories.migrations import check
 from repositories.operations import BuildProgress
@@ -154,7 +161,7 @@ async def test_a_build_that_is_interrupted_is_made_up_for(own: Database) -> None
     interrupted = before[KNOWLEDGE].replace("CREATE INDEX", "CREATE INDEX CONCURRENTLY")
     async with own.engine.connect() as connection:
         await connection.execution_options(isolation_level="AUTOCOMMIT")
-        async with own.unit_of_work() as holder:
+        async with own.unit_of_work(isolation=Isolation.REPEATABLE_READ) as holder:
             await holder.knowledge.count()
             await connection.execute(text("SET lock_timeout = '50ms'"))
             with pytest.raises(Exception, match="lock timeout"):
