@@ -36,33 +36,33 @@ class BatchMachine(Machine):
         self.outcomes([partial(change, store) for store in self.sides.stores], "batches")
 
 
-def _delete_chunks(world: World) -> Batches:
+def delete_chunks(world: World) -> Batches:
     tenant, condition = world.tenant, a_filter(world, KnowledgeChunk)
     where = None if world.choices.one_in(8) else condition
     return lambda store: store.delete_chunks(where, tenant=tenant)
 
 
-def _clear_reactions(world: World) -> Batches:
+def clear_reactions(world: World) -> Batches:
     tenant, repo = world.tenant, world.choices.pick(REPOS)
     return lambda store: store.clear_reactions(repo, tenant=tenant)
 
 
-def _mark_memories_stale(world: World) -> Batches:
+def mark_memories_stale(world: World) -> Batches:
     tenant, model = world.tenant, world.choices.pick(MODELS)
     return lambda store: store.mark_memories_stale(model, tenant=tenant)
 
 
-def _delete_stale_memories(world: World) -> Batches:
+def delete_stale_memories(world: World) -> Batches:
     tenant = world.tenant
     return lambda store: store.delete_stale_memories(tenant=tenant)
 
 
-def _delete_review(world: World) -> Batches:
+def delete_review(world: World) -> Batches:
     tenant, key = world.tenant, some_id(world, Review)
     return lambda store: store.delete_review(key, tenant=tenant)
 
 
-def _purge(world: World) -> Batches:
+def purge(world: World) -> Batches:
     tenant, days = world.tenant, world.choices.pick((7, 30, 100))
     match world.choices.below(3):
         case 0:
@@ -75,10 +75,10 @@ def _purge(world: World) -> Batches:
 
 
 BATCHES: Final[Sequence[Callable[[World], Batches]]] = (
-    _delete_chunks,
-    _clear_reactions,
-    _mark_memories_stale,
-    _delete_stale_memories,
-    _delete_review,
-    _purge,
+    delete_chunks,
+    clear_reactions,
+    mark_memories_stale,
+    delete_stale_memories,
+    delete_review,
+    purge,
 )

@@ -21,7 +21,7 @@ from repositories.fakes.transaction import Transaction
 from repositories.fakes.writes import Writer
 from repositories.sql import rows
 from repositories.testing.stateful import operations
-from tests.stateful import searches, writes
+from tests.stateful import batches, searches, writes
 from tests.stateful.driving import drive, quietly
 from tests.stateful.sides import Difference, open_sides
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 STEPS: Final = 300
-MORE_STEPS: Final = 3_000
+MORE_STEPS: Final = 15_000
 
 
 def _a_filter_that_nothing_meets_deletes_everything(patch: pytest.MonkeyPatch) -> None:
@@ -107,6 +107,7 @@ def _chunks_are_deleted_in_the_default_tenant(patch: pytest.MonkeyPatch) -> None
         return await honest(self, where, **{**options, "tenant": None})
 
     patch.setattr(FakeDatabase, "delete_chunks", delete_chunks)
+    patch.setattr(batches, "BATCHES", (batches.delete_chunks,))
 
 
 def _reactions_of_all_repositories_are_cleared(patch: pytest.MonkeyPatch) -> None:
