@@ -77,9 +77,20 @@ def server_facts(error: asyncpg.PostgresError) -> ServerFacts:
     )
     named_by_server = any(facts[1:])
     if named_by_server or not _may_be_of_shard(facts.sqlstate, error.server_source_function):
-        return facts
+        return _of_partitioned_table(facts)
     message = str(error.args[0]) if error.args else ""
-    return _from_message(facts.sqlstate, message) or facts
+    return _of_partitioned_table(_from_message(facts.sqlstate, message) or facts)
+
+
+def _of_partitioned_table(facts: ServerFacts) -> ServerFacts:
+    # A partition has names of its own, such as `telemetry_events_2026_11_pkey`.
+    for table in _tables():
+        is_partitioned = table.dialect_options["postgresql"]["partition_by"] is not None
+        if is_partitioned and (facts.table or "").startswith(f"{table.name}_"):
+            is_key = facts.constraint is not None and _KEY.fullmatch(facts.constraint)
+            constraint = str(table.primary_key.name) if is_key else facts.constraint
+            return facts._replace(constraint=constraint, table=table.name)
+    return facts
 
 
 def _may_be_of_shard(sqlstate: str, function: str | None) -> bool:
@@ -120,7 +131,6 @@ def _missing_value(base: str, message: str, state: str | None) -> ServerFacts | 
 
 
 def _violated_partition(base: str, _: str, state: str | None) -> ServerFacts | None:
-    # A partition has names of its own, such as `telemetry_events_2026_11_pkey`.
     partition = _KEY.fullmatch(base)
     if partition is None or not any(base.startswith(f"{one.name}_") for one in _tables()):
         return None

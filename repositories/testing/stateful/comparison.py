@@ -20,7 +20,6 @@ TOLERANCE: Final = 1e-6
 """Relative, because the server computes the ranks of words in 32 bits."""
 
 _FACTS: Final = ("constraint", "table", "column", "field", "entity", "key", "recorded", "requested")
-_PARTITIONED: Final = "telemetry_events"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +56,8 @@ async def outcome_of(call: Callable[[], Awaitable[Any]]) -> Outcome:
     except RecollectError as error:
         return Raised(
             type(error).__name__,
-            {name: _fact(getattr(error, name)) for name in _FACTS if hasattr(error, name)},
+            {name: getattr(error, name) for name in _FACTS if hasattr(error, name)},
         )
-
-
-def _fact(value: Any) -> Any:
-    # The error of a partition names the partition.
-    return _PARTITIONED if isinstance(value, str) and value.startswith(_PARTITIONED) else value
 
 
 def entities_in(value: Any) -> Sequence[Entity]:

@@ -61,8 +61,11 @@ class TelemetryContract:
             assert await uow.telemetry.record_many(event() for _ in range(2)) == 2
             await uow.commit()
         async with store.unit_of_work() as uow:
-            with pytest.raises(AlreadyExists):
+            with pytest.raises(AlreadyExists) as duplicate:
                 await uow.telemetry.record_many([event(), twice, twice.model_copy()])
+        # PostgreSQL names the partition and its key.
+        assert duplicate.value.table == "telemetry_events"
+        assert duplicate.value.constraint == "pk_telemetry_events"
         async with store.reader() as view:
             assert await view.telemetry.count() == MANY + 2
 
