@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
-from domain import InvalidInput, KnowledgeChunk, LockTimeout, MigrationFailed
+from domain import InvalidInput, Isolation, KnowledgeChunk, LockTimeout, MigrationFailed
 from repositories import Database, operations
 from repositories.migrations import check, requirements, tenant_indexes
 from repositories.sql.vector_index import tenant_index_name
@@ -170,7 +170,8 @@ async def _begun(connection: AsyncConnection) -> None:
 
 
 async def test_an_interrupted_build_is_repeated(own: Database) -> None:
-    async with own.unit_of_work(tenant="acme") as holder:
+    snapshot = Isolation.REPEATABLE_READ  # CONCURRENTLY waits for it
+    async with own.unit_of_work(tenant="acme", isolation=snapshot) as holder:
         await holder.knowledge.count()
         building = asyncio.create_task(own.isolate_tenant("acme"))
         async with own.engine.connect() as connection:
