@@ -37,6 +37,8 @@ _SHARD_NAME: Final = re.compile(r"\b([^\W\d]\w*)_\d+\b")
 _SHORTENED: Final = re.compile(r"(.+)_[0-9a-f]{8}")
 _QUOTED: Final = re.compile(r"""["'«„“]\s?(\w+)\s?["'»“”]""")
 _KEY: Final = re.compile(r"(\w+)_pkey")
+_PARTITION: Final = re.compile(r"(\w+?)_(?:\d{4}_\d{2}(?:_\d+)?|default)")
+"""The name of a partition, such as `telemetry_events_2026_11`, whose key is named after it."""
 _NULL: Final = "23502"
 _DUPLICATE: Final = "23505"
 _STATES: Final[Mapping[type[Constraint | Index], str]] = {
@@ -69,6 +71,9 @@ class ServerFacts(NamedTuple):
 def server_facts(error: asyncpg.PostgresError) -> ServerFacts:
     """Return the code and the names of an error; on Citus, from its message.
 
+    Partitions have names of their own. Their errors get the names of the partitioned table and of
+    its primary key.
+
     The names in the message are looked up in the entities' tables, so that no value is taken for a
     name.
     """
@@ -83,14 +88,13 @@ def server_facts(error: asyncpg.PostgresError) -> ServerFacts:
 
 
 def _of_partitioned_table(facts: ServerFacts) -> ServerFacts:
-    # A partition has names of its own, such as `telemetry_events_2026_11_pkey`.
-    for table in _tables():
-        is_partitioned = table.dialect_options["postgresql"]["partition_by"] is not None
-        if is_partitioned and (facts.table or "").startswith(f"{table.name}_"):
-            is_key = facts.constraint is not None and _KEY.fullmatch(facts.constraint)
-            constraint = str(table.primary_key.name) if is_key else facts.constraint
-            return facts._replace(constraint=constraint, table=table.name)
-    return facts
+    partition = _PARTITION.fullmatch(facts.table or "")
+    table = None if partition is None else domain.metadata.tables.get(partition[1])
+    if table is None:
+        return facts
+    is_key = facts.constraint is not None and _KEY.fullmatch(facts.constraint)
+    constraint = str(table.primary_key.name) if is_key else facts.constraint
+    return facts._replace(constraint=constraint, table=table.name)
 
 
 def _may_be_of_shard(sqlstate: str, function: str | None) -> bool:

@@ -1,4 +1,4 @@
-"""Statements that list the HNSW indexes of single tenants, and who owns much of a table."""
+"""Statements that list the HNSW indexes of single tenants, and the tenants with a large share."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ ORDER BY c.relname
 """Select the HNSW indexes of single tenants: name, table, whether they can be used, and size."""
 
 LARGE_SHARE: Final = 0.125
-"""The share of a table that makes a tenant its owner.
+"""The share of a table from which a tenant counts as its owner.
 
-In the index of keys, the lists of its group then have at most half as many rows of others as of it.
+The index of keys divides tenants into sixteen groups. In the group of an owner, the other tenants
+have on average at most half as many rows as the owner.
 """
 
 OWNERS: Final = text("""
@@ -31,7 +32,7 @@ CROSS JOIN LATERAL unnest(CAST(CAST(s.most_common_vals AS text) AS text[]), s.mo
   AS v(tenant, share)
 WHERE s.schemaname = current_schema() AND s.attname = 'tenant' AND v.share >= :large_share
 """).bindparams(bindparam("large_share", LARGE_SHARE, Float))
-"""Select `table:tenant` for each tenant with a large share of a table, as the planner knows it.
+"""Select `table:tenant` for each tenant with a large share of a table, by the planner's statistics.
 
-It says how rows are found, never which.
+They decide which index a search uses, and never which rows it returns.
 """

@@ -108,6 +108,27 @@ def test_the_names_that_the_server_gives_are_not_replaced() -> None:
     assert server_facts(error) == ServerFacts("23505", "uq_own", "own")
 
 
+@pytest.mark.parametrize(
+    "partition",
+    [
+        "telemetry_events_2026_11",
+        "telemetry_events_2026_11_05101500000000",
+        "telemetry_events_default",
+    ],
+)
+def test_an_error_of_a_partition_names_its_table_and_the_key_of_that(partition: str) -> None:
+    error = server_error("23505", constraint=f"{partition}_pkey", table=partition)
+    assert server_facts(error) == ServerFacts("23505", "pk_telemetry_events", "telemetry_events")
+    error = server_error("23514", constraint="ck_telemetry_events_cost", table=partition)
+    assert server_facts(error)[1:3] == ("ck_telemetry_events_cost", "telemetry_events")
+
+
+@pytest.mark.parametrize("table", ["telemetry_events_notes", "own_2026_11", "notes_default"])
+def test_a_table_with_a_similar_name_is_no_partition(table: str) -> None:
+    error = server_error("23505", constraint=f"{table}_pkey", table=table)
+    assert server_facts(error) == ServerFacts("23505", f"{table}_pkey", table)
+
+
 def test_a_value_in_a_message_is_not_taken_for_a_name() -> None:
     message = 'invalid text "secret_12", "pk_secret" and pk_reviews'
     assert server_facts(server_error("23505", message=message)) == ServerFacts("23505")
