@@ -20,7 +20,7 @@ from sqlalchemy.orm.exc import StaleDataError
 from domain import errors
 from domain.values.transactions import ROWS_GONE
 from repositories.postgres import connect_errors as refusals
-from repositories.postgres import shard_errors
+from repositories.postgres import server_facts
 from repositories.postgres.sqlstates import CONSTRAINTS, FAILURES, INPUT, INTERNAL_ERROR, MISSING
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def _connection_lost(chain: tuple[BaseException, ...]) -> bool:
 
 def _may_have_committed(chain: tuple[BaseException, ...]) -> bool:
     server = _server_error(chain)
-    if server is not None and server.server_source_function in shard_errors.COMMIT_FUNCTIONS:
+    if server is not None and server.server_source_function in server_facts.COMMIT_FUNCTIONS:
         return True
     state = getattr(server, "sqlstate", None) or ""
     undecided = any(isinstance(link, (asyncio.CancelledError, OSError)) for link in chain)
@@ -169,7 +169,7 @@ def _may_have_committed(chain: tuple[BaseException, ...]) -> bool:
 
 def _of_the_server(chain: tuple[BaseException, ...]) -> RecollectError | None:
     error = _server_error(chain)
-    facts = None if error is None else shard_errors.server_facts(error)
+    facts = None if error is None else server_facts.of_error(error)
     state = None if facts is None else facts.sqlstate or None
     # The server has no code for a type that was dropped.
     dropped = (

@@ -1,4 +1,4 @@
-"""Errors as Citus 14.0.1 reported them, and the errors that the library raises for them."""
+"""Errors of partitions, errors as Citus 14.0.1 reported them, and what the library raises for them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from domain import errors
 from repositories.postgres.errors import Phase, translate
-from repositories.postgres.shard_errors import ServerFacts, server_facts
+from repositories.postgres.server_facts import ServerFacts, of_error
 from tests.unit.test_postgres_errors import server_error, wrapped
 
 DUPLICATE = 'duplicate key value violates unique constraint "pk_reviews_102097"'
@@ -105,7 +105,7 @@ def test_an_error_of_a_shard_has_the_type_and_the_names_that_postgresql_gives(
 
 def test_the_names_that_the_server_gives_are_not_replaced() -> None:
     error = server_error("23505", message=DUPLICATE, constraint="uq_own", table="own")
-    assert server_facts(error) == ServerFacts("23505", "uq_own", "own")
+    assert of_error(error) == ServerFacts("23505", "uq_own", "own")
 
 
 @pytest.mark.parametrize(
@@ -118,25 +118,25 @@ def test_the_names_that_the_server_gives_are_not_replaced() -> None:
 )
 def test_an_error_of_a_partition_names_its_table_and_the_key_of_that(partition: str) -> None:
     error = server_error("23505", constraint=f"{partition}_pkey", table=partition)
-    assert server_facts(error) == ServerFacts("23505", "pk_telemetry_events", "telemetry_events")
+    assert of_error(error) == ServerFacts("23505", "pk_telemetry_events", "telemetry_events")
     error = server_error("23514", constraint="ck_telemetry_events_cost", table=partition)
-    assert server_facts(error)[1:3] == ("ck_telemetry_events_cost", "telemetry_events")
+    assert of_error(error)[1:3] == ("ck_telemetry_events_cost", "telemetry_events")
 
 
 @pytest.mark.parametrize("table", ["telemetry_events_notes", "own_2026_11", "notes_default"])
 def test_a_table_with_a_similar_name_is_no_partition(table: str) -> None:
     error = server_error("23505", constraint=f"{table}_pkey", table=table)
-    assert server_facts(error) == ServerFacts("23505", f"{table}_pkey", table)
+    assert of_error(error) == ServerFacts("23505", f"{table}_pkey", table)
 
 
 def test_a_value_in_a_message_is_not_taken_for_a_name() -> None:
     message = 'invalid text "secret_12", "pk_secret" and pk_reviews'
-    assert server_facts(server_error("23505", message=message)) == ServerFacts("23505")
+    assert of_error(server_error("23505", message=message)) == ServerFacts("23505")
 
 
 def test_a_name_that_citus_shortened_is_found() -> None:
     message = 'violates unique constraint "uq_learning_memories_tenant_repo_findi_0a1b2c3d_102101"'
-    facts = server_facts(server_error("23505", message=message))
+    facts = of_error(server_error("23505", message=message))
     assert (facts.constraint or "").startswith("uq_learning_memories_tenant_repo_findi")
 
 

@@ -1,8 +1,8 @@
-"""Errors of Citus, in which the names and codes of PostgreSQL are in the message alone.
+"""The code of a server's error and the names in it, as the library's tables and keys have them.
 
-A worker reports the names of a shard, such as `pk_reviews_102095` for `pk_reviews`, and Citus
-passes on the message without the fields that contain names. An error during COPY has no code,
-either.
+A partition has names of its own, such as `telemetry_events_2026_11`. On Citus, a worker reports
+the names of a shard, such as `pk_reviews_102095` for `pk_reviews`, and Citus passes on the message
+without the fields that contain names. An error during COPY has no code, either.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class ServerFacts(NamedTuple):
     column: str | None = None
 
 
-def server_facts(error: asyncpg.PostgresError) -> ServerFacts:
+def of_error(error: asyncpg.PostgresError) -> ServerFacts:
     """Return the code and the names of an error; on Citus, from its message.
 
     Partitions have names of their own. Their errors get the names of the partitioned table and of
