@@ -155,7 +155,7 @@ async def maintain(
             )
             for span in spans:
                 moved += await session.run(
-                    partial(_make, span, until), doing=f"making the partition of {month}"
+                    partial(_make, span, until), doing=f"creating the partition of {month}"
                 )
         operations = (
             0

@@ -1,4 +1,4 @@
-"""Errors of partitions, errors as Citus 14.0.1 reported them, and what the library raises for them."""
+"""The facts of errors of partitions, and of errors as Citus 14.0.1 reported them."""
 
 from __future__ import annotations
 
