@@ -268,7 +268,7 @@ async def test_a_lock_timeout_raises_and_changes_nothing(
     async with migrated.begin() as reader:
         await reader.execute(text("SELECT count(*) FROM telemetry_events"))
         with pytest.raises(
-            MigrationFailed, match=f"^making the partition of {THIS} failed: .+ lock timeout"
+            MigrationFailed, match=f"^creating the partition of {THIS} failed: .+ lock timeout"
         ):
             await operations.maintain(migrated, deadline=timedelta(seconds=0.7))
         with pytest.raises(LockTimeout):
