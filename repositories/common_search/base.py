@@ -2,83 +2,87 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+from domain.values.search import Distance, Match, Thresholds
 
 if TYPE_CHECKING:
     from domain import Vector
     from domain.values.embedding import VectorLike
     from domain.values.filters import Filter
     from domain.values.reranking import Diversity, Recency
-    from domain.values.search import (
-        Distance,
-        Match,
-        SearchHits,
-        SearchOptions,
-        Thresholds,
-        Weights,
-    )
+    from domain.values.search import SearchHits, SearchOptions, Weights
 
 E = TypeVar("E")
 C = TypeVar("C")
 
 
-class Searches(Generic[E, C]):
-    """Searches entities `E` with conditions of the type `C`.
+class WordSearches(ABC, Generic[E, C]):
+    """Searches entities `E` by words, with conditions of the type `C`.
 
-    List a class of the store, which implements the primitives, before the classes that derive from
-    this one.
+    List a class of the store, which implements the abstract methods, before the classes that derive
+    from this one.
     """
 
-    if TYPE_CHECKING:
+    @abstractmethod
+    def _condition(self, *conditions: Filter | None) -> C:
+        """Return the condition that a row meets if it meets all filters."""
 
-        def _condition(self, *conditions: Filter | None) -> C:
-            """Return the condition that a row meets if it meets all filters."""
-            ...
+    @abstractmethod
+    async def _search_words(
+        self,
+        query: str,
+        condition: C,
+        /,
+        *,
+        limit: int,
+        match: Match = Match.ANY,
+        explain: bool = False,
+        thresholds: Thresholds = Thresholds(),
+        distinct: bool = False,
+    ) -> SearchHits[E]:
+        """Return the hits of a keyword search."""
 
-        def _query_vector(self, embedding: VectorLike) -> Vector:
-            """Return the query vector; it must have the dimension of the database."""
-            ...
 
-        async def _search_vectors(
-            self,
-            embedding: VectorLike,
-            condition: C,
-            /,
-            *,
-            limit: int,
-            metric: Distance = ...,
-            thresholds: Thresholds = ...,
-            distinct: bool = ...,
-        ) -> SearchHits[E]: ...
+class Searches(WordSearches[E, C]):
+    """Searches entities by vector, by words, and by both."""
 
-        async def _search_words(
-            self,
-            query: str,
-            condition: C,
-            /,
-            *,
-            limit: int,
-            match: Match = ...,
-            explain: bool = ...,
-            thresholds: Thresholds = ...,
-            distinct: bool = ...,
-        ) -> SearchHits[E]: ...
+    @abstractmethod
+    def _query_vector(self, embedding: VectorLike) -> Vector:
+        """Return the query vector; it must have the dimension of the database."""
 
-        async def _search_both(
-            self,
-            query: str,
-            embedding: VectorLike,
-            condition: C,
-            /,
-            *,
-            limit: int,
-            weights: Weights | None,
-            match: Match = ...,
-            diversity: Diversity | None = ...,
-            recency: Recency | None = ...,
-            thresholds: Thresholds = ...,
-            distinct: bool = ...,
-        ) -> SearchHits[E]: ...
+    @abstractmethod
+    async def _search_vectors(
+        self,
+        embedding: VectorLike,
+        condition: C,
+        /,
+        *,
+        limit: int,
+        metric: Distance = Distance.COSINE,
+        thresholds: Thresholds = Thresholds(),
+        distinct: bool = False,
+    ) -> SearchHits[E]:
+        """Return the hits of a vector search."""
+
+    @abstractmethod
+    async def _search_both(
+        self,
+        query: str,
+        embedding: VectorLike,
+        condition: C,
+        /,
+        *,
+        limit: int,
+        weights: Weights | None,
+        match: Match = Match.ANY,
+        diversity: Diversity | None = None,
+        recency: Recency | None = None,
+        thresholds: Thresholds = Thresholds(),
+        distinct: bool = False,
+    ) -> SearchHits[E]:
+        """Return the hits of a hybrid search."""
 
 
 class RankedByBoth(Searches[E, C]):
@@ -105,7 +109,7 @@ class RankedByBoth(Searches[E, C]):
         return await self._search_both(query, embedding, condition, weights=weights, **options)
 
 
-class RankedByWords(Searches[E, C]):
+class RankedByWords(WordSearches[E, C]):
     """Ranks the rows of one corpus by words."""
 
     async def ranked(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -24,26 +25,24 @@ if TYPE_CHECKING:
 class MemorySearches(Searches[LearningMemory, C]):
     """Searches the live memories of repositories and of their owners."""
 
-    if TYPE_CHECKING:
+    @abstractmethod
+    async def _shared(
+        self,
+        embedding: VectorLike,
+        owner: str,
+        repo: str,
+        where: Filter | None,
+        *,
+        limit: int,
+        thresholds: Thresholds,
+        distinct: bool,
+        excluded_texts: Sequence[bytes] = (),
+    ) -> SearchHits[LearningMemory]:
+        """Return the nearest memories of the owner's other repositories."""
 
-        async def _shared(
-            self,
-            embedding: VectorLike,
-            owner: str,
-            repo: str,
-            where: Filter | None,
-            *,
-            limit: int,
-            thresholds: Thresholds,
-            distinct: bool,
-            excluded_texts: Sequence[bytes] = (),
-        ) -> SearchHits[LearningMemory]:
-            """Return the nearest memories of the owner's other repositories."""
-            ...
-
-        async def _owner_repos(self, owner: str, repo: str) -> Sequence[str]:
-            """Return the owner's other repositories with most live memories."""
-            ...
+    @abstractmethod
+    async def _owner_repos(self, owner: str, repo: str) -> Sequence[str]:
+        """Return the owner's other repositories with most live memories."""
 
     async def nearest(
         self,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from domain import ports
 from domain.ports.implementing import implements
 from domain.values.search import Distance, Match, Thresholds, Weights
-from repositories.common_search.base import C, E, Searches
+from repositories.common_search.base import C, E, Searches, WordSearches
 
 if TYPE_CHECKING:
     from domain.values.embedding import VectorLike
@@ -70,7 +70,7 @@ class VectorSearches(Searches[E, C]):
 
 
 @implements(ports.SearchableReader)
-class KeywordSearches(Searches[E, C]):
+class KeywordSearches(WordSearches[E, C]):
     """Searches an application's own searchable entity by words."""
 
     async def keyword_search(
