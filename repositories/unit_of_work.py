@@ -86,7 +86,12 @@ class _Unit(OwnStatements, RepositoryProvider):
 
 @implements(ports.UnitOfWork)
 class UnitOfWork(_Unit, ports.UnitOfWork):
-    """Unit of work on PostgreSQL; see `domain.UnitOfWork`."""
+    """Unit of work on PostgreSQL; see `domain.UnitOfWork`.
+
+    With READ COMMITTED, its transaction begins with the first statement that writes or locks rows.
+    Another transaction can change the rows that it has read, before that and after. Use
+    `Isolation.REPEATABLE_READ` if all its statements have to see the same rows.
+    """
 
     def __init__(
         self,
