@@ -17,6 +17,7 @@ from domain.ports.implementing import implements
 from domain.values.transactions import Isolation
 from repositories.postgres.mapping import order_writes_by_foreign_keys
 from repositories.postgres.own_statements import OwnStatements
+from repositories.postgres.tracked_values import TrackingSession
 from repositories.postgres.transaction import Transaction
 from repositories.provider import RepositoryProvider
 from repositories.registry import LIBRARY, POSTGRES, Registry
@@ -49,7 +50,9 @@ class _Unit(OwnStatements, RepositoryProvider):
         isolation: Isolation = Isolation.READ_COMMITTED,
         registry: Registry = LIBRARY,
     ) -> None:
-        session = AsyncSession(engine, expire_on_commit=False, autoflush=False)
+        session = AsyncSession(
+            engine, sync_session_class=TrackingSession, expire_on_commit=False, autoflush=False
+        )
         self._transaction = Transaction(
             session, tenant=tenant, schema=schema, tracks=writes, isolation=isolation
         )

@@ -54,6 +54,49 @@ class FailureContract:
             with pytest.raises(UnitOfWorkClosed):
                 await uow.reviews.count()
 
+    async def test_stored_entities_keep_their_values_when_a_write_fails(
+        self, store: Store
+    ) -> None:
+        stored = review()
+        async with store.unit_of_work() as uow:
+            uow.reviews.add(stored)
+            await uow.commit()
+        with pytest.raises(AlreadyExists):
+            async with store.unit_of_work() as uow:
+                uow.reviews.add(stored)
+                stored.conclusion = "changed"
+                read = await uow.reviews.get(stored.id)
+                uow.checkpoints.add(checkpoint("twice"))
+                uow.checkpoints.add(checkpoint("twice"))
+                await uow.commit()
+        assert read is stored
+        assert (stored.repo, stored.conclusion) == (review().repo, "changed")
+        async with store.unit_of_work() as uow:
+            uow.reviews.add(stored)
+            await uow.commit()
+        async with store.reader() as view:
+            assert (await view.reviews.get(stored.id)).conclusion == "changed"
+
+    async def test_a_stored_entity_is_added_again_when_run_repeats_its_work(
+        self, store: Store
+    ) -> None:
+        stored, attempts = review(), []
+        async with store.unit_of_work() as uow:
+            uow.reviews.add(stored)
+            await uow.commit()
+
+        async def change(uow: UnitOfWork) -> None:
+            attempts.append(stored.id)
+            if len(attempts) == 1:
+                assert await uow.reviews.delete(stored.id)
+            uow.reviews.add(stored)
+            stored.conclusion = "changed"
+
+        await store.run(change)
+        assert len(attempts) == 2
+        async with store.reader() as view:
+            assert (await view.reviews.get(stored.id)).conclusion == "changed"
+
     async def test_input_that_is_refused_before_a_statement_poisons_nothing(
         self, store: Store
     ) -> None:
