@@ -31,6 +31,10 @@ UNSPECIFIED = "unspecified"
 MIN_NORM, MAX_NORM = 1e-6, 1e6
 
 
+class ZeroEmbedding(ValueError):
+    """All components of an embedding are zero, so it has no direction."""
+
+
 class Array(Protocol):
     """The part of a numpy array that this module uses; nothing imports numpy."""
 
@@ -98,12 +102,12 @@ def to_vector(value: VectorLike) -> Vector:
     norm = _norm(vector)
     if not math.isfinite(norm):
         raise ValueError("a component of the embedding is NaN, infinite or beyond float32")
+    if not vector.dimensions():
+        raise ValueError("the embedding has no components")
+    if norm == 0:
+        raise ZeroEmbedding("the embedding is all zeros")
     if not MIN_NORM <= norm <= MAX_NORM:
-        raise ValueError(
-            "the embedding is all zeros"
-            if norm == 0
-            else "the embedding's norm is not between 1e-6 and 1e6"
-        )
+        raise ValueError("the embedding's norm is not between 1e-6 and 1e6")
     return vector
 
 

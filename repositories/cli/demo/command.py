@@ -17,7 +17,7 @@ from repositories.cli.output import note, result, results, show
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from domain import Finding, KnowledgeChunk, SearchHits, VectorLike
+    from domain import Finding, KnowledgeChunk, SearchHits, Vector
     from repositories.cli.demo.embedder import WordLlamaEmbedder
     from repositories.cli.demo.source import Source
     from repositories.database import Database
@@ -177,11 +177,12 @@ def _show(
     show(hit_table("Findings", findings, exact=findings.exact, how=Method.FINDINGS))
 
 
-async def _embedded(database: Database, text: str) -> VectorLike | None:
+async def _embedded(database: Database, text: str) -> Vector | None:
     """Return the embedding of the text.
 
     It is None, after a note, if it cannot be compared with the embeddings of the database.
     """
+    from domain.values.embedders import embed_texts
     from repositories.cli.demo import embedder
 
     if not embedder.is_installed():
@@ -197,4 +198,7 @@ async def _embedded(database: Database, text: str) -> VectorLike | None:
     except EmbeddingMismatch as mismatch:
         note(f"searching by words only: {mismatch}")
         return None
-    return (await embedder.WordLlamaEmbedder.load().embed([text]))[0]
+    [embedding] = await embed_texts(embedder.WordLlamaEmbedder.load(), [text])
+    if embedding is None:
+        note("searching by words only: the model knows no word of the query")
+    return embedding

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from domain import Embedder, KnowledgeChunk, RunStatus, run_key, where
-from domain.values.embedding import to_vector
+from domain.values.embedders import embed_texts, require_one_each
 from repositories.cli.demo.report import BASE_SHA, PR_NUMBER, delivery_id
 
 if TYPE_CHECKING:
@@ -60,9 +60,9 @@ async def record_review(
     Returns:
         False if another program has claimed the run.
     """
-    embeddings = await embedder.embed([memory.finding_text for memory in report.memories])
+    embeddings = await embed_texts(embedder, [memory.finding_text for memory in report.memories])
     for memory, embedding in zip(report.memories, embeddings, strict=True):
-        memory.embedding = to_vector(embedding)
+        memory.embedding = embedding
     repo = report.review.repo
     async with database.unit_of_work() as uow:
         claim = await uow.runs.claim(
@@ -134,11 +134,10 @@ async def _content_hashes(database: Opens, repo: str) -> dict[str, bytes]:
 
 async def _embed(embedder: CountsTokens, chunks: Sequence[KnowledgeChunk]) -> None:
     texts = [chunk.content for chunk in chunks]
-    embeddings = await embedder.embed(texts)
-    for chunk, embedding, tokens in zip(
-        chunks, embeddings, embedder.count_tokens(texts), strict=True
-    ):
-        chunk.embedding = to_vector(embedding)
+    embeddings, counts = await embed_texts(embedder, texts), embedder.count_tokens(texts)
+    require_one_each(embedder, "counts of tokens", counts, texts)
+    for chunk, embedding, tokens in zip(chunks, embeddings, counts, strict=True):
+        chunk.embedding = embedding
         chunk.embedding_model = embedder.model
         chunk.token_count = tokens
 

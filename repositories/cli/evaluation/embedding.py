@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from domain.values.embedding import to_vector
+from domain.values.embedders import embed_texts, require_one_each
+from domain.values.embedding import ZeroEmbedding, to_vector
 from repositories.cli.demo.recording import CountsTokens
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from pgvector import Vector
 
     from domain import Embedder
-    from domain.values.embedding import VectorLike
 
 PIECE_CHARACTERS: Final = 4_000
 """Longest text that the embedder gets.
@@ -28,14 +28,14 @@ async def embeddings(embedder: Embedder, texts: Sequence[str]) -> list[Vector | 
 
     A long text is embedded in pieces. Its embedding is their mean, weighted by tokens, or by
     characters if the embedder does not count tokens.
+
+    Raises:
+        InvalidEmbedding: the embedder returned too few or too many embeddings, or a wrong one.
     """
     pieces = [list(_pieces(text)) for text in texts]
     flat = [piece for parts in pieces for piece in parts]
-    vectors = iter(await embedder.embed(flat) if flat else ())
-    return [
-        _mean(embedder, parts, [_vector(vector) for vector in islice(vectors, len(parts))])
-        for parts in pieces
-    ]
+    vectors = iter(await embed_texts(embedder, flat))
+    return [_mean(embedder, parts, list(islice(vectors, len(parts)))) for parts in pieces]
 
 
 def _pieces(text: str) -> Iterator[str]:
@@ -48,17 +48,12 @@ def _pieces(text: str) -> Iterator[str]:
         start = end
 
 
-def _vector(embedding: VectorLike) -> Vector | None:
-    try:
-        return to_vector(embedding)
-    except ValueError:
-        return None
-
-
 def _sizes(embedder: Embedder, parts: Sequence[str]) -> Sequence[int]:
-    if isinstance(embedder, CountsTokens):
-        return embedder.count_tokens(parts)
-    return [len(part) for part in parts]
+    if not isinstance(embedder, CountsTokens):
+        return [len(part) for part in parts]
+    sizes = embedder.count_tokens(parts)
+    require_one_each(embedder, "counts of tokens", sizes, parts)
+    return sizes
 
 
 def _mean(
@@ -72,8 +67,13 @@ def _mean(
         if vector is not None
     ]
     total = sum(tokens for tokens, _ in weighted)
+    if not total:
+        return None
     columns = zip(
         *([tokens / total * component for component in vector] for tokens, vector in weighted),
         strict=True,
     )
-    return _vector([sum(column) for column in columns]) if weighted else None
+    try:
+        return to_vector([sum(column) for column in columns])
+    except ZeroEmbedding:
+        return None

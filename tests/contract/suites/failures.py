@@ -54,9 +54,7 @@ class FailureContract:
             with pytest.raises(UnitOfWorkClosed):
                 await uow.reviews.count()
 
-    async def test_stored_entities_keep_their_values_when_a_write_fails(
-        self, store: Store
-    ) -> None:
+    async def test_stored_entities_keep_their_values_when_a_write_fails(self, store: Store) -> None:
         stored = review()
         async with store.unit_of_work() as uow:
             uow.reviews.add(stored)
