@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from uuid import UUID
 
@@ -69,14 +70,19 @@ class RepairRepository(RepairReader[E]):
     ) -> int:
         written = 0
         if rows:
-            ordered = await sorted_in_slices(rows, lambda row: require_id(row.id))
+            last = {require_id(row.id): row for row in rows}
+            ordered = await sorted_in_slices(list(last.values()), lambda row: require_id(row.id))
             vectors = [
-                (require_id(row.id), self._query_vector(row.embedding))
+                (require_id(row.id), self._query_vector(row.embedding), _text_hash(row))
                 async for some in slices(ordered)
                 for row in some
             ]
             statement = repairs.write_embeddings(
-                self.entity, self._transaction.tenant, state.target_model, vectors
+                self.entity,
+                self._transaction.tenant,
+                state.target_model,
+                vectors,
+                text=self.repaired_text,
             )
             written = await self._transaction.changed(statement)
         await self.save_repair_state(state)
@@ -86,3 +92,7 @@ class RepairRepository(RepairReader[E]):
         self._transaction.assign_tenant(require_entity(state, EmbeddingRepair))
         values = {**column_values(state), "corpus": self.entity.__tablename__}
         await self._transaction.execute(repairs.save_state(values))
+
+
+def _text_hash(row: RepairedEmbedding) -> bytes | None:
+    return None if row.text is None else sha256(row.text.encode(errors="surrogatepass")).digest()

@@ -184,15 +184,15 @@ def _writes(path: str) -> Iterator[Entry]:
 
 
 def _repairs(path: str) -> Iterator[Entry]:
-    def state() -> EmbeddingRepair:
-        return EmbeddingRepair(corpus=path, key="job", target_model="model")
+    def state(model: str = "model") -> EmbeddingRepair:
+        return EmbeddingRepair(corpus=path, key="job", target_model=model)
 
     def part(unit: Any) -> Any:
         return _at(path, unit)
 
     async def write(uow: Any, rows: Rows) -> int:
         vectors = [RepairedEmbedding(id=key, embedding=NEAR) for key in rows[path]]
-        written: int = await part(uow).write_repaired(vectors, state())
+        written: int = await part(uow).write_repaired(vectors, state("other"))
         return written
 
     yield from _candidates(path, "none", "model")

@@ -290,7 +290,9 @@ def _any_number_of_texts(name: str, value: Any) -> Iterable[Any]:
 
 def _repaired(name: str, value: Any) -> list[Any]:
     rows = _iterable(name, "a list of RepairedEmbedding", value)
-    return [_value(name, "RepairedEmbedding", one) for one in rows]
+    repaired = [_value(name, "RepairedEmbedding", one) for one in rows]
+    require_texts("text", (one.text for one in repaired if one.text is not None))
+    return repaired
 
 
 def _corpora(name: str, value: Any) -> list[Any]:

@@ -57,10 +57,15 @@ class Repairs(RepairReader, Protocol):
     async def write_repaired(
         self, rows: Sequence[RepairedEmbedding], state: EmbeddingRepair
     ) -> int:
-        """Write embeddings and the job's state; return how many of the rows existed.
+        """Write embeddings and the job's state; return how many rows have a new embedding.
+
+        While a job waits for its embedder, others can delete a row, write its embedding, or change
+        its text. Only rows that are still candidates get an embedding, and only if they have the
+        `text` that was embedded. A row with a changed text is found by the next job.
 
         Args:
-            rows: ids, and embeddings of `state.target_model`.
+            rows: ids, embeddings of `state.target_model`, and the texts that were embedded. If an
+                id occurs twice, the last embedding counts.
             state: progress of the job, its cursor moved past the rows.
 
         Raises:

@@ -9,9 +9,8 @@ from uuid import UUID
 from domain.values.filters import Filter, where
 
 if TYPE_CHECKING:
-    from pgvector import Vector
-
     from domain.entities.learning import LearningMemory
+    from domain.values.embedding import VectorLike
     from domain.values.search import SearchHit, SearchHits
 
 OWNER_REPOS: Final = 5
@@ -55,10 +54,15 @@ class RepairCandidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepairedEmbedding:
-    """A new embedding for one row."""
+    """A new embedding for one row.
+
+    `text` is the text that was embedded. A row whose text has changed since is left as it is, and
+    stays a candidate. None embeds the row whatever its text is.
+    """
 
     id: UUID
-    embedding: Vector
+    embedding: VectorLike
+    text: str | None = None
 
 
 def live_memories(*repos: str) -> Filter:

@@ -59,11 +59,7 @@ class FakeRepairReader(SearchesBoth[E]):
         )
 
     async def _candidates(self, target_model: str) -> Sequence[Row]:
-        return await self._rows(
-            lambda row: (
-                row["embedding"] is None or row["stale"] or row["embedding_model"] != target_model
-            )
-        )
+        return await self._rows(lambda row: _needs_embedding(row, target_model))
 
     @property
     def _repairs(self) -> Table:
@@ -77,7 +73,15 @@ class FakeRepairs(FakeRepairReader[E]):
     async def write_repaired(
         self, rows: Sequence[RepairedEmbedding], state: EmbeddingRepair
     ) -> int:
+        texts = {require_id(row.id): row.text for row in rows}
         embeddings = {require_id(row.id): self._query_vector(row.embedding) for row in rows}
+
+        def is_repaired(row: Row) -> bool:
+            return (
+                row["id"] in embeddings
+                and _needs_embedding(row, state.target_model)
+                and texts[row["id"]] in (None, row[self.repaired_text])
+            )
 
         def repaired(row: Row) -> Row:
             embedding = embeddings[row["id"]]
@@ -95,9 +99,7 @@ class FakeRepairs(FakeRepairReader[E]):
         written = 0
         if embeddings:
             async with self._transaction.statement():
-                written = await self._transaction.update(
-                    self._table, lambda row: row["id"] in embeddings, repaired
-                )
+                written = await self._transaction.update(self._table, is_repaired, repaired)
         await self.save_repair_state(state)
         return written
 
@@ -110,3 +112,7 @@ class FakeRepairs(FakeRepairReader[E]):
             await self._transaction.rows.upsert(
                 self._repairs, values, self._repairs.key, lambda _: {**replaced, "updated_at": now}
             )
+
+
+def _needs_embedding(row: Row, target_model: str) -> bool:
+    return row["embedding"] is None or row["stale"] or row["embedding_model"] != target_model

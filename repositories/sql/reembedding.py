@@ -21,7 +21,7 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import BYTEA, insert
 
 from domain.entities.learning import LearningMemory
 from domain.entities.maintenance import EmbeddingRepair
@@ -80,15 +80,35 @@ def candidates(
 
 
 def write_embeddings(
-    entity: type[Entity], tenant: str, model: str, vectors: Sequence[tuple[UUID, Vector]]
+    entity: type[Entity],
+    tenant: str,
+    model: str,
+    vectors: Sequence[tuple[UUID, Vector, bytes | None]],
+    *,
+    text: ColumnElement[Any],
 ) -> Update:
-    """Write the new embeddings of any number of rows in one statement."""
-    ids, embeddings = [key for key, _ in vectors], [vector for _, vector in vectors]
+    """Write the new embeddings of any number of rows in one statement.
+
+    Args:
+        entity: the entity.
+        tenant: the tenant.
+        model: the model of the embeddings.
+        vectors: ids, embeddings, and SHA-256 of the text that a row must have, if any.
+        text: the column with the text.
+    """
+    ids, embeddings, hashes = map(list, zip(*vectors, strict=True))
     pairs = (
-        func.unnest(cast(ids, ARRAY(Uuid())), cast(embeddings, ARRAY(EmbeddingColumn())))
-        .table_valued(column("id", Uuid()), column("embedding", EmbeddingColumn()))
+        func.unnest(
+            cast(ids, ARRAY(Uuid())),
+            cast(embeddings, ARRAY(EmbeddingColumn())),
+            cast(hashes, ARRAY(BYTEA())),
+        )
+        .table_valued(
+            column("id", Uuid()), column("embedding", EmbeddingColumn()), column("hash", BYTEA())
+        )
         .render_derived("given")
     )
+    hashed = func.sha256(func.convert_to(text, "UTF8"))
     values: dict[str, Any] = {
         "embedding": pairs.c.embedding,
         "embedding_model": model,
@@ -99,7 +119,12 @@ def write_embeddings(
     statement = (
         update(entity)
         .values(values)
-        .where(tenant_equals(entity, tenant), entity.__table__.c.id == pairs.c.id)
+        .where(
+            tenant_equals(entity, tenant),
+            entity.__table__.c.id == pairs.c.id,
+            _needs_embedding(entity, model),
+            or_(pairs.c.hash.is_(None), pairs.c.hash == hashed),
+        )
     )
     return statement.execution_options(synchronize_session=False)
 

@@ -138,6 +138,54 @@ class RepairsContract:
             assert {one.embedding_dim for one in rows.values()} == {len(vector().to_list())}
 
     @both_corpora
+    async def test_an_embedding_that_comes_late_replaces_no_newer_one(
+        self, store: Store, corpus: str
+    ) -> None:
+        vector = await vectors_of(store)
+        rows = [_row(corpus, f"text {n}") for n in range(3)]
+        await write(store, *rows)
+        async with store.unit_of_work() as uow:
+            candidates = await _corpus(uow, corpus).repair_candidates(NEW)
+        async with store.unit_of_work() as uow:
+            changed: Any = await _corpus(uow, corpus).get_many([row.id for row in rows])
+            first, second, _ = changed.values()
+            first.embedding, first.embedding_model = vector(0.0, 1.0), NEW
+            setattr(second, "content" if corpus == "knowledge" else "finding_text", "changed")
+            await uow.commit()
+        late = [
+            RepairedEmbedding(id=one.id, embedding=vector(1.0), text=one.text) for one in candidates
+        ]
+        async with store.unit_of_work() as uow:
+            assert await _corpus(uow, corpus).write_repaired(late, _state()) == 1
+            await uow.commit()
+        async with store.reader() as view:
+            reader = view.knowledge if corpus == "knowledge" else view.memories
+            stored: Any = await reader.get_many([row.id for row in rows], with_embedding=True)
+            assert [one.embedding for one in stored.values()] == [
+                vector(0.0, 1.0),
+                None,
+                vector(1.0),
+            ]
+            assert [one.text for one in await reader.repair_candidates(NEW)] == ["changed"]
+
+    @both_corpora
+    async def test_the_last_embedding_of_a_row_counts(self, store: Store, corpus: str) -> None:
+        vector = await vectors_of(store)
+        row = _row(corpus, "text")
+        await write(store, row)
+        twice: list[Any] = [
+            RepairedEmbedding(id=row.id, embedding=vector(1.0)),
+            RepairedEmbedding(id=row.id, embedding=vector(0.0, 1.0).to_list(), text="text"),
+        ]
+        async with store.unit_of_work() as uow:
+            assert await _corpus(uow, corpus).write_repaired(twice, _state()) == 1
+            await uow.commit()
+        async with store.reader() as view:
+            reader = view.knowledge if corpus == "knowledge" else view.memories
+            stored = await reader.get(row.id, with_embedding=True)
+            assert vars(stored)["embedding"] == vector(0.0, 1.0)
+
+    @both_corpora
     async def test_rows_of_another_tenant_are_not_repaired(self, store: Store, corpus: str) -> None:
         vector = await vectors_of(store)
         theirs = _row(corpus, "theirs")
