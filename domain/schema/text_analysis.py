@@ -22,6 +22,7 @@ _IRREGULAR: Final = (
     rf"[{_LOWER}][{_UPPER}]|[{_UPPER}0-9][{_UPPER}][{_LOWER}]|[0-9][a-f]|[a-f][0-9]"
     rf"|\.[^{rules.DELIMITERS}\-_.]|[{rules.UNSPACED}]"
 )
+_FIRST: Final = r"\1"
 _PLAIN_WORD: Final = rf"[^{rules.DELIMITERS}\-_.]*"
 
 
@@ -38,9 +39,12 @@ def indexed_text_sql(column: str, characters: int) -> str:
     plain = _separated(text, "..", *"<&+/~@")
     joined = _replace(f"' ' || {text} || ' '", _between_compounds(_PLAIN_WORD, "-_", "."), " ")
     hyphened = f"{_separated(plain, '-', '_')} || {_joined(joined)}"
-    abbreviated = _replace(text, rules.ABBREVIATED_LETTER, r"\1")
+    abbreviated = (
+        f"CASE WHEN {text} LIKE '%._.%' THEN {_replace(text, rules.ABBREVIATED_LETTER, _FIRST)}"
+        f" ELSE {text} END"
+    )
     shortened = _where(
-        text, "[0-9a-f]{8}", _replace(abbreviated, rules.LONG_HASH, r"\1"), otherwise=abbreviated
+        text, "[0-9a-f]{8}", _replace(abbreviated, rules.LONG_HASH, _FIRST), otherwise=abbreviated
     )
     words = _separated(_replace(shortened, rules.INNER_BOUNDARY, " "), *rules.SEPARATORS)
     irregular = f"{words} || {_compounds(text, abbreviated)}"

@@ -58,9 +58,11 @@ INNER_BOUNDARY: Final = "|".join((CASE_BOUNDARY, VERSION_PREFIX, UNSPACED_BOUNDA
 # Letters before the dots inside "e.g." and "U.S.", which a code such as `p.x` does not end with.
 # A lookbehind of two characters would take PostgreSQL six times as long.
 ABBREVIATED_LETTER: Final = r"(?<![A-Za-z0-9_])([A-Za-z])\.(?=(?:[A-Za-z]\.){1,3}(?![A-Za-z0-9_]))"
-# A hash of 8 to 64 digits, with a letter and a numeral, is its first 7: as Git shortens commits.
+# A hash of 8 or more digits, with a letter and a numeral, is its first 7: as Git shortens commits.
+# An upper bound would take PostgreSQL three times as long.
 LONG_HASH: Final = (
-    r"(?<![0-9A-Za-z])(?=[0-9]*[a-f])(?=[a-f]*[0-9])([0-9a-f]{7})[0-9a-f]{1,57}(?![0-9A-Za-z])"
+    r"(?<![0-9A-Za-z])((?:[0-9](?=[0-9]*[a-f])|[a-f](?=[a-f]*[0-9]))[0-9a-f]{6})[0-9a-f]+"
+    r"(?![0-9A-Za-z])"
 )
 
 NUMBERS: Final = r"[0-9]+(?:[-_]+[0-9]+)*"

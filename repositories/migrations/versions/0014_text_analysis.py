@@ -87,14 +87,16 @@ _IRREGULAR = (
     rf"|\.[^{_DELIMITERS}\-_.]|[{_UNSPACED}]"
 )
 _ABBREVIATED = (
-    "regexp_replace(<text>, "
+    "CASE WHEN <text> LIKE '%._.%' THEN regexp_replace(<text>, "
     r"'(?<![A-Za-z0-9_])([A-Za-z])\.(?=(?:[A-Za-z]\.){1,3}(?![A-Za-z0-9_]))', '\1', 'g')"
+    " ELSE <text> END"
 )
 _INDEXED = (
     f"CASE WHEN <text> ~ '{_IRREGULAR}' THEN "
     "replace(replace(replace(replace(replace(replace(replace(replace(replace(regexp_replace("
     "CASE WHEN <text> ~ '[0-9a-f]{8}' THEN regexp_replace(<abbreviated>, "
-    "'(?<![0-9A-Za-z])(?=[0-9]*[a-f])(?=[a-f]*[0-9])([0-9a-f]{7})[0-9a-f]{1,57}(?![0-9A-Za-z])', "
+    "'(?<![0-9A-Za-z])((?:[0-9](?=[0-9]*[a-f])|[a-f](?=[a-f]*[0-9]))[0-9a-f]{6})[0-9a-f]+"
+    "(?![0-9A-Za-z])', "
     r"'\1', 'g') ELSE <abbreviated> END"
     f", '{_INNER_BOUNDARY}', ' ', 'g')"
     ", '-', ' '), '<', ' '), '&', ' '), '+', ' '), '.', ' '), '/', ' '), '_', ' '), '~', ' '), "
