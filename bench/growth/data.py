@@ -6,6 +6,7 @@ One tenant has 50 repositories. The first has 30 % of the rows, the others share
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
@@ -228,6 +229,12 @@ _TABLES: Final = {
                'delivery' || n, pg_temp.repo(n), 'review', 'timeout', '{}'
         FROM generate_series(1, CAST(:total AS bigint)) AS n""",
     ),
+    "committed_operations": (
+        "fifth",
+        """INSERT INTO committed_operations (tenant, operation_id, created_at)
+        SELECT :tenant, pg_temp.id('operation', n, :total), pg_temp.moment(n, :total)
+        FROM generate_series(1, CAST(:total AS bigint)) AS n""",
+    ),
 }
 _INDEXES: Final = text("""
 SELECT tablename, indexname, indexdef FROM pg_indexes
@@ -239,11 +246,12 @@ AND NOT EXISTS (SELECT FROM pg_constraint WHERE conname = indexname)
 async def fill(database: Database, size: Size) -> None:
     """Write the rows, and leave the tables vacuumed and analyzed, with the partitions and indexes.
 
-    Months of telemetry and large tenants have theirs, as in a database in use.
+    Months of telemetry and large tenants have theirs, as in a database in use. The oldest
+    operations are purged.
     """
     await fill_tables(database.engine, size)
     await vacuum(database)
-    await database.maintain(rebuild_indexes=False)
+    await database.maintain(rebuild_indexes=False, keep_operations=timedelta(days=DAYS - 5))
     await vacuum(database)
 
 

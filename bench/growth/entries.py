@@ -287,6 +287,26 @@ def _aggregates() -> Iterator[Entry]:
     for case, repo in PLACES.items():
         yield from _sums(case, repo)
     yield Entry(
+        operation="reviews.stats",
+        case="large, one week",
+        grows="adds up the rows of a week",
+        call=lambda unit, _: unit.reviews.stats(
+            LARGE_REPO, since=datetime.now(UTC) - timedelta(days=7)
+        ),
+    )
+    yield Entry(
+        operation="reviews.trends",
+        case="large, one week",
+        grows="adds up the rows of a week",
+        call=lambda unit, _: unit.reviews.trends(LARGE_REPO, days=7),
+    )
+    yield Entry(
+        operation="knowledge.count",
+        case="metadata",
+        grows=SUM,
+        call=lambda unit, _: unit.knowledge.count(where("metadata", "page").equals(7)),
+    )
+    yield Entry(
         operation="telemetry.usage",
         case="all repositories",
         grows=SUM,
