@@ -24,6 +24,7 @@ from repositories.postgres.cancellation import run_to_completion
 from repositories.postgres.database_info import TENANT
 from repositories.postgres.errors import Phase
 from repositories.postgres.execution import Execution
+from repositories.postgres.mapping import inserts_one_row
 from repositories.postgres.savepoints import refresh_tracked
 
 if TYPE_CHECKING:
@@ -181,6 +182,10 @@ class Transaction(Execution):
     async def commit(self, operation_id: Callable[[], UUID]) -> None:
         """Write added and changed entities, and commit.
 
+        If one new entity is all that the unit of work writes, its INSERT is sent without BEGIN and
+        COMMIT: PostgreSQL commits a statement outside of a transaction by itself. It then counts as
+        the COMMIT.
+
         A cancellation during COMMIT is raised after the server has answered; `committed` then says
         what happened.
 
@@ -192,20 +197,31 @@ class Transaction(Execution):
             raise UnitOfWorkError(
                 "a savepoint is open: leave it before the unit of work is committed"
             )
-        await self.flush()
+        commits_itself = self._may_commit_itself() and inserts_one_row(self.session.sync_session)
+        if not commits_itself:
+            await self.flush()
+        commit = _commit_by_insert if commits_itself else Session.commit
         try:
-            await run_to_completion(self._commit(operation_id))
+            await run_to_completion(self._commit(operation_id, commit))
         except asyncio.CancelledError as cancellation:
             cancellation.add_note(_CANCELLED_IN_COMMIT[self.committed])
             raise
 
-    async def _commit(self, operation_id: Callable[[], UUID]) -> None:
+    def _may_commit_itself(self) -> bool:
+        # Row-level security and Citus need settings of the transaction.
+        if self._needs_begin or self.schema.distributed or self._connection is None:
+            return False
+        return not (self._connection.invalidated or direct.has_begun(self._connection))
+
+    async def _commit(
+        self, operation_id: Callable[[], UUID], commit: Callable[[Session], None]
+    ) -> None:
         self.committed = None
         connection = self._connection
         phase = Phase.COMMIT if connection is None else direct.commit_phase(connection)
         try:
             with self.guarded(phase, operation_id) as session:
-                await session.run_sync(self._commit_and_close)
+                await session.run_sync(self._commit_and_close, commit)
         except (CommitOutcomeUnknown, asyncio.CancelledError):
             raise
         except RecollectError:
@@ -213,13 +229,22 @@ class Transaction(Execution):
                 self.committed = False
             raise
 
-    def _commit_and_close(self, session: Session) -> None:
+    def _commit_and_close(self, session: Session, commit: Callable[[Session], None]) -> None:
         # One greenlet for both: each takes as long as sending a statement.
-        session.commit()
+        commit(session)
         self.committed = self.mark.committed = True
         self._open = False
         self._added.clear()
         _close(session)
+
+
+def _commit_by_insert(session: Session) -> None:
+    connection: Any = session.connection().connection.dbapi_connection
+    connection.autocommit = True
+    try:
+        session.commit()
+    finally:
+        connection.autocommit = False
 
 
 def _close(session: Session) -> None:

@@ -139,6 +139,7 @@ async def test_run_without_an_operation_id_repeats_no_lost_commit(
         nonlocal attempts
         attempts += 1
         uow.reviews.add(Review(repo="acme/api", pr_number=7))
+        await uow.flush()
         proxy.judge = REPLY_LOST
 
     async with proxy.database() as behind:
@@ -146,6 +147,30 @@ async def test_run_without_an_operation_id_repeats_no_lost_commit(
             await behind.run(work)
     assert attempts == 1
     assert await reviews_of(database, 7) == 1
+
+
+@pytest.mark.parametrize("lost", ["the request", "the reply"])
+async def test_run_does_not_repeat_a_lost_insert_that_commits_itself(
+    database: Database, database_url: SecretStr, lost: str
+) -> None:
+    proxy, attempts = Proxy(database_url), 0
+
+    def lose_insert(message: Message) -> Verdict:
+        is_insert = message.kind == "B" if message.of_client else message.body.startswith(b"INSERT")
+        is_lost = is_insert and message.of_client is (lost == "the request")
+        return Verdict.CUT_BEFORE if is_lost else Verdict.PASS
+
+    async def work(uow: UnitOfWork) -> None:
+        nonlocal attempts
+        attempts += 1
+        uow.reviews.add(Review(repo="acme/api", pr_number=7))
+        proxy.judge = lose_insert
+
+    async with proxy.database() as behind:
+        with pytest.raises(CommitOutcomeUnknown):
+            await behind.run(work)
+    assert attempts == 1
+    assert await reviews_of(database, 7) == (lost == "the reply")
 
 
 class CutFromCommitOn:

@@ -1,0 +1,177 @@
+"""Units of work that write one new entity: PostgreSQL commits its INSERT by itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Connection, event, text
+from sqlalchemy.orm import Mapper, Session
+
+from domain import AlreadyExists, Finding, InvalidInput, Isolation, Review, UnitOfWork
+from repositories import Database
+from repositories.testing.factories import FindingFactory, ReviewFactory
+
+IN_A_TRANSACTION = ["BEGIN", "COMMIT;"]
+
+
+@asynccontextmanager
+async def transaction_control(uow: Any) -> AsyncIterator[list[str]]:
+    """Note the BEGIN, COMMIT and ROLLBACK that the driver of the unit of work sends."""
+    words: list[str] = []
+
+    def note(query: Any) -> None:
+        word = query.query.split()[0]
+        if word.startswith(("BEGIN", "COMMIT", "ROLLBACK")):
+            words.append(word)
+
+    driver = uow._transaction._connection.connection.driver_connection
+    driver.add_query_logger(note)
+    try:
+        yield words
+        await asyncio.sleep(0)
+    finally:
+        driver.remove_query_logger(note)
+
+
+async def has(database: Database, id: UUID) -> bool:
+    async with database.reader() as view:
+        return await view.reviews.find(id) is not None
+
+
+async def test_the_insert_of_one_new_entity_is_all_that_is_sent(database: Database) -> None:
+    async with database.unit_of_work() as uow, transaction_control(uow) as words:
+        review = uow.reviews.add(ReviewFactory.build())
+        await uow.commit()
+    assert words == []
+    assert uow.committed is True
+    assert review.created_at is not None
+    assert await has(database, review.id)
+
+
+async def test_reads_before_it_change_nothing(database: Database) -> None:
+    async with database.unit_of_work() as uow, transaction_control(uow) as words:
+        await uow.reviews.count()
+        uow.reviews.add(ReviewFactory.build())
+        await uow.commit()
+    assert words == []
+
+
+async def test_more_than_one_write_needs_a_transaction(database: Database) -> None:
+    async with database.unit_of_work() as uow, transaction_control(uow) as words:
+        review = uow.reviews.add(ReviewFactory.build())
+        uow.findings.add(FindingFactory.build(review_id=review.id))
+        await uow.commit()
+    assert words == IN_A_TRANSACTION
+    async with database.unit_of_work() as uow, transaction_control(uow) as words:
+        stored = await uow.reviews.get(review.id)
+        stored.files_analyzed += 1
+        uow.reviews.add(ReviewFactory.build())
+        await uow.commit()
+    assert words == IN_A_TRANSACTION
+
+
+async def test_a_unit_of_work_that_has_begun_commits_its_transaction(database: Database) -> None:
+    async with database.unit_of_work() as uow, transaction_control(uow) as words:
+        uow.reviews.add(ReviewFactory.build())
+        await uow.flush()
+        await uow.commit()
+    assert words == IN_A_TRANSACTION
+    async with (
+        database.unit_of_work(isolation=Isolation.REPEATABLE_READ) as uow,
+        transaction_control(uow) as words,
+    ):
+        uow.reviews.add(ReviewFactory.build())
+        await uow.commit()
+    assert words == IN_A_TRANSACTION
+
+
+async def test_after_a_refused_insert_nothing_is_committed_and_the_next_one_begins(
+    database: Database,
+) -> None:
+    review = ReviewFactory.build()
+    async with database.unit_of_work() as uow:
+        uow.reviews.add(review)
+        await uow.commit()
+    async with database.unit_of_work() as uow:
+        uow.reviews.add(ReviewFactory.build(id=review.id))
+        with pytest.raises(AlreadyExists):
+            await uow.commit()
+    assert uow.committed is False
+    async with database.unit_of_work() as uow, transaction_control(uow) as words:
+        uow.reviews.add(ReviewFactory.build())
+        await uow.flush()
+    assert words[:1] == ["BEGIN"]
+
+
+async def test_a_cancelled_insert_that_waits_for_a_lock_says_what_happened(
+    database: Database,
+) -> None:
+    review = ReviewFactory.build()
+    units: list[UnitOfWork] = []
+
+    async def add_again() -> None:
+        async with database.unit_of_work() as uow:
+            units.append(uow)
+            uow.reviews.add(ReviewFactory.build(id=review.id))
+            await uow.commit()
+
+    async with database.unit_of_work() as uow:
+        uow.reviews.add(review)
+        await uow.flush()
+        waiting = asyncio.create_task(add_again())
+        await asyncio.sleep(0.1)
+        waiting.cancel()
+        await uow.rollback()
+    with pytest.raises(asyncio.CancelledError) as caught:
+        await waiting
+    assert units[0].committed is True
+    assert caught.value.__notes__ == ["cancelled during COMMIT: it was carried out"]
+    assert await has(database, review.id)
+
+
+@contextmanager
+def listening(target: Any, name: str, listener: Any) -> Iterator[None]:
+    event.listen(target, name, listener)
+    try:
+        yield
+    finally:
+        event.remove(target, name, listener)
+
+
+def fail_after_insert(_: Mapper[Any], connection: Connection, __: object) -> None:
+    connection.execute(text("SELECT 1 / 0"))
+
+
+def fail_after_flush(session: Session, _: object) -> None:
+    session.execute(text("SELECT 1 / 0"))
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "listener"),
+    [(Review, "after_insert", fail_after_insert), (Session, "after_flush", fail_after_flush)],
+)
+async def test_what_a_listener_sends_belongs_to_the_same_transaction(
+    database: Database, target: Any, name: str, listener: Any
+) -> None:
+    review = ReviewFactory.build()
+    with listening(target, name, listener):
+        async with database.unit_of_work() as uow:
+            uow.reviews.add(review)
+            with pytest.raises(InvalidInput):
+                await uow.commit()
+    assert not await has(database, review.id)
+
+
+async def test_a_finding_of_a_missing_review_is_refused(database: Database) -> None:
+    orphan: Finding = FindingFactory.build()
+    async with database.unit_of_work() as uow:
+        uow.findings.add(orphan)
+        with pytest.raises(Exception, match="review"):
+            await uow.commit()
+    async with database.reader() as view:
+        assert await view.findings.find(orphan.id) is None
