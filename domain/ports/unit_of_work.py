@@ -316,7 +316,8 @@ class UnitOfWork(Protocol):
             TransactionAborted: an earlier statement failed; nothing was committed.
             ConstraintViolated: an added or changed entity violates a constraint; nothing was
                 committed.
-            CommitOutcomeUnknown: the connection was lost after COMMIT was sent.
+            CommitOutcomeUnknown: the connection was lost after COMMIT was sent, or the INSERT of a
+                single new entity, which is sent without BEGIN and COMMIT.
         """
         ...
 

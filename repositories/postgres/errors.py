@@ -162,6 +162,9 @@ def _may_have_committed(chain: tuple[BaseException, ...]) -> bool:
     server = _server_error(chain)
     if server is not None and server.server_source_function in server_facts.COMMIT_FUNCTIONS:
         return True
+    if isinstance(_of_the_server(chain), errors.ReadOnly | errors.StalePlan):
+        # The server refused the statement, and the pool replaces the connection for another reason.
+        return False
     state = getattr(server, "sqlstate", None) or ""
     undecided = any(isinstance(link, (asyncio.CancelledError, OSError)) for link in chain)
     return undecided or _connection_lost(chain) or state.startswith("08") or state == "40003"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
@@ -59,14 +59,10 @@ class Guard:
     Several are entered in every unit of work, and `contextmanager` takes three times as long.
     """
 
-    __slots__ = ("_execution", "_holder", "_operation_id", "_phase")
+    __slots__ = ("_execution", "_holder")
 
-    def __init__(
-        self, execution: Execution, phase: Phase, operation_id: Callable[[], UUID] | None
-    ) -> None:
+    def __init__(self, execution: Execution) -> None:
         self._execution = execution
-        self._phase = phase
-        self._operation_id = operation_id
         self._holder: asyncio.Task[object] | None = None
 
     def __enter__(self) -> AsyncSession:
@@ -81,7 +77,7 @@ class Guard:
     ) -> None:
         try:
             if exc is not None:
-                self._execution.fail(exc, self._phase, self._operation_id)
+                self._execution.fail(exc)
         finally:
             self._execution.leave(self._holder)
 
@@ -116,6 +112,7 @@ class Execution(Tenancy):
         self._open = False
         self._aborted = False
         self._connection_lost = False
+        self._phase = Phase.WORK
         self._use = ExclusiveUse()
         self._executed = 0
         self._savepoints = 0
@@ -126,9 +123,7 @@ class Execution(Tenancy):
         """Whether it has begun and has not ended."""
         return self._open
 
-    def guarded(
-        self, phase: Phase = Phase.WORK, operation_id: Callable[[], UUID] | None = None
-    ) -> Guard:
+    def guarded(self) -> Guard:
         """Return a context that provides the session and raises failures as domain errors.
 
         A failure aborts the transaction.
@@ -139,7 +134,7 @@ class Execution(Tenancy):
             ConnectionLost: the connection was lost before.
             UnitOfWorkError: another task is using it, or it belongs to another event loop.
         """
-        return Guard(self, phase, operation_id)
+        return Guard(self)
 
     def enter(self) -> asyncio.Task[object] | None:
         """Check that a statement can be executed, and hold the session for the current task."""
@@ -169,18 +164,19 @@ class Execution(Tenancy):
         """Give the session back, after the `enter` that returned `holder`."""
         self._use.release(holder)
 
-    def fail(
-        self, error: BaseException, phase: Phase, operation_id: Callable[[], UUID] | None
-    ) -> None:
+    def fail(self, error: BaseException) -> None:
         """Abort the transaction, and raise the domain error for a failure."""
         self._aborted = True
         if isinstance(error, Exception):
-            operation = None if operation_id is None else operation_id()
-            failure = translate(error, phase=phase, operation_id=operation)
+            failure = translate(error, phase=self._phase, operation_id=self._unknown_operation())
             if self.operation_id is not None and _is_duplicate(failure):
                 failure = AlreadyCommitted(self.operation_id)
             self._connection_lost |= isinstance(failure, ConnectionLost)
             raise_bare(failure)
+
+    def _unknown_operation(self) -> UUID | None:
+        """Return the id of the operation if the outcome of its COMMIT may be unknown."""
+        return None
 
     def require_open(self) -> None:
         """Raise UnitOfWorkClosed unless the unit of work is open."""

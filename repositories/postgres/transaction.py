@@ -13,6 +13,7 @@ from weakref import WeakSet
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import InstanceState, Session, make_transient
+from uuid_utils.compat import uuid7
 
 from domain.errors import CommitOutcomeUnknown, DatabaseFailure, RecollectError, UnitOfWorkError
 from domain.schema.base import Entity
@@ -59,6 +60,8 @@ class Transaction(Execution):
         self._begun_at = 0.0
         self._added: WeakSet[InstanceState[Any]] = WeakSet()
         self.mark = CommitMark()
+        self._commit_began = False
+        self._new_operation_id: Callable[[], UUID] = uuid7
 
     @property
     def age(self) -> timedelta:
@@ -197,31 +200,20 @@ class Transaction(Execution):
             raise UnitOfWorkError(
                 "a savepoint is open: leave it before the unit of work is committed"
             )
-        commits_itself = self._may_commit_itself() and inserts_one_row(self.session.sync_session)
-        if not commits_itself:
-            await self.flush()
-        commit = _commit_by_insert if commits_itself else Session.commit
+        if len(self.session.dirty) > 1:
+            await self.flush()  # which also looks for rows that are gone
+        self._new_operation_id = operation_id
         try:
-            await run_to_completion(self._commit(operation_id, commit))
+            await run_to_completion(self._commit(), may_cancel=lambda: not self._commit_began)
         except asyncio.CancelledError as cancellation:
-            cancellation.add_note(_CANCELLED_IN_COMMIT[self.committed])
+            if self._commit_began:
+                cancellation.add_note(_CANCELLED_IN_COMMIT[self.committed])
             raise
 
-    def _may_commit_itself(self) -> bool:
-        # Row-level security and Citus need settings of the transaction.
-        if self._needs_begin or self.schema.distributed or self._connection is None:
-            return False
-        return not (self._connection.invalidated or direct.has_begun(self._connection))
-
-    async def _commit(
-        self, operation_id: Callable[[], UUID], commit: Callable[[Session], None]
-    ) -> None:
-        self.committed = None
-        connection = self._connection
-        phase = Phase.COMMIT if connection is None else direct.commit_phase(connection)
+    async def _commit(self) -> None:
         try:
-            with self.guarded(phase, operation_id) as session:
-                await session.run_sync(self._commit_and_close, commit)
+            with self.guarded() as session:
+                await session.run_sync(self._flush_and_commit)
         except (CommitOutcomeUnknown, asyncio.CancelledError):
             raise
         except RecollectError:
@@ -229,13 +221,35 @@ class Transaction(Execution):
                 self.committed = False
             raise
 
-    def _commit_and_close(self, session: Session, commit: Callable[[Session], None]) -> None:
-        # One greenlet for both: each takes as long as sending a statement.
-        commit(session)
+    def _flush_and_commit(self, session: Session) -> None:
+        # In one greenlet: each takes as long as sending a statement, and others wait for the rows
+        # that the flush has locked.
+        if self._may_commit_itself() and inserts_one_row(session):
+            self._begin_commit()
+            _commit_by_insert(session)
+        else:
+            session.flush()
+            self._begin_commit()
+            session.commit()
         self.committed = self.mark.committed = True
         self._open = False
         self._added.clear()
         _close(session)
+
+    def _may_commit_itself(self) -> bool:
+        # Row-level security and Citus need settings of the transaction.
+        if self._needs_begin or self.schema.distributed or self._connection is None:
+            return False
+        return not (self._connection.invalidated or direct.has_begun(self._connection))
+
+    def _begin_commit(self) -> None:
+        connection = self._connection
+        self._phase = Phase.COMMIT if connection is None else direct.commit_phase(connection)
+        self._commit_began, self.committed = True, None
+
+    def _unknown_operation(self) -> UUID | None:
+        # Making an id takes longer than the other steps of a commit.
+        return self._new_operation_id() if self._phase is Phase.COMMIT else None
 
 
 def _commit_by_insert(session: Session) -> None:

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Connection, event, text
 from sqlalchemy.orm import Mapper, Session
 
-from domain import AlreadyExists, Finding, InvalidInput, Isolation, Review, UnitOfWork
+from domain import AlreadyExists, Finding, InvalidInput, Isolation, ReadOnly, Review, UnitOfWork
 from repositories import Database
 from repositories.testing.factories import FindingFactory, ReviewFactory
 
@@ -106,6 +106,25 @@ async def test_after_a_refused_insert_nothing_is_committed_and_the_next_one_begi
         uow.reviews.add(ReviewFactory.build())
         await uow.flush()
     assert words[:1] == ["BEGIN"]
+
+
+async def test_a_server_that_refuses_writes_has_committed_nothing(database: Database) -> None:
+    async with database.unit_of_work() as uow:
+        driver: Any = uow._transaction._connection
+        await driver.connection.driver_connection.execute("SET default_transaction_read_only = on")
+        uow.reviews.add(ReviewFactory.build())
+        with pytest.raises(ReadOnly):
+            await uow.commit()
+    assert uow.committed is False
+
+
+async def test_a_value_that_the_driver_refuses_has_committed_nothing(database: Database) -> None:
+    async with database.unit_of_work() as uow:
+        review = uow.reviews.add(ReviewFactory.build())
+        vars(review)["pr_number"] = 2**80
+        with pytest.raises(InvalidInput):
+            await uow.commit()
+    assert uow.committed is False
 
 
 async def test_a_cancelled_insert_that_waits_for_a_lock_says_what_happened(
