@@ -34,7 +34,7 @@ _HOMES: Final = {
     "domain.entities.dependencies": (
         "AdvisorySeverity AdvisoryStatus BumpSource DependencyBumpMerge MergeConfidence SemverBump"
     ),
-    "domain.values.insights": "FeedbackPattern FileCount PriorFinding RepoStats TrendDay",
+    "domain.values.insights": "FeedbackPattern FileCount RepoStats TrendDay",
     "domain.values.fingerprints": "title_fingerprint",
     "domain.values.jsonb": "Json JsonObject",
     "domain.entities.knowledge": "EmbeddingMetadata KnowledgeChunk",
@@ -53,7 +53,8 @@ _HOMES: Final = {
         "TelemetryReader TelemetryRepository "
         "UnitOfWork VectorReader"
     ),
-    "domain.values.recall": "Recall RecalledMemory RepairCandidate RepairedEmbedding",
+    "domain.results": "PriorFinding Recall RecalledMemory",
+    "domain.values.recall": "RepairCandidate RepairedEmbedding",
     "domain.values.reranking": "Diversity Recency maximal_marginal_relevance",
     "domain.entities.reviews": "FeedbackReaction Finding Reaction Review SuppressionLogEntry",
     "domain.entities.runs": "CheckpointData ReviewCheckpoint RunState",

@@ -109,6 +109,7 @@ from domain.ports import (
     UnitOfWork,
     VectorReader,
 )
+from domain.results import PriorFinding, Recall, RecalledMemory
 from domain.schema.base import ApplicationEntity, Entity, application_metadata, metadata
 from domain.schema.constraints import index, references, unique, unique_where_not_null
 from domain.schema.searchable import Searchable, searchable
@@ -134,14 +135,13 @@ from domain.values.fingerprints import title_fingerprint
 from domain.values.insights import (
     FeedbackPattern,
     FileCount,
-    PriorFinding,
     RepoStats,
     TrendDay,
 )
 from domain.values.jsonb import Json, JsonObject
 from domain.values.paging import Cursor, Page
 from domain.values.plans import SearchPlan
-from domain.values.recall import Recall, RecalledMemory, RepairCandidate, RepairedEmbedding
+from domain.values.recall import RepairCandidate, RepairedEmbedding
 from domain.values.reranking import Diversity, Recency, maximal_marginal_relevance
 from domain.values.search import (
     RRF_K,

@@ -14,13 +14,13 @@ from sqlalchemy import Select, and_
 from domain import ports
 from domain.entities.reviews import FeedbackReaction, Finding, Review
 from domain.ports.implementing import implements
+from domain.results import PriorFinding
 from domain.values.classification import Severity
 from domain.values.fingerprints import title_fingerprint
 from domain.values.ids import require_id
 from domain.values.insights import (
     FeedbackPattern,
     FileCount,
-    PriorFinding,
     RepoStats,
     TrendDay,
 )

@@ -12,10 +12,10 @@ from domain.values.search import Match, Weights
 
 if TYPE_CHECKING:
     from domain.entities.learning import ConfidenceBand, Outcome
+    from domain.results import Recall
     from domain.values.classification import Category, Severity
     from domain.values.embedding import VectorLike
     from domain.values.filters import Filter
-    from domain.values.recall import Recall
     from domain.values.reranking import Diversity, Recency
     from domain.values.search import SearchHits
 

@@ -13,8 +13,9 @@ from domain.values.paging import DEFAULT_LIMIT
 from domain.values.search import Match
 
 if TYPE_CHECKING:
+    from domain.results import PriorFinding
     from domain.values.filters import Filter
-    from domain.values.insights import FeedbackPattern, PriorFinding, RepoStats, TrendDay
+    from domain.values.insights import FeedbackPattern, RepoStats, TrendDay
     from domain.values.search import SearchHits
 
 

@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING
 
 from domain.values.classification import Category, Severity
-
-if TYPE_CHECKING:
-    from domain.entities.reviews import Finding
 
 TOP_FILES = 10
 
@@ -69,11 +65,3 @@ class FeedbackPattern:
     thumbs_up: int
     reactors: int
     pull_requests: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PriorFinding:
-    """A finding of the last completed run, with a fingerprint to match it in the next run."""
-
-    finding: Finding
-    fingerprint: str

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from domain import ports
 from domain.entities.learning import LearningMemory
 from domain.ports.implementing import implements
+from domain.results import Recall, merge_recall
 from domain.values.paging import require_limit
-from domain.values.recall import Recall, live_memories, merge_recall
+from domain.values.recall import live_memories
 from domain.values.search import Match, SearchHits, SearchOptions, Thresholds, Weights
 from domain.values.text_hash import text_hash
 from repositories.common_search.base import C, Searches

@@ -12,6 +12,7 @@ from uuid import UUID
 from domain import ports
 from domain.entities.reviews import FeedbackReaction, Finding, Reaction, Review
 from domain.ports.implementing import implements
+from domain.results import PriorFinding
 from domain.values.classification import Severity
 from domain.values.fingerprints import title_fingerprint
 from domain.values.ids import require_id
@@ -19,7 +20,6 @@ from domain.values.insights import (
     TOP_FILES,
     FeedbackPattern,
     FileCount,
-    PriorFinding,
     RepoStats,
     TrendDay,
 )

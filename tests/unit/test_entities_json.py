@@ -5,19 +5,24 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import is_dataclass
 from datetime import UTC, datetime
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from pydantic import TypeAdapter, ValidationError
 
+import domain
 from domain import (
     Entity,
     KnowledgeChunk,
     LearningMemory,
     NotLoaded,
+    Recall,
+    RecalledMemory,
+    RepairedEmbedding,
     SearchHit,
     SearchHits,
     TelemetryEvent,
@@ -197,6 +202,38 @@ def test_an_application_returns_and_accepts_entities_and_hits() -> None:
         assert client.post("/chunks", json=body).json() == body
     answer = client.get("/hits").json()
     assert TypeAdapter(SearchHits[KnowledgeChunk]).validate_python(answer)[0].item == full
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        value
+        for value in (getattr(domain, name) for name in domain.__all__)
+        if isinstance(value, type) and is_dataclass(value) and value is not RepairedEmbedding
+    ],
+)
+@in_both_modes
+def test_results_of_operations_have_json_schemas(
+    result: type, mode: Literal["validation", "serialization"]
+) -> None:
+    assert TypeAdapter(result).json_schema(mode=mode)
+
+
+def test_an_application_returns_a_recall() -> None:
+    memory = without_embedding(example(LearningMemory))
+    assert isinstance(memory, LearningMemory)
+    recalled = RecalledMemory(hit=SearchHit(item=memory, score=0.5), shared=True)
+    recall = Recall(
+        memories=(recalled,),
+        repo="acme/api",
+        owner="acme",
+        limit=10,
+        repos=("acme/web",),
+        shared_pool_used=True,
+        candidates=1,
+    )
+    adapter = TypeAdapter(Recall)
+    assert adapter.validate_json(adapter.dump_json(recall)) == recall
 
 
 def test_a_name_without_its_underscore_is_refused_with_the_name_of_the_field() -> None:

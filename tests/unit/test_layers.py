@@ -16,6 +16,7 @@ LAYERS: Final = (
     ("domain.values",),
     ("domain.schema",),
     ("domain.entities",),
+    ("domain.results",),
     ("domain.ports",),
     ("domain",),
     ("repositories.registry", "repositories.common_search"),

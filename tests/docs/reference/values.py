@@ -22,19 +22,22 @@ What operations take and return, other than entities: claims, filters, hits, fig
 enumerations. This page lists every field with its
 type. It is generated from the code by `make docs`. Import all names from `domain`."""
 
+PACKAGES: Final = ("domain.values.", "domain.results")
+
 MODULES: Final = (
-    "claims",
-    "search",
-    "filters",
-    "reranking",
-    "recall",
-    "plans",
-    "paging",
-    "insights",
-    "usage",
-    "classification",
-    "embedding",
-    "transactions",
+    "values.claims",
+    "values.search",
+    "values.filters",
+    "values.reranking",
+    "results",
+    "values.recall",
+    "values.plans",
+    "values.paging",
+    "values.insights",
+    "values.usage",
+    "values.classification",
+    "values.embedding",
+    "values.transactions",
 )
 
 
@@ -44,16 +47,16 @@ def page() -> str:
 
 
 def values() -> Iterator[type[Any]]:
-    """Yield the public classes of `domain.values`."""
+    """Yield the public classes of `domain.values` and `domain.results`."""
     for name in domain.__all__:
         value = getattr(domain, name)
-        if inspect.isclass(value) and value.__module__.startswith("domain.values."):
+        if inspect.isclass(value) and value.__module__.startswith(PACKAGES):
             yield value
 
 
 def _module(name: str) -> Iterator[str]:
-    module = importlib.import_module(f"domain.values.{name}")
-    yield f"## {name.capitalize()}"
+    module = importlib.import_module(f"domain.{name}")
+    yield f"## {name.rpartition('.')[2].capitalize()}"
     yield from text_of(module)
     public = [each for each in values() if each.__module__ == module.__name__]
     for value in sorted(public, key=lambda each: inspect.getsourcelines(each)[1]):
