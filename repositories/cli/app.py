@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from domain.errors import RecollectError
 from repositories.cli import (
     backup,
     bulk_changes,
@@ -126,7 +127,16 @@ def _import_entities(modules: Sequence[str]) -> None:
         try:
             import_module(module)
         except ImportError as error:
-            raise typer.BadParameter(
-                f"the module {module} cannot be imported: {error}",
-                param_hint="--entities or RECOLLECT_ENTITIES",
+            raise _not_imported(f"the module {module} cannot be imported: {error}") from None
+        except RecollectError:
+            raise
+        except Exception as error:  # noqa: BLE001 -- the module can raise anything
+            # Its text can contain a secret of the application.
+            raise _not_imported(
+                f"the module {module} raises {type(error).__name__} when it is imported:"
+                f" `python -c 'import {module}'` shows where"
             ) from None
+
+
+def _not_imported(problem: str) -> typer.BadParameter:
+    return typer.BadParameter(problem, param_hint="--entities or RECOLLECT_ENTITIES")

@@ -105,6 +105,7 @@ def purge(
             age = days_old(telemetry_days, "--telemetry-days")
             deleted["telemetry"] = await database.purge_telemetry(older_than=age, **options)
         if author_days is not None:
+            days_old(author_days, "--author-days")
             deleted["authors"] = await database.purge_authors(days=author_days, **options)
         if runs:
             deleted["runs"] = await database.purge_runs(**options)

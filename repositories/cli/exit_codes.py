@@ -22,7 +22,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from domain.errors import RecollectError
 
@@ -34,6 +34,9 @@ UNEXPECTED: Final = 70
 TERMINATED: Final = 128 + signal.SIGTERM
 DEBUG: Final = "debug"
 
+# Typer exports no name for the errors of unknown commands and options, the base of BadParameter.
+_UsageError: Final[type[Exception]] = typer.BadParameter.__bases__[0]
+
 
 class Command(TyperCommand):
     """A command that ends with a sentence and an exit code if it raises."""
@@ -44,8 +47,20 @@ class Command(TyperCommand):
             return super().invoke(ctx)
 
 
+class Group(TyperGroup):
+    """A group of such commands. Its own function, which can be a command, ends like one."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the function of the group, and a command of it."""
+        with exit_on_error(debug=bool(ctx.find_root().params.get(DEBUG))):
+            return super().invoke(ctx)
+
+
 class Commands(typer.Typer):
     """A group of such commands."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"cls": Group, **options})
 
     def command(self, name: str | None = None, **options: Any) -> Callable[[Any], Any]:
         """Return a decorator that adds a function as a command."""
@@ -60,7 +75,7 @@ def exit_on_error(*, debug: bool = False) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if isinstance(error, typer.Exit | typer.Abort):
+        if isinstance(error, typer.Exit | typer.Abort | _UsageError):
             raise
         sentence, code = _outcome(error)
         if debug:

@@ -78,6 +78,50 @@ def test_an_expected_failure_is_one_sentence_and_exit_code_1(
     assert run_failing(error) == (1, f"recollect: {sentence}\n")
 
 
+def test_a_failing_function_of_a_group_ends_as_a_command_does() -> None:
+    program = Commands(pretty_exceptions_enable=False)
+
+    @program.callback(invoke_without_command=True)
+    def fail() -> None:
+        """Fail."""
+        raise ConfigurationError("the port is not a number")
+
+    program.command()(lambda: None)
+    result = CliRunner().invoke(program, [])
+    assert (result.exit_code, result.stderr) == (1, "recollect: the port is not a number\n")
+
+
+def test_the_list_of_tenants_fails_with_one_sentence() -> None:
+    url = "postgresql://user:hunter2@127.0.0.1:1/x?connect_timeout=1"
+    result = CliRunner().invoke(app, ["db", "tenants", "--url", url, "--connect-deadline", "0.1"])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("recollect: no connection within")
+    assert result.stderr.count("\n") == 1
+    assert "hunter2" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        ("import nothing_like_this", "No module named 'nothing_like_this'"),
+        ("raise ValueError('hunter2')", "raises ValueError when it is imported"),
+        ("def (", "raises SyntaxError when it is imported"),
+    ],
+)
+def test_a_module_of_entities_that_fails_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, problem: str
+) -> None:
+    module = tmp_path / "failing_entities.py"
+    module.write_text(source)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    result = CliRunner().invoke(app, ["--entities", module.stem, "db", "check"])
+    assert result.exit_code == 2
+    assert module.stem in result.stderr
+    assert problem in " ".join(result.stderr.split())
+    assert "hunter2" not in result.stderr
+
+
 def test_a_sentence_of_several_lines_becomes_one_line() -> None:
     assert run_failing(ConfigurationError("one\n  and two")) == (1, "recollect: one and two\n")
 

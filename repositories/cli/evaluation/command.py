@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
-from typer.core import TyperGroup
 
 from domain.errors import ConfigurationError
 from repositories.cli import targets
+from repositories.cli.exit_codes import Group
 from repositories.cli.options import DATA_DIR, ConnectDeadline, Json
 from repositories.cli.output import note, result, show
 
@@ -92,7 +92,7 @@ DataDir = Annotated[
 ]
 
 
-class DefaultCommand(TyperGroup):
+class DefaultCommand(Group):
     """A group whose command `run` needs no name: `eval DIR` is `eval run DIR`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
