@@ -134,7 +134,7 @@ def _latency(figures: Iterable[Figures]) -> str:
             f"{figure['rows']:,}",
             f"{figure['p50']:.1f}",
             f"{figure['reference_p50']:.1f}",
-            f"{figure['p50'] / figure['reference_p50']:.2f}",
+            f"{figure['ratio']:.2f}",
             f"{figure['p95']:.1f}",
             f"{figure['reference_p95']:.1f}",
             *_processor_time(figure),

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from repositories import Database
 
 K: Final = 10
-CPU_QUERIES: Final = 40
+CPU_QUERIES: Final = 80
+CPU_BLOCK: Final = 10
+"""Searches in one database before the same ones in the other."""
 TITLE: Final = 200
 """Characters of a finding's title."""
 
@@ -42,9 +44,11 @@ class Query:
 class Comparison:
     """One search of a tenant in two databases, in turn; times are in milliseconds.
 
-    `reference` says what differs in the database of `reference_p50` and `reference_p95`. `cpu` and
-    `reference_cpu` are the processor time of client and server in a search, which says more than
-    the latency where other programs run.
+    `reference` says what differs in the database of `reference_p50` and `reference_p95`. `ratio` is
+    how many times as long a search takes as the same search in the other database right before or
+    after it: the median over the queries. Other programs make searches slow for seconds at a time.
+    They slow down both searches of a pair, but can move one of two medians and not the other.
+    `cpu` and `reference_cpu` are the processor time of client and server in a search.
     """
 
     reference: str
@@ -56,13 +60,9 @@ class Comparison:
     p95: float
     reference_p50: float
     reference_p95: float
+    ratio: float
     cpu: float | None = None
     reference_cpu: float | None = None
-
-    @property
-    def ratio(self) -> float:
-        """How many times as long the search takes as in the other database."""
-        return self.p50 / self.reference_p50
 
 
 SEARCHES: Final[Mapping[str, Callable[[Any, Query], Awaitable[Any]]]] = {
@@ -89,10 +89,7 @@ async def compared(
     for name in searches:
         ways = [partial(_search, one, tenant, name) for one in (database, other)]
         times, reference_times = await alternate(ways, queries, samples=len(queries))
-        cpu, reference_cpu = [
-            await _processor_time(one, way, queries)
-            for one, way in zip((database, other), ways, strict=True)
-        ]
+        cpu, reference_cpu = await _processor_times((database, other), ways, queries)
         comparisons.append(
             Comparison(
                 reference=reference,
@@ -104,6 +101,7 @@ async def compared(
                 p95=float(np.quantile(times, 0.95)),
                 reference_p50=float(np.median(reference_times)),
                 reference_p95=float(np.quantile(reference_times, 0.95)),
+                ratio=float(np.median(np.divide(times, reference_times))),
                 cpu=cpu,
                 reference_cpu=reference_cpu,
             )
@@ -111,16 +109,22 @@ async def compared(
     return comparisons
 
 
-async def _processor_time(
-    database: Database, way: Callable[[Query], Awaitable[object]], queries: Sequence[Query]
-) -> float:
+async def _processor_times(
+    databases: Sequence[Database],
+    ways: Sequence[Callable[[Query], Awaitable[object]]],
+    queries: Sequence[Query],
+) -> list[float]:
+    """Return the processor time of a search in each database, which blocks of queries alternate."""
+    clocks = [await Cpu.of(database) for database in databases]
     some = queries[:CPU_QUERIES]
-    cpu = await Cpu.of(database)
-    await way(some[0])
-    cpu.start()
-    for query in some:
-        await way(query)
-    return cpu.taken(len(some))
+    times = [0.0 for _ in ways]
+    for start in range(0, len(some), CPU_BLOCK):
+        for place, (clock, way) in enumerate(zip(clocks, ways, strict=True)):
+            clock.start()
+            for query in some[start : start + CPU_BLOCK]:
+                await way(query)
+            times[place] += clock.taken(len(some))
+    return times
 
 
 async def _search(database: Database, tenant: str, name: str, query: Query) -> object:

@@ -171,7 +171,7 @@ def test_a_tenant_that_misses_a_target_is_named() -> None:
     )  # fmt: skip
     pair = Comparison(
         reference="alone", population="many", tenant="acme", rows=1_000, search="keyword",
-        p50=3.0, p95=4.0, reference_p50=2.0, reference_p95=3.0,
+        p50=3.0, p95=4.0, reference_p50=2.0, reference_p95=3.0, ratio=1.5,
     )  # fmt: skip
 
     def missed(*tenants: TenantFigures, latency: tuple[Comparison, ...] = ()) -> list[str]:
@@ -182,10 +182,10 @@ def test_a_tenant_that_misses_a_target_is_named() -> None:
     assert "recall 0.949" in missed(replace(figures, recall=0.949))[0]
     assert "1.1% of the queries" in missed(replace(figures, below_half=0.011))[0]
     assert "9 rows" in missed(replace(figures, fewest_rows=9))[0]
-    assert "1.55 x alone" in missed(latency=(replace(pair, p50=3.1),))[0]
-    fewer = replace(pair, reference="a tenth of the tenants", p50=2.5)
+    assert "1.55 x alone" in missed(latency=(replace(pair, ratio=1.55),))[0]
+    fewer = replace(pair, reference="a tenth of the tenants", ratio=1.25)
     assert "1.25 x a tenth of the tenants" in missed(latency=(fewer,))[0]
-    protected = replace(pair, reference="no row-level security", p50=4.0)
+    protected = replace(pair, reference="no row-level security", ratio=2.0)
     assert missed(latency=(protected,)) == [], "keyword search behind a policy has no target"
     assert len(missed(latency=(replace(protected, search="vector"),))) == 1
     write = Figure(work="write", way="knowledge.add_many", seconds=1.2, ratio=1.23)
