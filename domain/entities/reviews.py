@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Self
+from typing import Annotated, Final, Self
 from uuid import UUID
 
+from annotated_types import MaxLen
 from pydantic import model_validator
 from sqlalchemy import ARRAY, CheckConstraint, Uuid, text
 from sqlmodel import Field
@@ -172,6 +173,10 @@ class Finding(Record, table=True):
         return self
 
 
+MAX_FINDING_IDS: Final = 10_000
+"""The most ids in one entry of the suppression log."""
+
+
 class SuppressionLogEntry(Record, table=True):
     """One suppression that a review applied.
 
@@ -198,7 +203,7 @@ class SuppressionLogEntry(Record, table=True):
         description="Pattern of the suppression.",
     )
     matched_count: Count = Field(description="Number of findings that it suppressed.")
-    finding_ids: tuple[UUID, ...] = Field(
+    finding_ids: Annotated[tuple[UUID, ...], MaxLen(MAX_FINDING_IDS)] = Field(
         default=(),
         sa_type=ARRAY(Uuid(), as_tuple=True),
         nullable=False,

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Self
+from typing import Annotated, Any, Final, Self, TypeAlias
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, model_validator
+from annotated_types import MaxLen
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    ModelWrapValidatorHandler,
+    model_validator,
+)
 from sqlalchemy import Index, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator
@@ -18,7 +25,7 @@ from domain.schema.constraints import index, unique
 from domain.values.claims import RunStatus
 from domain.values.numbers import Count, ExternalId, Positive
 from domain.values.redaction import without_input
-from domain.values.text import Key, Name, Text
+from domain.values.text import MAX_TEXT_LENGTH, Key, Name, Text
 from domain.values.timestamps import Timestamp
 
 
@@ -114,13 +121,26 @@ class RunState(Record, table=True):
 _CHANGED_BY_METHODS: Final = frozenset({"status", "attempt"})
 
 
+MAX_FILES: Final = 50_000
+"""The most files in each list of `CheckpointData`."""
+
+
+def _bounded(files: tuple[str, ...]) -> tuple[str, ...]:
+    if sum(map(len, files)) > MAX_TEXT_LENGTH:
+        raise ValueError(f"has more than {MAX_TEXT_LENGTH:,} characters")
+    return files
+
+
+Files: TypeAlias = Annotated[tuple[Text, ...], MaxLen(MAX_FILES), AfterValidator(_bounded)]
+
+
 class CheckpointData(BaseModel):
     """Progress of an interrupted review."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    files_reviewed: tuple[Text, ...] = ()
-    files_inspected: tuple[Text, ...] = ()
+    files_reviewed: Files = ()
+    files_inspected: Files = ()
     finding_count: Count = 0
     summary_draft: Text = ""
     total_files: Count = 0

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from typing import Annotated, Any, Final, NoReturn
@@ -25,6 +26,15 @@ MAX_DEPTH = 100
 """Levels of nesting; jsonb accepts more, but Python's parser does not."""
 
 MAX_INTEGER = 10**1000
+
+MAX_VALUES: Final = 10_000
+"""Members of all objects and elements of all arrays together.
+
+The event loop waits while Python reads or writes a value: 10 ms for so many.
+"""
+
+MAX_CHARACTERS: Final = 2_000_000
+"""Characters of all keys and texts together."""
 
 
 def _raise_frozen(*_: object, **__: object) -> NoReturn:
@@ -70,6 +80,9 @@ class FrozenList(list[Any]):
         return self
 
 
+_WEIGHTY: Final = frozenset({str, dict, list, FrozenDict, FrozenList})
+
+
 def _number(value: float) -> float | int:
     if not math.isfinite(value):
         raise ValueError("JSON has no NaN and no infinity")
@@ -81,20 +94,43 @@ def _number(value: float) -> float | int:
     return value
 
 
-def normalise(value: object, *, depth: int = 0) -> Any:
+@dataclass(slots=True)
+class _Room:
+    """The values and characters that still fit within the bounds."""
+
+    values: int = MAX_VALUES
+    characters: int = MAX_CHARACTERS
+
+    def take(self, values: int = 0, characters: int = 0) -> None:
+        self.values -= values
+        self.characters -= characters
+        if self.values < 0:
+            raise ValueError(f"JSON has more than {MAX_VALUES:,} values: store it in several rows")
+        if self.characters < 0:
+            raise ValueError(
+                f"JSON has more than {MAX_CHARACTERS:,} characters: store text in a field of text"
+            )
+
+
+def normalise(value: object) -> Any:
     """Return `value` as jsonb returns it, frozen.
 
     Raises:
         ValueError: `value` is not JSON (another type, a key that is not a string, NaN, infinity),
-            contains text that PostgreSQL cannot store, or is nested too deeply.
+            contains text that PostgreSQL cannot store, is nested too deeply, or has more values or
+            characters than the bounds.
     """
+    return _normalise(value, _Room(), 0)
+
+
+def _normalise(value: object, room: _Room, depth: int) -> Any:
     if depth > MAX_DEPTH:
         raise ValueError(f"JSON is nested deeper than {MAX_DEPTH} levels")
     match value:
         case None | bool():
             return value
         case str():
-            return storable(str(value))
+            return _text(value, room)
         case int():
             if abs(value) >= MAX_INTEGER:
                 raise ValueError("a JSON integer has more than 1,000 digits")
@@ -102,19 +138,26 @@ def normalise(value: object, *, depth: int = 0) -> Any:
         case float():
             return _number(value)
         case Mapping():
+            room.take(len(value))
             return FrozenDict(
-                {_key(key): normalise(item, depth=depth + 1) for key, item in value.items()}
+                {_key(key, room): _normalise(item, room, depth + 1) for key, item in value.items()}
             )
         case list() | tuple():
-            return FrozenList(normalise(item, depth=depth + 1) for item in value)
+            room.take(len(value))
+            return FrozenList(_normalise(item, room, depth + 1) for item in value)
         case _:
             raise ValueError(f"{type(value).__name__} is not JSON")
 
 
-def _key(key: object) -> str:
+def _key(key: object, room: _Room) -> str:
     if not isinstance(key, str):
         raise ValueError("a JSON key must be a string")
-    return storable(str(key))
+    return _text(key, room)
+
+
+def _text(text: str, room: _Room) -> str:
+    room.take(characters=len(text))
+    return storable(str(text))
 
 
 def freeze(value: Any) -> Any:
@@ -127,8 +170,24 @@ def freeze(value: Any) -> Any:
             return FrozenDict(value)
         return FrozenDict({key: freeze(item) for key, item in value.items()})
     if isinstance(value, list):
-        return FrozenList(freeze(item) for item in value)
+        if _NESTING.isdisjoint(map(type, value)):
+            return FrozenList(value)
+        return FrozenList([freeze(item) for item in value])
     return value
+
+
+def weight(value: Any) -> int:
+    """Return the values in parsed JSON, and one more for each `MAX_CHARACTERS / MAX_VALUES`."""
+    if isinstance(value, str):
+        return len(value) * MAX_VALUES // MAX_CHARACTERS
+    if isinstance(value, dict):
+        keys = sum(map(len, value)) * MAX_VALUES // MAX_CHARACTERS
+        return len(value) + keys + _weight_of_all(value.values())
+    return len(value) + _weight_of_all(value) if isinstance(value, list) else 0
+
+
+def _weight_of_all(values: Collection[Any]) -> int:
+    return 0 if _WEIGHTY.isdisjoint(map(type, values)) else sum(map(weight, values))
 
 
 def _object(value: object) -> Any:
@@ -138,11 +197,11 @@ def _object(value: object) -> Any:
 
 
 Json = Annotated[Any, PlainValidator(normalise)]
-"""Any JSON value, normalised and frozen."""
+"""Any JSON value, normalised and frozen: at most 10,000 values and 2,000,000 characters."""
 
 JsonObject = Annotated[
     Mapping[str, Any],
     PlainValidator(_object),
     WithJsonSchema({"type": "object", "additionalProperties": True}),
 ]
-"""A JSON object, normalised and frozen."""
+"""A JSON object, normalised and frozen: at most 10,000 values and 2,000,000 characters."""

@@ -23,7 +23,7 @@ MAX_QUESTION_CHARACTERS: Final = 1_000
 """A longer query is pasted text rather than a question: each of its words counts once, because it
 repeats what matters least, such as the frames of a traceback."""
 
-MAX_QUERY_CHARACTERS: Final = 20_000
+MAX_QUERY_CHARACTERS: Final = 8_000
 """So many characters of the different words of a long query are analyzed."""
 
 MAX_QUERY_TERMS: Final = 256

@@ -6,6 +6,7 @@ import asyncio
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from itertools import islice
+from time import perf_counter
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
@@ -16,16 +17,33 @@ ROWS_PER_TURN: Final = 200
 VALUES_PER_TURN: Final = 2_000
 """Texts, ids and keys that are checked or sorted before other tasks run."""
 
+TURN: Final = 0.005
+"""Seconds after which other tasks run, even if there were fewer rows."""
+
+_FIRST_SLICE: Final = 2
 _SAMPLES: Final = 8
 """Keys of a sort that are compared for each boundary between two of its parts."""
 
 
 async def slices(items: Sequence[T], size: int = ROWS_PER_TURN) -> AsyncIterator[Sequence[T]]:
-    """Yield the items in slices of at most `size`, and let other tasks run between them."""
-    for start in range(0, len(items), size):
-        if start:
+    """Yield the items in slices of at most `size`, and let other tasks run between them.
+
+    Slices are shorter where the items take long, such as rows with large JSON.
+    """
+    start, length, in_turn = 0, min(size, _FIRST_SLICE), 0
+    began = perf_counter()
+    while start < len(items):
+        yield items[start : start + length]
+        start += length
+        in_turn += length
+        took = perf_counter() - began
+        if took < TURN and in_turn < size:
+            length = min(2 * length, size - in_turn)
+            continue
+        if start < len(items):
             await asyncio.sleep(0)
-        yield items[start : start + size]
+        length = max(1, length // 4) if took > TURN else min(2 * length, size)
+        in_turn, began = 0, perf_counter()
 
 
 async def lists(values: Iterable[T], size: int = VALUES_PER_TURN) -> AsyncIterator[list[T]]:

@@ -11,6 +11,7 @@ from sqlalchemy import Index, UniqueConstraint
 from sqlmodel.sql.sqltypes import UTCDateTime
 
 from domain.errors import NotLoaded
+from domain.schema.columns import FrozenJsonb
 from repositories.sql import rows, upsert
 from repositories.sql.caching import cached_statement
 
@@ -51,6 +52,12 @@ class ColumnSet:
     @property
     def names(self) -> list[str]:
         return [column.name for column in self.columns]
+
+    @property
+    def json_fields(self) -> list[str]:
+        """The fields with JSON."""
+        pairs = zip(self.columns, self._fields, strict=True)
+        return [field for column, field in pairs if isinstance(column.type, FrozenJsonb)]
 
     def present(self, entities: Sequence[Values]) -> ColumnSet | None:
         """Return the columns for which the entities have values, or None if they differ in that.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeGuard, TypeVar, cast
 
@@ -17,6 +17,7 @@ from domain.schema.writing import (
     require_entities,
     require_rows,
 )
+from domain.values.jsonb import MAX_VALUES, weight
 from domain.values.turns import VALUES_PER_TURN, slices, sorted_in_slices
 from repositories.bulk.batches import STATEMENT_ROWS, batches
 from repositories.bulk.column_set import ColumnSet, Values, natural_key, sort_key
@@ -174,12 +175,21 @@ class BulkWrite(Generic[E]):
         )
 
     async def _in_parts(self, batch: Sequence[E], size: int) -> int:
-        return sum(
-            [
-                await self._write_together(batch[start : start + size])
-                for start in range(0, len(batch), size)
-            ]
-        )
+        return sum([await self._write_together(part) for part in self._parts(batch, size)])
+
+    def _parts(self, batch: Sequence[E], size: int) -> Iterator[Sequence[E]]:
+        """Yield parts of at most `size` rows; the driver converts the JSON of a part at once."""
+        fields = self._column_set.json_fields
+        start = values = 0
+        for place, one in enumerate(batch if fields else ()):
+            own = sum(weight(self._values(one).get(field)) for field in fields)
+            if place > start and (place - start == size or values + own > MAX_VALUES):
+                yield batch[start:place]
+                start = place
+                values = 0
+            values += own
+        for rest in range(start, len(batch), size):
+            yield batch[rest : rest + size]
 
     async def _write_together(self, batch: Sequence[E]) -> int:
         if len(batch) == 1:

@@ -48,16 +48,30 @@ def lexemes(text: str) -> tuple[Lexeme, ...]:
     Raises:
         ConfigurationError: the package that stems is not installed.
     """
-    stems = ((stem, position) for position, stem in enumerate(_stems(text), start=1))
     return tuple(
-        Lexeme(stem, min(position, MAX_POSITION)) for stem, position in stems if stem is not None
+        Lexeme(stem, min(position, MAX_POSITION))
+        for position, stem in enumerate(_stems(text), start=1)
+        if stem is not None
     )
+
+
+def stems(text: str) -> Iterator[str]:
+    """Yield the stem of each lexeme of a prepared text, in order.
+
+    Raises:
+        ConfigurationError: the package that stems is not installed.
+    """
+    return (stem for stem in _stems(text) if stem is not None)
 
 
 def _stems(text: str) -> Iterator[str | None]:
     shape = text if text.isascii() else text.translate({ord(c): _shape(c) for c in set(text)})
     for token in _TOKEN.finditer(shape):
-        word = _lower(text[token.start() : token.end()])
+        word = text[token.start() : token.end()]
+        if len(word) == 1 and not word.isascii():
+            yield word.lower()[0]  # Chinese, Japanese and Korean: most of them, and quickly
+            continue
+        word = _lower(word)
         # The parser leaves longer words out, and gives them no position.
         if len(word) <= _MAX_LEXEME_BYTES // 4 or len(word.encode()) <= _MAX_LEXEME_BYTES:
             yield _stem(word)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import TypeAlias
+from itertools import chain
+from typing import Final, TypeAlias
 
 from domain.values.search import Match
 from domain.values.text_queries import MAX_QUERY_TERMS, WebTerm, read_query, read_web_query
-from repositories.fakes.lexemes import MAX_POSITIONS, Lexeme, lexemes
+from repositories.fakes.lexemes import MAX_POSITIONS, Lexeme, lexemes, stems
+
+_DIGIT: Final = re.compile("[0-9]")
 
 Places: TypeAlias = Mapping[str, Set[int]]
 """The positions of each stem of a row."""
@@ -31,17 +35,17 @@ def parse_query(query: str, match: Match) -> ParsedQuery:
     if match is Match.WEB:
         return _parse_web(read_web_query(query))
     text = read_query(query)
-    terms = _terms(text.all)
+    words = list(stems(text.words))
+    terms = _terms(chain(words, stems(text.compounds)))
     if match is Match.ANY:
-        return ParsedQuery(terms, lambda places, stems: any(stem in places for stem in stems))
+        return ParsedQuery(terms, lambda places, stored: any(stem in places for stem in stored))
     # The words of a compound and not the compound, which would leave out "parse the config".
-    required = {lexeme.stem for lexeme in lexemes(text.words)} or terms.keys()
+    required = set(words) or terms.keys()
     return ParsedQuery(terms, lambda places, _: places.keys() >= required)
 
 
-def _terms(text: str) -> Mapping[str, int]:
-    times = Counter(lexeme.stem for lexeme in lexemes(text))
-    counts = {stem: min(count, MAX_POSITIONS) for stem, count in times.items()}
+def _terms(named: Iterable[str]) -> Mapping[str, int]:
+    counts = {stem: min(count, MAX_POSITIONS) for stem, count in Counter(named).items()}
     return {stem: counts[stem] for stem in rarest(counts, MAX_QUERY_TERMS)}
 
 
@@ -49,7 +53,7 @@ def rarest(counts: Mapping[str, int], limit: int) -> Sequence[str]:
     """Return the stems with the lowest counts; of equals, words before numbers, long ones first."""
 
     def order(stem: str) -> tuple[bool, int, str]:
-        return any("0" <= character <= "9" for character in stem), -len(stem), stem
+        return _DIGIT.search(stem) is not None, -len(stem), stem
 
     return sorted(counts, key=lambda stem: (counts[stem], *order(stem)))[:limit]
 
@@ -70,7 +74,7 @@ def _parse_web(alternatives: Sequence[Sequence[WebTerm]]) -> ParsedQuery:
         return ParsedQuery({}, lambda _places, _stems: False)
     ranked = (term.words for terms in alternatives for term in terms if not term.excluded)
     return ParsedQuery(
-        _terms(" ".join(ranked)),
+        _terms(stems(" ".join(ranked))),
         lambda places, _: any(
             all(phrase.meets(places) for phrase in phrases) for phrases in groups
         ),

@@ -118,7 +118,7 @@ def _json(value: Any) -> Any:
 def _with_sorted_keys(value: Any) -> Any:
     # jsonb sorts the keys of an object by their length in bytes, then by their bytes.
     if isinstance(value, dict):
-        keys = sorted(value, key=lambda key: (len(key.encode()), key.encode()))
+        keys = sorted(value, key=lambda key: (len(encoded := key.encode()), encoded))
         return FrozenDict({key: _with_sorted_keys(value[key]) for key in keys})
     return FrozenList(map(_with_sorted_keys, value)) if isinstance(value, list) else value
 

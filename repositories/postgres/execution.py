@@ -6,7 +6,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from time import monotonic
+from time import monotonic, perf_counter, thread_time
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -24,7 +24,7 @@ from domain.errors import (
 )
 from domain.values.exclusive_use import ExclusiveUse
 from domain.values.transactions import OPERATION_KEY, ROWS_GONE, Isolation
-from domain.values.turns import ROWS_PER_TURN, slices
+from domain.values.turns import TURN, slices
 from repositories.postgres import direct
 from repositories.postgres.errors import Phase, raise_bare, translate
 from repositories.postgres.savepoints import SavepointLog, refresh_tracked
@@ -50,7 +50,10 @@ NO_OPTIONS: Final[Mapping[str, Any]] = {}
 _LONG_PAUSE_SECONDS: Final = 0.1
 
 _ROWS_PER_FETCH: Final = 500
-"""Rows of a stream that are fetched at once."""
+"""Rows of a stream that are fetched at once; fewer, if they have large JSON."""
+
+_FIRST_FETCH: Final = 4
+_ROWS_PER_PARTITION: Final = 8
 
 
 class Guard:
@@ -318,11 +321,20 @@ class Execution(Tenancy):
             )
         rows: Any = result.mappings() if mappings else result
         fetched_at = monotonic()
+        most = min(batch_size, _ROWS_PER_FETCH)
+        size = min(most, _FIRST_FETCH)
         try:
             while True:
+                began = thread_time()
                 with self._use.use(), _paused_since(fetched_at), self.guarded():
-                    batch = await rows.fetchmany(min(batch_size, _ROWS_PER_FETCH))
+                    batch = await rows.fetchmany(size)
                 fetched_at = monotonic()
+                # SQLAlchemy converts all rows of a fetch at once.
+                if thread_time() - began < TURN:
+                    size = min(2 * size, most)
+                else:
+                    size = max(1, size // 4)
+                    await asyncio.sleep(0)
                 if not batch:
                     return
                 async for part in slices(batch):
@@ -347,9 +359,11 @@ class Execution(Tenancy):
 
 async def _dictionaries(result: Result[Any]) -> list[Row]:
     rows: list[Row] = []
-    for some in result.mappings().partitions(ROWS_PER_TURN):
-        if rows:
+    began = perf_counter()
+    for some in result.mappings().partitions(_ROWS_PER_PARTITION):
+        if perf_counter() - began > TURN:
             await asyncio.sleep(0)
+            began = perf_counter()
         rows += map(dict, some)
     return rows
 

@@ -30,7 +30,7 @@ from domain.values.fusion import (
     normalized,
     vector_confidence,
 )
-from domain.values.jsonb import normalise
+from domain.values.jsonb import MAX_CHARACTERS, MAX_VALUES, normalise
 from domain.values.search import RRF_K, fused_score, max_distance_for
 
 JSON = st.recursive(
@@ -88,6 +88,9 @@ def deep(levels: int) -> object:
         {1},
         deep(200),
         10**1001,
+        [0] * (MAX_VALUES + 1),
+        {"a": [[0, 1]] * (MAX_VALUES // 3), "b": {"c": 1}},
+        ["x" * (MAX_CHARACTERS + 1)],
     ],
 )
 def test_values_that_jsonb_refuses_raise(value: object) -> None:

@@ -8,14 +8,16 @@ from contextlib import asynccontextmanager
 from functools import partial, reduce
 from itertools import repeat
 from operator import and_
+from random import Random
 from time import thread_time
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 import pytest
 
-from domain import Diversity, InvalidFilter, InvalidInput, where
+from domain import Diversity, InvalidFilter, InvalidInput, Match, where
 from domain.values.filters import AllOf, AnyOf
+from domain.values.jsonb import MAX_VALUES
 from repositories import Database, FakeDatabase
 from tests.contract.suites.kinds import write
 from tests.contract.suites.samples import (
@@ -30,7 +32,7 @@ from tests.contract.suites.samples import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from domain import Filter
     from tests.contract.suites.store import Store
@@ -122,6 +124,21 @@ def _beyond() -> Sequence[tuple[str, Filter]]:
     )
 
 
+def _queries() -> Mapping[str, str]:
+    random = Random(1)
+    return {
+        "one letter": "a" * 1_000_000,
+        "brackets": "[" * 1_000_000,
+        "quotes": '"' * 1_000_000,
+        "excluded words": "-a " * 300_000,
+        "marks": "e\u0301" * 500_000,
+        "ideographs": "".join(chr(0x4E00 + n % 20_000) for n in range(200_000)),
+        "compounds": "aA" * 100_000,
+        "hashes": " ".join(f"{n * 7_919**9:040x}" for n in range(5_000)),
+        "words": " ".join("".join(random.choices("aeilnrst", k=7)) for _ in range(9_000)),
+    }
+
+
 class BoundsContract:
     """Input within the bounds holds the loop for 50 ms at most, and so does its refusal."""
 
@@ -201,6 +218,36 @@ class BoundsContract:
             with pytest.raises(InvalidInput, match="at most 100,000") as refusal:
                 await view.findings.get_many(repeat(uuid4()))
         assert refusal.value.field == "ids"
+        assert _too_long(holds) == {}
+
+    async def test_a_query_of_any_length_does_not_hold_the_loop(self, store: Store) -> None:
+        await write(store, chunk("deadline"))
+        holds: dict[str, list[float]] = {}
+        async with store.reader() as view:
+            await view.knowledge.keyword_search("deadline one")
+            for name, query in _queries().items():
+                for match in (Match.ALL, Match.WEB):
+                    for _ in range(2):
+                        async with _holds(holds.setdefault(f"{name}, {match}", [])):
+                            await view.knowledge.keyword_search(query, match=match)
+        assert _too_long(holds) == {}
+
+    async def test_rows_with_the_largest_json_do_not_hold_the_loop(self, store: Store) -> None:
+        # The fake copies the rows in Python.
+        many = 25 if isinstance(store, Database) else 1
+        largest = {f"k{n}": n for n in range(MAX_VALUES)}
+        subjects = [review(config_snapshot=largest) for _ in range(many)]
+        holds: dict[str, list[float]] = {}
+        async with store.unit_of_work() as uow:
+            calls: dict[str, Callable[[], Awaitable[Any]]] = {
+                "add_many": partial(uow.reviews.add_many, subjects),
+                "list": uow.reviews.list,
+                "stream": lambda: _count(uow.reviews.stream(batch_size=5_000)),
+            }
+            for name, call in calls.items():
+                async with _holds(holds.setdefault(name, [])):
+                    result = await call()
+                assert (result if isinstance(result, int) else len(result)) == many
         assert _too_long(holds) == {}
 
     async def test_a_search_with_the_largest_limit_does_not_hold_the_loop(
