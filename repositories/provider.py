@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from domain.errors import NotRegistered
+
 if TYPE_CHECKING:
     from repositories.registry import Implementation, Registration, Registry
 
@@ -32,6 +34,8 @@ class RepositoryProvider:
         Raises:
             NotRegistered: the entity is not registered in this database.
         """
+        if not isinstance(entity, type):
+            raise NotRegistered("repository takes the class of an entity, such as KnowledgeChunk")
         try:
             return self._repositories[entity]
         except KeyError:
@@ -43,10 +47,12 @@ class RepositoryProvider:
         Raises:
             NotRegistered: none is, or a reader is asked for a repository that writes.
         """
+        if not isinstance(port, type):
+            raise NotRegistered("provide takes the class of a port, such as KnowledgeRepository")
         try:
             provided: R = self._repositories[port]
         except KeyError:
-            registration = self._registry.for_port(_as_class(port), writes=self._writes)
+            registration = self._registry.for_port(port, writes=self._writes)
             provided = self._remember(port, registration)
         return provided
 
@@ -66,9 +72,3 @@ class RepositoryProvider:
             self._repositories[registration.name] = created
         self._repositories[key] = created
         return created
-
-
-def _as_class(port: Callable[..., Any]) -> type[Any]:
-    if not isinstance(port, type):
-        raise TypeError("provide takes the class of a port, such as KnowledgeRepository")
-    return port

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from annotated_types import Ge, Gt, Le
@@ -10,6 +11,7 @@ from sqlalchemy import BigInteger, CheckConstraint, Column, DefaultClause, Doubl
 from sqlalchemy import Text as SqlText
 from sqlmodel.sql.sqltypes import AutoString
 
+from domain.errors import InvalidEntity
 from domain.schema.columns import EnumText
 from domain.values.numbers import INT32_MAX, INT64_MAX, field_constraints
 
@@ -50,6 +52,11 @@ def _set_natural_type(column: Column[Any], field: FieldInfo) -> None:
     elif isinstance(column.type, Float):
         column.type = Double()
     elif enum := getattr(column.type, "enum_class", None):
+        if not issubclass(enum, StrEnum):
+            raise InvalidEntity(
+                f"{column.name}: a column stores the texts of an enumeration, and {enum.__name__}"
+                " has other values: derive it from enum.StrEnum"
+            )
         column.type = EnumText(enum)
     elif any(isinstance(rule, Le) and rule.le == INT64_MAX for rule in field_constraints(field)):
         column.type = BigInteger()

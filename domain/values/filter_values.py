@@ -99,6 +99,7 @@ def to_json_element(value: object) -> Scalar:
 CONVERTERS: Final[Mapping[Any, Coerce]] = {
     bool: to_bool,
     AwareDatetime: to_moment,
+    datetime: to_moment,
     Decimal: to_decimal,
     float: to_float,
     str: to_text,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -41,9 +42,14 @@ _COMPARISONS: Final[Mapping[Operator, Callable[[Any, Any], bool]]] = {
     Operator.EQUAL: operator.eq,
     Operator.LESS: operator.lt,
     Operator.LESS_OR_EQUAL: operator.le,
-    Operator.GREATER: operator.gt,
-    Operator.GREATER_OR_EQUAL: operator.ge,
+    Operator.GREATER: lambda left, right: left > right or _is_nan(left),
+    Operator.GREATER_OR_EQUAL: lambda left, right: left >= right or _is_nan(left),
 }
+
+
+def _is_nan(value: object) -> bool:
+    # PostgreSQL sorts NaN after every number.
+    return isinstance(value, float) and math.isnan(value)
 
 
 def meeting(entity: type[Entity], *conditions: Filter | None) -> Predicate:

@@ -15,7 +15,7 @@ from domain.schema.constraints import constraint_name
 from domain.values.embedding import DEFAULT_DIMENSIONS
 from domain.values.filter_rules import column_name
 from repositories.fakes.checks import Condition, Row, read_condition
-from repositories.fakes.values import Store, storing
+from repositories.fakes.values import Store, UnknownType, storing
 
 Key: TypeAlias = tuple[Any, ...]
 
@@ -170,6 +170,11 @@ def read_application_table(entity: type[Entity], dimensions: int = DEFAULT_DIMEN
     """
     try:
         return _read(entity, dimensions)
+    except UnknownType as failure:
+        raise InvalidEntity(
+            f"{entity.__name__}: {failure}; use text, a number, a flag, a datetime, a UUID, bytes,"
+            " a StrEnum or JSON"
+        ) from None
     except UnexpectedFailure as failure:
         raise InvalidEntity(
             f"{entity.__name__}: {failure}; express the rule with the bounds of a field, or check"

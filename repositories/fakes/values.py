@@ -20,6 +20,10 @@ from domain.values.text import storable
 Store: TypeAlias = Callable[[Any], Any]
 
 
+class UnknownType(UnexpectedFailure):
+    """A column has a type that the fakes do not know."""
+
+
 def storing(name: str, column_type: Any, *, dimensions: int) -> Store:
     """Return the function that converts a value to the stored value of the column `name`.
 
@@ -27,7 +31,7 @@ def storing(name: str, column_type: Any, *, dimensions: int) -> Store:
     for a vector of another dimension.
 
     Raises:
-        UnexpectedFailure: the fakes do not know this type.
+        UnknownType: the fakes do not know this type.
     """
     kind = type(column_type).__name__
     if kind == "EmbeddingColumn":
@@ -35,7 +39,7 @@ def storing(name: str, column_type: Any, *, dimensions: int) -> Store:
     try:
         convert = _OF_TYPE[kind](column_type)
     except KeyError:
-        raise UnexpectedFailure(f"the fakes cannot store a column of type {kind}") from None
+        raise UnknownType(f"the fakes cannot store the column {name} of type {kind}") from None
     return partial(_stored, convert)
 
 
@@ -67,6 +71,8 @@ def _vector(name: str, dimensions: int, value: Any) -> Vector | None:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError
+    if "\0" in value:
+        raise InvalidInput("a text contains a character that PostgreSQL cannot store, such as NUL")
     return storable(str(value))
 
 
@@ -83,9 +89,11 @@ def _integer(limit: int, value: Any) -> int:
     return value
 
 
-def _numeric(precision: int, scale: int, value: Any) -> Decimal:
-    rounded = Decimal(value).quantize(Decimal(1).scaleb(-scale), rounding=ROUND_HALF_UP)
-    if abs(rounded) >= Decimal(10) ** (precision - scale):
+def _numeric(precision: int | None, scale: int | None, value: Any) -> Decimal:
+    if precision is None:
+        return Decimal(value)
+    rounded = Decimal(value).quantize(Decimal(1).scaleb(-(scale or 0)), rounding=ROUND_HALF_UP)
+    if abs(rounded) >= Decimal(10) ** (precision - (scale or 0)):
         raise ValueError
     return rounded
 

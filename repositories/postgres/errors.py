@@ -193,7 +193,10 @@ def _of_the_server(chain: tuple[BaseException, ...]) -> RecollectError | None:
             "a statement of this transaction failed before: nothing of it can be committed"
         )
     if state in MISSING:
-        return errors.SchemaError(f"{MISSING[state]} ({state}): it may be at another revision")
+        return errors.SchemaError(
+            f"{MISSING[state]} ({state}): run `recollect db migrate` and the migrations of your own"
+            " tables, or correct your own statement"
+        )
     for code in (state, state[:2]):
         if code in CONSTRAINTS:
             return CONSTRAINTS[code](

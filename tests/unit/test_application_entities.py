@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import Enum
 from itertools import count
 from typing import Any, cast
 from uuid import UUID
@@ -19,6 +23,7 @@ from domain import (
     Entity,
     Finding,
     InvalidEntity,
+    InvalidFilter,
     NotRegistered,
     RegistrationError,
     Review,
@@ -27,6 +32,7 @@ from domain import (
     references,
     searchable,
     unique,
+    where,
 )
 from domain.schema.base import EntityMeta
 from domain.values.text import Name
@@ -85,6 +91,54 @@ def test_a_field_without_a_column_type_is_refused_and_named(annotation: object) 
     with pytest.raises(InvalidEntity, match=r"Refused\d+\.labels: write .* sa_type="):
         define(__annotations__={"number": int, "labels": annotation})
     FakeDatabase()
+
+
+def test_an_enumeration_of_other_values_than_texts_is_refused_and_named() -> None:
+    class Color(Enum):
+        RED = 1
+
+    Mixed = Enum("Mixed", {"RED": "red"}, type=str)  # noqa: N806 -- the name of a class
+    enumerations: list[type[Enum]] = [Color, Mixed]
+    for enum in enumerations:
+        with pytest.raises(InvalidEntity, match=rf"labels: .* {enum.__name__} .* enum.StrEnum"):
+            define(__annotations__={"number": int, "labels": enum})
+    FakeDatabase()
+
+
+async def test_values_of_plain_types_compare_as_on_postgresql() -> None:
+    class Measure(ApplicationEntity, table=True):
+        """A measurement of a test."""
+
+        __tablename__ = "test_measures"
+        at: datetime
+        ratio: float
+        exact: Decimal
+
+    noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    exact = Decimal("12345678901234567890.123456789")
+    async with FakeDatabase(entities=[Measure]).unit_of_work() as uow:
+        measures = uow.repository(Measure)
+        await measures.add_many(
+            Measure(at=noon, ratio=ratio, exact=exact) for ratio in (1.0, math.nan, math.inf)
+        )
+        assert await measures.count(where("at").at_least(noon)) == 3
+        assert await measures.count(where("at").less_than(noon)) == 0
+        with pytest.raises(InvalidFilter, match="write one with tzinfo=UTC"):
+            await measures.count(where("at").equals(noon.replace(tzinfo=None)))
+        assert await measures.count(where("exact").equals(exact)) == 3
+        # PostgreSQL sorts NaN after every number.
+        assert await measures.count(where("ratio").at_least(1.0)) == 3
+        assert await measures.count(where("ratio").greater_than(1.0)) == 2
+        assert await measures.count(where("ratio").at_most(1.0)) == 1
+
+
+@pytest.mark.parametrize("argument", [None, "Parcel", [Parcel]])
+async def test_what_is_not_a_class_has_no_repository(argument: Any) -> None:
+    async with FakeDatabase().unit_of_work() as uow:
+        with pytest.raises(NotRegistered, match="takes the class of an entity"):
+            uow.repository(argument)
+        with pytest.raises(NotRegistered, match="takes the class of a port"):
+            uow.provide(argument)
 
 
 @pytest.mark.parametrize("table", ["reviews", "test_parcels"])
@@ -171,7 +225,10 @@ REFUSED: list[tuple[str, Callable[[], Any]]] = [
     ("names size, which is not a field", lambda: with_search(size="A")),
     ("needs both `Searchable` before", lambda: with_search(bases=(ApplicationEntity,), title="A")),
     ("needs both `Searchable` before", lambda: define(bases=(Searchable, ApplicationEntity))),
-    ("cannot store a column of type", lambda: with_field(int, sa_type=type("Odd", (Integer,), {}))),
+    (
+        "cannot store the column size of type",
+        lambda: with_field(int, sa_type=type("Odd", (Integer,), {})),
+    ),
 ]
 
 
