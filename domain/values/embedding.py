@@ -122,6 +122,9 @@ def _norm(vector: Vector) -> float:
 def _convert(value: VectorLike) -> Vector:
     if isinstance(value, str | bytes | bytearray):
         raise ValueError("an embedding is a sequence of numbers, not text")
+    if isinstance(value, Sequence):
+        # Converting a million numbers would hold the event loop.
+        _require_storable(len(value))
     try:
         # numpy would drop the imaginary part of a complex number, and convert booleans and dates.
         if getattr(getattr(value, "dtype", None), "kind", "f") not in "fiu":
@@ -151,14 +154,18 @@ def require_dimensions(vector: Vector, dimensions: int) -> None:
 def _validate(value: VectorLike) -> Vector:
     vector = to_vector(value)
     dimensions = vector.dimensions()
+    _require_storable(dimensions)
+    if _known_dimensions and dimensions not in _known_dimensions:
+        raise ValueError(_dimensions_advice(dimensions))
+    return vector
+
+
+def _require_storable(dimensions: int) -> None:
     if dimensions > MAX_DIMENSIONS:
         raise ValueError(
             f"the embedding has {dimensions:,} dimensions, and at most {MAX_DIMENSIONS:,} can be"
             " stored: use a model with fewer"
         )
-    if _known_dimensions and dimensions not in _known_dimensions:
-        raise ValueError(_dimensions_advice(dimensions))
-    return vector
 
 
 def _dimensions_advice(dimensions: int) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from domain import InvalidEmbedding, Vector
 from domain.values.embedders import embed_texts
+from domain.values.embedding import to_vector
 from repositories.cli.evaluation.embedding import embeddings
 
 _ONE = [1.0, 0.0]
@@ -73,6 +74,18 @@ async def test_a_wrong_result_raises_an_error_that_names_the_embedder(
             await call(_Embedder(results), ["a", "b"])
         assert str(caught.value).startswith("the embedder provider model ")
         assert "secret" not in str(caught.value)
+
+
+def test_an_embedding_that_no_column_can_have_is_refused_before_it_is_converted() -> None:
+    class Long(list[float]):
+        def __len__(self) -> int:
+            return 1_000_000
+
+        def __iter__(self) -> Any:
+            pytest.fail("converted")
+
+    with pytest.raises(ValueError, match="1,000,000 dimensions, and at most 16,000 can be stored"):
+        to_vector(Long())
 
 
 async def test_an_embedder_that_is_not_asynchronous_is_refused() -> None:
