@@ -27,7 +27,7 @@ from domain.values.paging import (
     require_limit,
     require_whole,
 )
-from domain.values.turns import slices
+from domain.values.turns import lists, slices
 from repositories.bulk import BulkWrite
 from repositories.postgres.own_statements import RepositoryStatements
 from repositories.sql import rows
@@ -93,7 +93,7 @@ class ReadRepository(Generic[E]):
         statement = rows.many_by_id(self.entity, with_embedding=with_embedding)
         by_id = {
             vars(entity)["id"]: entity
-            async for some in slices(keys, MAX_LIMIT)
+            async for some in lists(keys, MAX_LIMIT)
             for entity in await self._all(statement, ids=some)
         }
         return {key: by_id[key] for key in keys if key in by_id}

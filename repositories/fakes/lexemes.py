@@ -68,8 +68,8 @@ def _stems(text: str) -> Iterator[str | None]:
     shape = text if text.isascii() else text.translate({ord(c): _shape(c) for c in set(text)})
     for token in _TOKEN.finditer(shape):
         word = text[token.start() : token.end()]
-        if len(word) == 1 and not word.isascii():
-            yield word.lower()[0]  # Chinese, Japanese and Korean: most of them, and quickly
+        if len(word) == 1 and not word.isascii() and word == word.lower():
+            yield word  # Chinese, Japanese and Korean: most of them, and quickly
             continue
         word = _lower(word)
         # The parser leaves longer words out, and gives them no position.
