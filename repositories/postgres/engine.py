@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import URL, event
@@ -74,8 +75,10 @@ def create_engine(
     # These are events of the pool and the dialect. A listener for an event of connections makes
     # SQLAlchemy dispatch all of them, several for each statement.
     event.listen(engine.sync_engine, "checkin", note_return)
-    event.listen(engine.sync_engine, "checkout", require_alive)
-    if settings.pooler == "pgbouncer":
+    through_pgbouncer = settings.pooler == "pgbouncer"
+    alive = partial(require_alive, through_pgbouncer=through_pgbouncer)
+    event.listen(engine.sync_engine, "checkout", alive)
+    if through_pgbouncer:
         event.listen(engine.sync_engine, "begin", TransactionSettings(settings, readonly=readonly))
     return engine
 

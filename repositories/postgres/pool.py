@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FRESH_SECONDS: Final = 1.0
 """A connection that was used or checked more recently is used without a check.
 
-A check costs three round trips.
+A check costs a round trip, or three through PgBouncer.
 """
 
 RECYCLE_SECONDS: Final = 1800
@@ -30,7 +30,11 @@ _POOL: Final = "recollect_pool"
 
 
 def require_alive(
-    dbapi_connection: Any, record: ConnectionPoolEntry, _: PoolProxiedConnection
+    dbapi_connection: Any,
+    record: ConnectionPoolEntry,
+    _: PoolProxiedConnection,
+    *,
+    through_pgbouncer: bool,
 ) -> None:
     """Replace a closed or outdated connection before a caller gets it.
 
@@ -49,10 +53,19 @@ def require_alive(
         if now - checked_at < FRESH_SECONDS:
             return
         try:
-            dbapi_connection.ping()
+            _ping(dbapi_connection, in_transaction=through_pgbouncer)
         except (dbapi_connection.dbapi.Error, OSError):
             raise exc.InvalidatePoolError from None
     record.info[_CHECKED_AT] = now
+
+
+def _ping(dbapi_connection: Any, *, in_transaction: bool) -> None:
+    # Without a transaction, PgBouncer could send parts of the statement to different sessions.
+    dbapi_connection.autocommit = not in_transaction
+    try:
+        dbapi_connection.ping()
+    finally:
+        dbapi_connection.autocommit = False
 
 
 def note_return(dbapi_connection: Any, record: ConnectionPoolEntry) -> None:
