@@ -99,6 +99,8 @@ async def _compared(
         # In another order each time, so that no way always follows the same one.
         turn = number % len(compared)
         for way in (*compared[turn:], *compared[:turn]):
+            # The pool checks a connection that was idle during the blocks of the other ways.
+            await asyncio.gather(*(way.units[unit]() for _ in range(tasks)))
             cpu, began = time.process_time(), time.perf_counter()
             latencies = await _block(way.units[unit], tasks, seconds)
             took, cpu = time.perf_counter() - began, time.process_time() - cpu
