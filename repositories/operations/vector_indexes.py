@@ -22,7 +22,7 @@ from repositories.migrations.session import LOCK_TIMEOUT, milliseconds
 from repositories.postgres.errors import translating
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
     from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -32,14 +32,23 @@ if TYPE_CHECKING:
 MIN_RECALL: Final = 0.95
 """An index with less recall is rebuilt."""
 
+MIN_LOWEST: Final = 0.5
+"""An index that returns a smaller share of the nearest rows for one of the searches is, too."""
+
 MOST_DEAD: Final = 0.2
-"""A table with a larger share of dead rows is vacuumed before its recall is measured."""
+"""The indexes of a table with a larger share of dead rows are rebuilt, and the table is vacuumed.
+
+VACUUM connects the neighbours of so many removed rows badly, and takes longer than a new index.
+"""
 
 TIMEOUT: Final = timedelta(hours=1)
 """The longest time of one statement of maintenance."""
 
 SAMPLE: Final = 12
 """The number of searches that a measurement of recall compares with exact ones."""
+
+_SAMPLE_OF_MAINTENANCE: Final = 48
+"""More of them decide whether an index is rebuilt: VACUUM can hide some rows from few searches."""
 
 NEIGHBOURS: Final = 10
 _TIE: Final = 1e-5
@@ -96,7 +105,11 @@ class VectorIndexHealth:
     @property
     def is_worn(self) -> bool:
         """Whether rebuilding the index would make searches find more."""
-        return self.recall is not None and (self.recall < MIN_RECALL or self.lowest == 0)
+        return (
+            self.recall is not None
+            and self.lowest is not None
+            and (self.recall < MIN_RECALL or self.lowest < MIN_LOWEST)
+        )
 
 
 def examine(
@@ -120,9 +133,10 @@ def figures(connection: Connection) -> list[VectorIndexHealth]:
 
 
 async def rebuild_worn(session: MigrationSession, *, ef_search: int) -> list[str]:
-    """Vacuum tables with many dead rows, and rebuild the indexes that lost recall.
+    """Rebuild the indexes of tables with many dead rows, and those that lost recall.
 
-    Others read and write meanwhile. An interrupted rebuild is completed by the next maintenance.
+    Tables with many dead rows are vacuumed afterwards. Others read and write meanwhile. An
+    interrupted rebuild is completed by the next maintenance.
 
     Returns:
         The names of the rebuilt indexes.
@@ -132,15 +146,22 @@ async def rebuild_worn(session: MigrationSession, *, ef_search: int) -> list[str
         doing="rebuilding an index that was interrupted",
     )
     measured = await session.run(figures, doing="looking at the vector indexes")
+    rebuilt = [index.name for index in measured if index.dead > MOST_DEAD]
+    await _rebuild_all(session, rebuilt)
     for table in sorted({index.table for index in measured if index.dead > MOST_DEAD}):
         await session.run(partial(vacuum, tables=[table]), doing=f"vacuuming {table}")
     examined = await session.run(
-        partial(examine, ef_search=ef_search), doing="measuring the recall of the vector indexes"
+        partial(examine, ef_search=ef_search, sample=_SAMPLE_OF_MAINTENANCE),
+        doing="measuring the recall of the vector indexes",
     )
-    worn = [index.name for index in examined if index.is_worn]
-    for name in worn:
+    worn = [index.name for index in examined if index.is_worn and index.name not in rebuilt]
+    await _rebuild_all(session, worn)
+    return [*rebuilt, *worn]
+
+
+async def _rebuild_all(session: MigrationSession, names: Iterable[str]) -> None:
+    for name in names:
         await session.run(partial(rebuild, name=name), doing=f"rebuilding {name}")
-    return worn
 
 
 async def examine_vector_indexes(
