@@ -19,7 +19,7 @@ from domain.errors import (
     UnitOfWorkError,
 )
 from domain.schema.base import Entity
-from domain.schema.stored import CommitMark
+from domain.schema.stored import CommitMark, is_stored
 from domain.values.exclusive_use import ExclusiveUse
 from domain.values.transactions import ROWS_GONE, Isolation
 from repositories.fakes.layers import Layers
@@ -119,7 +119,8 @@ class Transaction:
         """Assign this tenant to the entity, or raise TenantMismatch if it has another one."""
         if "tenant" in type(entity).model_fields:
             values = vars(entity)
-            if "tenant" in entity.model_fields_set and values["tenant"] != self.tenant:
+            is_assigned = "tenant" in entity.model_fields_set or is_stored(entity)
+            if is_assigned and values["tenant"] != self.tenant:
                 raise TenantMismatch(
                     f"a {type(entity).__name__} of another tenant was passed to this unit of work"
                 )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy.orm.attributes import instance_state
-
 from domain.errors import InvalidEmbedding, TenantMismatch
+from domain.schema.stored import has_row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +38,7 @@ class Tenancy:
         if values.get("tenant") == self.tenant or "tenant" not in type(entity).model_fields:
             return
         # An entity that was read, or that was committed, has the tenant of its row.
-        if "tenant" in entity.model_fields_set or instance_state(entity).key is not None:
+        if "tenant" in entity.model_fields_set or has_row(entity):
             raise TenantMismatch(
                 f"a {type(entity).__name__} of another tenant was passed to this unit of work"
             )

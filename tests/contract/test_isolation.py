@@ -111,15 +111,19 @@ async def test_a_cursor_of_another_tenants_listing_shows_nothing_of_it(store: St
 
 
 async def test_an_entity_that_was_read_or_written_stays_its_tenants(store: Store) -> None:
-    written = samples.review()
+    written, of_many, of_two = (samples.review() for _ in range(3))
     async with store.unit_of_work(tenant=THEIRS) as uow:
         uow.reviews.add(written)
+        await uow.commit()
+    async with store.unit_of_work(tenant=THEIRS) as uow:
+        await uow.reviews.add_many([of_many])
+        uow.reviews.add(of_two)
         await uow.commit()
     async with store.unit_of_work(tenant=THEIRS) as uow:
         tracked = await uow.reviews.get(written.id)
     async with store.reader(tenant=THEIRS) as view:
         read = await view.reviews.get(written.id)
-    for theirs in (written, tracked, read):
+    for theirs in (written, of_many, of_two, tracked, read):
         async with store.unit_of_work(tenant=OURS) as uow:
             with pytest.raises(TenantMismatch):
                 uow.reviews.add(theirs)
