@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy import CompoundSelect, Select, exc
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
-from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.sql.dml import Insert, UpdateBase
 from sqlalchemy.sql.selectable import ForUpdateArg
 from sqlalchemy.types import Float, Numeric
 from sqlmodel.sql.sqltypes import UTCDateTime
@@ -95,8 +95,12 @@ async def fetch(
     connection: Connection,
     statement: Executable,
     values: Mapping[str, Any],
+    *,
+    commits_itself: bool = False,
 ) -> list[Row]:
     """Execute the statement on the session's connection, and return its rows.
+
+    A transaction begins before the first statement that writes, unless it `commits_itself`.
 
     It raises errors that `repositories.postgres.errors.translate` accepts. A connection that was
     lost or interrupted during a statement is invalidated, as SQLAlchemy does.
@@ -104,7 +108,7 @@ async def fetch(
     prepared, arguments = _with_arguments(statement, values)
     if prepared is None:
         return [dict(row) for row in (await session.execute(statement, values)).mappings()]
-    if not (prepared.reads or has_begun(connection)):
+    if not (prepared.reads or commits_itself or has_begun(connection)):
         return await begin_and_fetch(session, connection, statement, values)
     driver: Any = connection.connection.driver_connection
     connection.engine.logger.info(prepared.sql)
@@ -196,12 +200,15 @@ def prepare(statement: Executable) -> Prepared | None:
     try:
         return _prepared[statement]
     except KeyError:
-        prepared = _compile(statement) if isinstance(statement, Select | CompoundSelect) else None
+        returns_rows = isinstance(statement, Select | CompoundSelect) or (
+            isinstance(statement, Insert) and bool(statement.exported_columns)
+        )
+        prepared = _compile(statement) if returns_rows else None
         _prepared[statement] = prepared
         return prepared
 
 
-def _compile(statement: Select[Any] | CompoundSelect[Any]) -> Prepared | None:
+def _compile(statement: Any) -> Prepared | None:
     compiled = statement.compile(dialect=DIALECT)
     if compiled.post_compile_params:
         return None

@@ -1,17 +1,13 @@
-"""The writes of a flush: their order, and whether there is only one."""
+"""The order of writes in a flush: the ORM writes parents before their children."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
 from sqlalchemy import Table
-from sqlalchemy.orm import Mapper, Session, foreign, object_mapper, relationship, remote
+from sqlalchemy.orm import Mapper, foreign, relationship, remote
 
 from domain.schema.base import Entity, mappers
-
-_MAPPER_EVENTS: Final = ("before_insert", "after_insert")
-_SESSION_EVENTS: Final = ("before_commit", "before_flush", "after_flush", "after_flush_postexec")
 
 
 def order_writes_by_foreign_keys(application: Iterable[type[Entity]] = ()) -> None:
@@ -39,18 +35,3 @@ def order_writes_by_foreign_keys(application: Iterable[type[Entity]] = ()) -> No
                     name,
                     relationship(parent, primaryjoin=join, lazy="raise", cascade="", uselist=False),
                 )
-
-
-def inserts_one_row(session: Session) -> bool:
-    """Return whether the next flush sends one INSERT and no other statement.
-
-    A listener of an application can send more.
-    """
-    new = session.new
-    if len(new) != 1 or session.dirty or session.deleted:
-        return False
-    (mapper,) = map(object_mapper, new)
-    return len(mapper.tables) == 1 and not (
-        any(getattr(mapper.dispatch, event) for event in _MAPPER_EVENTS)
-        or any(getattr(session.dispatch, event) for event in _SESSION_EVENTS)
-    )

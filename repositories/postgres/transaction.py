@@ -19,16 +19,16 @@ from domain.errors import CommitOutcomeUnknown, DatabaseFailure, RecollectError,
 from domain.schema.base import Entity
 from domain.schema.stored import CommitMark
 from domain.values.transactions import Isolation
-from repositories.postgres import direct
+from repositories.postgres import direct, single_insert
 from repositories.postgres.attaching import attach, track_row
 from repositories.postgres.cancellation import run_to_completion
 from repositories.postgres.database_info import TENANT
 from repositories.postgres.errors import Phase
 from repositories.postgres.execution import Execution
-from repositories.postgres.mapping import inserts_one_row
 from repositories.postgres.savepoints import refresh_tracked
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
 
     from repositories.postgres.database_info import Schema
@@ -209,11 +209,21 @@ class Transaction(Execution):
             if self._commit_began:
                 cancellation.add_note(_CANCELLED_IN_COMMIT[self.committed])
             raise
+        finally:
+            # It refers to the unit of work: a cycle would leave both to the garbage collector.
+            self._new_operation_id = uuid7
 
     async def _commit(self) -> None:
         try:
             with self.guarded() as session:
-                await session.run_sync(self._flush_and_commit)
+                connection = self._connection_without_transaction()
+                new = single_insert.only_new_entity(session.sync_session)
+                if connection is None or new is None:
+                    await session.run_sync(self._flush_and_commit)
+                else:
+                    self._begin_commit()
+                    await single_insert.insert(session, connection, new)
+                    await session.run_sync(self._end_committed)
         except (CommitOutcomeUnknown, asyncio.CancelledError):
             raise
         except RecollectError:
@@ -221,26 +231,26 @@ class Transaction(Execution):
                 self.committed = False
             raise
 
+    def _connection_without_transaction(self) -> Connection | None:
+        # Row-level security and Citus need settings of the transaction.
+        connection = self._connection
+        if self._needs_begin or self.schema.distributed or connection is None:
+            return None
+        return None if connection.invalidated or direct.has_begun(connection) else connection
+
     def _flush_and_commit(self, session: Session) -> None:
         # In one greenlet: each takes as long as sending a statement, and others wait for the rows
         # that the flush has locked.
-        if self._may_commit_itself() and inserts_one_row(session):
-            self._begin_commit()
-            _commit_by_insert(session)
-        else:
-            session.flush()
-            self._begin_commit()
-            session.commit()
+        session.flush()
+        self._begin_commit()
+        session.commit()
+        self._end_committed(session)
+
+    def _end_committed(self, session: Session) -> None:
         self.committed = self.mark.committed = True
         self._open = False
         self._added.clear()
         _close(session)
-
-    def _may_commit_itself(self) -> bool:
-        # Row-level security and Citus need settings of the transaction.
-        if self._needs_begin or self.schema.distributed or self._connection is None:
-            return False
-        return not (self._connection.invalidated or direct.has_begun(self._connection))
 
     def _begin_commit(self) -> None:
         connection = self._connection
@@ -250,15 +260,6 @@ class Transaction(Execution):
     def _unknown_operation(self) -> UUID | None:
         # Making an id takes longer than the other steps of a commit.
         return self._new_operation_id() if self._phase is Phase.COMMIT else None
-
-
-def _commit_by_insert(session: Session) -> None:
-    connection: Any = session.connection().connection.dbapi_connection
-    connection.autocommit = True
-    try:
-        session.commit()
-    finally:
-        connection.autocommit = False
 
 
 def _close(session: Session) -> None:

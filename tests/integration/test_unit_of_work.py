@@ -6,6 +6,8 @@ Cases that only PostgreSQL has: a server that refuses, and a driver that can be 
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from typing import TYPE_CHECKING
 
 import pytest
@@ -109,3 +111,19 @@ async def test_a_stream_whose_consumer_pauses_too_long_names_the_setting(
             with pytest.raises(ConnectionLost, match="setting idle_in_transaction_timeout"):
                 async for _ in view.reviews.stream(batch_size=1):
                     await asyncio.sleep(0.4)
+
+
+async def test_a_unit_of_work_is_freed_without_the_garbage_collector(database: Database) -> None:
+    async def commit(reviews: int) -> weakref.ref[object]:
+        async with database.unit_of_work() as uow:
+            for _ in range(reviews):
+                uow.reviews.add(Review(repo="acme/api", pr_number=7))
+            await uow.commit()
+        return weakref.ref(uow)
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert [(await commit(reviews))() for reviews in (1, 2)] == [None, None]
+    finally:
+        gc.enable()
