@@ -121,6 +121,12 @@ growth: $(READY) ## Compare the cost of every operation at two sizes; make growt
 	@$(PYTHON) -m bench.growth $${full:+--full --json docs/explanation/measured/growth.json}
 	@if [ -n "$$full" ]; then $(PYTHON) -m bench.growth.page; fi
 
+.PHONY: growth-long
+growth-long: $(READY) ## Measure replaced rows, 12 minutes of load, changes of many rows, and a migration; 40 minutes
+	@for part in replacement mixed bounded upgrade; do \
+	  $(PYTHON) -m bench.growth.$$part --json docs/explanation/measured/growth_$$part.json || true; done
+	@$(PYTHON) -m bench.growth.page
+
 .PHONY: lock
 lock: $(READY) ## Pin the newest versions that pyproject.toml allows, and those of the benchmark's peers
 	@$(PYTHON) -m uv pip compile --quiet --upgrade --universal --fork-strategy fewest --extra dev \

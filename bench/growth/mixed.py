@@ -7,10 +7,12 @@ fails after an error, if an operation slows down, or if searches have spikes.
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from statistics import median
 from time import monotonic, perf_counter
 from typing import Annotated, Any, Final
@@ -32,6 +34,7 @@ from bench.growth.data import (
     fill,
 )
 from bench.growth.entries import NEAR, WORDS
+from bench.machine import Machine
 from domain import RecollectError, Vector, known_dimensions
 from repositories import Database
 from tests.contract.suites import samples
@@ -175,13 +178,31 @@ def failures(load: Load) -> list[str]:
     return missed
 
 
-async def _measured(size: Size, *, tasks: int, minutes: float) -> Load:
+def summary(load: Load, machine: Machine) -> Mapping[str, Any]:
+    """Return the figures of each minute, as JSON: p50 and p95 in milliseconds, memory in MB."""
+    minutes = range(max(load.memory) + 1)
+    return {
+        "machine": asdict(machine),
+        "errors": dict(load.errors),
+        "memory": [round(load.memory[minute]) for minute in minutes],
+        "operations": {
+            name: {
+                "count": sum(map(len, times.values())),
+                "p50": [round(median(times[minute]), 1) for minute in minutes],
+                "p95": [round(percentile(times[minute], 95), 1) for minute in minutes],
+            }
+            for name, times in load.latencies.items()
+        },
+    }
+
+
+async def _measured(size: Size, *, tasks: int, minutes: float) -> tuple[Load, Machine]:
     with server() as running:
         url = running.create_database("mixed")
         opened = Database.from_url(url, migrate=True, embedding_dimensions=DIMENSIONS)
         async with opened as database:
             await fill(database, size)
-            return await run(database, tasks=tasks, minutes=minutes)
+            return await run(database, tasks=tasks, minutes=minutes), await Machine.of(database)
 
 
 def main(
@@ -189,9 +210,13 @@ def main(
     minutes: Annotated[float, typer.Option(help="The length of the load.")] = 12,
     tasks: Annotated[int, typer.Option(help="The number of tasks.")] = 16,
     small: Annotated[bool, typer.Option("--small", help="Fill 5,000 rows.")] = False,
+    output: Annotated[Path | None, typer.Option("--json", help="File for the figures.")] = None,
 ) -> None:
     """Run the load, print its minutes, and exit with 1 if it missed a bar."""
-    load = asyncio.run(_measured(SMALL if small else MEDIUM, tasks=tasks, minutes=minutes))
+    size = SMALL if small else MEDIUM
+    load, machine = asyncio.run(_measured(size, tasks=tasks, minutes=minutes))
+    if output is not None:
+        output.write_text(f"{json.dumps(summary(load, machine), indent=1)}\n", encoding="utf-8")
     shown = Table("operation", "minute", "count", "p50 ms", "p95 ms", "memory MB")
     for name, by_minute in load.latencies.items():
         for minute, times in sorted(by_minute.items()):

@@ -1,6 +1,8 @@
-"""Write the table of measurements into docs/explanation/growth.md.
+"""Write the tables of measurements into docs/explanation/growth.md.
 
-`python -m bench.growth.page` does so from docs/explanation/measured/growth.json.
+`python -m bench.growth.page` does so from docs/explanation/measured/growth*.json, which `make
+growth full=1` and the modules `mixed`, `replacement`, `bounded` and `upgrade` of `bench.growth`
+write with `--json`.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
 
 from bench import blocks
@@ -16,11 +19,44 @@ from bench.machine import Machine
 
 EXPLANATION: Final = Path(__file__).parents[2] / "docs" / "explanation"
 PAGE: Final = EXPLANATION / "growth.md"
-MEASURED: Final = EXPLANATION / "measured" / "growth.json"
+
+Figures = Mapping[str, Any]
 
 
-def table(results: Mapping[str, Any]) -> str:
-    """Return the machine and a table with a row for each measured call, the largest ratio first."""
+def measured() -> dict[str, Figures]:
+    """Return the figures of each block of the page, by its name."""
+    return {
+        name: json.loads((EXPLANATION / "measured" / file).read_text(encoding="utf-8"))
+        for name, file in {
+            "growth": "growth.json",
+            "mixed": "growth_mixed.json",
+            "replacement": "growth_replacement.json",
+            "bounded": "growth_bounded.json",
+            "upgrade": "growth_upgrade.json",
+        }.items()
+    }
+
+
+def page(written: str, figures: Mapping[str, Figures]) -> str:
+    """Return the page with its tables replaced."""
+    tables = {
+        "growth": _growth,
+        "mixed": _mixed,
+        "replacement": _replacement,
+        "bounded": _bounded,
+        "upgrade": _upgrade,
+    }
+    return blocks.filled(
+        written,
+        {
+            name: f"{Machine(**figures[name]['machine']).described()}\n\n{table(figures[name])}"
+            for name, table in tables.items()
+        },
+    )
+
+
+def _growth(results: Figures) -> str:
+    """Return a table with a row for each measured call, the largest ratio first."""
     names = [f"{size['name']}, {size['rows']:,} rows: ms" for size in results["sizes"]]
     grown = sorted((Growth(**one) for one in results["growth"]), key=lambda one: -one.ratio)
     rows = [
@@ -36,17 +72,77 @@ def table(results: Mapping[str, Any]) -> str:
     ]
     head = ("operation", "case", *names, "ratio", "rows", "may grow because it")
     unused = ", ".join(f"`{name}`" for name in results["unused"]) or "none"
-    return (
-        f"{Machine(**results['machine']).described()}\n\n{blocks.table(head, rows, words=2)}\n"
-        f"Indexes that no measured call used: {unused}.\n"
+    return f"{blocks.table(head, rows, words=2)}\nIndexes that no measured call used: {unused}.\n"
+
+
+def _mixed(results: Figures) -> str:
+    """Return the p50 of each operation by minute, its slowest minute, and the memory."""
+    minutes = len(results["memory"])
+    rows = [
+        (
+            name,
+            *(f"{p50:,.0f}" for p50 in one["p50"]),
+            f"{max(one['p50']) / one['p50'][0]:.2f} ×",
+            f"{max(one['p95']) / median(one['p95']):.2f} ×",
+        )
+        for name, one in results["operations"].items()
+    ]
+    memory = ("memory, MB", *(f"{megabytes}" for megabytes in results["memory"]), "", "")
+    head = ("p50, ms", *map(str, range(1, minutes + 1)), "slowest", "p95")
+    errors = ", ".join(f"{error} {times} times" for error, times in results["errors"].items())
+    return f"{blocks.table(head, [*rows, memory])}\n\nErrors: {errors or 'none'}.\n"
+
+
+def _replacement(results: Figures) -> str:
+    rows = [
+        (
+            "yes" if one["maintained"] else "no",
+            one["when"],
+            f"{one['mean']:.3f}",
+            f"{one['lowest']:.1f}",
+            f"{one['index']:.3f}",
+            f"{one['index_lowest']:.1f}",
+            f"{one['dead']:.0%}",
+            ", ".join(f"`{name}`" for name in one["rebuilt"]),
+        )
+        for one in results["recall"]
+    ]
+    head = (
+        "maintenance",
+        "after",
+        "recall of searches",
+        "lowest",
+        "recall of the index",
+        "lowest",
+        "dead rows",
+        "rebuilt",
     )
+    return blocks.table(head, rows, words=2)
 
 
-def page(written: str, results: Mapping[str, Any]) -> str:
-    """Return the page with the table replaced."""
-    return blocks.filled(written, {"growth": table(results)})
+def _bounded(results: Figures) -> str:
+    rows = [
+        (
+            one["change"],
+            f"{one['rows']:,}",
+            f"{one['seconds']:,.1f}",
+            f"{one['longest']:.2f}",
+            "yes" if one["complete"] else "**no**",
+        )
+        for one in results["bounded"]
+    ]
+    return blocks.table(("change", "rows", "seconds", "longest transaction, s", "complete"), rows)
+
+
+def _upgrade(results: Figures) -> str:
+    upgrade = results["upgrade"]
+    rows = [(f"`{table}`", f"{longest:,.0f}") for table, longest in upgrade["longest"].items()]
+    sentence = (
+        f"{upgrade['rows']:,} rows of each kind, from revision {upgrade['old']} to"
+        f" {upgrade['new']}: {upgrade['seconds']:.0f} s, {upgrade['commits']:,} commits meanwhile."
+    )
+    return f"{sentence}\n\n{blocks.table(('table', 'longest commit, ms'), rows)}"
 
 
 if __name__ == "__main__":
-    measured = json.loads(MEASURED.read_text(encoding="utf-8"))
-    PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), measured), encoding="utf-8")
+    PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), measured()), encoding="utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from bench.growth import page
@@ -26,8 +25,10 @@ def test_an_operation_that_grows_more_than_twofold_is_found() -> None:
     assert Growth(milliseconds=[2.0, 40.0], grows="adds up rows", **facts).is_met
 
 
-def test_the_table_of_the_page_is_made_of_the_measured_figures() -> None:
-    written = page.PAGE.read_text(encoding="utf-8")
-    measured = json.loads(page.MEASURED.read_text(encoding="utf-8"))
-    assert page.page(written, measured) == written
-    assert page.page(written, {**measured, "unused": ["reviews.x"]}) != written
+def test_the_tables_of_the_page_are_made_of_the_measured_figures() -> None:
+    written, figures = page.PAGE.read_text(encoding="utf-8"), page.measured()
+    assert page.page(written, figures) == written
+    for name in figures:
+        machine = {**figures[name]["machine"], "day": "2001-01-01"}
+        changed = {**figures, name: {**figures[name], "machine": machine}}
+        assert page.page(written, changed) != written, name
