@@ -111,6 +111,7 @@ def test_make_without_a_target_lists_every_target(clone: Clone) -> None:
         "test-quick",
         "soak",
         "growth",
+        "growth-long",
         "check",
         "docs",
         "revision",
