@@ -11,14 +11,13 @@ from sqlalchemy.orm.attributes import set_committed_value
 from domain.schema.stored import mark_stored
 from repositories.postgres import direct
 from repositories.sql.caching import cached_statement
-from repositories.sql.upsert import insert_row, row_values, written_columns
+from repositories.sql.upsert import insert_row_returning, row_values, written_columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sqlalchemy.ext.asyncio import AsyncSession
     from sqlalchemy.orm import Session
-    from sqlalchemy.sql.dml import ReturningInsert
 
     from domain.schema.base import Entity
 
@@ -58,7 +57,11 @@ async def insert(session: AsyncSession, connection: Connection, entity: Entity) 
     """
     kind, values = type(entity), vars(entity)
     rows = await direct.fetch(
-        session, connection, _insert_returning(kind), row_values(kind, values), commits_itself=True
+        session,
+        connection,
+        insert_row_returning(kind),
+        row_values(kind, values),
+        commits_itself=True,
     )
     session.expunge(entity)
     for name, value in _defaults(kind, rows[0]).items():
@@ -77,17 +80,9 @@ def _defaults(kind: type[Entity], row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @cached_statement
-def _insert_returning(entity: type[Entity]) -> ReturningInsert[Any]:
-    columns = entity.__table__.primary_key, written_columns(entity)
-    returned = [*columns[0], *(one for one in columns[1] if one.server_default is not None)]
-    return insert_row(entity).returning(*dict.fromkeys(returned))
-
-
-@cached_statement
 def _has_plain_columns(entity: type[Entity]) -> bool:
-    is_prepared = direct.prepare(_insert_returning(entity)) is not None
     return (
-        is_prepared
+        direct.prepare(insert_row_returning(entity)) is not None
         and len(entity.__mapper__.tables) == 1
         and all(
             column.computed is None

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, DefaultClause, bindparam, func, literal_column
 from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.sql.dml import ReturningInsert
 
 from domain.errors import NotLoaded
 from domain.schema.base import Entity
@@ -56,6 +57,14 @@ def insert_row(entity: type[Entity]) -> Insert:
         for column in columns
     }
     return insert(entity.__table__).values(values)
+
+
+@cached_statement
+def insert_row_returning(entity: type[Entity]) -> ReturningInsert[Any]:
+    """Return `insert_row` with its id, and the columns for which the server has a default."""
+    defaults = (column for column in written_columns(entity) if column.server_default is not None)
+    returned = dict.fromkeys((*entity.__table__.primary_key, *defaults))
+    return insert_row(entity).returning(*returned)
 
 
 def if_new(statement: Insert, key: Collection[str], *, where_not_null: str | None = None) -> Insert:
