@@ -53,7 +53,10 @@ _ROWS_PER_FETCH: Final = 500
 """Rows of a stream that are fetched at once; fewer, if they have large JSON."""
 
 _FIRST_FETCH: Final = 4
+"""Rows of the first fetch. Each fetch that is quick is followed by one of twice as many."""
+
 _ROWS_PER_PARTITION: Final = 8
+"""Rows that are converted between two looks at the clock."""
 
 
 class Guard:
