@@ -31,6 +31,7 @@ from repositories import Database
 from repositories.postgres.direct import Prepared, prepare
 from repositories.sql import runs
 from repositories.testing.statements import statements_of
+from tests.integration.driver_queries import queries_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -70,19 +71,10 @@ def driver_of(view: ReadUnitOfWork | UnitOfWork) -> Any:
 @asynccontextmanager
 async def sent(database: Database) -> AsyncIterator[list[str]]:
     """Note every query that the driver of the next reader sends, BEGIN and the like among them."""
-    statements: list[str] = []
-
-    def note(query: Any) -> None:
-        statements.append(query.query)
-
     async with database.reader() as view:
         driver = driver_of(view)
-    driver.add_query_logger(note)
-    try:
-        yield statements
-        await asyncio.sleep(0)
-    finally:
-        driver.remove_query_logger(note)
+    async with queries_of(driver) as queries:
+        yield queries
 
 
 async def test_a_reader_opened_for_one_row_costs_one_round_trip(

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Mapper, Session
 from domain import AlreadyExists, Finding, InvalidInput, Isolation, ReadOnly, Review, UnitOfWork
 from repositories import Database
 from repositories.testing.factories import FindingFactory, ReviewFactory
+from tests.integration.driver_queries import queries_of
 
 IN_A_TRANSACTION = ["BEGIN", "COMMIT;"]
 
@@ -23,19 +24,10 @@ IN_A_TRANSACTION = ["BEGIN", "COMMIT;"]
 async def transaction_control(uow: Any) -> AsyncIterator[list[str]]:
     """Note the BEGIN, COMMIT and ROLLBACK that the driver of the unit of work sends."""
     words: list[str] = []
-
-    def note(query: Any) -> None:
-        word = query.query.split()[0]
-        if word.startswith(("BEGIN", "COMMIT", "ROLLBACK")):
-            words.append(word)
-
-    driver = uow._transaction._connection.connection.driver_connection
-    driver.add_query_logger(note)
-    try:
+    async with queries_of(uow._transaction._connection.connection.driver_connection) as queries:
         yield words
-        await asyncio.sleep(0)
-    finally:
-        driver.remove_query_logger(note)
+    first_words = (query.split()[0] for query in queries)
+    words += [word for word in first_words if word.startswith(("BEGIN", "COMMIT", "ROLLBACK"))]
 
 
 async def has(database: Database, id: UUID) -> bool:
