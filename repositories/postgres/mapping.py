@@ -28,10 +28,22 @@ def order_writes_by_foreign_keys(application: Iterable[type[Entity]] = ()) -> No
         for key in table.foreign_key_constraints:
             parent = by_table[key.referred_table]
             column = next(element.parent for element in key.elements if element.column.name == "id")
-            name = f"_{key.referred_table.name}"
+            name = _name(key.referred_table)
             if name not in mapper.all_orm_descriptors:
                 join = foreign(mapper.c[column.key]) == remote(parent.c.id)
                 mapper.add_property(
                     name,
                     relationship(parent, primaryjoin=join, lazy="raise", cascade="", uselist=False),
                 )
+
+
+def has_own_relationships(mapper: Mapper[Entity]) -> bool:
+    """Whether the entity has relationships of its own, from which a flush takes values of columns.
+
+    The internal ones are never assigned.
+    """
+    return any(one.key != _name(one.mapper.class_.__table__) for one in mapper.relationships)
+
+
+def _name(parent: Table) -> str:
+    return f"_{parent.name}"

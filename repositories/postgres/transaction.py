@@ -15,15 +15,22 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import InstanceState, Session, make_transient
 from uuid_utils.compat import uuid7
 
-from domain.errors import CommitOutcomeUnknown, DatabaseFailure, RecollectError, UnitOfWorkError
+from domain.errors import (
+    CommitOutcomeUnknown,
+    ConstraintViolated,
+    DatabaseFailure,
+    InvalidInput,
+    RecollectError,
+    UnitOfWorkError,
+)
 from domain.schema.base import Entity
 from domain.schema.stored import CommitMark
 from domain.values.transactions import Isolation
-from repositories.postgres import direct, single_insert
+from repositories.postgres import direct, new_entities
 from repositories.postgres.attaching import attach, track_row
 from repositories.postgres.cancellation import run_to_completion
 from repositories.postgres.database_info import TENANT
-from repositories.postgres.errors import Phase
+from repositories.postgres.errors import Phase, translate
 from repositories.postgres.execution import Execution
 from repositories.postgres.savepoints import refresh_tracked
 
@@ -185,9 +192,9 @@ class Transaction(Execution):
     async def commit(self, operation_id: Callable[[], UUID]) -> None:
         """Write added and changed entities, and commit.
 
-        If one new entity is all that the unit of work writes, its INSERT is sent without BEGIN and
-        COMMIT: PostgreSQL commits a statement outside of a transaction by itself. It then counts as
-        the COMMIT.
+        If a few new entities are all that the unit of work writes, one statement inserts them
+        without BEGIN and COMMIT: PostgreSQL commits a statement outside of a transaction by itself.
+        It then counts as the COMMIT.
 
         A cancellation during COMMIT is raised after the server has answered; `committed` then says
         what happened.
@@ -216,20 +223,35 @@ class Transaction(Execution):
     async def _commit(self) -> None:
         try:
             with self.guarded() as session:
-                connection = self._connection_without_transaction()
-                new = single_insert.only_new_entity(session.sync_session)
-                if connection is None or new is None:
-                    await session.run_sync(self._flush_and_commit)
-                else:
-                    self._begin_commit()
-                    await single_insert.insert(session, connection, new)
-                    await session.run_sync(self._end_committed)
+                is_inserted = await self._insert_new_entities(session)
+                await session.run_sync(
+                    self._end_committed if is_inserted else self._flush_and_commit
+                )
         except (CommitOutcomeUnknown, asyncio.CancelledError):
             raise
         except RecollectError:
             if self.committed is None:
                 self.committed = False
             raise
+
+    async def _insert_new_entities(self, session: AsyncSession) -> bool:
+        connection = self._connection_without_transaction()
+        new = () if connection is None else new_entities.insertable(session.sync_session)
+        if connection is None or not new:
+            return False
+        self._begin_commit()
+        try:
+            await new_entities.insert(session, connection, new)
+        except Exception as error:
+            failure = translate(error, phase=self._phase)
+            if len(new) == 1 or not isinstance(failure, ConstraintViolated | InvalidInput):
+                raise
+            # Nothing is inserted. The flush inserts one after another, and fails at the first one
+            # that violates a constraint: always the same one, as in any other commit.
+            self._phase = Phase.WORK
+            self._commit_began = self.committed = False
+            return False
+        return True
 
     def _connection_without_transaction(self) -> Connection | None:
         # Row-level security and Citus need settings of the transaction.

@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, DefaultClause, bindparam, func, literal_column
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    DefaultClause,
+    Select,
+    bindparam,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy.dialects.postgresql import Insert, insert
-from sqlalchemy.sql.dml import ReturningInsert
 
 from domain.errors import NotLoaded
 from domain.schema.base import Entity
@@ -23,11 +31,11 @@ def written_columns(entity: type[Entity]) -> Sequence[Column[Any]]:
 
 
 def parameter_name(column: Column[Any]) -> str:
-    """Return the name of the parameter for a column.
+    """Return the name of the parameter for a column, which no other column has.
 
     SQLAlchemy reserves parameters with the name of the column.
     """
-    return f"new_{column.name}"
+    return f"new_{column.table.name}_{column.name}"
 
 
 def row_values(entity: type[Entity], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -38,8 +46,10 @@ def row_values(entity: type[Entity], values: Mapping[str, Any]) -> dict[str, Any
     """
     try:
         return {
-            f"new_{field.element.name}": values[field.name]
-            for field in fields(entity, with_embedding=True)
+            parameter_name(column): values[field.name]
+            for column, field in zip(
+                written_columns(entity), fields(entity, with_embedding=True), strict=True
+            )
         }
     except KeyError as error:
         raise NotLoaded(entity.__name__, str(error.args[0])) from None
@@ -60,11 +70,19 @@ def insert_row(entity: type[Entity]) -> Insert:
 
 
 @cached_statement
-def insert_row_returning(entity: type[Entity]) -> ReturningInsert[Any]:
-    """Return `insert_row` with its id, and the columns for which the server has a default."""
-    defaults = (column for column in written_columns(entity) if column.server_default is not None)
-    returned = dict.fromkeys((*entity.__table__.primary_key, *defaults))
-    return insert_row(entity).returning(*returned)
+def insert_rows(entities: tuple[type[Entity], ...]) -> Select[Any]:
+    """Return the statement that inserts a row of each of these entities.
+
+    It selects their ids, and the columns for which the server has a default, in one row. They have
+    the names of the parameters.
+    """
+    selected = []
+    for entity in entities:
+        defaults = [one for one in written_columns(entity) if one.server_default is not None]
+        columns = dict.fromkeys((*entity.__table__.primary_key, *defaults))
+        inserted = insert_row(entity).returning(*columns).cte(f"new_{entity.__table__.name}")
+        selected += [inserted.c[one.name].label(parameter_name(one)) for one in columns]
+    return select(*selected)
 
 
 def if_new(statement: Insert, key: Collection[str], *, where_not_null: str | None = None) -> Insert:

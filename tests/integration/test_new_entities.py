@@ -1,4 +1,4 @@
-"""Units of work that write one new entity: PostgreSQL commits its INSERT by itself."""
+"""Units of work that write a few new entities: PostgreSQL commits their INSERT by itself."""
 
 from __future__ import annotations
 
@@ -12,7 +12,18 @@ import pytest
 from sqlalchemy import Connection, event, text
 from sqlalchemy.orm import Mapper, Session
 
-from domain import AlreadyExists, Finding, InvalidInput, Isolation, ReadOnly, Review, UnitOfWork
+from domain import (
+    AlreadyExists,
+    CheckViolated,
+    Finding,
+    InvalidInput,
+    Isolation,
+    ReadOnly,
+    RecollectError,
+    ReferenceViolated,
+    Review,
+    UnitOfWork,
+)
 from repositories import Database
 from repositories.testing.factories import FindingFactory, ReviewFactory
 from tests.integration.driver_queries import queries_of
@@ -53,10 +64,32 @@ async def test_reads_before_it_change_nothing(database: Database) -> None:
     assert words == []
 
 
-async def test_more_than_one_write_needs_a_transaction(database: Database) -> None:
+async def test_one_statement_inserts_entities_of_several_classes(database: Database) -> None:
     async with database.unit_of_work() as uow, transaction_control(uow) as words:
         review = uow.reviews.add(ReviewFactory.build())
+        finding = uow.findings.add(FindingFactory.build(review_id=review.id, repo=review.repo))
+        await uow.commit()
+    assert words == []
+    async with database.reader() as view:
+        assert await view.reviews.get(review.id) == review
+        assert await view.findings.get(finding.id) == finding
+    assert finding.created_at == review.created_at
+
+
+async def test_the_order_in_which_they_were_added_does_not_matter(database: Database) -> None:
+    review = ReviewFactory.build()
+    async with database.unit_of_work() as uow, transaction_control(uow) as words:
         uow.findings.add(FindingFactory.build(review_id=review.id))
+        uow.reviews.add(review)
+        await uow.commit()
+    assert words == []
+    assert await has(database, review.id)
+
+
+async def test_other_writes_need_a_transaction(database: Database) -> None:
+    async with database.unit_of_work() as uow, transaction_control(uow) as words:
+        review = uow.reviews.add(ReviewFactory.build())
+        uow.reviews.add(ReviewFactory.build())
         await uow.commit()
     assert words == IN_A_TRANSACTION
     async with database.unit_of_work() as uow, transaction_control(uow) as words:
@@ -65,6 +98,38 @@ async def test_more_than_one_write_needs_a_transaction(database: Database) -> No
         uow.reviews.add(ReviewFactory.build())
         await uow.commit()
     assert words == IN_A_TRANSACTION
+
+
+async def test_the_first_violation_in_the_order_of_the_flush_is_raised(database: Database) -> None:
+    review, finding = ReviewFactory.build(), FindingFactory.build()
+    finding.review_id = review.id
+    async with database.unit_of_work() as uow:
+        uow.reviews.add(review)
+        uow.findings.add(finding)
+        await uow.commit()
+
+    async def violation(id: UUID, **wrong: Any) -> tuple[RecollectError, list[str]]:
+        async with database.unit_of_work() as uow, transaction_control(uow) as words:
+            uow.findings.add(FindingFactory.build(id=finding.id, review_id=review.id))
+            added = uow.reviews.add(ReviewFactory.build(id=id))
+            vars(added).update(wrong)
+            with pytest.raises(RecollectError) as caught:
+                await uow.commit()
+        assert uow.committed is False
+        assert await has(database, id) is (id == review.id)
+        return caught.value, words
+
+    both, words = await violation(review.id)
+    assert isinstance(both, AlreadyExists)
+    assert both.table == "reviews"
+    assert words == ["BEGIN", "ROLLBACK;"]
+    one, _ = await violation(ReviewFactory.build().id)
+    assert isinstance(one, AlreadyExists)
+    assert one.table == "findings"
+    check, _ = await violation(ReviewFactory.build().id, pr_number=-1)
+    assert isinstance(check, CheckViolated)
+    value, _ = await violation(ReviewFactory.build().id, pr_number=2**80)
+    assert isinstance(value, InvalidInput)
 
 
 async def test_a_unit_of_work_that_has_begun_commits_its_transaction(database: Database) -> None:
@@ -182,7 +247,14 @@ async def test_a_finding_of_a_missing_review_is_refused(database: Database) -> N
     orphan: Finding = FindingFactory.build()
     async with database.unit_of_work() as uow:
         uow.findings.add(orphan)
-        with pytest.raises(Exception, match="review"):
+        with pytest.raises(ReferenceViolated):
             await uow.commit()
+    review = ReviewFactory.build()
+    async with database.unit_of_work() as uow:
+        uow.findings.add(orphan)
+        uow.reviews.add(review)
+        with pytest.raises(ReferenceViolated):
+            await uow.commit()
+    assert not await has(database, review.id)
     async with database.reader() as view:
         assert await view.findings.find(orphan.id) is None
