@@ -27,7 +27,7 @@ EVENTS: Final = "telemetry_events"
 AHEAD: Final = 3
 """Partitions that are made for the months after the current one."""
 
-MOST_MOVED: Final = 20_000
+MOST_MOVED: Final = 50_000
 """The rows that one transaction moves from the default partition: about a second."""
 
 LOCK_TIMEOUT_MS: Final = 500

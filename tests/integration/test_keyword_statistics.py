@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import text
@@ -14,7 +14,7 @@ from domain.errors import ConfigurationError
 from domain.values.bm25 import Bm25
 from repositories import Database, FakeDatabase, Settings
 from repositories.postgres.engine import create_engine
-from repositories.sql.bm25 import Access, is_one_word, query_parameters
+from repositories.sql.bm25 import Access, corpus, is_one_word, query_parameters
 from repositories.sql.bm25.corpus import corpus_statistics
 from repositories.sql.explain import Explain
 from repositories.sql.filters import FilterKey
@@ -76,6 +76,7 @@ MANY = text("""
     INSERT INTO knowledge (tenant, id, repo, source, source_type, chunk_id, content, content_hash)
     SELECT tenant, gen_random_uuid(), '', 's', 'doc', number,
       concat_ws(' ', 'number', number, CASE WHEN number % 4 = 0 THEN 'quarter' END,
+        CASE WHEN number % 15 = 5 THEN 'fifteenth' END,
         CASE WHEN number % 100 = 7 THEN 'hundredth' END),
       sha256(int4send(number))
     FROM unnest(ARRAY['ours', 'theirs']) AS tenant, generate_series(1, 6000) AS number
@@ -83,18 +84,21 @@ MANY = text("""
 
 
 async def test_a_large_tenant_is_estimated_from_a_sample_of_its_own_rows(
-    database: Database,
+    database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    statistics = corpus_statistics(KnowledgeChunk, Match.ANY, 100, Access())
-    parts = ", ".join(f"{name} AS MATERIALIZED ({sql})" for name, sql in statistics.items())
     async with database.engine.begin() as connection:
         await connection.execute(MANY)
-    read = text(f"WITH {parts} SELECT lexeme, df, n, rows_with FROM counted")
-    estimates = {}
-    async with database.engine.connect() as connection:
-        for tenant in ("ours", "theirs"):
-            binds = {"tenant": tenant, "query": "number quarter hundredth", "language": "english"}
-            estimates[tenant] = {row.lexeme: row for row in await connection.execute(read, binds)}
+
+    async def estimated(tenant: str) -> Mapping[str, Any]:
+        statistics = corpus_statistics(KnowledgeChunk, Match.ANY, 100, Access())
+        parts = ", ".join(f"{name} AS MATERIALIZED ({sql})" for name, sql in statistics.items())
+        read = text(f"WITH {parts} SELECT lexeme, df, n, rows_with, every FROM counted")
+        query = "number quarter fifteenth hundredth"
+        binds = {"tenant": tenant, "query": query, "language": "english"}
+        async with database.engine.connect() as connection:
+            return {row.lexeme: row for row in await connection.execute(read, binds)}
+
+    estimates = {tenant: await estimated(tenant) for tenant in ("ours", "theirs")}
     n = estimates["ours"]["number"].n
     # 16 times 64 hashes tell the number of rows with a standard deviation of 3 %.
     assert 5_400 < n < 6_600
@@ -104,6 +108,15 @@ async def test_a_large_tenant_is_estimated_from_a_sample_of_its_own_rows(
     # Up to 1,000 rows, and up to 1,000 rows with a word, are counted.
     assert estimates["theirs"]["number"].n == 500
     assert estimates["theirs"]["hundredth"].df == 5
+    # A larger sample tells how many rows of a large tenant have a word of a fifteenth.
+    assert (estimates["ours"]["fifteenth"].df, estimates["ours"]["fifteenth"].every) == (400, 128)
+    monkeypatch.setattr(corpus, "_MANY_ROWS", 5_000)
+    again = await estimated("ours")
+    assert again["fifteenth"].every == 4 * 128
+    assert 0.04 < again["fifteenth"].df / n < 0.1
+    assert {word: again[word].df for word in ("number", "quarter", "hundredth")} == {
+        word: estimates["ours"][word].df for word in ("number", "quarter", "hundredth")
+    }
 
 
 async def test_the_owner_of_a_table_is_searched_without_the_key_of_its_tenant(
