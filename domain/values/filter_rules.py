@@ -21,7 +21,7 @@ from functools import partial
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, Union, get_args, get_origin
 
-from annotated_types import Le
+from sqlalchemy import BigInteger
 
 from domain.errors import InvalidFilter, InvalidInput
 from domain.values.filter_bounds import require_bounded
@@ -52,7 +52,7 @@ from domain.values.filters import (
     not_a_filter,
 )
 from domain.values.globs import parse_glob
-from domain.values.numbers import INT32_MAX, INT64_MAX, field_constraints
+from domain.values.numbers import INT32_MAX, INT64_MAX
 
 if TYPE_CHECKING:
     from domain.schema.base import Entity
@@ -237,5 +237,5 @@ def _coercion(entity: type[Entity], name: str, kind: type[Any]) -> Coerce | None
 
 
 def _greatest(entity: type[Entity], name: str) -> int:
-    limits = (rule.le for rule in field_constraints(_field(entity, name)) if isinstance(rule, Le))
-    return INT64_MAX if INT64_MAX in limits else INT32_MAX
+    column = entity.__table__.columns[column_name(entity, name)]
+    return INT64_MAX if isinstance(column.type, BigInteger) else INT32_MAX

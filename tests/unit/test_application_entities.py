@@ -14,7 +14,15 @@ from uuid import UUID
 
 import pytest
 from pydantic import ValidationError
-from sqlalchemy import CheckConstraint, Column, Computed, ForeignKeyConstraint, Integer, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Computed,
+    ForeignKeyConstraint,
+    Integer,
+    text,
+)
 from sqlalchemy import UniqueConstraint as Unique
 from sqlmodel import Field
 
@@ -130,6 +138,24 @@ async def test_values_of_plain_types_compare_as_on_postgresql() -> None:
         assert await measures.count(where("ratio").at_least(1.0)) == 3
         assert await measures.count(where("ratio").greater_than(1.0)) == 2
         assert await measures.count(where("ratio").at_most(1.0)) == 1
+
+
+async def test_a_column_of_64_bits_is_compared_in_its_range() -> None:
+    class Weight(ApplicationEntity, table=True):
+        """A weight of a test."""
+
+        __tablename__ = "test_weights"
+        grams: int = Field(sa_type=BigInteger)
+        boxes: int
+
+    async with FakeDatabase(entities=[Weight]).unit_of_work() as uow:
+        weights = uow.repository(Weight)
+        await weights.add_many([Weight(grams=2**40, boxes=1)])
+        assert await weights.count(where("grams").equals(2**40)) == 1
+        assert await weights.count(where("grams").less_than(-(2**63))) == 0
+        for condition in (where("grams").equals(2**63), where("boxes").equals(2**31)):
+            with pytest.raises(InvalidFilter, match="within the range of the column"):
+                await weights.count(condition)
 
 
 @pytest.mark.parametrize("argument", [None, "Parcel", [Parcel]])
