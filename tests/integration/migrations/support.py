@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from repositories.testing.servers import TestServer
 
-HEAD = "0019"
+HEAD = "0020"
 NEXT, AFTER_NEXT = (f"{int(HEAD) + number:04d}" for number in (1, 2))
 """Revisions that tests write."""
 

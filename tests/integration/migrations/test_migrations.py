@@ -211,6 +211,15 @@ def test_options_that_cannot_be_are_refused(wrong: dict[str, int | str]) -> None
 
 
 @newest
+async def test_the_lexemes_of_a_row_are_stored_in_it(migrated: AsyncEngine) -> None:
+    storage = (
+        "SELECT array_agg(c.relname::text ORDER BY c.relname) FROM pg_attribute"
+        " JOIN pg_class c ON c.oid = attrelid WHERE attname = 'search_vector' AND attstorage = 'm'"
+        " AND c.relname IN ('knowledge', 'learning_memories', 'findings')"
+    )
+    assert await scalar(migrated, storage) == ["findings", "knowledge", "learning_memories"]
+
+
 async def test_an_event_of_any_month_finds_its_partition(migrated: AsyncEngine) -> None:
     for moment in ("1999-12-31", "2099-01-01"):
         await execute(
