@@ -26,7 +26,7 @@ from domain.errors import (
 from domain.schema.base import Entity
 from domain.schema.stored import CommitMark
 from domain.values.transactions import Isolation
-from repositories.postgres import direct, new_entities
+from repositories.postgres import autocommit, direct
 from repositories.postgres.attaching import attach, track_row
 from repositories.postgres.cancellation import run_to_completion
 from repositories.postgres.database_info import TENANT
@@ -192,9 +192,9 @@ class Transaction(Execution):
     async def commit(self, operation_id: Callable[[], UUID]) -> None:
         """Write added and changed entities, and commit.
 
-        If a few new entities are all that the unit of work writes, one statement inserts them
-        without BEGIN and COMMIT: PostgreSQL commits a statement outside of a transaction by itself.
-        It then counts as the COMMIT.
+        If one statement can write all that the unit of work writes, such as a changed entity, or a
+        new review with a new finding, it is sent without BEGIN and COMMIT: PostgreSQL commits a
+        statement outside of a transaction by itself. It then counts as the COMMIT.
 
         A cancellation during COMMIT is raised after the server has answered; `committed` then says
         what happened.
@@ -223,9 +223,9 @@ class Transaction(Execution):
     async def _commit(self) -> None:
         try:
             with self.guarded() as session:
-                is_inserted = await self._insert_new_entities(session)
+                is_committed = await self._commit_by_statement(session)
                 await session.run_sync(
-                    self._end_committed if is_inserted else self._flush_and_commit
+                    self._end_committed if is_committed else self._flush_and_commit
                 )
         except (CommitOutcomeUnknown, asyncio.CancelledError):
             raise
@@ -234,19 +234,19 @@ class Transaction(Execution):
                 self.committed = False
             raise
 
-    async def _insert_new_entities(self, session: AsyncSession) -> bool:
+    async def _commit_by_statement(self, session: AsyncSession) -> bool:
         connection = self._connection_without_transaction()
-        new = () if connection is None else new_entities.insertable(session.sync_session)
-        if connection is None or not new:
+        write = None if connection is None else autocommit.write_of(session.sync_session)
+        if connection is None or write is None:
             return False
         self._begin_commit()
         try:
-            await new_entities.insert(session, connection, new)
+            await write.send(session, connection)
         except Exception as error:
             failure = translate(error, phase=self._phase)
-            if len(new) == 1 or not isinstance(failure, ConstraintViolated | InvalidInput):
+            if not (write.is_divisible and isinstance(failure, ConstraintViolated | InvalidInput)):
                 raise
-            # Nothing is inserted. The flush inserts one after another, and fails at the first one
+            # Nothing is written. The flush inserts one after another, and fails at the first one
             # that violates a constraint: always the same one, as in any other commit.
             self._phase = Phase.WORK
             self._commit_began = self.committed = False

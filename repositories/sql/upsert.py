@@ -1,4 +1,4 @@
-"""Inserts of rows whose keys can exist already."""
+"""Writes of single rows: inserts, also of rows whose keys can exist already, and updates."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
+    update,
 )
 from sqlalchemy.dialects.postgresql import Insert, insert
 
@@ -83,6 +84,27 @@ def insert_rows(entities: tuple[type[Entity], ...]) -> Select[Any]:
         inserted = insert_row(entity).returning(*columns).cte(f"new_{entity.__table__.name}")
         selected += [inserted.c[one.name].label(parameter_name(one)) for one in columns]
     return select(*selected)
+
+
+@cached_statement
+def update_row(entity: type[Entity], changed: tuple[str, ...]) -> Select[Any]:
+    """Return the statement that sets these columns of a row, and returns its id.
+
+    `parameter_name` names the parameters: the changed columns, and the primary key.
+    """
+    columns = entity.__table__.c
+    parameters = {
+        column.name: bindparam(parameter_name(column), type_=column.type) for column in columns
+    }
+    key = entity.__table__.primary_key
+    written = (
+        update(entity.__table__)
+        .where(*(column == parameters[column.name] for column in key))
+        .values({name: parameters[name] for name in changed})
+        .returning(columns.id)
+        .cte("changed")
+    )
+    return select(written.c.id)
 
 
 def if_new(statement: Insert, key: Collection[str], *, where_not_null: str | None = None) -> Insert:

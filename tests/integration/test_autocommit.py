@@ -1,4 +1,4 @@
-"""Units of work that write a few new entities: PostgreSQL commits their INSERT by itself."""
+"""Units of work that write with one statement: PostgreSQL commits it by itself."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Connection, event, text
 from sqlalchemy.orm import Mapper, Session
+from sqlalchemy.orm.attributes import set_attribute
 
 from domain import (
     AlreadyExists,
     CheckViolated,
+    Conflict,
     Finding,
     InvalidInput,
     Isolation,
@@ -132,6 +134,82 @@ async def test_the_first_violation_in_the_order_of_the_flush_is_raised(database:
     assert isinstance(value, InvalidInput)
 
 
+async def stored_review(database: Database) -> Review:
+    async with database.unit_of_work() as uow:
+        review = uow.reviews.add(ReviewFactory.build())
+        await uow.commit()
+    return review
+
+
+async def test_the_update_of_one_entity_is_all_that_is_sent(database: Database) -> None:
+    key = (await stored_review(database)).id
+    async with database.unit_of_work() as uow, transaction_control(uow) as words:
+        review = await uow.reviews.get(key)
+        review.files_analyzed, review.config_snapshot = 7, {"rules": ["a", 1]}
+        review.model = None
+        await uow.commit()
+    assert words == []
+    assert uow.committed is True
+    review.files_analyzed = 8
+    async with database.unit_of_work() as uow, transaction_control(uow) as words:
+        assert await uow.reviews.find(key) == review.model_copy(update={"files_analyzed": 7})
+        await uow.commit()
+    assert words == []
+    # A stored entity that is added again is updated.
+    async with database.unit_of_work() as uow, transaction_control(uow) as words:
+        uow.reviews.add(review)
+        await uow.commit()
+    assert words == []
+    async with database.reader() as view:
+        assert await view.reviews.get(key) == review
+
+
+async def test_the_update_of_a_row_that_is_gone_is_a_conflict(database: Database) -> None:
+    key = (await stored_review(database)).id
+    async with database.unit_of_work() as uow:
+        review = await uow.reviews.get(key)
+        async with database.unit_of_work() as other:
+            await other.reviews.delete(key)
+            await other.commit()
+        review.files_analyzed += 1
+        with pytest.raises(Conflict):
+            await uow.commit()
+    assert uow.committed is False
+    assert not await has(database, key)
+
+
+async def test_a_refused_update_changes_nothing_and_can_be_corrected(database: Database) -> None:
+    key = (await stored_review(database)).id
+    async with database.unit_of_work() as uow:
+        review = await uow.reviews.get(key)
+        set_attribute(review, "pr_number", -1)
+        review.files_analyzed = 9
+        with pytest.raises(CheckViolated):
+            await uow.commit()
+    assert uow.committed is False
+    assert (review.pr_number, review.files_analyzed) == (-1, 9)
+    review.pr_number = 5
+    async with database.unit_of_work() as uow:
+        uow.reviews.add(review)
+        await uow.commit()
+    async with database.reader() as view:
+        assert await view.reviews.get(key) == review
+
+
+async def test_updates_of_one_row_by_many_tasks_wait_for_each_other(database: Database) -> None:
+    key = (await stored_review(database)).id
+    texts = [f"model {number}" for number in range(20)]
+
+    async def change(name: str) -> None:
+        async with database.unit_of_work() as uow:
+            (await uow.reviews.get(key)).model = name
+            await uow.commit()
+
+    await asyncio.gather(*map(change, texts))
+    async with database.reader() as view:
+        assert (await view.reviews.get(key)).model in texts
+
+
 async def test_a_unit_of_work_that_has_begun_commits_its_transaction(database: Database) -> None:
     async with database.unit_of_work() as uow, transaction_control(uow) as words:
         uow.reviews.add(ReviewFactory.build())
@@ -219,7 +297,7 @@ def listening(target: Any, name: str, listener: Any) -> Iterator[None]:
         event.remove(target, name, listener)
 
 
-def fail_after_insert(_: Mapper[Any], connection: Connection, __: object) -> None:
+def fail_after_write(_: Mapper[Any], connection: Connection, __: object) -> None:
     connection.execute(text("SELECT 1 / 0"))
 
 
@@ -229,7 +307,7 @@ def fail_after_flush(session: Session, _: object) -> None:
 
 @pytest.mark.parametrize(
     ("target", "name", "listener"),
-    [(Review, "after_insert", fail_after_insert), (Session, "after_flush", fail_after_flush)],
+    [(Review, "after_insert", fail_after_write), (Session, "after_flush", fail_after_flush)],
 )
 async def test_what_a_listener_sends_belongs_to_the_same_transaction(
     database: Database, target: Any, name: str, listener: Any
@@ -241,6 +319,20 @@ async def test_what_a_listener_sends_belongs_to_the_same_transaction(
             with pytest.raises(InvalidInput):
                 await uow.commit()
     assert not await has(database, review.id)
+
+
+async def test_what_a_listener_to_updates_sends_belongs_to_the_same_transaction(
+    database: Database,
+) -> None:
+    review = await stored_review(database)
+    before = review.files_analyzed
+    with listening(Review, "after_update", fail_after_write):
+        async with database.unit_of_work() as uow:
+            (await uow.reviews.get(review.id)).files_analyzed = before + 1
+            with pytest.raises(InvalidInput):
+                await uow.commit()
+    async with database.reader() as view:
+        assert (await view.reviews.get(review.id)).files_analyzed == before
 
 
 async def test_a_finding_of_a_missing_review_is_refused(database: Database) -> None:

@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session, foreign, relationship, remote
 from sqlmodel import Field, Relationship, col
 
 from domain import ApplicationEntity, Review, references
+from repositories.postgres.autocommit import Insert, write_of
 from repositories.postgres.mapping import order_writes_by_foreign_keys
-from repositories.postgres.new_entities import insertable
 from repositories.testing.factories import ReviewFactory
 
 
@@ -46,14 +46,14 @@ def test_an_entity_with_a_relationship_of_its_own_is_left_to_the_flush() -> None
     review = ReviewFactory.build(tenant="acme")
     with Session() as session:
         session.add_all((review, Vote(tenant="acme", review_id=review.id)))
-        assert len(insertable(session)) == 2
+        assert isinstance(write_of(session), Insert)
         approval = Approval(tenant="acme")
         approval.review = review
         session.add(approval)
-        assert insertable(session) == ()
+        assert write_of(session) is None
 
 
 def test_two_entities_of_a_class_are_left_to_the_flush() -> None:
     with Session() as session:
         session.add_all((ReviewFactory.build(), ReviewFactory.build()))
-        assert insertable(session) == ()
+        assert write_of(session) is None
