@@ -316,9 +316,8 @@ class UnitOfWork(Protocol):
             TransactionAborted: an earlier statement failed; nothing was committed.
             ConstraintViolated: an added or changed entity violates a constraint; nothing was
                 committed.
-            CommitOutcomeUnknown: the connection was lost after COMMIT was sent, or the INSERT of
-                new entities, which is sent without BEGIN and COMMIT if they are all that is
-                written.
+            CommitOutcomeUnknown: the connection was lost after COMMIT was sent, or the statement
+                that writes everything, which is sent without BEGIN and COMMIT.
         """
         ...
 
