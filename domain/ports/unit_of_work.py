@@ -310,14 +310,14 @@ class UnitOfWork(Protocol):
         """Commit all changes, and end the unit of work.
 
         A cancellation during COMMIT is raised after the server has answered; `committed` then says
-        what happened.
+        what happened. One statement that writes everything counts as the COMMIT: it is sent without
+        BEGIN.
 
         Raises:
             TransactionAborted: an earlier statement failed; nothing was committed.
             ConstraintViolated: an added or changed entity violates a constraint; nothing was
                 committed.
-            CommitOutcomeUnknown: the connection was lost after COMMIT was sent, or the statement
-                that writes everything, which is sent without BEGIN and COMMIT.
+            CommitOutcomeUnknown: the connection was lost after COMMIT was sent.
         """
         ...
 

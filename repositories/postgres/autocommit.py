@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, DefaultClause, inspect
-from sqlalchemy.orm.attributes import set_committed_value
+from sqlalchemy.orm.attributes import get_history, set_committed_value
 
 from domain.errors import Conflict
 from domain.schema.stored import mark_stored
@@ -126,11 +126,11 @@ def _update_of(dirty: Sequence[Entity]) -> Update | None:
     if len(dirty) > 1:
         return None
     [entity] = dirty
-    kind, state = type(entity), inspect(entity)
+    kind, unmodified = type(entity), inspect(entity).unmodified
     fields = [
         name
         for name in kind.model_fields
-        if name not in state.unmodified and state.attrs[name].history.has_changes()
+        if name not in unmodified and get_history(entity, name).has_changes()
     ]
     if (
         not fields
