@@ -77,7 +77,7 @@ def insert_rows(entities: tuple[type[Entity], ...]) -> Select[Any]:
     It selects their ids, and the columns for which the server has a default, in one row. They have
     the names of the parameters.
     """
-    selected = []
+    selected: list[ColumnElement[Any]] = []
     for entity in entities:
         defaults = [one for one in written_columns(entity) if one.server_default is not None]
         columns = dict.fromkeys((*entity.__table__.primary_key, *defaults))
