@@ -328,6 +328,15 @@ def test_the_server_has_no_privileged_user_or_group(folder: Path) -> None:
         finish(user)
 
 
+@on_linux
+def test_the_server_keeps_the_memory_that_planning_frees(fresh: Path) -> None:
+    with start(fresh) as server:
+        pid = (server.data_dir / "postgresql" / "postmaster.pid").read_text().split()[0]
+        environment = psutil.Process(int(pid)).environ()
+    limits = {environment[f"MALLOC_{name}_THRESHOLD_"] for name in ("MMAP", "TRIM")}
+    assert limits == {"8388608"}
+
+
 @contextlib.contextmanager
 def open_folder() -> Iterator[Path]:
     """A folder that everyone can pass, which pytest's own are not.
