@@ -7,7 +7,7 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 from uuid import UUID
 
-from sqlalchemy import MetaData, Table, func
+from sqlalchemy import BigInteger, MetaData, Table, func
 from sqlalchemy.exc import ConstraintColumnNotFoundError
 from sqlalchemy.orm import Mapper, registry
 from sqlalchemy.orm.attributes import InstrumentedAttribute, instance_state, set_attribute
@@ -20,6 +20,7 @@ from domain.errors import InvalidEntity, NotLoaded
 from domain.schema.columns import EmbeddingColumn
 from domain.schema.constraints import NAMING_CONVENTION
 from domain.schema.tables import complete_columns
+from domain.values.numbers import INT32_MAX, INT64_MAX
 from domain.values.redaction import without_input
 from domain.values.text import DEFAULT_TENANT, Tenant
 from domain.values.timestamps import Timestamp
@@ -114,6 +115,11 @@ class EntityMeta(SQLModelMetaclass):
     def embedding_fields(cls) -> tuple[str, ...]:
         """Return the names of the fields that a read leaves out by default."""
         return cls._embedding_fields
+
+    def largest_integer(cls, column: str) -> int:
+        """Return the largest number that a column of whole numbers can store."""
+        is_big = isinstance(vars(cls)["__table__"].columns[column].type, BigInteger)
+        return INT64_MAX if is_big else INT32_MAX
 
     def _require_place(cls, name: str, table: str) -> None:
         if cls.metadata is metadata:

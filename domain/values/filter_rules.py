@@ -21,8 +21,6 @@ from functools import partial
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, Union, get_args, get_origin
 
-from sqlalchemy import BigInteger
-
 from domain.errors import InvalidFilter, InvalidInput
 from domain.values.filter_bounds import require_bounded
 from domain.values.filter_values import (
@@ -52,7 +50,6 @@ from domain.values.filters import (
     not_a_filter,
 )
 from domain.values.globs import parse_glob
-from domain.values.numbers import INT32_MAX, INT64_MAX
 
 if TYPE_CHECKING:
     from domain.schema.base import Entity
@@ -232,10 +229,5 @@ def _coercion(entity: type[Entity], name: str, kind: type[Any]) -> Coerce | None
     if issubclass(kind, StrEnum):
         return kind
     if kind is int:
-        return partial(to_integer, limit=_greatest(entity, name))
+        return partial(to_integer, limit=entity.largest_integer(column_name(entity, name)))
     return CONVERTERS.get(kind)
-
-
-def _greatest(entity: type[Entity], name: str) -> int:
-    column = entity.__table__.columns[column_name(entity, name)]
-    return INT64_MAX if isinstance(column.type, BigInteger) else INT32_MAX

@@ -17,13 +17,14 @@ from repositories.sql.caching import cached_statement
 from repositories.sql.upsert import (
     insert_rows,
     parameter_name,
+    returned_columns,
     row_values,
     update_row,
     written_columns,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from sqlalchemy.ext.asyncio import AsyncSession
     from sqlalchemy.orm import Session
@@ -56,11 +57,13 @@ class Insert:
             values |= row_values(type(entity), vars(entity))
         statement = insert_rows(tuple(map(type, self.entities)))
         [row] = await direct.fetch(session, connection, statement, values, commits_itself=True)
+        returned = iter(row.values())
         for entity in self.entities:
             session.expunge(entity)
-            for name, label in _defaults_of_the_server(type(entity)).items():
+            for name in _returned_fields(type(entity)):
+                value = next(returned)
                 if vars(entity)[name] is None:
-                    set_committed_value(entity, name, row[label])
+                    set_committed_value(entity, name, value)
             mark_stored(entity)
 
 
@@ -181,10 +184,6 @@ def _defaults_of_the_orm(entity: type[Entity]) -> tuple[str, ...]:
 
 
 @cached_statement
-def _defaults_of_the_server(entity: type[Entity]) -> Mapping[str, str]:
-    """Return the name of the field, and that of the selected column, for each default."""
-    return {
-        entity.__mapper__.get_property_by_column(column).key: parameter_name(column)
-        for column in written_columns(entity)
-        if column.server_default is not None
-    }
+def _returned_fields(entity: type[Entity]) -> Sequence[str]:
+    mapper = entity.__mapper__
+    return [mapper.get_property_by_column(column).key for column in returned_columns(entity)]

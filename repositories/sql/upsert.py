@@ -74,16 +74,25 @@ def insert_row(entity: type[Entity]) -> Insert:
 def insert_rows(entities: tuple[type[Entity], ...]) -> Select[Any]:
     """Return the statement that inserts a row of each of these entities.
 
-    It selects their ids, and the columns for which the server has a default, in one row. They have
-    the names of the parameters.
+    It selects the `returned_columns` of each, in one row.
     """
     selected: list[ColumnElement[Any]] = []
     for entity in entities:
-        defaults = [one for one in written_columns(entity) if one.server_default is not None]
-        columns = dict.fromkeys((*entity.__table__.primary_key, *defaults))
-        inserted = insert_row(entity).returning(*columns).cte(f"new_{entity.__table__.name}")
-        selected += [inserted.c[one.name].label(parameter_name(one)) for one in columns]
+        columns = returned_columns(entity)
+        inserted = insert_row(entity).returning(*columns).cte(f"new_{len(selected)}")
+        # SQLAlchemy and PostgreSQL shorten names of more than 63 characters.
+        selected += [
+            inserted.c[column.name].label(f"value_{number}")
+            for number, column in enumerate(columns, len(selected))
+        ]
     return select(*selected)
+
+
+@cached_statement
+def returned_columns(entity: type[Entity]) -> Sequence[Column[Any]]:
+    """Return the primary key, and the columns for which the server has a default."""
+    defaults = [column for column in written_columns(entity) if column.server_default is not None]
+    return tuple(dict.fromkeys((*entity.__table__.primary_key, *defaults)))
 
 
 @cached_statement

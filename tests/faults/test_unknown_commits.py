@@ -156,7 +156,7 @@ async def test_run_does_not_repeat_a_lost_insert_that_commits_itself(
     proxy, attempts = Proxy(database_url), 0
 
     def lose_insert(message: Message) -> Verdict:
-        is_insert = message.kind == "B" if message.of_client else message.body.startswith(b"INSERT")
+        is_insert = message.kind == "B" if message.of_client else message.body.startswith(b"SELECT")
         is_lost = is_insert and message.of_client is (lost == "the request")
         return Verdict.CUT_BEFORE if is_lost else Verdict.PASS
 

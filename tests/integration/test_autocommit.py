@@ -25,9 +25,16 @@ from domain import (
     ReferenceViolated,
     Review,
     UnitOfWork,
+    where,
 )
 from repositories import Database
-from repositories.testing.factories import FindingFactory, ReviewFactory
+from repositories.testing.factories import (
+    FindingFactory,
+    KnowledgeChunkFactory,
+    LearningMemoryFactory,
+    ReviewFactory,
+    TelemetryEventFactory,
+)
 from tests.integration.driver_queries import queries_of
 
 IN_A_TRANSACTION = ["BEGIN", "COMMIT;"]
@@ -76,6 +83,29 @@ async def test_one_statement_inserts_entities_of_several_classes(database: Datab
         assert await view.reviews.get(review.id) == review
         assert await view.findings.get(finding.id) == finding
     assert finding.created_at == review.created_at
+
+
+async def test_entities_of_many_classes_are_written_as_they_are(database: Database) -> None:
+    review = ReviewFactory.build()
+    async with database.unit_of_work() as uow, transaction_control(uow) as words:
+        uow.reviews.add(review)
+        memory = uow.memories.add(LearningMemoryFactory.build(embedding=None))
+        event = uow.telemetry.add(TelemetryEventFactory.build())
+        chunk = uow.knowledge.add(KnowledgeChunkFactory.build(embedding=None))
+        await uow.commit()
+    assert words == []
+    async with database.reader() as view:
+        assert await view.memories.get(memory.id, with_embedding=True) == memory
+        assert await view.telemetry.get(event.id) == event
+        assert await view.knowledge.get(chunk.id, with_embedding=True) == chunk
+    for path in ("memories", "telemetry", "knowledge"):
+        async with database.unit_of_work() as uow, transaction_control(uow) as words:
+            [entity] = await getattr(uow, path).list()
+            entity.repo = "acme/renamed"
+            await uow.commit()
+        assert words == []
+        async with database.reader() as view:
+            assert await getattr(view, path).count(where("repo").equals("acme/renamed")) == 1
 
 
 async def test_the_order_in_which_they_were_added_does_not_matter(database: Database) -> None:
