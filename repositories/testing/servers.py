@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,9 @@ class TestServer:
         with FileLock(self._folder / "template.lock"):
             if not migrated.exists():
                 url = self.server.create_database(TEMPLATE)
-                asyncio.run(self._migrate(url))
+                # In a thread of its own: the caller may be in an event loop.
+                with ThreadPoolExecutor(1) as thread:
+                    thread.submit(asyncio.run, self._migrate(url)).result()
                 migrated.touch()
         return TEMPLATE
 
