@@ -310,8 +310,8 @@ class UnitOfWork(Protocol):
         """Commit all changes, and end the unit of work.
 
         A cancellation during COMMIT is raised after the server has answered; `committed` then says
-        what happened. One statement that writes everything counts as the COMMIT: it is sent without
-        BEGIN.
+        what happened. If one statement writes everything, it is sent without BEGIN and counts as
+        the COMMIT.
 
         Raises:
             TransactionAborted: an earlier statement failed; nothing was committed.

@@ -99,10 +99,10 @@ class Update:
 
 
 def write_of(session: Session) -> Insert | Update | None:
-    """Return the statement that does all that the next flush does, if it is one.
+    """Return the one statement that can replace the next flush and its COMMIT, or None.
 
-    A listener of an application can send more statements, and the ORM computes defaults for missing
-    values, so then the flush writes them.
+    The flush stays where a listener of an application could send more statements, and where the ORM
+    computes defaults for missing values.
     """
     new, dirty = session.new, session.dirty
     if session.deleted or bool(new) == bool(dirty) or _has_listeners(session, _SESSION_EVENTS):

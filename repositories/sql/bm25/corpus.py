@@ -46,9 +46,9 @@ _ENOUGH: Final = 16
 """Rows of the sample with a term from which its frequency in all rows is estimated."""
 
 _MANY_ROWS: Final = 50_000
-"""Rows of a tenant above which more rows are sampled for a term that occurs in the sample.
+"""Rows of a tenant above which more rows are sampled for a term that is in some of the sample.
 
-In an index, counting a term of a twentieth of the rows takes longer.
+There, counting the rows with such a term through the index takes longer.
 """
 
 _LIKELY_ENOUGH: Final = 4
