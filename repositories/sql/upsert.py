@@ -62,6 +62,10 @@ def insert_row(entity: type[Entity]) -> Insert:
 
     For None, the server uses the column's default, so one statement fits all rows.
     """
+    return _insert_row(entity)
+
+
+def _insert_row(entity: type[Entity]) -> Insert:
     columns = written_columns(entity)
     values = {
         column.name: or_default(column, bindparam(parameter_name(column), type_=column.type))
@@ -79,7 +83,9 @@ def insert_rows(entities: tuple[type[Entity], ...]) -> Select[Any]:
     selected: list[ColumnElement[Any]] = []
     for entity in entities:
         columns = returned_columns(entity)
-        inserted = insert_row(entity).returning(*columns).cte(f"new_{len(selected)}")
+        # An `insert_row` that was executed does not do: SQLAlchemy stores in it that it returns no
+        # columns, and `returning` copies that.
+        inserted = _insert_row(entity).returning(*columns).cte(f"new_{len(selected)}")
         # SQLAlchemy and PostgreSQL shorten names of more than 63 characters.
         selected += [
             inserted.c[column.name].label(f"value_{number}")

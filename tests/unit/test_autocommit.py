@@ -7,9 +7,10 @@ from uuid import UUID
 from sqlalchemy.orm import Session, foreign, relationship, remote
 from sqlmodel import Field, Relationship, col
 
-from domain import ApplicationEntity, Review, references
+from domain import ApplicationEntity, Finding, Review, references
 from repositories.postgres.autocommit import Insert, write_of
 from repositories.postgres.mapping import order_writes_by_foreign_keys
+from repositories.sql.upsert import insert_row, insert_rows, returned_columns
 from repositories.testing.factories import ReviewFactory
 
 
@@ -57,3 +58,11 @@ def test_two_entities_of_a_class_are_left_to_the_flush() -> None:
     with Session() as session:
         session.add_all((ReviewFactory.build(), ReviewFactory.build()))
         assert write_of(session) is None
+
+
+def test_the_inserts_of_several_classes_do_not_depend_on_executed_inserts() -> None:
+    insert_rows.cache_clear()  # type: ignore[attr-defined]
+    assert not insert_row(Review).exported_columns  # SQLAlchemy reads and stores them too
+    statement = insert_rows((Review, Finding))
+    returned = [*returned_columns(Review), *returned_columns(Finding)]
+    assert len(statement.selected_columns) == len(returned) > 0
