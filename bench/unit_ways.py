@@ -5,10 +5,11 @@ All of them write and read the same columns of the same two tables.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import cycle
 from typing import Final
 from uuid import UUID
 
@@ -30,8 +31,9 @@ ADD: Final = "add a review"
 ADD_BOTH: Final = "add a review and a finding"
 GET: Final = "get a review"
 CHANGE: Final = "get, change and commit"
+CHANGE_SAME: Final = "get, change and commit, all the same review"
 ADD_TEN: Final = "add a review with ten findings"
-UNITS: Final = (ADD, ADD_BOTH, GET, CHANGE, ADD_TEN)
+UNITS: Final = (ADD, ADD_BOTH, GET, CHANGE, CHANGE_SAME, ADD_TEN)
 FINDINGS: Final[Mapping[str, int]] = {ADD: 0, ADD_BOTH: 1, ADD_TEN: 10}
 
 REPO: Final = "acme/api"
@@ -55,6 +57,8 @@ SELECT_REVIEW: Final = (
 UPDATE_REVIEW: Final = "UPDATE reviews SET files_analyzed = $3 WHERE tenant = $1 AND id = $2"
 
 Unit = Callable[[], Awaitable[object]]
+Keys = Sequence[UUID]
+"""The ids of the stored reviews, which the units read and change in turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +82,8 @@ class Opened:
         self.count += 1
 
 
-def library(database: Database, key: UUID) -> Ways:
-    """Return the units of work of the library; `key` is the id of a stored review."""
+def library(database: Database, keys: Keys) -> Ways:
+    """Return the units of work of the library."""
 
     async def add(findings: int) -> None:
         async with database.unit_of_work() as uow:
@@ -98,21 +102,21 @@ def library(database: Database, key: UUID) -> Ways:
                 )
             await uow.commit()
 
-    async def get() -> None:
+    async def get(key: UUID) -> None:
         async with database.unit_of_work() as uow:
             await uow.reviews.get(key)
 
-    async def change() -> None:
+    async def change(key: UUID) -> None:
         async with database.unit_of_work() as uow:
             review = await uow.reviews.get(key)
             review.files_analyzed = (review.files_analyzed + 1) % 1_000
             await uow.commit()
 
     opened = Opened(database.engine, database.read_engine)
-    return Ways(name=LIBRARY, units=_units(add, get, change), opened=lambda: opened.count)
+    return Ways(name=LIBRARY, units=_units(keys, add, get, change), opened=lambda: opened.count)
 
 
-def plain(engine: AsyncEngine, key: UUID) -> Ways:
+def plain(engine: AsyncEngine, keys: Keys) -> Ways:
     """Return the same with SQLModel's session, as its users write it."""
 
     async def add(findings: int) -> None:
@@ -133,11 +137,11 @@ def plain(engine: AsyncEngine, key: UUID) -> Ways:
                 )
             await session.commit()
 
-    async def get() -> None:
+    async def get(key: UUID) -> None:
         async with AsyncSession(engine, expire_on_commit=False) as session:
             assert await session.get(PlainReview, (TENANT, key)) is not None
 
-    async def change() -> None:
+    async def change(key: UUID) -> None:
         async with AsyncSession(engine, expire_on_commit=False) as session:
             review = await session.get(PlainReview, (TENANT, key))
             assert review is not None
@@ -146,10 +150,10 @@ def plain(engine: AsyncEngine, key: UUID) -> Ways:
             await session.commit()
 
     opened = Opened(engine)
-    return Ways(name=PLAIN, units=_units(add, get, change), opened=lambda: opened.count)
+    return Ways(name=PLAIN, units=_units(keys, add, get, change), opened=lambda: opened.count)
 
 
-def driver(pool: asyncpg.Pool[asyncpg.Record], key: UUID) -> Ways:
+def driver(pool: asyncpg.Pool[asyncpg.Record], keys: Keys) -> Ways:
     """Return the same with the driver's own pool and statements."""
 
     async def add(findings: int) -> None:
@@ -163,30 +167,37 @@ def driver(pool: asyncpg.Pool[asyncpg.Record], key: UUID) -> Ways:
                 ]
                 await connection.executemany(INSERT_FINDING, rows)
 
-    async def get() -> None:
+    async def get(key: UUID) -> None:
         async with pool.acquire() as connection, connection.transaction():
             await connection.fetchrow(SELECT_REVIEW, TENANT, key)
 
-    async def change() -> None:
+    async def change(key: UUID) -> None:
         async with pool.acquire() as connection, connection.transaction():
             row = await connection.fetchrow(SELECT_REVIEW, TENANT, key)
             assert row is not None
             number = (row["files_analyzed"] + 1) % 1_000
             await connection.execute(UPDATE_REVIEW, TENANT, key, number)
 
-    return Ways(name=DRIVER, units=_units(add, get, change), opened=lambda: 0)
+    return Ways(name=DRIVER, units=_units(keys, add, get, change), opened=lambda: 0)
 
 
-def _units(add: Callable[[int], Awaitable[object]], get: Unit, change: Unit) -> Mapping[str, Unit]:
+def _units(
+    keys: Keys,
+    add: Callable[[int], Awaitable[object]],
+    get: Callable[[UUID], Awaitable[object]],
+    change: Callable[[UUID], Awaitable[object]],
+) -> Mapping[str, Unit]:
+    key_of_next = cycle(keys).__next__
     return {
         **{name: partial(add, findings) for name, findings in FINDINGS.items()},
-        GET: get,
-        CHANGE: change,
+        GET: lambda: get(key_of_next()),
+        CHANGE: lambda: change(key_of_next()),
+        CHANGE_SAME: lambda: change(keys[0]),
     }
 
 
 @asynccontextmanager
-async def ways(database: Database, url: str, key: UUID) -> AsyncIterator[list[Ways]]:
+async def ways(database: Database, url: str, keys: Keys) -> AsyncIterator[list[Ways]]:
     """Open the three ways, each with a pool of the size that the database has."""
     size = database.settings.pool_size + database.settings.max_overflow
     engine = create_async_engine(
@@ -194,6 +205,6 @@ async def ways(database: Database, url: str, key: UUID) -> AsyncIterator[list[Wa
     )
     try:
         async with asyncpg.create_pool(url, min_size=1, max_size=size) as pool:
-            yield [library(database, key), plain(engine, key), driver(pool, key)]
+            yield [library(database, keys), plain(engine, keys), driver(pool, keys)]
     finally:
         await engine.dispose()

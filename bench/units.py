@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 TASKS: Final = (1, 16, 64)
 WARM_UPS: Final = 5
+REVIEWS: Final = 1_000
+"""Reviews that are read and changed, many more than tasks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,9 +79,9 @@ async def measure(
 ) -> list[UnitFigure]:
     """Compare the ways to do each unit of work, in blocks of `seconds` that alternate."""
     async with database.unit_of_work() as uow:
-        key = uow.reviews.add(Review(repo=REPO, pr_number=7)).id
+        keys = [uow.reviews.add(Review(repo=REPO, pr_number=7)).id for _ in range(REVIEWS)]
         await uow.commit()
-    async with ways(database, url, key) as compared:
+    async with ways(database, url, keys) as compared:
         return [
             figure
             for unit in units
