@@ -345,10 +345,14 @@ class CommitOutcomeUnknown(DatabaseFailure):
     If you passed the unit of work an `operation_id`, `Database.outcome` reads the outcome.
     """
 
-    def __init__(self, operation_id: UUID | None) -> None:
+    def __init__(
+        self,
+        operation_id: UUID | None,
+        cause: str = "the connection was lost after COMMIT was sent",
+    ) -> None:
         super().__init__(
-            "the connection was lost after COMMIT was sent, so its outcome is unknown: before you"
-            " repeat the work, call `outcome` with the operation_id"
+            f"{cause}, so its outcome is unknown: before you repeat the work, call `outcome` with"
+            " the operation_id"
         )
         self.operation_id = operation_id
 

@@ -168,7 +168,8 @@ class Database(DatabaseTasks):
             retry_for: the last attempt starts within this time.
 
         Returns:
-            The result of `work` in the attempt that was committed.
+            The result of `work` in the attempt that was committed. If the reply of its commit was
+            lost, new entities in it can lack values of the server, such as `created_at`.
 
         Raises:
             AlreadyCommitted: another attempt committed the operation, or `work` committed it by

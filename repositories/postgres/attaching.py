@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.orm import make_transient_to_detached, object_session
+from sqlalchemy.orm import make_transient, make_transient_to_detached, object_session
 from sqlalchemy.orm.attributes import flag_modified, instance_state, set_committed_value
 
 from domain.errors import UnitOfWorkError
@@ -80,8 +80,10 @@ def refresh(entity: Entity, row: Row) -> None:
 
 
 def _attach_stored(session: AsyncSession, entity: Entity, state: InstanceState[Any]) -> None:
-    if state.key is None:
-        make_transient_to_detached(entity)
+    if state.key is not None:
+        # What changed since it was read is forgotten: `rewritten_fields` says what is written.
+        make_transient(entity)
+    make_transient_to_detached(entity)
     if state.key is not None and state.key in session.identity_map:
         raise UnitOfWorkError(TRACKED_TWICE)
     session.add(entity)

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, DefaultClause, inspect
 from sqlalchemy.orm.attributes import get_history, set_committed_value
 
 from domain.errors import Conflict
+from domain.schema.application import in_order
 from domain.schema.stored import mark_stored
 from domain.values.transactions import ROWS_GONE
 from repositories.postgres import direct
@@ -33,7 +34,15 @@ if TYPE_CHECKING:
 
 _INSERT_EVENTS: Final = ("before_insert", "after_insert")
 _UPDATE_EVENTS: Final = ("before_update", "after_update")
-_SESSION_EVENTS: Final = ("before_commit", "before_flush", "after_flush", "after_flush_postexec")
+_SESSION_EVENTS: Final = (
+    "before_commit",
+    "before_flush",
+    "after_flush",
+    "after_flush_postexec",
+    "after_commit",
+    "pending_to_persistent",
+    "pending_to_transient",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +62,11 @@ class Insert:
         It raises errors that `repositories.postgres.errors.translate` accepts.
         """
         values: dict[str, Any] = {}
-        for entity in self.entities:
-            values |= row_values(type(entity), vars(entity))
+        for row, entity in enumerate(self.entities):
+            values |= row_values(type(entity), vars(entity), row)
         statement = insert_rows(tuple(map(type, self.entities)))
-        [row] = await direct.fetch(session, connection, statement, values, commits_itself=True)
-        returned = iter(row.values())
+        [stored] = await direct.fetch(session, connection, statement, values, commits_itself=True)
+        returned = iter(stored.values())
         for entity in self.entities:
             session.expunge(entity)
             for name in _returned_fields(type(entity)):
@@ -101,8 +110,8 @@ class Update:
 def write_of(session: Session) -> Insert | Update | None:
     """Return the one statement that can replace the next flush and its COMMIT, or None.
 
-    The flush stays where a listener of an application could send more statements, and where the ORM
-    computes defaults for missing values.
+    The flush stays where a listener of an application could send more statements or waits for the
+    commit, and where the ORM computes defaults for missing values.
     """
     new, dirty = session.new, session.dirty
     if session.deleted or bool(new) == bool(dirty) or _has_listeners(session, _SESSION_EVENTS):
@@ -111,8 +120,16 @@ def write_of(session: Session) -> Insert | Update | None:
 
 
 def _insert_of(new: Sequence[Entity]) -> Insert | None:
-    are_different = len(set(map(type, new))) == len(new)
-    return Insert(new) if are_different and all(map(_is_insertable, new)) else None
+    by_kind = {type(entity): entity for entity in new}
+    if len(by_kind) < len(new) or not all(map(_is_insertable, new)):
+        return None
+    return Insert([by_kind[kind] for kind in _in_order(frozenset(by_kind))])
+
+
+@cached_statement
+def _in_order(kinds: frozenset[type[Entity]]) -> Sequence[type[Entity]]:
+    # Units of work that write the same tables lock rows in the same order.
+    return in_order(sorted(kinds, key=lambda kind: kind.__table__.fullname))
 
 
 def _is_insertable(entity: Entity) -> bool:

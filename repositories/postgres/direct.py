@@ -41,7 +41,10 @@ Row = dict[str, Any]
 Process = Callable[[Any], Any]
 
 _dialect: Final[Callable[..., Dialect]] = PGDialect_asyncpg  # its constructor has no annotations
-DIALECT: Final = _dialect(json_serializer=dumps, json_deserializer=json.loads)
+_import_dbapi: Final[Callable[[], Any]] = PGDialect_asyncpg.import_dbapi  # nor has this method
+DIALECT: Final = _dialect(
+    dbapi=_import_dbapi(), json_serializer=dumps, json_deserializer=json.loads
+)
 """The dialect of every engine; the SQL of a statement does not depend on the connection."""
 
 _FLOATS: Final = 1022

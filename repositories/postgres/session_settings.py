@@ -32,6 +32,8 @@ def session_settings(settings: Settings, *, readonly: bool = False) -> dict[str,
         "idle_in_transaction_session_timeout": _milliseconds(settings.idle_in_transaction_timeout),
         "search_path": _search_path(settings.search_path),
         "TimeZone": "UTC",
+        # For statements without BEGIN, because a role may have another default.
+        "default_transaction_isolation": "read committed",
         # Statements are short: compiling one takes longer than it saves.
         "jit": "off",
         # After five executions the server may use a generic plan, with which a search does not use
@@ -43,8 +45,6 @@ def session_settings(settings: Settings, *, readonly: bool = False) -> dict[str,
         ours["client_connection_check_interval"] = "2s"
     if readonly:
         ours["default_transaction_read_only"] = "on"
-        # For statements without a transaction, because a role may have another default.
-        ours["default_transaction_isolation"] = "read committed"
     return ours | parse_options(settings.options)
 
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import UUID
 from weakref import WeakSet
 
@@ -42,6 +42,11 @@ if TYPE_CHECKING:
     from repositories.postgres.direct import Row
 
 E = TypeVar("E", bound=Entity)
+
+_UNREADABLE: Final = (
+    "the statement that commits did not return every row that it inserts, or not as the entity"
+    " declares it"
+)
 
 _CANCELLED_IN_COMMIT = {
     True: "cancelled during COMMIT: it was carried out",
@@ -243,6 +248,8 @@ class Transaction(Execution):
         try:
             await write.send(session, connection)
         except Exception as error:
+            if not isinstance(error, SQLAlchemyError | RecollectError):
+                raise CommitOutcomeUnknown(self._unknown_operation(), _UNREADABLE) from None
             failure = translate(error, phase=self._phase)
             if not (write.is_divisible and isinstance(failure, ConstraintViolated | InvalidInput)):
                 raise

@@ -31,23 +31,28 @@ def written_columns(entity: type[Entity]) -> Sequence[Column[Any]]:
     return tuple(columns[field.element.name] for field in fields(entity, with_embedding=True))
 
 
-def parameter_name(column: Column[Any]) -> str:
-    """Return the name of the parameter for a column, which no other column has.
+def parameter_name(column: Column[Any], row: int = 0) -> str:
+    """Return the name of the parameter for a column of a row.
 
     SQLAlchemy reserves parameters with the name of the column.
     """
-    return f"new_{column.table.name}_{column.name}"
+    return f"new_{row}_{column.name}"
 
 
-def row_values(entity: type[Entity], values: Mapping[str, Any]) -> dict[str, Any]:
+def row_values(entity: type[Entity], values: Mapping[str, Any], row: int = 0) -> dict[str, Any]:
     """Return the values of an entity, by field, as the parameters of `insert_row`.
+
+    Args:
+        entity: the class of the entity.
+        values: the values.
+        row: the position of the row in the statement, for `insert_rows`.
 
     Raises:
         NotLoaded: the entity was read without its embedding.
     """
     try:
         return {
-            parameter_name(column): values[field.name]
+            parameter_name(column, row): values[field.name]
             for column, field in zip(
                 written_columns(entity), fields(entity, with_embedding=True), strict=True
             )
@@ -62,13 +67,13 @@ def insert_row(entity: type[Entity]) -> Insert:
 
     For None, the server uses the column's default, so one statement fits all rows.
     """
-    return _insert_row(entity)
+    return _insert_row(entity, 0)
 
 
-def _insert_row(entity: type[Entity]) -> Insert:
+def _insert_row(entity: type[Entity], row: int) -> Insert:
     columns = written_columns(entity)
     values = {
-        column.name: or_default(column, bindparam(parameter_name(column), type_=column.type))
+        column.name: or_default(column, bindparam(parameter_name(column, row), type_=column.type))
         for column in columns
     }
     return insert(entity.__table__).values(values)
@@ -81,11 +86,11 @@ def insert_rows(entities: tuple[type[Entity], ...]) -> Select[Any]:
     It selects the `returned_columns` of each, in one row.
     """
     selected: list[ColumnElement[Any]] = []
-    for entity in entities:
+    for row, entity in enumerate(entities):
         columns = returned_columns(entity)
         # An `insert_row` that was executed does not do: SQLAlchemy stores in it that it returns no
         # columns, and `returning` copies that.
-        inserted = _insert_row(entity).returning(*columns).cte(f"new_{len(selected)}")
+        inserted = _insert_row(entity, row).returning(*columns).cte(f"new_{row}")
         # SQLAlchemy and PostgreSQL shorten names of more than 63 characters.
         selected += [
             inserted.c[column.name].label(f"value_{number}")
@@ -166,8 +171,9 @@ def or_default(column: Column[Any], value: ColumnElement[Any]) -> ColumnElement[
     default = column.server_default
     if not isinstance(default, DefaultClause):
         return value
+    if not isinstance(default.arg, str):
+        return func.coalesce(value, default.arg)
     # A string is the text of a literal, as in the column's definition. As a bound parameter it
     # would have the type text.
-    return func.coalesce(
-        value, literal_column(f"'{default.arg}'") if isinstance(default.arg, str) else default.arg
-    )
+    literal = default.arg.replace("'", "''")
+    return func.coalesce(value, literal_column(f"'{literal}'"))

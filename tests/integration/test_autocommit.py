@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import Connection, event, text
 from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm.attributes import set_attribute
@@ -16,6 +17,7 @@ from sqlalchemy.orm.attributes import set_attribute
 from domain import (
     AlreadyExists,
     CheckViolated,
+    CommitOutcomeUnknown,
     Conflict,
     Finding,
     InvalidInput,
@@ -33,6 +35,7 @@ from repositories.testing.factories import (
     KnowledgeChunkFactory,
     LearningMemoryFactory,
     ReviewFactory,
+    RunStateFactory,
     TelemetryEventFactory,
 )
 from tests.integration.driver_queries import queries_of
@@ -48,6 +51,12 @@ async def transaction_control(uow: Any) -> AsyncIterator[list[str]]:
         yield words
     first_words = (query.split()[0] for query in queries)
     words += [word for word in first_words if word.startswith(("BEGIN", "COMMIT", "ROLLBACK"))]
+
+
+async def execute(database: Database, *statements: str) -> None:
+    async with database.engine.begin() as connection:
+        for statement in statements:
+            await connection.execute(text(statement))
 
 
 async def has(database: Database, id: UUID) -> bool:
@@ -351,6 +360,20 @@ async def test_what_a_listener_sends_belongs_to_the_same_transaction(
     assert not await has(database, review.id)
 
 
+@pytest.mark.parametrize("name", ["after_commit", "pending_to_persistent"])
+async def test_listeners_to_the_session_are_called(database: Database, name: str) -> None:
+    calls: list[object] = []
+
+    def listener(*values: object) -> None:
+        calls.append(values)
+
+    with listening(Session, name, listener):
+        async with database.unit_of_work() as uow:
+            uow.reviews.add(ReviewFactory.build())
+            await uow.commit()
+    assert len(calls) == 1
+
+
 async def test_what_a_listener_to_updates_sends_belongs_to_the_same_transaction(
     database: Database,
 ) -> None:
@@ -363,6 +386,45 @@ async def test_what_a_listener_to_updates_sends_belongs_to_the_same_transaction(
                 await uow.commit()
     async with database.reader() as view:
         assert (await view.reviews.get(review.id)).files_analyzed == before
+
+
+async def test_a_row_that_a_trigger_skips_leaves_the_outcome_unknown(database: Database) -> None:
+    await execute(
+        database,
+        "CREATE FUNCTION skip() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+        "CREATE TRIGGER skip BEFORE INSERT ON run_state FOR EACH ROW EXECUTE FUNCTION skip()",
+    )
+    try:
+        async with database.unit_of_work() as uow:
+            review = uow.reviews.add(ReviewFactory.build())
+            uow.runs.add(RunStateFactory.build())
+            with pytest.raises(CommitOutcomeUnknown, match="did not return every row"):
+                await uow.commit()
+    finally:
+        await execute(database, "DROP FUNCTION skip CASCADE")
+    assert uow.committed is None
+    assert await has(database, review.id)
+
+
+async def test_the_isolation_that_the_database_prefers_does_not_matter(
+    database: Database, database_url: SecretStr
+) -> None:
+    name = database.engine.url.database
+    await execute(
+        database, f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'"
+    )
+    review = await stored_review(database)
+
+    async def change(other: Database) -> None:
+        async with other.unit_of_work() as uow:
+            (await uow.reviews.get(review.id)).files_analyzed += 1
+            await uow.commit()
+
+    try:
+        async with Database.from_url(database_url) as other:
+            await asyncio.gather(*(change(other) for _ in range(20)))
+    finally:
+        await execute(database, f"ALTER DATABASE {name} RESET default_transaction_isolation")
 
 
 async def test_a_finding_of_a_missing_review_is_refused(database: Database) -> None:

@@ -62,6 +62,7 @@ SESSION = {
     "TimeZone": "UTC",
     "application_name": "recollect",
     "client_connection_check_interval": "2000",
+    "default_transaction_isolation": "read committed",
     "idle_in_transaction_session_timeout": "30000",
     "jit": "off",
     "lock_timeout": "5000",

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from sqlalchemy import column, select
+from sqlalchemy.dialects.postgresql import INT4RANGE
 from sqlalchemy.orm import Session, foreign, relationship, remote
 from sqlmodel import Field, Relationship, col
 
 from domain import ApplicationEntity, Finding, Review, references
 from repositories.postgres.autocommit import Insert, write_of
+from repositories.postgres.direct import DIALECT, prepare
 from repositories.postgres.mapping import order_writes_by_foreign_keys
-from repositories.sql.upsert import insert_row, insert_rows, returned_columns
-from repositories.testing.factories import ReviewFactory
+from repositories.sql.upsert import insert_row, insert_rows, returned_columns, written_columns
+from repositories.testing.factories import FindingFactory, ReviewFactory
 
 
 class Approval(ApplicationEntity, table=True):
@@ -21,6 +24,7 @@ class Approval(ApplicationEntity, table=True):
     __table_args__ = (references(Review, "review_id"),)
 
     review_id: UUID | None = Field(default=None, description="Approved review.")
+    vote_id: UUID | None = Field(default=None, description="Vote that it follows.")
     review: Review | None = Relationship(
         sa_relationship=relationship(
             Review,
@@ -28,6 +32,16 @@ class Approval(ApplicationEntity, table=True):
             cascade="",
             overlaps="_reviews",
         )
+    )
+
+
+class ApprovalVote(ApplicationEntity, table=True):
+    """A vote, whose `id` reads like the column `vote_id` of an approval."""
+
+    __tablename__ = "test_approvals_vote"
+
+    reason: str = Field(
+        default="it's fine", sa_column_kwargs={"server_default": "it's fine"}, description="Why."
     )
 
 
@@ -66,3 +80,29 @@ def test_the_inserts_of_several_classes_do_not_depend_on_executed_inserts() -> N
     statement = insert_rows((Review, Finding))
     returned = [*returned_columns(Review), *returned_columns(Finding)]
     assert len(statement.selected_columns) == len(returned) > 0
+
+
+def test_parents_are_inserted_before_their_children() -> None:
+    review = ReviewFactory.build()
+    finding = FindingFactory.build(review_id=review.id)
+    with Session() as session:
+        session.add_all((finding, review))
+        write = write_of(session)
+    assert isinstance(write, Insert)
+    assert write.entities == [review, finding]
+
+
+def test_each_column_of_each_row_has_a_parameter_of_its_own() -> None:
+    kinds = (Approval, ApprovalVote)
+    compiled = insert_rows(kinds).compile(dialect=DIALECT)
+    assert len(compiled.params) == sum(len(written_columns(kind)) for kind in kinds)
+
+
+def test_a_quote_in_a_default_is_a_quote() -> None:
+    assert "coalesce($4::VARCHAR, 'it''s fine')" in str(
+        insert_row(ApprovalVote).compile(dialect=DIALECT)
+    )
+
+
+def test_a_column_of_ranges_can_be_selected_by_the_driver() -> None:
+    assert prepare(select(column("during", INT4RANGE()))) is not None

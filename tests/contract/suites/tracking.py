@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -116,6 +117,31 @@ class ReaddingContract:
         assert (row.title, row.embedding) == ("Title", vector(1.0))
         assert (after.action, after.status) == ("other", RunStatus.COMPLETED)
         assert after.completed_at is not None
+
+    @pytest.mark.parametrize("way", ["added", "flushed", "read", "read by a reader"])
+    async def test_what_only_operations_change_is_not_written_from_outside(
+        self, store: Store, way: str
+    ) -> None:
+        state = run()
+        async with store.unit_of_work() as uow:
+            uow.runs.add(state)
+            if way == "flushed":
+                await uow.flush()
+            await uow.commit()
+        if way.startswith("read"):
+            opened = store.reader() if way == "read by a reader" else store.unit_of_work()
+            async with opened as view:
+                state = await view.runs.get(state.id)
+        claimed = datetime(2020, 1, 1, tzinfo=UTC)
+        state.action, state.claimed_at, state.created_at = "other", claimed, None
+        async with store.unit_of_work() as uow:
+            uow.runs.add(state)
+            await uow.commit()
+        async with store.reader() as view:
+            row = await view.runs.get(state.id)
+        assert row.action == "other"
+        assert row.claimed_at != claimed
+        assert row.created_at is not None
 
 
 async def _stored(store: Store, way: str) -> Review:
