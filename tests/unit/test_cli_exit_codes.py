@@ -100,6 +100,18 @@ def test_the_list_of_tenants_fails_with_one_sentence() -> None:
     assert "hunter2" not in result.stderr
 
 
+@pytest.mark.parametrize("command", ["isolate", "release"])
+def test_options_before_a_command_of_tenants_count_for_it(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://user@127.0.0.1:2/other")
+    url = "postgresql://user@127.0.0.1:1/x"
+    options = ["--url", url, "--connect-deadline", "0.1"]
+    result = CliRunner().invoke(app, ["db", "tenants", *options, command, "acme"])
+    assert result.exit_code == 1
+    assert "127.0.0.1:1" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("source", "problem"),
     [
