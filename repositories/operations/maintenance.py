@@ -20,6 +20,7 @@ from domain.errors import InvalidInput, LockTimeout, SchemaOutdated
 from domain.values.shown import shown
 from domain.values.timestamps import require_age, require_zone
 from repositories.migrations import partitions as month_partitions
+from repositories.migrations.months import Month
 from repositories.migrations.partitions import AHEAD, Span
 from repositories.migrations.row_level_security import (
     bypass_row_level_security,
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from repositories.migrations.months import Month
     from repositories.migrations.options import SchemaOptions
 
 T = TypeVar("T")
@@ -220,7 +220,8 @@ async def drop_before(
 
 async def _drop(run: Step, moment: datetime) -> Maintenance:
     existing = await run(month_partitions.partitions, doing="looking at the partitions")
-    old = [one for one in existing if one.is_before(moment)]
+    # Parts of a month end before it does.
+    old = [one for one in existing if one.is_before(Month.of(moment).begins)]
     for one in old:
         await run(partial(partitions.drop_partition, partition=one), doing=f"dropping {one.name}")
     default, deleted = month_partitions.default_of(existing), 0

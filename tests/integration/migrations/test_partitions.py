@@ -213,6 +213,8 @@ async def test_many_waiting_events_of_a_month_are_moved_in_parts_and_an_interrup
     assert len(holding) == 3
     assert await scalar(migrated, WHERE, moment=month.ends - timedelta(seconds=1)) is None
     assert await migrations.check(migrated) == []
+    early = await operations.drop_before(migrated, month.ends - timedelta(days=1))
+    assert early.dropped == (), "the month has not ended"
     done = await operations.drop_before(migrated, month.ends)
     assert set(done.dropped) == holding
     assert await scalar(migrated, "SELECT count(*) FROM telemetry_events") == 0
