@@ -81,7 +81,8 @@ def tenant_index(column: Column[Any], tenant: str, options: SchemaOptions) -> In
     """Return the HNSW index of the embeddings of one tenant."""
     index = _hnsw(tenant_index_name(column.table.name, tenant), column, options)
     # The predicate is part of a definition, which takes no parameters.
-    rows = f"tenant = '{tenant}'"
+    name = tenant.replace("'", "''")
+    rows = f"tenant = '{name}'"
     if column.table.name in SEARCHED_LIVE:
         rows = f"{rows} AND stale IS FALSE"
     index.dialect_options["postgresql"]["where"] = literal_column(rows)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import bindparam, column
 from sqlalchemy.dialects.postgresql.base import PGDialect
+from sqlalchemy.schema import CreateIndex
 
 from domain.schema.columns import EmbeddingColumn
+from repositories.migrations.options import SchemaOptions
+from repositories.migrations.target import target_metadata, tenant_index
 from repositories.sql.vector import Scan
 from repositories.sql.vector_index import Graph, IndexForm
 
@@ -59,3 +62,11 @@ def test_wide_embeddings_of_a_tenant_without_an_index_are_compared_up_to_a_bound
 ) -> None:
     scan = Scan(limit=100, dimensions=dimensions, ef_search=200, graph=graph)
     assert scan.few_rows == rows
+
+
+def test_a_quote_in_the_name_of_a_tenant_ends_no_literal() -> None:
+    options = SchemaOptions()
+    column = target_metadata(options).tables["knowledge"].c.embedding
+    index = tenant_index(column, "z' OR 'a'='a", options)
+    statement = str(CreateIndex(index).compile(dialect=DIALECT))
+    assert statement.endswith("WHERE tenant = 'z'' OR ''a''=''a'")
