@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from domain import Finding, KnowledgeChunk, LearningMemory
-from repositories.cli.demo.sanitizing import shown
+from repositories.cli.sanitizing import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -18,8 +18,8 @@ from repositories.cli.demo import embedder, linter, report, source
 from repositories.cli.demo.embedder import WordLlamaEmbedder
 from repositories.cli.demo.grades import confidence, grade
 from repositories.cli.demo.passages import Section, document_sections, packed, passages
-from repositories.cli.demo.sanitizing import shown, storable
 from repositories.cli.demo.source import DocumentationFile
+from repositories.cli.sanitizing import shown, storable
 from repositories.cli.tables import hit_table
 
 SHOP = '''"""The customers of a shop, and how many years the shop stores their invoices."""

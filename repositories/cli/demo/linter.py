@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from domain.errors import ConfigurationError, RecollectError
 from repositories.cli.demo.grades import SELECTED, UNPARSABLE
-from repositories.cli.demo.sanitizing import storable
+from repositories.cli.sanitizing import storable
 
 LIMIT_SECONDS: Final = 120.0
 # No configuration and no cache in the source. Ignore files are not read either: from Python 3.13

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from domain import KnowledgeChunk
-from repositories.cli.demo.sanitizing import storable
+from repositories.cli.sanitizing import storable
 
 if TYPE_CHECKING:
     from repositories.cli.demo.source import DocumentationFile, Source

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from domain.errors import ConfigurationError
 from repositories.cli.demo.linter import python_files
-from repositories.cli.demo.sanitizing import storable
+from repositories.cli.sanitizing import storable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
