@@ -19,6 +19,7 @@ from domain.errors import RecollectError
 from repositories.cli import compose, targets
 from repositories.cli.options import DATA_DIR, ConnectDeadline, DataDir, Json, Url
 from repositories.cli.output import result, show
+from repositories.cli.sanitizing import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -192,5 +193,5 @@ def _table(diagnoses: Sequence[Diagnosis]) -> Table:
     table.add_column("observation", overflow="fold")
     for diagnosis in diagnoses:
         mark = Text("problem", style="bold red") if diagnosis.problem else Text("ok", style="green")
-        table.add_row(mark, diagnosis.name, Text(diagnosis.observation))
+        table.add_row(mark, diagnosis.name, Text(printable(diagnosis.observation)))
     return table

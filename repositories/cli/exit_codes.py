@@ -25,6 +25,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from domain.errors import RecollectError
+from repositories.cli.output import note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -81,7 +82,7 @@ def exit_on_error(*, debug: bool = False) -> Iterator[None]:
         if debug:
             traceback.print_exc()
         if sentence is not None:
-            typer.echo(f"recollect: {sentence}", err=True)
+            note(f"recollect: {sentence}")
         raise typer.Exit(code) from None
     finally:
         if previous is not None:

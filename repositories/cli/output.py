@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 from domain.errors import ConfigurationError
+from repositories.cli.sanitizing import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,12 +47,12 @@ def show(table: Table, console: Console | None = None) -> None:
 
 def result(sentence: str, figures: dict[str, Any], *, as_json: bool) -> None:
     """Print a result: as a sentence, or as one JSON object."""
-    typer.echo(json.dumps(figures, indent=2, default=str) if as_json else sentence)
+    typer.echo(json.dumps(figures, indent=2, default=str) if as_json else printable(sentence))
 
 
 def note(sentence: str) -> None:
     """Print a message that is not a result."""
-    typer.echo(sentence, err=True)
+    typer.echo(printable(sentence), err=True)
 
 
 @contextmanager

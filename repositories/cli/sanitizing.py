@@ -10,6 +10,14 @@ def storable(text: str) -> str:
     return text.replace("\0", "�").encode("utf-8", "replace").decode()
 
 
+def printable(text: str) -> str:
+    """Return the text with a space for each control character except line breaks.
+
+    Names can come from the backup of another database, and a terminal executes control characters.
+    """
+    return "".join(one if one.isprintable() or one == "\n" else " " for one in text)
+
+
 def shown(text: str, width: int) -> str:
     """Return the start of the text in one line, without control characters.
 
@@ -17,5 +25,4 @@ def shown(text: str, width: int) -> str:
         text: Any text.
         width: The most characters to return.
     """
-    printable = "".join(character if character.isprintable() else " " for character in text)
-    return shorten(printable, width, placeholder=" …")
+    return shorten(printable(text), width, placeholder=" …")

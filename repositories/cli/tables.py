@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from domain import Finding, KnowledgeChunk, LearningMemory
-from repositories.cli.sanitizing import shown
+from repositories.cli.sanitizing import printable, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -76,7 +76,7 @@ def figures_table(title: str, figures: Iterable[tuple[str, str]]) -> Table:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in figures:
-        table.add_row(name, Text(value))
+        table.add_row(name, Text(printable(value)))
     return table
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from repositories.cli import targets
 from repositories.cli.options import DATA_DIR, ConnectDeadline, DataDir, Json, Url
 from repositories.cli.output import result, show
+from repositories.cli.sanitizing import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from repositories.operations import TenantFigures
+
+TENANT_CHARACTERS: Final = 100
 
 Name = Annotated[str, typer.Argument(help="The tenant.", metavar="NAME")]
 Limit = Annotated[int, typer.Option("--limit", help="Rows of the table to show.", min=1)]
@@ -94,6 +97,7 @@ def release(
 
 def _table(label: str, figures: Sequence[TenantFigures], limit: int) -> Table:
     from rich.table import Table
+    from rich.text import Text
 
     count = len({one.tenant for one in figures})
     table = Table(title=f"{label}: {count:,} tenants", title_justify="left")
@@ -103,7 +107,7 @@ def _table(label: str, figures: Sequence[TenantFigures], limit: int) -> Table:
         table.add_column(heading, justify="right")
     for one in figures[:limit]:
         table.add_row(
-            one.tenant,
+            Text(shown(one.tenant, TENANT_CHARACTERS)),
             one.table,
             f"{one.rows:,}",
             f"{one.bytes / 1e6:,.1f}",

@@ -14,7 +14,9 @@ from typer.testing import CliRunner
 
 from domain import ConfigurationError, DatabaseUnavailable, EmbeddingMismatch, NotFound
 from repositories.cli.app import app
-from repositories.cli.exit_codes import Commands
+from repositories.cli.exit_codes import Commands, exit_on_error
+from repositories.cli.output import note, result, show
+from repositories.cli.tables import figures_table
 from repositories.cli.targets import NAMES_A_DATABASE
 
 ROOT = Path(__file__).parents[2]
@@ -98,6 +100,19 @@ def test_the_list_of_tenants_fails_with_one_sentence() -> None:
     assert result.stderr.startswith("recollect: no connection within")
     assert result.stderr.count("\n") == 1
     assert "hunter2" not in result.stderr
+
+
+def test_no_control_character_reaches_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = "\x1b]0;own\x07"
+    result(f"embeddings of {hostile}", {}, as_json=False)
+    note(f"the model is {hostile}")
+    show(figures_table("Health", [("provider", hostile)]))
+    with pytest.raises(typer.Exit), exit_on_error():
+        raise ConfigurationError(f"no provider {hostile}")
+    printed = capsys.readouterr()
+    assert (printed.out + printed.err).count("]0;own") == 4
+    assert "\x1b" not in printed.out + printed.err
+    assert "\x07" not in printed.out + printed.err
 
 
 @pytest.mark.parametrize("command", ["isolate", "release"])
