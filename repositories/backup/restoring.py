@@ -218,6 +218,13 @@ def _require_rows_of_the_manifest(manifest: Manifest, connection: Connection) ->
                     f" is of the tenant {manifest.tenant!r}: the file may be hostile"
                 )
         return
+    for table in manifest.tables:
+        # Statements that accept no parameters contain tenants without quoting.
+        if catalog.TENANT in table.columns and catalog.has_invalid_tenant(connection, table.name):
+            raise InvalidBackup(
+                f"{table.name} has rows of a tenant whose name is not valid: the file may be"
+                " hostile"
+            )
     recorded = read_recorded(connection)
     for field in ("dimensions", "provider", "model", "metric"):
         if getattr(recorded, field) != getattr(manifest, field):

@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql
 
 from domain.entities.knowledge import EmbeddingMetadata
 from domain.schema.application import all_tables, table_names
+from domain.values.text import TENANT_PATTERN
 from repositories.migrations.own_tables import require_registered
 
 if TYPE_CHECKING:
@@ -138,6 +139,13 @@ def count(connection: Connection, name: str, tenant: str) -> int:
     table = sa.table(name, sa.column(TENANT))
     rows = sa.select(sa.func.count()).select_from(table).where(table.c.tenant == tenant)
     return int(connection.execute(rows).scalar_one())
+
+
+def has_invalid_tenant(connection: Connection, name: str) -> bool:
+    """Return whether a row of the table has a tenant that is not a valid name."""
+    table = sa.table(name, sa.column(TENANT, Text))
+    invalid = ~table.c.tenant.regexp_match(TENANT_PATTERN)
+    return bool(connection.scalar(sa.select(sa.exists().select_from(table).where(invalid))))
 
 
 def references_of_others(connection: Connection, names: Sequence[str]) -> list[tuple[str, str]]:

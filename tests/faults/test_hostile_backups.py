@@ -92,6 +92,20 @@ async def test_rows_of_another_tenant_than_the_manifest_says_are_refused(
     )
 
 
+@pytest.mark.parametrize("tenant", ["ab'cd", "ab\ncd", "ab\x1bcd"])
+async def test_rows_of_a_tenant_whose_name_is_not_valid_are_refused(
+    database: Database, tmp_path: Path, tenant: str
+) -> None:
+    path = tmp_path / "backup"
+    await write_reviews(database, "acme/api", tenant="ab_cd")
+    await database.dump(path)
+    # A name of the same length keeps the lengths in the COPY data true.
+    rewrite(path, lambda body: body.replace(b"ab_cd", tenant.encode()))
+    with pytest.raises(InvalidBackup, match="reviews has rows of a tenant whose name is not valid"):
+        await database.restore(path, replace=True)
+    assert await repos(database, "ab_cd") == ["acme/api"]
+
+
 @pytest.mark.parametrize("claims", ["the true size", "a small size", "an enormous size"])
 async def test_a_body_that_unpacks_to_a_large_size_is_refused_quickly(
     database: Database, backup: Path, effort: Effort, claims: str
