@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from domain.errors import BackupError
 from repositories.backup.file_errors import file_errors
+from repositories.backup.manifest import LINE_BYTES, MAX_MANIFEST_BYTES
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -35,6 +36,11 @@ class BackupWriter:
     def __init__(self, path: Path, draft: Manifest) -> None:
         self._path = path
         self._head_bytes = len(draft.to_bytes())
+        if self._head_bytes > LINE_BYTES + MAX_MANIFEST_BYTES:
+            raise BackupError(
+                f"{path} cannot be written: the names of all tables and columns take more than"
+                f" {MAX_MANIFEST_BYTES:,} bytes"
+            )
         self._packing = zlib.compressobj(LEVEL, wbits=GZIP)
         self._checksum = sha256()
         self._body_bytes = 0

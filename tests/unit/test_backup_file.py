@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from contextlib import suppress
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
+from time import thread_time
+from typing import Any
 
 import pytest
 
 from domain.errors import BackupDamaged, BackupError, InvalidBackup
 from repositories.backup import BackupReader, Manifest
-from repositories.backup.manifest import LINE_BYTES, TableManifest
+from repositories.backup.manifest import FORMAT, LINE_BYTES, MAX_MANIFEST_BYTES, TableManifest
 from repositories.backup.reader import PIECE_BYTES
 from repositories.backup.writer import BackupWriter
 
@@ -121,6 +125,33 @@ def test_other_files_and_other_formats_raise_different_errors(tmp_path: Path) ->
         path.write_bytes(content)
         with pytest.raises(error, match=words):
             BackupReader(path)
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        {"tables": [1] * (MAX_MANIFEST_BYTES // 3)},
+        {"tables": [{"name": "a", "columns": [1] * (MAX_MANIFEST_BYTES // 3)}]},
+        {f"{number:x}": 1 for number in range(MAX_MANIFEST_BYTES // 12)},
+    ],
+    ids=["tables", "columns", "fields"],
+)
+def test_a_hostile_manifest_is_refused_quickly(hostile: dict[str, Any]) -> None:
+    written = json.dumps(
+        {**draft().model_dump(mode="json"), **hostile}, separators=(",", ":")
+    ).encode()
+    checksum = sha256(written).hexdigest().encode()
+    head = b"recollect-backup %04d %b %08d\n" % (FORMAT, checksum, len(written))
+    began = thread_time()
+    with pytest.raises(BackupDamaged, match="manifest of the backup is not valid"):
+        Manifest.from_bytes(head + written)
+    assert thread_time() - began < 0.1
+
+
+def test_a_manifest_that_could_not_be_read_is_not_written(tmp_path: Path) -> None:
+    tables = draft().tables * (MAX_MANIFEST_BYTES // 50)
+    with pytest.raises(BackupError, match="the names of all tables and columns take more than"):
+        BackupWriter(tmp_path / "backup", draft().model_copy(update={"tables": tables}))
 
 
 def test_the_manifest_can_be_read_by_a_person(tmp_path: Path) -> None:
