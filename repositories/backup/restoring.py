@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from domain.errors import (
     DatabaseFailure,
     EmbeddingMismatch,
     InvalidBackup,
+    MigrationFailed,
 )
 from domain.values.embedding import UNSPECIFIED
 from repositories import migrations
@@ -155,15 +157,15 @@ def _require_fit(manifest: Manifest, connection: Connection) -> None:
         current, backed_up = getattr(recorded, field), getattr(manifest, field)
         if current != backed_up and UNSPECIFIED not in (current, backed_up):
             raise EmbeddingMismatch(field, recorded=current, requested=backed_up)
-    expected = {
-        table.name: set(table.columns)
+    expected = Counter(
+        (table.name, *sorted(table.columns))
         for table in catalog.tables(connection)
         if manifest.tenant is None or table.has_tenant
-    }
-    columns = {table.name: set(table.columns) for table in manifest.tables}
-    if expected != columns:
+    )
+    given = Counter((table.name, *sorted(table.columns)) for table in manifest.tables)
+    if expected != given:
         different = ", ".join(
-            sorted(name for name in expected | columns if expected.get(name) != columns.get(name))
+            sorted({name for name, *_ in (expected - given) + (given - expected)})
         )
         raise InvalidBackup(
             f"the backup and the database differ in their tables or columns: {different}"
@@ -225,13 +227,21 @@ def _require_rows_of_the_manifest(manifest: Manifest, connection: Connection) ->
                 f"{table.name} has rows of a tenant whose name is not valid: the file may be"
                 " hostile"
             )
-    recorded = read_recorded(connection)
+    recorded = _restored_record(connection)
     for field in ("dimensions", "provider", "model", "metric"):
         if getattr(recorded, field) != getattr(manifest, field):
             raise InvalidBackup(
                 f"the {field} in the rows of the backup differs from the manifest: the file may be"
                 " hostile"
             )
+
+
+def _restored_record(connection: Connection) -> SchemaOptions | None:
+    try:
+        return read_recorded(connection)
+    except (ConfigurationError, MigrationFailed) as error:
+        reason = str(error)
+    raise InvalidBackup(f"no database can have the rows of the backup: {reason}")
 
 
 async def _copy(connection: AsyncConnection, table: TableManifest, backup: BackupReader) -> None:
@@ -264,7 +274,8 @@ async def _copy(connection: AsyncConnection, table: TableManifest, backup: Backu
 
 def _refused_rows(name: str, error: asyncpg.PostgresError) -> BackupError | None:
     state = error.sqlstate or ""
-    if state.startswith("22"):
+    # A value that ends early is a violation of the protocol (08P01) for the server.
+    if state.startswith(("22", "54")) or state == "08P01":
         return BackupDamaged(f"the backup is damaged: the rows of {name} cannot be read ({state})")
     if state.startswith("23"):
         return InvalidBackup(

@@ -33,6 +33,25 @@ def tables_of(path: Path) -> tuple[TableManifest, ...]:
     return Manifest.from_bytes(path.read_bytes())[0].tables
 
 
+def change_rows(
+    path: Path, name: str, change: Callable[[bytes], bytes], *, rows: int | None = None
+) -> None:
+    """Change the COPY data of one table, which may become longer or shorter."""
+    tables = {table.name: table for table in tables_of(path)}
+    old, lengths = tables[name], [table.bytes for table in tables.values()]
+    start = sum(lengths[: list(tables).index(name)])
+    changed = b""
+
+    def change_body(body: bytes) -> bytes:
+        nonlocal changed
+        changed = change(body[start : start + old.bytes])
+        return body[:start] + changed + body[start + old.bytes :]
+
+    rewrite(path, change_body)
+    update = {"bytes": len(changed), "rows": old.rows if rows is None else rows}
+    rewrite(path, tables=tuple((tables | {name: old.model_copy(update=update)}).values()))
+
+
 def add_field(path: Path, name: str) -> None:
     """Add a field to the JSON of the manifest, and correct its checksum."""
     whole = path.read_bytes()

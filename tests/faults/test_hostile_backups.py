@@ -7,17 +7,20 @@ import os
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from struct import pack
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import text
 
-from domain import BackupDamaged, BackupError, InvalidBackup, Review
+from domain import BackupDamaged, BackupError, InvalidBackup, Review, Vector
 from repositories import Database
+from repositories.backup.tables import RECORD
 from repositories.backup.writer import GZIP
+from repositories.testing.factories import KnowledgeChunkFactory
 from tests.faults.conftest import Effort, Promises, on_the_newest
-from tests.faults.hostile_backups import add_field, rewrite, tables_of, write_bomb
+from tests.faults.hostile_backups import add_field, change_rows, rewrite, tables_of, write_bomb
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -218,6 +221,55 @@ async def test_a_manifest_with_hostile_values_is_refused_and_not_printed(
 ) -> None:
     rewrite(backup, **{field: value})
     await _require_refusal(database, backup)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "state"),
+    [
+        # A vector of 32,767 dimensions, and an integer of two bytes.
+        ("knowledge", pack(">ihh", 36, 8, 0), pack(">ihh", 36, 32_767, 0), "54000"),
+        ("reviews", pack(">ii", 4, 1), pack(">ih", 2, 1), "08P01"),
+    ],
+    ids=["a large vector", "a short integer"],
+)
+async def test_values_that_the_server_cannot_read_are_damaged(
+    database: Database, tmp_path: Path, name: str, old: bytes, new: bytes, state: str
+) -> None:
+    path = tmp_path / "backup"
+    await write_reviews(database, "acme/api")
+    async with database.unit_of_work() as uow:
+        uow.knowledge.add(KnowledgeChunkFactory.build(embedding=Vector([1.0] * 8)))
+        await uow.commit()
+    await database.dump(path)
+    change_rows(path, name, lambda rows: rows.replace(old, new, 1))
+    with pytest.raises(BackupDamaged, match=rf"the rows of {name} cannot be read \({state}\)"):
+        await database.restore(path, replace=True)
+    assert await repos(database) == ["acme/api"]
+
+
+async def test_a_column_that_the_manifest_names_twice_is_refused(
+    database: Database, backup: Path
+) -> None:
+    tables = tables_of(backup)
+    for number, table in enumerate(tables):
+        twice = table.model_copy(update={"columns": (*table.columns, table.columns[0])})
+        rewrite(backup, tables=(*tables[:number], twice, *tables[number + 1 :]))
+        with pytest.raises(InvalidBackup, match=rf"their tables or columns: {table.name}$"):
+            await database.restore(backup, replace=True)
+    again = tables[0].model_copy(update={"rows": 0, "bytes": 0})
+    rewrite(backup, tables=(*tables, again))
+    with pytest.raises(InvalidBackup, match=rf"their tables or columns: {tables[0].name}$"):
+        await database.restore(backup, replace=True)
+
+
+async def test_a_backup_without_the_record_of_how_it_embeds_is_refused(
+    database: Database, backup: Path
+) -> None:
+    # The header and the trailer of COPY data without rows.
+    change_rows(backup, RECORD, lambda rows: rows[:19] + b"\xff\xff", rows=0)
+    with pytest.raises(InvalidBackup, match="embedding_metadata has no row"):
+        await database.restore(backup, replace=True)
+    assert await repos(database) == ["acme/api"]
 
 
 @pytest.mark.parametrize("change", [{"name": ESCAPE}, {"columns": (ESCAPE,)}, {"name": "x" * 64}])
