@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import Counter
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 from sqlalchemy import text
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from repositories.backup.manifest import Manifest, TableManifest
 
 _logger = logging.getLogger("recollect.database")
+
+_NAMED: Final = 10
+"""How many different tables an error names."""
 
 
 async def restore(
@@ -164,11 +167,11 @@ def _require_fit(manifest: Manifest, connection: Connection) -> None:
     )
     given = Counter((table.name, *sorted(table.columns)) for table in manifest.tables)
     if expected != given:
-        different = ", ".join(
-            sorted({name for name, *_ in (expected - given) + (given - expected)})
-        )
+        different = sorted({name for name, *_ in (expected - given) + (given - expected)})
+        others = f" and {len(different) - _NAMED:,} others" if len(different) > _NAMED else ""
         raise InvalidBackup(
-            f"the backup and the database differ in their tables or columns: {different}"
+            "the backup and the database differ in their tables or columns:"
+            f" {', '.join(different[:_NAMED])}{others}"
         )
 
 

@@ -281,6 +281,18 @@ async def test_tables_with_hostile_names_are_refused_and_not_printed(
     await _require_refusal(database, backup)
 
 
+async def test_a_backup_of_a_thousand_other_tables_is_refused_in_a_short_sentence(
+    database: Database, backup: Path
+) -> None:
+    first, *others = tables_of(backup)
+    empty = first.model_copy(update={"columns": (), "rows": 0, "bytes": 0})
+    names = (f"a{number:04}" for number in range(1000))
+    many = (empty.model_copy(update={"name": name}) for name in names)
+    rewrite(backup, tables=(first, *others, *many))
+    with pytest.raises(InvalidBackup, match=r"a0000, .*, a0009 and 990 others$"):
+        await database.restore(backup, replace=True)
+
+
 async def test_a_named_pipe_is_refused_at_once(database: Database, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", "/dev/zero"):
