@@ -105,7 +105,8 @@ async def _copy(
     async def append(piece: bytes) -> None:
         nonlocal size
         size += len(piece)
-        writer.write(piece)
+        # In a thread, because a row of many megabytes is one piece.
+        await asyncio.to_thread(writer.write, piece)
 
     query = catalog.Table(name=table.name, columns=table.columns).rows_statement(tenant)
     driver: Any = (await connection.get_raw_connection()).driver_connection

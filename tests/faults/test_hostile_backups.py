@@ -18,7 +18,7 @@ from domain import BackupDamaged, BackupError, InvalidBackup, Review, Vector
 from repositories import Database
 from repositories.backup.tables import RECORD
 from repositories.backup.writer import GZIP
-from repositories.testing.factories import KnowledgeChunkFactory
+from repositories.testing.factories import KnowledgeChunkFactory, TelemetryEventFactory
 from tests.faults.conftest import Effort, Promises, on_the_newest
 from tests.faults.hostile_backups import add_field, change_rows, rewrite, tables_of, write_bomb
 
@@ -158,6 +158,20 @@ async def test_a_large_body_neither_blocks_the_event_loop_nor_delays_a_cancellat
         f" most, and a cancellation takes {1000 * cancelled:.0f} ms",
         control=f"unpacking 64 MiB at once blocks it for {1000 * max(blocked):.0f} ms",
     )
+
+
+async def test_a_row_of_many_megabytes_does_not_block_the_event_loop_of_a_backup(
+    database: Database, tmp_path: Path
+) -> None:
+    async with database.unit_of_work() as uow:
+        await uow.telemetry.record(TelemetryEventFactory.build())
+        await uow.commit()
+    async with database.engine.begin() as connection:
+        long = "SELECT string_agg(md5(n::text), '') FROM generate_series(1, 280_000) n"
+        await connection.execute(text(f"UPDATE telemetry_events SET stop_reason = ({long})"))
+    async with loop_delays() as delays:
+        await database.dump(tmp_path / "backup")
+    assert max(delays) < LOOP_BLOCKED_SECONDS
 
 
 async def test_rows_that_the_server_refuses_end_the_restore(
