@@ -44,15 +44,17 @@ class BackupWriter:
         self._packing = zlib.compressobj(LEVEL, wbits=GZIP)
         self._checksum = sha256()
         self._body_bytes = 0
-        if path.is_dir():
-            raise BackupError(f"{path} cannot be written: it is a folder")
-        # The finished file is renamed: it would replace a device or a pipe.
-        if path.exists() and not path.is_file():
-            raise BackupError(f"{path} cannot be written: it is not a file; write a new one")
+        # A file system limits the bytes of a name.
+        start = path.name.encode(errors="ignore")[:100].decode(errors="ignore")
         with file_errors(self._path, "written"):
+            if path.is_dir():
+                raise BackupError(f"{path} cannot be written: it is a folder")
+            # The finished file is renamed: it would replace a device or a pipe.
+            if path.exists() and not path.is_file():
+                raise BackupError(f"{path} cannot be written: it is not a file; write a new one")
             # Readable and writable for the owner alone, from the start.
             descriptor, name = tempfile.mkstemp(
-                prefix=f".{path.name[:100]}.", suffix=".partial", dir=path.absolute().parent
+                prefix=f".{start}.", suffix=".partial", dir=path.absolute().parent
             )
             self._partial = Path(name)
             self._file = os.fdopen(descriptor, "wb")

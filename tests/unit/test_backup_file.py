@@ -187,6 +187,17 @@ def test_a_path_that_cannot_be_written_or_read_is_reported_in_a_sentence(tmp_pat
         BackupReader(tmp_path)
 
 
+def test_a_name_has_as_many_bytes_as_the_file_system_allows(tmp_path: Path) -> None:
+    for name in ("x" * 255, "\N{GRINNING FACE}" * 63):
+        write(tmp_path / name, *BODY)
+        assert [path.name for path in tmp_path.iterdir()] == [name]
+        (tmp_path / name).unlink()
+    with pytest.raises(BackupError, match="cannot be written: File name too long"):
+        write(tmp_path / ("x" * 256), *BODY)
+    with pytest.raises(BackupError, match="cannot be read: File name too long"):
+        BackupReader(tmp_path / ("x" * 256))
+
+
 def test_a_pipe_is_neither_replaced_nor_waited_for(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
