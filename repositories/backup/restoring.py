@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +20,7 @@ from domain.errors import (
     EmbeddingMismatch,
     InvalidBackup,
     MigrationFailed,
+    RecollectError,
 )
 from domain.values.embedding import UNSPECIFIED
 from repositories import migrations
@@ -31,7 +33,7 @@ from repositories.postgres.direct import commit_phase
 from repositories.postgres.errors import translating
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     from sqlalchemy import Connection
@@ -55,9 +57,10 @@ async def restore(
     """Write every row of a backup into a database without rows, in one transaction.
 
     The whole file is verified before anything is changed. A database without a schema is first
-    migrated to the backup's revision, with its dimension; any other must be at that revision. A
-    backup of one tenant requires only that this tenant has no rows, and writes only rows of this
-    tenant. Vector indexes are built after the rows are written.
+    migrated to the backup's revision, with its dimension, and has no schema again if the backup is
+    refused; any other must be at that revision. A backup of one tenant requires only that this
+    tenant has no rows, and writes only rows of this tenant. Vector indexes are built after the rows
+    are written.
 
     Args:
         engine: an engine without a statement timeout (`Settings.for_migrations`), of the role that
@@ -82,19 +85,40 @@ async def restore(
     with BackupReader(path) as backup:
         await backup.verify(max_unpacked=max_unpacked)
         _require_known(backup.manifest)
-        if await migrations.current(engine) is None:
-            await migrations.migrate(
-                engine, _options(backup.manifest), revision=backup.manifest.revision
-            )
-            # Connections that were opened before the extension existed do not know its types.
-            await engine.dispose()
-        with translating():
-            async with engine.connect() as connection:
-                await _restore(connection, backup, replace=replace)
-                with translating(await connection.run_sync(commit_phase)):
-                    await connection.commit()
+        async with _with_schema(engine, backup.manifest):
+            with translating():
+                async with engine.connect() as connection:
+                    await _restore(connection, backup, replace=replace)
+                    with translating(await connection.run_sync(commit_phase)):
+                        await connection.commit()
         await _analyze(engine, [table.name for table in backup.manifest.tables])
         return backup.manifest
+
+
+@asynccontextmanager
+async def _with_schema(engine: AsyncEngine, manifest: Manifest) -> AsyncIterator[None]:
+    """Migrate a database without a schema, and drop the schema if the backup is refused."""
+    if await migrations.current(engine) is not None:
+        yield
+        return
+    await migrations.migrate(engine, _options(manifest), revision=manifest.revision)
+    # Connections that were opened before the extension existed do not know its types.
+    await engine.dispose()
+    try:
+        yield
+    except BackupError:
+        await _drop_schema(engine)
+        raise
+
+
+async def _drop_schema(engine: AsyncEngine) -> None:
+    try:
+        with translating():
+            async with engine.begin() as connection:
+                await connection.execute(catalog.ALL_ROWS)
+                await connection.run_sync(catalog.drop_unless_used)
+    except RecollectError as failure:
+        _logger.warning("the backup was refused, and its empty tables remain: %s", failure)
 
 
 async def _analyze(engine: AsyncEngine, names: Sequence[str]) -> None:

@@ -11,8 +11,10 @@ from sqlalchemy.dialects import postgresql
 
 from domain.entities.knowledge import EmbeddingMetadata
 from domain.schema.application import all_tables, table_names
+from domain.schema.base import metadata
 from domain.values.text import TENANT_PATTERN
 from repositories.migrations.own_tables import require_registered
+from repositories.migrations.requirements import VERSION_TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -165,6 +167,17 @@ def remove(connection: Connection, names: Sequence[str], tenant: str | None = No
     for name in reversed(names):
         table = sa.table(name, sa.column(TENANT))
         connection.execute(sa.delete(table).where(table.c.tenant == tenant))
+
+
+def drop_unless_used(connection: Connection) -> None:
+    """Drop the library's tables, unless another session wrote rows to them; the extension stays."""
+    names = [table.name for table in tables(connection) if table.name in metadata.tables]
+    # A writer that waits for the lock gets an error, so that no committed row is lost.
+    connection.execute(
+        text(f"LOCK TABLE {', '.join(map(_quoted, names))} IN ACCESS EXCLUSIVE MODE")
+    )
+    if not with_rows(connection, [name for name in names if name != RECORD]):
+        connection.execute(text(f"DROP TABLE {', '.join(map(_quoted, [*names, VERSION_TABLE]))}"))
 
 
 def analyze(connection: Connection, names: Iterable[str]) -> None:

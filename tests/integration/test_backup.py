@@ -372,6 +372,69 @@ async def test_a_backup_of_an_older_revision_is_restored_there_and_migrated_afte
             await engine.dispose()
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"revision": "0003", "dimensions": 5}, "differ in their tables or columns"),
+        ({"model": "another"}, "model in the rows of the backup differs"),
+    ],
+)
+async def test_a_refused_backup_leaves_no_schema_behind(
+    source: Database,
+    servers: dict[int, TestServer],
+    tmp_path: Path,
+    change: dict[str, Any],
+    words: str,
+) -> None:
+    path = tmp_path / "backup"
+    await fill(source)
+    await source.dump(path)
+    good = path.read_bytes()
+    rewritten(path, change)
+    engine = create_engine(Settings(url=servers[18].empty()).for_migrations())
+    try:
+        with pytest.raises(InvalidBackup, match=words):
+            await restore(engine, path)
+        assert await migrations.current(engine) is None
+        async with engine.connect() as connection:
+            tables = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+            assert list(await connection.scalars(text(tables))) == []
+        path.write_bytes(good)
+        await restore(engine, path)
+        async with engine.connect() as connection:
+            assert await rows_of(connection, TABLES) == await rows(source)
+    finally:
+        await engine.dispose()
+
+
+async def test_a_refused_backup_leaves_the_schema_to_a_program_that_wrote_rows_meanwhile(
+    source: Database,
+    servers: dict[int, TestServer],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path, url = tmp_path / "backup", servers[18].empty()
+    await source.dump(path)
+    engine = create_engine(Settings(url=url).for_migrations())
+    migrate = migrations.migrate
+
+    async def migrate_and_write(*arguments: Any, **named: Any) -> str:
+        reached = await migrate(*arguments, **named)
+        async with Database.from_url(url) as database, database.unit_of_work() as uow:
+            uow.reviews.add(ReviewFactory.build())
+            await uow.commit()
+        return reached
+
+    monkeypatch.setattr(migrations, "migrate", migrate_and_write)
+    try:
+        with pytest.raises(InvalidBackup, match="the database has rows already, in reviews"):
+            await restore(engine, path)
+    finally:
+        await engine.dispose()
+    async with Database.from_url(url) as database, database.reader() as view:
+        assert await view.reviews.count() == 1
+
+
 async def test_a_database_without_a_schema_cannot_be_dumped(
     servers: dict[int, TestServer], tmp_path: Path
 ) -> None:
