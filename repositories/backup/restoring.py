@@ -135,6 +135,7 @@ async def _analyze(engine: AsyncEngine, names: Sequence[str]) -> None:
 async def _restore(connection: AsyncConnection, backup: BackupReader, *, replace: bool) -> None:
     manifest = backup.manifest
     await connection.execute(catalog.ALL_ROWS)
+    await connection.run_sync(partial(_lock, manifest))
     await connection.run_sync(partial(_require_fit, manifest))
     indexes = await connection.run_sync(partial(_make_room, manifest, replace=replace))
     for table in manifest.tables:
@@ -172,6 +173,14 @@ def _schema_options(manifest: Manifest) -> SchemaOptions:
     )
 
 
+def _lock(manifest: Manifest, connection: Connection) -> None:
+    """Lock the tables before they are read: two restores would otherwise end in a deadlock."""
+    restored = {table.name for table in manifest.tables}
+    names = [table.name for table in catalog.tables(connection) if table.name in restored]
+    if names:
+        catalog.lock(connection, names)
+
+
 def _require_fit(manifest: Manifest, connection: Connection) -> None:
     revision, recorded = current_revision(connection), read_recorded(connection)
     if revision != manifest.revision or recorded is None:
@@ -202,9 +211,8 @@ def _require_fit(manifest: Manifest, connection: Connection) -> None:
 def _make_room(
     manifest: Manifest, connection: Connection, *, replace: bool
 ) -> list[catalog.VectorIndex]:
-    """Lock the tables, require that they are empty, and return the indexes that were dropped."""
+    """Require that the tables are empty, and return the indexes that were dropped."""
     names = [table.name for table in manifest.tables]
-    catalog.lock(connection, names)
     if replace:
         _require_no_references(connection, names)
         catalog.remove(connection, names, manifest.tenant)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -230,6 +231,20 @@ async def test_rows_in_the_way_are_refused_or_replaced(
         await target.restore(tmp_path / "backup")
     assert await rows(target) == before
     await target.restore(tmp_path / "backup", replace=True)
+    assert await rows(target) == await rows(source)
+
+
+async def test_restores_at_the_same_time_wait_for_each_other(
+    source: Database, target: Database, tmp_path: Path
+) -> None:
+    path, of_tenant = tmp_path / "backup", tmp_path / "acme"
+    await fill(source)
+    await source.dump(path)
+    await source.dump(of_tenant, tenant="acme")
+    for _ in range(3):
+        await asyncio.gather(
+            *(target.restore(each, replace=True) for each in (path, path, of_tenant))
+        )
     assert await rows(target) == await rows(source)
 
 
