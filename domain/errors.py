@@ -350,10 +350,12 @@ class CommitOutcomeUnknown(DatabaseFailure):
         operation_id: UUID | None,
         cause: str = "the connection was lost after COMMIT was sent",
     ) -> None:
-        super().__init__(
-            f"{cause}, so its outcome is unknown: before you repeat the work, call `outcome` with"
-            " the operation_id"
+        look = (
+            "look whether its rows are there"
+            if operation_id is None
+            else "call `outcome` with the operation_id"
         )
+        super().__init__(f"{cause}, so its outcome is unknown: before you repeat the work, {look}")
         self.operation_id = operation_id
 
 

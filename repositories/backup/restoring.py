@@ -28,6 +28,7 @@ from repositories.backup import tables as catalog
 from repositories.backup.reader import BackupReader
 from repositories.migrations.environment import current_revision, scripts
 from repositories.migrations.options import SchemaOptions, read_recorded
+from repositories.postgres.cancellation import run_to_completion
 from repositories.postgres.connection import closed_is_lost
 from repositories.postgres.direct import commit_phase
 from repositories.postgres.errors import translating
@@ -60,7 +61,7 @@ async def restore(
     migrated to the backup's revision, with its dimension, and has no schema again if the backup is
     refused; any other must be at that revision. A backup of one tenant requires only that this
     tenant has no rows, and writes only rows of this tenant. Vector indexes are built after the rows
-    are written.
+    are written. A cancellation during COMMIT is raised after the server has answered.
 
     Args:
         engine: an engine without a statement timeout (`Settings.for_migrations`), of the role that
@@ -80,7 +81,8 @@ async def restore(
             refer to the rows, or rows belong to another tenant than the manifest says.
         EmbeddingMismatch: the backup has another dimension, provider or model.
         BackupError: the file cannot be read.
-        DatabaseFailure: the server or the connection failed.
+        CommitOutcomeUnknown: the connection was lost during COMMIT: look whether rows are there.
+        DatabaseFailure: the server or the connection failed before.
     """
     with BackupReader(path) as backup:
         await backup.verify(max_unpacked=max_unpacked)
@@ -89,8 +91,7 @@ async def restore(
             with translating():
                 async with engine.connect() as connection:
                     await _restore(connection, backup, replace=replace)
-                    with translating(await connection.run_sync(commit_phase)):
-                        await connection.commit()
+                    await run_to_completion(_commit(connection))
         await _analyze(engine, [table.name for table in backup.manifest.tables])
         return backup.manifest
 
@@ -130,6 +131,11 @@ async def _analyze(engine: AsyncEngine, names: Sequence[str]) -> None:
                 await connection.run_sync(partial(catalog.analyze, names=names))
     except DatabaseFailure as failure:
         _logger.warning("restored, but ANALYZE failed: %s", failure)
+
+
+async def _commit(connection: AsyncConnection) -> None:
+    with translating(await connection.run_sync(commit_phase)):
+        await connection.commit()
 
 
 async def _restore(connection: AsyncConnection, backup: BackupReader, *, replace: bool) -> None:

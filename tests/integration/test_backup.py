@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain import (
     AccessDenied,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from pydantic import SecretStr
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
     from repositories.testing.servers import TestServer
 
@@ -231,6 +232,26 @@ async def test_rows_in_the_way_are_refused_or_replaced(
         await target.restore(tmp_path / "backup")
     assert await rows(target) == before
     await target.restore(tmp_path / "backup", replace=True)
+    assert await rows(target) == await rows(source)
+
+
+async def test_a_restore_that_is_cancelled_during_commit_waits_for_the_answer(
+    source: Database, target: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit, committing = AsyncConnection.commit, asyncio.Event()
+
+    async def announced(connection: AsyncConnection) -> None:
+        committing.set()
+        await commit(connection)
+
+    await fill(source)
+    await source.dump(tmp_path / "backup")
+    monkeypatch.setattr(AsyncConnection, "commit", announced)
+    restoring = asyncio.create_task(target.restore(tmp_path / "backup"))
+    await committing.wait()
+    restoring.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await restoring
     assert await rows(target) == await rows(source)
 
 
