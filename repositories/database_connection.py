@@ -220,7 +220,8 @@ class DatabaseConnection:
         try:
             yield engine
         finally:
-            await engine.dispose()
+            # SQLAlchemy logs a traceback for a connection whose close is cancelled.
+            await run_to_completion(engine.dispose())
 
     def _tenant(self, tenant: str | None) -> str:
         return self.settings.tenant if tenant is None else require_tenant(tenant)

@@ -104,7 +104,7 @@ async def _with_schema(engine: AsyncEngine, manifest: Manifest) -> AsyncIterator
         return
     await migrations.migrate(engine, _options(manifest), revision=manifest.revision)
     # Connections that were opened before the extension existed do not know its types.
-    await engine.dispose()
+    await run_to_completion(engine.dispose())
     try:
         yield
     except BackupError:

@@ -24,6 +24,7 @@ from domain import (
 from repositories import Database, migrations
 from repositories.backup import Manifest, dump, dumping, restore
 from repositories.migrations.environment import scripts
+from repositories.postgres.connection import Connection
 from repositories.postgres.engine import create_engine
 from repositories.postgres.settings import Settings
 from repositories.testing.factories import (
@@ -253,6 +254,27 @@ async def test_a_restore_that_is_cancelled_during_commit_waits_for_the_answer(
     with pytest.raises(asyncio.CancelledError):
         await restoring
     assert await rows(target) == await rows(source)
+
+
+async def test_a_backup_that_is_cancelled_while_it_disconnects_logs_nothing(
+    source: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    close, closing = Connection.close, asyncio.Event()
+
+    async def announced(connection: Connection, **options: Any) -> None:
+        closing.set()
+        await close(connection, **options)
+
+    monkeypatch.setattr(Connection, "close", announced)
+    dumps = asyncio.create_task(source.dump(tmp_path / "backup"))
+    await closing.wait()
+    dumps.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await dumps
+    assert caplog.messages == []
 
 
 async def test_restores_at_the_same_time_wait_for_each_other(
