@@ -204,9 +204,9 @@ def _require_fit(manifest: Manifest, connection: Connection) -> None:
         for table in catalog.tables(connection)
         if manifest.tenant is None or table.has_tenant
     )
-    given = Counter((table.name, *sorted(table.columns)) for table in manifest.tables)
-    if expected != given:
-        different = sorted({name for name, *_ in (expected - given) + (given - expected)})
+    described = Counter((table.name, *sorted(table.columns)) for table in manifest.tables)
+    if expected != described:
+        different = sorted({name for name, *_ in (expected - described) + (described - expected)})
         others = f" and {len(different) - _NAMED:,} others" if len(different) > _NAMED else ""
         raise InvalidBackup(
             "the backup and the database differ in their tables or columns:"
