@@ -23,7 +23,7 @@ from domain.values.digests import DerivedSha256
 from domain.values.embedding import MAX_DIMENSIONS, UNSPECIFIED, OptionalEmbedding
 from domain.values.jsonb import FrozenDict, JsonObject
 from domain.values.numbers import Count
-from domain.values.text import Key, Name, NameOrEmpty, Text
+from domain.values.text import Key, Label, Name, NameOrEmpty, Text
 from domain.values.timestamps import Timestamp
 
 
@@ -134,8 +134,8 @@ class EmbeddingMetadata(Timestamped, Entity, table=True):
         description="Always 1.",
         sa_column_kwargs={"autoincrement": False},
     )
-    provider: Name = Field(description="Provider of the embedding model.")
-    model: Name = Field(description="Embedding model.")
+    provider: Label = Field(description="Provider of the embedding model.")
+    model: Label = Field(description="Embedding model.")
     dimensions: int = Field(ge=1, le=MAX_DIMENSIONS, description="Components of each embedding.")
     metric: Name = Field(default="cosine", description="Distance that the vector index serves.")
 

@@ -66,6 +66,17 @@ Name = Annotated[
 Not empty, at most 400 bytes.
 """
 
+# Unicode's control characters (Cc), such as the escape that begins a sequence of a terminal.
+LABEL_PATTERN = r"^[^\x00-\x1f\x7f-\x9f]+$"
+
+Label = Annotated[
+    str,
+    StringConstraints(max_length=MAX_NAME_BYTES, pattern=LABEL_PATTERN),
+    AfterValidator(storable),
+    _at_most_bytes(MAX_NAME_BYTES),
+]
+"""A `Name` without control characters, which a terminal would execute."""
+
 NameOrEmpty = Annotated[
     str,
     StringConstraints(max_length=MAX_NAME_BYTES),

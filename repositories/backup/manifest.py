@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, FailFast, StringConstraints, Validat
 
 from domain.errors import BackupDamaged, InvalidBackup
 from domain.values.embedding import MAX_DIMENSIONS
-from domain.values.text import Name, Tenant
+from domain.values.text import Label, Tenant
 
 FORMAT: Final = 1
 # With FailFast, it bounds how long a hostile manifest holds the event loop. It suffices for three
@@ -58,8 +58,8 @@ class Manifest(_Part):
     created_at: datetime
     revision: Revision
     dimensions: Annotated[int, Interval(ge=1, le=MAX_DIMENSIONS)]
-    provider: Name
-    model: Name
+    provider: Label
+    model: Label
     metric: Identifier
     language: Identifier
     hnsw_m: Annotated[int, Interval(ge=2, le=100)]

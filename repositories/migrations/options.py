@@ -10,6 +10,7 @@ from sqlalchemy import ARRAY, Text, bindparam, text
 
 from domain.errors import ConfigurationError, EmbeddingMismatch, MigrationFailed
 from domain.values.embedding import DEFAULT_DIMENSIONS, MAX_DIMENSIONS, UNSPECIFIED
+from domain.values.text import LABEL_PATTERN
 from repositories.sql.vector_index import VECTOR_INDEXES
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class SchemaOptions:
         return cls(**values, insists_on=cls.insists_on & explicit)
 
     def __post_init__(self) -> None:
-        label = f"1 to {_MAX_LABEL_BYTES} bytes without NUL"
+        label = f"1 to {_MAX_LABEL_BYTES} bytes without control characters"
         rules = {
             "dimensions": (1 <= self.dimensions <= MAX_DIMENSIONS, f"1 to {MAX_DIMENSIONS:,}"),
             "provider": (_is_label(self.provider), label),
@@ -115,7 +116,8 @@ class SchemaOptions:
 
 
 def _is_label(value: str) -> bool:
-    return "\0" not in value and 1 <= len(value.encode()) <= _MAX_LABEL_BYTES
+    is_printable = re.fullmatch(LABEL_PATTERN, value) is not None
+    return is_printable and len(value.encode()) <= _MAX_LABEL_BYTES
 
 
 _RECORDED: Final = text("SELECT dimensions, provider, model, metric FROM embedding_metadata")

@@ -7,6 +7,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
+from domain.values.text import LABEL_PATTERN
+
 SECOND: Final = timedelta(seconds=1)
 NO_LIMIT: Final = timedelta(0)
 _POSTGRES_MAX: Final = timedelta(milliseconds=2**31 - 1)
@@ -30,7 +32,7 @@ Limit = Annotated[timedelta, BeforeValidator(_seconds), Field(ge=NO_LIMIT, le=_P
 """A number of seconds, or a `timedelta`; zero means no limit, as in PostgreSQL."""
 
 Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[^\x00]+$")]
-Label = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
+Label = Annotated[str, Field(min_length=1, max_length=200, pattern=LABEL_PATTERN)]
 SessionAttributes = Literal[
     "any", "primary", "standby", "prefer-standby", "read-write", "read-only"
 ]

@@ -286,6 +286,16 @@ async def test_a_backup_without_the_record_of_how_it_embeds_is_refused(
     assert await repos(database) == ["acme/api"]
 
 
+async def test_a_provider_that_a_terminal_would_execute_is_refused(
+    database: Database, backup: Path
+) -> None:
+    escape = b"\x1b]0;own\x07\x1b[J"  # as long as "unspecified"
+    change_rows(backup, RECORD, lambda rows: rows.replace(b"unspecified", escape))
+    rewrite(backup, provider=escape.decode(), model=escape.decode())
+    with pytest.raises(BackupDamaged, match="manifest of the backup is not valid: provider, model"):
+        await database.restore(backup, replace=True)
+
+
 @pytest.mark.parametrize("change", [{"name": ESCAPE}, {"columns": (ESCAPE,)}, {"name": "x" * 64}])
 async def test_tables_with_hostile_names_are_refused_and_not_printed(
     database: Database, backup: Path, change: dict[str, Any]

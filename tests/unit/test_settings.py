@@ -291,6 +291,7 @@ def test_what_contradicts_in_one_place_is_named_twice(monkeypatch: pytest.Monkey
         ("embedding_dimensions", 0),
         ("embedding_dimensions", 16_001),
         ("embedding_model", ""),
+        ("embedding_model", "a\x1b[2J"),
         ("pool_sise", 5),
     ],
 )
