@@ -37,8 +37,8 @@ def tenants(
 ) -> None:
     """List the tenants by rows, bytes and the cost of a vector search, the most expensive first."""
     if context.invoked_subcommand is not None:
-        given = {"url": url, "data_dir": data_dir, "connect_deadline": connect_deadline}
-        defaults = {name: value for name, value in given.items() if value is not None}
+        options = {"url": url, "data_dir": data_dir, "connect_deadline": connect_deadline}
+        defaults = {name: value for name, value in options.items() if value is not None}
         context.default_map = {context.invoked_subcommand: defaults | {"as_json": as_json}}
         return
     from repositories.cli import tasks

@@ -81,7 +81,7 @@ def refresh(entity: Entity, row: Row) -> None:
 
 def _attach_stored(session: AsyncSession, entity: Entity, state: InstanceState[Any]) -> None:
     if state.key is not None:
-        # What changed since it was read is forgotten: `rewritten_fields` says what is written.
+        # SQLAlchemy would write every changed field, also those that only operations change.
         make_transient(entity)
     make_transient_to_detached(entity)
     if state.key is not None and state.key in session.identity_map:
