@@ -197,8 +197,8 @@ def _id(name: str, value: Any) -> UUID:
 def _text(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise _refusal(name, "text", value)
-    if name in _SEARCHED or (value.isascii() and "\0" not in value):
-        return value
+    if name in _SEARCHED:
+        return str.__str__(value)
     try:
         return storable(value)
     except ValueError:
@@ -214,7 +214,7 @@ def _number(name: str, least: int, most: int, value: Any) -> int:
     if not least <= value <= most:
         bounds = f"between {least:,} and {most:,}" if least >= 0 else f"at most {most:,}"
         raise InvalidInput(f"{name} must be {bounds}, not {shown(value)}", field=name)
-    return value
+    return int(value)
 
 
 def _real(name: str, value: Any) -> float:

@@ -194,4 +194,4 @@ def run_key(repo: str, pr_number: int, base_sha: str, head_sha: str) -> str:
         raise InvalidInput("pr_number has too many digits", field="pr_number") from None
     parts = "\n".join((repo, number, base_sha, head_sha)).encode(errors="surrogatepass")
     digest = hashlib.sha256(parts).hexdigest()
-    return f"{repo}#{number}@{digest[:32]}"
+    return "".join((repo, "#", number, "@", digest[:32]))

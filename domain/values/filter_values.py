@@ -62,7 +62,7 @@ def _exactly(kind: type[Any], value: object) -> Any:
 
 def to_text(value: object) -> str:
     """Return text that PostgreSQL can store."""
-    return storable(str(_exactly(str, value)))
+    return storable(_exactly(str, value))
 
 
 def to_moment(value: object) -> datetime:

@@ -157,7 +157,7 @@ def _key(key: object, room: _Room) -> str:
 
 def _text(text: str, room: _Room) -> str:
     room.take(characters=len(text))
-    return storable(str(text))
+    return storable(text)
 
 
 def freeze(value: Any) -> Any:

@@ -19,7 +19,10 @@ MAX_KEY_BYTES = 2_000
 
 
 def storable(value: str) -> str:
-    """Return `value` unchanged if PostgreSQL can store it.
+    """Return the text of `value` if PostgreSQL can store it.
+
+    A text of another class becomes plain text. `str()` of a member of a class that is both text and
+    an Enum would return the member's name.
 
     Raises:
         ValueError: it contains a NUL character (SQLSTATE 22021) or half of a surrogate pair, which
@@ -32,7 +35,7 @@ def storable(value: str) -> str:
             value.encode()
         except UnicodeEncodeError:
             raise ValueError("contains half of a surrogate pair") from None
-    return value
+    return str.__str__(value)
 
 
 def _at_most_bytes(limit: int) -> AfterValidator:
@@ -97,7 +100,7 @@ DEFAULT_TENANT = "default"
 
 
 def require_tenant(tenant: str) -> str:
-    """Return `tenant` if it is a valid name.
+    """Return the plain text of `tenant` if it is a valid name.
 
     Raises:
         InvalidInput: it is not 1 to 100 ASCII letters, digits, dots, underscores and hyphens.
@@ -107,7 +110,7 @@ def require_tenant(tenant: str) -> str:
             "a tenant is 1 to 100 ASCII letters, digits, dots, underscores and hyphens",
             field="tenant",
         )
-    return tenant
+    return str.__str__(tenant)
 
 
 def _is_tenant(tenant: object) -> bool:

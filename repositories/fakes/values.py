@@ -73,7 +73,7 @@ def _text(value: Any) -> str:
         raise TypeError
     if "\0" in value:
         raise InvalidInput("a text contains a character that PostgreSQL cannot store, such as NUL")
-    return storable(str(value))
+    return storable(value)
 
 
 def _member(kind: type[StrEnum], value: Any) -> str:

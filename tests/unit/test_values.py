@@ -32,6 +32,7 @@ from domain.values.fusion import (
 )
 from domain.values.jsonb import MAX_CHARACTERS, MAX_VALUES, normalise
 from domain.values.search import RRF_K, fused_score, max_distance_for
+from tests.contract.suites.samples import Masked
 
 JSON = st.recursive(
     st.none()
@@ -264,3 +265,9 @@ def test_a_run_key_names_repository_pull_request_base_and_head() -> None:
         ("acme/api", 7, "base", "h"),
     ]
     assert key not in {run_key(*other) for other in others}
+
+
+def test_text_of_another_class_is_the_text_that_it_is() -> None:
+    masked = Masked("acme/api")
+    assert normalise({masked: [masked]}) == {"acme/api": ["acme/api"]}
+    assert run_key(masked, 7, masked, "head") == run_key("acme/api", 7, "acme/api", "head")

@@ -17,6 +17,7 @@ from tests.contract.suites.kinds import put, write
 from tests.contract.suites.samples import (
     MOMENT,
     UNICODE,
+    Masked,
     chunk,
     event,
     finding,
@@ -443,6 +444,33 @@ class FiltersContract:
                     view.reviews, where("conclusion").equals(trick), "conclusion"
                 ) == [trick]
                 assert await view.reviews.count(where("conclusion").one_of([trick])) == 1
+
+    async def test_text_of_another_class_is_the_text_that_it_is(self, store: Store) -> None:
+        masked = Masked("doc")
+        await write(
+            store, chunk("masked", source_type=masked, metadata_={masked: masked, "tags": [masked]})
+        )
+        plain = (
+            where("source_type").equals("doc"),
+            where("metadata", "doc").equals("doc"),
+            where("metadata", "tags").contains("doc"),
+        )
+        other = (
+            where("source_type").equals(masked),
+            where("source_type").one_of([masked]),
+            where("source_type").starts_with(masked),
+            where("metadata", masked).equals(masked),
+            where("metadata", masked).one_of([masked]),
+            where("metadata", "tags").contains(masked),
+        )
+        async with store.reader() as view:
+            for condition in (*plain, *other):
+                assert await _meeting(view.knowledge, condition, "chunk_id") == ["masked"]
+        async with store.unit_of_work(tenant=masked) as uow:
+            await put(uow, chunk("of a tenant"))
+            await uow.commit()
+        async with store.reader(tenant="doc") as view:
+            assert await view.knowledge.count() == 1
 
     async def test_the_most_choices_and_conditions_that_are_allowed_work(
         self, store: Store

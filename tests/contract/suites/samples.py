@@ -59,6 +59,17 @@ UNICODE: Final = (
 _numbers = count(1)
 
 
+class Masked(str):
+    """Text that shows itself as stars, as members of an Enum of texts show their names."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "***"
+
+    __repr__ = __str__
+
+
 def number() -> int:
     """Return a number that no sample had before."""
     return next(_numbers)
