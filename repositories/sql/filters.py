@@ -57,7 +57,12 @@ class FilterKey:
         self._key = hex(id(self)) if self.is_large else _written(self.filters)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, FilterKey) and self._key == other._key
+        # Values of other classes than Python's own can differ and be written alike.
+        return (
+            isinstance(other, FilterKey)
+            and self._key == other._key
+            and self.filters == other.filters
+        )
 
     def __hash__(self) -> int:
         return hash(self._key)

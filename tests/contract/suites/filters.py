@@ -472,6 +472,20 @@ class FiltersContract:
         async with store.reader(tenant="doc") as view:
             assert await view.knowledge.count() == 1
 
+    async def test_values_that_are_written_alike_are_different(self, store: Store) -> None:
+        await write(store, chunk("one", metadata_={"one": 1, "of": "one"}))
+        async with store.reader() as view:
+            for name, names in (("one", ["one"]), ("none", []), ("one", ["one"])):
+                masked = Masked(name)
+                for condition in (
+                    where("chunk_id").equals(masked),
+                    where("chunk_id").one_of([masked]),
+                    where("chunk_id").starts_with(masked),
+                    where("metadata", masked).exists(),
+                    where("metadata", "of").equals(masked),
+                ):
+                    assert await _meeting(view.knowledge, condition, "chunk_id") == names
+
     async def test_the_most_choices_and_conditions_that_are_allowed_work(
         self, store: Store
     ) -> None:
