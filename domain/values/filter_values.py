@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -20,8 +21,14 @@ from domain.values.text import storable
 Coerce: TypeAlias = Callable[[Any], Scalar]
 """Converts a value, or raises TypeError, ValueError, OverflowError or InvalidInput."""
 
-MAX_DIGITS: Final = 1_000
-"""Digits before the point of a number that a decimal is compared with; PostgreSQL takes more."""
+LEAST_EXPONENT: Final = -324
+"""The power of ten of the least float above 0, and of a number that a decimal is compared with."""
+
+MAX_BYTES: Final = 4_000
+"""Memory of a number that a decimal is compared with: 9,000 digits.
+
+PostgreSQL takes 16,383 digits after the point.
+"""
 
 
 def _number(value: object) -> int | float | Decimal:
@@ -41,10 +48,10 @@ def to_integer(value: object, *, limit: int) -> int:
 
 
 def to_decimal(value: object) -> Decimal:
-    """Return a finite number as an exact decimal."""
+    """Return a number in the range of float as an exact decimal."""
     number = _number(value)
     exact = Decimal(repr(number)) if isinstance(number, float) else Decimal(number)
-    if exact.adjusted() > MAX_DIGITS:
+    if exact.adjusted() < LEAST_EXPONENT or sys.getsizeof(exact) > MAX_BYTES:
         raise ValueError
     return exact
 
@@ -109,7 +116,7 @@ CONVERTERS: Final[Mapping[Any, Coerce]] = {
 _EXPECTED: Final[Mapping[Any, str]] = {
     to_bool: "True or False",
     to_moment: "a datetime with a time zone",
-    to_decimal: "a finite number",
+    to_decimal: "a number in the range of float, with at most 9,000 digits",
     to_float: "a finite number",
     to_text: "text that PostgreSQL can store",
     to_json: "text, a finite number, True or False, or a datetime with a time zone",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import ColumnElement, String, and_, any_, cast, false, func, literal, or_, true
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.types import Boolean, Text
+from sqlalchemy.types import Boolean, Numeric, Text
 
 from domain.schema.columns import INDEXED_BY_HASH
 from domain.values.filter_bounds import measure
@@ -32,6 +32,8 @@ from domain.values.globs import glob_regex, parse_glob
 from repositories.sql import json_conditions
 
 if TYPE_CHECKING:
+    from sqlalchemy.types import TypeEngine
+
     from domain.schema.base import Entity
 
 
@@ -144,7 +146,7 @@ def _compare(
     if not keys:
         ordered = operator is not Operator.EQUAL and isinstance(column.type, Text | String)
         left = column.collate("C") if ordered else column
-        compared = _operate(left, operator, literal(value, column.type))
+        compared = _operate(left, operator, literal(value, _compared_as(column)))
         return compared if ordered else and_(_has_hash_of(column, (value,)), compared)
     if isinstance(value, datetime):
         return _operate(json_conditions.moment_at(column, keys), operator, literal(value))
@@ -178,9 +180,13 @@ def _operate(
 
 
 def _any(column: ColumnElement[Any], values: tuple[Scalar, ...]) -> ColumnElement[bool]:
-    return and_(
-        _has_hash_of(column, values), column == any_(cast(list(values), ARRAY(column.type)))
-    )
+    array = cast(list(values), ARRAY(_compared_as(column)))
+    return and_(_has_hash_of(column, values), column == any_(array))
+
+
+def _compared_as(column: ColumnElement[Any]) -> TypeEngine[Any]:
+    # As values of the column's own type, numbers would be rounded to its places.
+    return Numeric() if isinstance(column.type, Numeric) else column.type
 
 
 def _has_hash_of(column: ColumnElement[Any], values: tuple[Scalar, ...]) -> ColumnElement[bool]:

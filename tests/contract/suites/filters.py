@@ -353,6 +353,30 @@ class FiltersContract:
                 == []
             )
 
+    async def test_numbers_with_more_digits_than_a_column_are_not_rounded(
+        self, store: Store
+    ) -> None:
+        await write(store, event(cost_usd=0), event(cost_usd=Decimal("0.00000001")))
+        cost = where("cost_usd")
+        expected: list[tuple[Filter, int]] = [
+            (cost.less_than(Decimal("0.000000004")), 1),
+            (cost.greater_than(Decimal("0.000000006")), 1),
+            (cost.equals(5e-324), 0),
+            (cost.one_of([5e-324, Decimal("0.0000000104")]), 0),
+            (cost.one_of([1e-8, 10**20]), 1),
+            (cost.less_than(10**10), 2),
+            (cost.greater_than(-(10**300)), 2),
+            (cost.greater_than(Decimal("1e-324")), 1),
+            (cost.less_than(Decimal("0." + "1" * 9_000)), 2),
+        ]
+        async with store.reader() as view:
+            for condition, count in expected:
+                assert len(await _meeting(view.telemetry, condition, "id")) == count, condition
+            for wrong in ("1e309", "1e-325", "1e-20000", "0e-99999", "0." + "1" * 17_000):
+                with pytest.raises(InvalidFilter, match="in the range of float") as refusal:
+                    await view.telemetry.count(cost.less_than(Decimal(wrong)))
+                assert refusal.value.field == "cost_usd"
+
     async def test_conditions_combine_with_and_or_and_not(self, store: Store) -> None:
         await write(
             store, *(review(pr_number=n, model="odd" if n % 2 else None) for n in range(1, 7))
