@@ -50,7 +50,7 @@ def to_integer(value: object, *, limit: int) -> int:
 def to_decimal(value: object) -> Decimal:
     """Return a number in the range of float as an exact decimal."""
     number = _number(value)
-    exact = Decimal(repr(number)) if isinstance(number, float) else Decimal(number)
+    exact = Decimal(float.__repr__(number)) if isinstance(number, float) else Decimal(number)
     if exact.adjusted() < LEAST_EXPONENT or sys.getsizeof(exact) > MAX_BYTES:
         raise ValueError
     return exact

@@ -136,7 +136,7 @@ def _normalise(value: object, room: _Room, depth: int) -> Any:
                 raise ValueError("a JSON integer has more than 1,000 digits")
             return int(value)
         case float():
-            return _number(value)
+            return _number(float(value))
         case Mapping():
             room.take(len(value))
             return FrozenDict(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+from decimal import Decimal
 from uuid import UUID, uuid4
 
 import pytest
@@ -24,6 +25,7 @@ from domain import (
     title_fingerprint,
     vector_score,
 )
+from domain.values.filter_values import to_decimal
 from domain.values.fusion import (
     fused_scores,
     keyword_confidence,
@@ -33,6 +35,16 @@ from domain.values.fusion import (
 from domain.values.jsonb import MAX_CHARACTERS, MAX_VALUES, normalise
 from domain.values.search import RRF_K, fused_score, max_distance_for
 from tests.contract.suites.samples import Masked
+
+
+class Shown(float):
+    """A number that shows its class, as those of NumPy do."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"Shown({float(self)})"
+
 
 JSON = st.recursive(
     st.none()
@@ -271,3 +283,8 @@ def test_text_of_another_class_is_the_text_that_it_is() -> None:
     masked = Masked("acme/api")
     assert normalise({masked: [masked]}) == {"acme/api": ["acme/api"]}
     assert run_key(masked, 7, masked, "head") == run_key("acme/api", 7, "acme/api", "head")
+
+
+def test_numbers_of_another_class_are_the_numbers_that_they_are() -> None:
+    assert repr(normalise([Shown(1e22), Shown(0.5)])) == "[10000000000000000000000, 0.5]"
+    assert to_decimal(Shown(1e-8)) == Decimal("0.00000001")
