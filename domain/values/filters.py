@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from itertools import islice
 from typing import Final, NoReturn, TypeAlias
 from uuid import UUID
 
@@ -235,7 +236,8 @@ class Where:
                 f"{method}() takes a list of values, not {type(values).__name__}",
                 field=str(self.path[0]),
             )
-        return tuple(values)
+        # One more than a filter takes: checks refuse it, however many there are.
+        return tuple(islice(values, MAX_CHOICES + 1))
 
 
 def where(column: str, *keys: str) -> Where:

@@ -6,6 +6,7 @@ import base64
 import json
 import math
 from decimal import Decimal
+from itertools import islice
 from uuid import UUID, uuid4
 
 import pytest
@@ -16,6 +17,7 @@ from domain import (
     Cursor,
     Distance,
     InvalidCursor,
+    InvalidFilter,
     SearchHit,
     SearchHits,
     Weights,
@@ -24,8 +26,11 @@ from domain import (
     run_key,
     title_fingerprint,
     vector_score,
+    where,
 )
+from domain.values.filter_bounds import require_bounded
 from domain.values.filter_values import to_decimal
+from domain.values.filters import MAX_CHOICES
 from domain.values.fusion import (
     fused_scores,
     keyword_confidence,
@@ -288,3 +293,11 @@ def test_text_of_another_class_is_the_text_that_it_is() -> None:
 def test_numbers_of_another_class_are_the_numbers_that_they_are() -> None:
     assert repr(normalise([Shown(1e22), Shown(0.5)])) == "[10000000000000000000000, 0.5]"
     assert to_decimal(Shown(1e-8)) == Decimal("0.00000001")
+
+
+def test_a_filter_copies_no_more_values_than_show_that_they_are_too_many() -> None:
+    numbers = iter(range(1_000_000))
+    require_bounded(where("pr_number").one_of(islice(numbers, MAX_CHOICES)))
+    with pytest.raises(InvalidFilter, match="at most 10,000 values"):
+        require_bounded(where("pr_number").one_of(numbers))
+    assert next(numbers) == 2 * MAX_CHOICES + 1
