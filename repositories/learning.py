@@ -16,6 +16,7 @@ from domain.values.embedding import VectorLike
 from domain.values.paging import require_at_most, require_limit
 from domain.values.search import SearchHits, Thresholds
 from domain.values.shown import shown
+from domain.values.text import require_text
 from repositories.base import AppendRepository, ReadRepository, Repository
 from repositories.common_search.memories import MemorySearches
 from repositories.conflict_writes import insert_new
@@ -99,7 +100,9 @@ class MemoryRepository(MemoryReader, RepairRepository[LearningMemory], Repositor
 
     async def mark_stale(self, model: str, *, at_most: int | None = None) -> int:
         statement = learning.mark_stale(
-            self._transaction.tenant, model, at_most=require_at_most(at_most)
+            self._transaction.tenant,
+            require_text(model, "model"),
+            at_most=require_at_most(at_most),
         )
         return await self._transaction.changed(statement)
 

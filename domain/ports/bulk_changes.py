@@ -29,6 +29,9 @@ class BulkChangesPort(Protocol):
             model: the embedding model whose memories stay as they are.
             tenant: the tenant, by default that of a unit of work.
             progress: called with the number of memories marked so far.
+
+        Raises:
+            InvalidInput: `model` is empty.
         """
         ...
 

@@ -195,7 +195,7 @@ class MemoryRepository(MemoryReader, Repository[LearningMemory], Repairs, Protoc
         and is written again with its index entries: mark many rows in several units of work.
 
         Raises:
-            InvalidInput: `at_most` is not between 1 and a million.
+            InvalidInput: `model` is empty, or `at_most` is not between 1 and a million.
         """
         ...
 

@@ -23,6 +23,7 @@ from domain.values.search import (
     Thresholds,
 )
 from domain.values.shown import shown
+from domain.values.text import require_text
 from domain.values.text_hash import text_hash
 from repositories.common_search.memories import MemorySearches
 from repositories.fakes.filters import meeting
@@ -112,6 +113,7 @@ class FakeMemoryRepository(
         return await self.add_new(memories, "repo", "finding_id", "outcome", progress=progress)
 
     async def mark_stale(self, model: str, *, at_most: int | None = None) -> int:
+        require_text(model, "model")
         require_at_most(at_most)
 
         def is_to_be_marked(row: Row) -> bool:

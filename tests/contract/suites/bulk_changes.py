@@ -46,6 +46,18 @@ class BulkChangesContract:
         async with store.unit_of_work() as uow:
             assert [memory.embedding_model for memory in await uow.memories.list()] == ["new"]
 
+    async def test_no_memory_becomes_stale_without_a_model(self, store: Store) -> None:
+        await write(store, samples.memory())
+        for mark in (
+            lambda uow: uow.memories.mark_stale(""),
+            lambda _: store.mark_memories_stale(""),
+        ):
+            async with store.unit_of_work() as uow:
+                with pytest.raises(InvalidInput, match="model must not be empty") as refusal:
+                    await mark(uow)
+                assert refusal.value.field == "model"
+                assert await uow.memories.count(where("stale").equals(value=True)) == 0
+
     async def test_an_interrupted_change_continues_with_the_next_call(self, store: Store) -> None:
         await write(store, *(samples.memory(f"{n}") for n in range(ROWS)))
         with pytest.raises(InterruptedByTest):
