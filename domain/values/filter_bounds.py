@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 
 from domain.errors import InvalidFilter
@@ -33,7 +34,15 @@ MAX_NODES: Final = 1_000
 """Conditions and combinations in one filter, however they are nested."""
 
 MAX_CHARACTERS: Final = 1_000_000
-"""Characters of all paths and values in one filter. Other values count by their size in bytes."""
+"""Characters of all paths and values in one filter, digits included.
+
+A path counts once for each of its values, up to `FEW_VALUES`.
+"""
+
+FEW_VALUES: Final = 100
+"""Up to this many values in JSON are looked up in an index, each with its path; more are hashed."""
+
+_LEAST_BYTES: Final = sys.getsizeof(Decimal())
 
 MAX_NAME_CHARACTERS: Final = MAX_CHARACTERS // 2
 """Characters of names that one condition of a delete by names has."""
@@ -107,7 +116,8 @@ class Work:
             case _:
                 raise not_a_filter(part)
         self.conditions += 1
-        self.characters += _size(path) + _size(values)
+        written = min(max(len(values), 1), FEW_VALUES)
+        self.characters += _size(path) * written + _size(values)
         if self.conditions > MAX_CONDITIONS:
             raise _too_large("has", MAX_CONDITIONS, "conditions", self.conditions)
         if self.characters > MAX_CHARACTERS:
@@ -133,10 +143,20 @@ def require_selective(condition: Filter | None) -> Filter:
 
 
 def _size(values: tuple[object, ...]) -> int:
-    # Texts count by characters, and a number of a million digits counts by its memory.
-    return sum(
-        len(value) if isinstance(value, str) else sys.getsizeof(value) // 8 for value in values
-    )
+    return sum(map(_characters, values))
+
+
+def _characters(value: object) -> int:
+    match value:
+        case str():
+            return len(value)
+        case int():
+            return value.bit_length() // 3 + 1
+        case Decimal():
+            # Eight bytes hold 19 digits; the digits of most numbers need no further memory.
+            return (sys.getsizeof(value) - _LEAST_BYTES) * 19 // 8 + 20
+        case _:
+            return sys.getsizeof(value) // 8
 
 
 def _too_large(

@@ -28,18 +28,24 @@ class Wildcard(Enum):
 
 
 Glob: TypeAlias = Sequence[str | Wildcard]
-"""Single characters and wildcards, in order."""
+"""Texts and wildcards, in order."""
 
 _TOKEN: Final = re.compile(
     r"(?P<directories>(?:(?<=/)|^)\*\*/)|(?P<rest>(?:(?<=/)|^)\*\*$)|(?P<any>\*+)|(?P<one>\?)"
-    r"|\\(?P<escaped>.)|(?P<unsupported>[][{}\\])|(?P<character>.)",
+    r"|(?P<text>(?:[^][{}\\*?]+|\\.)+)|(?P<unsupported>[][{}\\])",
     re.DOTALL,
 )
+_ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 _WILDCARDS: Final = {
     "directories": Wildcard.DIRECTORIES,
     "rest": Wildcard.REST,
     "any": Wildcard.ANY,
     "one": Wildcard.ONE,
+}
+_WITH_ESCAPES: Final = {
+    place: f"\\{chr(place)}"
+    for place in range(128)
+    if not chr(place).isalnum() and chr(place) not in " /_"
 }
 
 
@@ -63,8 +69,8 @@ def parse_glob(pattern: str, field: str) -> Glob:
                 " character itself",
                 field=field,
             )
-        parts.append(_WILDCARDS[kind] if kind in _WILDCARDS else token[kind])
-    wildcards = sum(isinstance(part, Wildcard) for part in parts)
+        parts.append(_WILDCARDS.get(kind) or "".join(_ESCAPE.split(token[0])))
+    wildcards = sum(map(parts.count, Wildcard))
     if wildcards > MAX_WILDCARDS:
         raise InvalidFilter(
             f"a glob has at most {MAX_WILDCARDS} wildcards, not {wildcards}", field=field
@@ -75,10 +81,7 @@ def parse_glob(pattern: str, field: str) -> Glob:
 def glob_regex(glob: Glob) -> str:
     """Return the pattern as a regular expression of PostgreSQL."""
     parts = (
-        part.value
-        if isinstance(part, Wildcard)
-        else (part if part.isalnum() or part in " /_" else f"\\{part}" if part.isascii() else part)
-        for part in glob
+        part.value if isinstance(part, Wildcard) else part.translate(_WITH_ESCAPES) for part in glob
     )
     return f"^{''.join(parts)}$"
 
@@ -92,7 +95,7 @@ def glob_matches(glob: Glob, path: str) -> bool:
         if isinstance(part, Wildcard):
             places = _advance(part, places, path)
         else:
-            places = {place + 1 for place in places if path[place : place + 1] == part}
+            places = {place + len(part) for place in places if path.startswith(part, place)}
     return len(path) in places
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, DateTime, and_, any_, case, cast, false, f
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.types import Boolean, Text
 
+from domain.values.filter_bounds import FEW_VALUES
 from domain.values.filters import Scalar
 from domain.values.rfc3339 import RFC3339
 
@@ -20,9 +21,6 @@ Keys: TypeAlias = Sequence[str]
 _to_json: Final = json.JSONEncoder(
     allow_nan=False, ensure_ascii=False, separators=(",", ":")
 ).encode
-
-FEW_VALUES: Final = 100
-"""Up to this many values are looked up in the GIN index one by one; more are hashed."""
 
 
 def value_at(column: ColumnElement[Any], keys: Keys) -> ColumnElement[Any]:
@@ -88,9 +86,9 @@ def one_of(column: ColumnElement[Any], keys: Keys, values: Sequence[Scalar]) -> 
         array = cast(moments, ARRAY(DateTime(timezone=True)))
         parts.append(moment_at(column, keys) == any_(array))
     if len(others) > FEW_VALUES:
-        parts.append(_any_of(value_at(column, keys), "=", others))
+        parts.append(_any_of(value_at(column, keys), "=", _documents((), others)))
     elif others:
-        parts.append(_any_of(column, "@>", [nested(keys, value) for value in others]))
+        parts.append(_any_of(column, "@>", _documents(keys, others)))
     return or_(*parts)
 
 
@@ -102,15 +100,22 @@ def contains(
         return contains_document(column, nested(keys, list(values)))
     if not values:
         return false()
+    lists = [[value] for value in values]
     if len(values) <= FEW_VALUES:
-        return _any_of(column, "@>", [nested(keys, [value]) for value in values])
-    return _any_of(value_at(column, keys), "@>", [[value] for value in values])
+        return _any_of(column, "@>", _documents(keys, lists))
+    return _any_of(value_at(column, keys), "@>", _documents((), lists))
+
+
+def _documents(keys: Keys, values: Sequence[Any]) -> list[str]:
+    """Return the text of each document that has one of the values at the end of a path."""
+    before, after = "".join(f"{{{_to_json(key)}:" for key in keys), "}" * len(keys)
+    return [f"{before}{_to_json(value)}{after}" for value in values]
 
 
 def _any_of(
-    left: ColumnElement[Any], operator: str, documents: Sequence[Any]
+    left: ColumnElement[Any], operator: str, documents: Sequence[str]
 ) -> ColumnElement[bool]:
     # One bound array of texts, in place of a clause for each value.
-    texts = literal([_to_json(document) for document in documents], ARRAY(Text))
+    texts = literal(documents, ARRAY(Text))
     array = cast(cast(texts, ARRAY(Text)), ARRAY(JSONB))
     return left.op(operator, return_type=Boolean())(any_(array))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from functools import partial, reduce
 from itertools import repeat
 from operator import and_
@@ -91,19 +92,22 @@ async def _count(rows: AsyncIterator[Any]) -> int:
 
 
 def _inside() -> Sequence[tuple[str, Filter]]:
-    key = where("metadata", "k")
+    key, deep = where("metadata", "k"), where("metadata", *["k"] * 20)
     return (
         ("choices in JSON", key.one_of(_names(10_000))),
         ("elements of a list", key.contains_any(_names(10_000))),
         ("all elements of a list", key.contains_all(_names(10_000))),
         ("choices of a column", where("chunk_id").one_of(_names(10_000))),
         ("choices of ids", where("id").one_of([uuid4() for _ in range(10_000)])),
+        ("choices of deep paths", AnyOf(tuple(deep.one_of(_names(100)) for _ in range(99)))),
         ("conditions", reduce(and_, [key.not_equals(n) for n in range(100)])),
         ("nodes", AnyOf((AllOf(),) * 999)),
         ("a path", where("metadata", *["k" * 45_000] * 20).equals("x")),
         ("a path that is compared", where("metadata", *["k" * 45_000] * 20).at_least("x")),
         ("a text", where("content").equals("k" * 900_000)),
         ("a glob", where("source").matches_glob("*" + "/**/a?b" * 6 + "x" * 900)),
+        ("globs", AnyOf((where("source").matches_glob("*" + ".x" * 490),) * 100)),
+        ("escapes", AnyOf((where("source").matches_glob("*" + r"\x" * 490),) * 100)),
     )
 
 
@@ -121,6 +125,9 @@ def _beyond() -> Sequence[tuple[str, Filter]]:
         ("a path", where("metadata", *[text] * 11).greater_than("x")),
         ("a text", where("content").equals(text)),
         ("a number", where("token_count").equals(1 << 100_000_000)),
+        ("numbers", key.one_of([10**999 + n for n in range(10_000)])),
+        ("decimals", where("token_count").one_of([Decimal(10**2_000)] * 1_000)),
+        ("choices of a long path", where("metadata", "k" * 20_000).one_of(_names(99))),
     )
 
 
