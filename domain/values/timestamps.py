@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, TypeVar
+from typing import Annotated, Final, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime
 
@@ -12,6 +12,11 @@ from domain.values.shown import shown
 
 MAX_AGE = timedelta(days=36_500)
 """The largest age: a hundred years, so that every such date exists."""
+
+STORED_AS_INFINITY: Final = frozenset(
+    {datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)}
+)
+"""Moments that the driver sends to PostgreSQL as infinity."""
 
 MomentT = TypeVar("MomentT", bound="datetime | None")
 
@@ -86,9 +91,12 @@ def require_zone(moment: MomentT, field: str) -> MomentT:
 
 def _to_utc(value: datetime) -> datetime:
     try:
-        return value.astimezone(UTC)
+        moment = value.astimezone(UTC)
     except OverflowError:
         raise ValueError("is outside the years 1 to 9999 in UTC") from None
+    if moment in STORED_AS_INFINITY:
+        raise ValueError("is the first or the last datetime, which is stored as infinity")
+    return moment
 
 
 Timestamp = Annotated[AwareDatetime, AfterValidator(_to_utc)]

@@ -149,7 +149,8 @@ def _compare(
         compared = _operate(left, operator, literal(value, _compared_as(column)))
         return compared if ordered else and_(_has_hash_of(column, (value,)), compared)
     if isinstance(value, datetime):
-        return _operate(json_conditions.moment_at(column, keys), operator, literal(value))
+        left = json_conditions.moment_at(column, keys)
+        return _operate(left, operator, json_conditions.as_moment(value))
     if operator is Operator.EQUAL:
         return json_conditions.equals(column, keys, value)
     if isinstance(value, str):

@@ -14,6 +14,7 @@ from sqlalchemy.types import Boolean, Text
 from domain.values.filter_bounds import FEW_VALUES
 from domain.values.filters import Scalar
 from domain.values.rfc3339 import RFC3339
+from domain.values.timestamps import STORED_AS_INFINITY
 
 Keys: TypeAlias = Sequence[str]
 
@@ -60,6 +61,14 @@ def moment_at(column: ColumnElement[Any], keys: Keys) -> ColumnElement[Any]:
     return case((is_string(column, keys), case((is_date, moment))))
 
 
+def as_moment(value: datetime) -> ColumnElement[Any]:
+    """Return the moment as a value of SQL."""
+    if value in STORED_AS_INFINITY:
+        # As text, it is what it says. PostgreSQL would read other texts again for each row.
+        return cast(literal(value.isoformat(), Text), DateTime(timezone=True))
+    return literal(value)
+
+
 def equals(column: ColumnElement[Any], keys: Keys, value: Scalar) -> ColumnElement[bool]:
     """Return the condition that the value at the path equals this one."""
     return contains_document(column, nested(keys, value))
@@ -85,6 +94,8 @@ def one_of(column: ColumnElement[Any], keys: Keys, values: Sequence[Scalar]) -> 
     if moments:
         array = cast(moments, ARRAY(DateTime(timezone=True)))
         parts.append(moment_at(column, keys) == any_(array))
+        ends = STORED_AS_INFINITY.intersection(moments)
+        parts += [moment_at(column, keys) == as_moment(one) for one in sorted(ends)]
     if len(others) > FEW_VALUES:
         parts.append(_any_of(value_at(column, keys), "=", _documents((), others)))
     elif others:

@@ -114,6 +114,8 @@ def refused_fields(make: Callable[[], object]) -> set[str]:
             "created_at",
             lambda: review(created_at=datetime.max.replace(tzinfo=timezone(timedelta(hours=-1)))),
         ),
+        ("created_at", lambda: review(created_at=datetime.min.replace(tzinfo=UTC))),
+        ("created_at", lambda: review(created_at=datetime.max.replace(tzinfo=UTC))),
         ("config_snapshot", lambda: review(config_snapshot=[1])),
         ("config_snapshot", lambda: review(config_snapshot={"a": math.nan})),
         ("severity", lambda: finding(severity="catastrophic")),

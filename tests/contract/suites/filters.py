@@ -189,7 +189,8 @@ DATES: Final[Sequence[tuple[Any, datetime | None]]] = (
     ("2026-01-02T12:00:00.0000015Z", NOON + timedelta(microseconds=2)),
     ("2026-01-02T11:59:59.9999999Z", NOON),
     ("2024-02-29T00:00:00Z", datetime(2024, 2, 29, tzinfo=UTC)),
-    ("0001-01-02T00:00:00Z", datetime(1, 1, 2, tzinfo=UTC)),
+    ("0001-01-01T00:00:00Z", datetime(1, 1, 1, tzinfo=UTC)),
+    ("9999-12-31T23:59:59.999999Z", datetime.max.replace(tzinfo=UTC)),
     ("2025-02-29T00:00:00Z", None),
     ("2026-13-01T00:00:00Z", None),
     ("no date", None),
@@ -546,7 +547,7 @@ class FiltersContract:
                 assert await _meeting(view.knowledge, at.equals(moment), "chunk_id") == names
                 assert await _meeting(
                     view.knowledge, at.one_of([moment, "no date", 7]), "chunk_id"
-                ) == [*names, "10", "11"]
+                ) == [*names, "11", "12"]
                 before = [
                     f"{n:02}"
                     for n, (_, other) in enumerate(DATES)

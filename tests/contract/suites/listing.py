@@ -332,13 +332,13 @@ class ListingContract:
         most = review(
             repo="é" * 200,
             pr_number=2**31 - 1,
-            created_at="0001-01-01T00:00:00Z",
+            created_at="0001-01-01T00:00:00.000001Z",
             config_snapshot=plain,
             model=UNICODE,
             conclusion="",
             duration_ms=0,
         )
-        latest = review(created_at="9999-12-31T23:59:59.999999Z", model="x" * 1_000_000)
+        latest = review(created_at="9999-12-31T23:59:59.999998Z", model="x" * 1_000_000)
         await write(store, most, latest)
         async with store.reader() as view:
             assert await view.reviews.get(most.id) == most
