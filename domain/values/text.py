@@ -72,10 +72,18 @@ Not empty, at most 400 bytes.
 # Unicode's control characters (Cc), such as the escape that begins a sequence of a terminal.
 LABEL_PATTERN = r"^[^\x00-\x1f\x7f-\x9f]+$"
 
+
+def _without_control_characters(value: str) -> str:
+    if re.fullmatch(LABEL_PATTERN.strip("^$"), value) is None:
+        raise ValueError("contains a control character, such as a tab or a line break")
+    return value
+
+
 Label = Annotated[
     str,
-    StringConstraints(max_length=MAX_NAME_BYTES, pattern=LABEL_PATTERN),
+    StringConstraints(min_length=1, max_length=MAX_NAME_BYTES),
     AfterValidator(storable),
+    AfterValidator(_without_control_characters),
     _at_most_bytes(MAX_NAME_BYTES),
 ]
 """A `Name` without control characters, which a terminal would execute."""
