@@ -21,6 +21,7 @@ from domain.values.filters import (
     IsNull,
     Not,
     OneOf,
+    Operator,
     Scalar,
     TextMatch,
     leaves,
@@ -42,6 +43,9 @@ A path counts once for each of its values, up to `FEW_VALUES`.
 FEW_VALUES: Final = 100
 """Up to this many values in JSON are looked up in an index, each with its path; more are hashed."""
 
+MAX_KEYS: Final = 200
+"""Keys in the paths into JSON that SQL follows key by key: those of all conditions but equality."""
+
 _LEAST_BYTES: Final = sys.getsizeof(Decimal())
 
 MAX_NAME_CHARACTERS: Final = MAX_CHARACTERS // 2
@@ -52,8 +56,8 @@ def require_bounded(condition: Filter) -> Filter:
     """Return `condition` if the work that it causes is within all bounds.
 
     Raises:
-        InvalidFilter: it has too many nodes, levels, conditions, choices or characters, or a part
-            is not a filter.
+        InvalidFilter: it has too many nodes, levels, conditions, choices, characters or keys, or
+            a part is not a filter.
     """
     measure(condition)
     return condition
@@ -65,8 +69,8 @@ def measure(condition: Filter) -> Work:
     The filter is never copied or written out here, so a filter beyond a bound costs little.
 
     Raises:
-        InvalidFilter: it has too many nodes, levels, conditions, choices or characters, or a part
-            is not a filter.
+        InvalidFilter: it has too many nodes, levels, conditions, choices, characters or keys, or
+            a part is not a filter.
     """
     work, nodes = Work(), 0
     parts: list[tuple[Filter, int]] = [(condition, 0)]
@@ -95,11 +99,12 @@ def _inner(part: Filter) -> Sequence[Filter]:
 
 @dataclass(slots=True)
 class Work:
-    """The conditions, choices and characters of the parts of one filter."""
+    """The conditions, choices, characters and keys of the parts of one filter."""
 
     conditions: int = 0
     choices: int = 0
     characters: int = 0
+    keys: int = 0
 
     def add(self, part: Filter) -> None:
         """Count one part, without the parts inside it."""
@@ -118,6 +123,10 @@ class Work:
         self.conditions += 1
         written = min(max(len(values), 1), FEW_VALUES)
         self.characters += _size(path) * written + _size(values)
+        if not isinstance(part, OneOf | Contains) and not _is_equality(part):
+            self.keys += len(path) - 1
+        if self.keys > MAX_KEYS:
+            raise _too_large("has", MAX_KEYS, "keys in the paths of its comparisons", self.keys)
         if self.conditions > MAX_CONDITIONS:
             raise _too_large("has", MAX_CONDITIONS, "conditions", self.conditions)
         if self.characters > MAX_CHARACTERS:
@@ -140,6 +149,10 @@ def require_selective(condition: Filter | None) -> Filter:
     if condition is None or next(leaves(require_bounded(condition)), None) is None:
         raise InvalidFilter("an empty filter would match every row", field="where")
     return condition
+
+
+def _is_equality(part: Filter) -> bool:
+    return isinstance(part, Compare) and part.operator is Operator.EQUAL
 
 
 def _size(values: tuple[object, ...]) -> int:
