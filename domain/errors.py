@@ -340,7 +340,7 @@ class ConnectionLost(DatabaseFailure):
 
 
 class CommitOutcomeUnknown(DatabaseFailure):
-    """The connection ended after COMMIT was sent: the commit may or may not have happened.
+    """The reply to a COMMIT was lost or incomplete: the commit may or may not have happened.
 
     If you passed the unit of work an `operation_id`, `Database.outcome` reads the outcome.
     """

@@ -73,7 +73,12 @@ Not empty, at most 400 bytes.
 LABEL_PATTERN = r"^[^\x00-\x1f\x7f-\x9f]+$"
 
 
-def _without_control_characters(value: str) -> str:
+def without_control_characters(value: str) -> str:
+    """Return `value` if it has no control character.
+
+    Raises:
+        ValueError: it has one.
+    """
     if re.fullmatch(LABEL_PATTERN.strip("^$"), value) is None:
         raise ValueError("contains a control character, such as a tab or a line break")
     return value
@@ -83,7 +88,7 @@ Label = Annotated[
     str,
     StringConstraints(min_length=1, max_length=MAX_NAME_BYTES),
     AfterValidator(storable),
-    AfterValidator(_without_control_characters),
+    AfterValidator(without_control_characters),
     _at_most_bytes(MAX_NAME_BYTES),
 ]
 """A `Name` without control characters, which a terminal would execute."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Final, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from domain.values.text import LABEL_PATTERN
+from domain.values.text import without_control_characters
 
 SECOND: Final = timedelta(seconds=1)
 NO_LIMIT: Final = timedelta(0)
@@ -32,7 +32,9 @@ Limit = Annotated[timedelta, BeforeValidator(_seconds), Field(ge=NO_LIMIT, le=_P
 """A number of seconds, or a `timedelta`; zero means no limit, as in PostgreSQL."""
 
 Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[^\x00]+$")]
-Label = Annotated[str, Field(min_length=1, max_length=200, pattern=LABEL_PATTERN)]
+Label = Annotated[
+    str, Field(min_length=1, max_length=200), AfterValidator(without_control_characters)
+]
 SessionAttributes = Literal[
     "any", "primary", "standby", "prefer-standby", "read-write", "read-only"
 ]
