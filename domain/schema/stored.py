@@ -34,8 +34,8 @@ def mark_new(entity: Entity) -> None:
 
 def mark_written(entities: Iterable[Entity], mark: CommitMark) -> None:
     """Record that the entities are stored once the transaction of the mark is committed."""
-    for entity in entities:
-        vars(entity).setdefault(_MARK, mark)
+    for values in map(vars, entities):
+        values.setdefault(_MARK, mark)
 
 
 def is_stored(entity: Entity) -> bool:

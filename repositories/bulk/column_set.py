@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Index, UniqueConstraint
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 _BLOCK: Final = 500
+_TIME_ZONE: Final = attrgetter("tzinfo")
 
 Values = Mapping[str, Any]
 """Values of an entity, by field."""
@@ -159,11 +160,11 @@ def _in_utc(column: Column[Any], field: str, entities: Sequence[Values]) -> bool
     # another conversion.
     if not isinstance(column.type, UTCDateTime):
         return False
-    return {
-        getattr(moment, "tzinfo", None)
-        for values in entities
-        if (moment := values.get(field)) is not None
-    } <= {UTC}
+    moments = filter(None, map(itemgetter(field), entities))
+    try:
+        return {*map(_TIME_ZONE, moments)} <= {UTC}
+    except (KeyError, AttributeError):  # raised again with the name of the field
+        return False
 
 
 def _conversion(column: Column[Any], dialect: Dialect) -> Callable[[Any], Any] | None:
