@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+from typer.exceptions import Abort, Exit, TyperException
 
 from domain.errors import RecollectError
 from repositories.cli.output import note
@@ -34,9 +35,6 @@ FAILED: Final = 1
 UNEXPECTED: Final = 70
 TERMINATED: Final = 128 + signal.SIGTERM
 DEBUG: Final = "debug"
-
-# Typer exports no name for the errors of unknown commands and options, the base of BadParameter.
-_UsageError: Final[type[Exception]] = typer.BadParameter.__bases__[0]
 
 
 class Command(TyperCommand):
@@ -76,14 +74,14 @@ def exit_on_error(*, debug: bool = False) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if isinstance(error, typer.Exit | typer.Abort | _UsageError):
+        if isinstance(error, Exit | Abort | TyperException):
             raise
         sentence, code = _outcome(error)
         if debug:
             traceback.print_exc()
         if sentence is not None:
             note(f"recollect: {sentence}")
-        raise typer.Exit(code) from None
+        raise Exit(code) from None
     finally:
         if previous is not None:
             signal.signal(signal.SIGTERM, previous)
