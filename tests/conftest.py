@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 import pytest_asyncio
 
@@ -38,6 +39,10 @@ MEMORY, MEMORY_BYTES = Path("/dev/shm"), 8 * 2**30
 """A folder in memory, and the free space in it that is worth it; the tests take a fifth."""
 
 
+FOLDERS = "recollect-tests-"
+"""Prefix of the names of those folders; the id of the process follows."""
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Make programs that tests start interruptible, and use memory for temporary files."""
@@ -49,16 +54,25 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _write_to_memory(config: pytest.Config) -> None:
     # Hundreds of databases are made and deleted.
+    _remove_abandoned_folders()
     if (
         config.option.basetemp is None
         and MEMORY.is_dir()
         and shutil.disk_usage(MEMORY).free >= MEMORY_BYTES
     ):
-        folder = tempfile.mkdtemp(prefix="recollect-tests-", dir=MEMORY)
+        folder = tempfile.mkdtemp(prefix=f"{FOLDERS}{os.getpid()}-", dir=MEMORY)
         config.add_cleanup(partial(shutil.rmtree, folder, ignore_errors=True))
         # Some tests write programs and run them.
         if not os.statvfs(folder).f_flag & os.ST_NOEXEC:
             config.option.basetemp = folder
+
+
+def _remove_abandoned_folders() -> None:
+    # A killed run leaves gigabytes of memory in use.
+    for folder in MEMORY.glob(f"{FOLDERS}*"):
+        process = folder.name.removeprefix(FOLDERS).partition("-")[0]
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def free_port() -> int:
