@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -58,11 +59,22 @@ def test_a_version_is_chosen_by_its_first_numbers(prefix: str, expected: bool) -
     assert pythons.matches(Version("3.12.1"), prefix) is expected
 
 
-def test_the_copy_has_new_files_and_no_ignored_ones(tmp_path: Path) -> None:
-    pythons.copy_project(tmp_path)
-    assert (tmp_path / "Makefile").read_bytes() == (pythons.ROOT / "Makefile").read_bytes()
-    assert (tmp_path / "tests" / "pythons.py").exists()
-    assert not (tmp_path / ".venv").exists()
+def test_the_copy_has_new_files_and_no_ignored_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, copy = tmp_path / "root", tmp_path / "copy"
+    for name in ("tracked", "deleted", "tests/new", "ignored"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(name)
+    (root / ".gitignore").write_text("ignored")
+    subprocess.run(["git", "init", "--quiet", str(root)], check=True)
+    subprocess.run(["git", "-C", str(root), "add", "tracked", "deleted"], check=True)
+    (root / "deleted").unlink()
+    monkeypatch.setattr(pythons, "ROOT", root)
+    pythons.copy_project(copy)
+    files = {path.relative_to(copy).as_posix() for path in copy.rglob("*") if path.is_file()}
+    assert files == {".gitignore", "tracked", "tests/new"}
+    assert (copy / "tests" / "new").read_text() == "tests/new"
 
 
 @pytest.fixture
