@@ -137,14 +137,35 @@ def max_distance_for(min_score: float | None, metric: Distance) -> float | None:
     if min_score <= 0:
         return None
     # No score is above 1, so a larger threshold excludes every row.
-    least = float(min(min_score, 2))
+    return _largest_distance(float(min(min_score, 2)), metric)
+
+
+def _largest_distance(least: float, metric: Distance) -> float:
+    """Return the largest distance whose score is at least `least`.
+
+    The inverse functions of the scores round: with them, the score of a hit as the threshold would
+    exclude that hit. Halving an interval finds the distance exactly, in about sixty steps.
+    """
+    near, far = _bounds(least, metric)
+    if vector_score(near, metric) < least:
+        return -math.inf
+    while near < (middle := (near + far) / 2) < far:
+        if vector_score(middle, metric) >= least:
+            near = middle
+        else:
+            far = middle
+    return near
+
+
+def _bounds(least: float, metric: Distance) -> tuple[float, float]:
+    """Return a distance whose score is 1, and one whose score is below `least`."""
     match metric:
         case Distance.COSINE:
-            return 1.0 - least
+            return -1.0, 3.0
         case Distance.L2:
-            return 1.0 / least - 1.0
+            return 0.0, min(2.0 / max(least, 1 / _LARGE), _LARGE)
         case Distance.INNER_PRODUCT:
-            return math.log(1.0 / least - 1.0) if least < 1 else -math.inf
+            return -50.0, 750.0
 
 
 def _is_number(value: object) -> bool:

@@ -156,6 +156,20 @@ def test_the_distance_of_a_score_is_its_inverse(metric: Distance, distance: floa
     assert max_distance_for(vector_score(distance, metric), metric) == pytest.approx(distance)
 
 
+@given(st.sampled_from(Distance), st.floats(0, 5, exclude_min=True))
+def test_a_score_is_a_threshold_that_its_distance_meets(metric: Distance, distance: float) -> None:
+    score = vector_score(distance, metric)
+    farthest = max_distance_for(score, metric)
+    assert farthest is None if score == 0 else farthest is not None and farthest >= distance
+    if farthest is not None:
+        assert vector_score(math.nextafter(farthest, math.inf), metric) < score
+
+
+@pytest.mark.parametrize("metric", list(Distance))
+def test_no_distance_has_a_score_above_one(metric: Distance) -> None:
+    assert max_distance_for(1.01, metric) == -math.inf
+
+
 @pytest.mark.parametrize(("distance", "score"), [(-1e9, 1.0), (1e9, 0.0), (0, 0.5)])
 def test_an_inner_product_of_any_size_has_a_score(distance: float, score: float) -> None:
     assert vector_score(distance, Distance.INNER_PRODUCT) == pytest.approx(score)

@@ -134,6 +134,24 @@ class VectorSearchContract:
             )
             assert names(l2) == ["same"]
 
+    @pytest.mark.parametrize("distance", Distance)
+    async def test_the_score_of_a_hit_is_a_least_score_that_includes_it(
+        self, store: Store, distance: Distance
+    ) -> None:
+        vector = await vectors_of(store)
+        angles = (0.1 + n * 0.07 for n in range(20))
+        await write(
+            store,
+            *(chunk(f"{a:.2f}", embedding=vector(math.cos(a) * 1.7, math.sin(a))) for a in angles),
+        )
+        async with store.reader() as view:
+            hits = await view.knowledge.vector_search(vector(1.0), limit=20, distance=distance)
+            for number, hit in enumerate(hits, start=1):
+                same = await view.knowledge.vector_search(
+                    vector(1.0), limit=20, distance=distance, min_score=hit.score
+                )
+                assert names(same) == names(hits)[:number]
+
     async def test_as_many_come_as_asked_for_also_of_few_that_meet_a_filter(
         self, store: Store
     ) -> None:
