@@ -128,6 +128,7 @@ def no_comparison(name: str, value: object, coerce: Coerce) -> str:
     """Return the message for a value that the converter refused, with what to write instead."""
     message = f"{name} cannot be compared with this {type(value).__name__}"
     takes_moments = coerce in (to_moment, to_json)
+    in_json = coerce in (to_json, to_json_element)
     match value:
         case None:
             return f"{message}: write is_null(), or ~ and is_null() for the opposite"
@@ -140,6 +141,12 @@ def no_comparison(name: str, value: object, coerce: Coerce) -> str:
             return f"{message} without a time zone: write one with tzinfo=UTC or another zone"
         case date() if takes_moments and not isinstance(value, datetime):
             return f"{message}: write a datetime with a time zone"
+        case Decimal() if in_json and value.is_finite():
+            return f"{message}: write float(value), which is how JSON numbers are stored"
+        case UUID() if in_json:
+            return f"{message}: write str(value)"
+        case str() if in_json:
+            return f"{message}: write text that PostgreSQL can store"
         case _:
             return f"{message}: {_expectation(coerce)}"
 

@@ -624,6 +624,9 @@ class FiltersContract:
             (path.equals(None), "is_null"),
             (path.at_least(datetime(2026, 1, 1)), "time zone"),  # noqa: DTZ001 -- what is refused
             (path.at_least(date(2026, 1, 1)), "datetime"),
+            (path.equals(Decimal("0.5")), "float"),
+            (path.contains(UUID(int=7)), "str(value)"),
+            (path.equals("\0"), "PostgreSQL can store"),
             (where("metadata").equals("x"), "key"),
             (where("content").contains("x"), "contains_text"),
             (path.matches_glob("a{b,c}"), "|"),
