@@ -120,7 +120,7 @@ class BulkChanges:
         await self._in_units(
             lambda uow, rows: uow.findings.delete_of_review(key, at_most=rows), tenant, progress
         )
-        existed: bool = await self.run(delete, **_of(tenant))
+        existed: bool = await self.run(delete, tenant=tenant)
         return existed
 
     async def _in_units(self, change: Change, tenant: str | None, progress: Progress | None) -> int:
@@ -145,12 +145,8 @@ class BulkChanges:
         async def work(uow: UnitOfWork) -> int:
             return await change(uow, rows)
 
-        changed: int = await self.run(work, **_of(tenant))
+        changed: int = await self.run(work, tenant=tenant)
         return changed
-
-
-def _of(tenant: str | None) -> dict[str, str]:
-    return {} if tenant is None else {"tenant": tenant}
 
 
 def _next_rows(rows: int, seconds: float) -> int:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from uuid import UUID
 
 from domain.ports.bulk_changes import BulkChangesPort
-from domain.values.text import DEFAULT_TENANT
 from domain.values.transactions import ATTEMPTS, OUTCOME_WITHIN, RETRY_FOR, Isolation
 
 if TYPE_CHECKING:
@@ -32,21 +31,21 @@ class DatabasePort(BulkChangesPort, Protocol):
     def unit_of_work(
         self,
         *,
-        tenant: str = DEFAULT_TENANT,
+        tenant: str | None = None,
         operation_id: UUID | None = None,
         isolation: Isolation = Isolation.READ_COMMITTED,
     ) -> UnitOfWork:
         """Return a unit of work of one tenant. It opens with `async with`.
 
         Args:
-            tenant: whose rows it reads and writes.
+            tenant: whose rows it reads and writes; without one, those of the database's own tenant.
             operation_id: the id that `outcome` takes; only one unit of work with it can commit.
             isolation: the isolation level of its transaction.
         """
         ...
 
     def reader(
-        self, *, tenant: str = DEFAULT_TENANT, isolation: Isolation = Isolation.READ_COMMITTED
+        self, *, tenant: str | None = None, isolation: Isolation = Isolation.READ_COMMITTED
     ) -> ReadUnitOfWork:
         """Return a read-only unit of work of one tenant. It opens with `async with`."""
         ...
@@ -55,7 +54,7 @@ class DatabasePort(BulkChangesPort, Protocol):
         self,
         work: Callable[[UnitOfWork], Awaitable[T]],
         *,
-        tenant: str = DEFAULT_TENANT,
+        tenant: str | None = None,
         operation_id: UUID | None = None,
         isolation: Isolation = Isolation.READ_COMMITTED,
         attempts: int = ATTEMPTS,
@@ -68,7 +67,7 @@ class DatabasePort(BulkChangesPort, Protocol):
         self,
         operation_id: UUID,
         *,
-        tenant: str = DEFAULT_TENANT,
+        tenant: str | None = None,
         wait_for: timedelta = OUTCOME_WITHIN,
     ) -> bool:
         """Return whether the unit of work with this operation id was committed.

@@ -51,6 +51,10 @@ T = TypeVar("T")
 MAX_DIMENSIONS = 16_000
 
 
+def _named(tenant: str | None) -> str:
+    return DEFAULT_TENANT if tenant is None else require_tenant(tenant)
+
+
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
@@ -161,7 +165,7 @@ class FakeDatabase(BulkChanges):
     def unit_of_work(
         self,
         *,
-        tenant: str = DEFAULT_TENANT,
+        tenant: str | None = None,
         operation_id: UUID | None = None,
         isolation: Isolation = Isolation.READ_COMMITTED,
     ) -> FakeUnitOfWork:
@@ -175,26 +179,26 @@ class FakeDatabase(BulkChanges):
         """
         return FakeUnitOfWork(
             self._state,
-            tenant=require_tenant(tenant),
+            tenant=_named(tenant),
             operation_id=operation_id,
             isolation=isolation,
         )
 
     def reader(
-        self, *, tenant: str = DEFAULT_TENANT, isolation: Isolation = Isolation.READ_COMMITTED
+        self, *, tenant: str | None = None, isolation: Isolation = Isolation.READ_COMMITTED
     ) -> FakeReader:
         """Return a read-only unit of work of one tenant. It opens with `async with`.
 
         Raises:
             InvalidInput: `tenant` is not a valid name of a tenant.
         """
-        return FakeReader(self._state, tenant=require_tenant(tenant), isolation=isolation)
+        return FakeReader(self._state, tenant=_named(tenant), isolation=isolation)
 
     async def run(
         self,
         work: Callable[[FakeUnitOfWork], Awaitable[T]],
         *,
-        tenant: str = DEFAULT_TENANT,
+        tenant: str | None = None,
         operation_id: UUID | None = None,
         isolation: Isolation = Isolation.READ_COMMITTED,
         attempts: int = ATTEMPTS,
@@ -225,19 +229,19 @@ class FakeDatabase(BulkChanges):
                     raise
 
     def telemetry_recorder(
-        self, *, tenant: str = DEFAULT_TENANT, **options: Unpack[RecorderOptions]
+        self, *, tenant: str | None = None, **options: Unpack[RecorderOptions]
     ) -> TelemetryRecorder:
         """Return a recorder of single telemetry events of one tenant.
 
         It opens with `async with`.
         """
-        return TelemetryRecorder(self, tenant=tenant, **options)
+        return TelemetryRecorder(self, tenant=_named(tenant), **options)
 
     async def outcome(
         self,
         operation_id: UUID,
         *,
-        tenant: str = DEFAULT_TENANT,
+        tenant: str | None = None,
         wait_for: timedelta = OUTCOME_WITHIN,
     ) -> bool:
         """Return whether the unit of work with this operation id was committed.
@@ -248,7 +252,7 @@ class FakeDatabase(BulkChanges):
             LockTimeout: the unit of work was still open after `wait_for`.
         """
         table = self._state.tables[CommittedOperation.__tablename__]
-        key = (require_tenant(tenant), operation_id)
+        key = (_named(tenant), operation_id)
         await self._state.locks.wait(
             Owner(), (table.key.name, key), Mode.WRITE, within=wait_for.total_seconds()
         )

@@ -95,7 +95,8 @@ class Transaction:
         return Writer(self.state.tables, self.layers, self.state.locks, self.owner)
 
     def begin(self) -> None:
-        """Begin the transaction."""
+        """Begin the transaction, which belongs to the running event loop."""
+        self._use.require_own_loop()
         self.owner = Owner()
         self.began = next(self.state.ticks)
         self._open = True

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from uuid import UUID
 
 from domain.ports.bulk_changes import BulkChangesPort
-from domain.values.text import DEFAULT_TENANT
 from domain.values.transactions import OUTCOME_WITHIN, Isolation
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ class Store(BulkChangesPort, Protocol):
     def unit_of_work(
         self,
         *,
-        tenant: str = DEFAULT_TENANT,
+        tenant: str | None = None,
         operation_id: UUID | None = None,
         isolation: Isolation = Isolation.READ_COMMITTED,
     ) -> UnitOfWork:
@@ -35,7 +34,7 @@ class Store(BulkChangesPort, Protocol):
         ...
 
     def reader(
-        self, *, tenant: str = DEFAULT_TENANT, isolation: Isolation = Isolation.READ_COMMITTED
+        self, *, tenant: str | None = None, isolation: Isolation = Isolation.READ_COMMITTED
     ) -> ReadUnitOfWork:
         """Return a read-only unit of work of the tenant."""
         ...
@@ -44,7 +43,7 @@ class Store(BulkChangesPort, Protocol):
         self,
         work: Callable[[UnitOfWork], Awaitable[T]],
         *,
-        tenant: str = DEFAULT_TENANT,
+        tenant: str | None = None,
         operation_id: UUID | None = None,
         isolation: Isolation = Isolation.READ_COMMITTED,
     ) -> T:
@@ -58,7 +57,7 @@ class Store(BulkChangesPort, Protocol):
         self,
         operation_id: UUID,
         *,
-        tenant: str = DEFAULT_TENANT,
+        tenant: str | None = None,
         wait_for: timedelta = OUTCOME_WITHIN,
     ) -> bool:
         """Return whether the unit of work of this operation id was committed.

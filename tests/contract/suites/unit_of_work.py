@@ -21,6 +21,7 @@ from domain import (
     TransactionAborted,
     UnitOfWorkClosed,
     UnitOfWorkError,
+    where,
 )
 from domain.values.text import DEFAULT_TENANT
 from tests.contract.suites.kinds import write
@@ -363,6 +364,24 @@ class UnitOfWorkContract:
                 with pytest.raises(UnitOfWorkError, match="belongs to another event loop"):
                     await asyncio.to_thread(asyncio.run, unit.reviews.count())
                 assert await unit.reviews.count() == 1, "it can be used on in its own loop"
+
+    async def test_without_a_tenant_it_is_one_of_the_databases_own(self, store: Store) -> None:
+        async with store.unit_of_work(tenant=None) as uow:
+            added = uow.reviews.add(review())
+            await uow.commit()
+        await store.run(lambda uow: uow.reviews.get(added.id), tenant=None)
+        async with store.reader(tenant=None) as view, store.reader() as same:
+            assert view.tenant == same.tenant
+            assert await same.reviews.exists(where("id").equals(added.id))
+
+    @pytest.mark.parametrize("opened", ["reader", "unit_of_work"])
+    async def test_it_belongs_to_the_event_loop_that_entered_it(
+        self, store: Store, opened: str
+    ) -> None:
+        async with getattr(store, opened)() as unit:
+            with pytest.raises(UnitOfWorkError, match="belongs to another event loop"):
+                await asyncio.to_thread(asyncio.run, unit.reviews.count())
+            assert await unit.reviews.count() == 0
 
     @pytest.mark.parametrize("opened", ["reader", "unit_of_work"])
     async def test_leaving_in_another_event_loop_is_refused_and_ends_it(
