@@ -69,16 +69,7 @@ _HOMES: Final = {
     "domain.values.usage": "Usage UsageBy",
 }
 _HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in names.split()}
-_CONTEXTS: Final = (
-    "authors",
-    "dependencies",
-    "knowledge",
-    "learning",
-    "maintenance",
-    "reviews",
-    "runs",
-    "telemetry",
-)
+_CONTEXTS: Final = [module for module in _HOMES if module.startswith("domain.entities.")]
 
 __all__ = sorted(_HOME_OF)  # noqa: PLE0605  # pyright: ignore[reportUnsupportedDunderAll] -- the stub has them one by one
 
@@ -89,7 +80,7 @@ def __getattr__(name: str) -> Any:
     if name == "metadata":
         # The metadata is complete when every entity has been imported.
         for module in _CONTEXTS:
-            import_module(f"domain.entities.{module}")
+            import_module(module)
     value = globals()[name] = getattr(import_module(_HOME_OF[name]), name)
     return value
 

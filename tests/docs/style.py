@@ -22,12 +22,12 @@ from typing import Final
 from tests.docs.pages import ROOT
 
 PHRASES: Final = {
-    "relative at the start": (
+    "What, Who or Where at the start of a statement": (
         r"(?:^|[.!:]\s+)(?:What|Who|Where) "
         r"(?!is\b|are\b|do\b|does\b|can\b|happens\b|if\b|was\b|did\b|next\b|matters?\b)"
         r"[a-z]+[^?]*?[.!:](?:\s|$)"
     ),
-    "partitive at the start": r"(?:^|[.!]\s+)Of (?:\w+ ){1,6}\w+",
+    "Of at the start of a sentence": r"(?:^|[.!]\s+)Of (?:\w+ ){1,6}\w+",
     "anew": r"\banew\b",
     "not to be had": r"\b(?:not|no\b.*) to be had\b",
     "is no": r"\b(?:is|was|are|were) no (?!longer\b|more\b)\w+",

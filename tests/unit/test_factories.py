@@ -70,7 +70,9 @@ def dumps(value: int, *, batch: int = 2) -> dict[str, list[dict[str, Any]]]:
 
 def test_every_entity_has_a_factory() -> None:
     assert len(ENTITIES) >= 18
-    assert FACTORIES.keys() == ENTITIES
+    assert FACTORIES.keys() == ENTITIES, (
+        "write a factory in repositories/testing/factories, and list it in its __init__.py"
+    )
 
 
 @pytest.mark.parametrize("entity", sorted(ENTITIES, key=str))

@@ -177,7 +177,9 @@ def test_a_planted_import_is_seen_wherever_it_stands() -> None:
 @pytest.mark.parametrize("context", sorted(CONTEXTS), ids=lambda path: path.stem)
 def test_a_context_imports_no_other(context: Path) -> None:
     others = [f"domain.entities.{path.stem}" for path in CONTEXTS - {context}]
-    assert imports_of(context.read_text(), *others) == []
+    assert imports_of(context.read_text(), *others) == [], (
+        'refer to the table of another context by its name: references("reviews", "review_id")'
+    )
 
 
 def test_the_contexts_are_found_by_their_tables() -> None:

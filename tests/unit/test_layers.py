@@ -86,11 +86,10 @@ def place_of(module: str) -> str:
     parts = module.split(".")
     # A package is its own place only for its `__init__`.
     candidates = [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
-    return next(
-        name
-        for name in candidates
-        if name in HEIGHT and (name not in {"domain", "repositories"} or name == module)
-    )
+    for name in candidates:
+        if name in HEIGHT and (name not in {"domain", "repositories"} or name == module):
+            return name
+    raise LookupError(f"{module} has no layer: add it to LAYERS in tests/unit/test_layers.py")
 
 
 def nodes(node: ast.AST, *, typing: bool) -> Iterator[ast.AST]:

@@ -91,11 +91,21 @@ MAKERS: Final[Mapping[str, Callable[[], tuple[Entity, ...]]]] = {
 """How an entity of each registered repository is made, after those that it refers to."""
 
 
+def _maker(name: str) -> Callable[[], tuple[Entity, ...]]:
+    try:
+        return MAKERS[name]
+    except KeyError:
+        raise LookupError(
+            f"the repository {name!r} has no sample: write one in tests/contract/suites/samples.py,"
+            " and add its line to MAKERS in tests/contract/suites/kinds.py"
+        ) from None
+
+
 def _registered() -> Iterator[Kind]:
     for registration in LIBRARY:
         if (entity := registration.entity_class) is not None:
             is_of_tenant = "tenant" in entity.model_fields
-            yield Kind(registration.name, MAKERS[registration.name], is_of_tenant=is_of_tenant)
+            yield Kind(registration.name, _maker(registration.name), is_of_tenant=is_of_tenant)
 
 
 KINDS: Final = (

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from sqlalchemy import make_url, text
 
 from repositories.embedded.binaries import Installation
+from repositories.migrations.environment import VERSIONS
 from repositories.postgres.engine import create_engine
 from repositories.postgres.settings import Settings
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from repositories.testing.servers import TestServer
 
-HEAD = "0020"
+HEAD = max(path.name[:4] for path in VERSIONS.glob("[0-9]*.py"))
 NEXT, AFTER_NEXT = (f"{int(HEAD) + number:04d}" for number in (1, 2))
 """Revisions that tests write."""
 
