@@ -83,6 +83,12 @@ class TenantData:
             ],
             "telemetry.resilience": [samples.resilience("d"), *self.many(samples.resilience)[1:]],
         }
+        missing = {kind.path for kind in KINDS if kind.is_of_tenant} - self.entities.keys()
+        if missing:
+            raise LookupError(
+                f"these repositories have no rows: {sorted(missing)}; add them to TenantData, and"
+                " their lines to MAKERS, in tests/contract/calls.py"
+            )
 
     def many(self, make: Callable[..., Any], *args: Any, **values: Any) -> list[Any]:
         return [make(*args, **values) for _ in range(self.rows)]

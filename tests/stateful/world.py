@@ -88,7 +88,13 @@ class LibraryWorld(World):
         return INVALID
 
     def new_entity(self, kind: type[E], key: UUID) -> E:
-        entity: E = getattr(self, f"_{kind.__tablename__}")(id=key)
+        make = getattr(self, f"_{kind.__tablename__}", None)
+        if make is None:
+            raise LookupError(
+                f"tests/stateful/world.py makes no {kind.__name__}: write the method"
+                f" `_{kind.__tablename__}` of LibraryWorld"
+            )
+        entity: E = make(id=key)
         return entity
 
     def _reviews(self, **values: Any) -> Review:
