@@ -55,7 +55,10 @@ class Database(DatabaseTasks):
     ) -> Self:
         """Return the database of `DATABASE_URL`, or of the parts with the prefix `RECOLLECT_`.
 
-        `overrides` are settings.
+        Args:
+            migrate: whether `open` migrates the schema to the newest revision.
+            entities: an application's own entities; by default, all that are registered.
+            overrides: settings, which take precedence over the environment.
         """
         return cls(Settings.from_env(**overrides), migrate=migrate, entities=entities)
 
@@ -68,7 +71,14 @@ class Database(DatabaseTasks):
         entities: Entities | None = None,
         **settings: Any,
     ) -> Self:
-        """Return the database at `url`."""
+        """Return the database at `url`.
+
+        Args:
+            url: the URL, such as `postgresql://user:password@host:5432/database`.
+            migrate: whether `open` migrates the schema to the newest revision.
+            entities: an application's own entities; by default, all that are registered.
+            settings: further settings; those that are not named come from the environment.
+        """
         return cls(Settings(url=url, **settings), migrate=migrate, entities=entities)
 
     @classmethod
@@ -83,6 +93,12 @@ class Database(DatabaseTasks):
         """Return a database of an embedded server with its files in `data_dir`.
 
         `open` starts and migrates it. The last program that uses it stops it.
+
+        Args:
+            data_dir: the folder of the server, which is created if it does not exist.
+            version: the major version of PostgreSQL, by default that of the folder or else 18.
+            entities: an application's own entities; by default, all that are registered.
+            settings: settings, without those of the connection.
         """
         return cls(
             Settings(host="localhost", **settings),

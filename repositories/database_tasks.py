@@ -117,14 +117,44 @@ class DatabaseTasks(DatabaseConnection, BulkChanges):
             )
 
     async def dump(self, path: Path | str, *, tenant: str | None = None) -> Manifest:
-        """Write a backup of every row, or of one tenant's, from one snapshot; see `backup.dump`."""
+        """Write a backup of every row, or of one tenant's, from one snapshot.
+
+        Other programs can write meanwhile. The file appears under its name when it is complete, and
+        only its owner can read it.
+
+        Args:
+            path: the file to write; an older one is replaced.
+            tenant: the tenant whose rows are written; by default, the rows of all tenants.
+
+        Raises:
+            BackupError: the file cannot be written, or the tenant has no rows.
+            SchemaOutdated: the database has no schema.
+        """
         async with self._for_migrations() as engine:
             return await backup.dump(engine, Path(path), tenant=tenant)
 
     async def restore(
         self, path: Path | str, *, replace: bool = False, max_unpacked: int | None = None
     ) -> Manifest:
-        """Restore a backup into this database, all or nothing; see `backup.restore`."""
+        """Restore a backup into this database, all or nothing, and return its manifest.
+
+        The whole file is verified before anything changes. The database must be at the revision of
+        the backup, or have no schema. It needs the role that owns the tables.
+
+        Args:
+            path: the backup.
+            replace: delete existing rows first: all of them or, for a backup of one tenant, the
+                tenant's. Otherwise there must be none.
+            max_unpacked: the limit for the unpacked body in bytes; by default 200 times the size of
+                the body, and at least 64 MiB.
+
+        Raises:
+            BackupDamaged: the file is not a backup, or it was altered.
+            InvalidBackup: the backup has another revision, rows exist, or tables of the application
+                refer to the rows.
+            EmbeddingMismatch: the backup has another dimension, provider or model.
+            CommitOutcomeUnknown: the connection was lost during COMMIT; look whether rows exist.
+        """
         async with self._for_migrations() as engine:
             return await backup.restore(
                 engine, Path(path), replace=replace, max_unpacked=max_unpacked

@@ -14,8 +14,10 @@ from pydantic_settings import BaseSettings
 
 import domain
 from domain import metadata
+from repositories import Database, FakeDatabase
 from repositories.postgres.settings import Settings
-from tests.docs.reference import entities, errors, values
+from tests.contract.ports import all_operations
+from tests.docs.reference import arguments, database, entities, errors, values
 from tests.docs.reference.limits import default_of, limits_of
 from tests.docs.reference.pages import DOCS, pages, with_blocks
 
@@ -50,29 +52,48 @@ def test_every_public_value_is_on_the_page() -> None:
     assert missing == []
 
 
-def test_every_field_and_setting_of_the_tutorial_is_in_the_reference(
-    generated: dict[Path, str],
+@pytest.mark.parametrize(
+    "page",
+    [DOCS.parent / "README.md", DOCS / "tutorial.md", *sorted((DOCS / "howto").glob("*.md"))],
+    ids=lambda page: page.stem,
+)
+def test_every_field_argument_and_setting_of_a_guide_is_in_the_reference(
+    generated: dict[Path, str], page: Path
 ) -> None:
     reference = "".join(generated.values())
-    missing = {name for name in tutorial_fields() if f"`{name}`" not in reference}
+    missing = {name for name in names_in(page.read_text()) if f"`{name}`" not in reference}
     assert missing == set()
 
 
-def tutorial_fields() -> Iterator[str]:
-    """Yield the arguments of public classes, and the fields of public values, in the tutorial."""
+def test_every_public_method_of_a_database_is_on_its_page() -> None:
+    page = database.page()
+    for kind in (Database, FakeDatabase):
+        public = {name for name in dir(kind) if not name.startswith("_")}
+        assert {name for name in public if f"#### `Database.{name}`" not in page} == set()
+
+
+def test_every_operation_is_on_the_page_of_arguments() -> None:
+    methods = {operation.rpartition(".")[2] for operation in all_operations()}
+    page = arguments.page()
+    assert {name for name in methods if not re.search(rf"^`{name}\(", page, re.MULTILINE)} == set()
+
+
+def names_in(page: str) -> Iterator[str]:
+    """Yield the arguments of public classes and methods, and the fields of public values."""
     public = {
         field.name
-        for value in values.values()
+        for value in (*values.values(), *filter(dataclasses.is_dataclass, database.RESULTS))
         if dataclasses.is_dataclass(value)
         for field in dataclasses.fields(value)
     }
-    tutorial = (DOCS / "tutorial.md").read_text()
-    for block in re.findall(r"```python\n(.*?)```", tutorial, re.DOTALL):
+    classes = {*domain.__all__, "Settings", "FakeDatabase"}
+    methods = {operation.rpartition(".")[2] for operation in all_operations()} | {*dir(Database)}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
         for node in ast.walk(ast.parse(block)):
             match node:
-                case ast.Call(func=ast.Name(id=name), keywords=keywords) if name in domain.__all__:
+                case ast.Call(func=ast.Name(id=name), keywords=keywords) if name in classes:
                     yield from (keyword.arg for keyword in keywords if keyword.arg)
-                case ast.Call(func=ast.Attribute(value=ast.Name(id="Database")), keywords=keywords):
+                case ast.Call(func=ast.Attribute(attr=name), keywords=keywords) if name in methods:
                     yield from (keyword.arg for keyword in keywords if keyword.arg)
                 case ast.Attribute(attr=name) if name in public:
                     yield name

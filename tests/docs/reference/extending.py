@@ -85,8 +85,9 @@ SECTIONS: Final[Sequence[tuple[str, Sequence[tuple[str, Any, Sequence[str]]]]]] 
     ),
 )
 
+_ENUMERATED: Final = re.compile(r"<(\w+\.\w+): [^>]*>")
 _QUOTED: Final = re.compile(r"(: |-> )'([^']*)'")
-_ITEM: Final = re.compile(r"(\w+): ")
+_ITEM: Final = re.compile(r"(\w+(?:, \w+)*): ")
 
 
 def page() -> str:
@@ -99,29 +100,32 @@ def _parts() -> Iterator[str]:
         yield f"## {title}"
         for module, thing, members in objects:
             yield f"### {code(thing.__name__)}"
-            yield code(f"{module}.{thing.__name__}{_signature(thing)}")
+            yield code(f"{module}.{thing.__name__}{signature_of(thing)}")
             yield from text_of(thing)
             for member in members:
-                yield from _member(thing, member)
+                yield from member_of(thing, member)
 
 
-def _member(owner: Any, name: str) -> Iterator[str]:
+def member_of(owner: Any, name: str) -> Iterator[str]:
+    """Yield the heading, the signature and the docstring of a method or property."""
     member = inspect.getattr_static(owner, name)
-    if isinstance(member, property):
-        yield f"#### {code(f'{owner.__name__}.{name}')}"
-        yield from text_of(member)
-        return
-    function = getattr(owner, name)
-    signature = _signature(function).replace("(self, ", "(").replace("(self)", "()")
     yield f"#### {code(f'{owner.__name__}.{name}')}"
-    yield code(f"{name}{signature}")
-    yield from text_of(function)
+    if not isinstance(member, property):
+        yield code(f"{name}{parameters_of(getattr(owner, name))}")
+    yield from text_of(member if isinstance(member, property) else getattr(owner, name))
 
 
-def _signature(thing: Any) -> str:
+def parameters_of(method: Any) -> str:
+    """Return the signature of a method without `self`."""
+    return signature_of(method).replace("(self, ", "(").replace("(self)", "()")
+
+
+def signature_of(thing: Any) -> str:
+    """Return the signature of a function, as it is written in code; nothing for a class."""
     if isinstance(thing, type):
         return ""
-    return _QUOTED.sub(r"\1\2", str(inspect.signature(thing)))
+    text = _ENUMERATED.sub(r"\1", str(inspect.signature(thing)))
+    return _QUOTED.sub(r"\1\2", text).replace("datetime.timedelta", "timedelta")
 
 
 def text_of(documented: object) -> Iterator[str]:
@@ -136,8 +140,10 @@ def text_of(documented: object) -> Iterator[str]:
             yield _block(code_lines)
             code_lines = []
         heading, _, rest = part.partition("\n")
-        if heading in {"Args:", "Attributes:", "Raises:", "Returns:"}:
-            yield f"{heading.rstrip(':')}:\n\n{_items(inspect.cleandoc(rest))}"
+        if heading in {"Args:", "Attributes:", "Raises:", "Raises on opening:"}:
+            yield f"{heading}\n\n{_items(textwrap.dedent(rest))}"
+        elif heading == "Returns:":
+            yield f"{heading}\n\n- {' '.join(rest.split())}"
         else:
             paragraph = " ".join(part.split())
             yield f"{paragraph[:-2]}:" if paragraph.endswith("::") else paragraph
@@ -151,5 +157,9 @@ def _block(parts: Sequence[str]) -> str:
 
 def _items(text: str) -> str:
     joined = re.sub(r"\n[ \t]+", " ", text).splitlines()
-    items = [_ITEM.sub(r"`\1`: ", line, count=1) for line in joined]
+    items = [_ITEM.sub(_names, line, count=1) for line in joined]
     return "\n".join(f"- {item}" for item in items)
+
+
+def _names(item: re.Match[str]) -> str:
+    return ", ".join(map(code, item[1].split(", "))) + ": "

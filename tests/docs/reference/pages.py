@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from tests.docs.reference import (
+    arguments,
     commands,
+    database,
     entities,
     errors,
     extending,
@@ -31,6 +33,8 @@ def pages() -> dict[Path, str]:
         FOLDER / "values.md": values.page(),
         FOLDER / "settings.md": settings.page(),
         FOLDER / "command_line.md": commands.page(),
+        FOLDER / "arguments.md": arguments.page(),
+        FOLDER / "database.md": database.page(),
         FOLDER / "extending.md": extending.page(),
         FOLDER / "errors.md": with_blocks(written, {"errors": errors.rows()}),
         STRUCTURE: with_blocks(

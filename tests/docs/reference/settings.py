@@ -33,6 +33,7 @@ raises `ConfigurationError`, which names the nearest setting.
   URL and its own variable differ, opening the database raises `ConfigurationError`.
 - An empty variable counts as not set. Durations are numbers of seconds, or `timedelta` in code.
 - Settings are immutable. Derive others from them with `settings.model_copy(update=…)`.
+- `settings.addresses` has the hosts to try, with their ports, in order.
 """
 
 TAIL = f"""
