@@ -21,7 +21,7 @@ from repositories.search import SearchRepository
 from repositories.sql import reembedding as repairs
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement
+    from sqlalchemy import Column
 
 E = TypeVar("E", bound=Entity)
 
@@ -30,7 +30,7 @@ E = TypeVar("E", bound=Entity)
 class RepairReader(SearchRepository[E]):
     """Finds rows whose embedding is missing, stale or of another model."""
 
-    repaired_text: ClassVar[ColumnElement[Any]]
+    repaired_text: ClassVar[Column[Any]]
     """Column with the text to embed."""
 
     async def count_repair_candidates(self, target_model: str) -> int:

@@ -26,11 +26,15 @@ def text_hash_column(column: str) -> tuple[Column[Any], Index]:
 
 def text_hash_sql(column: str) -> str:
     """Return the SQL expression of `text_hash` over a column."""
-    # Only immutable functions are allowed here, and convert_to is not one of them. decode() with
-    # doubled backslashes returns the bytes of the text.
     # Removing one character after the other takes a sixth of the time of translate().
     plain = column
     for character in WHITE_SPACE:
         plain = f"replace({plain}, chr({ord(character)}), '')"
-    plain = f'lower({plain} COLLATE "C")'
-    return f"sha256(decode(replace({plain}, chr(92), repeat(chr(92), 2)), 'escape'))"
+    return sha256_sql(f'lower({plain} COLLATE "C")')
+
+
+def sha256_sql(text: str) -> str:
+    """Return the SQL expression of the SHA-256 of a text, an immutable one."""
+    # convert_to() is not immutable: generated columns and Citus refuse it. decode() with doubled
+    # backslashes returns the bytes of the text.
+    return f"sha256(decode(replace({text}, chr(92), repeat(chr(92), 2)), 'escape'))"

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
+    Column,
     ColumnElement,
     Insert,
     Select,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     cast,
     column,
     func,
+    literal_column,
     or_,
     select,
     update,
@@ -26,6 +28,7 @@ from sqlalchemy.dialects.postgresql import BYTEA, insert
 from domain.entities.learning import LearningMemory
 from domain.entities.maintenance import EmbeddingRepair
 from domain.schema.columns import EmbeddingColumn
+from domain.schema.text_hash import sha256_sql
 from repositories.sql.rows import fields, tenant_equals
 
 if TYPE_CHECKING:
@@ -85,7 +88,7 @@ def write_embeddings(
     model: str,
     vectors: Sequence[tuple[UUID, Vector, bytes | None]],
     *,
-    text: ColumnElement[Any],
+    text: Column[Any],
 ) -> Update:
     """Write the new embeddings of any number of rows in one statement.
 
@@ -108,7 +111,7 @@ def write_embeddings(
         )
         .render_derived("given")
     )
-    hashed = func.sha256(func.convert_to(text, "UTF8"))
+    hashed = literal_column(sha256_sql(f"{text.table}.{text.name}"), BYTEA())
     values: dict[str, Any] = {
         "embedding": pairs.c.embedding,
         "embedding_model": model,

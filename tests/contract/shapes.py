@@ -22,6 +22,7 @@ COORDINATOR_SETTINGS: Final = frozenset({"work_mem", "statement_timeout", "row_s
 
 _RELATION: Final = re.compile(r"\b(?:FROM|JOIN|UPDATE|INTO)\s+(?:ONLY\s+)?([\w.]+)", re.IGNORECASE)
 _FUNCTION: Final = re.compile(r"(\w+)\s*\(")
+_COLUMN: Final = re.compile(r"\b[a-z_]\w*\.\w+")
 _SETTING: Final = re.compile(r"set_config\(\s*'([^']+)'", re.IGNORECASE)
 
 
@@ -65,6 +66,17 @@ def clock_in_case_of_update(statement: str, immutable: Collection[str]) -> str |
     return None
 
 
+def stable_function_of_column(statement: str, immutable: Collection[str]) -> str | None:
+    if not re.match(r"\s*(?:UPDATE|DELETE FROM)\s", statement):
+        return None
+    own = _without_subqueries(statement)
+    for name in sorted(_calls(own) - set(immutable)):
+        for match in re.finditer(rf"\b{name}\(", own, re.IGNORECASE):
+            if column := _COLUMN.search(_argument(own, match.end())):
+                return f"{name}() of {column[0]}, a function that is not IMMUTABLE"
+    return None
+
+
 def moved_timestamp(statement: str, _: Collection[str]) -> str | None:
     writes = re.match(r"\s*(?:UPDATE|DELETE FROM)\s", statement)
     moved = re.search(r"(\w+\.\w+) [-+] (?:\$\d+|%\(\w+\)s)::INTERVAL", statement)
@@ -100,6 +112,7 @@ RULES: Final[tuple[Rule, ...]] = (
     selected_nothing,
     clock_in_replacement,
     clock_in_case_of_update,
+    stable_function_of_column,
     moved_timestamp,
     uncounted_insert,
     setting_for_later,
@@ -141,8 +154,13 @@ def _without_subqueries(text: str) -> str:
 def _conditional(text: str) -> Iterator[str]:
     yield from re.findall(r"\bCASE\b.*?\bEND\b", text, re.DOTALL | re.IGNORECASE)
     for match in re.finditer(r"\bcoalesce\(", text, re.IGNORECASE):
-        depth, end = 1, match.end()
-        while depth and end < len(text):
-            depth += {"(": 1, ")": -1}.get(text[end], 0)
-            end += 1
-        yield text[match.end() : end]
+        yield _argument(text, match.end())
+
+
+def _argument(text: str, begin: int) -> str:
+    """Return what follows up to the closing bracket."""
+    depth, end = 1, begin
+    while depth and end < len(text):
+        depth += {"(": 1, ")": -1}.get(text[end], 0)
+        end += 1
+    return text[begin:end]

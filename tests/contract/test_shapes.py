@@ -14,7 +14,7 @@ from tests.contract.shapes import RULES, problems
 from tests.contract.suites import samples
 from tests.contract.test_predicates import sent_by_every_operation
 
-IMMUTABLE = frozenset({"lower", "num_nulls", "greatest", "vector_dims"})
+IMMUTABLE = frozenset({"coalesce", "lower", "num_nulls", "greatest", "sha256", "vector_dims"})
 WRONG = {
     "SELECT id, (SELECT reltuples FROM pg_class) FROM knowledge WHERE tenant = $1": (
         "pg_class is read beside knowledge"
@@ -29,6 +29,9 @@ WRONG = {
     ),
     "UPDATE runs SET a=coalesce($1, clock_timestamp()) WHERE tenant = $2": (
         "clock_timestamp() in CASE or COALESCE of UPDATE"
+    ),
+    "UPDATE runs SET a=$1 WHERE tenant = $2 AND sha256(convert_to(runs.text, $3)) = $4": (
+        "convert_to() of runs.text, a function that is not IMMUTABLE"
     ),
     "DELETE FROM runs WHERE coalesce(runs.a, runs.b + $1::INTERVAL) < now()": (
         "an interval is added to runs.b, a STABLE operator"
@@ -46,7 +49,7 @@ RIGHT = [
     "INSERT INTO a (x) VALUES (now()) ON CONFLICT (x) DO UPDATE SET x = lower(excluded.x)",
     "INSERT INTO a (x) SELECT x FROM pg_temp.staged ON CONFLICT DO NOTHING RETURNING 1",
     "SELECT set_config('hnsw.ef_search', '200', true) FROM knowledge WHERE tenant = $1",
-    "UPDATE reviews SET repo=$1 WHERE tenant = $2",
+    "UPDATE reviews SET repo=$1, at=now() WHERE tenant = $2 AND lower(reviews.repo) = $3",
 ]
 
 

@@ -142,7 +142,7 @@ class RepairsContract:
         self, store: Store, corpus: str
     ) -> None:
         vector = await vectors_of(store)
-        rows = [_row(corpus, f"text {n}") for n in range(3)]
+        rows = [_row(corpus, f"C:\\text {n} \\x41 é 漢") for n in range(3)]
         await write(store, *rows)
         async with store.unit_of_work() as uow:
             candidates = await _corpus(uow, corpus).repair_candidates(NEW)
