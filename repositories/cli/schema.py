@@ -11,7 +11,7 @@ import typer
 from domain.errors import ConfigurationError
 from repositories.cli import targets
 from repositories.cli.options import DATA_DIR, ConnectDeadline, DataDir, Json, Url, Yes
-from repositories.cli.output import confirm_deletion, log_messages, result, show
+from repositories.cli.output import confirm_deletion, log_messages, note, result, show
 
 MIGRATIONS: Final = "recollect.migrations"
 """The logger of the steps of migrations."""
@@ -140,6 +140,8 @@ def check(
         as_json=as_json,
     )
     if differences:
+        if embedded:
+            note("an entity changed without a revision: `make revision` writes one")
         raise typer.Exit(1)
 
 
@@ -178,5 +180,10 @@ def revision(message: Message, as_json: Json = False) -> None:
     from repositories.cli import tasks
 
     with targets.temporary() as settings:
-        path = str(asyncio.run(tasks.revise(settings, message)))
-    result(path, {"path": path}, as_json=as_json)
+        path, differs = asyncio.run(tasks.revise(settings, message))
+    result(str(path), {"path": str(path)}, as_json=as_json)
+    if not differs:
+        note(
+            "the schema equals the entities, so this revision changes nothing:"
+            " write its statements, or delete it"
+        )

@@ -58,11 +58,15 @@ async def check_migrated(settings: Settings) -> list[str]:
         return await migrations.check(engine)
 
 
-async def revise(settings: Settings, message: str) -> Path:
-    """Write the next revision, with an empty database to compare with; return its path."""
+async def revise(settings: Settings, message: str) -> tuple[Path, bool]:
+    """Write the next revision, with an empty database to compare with.
+
+    Return its path, and whether the schema differs from the entities.
+    """
     await migrate(settings, "head")
     async with connected(settings.for_migrations()) as engine:
-        return await migrations.revise(engine, message)
+        differs = bool(await migrations.check(engine))
+        return await migrations.revise(engine, message), differs
 
 
 async def may_hold_rows(settings: Settings) -> bool:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,8 +20,8 @@ from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
 from domain import Review
-from repositories import Database, migrations, registry
-from repositories.cli import targets
+from repositories import Database, Settings, migrations, registry
+from repositories.cli import targets, tasks
 from repositories.cli.app import app
 from repositories.embedded import EmbeddedServer
 from tests.conftest import free_port
@@ -354,6 +355,20 @@ def test_a_revision_is_written_from_a_temporary_server(
     written = Path(result.stdout.strip())
     assert written.parent == tmp_path
     assert written.name.endswith("add_what_is_missing.py")
+    assert "this revision changes nothing: write its statements" in result.stderr
+
+
+def test_check_of_a_temporary_server_says_how_to_write_a_missing_revision(
+    recollect: Recollect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def differing(_: Settings) -> list[str]:
+        return ["table review_labels is missing in the database"]
+
+    monkeypatch.setattr(targets, "temporary", lambda: nullcontext(Settings()))
+    monkeypatch.setattr(tasks, "check_migrated", differing)
+    checked = recollect("db", "check", "--embedded")
+    assert checked.exit_code == 1
+    assert "`make revision` writes one" in checked.stderr
 
 
 def test_a_revision_is_refused_in_an_installed_package(
