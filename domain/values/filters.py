@@ -57,6 +57,12 @@ class Filter:
     def __or__(self, other: Filter) -> Filter:
         return AnyOf((*_parts(self, AnyOf), *_parts(_require_filter(other), AnyOf)))
 
+    def _not_combined(self, other: object) -> NoReturn:
+        raise not_a_filter(other)
+
+    # `(where("repo") == "x") & …`: Python has evaluated the comparison to False by then.
+    __rand__ = __ror__ = _not_combined
+
     def __invert__(self) -> Filter:
         return Not(self)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from functools import reduce
-from operator import and_
+from operator import and_, or_
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -647,6 +647,11 @@ class FiltersContract:
         for use in uses:
             with pytest.raises(InvalidFilter, match="&"):
                 use()
+        compared: Any
+        for compared in (False, None, "x"):
+            for combine in (and_, or_):
+                with pytest.raises(InvalidFilter, match=r"write where\("):
+                    combine(compared, one)
         one_of: Any = where("repo").one_of
         contains_any: Any = where("metadata", "a").contains_any
         for method in (one_of, contains_any):
