@@ -11,6 +11,7 @@ from uuid import UUID
 
 from domain.errors import InvalidInput, LeaseLost
 from domain.values.shown import shown
+from domain.values.text import require_any_text
 
 STALE_RUN_AFTER: Final = timedelta(hours=1)
 """How long a claim holds its run if no heartbeat follows."""
@@ -175,6 +176,10 @@ def require_lease(lease: timedelta, *, most: timedelta) -> timedelta:
     return lease
 
 
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def _is_duration(value: object) -> bool:
     return isinstance(value, timedelta)
 
@@ -185,8 +190,15 @@ def run_key(repo: str, pr_number: int, base_sha: str, head_sha: str) -> str:
     The key is readable, and the same for the same four arguments.
 
     Raises:
-        InvalidInput: Python cannot convert the number to text because it has too many digits.
+        InvalidInput: an argument is of another type, or Python cannot convert the number to text
+            because it has too many digits.
     """
+    for field, text in (("repo", repo), ("base_sha", base_sha), ("head_sha", head_sha)):
+        require_any_text(text, field)
+    if not _is_whole(pr_number):
+        raise InvalidInput(
+            f"pr_number must be a whole number, not {type(pr_number).__name__}", field="pr_number"
+        )
     # The entity checks whether the values can be stored.
     try:
         number = str(pr_number)

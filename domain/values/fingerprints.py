@@ -8,6 +8,8 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Final
 
+from domain.values.text import require_any_text
+
 _TOKEN: Final = re.compile(r"[^\W_]+|[^\w\s]+")
 """A word with its digits, or a run of other characters."""
 
@@ -33,10 +35,14 @@ def title_fingerprint(title: str) -> str:
 
     Args:
         title: the title. One that consists of punctuation alone is hashed as it is.
+
+    Raises:
+        InvalidInput: `title` is not text.
     """
+    require_any_text(title, "title")
     folded = unicodedata.normalize("NFKC", title).casefold()
     tokens = " ".join(_tokens(folded.replace("_", " ")))
-    return hashlib.sha256((tokens or folded).encode()).hexdigest()[:32]
+    return hashlib.sha256((tokens or folded).encode(errors="surrogatepass")).hexdigest()[:32]
 
 
 def _tokens(text: str) -> Iterator[str]:

@@ -130,6 +130,16 @@ def _is_tenant(tenant: object) -> bool:
     return isinstance(tenant, str) and re.fullmatch(TENANT_PATTERN.strip("^$"), tenant) is not None
 
 
+def require_any_text(value: object, field: str) -> None:
+    """Return if `value` is text, which can be empty.
+
+    Raises:
+        InvalidInput: it is of another type.
+    """
+    if not isinstance(value, str):
+        raise InvalidInput(f"{field} must be text, not {type(value).__name__}", field=field)
+
+
 def require_text(value: str, field: str) -> str:
     """Return `value` if it is not empty.
 

@@ -7,6 +7,7 @@ import json
 import math
 from decimal import Decimal
 from itertools import islice
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -18,6 +19,7 @@ from domain import (
     Distance,
     InvalidCursor,
     InvalidFilter,
+    InvalidInput,
     SearchHit,
     SearchHits,
     Weights,
@@ -284,6 +286,32 @@ def test_fingerprints_tell_titles_apart_by_letters_digits_and_symbols(
     one: str, other: str, same: bool
 ) -> None:
     assert (title_fingerprint(one) == title_fingerprint(other)) is same
+
+
+@pytest.mark.parametrize("title", [None, 7, b"line too long"])
+def test_a_title_that_is_no_text_is_refused(title: Any) -> None:
+    with pytest.raises(InvalidInput, match="title must be text"):
+        title_fingerprint(title)
+
+
+def test_a_title_that_cannot_be_stored_has_a_fingerprint() -> None:
+    assert title_fingerprint("\ud800") != title_fingerprint("\udc00")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        ((None, 7, "base", "head"), "repo"),
+        (("acme/api", "7", "base", "head"), "pr_number"),
+        (("acme/api", True, "base", "head"), "pr_number"),
+        (("acme/api", 7, b"base", "head"), "base_sha"),
+        (("acme/api", 7, "base", None), "head_sha"),
+    ],
+)
+def test_a_run_key_of_other_types_is_refused(arguments: Any, field: str) -> None:
+    with pytest.raises(InvalidInput, match=f"{field} must be") as refusal:
+        run_key(*arguments)
+    assert refusal.value.field == field
 
 
 def test_a_run_key_names_repository_pull_request_base_and_head() -> None:
