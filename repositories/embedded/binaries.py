@@ -53,7 +53,7 @@ class Installation:
         if version not in FOLDERS:
             versions = " and ".join(map(str, sorted(FOLDERS)))
             raise EmbeddedServerError(
-                f"the embedded server comes as PostgreSQL {versions}, not {version}"
+                f"the embedded server comes as PostgreSQL {versions}, not {version!r}"
             )
         spec = importlib.util.find_spec(PACKAGE)
         if (

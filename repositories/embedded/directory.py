@@ -45,9 +45,9 @@ class DataDirectory:
         """Create the folder or take an existing one, and close it to others.
 
         Raises:
-            EmbeddedServerError: it belongs to another user, or holds something else.
+            EmbeddedServerError: it is not a path, belongs to another user, or holds something else.
         """
-        resolved = Path(path).expanduser().resolve()
+        resolved = _resolved(path)
         resolved.mkdir(mode=0o700, parents=True, exist_ok=True)
         directory = cls(resolved)
         directory._refuse_foreign()
@@ -59,9 +59,9 @@ class DataDirectory:
         """Return the folder if it exists and holds a cluster, or None.
 
         Raises:
-            EmbeddedServerError: it belongs to another user.
+            EmbeddedServerError: it is not a path, or belongs to another user.
         """
-        directory = cls(Path(path).expanduser().resolve())
+        directory = cls(_resolved(path))
         if not directory.path.is_dir():
             return None
         directory._refuse_other_owner()
@@ -151,3 +151,12 @@ class DataDirectory:
                 f"{self.path} belongs to user id {status.st_uid} and this program runs as"
                 f" {os.geteuid()}: run it as that user, or name another folder"
             )
+
+
+def _resolved(path: Path | str) -> Path:
+    try:
+        return Path(path).expanduser().resolve()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise EmbeddedServerError(
+            f"the folder of the embedded server must be the path of a folder: {error}"
+        ) from None

@@ -37,10 +37,12 @@ def launcher_for(directory: DataDirectory, version: int | None, until: Deadline)
     existing = directory.cluster_version
     if version is not None and existing not in {None, version}:
         raise EmbeddedServerError(
-            f"{directory.path} holds a cluster of PostgreSQL {existing}, not {version}"
+            f"{directory.path} holds a cluster of PostgreSQL {existing}, not {version!r}"
         )
     account = Account.for_server()
-    install = Installation.of(version or existing or NEWEST).runnable_by(account, until)
+    install = Installation.of(existing or NEWEST if version is None else version).runnable_by(
+        account, until
+    )
     return Launcher(directory, install, account)
 
 

@@ -19,7 +19,7 @@ import tempfile
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -637,9 +637,19 @@ def test_another_version_than_the_clusters_is_refused(fresh: Path) -> None:
         assert server.version == 16
 
 
-def test_a_version_that_the_wheel_does_not_bring_is_refused(fresh: Path) -> None:
-    with pytest.raises(EmbeddedServerError, match="comes as PostgreSQL 16 and 18, not 17"):
-        start(fresh, version=17)
+@pytest.mark.parametrize("version", [17, 0, "18"])
+def test_a_version_that_the_wheel_does_not_bring_is_refused(fresh: Path, version: Any) -> None:
+    with pytest.raises(
+        EmbeddedServerError, match=f"comes as PostgreSQL 16 and 18, not {version!r}"
+    ):
+        start(fresh, version=version)
+
+
+@pytest.mark.parametrize("folder", [None, 7, "\0", "~no-such-user/data"])
+def test_a_folder_that_is_not_a_path_is_refused(folder: Any) -> None:
+    for use in (EmbeddedServer.start, EmbeddedServer.find):
+        with pytest.raises(EmbeddedServerError, match="must be the path of a folder"):
+            use(folder)
 
 
 @pytest.mark.parametrize("trap", ["open folder", "link", "file"])
