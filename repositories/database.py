@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from domain.ports.implementing import checks_arguments
 from domain.values.transactions import ATTEMPTS, OUTCOME_WITHIN, RETRY_FOR, Isolation
-from repositories.database_connection import Entities
+from repositories.database_connection import Entities, require_url
 from repositories.database_tasks import DatabaseTasks
 from repositories.postgres.connection_target import ConnectionTarget
 from repositories.postgres.settings import Settings
@@ -78,7 +78,11 @@ class Database(DatabaseTasks):
             migrate: whether `open` migrates the schema to the newest revision.
             entities: an application's own entities; by default, all that are registered.
             settings: further settings; those that are not named come from the environment.
+
+        Raises:
+            ConfigurationError: `url` or a setting is not valid.
         """
+        require_url(url)
         return cls(Settings(url=url, **settings), migrate=migrate, entities=entities)
 
     @classmethod

@@ -233,6 +233,19 @@ class DatabaseConnection:
         return self._schema
 
 
+def require_url(url: object) -> None:
+    """Raise ConfigurationError for None, which a variable that is not set gives.
+
+    Without a URL, settings name a server on this machine.
+    """
+    if url is None:
+        raise ConfigurationError(
+            "url is None: pass a URL, as in postgresql://user:password@host:5432/database, or use"
+            " Database.from_env(), which reads DATABASE_URL",
+            setting="url",
+        )
+
+
 def _require_settings(settings: object) -> None:
     if not isinstance(settings, Settings):
         raise ConfigurationError(

@@ -103,6 +103,7 @@ def reach(
     else:
         with started(data_dir) as server:
             if server is None:
+                environment_settings(deadline)  # refuses misspelt variables such as RECOLLECT_URL
                 raise ConfigurationError(f"no database runs: {_START}, or set DATABASE_URL")
             with _advice(f"check {server.label}"):
                 yield server.target(deadline)

@@ -55,6 +55,17 @@ def test_a_variable_of_the_compose_file_names_no_database(
     assert targets.named_in_environment() is None
 
 
+def test_a_misspelt_variable_is_named_if_no_database_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECOLLECT_URL", "postgresql://me@db.example/reviews")
+    with (
+        pytest.raises(ConfigurationError, match="RECOLLECT_URL is not a setting"),
+        targets.reach(tmp_path),
+    ):
+        pass
+
+
 def test_an_empty_variable_names_no_database(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "")
     assert targets.named_in_environment() is None

@@ -187,6 +187,12 @@ def test_an_override_of_from_env_replaces_one_part(monkeypatch: pytest.MonkeyPat
     assert Settings.from_env(url="postgresql://h3") == Settings(url="postgresql://h3")
 
 
+def test_a_url_that_is_none_is_refused() -> None:
+    missing: Any = os.environ.get("NO_SUCH_VARIABLE")
+    with pytest.raises(ConfigurationError, match=r"Database\.from_env\(\)"):
+        Database.from_url(missing)
+
+
 @pytest.mark.parametrize(
     ("name", "advice"),
     [
