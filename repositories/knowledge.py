@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from domain import ports
 from domain.entities.knowledge import EmbeddingMetadata, KnowledgeChunk
-from domain.errors import EmbeddingMismatch, NotFound
 from domain.ports.arguments import require_texts
 from domain.ports.implementing import implements
 from domain.schema.stored import has_row
@@ -18,6 +17,7 @@ from domain.values.turns import lists
 from repositories.base import Repository
 from repositories.bulk import BulkWrite
 from repositories.common_search.knowledge import KnowledgeSearches
+from repositories.embedding_record import EmbeddingRecordReader, EmbeddingRecordWriter
 from repositories.reembedding import RepairReader, RepairRepository
 from repositories.sql import knowledge, rows
 from repositories.sql.filters import FilterKey, filter_condition
@@ -99,53 +99,25 @@ def _written_values(chunk: KnowledgeChunk) -> Mapping[str, Any]:
 
 
 @implements(ports.EmbeddingMetadataReader)
-class EmbeddingMetadataReader:
+class EmbeddingMetadataReader(EmbeddingRecordReader):
     """Reads the record of the embeddings in this database."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
 
-    async def get(self) -> EmbeddingMetadata:
-        record = await self.find()
-        if record is None:
-            raise NotFound(EmbeddingMetadata.__name__, "1")
-        return record
-
     async def find(self) -> EmbeddingMetadata | None:
         rows = await self._transaction.rows(knowledge.embedding_record())
         return EmbeddingMetadata.from_row(rows[0]) if rows else None
 
-    async def check_compatible(self, *, provider: str, model: str, dimensions: int) -> None:
-        if record := await self.find():
-            record.require_compatible(provider=provider, model=model, dimensions=dimensions)
-
 
 @implements(ports.EmbeddingMetadataRepository)
-class EmbeddingMetadataRepository(EmbeddingMetadataReader):
+class EmbeddingMetadataRepository(EmbeddingMetadataReader, EmbeddingRecordWriter):
     """Records the provider, model and dimensions of the embeddings in this database."""
 
-    async def set(self, *, provider: str, model: str, dimensions: int) -> EmbeddingMetadata:
-        record = EmbeddingMetadata(provider=provider, model=model, dimensions=dimensions)
-        return await self._write(record)
+    @property
+    def _dimensions(self) -> int:
+        return self._transaction.schema.dimensions
 
-    async def agree_on_embeddings(
-        self, *, provider: str, model: str, dimensions: int
-    ) -> EmbeddingMetadata:
-        own = EmbeddingMetadata(provider=provider, model=model, dimensions=dimensions)
-        record = await self.find()
-        if record is not None:
-            record.require_compatible(provider=provider, model=model, dimensions=dimensions)
-        if record is None or not record.is_specified:
-            record = await self._write(own, only_unspecified=True)
-            record.require_compatible(provider=provider, model=model, dimensions=dimensions)
-        return record
-
-    async def _write(
-        self, record: EmbeddingMetadata, *, only_unspecified: bool = False
-    ) -> EmbeddingMetadata:
-        existing = self._transaction.schema.dimensions
-        if record.dimensions != existing:
-            raise EmbeddingMismatch("dimensions", recorded=existing, requested=record.dimensions)
+    async def _replace(self, record: EmbeddingMetadata, *, only_unspecified: bool) -> None:
         statement = knowledge.record_embedding(record, only_unspecified=only_unspecified)
         await self._transaction.execute(statement)
-        return await self.get()

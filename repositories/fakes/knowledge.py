@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from domain import ports
 from domain.entities.knowledge import EmbeddingMetadata, KnowledgeChunk
-from domain.errors import EmbeddingMismatch, NotFound
 from domain.ports.arguments import require_texts
 from domain.ports.implementing import implements
 from domain.schema.stored import has_row
@@ -17,6 +16,7 @@ from domain.values.filter_bounds import MAX_NAME_CHARACTERS, require_selective
 from domain.values.paging import require_at_most
 from domain.values.turns import lists
 from repositories.common_search.knowledge import KnowledgeSearches
+from repositories.embedding_record import EmbeddingRecordReader, EmbeddingRecordWriter
 from repositories.fakes.binding import Binds
 from repositories.fakes.filters import meeting
 from repositories.fakes.reembedding import FakeRepairReader, FakeRepairs
@@ -91,18 +91,12 @@ class FakeKnowledgeRepository(
 
 
 @implements(ports.EmbeddingMetadataReader)
-class FakeEmbeddingMetadataReader(Binds):
+class FakeEmbeddingMetadataReader(Binds, EmbeddingRecordReader):
     """Reads the record of the embeddings in this database."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
         self._table = transaction.state.tables[EmbeddingMetadata.__tablename__]
-
-    async def get(self) -> EmbeddingMetadata:
-        record = await self.find()
-        if record is None:
-            raise NotFound(EmbeddingMetadata.__name__, "1")
-        return record
 
     async def find(self) -> EmbeddingMetadata | None:
         async with self._transaction.statement():
@@ -113,37 +107,16 @@ class FakeEmbeddingMetadataReader(Binds):
             else None
         )
 
-    async def check_compatible(self, *, provider: str, model: str, dimensions: int) -> None:
-        if record := await self.find():
-            record.require_compatible(provider=provider, model=model, dimensions=dimensions)
-
 
 @implements(ports.EmbeddingMetadataRepository)
-class FakeEmbeddingMetadataRepository(FakeEmbeddingMetadataReader):
+class FakeEmbeddingMetadataRepository(FakeEmbeddingMetadataReader, EmbeddingRecordWriter):
     """Records the provider, model and dimensions of the embeddings in this database."""
 
-    async def set(self, *, provider: str, model: str, dimensions: int) -> EmbeddingMetadata:
-        record = EmbeddingMetadata(provider=provider, model=model, dimensions=dimensions)
-        return await self._write(record)
+    @property
+    def _dimensions(self) -> int:
+        return self._transaction.state.dimensions
 
-    async def agree_on_embeddings(
-        self, *, provider: str, model: str, dimensions: int
-    ) -> EmbeddingMetadata:
-        own = EmbeddingMetadata(provider=provider, model=model, dimensions=dimensions)
-        record = await self.find()
-        if record is not None:
-            record.require_compatible(provider=provider, model=model, dimensions=dimensions)
-        if record is None or not record.is_specified:
-            record = await self._write(own, only_unspecified=True)
-            record.require_compatible(provider=provider, model=model, dimensions=dimensions)
-        return record
-
-    async def _write(
-        self, record: EmbeddingMetadata, *, only_unspecified: bool = False
-    ) -> EmbeddingMetadata:
-        existing = self._transaction.state.dimensions
-        if record.dimensions != existing:
-            raise EmbeddingMismatch("dimensions", recorded=existing, requested=record.dimensions)
+    async def _replace(self, record: EmbeddingMetadata, *, only_unspecified: bool) -> None:
         values = {name: getattr(record, name) for name in ("provider", "model", "dimensions")}
 
         def change(old: Row) -> Mapping[str, Any]:
@@ -153,4 +126,3 @@ class FakeEmbeddingMetadataRepository(FakeEmbeddingMetadataReader):
         async with self._transaction.statement():
             row = self._table.row_of(record, self._transaction.now)
             await self._transaction.rows.upsert(self._table, row, self._table.key, change)
-        return await self.get()

@@ -212,6 +212,7 @@ def test_fakes_import_the_domain_and_each_other_alone(fake: Path) -> None:
         if not name.startswith(
             (
                 "repositories.bulk_changes.",
+                "repositories.embedding_record.",
                 "repositories.common_search.",
                 "repositories.fakes.",
                 "repositories.provider.",
@@ -236,8 +237,8 @@ def test_searches_of_both_stores_import_only_the_domain(search: Path) -> None:
     assert [name for name in foreign if not name.startswith("repositories.common_search.")] == []
 
 
-@pytest.mark.parametrize("module", ["registry", "provider"])
-def test_the_registry_imports_only_the_domain_so_that_fakes_can_read_it(module: str) -> None:
+@pytest.mark.parametrize("module", ["registry", "provider", "embedding_record"])
+def test_modules_that_the_fakes_share_import_only_the_domain(module: str) -> None:
     source = (ROOT / "repositories" / f"{module}.py").read_text()
     foreign = [
         name

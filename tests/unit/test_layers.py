@@ -19,7 +19,7 @@ LAYERS: Final = (
     ("domain.results",),
     ("domain.ports",),
     ("domain",),
-    ("repositories.registry", "repositories.common_search"),
+    ("repositories.registry", "repositories.common_search", "repositories.embedding_record"),
     ("repositories.provider",),
     ("repositories.sql",),
     ("repositories.postgres",),
