@@ -293,8 +293,15 @@ class EmbeddingMismatch(SchemaError):
     """
 
     def __init__(self, field: str, *, recorded: str | int, requested: str | int) -> None:
+        remedy = (
+            "use a model with as many dimensions, or another database"
+            if field == "dimensions"
+            else "use the recorded one, or record yours, with"
+            " `embedding_metadata.agree_on_embeddings` if it is unspecified, else with"
+            " `embedding_metadata.set`"
+        )
         super().__init__(
-            f"this database holds embeddings with {field} {recorded!r}, not {requested!r}"
+            f"this database holds embeddings with {field} {recorded!r}, not {requested!r}: {remedy}"
         )
         self.field = field
         self.recorded = recorded

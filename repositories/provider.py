@@ -63,7 +63,10 @@ class RepositoryProvider:
             # application there are `repository` and `provide`.
             if not name.startswith("_") and name in self._registry:
                 return self._remember(name, self._registry.named(name))
-            raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+            raise AttributeError(
+                f"{type(self).__name__!r} has no attribute {name!r}, and no repository with this"
+                " name is registered"
+            )
 
     def _remember(self, key: Any, registration: Registration) -> Any:
         created = self._repositories.get(registration.name)

@@ -16,10 +16,11 @@ glob. Embeddings, bytes, and a JSON column without a path can only be tested for
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from enum import StrEnum
 from functools import partial
 from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, Union, get_args, get_origin
 
 from domain.errors import InvalidFilter, InvalidInput
 from domain.values.filter_bounds import require_bounded
@@ -55,6 +56,9 @@ if TYPE_CHECKING:
     from domain.schema.base import Entity
 
 Path: TypeAlias = tuple[str, ...]
+
+LONGEST_NAME: Final = 63
+"""PostgreSQL's limit for the name of a column, in bytes."""
 
 
 def check_filter(condition: Filter, entity: type[Entity]) -> Filter:
@@ -104,6 +108,16 @@ def _checked(condition: Filter, entity: type[Entity]) -> Filter:
             raise not_a_filter(condition)
 
 
+def _suggestion(entity: type[Entity], name: object) -> str:
+    """Return the name that a misspelt one probably means, or all names, for a message."""
+    fields = (field for field in entity.model_fields if _kind(entity, field) is not None)
+    names = [column_name(entity, field) for field in fields]
+    # Longer text is not a name, and comparing it takes time.
+    is_name = isinstance(name, str) and len(name) <= LONGEST_NAME
+    similar = get_close_matches(str(name), names, 1) if is_name else []
+    return f": did you mean {similar[0]!r}?" if similar else f": its columns are {', '.join(names)}"
+
+
 def _named(entity: type[Entity], path: Path) -> Path:
     """Return the path with the name of its column.
 
@@ -113,7 +127,9 @@ def _named(entity: type[Entity], path: Path) -> Path:
     name, *keys = path or ("",)
     kind = _kind(entity, name)
     if kind is None:
-        raise InvalidFilter(f"{entity.__name__} has no column {name!r}", field=str(name))
+        raise InvalidFilter(
+            f"{entity.__name__} has no column {name!r}{_suggestion(entity, name)}", field=str(name)
+        )
     if keys and not issubclass(kind, Mapping):
         raise InvalidFilter(f"{name} is not JSON and has no paths", field=name)
     if len(keys) > MAX_PATH or not all(map(_is_storable, keys)):

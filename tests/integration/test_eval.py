@@ -149,7 +149,7 @@ def test_a_database_with_other_embeddings_is_refused(
 ) -> None:
     result = evaluate(collection, "--url", servers[18].clone().get_secret_value())
     assert result.exit_code == 1
-    assert result.stderr == "recollect: this database holds embeddings with dimensions 8, not 256\n"
+    assert "this database holds embeddings with dimensions 8, not 256: use a model" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,8 @@ def recollect(*arguments: str, cwd: Path, **environment: str) -> subprocess.Comp
         (DatabaseUnavailable("no answer", host="db", port=5432), "no answer"),
         (
             EmbeddingMismatch("dimensions", recorded=1024, requested=256),
-            "this database holds embeddings with dimensions 1024, not 256",
+            "this database holds embeddings with dimensions 1024, not 256: use a model with as many"
+            " dimensions, or another database",
         ),
         (NotFound("Review", "7"), "Review 7 does not exist"),
         (

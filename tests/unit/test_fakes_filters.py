@@ -143,6 +143,22 @@ class TestRules:
         with pytest.raises(InvalidFilter):
             check_filter(condition, KnowledgeChunk)
 
+    @pytest.mark.parametrize(
+        ("name", "advice"),
+        [
+            ("repos", "did you mean 'repo'"),
+            ("metadata_text", "did you mean 'metadata'"),
+            ("colour", "its columns are tenant, id"),
+            ("x" * 1_000_000, "its columns are tenant, id"),
+        ],
+        ids=["similar", "field", "unknown", "long"],
+    )
+    def test_an_unknown_column_is_refused_with_the_names_of_columns(
+        self, name: str, advice: str
+    ) -> None:
+        with pytest.raises(InvalidFilter, match=advice):
+            check_filter(where(name).exists(), KnowledgeChunk)
+
     def test_what_is_nested_too_deep_is_refused_before_it_exhausts_the_stack(self) -> None:
         condition = where("repo").exists()
         for _ in range(MAX_NESTING):
