@@ -102,7 +102,8 @@ def restore(
 
 def _rows(manifest: Manifest) -> str:
     of_tenant = "" if manifest.tenant is None else f" of the tenant {manifest.tenant}"
-    return f"{manifest.rows:,} rows{of_tenant} at revision {manifest.revision}"
+    rows = "1 row" if manifest.rows == 1 else f"{manifest.rows:,} rows"
+    return f"{rows}{of_tenant} at revision {manifest.revision}"
 
 
 def _figures(target: targets.Target, manifest: Manifest) -> dict[str, Any]:
