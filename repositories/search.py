@@ -163,6 +163,7 @@ class SearchRepository(ReadRepository[E]):
         return bm25.Access(
             by_index=not schema.row_level_security,
             owns_table=tenants.owns(table, self._transaction.tenant),
+            distributed=schema.distributed,
             ranking=schema.bm25,
         )
 

@@ -119,6 +119,20 @@ async def test_a_large_tenant_is_estimated_from_a_sample_of_its_own_rows(
     }
 
 
+async def test_words_are_counted_through_the_index_before_the_first_analyze(
+    database: Database,
+) -> None:
+    async with database.engine.begin() as connection:
+        await connection.execute(text("ALTER TABLE knowledge SET (autovacuum_enabled = off)"))
+        await connection.execute(MANY)
+    words = " ".join(f"absent{number}" for number in range(100))
+    async with database.reader(tenant="ours") as view:
+        with view.explaining() as plans:
+            await view.knowledge.keyword_search(f"{words} hundredth")
+    [plan] = plans
+    assert plan.rows_examined < 30 * 6_000, "not all rows for each of the words"
+
+
 async def test_the_owner_of_a_table_is_searched_without_the_key_of_its_tenant(
     database: Database,
 ) -> None:
