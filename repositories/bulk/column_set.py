@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC
 from operator import attrgetter, itemgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import Index, UniqueConstraint
 from sqlmodel.sql.sqltypes import UTCDateTime
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from domain.schema.base import Entity
 
 
-_BLOCK: Final = 500
 _TIME_ZONE: Final = attrgetter("tzinfo")
 
 Values = Mapping[str, Any]
 """Values of an entity, by field."""
+
+E = TypeVar("E", bound="Entity")
 
 
 class ColumnSet:
@@ -60,15 +61,17 @@ class ColumnSet:
         pairs = zip(self.columns, self._fields, strict=True)
         return [field for column, field in pairs if isinstance(column.type, FrozenJsonb)]
 
-    def present(self, entities: Sequence[Values]) -> ColumnSet | None:
+    def present(
+        self, entities: Sequence[E], values: Callable[[E], Values] = vars
+    ) -> ColumnSet | None:
         """Return the columns for which the entities have values, or None if they differ in that.
 
-        The server fills in the other columns.
+        The server fills in the other columns. `values` returns those of an entity, by field.
         """
         missing_fields = set()
         for column, field in zip(self.columns, self._fields, strict=True):
             if field in self._optional and column.server_default is not None:
-                missing = [values[field] for values in entities].count(None)
+                missing = [*map(itemgetter(field), map(values, entities))].count(None)
                 if missing == len(entities):
                     missing_fields.add(field)
                 elif missing:
@@ -95,7 +98,9 @@ class ColumnSet:
             for column, array in zip(self.columns, values, strict=True)
         }
 
-    def records(self, entities: Sequence[Values], dialect: Dialect) -> Iterator[Sequence[Any]]:
+    def records(
+        self, blocks: Iterable[Sequence[Values]], dialect: Dialect
+    ) -> Iterator[Sequence[Any]]:
         """Yield each entity's row in the form that COPY takes.
 
         COPY bypasses SQLAlchemy's conversions, so this method applies them. It checks which ones
@@ -107,8 +112,7 @@ class ColumnSet:
             for place, kind in kinds
             if (convert := _conversion(kind[0], dialect))
         ]
-        for start in range(0, len(entities), _BLOCK):
-            block = entities[start : start + _BLOCK]
+        for block in blocks:
             needed = {
                 place: convert
                 for place, column, field, convert in conversions

@@ -36,7 +36,7 @@ class StagingTable:
     async def append(self, entities: Sequence[Values]) -> None:
         """Append the entities, by their values, to the table."""
         columns = [*self._column_set.names, bulk.POSITION]
-        records = self._column_set.records(entities, await dialect_of(self._transaction))
+        records = self._column_set.records([entities], await dialect_of(self._transaction))
         await copy(
             self._transaction,
             bulk.staging_table_name(self._entity),

@@ -38,6 +38,9 @@ E = TypeVar("E", bound=Entity)
 COPY_FROM: Final = 200
 """Number of rows from which COPY is faster than INSERT, its check of permissions included."""
 
+COPY_BLOCK: Final = 500
+"""Rows of a COPY that are read from entities at a time."""
+
 
 class BulkWrite(Generic[E]):
     """Writes any number of entities, all or none, in a transaction of the caller.
@@ -131,8 +134,7 @@ class BulkWrite(Generic[E]):
         stage = StagingTable(self._transaction, self._entity, self._column_set)
         await stage.create()
         async for batch in _chained(first, source):
-            await stage.append(list(map(self._values, batch)))
-            self._mark(batch)
+            await stage.append(self._sent(batch))
             if progress is not None:
                 progress(stage.rows)
         return await stage.write(
@@ -162,13 +164,14 @@ class BulkWrite(Generic[E]):
         in_order = await sorted_in_slices(list(latest), _itself)
         return [latest[name] async for some in slices(in_order, VALUES_PER_TURN) for name in some]
 
-    def _mark(self, batch: Sequence[E]) -> None:
+    def _sent(self, batch: Sequence[E]) -> list[Values]:
+        """Return the values of entities that are about to be sent."""
         # With a conflict rule, a row can be ignored.
         if self._conflict is None:
             mark_written(batch, self._transaction.mark)
+        return list(map(self._values, batch))
 
     async def _write(self, batch: Sequence[E]) -> int:
-        self._mark(batch)
         # A row without an embedding takes microseconds; each statement takes a few round trips.
         return await self._in_parts(
             batch, STATEMENT_ROWS if self._entity.embedding_fields() else COPY_ROWS
@@ -192,18 +195,23 @@ class BulkWrite(Generic[E]):
             yield batch[rest : rest + size]
 
     async def _write_together(self, batch: Sequence[E]) -> int:
-        if len(batch) == 1:
-            row = upsert.row_values(self._entity, self._values(batch[0]))
-            return await self._insert(upsert.insert_row(self._entity), row)
-        values = list(map(self._values, batch))
         if self._conflict is None and len(batch) >= COPY_FROM:
-            column_set = self._column_set.present(values)
+            column_set = self._column_set.present(batch, self._values)
             if column_set is not None and (await self._read_permissions()).may_copy:
-                records = column_set.records(values, await dialect_of(self._transaction))
+                # The server processes a block while the next one is read.
+                blocks = (
+                    self._sent(batch[start : start + COPY_BLOCK])
+                    for start in range(0, len(batch), COPY_BLOCK)
+                )
+                records = column_set.records(blocks, await dialect_of(self._transaction))
                 await copy(self._transaction, self._entity.__tablename__, column_set.names, records)
                 return len(batch)
         if len(batch) > BATCH_SIZE:
             return await self._in_parts(batch, BATCH_SIZE)
+        values = self._sent(batch)
+        if len(values) == 1:
+            row = upsert.row_values(self._entity, values[0])
+            return await self._insert(upsert.insert_row(self._entity), row)
         return await self._insert(bulk.insert_arrays(self._entity), self._column_set.arrays(values))
 
     async def _insert(self, statement: Insert, values: dict[str, Any]) -> int:
