@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeAlias
 from domain.errors import ConfigurationError, SchemaOutdated, UnitOfWorkClosed
 from domain.ports.implementing import checks_arguments
 from domain.values.embedding import forget_dimensions, learn_dimensions
+from domain.values.shown import kind_of
 from domain.values.text import require_tenant
 from repositories import migrations, operations
 from repositories.operations.health import Facts, facts
@@ -249,7 +250,7 @@ def require_url(url: object) -> None:
 def _require_settings(settings: object) -> None:
     if not isinstance(settings, Settings):
         raise ConfigurationError(
-            f"Database takes Settings, not {type(settings).__name__}: use Database.from_url(…) for"
+            f"Database takes Settings, not {kind_of(settings)}: use Database.from_url(…) for"
             " a URL, or Database.from_env() for the environment",
             setting="settings",
         )

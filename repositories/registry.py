@@ -20,6 +20,7 @@ from domain.errors import NotRegistered, RegistrationError
 from domain.schema.application import in_order, require_application_entity
 from domain.schema.base import metadata
 from domain.schema.searchable import Searchable
+from domain.values.shown import kind_of
 
 if TYPE_CHECKING:
     from domain.schema.base import Entity
@@ -194,6 +195,8 @@ class Registry:
         """
         path = path_of(entity)
         short = path.rpartition(":")[2]
+        if path in self._by_port:
+            raise NotRegistered(f"{short} is a port, not an entity: write `provide({short})`")
         return self._find(self._by_entity, path, f"{short} is not registered in this database")
 
     def for_port(self, port: Target, *, writes: bool) -> Registration:
@@ -211,6 +214,8 @@ class Registry:
     def _for_port(self, port: Target, *, writes: bool) -> Registration:
         path = path_of(port)
         short = path.rpartition(":")[2]
+        if path in self._by_entity:
+            raise NotRegistered(f"{short} is an entity, not a port: write `repository({short})`")
         registration = self._find(
             self._by_port,
             path,
@@ -340,7 +345,8 @@ def registry_for(entities: Iterable[type[Entity] | Registration] | None) -> Regi
     """
     if entities is not None and not _can_iterate(entities):
         raise RegistrationError(
-            f"entities must be a list of entity classes, not {type(entities).__name__}"
+            f"entities must be a list of entity classes, not {kind_of(entities)}:"
+            " write `entities=[…]`"
         )
     registrations = (
         list(_registered.values())

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from domain.errors import InvalidInput
 from domain.values.ids import require_id
 from domain.values.numbers import INT32_MAX, INT64_MAX
-from domain.values.shown import shown
+from domain.values.shown import kind_of, shown
 from domain.values.text import storable
 from domain.values.timestamps import MAX_AGE
 
@@ -162,7 +162,7 @@ def _class(name: str) -> type[Any]:
 
 
 def _refusal(name: str, expected: str, value: object) -> InvalidInput:
-    return InvalidInput(f"{name} must be {expected}, not {type(value).__name__}", field=name)
+    return InvalidInput(f"{name} must be {expected}, not {kind_of(value)}", field=name)
 
 
 def _unless_none(check: Check, value: Any) -> Any:

@@ -13,6 +13,7 @@ from domain.errors import InvalidEntity
 from domain.schema.base import ApplicationEntity, Entity, application_metadata, metadata
 from domain.schema.constraints import constraint_name
 from domain.schema.searchable import Searchable
+from domain.values.shown import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
     from sqlalchemy import Column, ForeignKeyConstraint, Table
 
 KEY = ["tenant", "id"]
+_KNOWN_RULES = frozenset(
+    {
+        "check_constraint",
+        "table_or_column_check_constraint",
+        "column_check_constraint",
+        "foreign_key_constraint",
+        "primary_key_constraint",
+        "unique_constraint",
+    }
+)
 SERVER_ONLY = frozenset({"search_vector", "text_hash"})
 """Columns of `searchable`: the server fills them in, and the fake computes them in a search."""
 
@@ -30,10 +41,16 @@ def require_application_entity(entity: object) -> type[ApplicationEntity]:
     Raises:
         InvalidEntity: it has no table or tenant, or a key, a column or a rule that cannot be kept.
     """
-    if not (isinstance(entity, type) and issubclass(entity, ApplicationEntity)):
-        raise InvalidEntity(f"{_name(entity)} has no tenant: derive it from ApplicationEntity")
+    if not isinstance(entity, type):
+        raise InvalidEntity(
+            f"an entity is a class, and this is {kind_of(entity)}: pass the class that derives from"
+            " ApplicationEntity"
+        )
+    if not issubclass(entity, ApplicationEntity):
+        raise InvalidEntity(f"{entity.__name__} has no tenant: derive it from ApplicationEntity")
     if "__table__" not in vars(entity):
         raise InvalidEntity(f"{entity.__name__} has no table: add `table=True` to its class line")
+    _require_known_rules(entity)
     _require_keys(entity)
     _require_searchable(entity)
     for column in entity.__table__.columns:
@@ -63,6 +80,21 @@ def table_names() -> list[str]:
 def tenant_table_names() -> list[str]:
     """Return the names of those of `all_tables` whose rows belong to tenants."""
     return [table.name for table in all_tables() if "tenant" in table.c]
+
+
+def _require_known_rules(entity: type[Entity]) -> None:
+    table, name = entity.__table__, entity.__name__
+    if table.schema is not None:
+        raise InvalidEntity(
+            f"{name} names the schema {table.schema}, and its table is created next to the"
+            " library's: remove `schema`"
+        )
+    for rule in table.constraints:
+        if rule.__visit_name__ not in _KNOWN_RULES:
+            raise InvalidEntity(
+                f"the fake cannot evaluate the {type(rule).__name__} of {name}: write"
+                ' `unique("column", …)` in `__table_args__`, or check it in a pydantic validator'
+            )
 
 
 def _require_keys(entity: type[Entity]) -> None:
@@ -149,7 +181,3 @@ def _require_column(entity: type[Entity], column: Column[object]) -> None:
             f"{name} has a default of the server alone, which the fake cannot evaluate: give the"
             " field the same default"
         )
-
-
-def _name(entity: object) -> str:
-    return getattr(entity, "__name__", repr(entity))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 from uuid import UUID
 
 from sqlalchemy import BigInteger, MetaData, Table, func
-from sqlalchemy.exc import ConstraintColumnNotFoundError
+from sqlalchemy.exc import ConstraintColumnNotFoundError, InvalidRequestError
 from sqlalchemy.orm import Mapper, registry
 from sqlalchemy.orm.attributes import InstrumentedAttribute, instance_state, set_attribute
 from sqlmodel import Field, SQLModel
@@ -54,8 +54,8 @@ class EntityMeta(SQLModelMetaclass):
 
     Raises:
         InvalidEntity: the class derives from an entity with a table, has no tenant, names a table
-            that exists, has a field without a column type, or has a rule over a column that does
-            not exist.
+            that exists, has a field without a column type, has a CHECK without a name, or
+            has a rule over a column that does not exist.
     """
 
     _embedding_fields: tuple[str, ...]
@@ -96,6 +96,13 @@ class EntityMeta(SQLModelMetaclass):
             cls.__table_args__ = (*arguments, *checks, {"comment": comment, **options})
         try:
             super().__init__(name, bases, namespace, **kwargs)
+        except InvalidRequestError as error:
+            if "constraint_name" not in str(error):
+                raise
+            raise InvalidEntity(
+                f"a CHECK in `__table_args__` of {name} has no name: write"
+                ' CheckConstraint("…", name="…")'
+            ) from None
         except ConstraintColumnNotFoundError as error:
             raise InvalidEntity(
                 f"a rule in `__table_args__` of {name} names a column that is not a field: {error}"

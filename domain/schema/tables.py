@@ -4,21 +4,64 @@ from __future__ import annotations
 
 from decimal import Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from annotated_types import Ge, Gt, Le
-from sqlalchemy import BigInteger, CheckConstraint, Column, DefaultClause, Double, Float, text
+from sqlalchemy import (
+    ARRAY,
+    BIGINT,
+    BOOLEAN,
+    DOUBLE_PRECISION,
+    INTEGER,
+    JSON,
+    NUMERIC,
+    TEXT,
+    TIMESTAMP,
+    UUID,
+    VARCHAR,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    DefaultClause,
+    Double,
+    Float,
+    Integer,
+    LargeBinary,
+    Numeric,
+    String,
+    Unicode,
+    UnicodeText,
+    Uuid,
+    text,
+)
 from sqlalchemy import Text as SqlText
-from sqlmodel.sql.sqltypes import AutoString
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import BYTEA, JSONB
+from sqlmodel.sql.sqltypes import AutoString, UTCDateTime
 
 from domain.errors import InvalidEntity
-from domain.schema.columns import EnumText
+from domain.schema.columns import EnumText, FrozenJsonb
 from domain.values.numbers import INT32_MAX, INT64_MAX, field_constraints
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from pydantic.fields import FieldInfo
+    from sqlalchemy.types import TypeEngine
+
+_SAME: Final[Mapping[type[TypeEngine[Any]], TypeEngine[Any]]] = {
+    BIGINT: BigInteger(),
+    BOOLEAN: Boolean(),
+    BYTEA: LargeBinary(),
+    DOUBLE_PRECISION: Double(),
+    INTEGER: Integer(),
+    UUID: Uuid(),
+}
+"""Types with the name of PostgreSQL's, and those that the rest of the library knows them by."""
+
+_TEXTS = {String, TEXT, VARCHAR, Unicode, UnicodeText}
 
 _TYPE_LIMITS = {-(2**31), INT32_MAX, -(2**63), INT64_MAX}
 """The bounds of integer types: a CHECK of them would repeat the type."""
@@ -58,8 +101,36 @@ def _set_natural_type(column: Column[Any], field: FieldInfo) -> None:
                 " has other values: derive it from enum.StrEnum"
             )
         column.type = EnumText(enum)
+    elif (natural := _natural(column.name, column.type)) is not None:
+        column.type = natural
     elif any(isinstance(rule, Le) and rule.le == INT64_MAX for rule in field_constraints(field)):
         column.type = BigInteger()
+
+
+def _natural(name: str, kind: TypeEngine[Any]) -> TypeEngine[Any] | None:
+    # People write a type of SQLAlchemy where the library has its own, whose rows have the values
+    # that the fake returns as well.
+    if type(kind) in {JSON, JSONB}:
+        return FrozenJsonb()
+    if isinstance(kind, ARRAY) and (item := _natural(name, kind.item_type)) is not None:
+        return ARRAY(item, as_tuple=kind.as_tuple, dimensions=kind.dimensions)
+    if isinstance(kind, String) and type(kind) in _TEXTS:
+        if kind.length is not None:
+            raise InvalidEntity(
+                f"{name}: a column of text has no length: write Field(max_length={kind.length})"
+                " without a type"
+            )
+        return SqlText()
+    if type(kind) in {DateTime, TIMESTAMP, postgresql.TIMESTAMP}:
+        if not getattr(kind, "timezone", False):
+            raise InvalidEntity(
+                f"{name}: a column stores datetimes with a time zone: remove its type, or write"
+                " DateTime(timezone=True)"
+            )
+        return UTCDateTime()
+    if isinstance(kind, NUMERIC):
+        return Numeric(kind.precision, kind.scale)
+    return _SAME.get(type(kind))
 
 
 def _server_default(field: FieldInfo) -> DefaultClause | None:

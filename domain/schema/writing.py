@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 
 from domain.errors import InvalidInput
 from domain.schema.base import Entity
+from domain.values.shown import kind_of
 
 E = TypeVar("E", bound=Entity)
 
@@ -28,7 +29,7 @@ def require_entity(value: object, entity: type[E]) -> E:
         InvalidInput: it is not.
     """
     if not isinstance(value, entity):
-        raise _wrong_item(type(value), entity)
+        raise _wrong_item(value, entity)
     return value
 
 
@@ -40,7 +41,7 @@ def require_entities(values: Sequence[Any], entity: type[E]) -> Sequence[E]:
     """
     for kind in set(map(type, values)):
         if not issubclass(kind, entity):
-            raise _wrong_item(kind, entity)
+            raise _wrong_item(next(v for v in values if type(v) is kind), entity)
     return values
 
 
@@ -52,14 +53,18 @@ def require_rows(values: object, entity: type[Entity]) -> None:
     """
     if isinstance(values, Entity) or not isinstance(values, Iterable | AsyncIterable):
         raise InvalidInput(
-            f"expected an iterable of {entity.__name__}, not {type(values).__name__}:"
+            f"expected an iterable of {entity.__name__}, not {kind_of(values)}:"
             " pass a list or an iterator",
             field="entities",
         )
 
 
-def _wrong_item(kind: type[Any], entity: type[Entity]) -> InvalidInput:
-    return InvalidInput(f"expected {entity.__name__}, not {kind.__name__}", field="entities")
+def _wrong_item(value: object, entity: type[Entity]) -> InvalidInput:
+    name = entity.__name__
+    return InvalidInput(
+        f"expected {name}, not {kind_of(value)}: pass entities made with {name}(…)",
+        field="entities",
+    )
 
 
 def has_only_b_trees(entity: type[Entity]) -> bool:

@@ -10,7 +10,7 @@ from typing import Final
 from uuid import UUID
 
 from domain.errors import InvalidInput, LeaseLost
-from domain.values.shown import shown
+from domain.values.shown import kind_of, shown
 from domain.values.text import require_any_text
 
 STALE_RUN_AFTER: Final = timedelta(hours=1)
@@ -197,7 +197,7 @@ def run_key(repo: str, pr_number: int, base_sha: str, head_sha: str) -> str:
         require_any_text(text, field)
     if not _is_whole(pr_number):
         raise InvalidInput(
-            f"pr_number must be a whole number, not {type(pr_number).__name__}", field="pr_number"
+            f"pr_number must be a whole number, not {kind_of(pr_number)}", field="pr_number"
         )
     # The entity checks whether the values can be stored.
     try:

@@ -16,6 +16,7 @@ from pydantic import AwareDatetime
 from domain.values.filters import Scalar
 from domain.values.ids import require_id
 from domain.values.jsonb import normalise
+from domain.values.shown import kind_of
 from domain.values.text import storable
 
 Coerce: TypeAlias = Callable[[Any], Scalar]
@@ -126,7 +127,7 @@ _EXPECTED: Final[Mapping[Any, str]] = {
 
 def no_comparison(name: str, value: object, coerce: Coerce) -> str:
     """Return the message for a value that the converter refused, with what to write instead."""
-    message = f"{name} cannot be compared with this {type(value).__name__}"
+    message = f"{name} cannot be compared with this {kind_of(value)}"
     takes_moments = coerce in (to_moment, to_json)
     in_json = coerce in (to_json, to_json_element)
     match value:

@@ -20,6 +20,7 @@ from typing import Final, NoReturn, TypeAlias
 from uuid import UUID
 
 from domain.errors import InvalidFilter
+from domain.values.shown import kind_of
 
 Scalar: TypeAlias = str | int | float | bool | Decimal | datetime | UUID
 
@@ -239,7 +240,7 @@ class Where:
     def _values(self, values: Iterable[Scalar], method: str) -> tuple[Scalar, ...]:
         if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
             raise InvalidFilter(
-                f"{method}() takes a list of values, not {type(values).__name__}",
+                f"{method}() takes a list of values, not {kind_of(values)}",
                 field=str(self.path[0]),
             )
         # One more than a filter takes: checks refuse it, however many there are.
@@ -284,7 +285,7 @@ def not_a_filter(value: object) -> InvalidFilter:
         )
     else:
         message = (
-            f"a filter is made with where(), and this is {type(value).__name__}: write"
+            f"a filter is made with where(), and this is {kind_of(value)}: write"
             ' where("column").equals(value)'
         )
     return InvalidFilter(message, field="where")

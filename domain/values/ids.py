@@ -8,6 +8,7 @@ from typing import Final
 from uuid import UUID
 
 from domain.errors import InvalidInput
+from domain.values.shown import kind_of
 
 MAX_IDS: Final = 100_000
 """The most ids that one call takes."""
@@ -30,12 +31,15 @@ def require_id(value: object, field: str = "id") -> UUID:
         try:
             return UUID(value)
         except ValueError:
-            raise InvalidInput(f"{field} is not the text of a UUID", field=field) from None
+            raise InvalidInput(
+                f"{field} is not the text of a UUID: pass the id of an entity, or the text of one",
+                field=field,
+            ) from None
     octets = getattr(value, "bytes", None)
     if isinstance(octets, bytes) and len(octets) == 16:
         return UUID(bytes=octets)
     raise InvalidInput(
-        f"{field} must be a UUID or the text of one, not {type(value).__name__}", field=field
+        f"{field} must be a UUID or the text of one, not {kind_of(value)}", field=field
     )
 
 
@@ -56,7 +60,7 @@ def require_many(values: Iterable[object], field: str = "ids") -> list[object]:
     """
     if isinstance(values, str) or not _can_iterate(values):
         raise InvalidInput(
-            f"{field} must be an iterable of UUIDs, not {type(values).__name__}", field=field
+            f"{field} must be an iterable of UUIDs, not {kind_of(values)}", field=field
         )
     many = list(islice(values, MAX_IDS + 1))
     if len(many) > MAX_IDS:

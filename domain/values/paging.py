@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from uuid import UUID
 
 from domain.errors import InvalidCursor, InvalidInput
-from domain.values.shown import shown
+from domain.values.shown import kind_of, shown
 
 E_co = TypeVar("E_co", covariant=True)
 
@@ -63,7 +63,7 @@ def require_numbers(**values: object) -> None:
     """
     for name, value in values.items():
         if not isinstance(value, int | float) or isinstance(value, bool):
-            raise InvalidInput(f"{name} must be a number, not {type(value).__name__}", field=name)
+            raise InvalidInput(f"{name} must be a number, not {kind_of(value)}", field=name)
 
 
 def _is_whole(number: object) -> bool:

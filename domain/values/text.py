@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, StringConstraints
 
 from domain.errors import InvalidInput
+from domain.values.shown import kind_of
 
 MAX_TEXT_LENGTH = 10_000_000
 """The most characters of a text in an entity."""
@@ -137,7 +138,7 @@ def require_any_text(value: object, field: str) -> None:
         InvalidInput: it is of another type.
     """
     if not isinstance(value, str):
-        raise InvalidInput(f"{field} must be text, not {type(value).__name__}", field=field)
+        raise InvalidInput(f"{field} must be text, not {kind_of(value)}", field=field)
 
 
 def require_text(value: str, field: str) -> str:

@@ -58,13 +58,17 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column, with functions for the stored value and for the default."""
+    """One column, with functions for the stored value and for the default.
+
+    `has_lists` says whether rows have a list, which is stored as a tuple.
+    """
 
     name: str
     field: str
     nullable: bool
     store: Store
     default: Callable[[datetime], Any]
+    has_lists: bool = False
 
 
 @dataclass(frozen=True)
@@ -173,7 +177,7 @@ def read_application_table(entity: type[Entity], dimensions: int = DEFAULT_DIMEN
     except UnknownType as failure:
         raise InvalidEntity(
             f"{entity.__name__}: {failure}; use text, a number, a flag, a datetime, a UUID, bytes,"
-            " a StrEnum or JSON"
+            " a StrEnum, JSON or an array of these"
         ) from None
     except UnexpectedFailure as failure:
         raise InvalidEntity(
@@ -206,6 +210,7 @@ def _columns(entity: type[Entity], dimensions: int) -> Iterator[Column]:
             bool(column.nullable),
             storing(column.name, column.type, dimensions=dimensions),
             default,
+            getattr(column.type, "as_tuple", True) is False,
         )
 
 

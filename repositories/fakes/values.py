@@ -48,6 +48,8 @@ def _stored(convert: Store, value: Any) -> Any:
         return None
     try:
         return convert(value)
+    except InvalidInput:
+        raise
     except (TypeError, ValueError, OverflowError, DecimalException):
         # The server does not say which column.
         raise InvalidInput("a value does not fit the type of its column") from None
@@ -94,7 +96,7 @@ def _numeric(precision: int | None, scale: int | None, value: Any) -> Decimal:
         return Decimal(value)
     rounded = Decimal(value).quantize(Decimal(1).scaleb(-(scale or 0)), rounding=ROUND_HALF_UP)
     if abs(rounded) >= Decimal(10) ** (precision - (scale or 0)):
-        raise ValueError
+        raise InvalidInput("a number is outside the range of its column")
     return rounded
 
 

@@ -64,7 +64,7 @@ def application_migrations(
     target = _target(options, entities)
     theirs = {*metadata.tables, *connection.scalars(_PARTITIONS), VERSION_TABLE}
     connection.rollback()
-    rules = _Rules(frozenset(theirs))
+    rules = _Rules(frozenset(theirs), connection.dialect.default_schema_name)
     return {
         "connection": connection,
         "target_metadata": target,
@@ -97,9 +97,13 @@ def _target(
 
 @dataclass(frozen=True)
 class _Rules:
-    """Rules of what autogenerate compares and renders; `theirs` are the tables of the library."""
+    """Rules of what autogenerate compares and renders.
+
+    `theirs` are the tables of the library, which are in `schema`.
+    """
 
     theirs: frozenset[str]
+    schema: str | None
 
     def include_object(
         self,
@@ -109,8 +113,9 @@ class _Rules:
         _reflected: bool,  # noqa: FBT001 -- Alembic's
         compared_to: Any,
     ) -> bool:
-        table = name if kind == "table" else thing.table.name
-        if table in self.theirs:
+        table = thing if kind == "table" else thing.table
+        # A table of the application in another schema can have the name of one of the library's.
+        if table.name in self.theirs and table.schema in {None, self.schema}:
             return False
         if kind == "index" and name is not None and re.match(TENANT_INDEX, name):
             return False

@@ -54,7 +54,11 @@ FAILURES: Final[dict[str, tuple[type[errors.DatabaseFailure], str]]] = {
     "40": (errors.Conflict, "the transaction conflicts with another one"),
     "40001": (errors.Conflict, "another transaction changed the same rows"),
     "40P01": (errors.Conflict, "a deadlock with another transaction"),
-    "42501": (errors.AccessDenied, "the role lacks a privilege for this"),
+    "42501": (
+        errors.AccessDenied,
+        "the role lacks a privilege for this: GRANT it, or connect as a role that `recollect db"
+        " roles` sets up or as the owner of the tables",
+    ),
     "53": (errors.ResourceExhausted, "the server is out of resources"),
     "53100": (errors.ResourceExhausted, "the server's disk is full"),
     "53200": (errors.ResourceExhausted, "the server is out of memory"),

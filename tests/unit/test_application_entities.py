@@ -15,15 +15,22 @@ from uuid import UUID
 import pytest
 from pydantic import ValidationError
 from sqlalchemy import (
+    ARRAY,
+    NUMERIC,
+    VARCHAR,
     BigInteger,
     CheckConstraint,
     Column,
     Computed,
+    DateTime,
     ForeignKeyConstraint,
     Integer,
+    String,
     text,
 )
 from sqlalchemy import UniqueConstraint as Unique
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import JSONB, ExcludeConstraint
 from sqlmodel import Field
 
 from domain import (
@@ -196,6 +203,39 @@ def test_an_own_entity_is_validated_and_has_names_and_comments_as_the_librarys_h
     assert table.comment == "A parcel that a test sends."
 
 
+async def test_types_of_sqlalchemy_become_those_that_both_stores_have() -> None:
+    class Written(ApplicationEntity, table=True):
+        """A row with columns whose types its author wrote."""
+
+        __tablename__ = "test_written"
+        labels: list[str] = Field(sa_type=ARRAY(String))
+        options: dict[str, Any] = Field(sa_type=JSONB)
+        at: datetime = Field(sa_type=DateTime(timezone=True))
+        person: UUID = Field(sa_type=postgresql.UUID)
+        price: Decimal = Field(sa_type=NUMERIC(12, 2))
+        name: str = Field(sa_type=VARCHAR)
+
+    types = {column.name: str(column.type) for column in Written.__table__.columns}
+    assert (types["options"], types["price"], types["name"]) == ("JSONB", "NUMERIC(12, 2)", "TEXT")
+    now = datetime.now(UTC)
+    values: dict[str, Any] = {
+        "labels": ["a", "b"],
+        "options": {"a": [1]},
+        "at": now,
+        "person": UUID(int=1),
+        "price": Decimal("1.50"),
+        "name": "Ada",
+    }
+    database = FakeDatabase(entities=[Written])
+    async with database.unit_of_work() as uow:
+        written = uow.repository(Written).add(Written(**values))
+        await uow.commit()
+    async with database.reader() as view:
+        read = await view.repository(Written).get(written.id)
+        assert {name: getattr(read, name) for name in values} == values
+        assert await view.repository(Written).count(where("options", "a").exists()) == 1
+
+
 NUMBERS = count()
 
 
@@ -223,6 +263,13 @@ def with_field(kind: Any, **options: Any) -> Any:
 
 
 REFUSED: list[tuple[str, Callable[[], Any]]] = [
+    ("is a class, and this is Parcel: pass", lambda: Parcel(number=1, review_id=UUID(int=1))),
+    ("is a class, and this is str: pass", lambda: "Parcel"),
+    ("has no name: write CheckConstraint", lambda: with_rule(CheckConstraint("size > 2"))),
+    ("ExcludeConstraint of Refused", lambda: with_rule(ExcludeConstraint(("size", "=")))),
+    ("names the schema app", lambda: with_rule({"schema": "app"})),
+    ("with a time zone", lambda: with_field(datetime, sa_type=DateTime)),
+    (r"write Field\(max_length=5\)", lambda: with_field(str, sa_type=String(5))),
     ("has no tenant", lambda: Review),
     ("has no tenant", lambda: int),
     ("has no table", lambda: ApplicationEntity),

@@ -68,3 +68,10 @@ def test_both_stores_have_generic_repositories() -> None:
         "ReadRepository",
         "FakeReadRepository",
     ]
+
+
+def test_an_entity_in_place_of_a_port_is_refused_with_the_other_method() -> None:
+    with pytest.raises(NotRegistered, match=r"Review is an entity.*write `repository\(Review\)`"):
+        LIBRARY.for_port(Review, writes=True)
+    with pytest.raises(NotRegistered, match=r"is a port.*write `provide\(ReviewRepository\)`"):
+        LIBRARY.for_entity(ReviewRepository)

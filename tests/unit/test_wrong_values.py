@@ -19,6 +19,7 @@ from domain import (
     Weights,
     where,
 )
+from repositories import FakeDatabase
 
 A_FILTER: Any = where("repo").equals("a/b")
 UNFINISHED: Any = where("repo")
@@ -37,6 +38,18 @@ def test_options_of_searches_are_numbers(make: Callable[..., Any], field: str, v
     with pytest.raises(InvalidInput, match=f"{field} must be a number, not") as refusal:
         make(**{field: value})
     assert refusal.value.field == field
+
+
+async def test_an_id_and_a_class_are_refused_with_advice() -> None:
+    wrong: Any = Review
+    short: Any = "7"
+    async with FakeDatabase().reader() as view:
+        with pytest.raises(InvalidInput, match="pass the id of an entity, or the text of one"):
+            await view.reviews.find(short)
+        with pytest.raises(InvalidInput, match=r"not the class Review$"):
+            await view.reviews.find(wrong)
+        with pytest.raises(InvalidInput, match=r"repo must be text, not the class Review$"):
+            await view.reviews.stats(wrong)
 
 
 @pytest.mark.parametrize("text", [None, b"x", 5])

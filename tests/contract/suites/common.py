@@ -155,6 +155,12 @@ class CommonContract:
                 for items in ([wrong], [entity, wrong], iter([entity, wrong])):
                     with pytest.raises(InvalidInput, match=f"expected {expected}, not "):
                         await repository.add_many(items)
+            advice = rf"expected {expected}, not the class {expected}: pass .*{expected}\(…\)"
+            of_class: Any = type(entity)
+            with pytest.raises(InvalidInput, match=advice):
+                repository.add(of_class)
+            with pytest.raises(InvalidInput, match=advice):
+                await repository.add_many([of_class])
             no_rows: tuple[Any, ...] = (entity, None, 7)
             for wrong in no_rows:
                 with pytest.raises(InvalidInput, match=f"expected an iterable of {expected}, not "):

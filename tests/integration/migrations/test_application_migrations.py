@@ -12,7 +12,7 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import inspect, text
+from sqlalchemy import MetaData, Table, inspect, text
 
 from domain import ApplicationEntity, Review, SchemaOutdated, Vector
 from examples.review_labels.labels import ReviewLabel
@@ -158,6 +158,17 @@ async def test_the_way_back_drops_the_applications_tables(url: SecretStr, script
         left = set(await run(lambda connection: set(names(connection))))
         assert "reviews" in left
         assert not {"review_labels", "review_notes"} & left
+
+
+async def test_a_table_in_another_schema_is_compared_whatever_its_name(url: SecretStr) -> None:
+    async with opened(url) as (_database, run):
+
+        def compared(connection: Connection) -> list[bool]:
+            include = application_migrations(connection)["include_object"]
+            tables = [Table("reviews", MetaData(), schema=name) for name in (None, "public", "app")]
+            return [include(table, "reviews", "table", False, None) for table in tables]
+
+        assert await run(compared) == [False, False, True]
 
 
 async def test_the_librarys_revisions_come_first(url: SecretStr) -> None:
