@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import sys
 from pathlib import Path
 from uuid import uuid4
 
@@ -203,6 +205,22 @@ def test_a_path_without_python_source_is_refused(tmp_path: Path, path: str) -> N
     (tmp_path / "file.py").touch()
     with pytest.raises(ConfigurationError, match=r"is not a folder|no Python file"):
         source.folder(tmp_path / path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse names beyond UTF-8")
+def test_a_file_whose_name_is_not_utf8_is_left_out(shop: Path) -> None:
+    before = source.folder(shop).files
+    (shop / os.fsdecode(b"b\xff.py")).write_text("import os\n")
+    assert source.folder(shop).files == before
+    assert all(violation.path.is_file() for violation in linter.lint(shop).violations)
+
+
+def test_a_folder_whose_files_are_too_large_is_refused_with_the_bound(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "MAX_FILE_BYTES", 1)
+    with pytest.raises(ConfigurationError, match="no Python file of at most 1e-06 MB"):
+        source.folder(shop)
 
 
 def test_a_folder_with_too_many_files_is_refused(

@@ -58,14 +58,15 @@ def python_files(root: Path) -> tuple[Path, ...]:
     """Return the Python files that the linter reads under `root`, sorted.
 
     Ignore files have no effect. Folders such as `.venv` and `.git` are left out below `root`;
-    `root` itself is always read.
+    `root` itself is always read. Files whose names are not
+    UTF-8 are left out as well: ruff writes other names.
 
     Raises:
         ConfigurationError: The linter is not installed.
         LinterFailed: It failed.
     """
     paths = map(Path, _ruff(*_ISOLATED, "--show-files", str(root)).splitlines())
-    return tuple(sorted(path for path in paths if path.suffix == ".py"))
+    return tuple(sorted(path for path in paths if path.suffix == ".py" and path.is_file()))
 
 
 def lint(root: Path) -> LintReport:
@@ -90,7 +91,9 @@ def lint(root: Path) -> LintReport:
     active = {_location(record) for record in json.loads(_ruff(*arguments, str(root)))}
     records = json.loads(_ruff(*arguments, "--ignore-noqa", str(root)))
     violations = tuple(
-        _violation(record, suppressed=_location(record) not in active) for record in records
+        _violation(record, suppressed=_location(record) not in active)
+        for record in records
+        if Path(record["filename"]).is_file()
     )
     elapsed = round((time.perf_counter() - started) * 1000)
     return LintReport(linter=_ruff("--version").strip(), violations=violations, duration_ms=elapsed)

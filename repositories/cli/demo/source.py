@@ -114,13 +114,11 @@ def folder(path: Path) -> Source:
 def _source(
     owner: str, name: str, version: str, root: Path, documents: tuple[DocumentationFile, ...]
 ) -> Source:
-    files = tuple(
-        path
-        for path in python_files(root)
-        if path.is_relative_to(root) and path.stat().st_size <= MAX_FILE_BYTES
-    )
+    every = [path for path in python_files(root) if path.is_relative_to(root)]
+    files = tuple(path for path in every if path.stat().st_size <= MAX_FILE_BYTES)
     if not files:
-        raise ConfigurationError(f"{root} has no Python file", setting="source")
+        beyond = f" of at most {MAX_FILE_BYTES / 1e6:g} MB" if every else ""
+        raise ConfigurationError(f"{root} has no Python file{beyond}", setting="source")
     if len(files) > MAX_FILES:
         raise ConfigurationError(
             f"{root} has {len(files):,} Python files: name a smaller folder", setting="source"
