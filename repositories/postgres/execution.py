@@ -329,7 +329,7 @@ class Execution(Tenancy):
         try:
             while True:
                 began = thread_time()
-                with self._use.use(), _paused_since(fetched_at), self.guarded():
+                with self._use.use(), self._fetching_after(fetched_at):
                     batch = await rows.fetchmany(size)
                 fetched_at = monotonic()
                 # SQLAlchemy converts all rows of a fetch at once.
@@ -345,6 +345,24 @@ class Execution(Tenancy):
                         yield row
         finally:
             await result.close()
+
+    @contextmanager
+    def _fetching_after(self, fetched_at: float) -> Iterator[None]:
+        """Raise `ConnectionLost` if the connection was lost since the last fetch of a stream.
+
+        The driver then reports that the connection is closed or, because the cursor is open, that
+        another operation is in progress. `ExclusiveUse` rules a second task out. After a long
+        pause, the server may have ended the idle transaction, which the error mentions.
+        """
+        seconds = monotonic() - fetched_at
+        try:
+            with self.guarded():
+                yield
+        except (ConnectionLost, UnitOfWorkError) as error:
+            if type(error) not in (ConnectionLost, UnitOfWorkError):
+                raise
+            self._connection_lost = True
+            raise_bare(_lost_in_stream(seconds))
 
     async def refresh_changed(self, tables: Collection[Table] | None) -> None:
         """Read tracked entities of these tables again; None stands for all tables."""
@@ -375,24 +393,11 @@ def _is_duplicate(failure: RecollectError) -> bool:
     return isinstance(failure, AlreadyExists) and failure.constraint == OPERATION_KEY
 
 
-@contextmanager
-def _paused_since(moment: float) -> Iterator[None]:
-    """Mention the pause of a stream's consumer if the connection is lost after a long one.
-
-    The server may have ended the idle transaction. The driver then reports that the connection is
-    closed or, because the cursor is open, that another operation is in progress. `ExclusiveUse`
-    rules a second task out.
-    """
-    seconds = monotonic() - moment
-    try:
-        yield
-    except (ConnectionLost, UnitOfWorkError) as error:
-        if seconds >= _LONG_PAUSE_SECONDS and type(error) in (ConnectionLost, UnitOfWorkError):
-            lost = ConnectionLost(
-                f"the connection was lost while the consumer of a stream paused for {seconds:.1f}"
-                " s: if that is more than the setting idle_in_transaction_timeout, raise the"
-                " setting,"
-                " or collect the rows before you process them"
-            )
-            raise_bare(lost)
-        raise
+def _lost_in_stream(seconds: float) -> ConnectionLost:
+    if seconds < _LONG_PAUSE_SECONDS:
+        return ConnectionLost("the connection was lost during a stream: nothing was committed")
+    return ConnectionLost(
+        f"the connection was lost while the consumer of a stream paused for {seconds:.1f} s: if"
+        " that is more than the setting idle_in_transaction_timeout, raise the setting, or collect"
+        " the rows before you process them"
+    )

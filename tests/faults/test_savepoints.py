@@ -172,3 +172,26 @@ async def with_sqlalchemy_alone(database: Database) -> type[Exception]:
         except (RecollectError, SQLAlchemyError) as error:
             return type(error)
     pytest.fail("a lost connection answered")
+
+
+async def test_a_connection_that_ends_during_a_stream_is_lost_and_the_work_is_repeated(
+    database: Database,
+) -> None:
+    failures = list[BaseException]()
+
+    async def work(uow: UnitOfWork) -> int:
+        rows = 0
+        uow.reviews.add(Review(repo="acme/api", pr_number=1))
+        try:
+            async for _ in uow.reviews.stream():
+                rows += 1
+                if not failures:
+                    async with database.engine.connect() as connection:
+                        await connection.execute(text(TERMINATE))
+        except RecollectError as error:
+            failures.append(error)
+            raise
+        return rows
+
+    assert await database.run(work) == 1
+    assert [type(failure) for failure in failures] == [ConnectionLost]
