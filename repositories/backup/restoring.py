@@ -25,6 +25,7 @@ from domain.errors import (
 from domain.values.embedding import UNSPECIFIED
 from repositories import migrations
 from repositories.backup import tables as catalog
+from repositories.backup.json_values import require_valid_json
 from repositories.backup.reader import BackupReader
 from repositories.migrations.environment import current_revision, scripts
 from repositories.migrations.options import SchemaOptions, read_recorded
@@ -78,7 +79,8 @@ async def restore(
     Raises:
         BackupDamaged: the file is not a backup, or it was altered.
         InvalidBackup: the backup has another revision, rows exist, the application's own tables
-            refer to the rows, or rows belong to another tenant than the manifest says.
+            refer to the rows, rows belong to another tenant than the manifest says, or no entity
+            accepts the JSON of a row.
         EmbeddingMismatch: the backup has another dimension, provider or model.
         BackupError: the file cannot be read.
         CommitOutcomeUnknown: the connection was lost during COMMIT: look whether rows are there.
@@ -147,6 +149,7 @@ async def _restore(connection: AsyncConnection, backup: BackupReader, *, replace
     for table in manifest.tables:
         await _copy(connection, table, backup)
     await connection.run_sync(partial(_require_rows_of_the_manifest, manifest))
+    await require_valid_json(connection, manifest)
     for index in indexes:
         await connection.execute(text(index.definition))
 
@@ -315,8 +318,9 @@ async def _copy(connection: AsyncConnection, table: TableManifest, backup: Backu
 
 def _refused_rows(name: str, error: asyncpg.PostgresError) -> BackupError | None:
     state = error.sqlstate or ""
-    # A value that ends early is a violation of the protocol (08P01) for the server.
-    if state.startswith(("22", "54")) or state == "08P01":
+    # A value that ends early is a violation of the protocol (08P01) for the server, and JSON of an
+    # unknown version an internal error (XX000).
+    if state.startswith(("22", "54")) or state in {"08P01", "XX000"}:
         return BackupDamaged(f"the backup is damaged: the rows of {name} cannot be read ({state})")
     if state.startswith("23"):
         return InvalidBackup(

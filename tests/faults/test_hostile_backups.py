@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import text
 
-from domain import BackupDamaged, BackupError, InvalidBackup, Review, Vector
+from domain import (
+    BackupDamaged,
+    BackupError,
+    CheckpointData,
+    InvalidBackup,
+    Review,
+    ReviewCheckpoint,
+    Vector,
+)
 from repositories import Database
 from repositories.backup.tables import RECORD
 from repositories.backup.writer import GZIP
@@ -375,3 +383,69 @@ async def test_tables_of_an_application_that_refer_to_the_rows_are_named(
     assert rows == 1
     await database.restore(path, replace=True)
     assert await repos(database) == ["acme/api"]
+
+
+def _jsonb(text: str) -> bytes:
+    return pack(">ib", len(text) + 1, 1) + text.encode()
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        '{"k": ' + "[" * 3000 + "]" * 3000 + "}",
+        '{"k": 1e99999}',
+        '{"k": ' + "7" * 5000 + "}",
+        '{"k": [' + "1," * 20_000 + "1]}",
+        '["k"]',
+        "7",
+    ],
+    ids=["deep", "a large exponent", "many digits", "many values", "an array", "a number"],
+)
+async def test_json_that_no_entity_accepts_is_refused(
+    database: Database, tmp_path: Path, hostile: str
+) -> None:
+    path = tmp_path / "backup"
+    async with database.unit_of_work() as uow:
+        uow.knowledge.add(KnowledgeChunkFactory.build(metadata_={"known": "value"}))
+        await uow.commit()
+    await database.dump(path)
+    valid, other = _jsonb('{"known": "value"}'), _jsonb(hostile)
+    change_rows(path, "knowledge", lambda rows: rows.replace(valid, other, 1))
+    with pytest.raises(InvalidBackup, match="knowledge has JSON in metadata that is of another"):
+        await database.restore(path, replace=True)
+    async with database.reader() as view:
+        assert [row.metadata_ for row in await view.knowledge.list()] == [{"known": "value"}]
+
+
+async def test_a_checkpoint_that_no_entity_accepts_is_refused(
+    database: Database, tmp_path: Path
+) -> None:
+    path = tmp_path / "backup"
+    data = CheckpointData(files_reviewed=("a.py",))
+    async with database.unit_of_work() as uow:
+        await uow.checkpoints.save(
+            ReviewCheckpoint(
+                review_output_key="k", repo="acme/api", pr_number=1, checkpoint_data=data
+            )
+        )
+        await uow.commit()
+    await database.dump(path)
+    change_rows(
+        path,
+        "review_checkpoints",
+        lambda rows: rows.replace(b"files_reviewed", b"files_reviewee"),
+    )
+    with pytest.raises(InvalidBackup, match="review_checkpoints has JSON in checkpoint_data"):
+        await database.restore(path, replace=True)
+
+
+async def test_json_of_an_unknown_version_is_damaged(database: Database, tmp_path: Path) -> None:
+    path = tmp_path / "backup"
+    async with database.unit_of_work() as uow:
+        uow.knowledge.add(KnowledgeChunkFactory.build(metadata_={"known": "value"}))
+        await uow.commit()
+    await database.dump(path)
+    old = b'\x01{"known": "value"}'
+    change_rows(path, "knowledge", lambda rows: rows.replace(old, b"\x09" + old[1:], 1))
+    with pytest.raises(BackupDamaged, match=r"the rows of knowledge cannot be read \(XX000\)"):
+        await database.restore(path, replace=True)

@@ -181,7 +181,7 @@ async def test_a_connection_that_ends_during_a_stream_is_lost_and_the_work_is_re
 
     async def work(uow: UnitOfWork) -> int:
         rows = 0
-        uow.reviews.add(Review(repo="acme/api", pr_number=1))
+        await uow.reviews.add_many(Review(repo="acme/api", pr_number=n) for n in range(1, 41))
         try:
             async for _ in uow.reviews.stream():
                 rows += 1
@@ -193,5 +193,5 @@ async def test_a_connection_that_ends_during_a_stream_is_lost_and_the_work_is_re
             raise
         return rows
 
-    assert await database.run(work) == 1
+    assert await database.run(work) == 40
     assert [type(failure) for failure in failures] == [ConnectionLost]
