@@ -197,6 +197,11 @@ class Registry:
         short = path.rpartition(":")[2]
         if path in self._by_port:
             raise NotRegistered(f"{short} is a port, not an entity: write `provide({short})`")
+        if path not in self._by_entity and path in map(_entity_path, _registered.values()):
+            raise NotRegistered(
+                f"{short} is not one of this database's entities: import its module before you make"
+                " the database, or add it to `entities=[…]`"
+            )
         return self._find(self._by_entity, path, f"{short} is not registered in this database")
 
     def for_port(self, port: Target, *, writes: bool) -> Registration:
@@ -330,6 +335,10 @@ def add_registration(registration: Registration) -> None:
 
 def _can_iterate(value: object) -> bool:
     return isinstance(value, Iterable)
+
+
+def _entity_path(registration: Registration) -> str | None:
+    return None if registration.entity is None else path_of(registration.entity)
 
 
 def registry_for(entities: Iterable[type[Entity] | Registration] | None) -> Registry:

@@ -133,6 +133,12 @@ class EntityMeta(SQLModelMetaclass):
             if not cls.__module__.startswith("domain.entities."):
                 raise InvalidEntity(f"{name} has no tenant: derive it from ApplicationEntity")
         elif table in metadata.tables or table in cls.metadata.tables:
+            for other in (mapper.class_ for mapper in application_mappers.mappers):
+                if (other.__name__, other.__tablename__) == (name, table):
+                    raise InvalidEntity(
+                        f"{name} of {cls.__module__} exists already, in {other.__module__}: import"
+                        " its module once, under one name, and do not reload it"
+                    )
             raise InvalidEntity(
                 f"the table {table} of {name} exists already: give {name} another"
                 f" `__tablename__`, such as {table!r} with a prefix of your application"

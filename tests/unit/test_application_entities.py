@@ -236,6 +236,31 @@ async def test_types_of_sqlalchemy_become_those_that_both_stores_have() -> None:
         assert await view.repository(Written).count(where("options", "a").exists()) == 1
 
 
+def test_an_entity_of_a_module_that_is_imported_twice_is_refused() -> None:
+    with pytest.raises(InvalidEntity, match=r"Parcel of another\.name exists already, in .* once"):
+        EntityMeta(
+            "Parcel",
+            (ApplicationEntity,),
+            {"__module__": "another.name", "__tablename__": "test_parcels"},
+            table=True,
+        )
+
+
+def test_an_entity_that_is_registered_after_the_database_is_made_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Late(ApplicationEntity, table=True):
+        """An entity of a module that is imported late."""
+
+        __tablename__ = "test_late"
+
+    monkeypatch.setattr("repositories.registry._registered", {})
+    database = FakeDatabase(entities=[])
+    register(Late, name="late_parcels")
+    with pytest.raises(NotRegistered, match="import its module before you make the database"):
+        database.unit_of_work().repository(Late)
+
+
 NUMBERS = count()
 
 
