@@ -4,16 +4,33 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import (
+    ARRAY,
+    BIGINT,
+    NUMERIC,
+    VARCHAR,
+    DateTime,
+    Integer,
+    String,
+    select,
+    text,
+)
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import BYTEA, JSONB
+from sqlmodel import Field
 from typer.testing import CliRunner
 
-from domain import ApplicationEntity, NotRegistered
+from domain import ApplicationEntity, NotRegistered, where
 from examples.review_labels.labels import ReviewLabel, add_label
 from examples.review_labels.notes import ReviewNote
-from repositories import Database, migrations, operations
+from repositories import Database, FakeDatabase, migrations, operations
+from repositories.bulk.writing import COPY_FROM
 from repositories.cli.app import app
 from repositories.testing.tables import create_application_tables
 from tests.integration.migrations.support import newest
@@ -23,6 +40,7 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
+    from domain import DatabasePort
     from repositories.testing.servers import TestServer
 
 
@@ -99,6 +117,83 @@ async def test_a_backup_contains_an_own_table(
             assert [label.label for label in await view.repository(ReviewLabel).list()] == [
                 "security"
             ]
+
+
+class TypedRow(ApplicationEntity, table=True):
+    """A row with columns whose types its author wrote."""
+
+    __tablename__ = "test_typed_rows"
+    labels: list[str] = Field(sa_type=ARRAY(String))
+    counts: list[int] = Field(sa_type=ARRAY(Integer))
+    options: dict[str, Any] = Field(sa_type=JSONB)
+    at: datetime = Field(sa_type=DateTime(timezone=True))
+    person: UUID = Field(sa_type=postgresql.UUID)
+    price: Decimal = Field(sa_type=NUMERIC(12, 2))
+    size: int = Field(sa_type=BIGINT)
+    body: bytes = Field(sa_type=BYTEA)
+    name: str = Field(sa_type=VARCHAR)
+
+
+def typed_row(number: int) -> TypedRow:
+    return TypedRow(
+        labels=["a", f"b{number}", ""],
+        counts=[number, -1],
+        options={"n": number, "deep": [None, {"x": 1.5}]},
+        at=datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=2))) + timedelta(minutes=number),
+        person=UUID(int=number),
+        price=Decimal("1.25") + number,
+        size=2**40 + number,
+        body=bytes([0, 255, number]),
+        name=f"row {number}",
+    )
+
+
+async def stored_and_filtered(database: DatabasePort, rows: list[TypedRow]) -> list[Any]:
+    """Return the rows as they are read, and the results of filters, after three ways to write."""
+    async with database.unit_of_work() as uow:
+        uow.repository(TypedRow).add(rows[0])
+        await uow.commit()
+    async with database.unit_of_work() as uow:
+        await uow.repository(TypedRow).add_many(rows[1:5])
+        await uow.repository(TypedRow).add_many(rows[5:])
+        await uow.commit()
+    filters = [
+        where("options", "n").greater_than(3),
+        where("at").less_than(rows[2].at),
+        where("person").equals(UUID(int=3)),
+        where("price").greater_than(Decimal("4.5")),
+        where("size").one_of([2**40, 2**40 + 1]),
+        where("name").contains_text("row 1"),
+    ]
+    async with database.reader() as view:
+        repository = view.repository(TypedRow)
+        read = await repository.list(limit=len(rows))
+        fields = [field for field in TypedRow.model_fields if field != "created_at"]
+        return [
+            *([getattr(row, name) for name in fields] for row in read),
+            *[await repository.count(condition) for condition in filters],
+        ]
+
+
+async def all_rows(database: Database) -> list[dict[str, Any]]:
+    async with database.reader() as view:
+        return [row.model_dump() for row in await view.repository(TypedRow).list(limit=1_000)]
+
+
+async def test_columns_of_written_types_have_the_same_values_on_both_stores(
+    url: SecretStr, tmp_path: Path
+) -> None:
+    rows = [typed_row(number) for number in range(COPY_FROM + 10)]
+    fake = FakeDatabase(entities=[TypedRow])
+    expected = await stored_and_filtered(fake, [row.model_copy() for row in rows])
+    async with Database.from_url(url, entities=[TypedRow], migrate=True) as database:
+        await create_application_tables(database)
+        assert await stored_and_filtered(database, rows) == expected
+        dumped = await all_rows(database)
+        await database.dump(tmp_path / "backup")
+        await database.restore(tmp_path / "backup", replace=True)
+        assert await all_rows(database) == dumped
+        assert len(dumped) == len(rows)
 
 
 async def test_a_table_of_an_own_entity_that_is_not_registered_is_refused(
