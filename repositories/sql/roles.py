@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import ARRAY, Text, bindparam, text
 
 from domain import GlobalPattern
+from domain.entities.knowledge import EmbeddingMetadata
 from domain.schema.application import table_names
 
 if TYPE_CHECKING:
@@ -15,9 +16,10 @@ if TYPE_CHECKING:
 
 _WRITES: Final = "SELECT, INSERT, UPDATE, DELETE"
 
+_RECORD: Final = str(EmbeddingMetadata.__tablename__)
 _SHARED_PATTERNS: Final = GlobalPattern.__tablename__
 _COUNTS: Final = "SELECT, INSERT, UPDATE"
-"""Tenants share the patterns, so only the owner of the table deletes them."""
+"""Tenants share the patterns and the record, so only the owner of the tables deletes them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +100,7 @@ def on_database(roles: Roles, database: str, schema: str) -> Iterator[str]:
 
 def on_table(roles: Roles, table: str) -> Iterator[str]:
     """Yield the privileges of each role on one table of entities, or one partition."""
-    writes = _COUNTS if table == _SHARED_PATTERNS else _WRITES
+    writes = _COUNTS if table in (_SHARED_PATTERNS, _RECORD) else _WRITES
     yield f"REVOKE ALL ON TABLE {table} FROM PUBLIC, {roles.application}, {roles.reader}"
     yield f"GRANT {writes} ON TABLE {table} TO {roles.application}"
     yield f"GRANT SELECT ON TABLE {table} TO {roles.reader}"

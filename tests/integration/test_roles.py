@@ -122,6 +122,8 @@ NOBODY_MAY = {
     "drop": "DROP TABLE reviews",
     "alter": "ALTER TABLE reviews ADD COLUMN mine int",
     "truncate": "TRUNCATE findings",
+    "delete shared patterns": "DELETE FROM global_patterns",
+    "delete the record of embeddings": "DELETE FROM embedding_metadata",
     "switch off policies": "ALTER TABLE reviews DISABLE ROW LEVEL SECURITY",
     "index": "CREATE INDEX ON reviews (repo)",
     "lie about the revision": "UPDATE recollect_version SET version_num = '0001'",
