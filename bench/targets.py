@@ -99,7 +99,7 @@ TARGETS: Final = (
         way="Database.initial_load",
         beside="knowledge.add_many, index in place",
         at_least=4,
-        size_from=50_000,
+        size_from=10_000,
     ),
     Target(
         claim="Record events",

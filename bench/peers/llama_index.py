@@ -17,7 +17,7 @@ NAME = "peer_llama_index"
 GRAPH = {
     "hnsw_m": 16,
     "hnsw_ef_construction": 64,
-    "hnsw_ef_search": 64,
+    "hnsw_ef_search": 400,  # as Recollect by default
     "hnsw_dist_method": "vector_cosine_ops",
 }
 
