@@ -10,6 +10,7 @@ from typing import Final
 from uuid import UUID
 
 from domain.errors import InvalidInput, LeaseLost
+from domain.values.numbers import is_whole
 from domain.values.shown import kind_of, shown
 from domain.values.text import require_any_text
 
@@ -176,10 +177,6 @@ def require_lease(lease: timedelta, *, most: timedelta) -> timedelta:
     return lease
 
 
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
 def _is_duration(value: object) -> bool:
     return isinstance(value, timedelta)
 
@@ -195,7 +192,7 @@ def run_key(repo: str, pr_number: int, base_sha: str, head_sha: str) -> str:
     """
     for field, text in (("repo", repo), ("base_sha", base_sha), ("head_sha", head_sha)):
         require_any_text(text, field)
-    if not _is_whole(pr_number):
+    if not is_whole(pr_number):
         raise InvalidInput(
             f"pr_number must be a whole number, not {kind_of(pr_number)}", field="pr_number"
         )

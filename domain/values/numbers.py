@@ -41,6 +41,11 @@ MAX_COST_DIGITS = 18
 """Digits of a cost, decimal places included."""
 
 
+def is_whole(value: object) -> bool:
+    """Return whether a value is a whole number, and not True or False."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def round_cost(cost: Decimal) -> Decimal:
     """Return a finite cost rounded to 8 decimal places, halves away from zero.
 

@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 from uuid import UUID
 
 from domain.errors import InvalidCursor, InvalidInput
+from domain.values.numbers import is_whole
 from domain.values.shown import kind_of, shown
 
 E_co = TypeVar("E_co", covariant=True)
@@ -47,7 +48,7 @@ def require_whole(number: int, field: str, *, most: int) -> int:
     Raises:
         InvalidInput: it is not.
     """
-    if not _is_whole(number) or not 1 <= number <= most:
+    if not is_whole(number) or not 1 <= number <= most:
         raise InvalidInput(
             f"{field} must be a whole number between 1 and {most:,}, not {shown(number)}",
             field=field,
@@ -64,10 +65,6 @@ def require_numbers(**values: object) -> None:
     for name, value in values.items():
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise InvalidInput(f"{name} must be a number, not {kind_of(value)}", field=name)
-
-
-def _is_whole(number: object) -> bool:
-    return isinstance(number, int) and not isinstance(number, bool)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
