@@ -7,8 +7,8 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 from uuid import UUID
 
-from sqlalchemy import BigInteger, MetaData, Table, func
-from sqlalchemy.exc import ConstraintColumnNotFoundError, InvalidRequestError
+from sqlalchemy import BigInteger, CheckConstraint, MetaData, Table, func
+from sqlalchemy.exc import ConstraintColumnNotFoundError
 from sqlalchemy.orm import Mapper, registry
 from sqlalchemy.orm.attributes import InstrumentedAttribute, instance_state, set_attribute
 from sqlmodel import Field, SQLModel
@@ -92,17 +92,15 @@ class EntityMeta(SQLModelMetaclass):
             checks = complete_columns(vars(cls), cls.model_fields)
             arguments = list(namespace.get("__table_args__", ()))
             options = arguments.pop() if arguments and isinstance(arguments[-1], dict) else {}
+            if any(isinstance(rule, CheckConstraint) and rule.name is None for rule in arguments):
+                raise InvalidEntity(
+                    f"a CHECK in `__table_args__` of {name} has no name: write"
+                    ' CheckConstraint("…", name="…")'
+                )
             comment = (cls.__doc__ or "").partition("\n")[0].strip()
             cls.__table_args__ = (*arguments, *checks, {"comment": comment, **options})
         try:
             super().__init__(name, bases, namespace, **kwargs)
-        except InvalidRequestError as error:
-            if "constraint_name" not in str(error):
-                raise
-            raise InvalidEntity(
-                f"a CHECK in `__table_args__` of {name} has no name: write"
-                ' CheckConstraint("…", name="…")'
-            ) from None
         except ConstraintColumnNotFoundError as error:
             raise InvalidEntity(
                 f"a rule in `__table_args__` of {name} names a column that is not a field: {error}"
