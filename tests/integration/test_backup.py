@@ -238,18 +238,24 @@ async def test_rows_in_the_way_are_refused_or_replaced(
     assert await rows(target) == await rows(source)
 
 
+def announced(monkeypatch: pytest.MonkeyPatch, kind: type[Any], method: str) -> asyncio.Event:
+    """Return an event that is set when the method of a class is called next."""
+    original, called = getattr(kind, method), asyncio.Event()
+
+    async def announcing(connection: Any, **options: Any) -> None:
+        called.set()
+        await original(connection, **options)
+
+    monkeypatch.setattr(kind, method, announcing)
+    return called
+
+
 async def test_a_restore_that_is_cancelled_during_commit_waits_for_the_answer(
     source: Database, target: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commit, committing = AsyncConnection.commit, asyncio.Event()
-
-    async def announced(connection: AsyncConnection) -> None:
-        committing.set()
-        await commit(connection)
-
     await fill(source)
     await source.dump(tmp_path / "backup")
-    monkeypatch.setattr(AsyncConnection, "commit", announced)
+    committing = announced(monkeypatch, AsyncConnection, "commit")
     restoring = asyncio.create_task(target.restore(tmp_path / "backup"))
     await committing.wait()
     restoring.cancel()
@@ -264,13 +270,7 @@ async def test_a_backup_that_is_cancelled_while_it_disconnects_logs_nothing(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    close, closing = Connection.close, asyncio.Event()
-
-    async def announced(connection: Connection, **options: Any) -> None:
-        closing.set()
-        await close(connection, **options)
-
-    monkeypatch.setattr(Connection, "close", announced)
+    closing = announced(monkeypatch, Connection, "close")
     dumps = asyncio.create_task(source.dump(tmp_path / "backup"))
     await closing.wait()
     dumps.cancel()
