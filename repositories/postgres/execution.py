@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 
 NO_OPTIONS: Final[Mapping[str, Any]] = {}
 
-
 _LONG_PAUSE_SECONDS: Final = 0.1
 
 _ROWS_PER_FETCH: Final = 500
@@ -350,9 +349,8 @@ class Execution(Tenancy):
     def _fetching_after(self, fetched_at: float) -> Iterator[None]:
         """Raise `ConnectionLost` if the connection was lost since the last fetch of a stream.
 
-        The driver then reports that the connection is closed or, because the cursor is open, that
-        another operation is in progress. `ExclusiveUse` rules a second task out. After a long
-        pause, the server may have ended the idle transaction, which the error mentions.
+        With an open cursor, the driver then reports that another operation is in progress.
+        `ExclusiveUse` rules that out.
         """
         seconds = monotonic() - fetched_at
         try:
