@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from repositories import Database
 from repositories.postgres.settings import Settings
+from tests.listener import closing_connection, listening
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -72,7 +73,6 @@ class Proxy:
         self.seen: list[Message] = []
         self.port = 0
         self._known = Settings(url=url)
-        self._conversations: set[asyncio.Task[None]] = set()
 
     def settings(self, **others: Any) -> Settings:
         """Return the settings that lead through the proxy."""
@@ -93,19 +93,11 @@ class Proxy:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
-        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            self._conversations.add(
-                asyncio.ensure_future(_Conversation(self, reader, writer).hold(*self._address()))
-            )
+        async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await _Conversation(self, reader, writer).hold(*self._address())
 
-        async with await asyncio.start_server(accept, "127.0.0.1", 0) as server:
-            self.port = int(server.sockets[0].getsockname()[1])
-            try:
-                yield
-            finally:
-                for conversation in self._conversations:
-                    conversation.cancel()
-                await asyncio.gather(*self._conversations, return_exceptions=True)
+        async with listening(converse) as self.port:
+            yield
 
     def _address(self) -> tuple[str, int]:
         address = self._known.addresses[0]
@@ -125,7 +117,7 @@ class _Conversation:
             server = await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
         else:
             server = await asyncio.open_connection(host, port)
-        with closing(self._client[1]), closing(server[1]):
+        async with closing_connection(server[1]):
             ways = (
                 self._pass_on(self._client[0], server[1], of_client=True),
                 self._pass_on(server[0], self._client[1], of_client=False),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from tests.listener import closing_connection, listening, passing_back
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -44,27 +46,13 @@ class Recorder:
     @asynccontextmanager
     async def listening(self, port: int = 0) -> AsyncIterator[int]:
         """Listen on a port of this machine, and pass everything on."""
-        conversations: set[asyncio.Task[None]] = set()
-
-        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            conversations.add(asyncio.ensure_future(self._pass(reader, writer)))
-
-        async with await asyncio.start_server(accept, "127.0.0.1", port) as server:
-            yield int(server.sockets[0].getsockname()[1])
-        for conversation in conversations:
-            conversation.cancel()
-        await asyncio.gather(*conversations, return_exceptions=True)
+        async with listening(self._pass, port=port) as own_port:
+            yield own_port
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server_reader, server_writer = await asyncio.open_unix_connection(self.socket)
-        back = asyncio.ensure_future(_copy(server_reader, writer))
-        with closing(writer), closing(server_writer):
-            try:
-                await self._read(reader, server_writer)
-            except asyncio.IncompleteReadError:
-                pass
-            finally:
-                back.cancel()
+        async with closing_connection(server_writer), passing_back(server_reader, writer):
+            await self._read(reader, server_writer)
 
     async def _read(self, reader: asyncio.StreamReader, server: asyncio.StreamWriter) -> None:
         while True:
@@ -81,9 +69,3 @@ class Recorder:
             body = await reader.readexactly(struct.unpack("!I", length)[0] - _LENGTH)
             self.messages.append((kind.decode(), body))
             server.write(kind + length + body)
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with closing(writer):
-        while data := await reader.read(65536):
-            writer.write(data)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from tests.conftest import free_port
 from tests.faults.crashes import Book, kill_everything, writing
 from tests.faults.pairs import rows_by_name, write_first, write_second
 from tests.faults.standbys import at, make_it_follow, make_standby, start
+from tests.listener import listening
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -71,19 +72,17 @@ async def writes_to(database: Database, name: str, *, attempts: int = 10) -> int
 async def swallowing(port: int) -> AsyncIterator[None]:
     """Accept connections on this port and never answer, as a machine that hangs."""
 
-    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with closing(writer):
-            await reader.read()
+    async def swallow(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read()
 
-    async def listen() -> asyncio.Server:
+    async with AsyncExitStack() as stack:
         async with asyncio.timeout(10):
             while True:
                 try:
-                    return await asyncio.start_server(swallow, "127.0.0.1", port)
+                    await stack.enter_async_context(listening(swallow, port=port))
+                    break
                 except OSError:  # who was killed has not left it yet
                     await asyncio.sleep(0.02)
-
-    async with await listen():
         yield
 
 

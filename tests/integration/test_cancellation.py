@@ -9,7 +9,6 @@ import asyncio
 import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import anyio
@@ -32,6 +31,7 @@ from repositories.postgres.connection import wait_closed
 from repositories.postgres.settings import Settings
 from repositories.testing.tables import empty
 from tests.faults.pairs import backends, busy, rows_by_name, write_first, write_second
+from tests.listener import listening
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -218,14 +218,12 @@ async def test_who_is_cancelled_in_the_work_does_not_try_again(
 async def test_who_is_cancelled_while_connecting_leaves_no_connection(
     database: Database, cancel: Cancel
 ) -> None:
-    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with closing(writer):
-            await reader.read()
+    async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read()
         gone.set()
 
     gone = asyncio.Event()
-    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
+    async with listening(silent) as port:
         unreachable = Database.from_url(
             f"postgresql://recollect:x@127.0.0.1:{port}/recollect?sslmode=disable"
         )

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +31,7 @@ from repositories.postgres.errors import Phase, translating
 from repositories.postgres.hosts import Hosts
 from repositories.postgres.settings import Settings
 from tests.conftest import free_port
+from tests.listener import closing_connection, listening, passing_back
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -81,47 +82,37 @@ class Proxy:
         self, postgres: EmbeddedServer, *, port: int = 0, cut_after: bytes | None = None
     ) -> None:
         self._target, self._port, self._cut_after = postgres.port, port, cut_after
-        self._conversations: set[asyncio.Task[None]] = set()
         self.frozen = False
+        self.connections = 0
 
     @asynccontextmanager
     async def listening(self, *, silent: bool = False) -> AsyncIterator[int]:
-        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            converse = self._swallow(reader, writer) if silent else self._pass(reader, writer)
-            self._conversations.add(asyncio.ensure_future(converse))
+        converse = self._swallow if silent else self._pass
+        async with listening(converse, port=self._port) as port:
+            yield port
 
-        async with await asyncio.start_server(accept, "127.0.0.1", self._port) as server:
-            yield int(server.sockets[0].getsockname()[1])
-        for conversation in self._conversations:
-            conversation.cancel()
-        await asyncio.gather(*self._conversations, return_exceptions=True)
-
-    async def _swallow(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with closing(writer):
-            while await reader.read(65536):
-                pass
+    async def _swallow(self, reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        while await reader.read(65536):
+            pass
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._target)
-        back = asyncio.ensure_future(self._copy(server_reader, writer))
-        with closing(writer), closing(server_writer):
-            try:
-                while data := await reader.read(65536):
-                    if self.frozen:
-                        continue
-                    if self._cut_after is not None and self._cut_after in data:
-                        back.cancel()
-                        server_writer.write(data)
-                        await server_reader.read(1)
-                        return
-                    server_writer.write(data)
-            finally:
-                back.cancel()
-
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with closing(writer):
+        async with (
+            closing_connection(server_writer),
+            passing_back(server_reader, writer) as back,
+        ):
             while data := await reader.read(65536):
-                writer.write(data)
+                if self.frozen:
+                    continue
+                if self._cut_after is not None and self._cut_after in data:
+                    back.cancel()
+                    await asyncio.wait([back])
+                    server_writer.write(data)
+                    await server_reader.read(1)
+                    return
+                server_writer.write(data)
 
 
 async def test_the_socket_and_tcp_lead_to_the_same_server(postgres: EmbeddedServer) -> None:
@@ -204,7 +195,7 @@ async def test_where_no_host_can_be_written_to_a_writer_reads_and_asks_no_silent
             )
             == postgres.port
         )
-        assert len(proxy._conversations) == 1
+        assert proxy.connections == 1
 
 
 @pytest.mark.parametrize(
@@ -450,10 +441,9 @@ async def refusing(*fields: str) -> AsyncIterator[int]:
         content = b"".join(field.encode() + b"\0" for field in ("SFATAL", *fields)) + b"\0"
         writer.write(b"E" + (len(content) + 4).to_bytes(4) + content)
         await writer.drain()
-        writer.close()
 
-    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
-        yield server.sockets[0].getsockname()[1]
+    async with listening(refuse) as port:
+        yield port
 
 
 @pytest.mark.parametrize(

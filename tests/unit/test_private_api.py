@@ -19,6 +19,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
 from domain import KnowledgeChunk, Review
 from repositories.postgres.private_api import TransportConnection, is_tls_refused
+from tests.listener import listening
 
 if TYPE_CHECKING:
     from sqlalchemy.sql.compiler import SQLCompiler
@@ -42,15 +43,12 @@ async def test_asyncpg_reports_a_server_without_tls() -> None:
         await reader.readexactly(8)  # the request for TLS
         writer.write(b"N")
         await writer.drain()
-        writer.close()
 
-    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def hang_up(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         await reader.readexactly(8)
-        writer.close()
 
     for answer, refused in ((refuse, True), (hang_up, False)):
-        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-            port = server.sockets[0].getsockname()[1]
+        async with listening(answer) as port:
             with pytest.raises(OSError) as raised:  # noqa: PT011 -- either, and that is the point
                 await asyncpg.connect(host="127.0.0.1", port=port, ssl="require", timeout=5)
         assert is_tls_refused(raised.value) is refused

@@ -18,6 +18,7 @@ from domain.errors import AccessDenied, ConfigurationError, DatabaseUnavailable
 from repositories.postgres.hosts import Hosts
 from repositories.postgres.settings import Settings
 from repositories.postgres.tls import SslMode, tls_argument
+from tests.listener import listening
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -156,9 +157,11 @@ async def server(context: ssl.SSLContext | None) -> AsyncIterator[int]:
 
     It answers the request for TLS, and then that it is starting up.
     """
-    conversations: set[asyncio.Task[None]] = set()
+    ends: list[asyncio.Event] = []
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        end = asyncio.Event()
+        ends.append(end)
         try:
             assert await reader.readexactly(8) == struct.pack("!ll", 8, 80877103)
             writer.write(b"N" if context is None else b"S")
@@ -172,15 +175,13 @@ async def server(context: ssl.SSLContext | None) -> AsyncIterator[int]:
         except (OSError, EOFError):
             pass
         finally:
-            writer.close()
+            end.set()
 
-    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        conversations.add(asyncio.ensure_future(converse(reader, writer)))
-
-    listening = await asyncio.start_server(accept, "127.0.0.1", 0)
-    async with listening:
-        yield listening.sockets[0].getsockname()[1]
-    await asyncio.wait_for(asyncio.gather(*conversations, return_exceptions=True), 5)
+    async with listening(converse) as port:
+        yield port
+        async with asyncio.timeout(5):
+            for end in ends:
+                await end.wait()
 
 
 async def connect(port: int, **settings: object) -> None:
