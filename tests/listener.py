@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 async def listening(converse: Conversation, *, port: int = 0) -> AsyncIterator[int]:
     """Call `converse` for every connection, and yield the port.
 
-    At the end every conversation is cancelled and every connection is closed before you go on.
+    The end of the block cancels every conversation and waits until every connection is closed.
 
     Raises:
-        Exception: What a conversation raised, unless its connection was lost.
+        Exception: a conversation failed, and not because its connection was lost.
     """
     conversations: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
     ended = False

@@ -33,13 +33,16 @@ from tests.contract.suites.samples import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 
     from domain import Filter
     from tests.contract.suites.store import Store
 
 LONGEST_HOLD: Final = 0.05
 """Seconds of processor time between two turns of the event loop."""
+
+ATTEMPTS: Final = 4
+"""Attempts of a call that holds the loop too long: other processes can slow one down."""
 
 ROWS: Final = 150
 
@@ -73,8 +76,16 @@ async def _holds(longest: list[float]) -> AsyncIterator[None]:
         longest.append(await watcher)
 
 
+def _attempts(longest: list[float]) -> Iterator[None]:
+    """Yield up to `ATTEMPTS` times, until the loop was not held too long."""
+    for _ in range(ATTEMPTS):
+        yield
+        if longest[-1] <= LONGEST_HOLD:
+            return
+
+
 def _too_long(holds: dict[str, list[float]]) -> dict[str, float]:
-    """Return the holds that were too long each time: other processes can slow one down."""
+    """Return the holds that were too long at every attempt."""
     return {name: min(times) for name, times in holds.items() if min(times) > LONGEST_HOLD}
 
 
@@ -158,8 +169,9 @@ class BoundsContract:
         async with store.reader() as view:
             await view.knowledge.count(where("metadata", "warm").one_of(_names(1)))
             for name, condition in _inside():
-                for _ in range(2):
-                    async with _holds(holds.setdefault(name, [])):
+                holds[name] = []
+                for _ in _attempts(holds[name]):
+                    async with _holds(holds[name]):
                         await view.knowledge.count(condition)
         assert _too_long(holds) == {}
 
@@ -178,9 +190,10 @@ class BoundsContract:
         await write(store, subject, *(finding(subject) for _ in range(MANY)))
         holds: dict[str, list[float]] = {}
         async with store.unit_of_work() as uow, store.reader() as view:
-            for _ in range(2):
-                for name, findings in (("unit of work", uow.findings), ("reader", view.findings)):
-                    async with _holds(holds.setdefault(name, [])):
+            for name, findings in (("unit of work", uow.findings), ("reader", view.findings)):
+                holds[name] = []
+                for _ in _attempts(holds[name]):
+                    async with _holds(holds[name]):
                         listed = await findings.list(limit=10_000)
                     assert len(listed) == MANY
         # The fake copies the rows in Python.
@@ -237,8 +250,9 @@ class BoundsContract:
             await view.knowledge.keyword_search("deadline one")
             for name, query in _queries().items():
                 for match in (Match.ALL, Match.WEB):
-                    for _ in range(2):
-                        async with _holds(holds.setdefault(f"{name}, {match}", [])):
+                    times = holds.setdefault(f"{name}, {match}", [])
+                    for _ in _attempts(times):
+                        async with _holds(times):
                             await view.knowledge.keyword_search(query, match=match)
         assert _too_long(holds) == {}
 
@@ -288,8 +302,9 @@ class BoundsContract:
                 # The fake compares every pair of embeddings in Python.
                 del searches["corpora"]
             for name, search in searches.items():
-                for _ in range(2):
-                    async with _holds(holds.setdefault(name, [])):
+                holds[name] = []
+                for _ in _attempts(holds[name]):
+                    async with _holds(holds[name]):
                         await search()
             with pytest.raises(InvalidInput):
                 await knowledge.hybrid_search(
