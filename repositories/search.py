@@ -75,6 +75,8 @@ class SearchRepository(ReadRepository[E]):
             "max_distance": thresholds.farthest(metric),
         }
         scan = await self._scan(require_limit(limit), metric, distinct=distinct)
+        if not where.filters:
+            scan = scan.without_filter(limit)
         statement = hybrid.vector_statement(self.entity, scan, where, limit=limit)
         rows = await self._hit_rows(statement, values, scan)
         return await self._hits(rows, limit, metric=metric, scan=scan)

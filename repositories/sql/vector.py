@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
@@ -27,7 +27,7 @@ from sqlalchemy import (
 
 from domain.schema.columns import EmbeddingColumn
 from domain.values.numbers import INT32_MAX
-from domain.values.search import DISTINCT_CANDIDATES, DISTINCT_ROWS, Distance
+from domain.values.search import DISTINCT_CANDIDATES, DISTINCT_ROWS, Distance, arm_depth
 from repositories.sql.ctes import materialized
 from repositories.sql.rows import tenant_bind
 from repositories.sql.vector_index import SEARCHED_LIVE, Graph, IndexForm
@@ -110,7 +110,18 @@ class Scan:
 
         `LIMIT 100` over a list of 40 returned 40 rows.
         """
-        return min(MAX_EF_SEARCH, max(self.ef_search, 2 * self.limit))
+        return min(MAX_EF_SEARCH, max(self.ef_search, 2 * arm_depth(self.limit)))
+
+    def without_filter(self, limit: int) -> Scan:
+        """Return the scan of a search by vector alone, without a filter, for `limit` rows.
+
+        An HNSW index of the tenant's rows alone returns its list of candidates in order, so the
+        first rows are the same however many are ranked. Each further row costs about 20 µs,
+        because its embedding is read and compared again.
+        """
+        if self.distinct or self.graph is Graph.SHARED or self.form is not IndexForm.VECTOR:
+            return self
+        return replace(self, limit=limit)
 
 
 def nearest(entity: type[Entity], scan: Scan, condition: ColumnElement[bool] | None) -> CTE:
