@@ -7,20 +7,22 @@ fails after an error, if an operation slows down, or if searches have spikes.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import random
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from statistics import median
-from time import monotonic, perf_counter
+from statistics import mean, median
+from time import monotonic, perf_counter, thread_time
 from typing import Annotated, Any, Final
 
 import psutil
 import typer
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy import text
 
 from bench.clock import percentile
 from bench.fixture import server
@@ -40,19 +42,31 @@ from repositories import Database
 from tests.contract.suites import samples
 
 MOST_SLOWDOWN: Final = 1.3
-"""The median of a minute may be so many times that of the first minute."""
+"""The median of a minute may be so many times that of the first minute.
+
+The slowdown of the machine, which the control measures, is divided out.
+"""
 
 MOST_SPIKE: Final = 2.0
 """The 95th percentile of a minute may be so many times that of the median minute."""
 
 _SAMPLE: Final = 2_000
+_CONTROL: Final = bytes(4 * 2**20)
+"""Bytes that the control hashes: 2 to 10 ms of processor time, whatever the database does."""
+
+_VACUUMS: Final = """SELECT count(*) FROM pg_stat_activity
+ WHERE backend_type = 'autovacuum worker'"""
 
 SEARCHES: Final = frozenset({"hybrid search", "keyword search", "recall"})
 
 
 @dataclass
 class Load:
-    """The figures of a run: milliseconds by operation and minute, errors, and memory by minute."""
+    """The figures of a run: milliseconds by operation and minute, errors, and memory by minute.
+
+    `control` has the milliseconds of processor time for the same work in every second, and
+    `vacuums` how many workers of autovacuum were active then.
+    """
 
     began: float = field(default_factory=monotonic)
     latencies: dict[str, defaultdict[int, list[float]]] = field(
@@ -60,6 +74,8 @@ class Load:
     )
     errors: Counter[str] = field(default_factory=Counter)
     memory: dict[int, float] = field(default_factory=dict)
+    control: defaultdict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
+    vacuums: defaultdict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
 
     @property
     def minute(self) -> int:
@@ -75,6 +91,28 @@ class Load:
             self.errors[f"{name}: {type(error).__name__}"] += 1
         self.latencies[name][minute].append((perf_counter() - began) * 1_000)
         self.memory[minute] = psutil.Process().memory_info().rss / 2**20
+
+    async def watch(self, database: Database) -> None:
+        """Record the control and the workers of autovacuum in every second, until cancelled."""
+        while True:
+            minute = self.minute
+            self.control[minute].append(await asyncio.to_thread(_hash))
+            async with database.read_engine.connect() as connection:
+                workers = (await connection.execute(text(_VACUUMS))).scalar_one()
+            self.vacuums[minute].append(workers)
+            await asyncio.sleep(1)
+
+    @property
+    def slowdown(self) -> Mapping[int, float]:
+        """How many times as long the control takes as in the first minute, by minute."""
+        first = median(self.control[0])
+        return {minute: median(times) / first for minute, times in self.control.items()}
+
+
+def _hash() -> float:
+    began = thread_time()
+    hashlib.sha256(_CONTROL).digest()
+    return (thread_time() - began) * 1_000
 
 
 def _near(vector: Vector = NEAR) -> Vector:
@@ -159,9 +197,14 @@ async def run(database: Database, *, tasks: int, minutes: float) -> Load:
         while monotonic() - load.began < minutes * 60:
             await load.timed(*random.choice(operations))  # noqa: S311 -- no secret
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(tasks):
-            group.create_task(task())
+    watching = asyncio.create_task(load.watch(database))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(tasks):
+                group.create_task(task())
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
     return load
 
 
@@ -169,9 +212,10 @@ def failures(load: Load) -> list[str]:
     """Return a sentence for each bar that the load missed."""
     missed = [f"{error}, {count} times" for error, count in load.errors.items()]
     for name, minutes in load.latencies.items():
-        medians = [median(times) for _, times in sorted(minutes.items()) if times]
-        if max(medians) > MOST_SLOWDOWN * medians[0]:
-            missed.append(f"{name} slows down: {medians[0]:.0f} → {max(medians):.0f} ms")
+        medians = {minute: median(times) for minute, times in minutes.items() if times}
+        own = {minute: p50 / load.slowdown.get(minute, 1.0) for minute, p50 in medians.items()}
+        if max(own.values()) > MOST_SLOWDOWN * own[0]:
+            missed.append(f"{name} slows down: {own[0]:.0f} → {max(own.values()):.0f} ms")
         slowest = [percentile(times, 95) for times in minutes.values() if times]
         if name in SEARCHES and max(slowest) > MOST_SPIKE * median(slowest):
             missed.append(f"{name} has spikes: {median(slowest):.0f} → {max(slowest):.0f} ms")
@@ -185,6 +229,8 @@ def summary(load: Load, machine: Machine) -> Mapping[str, Any]:
         "machine": asdict(machine),
         "errors": dict(load.errors),
         "memory": [round(load.memory[minute]) for minute in minutes],
+        "control": [round(median(load.control[minute]), 3) for minute in minutes],
+        "vacuums": [round(mean(load.vacuums[minute]), 2) for minute in minutes],
         "operations": {
             name: {
                 "count": sum(map(len, times.values())),

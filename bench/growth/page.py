@@ -8,7 +8,7 @@ write with `--json`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -76,21 +76,30 @@ def _growth(results: Figures) -> str:
 
 
 def _mixed(results: Figures) -> str:
-    """Return the p50 of each operation by minute, its slowest minute, and the memory."""
-    minutes = len(results["memory"])
+    """Return the p50 of each operation by minute, its slowest minute, and what else happened."""
+    minutes, control = len(results["memory"]), results["control"]
     rows = [
         (
             name,
             *(f"{p50:,.0f}" for p50 in one["p50"]),
-            f"{max(one['p50']) / one['p50'][0]:.2f} ×",
+            f"{_slowdown(one['p50'], control):.2f} ×",
             f"{max(one['p95']) / median(one['p95']):.2f} ×",
         )
         for name, one in results["operations"].items()
     ]
-    memory = ("memory, MB", *(f"{megabytes}" for megabytes in results["memory"]), "", "")
+    others = [
+        ("control: hashing, ms", *(f"{own:.1f}" for own in control), "", ""),
+        ("vacuums at a time", *(f"{workers:.1f}" for workers in results["vacuums"]), "", ""),
+        ("memory, MB", *(f"{megabytes}" for megabytes in results["memory"]), "", ""),
+    ]
     head = ("p50, ms", *map(str, range(1, minutes + 1)), "slowest", "p95")
     errors = ", ".join(f"{error} {times} times" for error, times in results["errors"].items())
-    return f"{blocks.table(head, [*rows, memory])}\n\nErrors: {errors or 'none'}.\n"
+    return f"{blocks.table(head, [*rows, *others])}\n\nErrors: {errors or 'none'}.\n"
+
+
+def _slowdown(p50: Sequence[float], control: Sequence[float]) -> float:
+    own = [milliseconds / other for milliseconds, other in zip(p50, control, strict=True)]
+    return max(own) / own[0]
 
 
 def _replacement(results: Figures) -> str:
