@@ -144,6 +144,8 @@ class ArgumentsContract:
         for wrong in (0, -1):
             with pytest.raises(InvalidInput, match="attempts must be between 1 and"):
                 await run(work, attempts=wrong)
+        with pytest.raises(InvalidInput, match="retry_for must not be negative"):
+            await run(work, retry_for=timedelta(microseconds=-1))
         with pytest.raises(InvalidInput, match="wait_for must not be negative"):
             await store.outcome(uuid4(), wait_for=timedelta(seconds=-1))
         assert await run(work, attempts=1, retry_for=timedelta(0)) == 0
