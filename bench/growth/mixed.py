@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from statistics import mean, median
+from statistics import median
 from time import monotonic, perf_counter, thread_time
 from typing import Annotated, Any, Final
 
@@ -22,7 +22,6 @@ import psutil
 import typer
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import text
 
 from bench.clock import percentile
 from bench.fixture import server
@@ -54,9 +53,6 @@ _SAMPLE: Final = 2_000
 _CONTROL: Final = bytes(4 * 2**20)
 """Bytes that the control hashes: 2 to 10 ms of processor time, whatever the database does."""
 
-_VACUUMS: Final = """SELECT count(*) FROM pg_stat_activity
- WHERE backend_type = 'autovacuum worker'"""
-
 SEARCHES: Final = frozenset({"hybrid search", "keyword search", "recall"})
 
 
@@ -64,8 +60,7 @@ SEARCHES: Final = frozenset({"hybrid search", "keyword search", "recall"})
 class Load:
     """The figures of a run: milliseconds by operation and minute, errors, and memory by minute.
 
-    `control` has the milliseconds of processor time for the same work in every second, and
-    `vacuums` how many workers of autovacuum were active then.
+    `control` has the milliseconds of processor time for the same work in every second.
     """
 
     began: float = field(default_factory=monotonic)
@@ -75,7 +70,6 @@ class Load:
     errors: Counter[str] = field(default_factory=Counter)
     memory: dict[int, float] = field(default_factory=dict)
     control: defaultdict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
-    vacuums: defaultdict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
 
     @property
     def minute(self) -> int:
@@ -92,14 +86,10 @@ class Load:
         self.latencies[name][minute].append((perf_counter() - began) * 1_000)
         self.memory[minute] = psutil.Process().memory_info().rss / 2**20
 
-    async def watch(self, database: Database) -> None:
-        """Record the control and the workers of autovacuum in every second, until cancelled."""
+    async def watch(self) -> None:
+        """Record the control in every second, until cancelled."""
         while True:
-            minute = self.minute
-            self.control[minute].append(await asyncio.to_thread(_hash))
-            async with database.read_engine.connect() as connection:
-                workers = (await connection.execute(text(_VACUUMS))).scalar_one()
-            self.vacuums[minute].append(workers)
+            self.control[self.minute].append(await asyncio.to_thread(_hash))
             await asyncio.sleep(1)
 
     @property
@@ -197,7 +187,7 @@ async def run(database: Database, *, tasks: int, minutes: float) -> Load:
         while monotonic() - load.began < minutes * 60:
             await load.timed(*random.choice(operations))  # noqa: S311 -- no secret
 
-    watching = asyncio.create_task(load.watch(database))
+    watching = asyncio.create_task(load.watch())
     try:
         async with asyncio.TaskGroup() as group:
             for _ in range(tasks):
@@ -230,7 +220,6 @@ def summary(load: Load, machine: Machine) -> Mapping[str, Any]:
         "errors": dict(load.errors),
         "memory": [round(load.memory[minute]) for minute in minutes],
         "control": [round(median(load.control[minute]), 3) for minute in minutes],
-        "vacuums": [round(mean(load.vacuums[minute]), 2) for minute in minutes],
         "operations": {
             name: {
                 "count": sum(map(len, times.values())),

@@ -88,8 +88,7 @@ def _mixed(results: Figures) -> str:
         for name, one in results["operations"].items()
     ]
     others = [
-        ("control: hashing, ms", *(f"{own:.1f}" for own in control), "", ""),
-        ("vacuums at a time", *(f"{workers:.1f}" for workers in results["vacuums"]), "", ""),
+        ("control: hashing, ms", *(f"{own:.2f}" for own in control), "", ""),
         ("memory, MB", *(f"{megabytes}" for megabytes in results["memory"]), "", ""),
     ]
     head = ("p50, ms", *map(str, range(1, minutes + 1)), "slowest", "p95")
