@@ -22,7 +22,7 @@ from domain.errors import (
     DatabaseFailure,
     RecollectError,
 )
-from domain.values.transactions import Failures, begin, forbid_retry
+from domain.values.transactions import Failures, begin, forbid_retry, require_retry_for
 
 if TYPE_CHECKING:
     from repositories.unit_of_work import CommittedAttempt, CommittedOperations, UnitOfWork
@@ -59,7 +59,8 @@ async def run_with_retry(
     failures = Failures()
     retrying = AsyncRetrying(
         retry=retry_if_exception(failures.allow_another),
-        stop=stop_after_attempt(attempts) | stop_before_delay(retry_for.total_seconds()),
+        stop=stop_after_attempt(attempts)
+        | stop_before_delay(require_retry_for(retry_for).total_seconds()),
         wait=_PAUSES,
         reraise=True,
     )

@@ -54,12 +54,12 @@ _REAL_NUMBERS: Final = frozenset({"lock_timeout", "vector_weight"})
 """Other numbers; operations check scores and ages themselves."""
 
 _STATEMENT_TIMEOUT: Final = "within"
-_FROM_ZERO: Final = frozenset({"wait_for", "retry_for"})
+_WAIT: Final = "wait_for"
 _LONGEST: Final = {
     _STATEMENT_TIMEOUT: timedelta(days=24),
     "flush_every": MAX_AGE,
     "retry_for": MAX_AGE,
-    "wait_for": MAX_AGE,
+    _WAIT: MAX_AGE,
 }
 """The longest durations. The server counts the milliseconds of a timeout in 32 bits."""
 
@@ -183,7 +183,7 @@ def _age(name: str, value: Any) -> timedelta:
         raise InvalidInput(
             f"{name} must be at most {longest.days:,} days, not {shown(value)}", field=name
         )
-    if name in _FROM_ZERO and value < timedelta(0):
+    if name == _WAIT and value < timedelta(0):
         raise InvalidInput(f"{name} must not be negative, and is {shown(value)}", field=name)
     if name == _STATEMENT_TIMEOUT and value <= timedelta(0):
         raise InvalidInput(f"{name} must be above 0, not {shown(value)}", field=name)

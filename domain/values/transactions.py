@@ -10,6 +10,7 @@ from inspect import signature
 from typing import Final, TypeVar
 
 from domain.errors import InvalidInput, LockTimeout, RecollectError, StalePlan
+from domain.values.shown import shown
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -55,6 +56,19 @@ class Isolation(StrEnum):
 
     SERIALIZABLE = "serializable"
     """As if units of work ran one after the other; not available on a standby."""
+
+
+def require_retry_for(retry_for: timedelta) -> timedelta:
+    """Return the time within which the last attempt starts, if it is not negative.
+
+    Raises:
+        InvalidInput: it is negative.
+    """
+    if retry_for < timedelta(0):
+        raise InvalidInput(
+            f"retry_for must not be negative, and is {shown(retry_for)}", field="retry_for"
+        )
+    return retry_for
 
 
 def begin(work: Callable[[U], Awaitable[T]], uow: U) -> Awaitable[T]:

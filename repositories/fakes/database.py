@@ -30,6 +30,7 @@ from domain.values.transactions import (
     Isolation,
     begin,
     forbid_retry,
+    require_retry_for,
 )
 from repositories.bulk_changes import BulkChanges
 from repositories.fakes.layers import Layers
@@ -213,7 +214,7 @@ class FakeDatabase(BulkChanges):
             AlreadyCommitted: another call committed the operation.
         """
         loop, failures = asyncio.get_running_loop(), Failures()
-        deadline = loop.time() + retry_for.total_seconds()
+        deadline = loop.time() + require_retry_for(retry_for).total_seconds()
         attempt = 0
         while True:
             attempt += 1
