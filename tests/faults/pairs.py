@@ -51,16 +51,16 @@ async def rows_by_name(database: Database) -> dict[str, int]:
         return {row[0]: row[1] for row in rows}
 
 
-async def busy(database: Database) -> int:
-    """Return how many other client backends of this database are executing a statement."""
+async def busy(database: Database) -> list[str]:
+    """Return the state and the statement of each other client backend that is not idle."""
     async with database.engine.connect() as connection:
-        counted = (
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid "
-            "<> pg_backend_pid()"
-        )
         # An autovacuum worker is active in the database as well, but runs no client's query.
-        counted += " AND backend_type = 'client backend' AND state <> 'idle'"
-        return int((await connection.execute(text(counted))).scalar_one())
+        others = (
+            "SELECT concat_ws(', ', state, wait_event, now() - state_change, query)"
+            " FROM pg_stat_activity WHERE datname = current_database()"
+            " AND pid <> pg_backend_pid() AND backend_type = 'client backend' AND state <> 'idle'"
+        )
+        return list((await connection.execute(text(others))).scalars())
 
 
 async def backends(database: Database) -> int:
@@ -73,14 +73,14 @@ async def backends(database: Database) -> int:
         return int((await connection.execute(text(counted))).scalar_one())
 
 
-async def settled(database: Database, *, at_most: int, within: float = 1) -> tuple[int, int]:
-    """Return the busy and the other backends, once they are as expected or the time is over."""
+async def settled(database: Database, *, at_most: int, within: float = 1) -> tuple[list[str], int]:
+    """Return the busy backends and the number of all, once as expected or the time is over."""
     async with asyncio.timeout(within + 10):
         end = asyncio.get_running_loop().time() + within
         while True:
             backends_now = await busy(database), await backends(database)
             if (
-                backends_now[0] == 0 and backends_now[1] <= at_most
+                not backends_now[0] and backends_now[1] <= at_most
             ) or asyncio.get_running_loop().time() > end:
                 return backends_now
             await asyncio.sleep(0.02)

@@ -100,7 +100,7 @@ async def test_a_statement_ends_with_its_task_also_where_the_task_is_cancelled_a
 
     await cancel(work())
     await wait_closed()
-    assert await busy(database) == 0
+    assert await busy(database) == []
     assert await rows_by_name(database) == {}
 
 
