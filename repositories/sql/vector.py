@@ -116,8 +116,8 @@ class Scan:
         """Return the scan of a search by vector alone, without a filter, for `limit` rows.
 
         An HNSW index of the tenant's rows alone returns its list of candidates in order, so the
-        first rows are the same however many are ranked. Each further row costs about 20 µs,
-        because its embedding is read and compared again.
+        first rows are the same however many are ranked. Each further row costs about 20 µs with
+        1,024 dimensions, because its embedding is read and compared again.
         """
         if self.distinct or self.graph is Graph.SHARED or self.form is not IndexForm.VECTOR:
             return self
