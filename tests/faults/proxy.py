@@ -45,6 +45,8 @@ class Verdict(Enum):
     """From this one on both sides hear nothing of each other, and the connection stays."""
     DELAY = auto()
     """The client is cut off at once; the server is given the message when `delayed` is set."""
+    HOLD = auto()
+    """The server is given the message when `delayed` is set, and the client stays."""
 
 
 Judge = Callable[[Message], Verdict]
@@ -157,6 +159,7 @@ class _Conversation:
             return False
         if verdict is Verdict.DELAY:
             self._client[1].transport.abort()
+        if verdict in (Verdict.DELAY, Verdict.HOLD):
             await self._proxy.delayed.wait()
         target.write(data)
         await target.drain()

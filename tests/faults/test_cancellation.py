@@ -7,7 +7,6 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
-from time import monotonic
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -28,6 +27,7 @@ from tests.faults.pairs import (
     write_second,
     write_together,
 )
+from tests.faults.proxy import Message, Proxy, Verdict
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -41,13 +41,14 @@ Cancelling = Callable[[Awaitable[None], float], Awaitable[None]]
 
 PROMISE = "A cancelled task leaves no running query and no lost connection"
 SIZE, OVERFLOW, AT_ONCE = 3, 1, 6
-ENDED_WITHIN = 8
-"""Seconds until no statement of a cancelled task is running.
+ENDED_WITHIN = 5
+"""Seconds until no statement of a cancelled task is running, and usually much less than one.
 
-It is usually less than one. The server ignores a cancel request that overtakes its statement;
-the connection is then closed after five seconds, and the server notices that within two more.
+The server ignores a cancel request that overtakes its statement. The connection is then closed
+after two seconds, and the server notices that within two more.
 """
 LONG = text("SELECT pg_sleep(60)")
+CANCEL_REQUEST = (80877102).to_bytes(4, "big")
 
 
 async def by_asyncio(work: Awaitable[None], seconds: float) -> None:
@@ -171,25 +172,25 @@ async def test_nothing_is_left_running_lost_or_half_written_by_a_cancelled_task(
             == database.pool_figures(readers=True).checked_out
             == 0
         )
-        began = monotonic()
         running, connected = await settled(
-            database, at_most=2 * SIZE, within=ENDED_WITHIN
+            database, at_most=2 * SIZE
         )  # a pool of units of work and one of readers
-        waited = monotonic() - began
+        late, _ = await settled(database, at_most=2 * SIZE, within=ENDED_WITHIN)
         written = await rows_by_name(database)
         half = sum(rows != 2 for rows in written.values())
         async with AsyncExitStack() as all_at_once:
             for _ in range(SIZE + OVERFLOW):
                 await all_at_once.enter_async_context(database.unit_of_work())
     orphaned, torn = await without_the_library(database_url, effort.times(3, 20))
-    assert (running, half) == ([], 0)
+    assert len(running) <= 1, running  # a cancel request overtakes its statement once in thousands
+    assert (late, half) == ([], 0)
     assert connected <= 2 * SIZE
     assert orphaned > 0
     assert torn > 0
     promises(
         PROMISE,
-        f"{len(running)} queries running and {connected} of {2 * SIZE} connections {waited:.1f} s "
-        f"after {times:,} cancelled units of work",
+        f"{len(running)} queries running and {connected} of {2 * SIZE} connections 1 s after "
+        f"{times:,} cancelled units of work",
         control=f"{orphaned} of {effort.times(3, 20)} queries of SQLAlchemy and asyncpg alone run "
         "on when anyio cancels them",
     )
@@ -198,6 +199,38 @@ async def test_nothing_is_left_running_lost_or_half_written_by_a_cancelled_task(
         f"{half} of {times:,} after a cancellation at a random moment; {len(written):,} were whole",
         control=f"{torn} of {effort.times(3, 20)} without a transaction",
     )
+
+
+async def test_a_statement_that_its_cancel_request_overtakes_ends_with_its_connection(
+    database: Database, database_url: SecretStr
+) -> None:
+    proxy, held, requested, parsed = Proxy(database_url), asyncio.Event(), asyncio.Event(), False
+
+    def hold_the_execution(message: Message) -> Verdict:
+        nonlocal parsed
+        if message.of_client and message.number == 0 and message.body[:4] == CANCEL_REQUEST:
+            requested.set()
+        parsed = parsed or (message.kind == "P" and b"pg_sleep" in message.body)
+        if not (parsed and message.of_client and message.kind == "B"):
+            return Verdict.PASS
+        held.set()
+        return Verdict.HOLD
+
+    async with proxy.database() as behind:
+        proxy.judge = hold_the_execution
+        task = asyncio.ensure_future(slow_pair(behind, "acme/api"))
+        await asyncio.wait_for(held.wait(), 5)
+        task.cancel()
+        await asyncio.wait_for(requested.wait(), 5)
+        await asyncio.sleep(0.2)  # the server ignores the request: it executes nothing
+        proxy.delayed.set()
+        await asyncio.sleep(0.5)
+        assert any("pg_sleep" in statement for statement in await busy(database))
+        running, _ = await settled(database, at_most=2 * SIZE, within=ENDED_WITHIN)
+        with suppress(asyncio.CancelledError):
+            await task
+    assert running == []
+    assert await rows_by_name(database) == {}
 
 
 async def without_the_library(url: SecretStr, times: int) -> tuple[int, int]:
