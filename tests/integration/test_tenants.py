@@ -9,9 +9,10 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
-from domain import InvalidInput, Isolation, KnowledgeChunk, LockTimeout, MigrationFailed
+from domain import InvalidInput, Isolation, KnowledgeChunk, LockTimeout, MigrationFailed, where
 from repositories import Database, operations
 from repositories.migrations import check, requirements, tenant_indexes
+from repositories.sql import hybrid
 from repositories.sql.vector_index import tenant_index_name
 from tests.conftest import DIMENSIONS
 from tests.contract.suites.kinds import write
@@ -129,6 +130,23 @@ async def test_the_first_hits_do_not_depend_on_the_limit(own: Database) -> None:
     most, _ = await nearest(own, "acme", limit=100)
     for limit in (1, 10, 50):
         assert (await nearest(own, "acme", limit=limit))[0] == most[:limit]
+
+
+async def test_only_a_search_with_a_filter_ranks_more_rows_than_it_returns(
+    own: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await own.isolate_tenant("acme")
+    ranked, build = [], hybrid.vector_statement
+
+    def note(entity: Any, scan: Any, *arguments: Any, **options: Any) -> Any:
+        ranked.append(scan.limit)
+        return build(entity, scan, *arguments, **options)
+
+    monkeypatch.setattr(hybrid, "vector_statement", note)
+    async with own.reader(tenant="acme") as view:
+        for condition in (None, where("source_type").equals("doc")):
+            assert len(await view.knowledge.vector_search(NEAR, limit=5, where=condition)) == 5
+    assert ranked == [5, 100]
 
 
 async def test_tenants_are_listed_by_the_cost_of_their_searches(own: Database) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from sqlalchemy import bindparam, column
 from sqlalchemy.dialects.postgresql.base import PGDialect
@@ -70,3 +72,22 @@ def test_a_quote_in_the_name_of_a_tenant_ends_no_literal() -> None:
     index = tenant_index(column, "z' OR 'a'='a", options)
     statement = str(CreateIndex(index).compile(dialect=DIALECT))
     assert statement.endswith("WHERE tenant = 'z'' OR ''a''=''a'")
+
+
+@pytest.mark.parametrize(
+    ("scan", "ranked"),
+    [
+        ({"graph": Graph.OWN}, 5),
+        ({"graph": Graph.NONE}, 5),
+        ({"graph": Graph.SHARED}, 100),  # continues after the rows of other tenants, out of order
+        ({"graph": Graph.OWN, "distinct": True}, 100),
+        ({"graph": Graph.OWN, "dimensions": 3_000}, 100),  # ranked again by the embeddings
+    ],
+)
+def test_a_search_without_a_filter_ranks_as_few_rows_as_its_order_allows(
+    scan: dict[str, Any], ranked: int
+) -> None:
+    deep = Scan(**{"limit": 100, "dimensions": 8, "ef_search": 40, **scan})
+    alone = deep.without_filter(5)
+    assert alone.limit == ranked
+    assert alone.size == deep.size == 200
