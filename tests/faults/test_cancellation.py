@@ -204,7 +204,7 @@ async def test_nothing_is_left_running_lost_or_half_written_by_a_cancelled_task(
 async def test_a_statement_that_its_cancel_request_overtakes_ends_with_its_connection(
     database: Database, database_url: SecretStr
 ) -> None:
-    proxy, held, requested, parsed = Proxy(database_url), asyncio.Event(), asyncio.Event(), False
+    proxy, waiting, requested, parsed = Proxy(database_url), asyncio.Event(), asyncio.Event(), False
 
     def hold_the_execution(message: Message) -> Verdict:
         nonlocal parsed
@@ -213,13 +213,13 @@ async def test_a_statement_that_its_cancel_request_overtakes_ends_with_its_conne
         parsed = parsed or (message.kind == "P" and b"pg_sleep" in message.body)
         if not (parsed and message.of_client and message.kind == "B"):
             return Verdict.PASS
-        held.set()
+        waiting.set()
         return Verdict.HOLD
 
     async with proxy.database() as behind:
         proxy.judge = hold_the_execution
         task = asyncio.ensure_future(slow_pair(behind, "acme/api"))
-        await asyncio.wait_for(held.wait(), 5)
+        await asyncio.wait_for(waiting.wait(), 5)
         task.cancel()
         await asyncio.wait_for(requested.wait(), 5)
         await asyncio.sleep(0.2)  # the server ignores the request: it executes nothing
