@@ -17,15 +17,16 @@ NAME = "peer_llama_index"
 GRAPH = {
     "hnsw_m": 16,
     "hnsw_ef_construction": 64,
-    "hnsw_ef_search": 400,  # as Recollect by default
     "hnsw_dist_method": "vector_cosine_ops",
 }
 
 
 class LlamaIndex:
-    def __init__(self, url: str, dimensions: int) -> None:
+    def __init__(self, url: str, dimensions: int, candidates: int) -> None:
         self._url = make_url(url)
         self._dimensions = dimensions
+        # It sets its own length of the list in each search, whatever the server has.
+        self._graph = {**GRAPH, "hnsw_ef_search": candidates}
         self._store: PGVectorStore | None = None
 
     async def reset(self) -> None:
@@ -36,7 +37,7 @@ class LlamaIndex:
         await self._open(None)
 
     async def index(self) -> None:
-        await self._open(GRAPH)
+        await self._open(self._graph)
 
     async def _open(self, graph: dict[str, Any] | None) -> None:
         await self.close()

@@ -15,6 +15,8 @@ from typing import Any, Final
 
 from sqlalchemy import make_url
 
+from bench.fixture import CANDIDATES
+
 ROOT: Final = Path(__file__).parents[2]
 ENVIRONMENT: Final = ROOT / ".venv-peers"
 PINS: Final = ROOT / "requirements" / "peers.txt"
@@ -71,7 +73,8 @@ async def peers(url: str, folder: Path, *, dimensions: int, count: int) -> Async
     )
     process = await asyncio.create_subprocess_exec(
         python,
-        *("-W", "ignore", "-m", "bench.peers.worker", str(folder), str(dimensions), str(count)),
+        *("-W", "ignore", "-m", "bench.peers.worker", str(folder)),
+        *map(str, (dimensions, count, CANDIDATES)),
         cwd=ROOT,
         env={**os.environ, "BENCH_URL": driver_url, "PYTHONPATH": str(ROOT)},
         stdin=asyncio.subprocess.PIPE,

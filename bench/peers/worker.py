@@ -1,7 +1,7 @@
 """Runs in the peers' environment: reads a request a line, does it, and answers with a line.
 
-`python -m bench.peers.worker FOLDER DIMENSIONS COUNT` with so many passages at hand, and the URL of
-the database in `BENCH_URL`."""
+`python -m bench.peers.worker FOLDER DIMENSIONS COUNT CANDIDATES` with so many passages at hand, the
+length of the list of candidates of a search, and the URL of the database in `BENCH_URL`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from bench.peers.llama_index import LlamaIndex
 from bench.peers.work import Corpus, Peer, do
 
 
-async def serve(folder: Path, dimensions: int, count: int) -> None:
+async def serve(folder: Path, dimensions: int, count: int, candidates: int) -> None:
     url = os.environ["BENCH_URL"]
     corpus = Corpus(folder, dimensions, count)
     peers: dict[str, Peer] = {
         "langchain-postgres": Langchain(url, dimensions),
-        "llama-index": LlamaIndex(url, dimensions),
+        "llama-index": LlamaIndex(url, dimensions, candidates),
         "advanced-alchemy": Alchemy(url, dimensions),
     }
     loop = asyncio.get_running_loop()
