@@ -8,13 +8,14 @@ write with `--json`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
 from bench import blocks
 from bench.growth.measure import Growth
+from bench.growth.mixed import slowdown
 from bench.machine import Machine
 
 EXPLANATION: Final = Path(__file__).parents[2] / "docs" / "explanation"
@@ -82,7 +83,7 @@ def _mixed(results: Figures) -> str:
         (
             name,
             *(f"{p50:,.0f}" for p50 in one["p50"]),
-            f"{_slowdown(one['p50'], control):.2f} ×",
+            f"{slowdown(one['p50'], control):.2f} ×",
             f"{max(one['p95']) / median(one['p95']):.2f} ×",
         )
         for name, one in results["operations"].items()
@@ -94,11 +95,6 @@ def _mixed(results: Figures) -> str:
     head = ("p50, ms", *map(str, range(1, minutes + 1)), "slowest", "p95")
     errors = ", ".join(f"{error} {times} times" for error, times in results["errors"].items())
     return f"{blocks.table(head, [*rows, *others])}\n\nErrors: {errors or 'none'}.\n"
-
-
-def _slowdown(p50: Sequence[float], control: Sequence[float]) -> float:
-    own = [milliseconds / other for milliseconds, other in zip(p50, control, strict=True)]
-    return max(own) / own[0]
 
 
 def _replacement(results: Figures) -> str:
