@@ -349,8 +349,7 @@ class Execution(Tenancy):
     def _fetching_after(self, fetched_at: float) -> Iterator[None]:
         """Raise `ConnectionLost` if the connection was lost since the last fetch of a stream.
 
-        With an open cursor, the driver then reports that another operation is in progress.
-        `ExclusiveUse` rules that out.
+        With an open cursor, the driver reports it as another operation that is in progress.
         """
         seconds = monotonic() - fetched_at
         try:
