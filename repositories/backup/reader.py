@@ -93,6 +93,10 @@ class BackupReader:
                 )
         if unpacked < self.manifest.unpacked_bytes:
             raise _too_few_rows()
+        if not await asyncio.to_thread(self._ends_with_its_stream):
+            raise BackupDamaged(
+                "the backup is damaged: its gzip stream does not end where the file ends"
+            )
         await asyncio.to_thread(self._rewind)
 
     async def _verify_checksum(self) -> None:
@@ -136,15 +140,25 @@ class BackupReader:
         with file_errors(self._path, "read"):
             return self._file.read(PIECE_BYTES)
 
+    def _ends_with_its_stream(self) -> bool:
+        """Return whether the stream was read to its trailer, and no bytes follow it."""
+        return self._unpacking.eof and not self._unpacking.unused_data and not self._read()
+
     def _unpack(self, limit: int) -> bytes:
-        """Return at most `limit` bytes, or nothing at the end or if the body is not gzip."""
+        """Return at most `limit` bytes, or nothing at the end.
+
+        Raises:
+            BackupDamaged: the body is not gzip, or differs from the checksum in its trailer.
+        """
         piece = b""
         while not piece and not self._unpacking.eof:
             self._packed = self._packed or self._read()
             try:
                 piece = self._unpacking.decompress(self._packed, limit)
             except zlib.error:
-                return b""
+                raise BackupDamaged(
+                    "the backup is damaged: its gzip stream cannot be unpacked"
+                ) from None
             if not self._packed and not piece:
                 return b""
             self._packed = self._unpacking.unconsumed_tail

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import stat
@@ -10,7 +11,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from time import thread_time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,6 +20,9 @@ from repositories.backup import BackupReader, Manifest
 from repositories.backup.manifest import FORMAT, LINE_BYTES, MAX_MANIFEST_BYTES, TableManifest
 from repositories.backup.reader import PIECE_BYTES
 from repositories.backup.writer import BackupWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 BODY = (b"first rows", b"second rows" * 3)
 
@@ -101,6 +105,30 @@ async def test_every_truncation_and_every_addition_is_noticed(tmp_path: Path) ->
             await read(path)
     path.write_bytes(whole + b"\0")
     with pytest.raises(BackupDamaged, match="longer"):
+        await read(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        *((lambda body, cut=cut: body[:-cut], "does not end") for cut in range(1, 9)),
+        (lambda body: body[:-8] + bytes(byte ^ 1 for byte in body[-8:]), "cannot be unpacked"),
+        (lambda body: body + gzip.compress(b""), "does not end"),
+        (lambda body: body + b"\0" * PIECE_BYTES, "does not end"),
+    ],
+    ids=[*(f"without {cut} bytes" for cut in range(1, 9)), "altered", "second", "longer"],
+)
+async def test_a_body_needs_its_gzip_trailer_even_if_the_manifest_agrees(
+    tmp_path: Path, change: Callable[[bytes], bytes], reason: str
+) -> None:
+    path = tmp_path / "backup"
+    written = write(path, *BODY)
+    body = change(path.read_bytes()[-written.body_bytes :])
+    manifest = written.model_copy(
+        update={"body_bytes": len(body), "body_sha256": sha256(body).hexdigest()}
+    )
+    path.write_bytes(manifest.to_bytes() + body)
+    with pytest.raises(BackupDamaged, match=f"its gzip stream {reason}"):
         await read(path)
 
 
