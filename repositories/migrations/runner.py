@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -62,11 +63,10 @@ async def migrate(
         SchemaOutdated: the database is at a revision that this version does not know.
         EmbeddingMismatch: the options contradict those of the database.
         ConfigurationError: the language contradicts that of the database, or is unknown to the
-            server, or the revision is not above the current one.
+            server, or the revision does not exist. An earlier revision changes nothing.
         DatabaseFailure: the connection failed.
     """
-    if not revision:
-        raise ConfigurationError("revision is empty: write 'head', or the id of a revision")
+    _require_revision(revision)
     async with migration_session(engine, deadline) as session:
         decided = await session.run(partial(_decide, options), doing="looking at the database")
         path = await session.run(
@@ -108,7 +108,11 @@ async def rollback(
 
     Returns:
         The revision of the database, or None if it is empty.
+
+    Raises:
+        ConfigurationError: the revision does not exist, or is above the current one.
     """
+    _require_revision(revision)
     async with migration_session(engine, deadline) as session:
         path = await session.run(
             partial(_way_down, revision, directory), doing="looking at the revisions"
@@ -160,6 +164,15 @@ def _decide(options: SchemaOptions | None, connection: Connection) -> SchemaOpti
     decided = SchemaOptions() if options is None else options
     requirements.require_language(connection, decided.language)
     return decided
+
+
+def _require_revision(revision: str) -> None:
+    # Alembic reads the number in `-1.5` and ignores what follows it.
+    if re.fullmatch(r"\w+|\w*[+-][0-9]+", revision) is None:
+        raise ConfigurationError(
+            f"{revision!r} is not a revision: write 'head', 'base', the id of a revision, or -1",
+            setting="revision",
+        )
 
 
 def _way_up(revision: str, directory: Path | None, connection: Connection) -> list[str]:

@@ -286,6 +286,16 @@ async def test_a_revision_that_does_not_exist_is_refused(migrated: AsyncEngine) 
 
 
 @newest
+async def test_text_that_is_not_a_revision_is_refused(migrated: AsyncEngine) -> None:
+    for revision in ("", " ", "-", "-1.5", "-1x", "0018:0019"):
+        with pytest.raises(ConfigurationError, match=r"is not a revision: write 'head'"):
+            await migrations.migrate(migrated, revision=revision)
+        with pytest.raises(ConfigurationError, match=r"is not a revision: write 'head'"):
+            await migrations.rollback(migrated, revision)
+    assert await migrations.current(migrated) == HEAD
+
+
+@newest
 async def test_a_database_that_is_ahead_is_not_touched(migrated: AsyncEngine) -> None:
     await execute(migrated, "UPDATE recollect_version SET version_num = '0099'")
     for refused in (
