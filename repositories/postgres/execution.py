@@ -6,7 +6,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from time import monotonic, perf_counter, thread_time
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -27,6 +27,7 @@ from domain.values.transactions import OPERATION_KEY, ROWS_GONE, Isolation
 from domain.values.turns import TURN, slices
 from repositories.postgres import direct
 from repositories.postgres.errors import Phase, raise_bare, translate
+from repositories.postgres.fetches import Fetches, lost_in_stream
 from repositories.postgres.savepoints import SavepointLog, refresh_tracked
 from repositories.postgres.tenancy import Tenancy
 from repositories.sql.rows import by_ids, tenant_equals
@@ -45,14 +46,6 @@ if TYPE_CHECKING:
 
 
 NO_OPTIONS: Final[Mapping[str, Any]] = {}
-
-_LONG_PAUSE_SECONDS: Final = 0.1
-
-_ROWS_PER_FETCH: Final = 500
-"""Rows of a stream that are fetched at once; fewer, if they have large JSON."""
-
-_FIRST_FETCH: Final = 4
-"""Rows of the first fetch. Each fetch that is quick is followed by one of twice as many."""
 
 _ROWS_PER_PARTITION: Final = 8
 """Rows that are converted between two looks at the clock."""
@@ -321,45 +314,29 @@ class Execution(Tenancy):
             result = await session.stream(
                 statement, values, execution_options={**options, "yield_per": batch_size}
             )
-        rows: Any = result.mappings() if mappings else result
-        fetched_at = monotonic()
-        most = min(batch_size, _ROWS_PER_FETCH)
-        size = min(most, _FIRST_FETCH)
+        fetches = Fetches(result.mappings() if mappings else result, batch_size=batch_size)
         try:
-            while True:
-                began = thread_time()
-                with self._use.use(), self._fetching_after(fetched_at):
-                    batch = await rows.fetchmany(size)
-                fetched_at = monotonic()
-                # SQLAlchemy converts all rows of a fetch at once.
-                if thread_time() - began < TURN:
-                    size = min(2 * size, most)
-                else:
-                    size = max(1, size // 4)
-                    await asyncio.sleep(0)
-                if not batch:
-                    return
-                async for part in slices(batch):
+            while rows := await self._fetch(fetches):
+                await fetches.give_way()
+                async for part in slices(rows):
                     for row in part:
                         yield row
         finally:
             await result.close()
 
-    @contextmanager
-    def _fetching_after(self, fetched_at: float) -> Iterator[None]:
-        """Raise `ConnectionLost` if the connection was lost since the last fetch of a stream.
-
-        With an open cursor, the driver reports it as another operation that is in progress.
-        """
-        seconds = monotonic() - fetched_at
-        try:
-            with self.guarded():
-                yield
-        except (ConnectionLost, UnitOfWorkError) as error:
-            if type(error) not in (ConnectionLost, UnitOfWorkError):
-                raise
-            self._connection_lost = True
-            raise_bare(_lost_in_stream(seconds))
+    async def _fetch(self, fetches: Fetches) -> Sequence[Any]:
+        pause = fetches.pause
+        with self._use.use():
+            try:
+                with self.guarded():
+                    return await fetches.fetch()
+            except (ConnectionLost, UnitOfWorkError) as error:
+                # With an open cursor, the driver reports a lost connection as another operation
+                # that is in progress.
+                if type(error) not in (ConnectionLost, UnitOfWorkError):
+                    raise
+                self._connection_lost = True
+                raise_bare(lost_in_stream(pause))
 
     async def refresh_changed(self, tables: Collection[Table] | None) -> None:
         """Read tracked entities of these tables again; None stands for all tables."""
@@ -388,13 +365,3 @@ async def _dictionaries(result: Result[Any]) -> list[Row]:
 
 def _is_duplicate(failure: RecollectError) -> bool:
     return isinstance(failure, AlreadyExists) and failure.constraint == OPERATION_KEY
-
-
-def _lost_in_stream(seconds: float) -> ConnectionLost:
-    if seconds < _LONG_PAUSE_SECONDS:
-        return ConnectionLost("the connection was lost during a stream: nothing was committed")
-    return ConnectionLost(
-        f"the connection was lost while the consumer of a stream paused for {seconds:.1f} s: if"
-        " that is more than the setting idle_in_transaction_timeout, raise the setting, or collect"
-        " the rows before you process them"
-    )
