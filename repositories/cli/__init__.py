@@ -24,13 +24,14 @@ def main() -> None:
     try:
         # An interrupt during the import ends the program without a traceback too.
         from repositories.cli.app import app
+        from repositories.cli.exit_codes import run
     except KeyboardInterrupt:
         sys.exit(130)
     except ModuleNotFoundError as error:
         if error.name not in _TOOLKIT:
             raise
         sys.exit("the command line needs its extra: pip install 'recollect[cli]'")
-    app()
+    run(app)
 
 
 def _foreign_domain() -> str | None:

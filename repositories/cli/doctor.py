@@ -8,7 +8,7 @@ import platform
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -90,7 +90,8 @@ def environment(data_dir: Path) -> Iterator[Diagnosis]:
     yield Diagnosis(name="Python", observation=platform.python_version())
     packages = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
     yield Diagnosis(name="packages", observation=packages)
-    yield Diagnosis(name="package domain", observation=_location("domain"))
+    for name in ("domain", "repositories"):
+        yield _package(name)
     for extra, modules in EXTRAS.items():
         missing = any(find_spec(module) is None for module in modules)
         advice = f"not installed: pip install 'recollect[{extra}]'"
@@ -166,9 +167,29 @@ def _disk(data_dir: Path) -> Diagnosis:
     return Diagnosis(name="disk", observation=observation)
 
 
-def _location(package: str) -> str:
-    spec = find_spec(package)
-    return "not found" if spec is None else str(spec.origin)
+def _package(name: str) -> Diagnosis:
+    """Return which package of this name this program imports, and whether others can import it."""
+    # The program imported it: `main` refuses another one.
+    own = Path(__file__).resolve().parents[2] / name
+    owners = packages_distributions().get(name, [])
+    others = [owner for owner in owners if owner != "recollect"]
+    local = Path.cwd() / name
+    module = local.with_suffix(".py")
+    advice = None
+    if others:
+        advice = f"{', '.join(others)} installs files into it: rename the other package"
+    elif local.is_dir() and local.resolve() != own and not (local / "__init__.py").exists():
+        advice = (
+            f"Python imports it instead of the folder {local}, which has no __init__.py: rename "
+            "the folder"
+        )
+    elif module.exists() or (local.is_dir() and local.resolve() != own):
+        advice = (
+            f"programs that start in this folder import {local if local.is_dir() else module} "
+            "instead: rename it"
+        )
+    observation = f"{own / '__init__.py'}" + (f"; {advice}" if advice else "")
+    return Diagnosis(name=f"package {name}", observation=observation, problem=advice is not None)
 
 
 def _version(package: str) -> str:

@@ -66,6 +66,18 @@ class Commands(typer.Typer):
         return super().command(name, **{"cls": Command, **options})
 
 
+def run(program: typer.Typer) -> None:
+    """Run the program.
+
+    An error outside of a command, such as one while help is printed, ends it like one in a command.
+    """
+    try:
+        with exit_on_error(debug=f"--{DEBUG}" in sys.argv):
+            program()
+    except Exit as ended:
+        sys.exit(ended.exit_code)
+
+
 @contextmanager
 def exit_on_error(*, debug: bool = False) -> Iterator[None]:
     """Turn an exception into a sentence and an exit code; with `debug`, print its traceback too."""

@@ -55,6 +55,7 @@ PARTICIPLES: Final = frozenset(
 FOLDERS: Final = (
     "domain",
     "repositories",
+    "recollect_command",
     "recollect_pytest",
     "tests",
     "bench",

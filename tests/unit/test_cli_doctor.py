@@ -77,13 +77,17 @@ def test_a_missing_database_is_a_problem() -> None:
     assert result.stderr == ""
 
 
-def test_another_package_named_domain_is_shown_with_its_path(tmp_path: Path) -> None:
+@pytest.mark.parametrize("foreign", ["domain/__init__.py", "repositories/__init__.py", "domain.py"])
+def test_another_package_of_the_same_name_is_shown_with_its_path(
+    foreign: str, tmp_path: Path
+) -> None:
     root = Path(__file__).parents[2]
-    foreign = tmp_path / "application" / "domain" / "__init__.py"
-    foreign.parent.mkdir(parents=True)
-    foreign.touch()
-    path = os.pathsep.join((str(foreign.parents[1]), str(root)))
-    command = [sys.executable, "-m", "repositories.cli", "doctor"]
+    file = tmp_path / foreign
+    file.parent.mkdir(exist_ok=True)
+    file.touch()
+    path = os.pathsep.join((str(tmp_path), str(root)))
+    program = "from recollect_command import main; main()"
+    command = [sys.executable, "-P", "-c", program, "doctor"]
     finished = subprocess.run(
         command,
         env={**os.environ, "PYTHONPATH": path},
@@ -94,14 +98,48 @@ def test_another_package_named_domain_is_shown_with_its_path(tmp_path: Path) -> 
     )
     assert (finished.returncode, finished.stdout) == (1, "")
     assert finished.stderr.splitlines() == [
-        f"the package `domain` that Python imports is not Recollect's but {foreign}: "
+        f"the package `{file.relative_to(tmp_path).parts[0].removesuffix('.py')}` that Python "
+        f"imports is not Recollect's but {file}: "
         "rename it, or remove its folder from PYTHONPATH"
     ]
 
 
-def test_the_package_domain_is_shown_with_its_path() -> None:
-    path = Path(__file__).parents[2] / "domain" / "__init__.py"
-    assert named("package domain", list(doctor.environment(Path(".data")))).observation == str(path)
+@pytest.mark.parametrize("name", ["domain", "repositories"])
+def test_a_package_is_shown_with_its_path(name: str) -> None:
+    path = Path(__file__).parents[2] / name / "__init__.py"
+    diagnosis = named(f"package {name}", list(doctor.environment(Path(".data"))))
+    assert (diagnosis.observation, diagnosis.problem) == (str(path), False)
+
+
+@pytest.mark.parametrize(
+    ("files", "advice"),
+    [
+        (["domain/__init__.py"], "programs that start in this folder import {folder}/domain "),
+        (["domain.py"], "programs that start in this folder import {folder}/domain.py "),
+        (["domain/users.py"], "instead of the folder {folder}/domain, which has no __init__.py"),
+    ],
+    ids=" ".join,
+)
+def test_a_package_of_the_same_name_in_the_current_folder_is_a_problem(
+    files: list[str], advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for file in files:
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    monkeypatch.chdir(tmp_path)
+    diagnosis = named("package domain", list(doctor.environment(Path(".data"))))
+    assert diagnosis.problem
+    assert advice.format(folder=tmp_path) in diagnosis.observation
+
+
+def test_another_distribution_with_the_same_package_is_a_problem(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(doctor, "packages_distributions", lambda: {"domain": ["recollect", "shop"]})
+    diagnoses = list(doctor.environment(Path(".data")))
+    assert "shop installs files into it" in named("package domain", diagnoses).observation
+    assert named("package domain", diagnoses).problem
+    assert not named("package repositories", diagnoses).problem
 
 
 def test_json_has_the_same_diagnoses() -> None:

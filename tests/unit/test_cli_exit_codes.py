@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from domain import ConfigurationError, DatabaseUnavailable, EmbeddingMismatch, NotFound
 from repositories.cli.app import app
-from repositories.cli.exit_codes import Commands, exit_on_error
+from repositories.cli.exit_codes import Commands, exit_on_error, run
 from repositories.cli.output import note, result, show
 from repositories.cli.tables import figures_table
 from repositories.cli.targets import NAMES_A_DATABASE
@@ -79,6 +79,26 @@ def test_an_expected_failure_is_one_sentence_and_exit_code_1(
     error: Exception, sentence: str
 ) -> None:
     assert run_failing(error) == (1, f"recollect: {sentence}\n")
+
+
+def test_an_error_while_options_are_read_ends_as_one_in_a_command_does(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["recollect", "--full", "fail"])
+    program = program_that(AssertionError())
+
+    def write(full: bool) -> None:
+        if full:
+            raise OSError(28, "No space left on device")
+
+    @program.callback()
+    def options(full: bool = typer.Option(False, is_eager=True, callback=write)) -> None:
+        """Read the options."""
+
+    with pytest.raises(SystemExit) as ended:
+        run(program)
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "recollect: No space left on device\n"
 
 
 def test_a_failing_function_of_a_group_ends_as_a_command_does() -> None:

@@ -276,6 +276,7 @@ def declared(*extras: str) -> set[str]:
     [
         ("domain", ()),
         ("examples", ("example", "testing", "dev")),
+        ("recollect_command", ()),
         ("recollect_pytest", ("testing",)),
         ("repositories", ("cli", "embedded", "demo", "testing")),
         ("tests", ("cli", "embedded", "demo", "example", "testing", "dev")),
@@ -288,6 +289,7 @@ def test_what_is_imported_is_declared(folder: str, extras: tuple[str, ...]) -> N
         "bench",
         "domain",
         "examples",
+        "recollect_command",
         "recollect_pytest",
         "repositories",
         "tests",
