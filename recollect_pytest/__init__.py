@@ -25,6 +25,8 @@ Options, on the command line or in pytest's configuration:
 
 from __future__ import annotations
 
+from functools import cache
+from importlib.metadata import packages_distributions
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -78,6 +80,22 @@ def require_own_packages() -> None:
                 "its folder from sys.path",
                 pytrace=False,
             )
+    for name, others in _foreign_owners().items():
+        pytest.fail(
+            f"{', '.join(others)} installs files into the package `{name}` of Recollect: rename "
+            "the other package, and install Recollect again",
+            pytrace=False,
+        )
+
+
+@cache
+def _foreign_owners() -> dict[str, list[str]]:
+    """Return the other distributions that have files in a package of Recollect."""
+    owners = packages_distributions()
+    others = {
+        name: [each for each in owners.get(name, []) if each != "recollect"] for name in PACKAGES
+    }
+    return {name: names for name, names in others.items() if names}
 
 
 def shared_folder(factory: pytest.TempPathFactory) -> Path:

@@ -72,11 +72,13 @@ def doctor(
     The command examines Python, packages, extras, disk, Docker, settings and the database. The exit
     code is 1 if there is a problem.
     """
-    diagnoses = [
-        *environment(data_dir),
-        *settings(),
-        *database(data_dir, url=url, deadline=connect_deadline),
-    ]
+    diagnoses = list(environment(data_dir))
+    try:
+        diagnoses += settings()
+        diagnoses += database(data_dir, url=url, deadline=connect_deadline)
+    except ImportError as error:
+        # The diagnoses of the packages say why.
+        diagnoses.append(Diagnosis(name="packages", observation=str(error), problem=True))
     if as_json:
         result("", _json(diagnoses), as_json=True)
     else:

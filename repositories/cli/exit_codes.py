@@ -107,6 +107,9 @@ def _outcome(error: Exception) -> tuple[str | None, int]:
         case BrokenPipeError():
             # The reader of the pipe, such as `head`, has enough.
             return None, FAILED
+        case ImportError():
+            # Such as an installation in which another distribution overwrote `domain/__init__.py`.
+            return f"{error}: `recollect doctor` shows which packages are imported", FAILED
         case OSError() if error.errno is not None:
             reason = error.strerror or errno.errorcode.get(error.errno, "")
             return f"{error.filename}: {reason}" if error.filename else reason, FAILED

@@ -197,6 +197,18 @@ def test_a_fixture_says_which_package_of_the_same_name_is_in_its_way(
     finished.stdout.fnmatch_lines([f"*{message}*imports {folder / '__init__.py'}*"] * 3)
 
 
+def test_a_fixture_says_which_distribution_overwrote_the_package(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makeconftest(
+        "import recollect_pytest\n"
+        "recollect_pytest.packages_distributions = lambda: {'domain': ['recollect', 'shop']}\n"
+    )
+    finished = run(pytester, USES_FIXTURES)
+    finished.assert_outcomes(errors=3)
+    finished.stdout.fnmatch_lines(["*shop installs files into the package `domain`*"] * 3)
+
+
 WITHOUT_PYTEST_ASYNCIO = """
 import sys
 from importlib.machinery import PathFinder

@@ -142,6 +142,20 @@ def test_another_distribution_with_the_same_package_is_a_problem(
     assert not named("package repositories", diagnoses).problem
 
 
+def test_a_package_that_was_overwritten_is_a_problem_after_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def overwritten() -> list[doctor.Diagnosis]:
+        raise ImportError("cannot import name 'metadata' from 'domain'")
+
+    monkeypatch.setattr(doctor, "settings", overwritten)
+    result = CliRunner().invoke(app, ["doctor", "--json"])
+    assert result.exit_code == 1
+    diagnoses = json.loads(result.stdout)["diagnoses"]
+    assert [one["name"] for one in diagnoses if one["problem"]] == ["packages"]
+    assert "package domain" in {one["name"] for one in diagnoses}
+
+
 def test_json_has_the_same_diagnoses() -> None:
     result = CliRunner().invoke(app, ["doctor", "--json"])
     report = json.loads(result.stdout)

@@ -70,6 +70,11 @@ def recollect(*arguments: str, cwd: Path, **environment: str) -> subprocess.Comp
         ),
         (NotFound("Review", "7"), "Review 7 does not exist"),
         (
+            ImportError("cannot import name 'metadata' from 'domain' (/app/domain/__init__.py)"),
+            "cannot import name 'metadata' from 'domain' (/app/domain/__init__.py): "
+            "`recollect doctor` shows which packages are imported",
+        ),
+        (
             PermissionError(13, "Permission denied", "/somewhere/file"),
             "/somewhere/file: Permission denied",
         ),
