@@ -96,9 +96,13 @@ def compounds(text: str) -> str:
     `requests-2.32.3: self.get_user, useState` becomes `2.32.3 getuser useState`. Numbers with
     hyphens, such as dates, are none; a compound of several components has one for each.
     """
-    separated = _VERSION_OR_DOT.sub(r" \1 ", _ABBREVIATED_LETTER.sub(r"\1", text))
-    parts = (part for part in _TOKEN.findall(separated) if _has_parts(part.strip("-_")))
+    parts = (part for part in _tokens(text) if _has_parts(part.strip("-_")))
     return " ".join(_JOINT.sub("", part) for part in parts)
+
+
+def compound(text: str) -> str:
+    """Return the text as one word if it is one compound, such as `getUserName`, or else nothing."""
+    return compounds(text) if len(_tokens(text)) == 1 else ""
 
 
 def indexed_text(text: str) -> str:
@@ -107,6 +111,10 @@ def indexed_text(text: str) -> str:
     `to_tsvector` of the result has the positions and lexemes of the column `search_vector`.
     """
     return f"{split_words(text)} {compounds(text)}"
+
+
+def _tokens(text: str) -> list[str]:
+    return _TOKEN.findall(_VERSION_OR_DOT.sub(r" \1 ", _ABBREVIATED_LETTER.sub(r"\1", text)))
 
 
 def _has_parts(token: str) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Final
 
-from domain.values.text_analysis import compounds, split_words
+from domain.values.text_analysis import compound, compounds, split_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,11 +45,25 @@ _WEB_TERM: Final = re.compile(r'(-*)(?:"([^"]*)"?|([^\s"]+))')
 
 
 @dataclass(frozen=True, slots=True)
+class QueryTerm:
+    """A word or phrase of a query; `excluded`, if a minus stands before it.
+
+    A term that is one compound, such as `getUserName`, is met by its words or by the compound as
+    one word, `whole`: a row can have either.
+    """
+
+    words: str
+    whole: str = ""
+    excluded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class QueryText:
     """What is analyzed of a query: its words, separated as in the index, and its compounds."""
 
     words: str
     compounds: str
+    terms: Sequence[QueryTerm]
 
     @property
     def all(self) -> str:
@@ -58,41 +72,36 @@ class QueryText:
 
 
 def read_query(query: str) -> QueryText:
-    """Return the words and compounds of a query."""
+    """Return the words and compounds of a query.
+
+    Each compound is a term, and all other words are one.
+    """
     text = _reduced(_readable(query))
-    return QueryText(split_words(text), compounds(text))
+    words = [(word, compound(word)) for word in text.split()]
+    others = split_words(" ".join(word for word, whole in words if not whole))
+    terms = [QueryTerm(split_words(word), whole) for word, whole in words if whole]
+    return QueryText(split_words(text), compounds(text), [QueryTerm(others), *terms])
 
 
-@dataclass(frozen=True, slots=True)
-class WebTerm:
-    """A word or a phrase of a web search; `excluded`, if a minus stands before it."""
-
-    words: str
-    excluded: bool = False
-
-
-def read_web_query(query: str) -> Sequence[Sequence[WebTerm]]:
+def read_web_query(query: str) -> Sequence[Sequence[QueryTerm]]:
     """Return the alternatives of a query in web-search syntax, each with the terms it requires.
 
     Quotes make a phrase, `OR` separates alternatives, one minus excludes a term. A compound is the
     phrase of its parts: `getUserName -client.ts` has the terms "get User Name" and, excluded,
-    "client ts". Two hyphens, as in `--verbose`, exclude nothing.
+    "client ts". Two hyphens, as in `--verbose`, exclude nothing. An alternative that only excludes
+    is none, because no index finds the rows without a word.
     """
-    alternatives: list[list[WebTerm]] = [[]]
+    alternatives: list[list[QueryTerm]] = [[]]
     for match in _WEB_TERM.finditer(_readable(query[:MAX_WEB_CHARACTERS])):
         hyphens, phrase, word = match.groups()
         if not hyphens and word is not None and word.lower() == "or":
             alternatives.append([])
-        elif words := " ".join(split_words(word or phrase or "").split()):
-            alternatives[-1].append(WebTerm(words, excluded=hyphens == "-"))
-    return [terms for terms in alternatives if terms]
-
-
-def websearch_syntax(alternatives: Sequence[Sequence[WebTerm]]) -> str:
-    """Return what `websearch_to_tsquery` reads as these alternatives."""
-    return " or ".join(
-        " ".join(f'{"-" * term.excluded}"{term.words}"' for term in terms) for terms in alternatives
-    )
+        else:
+            text = word or phrase or ""
+            if words := " ".join(split_words(text).split()):
+                excluded = hyphens == "-"
+                alternatives[-1].append(QueryTerm(words, compound(text), excluded=excluded))
+    return [terms for terms in alternatives if not all(term.excluded for term in terms)]
 
 
 def _readable(query: str) -> str:

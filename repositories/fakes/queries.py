@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Final, TypeAlias
 
 from domain.values.search import Match
-from domain.values.text_queries import MAX_QUERY_TERMS, WebTerm, read_query, read_web_query
+from domain.values.text_queries import MAX_QUERY_TERMS, QueryTerm, read_query, read_web_query
 from repositories.fakes.lexemes import MAX_POSITIONS, Lexeme, lexemes, stems
 
 _DIGIT: Final = re.compile("[0-9]")
@@ -33,15 +33,17 @@ class ParsedQuery:
 def parse_query(query: str, match: Match) -> ParsedQuery:
     """Return what the query asks; nothing in it raises."""
     if match is Match.WEB:
-        return _parse_web(read_web_query(query))
+        alternatives = read_web_query(query)
+        ranked = (term for terms in alternatives for term in terms if not term.excluded)
+        return ParsedQuery(
+            _terms(stems(" ".join(f"{term.words} {term.whole}" for term in ranked))),
+            _meets_any(alternatives, _stands),
+        )
     text = read_query(query)
-    words = list(stems(text.words))
-    terms = _terms(chain(words, stems(text.compounds)))
+    terms = _terms(chain(stems(text.words), stems(text.compounds)))
     if match is Match.ANY:
         return ParsedQuery(terms, lambda places, stored: any(stem in places for stem in stored))
-    # The words of a compound and not the compound, which would leave out "parse the config".
-    required = set(words) or terms.keys()
-    return ParsedQuery(terms, lambda places, _: places.keys() >= required)
+    return ParsedQuery(terms, _meets_any([text.terms], _has_all))
 
 
 def _terms(named: Iterable[str]) -> Mapping[str, int]:
@@ -59,31 +61,44 @@ def rarest(counts: Mapping[str, int], limit: int) -> Sequence[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Phrase:
-    lexemes: tuple[Lexeme, ...]
+class _Condition:
+    """The words of a term and its compound, of which a row has either."""
+
+    words: tuple[Lexeme, ...]
+    whole: tuple[Lexeme, ...]
     excluded: bool
 
-    def meets(self, places: Places) -> bool:
-        return _stands(self.lexemes, places) is not self.excluded
+    def meets(self, places: Places, has: Callable[[tuple[Lexeme, ...], Places], bool]) -> bool:
+        either = (bool(words) and has(words, places) for words in (self.words, self.whole))
+        return any(either) is not self.excluded
 
 
-def _parse_web(alternatives: Sequence[Sequence[WebTerm]]) -> ParsedQuery:
-    groups = [phrases for terms in alternatives if (phrases := _phrases(terms))]
-    # An alternative that only excludes cannot be looked up: the whole query finds nothing.
-    if not all(any(not phrase.excluded for phrase in phrases) for phrases in groups):
-        return ParsedQuery({}, lambda _places, _stems: False)
-    ranked = (term.words for terms in alternatives for term in terms if not term.excluded)
-    return ParsedQuery(
-        _terms(stems(" ".join(ranked))),
-        lambda places, _: any(
-            all(phrase.meets(places) for phrase in phrases) for phrases in groups
-        ),
+def _meets_any(
+    alternatives: Sequence[Sequence[QueryTerm]], has: Callable[[tuple[Lexeme, ...], Places], bool]
+) -> Callable[[Places, Set[str]], bool]:
+    required = [conditions for terms in alternatives if (conditions := _conditions(terms))]
+    return lambda places, _: any(
+        all(condition.meets(places, has) for condition in conditions) for conditions in required
     )
 
 
-def _phrases(terms: Iterable[WebTerm]) -> Sequence[_Phrase]:
-    phrases = (_Phrase(lexemes(term.words), term.excluded) for term in terms)
-    return [phrase for phrase in phrases if phrase.lexemes]
+def _conditions(terms: Iterable[QueryTerm]) -> Sequence[_Condition]:
+    """Return the conditions of one alternative, or none if it requires nothing.
+
+    A compound of stop words alone is one if nothing else is required.
+    """
+    read = [_Condition(lexemes(t.words), lexemes(t.whole), t.excluded) for t in terms]
+    has_words = any(condition.words and not condition.excluded for condition in read)
+    conditions = [
+        condition
+        for condition in read
+        if condition.words or (condition.whole and (condition.excluded or not has_words))
+    ]
+    return conditions if any(not condition.excluded for condition in conditions) else []
+
+
+def _has_all(words: tuple[Lexeme, ...], places: Places) -> bool:
+    return all(lexeme.stem in places for lexeme in words)
 
 
 def _stands(phrase: tuple[Lexeme, ...], places: Places) -> bool:

@@ -90,7 +90,7 @@ async def test_a_large_tenant_is_estimated_from_a_sample_of_its_own_rows(
         await connection.execute(MANY)
 
     async def estimated(tenant: str) -> Mapping[str, Any]:
-        statistics = corpus_statistics(KnowledgeChunk, Match.ANY, 100, Access())
+        statistics = corpus_statistics(KnowledgeChunk, 100, Access())
         parts = ", ".join(f"{name} AS MATERIALIZED ({sql})" for name, sql in statistics.items())
         read = text(f"WITH {parts} SELECT lexeme, df, n, rows_with, every FROM counted")
         query = "number quarter fifteenth hundredth"

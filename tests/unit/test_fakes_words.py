@@ -151,7 +151,7 @@ class TestQueries:
             ('"user name"', Match.WEB, [3]),
             ("user -login", Match.WEB, [5]),
             ("-user", Match.WEB, []),
-            ("user or -pool", Match.WEB, []),
+            ("user or -pool", Match.WEB, [3, 5]),
             ("pool or the", Match.WEB, [2]),
             ("gardens OR login", Match.WEB, [3, 6]),
             ("client.ts -pool", Match.WEB, []),

@@ -10,10 +10,9 @@ from domain.values.text_queries import (
     MAX_QUERY_CHARACTERS,
     MAX_READ_CHARACTERS,
     MAX_WEB_CHARACTERS,
-    WebTerm,
+    QueryTerm,
     read_query,
     read_web_query,
-    websearch_syntax,
 )
 
 UNITS = ("_a", "aB", "1.", "v1.1 ", "deadbeef1 ", "a.", "未", "x", "-.", "é-", "1-", "As", '"a ')
@@ -24,7 +23,7 @@ EVERY_OTHER = " ".join(f"word{number}x" for number in range(100_000))
 @pytest.mark.parametrize("characters", [20_000, 1_000_000])
 def test_reading_a_query_takes_less_than_50_ms(unit: str, characters: int) -> None:
     query = (unit * (characters // len(unit) + 1))[:characters]
-    for read in (read_query, lambda text: websearch_syntax(read_web_query(text))):
+    for read in (read_query, read_web_query):
         # The processor's time of the best of three, because other programs run as well.
         times = []
         for _ in range(3):
@@ -65,23 +64,35 @@ def test_a_word_that_is_too_long_hides_no_other() -> None:
 @pytest.mark.parametrize(
     ("query", "terms"),
     [
-        ('"a b" c -d', [[("a b", False), ("c", False), ("d", True)]]),
-        ("a OR b c", [[("a", False)], [("b", False), ("c", False)]]),
-        ("getUserName -client.ts", [[("get User Name", False), ("client ts", True)]]),
-        ("--verbose -x", [[("verbose", False), ("x", True)]]),
-        ('"or" Or', [[("or", False)]]),
+        ('"a b" c -d', [[("a b", "", False), ("c", "", False), ("d", "", True)]]),
+        ("a OR b c", [[("a", "", False)], [("b", "", False), ("c", "", False)]]),
+        (
+            "getUserName -client.ts",
+            [[("get User Name", "getUserName", False), ("client ts", "", True)]],
+        ),
+        (
+            '"getUserName" v1.2',
+            [[("get User Name", "getUserName", False), ("1 2", "1.2", False)]],
+        ),
+        ('"call getUserName"', [[("call get User Name", "", False)]]),
+        ("--verbose -x", [[("verbose", "", False), ("x", "", True)]]),
+        ("-x or a -y or -z", [[("a", "", False), ("y", "", True)]]),
+        ('"or" Or', [[("or", "", False)]]),
         ("- -- or <", []),
-        ('"unclosed b', [[("unclosed b", False)]]),
-        ("a" * MAX_WEB_CHARACTERS + " b", [[("a" * MAX_WEB_CHARACTERS, False)]]),
+        ('"unclosed b', [[("unclosed b", "", False)]]),
+        ("a" * MAX_WEB_CHARACTERS + " b", [[("a" * MAX_WEB_CHARACTERS, "", False)]]),
     ],
 )
 def test_a_web_search_is_alternatives_of_terms(
-    query: str, terms: list[list[tuple[str, bool]]]
+    query: str, terms: list[list[tuple[str, str, bool]]]
 ) -> None:
-    expected = [[WebTerm(words, excluded) for words, excluded in group] for group in terms]
+    expected = [[QueryTerm(*term) for term in group] for group in terms]
     assert list(read_web_query(query)) == expected
 
 
-def test_the_syntax_of_postgresql_is_quoted_so_that_no_word_is_an_operator() -> None:
-    alternatives = read_web_query('(or) getUserName -"x y" or z')
-    assert websearch_syntax(alternatives) == '"(or)" "get User Name" -"x y" or "z"'
+def test_each_compound_of_a_query_is_a_term() -> None:
+    assert list(read_query("open getUserName (GitHub) src/db.ts").terms) == [
+        QueryTerm("open src db ts"),
+        QueryTerm("get User Name", "getUserName"),
+        QueryTerm("(Git Hub)", "GitHub"),
+    ]

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import ColumnElement, Text, and_, bindparam, literal_column
 from sqlalchemy.dialects.postgresql import ARRAY, array
 
-from domain.schema.tenant_lexemes import TENANT_KEY, keys_sql, lexeme_key_sql
+from domain.schema.tenant_lexemes import TENANT_KEY, keys_sql
 from domain.values.search import Match
-from repositories.sql.bm25.corpus import TENANT, Access, quoted
+from repositories.sql.bm25.corpus import Access
+from repositories.sql.bm25.required import CHOSEN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,40 +69,13 @@ _ANY_BY_ROWS: Final = {
     "remaining": """
         SELECT string_agg(quoted, ' | ')::tsquery AS part, NULL::tsquery AS earlier FROM words""",
 }
-_REQUIRED: Final = f"""
-    SELECT string_agg({quoted("lexeme")}, ' & ')::tsquery AS part,
-      array_agg({lexeme_key_sql(TENANT, "lexeme")}) AS keys
-    FROM unnest(to_tsvector(CAST(:language AS regconfig), :required))"""
-# The words of a compound are required and the compound is not: "parse the config" does not have it.
-# A compound of stop words, such as "to-do", has no other lexeme.
-_ALL: Final = {
-    "required": _REQUIRED,
-    "chosen": """
-        SELECT coalesce(r.part, t.part) AS part, coalesce(r.keys, t.keys) AS keys_any,
-          coalesce(r.keys, t.keys) AS keys_all, NULL::tsquery AS earlier
-        FROM required AS r CROSS JOIN (
-          SELECT string_agg(quoted, ' & ')::tsquery AS part, array_agg(key) AS keys
-          FROM query_terms) AS t""",
-}
-# The index finds the rows with all words or, if there are alternatives, with any of them. Phrases
-# and negations are compared with the rows.
-_WEB: Final = {
-    "required": _REQUIRED,
-    "chosen": f"""
-        SELECT websearch_to_tsquery(CAST(:language AS regconfig), :web) AS part, a.keys AS keys_any,
-          coalesce(r.keys, '{{}}') AS keys_all, NULL::tsquery AS earlier
-        FROM required AS r CROSS JOIN (
-          SELECT array_agg({lexeme_key_sql(TENANT, "lexeme")}) AS keys
-          FROM unnest(to_tsvector(CAST(:language AS regconfig), CAST(:query AS text)))) AS a
-        WHERE EXISTS (SELECT 1 FROM words)""",
-}
 
 
 def parts_of_query(match: Match, access: Access) -> Mapping[str, str]:
     """Return the SQL of the common table expressions that end in `chosen`, by name, in order."""
     if match is Match.ANY:
         return _ANY if access.by_index else _ANY_BY_ROWS
-    return _ALL if match is Match.ALL else _WEB
+    return {"chosen": CHOSEN}
 
 
 def has_lexemes(

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 
 from domain.schema.tenant_lexemes import TENANT_KEY, keys_sql, lexeme_key_sql
 from domain.values.bm25 import DEFAULT_BM25, Bm25
-from domain.values.search import Match
 from domain.values.text_queries import MAX_QUERY_TERMS, MAX_RANKED_TERMS
 
 if TYPE_CHECKING:
@@ -87,21 +86,15 @@ def document_length(vector: str) -> str:
     return f"length({vector})"
 
 
-def corpus_statistics(
-    entity: type[Entity], match: Match, depth: int, access: Access
-) -> dict[str, str]:
+def corpus_statistics(entity: type[Entity], depth: int, access: Access) -> dict[str, str]:
     """Return the SQL of the common table expressions with the statistics, by name, in order.
 
     `words` are the query's lexemes with their weight, (k1 + 1) x times in the query x inverse
     document frequency; `bound` says how many rows may be ranked, `depth` at least; `average`
-    relates a row's length to the mean. Binds: `tenant`, `query`, `language`, and for a web search
-    `web`.
+    relates a row's length to the mean. Binds: `tenant`, `query` and `language`.
     """
     counted = _counted(entity, access) if access.by_index else "0.5 * terms.n / terms.every"
     more = {"more": _more(entity.__table__.name, access)} if access.by_index else {}
-    # A negated word is not in the tree of the query, and does not rank.
-    in_tree = """WHERE strpos(
-        querytree(websearch_to_tsquery(CAST(:language AS regconfig), :web)), terms.quoted) > 0"""
     return {
         **_rows(entity, access),
         "query_terms": _QUERY_TERMS,
@@ -110,7 +103,7 @@ def corpus_statistics(
             FROM query_terms AS terms CROSS JOIN size CROSS JOIN LATERAL (
               SELECT count(*) FILTER (WHERE s.lexemes @@ terms.query) AS rows, count(*) AS every
               FROM sample AS s WHERE size.complete OR s.number <= {_COMPARISONS} / terms.words
-            ) AS in_sample {in_tree if match is Match.WEB else ""}""",
+            ) AS in_sample""",
         **more,
         "counted": f"""
             SELECT terms.*, least(terms.n, CASE WHEN terms.words = 1 THEN 1

@@ -27,10 +27,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from domain.values.jsonb import dumps
 from domain.values.search import Match
-from domain.values.text_queries import read_query, read_web_query, websearch_syntax
+from domain.values.text_queries import QueryTerm, read_query, read_web_query
 from repositories.sql.bm25.candidates import parts_of_query
 from repositories.sql.bm25.corpus import Access, corpus_statistics
+from repositories.sql.bm25.required import required_terms
 from repositories.sql.bm25.selection import (
     BOUND,
     candidates_of,
@@ -42,7 +44,7 @@ from repositories.sql.rows import tenant_bind
 from repositories.sql.vector import first_of_each_text, literal_int
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import FromClause
 
@@ -74,7 +76,11 @@ def matching(
     a row can have. Binds: `tenant` and the names that `query_parameters` returns.
     """
     parts = prepared(
-        {**corpus_statistics(entity, match, limit, access), **parts_of_query(match, access)}
+        {
+            **required_terms(match),
+            **corpus_statistics(entity, limit, access),
+            **parts_of_query(match, access),
+        }
     )
     there = and_(tenant_bind(entity), true() if condition is None else condition)
     candidates = candidates_of(entity, match, there, access, distinct=distinct)
@@ -133,22 +139,33 @@ def best(near: FromClause, *, limit: int, ranking: Bm25, explain: bool) -> Selec
 
 def query_parameters(query: str, match: Match, language: str) -> dict[str, str]:
     """Return the values of the binds that a search with `match` has."""
+    values = {"language": language}
     if match is Match.WEB:
         alternatives = read_web_query(query)
-        ranked = " ".join(
-            term.words for terms in alternatives for term in terms if not term.excluded
-        )
-        values = {
-            "query": ranked,
-            "web": websearch_syntax(alternatives),
-            "required": ranked if len(alternatives) == 1 else "",
-        }
+        ranked = (term for terms in alternatives for term in terms if not term.excluded)
+        values["query"] = " ".join(f"{term.words} {term.whole}" for term in ranked)
+        values["terms"] = _terms(alternatives)
     else:
         text = read_query(query)
-        values = {"query": text.all}
+        values["query"] = text.all
         if match is Match.ALL:
-            values["required"] = text.words
-    return {**values, "language": language}
+            values["terms"] = _terms([text.terms])
+    return values
+
+
+def _terms(alternatives: Sequence[Sequence[QueryTerm]]) -> str:
+    return dumps(
+        [
+            {
+                "alternative": number,
+                "excluded": term.excluded,
+                "words": term.words,
+                "whole": term.whole,
+            }
+            for number, terms in enumerate(alternatives)
+            for term in terms
+        ]
+    )
 
 
 def prepared(parts: Mapping[str, str]) -> list[CTE]:

@@ -85,7 +85,7 @@ def _rows_of(
         conditions.append(
             has_lexemes(entity, access, keys_any=chosen.c.keys_any, keys_all=keys_all)
         )
-    if match is Match.WEB or not access.by_index:
+    if match is not Match.ANY or not access.by_index:
         conditions.append(vector.bool_op("@@")(chosen.c.part))
     if has_all and match is Match.ANY:
         conditions.append(vector.bool_op("@@")(chosen.c.earlier).is_not(true()))

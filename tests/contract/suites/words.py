@@ -211,6 +211,12 @@ class KeywordSearchContract:
             '"retry limit" or lease': {"retry first", "lease"},
             '"deadline retry"': set(),
             "retry lease": set(),
+            # An alternative that only excludes finds nothing, and hides no other.
+            "lease or -retry": {"lease"},
+            "-limit or lease or the -deadline": {"lease"},
+            "-lease": set(),
+            "lease -deadLine": {"lease"},
+            "retry -leAse -deadLine": set(),
         }
         async with store.reader() as view:
             for query, hits in expected.items():
@@ -255,6 +261,9 @@ class KeywordSearchContract:
             ("未处理的异常", ("异常", "处理", "未处理的异常")),
             ("URLs of the HTTPServer", ("url", "http server", "HTTPServer")),
             ("get-user-name", ("getUserName", "get_user_name", "user name")),
+            ("send the github token", ("GitHub", "GitHub token", "git-hub")),
+            ("upgrade to 2.0.0rc1", ("2.0.0", "v2.0.0", "2.0.0rc1")),
+            ("pass isOn to it", ("isOn", "is_on")),
         ],
     )
     async def test_code_is_found_by_its_parts_and_as_a_whole(
