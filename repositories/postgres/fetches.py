@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from time import monotonic, thread_time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +23,9 @@ _MOST_ROWS: Final = 500
 _FIRST_ROWS: Final = 4
 """Rows of the first fetch. Each fetch that is quick is followed by one of twice as many."""
 
+_BUFFERED_ROWS: Final = 50
+"""Rows that SQLAlchemy reads ahead. Fetches of these rows do not reach the server."""
+
 
 class Fetches:
     """The fetches of one stream, of at most `batch_size` rows each.
@@ -35,18 +39,23 @@ class Fetches:
         self._most = min(batch_size, _MOST_ROWS)
         self._size = min(self._most, _FIRST_ROWS)
         self._ended_at = monotonic()
+        self._pauses: deque[tuple[int, float]] = deque()
         self._was_long = False
 
     @property
     def pause(self) -> float:
-        """Seconds since the last fetch."""
-        return monotonic() - self._ended_at
+        """Seconds that the consumer took for the rows that can come from one read of the server."""
+        return monotonic() - self._ended_at + sum(pause for _, pause in self._pauses)
 
     async def fetch(self) -> Sequence[Any]:
         """Return the next rows; none, after the last."""
+        paused = monotonic() - self._ended_at
         began = thread_time()
         rows = await self._rows.fetchmany(self._size)
         self._ended_at = monotonic()
+        self._pauses.append((len(rows), paused))
+        while sum(count for count, _ in self._pauses) - self._pauses[0][0] >= _BUFFERED_ROWS:
+            self._pauses.popleft()
         self._was_long = thread_time() - began >= TURN
         self._size = max(1, self._size // 4) if self._was_long else min(2 * self._size, self._most)
         return rows
@@ -58,11 +67,11 @@ class Fetches:
 
 
 def lost_in_stream(pause: float) -> ConnectionLost:
-    """Return the error for a connection that is lost when the consumer paused for `pause` s."""
+    """Return the error for a connection that is lost when the consumer took `pause` s."""
     if pause < _LONG_PAUSE_SECONDS:
         return ConnectionLost("the connection was lost during a stream: nothing was committed")
     return ConnectionLost(
-        f"the connection was lost while the consumer of a stream paused for {pause:.1f} s: if"
-        " that is more than the setting idle_in_transaction_timeout, raise the setting, or collect"
-        " the rows before you process them"
+        f"the connection was lost when the consumer of a stream took {pause:.1f} s for its last"
+        " rows: if that is more than the setting idle_in_transaction_timeout, raise the setting, or"
+        " collect the rows before you process them"
     )

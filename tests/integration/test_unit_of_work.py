@@ -113,6 +113,24 @@ async def test_a_stream_whose_consumer_pauses_too_long_names_the_setting(
                     await asyncio.sleep(0.4)
 
 
+async def test_a_pause_counts_until_the_server_is_asked_again(database_url: SecretStr) -> None:
+    async with (
+        Database.from_url(database_url, idle_in_transaction_timeout=0.2) as database,
+        emptied(database),
+    ):
+        async with database.unit_of_work() as uow:
+            await uow.reviews.add_many(ReviewFactory.build_batch(200))
+            await uow.commit()
+        async with database.reader() as view:
+            number = 0
+            with pytest.raises(ConnectionLost, match="setting idle_in_transaction_timeout"):
+                # The next rows after the pause come from those that were read ahead.
+                async for _ in view.reviews.stream():
+                    number += 1
+                    if number == 10:
+                        await asyncio.sleep(0.4)
+
+
 async def test_a_unit_of_work_is_freed_without_the_garbage_collector(database: Database) -> None:
     async def commit(reviews: int) -> weakref.ref[object]:
         async with database.unit_of_work() as uow:
