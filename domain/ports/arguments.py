@@ -5,12 +5,13 @@ Every store checks them with the same functions, before it sends a statement.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache, partial, wraps
 from importlib import import_module
 from inspect import Parameter, iscoroutinefunction, signature
+from itertools import islice
 from os import PathLike, fsencode, fspath
 from typing import Any, Final, TypeAlias
 from uuid import UUID
@@ -18,6 +19,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from domain.errors import InvalidInput
+from domain.values.filters import MAX_CHOICES
 from domain.values.ids import require_id
 from domain.values.numbers import INT32_MAX, INT64_MAX
 from domain.values.shown import kind_of, shown
@@ -280,7 +282,18 @@ def require_texts(name: str, values: Iterable[Any]) -> list[str]:
 
 
 def _texts(name: str, value: Any) -> list[str]:
-    return require_texts(name, _iterable(name, "an iterable of texts", value))
+    return require_texts(name, _some(name, _iterable(name, "an iterable of texts", value)))
+
+
+def _some(name: str, values: Iterable[Any]) -> list[Any]:
+    # Checking a million values would hold the event loop.
+    some = list(islice(values, MAX_CHOICES + 1))
+    if len(some) > MAX_CHOICES:
+        count = f"{len(values):,}" if isinstance(values, Sized) else "more"
+        raise InvalidInput(
+            f"{name} has at most {MAX_CHOICES:,} values, and this call has {count}", field=name
+        )
+    return some
 
 
 def _any_number_of_texts(name: str, value: Any) -> Iterable[Any]:
@@ -296,7 +309,8 @@ def _repaired(name: str, value: Any) -> list[Any]:
 
 
 def _corpora(name: str, value: Any) -> list[Any]:
-    return [_value(name, "Corpus", one) for one in _iterable(name, "a collection of Corpus", value)]
+    corpora = _some(name, _iterable(name, "a collection of Corpus", value))
+    return [_value(name, "Corpus", one) for one in corpora]
 
 
 def _value(name: str, kind: str, value: Any) -> Any:

@@ -329,5 +329,8 @@ class UnitOfWork(Protocol):
         """Return a block that is rolled back alone.
 
         An exception that leaves the block rolls it back, and the unit of work stays usable.
+
+        Raises:
+            UnitOfWorkError: when you enter it twice, or leave it before another one inside it.
         """
         ...

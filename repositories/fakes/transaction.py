@@ -21,6 +21,7 @@ from domain.errors import (
 from domain.schema.base import Entity
 from domain.schema.stored import CommitMark, is_stored
 from domain.values.exclusive_use import ExclusiveUse
+from domain.values.savepoints import Savepoint
 from domain.values.transactions import ROWS_GONE, Isolation
 from repositories.fakes.layers import Layers
 from repositories.fakes.locks import Owner
@@ -77,6 +78,7 @@ class Transaction:
         self._use = ExclusiveUse()
         self._can_be_sent = True
         self._savepoints: list[int] = []
+        self._open_savepoints: list[Savepoint] = []
 
     @property
     def is_open(self) -> bool:
@@ -292,12 +294,15 @@ class Transaction:
             return [copy_of(table, row, with_embedding=with_embedding) for row in rows]
         return [self._tracker.read(table, row, with_embedding=with_embedding) for row in rows]
 
-    @asynccontextmanager
-    async def savepoint(self) -> AsyncIterator[None]:
+    def savepoint(self) -> Savepoint:
         """Return a block that is rolled back alone.
 
         An exception that leaves the block rolls it back, and the transaction stays usable.
         """
+        return Savepoint(self._savepoint(), self._open_savepoints)
+
+    @asynccontextmanager
+    async def _savepoint(self) -> AsyncIterator[None]:
         await self.flush()
         self.layers.push()
         self._savepoints.append(len(self.owner.locks))

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from domain.schema.base import Entity
     from domain.values.plans import SearchPlan
+    from domain.values.savepoints import Savepoint
     from repositories.postgres.database_info import Schema
     from repositories.postgres.direct import Row
 
@@ -113,7 +114,7 @@ class Execution(Tenancy):
         self._phase = Phase.WORK
         self._use = ExclusiveUse()
         self._executed = 0
-        self._savepoints = 0
+        self._savepoints: list[Savepoint] = []
         self._written = SavepointLog()
 
     @property

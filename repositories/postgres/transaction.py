@@ -25,6 +25,7 @@ from domain.errors import (
 )
 from domain.schema.base import Entity
 from domain.schema.stored import CommitMark
+from domain.values.savepoints import Savepoint
 from domain.values.transactions import Isolation
 from repositories.postgres import autocommit, direct
 from repositories.postgres.attaching import attach, track_row
@@ -124,15 +125,17 @@ class Transaction(Execution):
         """Return the tracked entity of a row, with the values of the row."""
         return track_row(self.session, kind, row)
 
-    @asynccontextmanager
-    async def savepoint(self) -> AsyncIterator[None]:
+    def savepoint(self) -> Savepoint:
         """Roll the block back alone if an exception leaves it; the transaction continues."""
+        return Savepoint(self._savepoint(), self._savepoints)
+
+    @asynccontextmanager
+    async def _savepoint(self) -> AsyncIterator[None]:
         await self.flush()
         with self.guarded() as session:
             nested = await session.begin_nested()
             # The session sends SAVEPOINT with its own next statement, and reads bypass the session.
             await session.connection()
-        self._savepoints += 1
         try:
             yield
             await self.flush()
@@ -144,8 +147,7 @@ class Transaction(Execution):
                 await run_to_completion(self._undo(nested, error))
             raise
         finally:
-            self._savepoints -= 1
-            if not self._savepoints:
+            if len(self._savepoints) == 1:
                 self._written.forget()
 
     async def _undo(self, nested: AsyncSessionTransaction, error: BaseException) -> None:
@@ -209,9 +211,7 @@ class Transaction(Execution):
         """
         self.require_usable()
         if self._savepoints:
-            raise UnitOfWorkError(
-                "a savepoint is open: leave it before the unit of work is committed"
-            )
+            raise UnitOfWorkError("a savepoint is open: leave it before the commit")
         if len(self.session.dirty) > 1:
             await self.flush()  # which also looks for rows that are gone
         self._new_operation_id = operation_id

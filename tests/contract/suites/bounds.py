@@ -187,6 +187,31 @@ class BoundsContract:
                 assert len(str(refusal.value)) < 200
         assert _too_long(holds) == {}
 
+    @pytest.mark.parametrize("count", [10_001, 1_000_000, None])
+    async def test_more_values_than_an_argument_takes_are_refused_at_once(
+        self, store: Store, count: int | None
+    ) -> None:
+        def values(value: str) -> Any:
+            return repeat(value) if count is None else [value] * count
+
+        vector = await vectors_of(store)
+        async with store.reader() as view:
+            searches: Mapping[str, Callable[[], Awaitable[object]]] = {
+                "source_types": lambda: view.knowledge.keyword_search(
+                    "x", source_types=values("x")
+                ),
+                "languages": lambda: view.knowledge.keyword_search("x", languages=values("x")),
+                "corpora": lambda: view.corpora.search(
+                    "x", vector(1.0), corpora=values("findings")
+                ),
+            }
+            for name, search in searches.items():
+                holds: list[float] = []
+                async with _holds(holds):
+                    with pytest.raises(InvalidInput, match=f"{name} has at most 10,000 values"):
+                        await search()
+                assert _too_long({name: holds}) == {}
+
     async def test_a_listing_of_many_rows_does_not_hold_the_loop(self, store: Store) -> None:
         subject = review()
         await write(store, subject, *(finding(subject) for _ in range(MANY)))

@@ -178,6 +178,23 @@ class FailureContract:
         async with store.reader() as view:
             assert await view.reviews.count() == 1
 
+    async def test_savepoints_end_in_the_reverse_order_and_are_entered_once(
+        self, store: Store
+    ) -> None:
+        async with store.unit_of_work() as uow:
+            outer, inner = uow.savepoint(), uow.savepoint()
+            async with outer:
+                async with inner:
+                    uow.reviews.add(review())
+                    with pytest.raises(UnitOfWorkError, match="leave that one first"):
+                        await outer.__aexit__(None, None, None)
+                for left in (inner, outer):
+                    with pytest.raises(UnitOfWorkError, match="open another one"):
+                        await left.__aenter__()
+            await uow.commit()
+        async with store.reader() as view:
+            assert await view.reviews.count() == 1
+
     async def test_what_was_read_before_a_savepoint_is_as_it_was_when_that_is_undone(
         self, store: Store
     ) -> None:
