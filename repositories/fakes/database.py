@@ -257,7 +257,7 @@ class FakeDatabase(BulkChanges):
         await self._state.locks.wait(
             Owner(), (table.key.name, key), Mode.WRITE, within=wait_for.total_seconds()
         )
-        return key in self._state.committed[table.name]
+        return self._state.committed[table.name].get(key) is not None
 
     async def health(self) -> Health:
         """Return what the database reports about itself. A fake has no problems."""

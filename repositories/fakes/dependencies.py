@@ -31,7 +31,7 @@ class FakeDependencyBumpReader(FakeReadRepository[DependencyBumpMerge]):
             key=_merged_last,
             descending=True,
         )
-        return self._entities(rows[:limit])
+        return await self._entities(rows[:limit])
 
 
 @implements(ports.DependencyBumpRepository)

@@ -63,9 +63,9 @@ class FakeFederatedSearch(CorporaSearch[Condition]):
         embeddings: dict[UUID, Vector] = {}
         async with self._transaction.statement():
             for corpus, ids in ids_with_embeddings(rankings).items():
-                keys = set(ids)
-                for row in self._transaction.select(self._transaction.state.tables[names[corpus]]):
-                    if row["id"] in keys and row["embedding"] is not None:
+                table = self._transaction.state.tables[names[corpus]]
+                for row in await self._transaction.find_many(table, ids):
+                    if row["embedding"] is not None:
                         embeddings[row["id"]] = row["embedding"]
         duplicates: defaultdict[UUID, list[UUID]] = defaultdict(list)
         for (one, left), (other, right) in combinations(embeddings.items(), 2):

@@ -14,7 +14,7 @@ from domain.values import filters
 from domain.values.embedding import UNSPECIFIED
 from domain.values.filter_bounds import MAX_NAME_CHARACTERS, require_selective
 from domain.values.paging import require_at_most
-from domain.values.turns import lists
+from domain.values.turns import lists, slices, sorted_in_slices
 from repositories.common_search.knowledge import KnowledgeSearches
 from repositories.embedding_record import EmbeddingRecordReader, EmbeddingRecordWriter
 from repositories.fakes.binding import Binds
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from domain.ports import Progress, Rows
     from domain.values.filters import Filter
     from repositories.fakes.checks import Row
+    from repositories.fakes.tables import Unique
     from repositories.fakes.transaction import Transaction
 
 _UNCHANGED = {"tenant", "id", "repo", "chunk_id", "created_at"}
@@ -63,14 +64,18 @@ class FakeKnowledgeRepository(
             return 0
         named = self._table.unique_over("repo", "chunk_id")
         async with self._transaction.statement():
-            for chunk in [latest[name] for name in sorted(latest)]:
-                [row] = self._new([chunk])
-                if has_row(chunk):
-                    row = {**row, "updated_at": self._transaction.now}
-                replaced = {name: value for name, value in row.items() if name not in _UNCHANGED}
-                await self._transaction.rows.upsert(self._table, row, named, always(replaced))
+            async for names in slices(await sorted_in_slices(list(latest), tuple)):
+                for chunk in [latest[name] for name in names]:
+                    await self._upsert(chunk, named)
             report(progress, chunks, sent=len(read), written=len(latest))
         return len(latest)
+
+    async def _upsert(self, chunk: KnowledgeChunk, named: Unique) -> None:
+        [row] = await self._new([chunk])
+        if has_row(chunk):
+            row = {**row, "updated_at": self._transaction.now}
+        replaced = {name: value for name, value in row.items() if name not in _UNCHANGED}
+        await self._transaction.rows.upsert(self._table, row, named, always(replaced))
 
     async def delete_where(self, where: Filter, *, at_most: int | None = None) -> int:
         meets = meeting(self._entity, require_selective(where))
@@ -100,7 +105,7 @@ class FakeEmbeddingMetadataReader(Binds, EmbeddingRecordReader):
 
     async def find(self) -> EmbeddingMetadata | None:
         async with self._transaction.statement():
-            rows = self._transaction.select(self._table)
+            rows = await self._transaction.select(self._table)
         return (
             cast("EmbeddingMetadata", copy_of(self._table, rows[0], with_embedding=False))
             if rows

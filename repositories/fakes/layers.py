@@ -7,8 +7,9 @@ further one the changes since a savepoint.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
 from typing import Any, TypeAlias
+
+from domain.values.turns import VALUES_PER_TURN, slices
 
 Key: TypeAlias = tuple[Any, ...]
 Layer: TypeAlias = defaultdict[str, dict[Key, Any]]
@@ -47,12 +48,13 @@ class Layers:
                 return layer[name][key]
         return None
 
-    def all(self, name: str) -> Mapping[Key, Any]:
+    def values(self, name: str) -> list[Any]:
         """Return all current values of `name`."""
+        # Copying a whole dictionary does not compute the hashes of its keys again.
         merged: dict[Key, Any] = {}
         for layer in self._layers:
             merged.update(layer[name])
-        return {key: value for key, value in merged.items() if value is not None}
+        return [value for value in merged.values() if value is not None]
 
     def put(self, name: str, key: Key, value: Any | None) -> None:
         """Set the value of `key`; None removes it."""
@@ -66,16 +68,23 @@ class Layers:
         """Discard the changes since the last savepoint, or since the beginning."""
         self._layers.pop()
 
-    def merge(self) -> None:
-        """Merge the changes since the last savepoint into the layer below.
+    def merge(self) -> Layer:
+        """Merge the changes since the last savepoint into the layer below, and return them.
 
         Without a savepoint, that is the committed layer.
         """
         changed = self._layers.pop()
-        is_last = len(self._layers) == 1
-        below = self._committed if is_last else self._layers[-1]
+        below = self._committed if len(self._layers) == 1 else self._layers[-1]
         for name, values in changed.items():
             below[name].update(values)
-            if is_last:
-                for key in [key for key, value in values.items() if value is None]:
-                    del below[name][key]
+        return changed
+
+    async def forget_removed(self, changed: Layer) -> None:
+        """Drop what a merged layer removed from the committed layer, where it is None now."""
+        for name, values in changed.items():
+            committed = self._committed[name]
+            async for some in slices(list(values.items()), VALUES_PER_TURN):
+                for key, value in some:
+                    # Another unit of work can have written it again.
+                    if value is None and key in committed and committed[key] is None:
+                        del committed[key]

@@ -29,7 +29,7 @@ from repositories.common_search.memories import MemorySearches
 from repositories.fakes.filters import meeting
 from repositories.fakes.reembedding import FakeRepairReader, FakeRepairs
 from repositories.fakes.repository import FakeAppendRepository, FakeReadRepository, FakeRepository
-from repositories.fakes.writes import Condition, always
+from repositories.fakes.writes import Condition, always, only
 
 if TYPE_CHECKING:
     from domain.ports import Progress, Rows
@@ -69,12 +69,12 @@ class FakeMemoryReader(FakeRepairReader[LearningMemory], MemorySearches[Conditio
         require_limit(limit)
         meets = meeting(self._entity, where)
         async with self._searching():
-            repos = self._repos_of(owner, repo)
-            near = self._vector_arm(
-                self._transaction.select(
-                    self._table,
-                    lambda row: row["repo"] in repos and _shares(row, owner, repo) and meets(row),
-                ),
+            rows = await self._transaction.select(
+                self._table, lambda row: _shares(row, owner, repo)
+            )
+            repos = _largest(rows)
+            near = await self._vector_arm(
+                await only(rows, lambda row: row["repo"] in repos and meets(row)),
                 query,
                 thresholds,
                 distinct=distinct,
@@ -86,16 +86,13 @@ class FakeMemoryReader(FakeRepairReader[LearningMemory], MemorySearches[Conditio
             if text_hash(row["finding_text"]) not in excluded_texts and shares[row["repo"]] < share:
                 shares[row["repo"]] += 1
                 ranked.append((row, distance))
-        return self._vector_hits(ranked[:limit], Distance.COSINE)
-
-    def _repos_of(self, owner: str, repo: str) -> Sequence[str]:
-        rows = self._transaction.select(self._table, lambda row: _shares(row, owner, repo))
-        sizes = Counter(row["repo"] for row in rows)
-        return sorted(sizes, key=lambda name: (-sizes[name], name))[:OWNER_REPOS]
+        return await self._vector_hits(ranked[:limit], Distance.COSINE)
 
     async def _owner_repos(self, owner: str, repo: str) -> Sequence[str]:
         async with self._transaction.statement():
-            return self._repos_of(owner, repo)
+            return _largest(
+                await self._transaction.select(self._table, lambda row: _shares(row, owner, repo))
+            )
 
 
 @implements(ports.MemoryRepository)
@@ -154,7 +151,7 @@ class FakePatternRepository(FakePatternReader, FakeAppendRepository[GlobalPatter
                 f"count must be at least 1, not {shown(pattern.count)}", field="count"
             )
         async with self._transaction.statement():
-            row = self._new([pattern])[0]
+            [row] = await self._new([pattern])
             stored = await self._transaction.rows.upsert(
                 self._table,
                 row,
@@ -162,6 +159,12 @@ class FakePatternRepository(FakePatternReader, FakeAppendRepository[GlobalPatter
                 lambda old: {"count": old["count"] + pattern.count},
             )
         return self._copy(stored)
+
+
+def _largest(rows: Sequence[Row]) -> Sequence[str]:
+    """Return the repositories with most rows."""
+    sizes = Counter(row["repo"] for row in rows)
+    return sorted(sizes, key=lambda name: (-sizes[name], name))[:OWNER_REPOS]
 
 
 def _shares(row: Row, owner: str, repo: str) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
@@ -16,6 +16,7 @@ from domain.values.bm25 import DEFAULT_BM25, Bm25
 from domain.values.search import Match
 from domain.values.text_analysis import INDEXED_CHARACTERS, indexed_text
 from domain.values.text_queries import MAX_RANKED_TERMS
+from domain.values.turns import slices, sorted_in_slices
 from repositories.fakes.lexemes import MAX_POSITION, MAX_POSITIONS, lexemes
 from repositories.fakes.queries import ParsedQuery, Places, parse_query, rarest
 
@@ -49,10 +50,10 @@ class Found:
     terms: tuple[str, ...]
 
 
-def best(
+async def best(
     query: str,
-    rows: Iterable[Row],
-    everything: Iterable[Row],
+    rows: Sequence[Row],
+    everything: Sequence[Row],
     searched: Searched,
     *,
     limit: int,
@@ -66,14 +67,17 @@ def best(
     parsed = parse_query(query, match)
     if not parsed.terms:
         return []
-    documents = [document_of(row, searched) for row in everything]
-    weights = _term_weights(parsed, documents, ranking)
-    average = sum(document.length for document in documents) / max(1, len(documents))
-    matching = (
-        (row, document)
-        for row in rows
-        if weights and parsed.meets((document := document_of(row, searched)).places, weights.keys())
-    )
+    having = dict.fromkeys(parsed.terms, 0)
+    total = 0
+    async for some in slices(everything):
+        for document in (document_of(row, searched) for row in some):
+            total += document.length
+            for stem in having.keys() & document.places.keys():
+                having[stem] += 1
+    weights = _term_weights(parsed, having, len(everything), ranking)
+    if not weights:
+        return []
+    average = total / max(1, len(everything))
     hits = [
         Found(
             row,
@@ -81,26 +85,33 @@ def best(
             sum(weights.values()),
             tuple(sorted(weights.keys() & document.places.keys())),
         )
-        for row, document in matching
+        async for some in slices(rows)
+        for row in some
+        if parsed.meets((document := document_of(row, searched)).places, weights.keys())
     ]
-    return sorted(hits, key=lambda hit: (-hit.relevance, hit.row["id"]))[:limit]
+    return (await sorted_in_slices(hits, lambda hit: (-hit.relevance, hit.row["id"])))[:limit]
 
 
 def _term_weights(
-    parsed: ParsedQuery, documents: Sequence[IndexedRow], ranking: Bm25
+    parsed: ParsedQuery, having: Mapping[str, int], documents: int, ranking: Bm25
 ) -> Mapping[str, float]:
     """Return how much each of the rarest stems can add.
 
     Its inverse document frequency, as often as the query names it.
+
+    Args:
+        parsed: the query.
+        having: in how many documents each stem is.
+        documents: the number of documents.
+        ranking: the parameters.
     """
-    having = {stem: sum(stem in document.places for document in documents) for stem in parsed.terms}
     # With one word there is nothing to weigh it against, and counting its rows would cost the
     # server more than finding them.
     rows_with = {
         stem: 1 if len(parsed.terms) == 1 else rows for stem, rows in having.items() if rows
     }
     return {
-        stem: (ranking.k1 + 1) * parsed.terms[stem] * _rarity(len(documents), rows_with[stem])
+        stem: (ranking.k1 + 1) * parsed.terms[stem] * _rarity(documents, rows_with[stem])
         for stem in rarest(rows_with, MAX_RANKED_TERMS)
     }
 

@@ -49,7 +49,7 @@ class FakeRepairReader(SearchesBoth[E]):
     async def repair_state(self, key: str) -> EmbeddingRepair | None:
         corpus, repairs = self._table.name, self._repairs
         async with self._transaction.statement():
-            rows = self._transaction.select(
+            rows = await self._transaction.select(
                 repairs, lambda row: (row["corpus"], row["key"]) == (corpus, key)
             )
         return (

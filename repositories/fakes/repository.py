@@ -37,6 +37,7 @@ from domain.values.paging import (
     require_limit,
     require_whole,
 )
+from domain.values.turns import VALUES_PER_TURN, slices, sorted_in_slices
 from repositories.fakes.binding import Binds
 from repositories.fakes.filters import meeting
 from repositories.fakes.tracking import copy_of
@@ -88,16 +89,17 @@ class FakeReadRepository(Binds, Generic[E]):
         if not keys:
             return {}
         async with self._transaction.statement():
-            existing = (self._transaction.find(self._table, key) for key in keys)
-            rows = [row for row in existing if row is not None]
-        entities = self._entities(rows, with_embedding=with_embedding)
+            rows = await self._transaction.find_many(self._table, keys)
+        entities = await self._entities(rows, with_embedding=with_embedding)
         return {row["id"]: entity for row, entity in zip(rows, entities, strict=True)}
 
     async def exists(self, where: Filter | None = None) -> bool:
         return await self.count(where) > 0
 
     async def count(self, where: Filter | None = None) -> int:
-        return len(await self._rows(meeting(self._entity, where)))
+        meets = meeting(self._entity, where)
+        async with self._transaction.statement():
+            return len(await self._transaction.select(self._table, meets))
 
     async def list(
         self,
@@ -108,7 +110,7 @@ class FakeReadRepository(Binds, Generic[E]):
         with_embedding: bool = False,
     ) -> Sequence[E]:
         rows = await self._ordered(where, descending=descending, limit=require_limit(limit))
-        return self._entities(rows, with_embedding=with_embedding)
+        return await self._entities(rows, with_embedding=with_embedding)
 
     async def page(
         self,
@@ -125,7 +127,7 @@ class FakeReadRepository(Binds, Generic[E]):
         rows = await self._ordered(
             where, after=start, descending=descending, limit=require_limit(limit) + 1
         )
-        items = self._entities(rows, with_embedding=with_embedding)[:limit]
+        items = (await self._entities(rows, with_embedding=with_embedding))[:limit]
         last = (
             Cursor(listing=name, descending=descending, id=rows[limit - 1]["id"])
             if len(rows) > limit
@@ -142,9 +144,10 @@ class FakeReadRepository(Binds, Generic[E]):
         with_embedding: bool = False,
     ) -> AsyncIterator[E]:
         require_whole(batch_size, "batch_size", most=MAX_BATCH_SIZE)
-        for row in await self._ordered(where, descending=descending):
-            self._transaction.require_open()
-            yield self._copy(row, with_embedding=with_embedding)
+        async for some in slices(await self._ordered(where, descending=descending)):
+            for row in some:
+                self._transaction.require_open()
+                yield self._copy(row, with_embedding=with_embedding)
 
     def _condition(self, *conditions: Filter | None) -> Condition:
         return meeting(self._entity, *conditions)
@@ -170,12 +173,21 @@ class FakeReadRepository(Binds, Generic[E]):
         descending: bool = False,
     ) -> Sequence[Row]:
         async with self._transaction.statement():
-            return sorted(self._transaction.select(self._table, meets), key=key, reverse=descending)
+            rows = await self._transaction.select(self._table, meets)
+            ordered = await sorted_in_slices(rows, key)
+            return ordered[::-1] if descending else ordered
 
     def _first(self, rows: Sequence[Row], *, with_embedding: bool = False) -> E | None:
-        return next(iter(self._entities(rows[:1], with_embedding=with_embedding)), None)
+        return next(iter(self._some(rows[:1], with_embedding=with_embedding)), None)
 
-    def _entities(self, rows: Iterable[Row], *, with_embedding: bool = False) -> Sequence[E]:
+    async def _entities(self, rows: Sequence[Row], *, with_embedding: bool = False) -> Sequence[E]:
+        return [
+            entity
+            async for some in slices(rows)
+            for entity in self._some(some, with_embedding=with_embedding)
+        ]
+
+    def _some(self, rows: Iterable[Row], *, with_embedding: bool = False) -> Sequence[E]:
         return cast(
             "Sequence[E]",
             self._transaction.entities(self._table, rows, with_embedding=with_embedding),
@@ -197,9 +209,9 @@ class FakeAppendRepository(FakeReadRepository[E]):
         if not new:
             return 0
         rule = self._table.natural_key
-        rows = new if rule is None else sorted(new, key=_by(rule.columns))
+        rows = new if rule is None else await sorted_in_slices(new, _by(rule.columns))
         async with self._transaction.statement():
-            await self._transaction.rows.insert(self._table, self._new(rows))
+            await self._transaction.rows.insert(self._table, await self._new(rows))
             size = COPY_ROWS if has_only_b_trees(self._entity) else BATCH_SIZE
             report(progress, entities, sent=len(new), written=len(new), size=size)
         mark_written(new, self._transaction.mark)
@@ -213,9 +225,10 @@ class FakeAppendRepository(FakeReadRepository[E]):
         new = await self._read_all(entities, progress)
         if not new:
             return 0
+        ordered = await sorted_in_slices(new, _by(key))
         async with self._transaction.statement():
             inserted = await self._transaction.rows.insert_new(
-                self._table, self._new(sorted(new, key=_by(key))), self._table.unique_over(*key)
+                self._table, await self._new(ordered), self._table.unique_over(*key)
             )
             report(progress, entities, sent=len(new), written=len(new))
         return inserted
@@ -226,7 +239,7 @@ class FakeAppendRepository(FakeReadRepository[E]):
         A replaced row keeps its id and `created_at`.
         """
         require_entity(entity, self._entity)
-        new = self._new([self._transaction.assign_tenant(entity)])[0]
+        [new] = await self._new([self._transaction.assign_tenant(entity)])
         missing = {name for name in keep_if_missing if new[name] is None}
         unchanged = {"tenant", "id", "created_at", *key, *missing}
         change = always({name: value for name, value in new.items() if name not in unchanged})
@@ -247,11 +260,11 @@ class FakeAppendRepository(FakeReadRepository[E]):
         """
         require_rows(entities, self._entity)
         if isinstance(entities, Sequence):
-            return self._checked(entities)
+            return await self._checked(entities)
         read: list[E] = []
         try:
             async for batch in _batches(entities):
-                read += self._checked(batch)
+                read += await self._checked(batch)
                 if progress is not None:
                     progress(len(read))
         except BaseException:
@@ -260,12 +273,16 @@ class FakeAppendRepository(FakeReadRepository[E]):
             raise
         return read
 
-    def _checked(self, entities: Sequence[E]) -> list[E]:
+    async def _checked(self, entities: Sequence[E]) -> list[E]:
         require_entities(entities, self._entity)
-        return [self._transaction.assign_tenant(entity) for entity in entities]
+        return [
+            self._transaction.assign_tenant(entity)
+            async for some in slices(entities, VALUES_PER_TURN)
+            for entity in some
+        ]
 
-    def _new(self, entities: Iterable[E]) -> list[Row]:
-        return [self._table.row_of(entity, self._transaction.now) for entity in entities]
+    async def _new(self, entities: Sequence[E]) -> list[Row]:
+        return await self._transaction.rows_of(self._table, entities)
 
 
 @implements(ports.Repository)

@@ -25,6 +25,7 @@ from domain.values.insights import (
 )
 from domain.values.paging import DEFAULT_LIMIT, require_at_most, require_limit, require_whole
 from domain.values.timestamps import require_zone
+from domain.values.turns import slices, sorted_in_slices
 from repositories.common_search.findings import FindingSearches
 from repositories.fakes.repository import FakeReadRepository, FakeRepository, by_id
 from repositories.fakes.runs import newest_completed
@@ -34,7 +35,6 @@ from repositories.fakes.writes import Condition
 if TYPE_CHECKING:
     from domain.ports import Progress, Rows
     from repositories.fakes.checks import Row
-    from repositories.fakes.transaction import Transaction
 
 MAX_TREND_DAYS = 3_650
 
@@ -84,10 +84,13 @@ class FakeReviewReader(FakeReadRepository[Review]):
     async def _of(self, meets: Condition) -> tuple[Sequence[Row], Sequence[Row]]:
         """Return the reviews that meet the condition, and their findings."""
         async with self._transaction.statement():
-            reviews = self._transaction.select(self._table, meets)
-            ids = {row["id"] for row in reviews}
             table = self._transaction.state.tables[Finding.__tablename__]
-            return reviews, self._transaction.select(table, lambda row: row["review_id"] in ids)
+            snapshot = self._transaction.snapshot(table)
+            reviews = await self._transaction.select(self._table, meets)
+            ids = {row["id"] for row in reviews}
+            return reviews, await self._transaction.select(
+                table, lambda row: row["review_id"] in ids, snapshot=snapshot
+            )
 
 
 @implements(ports.FindingReader)
@@ -105,7 +108,7 @@ class FakeFindingReader(SearchesWords[Finding], FindingSearches[Condition]):
         rows = await self._newest_first(
             lambda row: row["repo"] == repo and all(row[name] is not None for name in fields)
         )
-        return self._entities(rows[:limit])
+        return await self._entities(rows[:limit])
 
     async def find_by_comment(self, repo: str, comment_id: int) -> Finding | None:
         rows = await self._newest_first(
@@ -118,29 +121,36 @@ class FakeFindingReader(SearchesWords[Finding], FindingSearches[Condition]):
     ) -> Sequence[PriorFinding]:
         require_limit(limit)
         async with self._transaction.statement():
-            rows = sorted(self._prior(repo, pr_number), key=by_id)
-        findings = self._entities(rows[:limit])
+            rows = await sorted_in_slices(await self._prior(repo, pr_number), by_id)
+        findings = await self._entities(rows[:limit])
         return [
             PriorFinding(finding=finding, fingerprint=title_fingerprint(finding.title))
             for finding in findings
         ]
 
-    def _prior(self, repo: str, pr_number: int) -> Iterable[Row]:
-        run = newest_completed(self._transaction, repo, pr_number)
+    async def _prior(self, repo: str, pr_number: int) -> Sequence[Row]:
+        table = self._transaction.state.tables[Review.__tablename__]
+        reviews, findings = map(self._transaction.snapshot, (table, self._table))
+        run = await newest_completed(self._transaction, repo, pr_number)
         if run is None:
             return []
         same = {"repo": repo, "pr_number": pr_number, "head_sha": run["head_sha"]}
-        reviews = self._transaction.state.tables[Review.__tablename__]
-        of_head = self._transaction.select(
-            reviews, lambda row: all(row[name] == value for name, value in same.items())
+        of_head = await self._transaction.select(
+            table,
+            lambda row: all(row[name] == value for name, value in same.items()),
+            snapshot=reviews,
         )
         ids = {row["id"] for row in of_head}
-        return self._transaction.select(
-            self._table, lambda row: row["review_id"] in ids and not row["suppressed"]
+        return await self._transaction.select(
+            self._table,
+            lambda row: row["review_id"] in ids and not row["suppressed"],
+            snapshot=findings,
         )
 
     async def _newest_first(self, meets: Condition) -> Sequence[Row]:
-        return sorted(await self._rows(meets), key=by_creation, reverse=True)
+        # Rows of the same moment keep the order of their ids.
+        rows = await self._rows(meets, descending=True)
+        return (await sorted_in_slices(rows, by_creation))[::-1]
 
 
 @implements(ports.FindingRepository)
@@ -159,15 +169,23 @@ class FakeReactionReader(FakeReadRepository[FeedbackReaction]):
     """Reads reactions and the patterns in them."""
 
     async def patterns(self, repo: str) -> Sequence[FeedbackPattern]:
+        table = self._transaction.state.tables[Review.__tablename__]
         async with self._transaction.statement():
-            reactions = self._transaction.select(self._table, lambda row: row["repo"] == repo)
-            pull_requests = _pull_requests(self._transaction)
+            reviews = self._transaction.snapshot(table)
+            reactions = await self._transaction.select(self._table, lambda row: row["repo"] == repo)
+            reviews = await self._transaction.select(table, snapshot=reviews)
+        pull_requests = {row["id"]: row["pr_number"] for row in reviews}
         titles: defaultdict[str, list[Row]] = defaultdict(list)
-        for row in _counted(reactions):
-            titles[title_fingerprint(row["title"])].append(
-                {**row, "pr_number": pull_requests[row["review_id"]]}
-            )
-        patterns = (_pattern(fingerprint, rows) for fingerprint, rows in titles.items())
+        async for some in slices(await _counted(reactions)):
+            for row in some:
+                titles[title_fingerprint(row["title"])].append(
+                    {**row, "pr_number": pull_requests[row["review_id"]]}
+                )
+        patterns = [
+            _pattern(fingerprint, rows)
+            async for same in slices(list(titles.items()))
+            for fingerprint, rows in same
+        ]
         disliked = (pattern for pattern in patterns if pattern.thumbs_down)
         return sorted(disliked, key=lambda pattern: (-pattern.thumbs_down, pattern.fingerprint))
 
@@ -189,13 +207,6 @@ class FakeReactionRepository(FakeReactionReader, FakeRepository[FeedbackReaction
         return await self._delete(lambda row: row["repo"] == repo, at_most=require_at_most(at_most))
 
 
-def _pull_requests(transaction: Transaction) -> dict[object, int]:
-    return {
-        row["id"]: row["pr_number"]
-        for row in transaction.select(transaction.state.tables[Review.__tablename__])
-    }
-
-
 def _reaction_key(row: Row) -> tuple[str, int, int]:
     return row["repo"], row["comment_id"], row["reaction_id"]
 
@@ -204,10 +215,11 @@ def _age(row: Row) -> tuple[datetime, int, UUID]:
     return row["reacted_at"] or row["created_at"], row["reaction_id"], row["id"]
 
 
-def _counted(reactions: Iterable[Row]) -> Iterable[Row]:
+async def _counted(reactions: Sequence[Row]) -> Sequence[Row]:
     """Return the newest reaction of each person to each comment."""
-    newest = {(row["comment_id"], row["reactor_login"]): row for row in sorted(reactions, key=_age)}
-    return newest.values()
+    ordered = await sorted_in_slices(reactions, _age)
+    newest = {(row["comment_id"], row["reactor_login"]): row for row in ordered}
+    return list(newest.values())
 
 
 def _pattern(fingerprint: str, rows: Sequence[Row]) -> FeedbackPattern:

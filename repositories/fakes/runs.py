@@ -52,7 +52,7 @@ class FakeRunReader(FakeReadRepository[RunState]):
 
     async def last_reviewed_head(self, repo: str, pr_number: int) -> str | None:
         async with self._transaction.statement():
-            run = newest_completed(self._transaction, repo, pr_number)
+            run = await newest_completed(self._transaction, repo, pr_number)
         return None if run is None else cast("str", run["head_sha"])
 
 
@@ -118,7 +118,9 @@ class FakeRunRepository(FakeRunReader, FakeRepository[RunState]):
             await self._transaction.update(
                 self._table, lambda row: row["run_key"] == run_key, change
             )
-            rows = self._transaction.select(self._table, lambda row: row["run_key"] == run_key)
+            rows = await self._transaction.select(
+                self._table, lambda row: row["run_key"] == run_key
+            )
         if not rows:
             raise NotFound(self._entity.__name__, run_key)
         require_attempt(run_key, current=rows[0]["attempt"], attempt=attempt)
@@ -158,7 +160,7 @@ class FakeRunRepository(FakeRunReader, FakeRepository[RunState]):
             same = (row["repo"], row["pr_number"]) == (run.repo, run.pr_number)
             return row["run_key"] == run.run_key or (same and _is_unfinished(row))
 
-        rows = sorted(self._transaction.select(self._table, competes), key=by_id)
+        rows = sorted(await self._transaction.select(self._table, competes), key=by_id)
         locked = [
             await self._transaction.rows.lock(self._table, self._table.key_of(row), competes)
             for row in rows
@@ -234,7 +236,9 @@ class FakeRunRepository(FakeRunReader, FakeRepository[RunState]):
         )
         if same_head is None:
             # False if another unit of work inserted a run that this one could not see.
-            return await self._transaction.rows.insert_if_free(self._table, self._new([run])[0])
+            return await self._transaction.rows.insert_if_free(
+                self._table, (await self._new([run]))[0]
+            )
         return await self._reopen(run, same_head)
 
     async def _reopen(self, run: RunState, row: Row) -> bool:
@@ -286,7 +290,7 @@ class FakeCheckpointRepository(FakeCheckpointReader, FakeRepository[ReviewCheckp
         return await self._delete(_has_key(review_output_key)) > 0
 
 
-def newest_completed(transaction: Transaction, repo: str, pr_number: int) -> Row | None:
+async def newest_completed(transaction: Transaction, repo: str, pr_number: int) -> Row | None:
     """Return the run of the pull request whose review was completed last.
 
     If several have the same time, it is the one with the highest id. Call it inside a statement.
@@ -297,7 +301,7 @@ def newest_completed(transaction: Transaction, repo: str, pr_number: int) -> Row
         return is_done and (row["repo"], row["pr_number"]) == (repo, pr_number)
 
     table = transaction.state.tables[RunState.__tablename__]
-    reviewed = transaction.select(table, is_reviewed)
+    reviewed = await transaction.select(table, is_reviewed)
     dated = [row for row in reviewed if row["completed_at"] is not None]
     # A completed run without a time comes last, as with NULLS LAST.
     return max(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -32,9 +32,11 @@ from domain.values.search import (
     vector_score,
 )
 from domain.values.text_hash import text_hash
+from domain.values.turns import VALUES_PER_TURN, slices, sorted_in_slices
 from repositories.fakes.ranking import Found, Searched, best
 from repositories.fakes.repository import FakeReadRepository
 from repositories.fakes.vectors import distance_between, nearest, query_vector
+from repositories.fakes.writes import only
 
 if TYPE_CHECKING:
     from domain import Vector
@@ -82,13 +84,17 @@ class SearchesWords(FakeReadRepository[E]):
     ) -> SearchHits[E]:
         require_limit(limit)
         async with self._searching():
-            ranked = self._keyword_arm(query, meets, match, thresholds, distinct=distinct)
-        return SearchHits(
-            tuple(
-                self._keyword_hit(match_, rank, explain=explain)
-                for rank, match_ in enumerate(ranked[:limit], start=1)
+            rows = await self._transaction.select(self._table)
+            arm = await self._keyword_arm(
+                query, await only(rows, meets), rows, match, thresholds, distinct=distinct
             )
-        )
+        ranked = list(enumerate(arm[:limit], start=1))
+        hits = [
+            self._keyword_hit(match_, rank, explain=explain)
+            async for some in slices(ranked)
+            for rank, match_ in some
+        ]
+        return SearchHits(tuple(hits))
 
     @asynccontextmanager
     async def _searching(self) -> AsyncIterator[None]:
@@ -100,7 +106,7 @@ class SearchesWords(FakeReadRepository[E]):
             began = perf_counter()
             yield
             if self._transaction.plans is not None:
-                rows = len(self._transaction.select(self._table))
+                rows = len(await self._transaction.select(self._table))
                 milliseconds = (perf_counter() - began) * 1_000
                 plan = SearchPlan(
                     searched=self._table.name,
@@ -111,40 +117,47 @@ class SearchesWords(FakeReadRepository[E]):
                 )
                 self._transaction.plans.append(plan)
 
-    def _keyword_arm(
+    async def _keyword_arm(
         self,
         query: str,
-        meets: Condition,
+        rows: Sequence[Row],
+        everything: Sequence[Row],
         match: Match,
         thresholds: Thresholds,
         *,
         distinct: bool,
     ) -> Sequence[Found]:
-        """Return all rows of the keyword arm, best first."""
-        # A filter changes no frequency: a row has the same score with and without one.
-        everything = self._transaction.select(self._table)
-        mine = self._transaction.select(self._table, meets)
-        ranked = best(
+        """Return those of the rows that the keyword arm has, best first.
+
+        A filter changes no frequency: a row has the same score with and without one.
+        """
+        ranked = await best(
             query,
-            mine,
+            rows,
             everything,
             self.searched,
-            limit=len(mine),
+            limit=len(rows),
             match=match,
             ranking=self._transaction.state.bm25,
         )
         if distinct:
-            ranked = list(self._first_of_each_text(ranked, lambda match_: match_.row))
+            ranked = await self._first_of_each_text(ranked, lambda match_: match_.row)
         least = thresholds.least_keyword_score
-        return [match_ for match_ in ranked if keyword_score(match_.relevance) >= least]
+        return [
+            match_
+            async for some in slices(ranked, VALUES_PER_TURN)
+            for match_ in some
+            if keyword_score(match_.relevance) >= least
+        ]
 
-    def _first_of_each_text(self, ranked: Iterable[T], row_of: Callable[[T], Row]) -> Iterator[T]:
-        texts: set[bytes] = set()
-        for item in ranked:
-            text = text_hash(row_of(item)[self.text])
-            if text not in texts:
-                texts.add(text)
-                yield item
+    async def _first_of_each_text(
+        self, ranked: Sequence[T], row_of: Callable[[T], Row]
+    ) -> Sequence[T]:
+        firsts: dict[bytes, T] = {}
+        async for some in slices(ranked, VALUES_PER_TURN):
+            for item in some:
+                firsts.setdefault(text_hash(row_of(item)[self.text]), item)
+        return list(firsts.values())
 
     def _keyword_hit(self, ranked: Found, rank: int, *, explain: bool) -> SearchHit[E]:
         score = keyword_score(ranked.relevance)
@@ -174,13 +187,15 @@ class SearchesBoth(SearchesWords[E]):
         query = self._query_vector(embedding)
         require_limit(limit)
         async with self._searching():
-            rows = self._transaction.select(self._table, meets)
-            ranked = self._vector_arm(rows, query, thresholds, distinct=distinct, metric=metric)
-        return self._vector_hits(ranked[:limit], metric)
+            rows = await self._transaction.select(self._table, meets)
+            ranked = await self._vector_arm(
+                rows, query, thresholds, distinct=distinct, metric=metric
+            )
+        return await self._vector_hits(ranked[:limit], metric)
 
-    def _vector_arm(
+    async def _vector_arm(
         self,
-        rows: Iterable[Row],
+        rows: Sequence[Row],
         query: Vector,
         thresholds: Thresholds,
         *,
@@ -188,22 +203,30 @@ class SearchesBoth(SearchesWords[E]):
         metric: Distance = Distance.COSINE,
     ) -> Sequence[tuple[Row, float]]:
         """Return all rows of the vector arm with their distances, nearest first."""
-        ranked = nearest(rows, query, metric)
+        ranked: Sequence[tuple[Row, float]] = await nearest(rows, query, metric)
         if distinct:
-            ranked = list(self._first_of_each_text(ranked, lambda measured: measured[0]))
+            ranked = await self._first_of_each_text(ranked, lambda measured: measured[0])
         farthest = thresholds.farthest(metric)
-        return [(row, distance) for row, distance in ranked if distance <= farthest]
+        return [
+            (row, distance)
+            async for some in slices(ranked, VALUES_PER_TURN)
+            for row, distance in some
+            if distance <= farthest
+        ]
 
-    def _vector_hits(self, ranked: Sequence[tuple[Row, float]], metric: Distance) -> SearchHits[E]:
-        hits = (
+    async def _vector_hits(
+        self, ranked: Sequence[tuple[Row, float]], metric: Distance
+    ) -> SearchHits[E]:
+        hits = [
             SearchHit(
                 item=self._copy(row),
                 score=vector_score(distance, metric),
                 distance=distance,
                 vector_rank=rank,
             )
-            for rank, (row, distance) in enumerate(ranked, start=1)
-        )
+            async for some in slices(list(enumerate(ranked, start=1)))
+            for rank, (row, distance) in some
+        ]
         return SearchHits(tuple(hits))
 
     async def _search_both(
@@ -224,52 +247,67 @@ class SearchesBoth(SearchesWords[E]):
         depth = arm_depth(require_limit(limit))
         candidates = limit if diversity is None else diverse_depth(limit)
         async with self._searching():
-            rows = self._transaction.select(self._table, meets)
-            near = self._vector_arm(rows, vector, Thresholds(), distinct=distinct)[:depth]
-            words = self._keyword_arm(query, meets, match, Thresholds(), distinct=distinct)[:depth]
+            everything = await self._transaction.select(self._table)
+            rows = await only(everything, meets)
+            near = (await self._vector_arm(rows, vector, Thresholds(), distinct=distinct))[:depth]
+            words = (
+                await self._keyword_arm(
+                    query, rows, everything, match, Thresholds(), distinct=distinct
+                )
+            )[:depth]
         shares = arm_shares(
-            {row["id"]: distance for row, distance in near},
-            {match_.row["id"]: match_.relevance for match_ in words},
+            {row["id"]: distance async for some in slices(near) for row, distance in some},
+            {hit.row["id"]: hit.relevance async for some in slices(words) for hit in some},
             possible=words[0].possible if words else 0.0,
             weights=self._weights if weights is None else weights,
         )
         by_vector = [
             _Ranked(row, rank, distance, shares[0][row["id"]])
-            for rank, (row, distance) in enumerate(near, start=1)
+            async for some in slices(list(enumerate(near, start=1)))
+            for rank, (row, distance) in some
             if distance <= thresholds.farthest()
         ]
         by_words = [
             _Ranked(match_.row, rank, score, shares[1][match_.row["id"]])
-            for rank, match_ in enumerate(words, start=1)
+            async for some in slices(list(enumerate(words, start=1)))
+            for rank, match_ in some
             if (score := keyword_score(match_.relevance)) >= thresholds.least_keyword_score
         ]
         if distinct:
-            by_words = self._as_in_vector_arm(by_words, by_vector)
+            by_words = await self._as_in_vector_arm(by_words, by_vector)
+        hits = await self._fused(by_vector, by_words)
         by_id = {ranked.row["id"]: ranked.row for ranked in (*by_words, *by_vector)}
-        hits = self._fused(by_vector, by_words)
         if recency is not None:
             weighed = [
                 replace(hit, score=hit.score * recency.weight(self._age(by_id[_id(hit)])))
-                for hit in hits
+                async for some in slices(hits)
+                for hit in some
             ]
-            hits = sorted(weighed, key=lambda hit: (-hit.score, _id(hit)))
+            hits = await sorted_in_slices(weighed, _best_first)
         if diversity is not None:
             hits = _diverse(hits[:candidates], by_id, diversity, limit)
         return SearchHits(tuple(hits[:limit]))
 
-    def _as_in_vector_arm(self, words: Sequence[_Ranked], near: Sequence[_Ranked]) -> list[_Ranked]:
+    async def _as_in_vector_arm(
+        self, words: Sequence[_Ranked], near: Sequence[_Ranked]
+    ) -> list[_Ranked]:
         """Return the keyword arm with the rows that stand for the same texts in the vector arm."""
-        rows = {text_hash(ranked.row[self.text]): ranked.row for ranked in near}
+        rows = {
+            text_hash(ranked.row[self.text]): ranked.row
+            async for some in slices(near)
+            for ranked in some
+        }
         return [
             replace(ranked, row=rows.get(text_hash(ranked.row[self.text]), ranked.row))
-            for ranked in words
+            async for some in slices(words)
+            for ranked in some
         ]
 
     def _age(self, row: Row) -> timedelta:
         moment: datetime = row["updated_at"] if "updated_at" in row else row["created_at"]
         return self._transaction.now - moment
 
-    def _fused(self, near: Iterable[_Ranked], words: Iterable[_Ranked]) -> list[SearchHit[E]]:
+    async def _fused(self, near: Iterable[_Ranked], words: Iterable[_Ranked]) -> list[SearchHit[E]]:
         by_vector = {ranked.row["id"]: ranked for ranked in near}
         by_words = {ranked.row["id"]: ranked for ranked in words}
 
@@ -286,8 +324,9 @@ class SearchesBoth(SearchesWords[E]):
                 keyword_rank=keyword.rank if keyword else None,
             )
 
-        hits = [hit(key) for key in {**by_vector, **by_words}]
-        return sorted(hits, key=lambda hit: (-hit.score, _id(hit)))
+        keys = list({**by_vector, **by_words})
+        hits = [hit(key) async for some in slices(keys) for key in some]
+        return await sorted_in_slices(hits, _best_first)
 
     @property
     def _weights(self) -> Weights:
@@ -301,6 +340,10 @@ class SearchesBoth(SearchesWords[E]):
 def _id(hit: SearchHit[E]) -> UUID:
     key: UUID = vars(hit.item)["id"]
     return key
+
+
+def _best_first(hit: SearchHit[E]) -> tuple[float, UUID]:
+    return -hit.score, _id(hit)
 
 
 def _diverse(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import groupby
@@ -12,6 +13,7 @@ from domain import Vector
 from domain.errors import UnitOfWorkError
 from domain.schema.stored import is_stored, mark_new, mark_stored, rewritten_fields
 from domain.values.transactions import TRACKED_ELSEWHERE, TRACKED_TWICE
+from domain.values.turns import slices, sorted_in_slices
 
 if TYPE_CHECKING:
     from domain.schema.base import Entity
@@ -99,15 +101,17 @@ class Tracker:
         """Return the table's entities that wait to be inserted."""
         return [entity for entity in self._pending.values() if type(entity) is table.entity]
 
-    def changed_alike(self, table: Table) -> list[list[Changed]]:
-        """Return the table's changed entities and their changes, by key.
-
-        Each list has entities with changes in the same fields, which are written together.
-        """
-        there = (tracked for tracked in self._tracked.values() if tracked.table is table)
-        changed = [(tracked, changes) for tracked in there if (changes := tracked.changes())]
-        changed.sort(key=lambda each: each[0].key)
-        return [list(alike) for _, alike in groupby(changed, key=lambda each: set(each[1]))]
+    async def changed(self) -> Mapping[str, list[Changed]]:
+        """Return the changed entities and their changes by table, in the order of their keys."""
+        changed: defaultdict[str, list[Changed]] = defaultdict(list)
+        async for some in slices(list(self._tracked.values())):
+            for tracked in some:
+                if changes := tracked.changes():
+                    changed[tracked.table.name].append((tracked, changes))
+        return {
+            name: await sorted_in_slices(alike, lambda each: each[0].key)
+            for name, alike in changed.items()
+        }
 
     def inserted(self, table: Table, entity: Entity, row: Row) -> None:
         """Track an inserted entity, and set the values that the server filled in."""
@@ -173,6 +177,12 @@ class Tracker:
     def _refresh(tracked: Tracked, row: Row, fields: AbstractSet[str]) -> None:
         _fill(tracked.table, tracked.entity, row, fields)
         tracked.row_values = _values(tracked.entity, tracked.table)
+
+
+def in_groups(changed: Sequence[Changed]) -> Iterator[list[Changed]]:
+    """Yield entities with changes in the same fields, which are written together."""
+    for _, alike in groupby(changed, key=lambda each: set(each[1])):
+        yield list(alike)
 
 
 def copy_of(table: Table, row: Row, *, with_embedding: bool) -> Entity:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
+from operator import itemgetter
 from typing import TYPE_CHECKING, TypeVar, cast
 from uuid import UUID
 
@@ -23,10 +24,11 @@ from domain.schema.stored import CommitMark, is_stored
 from domain.values.exclusive_use import ExclusiveUse
 from domain.values.savepoints import Savepoint
 from domain.values.transactions import ROWS_GONE, Isolation
+from domain.values.turns import VALUES_PER_TURN, slices, sorted_in_slices
 from repositories.fakes.layers import Layers
 from repositories.fakes.locks import Owner
-from repositories.fakes.tracking import Changed, Tracker, copy_of
-from repositories.fakes.writes import Change, Condition, Writer, always, anything
+from repositories.fakes.tracking import Changed, Tracker, copy_of, in_groups
+from repositories.fakes.writes import Change, Condition, Writer, always, anything, only
 
 if TYPE_CHECKING:
     from domain.values.plans import SearchPlan
@@ -165,7 +167,7 @@ class Transaction:
             self._require_usable()
             with self._aborted_by_failure():
                 self._look()
-                await self._flush(self.now)
+                await self._flush()
                 if not self._can_be_sent:
                     raise InvalidInput("a value does not fit the type of its column")
                 yield
@@ -204,17 +206,18 @@ class Transaction:
         async with self.statement():
             pass
 
-    async def _flush(self, now: datetime) -> None:
+    async def _flush(self) -> None:
         gone = False
+        changed_by_table = await self._tracker.changed()
         for table in self.state.tables.values():
-            for changed in self._tracker.changed_alike(table):
-                gone |= not await self._update_all(table, changed)
+            for alike in in_groups(changed_by_table.get(table.name, [])):
+                gone |= not await self._update_all(table, alike)
             if pending := self._tracker.pending(table):
-                inserted = await self.rows.insert(
-                    table, [table.row_of(entity, now) for entity in pending]
-                )
-                for entity, row in zip(pending, inserted, strict=True):
-                    self._tracker.inserted(table, entity, row)
+                inserted = await self.rows.insert(table, await self.rows_of(table, pending))
+                written = list(zip(pending, inserted, strict=True))
+                async for some in slices(written):
+                    for entity, row in some:
+                        self._tracker.inserted(table, entity, row)
         if gone:
             raise Conflict(ROWS_GONE)
 
@@ -225,20 +228,44 @@ class Transaction:
             Conflict: there is one row, and it does not exist.
         """
         there = True
-        for tracked, changes in changed:
-            row = await self.rows.update(table, tracked.key, always(changes))
-            if row is not None:
-                self._tracker.updated(tracked, row)
-            elif len(changed) == 1:
-                raise Conflict(ROWS_GONE)
-            else:
-                there = False
+        async for some in slices(changed):
+            for tracked, changes in some:
+                row = await self.rows.update(table, tracked.key, always(changes))
+                if row is not None:
+                    self._tracker.updated(tracked, row)
+                elif len(changed) == 1:
+                    raise Conflict(ROWS_GONE)
+                else:
+                    there = False
         return there
 
-    def select(self, table: Table, meets: Condition = anything) -> list[Row]:
-        """Return the tenant's rows that meet the condition. Call it inside a statement."""
-        rows = self.layers.all(table.name).values()
-        return [row for row in rows if self._owns(table, row) and meets(row)]
+    async def rows_of(self, table: Table, entities: Sequence[Entity]) -> list[Row]:
+        """Return the rows of new entities, with the defaults of the table."""
+        now = self.now
+        return [table.row_of(entity, now) async for some in slices(entities) for entity in some]
+
+    def snapshot(self, table: Table) -> Sequence[Row]:
+        """Return the rows of all tenants at this moment. Call it inside a statement."""
+        return self.layers.values(table.name)
+
+    async def select(
+        self, table: Table, meets: Condition = anything, *, snapshot: Sequence[Row] | None = None
+    ) -> list[Row]:
+        """Return the tenant's rows that meet the condition, and let other tasks run meanwhile.
+
+        Call it inside a statement.
+
+        Args:
+            table: the table.
+            meets: the condition.
+            snapshot: rows of the table. A statement that reads several tables takes the snapshots
+                of all before it selects from the first; by default, the rows at this moment.
+        """
+        rows = self.snapshot(table) if snapshot is None else snapshot
+        return await only(rows, lambda row: self._owns(table, row) and meets(row))
+
+    def _owns(self, table: Table, row: Row) -> bool:
+        return not table.has_tenant or row["tenant"] == self.tenant
 
     @contextmanager
     def explaining(self) -> Iterator[list[SearchPlan]]:
@@ -249,15 +276,21 @@ class Transaction:
         finally:
             self.plans = before
 
-    def find(self, table: Table, id: UUID) -> Row | None:
-        """Return the tenant's row with this id, or None. Call it inside a statement."""
-        values = {"tenant": self.tenant, "id": id}
-        if set(table.key.columns) <= values.keys():
-            return cast(
-                "Row | None",
-                self.layers.find(table.name, tuple(values[column] for column in table.key.columns)),
-            )
-        return next(iter(self.select(table, lambda row: row["id"] == id)), None)
+    async def find_many(self, table: Table, ids: Sequence[UUID]) -> list[Row]:
+        """Return the tenant's rows with these ids, in their order. Call it inside a statement."""
+        columns = table.key.columns
+        if not set(columns) <= {"tenant", "id"}:
+            ids_to_find = set(ids)
+            rows = await self.select(table, lambda row: row["id"] in ids_to_find)
+            rows_by_id = {row["id"]: row for row in rows}
+            return [rows_by_id[key] for key in ids if key in rows_by_id]
+        keys = [tuple(key if column == "id" else self.tenant for column in columns) for key in ids]
+        return [
+            row
+            async for some in slices(keys, VALUES_PER_TURN)
+            for key in some
+            if (row := self.layers.find(table.name, key)) is not None
+        ]
 
     async def update(
         self, table: Table, meets: Condition, change: Change, *, at_most: int | None = None
@@ -266,25 +299,28 @@ class Transaction:
 
         Call it inside a statement.
         """
-        keys = self._keys(table, meets, at_most)
-        return sum([await self.rows.update(table, key, change, meets) is not None for key in keys])
+        keys = await self._keys(table, meets, at_most)
+        return sum(
+            [
+                await self.rows.update(table, key, change, meets) is not None
+                async for some in slices(keys)
+                for key in some
+            ]
+        )
 
     async def delete(self, table: Table, meets: Condition, *, at_most: int | None = None) -> int:
         """Delete the tenant's rows that meet the condition, or the first by id; return how many.
 
         Call it inside a statement.
         """
-        keys = self._keys(table, meets, at_most)
-        return sum([await self.rows.delete(table, key, meets) for key in keys])
+        keys = await self._keys(table, meets, at_most)
+        return await self.rows.delete(table, keys, meets)
 
-    def _keys(self, table: Table, meets: Condition, at_most: int | None) -> list[Key]:
-        rows = self.select(table, meets)
+    async def _keys(self, table: Table, meets: Condition, at_most: int | None) -> list[Key]:
+        rows = await self.select(table, meets)
         if at_most is not None:
-            rows = sorted(rows, key=lambda row: row["id"])[:at_most]
-        return [table.key_of(row) for row in rows]
-
-    def _owns(self, table: Table, row: Row) -> bool:
-        return not table.has_tenant or row["tenant"] == self.tenant
+            rows = (await sorted_in_slices(rows, itemgetter("id")))[:at_most]
+        return [table.key_of(row) async for some in slices(rows, VALUES_PER_TURN) for row in some]
 
     def entities(
         self, table: Table, rows: Iterable[Row], *, with_embedding: bool = False
@@ -329,22 +365,34 @@ class Transaction:
             raise UnitOfWorkError("a savepoint is open: leave it before the commit")
         with self._use.use(), self._aborted_by_failure():
             self._look()
-            await self._flush(self.now)
+            await self._flush()
             self._require_nothing_new()
         self.state.progress.commits += self.layers.changes_anything
-        self.layers.merge()
+        changed = self.layers.merge()
         self.committed = True
         self._tracker.mark_committed()
         self.mark.committed = True
-        self.end()
+        await self.close()
+        await self.layers.forget_removed(changed)
         # A cancellation during the commit is raised after it.
         await asyncio.sleep(0)
 
-    def end(self) -> None:
-        """End the transaction, and discard uncommitted changes.
+    async def close(self) -> None:
+        """End the transaction, and let other tasks run while it releases many locks.
 
-        Entities keep their values and can be used again.
+        Uncommitted changes are discarded. Entities keep their values and can be used again.
         """
+        try:
+            while self._open and not self._use.is_foreign_loop:
+                locks = len(self.owner.locks)
+                if locks <= VALUES_PER_TURN:
+                    break
+                self.state.locks.release(self.owner, since=locks - VALUES_PER_TURN)
+                await asyncio.sleep(0)
+        finally:
+            self._end()
+
+    def _end(self) -> None:
         if not self._open:
             return
         self._open = False

@@ -82,7 +82,7 @@ class _Unit(RepositoryProvider):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._transaction.end()
+        await self._transaction.close()
 
 
 @implements(ports.UnitOfWork)
@@ -130,7 +130,7 @@ class FakeUnitOfWork(_Unit, ports.UnitOfWork):
 
     async def rollback(self) -> None:
         self._transaction.require_open()
-        self._transaction.end()
+        await self._transaction.close()
 
     def savepoint(self) -> AbstractAsyncContextManager[None]:
         return self._transaction.savepoint()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from operator import mul
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from domain import Vector
 from domain.errors import InvalidEmbedding
 from domain.values.embedding import VectorLike, require_dimensions, to_vector
 from domain.values.search import Distance
+from domain.values.turns import slices, sorted_in_slices
 
 if TYPE_CHECKING:
     from repositories.fakes.checks import Row
@@ -45,14 +46,15 @@ def distance_between(one: Vector, other: Vector, metric: Distance) -> float:
             return -_product(left, right)
 
 
-def nearest(rows: Iterable[Row], query: Vector, metric: Distance) -> list[tuple[Row, float]]:
+async def nearest(rows: Sequence[Row], query: Vector, metric: Distance) -> list[tuple[Row, float]]:
     """Return the rows that have an embedding with their distances, nearest first, ties by id."""
     measured = [
         (row, distance_between(row["embedding"], query, metric))
-        for row in rows
+        async for some in slices(rows)
+        for row in some
         if row["embedding"] is not None
     ]
-    return sorted(measured, key=lambda pair: (pair[1], pair[0]["id"]))
+    return await sorted_in_slices(measured, lambda pair: (pair[1], pair[0]["id"]))
 
 
 def _product(left: list[float], right: list[float]) -> float:

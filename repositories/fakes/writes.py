@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 from domain.errors import AlreadyCommitted, AlreadyExists, ReferenceViolated
 from domain.values.transactions import OPERATION_KEY
+from domain.values.turns import VALUES_PER_TURN, slices
 from repositories.fakes.locks import Mode
 
 if TYPE_CHECKING:
     from repositories.fakes.checks import Row
     from repositories.fakes.layers import Layers
     from repositories.fakes.locks import Locks, Owner
-    from repositories.fakes.tables import Key, Table, Unique
+    from repositories.fakes.tables import Key, Reference, Table, Unique
 
 Change = Callable[["Row"], Mapping[str, Any]]
 """Returns the new values, by column, of a row that exists."""
@@ -25,6 +26,13 @@ Condition = Callable[["Row"], bool]
 def anything(_: Row) -> bool:
     """Return True: every row is affected."""
     return True
+
+
+async def only(rows: Sequence[Row], meets: Condition) -> list[Row]:
+    """Return the rows that meet the condition, and let other tasks run meanwhile."""
+    if meets is anything:
+        return list(rows)
+    return [row async for some in slices(rows, VALUES_PER_TURN) for row in some if meets(row)]
 
 
 def always(values: Mapping[str, Any]) -> Change:
@@ -55,9 +63,12 @@ class Writer:
             AlreadyExists, ReferenceViolated, CheckViolated, MissingValue, InvalidInput: a row
                 violates the schema.
         """
-        inserted = [await self._insert(table, table.stored(row), table.uniques) for row in rows]
-        for row in inserted:
-            await self._require_parents(table, row)
+        inserted = [
+            await self._insert(table, table.stored(row), table.uniques)
+            async for some in slices(rows)
+            for row in some
+        ]
+        await self._require_all_parents(table, inserted)
         return inserted
 
     async def insert_new(self, table: Table, rows: Sequence[Row], unique: Unique) -> int:
@@ -67,11 +78,11 @@ class Writer:
         """
         inserted = [
             await self._insert(table, row, table.others(unique))
-            for row in map(table.stored, rows)
+            async for some in slices(rows)
+            for row in map(table.stored, some)
             if await self._conflicting(unique, row) is None
         ]
-        for new in inserted:
-            await self._require_parents(table, new)
+        await self._require_all_parents(table, inserted)
         return len(inserted)
 
     async def upsert(self, table: Table, row: Row, unique: Unique, change: Change) -> Row:
@@ -130,15 +141,27 @@ class Writer:
             await self._require_parents(table, new)
         return new
 
-    async def delete(self, table: Table, key: Key, meets: Condition = anything) -> bool:
-        """Delete the row and the rows that refer to it; return whether it met the condition."""
+    async def delete(self, table: Table, keys: Sequence[Key], meets: Condition = anything) -> int:
+        """Delete the rows that meet the condition, and return how many.
+
+        The rows that refer to them are deleted at the end of the statement.
+        """
+        removed = {
+            key
+            async for some in slices(keys)
+            for key in some
+            if await self._delete(table, key, meets)
+        }
+        await self._delete_children(table, removed)
+        return len(removed)
+
+    async def _delete(self, table: Table, key: Key, meets: Condition) -> bool:
         row = await self.lock(table, key, meets)
         if row is None:
             return False
         for rule in table.uniques:
             await self._keep(rule, row)
         self._remove(table, row)
-        await self._delete_children(table, key)
         return True
 
     async def _insert(self, table: Table, row: Row, uniques: Sequence[Unique]) -> Row:
@@ -181,6 +204,11 @@ class Writer:
                 self._layers.put(rule.name, values, None)
         self._layers.put(table.name, table.key_of(row), None)
 
+    async def _require_all_parents(self, table: Table, rows: Sequence[Row]) -> None:
+        async for some in slices(rows):
+            for row in some:
+                await self._require_parents(table, row)
+
     async def _require_parents(self, table: Table, row: Row) -> None:
         for reference in table.references:
             parent = self._tables[reference.parent]
@@ -194,10 +222,16 @@ class Writer:
         await self._locks.acquire(self._owner, (parent.key.name, key), Mode.SHARE)
         return self._layers.find(parent.name, key) is not None
 
-    async def _delete_children(self, parent: Table, key: Key) -> None:
+    async def _delete_children(self, parent: Table, keys: Set[Key]) -> None:
+        if not keys:
+            return
         for table in self._tables.values():
             for reference in table.references:
                 if reference.parent == parent.name:
-                    for child, row in self._layers.all(table.name).items():
-                        if reference.of(row) == key:
-                            await self.delete(table, child)
+                    rows = self._layers.values(table.name)
+                    children = await only(rows, _refers(reference, keys))
+                    await self.delete(table, [table.key_of(row) for row in children])
+
+
+def _refers(reference: Reference, keys: Set[Key]) -> Condition:
+    return lambda row: reference.of(row) in keys

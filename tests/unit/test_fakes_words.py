@@ -5,6 +5,7 @@ Lexemes, queries and ranking, held to what PostgreSQL 18 answered to the same te
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 import sys
@@ -55,7 +56,7 @@ ROWS = [
 
 
 def search(query: str, match: Match = Match.ANY, rows: list[dict[str, Any]] = ROWS) -> list[Found]:
-    return list(best(query, rows, rows, SEARCHED, limit=10, match=match))
+    return list(asyncio.run(best(query, rows, rows, SEARCHED, limit=10, match=match)))
 
 
 def numbers(hits: list[Found]) -> list[int]:
