@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from domain import ports
-from domain.entities.learning import ConfidenceBand, GlobalPattern, LearningMemory, Outcome
+from domain.entities.learning import (
+    COUNT_TOO_LARGE,
+    ConfidenceBand,
+    GlobalPattern,
+    LearningMemory,
+    Outcome,
+)
 from domain.errors import InvalidInput
 from domain.ports.implementing import implements
 from domain.schema.writing import require_entity
@@ -147,5 +153,8 @@ class PatternRepository(PatternReader, AppendRepository[GlobalPattern]):
             raise InvalidInput(
                 f"count must be at least 1, not {shown(pattern.count)}", field="count"
             )
-        result = await self._transaction.execute(learning.add_up(pattern))
+        try:
+            result = await self._transaction.execute(learning.add_up(pattern))
+        except InvalidInput:
+            raise InvalidInput(COUNT_TOO_LARGE, field="count") from None
         return self._hydrate(dict(result.mappings().one()))

@@ -17,7 +17,7 @@ from domain.schema.constraints import embedding_check, index, named_index, repai
 from domain.schema.text_hash import text_hash_column
 from domain.values.classification import Category, Severity
 from domain.values.embedding import OptionalEmbedding
-from domain.values.numbers import Positive
+from domain.values.numbers import INT32_MAX, Positive
 from domain.values.text import Key, Name, Text
 
 
@@ -125,6 +125,10 @@ class LearningMemory(Record, table=True):
 
 PATTERN_KIND: Final = ("severity", "category", "confidence_band", "pattern_fingerprint")
 """The fields that identify a pattern."""
+
+
+COUNT_TOO_LARGE: Final = f"the sum of count must be at most {INT32_MAX:,}"
+"""The message for a pattern whose count can grow no further."""
 
 
 class GlobalPattern(Identified, Entity, table=True):

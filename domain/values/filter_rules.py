@@ -51,6 +51,7 @@ from domain.values.filters import (
     not_a_filter,
 )
 from domain.values.globs import parse_glob
+from domain.values.shown import kind_of
 
 if TYPE_CHECKING:
     from domain.schema.base import Entity
@@ -207,9 +208,15 @@ def _searched_text(entity: type[Entity], path: Path, operator: TextOperator, tex
         raise InvalidFilter(f"{name} is not text: {operator}() tests text only", field=name)
     try:
         searched = to_text(text)
-    except (TypeError, ValueError):
+    except TypeError:
         raise InvalidFilter(
-            f"{operator}() takes text that PostgreSQL can store", field=name
+            f"{name}: {operator}() takes text, not {kind_of(text)}", field=name
+        ) from None
+    except ValueError:
+        raise InvalidFilter(
+            f"{name}: the text of {operator}() has a NUL or a lone surrogate, which PostgreSQL"
+            " cannot store: remove it",
+            field=name,
         ) from None
     if operator is TextOperator.GLOB:
         parse_glob(searched, name)

@@ -138,6 +138,8 @@ def no_comparison(name: str, value: object, coerce: Coerce) -> str:
                 f"{message}: write one_of() if the value is one of several, or contains(),"
                 " contains_any() or contains_all() if it is a list itself"
             )
+        case date() if coerce is to_json_element:  # and datetime
+            return f"{message}: write the text that the list has, such as value.isoformat()"
         case datetime() if takes_moments and value.utcoffset() is None:
             return f"{message} without a time zone: write one with tzinfo=UTC or another zone"
         case date() if takes_moments and not isinstance(value, datetime):

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date, time
 from decimal import Decimal
 from functools import partial
+from numbers import Integral, Real
 from typing import Annotated, Any, Final, NoReturn
+from uuid import UUID
 
-from pydantic import PlainValidator, WithJsonSchema
+from pydantic import BaseModel, PlainValidator, WithJsonSchema
 
+from domain.values.shown import kind_of
 from domain.values.text import storable
 
 dumps: Final = partial(json.dumps, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
@@ -146,13 +150,35 @@ def _normalise(value: object, room: _Room, depth: int) -> Any:
             room.take(len(value))
             return FrozenList(_normalise(item, room, depth + 1) for item in value)
         case _:
-            raise ValueError(f"{type(value).__name__} is not JSON")
+            raise ValueError(f"{kind_of(value)} is not JSON: {_advice(value)}")
 
 
 def _key(key: object, room: _Room) -> str:
     if not isinstance(key, str):
-        raise ValueError("a JSON key must be a string")
+        raise ValueError(f"a JSON key must be text, not {kind_of(key)}: write str(key)")
     return _text(key, room)
+
+
+def _advice(value: object) -> str:
+    match value:
+        case date() | time():  # and datetime
+            return "write value.isoformat()"
+        case UUID():
+            return "write str(value)"
+        case Decimal():
+            return "write float(value), or str(value) to keep all digits"
+        case bytes() | bytearray() | memoryview():
+            return "write text, such as base64"
+        case Integral():
+            return "write int(value)"
+        case Real():
+            return "write float(value)"
+        case BaseModel():
+            return "write value.model_dump(mode='json')"
+        case Iterable():
+            return "write list(value)"
+        case _:
+            return "write text, a number, True, False, None, a list, or a mapping with text as keys"
 
 
 def _text(text: str, room: _Room) -> str:
@@ -192,7 +218,7 @@ def _weight_of_all(values: Collection[Any]) -> int:
 
 def _object(value: object) -> Any:
     if not isinstance(value, Mapping):
-        raise ValueError("must be a JSON object")
+        raise ValueError(f"must be a JSON object, not {kind_of(value)}: write a mapping")
     return normalise(value)
 
 

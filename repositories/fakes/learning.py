@@ -9,12 +9,19 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from domain import ports
-from domain.entities.learning import ConfidenceBand, GlobalPattern, LearningMemory, Outcome
+from domain.entities.learning import (
+    COUNT_TOO_LARGE,
+    ConfidenceBand,
+    GlobalPattern,
+    LearningMemory,
+    Outcome,
+)
 from domain.errors import InvalidInput
 from domain.ports.implementing import implements
 from domain.schema.writing import require_entity
 from domain.values.classification import Category, Severity
 from domain.values.embedding import VectorLike
+from domain.values.numbers import INT32_MAX
 from domain.values.paging import require_at_most, require_limit
 from domain.values.recall import OWNER_REPOS
 from domain.values.search import (
@@ -156,7 +163,7 @@ class FakePatternRepository(FakePatternReader, FakeAppendRepository[GlobalPatter
                 self._table,
                 row,
                 self._table.unique_over(*_KIND),
-                lambda old: {"count": old["count"] + pattern.count},
+                lambda old: {"count": _sum(old["count"], pattern.count)},
             )
         return self._copy(stored)
 
@@ -165,6 +172,12 @@ def _largest(rows: Sequence[Row]) -> Sequence[str]:
     """Return the repositories with most rows."""
     sizes = Counter(row["repo"] for row in rows)
     return sorted(sizes, key=lambda name: (-sizes[name], name))[:OWNER_REPOS]
+
+
+def _sum(count: int, added: int) -> int:
+    if count + added > INT32_MAX:
+        raise InvalidInput(COUNT_TOO_LARGE, field="count")
+    return count + added
 
 
 def _shares(row: Row, owner: str, repo: str) -> bool:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import islice
 from typing import Any
 from uuid import UUID, uuid4
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from pydantic import create_model
 
 from domain import (
     Cursor,
@@ -85,6 +89,27 @@ def test_normalising_json_twice_changes_nothing_more(value: object) -> None:
 def test_numbers_are_normalised_as_by_jsonb(value: object, expected: object) -> None:
     assert normalise(value) == expected
     assert type(normalise(value)) is type(expected) or isinstance(expected, list)
+
+
+@pytest.mark.parametrize(
+    ("value", "advice"),
+    [
+        (datetime(2026, 1, 1, tzinfo=UTC), "datetime is not JSON: write value.isoformat()"),
+        (date(2026, 1, 1), "write value.isoformat()"),
+        (UUID(int=7), "write str(value)"),
+        (Decimal("0.5"), "write float(value)"),
+        (np.int64(7), "write int(value)"),
+        (np.float32(7), "write float(value)"),
+        (b"x", "base64"),
+        ({1}, "set is not JSON: write list(value)"),
+        (create_model("Model")(), "model_dump(mode='json')"),
+        (object(), "a mapping with text as keys"),
+        ({1: 2}, "a JSON key must be text, not int: write str(key)"),
+    ],
+)
+def test_a_refusal_of_json_says_what_to_write(value: object, advice: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(advice)):
+        normalise(value)
 
 
 def deep(levels: int) -> object:

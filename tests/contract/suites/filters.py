@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from functools import reduce
 from operator import and_, or_
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import UUID
 
 import pytest
@@ -626,7 +626,13 @@ class FiltersContract:
             (path.at_least(date(2026, 1, 1)), "datetime"),
             (path.equals(Decimal("0.5")), "float"),
             (path.contains(UUID(int=7)), "str(value)"),
+            (path.contains(datetime(2026, 1, 1, tzinfo=UTC)), "value.isoformat()"),
             (path.equals("\0"), "PostgreSQL can store"),
+            (
+                where("content").starts_with(cast("Any", 5)),
+                "content: starts_with() takes text, not int",
+            ),
+            (path.contains_text("\0"), "metadata: the text of contains_text() has a NUL"),
             (where("metadata").equals("x"), "key"),
             (where("content").contains("x"), "contains_text"),
             (path.matches_glob("a{b,c}"), "|"),

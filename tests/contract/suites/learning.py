@@ -263,7 +263,8 @@ class PatternsContract:
             await uow.patterns.record(most)
             await uow.commit()
         async with store.unit_of_work() as uow:
-            with pytest.raises(InvalidInput):
+            with pytest.raises(InvalidInput, match="at most 2,147,483,647") as refusal:
                 await uow.patterns.record(pattern("f"))
+            assert refusal.value.field == "count"
         async with store.reader() as view:
             assert (await view.patterns.get(most.id)).count == 2**31 - 1
