@@ -5,7 +5,7 @@ Every store checks them with the same functions, before it sends a statement.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set, Sized
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache, partial, wraps
@@ -75,7 +75,9 @@ def checked(method: Callable[..., Any], port: Callable[..., Any]) -> Callable[..
         method: the method of a store.
         port: the method of the port that it implements, or the method itself.
     """
-    convert = _converter(list(signature(port).parameters.values())[1:])
+    parameters = list(signature(port).parameters.values())[1:]
+    names = {one.name for one in parameters}
+    convert = _converter(parameters)
     if convert is None:
         return method
     if not iscoroutinefunction(method):
@@ -95,7 +97,7 @@ def checked(method: Callable[..., Any], port: Callable[..., Any]) -> Callable[..
         except ValidationError as error:
             if method is port:
                 raise  # a function that the caller passed can raise it
-            raise _invalid(error) from None
+            raise _invalid(error, names) from None
 
     return checking_first
 
@@ -128,9 +130,15 @@ def _converter(parameters: Sequence[Parameter]) -> Converter | None:
     return convert
 
 
-def _invalid(error: ValidationError) -> InvalidInput:
-    """Return an entity's refusal of an argument as an error of the library."""
-    first = error.errors(include_input=False, include_url=False)[0]
+def _invalid(error: ValidationError, names: Set[str]) -> InvalidInput:
+    """Return an entity's refusal of an argument as an error of the library.
+
+    The entity can refuse a field that the operation derives from an argument, such as a key. The
+    error names the argument.
+    """
+    details = error.errors(include_input=False, include_url=False)
+    of_arguments = (one for one in details if one["loc"] and one["loc"][0] in names)
+    first = next(of_arguments, details[0])
     field = str(first["loc"][0]) if first["loc"] else None
     return InvalidInput(f"{field or 'a value'}: {first['msg']}", field=field)
 

@@ -106,9 +106,8 @@ class RunRepository(RunReader, Repository[RunState], Protocol):
                 most.
 
         Raises:
-            ValidationError: `RunState` refuses a value. No statement was sent.
-            InvalidInput: `pr_number` has too many digits, `occurred_at` has no time zone, or
-                `lease` is out of range.
+            InvalidInput: a text is empty or longer than 400 bytes, `pr_number` is out of range,
+                `occurred_at` has no time zone, or `lease` is out of range. No statement was sent.
         """
         ...
 

@@ -174,6 +174,19 @@ class ClaimsContract:
         ]
         assert {answer.outcome for answer in answers} == {ClaimOutcome.NEW}
 
+    @pytest.mark.parametrize("field", ["repo", "base_sha", "head_sha", "delivery_id", "action"])
+    @pytest.mark.parametrize("length", [0, 401, 100_000])
+    async def test_a_text_of_another_length_is_refused_and_the_argument_named(
+        self, store: Store, field: str, length: int
+    ) -> None:
+        texts = {"repo": REPO, "base_sha": "base", "head_sha": "one", "delivery_id": "delivery"}
+        arguments: dict[str, Any] = {**texts, "action": "opened", field: "x" * length}
+        async with store.unit_of_work() as uow:
+            with pytest.raises(InvalidInput, match=f"^{field}: ") as refusal:
+                await uow.runs.claim(pr_number=7, **arguments)
+            assert refusal.value.field == field
+            assert await uow.runs.count() == 0, "the unit of work can still be used"
+
     async def test_a_run_pending_for_over_an_hour_is_claimed_again_and_its_lease_starts_again(
         self, store: Store
     ) -> None:
