@@ -8,9 +8,9 @@ import sys
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
-from domain.errors import ConfigurationError, EmbeddedServerError
+from domain.errors import ConfigurationError, EmbeddedServerError, InvalidInput
 from repositories.embedded.admin import DATABASE, Admin
 from repositories.embedded.cluster import checked_settings
 from repositories.embedded.credentials import APPLICATION, SUPERUSER, Login
@@ -41,6 +41,15 @@ START_WITHIN: Final = timedelta(seconds=60)
 STOP_WITHIN: Final = timedelta(seconds=30)
 
 
+class _Connected(NamedTuple):
+    """A running server that this program uses."""
+
+    launcher: Launcher
+    postmaster: Postmaster
+    credentials: Credentials
+    lease: FileLock
+
+
 class EmbeddedServer:
     """A PostgreSQL server with pgvector that this program uses, private to the user who started it.
 
@@ -54,9 +63,20 @@ class EmbeddedServer:
     object only describes the parent's server.
     """
 
-    def __init__(
-        self, launcher: Launcher, postmaster: Postmaster, credentials: Credentials, lease: FileLock
-    ) -> None:
+    def __init__(self, connected: _Connected) -> None:
+        """Use `start` or `find` instead.
+
+        Raises:
+            InvalidInput: always, if it is called with a folder.
+        """
+        if not isinstance(connected, _Connected):
+            raise InvalidInput(
+                "create an embedded server with EmbeddedServer.start(data_dir), or find a running"
+                " one with EmbeddedServer.find(data_dir)",
+                field="data_dir",
+            )
+        launcher, postmaster, credentials, lease = connected
+
         def login(role: str) -> Login:
             return Login(postmaster.socket_dir, postmaster.port, role, credentials.of(role))
 
@@ -156,7 +176,7 @@ class EmbeddedServer:
         until: Deadline,
     ) -> Self:
         """Log in as the superuser, which proves that the server knows the folder's passwords."""
-        server = cls(launcher, postmaster, credentials, lease)
+        server = cls(_Connected(launcher, postmaster, credentials, lease))
         server._admin.prepare(credentials.application_password, until)
         atexit.register(server.release)
         return server

@@ -27,7 +27,7 @@ import psutil
 import pytest
 from pydantic import SecretStr
 
-from domain.errors import ConfigurationError, EmbeddedServerError
+from domain.errors import ConfigurationError, EmbeddedServerError, InvalidInput
 from repositories.embedded import EmbeddedServer, cluster
 from repositories.embedded.account import SYSTEM_USER, Account
 from repositories.embedded.admin import Admin
@@ -177,6 +177,13 @@ def folder(fresh: Path, used_before: Path) -> Path:
     """A folder that had a server before: a copy is quicker than another initdb."""
     subprocess.run(["cp", "-a", str(used_before), str(fresh)], check=True)
     return fresh
+
+
+@pytest.mark.parametrize("data_dir", [".data/server", Path(".data/server")])
+def test_a_folder_instead_of_start_is_refused_with_what_to_write(data_dir: Any) -> None:
+    with pytest.raises(InvalidInput, match=r"with EmbeddedServer\.start\(data_dir\)") as refusal:
+        EmbeddedServer(data_dir)
+    assert refusal.value.field == "data_dir"
 
 
 @pytest.mark.parametrize("version", [16, 18])
