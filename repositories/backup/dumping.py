@@ -60,7 +60,7 @@ async def dump(engine: AsyncEngine, path: Path, *, tenant: str | None = None) ->
             await connection.execution_options(
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
             )
-            await connection.execute(catalog.ALL_ROWS)
+            await connection.run_sync(catalog.require_all_rows)
             draft = await connection.run_sync(partial(_draft, tenant))
             with BackupWriter(path, draft) as writer:
                 written = [await _copy(connection, table, tenant, writer) for table in draft.tables]

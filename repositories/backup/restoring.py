@@ -118,7 +118,7 @@ async def _drop_schema(engine: AsyncEngine) -> None:
     try:
         with translating():
             async with engine.begin() as connection:
-                await connection.execute(catalog.ALL_ROWS)
+                await connection.run_sync(catalog.require_all_rows)
                 await connection.run_sync(catalog.drop_unless_used)
     except RecollectError as failure:
         _logger.warning("the backup was refused, and its empty tables remain: %s", failure)
@@ -142,7 +142,7 @@ async def _commit(connection: AsyncConnection) -> None:
 
 async def _restore(connection: AsyncConnection, backup: BackupReader, *, replace: bool) -> None:
     manifest = backup.manifest
-    await connection.execute(catalog.ALL_ROWS)
+    await connection.run_sync(catalog.require_all_rows)
     await connection.run_sync(partial(_lock, manifest))
     await connection.run_sync(partial(_require_fit, manifest))
     indexes = await connection.run_sync(partial(_make_room, manifest, replace=replace))

@@ -10,6 +10,7 @@ from sqlalchemy import ARRAY, Text, bindparam, text
 from sqlalchemy.dialects import postgresql
 
 from domain.entities.knowledge import EmbeddingMetadata
+from domain.errors import AccessDenied
 from domain.schema.application import all_tables, table_names
 from domain.schema.base import metadata
 from domain.values.text import TENANT_PATTERN
@@ -26,7 +27,13 @@ RECORD: Final = str(EmbeddingMetadata.__tablename__)
 """The table whose only row is created with the schema."""
 
 ALL_ROWS: Final = text("SELECT set_config('row_security', 'off', true)")
-"""Raise an error if policies hide rows from this role, instead of leaving the rows out."""
+"""The server raises an error if policies hide rows from this role, instead of leaving them out."""
+
+_HIDDEN: Final = text("""
+SELECT count(*) FROM pg_class c
+WHERE c.relnamespace = current_schema()::regnamespace
+  AND c.relkind IN ('r', 'p') AND c.relname = ANY(:names) AND row_security_active(c.oid)
+""").bindparams(bindparam("names", type_=ARRAY(Text)))
 
 _quoted: Final = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]
 
@@ -61,6 +68,20 @@ WHERE r.contype = 'f' AND r.conparentid = 0
   AND NOT (c.relnamespace = current_schema()::regnamespace AND c.relname = ANY(:known))
 ORDER BY 1, 2
 """).bindparams(bindparam("names", type_=ARRAY(Text)), bindparam("known", type_=ARRAY(Text)))
+
+
+def require_all_rows(connection: Connection) -> None:
+    """Let no policy hide rows from this transaction.
+
+    Raises:
+        AccessDenied: row-level security applies to this role.
+    """
+    connection.execute(ALL_ROWS)
+    if connection.scalar(_HIDDEN, {"names": table_names()}):
+        raise AccessDenied(
+            "row-level security hides rows from this role: connect as a superuser, or as a role"
+            " with BYPASSRLS"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

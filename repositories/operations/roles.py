@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 
-from domain.errors import ConfigurationError
+from domain.errors import AccessDenied, ConfigurationError
 from repositories.migrations.requirements import VERSION_TABLE
 from repositories.migrations.session import DEADLINE, migration_session
 from repositories.sql import roles as statements
@@ -58,6 +58,7 @@ async def set_up_roles(
     Raises:
         ConfigurationError: a name or a password is invalid, or a role exists and has more
             privileges than it should.
+        AccessDenied: this role cannot create roles.
         MigrationFailed: the server refused a statement, or waiting for a lock took too long.
         DatabaseFailure: the connection failed.
     """
@@ -124,12 +125,17 @@ def _set_up(roles: Roles, verifiers: Mapping[str, str], connection: Connection) 
                 " another name"
             )
     created = [role for role in names if role not in existing]
+    place = connection.execute(statements.PLACE).mappings().one()
+    if (created or verifiers) and not place["creates_roles"]:
+        raise AccessDenied(
+            f"the role {place['me']} can neither create roles nor set their passwords: connect as a"
+            " superuser, or as the owner of the database with CREATEROLE"
+        )
     _execute(connection, *map(statements.create_role, created))
     _execute(
         connection,
         *(statements.set_password(role, verifier) for role, verifier in verifiers.items()),
     )
-    place = connection.execute(statements.PLACE).mappings().one()
     if not place["superuser"]:
         # Without being a superuser, a role must be a member of another one to give it a table, and
         # to alter its default privileges.

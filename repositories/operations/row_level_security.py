@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
+from domain.errors import SchemaOutdated
+from repositories.migrations.environment import current_revision
 from repositories.migrations.own_tables import require_registered
 from repositories.migrations.row_level_security import create_missing_policies
+from repositories.migrations.runner import head
 from repositories.migrations.session import DEADLINE, migration_session
 from repositories.sql.row_level_security import POLICY_STATUS, drop_policy
 
@@ -31,6 +34,7 @@ async def enable_row_level_security(
 
     Raises:
         MigrationFailed: the server refused a statement, or waiting for a lock took too long.
+        SchemaOutdated: the database has no tables yet.
         NotRegistered: the database has the table of an own entity that is not registered.
         DatabaseFailure: the connection failed.
     """
@@ -41,6 +45,8 @@ async def enable_row_level_security(
 
 
 def _enable_row_level_security(connection: Connection) -> list[str]:
+    if current_revision(connection) is None:
+        raise SchemaOutdated(current=None, expected=head())
     require_registered(connection)
     return create_missing_policies(connection)
 

@@ -52,7 +52,9 @@ Binds: `roles`.
 PLACE: Final = text("""
 SELECT quote_ident(current_database()) AS database, quote_ident(current_schema()) AS schema,
        quote_ident(current_user) AS me,
-       (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) AS superuser
+       (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) AS superuser,
+       (SELECT rolsuper OR rolcreaterole FROM pg_catalog.pg_roles WHERE rolname = current_user)
+           AS creates_roles
 """)
 
 TABLES: Final = text("""

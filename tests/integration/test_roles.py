@@ -136,6 +136,12 @@ NOBODY_MAY = {
 }
 
 
+async def test_a_role_that_cannot_create_roles_is_told_which_one_can(place: Place) -> None:
+    async with opened(place.url_of("migrator")) as engine:
+        with pytest.raises(AccessDenied, match="connect as a superuser, or as the owner"):
+            await operations.set_up_roles(engine, unused_names())
+
+
 @pytest.mark.parametrize("purpose", ["application", "reader"])
 @pytest.mark.parametrize(
     "statement", NOBODY_MAY.values(), ids=[name.replace(" ", "-") for name in NOBODY_MAY]

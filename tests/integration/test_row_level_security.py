@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from sqlalchemy import make_url, text
 from typer.testing import CliRunner
 
-from domain import AccessDenied, RowLevelSecurityRequired, where
+from domain import AccessDenied, RowLevelSecurityRequired, SchemaOutdated, where
 from domain.schema.base import metadata
 from repositories import Database, migrations, operations
 from repositories.cli.app import app
@@ -285,6 +285,12 @@ async def test_a_view_shows_a_tenants_rows_unless_a_superuser_owns_it(
             assert await as_tenant(isolated, "ours", "SELECT * FROM leaking") == [("ours",)]
         finally:
             await execute(admin, "DROP VIEW owners, leaking")
+
+
+async def test_an_empty_database_is_refused(server: TestServer) -> None:
+    async with opened(server.empty()) as owner:
+        with pytest.raises(SchemaOutdated, match="recollect db migrate"):
+            await operations.enable_row_level_security(owner)
 
 
 async def test_migrations_see_every_tenants_rows_and_leave_everything_covered(
