@@ -173,7 +173,8 @@ class Database(DatabaseTasks):
 
         `work` creates its entities itself and has no side effects outside the unit of work, because
         it may run several times. Between two attempts there is a random pause of up to 20 ms at
-        first, doubled each time, two seconds at most. Nothing that was committed is repeated.
+        first, doubled each time, two seconds at most. Nothing that was committed is repeated. An
+        `ExceptionGroup` is retried if each error in it is safe to retry.
 
         If the outcome of a commit is unknown, `run` reads it from `committed_operations`: the
         result of this attempt is returned if this attempt was committed, and `work` runs again if

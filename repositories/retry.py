@@ -22,7 +22,7 @@ from domain.errors import (
     DatabaseFailure,
     RecollectError,
 )
-from domain.values.transactions import Failures, begin, forbid_retry, require_retry_for
+from domain.values.transactions import Failures, begin, errors_in, forbid_retry, require_retry_for
 
 if TYPE_CHECKING:
     from repositories.unit_of_work import CommittedAttempt, CommittedOperations, UnitOfWork
@@ -107,7 +107,7 @@ async def _attempt(
                 await uow.commit()
             elif uow.committed is None:
                 raise CommitOutcomeUnknown(uow.operation_id)
-    except RecollectError as error:
+    except (RecollectError, ExceptionGroup) as error:
         await _require_own_commit(uow, error, lookup)
         if not results:
             raise AlreadyCommitted(uow.operation_id) from error
@@ -115,13 +115,15 @@ async def _attempt(
 
 
 async def _require_own_commit(
-    uow: UnitOfWork, error: RecollectError, lookup: Lookup | None
+    uow: UnitOfWork, error: RecollectError | ExceptionGroup[Exception], lookup: Lookup | None
 ) -> None:
     """Return if this attempt committed although `error` was raised; otherwise raise.
 
     The error that is raised is safe to retry only if nothing was committed.
     """
-    if uow.committed is False:
+    if uow.committed is False or not all(
+        isinstance(one, RecollectError) for one in errors_in(error)
+    ):
         raise error
     if uow.committed or lookup is None:
         forbid_retry(error)

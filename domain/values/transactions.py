@@ -104,7 +104,8 @@ class Failures:
     """Counts the failures of one unit of work and decides whether it runs again.
 
     Errors that are safe to retry are retried: after `LockTimeout` twice, after `StalePlan` once,
-    because more attempts do not help then.
+    because more attempts do not help then. An `ExceptionGroup`, which an `asyncio.TaskGroup`
+    raises, is retried if each error in it is.
     """
 
     def __init__(self) -> None:
@@ -112,16 +113,26 @@ class Failures:
 
     def allow_another(self, error: BaseException) -> bool:
         """Count the failure and return whether the unit of work may run again."""
-        if not isinstance(error, RecollectError) or not error.safe_to_retry:
+        errors = errors_in(error)
+        if not all(isinstance(one, RecollectError) and one.safe_to_retry for one in errors):
             return False
-        kind = type(error)
-        self._counts[kind] += 1
-        return kind not in _RETRIES or self._counts[kind] <= _RETRIES[kind]
+        kinds = set(map(type, errors))
+        self._counts.update(kinds)
+        return all(kind not in _RETRIES or self._counts[kind] <= _RETRIES[kind] for kind in kinds)
 
 
-def forbid_retry(error: RecollectError) -> None:
-    """Mark the error of a unit of work that is, or may be, committed."""
-    error.safe_to_retry = False
+def errors_in(error: BaseException) -> list[BaseException]:
+    """Return all errors in a group and in the groups within it, or the error itself."""
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    return [one for part in error.exceptions for one in errors_in(part)]
+
+
+def forbid_retry(error: BaseException) -> None:
+    """Mark the error, or the group, of a unit of work that is, or may be, committed."""
+    for one in errors_in(error):
+        if isinstance(one, RecollectError):
+            one.safe_to_retry = False
 
 
 TRACKED_ELSEWHERE: Final = (

@@ -208,7 +208,8 @@ class FakeDatabase(BulkChanges):
         """Run `work` in a unit of work and commit it, unless `work` did; retry where that is safe.
 
         `work` creates its entities itself and has no side effects outside the unit of work, because
-        it may run several times. Nothing that was committed is repeated.
+        it may run several times. Nothing that was committed is repeated. An `ExceptionGroup` is
+        retried if each error in it is safe to retry.
 
         Raises:
             AlreadyCommitted: another call committed the operation.
@@ -221,7 +222,7 @@ class FakeDatabase(BulkChanges):
             uow = self.unit_of_work(tenant=tenant, operation_id=operation_id, isolation=isolation)
             try:
                 return await _attempt(uow, work)
-            except RecollectError as error:
+            except (RecollectError, ExceptionGroup) as error:
                 if (
                     not failures.allow_another(error)
                     or attempt == attempts
@@ -303,7 +304,7 @@ async def _attempt(uow: FakeUnitOfWork, work: Callable[[FakeUnitOfWork], Awaitab
             if uow.is_open:
                 await uow.commit()
             return result
-    except RecollectError as error:
+    except (RecollectError, ExceptionGroup) as error:
         if uow.committed:
             forbid_retry(error)
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,9 @@ import pytest
 
 from domain import (
     AlreadyExists,
+    Conflict,
     InvalidInput,
+    LockTimeout,
     ReferenceViolated,
     TenantMismatch,
     TransactionAborted,
@@ -73,6 +76,64 @@ class FailureContract:
             await uow.commit()
         async with store.reader() as view:
             assert (await view.reviews.get(stored.id)).conclusion == "changed"
+
+    async def test_run_repeats_work_whose_task_group_fails_with_errors_that_are_safe_to_retry(
+        self, store: Store
+    ) -> None:
+        attempts = []
+
+        async def conflict() -> None:
+            raise Conflict("another transaction changed the same rows", sqlstate="40001")
+
+        async def work(uow: UnitOfWork) -> int:
+            attempts.append(uow.reviews.add(review()))
+            await uow.flush()
+            async with asyncio.TaskGroup() as outer:
+                if len(attempts) < 3:
+                    outer.create_task(conflict())
+                    async with asyncio.TaskGroup() as inner:
+                        inner.create_task(conflict())
+            return len(attempts)
+
+        assert await store.run(work) == 3
+        async with store.reader() as view:
+            assert await view.reviews.count() == 1
+
+    @pytest.mark.parametrize(
+        ("errors", "expected"),
+        [
+            ([Conflict("conflict", sqlstate="40001"), ValueError("the caller's")], 1),
+            ([AlreadyExists(constraint="uq", table="reviews")], 1),
+            ([LockTimeout("timed out", sqlstate="55P03")] * 5, 3),
+        ],
+    )
+    async def test_run_raises_the_group_if_one_of_its_errors_is_not_retried(
+        self, store: Store, errors: list[Exception], expected: int
+    ) -> None:
+        attempts = []
+
+        async def work(uow: UnitOfWork) -> None:
+            attempts.append(uow)
+            raise ExceptionGroup("tasks", errors)
+
+        with pytest.raises(ExceptionGroup) as failure:
+            await store.run(work)
+        assert list(failure.value.exceptions) == errors
+        assert len(attempts) == expected
+
+    async def test_run_does_not_repeat_what_a_task_group_committed(self, store: Store) -> None:
+        attempts = []
+
+        async def work(uow: UnitOfWork) -> None:
+            attempts.append(uow.reviews.add(review()))
+            await uow.commit()
+            raise ExceptionGroup("tasks", [Conflict("conflict", sqlstate="40001")])
+
+        with pytest.raises(ExceptionGroup) as failure:
+            await store.run(work)
+        [error] = failure.value.exceptions
+        assert isinstance(error, Conflict)
+        assert (len(attempts), error.safe_to_retry) == (1, False)
 
     async def test_a_stored_entity_is_added_again_when_run_repeats_its_work(
         self, store: Store
