@@ -241,10 +241,14 @@ def _reason(name: str, kind: str, message: str) -> str:
             ["url"] if name.endswith("url") else get_close_matches(name, Settings.model_fields, 1)
         )
         return "unknown setting" + (f": did you mean {names[0]}?" if names else "")
+    if kind == "greater_than" and "timedelta" in message:
+        return "write more than 0 seconds"
     if kind.startswith("time_delta"):
         return f"{message}: write a timedelta or a number of seconds"
     if kind == "string_pattern_mismatch" and name == "tenant":
         return "a tenant is 1 to 100 ASCII letters, digits, dots, underscores and hyphens"
+    if kind == "string_pattern_mismatch" and name == "language":
+        return "write the name of a text search configuration, such as english or simple"
     return message.removeprefix("Value error, ")
 
 

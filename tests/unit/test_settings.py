@@ -323,6 +323,8 @@ def test_a_bad_environment_is_named_without_its_values(monkeypatch: pytest.Monke
         ("embeding_dimensions", 3, "did you mean embedding_dimensions"),
         ("database_url", "postgresql://h/x", "did you mean url"),
         ("statement_timeout", "5 parsecs", "write a timedelta or a number of seconds"),
+        ("connect_deadline", -1, "write more than 0 seconds"),
+        ("language", "pt-BR", "such as english or simple"),
         ("tenant", "a b", "1 to 100 ASCII letters"),
     ],
 )
