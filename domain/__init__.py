@@ -13,7 +13,6 @@ _HOMES: Final = {
         "ALLOWED_CHANGES STALE_RUN_AFTER ClaimOutcome RunClaim RunStatus run_key"
     ),
     "domain.values.classification": "Category Severity",
-    "domain.values.corpora": "Remembered",
     "domain.values.embedding": "DEFAULT_DIMENSIONS Embedder Embedding VectorLike known_dimensions",
     "domain.schema.base": "ApplicationEntity Entity application_metadata metadata",
     "domain.schema.searchable": "Searchable searchable",
@@ -53,7 +52,7 @@ _HOMES: Final = {
         "TelemetryReader TelemetryRepository "
         "UnitOfWork VectorReader"
     ),
-    "domain.results": "PriorFinding Recall RecalledMemory",
+    "domain.results": "PriorFinding Recall RecalledMemory Remembered",
     "domain.values.recall": "RepairCandidate RepairedEmbedding",
     "domain.values.reranking": "Diversity Recency maximal_marginal_relevance",
     "domain.entities.reviews": "FeedbackReaction Finding Reaction Review SuppressionLogEntry",

@@ -109,7 +109,7 @@ from domain.ports import (
     UnitOfWork,
     VectorReader,
 )
-from domain.results import PriorFinding, Recall, RecalledMemory
+from domain.results import PriorFinding, Recall, RecalledMemory, Remembered
 from domain.schema.base import ApplicationEntity, Entity, application_metadata, metadata
 from domain.schema.constraints import index, references, unique, unique_where_not_null
 from domain.schema.searchable import Searchable, searchable
@@ -122,7 +122,6 @@ from domain.values.claims import (
     run_key,
 )
 from domain.values.classification import Category, Severity
-from domain.values.corpora import Remembered
 from domain.values.embedding import (
     DEFAULT_DIMENSIONS,
     Embedder,

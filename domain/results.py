@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, TypeAlias
 
+from pydantic import SerializeAsAny
+
+from domain.entities.knowledge import KnowledgeChunk
 from domain.entities.learning import LearningMemory
 from domain.entities.reviews import Finding
 from domain.values.search import SearchHit, SearchHits
+
+# Pydantic finds the choice of a union by fields, and warns of the state that SQLAlchemy adds.
+Remembered: TypeAlias = Annotated[KnowledgeChunk | LearningMemory | Finding, SerializeAsAny()]
+"""A row that `corpora.search` returns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

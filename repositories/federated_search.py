@@ -26,7 +26,7 @@ from repositories.sql.federated_search import near_duplicates
 from repositories.sql.filters import FilterKey
 
 if TYPE_CHECKING:
-    from domain.values.corpora import Remembered
+    from domain.results import Remembered
     from repositories.postgres.transaction import Transaction
 
 

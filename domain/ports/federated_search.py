@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from domain.values.search import Corpus, Weights
 
 if TYPE_CHECKING:
-    from domain.values.corpora import Remembered
+    from domain.results import Remembered
     from domain.values.embedding import VectorLike
     from domain.values.filters import Filter
     from domain.values.search import SearchHits

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from domain.values.filters import AllOf, Filter, where
@@ -22,11 +22,7 @@ from domain.values.search import (
 from domain.values.text_hash import text_hash
 
 if TYPE_CHECKING:
-    from domain.entities.knowledge import KnowledgeChunk
-    from domain.entities.learning import LearningMemory
-    from domain.entities.reviews import Finding
-
-Remembered: TypeAlias = "KnowledgeChunk | LearningMemory | Finding"
+    from domain.results import Remembered
 
 NEAR_DUPLICATE: Final = 0.97
 """The cosine similarity from which two embeddings count as those of one text."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from domain.entities.knowledge import KnowledgeChunk
     from domain.entities.learning import LearningMemory
     from domain.entities.reviews import Finding
-    from domain.values.corpora import Remembered
+    from domain.results import Remembered
     from domain.values.embedding import VectorLike
     from domain.values.filters import Filter
 

@@ -17,11 +17,13 @@ from pydantic import TypeAdapter, ValidationError
 import domain
 from domain import (
     Entity,
+    Finding,
     KnowledgeChunk,
     LearningMemory,
     NotLoaded,
     Recall,
     RecalledMemory,
+    Remembered,
     RepairedEmbedding,
     SearchHit,
     SearchHits,
@@ -217,6 +219,16 @@ def test_results_of_operations_have_json_schemas(
     result: type, mode: Literal["validation", "serialization"]
 ) -> None:
     assert TypeAdapter(result).json_schema(mode=mode)
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_application_returns_hits_of_several_corpora() -> None:
+    adapter = TypeAdapter(SearchHits[Remembered])
+    rows = [example(kind) for kind in (KnowledgeChunk, LearningMemory, Finding)]
+    hits: Any = SearchHits(tuple(SearchHit(item=row, score=0.5) for row in rows))
+    assert adapter.validate_json(adapter.dump_json(hits)) == hits
+    schema = adapter.json_schema(mode="serialization")
+    assert {"KnowledgeChunk", "LearningMemory", "Finding"} <= set(schema["$defs"])
 
 
 def test_an_application_returns_a_recall() -> None:
