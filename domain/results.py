@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, TypeAlias
+from typing import TypeAlias
 
 from pydantic import SerializeAsAny
 
@@ -13,7 +13,7 @@ from domain.entities.reviews import Finding
 from domain.values.search import SearchHit, SearchHits
 
 # Pydantic finds the choice of a union by fields, and warns of the state that SQLAlchemy adds.
-Remembered: TypeAlias = Annotated[KnowledgeChunk | LearningMemory | Finding, SerializeAsAny()]
+Remembered: TypeAlias = SerializeAsAny[KnowledgeChunk | LearningMemory | Finding]
 """A row that `corpora.search` returns."""
 
 
