@@ -82,8 +82,13 @@ def _implementation(
 
 
 def _require_name(name: str) -> None:
-    if not name.isidentifier() or name.startswith("_") or hasattr(UnitOfWork, name):
+    if not name.isidentifier() or name.startswith("_"):
         raise RegistrationError(
             f"{name!r} cannot be the name of a repository: pass a `name` that is an identifier and"
-            " is not an attribute of a unit of work"
+            " does not begin with an underscore"
+        )
+    if hasattr(UnitOfWork, name):
+        raise RegistrationError(
+            f"{name!r} cannot be the name of a repository, because every unit of work has an"
+            f" attribute `{name}`: pass another `name`"
         )

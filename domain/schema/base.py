@@ -130,17 +130,32 @@ class EntityMeta(SQLModelMetaclass):
         if cls.metadata is metadata:
             if not cls.__module__.startswith("domain.entities."):
                 raise InvalidEntity(f"{name} has no tenant: derive it from ApplicationEntity")
-        elif table in metadata.tables or table in cls.metadata.tables:
+        elif table in metadata.tables:
+            raise InvalidEntity(
+                f"the table {table} of {name} exists already, in the library: give {name} another"
+                f" `__tablename__`, such as {table!r} with a prefix of your application"
+            )
+        elif table in cls.metadata.tables:
             for other in (mapper.class_ for mapper in application_mappers.mappers):
                 if (other.__name__, other.__tablename__) == (name, table):
-                    raise InvalidEntity(
-                        f"{name} of {cls.__module__} exists already, in {other.__module__}: import"
-                        " its module once, under one name, and do not reload it"
-                    )
+                    raise InvalidEntity(_second_import(name, cls.__module__, other.__module__))
             raise InvalidEntity(
                 f"the table {table} of {name} exists already: give {name} another"
                 f" `__tablename__`, such as {table!r} with a prefix of your application"
             )
+
+
+def _second_import(name: str, module: str, earlier: str) -> str:
+    if module == earlier:
+        return (
+            f"{name} of {module} exists already, from an earlier import of this module: if that"
+            " import failed, correct its error; otherwise import the module once, and do not"
+            " reload it"
+        )
+    return (
+        f"{name} of {module} exists already, in {earlier}: import its module once, under one"
+        " name, and do not reload it"
+    )
 
 
 def _field_without_column(model: type[SQLModel]) -> str | None:

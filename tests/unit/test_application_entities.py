@@ -174,9 +174,11 @@ async def test_what_is_not_a_class_has_no_repository(argument: Any) -> None:
             uow.provide(argument)
 
 
-@pytest.mark.parametrize("table", ["reviews", "test_parcels"])
-def test_a_table_that_exists_is_refused_when_it_is_named_again(table: str) -> None:
-    with pytest.raises(InvalidEntity, match=f"the table {table} of Again exists already"):
+@pytest.mark.parametrize(
+    ("table", "owner"), [("reviews", ", in the library: give"), ("test_parcels", ": give")]
+)
+def test_a_table_that_exists_is_refused_when_it_is_named_again(table: str, owner: str) -> None:
+    with pytest.raises(InvalidEntity, match=f"the table {table} of Again exists already{owner}"):
         EntityMeta(
             "Again",
             (ApplicationEntity,),
@@ -242,6 +244,16 @@ def test_an_entity_of_a_module_that_is_imported_twice_is_refused() -> None:
             "Parcel",
             (ApplicationEntity,),
             {"__module__": "another.name", "__tablename__": "test_parcels"},
+            table=True,
+        )
+
+
+def test_an_entity_of_a_module_whose_first_import_failed_names_that_import() -> None:
+    with pytest.raises(InvalidEntity, match="an earlier import of this module: if that import"):
+        EntityMeta(
+            "Parcel",
+            (ApplicationEntity,),
+            {"__module__": Parcel.__module__, "__tablename__": "test_parcels"},
             table=True,
         )
 
@@ -364,9 +376,17 @@ def test_an_entity_is_registered_once() -> None:
         registry_for([Parcel, Parcel])
 
 
-@pytest.mark.parametrize("name", ["commit", "reviews", "_parcels", "test parcels"])
-def test_a_name_that_a_unit_of_work_has_is_refused(name: str) -> None:
-    with pytest.raises(RegistrationError, match="cannot be the name of a repository"):
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("commit", "every unit of work has an attribute `commit`"),
+        ("reviews", "every unit of work has an attribute `reviews`"),
+        ("_parcels", "does not begin with an underscore"),
+        ("test parcels", "is an identifier"),
+    ],
+)
+def test_a_name_that_a_unit_of_work_has_or_cannot_have_is_refused(name: str, reason: str) -> None:
+    with pytest.raises(RegistrationError, match=f"cannot be the name of a repository.* {reason}"):
         register(Parcel, name=name)
 
 
