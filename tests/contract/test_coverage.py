@@ -33,7 +33,10 @@ async def called_by_the_contract() -> set[str]:
 
 async def test_the_contract_calls_every_method_of_every_port() -> None:
     called = await called_by_the_contract()
-    assert all_operations() - called == set()
+    assert all_operations() - called == set(), (
+        "call these in a suite of tests/contract/suites: those of `uow` in a unit of work, those of"
+        " `view` in a reader"
+    )
     assert called - all_operations() == set(), "and nothing that no port has"
 
 
@@ -70,7 +73,10 @@ def test_every_suite_is_run_on_every_store() -> None:
         for _, case in inspect.getmembers(test_contract, inspect.isclass)
         for base in case.__bases__
     }
-    assert run == set(CONTRACTS)
+    assert run == set(CONTRACTS), (
+        "add each suite to `__all__` of tests/contract/suites/__init__.py, and a class for it to"
+        " tests/contract/test_contract.py"
+    )
     modules = [
         vars(module)
         for name, module in inspect.getmembers(contract, inspect.ismodule)
@@ -79,4 +85,6 @@ def test_every_suite_is_run_on_every_store() -> None:
     written = {
         value for names in modules for key, value in names.items() if key.endswith("Contract")
     }
-    assert written == set(CONTRACTS), "and every suite that is written is one of them"
+    assert written == set(CONTRACTS), (
+        "import every suite that is written in tests/contract/suites/__init__.py"
+    )

@@ -32,7 +32,9 @@ async def test_every_scan_of_every_statement_has_a_condition_on_the_tenant(
 ) -> None:
     sent = await sent_by_every_operation(postgres)
     assert len(sent) > 100
-    assert await unconditional_scans(postgres, sent) == {}
+    assert await unconditional_scans(postgres, sent) == {}, (
+        "add `tenant_equals(Entity, self._transaction.tenant)` to these statements"
+    )
 
 
 async def test_a_statement_without_the_condition_would_be_found(postgres: Database) -> None:

@@ -54,7 +54,10 @@ def undocumented(kinds: list[type[Any]]) -> set[str]:
 )
 def test_every_public_method_has_a_docstring(kinds: list[type[Any]]) -> None:
     assert kinds
-    assert undocumented(kinds) == set()
+    assert undocumented(kinds) == set(), (
+        "write a docstring on the port, and decorate the class with @implements(ports.<Name>Reader)"
+        " or @implements(ports.<Name>Repository)"
+    )
 
 
 def test_a_method_has_the_docstring_of_its_port_on_every_store() -> None:

@@ -196,7 +196,9 @@ def test_the_contexts_are_found_by_their_tables() -> None:
 
 @pytest.mark.parametrize("value", sorted(VALUES), ids=lambda path: path.stem)
 def test_values_and_ports_import_no_sqlalchemy(value: Path) -> None:
-    assert imports_of(value.read_text(), "sqlalchemy", "sqlmodel", "pgvector.sqlalchemy") == []
+    assert imports_of(value.read_text(), "sqlalchemy", "sqlmodel", "pgvector.sqlalchemy") == [], (
+        "move what needs SQLAlchemy to domain/schema or repositories/sql"
+    )
 
 
 @pytest.mark.parametrize("fake", sorted(FAKES), ids=lambda path: path.stem)
@@ -234,7 +236,9 @@ def test_searches_of_both_stores_import_only_the_domain(search: Path) -> None:
         for name in imported(search.read_text())
         if name.partition(".")[0] not in {*sys.stdlib_module_names, "domain"}
     ]
-    assert [name for name in foreign if not name.startswith("repositories.common_search.")] == []
+    assert [name for name in foreign if not name.startswith("repositories.common_search.")] == [], (
+        "use the abstract methods of repositories/common_search/base.py, which each store implements"
+    )
 
 
 @pytest.mark.parametrize("module", ["registry", "provider", "embedding_record"])

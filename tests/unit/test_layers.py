@@ -63,6 +63,11 @@ LAYERS: Final = (
 A module imports from its own folder and from lower layers.
 """
 
+ADVICE: Final = (
+    "each of these modules imports a module of a higher layer, or of another folder of its own"
+    " layer: move what it imports to a lower layer of LAYERS in tests/unit/test_layers.py"
+)
+
 HEIGHT: Final = {name: height for height, layer in enumerate(LAYERS) for name in layer}
 
 
@@ -127,14 +132,16 @@ def upward(module: str, source: str, *, typing: bool) -> list[str]:
 
 
 def test_every_module_has_a_layer() -> None:
-    assert {place_of(module) for module in MODULES} == set(HEIGHT)
+    assert {place_of(module) for module in MODULES} == set(HEIGHT), (
+        "remove the lines without a module from LAYERS in tests/unit/test_layers.py"
+    )
 
 
 def test_no_import_points_upwards() -> None:
     imports = {
         module: upward(module, path.read_text(), typing=False) for module, path in MODULES.items()
     }
-    assert {module: names for module, names in imports.items() if names} == {}
+    assert {module: names for module, names in imports.items() if names} == {}, ADVICE
 
 
 def test_in_repositories_annotations_do_not_point_upwards_either() -> None:
@@ -143,7 +150,7 @@ def test_in_repositories_annotations_do_not_point_upwards_either() -> None:
         for module, path in MODULES.items()
         if module.startswith("repositories.") and module != "repositories.cli"
     }
-    assert {module: names for module, names in imports.items() if names} == {}
+    assert {module: names for module, names in imports.items() if names} == {}, ADVICE
 
 
 def test_a_planted_upward_import_is_found() -> None:
@@ -183,4 +190,4 @@ def cycles() -> list[set[str]]:
 
 
 def test_no_modules_import_each_other() -> None:
-    assert cycles() == []
+    assert cycles() == [], "move what these modules share into a module below them"

@@ -129,7 +129,7 @@ def grown_entities() -> MetaData:
     later.tables["reviews"].append_column(Column("picture", VECTOR(3), comment="Picture."))
     later.tables["reviews"].append_column(Column("embedding", EmbeddingColumn(), comment="Vector."))
     Table(
-        "notes",
+        "own_notes",
         later,
         Column("id", Integer, primary_key=True, comment="Which note."),
         Column("tenant", Text, nullable=False, comment="Tenant."),
@@ -157,10 +157,10 @@ async def test_what_is_generated_in_one_database_runs_in_one_of_another_dimensio
         empty, SchemaOptions(dimensions=3072, language="german"), directory=tmp_path
     )
     assert await migrations.check(empty, entities=entities, directory=tmp_path) == []
-    index = await scalar(empty, "SELECT pg_get_indexdef('ix_notes_embedding'::regclass)")
+    index = await scalar(empty, "SELECT pg_get_indexdef('ix_own_notes_embedding'::regclass)")
     assert "halfvec(3072)" in index
-    await execute(empty, "INSERT INTO notes (id, tenant, text) VALUES (1, 'us', 'die Häuser')")
-    assert await scalar(empty, "SELECT search_vector::text FROM notes") == "'haus':2A"
+    await execute(empty, "INSERT INTO own_notes (id, tenant, text) VALUES (1, 'us', 'die Häuser')")
+    assert await scalar(empty, "SELECT search_vector::text FROM own_notes") == "'haus':2A"
 
 
 @newest
