@@ -237,7 +237,7 @@ def test_searches_of_both_stores_import_only_the_domain(search: Path) -> None:
         if name.partition(".")[0] not in {*sys.stdlib_module_names, "domain"}
     ]
     assert [name for name in foreign if not name.startswith("repositories.common_search.")] == [], (
-        "use the abstract methods of repositories/common_search/base.py, which each store implements"
+        "use the abstract methods of repositories/common_search/base.py"
     )
 
 
