@@ -13,6 +13,7 @@ from domain.errors import BackupError, SchemaOutdated
 from domain.values.text import require_tenant
 from repositories import migrations
 from repositories.backup import tables as catalog
+from repositories.backup.json_values import find_invalid_json
 from repositories.backup.manifest import Manifest, TableManifest
 from repositories.backup.writer import BackupWriter
 from repositories.migrations.environment import current_revision
@@ -48,7 +49,8 @@ async def dump(engine: AsyncEngine, path: Path, *, tenant: str | None = None) ->
         The manifest of the backup.
 
     Raises:
-        BackupError: the file cannot be written, or the tenant has no rows.
+        BackupError: the file cannot be written, the tenant has no rows, or a row has JSON that
+            plain SQL wrote, and that a restore refuses.
         SchemaOutdated: the database has no schema.
         InvalidInput: `tenant` is not the name of a tenant.
         DatabaseFailure: the server or the connection failed.
@@ -62,6 +64,12 @@ async def dump(engine: AsyncEngine, path: Path, *, tenant: str | None = None) ->
             )
             await connection.run_sync(catalog.require_all_rows)
             draft = await connection.run_sync(partial(_draft, tenant))
+            invalid = await find_invalid_json(connection, draft)
+            if invalid is not None:
+                raise BackupError(
+                    f"{invalid}, which a restore refuses: assign a valid value or delete the row,"
+                    " and dump again"
+                )
             with BackupWriter(path, draft) as writer:
                 written = [await _copy(connection, table, tenant, writer) for table in draft.tables]
                 if tenant is not None and not any(table.rows for table in written):

@@ -1,6 +1,7 @@
-"""JSON that a restore wrote: values that no entity accepts end the restore.
+"""JSON that no entity accepts: it ends a dump and a restore.
 
-The server stores JSON that Python cannot read, such as numbers of 100,000 digits.
+The server stores JSON that Python cannot read, such as numbers of 100,000 digits. Plain SQL can
+write it, and a hostile file can have it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from pydantic import TypeAdapter
 from sqlalchemy import Text, TypeDecorator
 from sqlalchemy.dialects.postgresql import JSONB
 
-from domain.errors import InvalidBackup
 from domain.schema.base import application_mappers, mappers
 from domain.values.jsonb import MAX_CHARACTERS, MAX_DEPTH, MAX_VALUES
 from domain.values.turns import slices
@@ -36,6 +36,7 @@ _ROWS: Final = 20
 class _JsonColumn:
     table: str
     name: str
+    key: tuple[str, ...]
     field: TypeAdapter[Any]
 
     def accepts(self, value: object) -> bool:
@@ -52,12 +53,14 @@ class _JsonColumn:
             return False
         return self.accepts(value)
 
-    def suspects(self, tenant: str | None) -> sa.Select[str]:
-        """Select the values as text that have to be read to be checked."""
-        rows = sa.table(self.table, sa.column(self.name, JSONB), sa.column(TENANT, Text))
+    def suspects(self, tenant: str | None) -> sa.Select[str, str]:
+        """Select the values as text that have to be read to be checked, with the keys of rows."""
+        names: tuple[str, ...] = (TENANT, *self.key)
+        rows = sa.table(self.table, sa.column(self.name, JSONB), *map(sa.column, names))
         value = rows.c[self.name]
         written = sa.cast(value, Text)
-        suspects = sa.select(written).where(value.is_not(None))
+        key = sa.func.concat_ws(", ", *(sa.cast(rows.c[name], Text) for name in self.key))
+        suspects = sa.select(written, key).where(value.is_not(None))
         if self.accepts({"any": "object"}):
             may_be_invalid = _may_be_large(written)
             if not self.accepts([]):
@@ -66,25 +69,25 @@ class _JsonColumn:
         return suspects if tenant is None else suspects.where(rows.c.tenant == tenant)
 
 
-async def require_valid_json(connection: AsyncConnection, manifest: Manifest) -> None:
-    """Refuse restored rows with JSON that no entity accepts.
+async def find_invalid_json(connection: AsyncConnection, manifest: Manifest) -> str | None:
+    """Return which row has JSON that no entity accepts, or None without such a row.
 
     The server finds the values that may be too large and those that are not objects. Only these
     are read.
-
-    Raises:
-        InvalidBackup: a value has another type, is nested too deeply, or is too large.
     """
     for column in _json_columns(manifest):
         suspects = column.suspects(manifest.tenant)
-        result = await connection.stream_scalars(suspects, execution_options={"yield_per": _ROWS})
+        result = await connection.stream(suspects, execution_options={"yield_per": _ROWS})
         async for some in result.partitions(_ROWS):
             async for part in slices(some):
-                if not all(map(column.accepts_text, part)):
-                    raise InvalidBackup(
-                        f"{column.table} has JSON in {column.name} that is of another type, nested"
-                        " too deeply, or too large: the file may be hostile"
-                    )
+                for written, key in part:
+                    if not column.accepts_text(written):
+                        return (
+                            f"{column.table} has JSON in {column.name} that is of another type,"
+                            f" nested too deeply, or too large (more than {MAX_VALUES:,} values or"
+                            f" {MAX_CHARACTERS:,} characters), in the row {key}"
+                        )
+    return None
 
 
 def _json_columns(manifest: Manifest) -> Iterator[_JsonColumn]:
@@ -98,7 +101,8 @@ def _json_columns(manifest: Manifest) -> Iterator[_JsonColumn]:
                 field: Any = info.annotation
                 if info.metadata:
                     field = Annotated[field, *info.metadata]
-                yield _JsonColumn(name, column.name, TypeAdapter(field))
+                key = [one.name for one in mapper.primary_key if one.name != TENANT]
+                yield _JsonColumn(name, column.name, tuple(key), TypeAdapter(field))
 
 
 def _may_be_large(written: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:

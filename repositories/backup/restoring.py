@@ -25,7 +25,7 @@ from domain.errors import (
 from domain.values.embedding import UNSPECIFIED
 from repositories import migrations
 from repositories.backup import tables as catalog
-from repositories.backup.json_values import require_valid_json
+from repositories.backup.json_values import find_invalid_json
 from repositories.backup.reader import BackupReader
 from repositories.migrations.environment import current_revision, scripts
 from repositories.migrations.options import SchemaOptions, read_recorded
@@ -152,7 +152,12 @@ async def _restore(connection: AsyncConnection, backup: BackupReader, *, replace
     for index in indexes:
         await connection.execute(text(index.definition))
     # Its cursors stay open until the transaction ends, and a table that is read takes no index.
-    await require_valid_json(connection, manifest)
+    invalid = await find_invalid_json(connection, manifest)
+    if invalid is not None:
+        raise InvalidBackup(
+            f"{invalid}: the file may be hostile; if you trust it, assign a valid value in the"
+            " database that it was written from, and dump it again"
+        )
 
 
 def _require_known(manifest: Manifest) -> None:

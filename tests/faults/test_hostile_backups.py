@@ -411,10 +411,30 @@ async def test_json_that_no_entity_accepts_is_refused(
     await database.dump(path)
     valid, other = _jsonb('{"known": "value"}'), _jsonb(hostile)
     change_rows(path, "knowledge", lambda rows: rows.replace(valid, other, 1))
-    with pytest.raises(InvalidBackup, match="knowledge has JSON in metadata that is of another"):
+    with pytest.raises(
+        InvalidBackup,
+        match=r"knowledge has JSON in metadata that is of another.* in the row [0-9a-f-]{36}:",
+    ):
         await database.restore(path, replace=True)
     async with database.reader() as view:
         assert [row.metadata_ for row in await view.knowledge.list()] == [{"known": "value"}]
+
+
+async def test_json_that_a_restore_refuses_is_not_dumped(
+    database: Database, tmp_path: Path
+) -> None:
+    chunk = KnowledgeChunkFactory.build(metadata_={"known": "value"})
+    async with database.unit_of_work() as uow:
+        uow.knowledge.add(chunk)
+        await uow.commit()
+    async with database.engine.begin() as connection:
+        await connection.execute(
+            text(
+                "UPDATE knowledge SET metadata = jsonb_build_object('k', array_fill(1, '{10001}'))"
+            )
+        )
+    with pytest.raises(BackupError, match=f"metadata .* in the row {chunk.id}, which a restore"):
+        await database.dump(tmp_path / "backup")
 
 
 async def test_a_checkpoint_that_no_entity_accepts_is_refused(
