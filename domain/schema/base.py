@@ -122,9 +122,14 @@ class EntityMeta(SQLModelMetaclass):
         return cls._embedding_fields
 
     def largest_integer(cls, column: str) -> int:
-        """Return the largest number that a column of whole numbers can store."""
-        is_big = isinstance(vars(cls)["__table__"].columns[column].type, BigInteger)
+        """Return the largest number that a column of whole numbers, or of arrays, can store."""
+        kind = vars(cls)["__table__"].columns[column].type
+        is_big = isinstance(getattr(kind, "item_type", kind), BigInteger)
         return INT64_MAX if is_big else INT32_MAX
+
+    def is_array(cls, column: str) -> bool:
+        """Whether a column stores arrays."""
+        return hasattr(vars(cls)["__table__"].columns[column].type, "item_type")
 
     def _require_place(cls, name: str, table: str) -> None:
         if cls.metadata is metadata:

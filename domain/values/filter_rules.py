@@ -58,6 +58,8 @@ if TYPE_CHECKING:
 
 Path: TypeAlias = tuple[str, ...]
 
+_ELEMENTS: Final = "annotate it with the type of its elements, such as list[str]"
+
 LONGEST_NAME: Final = 63
 """PostgreSQL's limit for the name of a column, in bytes."""
 
@@ -197,8 +199,11 @@ def _elements(entity: type[Entity], path: Path, values: Sequence[Scalar]) -> tup
             " part of a text",
             field=name,
         )
-    field = _field(entity, name)
-    coerce = CONVERTERS[_plain(get_args(field.annotation)[0])]
+    coerce = _coercion(entity, name, _element(_field(entity, name).annotation))
+    if coerce is None:
+        raise InvalidFilter(
+            f"the elements of {name} cannot be compared with a value: {_ELEMENTS}", field=name
+        )
     return tuple(_converted(coerce, name, value) for value in values)
 
 
@@ -232,10 +237,21 @@ def _field(entity: type[Entity], name: object) -> Any:
 def _kind(entity: type[Entity], name: str) -> type[Any] | None:
     """Return the type of a column: Mapping for JSON, tuple for an array, None for no column."""
     field = _field(entity, name)
-    if field is None or column_name(entity, name) not in entity.__table__.columns:
+    column = column_name(entity, name)
+    if field is None or column not in entity.__table__.columns:
         return None
+    if entity.is_array(column):
+        return tuple
     plain = _plain(field.annotation)
     return Mapping if plain is Any else plain  # any JSON value
+
+
+def _element(annotation: Any) -> type[Any]:
+    """Return the type of the elements of an array column."""
+    if get_origin(annotation) in (Annotated, Union, UnionType):
+        choices = get_args(annotation)
+        return _element(next(choice for choice in choices if choice is not type(None)))
+    return _plain(next(iter(get_args(annotation)), object))
 
 
 def _plain(annotation: Any) -> type[Any]:

@@ -164,6 +164,13 @@ async def stored_and_filtered(database: DatabasePort, rows: list[TypedRow]) -> l
         where("price").greater_than(Decimal("4.5")),
         where("size").one_of([2**40, 2**40 + 1]),
         where("name").contains_text("row 1"),
+        where("labels").contains("b3"),
+        where("labels").contains_any(["b1", "b2", "none"]),
+        where("labels").contains_all(["a", "b4"]),
+        ~where("labels").contains("b3"),
+        where("counts").contains(3),
+        where("counts").contains_all([-1, 5]),
+        where("labels").exists(),
     ]
     async with database.reader() as view:
         repository = view.repository(TypedRow)

@@ -235,7 +235,18 @@ async def test_types_of_sqlalchemy_become_those_that_both_stores_have() -> None:
     async with database.reader() as view:
         read = await view.repository(Written).get(written.id)
         assert {name: getattr(read, name) for name in values} == values
-        assert await view.repository(Written).count(where("options", "a").exists()) == 1
+        rows = view.repository(Written)
+        assert await rows.count(where("options", "a").exists()) == 1
+        for condition, number in (
+            (where("labels").contains("a"), 1),
+            (where("labels").contains("c"), 0),
+            (where("labels").contains_any(["b", "c"]), 1),
+            (where("labels").contains_all(["a", "c"]), 0),
+        ):
+            assert await rows.count(condition) == number
+        for refused in (where("labels").contains(7), where("labels").equals("a")):
+            with pytest.raises(InvalidFilter, match="labels"):
+                await rows.count(refused)
 
 
 def test_an_entity_of_a_module_that_is_imported_twice_is_refused() -> None:
