@@ -18,6 +18,7 @@ import sys
 import threading
 import traceback
 from contextlib import contextmanager
+from io import TextIOWrapper
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -71,6 +72,9 @@ def run(program: typer.Typer) -> None:
 
     An error outside of a command, such as one while help is printed, ends it like one in a command.
     """
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A result can contain characters that the encoding of the output does not have.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with exit_on_error(debug=f"--{DEBUG}" in sys.argv):
             program()

@@ -219,6 +219,14 @@ def test_search_uses_vectors_and_words_in_the_database_of_the_demo(
 
 
 @pytest.mark.usefixtures("second")
+def test_a_question_may_have_bytes_that_are_not_utf_8(
+    program: Program, recollect: Recollect
+) -> None:
+    finished = recollect("search", "rename\udcff table", "--data-dir", program.data_dir)
+    assert finished.exit_code == 0, finished.stderr
+
+
+@pytest.mark.usefixtures("second")
 def test_json_of_demo_and_search_has_the_answers_and_the_hits(
     program: Program, recollect: Recollect
 ) -> None:

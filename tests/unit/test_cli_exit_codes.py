@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,22 @@ def test_an_error_while_options_are_read_ends_as_one_in_a_command_does(
         run(program)
     assert ended.value.code == 1
     assert capsys.readouterr().err == "recollect: No space left on device\n"
+
+
+def test_a_character_that_the_output_cannot_encode_is_escaped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written = BytesIO()
+    monkeypatch.setattr(sys, "stdout", TextIOWrapper(written, encoding="ascii"))
+    monkeypatch.setattr(sys, "argv", ["recollect", "show"])
+    program = Commands(pretty_exceptions_enable=False)
+    program.callback()(lambda: None)
+    program.command("show")(lambda: show(figures_table("Health", [("provider", "ü …")])))
+    with pytest.raises(SystemExit) as ended:
+        run(program)
+    sys.stdout.flush()
+    assert ended.value.code == 0
+    assert b"\\xfc \\u2026" in written.getvalue()
 
 
 def test_a_failing_function_of_a_group_ends_as_a_command_does() -> None:

@@ -13,6 +13,7 @@ from domain.errors import ConfigurationError, EmbeddingMismatch
 from repositories.cli import targets
 from repositories.cli.options import DATA_DIR, ConnectDeadline, DataDir, Json, Url
 from repositories.cli.output import note, result, results, show
+from repositories.cli.sanitizing import storable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,6 +78,7 @@ def search(
     """
     if not text.strip():
         raise ConfigurationError("the text to search for is blank")
+    text = storable(text)  # An argument can have bytes that are not UTF-8.
     with _searched(data_dir, url, connect_deadline) as database:
         asyncio.run(_search(database, text, limit, as_json=as_json))
 
