@@ -140,7 +140,8 @@ def _invalid(error: ValidationError, names: Set[str]) -> InvalidInput:
     of_arguments = (one for one in details if one["loc"] and one["loc"][0] in names)
     first = next(of_arguments, details[0])
     field = str(first["loc"][0]) if first["loc"] else None
-    return InvalidInput(f"{field or 'a value'}: {first['msg']}", field=field)
+    message = first["msg"].removeprefix("Value error, ")
+    return InvalidInput(f"{field or 'a value'}: {message}", field=field)
 
 
 def _check_of(parameter: Parameter) -> Check | None:
@@ -331,7 +332,10 @@ def _value(name: str, kind: str, value: Any) -> Any:
         members = ", ".join(f"{kind}.{one.name}" for one in expected)
         raise InvalidInput(f"{name} must be one of {members}", field=name)
     article = "an" if kind[0] in "AEIOU" else "a"
-    raise _refusal(name, f"{article} {kind}", value)
+    refusal = _refusal(name, f"{article} {kind}", value)
+    if kind == "Cursor" and isinstance(value, str):
+        raise InvalidInput(f"{refusal}: pass Cursor.parse({name})", field=name)
+    raise refusal
 
 
 _CHECKS: Final[Mapping[str, Callable[[str, Any], Any]]] = {

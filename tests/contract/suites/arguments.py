@@ -91,6 +91,15 @@ class ArgumentsContract:
             assert await uow.reviews.count() == 0, "the unit of work can still be used"
         assert len(refused) > 60
 
+    async def test_the_reason_of_an_entity_is_told_without_the_name_of_its_error(
+        self, store: Store
+    ) -> None:
+        async with store.unit_of_work() as uow:
+            with pytest.raises(InvalidInput, match=r"^provider: contains a control character"):
+                await uow.embedding_metadata.agree_on_embeddings(
+                    provider="a\tb", model="m", dimensions=3
+                )
+
     async def test_an_argument_of_the_database_of_another_type_is_refused_and_named(
         self, store: Store
     ) -> None:

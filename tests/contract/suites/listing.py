@@ -158,6 +158,9 @@ class ListingContract:
                 await uow.findings.page(after=after)
             with pytest.raises(InvalidCursor):
                 await uow.reviews.page(after=after, descending=True)
+            text: Any = str(after)
+            with pytest.raises(InvalidInput, match=r"pass Cursor\.parse\(after\)"):
+                await uow.reviews.page(after=text)
             assert len((await uow.reviews.page(after=after)).items) == 1, (
                 "the unit of work can still be used"
             )
