@@ -98,6 +98,8 @@ class SearchRepository(ReadRepository[E]):
                 self.entity, where, access, limit=require_limit(limit), explain=explain
             )
             rows = await self._hit_rows(statement, values)
+            # A row without an id says that the word has several lexemes, which the other statement
+            # searches for.
             if all(row["id"] is not None for row in rows):
                 return await self._hits(rows, limit)
         statement = hybrid.keyword_statement(

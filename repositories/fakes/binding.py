@@ -28,12 +28,14 @@ _NOT_SENT: Final = frozenset({"min_score", "max_distance"})
 _NEVER_SENT: Final = _WORDS | _NOT_SENT
 
 _IN_32_BITS: Final = frozenset({"pr_number"})
+"""Numbers that are compared with columns of 32 bits; other numbers have 64."""
 
 
 class Binds:
     """Makes the first statement of every public method refuse arguments that cannot be sent.
 
-    A method that executes no statement refuses nothing. Checks before the statement come first.
+    A method that executes no statement refuses nothing. Checks before the statement come first. The
+    names of the arguments decide what is sent: see the sets of names in this module.
     """
 
     _transaction: Transaction

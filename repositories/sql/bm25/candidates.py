@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from domain.schema.base import Entity
 
 # Rarest words first until their rows fill the bound; then a common word beside any commoner one;
-# then the next word alone.
+# then the next word alone. Columns of `ranked`, for a word: `reach` is the number of rows of it and
+# of all rarer words; `others` and `other_keys` are the commoner words; `share` is the expected
+# share of rows with any of those. Columns of `parts`: `level` is 1, 2 or 3 for these three kinds,
+# `expected` the number of rows of the part, `before` that of all cheaper parts.
 _PARTS: Final = {
     "ranked": """
         SELECT w.*, sum(df) OVER rarest AS reach, string_agg(quoted, ' | ') OVER commoner AS others,
