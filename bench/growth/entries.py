@@ -130,7 +130,8 @@ def _listings(path: str, case: str, condition: Filter | None) -> Iterator[Entry]
         yield Entry(operation=f"{path}.{method}", case=case, call=call)
 
 
-async def _of(uow: Any, rows: Rows, make: Callable[..., Any], path: str) -> Any:
+async def _child_of(uow: Any, rows: Rows, make: Callable[..., Any], path: str) -> Any:
+    """Return what `make` makes of the first stored row at `path`, its parent."""
     parent = await _at(path, uow).get(rows[path][0])
     return make(parent)
 
@@ -148,9 +149,9 @@ def _alone(make: Callable[[], Any]) -> Callable[[Any, Rows], Awaitable[Any]]:
 
 
 _MAKERS: Final[Mapping[str, Callable[[Any, Rows], Awaitable[Any]]]] = {
-    "suppressions": lambda uow, rows: _of(uow, rows, samples.suppression, "reviews"),
-    "findings": lambda uow, rows: _of(uow, rows, samples.finding, "reviews"),
-    "reactions": lambda uow, rows: _of(uow, rows, _reaction, "findings"),
+    "suppressions": lambda uow, rows: _child_of(uow, rows, samples.suppression, "reviews"),
+    "findings": lambda uow, rows: _child_of(uow, rows, samples.finding, "reviews"),
+    "reactions": lambda uow, rows: _child_of(uow, rows, _reaction, "findings"),
     "knowledge": _alone(samples.chunk),
     "reviews": _alone(samples.review),
     "memories": _alone(samples.memory),

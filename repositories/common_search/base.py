@@ -15,25 +15,27 @@ if TYPE_CHECKING:
     from domain.values.search import SearchHits, SearchOptions, Weights
 
 E = TypeVar("E")
-C = TypeVar("C")
+ConditionT = TypeVar("ConditionT")
+"""The type of the filters of a store: `FilterKey` on PostgreSQL, `Condition` in memory."""
 
 
-class WordSearches(ABC, Generic[E, C]):
-    """Searches entities `E` by words, with conditions of the type `C`.
+class WordSearches(ABC, Generic[E, ConditionT]):
+    """Searches entities `E` by words, with conditions of the type `ConditionT`.
 
-    List a class of the store, which implements the abstract methods, before the classes that derive
-    from this one.
+    The abstract methods are those of a store: `SearchRepository` on PostgreSQL, `SearchesWords` and
+    `SearchesBoth` in memory. A repository lists the class of its store first, as in
+    `class FindingReader(SearchRepository[Finding], FindingSearches[FilterKey])`.
     """
 
     @abstractmethod
-    def _condition(self, *conditions: Filter | None) -> C:
+    def _condition(self, *conditions: Filter | None) -> ConditionT:
         """Return the condition that a row meets if it meets all filters."""
 
     @abstractmethod
     async def _search_words(
         self,
         query: str,
-        condition: C,
+        condition: ConditionT,
         /,
         *,
         limit: int,
@@ -45,7 +47,7 @@ class WordSearches(ABC, Generic[E, C]):
         """Return the hits of a keyword search."""
 
 
-class Searches(WordSearches[E, C]):
+class Searches(WordSearches[E, ConditionT]):
     """Searches entities by vector, by words, and by both."""
 
     @abstractmethod
@@ -56,7 +58,7 @@ class Searches(WordSearches[E, C]):
     async def _search_vectors(
         self,
         embedding: VectorLike,
-        condition: C,
+        condition: ConditionT,
         /,
         *,
         limit: int,
@@ -71,7 +73,7 @@ class Searches(WordSearches[E, C]):
         self,
         query: str,
         embedding: VectorLike,
-        condition: C,
+        condition: ConditionT,
         /,
         *,
         limit: int,
@@ -85,7 +87,7 @@ class Searches(WordSearches[E, C]):
         """Return the hits of a hybrid search."""
 
 
-class RankedByBoth(Searches[E, C]):
+class RankedByBoth(Searches[E, ConditionT]):
     """Ranks the rows of one corpus by vector and by words."""
 
     def query_vector(self, embedding: VectorLike) -> Vector:
@@ -109,7 +111,7 @@ class RankedByBoth(Searches[E, C]):
         return await self._search_both(query, embedding, condition, weights=weights, **options)
 
 
-class RankedByWords(WordSearches[E, C]):
+class RankedByWords(WordSearches[E, ConditionT]):
     """Ranks the rows of one corpus by words."""
 
     async def ranked(

@@ -20,7 +20,7 @@ from domain.values.search import (
     Weights,
     arm_depth,
 )
-from repositories.common_search.base import C, RankedByBoth, RankedByWords
+from repositories.common_search.base import ConditionT, RankedByBoth, RankedByWords
 
 if TYPE_CHECKING:
     from domain.entities.knowledge import KnowledgeChunk
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 
 
 @implements(ports.FederatedSearch)
-class CorporaSearch(ABC, Generic[C]):
+class CorporaSearch(ABC, Generic[ConditionT]):
     """Searches knowledge, memories and findings in one call."""
 
     def __init__(
         self,
-        knowledge: RankedByBoth[KnowledgeChunk, C],
-        memories: RankedByBoth[LearningMemory, C],
-        findings: RankedByWords[Finding, C],
+        knowledge: RankedByBoth[KnowledgeChunk, ConditionT],
+        memories: RankedByBoth[LearningMemory, ConditionT],
+        findings: RankedByWords[Finding, ConditionT],
     ) -> None:
         self._knowledge = knowledge
         self._memories = memories

@@ -9,7 +9,7 @@ from domain.entities.reviews import Finding
 from domain.ports.implementing import implements
 from domain.values import filters
 from domain.values.search import Match, Thresholds
-from repositories.common_search.base import C, WordSearches
+from repositories.common_search.base import ConditionT, WordSearches
 
 if TYPE_CHECKING:
     from domain.values.filters import Filter
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @implements(ports.FindingReader)
-class FindingSearches(WordSearches[Finding, C]):
+class FindingSearches(WordSearches[Finding, ConditionT]):
     """Searches findings by their titles."""
 
     async def keyword_search(

@@ -10,7 +10,7 @@ from domain.entities.knowledge import KnowledgeChunk
 from domain.ports.implementing import implements
 from domain.values.corpora import kinds_filter
 from domain.values.search import Match, Thresholds
-from repositories.common_search.base import C
+from repositories.common_search.base import ConditionT
 from repositories.common_search.vector import VectorSearches
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @implements(ports.KnowledgeReader)
-class KnowledgeSearches(VectorSearches[KnowledgeChunk, C]):
+class KnowledgeSearches(VectorSearches[KnowledgeChunk, ConditionT]):
     """Searches passages by vector, by words, and by both."""
 
     async def keyword_search(

@@ -14,7 +14,7 @@ from domain.values.paging import require_limit
 from domain.values.recall import live_memories
 from domain.values.search import Match, SearchHits, SearchOptions, Thresholds, Weights
 from domain.values.text_hash import text_hash
-from repositories.common_search.base import C, Searches
+from repositories.common_search.base import ConditionT, Searches
 
 if TYPE_CHECKING:
     from domain.values.embedding import VectorLike
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @implements(ports.MemoryReader)
-class MemorySearches(Searches[LearningMemory, C]):
+class MemorySearches(Searches[LearningMemory, ConditionT]):
     """Searches the live memories of repositories and of their owners."""
 
     @abstractmethod

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from domain import ports
 from domain.ports.implementing import implements
 from domain.values.search import Distance, Match, Thresholds, Weights
-from repositories.common_search.base import C, E, Searches, WordSearches
+from repositories.common_search.base import ConditionT, E, Searches, WordSearches
 
 if TYPE_CHECKING:
     from domain.values.embedding import VectorLike
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @implements(ports.VectorReader)
-class VectorSearches(Searches[E, C]):
+class VectorSearches(Searches[E, ConditionT]):
     """Searches entities by vector, and by vector and words."""
 
     async def vector_search(
@@ -70,7 +70,7 @@ class VectorSearches(Searches[E, C]):
 
 
 @implements(ports.SearchableReader)
-class KeywordSearches(WordSearches[E, C]):
+class KeywordSearches(WordSearches[E, ConditionT]):
     """Searches an application's own searchable entity by words."""
 
     async def keyword_search(

@@ -87,7 +87,7 @@ class TenantData:
         if missing:
             raise LookupError(
                 f"these repositories have no rows: {sorted(missing)}; add them to TenantData, and"
-                " their lines to MAKERS, in tests/contract/calls.py"
+                " their lines to NEW_ENTITIES, in tests/contract/calls.py"
             )
 
     def many(self, make: Callable[..., Any], *args: Any, **values: Any) -> list[Any]:
@@ -111,7 +111,7 @@ async def write_copies(store: Store, tenant: str, data: TenantData) -> None:
         uow.findings.add(data.finding.model_copy())
         uow.runs.add(data.pending.model_copy())
         await uow.flush()
-        for path in MAKERS:
+        for path in NEW_ENTITIES:
             await getattr(uow, path).add_many(copies.get(path, []))
         await uow.commit()
     await write(
@@ -167,7 +167,7 @@ def reads(path: str) -> dict[str, tuple[int, Call]]:
     }
 
 
-MAKERS: Mapping[str, Callable[[TenantData], Any]] = {
+NEW_ENTITIES: Mapping[str, Callable[[TenantData], Any]] = {
     "knowledge": lambda _: samples.chunk(),
     "reviews": lambda _: samples.review(),
     "findings": lambda data: samples.finding(data.review),
@@ -181,6 +181,7 @@ MAKERS: Mapping[str, Callable[[TenantData], Any]] = {
     "dependency_bumps": lambda _: samples.bump(),
     "telemetry": lambda _: samples.event(),
 }
+"""How to make an entity that refers to stored ones, by repository, parents first."""
 
 
 def writes(path: str) -> dict[str, tuple[int, Call]]:
@@ -188,11 +189,11 @@ def writes(path: str) -> dict[str, tuple[int, Call]]:
 
     async def add(uow: UnitOfWork, data: TenantData) -> None:
         for _ in range(data.rows):
-            getattr(uow, path).add(MAKERS[path](data))
+            getattr(uow, path).add(NEW_ENTITIES[path](data))
         await uow.flush()
 
     async def add_many(uow: UnitOfWork, data: TenantData) -> None:
-        await getattr(uow, path).add_many([MAKERS[path](data) for _ in range(data.rows)])
+        await getattr(uow, path).add_many([NEW_ENTITIES[path](data) for _ in range(data.rows)])
 
     adding: dict[str, tuple[int, Call]] = {
         f"{path}.add": (1, add),
@@ -424,7 +425,7 @@ OWN: dict[str, tuple[int, Call]] = {
 
 OPERATIONS: dict[str, tuple[int, Call]] = {
     **{name: call for kind in KINDS for name, call in reads(kind.path).items()},
-    **{name: call for path in MAKERS for name, call in writes(path).items()},
+    **{name: call for path in NEW_ENTITIES for name, call in writes(path).items()},
     **{name: call for path in ("knowledge", "memories") for name, call in repairs(path).items()},
     **OWN,
 }

@@ -176,7 +176,7 @@ async def stored(store: Store, kind: Kind, entities: tuple[Entity, ...]) -> Enti
             for entity in entities:
                 await (
                     next(each for each in KINDS if type(each.make()[-1]) is type(entity))
-                    .written(uow)
+                    .writer(uow)
                     .add_many([entity])
                 )
         else:

@@ -80,7 +80,7 @@ def adding(*entities: Entity) -> Provoke:
         async with database.unit_of_work() as uow:
             for entity in entities:
                 kind = next(kind for kind in KINDS if type(kind.make()[-1]) is type(entity))
-                await kind.written(uow).add_many([entity])
+                await kind.writer(uow).add_many([entity])
 
     return provoke
 

@@ -72,7 +72,7 @@ class LibraryWorld(World):
         return KIND_OF[kind].read(unit)
 
     def writer(self, unit: Any, kind: type[Any]) -> Repository[Any]:
-        return KIND_OF[kind].written(unit)
+        return KIND_OF[kind].writer(unit)
 
     def final_reads(self, unit: Any) -> Sequence[Callable[[], Any]]:
         return [unit.embedding_metadata.find]

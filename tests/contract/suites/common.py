@@ -66,7 +66,7 @@ class CommonContract:
     ) -> None:
         parents, entities = _apart(list(made(kind, 4)))
         async with store.unit_of_work() as uow:
-            repository = kind.written(uow)
+            repository = kind.writer(uow)
             await put(uow, *parents)
             assert repository.add(entities[0]) is entities[0]
             assert await repository.count() == 1, "it is written before the next statement"
@@ -75,7 +75,7 @@ class CommonContract:
             assert await repository.add_many(entity for entity in entities[3:]) == 1
             await uow.commit()
         async with store.unit_of_work() as uow:
-            repository = kind.written(uow)
+            repository = kind.writer(uow)
             assert [entity.id for entity in await repository.list()] == [
                 entity.id for entity in entities
             ]
@@ -110,8 +110,8 @@ class CommonContract:
                 assert await repository.count(where("id").equals(form)) == 1
             assert list(await repository.get_many(forms)) == [entity.id]
             if kind.is_deletable:
-                assert await kind.written(uow).delete(forms[1])
-                assert not await kind.written(uow).delete(forms[-1])
+                assert await kind.writer(uow).delete(forms[1])
+                assert not await kind.writer(uow).delete(forms[-1])
 
     @every_kind
     async def test_an_id_of_another_type_is_refused_and_the_argument_named(
@@ -126,7 +126,7 @@ class CommonContract:
                 lambda key: repository.count(where("id").equals(key)),
             ]
             if kind.is_deletable:
-                acts.append(kind.written(uow).delete)
+                acts.append(kind.writer(uow).delete)
             for act in acts:
                 for wrong in wrongs:
                     with pytest.raises(InvalidInput) as refusal:
@@ -148,7 +148,7 @@ class CommonContract:
         other = chunk() if kind.path != "knowledge" else review()
         wrongs: tuple[Any, ...] = (facts(entity), other, None, "ab", 7)
         async with store.unit_of_work() as uow:
-            repository = kind.written(uow)
+            repository = kind.writer(uow)
             for wrong in wrongs:
                 with pytest.raises(InvalidInput, match=f"expected {expected}, not "):
                     repository.add(wrong)
@@ -173,7 +173,7 @@ class CommonContract:
     ) -> None:
         [existing] = await _saved(store, kind, 1)
         async with store.unit_of_work() as uow:
-            kind.written(uow).add(existing.model_copy())
+            kind.writer(uow).add(existing.model_copy())
             with pytest.raises(AlreadyExists) as refusal:
                 await uow.flush()
         # A partition's rule has the partition's name.
@@ -200,9 +200,9 @@ class CommonContract:
             assert [entity async for entity in repository.stream()] == []
             if kind.is_written_by_add:
                 if kind.is_deletable:
-                    assert not await kind.written(uow).delete(theirs.id)
+                    assert not await kind.writer(uow).delete(theirs.id)
                 with pytest.raises(TenantMismatch):
-                    kind.written(uow).add(type(theirs)(**{**facts(theirs), "tenant": "theirs"}))
+                    kind.writer(uow).add(type(theirs)(**{**facts(theirs), "tenant": "theirs"}))
             await uow.commit()
         async with store.reader(tenant="theirs") as view:
             assert facts(await kind.read(view).get(theirs.id)) == facts(theirs)

@@ -45,7 +45,7 @@ class Kind:
         repository: ReadRepository[Any] = attrgetter(self.path)(unit)
         return repository
 
-    def written(self, uow: UnitOfWork) -> Repository[Any]:
+    def writer(self, uow: UnitOfWork) -> Repository[Any]:
         """Return the repository, to write to it."""
         repository: Repository[Any] = attrgetter(self.path)(uow)
         return repository
@@ -129,7 +129,7 @@ async def put(uow: UnitOfWork, *entities: Entity) -> None:
             case ResilienceEvent():
                 await uow.telemetry.record_resilience(entity)
             case _:
-                _OF_TYPE[type(entity)].written(uow).add(entity)
+                _OF_TYPE[type(entity)].writer(uow).add(entity)
 
 
 async def write(store: Store, *entities: Entity, tenant: str = DEFAULT_TENANT) -> None:
