@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 from typing import Any, Protocol
 
 import domain.ports
-from domain import UnitOfWork
+from domain import Repository, UnitOfWork
 from repositories.fakes import FakeDatabase
 from tests.conftest import DIMENSIONS
 from tests.contract import suites as contract
 from tests.contract import test_contract
-from tests.contract.ports import UNITS, all_operations, is_port, operations, parts_of, reached
+from tests.contract.ports import (
+    UNITS,
+    all_operations,
+    is_port,
+    methods_of,
+    operations,
+    parts_of,
+    reached,
+)
 from tests.contract.recording import CONTRACTS, RecordedStore, each_test
+
+STATEFUL = Path(__file__).parents[1] / "stateful"
 
 
 def all_parts(port: Any, path: str) -> set[str]:
@@ -48,6 +59,30 @@ def test_a_method_that_the_contract_does_not_call_would_be_found() -> None:
     assert "uow.telemetry.rate_limits.count" in all_operations()
     assert "view.knowledge.hybrid_search" in all_operations()
     assert "view.knowledge.upsert_many" not in all_operations()
+
+
+def not_called_at_random(operations: set[str]) -> set[str]:
+    """Return the operations of repositories that no random program of the stateful test calls."""
+    programs = "".join(path.read_text() for path in STATEFUL.glob("*.py"))
+    own = {
+        operation.partition(".")[2]
+        for operation in operations
+        if operation.count(".") > 1 and operation.rpartition(".")[2] not in methods_of(Repository)
+    }
+    return {
+        name
+        for name in own
+        if f"uow.{name}(" not in programs
+        and f"_repairs(uow, kind).{name.rpartition('.')[2]}(" not in programs
+    }
+
+
+def test_the_stateful_test_calls_every_method_that_a_repository_has_of_its_own() -> None:
+    assert not_called_at_random(all_operations()) == set(), (
+        "add random calls of these to READS, SEARCHES or WRITES, in reads.py, searches.py or"
+        " writes.py of tests/stateful"
+    )
+    assert not_called_at_random({"uow.authors.rename", "uow.authors.add"}) == {"authors.rename"}
 
 
 def test_every_port_is_part_of_a_unit_of_work_or_a_reader() -> None:
