@@ -112,7 +112,7 @@ TARGETS: Final = (
     Target(
         claim="Record single events",
         work="* single events *",
-        way="recorder, each event awaited",
+        way="recorder, all written when it is closed",
         beside="one transaction per event",
         at_least=5,
         size_from=4_000,
