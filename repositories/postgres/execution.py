@@ -326,7 +326,6 @@ class Execution(Tenancy):
             await result.close()
 
     async def _fetch(self, fetches: Fetches) -> Sequence[Any]:
-        pause = fetches.pause
         with self._use.use():
             try:
                 with self.guarded():
@@ -337,7 +336,7 @@ class Execution(Tenancy):
                 if type(error) not in (ConnectionLost, UnitOfWorkError):
                     raise
                 self._connection_lost = True
-                raise_bare(lost_in_stream(pause))
+                raise_bare(lost_in_stream(fetches.longest_pause))
 
     async def refresh_changed(self, tables: Collection[Table] | None) -> None:
         """Read tracked entities of these tables again; None stands for all tables."""
