@@ -173,7 +173,7 @@ def test_a_planted_bug_is_found(
     promises: Promises,
 ) -> None:
     with open_sides(servers[18].clone()) as sides:
-        run = partial(drive, sides, start=3, shrinks=False, writes=used, reads=())
+        run = partial(drive, sides, start=2, shrinks=False, writes=used, reads=())
         run(steps=STEPS)  # such programs find nothing without the bug
         with pytest.MonkeyPatch.context() as patch:
             plant(patch)
