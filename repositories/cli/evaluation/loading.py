@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from domain import AlreadyExists, KnowledgeChunk
+from domain import KnowledgeChunk
 from repositories.cli.evaluation.embedding import embeddings
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ async def load(
 ) -> LoadResult:
     """Write every document as one chunk, in units of work of one batch each.
 
-    Memory holds a few batches at a time.
+    Memory holds a few batches at a time, and the ids of all documents.
 
     Args:
         database: An open database.
@@ -83,7 +83,11 @@ async def load(
 def _batches(documents: Iterable[tuple[Line, CollectionDocument]]) -> Iterator[Batch]:
     batch: Batch = []
     characters = 0
+    ids: set[str] = set()
     for line, document in documents:
+        if document.id in ids:
+            raise line.refuse("another document has this id")
+        ids.add(document.id)
         batch.append((line, document))
         characters += len(document.text)
         if len(batch) == BATCH or characters >= BATCH_CHARACTERS:
@@ -107,25 +111,8 @@ async def _write(database: Opens, embedder: Embedder, batch: Batch, loaded: Load
         )
         for (_, document), vector in zip(batch, vectors, strict=True)
     ]
-    try:
-        async with database.unit_of_work() as uow:
-            await uow.knowledge.add_many(chunks)
-            await uow.commit()
-    except AlreadyExists:
-        pass
-    else:
-        loaded.documents += len(batch)
-        loaded.without_embedding += vectors.count(None)
-        return
-    raise (await _duplicate(database, batch)).refuse("another document has this id")
-
-
-async def _duplicate(database: Opens, batch: Batch) -> Line:
-    """Return the first line of the batch whose id exists already."""
-    ids: set[str] = set()
-    async with database.reader() as view:
-        for line, document in batch:
-            if document.id in ids or await view.knowledge.find_by_chunk_id(document.id) is not None:
-                return line
-            ids.add(document.id)
-    return batch[0][0]
+    async with database.unit_of_work() as uow:
+        await uow.knowledge.add_many(chunks)
+        await uow.commit()
+    loaded.documents += len(batch)
+    loaded.without_embedding += vectors.count(None)
