@@ -153,6 +153,7 @@ class PatternRepository(PatternReader, AppendRepository[GlobalPattern]):
             raise InvalidInput(
                 f"count must be at least 1, not {shown(pattern.count)}", field="count"
             )
+        await self._transaction.flush()  # Other entities can be refused too.
         try:
             result = await self._transaction.execute(learning.add_up(pattern))
         except InvalidInput:

@@ -18,6 +18,7 @@ from domain import (
     LearningMemory,
     Outcome,
     ReferenceViolated,
+    Review,
     Severity,
     TenantMismatch,
 )
@@ -256,6 +257,14 @@ class PatternsContract:
                     await uow.patterns.record(pattern().model_copy(update={"count": count}))
                 assert refusal.value.field == "count"
             assert await uow.patterns.count() == 0
+
+    async def test_a_refused_entity_is_not_reported_as_a_count(self, store: Store) -> None:
+        async with store.unit_of_work() as uow:
+            review = Review(repo="acme/api", pr_number=7)
+            uow.reviews.add(review)
+            vars(review)["pr_number"] = 2**40  # as a program does that goes around the validation
+            with pytest.raises(InvalidInput, match=r"^a value does not fit the type"):
+                await uow.patterns.record(pattern("f"))
 
     async def test_a_sum_that_is_too_large_raises_and_is_not_stored(self, store: Store) -> None:
         most = pattern("f", count=2**31 - 1)
