@@ -78,7 +78,7 @@ def parts_of_query(match: Match, access: Access) -> Mapping[str, str]:
     """Return the SQL of the common table expressions that end in `chosen`, by name, in order."""
     if match is Match.ANY:
         return _ANY if access.by_index else _ANY_BY_ROWS
-    return {"chosen": CHOSEN}
+    return CHOSEN
 
 
 def has_lexemes(

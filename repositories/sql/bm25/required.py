@@ -55,32 +55,40 @@ def required_terms(match: Match) -> Mapping[str, str]:
     }
 
 
-# If there is one alternative, a row has all its words apart from those of compounds. For a compound
-# it has the compound or each of the words, thus also the rarest. With several alternatives it has
-# any word. In a query of very many words, not all are counted.
-CHOSEN: Final = f"""
-    SELECT r.query AS part, NULL::tsquery AS earlier,
-      CASE WHEN r.alternatives = 1 THEN coalesce(k.keys, c.keys, a.keys) ELSE a.keys END
-        AS keys_any,
-      CASE WHEN r.alternatives = 1 THEN coalesce(k.keys, '{{}}') ELSE '{{}}' END AS keys_all
-    FROM required AS r CROSS JOIN (
-      SELECT array_agg({_KEY}) AS keys
-      FROM unnest(to_tsvector({_LANGUAGE}, CAST(:query AS text))) AS u
-    ) AS a CROSS JOIN (
-      SELECT array_agg(DISTINCT {_KEY}) AS keys
-      FROM terms CROSS JOIN LATERAL unnest(to_tsvector({_LANGUAGE}, terms.text)) AS u
-      WHERE NOT excluded AND compound = ''
-    ) AS k CROSS JOIN (
-      SELECT array_agg(DISTINCT u.key) AS keys FROM terms CROSS JOIN LATERAL (
-        (SELECT key FROM counted
-         WHERE lexeme = ANY (tsvector_to_array(to_tsvector({_LANGUAGE}, terms.text)))
-         ORDER BY df, lexeme LIMIT 1)
-        UNION ALL
-        (SELECT key FROM counted
-         WHERE lexeme = ANY (tsvector_to_array(to_tsvector({_LANGUAGE}, terms.compound))))
-      ) AS u
-      WHERE NOT excluded
-        AND (SELECT coalesce(max(counted.words), 0) FROM counted) <= {MAX_QUERY_TERMS}
-    ) AS c
-    WHERE EXISTS (SELECT 1 FROM words)"""
-"""The rows of `required`, as `repositories.sql.bm25.candidates` chooses them."""
+CHOSEN: Final = {
+    # The lexemes of all terms that are not excluded.
+    "every_word": f"""
+        SELECT array_agg({_KEY}) AS keys
+        FROM unnest(to_tsvector({_LANGUAGE}, CAST(:query AS text))) AS u""",
+    "plain_words": f"""
+        SELECT array_agg(DISTINCT {_KEY}) AS keys
+        FROM terms CROSS JOIN LATERAL unnest(to_tsvector({_LANGUAGE}, terms.text)) AS u
+        WHERE NOT excluded AND compound = ''""",
+    # A row has a compound or each of its words, thus also the rarest. In a query of very many
+    # words, not all are counted.
+    "compounds": f"""
+        SELECT array_agg(DISTINCT u.key) AS keys FROM terms CROSS JOIN LATERAL (
+          (SELECT key FROM counted
+           WHERE lexeme = ANY (tsvector_to_array(to_tsvector({_LANGUAGE}, terms.text)))
+           ORDER BY df, lexeme LIMIT 1)
+          UNION ALL
+          (SELECT key FROM counted
+           WHERE lexeme = ANY (tsvector_to_array(to_tsvector({_LANGUAGE}, terms.compound))))
+        ) AS u
+        WHERE NOT excluded
+          AND (SELECT coalesce(max(counted.words), 0) FROM counted) <= {MAX_QUERY_TERMS}""",
+    # With one alternative, a row has all plain words; without plain words, it has a compound. With
+    # several alternatives, it has any word.
+    "chosen": """
+        SELECT r.query AS part, NULL::tsquery AS earlier,
+          CASE WHEN r.alternatives = 1 THEN coalesce(p.keys, c.keys, e.keys) ELSE e.keys END
+            AS keys_any,
+          CASE WHEN r.alternatives = 1 THEN coalesce(p.keys, '{}') ELSE '{}' END AS keys_all
+        FROM required AS r CROSS JOIN every_word AS e CROSS JOIN plain_words AS p
+          CROSS JOIN compounds AS c
+        WHERE EXISTS (SELECT 1 FROM words)""",
+}
+"""The common table expressions that choose the rows of `required`, by name, in order.
+
+The index finds rows with any of `keys_any` and all of `keys_all`. These are compared with `part`.
+"""
