@@ -173,25 +173,27 @@ def _package(name: str) -> Diagnosis:
     """Return which package of this name this program imports, and whether others can import it."""
     # The program imported it: `main` refuses another one.
     own = Path(__file__).resolve().parents[2] / name
-    owners = packages_distributions().get(name, [])
-    others = [owner for owner in owners if owner != "recollect"]
-    local = Path.cwd() / name
-    module = local.with_suffix(".py")
-    advice = None
-    if others:
-        advice = f"{', '.join(others)} installs files into it: rename the other package"
-    elif local.is_dir() and local.resolve() != own and not (local / "__init__.py").exists():
-        advice = (
-            f"Python imports it instead of the folder {local}, which has no __init__.py: rename "
-            "the folder"
-        )
-    elif module.exists() or (local.is_dir() and local.resolve() != own):
-        advice = (
-            f"programs that start in this folder import {local if local.is_dir() else module} "
-            "instead: rename it"
-        )
+    advice = _clash(name, own)
     observation = f"{own / '__init__.py'}" + (f"; {advice}" if advice else "")
     return Diagnosis(name=f"package {name}", observation=observation, problem=advice is not None)
+
+
+def _clash(name: str, own: Path) -> str | None:
+    """Return what else has the name of the package in the folder `own`, and what to do."""
+    owners = packages_distributions().get(name, [])
+    if others := ", ".join(owner for owner in owners if owner != "recollect"):
+        return f"{others} installs files into it: rename the other package"
+    folder, module = Path.cwd() / name, Path.cwd() / f"{name}.py"
+    if folder.is_dir() and folder.resolve() != own:
+        if not (folder / "__init__.py").exists():
+            return (
+                f"Python imports it instead of the folder {folder}, which has no __init__.py:"
+                " rename the folder"
+            )
+        return f"programs that start in this folder import {folder} instead: rename it"
+    if module.exists():
+        return f"programs that start in this folder import {module} instead: rename it"
+    return None
 
 
 def _version(package: str) -> str:
