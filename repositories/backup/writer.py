@@ -29,8 +29,9 @@ GZIP: Final = 31
 class BackupWriter:
     """A backup that is being written; use it in a `with`, which removes the file on failure.
 
-    The file gets its name when it is finished, and only its owner can read it. The manifest takes
-    as much space as the draft. Every method raises BackupError if the file system refuses.
+    The file gets its name when it is finished, and only its owner can read it. A symbolic link
+    stays, and the file that it leads to is written. The manifest takes as much space as the draft.
+    Every method raises BackupError if the file system refuses.
     """
 
     def __init__(self, path: Path, draft: Manifest) -> None:
@@ -44,17 +45,21 @@ class BackupWriter:
         self._packing = zlib.compressobj(LEVEL, wbits=GZIP)
         self._checksum = sha256()
         self._body_bytes = 0
+        # Without links: a renamed file replaces a link, such as /dev/stdout, and not its target.
+        self._target = Path(os.path.realpath(path))
         # A file system limits the bytes of a name.
-        start = path.name.encode(errors="ignore")[:100].decode(errors="ignore")
+        start = self._target.name.encode(errors="ignore")[:100].decode(errors="ignore")
         with file_errors(self._path, "written"):
             if path.is_dir():
                 raise BackupError(f"{path} cannot be written: it is a folder")
+            if self._target.is_symlink():
+                raise BackupError(f"{path} cannot be written: it is a link that leads to itself")
             # The finished file is renamed: it would replace a device or a pipe.
-            if path.exists() and not path.is_file():
+            if path.exists() and not self._target.is_file():
                 raise BackupError(f"{path} cannot be written: it is not a file; write a new one")
             # Readable and writable for the owner alone, from the start.
             descriptor, name = tempfile.mkstemp(
-                prefix=f".{start}.", suffix=".partial", dir=path.absolute().parent
+                prefix=f".{start}.", suffix=".partial", dir=self._target.parent
             )
             self._partial = Path(name)
             self._file = os.fdopen(descriptor, "wb")
@@ -94,8 +99,8 @@ class BackupWriter:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
-            self._partial.replace(self._path)
-            _sync_folder(self._path.absolute().parent)
+            self._partial.replace(self._target)
+            _sync_folder(self._target.parent)
         return finished
 
     def _append(self, packed: bytes) -> None:

@@ -234,3 +234,32 @@ def test_a_pipe_is_neither_replaced_nor_waited_for(tmp_path: Path) -> None:
     with pytest.raises(BackupError, match="is not a file: copy the backup to one"):
         BackupReader(pipe)
     assert pipe.is_fifo()
+
+
+def test_a_link_stays_and_the_file_that_it_leads_to_is_written(tmp_path: Path) -> None:
+    folder, link, chain = tmp_path / "disk", tmp_path / "latest.backup", tmp_path / "chain"
+    folder.mkdir()
+    link.symlink_to("disk/monday.backup")
+    chain.symlink_to(link)
+    for path in (link, chain):  # the target does not exist, and then it does
+        write(path, *BODY)
+        assert (link.readlink(), chain.readlink()) == (Path("disk/monday.backup"), link)
+        assert [file.name for file in folder.iterdir()] == ["monday.backup"]
+        with BackupReader(folder / "monday.backup") as backup:
+            assert backup.manifest.rows == 2
+
+
+def test_a_link_that_leads_to_no_file_is_refused_and_stays(tmp_path: Path) -> None:
+    read_end, write_end = os.pipe()
+    device, pipe, loop = (tmp_path / name for name in ("device", "pipe", "loop"))
+    device.symlink_to("/dev/null")
+    pipe.symlink_to(f"/proc/self/fd/{write_end}")
+    loop.symlink_to("loop")
+    for link, reason in ((device, "not a file"), (pipe, "not a file"), (loop, "leads to itself")):
+        target = link.readlink()
+        with pytest.raises(BackupError, match=f"{link} cannot be written: it is .*{reason}"):
+            write(link, *BODY)
+        assert link.readlink() == target
+    os.close(read_end)
+    os.close(write_end)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["device", "loop", "pipe"]
