@@ -45,11 +45,11 @@ class BackupWriter:
         self._packing = zlib.compressobj(LEVEL, wbits=GZIP)
         self._checksum = sha256()
         self._body_bytes = 0
-        # Without links: a renamed file replaces a link, such as /dev/stdout, and not its target.
-        self._target = Path(os.path.realpath(path))
-        # A file system limits the bytes of a name.
-        start = self._target.name.encode(errors="ignore")[:100].decode(errors="ignore")
         with file_errors(self._path, "written"):
+            # Without links: a renamed file replaces a link, such as /dev/stdout, not its target.
+            self._target = Path(os.path.realpath(path))
+            # A file system limits the bytes of a name.
+            start = self._target.name.encode(errors="ignore")[:100].decode(errors="ignore")
             if path.is_dir():
                 raise BackupError(f"{path} cannot be written: it is a folder")
             if self._target.is_symlink():

@@ -101,6 +101,7 @@ def confirm(consequence: str, *, yes: bool) -> None:
 
 
 def _require_answer(consequence: str, question: str) -> None:
-    if not sys.stdin.isatty():
+    # None if standard input is closed, as in some services.
+    if sys.stdin is None or not sys.stdin.isatty():
         raise ConfigurationError(f"{consequence}; pass --yes to confirm")
     typer.confirm(question, abort=True, err=True)

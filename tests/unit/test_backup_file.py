@@ -215,6 +215,16 @@ def test_a_path_that_cannot_be_written_or_read_is_reported_in_a_sentence(tmp_pat
         BackupReader(tmp_path)
 
 
+def test_a_relative_path_needs_a_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(BackupError, match="backup cannot be written: No such file or directory"):
+        write(Path("backup"), *BODY)
+
+
 def test_a_name_has_as_many_bytes_as_the_file_system_allows(tmp_path: Path) -> None:
     for name in ("x" * 255, "\N{GRINNING FACE}" * 63):
         write(tmp_path / name, *BODY)

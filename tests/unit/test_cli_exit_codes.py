@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from domain import ConfigurationError, DatabaseUnavailable, EmbeddingMismatch, NotFound
 from repositories.cli.app import app
 from repositories.cli.exit_codes import Commands, exit_on_error, run
-from repositories.cli.output import note, result, show
+from repositories.cli.output import confirm_deletion, note, result, show
 from repositories.cli.tables import figures_table
 from repositories.cli.targets import NAMES_A_DATABASE
 
@@ -340,3 +340,9 @@ def test_an_interrupt_while_the_program_still_loads_ends_silently() -> None:
         check=False,
     )
     assert (finished.returncode, finished.stdout, finished.stderr) == (130, "", "")
+
+
+def test_without_standard_input_a_question_asks_for_yes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)  # as with `<&-`
+    with pytest.raises(ConfigurationError, match="this deletes all rows; pass --yes to confirm"):
+        confirm_deletion("all rows", yes=False)
