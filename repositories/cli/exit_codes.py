@@ -6,6 +6,7 @@
     1    failure; the sentence names the cause
     2    unknown command, option or argument
     70   unexpected exception: a bug
+    129  hung up: the terminal was closed
     130  interrupted
     143  terminated
 """
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
 
 FAILED: Final = 1
 UNEXPECTED: Final = 70
-TERMINATED: Final = 128 + signal.SIGTERM
+ENDING_SIGNALS: Final = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 DEBUG: Final = "debug"
 
 
@@ -85,10 +88,9 @@ def run(program: typer.Typer) -> None:
 @contextmanager
 def exit_on_error(*, debug: bool = False) -> Iterator[None]:
     """Turn an exception into a sentence and an exit code; with `debug`, print its traceback too."""
-    main_thread = threading.current_thread() is threading.main_thread()
-    previous = signal.signal(signal.SIGTERM, _terminated) if main_thread else None
     try:
-        yield
+        with _exit_on_signals():
+            yield
     except Exception as error:
         if isinstance(error, Exit | Abort | TyperException):
             raise
@@ -98,9 +100,24 @@ def exit_on_error(*, debug: bool = False) -> Iterator[None]:
         if sentence is not None:
             note(f"recollect: {sentence}")
         raise Exit(code) from None
+
+
+@contextmanager
+def _exit_on_signals() -> Iterator[None]:
+    """Raise SystemExit for a signal, so that servers are stopped and folders removed.
+
+    A signal that is ignored, such as SIGHUP below `nohup`, stays ignored.
+    """
+    previous: dict[signal.Signals, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in ENDING_SIGNALS:
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                previous[number] = signal.signal(number, _exit)
+    try:
+        yield
     finally:
-        if previous is not None:
-            signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _outcome(error: Exception) -> tuple[str | None, int]:
@@ -123,6 +140,5 @@ def _outcome(error: Exception) -> tuple[str | None, int]:
             return f"unexpected {name}, a bug: `recollect --debug …` shows where", UNEXPECTED
 
 
-def _terminated(_: int, __: FrameType | None) -> None:
-    # An exception, so that servers are stopped and folders removed on the way out.
-    sys.exit(TERMINATED)
+def _exit(number: int, _: FrameType | None) -> None:
+    sys.exit(128 + number)

@@ -294,30 +294,43 @@ def test_a_database_that_does_not_answer_is_one_sentence(monkeypatch: pytest.Mon
         assert words in result.stderr
 
 
-def test_a_program_that_is_terminated_cleans_up_on_its_way_out(tmp_path: Path) -> None:
-    program = tmp_path / "program.py"
-    program.write_text(
-        "import time\n"
-        "from repositories.cli.exit_codes import exit_on_error\n"
-        "with exit_on_error():\n"
-        "    try:\n"
-        "        print('ready', flush=True)\n"
-        "        time.sleep(60)\n"
-        "    finally:\n"
-        "        print('cleaned up', flush=True)\n"
-    )
-    running = subprocess.Popen(
-        [sys.executable, program],
+SLEEPING = """
+import sys, time
+from repositories.cli.exit_codes import exit_on_error
+with exit_on_error():
+    try:
+        print("ready", flush=True)
+        time.sleep(float(sys.argv[1]))
+    finally:
+        print("cleaned up", flush=True)
+"""
+
+
+def started(*command: str, sleep: float) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [*command, sys.executable, "-c", SLEEPING, str(sleep)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         text=True,
     )
-    with running:
-        assert running.stdout is not None
-        assert running.stdout.readline() == "ready\n"
-        running.send_signal(signal.SIGTERM)
-        assert running.stdout.read() == "cleaned up\n"
-        assert running.wait(timeout=30) == 143
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_program_that_is_ended_by_a_signal_cleans_up(number: signal.Signals, code: int) -> None:
+    with started(sleep=60) as running:
+        running.send_signal(number)
+        assert running.communicate(timeout=30)[0] == "cleaned up\n"
+        assert running.returncode == code
+
+
+def test_a_program_below_nohup_continues_when_the_terminal_is_closed() -> None:
+    with started("nohup", sleep=1) as running:
+        running.send_signal(signal.SIGHUP)
+        assert running.communicate(timeout=30)[0] == "cleaned up\n"
+        assert running.returncode == 0
 
 
 def test_an_interrupt_while_the_program_still_loads_ends_silently() -> None:
