@@ -277,6 +277,28 @@ class KeywordSearchContract:
                     hits = names(await view.knowledge.keyword_search(query, match=match))
                     assert hits[:1] == ["good"], (query, match)
 
+    async def test_each_of_several_compounds_is_met_by_its_words_or_as_one_word(
+        self, store: Store
+    ) -> None:
+        texts = ("git hub get user name", "github getusername", "git hub getUserName", "github")
+        common = [f"git user {number}" for number in range(9)]
+        await write(store, *(chunk(text, text) for text in (*texts, "hub name", *common)))
+        expected = {
+            "GitHub getUserName": set(texts[:3]),
+            "GitHub get_user_name user": {texts[0], texts[2]},
+            "GitHub nowhereAtAll": set(),
+        }
+        web = {
+            "nowhereAtAll or getUserName": set(texts[:3]),
+            "GitHub getUserName or hub": {*texts[:3], "hub name"},
+            "GitHub -getUserName or the": {"github"},
+        }
+        async with store.reader() as view:
+            for query, hits in {**expected, **web}.items():
+                for match in (Match.WEB,) if query in web else (Match.ALL, Match.WEB):
+                    rows = await view.knowledge.keyword_search(query, match=match, limit=20)
+                    assert set(names(rows)) == hits, (query, match)
+
     async def test_an_identifier_is_found_in_lower_case_and_ranks_before_its_words(
         self, store: Store
     ) -> None:
