@@ -69,7 +69,7 @@ CHOSEN: Final = {
         SELECT array_agg(DISTINCT {_KEY}) AS keys
         FROM met CROSS JOIN LATERAL unnest(to_tsvector({_LANGUAGE}, met.text)) AS u
         WHERE NOT excluded AND compound = ''""",
-    # Of each alternative, the term that the fewest rows meet. They have its compound, or each of
+    # The term of each alternative that the fewest rows meet. These have its compound, or each of
     # its words, thus also the rarest.
     "selective": f"""
         SELECT DISTINCT ON (alternative) either.keys
