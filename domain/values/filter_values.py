@@ -98,10 +98,14 @@ def to_json(value: object) -> Scalar:
 
 def to_json_element(value: object) -> Scalar:
     """Return a scalar that JSON can hold, as PostgreSQL stores it."""
-    if not isinstance(value, str | int | float):
-        raise TypeError
-    scalar: Scalar = normalise(value)
-    return scalar
+    match value:
+        case str():
+            return storable(value)
+        case int() | float():
+            scalar: Scalar = normalise(value)
+            return scalar
+        case _:
+            raise TypeError
 
 
 CONVERTERS: Final[Mapping[Any, Coerce]] = {

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from enum import Enum
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 from domain.errors import InvalidFilter
@@ -49,6 +50,7 @@ _WITH_ESCAPES: Final = {
 }
 
 
+@lru_cache(256)
 def parse_glob(pattern: str, field: str) -> Glob:
     """Return the parts of a pattern.
 

@@ -212,6 +212,8 @@ def _text_match(
     entity: type[Entity], path: tuple[str, ...], operator: TextOperator, text: str
 ) -> ColumnElement[bool]:
     column, keys = _column(entity, path)
+    if operator is TextOperator.GLOB:
+        text = glob_regex(parse_glob(text, path[0]))
     if not keys:
         return _text_test(column.collate("C"), operator, text)
     matches = _text_test(json_conditions.text_at(column, keys), operator, text)
@@ -227,5 +229,4 @@ def _text_test(
         case TextOperator.SUBSTRING:
             return func.strpos(column, literal(text, Text)) > 0
         case TextOperator.GLOB:
-            pattern = glob_regex(parse_glob(text, ""))
-            return column.op("~", return_type=Boolean())(literal(pattern, Text))
+            return column.op("~", return_type=Boolean())(literal(text, Text))

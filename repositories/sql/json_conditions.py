@@ -18,6 +18,9 @@ from domain.values.timestamps import STORED_AS_INFINITY
 
 Keys: TypeAlias = Sequence[str]
 
+_TEXTS: Final = ARRAY(Text())
+_DOCUMENTS: Final = ARRAY(JSONB())
+
 # An encoder for all values: json.dumps with these options makes one for each call.
 _to_json: Final = json.JSONEncoder(
     allow_nan=False, ensure_ascii=False, separators=(",", ":")
@@ -111,15 +114,19 @@ def contains(
         return contains_document(column, nested(keys, list(values)))
     if not values:
         return false()
-    lists = [[value] for value in values]
     if len(values) <= FEW_VALUES:
-        return _any_of(column, "@>", _documents(keys, lists))
-    return _any_of(value_at(column, keys), "@>", _documents((), lists))
+        return _any_of(column, "@>", _documents(keys, values, in_list=True))
+    return _any_of(value_at(column, keys), "@>", _documents((), values, in_list=True))
 
 
-def _documents(keys: Keys, values: Sequence[Any]) -> list[str]:
-    """Return the text of each document that has one of the values at the end of a path."""
+def _documents(keys: Keys, values: Sequence[Scalar], *, in_list: bool = False) -> list[str]:
+    """Return the text of each document that has one of the values at the end of a path.
+
+    With `in_list`, the path ends at a list of this one value.
+    """
     before, after = "".join(f"{{{_to_json(key)}:" for key in keys), "}" * len(keys)
+    if in_list:
+        before, after = f"{before}[", f"]{after}"
     return [f"{before}{_to_json(value)}{after}" for value in values]
 
 
@@ -127,6 +134,5 @@ def _any_of(
     left: ColumnElement[Any], operator: str, documents: Sequence[str]
 ) -> ColumnElement[bool]:
     # One bound array of texts, in place of a clause for each value.
-    texts = literal(documents, ARRAY(Text))
-    array = cast(cast(texts, ARRAY(Text)), ARRAY(JSONB))
+    array = cast(literal(documents, _TEXTS), _DOCUMENTS)
     return left.op(operator, return_type=Boolean())(any_(array))
