@@ -14,7 +14,8 @@ _HOMES: Final = {
     ),
     "domain.values.classification": "Category Severity",
     "domain.values.embedding": "DEFAULT_DIMENSIONS Embedder Embedding VectorLike known_dimensions",
-    "domain.schema.base": "ApplicationEntity Entity application_metadata metadata",
+    "domain.schema.base": "ApplicationEntity Entity",
+    "domain.schema.registries": "application_metadata metadata",
     "domain.schema.searchable": "Searchable searchable",
     "domain.schema.constraints": "index references unique unique_where_not_null",
     "domain.errors": (

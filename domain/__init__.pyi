@@ -110,8 +110,9 @@ from domain.ports import (
     VectorReader,
 )
 from domain.results import PriorFinding, Recall, RecalledMemory, Remembered
-from domain.schema.base import ApplicationEntity, Entity, application_metadata, metadata
+from domain.schema.base import ApplicationEntity, Entity
 from domain.schema.constraints import index, references, unique, unique_where_not_null
+from domain.schema.registries import application_metadata, metadata
 from domain.schema.searchable import Searchable, searchable
 from domain.values.claims import (
     ALLOWED_CHANGES,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from domain.errors import NotRegistered, RegistrationError
 from domain.schema.application import in_order, require_application_entity
-from domain.schema.base import metadata
+from domain.schema.registries import metadata
 from domain.schema.searchable import Searchable
 from domain.values.shown import kind_of
 

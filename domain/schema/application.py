@@ -10,8 +10,9 @@ from sqlalchemy.exc import NoReferencedTableError
 from sqlalchemy.schema import sort_tables
 
 from domain.errors import InvalidEntity
-from domain.schema.base import ApplicationEntity, Entity, application_metadata, metadata
+from domain.schema.base import ApplicationEntity, Entity
 from domain.schema.constraints import constraint_name
+from domain.schema.registries import application_metadata, metadata
 from domain.schema.searchable import Searchable
 from domain.values.shown import kind_of
 

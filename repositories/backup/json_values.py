@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import Text, TypeDecorator
 from sqlalchemy.dialects.postgresql import JSONB
 
-from domain.schema.base import application_mappers, mappers
+from domain.schema.registries import application_mappers, mappers
 from domain.values.jsonb import MAX_CHARACTERS, MAX_DEPTH, MAX_VALUES
 from domain.values.turns import slices
 from repositories.backup.tables import TENANT

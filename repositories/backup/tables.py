@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql
 from domain.entities.knowledge import EmbeddingMetadata
 from domain.errors import AccessDenied
 from domain.schema.application import all_tables, table_names
-from domain.schema.base import metadata
+from domain.schema.registries import metadata
 from domain.values.text import TENANT_PATTERN
 from repositories.migrations.own_tables import require_registered
 from repositories.migrations.requirements import VERSION_TABLE

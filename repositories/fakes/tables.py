@@ -10,8 +10,9 @@ from typing import Any, TypeAlias
 
 from domain import metadata
 from domain.errors import CheckViolated, InvalidEntity, MissingValue, NotLoaded, UnexpectedFailure
-from domain.schema.base import Entity, mappers
+from domain.schema.base import Entity
 from domain.schema.constraints import constraint_name
+from domain.schema.registries import mappers
 from domain.values.embedding import DEFAULT_DIMENSIONS
 from domain.values.filter_rules import column_name
 from repositories.fakes.checks import Condition, Row, read_condition

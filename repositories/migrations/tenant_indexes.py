@@ -72,7 +72,7 @@ def embedding_tables(connection: Connection, options: SchemaOptions) -> Mapping[
 
 
 def _application_tables() -> Iterator[Any]:
-    from domain.schema.base import application_metadata
+    from domain.schema.registries import application_metadata
 
     for table in all_tables():
         if table.metadata is application_metadata:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from sqlalchemy import Table
 from sqlalchemy.orm import Mapper, foreign, relationship, remote
 
-from domain.schema.base import Entity, mappers
+from domain.schema.base import Entity
+from domain.schema.registries import mappers
 
 
 def order_writes_by_foreign_keys(application: Iterable[type[Entity]] = ()) -> None:

@@ -21,8 +21,8 @@ from sqlalchemy import (
 )
 
 import domain
-from domain.schema.base import application_metadata
 from domain.schema.constraints import constraint_name
+from domain.schema.registries import application_metadata
 from repositories.postgres.sqlstates import INTERNAL_ERROR
 
 if TYPE_CHECKING:

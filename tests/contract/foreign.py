@@ -14,7 +14,8 @@ from pydantic import BaseModel
 from sqlalchemy import text
 
 from domain import RecollectError
-from domain.schema.base import Entity, metadata
+from domain.schema.base import Entity
+from domain.schema.registries import metadata
 from repositories import Database, FakeDatabase
 from repositories.fakes.unit_of_work import FakeUnitOfWork
 from tests.conftest import DIMENSIONS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from domain.schema.base import metadata
+from domain.schema.registries import metadata
 from repositories import Database
 from repositories.testing.statements import statements_of, unconditional_scans
 from tests.contract.calls import OPERATIONS, fill

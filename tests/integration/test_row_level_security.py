@@ -16,7 +16,7 @@ from sqlalchemy import make_url, text
 from typer.testing import CliRunner
 
 from domain import AccessDenied, RowLevelSecurityRequired, SchemaOutdated, where
-from domain.schema.base import metadata
+from domain.schema.registries import metadata
 from repositories import Database, migrations, operations
 from repositories.cli.app import app
 from repositories.postgres.database_info import TENANT

@@ -49,7 +49,7 @@ from domain import (
     unique,
     where,
 )
-from domain.schema.base import EntityMeta
+from domain.schema.metaclass import EntityMeta
 from domain.values.text import Name
 from repositories import FakeDatabase, register
 from repositories.registry import LIBRARY, Implementation, generic_registration, registry_for

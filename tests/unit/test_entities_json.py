@@ -32,7 +32,7 @@ from domain import (
     known_dimensions,
     metadata,
 )
-from domain.schema.base import mappers
+from domain.schema.registries import mappers
 from repositories.testing import factories
 
 NOW = datetime(2026, 11, 29, 12, 30, 15, 123456, tzinfo=UTC)

@@ -24,7 +24,8 @@ from domain import (
     Severity,
     known_dimensions,
 )
-from domain.schema.base import Identified, mappers
+from domain.schema.base import Identified
+from domain.schema.registries import mappers
 from domain.values.embedding import newest_dimensions
 from repositories import FakeDatabase
 from repositories.testing import factories

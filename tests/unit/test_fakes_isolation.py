@@ -33,7 +33,7 @@ from tests.contract.suites.samples import finding, review
 
 @pytest.fixture
 def database() -> FakeDatabase:
-    return FakeDatabase(dimensions=3, lock_timeout=0.05)
+    return FakeDatabase(dimensions=3, lock_timeout=30)
 
 
 def chunk(name: str = "a", **values: Any) -> KnowledgeChunk:
@@ -281,7 +281,8 @@ class TestLocks:
             await first.commit()
         await waiting
 
-    async def test_waiting_ends_in_a_timeout(self, database: FakeDatabase) -> None:
+    async def test_waiting_ends_in_a_timeout(self) -> None:
+        database = FakeDatabase(lock_timeout=0.05)
         async with database.unit_of_work() as first:
             await first.knowledge.add_many([chunk("same")])
             with pytest.raises(LockTimeout):
