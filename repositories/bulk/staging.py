@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from domain.schema.writing import BATCH_SIZE
 from repositories.bulk.batches import STATEMENT_ROWS
-from repositories.bulk.copying import copy, dialect_of
+from repositories.bulk.driver import copy, dialect_of, driver_connection
+from repositories.postgres.direct import prepare
+from repositories.postgres.hosts import GRACE_SECONDS
 from repositories.sql import bulk
 
 if TYPE_CHECKING:
-    from sqlalchemy import Executable
+    from sqlalchemy import Insert
+    from sqlalchemy.sql.dml import ReturningInsert
 
     from domain.schema.base import Entity
     from repositories.bulk.column_set import ColumnSet, Values
@@ -50,29 +53,31 @@ class StagingTable:
         for position, record in enumerate(records, self.rows):
             yield *record, position
 
-    async def write(self, statement: Executable, *, returning: bool = False) -> int:
+    async def write(self, statement: Insert | ReturningInsert[Any]) -> int:
         """Execute the statement that inserts the rows, and drop the table.
 
-        Args:
-            statement: the statement.
-            returning: whether it returns the inserted rows, which are counted then.
-
         Returns:
-            The number of rows written.
+            The number of rows written. If the statement returns rows, these are counted.
         """
         before = (await self._transaction.execute(bulk.limits())).mappings().one()
-        await self._transaction.execute(bulk.raise_limits(-(-self.rows // STATEMENT_ROWS)))
-        written = await (
-            self._count_returned(statement) if returning else self._transaction.changed(statement)
-        )
+        raised = await self._transaction.execute(bulk.raise_limits(-(-self.rows // STATEMENT_ROWS)))
+        milliseconds: int = raised.one().milliseconds
+        # SQLAlchemy has no timeout for one statement, and the driver would use the connection's.
+        seconds = milliseconds / 1_000 + GRACE_SECONDS if milliseconds else None
+        written = await self._insert(statement, seconds)
         await self._transaction.execute(bulk.set_limits(**before))
         await self._transaction.execute(bulk.drop_staging_table(self._entity))
         return written
 
-    async def _count_returned(self, statement: Executable) -> int:
-        rows = 0
-        async for _ in self._transaction.stream(
-            statement, {}, batch_size=BATCH_SIZE, mappings=False
-        ):
-            rows += 1
-        return rows
+    async def _insert(self, statement: Insert | ReturningInsert[Any], seconds: float | None) -> int:
+        compiled = prepare(statement)
+        if compiled is None:
+            raise TypeError("the SQL of this statement depends on its values")
+        async with driver_connection(self._transaction) as driver:
+            if not statement.exported_columns:
+                status = await driver.execute(compiled.sql, *compiled.values, timeout=seconds)
+                return int(status.rpartition(" ")[2])
+            returned = driver.cursor(
+                compiled.sql, *compiled.values, prefetch=BATCH_SIZE, timeout=seconds
+            )
+            return sum([1 async for _ in returned])

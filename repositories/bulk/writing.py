@@ -21,7 +21,7 @@ from domain.values.jsonb import MAX_VALUES, weight
 from domain.values.turns import VALUES_PER_TURN, slices, sorted_in_slices
 from repositories.bulk.batches import STATEMENT_ROWS, batches
 from repositories.bulk.column_set import ColumnSet, Values, natural_key, sort_key
-from repositories.bulk.copying import copy, dialect_of
+from repositories.bulk.driver import copy, dialect_of
 from repositories.bulk.staging import StagingTable
 from repositories.sql import bulk, upsert
 
@@ -140,8 +140,7 @@ class BulkWrite(Generic[E]):
         return await stage.write(
             self._with_conflict_rule(
                 bulk.insert_staged(self._entity, self._key, latest=self._latest)
-            ),
-            returning=self._skips_rows,
+            )
         )
 
     async def _write_batches(

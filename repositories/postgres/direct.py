@@ -203,10 +203,8 @@ def prepare(statement: Executable) -> Prepared | None:
     try:
         return _prepared[statement]
     except KeyError:
-        returns_rows = isinstance(statement, Select | CompoundSelect) or (
-            isinstance(statement, Insert) and bool(statement.exported_columns)
-        )
-        prepared = _compile(statement) if returns_rows else None
+        is_known = isinstance(statement, Select | CompoundSelect | Insert)
+        prepared = _compile(statement) if is_known else None
         _prepared[statement] = prepared
         return prepared
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from repositories.postgres.connection_target import Address
     from repositories.postgres.settings import Settings
 
-# The client gives a statement up this long after the server's statement_timeout.
-_GRACE_SECONDS = 30.0
+GRACE_SECONDS: Final = 30.0
+"""The client gives a statement up this long after the server's `statement_timeout`."""
 
 
 class Hosts:
@@ -54,7 +54,7 @@ class Hosts:
             "statement_cache_size": 0 if settings.pooler == "pgbouncer" else 100,
             # The driver does not keep longer statements prepared, and a hybrid search has 19 kB.
             "max_cacheable_statement_size": 65_536,
-            "command_timeout": limit + _GRACE_SECONDS if limit else None,
+            "command_timeout": limit + GRACE_SECONDS if limit else None,
         }
 
     async def __call__(self) -> Connection:

@@ -148,8 +148,10 @@ def set_limits(**limits: str) -> Select[str, str]:
     return select(*(func.set_config(name, limits[name], true()) for name in _LIMITS))
 
 
-def raise_limits(statements: int) -> Select[str, str]:
+def raise_limits(statements: int) -> Select[str, str, int]:
     """Raise `work_mem` to `SORT_MEMORY` and multiply the statement timeout.
+
+    It selects the new timeout as `milliseconds`; 0 stands for no limit.
 
     Args:
         statements: number of ordinary statements whose work the next statement does.
@@ -159,6 +161,7 @@ def raise_limits(statements: int) -> Select[str, str]:
     raised = (
         func.set_config("work_mem", SORT_MEMORY, true()),
         func.set_config("statement_timeout", cast(together, Text), true()),
+        together.label("milliseconds"),
     )
     return select(*raised).where(settings.c.name == "statement_timeout")
 

@@ -31,6 +31,7 @@ from domain import (
 )
 from repositories import Database
 from repositories.bulk import staging, writing
+from repositories.postgres import hosts
 from repositories.sql.bulk import raise_limits
 from repositories.testing.statements import statements_of
 from tests.contract.suites.kinds import write
@@ -560,7 +561,36 @@ async def test_the_limits_of_statements_are_raised_for_the_one_that_does_the_wor
         )
         assert (await uow._transaction.execute(ask)).one() == before
         raised = (await uow._transaction.execute(raise_limits(4))).one()
-        assert tuple(raised) == ("64MB", "28s")
+        assert tuple(raised) == ("64MB", "28s", 28_000)
+
+
+@pytest.mark.parametrize("operation", ["add_many", "upsert_many", "write_many"])
+async def test_a_write_of_many_batches_takes_longer_than_one_statement_may(
+    database_url: SecretStr,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    operation: str,
+) -> None:
+    monkeypatch.setattr(writing, "BATCH_SIZE", FEW)
+    monkeypatch.setattr(staging, "STATEMENT_ROWS", 1)
+    monkeypatch.setattr(hosts, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(staging, "GRACE_SECONDS", 0.1)
+    tables = ("knowledge", "learning_memories")
+    slow = "ALTER TABLE {} ADD CONSTRAINT slow CHECK (pg_sleep(0.2)::text = '') NOT VALID"
+    there = ";".join(map(slow.format, tables))
+    back = ";".join(map("ALTER TABLE {} DROP CONSTRAINT slow".format, tables))
+    async with (
+        altered(database, there, back),
+        Database.from_url(database_url, statement_timeout=timedelta(seconds=0.6)) as own,
+        own.unit_of_work() as uow,
+    ):
+        if operation == "write_many":
+            keys = KEYS[:7]
+            written = await uow.memories.write_many(memory(finding_id=key) for key in keys)
+        else:
+            write = getattr(uow.knowledge, operation)
+            written = await write(chunk(f"{n}") for n in range(7))
+        assert written == 7
 
 
 async def test_behind_a_pooler_the_ways_are_the_same(

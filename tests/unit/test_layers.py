@@ -164,7 +164,7 @@ def test_a_planted_upward_import_is_found() -> None:
         "repositories.cli.app",
     ]
     assert upward(
-        "repositories.bulk.copying", "def f():\n    from repositories import recorder", typing=False
+        "repositories.bulk.driver", "def f():\n    from repositories import recorder", typing=False
     ) == ["repositories.recorder"]
 
 

@@ -1,8 +1,9 @@
-"""COPY by the driver, on the connection and in the transaction of the unit of work."""
+"""Calls of the driver, on the connection and in the transaction of the unit of work."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from domain.errors import InvalidInput
@@ -21,15 +22,9 @@ async def dialect_of(transaction: Transaction) -> Dialect:
         return (await session.connection()).dialect
 
 
-async def copy(
-    transaction: Transaction,
-    table: str,
-    columns: Sequence[str],
-    records: Iterable[Sequence[Any]],
-    *,
-    schema: str | None = None,
-) -> None:
-    """Write the records into the table, in PostgreSQL's binary format.
+@asynccontextmanager
+async def driver_connection(transaction: Transaction) -> AsyncIterator[Any]:
+    """Write added and changed entities, and yield the driver's connection for one call.
 
     The transaction must have executed a statement before, because only that sends BEGIN. Errors are
     raised as by any other statement, and abort the transaction.
@@ -40,9 +35,7 @@ async def copy(
         driver: Any = (await connection.get_raw_connection()).driver_connection
         try:
             with closed_is_lost(driver):
-                await driver.copy_records_to_table(
-                    table, records=records, columns=columns, schema_name=schema
-                )
+                yield driver
         except (TypeError, ValueError, OverflowError):
             raise InvalidInput("a value does not fit the type of its column") from None
         except BaseException as error:
@@ -51,3 +44,18 @@ async def copy(
             if driver.is_closed() or not isinstance(error, Exception):
                 await run_to_completion(connection.invalidate(error))
             raise
+
+
+async def copy(
+    transaction: Transaction,
+    table: str,
+    columns: Sequence[str],
+    records: Iterable[Sequence[Any]],
+    *,
+    schema: str | None = None,
+) -> None:
+    """Write the records into the table by COPY, in PostgreSQL's binary format."""
+    async with driver_connection(transaction) as driver:
+        await driver.copy_records_to_table(
+            table, records=records, columns=columns, schema_name=schema
+        )
