@@ -39,6 +39,7 @@ from repositories.testing.factories import (
     TelemetryEventFactory,
 )
 from tests.integration.driver_queries import queries_of
+from tests.integration.sessions import blocked
 
 IN_A_TRANSACTION = ["BEGIN", "COMMIT;"]
 
@@ -317,7 +318,7 @@ async def test_a_cancelled_insert_that_waits_for_a_lock_says_what_happened(
         uow.reviews.add(review)
         await uow.flush()
         waiting = asyncio.create_task(add_again())
-        await asyncio.sleep(0.1)
+        await blocked(database)
         waiting.cancel()
         await uow.rollback()
     with pytest.raises(asyncio.CancelledError) as caught:

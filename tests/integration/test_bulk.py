@@ -44,6 +44,7 @@ from tests.contract.suites.samples import (
     review,
     suppression,
 )
+from tests.integration.sessions import blocked
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -482,20 +483,6 @@ async def test_a_connection_that_ends_during_a_copy_raises_and_is_replaced(
             await connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": waiter})
         with pytest.raises(ConnectionLost):
             await task
-
-
-async def blocked(database: Database) -> int:
-    """Return the process of a session that waits for another one, once there is one."""
-    waiting = text(
-        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND "
-        "cardinality(pg_blocking_pids(pid)) > 0"
-    )
-    async with database.engine.connect() as connection:
-        # A transaction sees the sessions that there were when it looked first.
-        await connection.execution_options(isolation_level="AUTOCOMMIT")
-        while (pid := (await connection.execute(waiting)).scalar()) is None:
-            await connection.execute(text("SELECT pg_sleep(0.01)"))
-        return int(pid)
 
 
 @asynccontextmanager
