@@ -58,6 +58,7 @@ class Facts:
     is_loading: bool
     tenant_indexes: tuple[str, ...]
     owners: tuple[str, ...]
+    is_read_only: bool = False
     distributed: bool = False
     cluster: Cluster | None = None
     cluster_problems: tuple[Problem, ...] = ()
@@ -71,6 +72,8 @@ SELECT current_setting('server_version') AS server_version,
         WHERE extname = 'vector') AS pgvector_version,
        EXISTS (SELECT FROM pg_catalog.pg_ts_config WHERE cfgname = :language) AS language_known,
        to_regclass('embedding_metadata') IS NOT NULL AS has_metadata,
+       current_setting('default_transaction_read_only')::bool
+           AND NOT pg_is_in_recovery() AS is_read_only,
        (SELECT atttypmod FROM pg_catalog.pg_attribute
         WHERE attrelid = to_regclass('knowledge') AND attname = 'embedding') AS column_dimensions,
        ARRAY(SELECT c.relname::text FROM pg_catalog.pg_index i
@@ -148,6 +151,7 @@ async def facts(
         is_loading=server.is_loading,
         tenant_indexes=tuple(server.tenant_indexes),
         owners=tuple((await connection.execute(OWNERS)).scalars()),
+        is_read_only=server.is_read_only,
         distributed=distributed,
         cluster=cluster,
         cluster_problems=in_cluster,
@@ -217,6 +221,13 @@ def problems(observed: Facts, *, expected_revision: str, settings: Settings) -> 
             Problem(
                 what=f"pgvector {observed.pgvector_version} corrupts HNSW indexes on vacuum",
                 remedy="install pgvector 0.8.4 or newer and run ALTER EXTENSION vector UPDATE",
+            )
+        )
+    if observed.is_read_only:
+        wrong.append(
+            Problem(
+                what="default_transaction_read_only is on, so that every write is refused",
+                remedy="ask who set it: managed servers set it when their disk is nearly full",
             )
         )
     if observed.revision != expected_revision:

@@ -34,6 +34,9 @@ def session_settings(settings: Settings, *, readonly: bool = False) -> dict[str,
         "TimeZone": "UTC",
         # For statements without BEGIN, because a role may have another default.
         "default_transaction_isolation": "read committed",
+        # A role of an old database may have another default, with which the server reads the
+        # backslashes in the functions and statements of this package as escapes.
+        "standard_conforming_strings": "on",
         # Statements are short: compiling one takes longer than it saves.
         "jit": "off",
         # After five executions the server may use a generic plan, with which a search does not use

@@ -40,7 +40,8 @@ FAILURES: Final[dict[str, tuple[type[errors.DatabaseFailure], str]]] = {
     "08": (errors.ConnectionLost, "the connection was lost before COMMIT: nothing was committed"),
     "25006": (
         errors.ReadOnly,
-        "this connection only reads: it is a reader's, or the server is a standby",
+        "this connection only reads: it is a reader's, the server is a standby, or the server, the"
+        " database or the role has default_transaction_read_only",
     ),
     "25P03": (
         errors.ConnectionLost,

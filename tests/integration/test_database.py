@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import asyncpg
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
@@ -23,12 +24,15 @@ from domain import (
     InvalidInput,
     KnowledgeChunk,
     PoolExhausted,
+    ReadOnly,
     Review,
     SchemaOutdated,
     UnitOfWorkClosed,
     Vector,
+    where,
 )
-from repositories import Database
+from repositories import Database, migrations
+from repositories.testing.factories import KnowledgeChunkFactory
 
 if TYPE_CHECKING:
     from repositories.testing.servers import TestServer
@@ -77,6 +81,62 @@ async def test_health_says_what_to_do_about_what_is_wrong(server: TestServer) ->
     assert [problem.remedy for problem in problems] == [
         "record it with uow.embedding_metadata.set()"
     ]
+
+
+ODD_DEFAULTS = {
+    "standard_conforming_strings": "off",
+    "DateStyle": "'German, DMY'",
+    "IntervalStyle": "sql_standard",
+    "bytea_output": "escape",
+    "extra_float_digits": "-5",
+    "array_nulls": "off",
+    "transform_null_equals": "on",
+    "default_text_search_config": "german",
+    "default_transaction_isolation": "serializable",
+    "plan_cache_mode": "force_generic_plan",
+}
+
+
+@pytest.mark.parametrize("migrated", [True, False])
+async def test_the_defaults_of_a_database_change_nothing(
+    server: TestServer, migrated: bool
+) -> None:
+    url = server.clone() if migrated else server.empty()
+    admin = await asyncpg.connect(url.get_secret_value())
+    name = await admin.fetchval("SELECT current_database()")
+    for setting, value in ODD_DEFAULTS.items():
+        await admin.execute(f"ALTER DATABASE {name} SET {setting} = {value}")
+    await admin.close()
+    text_of_chunk = r"Run C:\tools\d+.exe, 'quoted', with \x41 for retries of e-mails and a_b."
+    async with Database.from_url(url, migrate=not migrated, embedding_dimensions=8) as database:
+        async with database.unit_of_work() as uow:
+            chunk = KnowledgeChunkFactory.build(content=text_of_chunk, metadata_={"a\\b": r"c\d"})
+            await uow.knowledge.upsert_many([chunk])
+            await uow.commit()
+        async with database.reader() as view:
+            for query in ("a_b", "retry", r"C:\tools\d+.exe", "e-mails"):
+                (hit,) = await view.knowledge.keyword_search(query)
+                assert hit.item.content == text_of_chunk
+            for condition in (
+                where("content").contains_text(r"\d+"),
+                where("metadata", "a\\b").starts_with("c\\"),
+            ):
+                assert await view.knowledge.count(condition) == 1
+        assert not await migrations.check(database.engine)
+
+
+async def test_health_says_that_a_database_refuses_writes(server: TestServer) -> None:
+    url = server.clone()
+    admin = await asyncpg.connect(url.get_secret_value())
+    name = await admin.fetchval("SELECT current_database()")
+    await admin.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    await admin.close()
+    async with Database.from_url(url) as database:
+        (problem,) = (await database.health()).problems
+        assert problem.what == "default_transaction_read_only is on, so that every write is refused"
+        with pytest.raises(ReadOnly, match="the role has default_transaction_read_only"):
+            async with database.unit_of_work() as uow:
+                await uow.knowledge.upsert_many([KnowledgeChunkFactory.build()])
 
 
 async def test_a_tenant_that_deletes_all_its_chunks_changes_nothing_for_others(

@@ -68,6 +68,7 @@ SESSION = {
     "lock_timeout": "5000",
     "plan_cache_mode": "force_custom_plan",
     "search_path": '"public", pg_temp',
+    "standard_conforming_strings": "on",
     "statement_timeout": "30000",
 }
 
