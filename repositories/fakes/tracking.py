@@ -97,6 +97,11 @@ class Tracker:
         for key in [key for key, owner in self._owners.items() if owner is self]:
             del self._owners[key]
 
+    @property
+    def has_pending(self) -> bool:
+        """Whether an entity waits to be inserted."""
+        return bool(self._pending)
+
     def pending(self, table: Table) -> list[Entity]:
         """Return the table's entities that wait to be inserted."""
         return [entity for entity in self._pending.values() if type(entity) is table.entity]

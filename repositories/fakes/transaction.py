@@ -77,6 +77,7 @@ class Transaction:
         self.committed = False
         self._open = False
         self._aborted = False
+        self._interrupted = False
         self._use = ExclusiveUse()
         self._can_be_sent = True
         self._savepoints: list[int] = []
@@ -155,22 +156,22 @@ class Transaction:
         """Write added and changed entities, then run the block. A failure aborts the transaction.
 
         Other tasks run first, as they do during a statement of a server. Otherwise tests with a
-        fake could not show races.
+        fake could not show races. A cancellation, which ends the connection to a server, also
+        aborts the transaction around a savepoint.
 
         Raises:
             UnitOfWorkClosed: the unit of work was not entered yet, or has ended.
             TransactionAborted: a statement failed before.
         """
         self._require_usable()
-        with self._use.use():
+        with self._use.use(), self._aborted_by_failure():
             await asyncio.sleep(0)
             self._require_usable()
-            with self._aborted_by_failure():
-                self._look()
-                await self._flush()
-                if not self._can_be_sent:
-                    raise InvalidInput("a value does not fit the type of its column")
-                yield
+            self._look()
+            await self._flush()
+            if not self._can_be_sent:
+                raise InvalidInput("a value does not fit the type of its column")
+            yield
 
     @contextmanager
     def binding(self, *, sendable: bool) -> Iterator[None]:
@@ -194,17 +195,22 @@ class Transaction:
     def _aborted_by_failure(self) -> Iterator[None]:
         try:
             yield
-        except BaseException:
+        except BaseException as error:
             self._aborted = True
+            self._interrupted |= not isinstance(error, Exception)
             self.state.locks.release(
                 self.owner, since=self._savepoints[-1] if self._savepoints else 0
             )
             raise
 
     async def flush(self) -> None:
-        """Write added and changed entities."""
-        async with self.statement():
-            pass
+        """Write added and changed entities; without any, nothing is sent."""
+        self._require_usable()
+        with self._use.use():
+            has_changes = self._tracker.has_pending or bool(await self._tracker.changed())
+        if has_changes:
+            async with self.statement():
+                pass
 
     async def _flush(self) -> None:
         gone = False
@@ -340,11 +346,13 @@ class Transaction:
     @asynccontextmanager
     async def _savepoint(self) -> AsyncIterator[None]:
         await self.flush()
+        await self._let_others_run()
         self.layers.push()
         self._savepoints.append(len(self.owner.locks))
         try:
             yield
             await self.flush()
+            await self._let_others_run()
         except BaseException:
             if self._open:
                 self._undo()
@@ -352,10 +360,14 @@ class Transaction:
         self._savepoints.pop()
         self.layers.merge()
 
+    async def _let_others_run(self) -> None:
+        with self._use.use(), self._aborted_by_failure():
+            await asyncio.sleep(0)
+
     def _undo(self) -> None:
         self.layers.discard()
         self.state.locks.release(self.owner, since=self._savepoints.pop())
-        self._aborted = False
+        self._aborted = self._interrupted
         self._tracker.undo(lambda name, key: cast("Row | None", self.layers.find(name, key)))
 
     async def commit(self) -> None:

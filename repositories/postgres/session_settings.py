@@ -37,6 +37,8 @@ def session_settings(settings: Settings, *, readonly: bool = False) -> dict[str,
         # A role of an old database may have another default, with which the server reads the
         # backslashes in the functions and statements of this package as escapes.
         "standard_conforming_strings": "on",
+        # Otherwise an index can leave out rows that match.
+        "gin_fuzzy_search_limit": "0",
         # Statements are short: compiling one takes longer than it saves.
         "jit": "off",
         # After five executions the server may use a generic plan, with which a search does not use

@@ -63,6 +63,7 @@ SESSION = {
     "application_name": "recollect",
     "client_connection_check_interval": "2000",
     "default_transaction_isolation": "read committed",
+    "gin_fuzzy_search_limit": "0",
     "idle_in_transaction_session_timeout": "30000",
     "jit": "off",
     "lock_timeout": "5000",

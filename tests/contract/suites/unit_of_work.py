@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 
@@ -41,6 +43,9 @@ from tests.contract.suites.samples import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from domain import UnitOfWork
     from tests.contract.suites.store import Store
 
 
@@ -120,6 +125,58 @@ class UnitOfWorkContract:
             await task
         async with store.reader() as view:
             assert await view.reviews.count() == 0
+
+    @pytest.mark.parametrize("inside", ["unit of work", "savepoint"])
+    async def test_a_cancelled_statement_aborts_the_unit_of_work(
+        self, store: Store, inside: str
+    ) -> None:
+        async def stream(uow: UnitOfWork) -> None:
+            async for _ in uow.reviews.stream():
+                pass
+
+        async def insert(uow: UnitOfWork) -> None:
+            uow.reviews.add(review(pr_number=9))
+            await uow.flush()
+
+        statements: list[Callable[[UnitOfWork], Awaitable[object]]] = [
+            lambda uow: uow.reviews.count(),
+            lambda uow: uow.knowledge.keyword_search("retries"),
+            lambda uow: uow.reviews.delete(uuid4()),
+            stream,
+            insert,
+        ]
+        for statement in statements:
+            async with store.unit_of_work() as uow:
+                uow.reviews.add(review())
+                await uow.flush()
+                with pytest.raises(TimeoutError):
+                    async with uow.savepoint() if inside == "savepoint" else nullcontext():
+                        async with asyncio.timeout(0):
+                            await statement(uow)
+                for call in (uow.reviews.count, uow.commit):
+                    with pytest.raises(TransactionAborted):
+                        await call()
+            assert uow.committed is False
+        async with store.reader() as view:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0):
+                    await view.reviews.count()
+            with pytest.raises(TransactionAborted):
+                await view.reviews.count()
+        async with store.reader() as view:
+            assert await view.reviews.count() == 0
+
+    async def test_a_flush_without_changes_sends_nothing_that_can_be_cancelled(
+        self, store: Store
+    ) -> None:
+        async with store.unit_of_work() as uow:
+            uow.reviews.add(review())
+            await uow.flush()
+            async with asyncio.timeout(0):
+                await uow.flush()
+            await uow.commit()
+        async with store.reader() as view:
+            assert await view.reviews.count() == 1
 
     async def test_a_unit_of_work_knows_whether_it_was_committed(self, store: Store) -> None:
         for end, committed in (("commit", True), ("rollback", False), ("flush", False)):
