@@ -175,6 +175,8 @@ def _advice(value: object) -> str:
             return "write float(value)"
         case BaseModel():
             return "write value.model_dump(mode='json')"
+        case _ if hasattr(value, "tolist"):  # an array, or a scalar of numpy such as bool_
+            return "write value.tolist()"
         case Iterable():
             return "write list(value)"
         case _:

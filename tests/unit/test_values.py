@@ -102,6 +102,8 @@ def test_numbers_are_normalised_as_by_jsonb(value: object, expected: object) -> 
         (np.float32(7), "write float(value)"),
         (b"x", "base64"),
         ({1}, "set is not JSON: write list(value)"),
+        (np.bool_(True), "write value.tolist()"),
+        (np.zeros((2, 2)), "ndarray is not JSON: write value.tolist()"),
         (create_model("Model")(), "model_dump(mode='json')"),
         (object(), "a mapping with text as keys"),
         ({1: 2}, "a JSON key must be text, not int: write str(key)"),
