@@ -19,6 +19,7 @@ from domain.values.classification import Severity
 from domain.values.fingerprints import title_fingerprint
 from domain.values.ids import require_id
 from domain.values.insights import (
+    MAX_TREND_DAYS,
     FeedbackPattern,
     FileCount,
     RepoStats,
@@ -38,8 +39,6 @@ from repositories.sql.rows import delete_rows
 if TYPE_CHECKING:
     from domain.ports import Progress, Rows
     from repositories.postgres.direct import Row
-
-MAX_TREND_DAYS = 3_650
 
 
 @implements(ports.ReviewReader)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from domain import ports
 from domain.entities.telemetry import (
+    TELEMETRY_ENTITIES,
     RateLimitEvent,
     ResilienceEvent,
     RetrievalQualityEvent,
@@ -28,14 +29,6 @@ if TYPE_CHECKING:
     from domain.schema.base import Entity
     from repositories.postgres.direct import Row
     from repositories.postgres.transaction import Transaction
-
-EVENTS: tuple[type[Entity], ...] = (
-    TelemetryEvent,
-    RateLimitEvent,
-    RetrievalQualityEvent,
-    ResilienceEvent,
-)
-"""Every kind of event."""
 
 
 @implements(ports.TelemetryReader)
@@ -109,7 +102,7 @@ class TelemetryRepository(TelemetryReader, Repository[TelemetryEvent]):
         require_whole(batch_size, "batch_size", most=MAX_BATCH_SIZE)
         age, left = require_age(older_than, "older_than"), require_at_most(at_most)
         deleted = 0
-        for entity in EVENTS:
+        for entity in TELEMETRY_ENTITIES:
             if left is None or left > deleted:
                 most = None if left is None else left - deleted
                 deleted += await self._purge(entity, age, batch_size, at_most=most)

@@ -16,7 +16,7 @@ from domain.schema.columns import SEARCH_VECTOR_UNMAPPED, EmbeddingColumn, searc
 from domain.schema.constraints import embedding_check, index, named_index, repair_indexes, unique
 from domain.schema.text_hash import text_hash_column
 from domain.values.classification import Category, Severity
-from domain.values.embedding import OptionalEmbedding
+from domain.values.embedding import MAX_DIMENSIONS, OptionalEmbedding
 from domain.values.numbers import INT32_MAX, Positive
 from domain.values.text import Key, Name, Text
 
@@ -108,7 +108,7 @@ class LearningMemory(Record, table=True):
     embedding_dim: int = Field(
         default=0,
         ge=0,
-        le=16_000,
+        le=MAX_DIMENSIONS,
         description="Dimensions of the embedding; 0 without one.",
     )
     embedding: OptionalEmbedding = Field(

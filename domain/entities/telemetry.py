@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from decimal import Decimal
 from enum import StrEnum
+from typing import Final
 
 from sqlalchemy import ARRAY, func
 from sqlalchemy import Text as SqlText
 from sqlmodel import Field
 
-from domain.schema.base import Record
+from domain.schema.base import Entity, Record
 from domain.schema.constraints import index, unique, unique_where_not_null
 from domain.values.numbers import (
     COST_PLACES,
@@ -24,6 +25,9 @@ from domain.values.numbers import (
 )
 from domain.values.text import Key, Name, Text
 from domain.values.timestamps import Timestamp
+
+TIMEOUT_CONCLUSIONS: Final = ("timeout", "timeout_partial")
+"""The conclusions of runs that reached their timeout."""
 
 
 class ResilienceKind(StrEnum):
@@ -244,3 +248,12 @@ class ResilienceEvent(Record, table=True):
         nullable=False,
         description="Reasons for the classification.",
     )
+
+
+TELEMETRY_ENTITIES: Final[tuple[type[Entity], ...]] = (
+    TelemetryEvent,
+    RateLimitEvent,
+    RetrievalQualityEvent,
+    ResilienceEvent,
+)
+"""The entities whose old rows `telemetry.purge` deletes, in this order."""

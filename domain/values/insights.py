@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import Final
 
 from domain.values.classification import Category, Severity
 
-TOP_FILES = 10
+TOP_FILES: Final = 10
+"""The most files in `RepoStats.top_files`."""
+
+MAX_TREND_DAYS: Final = 3_650
+"""The most days that `reviews.trends` returns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,13 @@ from domain.entities.maintenance import CommittedOperation
 from domain.errors import ConfigurationError, RecollectError
 from domain.ports.implementing import checks_arguments
 from domain.values.bm25 import DEFAULT_BM25, Bm25
-from domain.values.embedding import DEFAULT_DIMENSIONS, forget_dimensions, learn_dimensions
+from domain.values.embedding import (
+    DEFAULT_DIMENSIONS,
+    MAX_DIMENSIONS,
+    UNSPECIFIED,
+    forget_dimensions,
+    learn_dimensions,
+)
 from domain.values.health import Health, PoolFigures
 from domain.values.search import VECTOR_WEIGHT
 from domain.values.shown import shown
@@ -48,8 +54,6 @@ if TYPE_CHECKING:
     from repositories.registry import Registration
 
 T = TypeVar("T")
-
-MAX_DIMENSIONS = 16_000
 
 
 def _named(tenant: str | None) -> str:
@@ -93,8 +97,8 @@ class FakeDatabase(BulkChanges):
         self,
         *,
         dimensions: int = DEFAULT_DIMENSIONS,
-        provider: str = "unspecified",
-        model: str = "unspecified",
+        provider: str = UNSPECIFIED,
+        model: str = UNSPECIFIED,
         clock: Callable[[], datetime] = _utc_now,
         lock_timeout: float = 5.0,
         vector_weight: float = VECTOR_WEIGHT,

@@ -11,6 +11,7 @@ from uuid import UUID
 from domain import ports
 from domain.entities.learning import (
     COUNT_TOO_LARGE,
+    PATTERN_KIND,
     ConfidenceBand,
     GlobalPattern,
     LearningMemory,
@@ -42,8 +43,6 @@ if TYPE_CHECKING:
     from domain.ports import Progress, Rows
     from domain.values.filters import Filter
     from repositories.fakes.checks import Row
-
-_KIND = ("severity", "category", "confidence_band", "pattern_fingerprint")
 
 
 @implements(ports.MemoryReader)
@@ -144,7 +143,9 @@ class FakePatternReader(FakeReadRepository[GlobalPattern]):
         pattern_fingerprint: str,
     ) -> GlobalPattern | None:
         kind = (severity, category, confidence_band, pattern_fingerprint)
-        return self._first(await self._rows(lambda row: tuple(row[name] for name in _KIND) == kind))
+        return self._first(
+            await self._rows(lambda row: tuple(row[name] for name in PATTERN_KIND) == kind)
+        )
 
 
 @implements(ports.PatternRepository)
@@ -162,7 +163,7 @@ class FakePatternRepository(FakePatternReader, FakeAppendRepository[GlobalPatter
             stored = await self._transaction.rows.upsert(
                 self._table,
                 row,
-                self._table.unique_over(*_KIND),
+                self._table.unique_over(*PATTERN_KIND),
                 lambda old: {"count": _sum(old["count"], pattern.count)},
             )
         return self._copy(stored)

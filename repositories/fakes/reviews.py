@@ -17,6 +17,7 @@ from domain.values.classification import Severity
 from domain.values.fingerprints import title_fingerprint
 from domain.values.ids import require_id
 from domain.values.insights import (
+    MAX_TREND_DAYS,
     TOP_FILES,
     FeedbackPattern,
     FileCount,
@@ -35,8 +36,6 @@ from repositories.fakes.writes import Condition
 if TYPE_CHECKING:
     from domain.ports import Progress, Rows
     from repositories.fakes.checks import Row
-
-MAX_TREND_DAYS = 3_650
 
 by_creation = itemgetter("created_at")
 

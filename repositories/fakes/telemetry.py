@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from domain import ports
 from domain.entities.telemetry import (
+    TELEMETRY_ENTITIES,
+    TIMEOUT_CONCLUSIONS,
     RateLimitEvent,
     ResilienceEvent,
     RetrievalQualityEvent,
@@ -25,11 +27,6 @@ if TYPE_CHECKING:
     from domain.ports import Progress, Rows
     from repositories.fakes.checks import Row
     from repositories.fakes.transaction import Transaction
-
-EVENTS = (TelemetryEvent, RateLimitEvent, RetrievalQualityEvent, ResilienceEvent)
-"""Every kind of event."""
-
-TIMEOUTS = ("timeout", "timeout_partial")
 
 
 @implements(ports.TelemetryReader)
@@ -48,7 +45,8 @@ class FakeTelemetryReader(FakeReadRepository[TelemetryEvent]):
         age = days_old(days)
         rows = await self._rows(
             lambda row: (
-                (row["repo"], row["pr_author"]) == (repo, author) and row["conclusion"] in TIMEOUTS
+                (row["repo"], row["pr_author"]) == (repo, author)
+                and row["conclusion"] in TIMEOUT_CONCLUSIONS
             )
         )
         return sum(row["created_at"] >= self._transaction.now - age for row in rows)
@@ -105,7 +103,9 @@ class FakeTelemetryRepository(FakeTelemetryReader, FakeRepository[TelemetryEvent
     ) -> int:
         require_whole(batch_size, "batch_size", most=MAX_BATCH_SIZE)
         age, left = require_age(older_than, "older_than"), require_at_most(at_most)
-        tables = [self._transaction.state.tables[entity.__tablename__] for entity in EVENTS]
+        tables = [
+            self._transaction.state.tables[entity.__tablename__] for entity in TELEMETRY_ENTITIES
+        ]
         async with self._transaction.statement():
             written_before = self._transaction.now - age
             deleted = 0

@@ -16,7 +16,9 @@ from pydantic_settings import BaseSettings
 
 from domain.errors import ConfigurationError
 from domain.values.bm25 import DEFAULT_BM25, Bm25
+from domain.values.embedding import DEFAULT_DIMENSIONS, MAX_DIMENSIONS, UNSPECIFIED
 from domain.values.search import VECTOR_WEIGHT
+from domain.values.text import DEFAULT_TENANT, TENANT_PATTERN
 from repositories.postgres.connection_settings import ConnectionSettings
 from repositories.postgres.settings_sources import (
     CONNECTION,
@@ -94,8 +96,8 @@ class Settings(ConnectionSettings):
         description="Text search configuration of the database. The server must have it.",
     )
     tenant: str = Field(
-        "default",
-        pattern=r"^[A-Za-z0-9._-]{1,100}$",
+        DEFAULT_TENANT,
+        pattern=TENANT_PATTERN,
         description="Tenant of units of work and readers that name none.",
     )
     row_level_security: bool = Field(
@@ -148,16 +150,16 @@ class Settings(ConnectionSettings):
         description="How much a word in a summary counts in keyword search.",
     )
     embedding_provider: Label = Field(
-        "unspecified",
+        UNSPECIFIED,
         description="Provider of the embedding model, recorded when the schema is created.",
     )
     embedding_model: Label = Field(
-        "unspecified", description="Embedding model, recorded when the schema is created."
+        UNSPECIFIED, description="Embedding model, recorded when the schema is created."
     )
     embedding_dimensions: int = Field(
-        1024,
+        DEFAULT_DIMENSIONS,
         ge=1,
-        le=16_000,
+        le=MAX_DIMENSIONS,
         description="Dimension of embedding columns, used when the schema is created.",
     )
 

@@ -7,12 +7,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Text, func, select
 
-from domain.entities.telemetry import TelemetryEvent
+from domain.entities.telemetry import TIMEOUT_CONCLUSIONS, TelemetryEvent
 from domain.values.usage import UsageBy
 from repositories.sql.retention import ago
 
 _COLUMNS = TelemetryEvent.__table__.c
-_TIMEOUTS = ("timeout", "timeout_partial")
 _SUMMED = (
     "input_tokens",
     "output_tokens",
@@ -48,7 +47,7 @@ def count_timeouts(tenant: str, repo: str, author: str, age: timedelta) -> Selec
     return (
         select(func.count())
         .select_from(TelemetryEvent.__table__)
-        .where(*conditions, _COLUMNS.conclusion.in_(_TIMEOUTS), lately)
+        .where(*conditions, _COLUMNS.conclusion.in_(TIMEOUT_CONCLUSIONS), lately)
     )
 
 
