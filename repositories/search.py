@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from domain.errors import InvalidEmbedding
 from domain.schema.base import Entity
-from domain.values.embedding import require_dimensions, to_vector
+from domain.values.embedding import query_vector
 from domain.values.paging import require_limit
 from domain.values.reranking import (
     Diversity,
@@ -27,6 +25,7 @@ from domain.values.search import (
     keyword_score,
     vector_score,
 )
+from domain.values.turns import slices
 from repositories.base import ReadRepository
 from repositories.explain import read_plan
 from repositories.sql import bm25, explain, hybrid, vector
@@ -44,9 +43,6 @@ if TYPE_CHECKING:
     from repositories.postgres.large_tenants import LargeTenants
 
 E = TypeVar("E", bound=Entity)
-
-ROWS_PER_TURN: Final = 200
-"""Rows that become hits before the event loop runs other tasks."""
 
 
 class SearchRepository(ReadRepository[E]):
@@ -196,17 +192,7 @@ class SearchRepository(ReadRepository[E]):
         )
 
     def _query_vector(self, embedding: VectorLike) -> Vector:
-        """Return the embedding as a vector that this database can compare with its own.
-
-        Raises:
-            InvalidEmbedding: not finite, all zeros, or not of the database's dimension.
-        """
-        try:
-            query = to_vector(embedding)
-            require_dimensions(query, self._transaction.schema.dimensions)
-        except ValueError as error:
-            raise InvalidEmbedding(str(error), field="embedding") from None
-        return query
+        return query_vector(embedding, self._transaction.schema.dimensions)
 
     async def _hit_rows(
         self, statement: Select[Any], values: dict[str, Any], scan: vector.Scan | None = None
@@ -239,11 +225,8 @@ class SearchRepository(ReadRepository[E]):
         exact = all(row["hit_exact"] for row in rows)
         bounded = any(row["hit_bounded"] for row in rows)
         hits: list[SearchHit[E]] = []
-        for number, row in enumerate(rows, start=1):
-            if row["id"] is not None:
-                hits.append(self._hit(row, metric))
-            if number % ROWS_PER_TURN == 0:
-                await asyncio.sleep(0)
+        async for some in slices(rows):
+            hits += [self._hit(row, metric) for row in some if row["id"] is not None]
         return SearchHits(
             tuple(hits),
             exact=exact,

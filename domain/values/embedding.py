@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeAlias, cast, ove
 from pgvector import Vector
 from pydantic import PlainSerializer, PlainValidator
 
+from domain.errors import InvalidEmbedding
+
 if TYPE_CHECKING:
     from typing import Self
 
@@ -149,6 +151,20 @@ def require_dimensions(vector: Vector, dimensions: int) -> None:
     """Raise ValueError unless `vector` has exactly `dimensions` components."""
     if vector.dimensions() != dimensions:
         raise ValueError(f"the embedding has {vector.dimensions()} dimensions, not {dimensions}")
+
+
+def query_vector(embedding: VectorLike, dimensions: int) -> Vector:
+    """Return the vector of a search in a database whose embeddings have `dimensions`.
+
+    Raises:
+        InvalidEmbedding: `embedding` is not a finite vector of these dimensions, or is all zeros.
+    """
+    try:
+        vector = to_vector(embedding)
+        require_dimensions(vector, dimensions)
+    except ValueError as error:
+        raise InvalidEmbedding(str(error), field="embedding") from None
+    return vector
 
 
 def _validate(value: VectorLike) -> Vector:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 from domain.schema.base import Entity
+from domain.values.embedding import query_vector
 from domain.values.fusion import arm_shares, fused_score
 from domain.values.paging import require_limit
 from domain.values.plans import SearchPlan
@@ -35,7 +36,7 @@ from domain.values.text_hash import text_hash
 from domain.values.turns import VALUES_PER_TURN, slices, sorted_in_slices
 from repositories.fakes.ranking import Found, Searched, best
 from repositories.fakes.repository import FakeReadRepository
-from repositories.fakes.vectors import distance_between, nearest, query_vector
+from repositories.fakes.vectors import distance_between, nearest
 from repositories.fakes.writes import only
 
 if TYPE_CHECKING:

@@ -8,27 +8,11 @@ from operator import mul
 from typing import TYPE_CHECKING
 
 from domain import Vector
-from domain.errors import InvalidEmbedding
-from domain.values.embedding import VectorLike, require_dimensions, to_vector
 from domain.values.search import Distance
 from domain.values.turns import slices, sorted_in_slices
 
 if TYPE_CHECKING:
     from repositories.fakes.checks import Row
-
-
-def query_vector(embedding: VectorLike, dimensions: int) -> Vector:
-    """Return the embedding as a vector that this database can compare with its own.
-
-    Raises:
-        InvalidEmbedding: not finite, all zeros, or not of the database's dimension.
-    """
-    try:
-        vector = to_vector(embedding)
-        require_dimensions(vector, dimensions)
-    except ValueError as error:
-        raise InvalidEmbedding(str(error), field="embedding") from None
-    return vector
 
 
 def distance_between(one: Vector, other: Vector, metric: Distance) -> float:

@@ -25,6 +25,7 @@ from domain import (
     Weights,
     metadata,
 )
+from domain.values.embedding import query_vector
 from domain.values.search import keyword_score
 from domain.values.text_analysis import indexed_text
 from repositories.fakes import FakeDatabase, FakeUnitOfWork
@@ -34,7 +35,7 @@ from repositories.fakes.lexemes import lexemes
 from repositories.fakes.ranking import Found, best
 from repositories.fakes.reviews import FakeFindingReader
 from repositories.fakes.stopwords import ENGLISH
-from repositories.fakes.vectors import distance_between, query_vector
+from repositories.fakes.vectors import distance_between
 
 SEARCHED = (("title", "A"), ("summary", "B"), ("content", "C"))
 TEXTS = (
