@@ -18,6 +18,7 @@ from domain.schema.base import Entity
 from domain.schema.stored import mark_stored
 from domain.schema.writing import require_entity
 from domain.values.ids import require_id, require_many
+from domain.values.numbers import require_whole
 from domain.values.paging import (
     DEFAULT_LIMIT,
     MAX_BATCH_SIZE,
@@ -25,7 +26,6 @@ from domain.values.paging import (
     Cursor,
     Page,
     require_limit,
-    require_whole,
 )
 from domain.values.turns import lists, slices
 from repositories.bulk import BulkWrite

@@ -15,7 +15,8 @@ from domain.entities.telemetry import (
     TelemetryEvent,
 )
 from domain.ports.implementing import implements
-from domain.values.paging import MAX_BATCH_SIZE, require_at_most, require_whole
+from domain.values.numbers import require_whole
+from domain.values.paging import MAX_BATCH_SIZE, require_at_most
 from domain.values.timestamps import days_old, require_age, require_zone
 from domain.values.turns import slices
 from domain.values.usage import Usage, UsageBy

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from domain.errors import InvalidInput
 from domain.values.filters import MAX_CHOICES
 from domain.values.ids import require_id
-from domain.values.numbers import INT32_MAX, INT64_MAX
+from domain.values.numbers import INT32_MAX, INT64_MAX, is_number, is_whole
 from domain.values.shown import kind_of, shown
 from domain.values.text import storable
 from domain.values.timestamps import MAX_AGE
@@ -220,7 +220,7 @@ def _text(name: str, value: Any) -> str:
 
 
 def _number(name: str, least: int, most: int, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
+    if not is_whole(value):
         raise _refusal(name, "a whole number", value)
     if not least <= value <= most:
         bounds = f"between {least:,} and {most:,}" if least >= 0 else f"at most {most:,}"
@@ -229,9 +229,10 @@ def _number(name: str, least: int, most: int, value: Any) -> int:
 
 
 def _real(name: str, value: Any) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool):
+    if not is_number(value):
         raise _refusal(name, "a number", value)
-    return value
+    number: float = value
+    return number
 
 
 def _path(name: str, value: Any) -> str:

@@ -13,6 +13,7 @@ from domain.errors import InvalidInput, LeaseLost
 from domain.values.numbers import is_whole
 from domain.values.shown import kind_of, shown
 from domain.values.text import require_any_text
+from domain.values.timestamps import is_duration
 
 STALE_RUN_AFTER: Final = timedelta(hours=1)
 """How long a claim holds its run if no heartbeat follows."""
@@ -170,15 +171,11 @@ def require_lease(lease: timedelta, *, most: timedelta) -> timedelta:
     Raises:
         InvalidInput: it is not.
     """
-    if not _is_duration(lease) or not timedelta(0) < lease <= most:
+    if not is_duration(lease) or not timedelta(0) < lease <= most:
         raise InvalidInput(
             f"lease must be a timedelta above 0, up to {most}, not {shown(lease)}", field="lease"
         )
     return lease
-
-
-def _is_duration(value: object) -> bool:
-    return isinstance(value, timedelta)
 
 
 def run_key(repo: str, pr_number: int, base_sha: str, head_sha: str) -> str:

@@ -1,4 +1,4 @@
-"""Bounded numbers, as annotated types."""
+"""Bounded numbers: annotated types of fields, and checks of arguments."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from annotated_types import Ge, Le
 from pydantic import BeforeValidator, Field
 from pydantic.fields import FieldInfo
+
+from domain.errors import InvalidInput
+from domain.values.shown import kind_of, shown
 
 INT32_MAX = 2**31 - 1
 INT64_MAX = 2**63 - 1
@@ -44,6 +47,36 @@ MAX_COST_DIGITS = 18
 def is_whole(value: object) -> bool:
     """Return whether a value is a whole number, and not True or False."""
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number(value: object) -> bool:
+    """Return whether a value is an integer or a float, and not True or False."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def require_whole(number: int, field: str, *, most: int) -> int:
+    """Return `number` if it is a whole number from 1 to `most`.
+
+    Raises:
+        InvalidInput: it is not.
+    """
+    if not is_whole(number) or not 1 <= number <= most:
+        raise InvalidInput(
+            f"{field} must be a whole number between 1 and {most:,}, not {shown(number)}",
+            field=field,
+        )
+    return number
+
+
+def require_numbers(**values: object) -> None:
+    """Return if all values are numbers.
+
+    Raises:
+        InvalidInput: a value is not; the error names it.
+    """
+    for name, value in values.items():
+        if not is_number(value):
+            raise InvalidInput(f"{name} must be a number, not {kind_of(value)}", field=name)
 
 
 def round_cost(cost: Decimal) -> Decimal:

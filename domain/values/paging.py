@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 from uuid import UUID
 
-from domain.errors import InvalidCursor, InvalidInput
-from domain.values.numbers import is_whole
-from domain.values.shown import kind_of, shown
+from domain.errors import InvalidCursor
+from domain.values.numbers import require_whole
 
 E_co = TypeVar("E_co", covariant=True)
 
@@ -40,31 +39,6 @@ def require_limit(limit: int) -> int:
         InvalidInput: it is not.
     """
     return require_whole(limit, "limit", most=MAX_LIMIT)
-
-
-def require_whole(number: int, field: str, *, most: int) -> int:
-    """Return `number` if it is a whole number from 1 to `most`.
-
-    Raises:
-        InvalidInput: it is not.
-    """
-    if not is_whole(number) or not 1 <= number <= most:
-        raise InvalidInput(
-            f"{field} must be a whole number between 1 and {most:,}, not {shown(number)}",
-            field=field,
-        )
-    return number
-
-
-def require_numbers(**values: object) -> None:
-    """Raise InvalidInput unless all values are numbers.
-
-    Raises:
-        InvalidInput: a value is not; the error names it.
-    """
-    for name, value in values.items():
-        if not isinstance(value, int | float) or isinstance(value, bool):
-            raise InvalidInput(f"{name} must be a number, not {kind_of(value)}", field=name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,8 @@ from datetime import timedelta
 from typing import Final
 
 from domain.errors import InvalidInput
-from domain.values.paging import require_limit, require_numbers
+from domain.values.numbers import require_numbers
+from domain.values.paging import require_limit
 from domain.values.shown import shown
 
 MIN_HALF_LIFE_DAYS: Final = 1e-3

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Final, Generic, TypedDict, TypeVar, overload
 
 from domain.errors import InvalidInput
-from domain.values.paging import require_numbers
+from domain.values.numbers import is_number, require_numbers
 from domain.values.shown import shown
 
 E_co = TypeVar("E_co", covariant=True)
@@ -107,7 +107,7 @@ class Thresholds:
     def __post_init__(self) -> None:
         for name in ("min_score", "max_distance"):
             value = getattr(self, name)
-            if value is not None and not _is_number(value):
+            if value is not None and not _is_threshold(value):
                 raise InvalidInput(
                     f"{name} must be a number or None, not {shown(value)}", field=name
                 )
@@ -132,7 +132,7 @@ def max_distance_for(min_score: float | None, metric: Distance) -> float | None:
     """
     if min_score is None:
         return None
-    if not _is_number(min_score):
+    if not _is_threshold(min_score):
         raise InvalidInput(f"min_score must be a number, not {shown(min_score)}", field="min_score")
     if min_score <= 0:
         return None
@@ -168,10 +168,9 @@ def _bounds(least: float, metric: Distance) -> tuple[float, float]:
             return -50.0, 750.0
 
 
-def _is_number(value: object) -> bool:
-    if isinstance(value, bool):
-        return False
-    return isinstance(value, int) or (isinstance(value, float) and not math.isnan(value))
+def _is_threshold(value: object) -> bool:
+    # A NaN compares with nothing. `math.isnan` fails for an integer that no float can hold.
+    return is_number(value) and not (isinstance(value, float) and math.isnan(value))
 
 
 def keyword_score(bm25: float) -> float:

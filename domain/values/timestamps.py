@@ -8,6 +8,7 @@ from typing import Annotated, Final, TypeVar
 from pydantic import AfterValidator, AwareDatetime
 
 from domain.errors import InvalidInput
+from domain.values.numbers import is_number
 from domain.values.shown import shown
 
 MAX_AGE = timedelta(days=36_500)
@@ -27,7 +28,7 @@ def require_age(age: timedelta, field: str) -> timedelta:
     Raises:
         InvalidInput: it is not.
     """
-    if not _is_span(age) or not timedelta(0) <= age <= MAX_AGE:
+    if not is_duration(age) or not timedelta(0) <= age <= MAX_AGE:
         raise _outside(field, MAX_AGE.days, "days", age)
     return age
 
@@ -38,7 +39,7 @@ def days_old(days: float, field: str = "days") -> timedelta:
     Raises:
         InvalidInput: it is negative, not a number, or more than `MAX_AGE`.
     """
-    if not _is_number(days) or not 0 <= days <= MAX_AGE.days:
+    if not is_number(days) or not 0 <= days <= MAX_AGE.days:
         raise _outside(field, MAX_AGE.days, "days", days)
     return timedelta(days=days)
 
@@ -49,7 +50,7 @@ def hours_old(hours: float, field: str = "hours") -> timedelta:
     Raises:
         InvalidInput: it is negative, not a number, or more than `MAX_AGE`.
     """
-    if not _is_number(hours) or not 0 <= hours <= MAX_AGE.days * 24:
+    if not is_number(hours) or not 0 <= hours <= MAX_AGE.days * 24:
         raise _outside(field, MAX_AGE.days * 24, "hours", hours)
     return timedelta(hours=hours)
 
@@ -60,16 +61,13 @@ def _outside(field: str, most: int, unit: str, value: object) -> InvalidInput:
     )
 
 
-def _is_span(value: object) -> bool:
+def is_duration(value: object) -> bool:
+    """Return whether a value is a timedelta."""
     return isinstance(value, timedelta)
 
 
 def _has_zone(value: object) -> bool:
     return isinstance(value, datetime) and value.utcoffset() is not None
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def require_zone(moment: MomentT, field: str) -> MomentT:

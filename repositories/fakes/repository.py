@@ -29,13 +29,13 @@ from domain.schema.writing import (
     require_rows,
 )
 from domain.values.ids import require_id, require_ids
+from domain.values.numbers import require_whole
 from domain.values.paging import (
     DEFAULT_LIMIT,
     MAX_BATCH_SIZE,
     Cursor,
     Page,
     require_limit,
-    require_whole,
 )
 from domain.values.turns import VALUES_PER_TURN, slices, sorted_in_slices
 from repositories.fakes.binding import Binds

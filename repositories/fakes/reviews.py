@@ -24,7 +24,8 @@ from domain.values.insights import (
     RepoStats,
     TrendDay,
 )
-from domain.values.paging import DEFAULT_LIMIT, require_at_most, require_limit, require_whole
+from domain.values.numbers import require_whole
+from domain.values.paging import DEFAULT_LIMIT, require_at_most, require_limit
 from domain.values.timestamps import require_zone
 from domain.values.turns import slices, sorted_in_slices
 from repositories.common_search.findings import FindingSearches

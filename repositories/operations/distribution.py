@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from domain.errors import ConfigurationError, LockTimeout, MigrationFailed, SchemaOutdated
 from domain.values.health import ClusterNode
-from domain.values.paging import require_whole
+from domain.values.numbers import require_whole
 from repositories.migrations import distribution, indexes, requirements
 from repositories.migrations.distribution import PlannedTable
 from repositories.migrations.own_tables import require_registered

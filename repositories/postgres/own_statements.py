@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, overload
 
 from typing_extensions import TypeVarTuple
 
-from domain.values.paging import MAX_BATCH_SIZE, require_whole
+from domain.values.numbers import require_whole
+from domain.values.paging import MAX_BATCH_SIZE
 from repositories.sql.own_statements import changed_tables, require_statement
 
 if TYPE_CHECKING:
