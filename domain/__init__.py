@@ -54,7 +54,7 @@ _HOMES: Final = {
         "UnitOfWork VectorReader"
     ),
     "domain.results": "PriorFinding Recall RecalledMemory Remembered",
-    "domain.values.recall": "RepairCandidate RepairedEmbedding",
+    "domain.values.reembedding": "RepairCandidate RepairedEmbedding",
     "domain.values.reranking": "Diversity Recency maximal_marginal_relevance",
     "domain.entities.reviews": "FeedbackReaction Finding Reaction Review SuppressionLogEntry",
     "domain.entities.runs": "CheckpointData ReviewCheckpoint RunState",

@@ -141,7 +141,7 @@ from domain.values.insights import (
 from domain.values.jsonb import Json, JsonObject
 from domain.values.paging import Cursor, Page
 from domain.values.plans import SearchPlan
-from domain.values.recall import RepairCandidate, RepairedEmbedding
+from domain.values.reembedding import RepairCandidate, RepairedEmbedding
 from domain.values.reranking import Diversity, Recency, maximal_marginal_relevance
 from domain.values.search import (
     RRF_K,

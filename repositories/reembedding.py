@@ -14,7 +14,7 @@ from domain.schema.base import Entity
 from domain.schema.writing import require_entity
 from domain.values.ids import require_id
 from domain.values.paging import require_limit
-from domain.values.recall import RepairCandidate, RepairedEmbedding
+from domain.values.reembedding import RepairCandidate, RepairedEmbedding
 from domain.values.turns import slices, sorted_in_slices
 from repositories.base import column_values
 from repositories.search import SearchRepository

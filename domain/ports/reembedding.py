@@ -8,7 +8,7 @@ from uuid import UUID
 
 if TYPE_CHECKING:
     from domain.entities.maintenance import EmbeddingRepair
-    from domain.values.recall import RepairCandidate, RepairedEmbedding
+    from domain.values.reembedding import RepairCandidate, RepairedEmbedding
 
 
 class RepairReader(Protocol):

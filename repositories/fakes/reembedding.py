@@ -13,7 +13,7 @@ from domain.schema.base import Entity
 from domain.schema.writing import require_entity
 from domain.values.ids import require_id
 from domain.values.paging import require_limit
-from domain.values.recall import RepairCandidate, RepairedEmbedding
+from domain.values.reembedding import RepairCandidate, RepairedEmbedding
 from repositories.fakes.search import SearchesBoth
 from repositories.fakes.tracking import copy_of
 

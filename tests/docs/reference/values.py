@@ -30,7 +30,7 @@ MODULES: Final = (
     "values.filters",
     "values.reranking",
     "results",
-    "values.recall",
+    "values.reembedding",
     "values.plans",
     "values.paging",
     "values.insights",
