@@ -107,15 +107,3 @@ def arm_shares(
 def fused_score(by_vector: float, by_keyword: float) -> float:
     """Return the sum of the shares of both arms, rounded."""
     return math.floor((by_vector + by_keyword) * ROUNDING + 0.5) / ROUNDING
-
-
-def fused_scores(
-    distances: Mapping[K, float],
-    relevances: Mapping[K, float],
-    *,
-    possible: float,
-    weights: Weights,
-) -> dict[K, float]:
-    """Return the fused score of every row of either arm, for the arguments of `arm_shares`."""
-    near, words = arm_shares(distances, relevances, possible=possible, weights=weights)
-    return {key: fused_score(near.get(key, 0.0), words.get(key, 0.0)) for key in {**near, **words}}

@@ -152,7 +152,7 @@ def hybrid_statement(
 ) -> Select[Any]:
     """Select the rows of both arms by their fused score, best first, ties by id.
 
-    The score is that of `domain.values.fusion.fused_scores`. Thresholds leave rows out and do not
+    The score is that of `domain.values.fusion.fused_score`. Thresholds leave rows out and do not
     change the scores of the others. A distinct `scan` makes both arms distinct
     and joins them by text. `recent` weighs the score by the age of the row and adds the bind
     `half_life`, in days. `diverse` adds the similarities of each row to every row, in order.

@@ -38,13 +38,15 @@ from domain.values.filter_bounds import require_bounded
 from domain.values.filter_values import to_decimal
 from domain.values.filters import MAX_CHOICES
 from domain.values.fusion import (
-    fused_scores,
+    arm_shares,
+    fused_score,
     keyword_confidence,
     normalized,
     vector_confidence,
 )
 from domain.values.jsonb import MAX_CHARACTERS, MAX_VALUES, normalise
-from domain.values.search import RRF_K, fused_score, max_distance_for
+from domain.values.search import RRF_K, max_distance_for
+from domain.values.search import fused_score as fused_rank_score
 from tests.contract.suites.samples import Masked
 
 
@@ -213,8 +215,8 @@ def test_keyword_scores_keep_the_order() -> None:
 def test_fusion_adds_weighted_reciprocal_ranks() -> None:
     fused = reciprocal_rank_fusion([["a", "b"], ["b", "c"]], [0.7, 0.3])
     assert fused == pytest.approx({"a": 0.7 / 61, "b": 0.7 / 62 + 0.3 / 61, "c": 0.3 / 62})
-    assert fused_score(fused["a"], [0.7, 0.3]) == pytest.approx(0.7)
-    assert fused_score(1 / (RRF_K + 1), [0.5, 0.5]) == 1
+    assert fused_rank_score(fused["a"], [0.7, 0.3]) == pytest.approx(0.7)
+    assert fused_rank_score(1 / (RRF_K + 1), [0.5, 0.5]) == 1
 
 
 def test_scores_of_an_arm_are_normalised_and_the_worst_one_is_above_zero() -> None:
@@ -237,19 +239,24 @@ def test_the_keyword_arm_is_as_confident_as_its_best_row_contains_the_query() ->
     assert keyword_confidence(10.0, 10.0) == keyword_confidence(10.1, 10.0) == 1.0
 
 
-def test_fused_scores_are_a_mean_of_both_arms_by_weight_and_confidence() -> None:
-    scores = fused_scores(
+def test_each_arm_adds_its_share_by_weight_and_confidence() -> None:
+    near, words = arm_shares(
         {"a": 0.2, "b": 0.4},
         {"b": 4.0, "c": 1.0},
         possible=16.0,
         weights=Weights(vector=1, keyword=4),
     )
     # The keyword arm counts 4 * (4 / 16), as much as the vector arm.
-    assert scores == pytest.approx({"a": 0.5, "b": 0.5 / 3 + 0.5, "c": 0.5 / 3})
-    alone = fused_scores({"a": 0.2, "b": 0.4}, {}, possible=0.0, weights=Weights())
-    assert alone == pytest.approx({"a": 1.0, "b": 1 / 3})
+    assert near == pytest.approx({"a": 0.5, "b": 0.5 / 3})
+    assert words == pytest.approx({"b": 0.5, "c": 0.5 / 3})
+    assert fused_score(near["b"], words["b"]) == pytest.approx(2 / 3)
+
+
+def test_an_arm_without_rows_or_without_weight_adds_nothing() -> None:
+    alone = arm_shares({"a": 0.2, "b": 0.4}, {}, possible=0.0, weights=Weights())
+    assert alone == (pytest.approx({"a": 1.0, "b": 1 / 3}), {})
     nothing = Weights(vector=0, keyword=1)
-    assert fused_scores({"a": 0.2}, {}, possible=0.0, weights=nothing) == {"a": 0.0}
+    assert arm_shares({"a": 0.2}, {}, possible=0.0, weights=nothing) == ({"a": 0.0}, {})
 
 
 @pytest.mark.parametrize("weights", [(-1, 1), (0, 0), (math.nan, 1), (math.inf, 1)])

@@ -45,8 +45,6 @@ _SUFFIXES: Final = {
 _LANGUAGES: Final = {
     suffix: language for language, suffixes in _SUFFIXES.items() for suffix in suffixes.split()
 }
-LANGUAGES: Final = frozenset(_SUFFIXES)
-"""The names of the languages."""
 
 _FOREIGN: Final = frozenset({"node_modules", "third_party", "vendor", "vendored"})
 _GENERATED: Final = (".min.js", ".min.css", "_pb2.py", "_pb2_grpc.py", ".pb.go")
