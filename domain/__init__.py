@@ -58,10 +58,9 @@ _HOMES: Final = {
     "domain.values.reranking": "Diversity Recency maximal_marginal_relevance",
     "domain.entities.reviews": "FeedbackReaction Finding Reaction Review SuppressionLogEntry",
     "domain.entities.runs": "CheckpointData ReviewCheckpoint RunState",
-    "domain.values.search": (
-        "RRF_K Corpus Distance Match SearchHit SearchHits Weights keyword_score "
-        "reciprocal_rank_fusion vector_score"
-    ),
+    "domain.values.rank_fusion": "RRF_K reciprocal_rank_fusion",
+    "domain.values.scores": "keyword_score vector_score",
+    "domain.values.search": "Corpus Distance Match SearchHit SearchHits Weights",
     "domain.entities.telemetry": (
         "RateLimitEvent ResilienceEvent ResilienceKind RetrievalQualityEvent TelemetryEvent"
     ),

@@ -141,20 +141,11 @@ from domain.values.insights import (
 from domain.values.jsonb import Json, JsonObject
 from domain.values.paging import Cursor, Page
 from domain.values.plans import SearchPlan
+from domain.values.rank_fusion import RRF_K, reciprocal_rank_fusion
 from domain.values.reembedding import RepairCandidate, RepairedEmbedding
 from domain.values.reranking import Diversity, Recency, maximal_marginal_relevance
-from domain.values.search import (
-    RRF_K,
-    Corpus,
-    Distance,
-    Match,
-    SearchHit,
-    SearchHits,
-    Weights,
-    keyword_score,
-    reciprocal_rank_fusion,
-    vector_score,
-)
+from domain.values.scores import keyword_score, vector_score
+from domain.values.search import Corpus, Distance, Match, SearchHit, SearchHits, Weights
 from domain.values.transactions import Isolation
 from domain.values.usage import Usage, UsageBy
 

@@ -20,7 +20,8 @@ from domain.schema.writing import require_entity
 from domain.values.classification import Category, Severity
 from domain.values.embedding import VectorLike
 from domain.values.paging import require_at_most, require_limit
-from domain.values.search import SearchHits, Thresholds
+from domain.values.scores import Thresholds
+from domain.values.search import SearchHits
 from domain.values.shown import shown
 from domain.values.text import require_text
 from repositories.base import AppendRepository, ReadRepository, Repository

@@ -14,17 +14,8 @@ from domain.values.reranking import (
     diverse_depth,
     maximal_marginal_relevance,
 )
-from domain.values.search import (
-    Distance,
-    Match,
-    SearchHit,
-    SearchHits,
-    Thresholds,
-    Weights,
-    arm_depth,
-    keyword_score,
-    vector_score,
-)
+from domain.values.scores import Thresholds, keyword_score, vector_score
+from domain.values.search import Distance, Match, SearchHit, SearchHits, Weights, arm_depth
 from domain.values.turns import slices
 from repositories.base import ReadRepository
 from repositories.explain import read_plan

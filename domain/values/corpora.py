@@ -12,13 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from domain.values.filters import AllOf, Filter, where
-from domain.values.search import (
-    Corpus,
-    SearchHit,
-    SearchHits,
-    fused_score,
-    reciprocal_rank_fusion,
-)
+from domain.values.rank_fusion import reciprocal_rank_fusion, share_of_best
+from domain.values.search import Corpus, SearchHit, SearchHits
 from domain.values.text_hash import text_hash
 
 if TYPE_CHECKING:
@@ -76,7 +71,7 @@ def fuse_corpora(
         text = text_hash(_text(corpus, hit)) if distinct else key.bytes
         if text not in texts and not any(one in best for one in duplicates_of.get(key, ())):
             texts.add(text)
-            best[key] = replace(hit, corpus=corpus, score=fused_score(fused[key], [1.0]))
+            best[key] = replace(hit, corpus=corpus, score=share_of_best(fused[key], [1.0]))
         if len(best) == limit:
             break
     return SearchHits(

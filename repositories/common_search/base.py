@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypedDict, TypeVar
 
-from domain.values.search import Distance, Match, Thresholds
+from domain.values.scores import Thresholds
+from domain.values.search import Distance, Match
 
 if TYPE_CHECKING:
     from domain import Vector
     from domain.values.embedding import VectorLike
     from domain.values.filters import Filter
     from domain.values.reranking import Diversity, Recency
-    from domain.values.search import SearchHits, SearchOptions, Weights
+    from domain.values.search import SearchHits, Weights
 
 E = TypeVar("E")
 ConditionT = TypeVar("ConditionT")
 """The type of the filters of a store: `FilterKey` on PostgreSQL, `Condition` in memory."""
+
+
+class SearchOptions(TypedDict):
+    """Options that the parts of one search share."""
+
+    limit: int
+    thresholds: Thresholds
+    distinct: bool
 
 
 class WordSearches(ABC, Generic[E, ConditionT]):

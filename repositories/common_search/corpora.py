@@ -12,15 +12,9 @@ from domain.ports.implementing import implements
 from domain.values import filters
 from domain.values.corpora import fuse_corpora
 from domain.values.paging import require_limit
-from domain.values.search import (
-    Corpus,
-    SearchHits,
-    SearchOptions,
-    Thresholds,
-    Weights,
-    arm_depth,
-)
-from repositories.common_search.base import ConditionT, RankedByBoth, RankedByWords
+from domain.values.scores import Thresholds
+from domain.values.search import Corpus, SearchHits, Weights, arm_depth
+from repositories.common_search.base import ConditionT, RankedByBoth, RankedByWords, SearchOptions
 
 if TYPE_CHECKING:
     from domain.entities.knowledge import KnowledgeChunk

@@ -8,7 +8,8 @@ from domain import ports
 from domain.entities.reviews import Finding
 from domain.ports.implementing import implements
 from domain.values import filters
-from domain.values.search import Match, Thresholds
+from domain.values.scores import Thresholds
+from domain.values.search import Match
 from repositories.common_search.base import ConditionT, WordSearches
 
 if TYPE_CHECKING:

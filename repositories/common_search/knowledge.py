@@ -9,7 +9,8 @@ from domain import ports
 from domain.entities.knowledge import KnowledgeChunk
 from domain.ports.implementing import implements
 from domain.values.corpora import kinds_filter
-from domain.values.search import Match, Thresholds
+from domain.values.scores import Thresholds
+from domain.values.search import Match
 from repositories.common_search.base import ConditionT
 from repositories.common_search.vector import VectorSearches
 

@@ -12,9 +12,10 @@ from domain.ports.implementing import implements
 from domain.results import Recall, merge_recall
 from domain.values.paging import require_limit
 from domain.values.recall import live_memories
-from domain.values.search import Match, SearchHits, SearchOptions, Thresholds, Weights
+from domain.values.scores import Thresholds
+from domain.values.search import Match, SearchHits, Weights
 from domain.values.text_hash import text_hash
-from repositories.common_search.base import ConditionT, Searches
+from repositories.common_search.base import ConditionT, Searches, SearchOptions
 
 if TYPE_CHECKING:
     from domain.values.embedding import VectorLike

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from domain import ports
 from domain.ports.implementing import implements
-from domain.values.search import Distance, Match, Thresholds, Weights
+from domain.values.scores import Thresholds
+from domain.values.search import Distance, Match, Weights
 from repositories.common_search.base import ConditionT, E, Searches, WordSearches
 
 if TYPE_CHECKING:

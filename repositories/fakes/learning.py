@@ -25,11 +25,8 @@ from domain.values.embedding import VectorLike
 from domain.values.numbers import INT32_MAX
 from domain.values.paging import require_at_most, require_limit
 from domain.values.recall import OWNER_REPOS
-from domain.values.search import (
-    Distance,
-    SearchHits,
-    Thresholds,
-)
+from domain.values.scores import Thresholds
+from domain.values.search import Distance, SearchHits
 from domain.values.shown import shown
 from domain.values.text import require_text
 from domain.values.text_hash import text_hash

@@ -21,17 +21,8 @@ from domain.values.reranking import (
     diverse_depth,
     maximal_marginal_relevance,
 )
-from domain.values.search import (
-    Distance,
-    Match,
-    SearchHit,
-    SearchHits,
-    Thresholds,
-    Weights,
-    arm_depth,
-    keyword_score,
-    vector_score,
-)
+from domain.values.scores import Thresholds, keyword_score, vector_score
+from domain.values.search import Distance, Match, SearchHit, SearchHits, Weights, arm_depth
 from domain.values.text_hash import text_hash
 from domain.values.turns import VALUES_PER_TURN, slices, sorted_in_slices
 from repositories.fakes.ranking import Found, Searched, best

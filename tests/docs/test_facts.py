@@ -11,7 +11,8 @@ import pytest
 
 from domain.values.corpora import NEAR_DUPLICATE
 from domain.values.fusion import EVEN_SPREAD
-from domain.values.search import ARM_DEPTH, RRF_K, VECTOR_WEIGHT
+from domain.values.rank_fusion import RRF_K
+from domain.values.search import ARM_DEPTH, VECTOR_WEIGHT
 from repositories import Database
 from repositories.postgres.settings import Settings
 from repositories.sql.vector import FEW_ROWS

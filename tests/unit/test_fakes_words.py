@@ -26,7 +26,7 @@ from domain import (
     metadata,
 )
 from domain.values.embedding import query_vector
-from domain.values.search import keyword_score
+from domain.values.scores import keyword_score
 from domain.values.text_analysis import indexed_text
 from repositories.fakes import FakeDatabase, FakeUnitOfWork
 from repositories.fakes.knowledge import FakeKnowledgeReader

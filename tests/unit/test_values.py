@@ -45,8 +45,8 @@ from domain.values.fusion import (
     vector_confidence,
 )
 from domain.values.jsonb import MAX_CHARACTERS, MAX_VALUES, normalise
-from domain.values.search import RRF_K, max_distance_for
-from domain.values.search import fused_score as fused_rank_score
+from domain.values.rank_fusion import RRF_K, share_of_best
+from domain.values.scores import max_distance_for
 from tests.contract.suites.samples import Masked
 
 
@@ -215,8 +215,8 @@ def test_keyword_scores_keep_the_order() -> None:
 def test_fusion_adds_weighted_reciprocal_ranks() -> None:
     fused = reciprocal_rank_fusion([["a", "b"], ["b", "c"]], [0.7, 0.3])
     assert fused == pytest.approx({"a": 0.7 / 61, "b": 0.7 / 62 + 0.3 / 61, "c": 0.3 / 62})
-    assert fused_rank_score(fused["a"], [0.7, 0.3]) == pytest.approx(0.7)
-    assert fused_rank_score(1 / (RRF_K + 1), [0.5, 0.5]) == 1
+    assert share_of_best(fused["a"], [0.7, 0.3]) == pytest.approx(0.7)
+    assert share_of_best(1 / (RRF_K + 1), [0.5, 0.5]) == 1
 
 
 def test_scores_of_an_arm_are_normalised_and_the_worst_one_is_above_zero() -> None:
@@ -253,8 +253,9 @@ def test_each_arm_adds_its_share_by_weight_and_confidence() -> None:
 
 
 def test_an_arm_without_rows_or_without_weight_adds_nothing() -> None:
-    alone = arm_shares({"a": 0.2, "b": 0.4}, {}, possible=0.0, weights=Weights())
-    assert alone == (pytest.approx({"a": 1.0, "b": 1 / 3}), {})
+    near, words = arm_shares({"a": 0.2, "b": 0.4}, {}, possible=0.0, weights=Weights())
+    assert near == pytest.approx({"a": 1.0, "b": 1 / 3})
+    assert words == {}
     nothing = Weights(vector=0, keyword=1)
     assert arm_shares({"a": 0.2}, {}, possible=0.0, weights=nothing) == ({"a": 0.0}, {})
 
