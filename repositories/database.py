@@ -12,7 +12,8 @@ from uuid import UUID
 from pydantic import SecretStr
 
 from domain.ports.implementing import checks_arguments
-from domain.values.transactions import ATTEMPTS, OUTCOME_WITHIN, RETRY_FOR, Isolation
+from domain.values.retries import ATTEMPTS, OUTCOME_WITHIN, RETRY_FOR
+from domain.values.transactions import Isolation
 from repositories.database_connection import Entities, require_url
 from repositories.database_tasks import DatabaseTasks
 from repositories.postgres.connection_target import ConnectionTarget

@@ -22,7 +22,7 @@ from domain.errors import (
     DatabaseFailure,
     RecollectError,
 )
-from domain.values.transactions import Failures, begin, errors_in, forbid_retry, require_retry_for
+from domain.values.retries import Failures, call_work, errors_in, forbid_retry, require_retry_for
 
 if TYPE_CHECKING:
     from repositories.unit_of_work import CommittedAttempt, CommittedOperations, UnitOfWork
@@ -102,7 +102,7 @@ async def _attempt(
     try:
         # The unit of work ends before its outcome is looked up: the lookup may need its connection.
         async with uow:
-            results.append(await begin(work, uow))
+            results.append(await call_work(work, uow))
             if uow.is_open and uow.committed is False:
                 await uow.commit()
             elif uow.committed is None:

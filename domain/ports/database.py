@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from uuid import UUID
 
 from domain.ports.bulk_changes import BulkChangesPort
-from domain.values.transactions import ATTEMPTS, OUTCOME_WITHIN, RETRY_FOR, Isolation
+from domain.values.retries import ATTEMPTS, OUTCOME_WITHIN, RETRY_FOR
+from domain.values.transactions import Isolation
 
 if TYPE_CHECKING:
     from domain.ports.unit_of_work import ReadUnitOfWork, UnitOfWork

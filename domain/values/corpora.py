@@ -6,12 +6,11 @@ The functions are pure: no database, no I/O.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from domain.values.filters import AllOf, Filter, where
 from domain.values.rank_fusion import reciprocal_rank_fusion, share_of_best
 from domain.values.search import Corpus, SearchHit, SearchHits
 from domain.values.text_hash import text_hash
@@ -30,16 +29,6 @@ _TEXTS: Final = {
     Corpus.MEMORIES: "finding_text",
     Corpus.FINDINGS: "title",
 }
-
-
-def kinds_filter(source_types: Sequence[str], languages: Sequence[str]) -> Filter | None:
-    """Return the filter that passages of any of these source types and languages meet.
-
-    An empty sequence allows all. The result is None if both are empty.
-    """
-    choices = {"source_type": source_types, "language": languages}
-    parts = tuple(where(name).one_of(values) for name, values in choices.items() if values)
-    return AllOf(parts) if parts else None
 
 
 def fuse_corpora(

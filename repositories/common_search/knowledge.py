@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from domain import ports
 from domain.entities.knowledge import KnowledgeChunk
 from domain.ports.implementing import implements
-from domain.values.corpora import kinds_filter
+from domain.values import filters
 from domain.values.scores import Thresholds
 from domain.values.search import Match
 from repositories.common_search.base import ConditionT
@@ -38,10 +38,20 @@ class KnowledgeSearches(VectorSearches[KnowledgeChunk, ConditionT]):
     ) -> SearchHits[KnowledgeChunk]:
         return await self._search_words(
             query,
-            self._condition(where, kinds_filter(source_types, languages)),
+            self._condition(where, _kinds_filter(source_types, languages)),
             limit=limit,
             match=match,
             explain=explain,
             thresholds=Thresholds(min_score=min_score),
             distinct=distinct,
         )
+
+
+def _kinds_filter(source_types: Sequence[str], languages: Sequence[str]) -> Filter | None:
+    """Return the filter that passages of any of these source types and languages meet.
+
+    An empty sequence allows all. The result is None if both are empty.
+    """
+    choices = {"source_type": source_types, "language": languages}
+    parts = tuple(filters.where(name).one_of(values) for name, values in choices.items() if values)
+    return filters.AllOf(parts) if parts else None

@@ -25,19 +25,19 @@ from domain.values.embedding import (
     learn_dimensions,
 )
 from domain.values.health import Health, PoolFigures
-from domain.values.search import VECTOR_WEIGHT
-from domain.values.shown import shown
-from domain.values.text import DEFAULT_TENANT, require_tenant
-from domain.values.transactions import (
+from domain.values.retries import (
     ATTEMPTS,
     OUTCOME_WITHIN,
     RETRY_FOR,
     Failures,
-    Isolation,
-    begin,
+    call_work,
     forbid_retry,
     require_retry_for,
 )
+from domain.values.search import VECTOR_WEIGHT
+from domain.values.shown import shown
+from domain.values.text import DEFAULT_TENANT, require_tenant
+from domain.values.transactions import Isolation
 from repositories.bulk_changes import BulkChanges
 from repositories.fakes.layers import Layers
 from repositories.fakes.locks import Locks, Mode, Owner
@@ -304,7 +304,7 @@ class FakeDatabase(BulkChanges):
 async def _attempt(uow: FakeUnitOfWork, work: Callable[[FakeUnitOfWork], Awaitable[T]]) -> T:
     try:
         async with uow:
-            result = await begin(work, uow)
+            result = await call_work(work, uow)
             if uow.is_open:
                 await uow.commit()
             return result

@@ -26,7 +26,7 @@ from domain import (
     SchemaOutdated,
     errors,
 )
-from domain.values.transactions import forbid_retry
+from domain.values.retries import forbid_retry
 
 OPERATION = UUID("0198c0de-0000-7000-8000-000000000001")
 ARGUMENTS: dict[str, Any] = {

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from uuid import UUID
 
 from domain.ports.bulk_changes import BulkChangesPort
-from domain.values.transactions import OUTCOME_WITHIN, Isolation
+from domain.values.retries import OUTCOME_WITHIN
+from domain.values.transactions import Isolation
 
 if TYPE_CHECKING:
     from domain import ReadUnitOfWork, UnitOfWork
