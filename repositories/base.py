@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from domain.ports import Progress, Rows
     from domain.values.filters import Filter
-    from repositories.postgres.direct import Row
+    from repositories.postgres.compiled_statements import Row
     from repositories.postgres.transaction import Transaction
 
 E = TypeVar("E", bound=Entity)

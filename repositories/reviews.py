@@ -39,7 +39,7 @@ from repositories.sql.rows import delete_rows
 
 if TYPE_CHECKING:
     from domain.ports import Progress, Rows
-    from repositories.postgres.direct import Row
+    from repositories.postgres.compiled_statements import Row
 
 
 @implements(ports.ReviewReader)

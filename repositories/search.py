@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from domain.values.embedding import VectorLike
     from domain.values.filters import Filter
     from domain.values.plans import SearchPlan
-    from repositories.postgres.direct import Row
+    from repositories.postgres.compiled_statements import Row
     from repositories.postgres.large_tenants import LargeTenants
 
 E = TypeVar("E", bound=Entity)

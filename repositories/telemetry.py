@@ -28,7 +28,7 @@ from repositories.sql.retention import FIRST_ID, delete_batch
 if TYPE_CHECKING:
     from domain.ports import Progress, Rows
     from domain.schema.base import Entity
-    from repositories.postgres.direct import Row
+    from repositories.postgres.compiled_statements import Row
     from repositories.postgres.transaction import Transaction
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from domain.schema.writing import BATCH_SIZE
 from repositories.bulk.batches import STATEMENT_ROWS
 from repositories.bulk.driver import copy, dialect_of, driver_connection
-from repositories.postgres.direct import prepare
+from repositories.postgres.compiled_statements import compiled_statement
 from repositories.postgres.hosts import GRACE_SECONDS
 from repositories.sql import bulk
 
@@ -70,7 +70,7 @@ class StagingTable:
         return written
 
     async def _insert(self, statement: Insert | ReturningInsert[Any], seconds: float | None) -> int:
-        compiled = prepare(statement)
+        compiled = compiled_statement(statement)
         if compiled is None:
             raise TypeError("the SQL of this statement depends on its values")
         async with driver_connection(self._transaction) as driver:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
     from sqlalchemy.orm import InstanceState
 
-    from repositories.postgres.direct import Row
+    from repositories.postgres.compiled_statements import Row
 
 
 def attach(

@@ -13,6 +13,7 @@ from domain.schema.application import in_order
 from domain.schema.stored import mark_stored
 from domain.values.transactions import ROWS_GONE
 from repositories.postgres import direct
+from repositories.postgres.compiled_statements import compiled_statement
 from repositories.postgres.mapping import has_own_relationships
 from repositories.sql.caching import cached_statement
 from repositories.sql.upsert import (
@@ -170,7 +171,7 @@ def _has_listeners(target: Any, events: Sequence[str]) -> bool:
 def _has_plain_columns(entity: type[Entity]) -> bool:
     mapper = entity.__mapper__
     return (
-        direct.prepare(insert_rows((entity,))) is not None
+        compiled_statement(insert_rows((entity,))) is not None
         and len(mapper.tables) == 1
         and mapper.version_id_col is None
         and not has_own_relationships(mapper)

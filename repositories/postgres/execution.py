@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from domain.schema.base import Entity
     from domain.values.plans import SearchPlan
     from domain.values.savepoints import Savepoint
+    from repositories.postgres.compiled_statements import Row
     from repositories.postgres.database_info import Schema
-    from repositories.postgres.direct import Row
 
 
 NO_OPTIONS: Final[Mapping[str, Any]] = {}
@@ -255,10 +255,10 @@ class Execution(Tenancy):
             if connection is None:
                 result = await session.execute(statement, values)
                 rows = await _dictionaries(result)
-            elif self._needs_begin and not direct.has_begun(connection):
-                rows = await direct.begin_and_fetch(session, connection, statement, values or {})
             else:
-                rows = await direct.fetch(session, connection, statement, values or {})
+                rows = await direct.fetch(
+                    session, connection, statement, values or {}, needs_begin=self._needs_begin
+                )
         self._executed += 1
         return rows
 

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
 
+    from repositories.postgres.compiled_statements import Row
     from repositories.postgres.database_info import Schema
-    from repositories.postgres.direct import Row
 
 E = TypeVar("E", bound=Entity)
 

@@ -28,7 +28,7 @@ from domain import (
 )
 from domain.schema.columns import EmbeddingColumn
 from repositories import Database
-from repositories.postgres.direct import Prepared, prepare
+from repositories.postgres.compiled_statements import CompiledStatement, compiled_statement
 from repositories.sql import runs
 from repositories.testing.statements import statements_of
 from tests.integration.driver_queries import queries_of
@@ -284,12 +284,12 @@ def test_a_statement_is_put_in_words_once_and_not_at_all_where_they_depend_on_it
     first, second = (
         select(Review.__table__.c.id).where(Review.__table__.c.repo == repo) for repo in ("a", "b")
     )
-    one, other = prepare(first), prepare(second)
-    assert isinstance(one, Prepared)
-    assert isinstance(other, Prepared)
-    assert prepare(first) is one
+    one, other = compiled_statement(first), compiled_statement(second)
+    assert isinstance(one, CompiledStatement)
+    assert isinstance(other, CompiledStatement)
+    assert compiled_statement(first) is one
     assert (one.sql, one.arguments({}), other.arguments({})) == (other.sql, ["a"], ["b"])
-    assert prepare(runs.competing_runs(_run())) is None
+    assert compiled_statement(runs.competing_runs(_run())) is None
 
 
 def _run() -> Any:

@@ -11,7 +11,7 @@ from sqlmodel import Field, Relationship, col
 
 from domain import ApplicationEntity, Finding, Review, references
 from repositories.postgres.autocommit import Insert, write_of
-from repositories.postgres.direct import DIALECT, prepare
+from repositories.postgres.compiled_statements import DIALECT, compiled_statement
 from repositories.postgres.mapping import order_writes_by_foreign_keys
 from repositories.sql.upsert import insert_row, insert_rows, returned_columns, written_columns
 from repositories.testing.factories import FindingFactory, ReviewFactory
@@ -105,4 +105,4 @@ def test_a_quote_in_a_default_is_a_quote() -> None:
 
 
 def test_a_column_of_ranges_can_be_selected_by_the_driver() -> None:
-    assert prepare(select(column("during", INT4RANGE()))) is not None
+    assert compiled_statement(select(column("during", INT4RANGE()))) is not None
