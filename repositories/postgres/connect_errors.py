@@ -29,10 +29,10 @@ _UNRESOLVABLE: Final = frozenset(
 )
 
 
-def by_the_server(
+def from_server(
     error: asyncpg.PostgresError, *, host: str | None, port: int | None
 ) -> RecollectError:
-    """Return the domain error for the server's refusal of a new connection."""
+    """Return the domain error for an error with which the server refused a connection."""
     where, state = _where(host, port), error.sqlstate or ""
     if state in _AT_CONNECT:
         setting, words = _AT_CONNECT[state]
@@ -49,10 +49,10 @@ def by_the_server(
     return errors.DatabaseUnavailable(f"{where}: {words}", host=host, port=port, sqlstate=state)
 
 
-def on_the_way(
+def from_client(
     error: BaseException, *, host: str | None, port: int | None
 ) -> RecollectError | None:
-    """Return the domain error for a failure on the way to the server, or None for another error."""
+    """Return the domain error for a failure to reach the server, or None for another error."""
     where = _where(host, port)
     if isinstance(error, socket.gaierror) and error.errno in _UNRESOLVABLE:
         return errors.ConfigurationError(

@@ -19,8 +19,7 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from domain import errors
 from domain.values.transactions import ROWS_GONE
-from repositories.postgres import connect_errors as refusals
-from repositories.postgres import server_facts
+from repositories.postgres import connect_errors, error_fields
 from repositories.postgres.sqlstates import CONSTRAINTS, FAILURES, INPUT, INTERNAL_ERROR, MISSING
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def translate(
         return errors.CommitOutcomeUnknown(operation_id)
     if any(isinstance(link, sa.TimeoutError) for link in chain):
         return errors.PoolExhausted("every connection of the pool is in use", figures=figures or {})
-    return _of_the_server(chain) or _of_the_client(chain, host, port) or _unexpected(chain)
+    return _from_server(chain) or _from_client(chain, host, port) or _unexpected(chain)
 
 
 @contextmanager
@@ -160,9 +159,9 @@ def _connection_lost(chain: tuple[BaseException, ...]) -> bool:
 
 def _may_have_committed(chain: tuple[BaseException, ...]) -> bool:
     server = _server_error(chain)
-    if server is not None and server.server_source_function in server_facts.COMMIT_FUNCTIONS:
+    if server is not None and server.server_source_function in error_fields.COMMIT_FUNCTIONS:
         return True
-    if isinstance(_of_the_server(chain), errors.ReadOnly | errors.StalePlan):
+    if isinstance(_from_server(chain), errors.ReadOnly | errors.StalePlan):
         # The server refused the statement, and the pool replaces the connection for another reason.
         return False
     state = getattr(server, "sqlstate", None) or ""
@@ -170,10 +169,10 @@ def _may_have_committed(chain: tuple[BaseException, ...]) -> bool:
     return undecided or _connection_lost(chain) or state.startswith("08") or state == "40003"
 
 
-def _of_the_server(chain: tuple[BaseException, ...]) -> RecollectError | None:
+def _from_server(chain: tuple[BaseException, ...]) -> RecollectError | None:
     error = _server_error(chain)
-    facts = None if error is None else server_facts.of_error(error)
-    state = None if facts is None else facts.sqlstate or None
+    fields = None if error is None else error_fields.fields_of(error)
+    state = None if fields is None else fields.sqlstate or None
     # The server has no code for a type that was dropped.
     dropped = (
         error is not None
@@ -182,7 +181,7 @@ def _of_the_server(chain: tuple[BaseException, ...]) -> RecollectError | None:
     )
     if dropped or isinstance(error, asyncpg.InvalidCachedStatementError):
         return errors.StalePlan("the schema changed under a prepared statement", sqlstate=state)
-    if error is None or facts is None or state is None:
+    if error is None or fields is None or state is None:
         return None
     if state == "0A000" and error.server_source_function in _STANDBY_REFUSES_SERIALIZABLE:
         return errors.ReadOnly(
@@ -200,17 +199,17 @@ def _of_the_server(chain: tuple[BaseException, ...]) -> RecollectError | None:
     for code in (state, state[:2]):
         if code in CONSTRAINTS:
             return CONSTRAINTS[code](
-                constraint=facts.constraint, table=facts.table, column=facts.column
+                constraint=fields.constraint, table=fields.table, column=fields.column
             )
         if code in INPUT:
-            return errors.InvalidInput(INPUT[code], field=facts.column)
+            return errors.InvalidInput(INPUT[code], field=fields.column)
         if code in FAILURES:
             kind, words = FAILURES[code]
             return kind(words, sqlstate=state)
     return None
 
 
-def _of_the_client(
+def _from_client(
     chain: tuple[BaseException, ...], host: str | None, port: int | None
 ) -> RecollectError | None:
     deepest = chain[-1]
@@ -227,7 +226,7 @@ def _of_the_client(
     # Its subclasses have other causes.
     if type(deepest) is asyncpg.InterfaceError:
         return _misuse(chain[0])
-    return _of_sqlalchemy(chain)
+    return _from_sqlalchemy(chain)
 
 
 def _misuse(raised: BaseException) -> RecollectError:
@@ -239,7 +238,7 @@ def _misuse(raised: BaseException) -> RecollectError:
     return errors.UnitOfWorkError("a connection was used by two tasks at once")
 
 
-def _of_sqlalchemy(chain: tuple[BaseException, ...]) -> RecollectError | None:
+def _from_sqlalchemy(chain: tuple[BaseException, ...]) -> RecollectError | None:
     raised, deepest = chain[0], chain[-1]
     if isinstance(raised, sa.PendingRollbackError):
         return errors.TransactionAborted(
@@ -264,7 +263,7 @@ def _while_connecting(
 ) -> RecollectError:
     server = _server_error(chain)
     if server is not None:
-        return refusals.by_the_server(server, host=host, port=port)
+        return connect_errors.from_server(server, host=host, port=port)
     ended = errors.DatabaseUnavailable(
         "the connection ended before it was ready", host=host, port=port
     )
@@ -272,7 +271,7 @@ def _while_connecting(
         return ended
     # Not the deepest one: with sslmode=prefer, that is the error of the attempt before.
     for link in chain:
-        failure = refusals.on_the_way(link, host=host, port=port)
+        failure = connect_errors.from_client(link, host=host, port=port)
         if failure is not None:
             return failure
     return ended if _connection_lost(chain) else _unexpected(chain)

@@ -28,7 +28,7 @@ from domain.values.turns import TURN, slices
 from repositories.postgres import direct
 from repositories.postgres.errors import Phase, raise_bare, translate
 from repositories.postgres.fetches import Fetches, lost_in_stream
-from repositories.postgres.savepoints import SavepointLog, refresh_tracked
+from repositories.postgres.refreshing import SavepointLog, refresh_tracked
 from repositories.postgres.tenancy import Tenancy
 from repositories.sql.rows import by_ids, tenant_equals
 
@@ -344,7 +344,7 @@ class Execution(Tenancy):
             return
         tracked = [
             one
-            for one in self._written.watched_by(self.session)
+            for one in self._written.snapshots_of(self.session)
             if tables is None or type(one.entity).__table__ in tables
         ]
         if tracked:

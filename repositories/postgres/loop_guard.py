@@ -1,7 +1,4 @@
-"""A pool belongs to one process and one event loop.
-
-Whoever comes from another is turned away before anything breaks.
-"""
+"""Binds a pool to one process and one event loop: a use elsewhere raises an error."""
 
 from __future__ import annotations
 
@@ -18,8 +15,8 @@ if TYPE_CHECKING:
 class LoopGuard:
     """Remembers the process and the event loop of its first check, and refuses every other.
 
-    One statement from a foreign loop leaves a connection "in progress" for ever. A forked child
-    shares its parent's sockets: whatever it sends, or closes, breaks the parent's session.
+    One statement from a foreign loop leaves a connection "in progress" forever. A forked child
+    shares its parent's sockets: what it sends or closes breaks the parent's session.
     """
 
     def __init__(self) -> None:

@@ -33,7 +33,7 @@ from repositories.postgres.cancellation import run_to_completion
 from repositories.postgres.database_info import TENANT
 from repositories.postgres.errors import Phase, translate
 from repositories.postgres.execution import Execution
-from repositories.postgres.savepoints import refresh_tracked
+from repositories.postgres.refreshing import refresh_tracked
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -154,11 +154,11 @@ class Transaction(Execution):
         if self._connection_lost:
             return
         self._aborted = False
-        watched = self._written.watched_by(self.session)
+        snapshots = self._written.snapshots_of(self.session)
         try:
             with self.guarded() as session:
                 await nested.rollback()
-                await refresh_tracked(session, watched, tenant=self.tenant)
+                await refresh_tracked(session, snapshots, tenant=self.tenant)
         except RecollectError:
             self._aborted = True
             # The cause is the error that left the savepoint if that one was a cancellation, which

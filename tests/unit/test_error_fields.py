@@ -1,4 +1,4 @@
-"""The facts of errors of partitions, and of errors as Citus 14.0.1 reported them."""
+"""The fields of errors of partitions, and of errors as Citus 14.0.1 reported them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import asyncpg
 import pytest
 
 from domain import errors
+from repositories.postgres.error_fields import ErrorFields, fields_of
 from repositories.postgres.errors import Phase, translate
-from repositories.postgres.server_facts import ServerFacts, of_error
 from tests.unit.test_postgres_errors import server_error, wrapped
 
 DUPLICATE = 'duplicate key value violates unique constraint "pk_reviews_102097"'
@@ -31,13 +31,13 @@ RESULT, COPY = "ReportResultError", "ReportCopyError"
 
 
 class Recorded(NamedTuple):
-    """A message of Citus, and the error with its facts."""
+    """A message of Citus, and the error with its fields."""
 
     sqlstate: str
     function: str
     message: str
     expected: type[errors.RecollectError]
-    facts: dict[str, Any]
+    fields: dict[str, Any]
 
 
 PK = {"constraint": "pk_reviews", "table": "reviews"}
@@ -100,12 +100,12 @@ def test_an_error_of_a_shard_has_the_type_and_the_names_that_postgresql_gives(
 ) -> None:
     error = translate(wrapped(of_citus(recorded)))
     assert type(error) is recorded.expected
-    assert {name: getattr(error, name) for name in recorded.facts} == recorded.facts
+    assert {name: getattr(error, name) for name in recorded.fields} == recorded.fields
 
 
 def test_the_names_that_the_server_gives_are_not_replaced() -> None:
     error = server_error("23505", message=DUPLICATE, constraint="uq_own", table="own")
-    assert of_error(error) == ServerFacts("23505", "uq_own", "own")
+    assert fields_of(error) == ErrorFields("23505", "uq_own", "own")
 
 
 @pytest.mark.parametrize(
@@ -118,26 +118,26 @@ def test_the_names_that_the_server_gives_are_not_replaced() -> None:
 )
 def test_an_error_of_a_partition_names_its_table_and_the_key_of_that(partition: str) -> None:
     error = server_error("23505", constraint=f"{partition}_pkey", table=partition)
-    assert of_error(error) == ServerFacts("23505", "pk_telemetry_events", "telemetry_events")
+    assert fields_of(error) == ErrorFields("23505", "pk_telemetry_events", "telemetry_events")
     error = server_error("23514", constraint="ck_telemetry_events_cost", table=partition)
-    assert of_error(error)[1:3] == ("ck_telemetry_events_cost", "telemetry_events")
+    assert fields_of(error)[1:3] == ("ck_telemetry_events_cost", "telemetry_events")
 
 
 @pytest.mark.parametrize("table", ["telemetry_events_notes", "own_2026_11", "notes_default"])
 def test_a_table_with_a_similar_name_is_no_partition(table: str) -> None:
     error = server_error("23505", constraint=f"{table}_pkey", table=table)
-    assert of_error(error) == ServerFacts("23505", f"{table}_pkey", table)
+    assert fields_of(error) == ErrorFields("23505", f"{table}_pkey", table)
 
 
 def test_a_value_in_a_message_is_not_taken_for_a_name() -> None:
     message = 'invalid text "secret_12", "pk_secret" and pk_reviews'
-    assert of_error(server_error("23505", message=message)) == ServerFacts("23505")
+    assert fields_of(server_error("23505", message=message)) == ErrorFields("23505")
 
 
 def test_a_name_that_citus_shortened_is_found() -> None:
     message = 'violates unique constraint "uq_learning_memories_tenant_repo_findi_0a1b2c3d_102101"'
-    facts = of_error(server_error("23505", message=message))
-    assert (facts.constraint or "").startswith("uq_learning_memories_tenant_repo_findi")
+    fields = fields_of(server_error("23505", message=message))
+    assert (fields.constraint or "").startswith("uq_learning_memories_tenant_repo_findi")
 
 
 def test_a_commit_that_failed_on_a_worker_has_an_unknown_outcome() -> None:

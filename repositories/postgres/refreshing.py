@@ -1,6 +1,6 @@
-"""Tracked entities after a rollback to a savepoint, or after a statement that changed their rows.
+"""Refreshes tracked entities after a rollback to a savepoint, or a statement that changed rows.
 
-Each has the values of its row again. An entity without a row is no longer tracked.
+Each then has the values of its row. An entity without a row is no longer tracked.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class SavepointLog:
         """Remove all values, because no savepoint is open."""
         self._values.clear()
 
-    def watched_by(self, session: AsyncSession) -> list[TrackedSnapshot]:
-        """Return the session's entities."""
+    def snapshots_of(self, session: AsyncSession) -> list[TrackedSnapshot]:
+        """Return the session's entities with their values, and with those that a flush removed."""
         entities: list[Any] = list(session.sync_session.identity_map.values())
         return [
             TrackedSnapshot(entity, self._values.get(instance_state(entity), {}) | vars(entity))
@@ -66,22 +66,22 @@ class SavepointLog:
 
 
 async def refresh_tracked(
-    session: AsyncSession, watched: Sequence[TrackedSnapshot], *, tenant: str
+    session: AsyncSession, snapshots: Sequence[TrackedSnapshot], *, tenant: str
 ) -> None:
     """Read the rows of tracked entities again, in one statement for each class.
 
     SQLAlchemy does it only for the rows that its own flush wrote.
     """
     kinds: defaultdict[tuple[type[Entity], bool], list[TrackedSnapshot]] = defaultdict(list)
-    for one in watched:
+    for one in snapshots:
         if instance_state(one.entity).persistent:
             kinds[one.kind].append(one)
-    for (entity, with_embedding), snapshots in kinds.items():
-        rows = selected(entity, with_embedding=with_embedding)
-        statement = by_ids(rows, entity, [one.values["id"] for one in snapshots])
-        rows_there = (await session.execute(statement, {"tenant": tenant})).mappings()
-        by_id = {row["id"]: dict(row) for row in rows_there}
-        for one in snapshots:
+    for (entity, with_embedding), of_kind in kinds.items():
+        select_rows = selected(entity, with_embedding=with_embedding)
+        statement = by_ids(select_rows, entity, [one.values["id"] for one in of_kind])
+        rows = (await session.execute(statement, {"tenant": tenant})).mappings()
+        by_id = {row["id"]: dict(row) for row in rows}
+        for one in of_kind:
             if (row := by_id.get(one.values["id"])) is not None:
                 refresh(one.entity, row)
             else:

@@ -1,4 +1,4 @@
-"""The code of a server's error and the names in it, as the library's tables and keys have them.
+"""The code of a server's error and the names in it: its fields, or on Citus its message.
 
 A partition has names of its own, such as `telemetry_events_2026_11`. On Citus, a worker reports
 the names of a shard, such as `pk_reviews_102095` for `pk_reviews`, and Citus passes on the message
@@ -59,7 +59,7 @@ _COPY_MESSAGES: Final[Mapping[str, str]] = {
 }
 
 
-class ServerFacts(NamedTuple):
+class ErrorFields(NamedTuple):
     """The code of an error, and the names that it mentions."""
 
     sqlstate: str
@@ -68,7 +68,7 @@ class ServerFacts(NamedTuple):
     column: str | None = None
 
 
-def of_error(error: asyncpg.PostgresError) -> ServerFacts:
+def fields_of(error: asyncpg.PostgresError) -> ErrorFields:
     """Return the code and the names of an error; on Citus, from its message.
 
     Partitions have names of their own. Their errors get the names of the partitioned table and of
@@ -77,52 +77,52 @@ def of_error(error: asyncpg.PostgresError) -> ServerFacts:
     The names in the message are looked up in the entities' tables, so that no value is taken for a
     name.
     """
-    facts = ServerFacts(
+    fields = ErrorFields(
         error.sqlstate or "", error.constraint_name, error.table_name, error.column_name
     )
-    named_by_server = any(facts[1:])
-    if named_by_server or not _may_be_of_shard(facts.sqlstate, error.server_source_function):
-        return _of_partitioned_table(facts)
+    named_by_server = any(fields[1:])
+    if named_by_server or not _may_be_of_shard(fields.sqlstate, error.server_source_function):
+        return _of_partitioned_table(fields)
     message = str(error.args[0]) if error.args else ""
-    return _of_partitioned_table(_from_message(facts.sqlstate, message) or facts)
+    return _of_partitioned_table(_from_message(fields.sqlstate, message) or fields)
 
 
-def _of_partitioned_table(facts: ServerFacts) -> ServerFacts:
-    partition = _PARTITION.fullmatch(facts.table or "")
+def _of_partitioned_table(fields: ErrorFields) -> ErrorFields:
+    partition = _PARTITION.fullmatch(fields.table or "")
     table = None if partition is None else domain.metadata.tables.get(partition[1])
     if table is None:
-        return facts
-    is_key = facts.constraint is not None and _KEY.fullmatch(facts.constraint)
-    constraint = str(table.primary_key.name) if is_key else facts.constraint
-    return facts._replace(constraint=constraint, table=table.name)
+        return fields
+    is_key = fields.constraint is not None and _KEY.fullmatch(fields.constraint)
+    constraint = str(table.primary_key.name) if is_key else fields.constraint
+    return fields._replace(constraint=constraint, table=table.name)
 
 
 def _may_be_of_shard(sqlstate: str, function: str | None) -> bool:
     return sqlstate.startswith("23") or (sqlstate == INTERNAL_ERROR and function == _COPY_FUNCTION)
 
 
-def _from_message(sqlstate: str, message: str) -> ServerFacts | None:
+def _from_message(sqlstate: str, message: str) -> ErrorFields | None:
     state = None if sqlstate == INTERNAL_ERROR else sqlstate
     bases: list[str] = _SHARD_NAME.findall(message)
     # The name of a CHECK has no number.
     names = [*bases, *_QUOTED.findall(message)]
     for find in (_violated_rule, _violated_partition, _missing_value):
-        facts = next(filter(None, (find(name, message, state) for name in names)), None)
-        if facts is not None:
-            return facts
+        fields = next(filter(None, (find(name, message, state) for name in names)), None)
+        if fields is not None:
+            return fields
     if state is None:
         for text, code in _COPY_MESSAGES.items():
             if message.startswith(text):
-                return ServerFacts(code)
+                return ErrorFields(code)
     return None
 
 
-def _violated_rule(base: str, _: str, state: str | None) -> ServerFacts | None:
+def _violated_rule(base: str, _: str, state: str | None) -> ErrorFields | None:
     rule = _rule(base)
-    return None if rule is None else ServerFacts(state or rule.sqlstate, rule.name, rule.table)
+    return None if rule is None else ErrorFields(state or rule.sqlstate, rule.name, rule.table)
 
 
-def _missing_value(base: str, message: str, state: str | None) -> ServerFacts | None:
+def _missing_value(base: str, message: str, state: str | None) -> ErrorFields | None:
     # A partition has the columns of its table.
     named = [one for one in _tables() if base == one.name or base.startswith(f"{one.name}_")]
     table = max(named, key=lambda one: len(one.name), default=None)
@@ -131,14 +131,14 @@ def _missing_value(base: str, message: str, state: str | None) -> ServerFacts | 
     column = next((name for name in _QUOTED.findall(message) if name in table.c), None)
     if state is None and column is None:
         return None
-    return ServerFacts(state or _NULL, None, base, column)
+    return ErrorFields(state or _NULL, None, base, column)
 
 
-def _violated_partition(base: str, _: str, state: str | None) -> ServerFacts | None:
+def _violated_partition(base: str, _: str, state: str | None) -> ErrorFields | None:
     partition = _KEY.fullmatch(base)
     if partition is None or not any(base.startswith(f"{one.name}_") for one in _tables()):
         return None
-    return ServerFacts(state or _DUPLICATE, base, partition[1])
+    return ErrorFields(state or _DUPLICATE, base, partition[1])
 
 
 def _tables() -> list[Table]:
