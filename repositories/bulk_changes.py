@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from domain.values.filters import Filter
 
 Change: TypeAlias = "Callable[[UnitOfWork, int], Awaitable[int]]"
-"""Changes at most so many rows in a unit of work, and returns how many it changed."""
+"""Changes at most this number of rows in a unit of work, and returns how many it changed."""
 
 FIRST_ROWS: Final = 200
 MOST_ROWS: Final = 10_000

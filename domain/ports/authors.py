@@ -38,6 +38,12 @@ class AuthorRepository(AuthorReader, Repository[AuthorCacheEntry], Protocol):
 
         Without `cached_at`, the entry is cached now. A replaced entry keeps its id and
         `created_at`.
+
+        Args:
+            entry: the facts about the author.
+
+        Raises:
+            TenantMismatch: the entry belongs to another tenant.
         """
         ...
 

@@ -19,6 +19,14 @@ class DependencyBumpReader(ReadRepository[DependencyBumpMerge], Protocol):
         """Return the package's bumps, the last merged first.
 
         Bumps without a date come last. Ties are ordered by id, descending.
+
+        Args:
+            repo: repository, as owner/name.
+            package: name of the package.
+            limit: largest number of bumps, 1 to 10,000.
+
+        Raises:
+            InvalidInput: `limit` is out of range.
         """
         ...
 
@@ -27,5 +35,12 @@ class DependencyBumpRepository(DependencyBumpReader, Repository[DependencyBumpMe
     """Records merged dependency bumps."""
 
     async def record(self, bump: DependencyBumpMerge) -> bool:
-        """Write the bump if `(repo, pr_number)` is new, and return whether it was."""
+        """Write the bump if `(repo, pr_number)` is new, and return whether it was.
+
+        Args:
+            bump: the merged pull request.
+
+        Raises:
+            TenantMismatch: the bump belongs to another tenant.
+        """
         ...

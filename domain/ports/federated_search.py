@@ -39,19 +39,19 @@ class FederatedSearch(Protocol):
         near-duplicates.
 
         Args:
-            query: The words. A blank query returns no hits.
-            embedding: The query vector.
-            repo: Only rows of this repository, and knowledge of none.
-            limit: At most so many hits, 1 to 10,000. Up to 100, the first n hits of a larger limit
-                are the hits of limit n.
-            corpora: The corpora to search.
-            where: Only rows that meet this filter, in every corpus. Its columns must exist in all
+            query: the words. A blank query returns no hits.
+            embedding: the query vector.
+            repo: only rows of this repository, and knowledge of none.
+            limit: largest number of hits, 1 to 10,000. Up to 100, the first n hits of a larger
+                limit are the hits of limit n.
+            corpora: the corpora to search.
+            where: only rows that meet this filter, in every corpus. Its columns must exist in all
                 of them.
-            weights: How much each arm counts; by default as the setting `vector_weight` says.
-            min_score: The least score in each arm: `vector_score` of the distance, and the keyword
+            weights: how much each arm counts; by default as the setting `vector_weight` says.
+            min_score: the least score in each arm: `vector_score` of the distance, and the keyword
                 score.
-            max_distance: The largest distance in each vector arm.
-            distinct: Of texts that differ in case and white space only, only the best one. The same
+            max_distance: the largest distance in each vector arm.
+            distinct: of texts that differ in case and white space only, only the best one. The same
                 goes for the best 50 hits of each corpus whose embeddings have a cosine similarity
                 of 0.97 or more.
 

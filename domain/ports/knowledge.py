@@ -23,7 +23,13 @@ class KnowledgeReader(VectorReader[KnowledgeChunk], RepairReader, Protocol):
     async def find_by_chunk_id(
         self, chunk_id: str, *, repo: str = "", with_embedding: bool = False
     ) -> KnowledgeChunk | None:
-        """Return the chunk with this name, or None. It takes one look-up in a unique index."""
+        """Return the chunk with this name, or None. It takes one look-up in a unique index.
+
+        Args:
+            chunk_id: name of the chunk.
+            repo: repository, as owner/name; empty for a chunk of none.
+            with_embedding: whether to read the embedding too.
+        """
         ...
 
     async def keyword_search(
@@ -44,16 +50,16 @@ class KnowledgeReader(VectorReader[KnowledgeChunk], RepairReader, Protocol):
         A blank query, or one of stop words alone, returns no hits. No `query` raises.
 
         Args:
-            query: The words.
-            limit: At most so many hits, 1 to 10,000. Up to 100, the first n hits of a larger limit
-                are the hits of limit n.
-            where: Only chunks that meet this filter.
-            match: How many of the words a chunk must contain.
-            source_types: Only chunks of any of these source types.
-            languages: Only chunks of any of these languages.
-            explain: Fill `matched_terms` of the hits.
-            min_score: Only chunks with at least this score.
-            distinct: Only the best chunk of each text, as in `vector_search`.
+            query: the words.
+            limit: largest number of hits, 1 to 10,000. Up to 100, the first n hits of a larger
+                limit are the hits of limit n.
+            where: only chunks that meet this filter.
+            match: how many of the words a chunk must contain.
+            source_types: only chunks of any of these source types.
+            languages: only chunks of any of these languages.
+            explain: fill `matched_terms` of the hits.
+            min_score: only chunks with at least this score.
+            distinct: only the best chunk of each text, as in `vector_search`.
 
         Raises:
             InvalidFilter: `where` does not fit the entity.
@@ -73,6 +79,15 @@ class KnowledgeRepository(KnowledgeReader, Repository[KnowledgeChunk], Repairs, 
         Return how many there were. Text, metadata, embedding and `updated_at` are replaced; id and
         `created_at` stay. If a name occurs twice, the last chunk wins and counts once. The server
         sets `updated_at`, unless a new chunk states its own, such as the time of its document.
+
+        Args:
+            chunks: chunks, in memory or from an iterator, which can be asynchronous.
+            progress: called after each batch with the number of rows sent so far. An exception that
+                it raises aborts the unit of work.
+
+        Raises:
+            InvalidInput: an item is not a KnowledgeChunk.
+            TenantMismatch: a chunk belongs to another tenant.
         """
         ...
 
@@ -95,6 +110,13 @@ class KnowledgeRepository(KnowledgeReader, Repository[KnowledgeChunk], Repairs, 
         """Delete the chunks with these names and return how many there were.
 
         Unknown names are ignored. Without names, no statement is sent.
+
+        Args:
+            chunk_ids: names of the chunks.
+            repo: repository, as owner/name; empty for chunks of none.
+
+        Raises:
+            InvalidInput: a name is not text that PostgreSQL can store; nothing was deleted.
         """
         ...
 
@@ -133,6 +155,11 @@ class EmbeddingMetadataReader(Protocol):
 
         An unspecified provider or model fits every other.
 
+        Args:
+            provider: provider of the embedding model.
+            model: embedding model.
+            dimensions: components of each embedding.
+
         Raises:
             EmbeddingMismatch: provider, model or dimensions differ; the error names the first of
                 them that does.
@@ -146,6 +173,11 @@ class EmbeddingMetadataRepository(EmbeddingMetadataReader, Protocol):
     async def set(self, *, provider: str, model: str, dimensions: int) -> EmbeddingMetadata:
         """Replace the record, and return it.
 
+        Args:
+            provider: provider of the embedding model.
+            model: embedding model.
+            dimensions: components of each embedding.
+
         Raises:
             EmbeddingMismatch: the vector columns of this database have other dimensions.
         """
@@ -158,6 +190,11 @@ class EmbeddingMetadataRepository(EmbeddingMetadataReader, Protocol):
 
         Call it when your application starts, and commit. If several processes call it at the same
         time, the first to commit sets the record, and the others check against it.
+
+        Args:
+            provider: provider of the embedding model.
+            model: embedding model.
+            dimensions: components of each embedding.
 
         Raises:
             EmbeddingMismatch: the database holds embeddings of another provider, model or

@@ -34,13 +34,26 @@ class ReadRepository(Protocol[E_co]):
     async def get(self, id: UUID, *, with_embedding: bool = False) -> E_co:
         """Return the entity.
 
+        Args:
+            id: id, as a UUID or its text.
+            with_embedding: whether to read the embedding too.
+
         Raises:
             NotFound: this tenant has no such row.
+            InvalidInput: `id` is not a UUID.
         """
         ...
 
     async def find(self, id: UUID, *, with_embedding: bool = False) -> E_co | None:
-        """Return the entity, or None if this tenant has no such row."""
+        """Return the entity, or None if this tenant has no such row.
+
+        Args:
+            id: id, as a UUID or its text.
+            with_embedding: whether to read the embedding too.
+
+        Raises:
+            InvalidInput: `id` is not a UUID.
+        """
         ...
 
     async def get_many(
@@ -49,15 +62,36 @@ class ReadRepository(Protocol[E_co]):
         """Return the entities that exist, by id, in the order asked for.
 
         Duplicates count once. Without ids, no statement is sent.
+
+        Args:
+            ids: ids, 100,000 at most.
+            with_embedding: whether to read embeddings too.
+
+        Raises:
+            InvalidInput: an id is not a UUID, or there are too many.
         """
         ...
 
     async def exists(self, where: Filter | None = None) -> bool:
-        """Return whether any row, or any that meets the filter, exists."""
+        """Return whether any row, or any that meets the filter, exists.
+
+        Args:
+            where: condition on the rows; None for any row.
+
+        Raises:
+            InvalidFilter: `where` does not fit the entity.
+        """
         ...
 
     async def count(self, where: Filter | None = None) -> int:
-        """Return how many rows there are, or how many meet the filter."""
+        """Return how many rows there are, or how many meet the filter.
+
+        Args:
+            where: condition on the rows; None for all rows.
+
+        Raises:
+            InvalidFilter: `where` does not fit the entity.
+        """
         ...
 
     async def list(
@@ -68,9 +102,19 @@ class ReadRepository(Protocol[E_co]):
         descending: bool = False,
         with_embedding: bool = False,
     ) -> Sequence[E_co]:
-        """Return at most `limit` rows (1 to 10,000) in the order of their ids.
+        """Return at most `limit` rows in the order of their ids.
 
         Ids are in the order in which the entities were created.
+
+        Args:
+            where: condition on the rows; None for all rows.
+            limit: largest number of rows, 1 to 10,000.
+            descending: whether the highest id comes first.
+            with_embedding: whether to read embeddings too.
+
+        Raises:
+            InvalidFilter: `where` does not fit the entity.
+            InvalidInput: `limit` is out of range.
         """
         ...
 
@@ -87,8 +131,17 @@ class ReadRepository(Protocol[E_co]):
 
         Pages are read by keyset: concurrent writes neither repeat nor hide rows.
 
+        Args:
+            where: condition on the rows; None for all rows.
+            after: `next` of the previous page; None for the first page.
+            limit: largest number of rows, 1 to 10,000.
+            descending: whether the highest id comes first.
+            with_embedding: whether to read embeddings too.
+
         Raises:
             InvalidCursor: the cursor belongs to another listing or direction.
+            InvalidFilter: `where` does not fit the entity.
+            InvalidInput: `limit` is out of range.
         """
         ...
 
@@ -103,6 +156,16 @@ class ReadRepository(Protocol[E_co]):
         """Yield every row from a server-side cursor, `batch_size` at a time in memory.
 
         The rows are not tracked.
+
+        Args:
+            where: condition on the rows; None for all rows.
+            batch_size: rows in memory at a time, 1 to 1,000,000.
+            descending: whether the highest id comes first.
+            with_embedding: whether to read embeddings too.
+
+        Raises:
+            InvalidFilter: `where` does not fit the entity.
+            InvalidInput: `batch_size` is out of range.
         """
         ...
 

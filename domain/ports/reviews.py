@@ -63,6 +63,13 @@ class FindingReader(ReadRepository[Finding], Protocol):
         """Return the newest findings that have a comment id, a surface and an output key.
 
         The order is by `created_at`, newest first, ties by id ascending.
+
+        Args:
+            repo: repository, as owner/name.
+            limit: largest number of findings, 1 to 10,000.
+
+        Raises:
+            InvalidInput: `limit` is out of range.
         """
         ...
 
@@ -70,6 +77,10 @@ class FindingReader(ReadRepository[Finding], Protocol):
         """Return the newest finding of the comment, or None.
 
         The newest has the latest `created_at`; of equal ones, the lowest id.
+
+        Args:
+            repo: repository, as owner/name.
+            comment_id: id of the comment at the code host.
         """
         ...
 
@@ -80,6 +91,14 @@ class FindingReader(ReadRepository[Finding], Protocol):
 
         The head is `runs.last_reviewed_head`. The findings are those of the reviews of this
         repository, pull request and head. Without a completed run there are none.
+
+        Args:
+            repo: repository, as owner/name.
+            pr_number: number of the pull request.
+            limit: largest number of findings, 1 to 10,000.
+
+        Raises:
+            InvalidInput: `limit` is out of range.
         """
         ...
 
@@ -100,8 +119,19 @@ class FindingReader(ReadRepository[Finding], Protocol):
         A blank query returns no hits. `min_score` and `distinct` are those of
         `KnowledgeReader.keyword_search`.
 
+        Args:
+            query: words.
+            repo: repository, as owner/name; None for all.
+            limit: largest number of hits, 1 to 10,000.
+            where: condition on the findings.
+            match: how many of the words a title must contain.
+            explain: whether to fill `matched_terms` of the hits.
+            min_score: least score of a hit.
+            distinct: whether to return only the best finding of each title.
+
         Raises:
             InvalidFilter: `where` does not fit the entity.
+            InvalidInput: `limit` or a threshold is not a number in its range.
         """
         ...
 
@@ -151,6 +181,11 @@ class ReactionRepository(ReactionReader, Repository[FeedbackReaction], Protocol)
 
         A reaction is new if no row has its `(repo, comment_id, reaction_id)`. If a call has the
         same reaction twice, the first is written.
+
+        Args:
+            entities: reactions, in memory or from an iterator, which can be asynchronous.
+            progress: called after each batch with the number of rows sent so far. An exception that
+                it raises aborts the unit of work.
 
         Raises:
             ReferenceViolated: this tenant has no such review or finding; nothing was written.

@@ -30,6 +30,10 @@ class RunReader(ReadRepository[RunState], Protocol):
 
         Claims of other heads do not change the answer, and neither does a new claim of the same
         head. The last has the latest `completed_at`; of equal ones, the highest id.
+
+        Args:
+            repo: repository, as owner/name.
+            pr_number: number of the pull request.
         """
         ...
 
@@ -176,7 +180,11 @@ class CheckpointReader(ReadRepository[ReviewCheckpoint], Protocol):
     """Reads the progress of reviews."""
 
     async def find_by_key(self, review_output_key: str) -> ReviewCheckpoint | None:
-        """Return the checkpoint with this key, or None."""
+        """Return the checkpoint with this key, or None.
+
+        Args:
+            review_output_key: key of the output of the review.
+        """
         ...
 
 
@@ -189,15 +197,27 @@ class CheckpointRepository(CheckpointReader, Repository[ReviewCheckpoint], Proto
         A replaced checkpoint keeps its id and `created_at`, and its comment id if the new one has
         none.
 
+        Args:
+            checkpoint: progress of the review.
+
         Raises:
             TenantMismatch: the checkpoint belongs to another tenant.
         """
         ...
 
     async def set_comment(self, review_output_key: str, comment_id: int) -> bool:
-        """Record the comment with the partial result; return whether the checkpoint exists."""
+        """Record the comment with the partial result; return whether the checkpoint exists.
+
+        Args:
+            review_output_key: key of the output of the review.
+            comment_id: id of the comment at the code host.
+        """
         ...
 
     async def delete_by_key(self, review_output_key: str) -> bool:
-        """Delete the checkpoint; return whether it existed."""
+        """Delete the checkpoint; return whether it existed.
+
+        Args:
+            review_output_key: key of the output of the review.
+        """
         ...

@@ -44,14 +44,14 @@ class VectorReader(ReadRepository[E_co], Protocol[E_co]):
         """Return the nearest entities: `limit` of them if as many qualify.
 
         Args:
-            embedding: The query vector.
-            limit: At most so many hits, 1 to 10,000. Up to 100, the first n hits of a larger limit
-                are the hits of limit n.
-            where: Only entities that meet this filter.
-            min_score: Only entities with at least this score.
-            max_distance: Only entities at most this far from the query vector.
-            distance: How distances are measured.
-            distinct: Only the nearest entity of each text. Texts are the same if they differ in
+            embedding: the query vector.
+            limit: largest number of hits, 1 to 10,000. Up to 100, the first n hits of a larger
+                limit are the hits of limit n.
+            where: only entities that meet this filter.
+            min_score: only entities with at least this score.
+            max_distance: only entities at most this far from the query vector.
+            distance: how distances are measured.
+            distinct: only the nearest entity of each text. Texts are the same if they differ in
                 case and white space only. `SearchHits.bound_reached` says if copies hid further
                 texts.
 
@@ -83,20 +83,20 @@ class VectorReader(ReadRepository[E_co], Protocol[E_co]):
         or `limit` rows if that is more.
 
         Args:
-            query: The words.
-            embedding: The query vector.
-            limit: At most so many hits, 1 to 10,000. Up to 100, the first n hits of a larger limit
-                are the hits of limit n. With `diversity`, at most 100.
-            where: Only entities that meet this filter, in both arms.
-            weights: How much each arm counts; by default as the setting `vector_weight` says.
-            match: How many of the words an entity in the keyword arm must contain.
-            diversity: Choose among the best 100 entities those that are unlike each other. The hits
+            query: the words.
+            embedding: the query vector.
+            limit: largest number of hits, 1 to 10,000. Up to 100, the first n hits of a larger
+                limit are the hits of limit n. With `diversity`, at most 100.
+            where: only entities that meet this filter, in both arms.
+            weights: how much each arm counts; by default as the setting `vector_weight` says.
+            match: how many of the words an entity in the keyword arm must contain.
+            diversity: choose among the best 100 entities those that are unlike each other. The hits
                 come in the order of the choice, with the same scores.
-            recency: Multiply each fused score by the weight of the entity's age, before the limit.
-            min_score: The least score in each arm: `vector_score` of the distance, and the keyword
+            recency: multiply each fused score by the weight of the entity's age, before the limit.
+            min_score: the least score in each arm: `vector_score` of the distance, and the keyword
                 score. An entity that one arm leaves out can still be in the other.
-            max_distance: The largest distance in the vector arm.
-            distinct: Only one entity of each text, as in `vector_search`.
+            max_distance: the largest distance in the vector arm.
+            distinct: only one entity of each text, as in `vector_search`.
 
         Raises:
             InvalidEmbedding: not finite, all zeros, or not of the database's dimension.
@@ -120,7 +120,21 @@ class SearchableReader(VectorReader[E_co], Protocol[E_co]):
         min_score: float | None = None,
         distinct: bool = False,
     ) -> SearchHits[E_co]:
-        """Return the entities that match the words best; see `KnowledgeReader.keyword_search`."""
+        """Return the entities that match the words best; see `KnowledgeReader.keyword_search`.
+
+        Args:
+            query: words.
+            limit: largest number of hits, 1 to 10,000.
+            where: condition on the entities.
+            match: how many of the words an entity must contain.
+            explain: whether to fill `matched_terms` of the hits.
+            min_score: least score of a hit.
+            distinct: whether to return only the best entity of each text.
+
+        Raises:
+            InvalidFilter: `where` does not fit the entity.
+            InvalidInput: `limit` or a threshold is not a number in its range.
+        """
         ...
 
 

@@ -76,19 +76,42 @@ class TelemetryRepository(TelemetryReader, Repository[TelemetryEvent], Protocol)
     """Records telemetry."""
 
     async def record(self, event: TelemetryEvent) -> None:
-        """Append the event at once. It is not tracked afterwards."""
+        """Append the event at once. It is not tracked afterwards.
+
+        Args:
+            event: the event.
+
+        Raises:
+            TenantMismatch: the event belongs to another tenant.
+        """
         ...
 
     async def record_many(
         self, events: Rows[TelemetryEvent], *, progress: Progress | None = None
     ) -> int:
-        """Append the events, all or none, and return how many."""
+        """Append the events, all or none, and return how many.
+
+        Args:
+            events: events, in memory or from an iterator, which can be asynchronous.
+            progress: called after each batch with the number of rows sent so far. An exception that
+                it raises aborts the unit of work.
+
+        Raises:
+            InvalidInput: an item is not a TelemetryEvent.
+            TenantMismatch: an event belongs to another tenant.
+        """
         ...
 
     async def record_rate_limit(self, event: RateLimitEvent) -> bool:
         """Append the event unless one with its `(delivery_id, event_type)` exists.
 
         Return whether it was written.
+
+        Args:
+            event: the event; without a delivery, it is always written.
+
+        Raises:
+            TenantMismatch: the event belongs to another tenant.
         """
         ...
 
@@ -96,6 +119,12 @@ class TelemetryRepository(TelemetryReader, Repository[TelemetryEvent], Protocol)
         """Append the event unless one with its delivery id exists.
 
         Return whether it was written.
+
+        Args:
+            event: the event; without a delivery, it is always written.
+
+        Raises:
+            TenantMismatch: the event belongs to another tenant.
         """
         ...
 
@@ -103,6 +132,12 @@ class TelemetryRepository(TelemetryReader, Repository[TelemetryEvent], Protocol)
         """Insert the event, or replace the one with its delivery id.
 
         A replaced event keeps its id and `created_at`.
+
+        Args:
+            event: the event.
+
+        Raises:
+            TenantMismatch: the event belongs to another tenant.
         """
         ...
 

@@ -65,6 +65,9 @@ class ReadUnitOfWork(Protocol):
     def repository(self, entity: type[Any]) -> Any:
         """Return the repository of an entity, the library's or an application's.
 
+        Args:
+            entity: class of the entity.
+
         Raises:
             NotRegistered: the entity is not registered in this database.
         """
@@ -74,6 +77,9 @@ class ReadUnitOfWork(Protocol):
         """Return the repository that is registered with a port, such as `provide(LabelReader)`.
 
         The properties below are short for it.
+
+        Args:
+            port: class of the port.
 
         Raises:
             NotRegistered: none is, or the port writes.
@@ -201,6 +207,9 @@ class UnitOfWork(Protocol):
     def repository(self, entity: type[Any]) -> Any:
         """Return the repository of an entity, the library's or an application's.
 
+        Args:
+            entity: class of the entity.
+
         Raises:
             NotRegistered: the entity is not registered in this database.
         """
@@ -210,6 +219,9 @@ class UnitOfWork(Protocol):
         """Return the repository that is registered with a port, such as `provide(LabelRepository)`.
 
         The properties below are short for it.
+
+        Args:
+            port: class of the port.
 
         Raises:
             NotRegistered: none is.

@@ -87,10 +87,10 @@ def arm_shares(
     Each arm is weighted by its weight times its confidence; an arm without rows has no weight.
 
     Args:
-        distances: The distances of the rows of the vector arm.
-        relevances: The BM25 of the rows of the keyword arm.
-        possible: The most BM25 that a row can have for this query.
-        weights: How much each arm counts.
+        distances: the distances of the rows of the vector arm.
+        relevances: the BM25 of the rows of the keyword arm.
+        possible: the most BM25 that a row can have for this query.
+        weights: how much each arm counts.
     """
     vector = weights.vector * vector_confidence(distances.values()) if distances else 0.0
     keyword = 0.0

@@ -34,7 +34,7 @@ MAX_INTEGER = 10**1000
 MAX_VALUES: Final = 10_000
 """Members of all objects and elements of all arrays together.
 
-The event loop waits while Python reads or writes a value: 10 ms for so many.
+The event loop waits while Python reads or writes a value: 10 ms for the largest.
 """
 
 MAX_CHARACTERS: Final = 2_000_000
@@ -205,7 +205,7 @@ def freeze(value: Any) -> Any:
 
 
 def weight(value: Any) -> int:
-    """Return the values in parsed JSON, and one more for each `MAX_CHARACTERS / MAX_VALUES`."""
+    """Return how much work parsed JSON is: its values, and one more for each 200 characters."""
     if isinstance(value, str):
         return len(value) * MAX_VALUES // MAX_CHARACTERS
     if isinstance(value, dict):

@@ -24,9 +24,9 @@ def without_input(title: str, validate: Callable[[], T], *, fields: Collection[s
     contain it. A value that is nested too deeply for Python raises `ValidationError` as well.
 
     Args:
-        title: Name of the model, which begins the error's message.
-        validate: Validates the input, and returns the model.
-        fields: Names of the model's fields. If an unknown name lacks only the underscore at the end
+        title: name of the model, which begins the error's message.
+        validate: validates the input, and returns the model.
+        fields: names of the model's fields. If an unknown name lacks only the underscore at the end
             of a field's name, the error names that field.
     """
     details: list[InitErrorDetails]

@@ -34,7 +34,7 @@ def require_age(age: timedelta, field: str) -> timedelta:
 
 
 def days_old(days: float, field: str = "days") -> timedelta:
-    """Return the age of so many days.
+    """Return the age of this number of days.
 
     Raises:
         InvalidInput: it is negative, not a number, or more than `MAX_AGE`.
@@ -45,7 +45,7 @@ def days_old(days: float, field: str = "days") -> timedelta:
 
 
 def hours_old(hours: float, field: str = "hours") -> timedelta:
-    """Return the age of so many hours.
+    """Return the age of this number of hours.
 
     Raises:
         InvalidInput: it is negative, not a number, or more than `MAX_AGE`.

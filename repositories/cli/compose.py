@@ -33,8 +33,8 @@ def up(compose_file: Path, *, wait_seconds: float = 60.0) -> None:
     """Start PostgreSQL, and return when it is healthy; Docker's own output goes to standard error.
 
     Args:
-        compose_file: The docker-compose.yml.
-        wait_seconds: How long the server may take, without the download of the image, which may
+        compose_file: the docker-compose.yml.
+        wait_seconds: how long the server may take, without the download of the image, which may
             take 15 minutes.
 
     Raises:

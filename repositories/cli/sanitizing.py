@@ -22,7 +22,7 @@ def shown(text: str, width: int) -> str:
     """Return the start of the text in one line, without control characters.
 
     Args:
-        text: Any text.
-        width: The most characters to return.
+        text: any text.
+        width: the most characters to return.
     """
     return shorten(printable(text), width, placeholder=" …")

@@ -88,7 +88,7 @@ def uncover(connection: Connection, table: str) -> bool:
 
 
 def covering_bytes(rows: int, dimensions: int) -> int:
-    """Return the size of a covering index of so many embeddings."""
+    """Return the size of a covering index of this number of embeddings."""
     return round(rows * (4 * dimensions + _TUPLE_BYTES) / _FILLED)
 
 

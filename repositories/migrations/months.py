@@ -21,7 +21,7 @@ class Month:
         return cls(moment.year, moment.month)
 
     def plus(self, months: int) -> Month:
-        """Return the month that comes so many later."""
+        """Return the month that comes this number of months later."""
         year, number = divmod(self.year * 12 + self.number - 1 + months, 12)
         return Month(year, number + 1)
 

@@ -142,7 +142,7 @@ def spans_of(connection: Connection, month: Month) -> list[Span]:
     """Return the ranges of a month that need a partition, in the order of time.
 
     The month is one range if at most `MOST_MOVED` of its rows are in the default partition.
-    Otherwise each range has about so many, so that each can be moved in a short transaction.
+    Otherwise each range has about `MOST_MOVED` rows, which one short transaction can move.
     """
     existing = partitions(connection)
     begins = max((part.ends for part in _parts_of(month, existing) if part.ends), default=None)

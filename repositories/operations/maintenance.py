@@ -115,8 +115,8 @@ async def maintain(
         keep: drop months that ended at least this long ago, by the server's clock; None drops none.
         keep_operations: purge committed operations that are older; None purges none.
         options: the parameters of the HNSW indexes, by default those of the database.
-        ef_search: with it, measure the recall of the vector indexes with a list of so many
-            candidates, and rebuild those that lost recall.
+        ef_search: number of candidates with which the recall of the vector indexes is measured, to
+            rebuild those that lost recall; None measures and rebuilds nothing.
         deadline: how long to wait for locks, and to move rows.
 
     Raises:

@@ -33,12 +33,12 @@ MIN_RECALL: Final = 0.95
 """An index with less recall is rebuilt."""
 
 MIN_LOWEST: Final = 0.5
-"""An index that returns a smaller share of the nearest rows for one of the searches is, too."""
+"""An index is rebuilt, too, if it returns a smaller share of the nearest rows for one search."""
 
 MOST_DEAD: Final = 0.2
 """The indexes of a table with a larger share of dead rows are rebuilt, and the table is vacuumed.
 
-VACUUM connects the neighbours of so many removed rows badly, and takes longer than a new index.
+VACUUM connects the neighbours of many removed rows badly, and takes longer than a new index.
 """
 
 TIMEOUT: Final = timedelta(hours=1)

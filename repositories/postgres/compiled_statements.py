@@ -48,11 +48,11 @@ class CompiledStatement:
     """A compiled statement.
 
     Attributes:
-        sql: The text of the statement.
-        values: The driver's arguments, in order, with None in place of named parameters.
-        binds: The position, name and converter of each named parameter.
-        decoders: For each column, the function that converts the driver's value, or None.
-        reads: Whether it only reads: it locks no rows, and no part of it writes.
+        sql: the text of the statement.
+        values: the driver's arguments, in order, with None in place of named parameters.
+        binds: the position, name and converter of each named parameter.
+        decoders: for each column, the function that converts the driver's value, or None.
+        reads: whether it only reads: it locks no rows, and no part of it writes.
     """
 
     sql: str

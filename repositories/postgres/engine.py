@@ -44,10 +44,10 @@ def create_engine(
     raises `UnitOfWorkError`. A failed connection attempt raises an error of `domain.errors`.
 
     Args:
-        settings: The settings of the connections and the pool.
-        readonly: Make every transaction READ ONLY, and prefer a standby if there are several hosts.
+        settings: the settings of the connections and the pool.
+        readonly: make every transaction READ ONLY, and prefer a standby if there are several hosts.
             Otherwise, the engine uses the primary.
-        distributed: The tables are distributed by Citus: send the settings of transactions to its
+        distributed: the tables are distributed by Citus: send the settings of transactions to its
             workers.
 
     Raises:

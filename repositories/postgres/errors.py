@@ -63,12 +63,12 @@ def translate(
     An error of `domain.errors` is returned as it is, also if SQLAlchemy wrapped it.
 
     Args:
-        error: The error of SQLAlchemy, the driver or the operating system.
-        phase: The phase in which it occurred.
-        operation_id: The operation of the unit of work, for a COMMIT of unknown outcome.
-        host: The host of the connection attempt.
-        port: The port of the connection attempt.
-        figures: The pool's counts.
+        error: the error of SQLAlchemy, the driver or the operating system.
+        phase: the phase in which it occurred.
+        operation_id: the operation of the unit of work, for a COMMIT of unknown outcome.
+        host: the host of the connection attempt.
+        port: the port of the connection attempt.
+        figures: the pool's counts.
     """
     chain = tuple(_chain(error))
     for ours in chain:

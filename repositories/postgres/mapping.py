@@ -19,7 +19,7 @@ def order_writes_by_foreign_keys(application: Iterable[type[Entity]] = ()) -> No
     column.
 
     Args:
-        application: The application's own entities; the library's are always included.
+        application: the application's own entities; the library's are always included.
     """
     by_table: dict[Table, Mapper[Entity]] = {
         mapper.class_.__table__: mapper for mapper in mappers.mappers

@@ -20,11 +20,11 @@ class RowLevelSecurityStatus:
     """Whether row-level security is enabled, and where it is incomplete.
 
     Attributes:
-        on: Whether any table has the policy.
-        uncovered: Tables and partitions without complete row-level security.
-        passed: Tables and partitions where it does not apply to the current role.
-        views: Views that read a table with the rights of their owner.
-        role: The current role.
+        on: whether any table has the policy.
+        uncovered: tables and partitions without complete row-level security.
+        passed: tables and partitions where it does not apply to the current role.
+        views: views that read a table with the rights of their owner.
+        role: the current role.
     """
 
     on: bool

@@ -86,9 +86,9 @@ def with_url(values: dict[str, Any], url: object, *, named: str) -> dict[str, An
     """Return the settings with those of the URL.
 
     Args:
-        values: The settings that are given beside the URL.
-        url: The URL: a string, a `SecretStr` or a parsed `ConnectionTarget`.
-        named: The name of the setting or variable that holds it, for errors.
+        values: the settings that are given beside the URL.
+        url: the URL: a string, a `SecretStr` or a parsed `ConnectionTarget`.
+        named: the name of the setting or variable that holds it, for errors.
 
     Raises:
         ConfigurationError: the URL is malformed, or contradicts one of the settings.

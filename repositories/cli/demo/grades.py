@@ -76,6 +76,6 @@ def confidence(repair: str | None) -> int:
     """Return the confidence of a finding in percent.
 
     Args:
-        repair: How safe the linter's own repair is; None if it offers none.
+        repair: how safe the linter's own repair is; None if it offers none.
     """
     return _CONFIDENCE.get(repair or "", _NO_REPAIR)

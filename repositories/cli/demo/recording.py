@@ -96,11 +96,11 @@ async def record_knowledge(
     """Embed and write the new and changed passages, and delete the others of `repo`.
 
     Args:
-        database: An open database.
-        embedder: Embeds the passages.
-        chunks: All passages of the source.
-        repo: The name of the source.
-        advance: Called with the number of passages after each batch.
+        database: an open database.
+        embedder: embeds the passages.
+        chunks: all passages of the source.
+        repo: the name of the source.
+        advance: called with the number of passages after each batch.
     """
     stored = await _content_hashes(database, repo)
     changed = [chunk for chunk in chunks if stored.get(chunk.chunk_id) != chunk.content_hash]

@@ -52,11 +52,11 @@ async def load(
     Memory holds a few batches at a time, and the ids of all documents.
 
     Args:
-        database: An open database.
-        embedder: Embeds the documents.
-        documents: The documents with their lines.
-        judged: Ids of the documents that have a judgement.
-        advance: Called with the number of documents after each batch.
+        database: an open database.
+        embedder: embeds the documents.
+        documents: the documents with their lines.
+        judged: ids of the documents that have a judgement.
+        advance: called with the number of documents after each batch.
 
     Raises:
         InvalidInput: A document cannot be stored, or has the id of another one.

@@ -17,9 +17,9 @@ def ndcg(ranking: Sequence[str], grades: Mapping[str, int], *, depth: int) -> fl
     techniques", TOIS 2002, with the discount of trec_eval.
 
     Args:
-        ranking: Ids of documents, best first.
-        grades: Grades of the judged documents; at least one is above 0.
-        depth: Number of documents to count.
+        ranking: ids of documents, best first.
+        grades: grades of the judged documents; at least one is above 0.
+        depth: number of documents to count.
     """
     ideal = sorted(grades.values(), reverse=True)[:depth]
     gains = [grades.get(document, 0) for document in ranking[:depth]]

@@ -42,15 +42,15 @@ class Evaluation:
     """One run over `collection`, on an open database without passages.
 
     Attributes:
-        database: The open database.
-        embedder: Embeds documents and queries.
-        collection: The collection.
-        console: Shows progress if it is a terminal.
-        analyze: Updates the planner's statistics after the documents are loaded, so that the
+        database: the open database.
+        embedder: embeds documents and queries.
+        collection: the collection.
+        console: shows progress if it is a terminal.
+        analyze: updates the planner's statistics after the documents are loaded, so that the
             figures do not depend on when autovacuum runs.
-        exact: Searches the database without an index.
-        open_with: Opens the loaded database with other settings. If it is set, settings are tuned.
-        current: The settings that tuning can change, with their values.
+        exact: searches the database without an index.
+        open_with: opens the loaded database with other settings. If it is set, settings are tuned.
+        current: the settings that tuning can change, with their values.
     """
 
     database: Opens

@@ -80,12 +80,12 @@ def build(
     """Write a collection into the folder, which is created.
 
     Args:
-        repository: The repository; HEAD is the newest commit that is read.
-        folder: The folder for the three files of the collection.
-        queries: The most queries.
-        base: The commit whose tree is searched; by default one of the main line that has twice as
+        repository: the repository; HEAD is the newest commit that is read.
+        folder: the folder for the three files of the collection.
+        queries: the most queries.
+        base: the commit whose tree is searched; by default one of the main line that has twice as
             many usable commits after it as `queries`.
-        advance: Called after each commit with the number of commits and of all commits to read.
+        advance: called after each commit with the number of commits and of all commits to read.
 
     Raises:
         ConfigurationError: The folder has files, or `base` is not on the main line.
