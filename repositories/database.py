@@ -222,6 +222,11 @@ class Database(DatabaseTasks):
         final after the commit was tried; if another process may still commit, run the work again
         with the same operation id: only one of the two can be committed.
 
+        Args:
+            operation_id: the id that the unit of work had.
+            tenant: the tenant of the unit of work, by default the settings' tenant.
+            wait_for: how long to wait for an open transaction, or for the server.
+
         Raises:
             LockTimeout: the transaction was still open after `wait_for`.
             DatabaseFailure: the table could not be read within that time.

@@ -137,6 +137,13 @@ class DatabaseConnection:
 
         Several processes can call it at the same time. If the settings require row-level security,
         it is enabled too.
+
+        Args:
+            revision: the revision to reach; "head" is the newest.
+
+        Raises:
+            MigrationFailed: a revision failed, or another migration held the lock until the
+                deadline.
         """
         async with self._for_migrations() as engine:
             reached = await migrations.migrate(

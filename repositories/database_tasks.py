@@ -217,6 +217,9 @@ class DatabaseTasks(DatabaseConnection, BulkChanges):
         write meanwhile; other processes use the index within a minute. After an interruption, call
         it again. It needs the role that owns the tables and a direct connection.
 
+        Args:
+            tenant: the tenant.
+
         Returns:
             The names of the indexes that were built, none if the tenant has them all.
 
@@ -235,6 +238,9 @@ class DatabaseTasks(DatabaseConnection, BulkChanges):
         """Drop the HNSW indexes of a tenant, whose searches are exact then; return their names.
 
         `maintain` builds an index again while the tenant is one of the largest.
+
+        Args:
+            tenant: the tenant.
 
         Raises:
             InvalidInput: the tenant has neither an index nor an embedding.
@@ -295,6 +301,9 @@ class DatabaseTasks(DatabaseConnection, BulkChanges):
         """Drop the telemetry of all tenants of months that ended by `moment`.
 
         `telemetry.purge` deletes the telemetry of one tenant.
+
+        Args:
+            moment: a datetime with a time zone.
 
         Raises:
             InvalidInput: `moment` has no time zone.

@@ -174,10 +174,14 @@ class FakeDatabase(BulkChanges):
         operation_id: UUID | None = None,
         isolation: Isolation = Isolation.READ_COMMITTED,
     ) -> FakeUnitOfWork:
-        """Return a unit of work of one tenant. It opens with `async with`.
+        """Return a unit of work of one tenant. Open it with `async with`.
 
-        Only one unit of work with the same `operation_id` can be committed: the others raise
-        `AlreadyCommitted`.
+        Args:
+            tenant: by default `default`.
+            operation_id: with it, `outcome` returns whether the unit of work was committed. Only
+                one unit of work with the same id can be committed: the others raise
+                `AlreadyCommitted`.
+            isolation: the isolation level.
 
         Raises:
             InvalidInput: `tenant` is not a valid name of a tenant.
@@ -192,7 +196,11 @@ class FakeDatabase(BulkChanges):
     def reader(
         self, *, tenant: str | None = None, isolation: Isolation = Isolation.READ_COMMITTED
     ) -> FakeReader:
-        """Return a read-only unit of work of one tenant. It opens with `async with`.
+        """Return a read-only unit of work of one tenant. Open it with `async with`.
+
+        Args:
+            tenant: by default `default`.
+            isolation: the isolation level.
 
         Raises:
             InvalidInput: `tenant` is not a valid name of a tenant.
@@ -214,6 +222,17 @@ class FakeDatabase(BulkChanges):
         `work` creates its entities itself and has no side effects outside the unit of work, because
         it may run several times. Nothing that was committed is repeated. An `ExceptionGroup` is
         retried if each error in it is safe to retry.
+
+        Args:
+            work: an async function of the unit of work.
+            tenant: by default `default`.
+            operation_id: identifies the message, request or job; committed at most once.
+            isolation: the isolation level of each attempt.
+            attempts: the maximum number of attempts.
+            retry_for: the last attempt starts within this time.
+
+        Returns:
+            The result of `work` in the attempt that was committed.
 
         Raises:
             AlreadyCommitted: another call committed the operation.
@@ -237,9 +256,11 @@ class FakeDatabase(BulkChanges):
     def telemetry_recorder(
         self, *, tenant: str | None = None, **options: Unpack[RecorderOptions]
     ) -> TelemetryRecorder:
-        """Return a recorder of single telemetry events of one tenant.
+        """Return a recorder of single telemetry events of one tenant. Open it with `async with`.
 
-        It opens with `async with`.
+        Args:
+            tenant: by default `default`.
+            options: see `TelemetryRecorder`.
         """
         return TelemetryRecorder(self, tenant=_named(tenant), **options)
 
@@ -253,6 +274,11 @@ class FakeDatabase(BulkChanges):
         """Return whether the unit of work with this operation id was committed.
 
         It waits while that unit of work is open.
+
+        Args:
+            operation_id: the id that the unit of work had.
+            tenant: the tenant of the unit of work, by default `default`.
+            wait_for: how long to wait for an open unit of work.
 
         Raises:
             LockTimeout: the unit of work was still open after `wait_for`.

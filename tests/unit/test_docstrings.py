@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Any
 
 import pytest
@@ -39,6 +40,24 @@ def undocumented(kinds: list[type[Any]]) -> set[str]:
             if not name.startswith("_") and is_operation and not member.__doc__:
                 missing.add(f"{kind.__name__}.{name}")
     return missing
+
+
+def unexplained_arguments(kind: type[Any]) -> set[str]:
+    """Return the arguments of public methods that `Args:` of their docstrings leaves out."""
+    missing = set()
+    for name, method in inspect.getmembers(kind, inspect.isfunction):
+        if not name.startswith("_"):
+            explained = set(re.findall(r"^ +(\w+): ", method.__doc__ or "", re.MULTILINE))
+            parameters = set(inspect.signature(method).parameters) - {"self"}
+            missing |= {f"{kind.__name__}.{name}: {each}" for each in parameters - explained}
+    return missing
+
+
+@pytest.mark.parametrize(
+    "kind", [*port_classes(), Database, FakeDatabase], ids=lambda kind: kind.__name__
+)
+def test_every_argument_of_an_operation_is_explained(kind: type[Any]) -> None:
+    assert unexplained_arguments(kind) == set()
 
 
 @pytest.mark.parametrize(
