@@ -91,10 +91,7 @@ class ConfigurationError(RecollectError, ValueError):
 
 
 class RegistrationError(RecollectError):
-    """An entity or a repository of an application cannot be registered.
-
-    The message says what to write instead.
-    """
+    """An entity or a repository cannot be registered; the message says what to write instead."""
 
 
 class InvalidEntity(RegistrationError, TypeError):
@@ -118,10 +115,7 @@ class BackupDamaged(BackupError):
 
 
 class InvalidBackup(BackupError):
-    """The backup does not fit the database, for example because of its revision.
-
-    Nothing was changed.
-    """
+    """The backup does not fit the database, such as its revision; nothing was changed."""
 
 
 class InvalidInput(RecollectError, ValueError):
@@ -137,11 +131,7 @@ class InvalidCursor(InvalidInput):
 
 
 class InvalidFilter(InvalidInput):
-    """A filter that the table cannot answer.
-
-    It names an unknown column, compares a column with a value of another type, or is empty where an
-    empty filter would delete every row.
-    """
+    """A filter with an unknown column or a value of another type, or an empty one for a delete."""
 
 
 class InvalidEmbedding(InvalidInput):
@@ -253,10 +243,7 @@ class NotLoaded(RecollectError, AttributeError):
 
 
 class LeaseLost(RecollectError):
-    """Another attempt claimed the run after this one.
-
-    `run_key` identifies the run. Stop the review: its results belong to the other attempt.
-    """
+    """Another attempt claimed the run `run_key` after this one: stop the review."""
 
     def __init__(self, run_key: str) -> None:
         super().__init__(f"another attempt has the run {run_key}: stop this one")
@@ -272,10 +259,7 @@ class SchemaError(RecollectError):
 
 
 class SchemaOutdated(SchemaError):
-    """Migrations are missing, or the database is ahead of this version.
-
-    `current` and `expected` are revisions.
-    """
+    """Migrations are missing, or the database is ahead; `current` and `expected` are revisions."""
 
     def __init__(self, *, current: str | None, expected: str) -> None:
         super().__init__(
@@ -287,19 +271,16 @@ class SchemaOutdated(SchemaError):
 
 
 class EmbeddingMismatch(SchemaError):
-    """The database holds embeddings of another provider, model or dimension.
-
-    `field` says which of the three differs.
-    """
+    """The database holds embeddings of another provider, model or dimension; see `field`."""
 
     def __init__(self, field: str, *, recorded: str | int, requested: str | int) -> None:
-        remedy = (
-            "use a model with as many dimensions, or another database"
-            if field == "dimensions"
-            else "use the recorded one, or record yours, with"
-            " `embedding_metadata.agree_on_embeddings` if it is unspecified, else with"
-            " `embedding_metadata.set`"
-        )
+        remedy = "use a model with as many dimensions, or another database"
+        if field != "dimensions":
+            remedy = (
+                "use the recorded one, or record yours, with"
+                " `embedding_metadata.agree_on_embeddings` if it is unspecified, else with"
+                " `embedding_metadata.set`"
+            )
         super().__init__(
             f"this database holds embeddings with {field} {recorded!r}, not {requested!r}: {remedy}"
         )
@@ -357,20 +338,17 @@ class CommitOutcomeUnknown(DatabaseFailure):
         operation_id: UUID | None,
         cause: str = "the connection was lost after COMMIT was sent",
     ) -> None:
-        look = (
-            "look whether its rows are there"
-            if operation_id is None
-            else "call `outcome` with the operation_id"
+        advice = "look whether its rows exist"
+        if operation_id is not None:
+            advice = "call `outcome` with the operation_id"
+        super().__init__(
+            f"{cause}, so its outcome is unknown: before you repeat the work, {advice}"
         )
-        super().__init__(f"{cause}, so its outcome is unknown: before you repeat the work, {look}")
         self.operation_id = operation_id
 
 
 class DatabaseUnavailable(DatabaseFailure):
-    """No connection until the deadline, or the server accepts none now.
-
-    `host` and `port` name the address that was tried last.
-    """
+    """The server at `host` and `port`, the last one tried, accepts no connection."""
 
     safe_to_retry = True
 

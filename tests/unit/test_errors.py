@@ -155,4 +155,4 @@ def test_errors_carry_facts_as_attributes(
 
 def test_an_unknown_outcome_says_how_to_find_it_out() -> None:
     assert "call `outcome` with the operation_id" in str(CommitOutcomeUnknown(OPERATION))
-    assert str(CommitOutcomeUnknown(None)).endswith("look whether its rows are there")
+    assert str(CommitOutcomeUnknown(None)).endswith("look whether its rows exist")
