@@ -41,7 +41,7 @@ class IndexedRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class KeywordMatch:
     """A row that matches: its BM25, the most that a row can have, and the stems that it has."""
 
     row: Row
@@ -59,10 +59,17 @@ async def best(
     limit: int,
     match: Match,
     ranking: Bm25 = DEFAULT_BM25,
-) -> Sequence[Found]:
+) -> Sequence[KeywordMatch]:
     """Return the `rows` that match the query best, ties by id.
 
-    How common a word is, `everything` tells.
+    Args:
+        query: the query.
+        rows: the rows to rank.
+        everything: all rows of the tenant, from which the frequencies of words come.
+        searched: the columns that are searched.
+        limit: the largest number of rows.
+        match: how many of the words a row must contain.
+        ranking: the parameters of BM25.
     """
     parsed = parse_query(query, match)
     if not parsed.terms:
@@ -79,7 +86,7 @@ async def best(
         return []
     average = total / max(1, len(everything))
     hits = [
-        Found(
+        KeywordMatch(
             row,
             _relevance(document, weights, average, ranking),
             sum(weights.values()),
@@ -95,13 +102,13 @@ async def best(
 def _term_weights(
     parsed: ParsedQuery, having: Mapping[str, int], documents: int, ranking: Bm25
 ) -> Mapping[str, float]:
-    """Return how much each of the rarest stems can add.
+    """Return how much each of the rarest stems can add to the relevance of a row.
 
-    Its inverse document frequency, as often as the query names it.
+    It is the inverse document frequency, times the number of times that the query has the stem.
 
     Args:
         parsed: the query.
-        having: in how many documents each stem is.
+        having: the number of documents with each stem.
         documents: the number of documents.
         ranking: the parameters.
     """

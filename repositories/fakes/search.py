@@ -25,7 +25,7 @@ from domain.values.scores import Thresholds, keyword_score, vector_score
 from domain.values.search import Distance, Match, SearchHit, SearchHits, Weights, arm_depth
 from domain.values.text_hash import text_hash
 from domain.values.turns import VALUES_PER_TURN, slices, sorted_in_slices
-from repositories.fakes.ranking import Found, Searched, best
+from repositories.fakes.ranking import KeywordMatch, Searched, best
 from repositories.fakes.repository import FakeReadRepository
 from repositories.fakes.vectors import distance_between, nearest
 from repositories.fakes.writes import only
@@ -82,9 +82,9 @@ class SearchesWords(FakeReadRepository[E]):
             )
         ranked = list(enumerate(arm[:limit], start=1))
         hits = [
-            self._keyword_hit(match_, rank, explain=explain)
+            self._keyword_hit(hit, rank, explain=explain)
             async for some in slices(ranked)
-            for rank, match_ in some
+            for rank, hit in some
         ]
         return SearchHits(tuple(hits))
 
@@ -118,7 +118,7 @@ class SearchesWords(FakeReadRepository[E]):
         thresholds: Thresholds,
         *,
         distinct: bool,
-    ) -> Sequence[Found]:
+    ) -> Sequence[KeywordMatch]:
         """Return those of the rows that the keyword arm has, best first.
 
         A filter changes no frequency: a row has the same score with and without one.
@@ -133,13 +133,13 @@ class SearchesWords(FakeReadRepository[E]):
             ranking=self._transaction.state.bm25,
         )
         if distinct:
-            ranked = await self._first_of_each_text(ranked, lambda match_: match_.row)
+            ranked = await self._first_of_each_text(ranked, lambda hit: hit.row)
         least = thresholds.least_keyword_score
         return [
-            match_
+            hit
             async for some in slices(ranked, VALUES_PER_TURN)
-            for match_ in some
-            if keyword_score(match_.relevance) >= least
+            for hit in some
+            if keyword_score(hit.relevance) >= least
         ]
 
     async def _first_of_each_text(
@@ -151,7 +151,7 @@ class SearchesWords(FakeReadRepository[E]):
                 firsts.setdefault(text_hash(row_of(item)[self.text]), item)
         return list(firsts.values())
 
-    def _keyword_hit(self, ranked: Found, rank: int, *, explain: bool) -> SearchHit[E]:
+    def _keyword_hit(self, ranked: KeywordMatch, rank: int, *, explain: bool) -> SearchHit[E]:
         score = keyword_score(ranked.relevance)
         terms = ranked.terms if explain else ()
         return SearchHit(
@@ -247,38 +247,28 @@ class SearchesBoth(SearchesWords[E]):
                     query, rows, everything, match, Thresholds(), distinct=distinct
                 )
             )[:depth]
-        shares = arm_shares(
-            {row["id"]: distance async for some in slices(near) for row, distance in some},
-            {hit.row["id"]: hit.relevance async for some in slices(words) for hit in some},
-            possible=words[0].possible if words else 0.0,
-            weights=self._weights if weights is None else weights,
+        by_vector, by_words = await _with_shares(
+            near, words, self._weights if weights is None else weights, thresholds
         )
-        by_vector = [
-            _Ranked(row, rank, distance, shares[0][row["id"]])
-            async for some in slices(list(enumerate(near, start=1)))
-            for rank, (row, distance) in some
-            if distance <= thresholds.farthest()
-        ]
-        by_words = [
-            _Ranked(match_.row, rank, score, shares[1][match_.row["id"]])
-            async for some in slices(list(enumerate(words, start=1)))
-            for rank, match_ in some
-            if (score := keyword_score(match_.relevance)) >= thresholds.least_keyword_score
-        ]
         if distinct:
             by_words = await self._as_in_vector_arm(by_words, by_vector)
         hits = await self._fused(by_vector, by_words)
         by_id = {ranked.row["id"]: ranked.row for ranked in (*by_words, *by_vector)}
         if recency is not None:
-            weighed = [
-                replace(hit, score=hit.score * recency.weight(self._age(by_id[_id(hit)])))
-                async for some in slices(hits)
-                for hit in some
-            ]
-            hits = await sorted_in_slices(weighed, _best_first)
+            hits = await self._weighed_by_age(hits, by_id, recency)
         if diversity is not None:
             hits = _diverse(hits[:candidates], by_id, diversity, limit)
         return SearchHits(tuple(hits[:limit]))
+
+    async def _weighed_by_age(
+        self, hits: Sequence[SearchHit[E]], rows: Mapping[UUID, Row], recency: Recency
+    ) -> list[SearchHit[E]]:
+        weighed = [
+            replace(hit, score=hit.score * recency.weight(self._age(rows[_id(hit)])))
+            async for some in slices(hits)
+            for hit in some
+        ]
+        return await sorted_in_slices(weighed, _best_first)
 
     async def _as_in_vector_arm(
         self, words: Sequence[_Ranked], near: Sequence[_Ranked]
@@ -327,6 +317,37 @@ class SearchesBoth(SearchesWords[E]):
 
     def _query_vector(self, embedding: VectorLike) -> Vector:
         return query_vector(embedding, self._transaction.state.dimensions)
+
+
+async def _with_shares(
+    near: Sequence[tuple[Row, float]],
+    words: Sequence[KeywordMatch],
+    weights: Weights,
+    thresholds: Thresholds,
+) -> tuple[list[_Ranked], list[_Ranked]]:
+    """Return the rows of both arms with what each adds to the fused score.
+
+    Thresholds leave rows out, and do not change what the others add.
+    """
+    of_vector, of_words = arm_shares(
+        {row["id"]: distance async for some in slices(near) for row, distance in some},
+        {hit.row["id"]: hit.relevance async for some in slices(words) for hit in some},
+        possible=words[0].possible if words else 0.0,
+        weights=weights,
+    )
+    by_vector = [
+        _Ranked(row, rank, distance, of_vector[row["id"]])
+        async for some in slices(list(enumerate(near, start=1)))
+        for rank, (row, distance) in some
+        if distance <= thresholds.farthest()
+    ]
+    by_words = [
+        _Ranked(hit.row, rank, score, of_words[hit.row["id"]])
+        async for some in slices(list(enumerate(words, start=1)))
+        for rank, hit in some
+        if (score := keyword_score(hit.relevance)) >= thresholds.least_keyword_score
+    ]
+    return by_vector, by_words
 
 
 def _id(hit: SearchHit[E]) -> UUID:

@@ -32,7 +32,7 @@ from repositories.fakes import FakeDatabase, FakeUnitOfWork
 from repositories.fakes.knowledge import FakeKnowledgeReader
 from repositories.fakes.learning import FakeMemoryReader
 from repositories.fakes.lexemes import lexemes
-from repositories.fakes.ranking import Found, best
+from repositories.fakes.ranking import KeywordMatch, best
 from repositories.fakes.reviews import FakeFindingReader
 from repositories.fakes.stopwords import ENGLISH
 from repositories.fakes.vectors import distance_between
@@ -56,11 +56,13 @@ ROWS = [
 ]
 
 
-def search(query: str, match: Match = Match.ANY, rows: list[dict[str, Any]] = ROWS) -> list[Found]:
+def search(
+    query: str, match: Match = Match.ANY, rows: list[dict[str, Any]] = ROWS
+) -> list[KeywordMatch]:
     return list(asyncio.run(best(query, rows, rows, SEARCHED, limit=10, match=match)))
 
 
-def numbers(hits: list[Found]) -> list[int]:
+def numbers(hits: list[KeywordMatch]) -> list[int]:
     return [hit.row["id"].int for hit in hits]
 
 
