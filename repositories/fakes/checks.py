@@ -18,7 +18,8 @@ from domain.errors import UnexpectedFailure
 
 Row: TypeAlias = Mapping[str, Any]
 Operand: TypeAlias = Callable[[Row], Any]
-Condition: TypeAlias = Callable[[Row], bool | None]
+Check: TypeAlias = Callable[[Row], bool | None]
+"""Whether a row meets a CHECK or a predicate; None if a missing value leaves it unknown."""
 
 _CLAUSE: Final = re.compile(
     r"""
@@ -41,7 +42,7 @@ _COMPARISONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
 }
 
 
-def read_condition(sql: str) -> Condition:
+def read_check(sql: str) -> Check:
     """Return the condition as a function of a row.
 
     The function returns None if a missing value leaves the result unknown.
@@ -58,7 +59,7 @@ def read_condition(sql: str) -> Condition:
     return condition
 
 
-def _clauses(sql: str) -> Iterator[Condition]:
+def _clauses(sql: str) -> Iterator[Check]:
     position = 0
     while position < len(sql):
         match = _CLAUSE.match(sql, position)
@@ -68,7 +69,7 @@ def _clauses(sql: str) -> Iterator[Condition]:
         position = match.end()
 
 
-def _clause(match: re.Match[str]) -> Iterator[Condition]:
+def _clause(match: re.Match[str]) -> Iterator[Check]:
     subject = _operand(match["subject"])
     if match["not_null"]:
         yield lambda row: subject(row) is not None
@@ -82,7 +83,7 @@ def _clause(match: re.Match[str]) -> Iterator[Condition]:
         yield _compared(subject, match["comparison"], match["other"])
 
 
-def _compared(subject: Operand, comparison: str, text: str) -> Condition:
+def _compared(subject: Operand, comparison: str, text: str) -> Check:
     holds, other = _COMPARISONS[comparison], _operand(text)
 
     def condition(row: Row) -> bool | None:

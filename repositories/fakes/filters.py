@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 from domain.values.filter_rules import check_filter
 from domain.values.filters import (
@@ -34,8 +34,7 @@ from domain.values.rfc3339 import microseconds, microseconds_of
 if TYPE_CHECKING:
     from domain.schema.base import Entity
     from repositories.fakes.checks import Row
-
-Predicate: TypeAlias = "Callable[[Row], bool]"
+    from repositories.fakes.writes import Condition
 
 _MISSING: Final = object()
 _COMPARISONS: Final[Mapping[Operator, Callable[[Any, Any], bool]]] = {
@@ -52,21 +51,21 @@ def _is_nan(value: object) -> bool:
     return isinstance(value, float) and math.isnan(value)
 
 
-def meeting(entity: type[Entity], *conditions: Filter | None) -> Predicate:
-    """Return the predicate that a row fulfils if it meets all filters; None is met by every row.
+def meeting(entity: type[Entity], *conditions: Filter | None) -> Condition:
+    """Return the condition that a row meets if it meets all filters; None is met by every row.
 
     Raises:
         InvalidFilter: a filter does not fit the entity.
     """
-    predicates = [
+    every = [
         _predicate(check_filter(condition, entity))
         for condition in conditions
         if condition is not None
     ]
-    return lambda row: all(meets(row) for meets in predicates)
+    return lambda row: all(meets(row) for meets in every)
 
 
-def _predicate(condition: Filter) -> Predicate:
+def _predicate(condition: Filter) -> Condition:
     match condition:
         case AllOf(parts):
             every = [_predicate(part) for part in parts]
@@ -95,7 +94,7 @@ def _predicate(condition: Filter) -> Predicate:
             raise TypeError(f"{type(condition).__name__} is not a filter")
 
 
-def _comparing(path: tuple[str, ...], comparison: Operator, value: Scalar) -> Predicate:
+def _comparing(path: tuple[str, ...], comparison: Operator, value: Scalar) -> Condition:
     right, read = _comparable(path, value), _reading(path, value)
     kind, holds = _kind(right), _COMPARISONS[comparison]
 
@@ -126,7 +125,7 @@ def _comparable(path: tuple[str, ...], value: Scalar) -> Any:
     return value
 
 
-def _choosing(path: tuple[str, ...], values: Iterable[Scalar]) -> Predicate:
+def _choosing(path: tuple[str, ...], values: Iterable[Scalar]) -> Condition:
     choices: defaultdict[type[Any], set[Any]] = defaultdict(set)
     readers = {type(value): _reading(path, value) for value in values}
     for value in values:
@@ -140,7 +139,7 @@ def _choosing(path: tuple[str, ...], values: Iterable[Scalar]) -> Predicate:
     return is_chosen
 
 
-def _containing(path: tuple[str, ...], values: Iterable[Scalar], *, every: bool) -> Predicate:
+def _containing(path: tuple[str, ...], values: Iterable[Scalar], *, every: bool) -> Condition:
     needed = {(_kind(value), value) for value in values}
 
     def contains(row: Row) -> bool:
@@ -154,7 +153,7 @@ def _containing(path: tuple[str, ...], values: Iterable[Scalar], *, every: bool)
     return contains
 
 
-def _testing_text(path: tuple[str, ...], text_operator: TextOperator, text: str) -> Predicate:
+def _testing_text(path: tuple[str, ...], text_operator: TextOperator, text: str) -> Condition:
     glob = parse_glob(text, path[0]) if text_operator is TextOperator.GLOB else ()
 
     def passes(row: Row) -> bool:

@@ -15,7 +15,7 @@ from domain.schema.constraints import constraint_name
 from domain.schema.registries import mappers
 from domain.values.embedding import DEFAULT_DIMENSIONS
 from domain.values.filter_rules import column_name
-from repositories.fakes.checks import Condition, Row, read_condition
+from repositories.fakes.checks import Check, Row, read_check
 from repositories.fakes.values import Store, UnknownType, storing
 
 Key: TypeAlias = tuple[Any, ...]
@@ -30,7 +30,7 @@ class Unique:
 
     name: str
     columns: tuple[str, ...]
-    where: Condition | None = None
+    where: Check | None = None
 
     def of(self, row: Row) -> Key | None:
         """Return the row's values, or None if the row cannot conflict.
@@ -83,7 +83,7 @@ class Table:
     name: str
     columns: tuple[Column, ...]
     uniques: tuple[Unique, ...]
-    checks: tuple[tuple[str, Condition], ...]
+    checks: tuple[tuple[str, Check], ...]
     references: tuple[Reference, ...]
 
     @cached_property
@@ -195,7 +195,7 @@ def _read(entity: type[Entity], dimensions: int) -> Table:
         name=entity.__table__.name,
         columns=tuple(_columns(entity, dimensions)),
         uniques=tuple(_uniques(entity)),
-        checks=tuple(sorted((name, read_condition(sql)) for name, sql in checks if sql)),
+        checks=tuple(sorted((name, read_check(sql)) for name, sql in checks if sql)),
         references=tuple(_references(entity)),
     )
 
@@ -237,7 +237,7 @@ def _uniques(entity: type[Entity]) -> Iterator[Unique]:
     for index in table.indexes:
         if index.unique:
             condition = index.dialect_options["postgresql"]["where"]
-            where = None if condition is None else read_condition(str(condition))
+            where = None if condition is None else read_check(str(condition))
             yield Unique(
                 constraint_name(index), tuple(column.name for column in index.columns), where
             )

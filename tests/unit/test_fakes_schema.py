@@ -41,7 +41,7 @@ from domain.entities.learning import LearningMemory
 from domain.schema.constraints import constraint_name
 from domain.values.jsonb import FrozenDict
 from repositories.fakes import FakeDatabase
-from repositories.fakes.checks import read_condition
+from repositories.fakes.checks import read_check
 from repositories.fakes.tables import read_tables
 from repositories.fakes.values import storing
 
@@ -120,7 +120,7 @@ class TestChecks:
 
     @pytest.mark.parametrize("name", sorted(CHECKS))
     def test_every_check_is_understood_and_can_be_kept_and_broken(self, name: str) -> None:
-        holds, columns = read_condition(CHECKS[name]), sorted(_columns_of(CHECKS[name]))
+        holds, columns = read_check(CHECKS[name]), sorted(_columns_of(CHECKS[name]))
         answers = set()
         for values in product(CANDIDATES, repeat=len(columns)):
             try:
@@ -143,7 +143,7 @@ class TestChecks:
     )
     def test_a_check_of_another_form_is_refused(self, sql: str) -> None:
         with pytest.raises(UnexpectedFailure):
-            read_condition(sql)
+            read_check(sql)
 
     @pytest.mark.parametrize(
         ("sql", "row", "answer"),
@@ -163,7 +163,7 @@ class TestChecks:
     def test_a_condition_has_three_answers(
         self, sql: str, row: Mapping[str, Any], answer: bool | None
     ) -> None:
-        assert read_condition(sql)(row) is answer
+        assert read_check(sql)(row) is answer
 
     @pytest.mark.parametrize(
         ("values", "constraint"),
