@@ -101,6 +101,44 @@ class RunRepository(RunReader, Repository[RunState]):
             self._own.add(run.run_key)
         return claim
 
+    async def heartbeat(
+        self, run_key: str, attempt: UUID, *, lease: timedelta = STALE_RUN_AFTER
+    ) -> RunStatus:
+        require_lease(lease, most=MAX_AGE)
+        token = require_id(attempt, "attempt")
+        statement = runs.heartbeat(self._transaction.tenant, run_key, token, lease)
+        return await self._changed(statement, run_key, token)
+
+    async def complete(self, run_key: str, attempt: UUID) -> RunStatus:
+        token = require_id(attempt, "attempt")
+        statement = runs.complete(self._transaction.tenant, run_key, token)
+        return await self._changed(statement, run_key, token)
+
+    async def purge(
+        self,
+        *,
+        completed_days: float = 30,
+        superseded_days: float = 7,
+        pending_hours: float = 1,
+        at_most: int | None = None,
+    ) -> int:
+        statement = runs.delete_old(
+            self._transaction.tenant,
+            completed=days_old(completed_days, "completed_days"),
+            superseded=days_old(superseded_days, "superseded_days"),
+            unfinished=hours_old(pending_hours, "pending_hours"),
+            at_most=require_at_most(at_most),
+        )
+        return await self._transaction.changed(statement)
+
+    async def _changed(self, statement: Executable, run_key: str, attempt: UUID) -> RunStatus:
+        row = (await self._transaction.execute(statement)).one_or_none()
+        if row is None:
+            raise NotFound(self.entity.__name__, run_key)
+        require_attempt(run_key, current=row.attempt, attempt=attempt)
+        status: RunStatus = row.status
+        return status
+
     async def _claim(self, run: RunState, *, again: bool, lease: timedelta) -> RunClaim:
         rows = (await self._transaction.execute(runs.competing_runs(run))).mappings()
         existing = {row["run_key"]: ExistingRun(**row) for row in rows}
@@ -173,44 +211,6 @@ class RunRepository(RunReader, Repository[RunState]):
         except AlreadyExists:
             return False
         return True
-
-    async def heartbeat(
-        self, run_key: str, attempt: UUID, *, lease: timedelta = STALE_RUN_AFTER
-    ) -> RunStatus:
-        require_lease(lease, most=MAX_AGE)
-        token = require_id(attempt, "attempt")
-        statement = runs.heartbeat(self._transaction.tenant, run_key, token, lease)
-        return await self._changed(statement, run_key, token)
-
-    async def complete(self, run_key: str, attempt: UUID) -> RunStatus:
-        token = require_id(attempt, "attempt")
-        statement = runs.complete(self._transaction.tenant, run_key, token)
-        return await self._changed(statement, run_key, token)
-
-    async def _changed(self, statement: Executable, run_key: str, attempt: UUID) -> RunStatus:
-        row = (await self._transaction.execute(statement)).one_or_none()
-        if row is None:
-            raise NotFound(self.entity.__name__, run_key)
-        require_attempt(run_key, current=row.attempt, attempt=attempt)
-        status: RunStatus = row.status
-        return status
-
-    async def purge(
-        self,
-        *,
-        completed_days: float = 30,
-        superseded_days: float = 7,
-        pending_hours: float = 1,
-        at_most: int | None = None,
-    ) -> int:
-        statement = runs.delete_old(
-            self._transaction.tenant,
-            completed=days_old(completed_days, "completed_days"),
-            superseded=days_old(superseded_days, "superseded_days"),
-            unfinished=hours_old(pending_hours, "pending_hours"),
-            at_most=require_at_most(at_most),
-        )
-        return await self._transaction.changed(statement)
 
 
 def _refused(run: RunState, outcome: ClaimOutcome) -> RunClaim:

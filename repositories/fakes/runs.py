@@ -110,22 +110,6 @@ class FakeRunRepository(FakeRunReader, FakeRepository[RunState]):
         changes = {"status": RunStatus.COMPLETED, "completed_at": now, "lease_expires_at": None}
         return await self._change_unfinished(run_key, token, changes)
 
-    async def _change_unfinished(self, run_key: str, attempt: UUID, changes: Row) -> RunStatus:
-        def change(row: Row) -> Row:
-            return changes if _is_unfinished(row) and row["attempt"] == attempt else {}
-
-        async with self._transaction.statement():
-            await self._transaction.update(
-                self._table, lambda row: row["run_key"] == run_key, change
-            )
-            rows = await self._transaction.select(
-                self._table, lambda row: row["run_key"] == run_key
-            )
-        if not rows:
-            raise NotFound(self._entity.__name__, run_key)
-        require_attempt(run_key, current=rows[0]["attempt"], attempt=attempt)
-        return RunStatus(rows[0]["status"])
-
     async def purge(
         self,
         *,
@@ -153,19 +137,21 @@ class FakeRunRepository(FakeRunReader, FakeRepository[RunState]):
 
         return await self._delete(is_old, at_most=require_at_most(at_most))
 
-    async def _competing_runs(self, run: RunState) -> dict[str, Row]:
-        """Lock and return the run with this key and the unfinished run of its pull request."""
+    async def _change_unfinished(self, run_key: str, attempt: UUID, changes: Row) -> RunStatus:
+        def change(row: Row) -> Row:
+            return changes if _is_unfinished(row) and row["attempt"] == attempt else {}
 
-        def competes(row: Row) -> bool:
-            same = (row["repo"], row["pr_number"]) == (run.repo, run.pr_number)
-            return row["run_key"] == run.run_key or (same and _is_unfinished(row))
-
-        rows = sorted(await self._transaction.select(self._table, competes), key=by_id)
-        locked = [
-            await self._transaction.rows.lock(self._table, self._table.key_of(row), competes)
-            for row in rows
-        ]
-        return {row["run_key"]: row for row in locked if row is not None}
+        async with self._transaction.statement():
+            await self._transaction.update(
+                self._table, lambda row: row["run_key"] == run_key, change
+            )
+            rows = await self._transaction.select(
+                self._table, lambda row: row["run_key"] == run_key
+            )
+        if not rows:
+            raise NotFound(self._entity.__name__, run_key)
+        require_attempt(run_key, current=rows[0]["attempt"], attempt=attempt)
+        return RunStatus(rows[0]["status"])
 
     async def _claim(self, run: RunState, *, again: bool) -> RunClaim:
         rows = await self._competing_runs(run)
@@ -186,6 +172,20 @@ class FakeRunRepository(FakeRunReader, FakeRepository[RunState]):
             attempt=run.attempt,
             superseded=() if outcome in REFUSED else superseded,
         )
+
+    async def _competing_runs(self, run: RunState) -> dict[str, Row]:
+        """Lock and return the run with this key and the unfinished run of its pull request."""
+
+        def competes(row: Row) -> bool:
+            same = (row["repo"], row["pr_number"]) == (run.repo, run.pr_number)
+            return row["run_key"] == run.run_key or (same and _is_unfinished(row))
+
+        rows = sorted(await self._transaction.select(self._table, competes), key=by_id)
+        locked = [
+            await self._transaction.rows.lock(self._table, self._table.key_of(row), competes)
+            for row in rows
+        ]
+        return {row["run_key"]: row for row in locked if row is not None}
 
     def _existing(self, row: Row | None) -> ExistingRun | None:
         if row is None:
