@@ -195,7 +195,9 @@ class DatabaseConnection:
             raise SchemaOutdated(current=current.revision, expected=expected)
         if not current.language_known:
             raise ConfigurationError(
-                "the server has no text search configuration of this name", setting="language"
+                "the server has no text search configuration of this name: set language to one that"
+                " it has, such as english",
+                setting="language",
             )
         if self.settings.row_level_security:
             current.row_security.require()

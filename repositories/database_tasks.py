@@ -68,10 +68,7 @@ class DatabaseTasks(DatabaseConnection, BulkChanges):
                 would give the lock to other clients.
             MigrationFailed: the server refused to drop or to build the index.
         """
-        if self.settings.pooler != "none":
-            raise ConfigurationError(
-                "an initial load needs a direct connection, not a pooler's", setting="pooler"
-            )
+        self._require_direct("an initial load")
         async with (
             self._for_migrations() as engine,
             operations.initial_load(
@@ -107,13 +104,18 @@ class DatabaseTasks(DatabaseConnection, BulkChanges):
             LockTimeout: an initial load is running.
             MigrationFailed: the server refused a statement, or waiting for a lock took too long.
         """
-        if self.settings.pooler != "none":
-            raise ConfigurationError(
-                "distribute needs a direct connection, not a pooler's", setting="pooler"
-            )
+        self._require_direct("distribute")
         async with self._for_migrations() as engine:
             return await operations.distribute(
                 engine, shard_count=shard_count, dry_run=dry_run, on_table=on_table
+            )
+
+    def _require_direct(self, task: str) -> None:
+        if self.settings.pooler != "none":
+            raise ConfigurationError(
+                f"{task} needs a direct connection: connect to PostgreSQL in place of the pooler,"
+                ' and set pooler to "none"',
+                setting="pooler",
             )
 
     async def dump(self, path: Path | str, *, tenant: str | None = None) -> Manifest:

@@ -147,7 +147,11 @@ def require_selective(condition: Filter | None) -> Filter:
         InvalidFilter: it is None or has no condition, so that it would match every row.
     """
     if condition is None or next(leaves(require_bounded(condition)), None) is None:
-        raise InvalidFilter("an empty filter would match every row", field="where")
+        raise InvalidFilter(
+            "an empty filter would match every row: name a column, or use `knowledge.reset` to"
+            " delete all chunks",
+            field="where",
+        )
     return condition
 
 

@@ -134,7 +134,9 @@ def _named(entity: type[Entity], path: Path) -> Path:
             f"{entity.__name__} has no column {name!r}{_suggestion(entity, name)}", field=str(name)
         )
     if keys and not issubclass(kind, Mapping):
-        raise InvalidFilter(f"{name} is not JSON and has no paths", field=name)
+        raise InvalidFilter(
+            f"{name} is not JSON and has no paths: write where({name!r})", field=name
+        )
     if len(keys) > MAX_PATH or not all(map(_is_storable, keys)):
         raise InvalidFilter(
             f"a path has at most {MAX_PATH} keys, each of them text that PostgreSQL can store;"

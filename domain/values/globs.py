@@ -75,7 +75,8 @@ def parse_glob(pattern: str, field: str) -> Glob:
     wildcards = sum(map(parts.count, Wildcard))
     if wildcards > MAX_WILDCARDS:
         raise InvalidFilter(
-            f"a glob has at most {MAX_WILDCARDS} wildcards, not {wildcards}", field=field
+            f"a glob has at most {MAX_WILDCARDS} wildcards, not {wildcards}: write a shorter one",
+            field=field,
         )
     return parts
 

@@ -89,7 +89,7 @@ _WEIGHTY: Final = frozenset({str, dict, list, FrozenDict, FrozenList})
 
 def _number(value: float) -> float | int:
     if not math.isfinite(value):
-        raise ValueError("JSON has no NaN and no infinity")
+        raise ValueError("JSON has no NaN and no infinity: write None")
     if value == 0:
         return 0.0
     written = repr(value)
@@ -129,7 +129,7 @@ def normalise(value: object) -> Any:
 
 def _normalise(value: object, room: _Room, depth: int) -> Any:
     if depth > MAX_DEPTH:
-        raise ValueError(f"JSON is nested deeper than {MAX_DEPTH} levels")
+        raise ValueError(f"JSON is nested deeper than {MAX_DEPTH} levels: store a flatter value")
     match value:
         case None | bool():
             return value
@@ -137,7 +137,7 @@ def _normalise(value: object, room: _Room, depth: int) -> Any:
             return _text(value, room)
         case int():
             if abs(value) >= MAX_INTEGER:
-                raise ValueError("a JSON integer has more than 1,000 digits")
+                raise ValueError("a JSON integer has more than 1,000 digits: write str(value)")
             return int(value)
         case float():
             return _number(float(value))

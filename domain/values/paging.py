@@ -70,7 +70,7 @@ class Cursor:
                 field="cursor",
             )
         if len(text) > 1_000:
-            raise InvalidCursor("the text is too long for a cursor", field="cursor")
+            raise _unreadable()
         try:
             match json.loads(
                 base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
@@ -81,7 +81,7 @@ class Cursor:
                     pass
         except (binascii.Error, ValueError, RecursionError):
             pass
-        raise InvalidCursor("the cursor cannot be read", field="cursor")
+        raise _unreadable()
 
     def require(self, listing: str, *, descending: bool) -> UUID:
         """Return the id after which the next page starts.
@@ -91,9 +91,17 @@ class Cursor:
         """
         if (self.listing, self.descending) != (listing, descending):
             raise InvalidCursor(
-                "the cursor belongs to another listing or direction", field="cursor"
+                "the cursor belongs to another listing or direction: pass the `next` of a page of"
+                " this listing",
+                field="cursor",
             )
         return self.id
+
+
+def _unreadable() -> InvalidCursor:
+    return InvalidCursor(
+        "the text is not that of a cursor: pass str(page.next) of an earlier page", field="cursor"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

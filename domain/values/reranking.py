@@ -58,7 +58,8 @@ class Recency:
         require_numbers(half_life_days=self.half_life_days)
         if not MIN_HALF_LIFE_DAYS <= self.half_life_days <= MAX_HALF_LIFE_DAYS:
             raise InvalidInput(
-                f"a half-life is 0.001 to 1,000,000 days, not {shown(self.half_life_days)}",
+                "half_life_days must be between 0.001 and 1,000,000, not"
+                f" {shown(self.half_life_days)}",
                 field="half_life_days",
             )
 
@@ -81,7 +82,9 @@ class Diversity:
     def __post_init__(self) -> None:
         require_numbers(lambda_=self.lambda_)
         if not 0 <= self.lambda_ <= 1:
-            raise InvalidInput("lambda_ is 0 to 1", field="lambda_")
+            raise InvalidInput(
+                f"lambda_ must be between 0 and 1, not {shown(self.lambda_)}", field="lambda_"
+            )
 
 
 def maximal_marginal_relevance(

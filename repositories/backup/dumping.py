@@ -73,7 +73,9 @@ async def dump(engine: AsyncEngine, path: Path, *, tenant: str | None = None) ->
             with BackupWriter(path, draft) as writer:
                 written = [await _copy(connection, table, tenant, writer) for table in draft.tables]
                 if tenant is not None and not any(table.rows for table in written):
-                    raise BackupError(f"the database has no rows of the tenant {tenant!r}")
+                    raise BackupError(
+                        f"the database has no rows of the tenant {tenant!r}: check its name"
+                    )
                 finished = draft.model_copy(update={"tables": tuple(written)})
                 # In a thread, because it waits for the disk.
                 return await asyncio.to_thread(writer.finish, finished)

@@ -290,7 +290,9 @@ def _held(path: Path) -> Iterator[FileLock]:
     lock = FileLock(path)
     try:
         if not lock.acquire():
-            raise EmbeddedServerError(f"{path} is held by a server that is running already")
+            raise EmbeddedServerError(
+                f"a server that is running holds {path}: use that server, or stop it first"
+            )
         yield lock
     finally:
         lock.close()
@@ -326,9 +328,14 @@ def checked_settings(settings: Mapping[str, str]) -> dict[str, str]:
     """
     for name in settings:
         if name.lower() in _OURS:
-            raise ConfigurationError(f"{name} is set by the embedded server itself", setting=name)
+            raise ConfigurationError(
+                f"{name} is set by the embedded server itself: remove it", setting=name
+            )
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.]*", name):
-            raise ConfigurationError("this is not the name of a PostgreSQL setting", setting=name)
+            raise ConfigurationError(
+                "this is not the name of a PostgreSQL setting: write one such as work_mem",
+                setting=name,
+            )
     return {name.lower(): value for name, value in settings.items()}
 
 

@@ -110,7 +110,8 @@ class SchemaOptions:
                 raise EmbeddingMismatch(field, recorded=theirs, requested=mine)
         if "language" in self.insists_on and self.language != recorded.language:
             raise ConfigurationError(
-                f"this database's keyword search is {recorded.language!r}, not {self.language!r}",
+                f"this database's keyword search is {recorded.language!r}, not {self.language!r}:"
+                " set language to that, or use another database",
                 setting="language",
             )
 
@@ -148,7 +149,8 @@ def read_recorded(connection: Connection) -> SchemaOptions | None:
     recorded = connection.execute(_RECORDED).mappings().one_or_none()
     if recorded is None:
         raise MigrationFailed(
-            "embedding_metadata has no row, so the dimension of this database is unknown"
+            "embedding_metadata has no row, so the dimension of this database is unknown: insert"
+            " the row again, or restore a backup into an empty database"
         )
     built = connection.execute(_BUILT).mappings().one()
     return SchemaOptions(

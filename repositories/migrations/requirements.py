@@ -53,7 +53,9 @@ def require_language(connection: Connection, language: str) -> None:
     """Raise ConfigurationError unless the server has this text search configuration."""
     if not connection.scalar(_LANGUAGE, {"name": language}):
         raise ConfigurationError(
-            f"this server has no text search configuration {language!r}", setting="language"
+            f"this server has no text search configuration {language!r}: set language to one that"
+            " it has, such as english",
+            setting="language",
         )
 
 

@@ -138,7 +138,9 @@ async def _connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
             is_locked = await connection.run_sync(indexes.load_for_us)
             await connection.commit()
         if not is_locked:
-            raise LockTimeout("another initial load is running in this database")
+            raise LockTimeout(
+                "another initial load is running in this database: wait until it ends"
+            )
         yield connection
     finally:
         # Closing the connection releases its lock and discards its settings.
@@ -152,7 +154,10 @@ def _planned(entity: type[Entity], connection: Connection) -> tuple[SchemaOption
         raise SchemaOutdated(current=None, expected="a migrated database")
     index = vector_indexes(options).get(entity.__tablename__)
     if index is None:
-        raise ConfigurationError(f"{entity.__name__} has no vector index", setting="entity")
+        raise ConfigurationError(
+            f"{entity.__name__} has no vector index: pass an entity with an embedding",
+            setting="entity",
+        )
     return options, index
 
 

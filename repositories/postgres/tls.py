@@ -64,7 +64,10 @@ def tls_argument(
             a certificate; the error names the setting.
     """
     if key and not cert:
-        raise ConfigurationError("sslkey needs an sslcert", setting="sslkey")
+        raise ConfigurationError(
+            "sslkey is set without sslcert: set sslcert to the file with its certificate",
+            setting="sslkey",
+        )
     if mode in (SslMode.DISABLE, SslMode.ALLOW, SslMode.PREFER):
         return _without_context(mode, rootcert=rootcert, cert=cert)
     if rootcert == SYSTEM and mode is not SslMode.VERIFY_FULL:
@@ -107,7 +110,8 @@ def _load_roots(context: ssl.SSLContext, rootcert: str) -> None:
         context.load_verify_locations(cafile=path)
     except (OSError, ssl.SSLError):
         raise ConfigurationError(
-            f"sslrootcert {path} cannot be read as certificates", setting="sslrootcert"
+            f"sslrootcert {path} cannot be read as certificates: write the path of a PEM file",
+            setting="sslrootcert",
         ) from None
 
 
@@ -128,5 +132,7 @@ def _load_identity(context: ssl.SSLContext, cert: str, key: str | None) -> None:
 def _file(setting: str, path: str) -> Path:
     file = Path(path).expanduser()
     if not file.is_file():
-        raise ConfigurationError(f"{setting} {file} is not a file", setting=setting)
+        raise ConfigurationError(
+            f"{setting} {file} is not a file: write the path of a PEM file", setting=setting
+        )
     return file
