@@ -14,8 +14,8 @@ from domain.errors import ConfigurationError
 from domain.values.bm25 import Bm25
 from repositories import Database, FakeDatabase, Settings
 from repositories.postgres.engine import create_engine
-from repositories.sql.bm25 import Access, corpus, is_one_word, query_parameters
-from repositories.sql.bm25.corpus import corpus_statistics
+from repositories.sql.bm25 import Access, is_one_word, query_parameters, statistics
+from repositories.sql.bm25.statistics import corpus_statistics
 from repositories.sql.explain import Explain
 from repositories.sql.filters import FilterKey
 from repositories.sql.hybrid import keyword_statement
@@ -110,7 +110,7 @@ async def test_a_large_tenant_is_estimated_from_a_sample_of_its_own_rows(
     assert estimates["theirs"]["hundredth"].df == 5
     # A larger sample tells how many rows of a large tenant have a word of a fifteenth.
     assert (estimates["ours"]["fifteenth"].df, estimates["ours"]["fifteenth"].every) == (400, 128)
-    monkeypatch.setattr(corpus, "_MANY_ROWS", 5_000)
+    monkeypatch.setattr(statistics, "_MANY_ROWS", 5_000)
     again = await estimated("ours")
     assert again["fifteenth"].every == 4 * 128
     assert 0.04 < again["fifteenth"].df / n < 0.1

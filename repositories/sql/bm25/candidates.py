@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, array
 
 from domain.schema.tenant_lexemes import TENANT_KEY, keys_sql
 from domain.values.search import Match
-from repositories.sql.bm25.corpus import Access
+from repositories.sql.bm25.access import Access
 from repositories.sql.bm25.required import CHOSEN
 
 if TYPE_CHECKING:

@@ -30,8 +30,8 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from domain.values.jsonb import dumps
 from domain.values.search import Match
 from domain.values.text_queries import QueryTerm, read_query, read_web_query
+from repositories.sql.bm25.access import Access
 from repositories.sql.bm25.candidates import parts_of_query
-from repositories.sql.bm25.corpus import Access, corpus_statistics
 from repositories.sql.bm25.required import required_terms
 from repositories.sql.bm25.selection import (
     BOUND,
@@ -39,6 +39,7 @@ from repositories.sql.bm25.selection import (
     likely_of,
     near_of,
 )
+from repositories.sql.bm25.statistics import corpus_statistics
 from repositories.sql.ctes import materialized
 from repositories.sql.rows import tenant_bind
 from repositories.sql.vector import first_of_each_text, literal_int

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from domain.schema.tenant_lexemes import lexeme_key_sql
 from domain.values.search import Match
-from repositories.sql.bm25.corpus import TENANT
+from repositories.sql.bm25.access import TENANT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -23,8 +23,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY, TSVECTOR
 
 from domain.values.search import Match
+from repositories.sql.bm25.access import Access
 from repositories.sql.bm25.candidates import has_lexemes
-from repositories.sql.bm25.corpus import Access, document_length
+from repositories.sql.bm25.sampling import document_length
 from repositories.sql.ctes import materialized
 from repositories.sql.vector import first_of_each_text, literal_int
 

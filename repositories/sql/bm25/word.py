@@ -23,10 +23,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY
 
 from domain.values.text_queries import MAX_QUERY_CHARACTERS
+from repositories.sql.bm25.access import Access
 from repositories.sql.bm25.candidates import has_lexemes
-from repositories.sql.bm25.corpus import MAX_CANDIDATES, Access, single_term_statistics
 from repositories.sql.bm25.ranking import best, prepared
 from repositories.sql.bm25.selection import LIKELY, norm
+from repositories.sql.bm25.statistics import MAX_CANDIDATES, single_term_statistics
 from repositories.sql.ctes import materialized
 from repositories.sql.rows import tenant_bind
 from repositories.sql.vector import literal_int
