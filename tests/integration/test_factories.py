@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from repositories.testing.factories import (
     AuthorCacheEntryFactory,
@@ -23,6 +23,7 @@ from repositories.testing.factories import (
 )
 
 if TYPE_CHECKING:
+    from domain import ReadRepository
     from repositories import Database, UnitOfWork
 
 EACH = 3
@@ -58,22 +59,20 @@ async def test_all_entities_are_written_in_one_unit_of_work(database: Database) 
         assert await uow.reviews.count() == EACH
         assert await uow.findings.count() == 3 * EACH
         assert await uow.reactions.count() == 2 * EACH
-        repositories = (
-            uow.memories,
-            uow.knowledge,
-            uow.patterns,
-            uow.runs,
-            uow.checkpoints,
-            uow.authors,
-            uow.dependency_bumps,
-        )
-        assert [await repository.count() for repository in repositories] == [EACH] * 7
-        events = (
-            uow.telemetry,
-            uow.telemetry.rate_limits,
-            uow.telemetry.retrieval_quality,
-            uow.telemetry.resilience,
-        )
-        assert [await repository.count() for repository in events] == [EACH] * 4
+        repositories: dict[str, ReadRepository[Any]] = {
+            "memories": uow.memories,
+            "knowledge": uow.knowledge,
+            "patterns": uow.patterns,
+            "runs": uow.runs,
+            "checkpoints": uow.checkpoints,
+            "authors": uow.authors,
+            "dependency bumps": uow.dependency_bumps,
+            "telemetry": uow.telemetry,
+            "rate limits": uow.telemetry.rate_limits,
+            "retrieval quality": uow.telemetry.retrieval_quality,
+            "resilience": uow.telemetry.resilience,
+        }
+        counts = {name: await repository.count() for name, repository in repositories.items()}
+        assert counts == dict.fromkeys(repositories, EACH)
         assert (await uow.embedding_metadata.get()).dimensions == 8
         # Not committed: the record of how it embeds is the database's own, and stays.
