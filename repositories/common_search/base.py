@@ -31,8 +31,9 @@ class SearchOptions(TypedDict):
 class WordSearches(ABC, Generic[E, ConditionT]):
     """Searches entities `E` by words, with conditions of the type `ConditionT`.
 
-    The abstract methods are those of a store: `SearchRepository` on PostgreSQL, `SearchesWords` and
-    `SearchesBoth` in memory. A repository lists the class of its store first, as in
+    The abstract methods are those of a store: `SearchRepository` on PostgreSQL,
+    `FakeWordSearchRepository` and `FakeSearchRepository` in memory. A repository lists the class of
+    its store first, as in
     `class FindingReader(SearchRepository[Finding], FindingSearches[FilterKey])`.
     """
 

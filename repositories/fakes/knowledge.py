@@ -19,7 +19,7 @@ from repositories.common_search.knowledge import KnowledgeSearches
 from repositories.embedding_record import EmbeddingRecordReader, EmbeddingRecordWriter
 from repositories.fakes.binding import Binds
 from repositories.fakes.filters import meeting
-from repositories.fakes.reembedding import FakeRepairReader, FakeRepairs
+from repositories.fakes.reembedding import FakeRepairReader, FakeRepairRepository
 from repositories.fakes.repository import FakeRepository, report
 from repositories.fakes.tracking import copy_of
 from repositories.fakes.writes import Condition, always, anything
@@ -51,7 +51,7 @@ class FakeKnowledgeReader(FakeRepairReader[KnowledgeChunk], KnowledgeSearches[Co
 
 @implements(ports.KnowledgeRepository)
 class FakeKnowledgeRepository(
-    FakeKnowledgeReader, FakeRepairs[KnowledgeChunk], FakeRepository[KnowledgeChunk]
+    FakeKnowledgeReader, FakeRepairRepository[KnowledgeChunk], FakeRepository[KnowledgeChunk]
 ):
     """Writes passages."""
 

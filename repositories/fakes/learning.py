@@ -32,7 +32,7 @@ from domain.values.text import require_text
 from domain.values.text_hash import text_hash
 from repositories.common_search.memories import MemorySearches
 from repositories.fakes.filters import meeting
-from repositories.fakes.reembedding import FakeRepairReader, FakeRepairs
+from repositories.fakes.reembedding import FakeRepairReader, FakeRepairRepository
 from repositories.fakes.repository import FakeAppendRepository, FakeReadRepository, FakeRepository
 from repositories.fakes.writes import Condition, always, only
 
@@ -100,7 +100,7 @@ class FakeMemoryReader(FakeRepairReader[LearningMemory], MemorySearches[Conditio
 
 @implements(ports.MemoryRepository)
 class FakeMemoryRepository(
-    FakeMemoryReader, FakeRepairs[LearningMemory], FakeRepository[LearningMemory]
+    FakeMemoryReader, FakeRepairRepository[LearningMemory], FakeRepository[LearningMemory]
 ):
     """Writes learning memories."""
 

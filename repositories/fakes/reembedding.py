@@ -14,7 +14,7 @@ from domain.schema.writing import require_entity
 from domain.values.ids import require_id
 from domain.values.paging import require_limit
 from domain.values.reembedding import RepairCandidate, RepairedEmbedding
-from repositories.fakes.search import SearchesBoth
+from repositories.fakes.search import FakeSearchRepository
 from repositories.fakes.tracking import copy_of
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _UNCHANGED = {"tenant", "corpus", "key", "created_at"}
 
 
 @implements(ports.RepairReader)
-class FakeRepairReader(SearchesBoth[E]):
+class FakeRepairReader(FakeSearchRepository[E]):
     """Finds rows whose embedding is missing, stale or of another model."""
 
     repaired_text: ClassVar[str]
@@ -67,7 +67,7 @@ class FakeRepairReader(SearchesBoth[E]):
 
 
 @implements(ports.Repairs)
-class FakeRepairs(FakeRepairReader[E]):
+class FakeRepairRepository(FakeRepairReader[E]):
     """Finds rows whose embedding is missing, stale or of another model, and writes new ones."""
 
     async def write_repaired(

@@ -31,7 +31,7 @@ from domain.values.turns import slices, sorted_in_slices
 from repositories.common_search.findings import FindingSearches
 from repositories.fakes.repository import FakeReadRepository, FakeRepository, by_id
 from repositories.fakes.runs import newest_completed
-from repositories.fakes.search import SearchesWords
+from repositories.fakes.search import FakeWordSearchRepository
 from repositories.fakes.writes import Condition
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class FakeReviewReader(FakeReadRepository[Review]):
 
 
 @implements(ports.FindingReader)
-class FakeFindingReader(SearchesWords[Finding], FindingSearches[Condition]):
+class FakeFindingReader(FakeWordSearchRepository[Finding], FindingSearches[Condition]):
     """Finds findings by comment, by run and by words."""
 
     searched = (("title", "C"),)

@@ -50,7 +50,7 @@ class _Ranked:
     share: float
 
 
-class SearchesWords(FakeReadRepository[E]):
+class FakeWordSearchRepository(FakeReadRepository[E]):
     """Searches entities by words.
 
     Terms, stems, stop words and ranking are PostgreSQL's on plain words. The differences of the
@@ -163,7 +163,7 @@ class SearchesWords(FakeReadRepository[E]):
         )
 
 
-class SearchesBoth(SearchesWords[E]):
+class FakeSearchRepository(FakeWordSearchRepository[E]):
     """Searches entities by vector, by words, and by both."""
 
     async def _search_vectors(

@@ -8,7 +8,7 @@ from domain import ports
 from domain.ports.implementing import implements
 from domain.schema.base import Entity
 from repositories.common_search.vector import KeywordSearches, VectorSearches
-from repositories.fakes.search import SearchesBoth
+from repositories.fakes.search import FakeSearchRepository
 from repositories.fakes.writes import Condition
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ E = TypeVar("E", bound=Entity)
 
 
 @implements(ports.VectorReader)
-class FakeVectorReader(SearchesBoth[E], VectorSearches[E, Condition]):
+class FakeVectorReader(FakeSearchRepository[E], VectorSearches[E, Condition]):
     """Searches entities by vector, and by vector and words."""
 
 
