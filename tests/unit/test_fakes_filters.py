@@ -31,6 +31,7 @@ from domain.values.filters import (
     AllOf,
     AnyOf,
     Compare,
+    Exists,
     OneOf,
 )
 from domain.values.jsonb import normalise
@@ -127,8 +128,9 @@ class TestRules:
 
     def test_whatever_is_not_a_column_to_compare_may_still_exist(self) -> None:
         for column in ("embedding", "metadata", "content_hash"):
-            check_filter(where(column).exists(), KnowledgeChunk)
-        check_filter(where("signals", "a").exists(), DependencyBumpMerge)
+            assert check_filter(where(column).exists(), KnowledgeChunk) == Exists((column,))
+        in_json = where("signals", "a").exists()
+        assert check_filter(in_json, DependencyBumpMerge) == Exists(("signals", "a"))
 
     @pytest.mark.parametrize(
         "condition",

@@ -216,6 +216,8 @@ class TestTracking:
             uow.findings.add(finding(of))
             uow.reviews.add(of)
             await uow.commit()
+        async with database.reader() as view:
+            assert await view.findings.count(where("review_id").equals(of.id)) == 1
 
 
 class TestLocks:

@@ -229,6 +229,9 @@ class TestKeys:
             async with database.unit_of_work(tenant=tenant) as uow:
                 await uow.knowledge.add_many([chunk("same")])
                 await uow.commit()
+        for tenant in ("one", "two"):
+            async with database.reader(tenant=tenant) as view:
+                assert await view.knowledge.count() == 1
 
     async def test_missing_values_never_conflict(self, database: FakeDatabase) -> None:
         fields = {
