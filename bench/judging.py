@@ -19,8 +19,8 @@ from bench.measuring import Figure
 from bench.memory import GROWN
 from bench.search_targets import searches_judged
 from bench.targets import Verdict, verdicts
+from bench.unit_figures import UnitFigure
 from bench.unit_targets import unit_verdicts
-from bench.units import UnitFigure
 
 MEASURED = Path(__file__).parents[1] / "docs" / "explanation" / "measured"
 PERFORMANCE, SEARCH = MEASURED / "performance.json", MEASURED / "search.json"

@@ -11,8 +11,8 @@ from bench.judging import MEASURED, PERFORMANCE, UNITS, judged, rows, units_judg
 from bench.machine import Machine
 from bench.measuring import Figure
 from bench.search_targets import searches_judged
+from bench.unit_figures import UnitFigure
 from bench.unit_ways import DRIVER, LIBRARY, PLAIN
-from bench.units import UnitFigure
 
 PAGE: Final = MEASURED.parent / "performance.md"
 PICTURES: Final = {

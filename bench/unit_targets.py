@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from bench.targets import Verdict
+from bench.unit_figures import UnitFigure
 from bench.unit_ways import CHANGE_SAME, LIBRARY, PLAIN
-from bench.units import UnitFigure
 
 CLAIM: Final = "Small units of work"
 SIZE_FROM: Final = 1_000

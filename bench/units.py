@@ -21,7 +21,10 @@ from rich.table import Table
 
 from bench.clock import percentile
 from bench.fixture import server
+from bench.judging import table as verdict_table
 from bench.machine import Machine
+from bench.unit_figures import UnitFigure
+from bench.unit_targets import unit_verdicts
 from bench.unit_ways import ADD, GET, REPO, UNITS, Unit, Ways, ways
 from domain import Review
 from repositories import Database
@@ -33,31 +36,6 @@ TASKS: Final = (1, 16, 64)
 WARM_UPS: Final = 5
 REVIEWS: Final = 1_000
 """Reviews that are read and changed, many more than tasks."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnitFigure:
-    """One way to do one unit of work from a number of tasks; medians of its blocks.
-
-    Attributes:
-        unit: the unit of work.
-        way: the way.
-        tasks: the number of tasks that run it at the same time.
-        per_second: units per second.
-        cpu_us: CPU time of the client per unit in microseconds.
-        p99_ms: the time that 99 of 100 units take at most, in milliseconds.
-        opened: the number of connections that were opened after the first block.
-        runs: how often the unit ran in the measured blocks.
-    """
-
-    unit: str
-    way: str
-    tasks: int
-    per_second: float
-    cpu_us: float
-    p99_ms: float
-    opened: int
-    runs: int
 
 
 @dataclass(slots=True)
@@ -186,9 +164,6 @@ def main(
     quick: Annotated[bool, typer.Option("--quick", help="Measure two units only.")] = False,  # noqa: FBT002 -- an option
     output: Annotated[Path | None, typer.Option("--json", help="File for the figures.")] = None,
 ) -> None:
-    from bench.judging import table as verdict_table
-    from bench.unit_targets import unit_verdicts
-
     with server() as running:
         url = running.create_database("units")
         figures, machine = asyncio.run(_measured(url, quick=quick, rounds=rounds, seconds=seconds))

@@ -15,9 +15,9 @@ from bench import page, performance
 from bench.judging import PERFORMANCE, UNITS, judged
 from bench.measuring import Figure
 from bench.targets import TARGETS, verdicts
+from bench.unit_figures import UnitFigure
 from bench.unit_targets import SIZE_FROM, unit_verdicts
 from bench.unit_ways import ADD, LIBRARY, PLAIN
-from bench.units import UnitFigure
 
 
 @pytest.fixture(scope="module")
