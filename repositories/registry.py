@@ -17,8 +17,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from domain.errors import NotRegistered, RegistrationError
-from domain.schema.application import in_order, require_application_entity
-from domain.schema.registries import metadata
+from domain.schema.application import require_application_entity
+from domain.schema.registries import in_order, metadata
 from domain.schema.searchable import Searchable
 from domain.values.shown import kind_of
 

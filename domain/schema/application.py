@@ -7,19 +7,15 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Index, Text, UniqueConstraint
 from sqlalchemy.exc import NoReferencedTableError
-from sqlalchemy.schema import sort_tables
 
 from domain.errors import InvalidEntity
 from domain.schema.base import ApplicationEntity, Entity
 from domain.schema.constraints import constraint_name
-from domain.schema.registries import application_metadata, metadata
 from domain.schema.searchable import Searchable
 from domain.values.shown import kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
-    from sqlalchemy import Column, ForeignKeyConstraint, Table
+    from sqlalchemy import Column, ForeignKeyConstraint
 
 KEY = ["tenant", "id"]
 _KNOWN_RULES = frozenset(
@@ -57,30 +53,6 @@ def require_application_entity(entity: object) -> type[ApplicationEntity]:
     for column in entity.__table__.columns:
         _require_column(entity, column)
     return entity
-
-
-def in_order(entities: Collection[type[Entity]]) -> Sequence[type[Entity]]:
-    """Return the entities, parents before the entities that refer to them."""
-    by_table = {entity.__table__: entity for entity in entities}
-    return [by_table[table] for table in sort_tables(by_table)]
-
-
-def all_tables() -> Sequence[Table]:
-    """Return the tables of the library, and those of own entities, parents first.
-
-    Operations treat both alike. An entity is known when its module has been imported.
-    """
-    return [*metadata.sorted_tables, *sort_tables(application_metadata.tables.values())]
-
-
-def table_names() -> list[str]:
-    """Return the names of `all_tables`."""
-    return [table.name for table in all_tables()]
-
-
-def tenant_table_names() -> list[str]:
-    """Return the names of those of `all_tables` whose rows belong to tenants."""
-    return [table.name for table in all_tables() if "tenant" in table.c]
 
 
 def _require_known_rules(entity: type[Entity]) -> None:

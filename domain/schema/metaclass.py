@@ -13,8 +13,8 @@ from typing_extensions import dataclass_transform
 
 from domain.errors import InvalidEntity, NotLoaded
 from domain.schema.columns import EmbeddingColumn
+from domain.schema.derived_columns import complete_columns
 from domain.schema.registries import application_mappers, metadata
-from domain.schema.tables import complete_columns
 from domain.values.numbers import INT32_MAX, INT64_MAX
 
 if TYPE_CHECKING:

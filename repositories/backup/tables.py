@@ -11,8 +11,7 @@ from sqlalchemy.dialects import postgresql
 
 from domain.entities.knowledge import EmbeddingMetadata
 from domain.errors import AccessDenied
-from domain.schema.application import all_tables, table_names
-from domain.schema.registries import metadata
+from domain.schema.registries import all_tables, metadata, table_names
 from domain.values.text import TENANT_PATTERN
 from repositories.migrations.own_tables import require_registered
 from repositories.migrations.requirements import VERSION_TABLE

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from domain.schema.application import all_tables, tenant_table_names
+from domain.schema.registries import all_tables, tenant_table_names
 from repositories.migrations.requirements import VERSION_TABLE
 from repositories.sql import distribution as statements
 

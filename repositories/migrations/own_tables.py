@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import ARRAY, Text, bindparam, text
 
 from domain.errors import NotRegistered
-from domain.schema.application import table_names
+from domain.schema.registries import table_names
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -12,7 +12,7 @@ from alembic.script.revision import RevisionError
 from sqlalchemy import text
 
 from domain.errors import ConfigurationError, SchemaOutdated
-from domain.schema.application import table_names
+from domain.schema.registries import table_names
 from repositories.migrations import indexes, requirements
 from repositories.migrations import row_level_security as row_security
 from repositories.migrations.distribution import delete_local_rows, distribute_new_tables

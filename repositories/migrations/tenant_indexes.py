@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from sqlalchemy import Text, bindparam, func, select, text
 from sqlalchemy.schema import CreateIndex
 
-from domain.schema.application import all_tables
 from domain.schema.columns import EmbeddingColumn
+from domain.schema.registries import all_tables
 from repositories.migrations import indexes
 from repositories.migrations.row_level_security import bypass_row_level_security
 from repositories.migrations.target import target_metadata, tenant_index

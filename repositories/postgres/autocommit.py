@@ -9,7 +9,7 @@ from sqlalchemy import Connection, DefaultClause, inspect
 from sqlalchemy.orm.attributes import get_history, set_committed_value
 
 from domain.errors import Conflict
-from domain.schema.application import in_order
+from domain.schema.registries import in_order
 from domain.schema.stored import mark_stored
 from domain.values.transactions import ROWS_GONE
 from repositories.postgres import direct

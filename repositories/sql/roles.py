@@ -9,7 +9,7 @@ from sqlalchemy import ARRAY, Text, bindparam, text
 
 from domain import GlobalPattern
 from domain.entities.knowledge import EmbeddingMetadata
-from domain.schema.application import table_names
+from domain.schema.registries import table_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import ARRAY, Text, bindparam, text
 
-from domain.schema.application import tenant_table_names
+from domain.schema.registries import tenant_table_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

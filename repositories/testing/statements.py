@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from sqlalchemy import event, text
 
-from domain.schema.application import tenant_table_names
+from domain.schema.registries import tenant_table_names
 from repositories.postgres.connection import Connection
 
 if TYPE_CHECKING:

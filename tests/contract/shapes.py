@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
-from domain.schema.application import tenant_table_names
+from domain.schema.registries import tenant_table_names
 
 Rule = Callable[[str, Collection[str]], "str | None"]
 

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain import ConfigurationError, InvalidInput
-from domain.schema.application import all_tables
+from domain.schema.registries import all_tables
 from domain.values.health import Cluster, ClusterNode
 from repositories import Database
 from repositories.cli.health import cluster_sentence
