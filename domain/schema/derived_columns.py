@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
     from sqlalchemy.types import TypeEngine
 
-_SAME: Final[Mapping[type[TypeEngine[Any]], TypeEngine[Any]]] = {
+_EQUIVALENT_TYPES: Final[Mapping[type[TypeEngine[Any]], TypeEngine[Any]]] = {
     BIGINT: BigInteger(),
     BOOLEAN: Boolean(),
     BYTEA: LargeBinary(),
@@ -72,7 +72,7 @@ def complete_columns(
 ) -> Iterator[CheckConstraint]:
     """Complete each field's column, before the table is made of the columns.
 
-    The column gets PostgreSQL's natural type, the field's description as its comment, and the
+    The column gets the type that the library uses, the field's description as its comment, and the
     field's default as the server's.
 
     Returns:
@@ -81,14 +81,14 @@ def complete_columns(
     for name, field in fields.items():
         column = columns[name]
         column.name = column.name or name
-        _set_natural_type(column, field)
+        _set_type(column, field)
         column.comment = field.description
         column.server_default = column.server_default or _server_default(field)
         if conditions := list(_conditions(column, field)):
             yield CheckConstraint(" AND ".join(conditions), name=column.name)
 
 
-def _set_natural_type(column: Column[Any], field: FieldInfo) -> None:
+def _set_type(column: Column[Any], field: FieldInfo) -> None:
     # SQLModel maps str to varchar, float to real, and an enumeration to a type of its own.
     if isinstance(column.type, AutoString):
         column.type = SqlText()
@@ -101,18 +101,20 @@ def _set_natural_type(column: Column[Any], field: FieldInfo) -> None:
                 " has other values: derive it from enum.StrEnum"
             )
         column.type = EnumText(enum)
-    elif (natural := _natural(column.name, column.type)) is not None:
-        column.type = natural
+    elif (equivalent := _equivalent_type(column.name, column.type)) is not None:
+        column.type = equivalent
     elif any(isinstance(rule, Le) and rule.le == INT64_MAX for rule in field_constraints(field)):
         column.type = BigInteger()
 
 
-def _natural(name: str, kind: TypeEngine[Any]) -> TypeEngine[Any] | None:
-    # People write a type of SQLAlchemy where the library has its own, whose rows have the values
-    # that the fake returns as well.
+def _equivalent_type(name: str, kind: TypeEngine[Any]) -> TypeEngine[Any] | None:
+    """Return the type that the library uses in place of one of SQLAlchemy, or None to keep it.
+
+    Rows then have the values that the fake returns.
+    """
     if type(kind) in {JSON, JSONB}:
         return FrozenJsonb()
-    if isinstance(kind, ARRAY) and (item := _natural(name, kind.item_type)) is not None:
+    if isinstance(kind, ARRAY) and (item := _equivalent_type(name, kind.item_type)) is not None:
         return ARRAY(item, as_tuple=kind.as_tuple, dimensions=kind.dimensions)
     if isinstance(kind, String) and type(kind) in _TEXTS:
         if kind.length is not None:
@@ -130,7 +132,7 @@ def _natural(name: str, kind: TypeEngine[Any]) -> TypeEngine[Any] | None:
         return UTCDateTime()
     if isinstance(kind, NUMERIC):
         return Numeric(kind.precision, kind.scale)
-    return _SAME.get(type(kind))
+    return _EQUIVALENT_TYPES.get(type(kind))
 
 
 def _server_default(field: FieldInfo) -> DefaultClause | None:
