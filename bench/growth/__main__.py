@@ -22,7 +22,8 @@ from rich.table import Table
 
 from bench.fixture import server
 from bench.growth.data import DIMENSIONS, LARGE, MEDIUM, SMALL, Size, fill
-from bench.growth.entries import Entry, entries
+from bench.growth.entries import entries
+from bench.growth.entry import Entry
 from bench.growth.measure import (
     Growth,
     Population,

@@ -18,7 +18,7 @@ from tests.contract.suites.kinds import KINDS
 
 if TYPE_CHECKING:
     from bench.growth.data import Size
-    from bench.growth.entries import Entry, Rows
+    from bench.growth.entry import Entry, Rows
     from repositories import Database
 
 MOST: Final = 2.0

@@ -34,7 +34,7 @@ from bench.growth.data import (
     Size,
     fill,
 )
-from bench.growth.entries import NEAR, WORDS
+from bench.growth.entry import NEAR, WORDS
 from bench.machine import Machine
 from domain import RecollectError, Vector, known_dimensions
 from repositories import Database

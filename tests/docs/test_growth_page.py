@@ -15,7 +15,8 @@ from bench.growth.mixed import Load, failures, slowdown
 def test_every_operation_of_every_port_has_an_entry() -> None:
     chosen = entries()
     assert operations_without_entry(chosen) == [], (
-        "add entries, and for a new entity its line in _MAKERS, to bench/growth/entries.py"
+        "add entries to bench/growth/entries.py, and for a new entity its line in MAKERS of"
+        " bench/growth/generic_entries.py"
     )
     assert operations_without_entry([one for one in chosen if one.operation != "runs.claim"]) == [
         "runs.claim"
