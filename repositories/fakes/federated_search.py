@@ -64,7 +64,7 @@ class FakeFederatedSearch(CorporaSearch[Condition]):
         async with self._transaction.statement():
             for corpus, ids in ids_with_embeddings(rankings).items():
                 table = self._transaction.state.tables[names[corpus]]
-                for row in await self._transaction.find_many(table, ids):
+                for row in await self._transaction.tenant_rows.find_many(table, ids):
                     if row["embedding"] is not None:
                         embeddings[row["id"]] = row["embedding"]
         duplicates: defaultdict[UUID, list[UUID]] = defaultdict(list)

@@ -105,7 +105,7 @@ class FakeEmbeddingMetadataReader(Binds, EmbeddingRecordReader):
 
     async def find(self) -> EmbeddingMetadata | None:
         async with self._transaction.statement():
-            rows = await self._transaction.select(self._table)
+            rows = await self._transaction.tenant_rows.select(self._table)
         return (
             cast("EmbeddingMetadata", copy_of(self._table, rows[0], with_embedding=False))
             if rows

@@ -72,7 +72,7 @@ class FakeMemoryReader(FakeRepairReader[LearningMemory], MemorySearches[Conditio
         require_limit(limit)
         meets = meeting(self._entity, where)
         async with self._searching():
-            rows = await self._transaction.select(
+            rows = await self._transaction.tenant_rows.select(
                 self._table, lambda row: _shares(row, owner, repo)
             )
             repos = _largest(rows)
@@ -94,7 +94,9 @@ class FakeMemoryReader(FakeRepairReader[LearningMemory], MemorySearches[Conditio
     async def _owner_repos(self, owner: str, repo: str) -> Sequence[str]:
         async with self._transaction.statement():
             return _largest(
-                await self._transaction.select(self._table, lambda row: _shares(row, owner, repo))
+                await self._transaction.tenant_rows.select(
+                    self._table, lambda row: _shares(row, owner, repo)
+                )
             )
 
 
@@ -120,7 +122,7 @@ class FakeMemoryRepository(
             return row["embedding_model"] != model and not row["stale"]
 
         async with self._transaction.statement():
-            return await self._transaction.update(
+            return await self._transaction.tenant_rows.update(
                 self._table, is_to_be_marked, always({"stale": True}), at_most=at_most
             )
 

@@ -49,7 +49,7 @@ class FakeRepairReader(FakeSearchRepository[E]):
     async def repair_state(self, key: str) -> EmbeddingRepair | None:
         corpus, repairs = self._table.name, self._repairs
         async with self._transaction.statement():
-            rows = await self._transaction.select(
+            rows = await self._transaction.tenant_rows.select(
                 repairs, lambda row: (row["corpus"], row["key"]) == (corpus, key)
             )
         return (
@@ -99,7 +99,9 @@ class FakeRepairRepository(FakeRepairReader[E]):
         written = 0
         if embeddings:
             async with self._transaction.statement():
-                written = await self._transaction.update(self._table, is_repaired, repaired)
+                written = await self._transaction.tenant_rows.update(
+                    self._table, is_repaired, repaired
+                )
         await self.save_repair_state(state)
         return written
 

@@ -89,7 +89,7 @@ class FakeReadRepository(Binds, Generic[E]):
         if not keys:
             return {}
         async with self._transaction.statement():
-            rows = await self._transaction.find_many(self._table, keys)
+            rows = await self._transaction.tenant_rows.find_many(self._table, keys)
         entities = await self._entities(rows, with_embedding=with_embedding)
         return {row["id"]: entity for row, entity in zip(rows, entities, strict=True)}
 
@@ -99,7 +99,7 @@ class FakeReadRepository(Binds, Generic[E]):
     async def count(self, where: Filter | None = None) -> int:
         meets = meeting(self._entity, where)
         async with self._transaction.statement():
-            return len(await self._transaction.select(self._table, meets))
+            return len(await self._transaction.tenant_rows.select(self._table, meets))
 
     async def list(
         self,
@@ -173,7 +173,7 @@ class FakeReadRepository(Binds, Generic[E]):
         descending: bool = False,
     ) -> Sequence[Row]:
         async with self._transaction.statement():
-            rows = await self._transaction.select(self._table, meets)
+            rows = await self._transaction.tenant_rows.select(self._table, meets)
             ordered = await sorted_in_slices(rows, key)
             return ordered[::-1] if descending else ordered
 
@@ -250,7 +250,7 @@ class FakeAppendRepository(FakeReadRepository[E]):
 
     async def _delete(self, meets: Condition, *, at_most: int | None = None) -> int:
         async with self._transaction.statement():
-            return await self._transaction.delete(self._table, meets, at_most=at_most)
+            return await self._transaction.tenant_rows.delete(self._table, meets, at_most=at_most)
 
     async def _read_all(self, entities: Rows[E], progress: Progress | None = None) -> list[E]:
         """Return the entities, as this tenant's.

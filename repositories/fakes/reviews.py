@@ -85,10 +85,10 @@ class FakeReviewReader(FakeReadRepository[Review]):
         """Return the reviews that meet the condition, and their findings."""
         async with self._transaction.statement():
             table = self._transaction.state.tables[Finding.__tablename__]
-            snapshot = self._transaction.snapshot(table)
-            reviews = await self._transaction.select(self._table, meets)
+            snapshot = self._transaction.tenant_rows.snapshot(table)
+            reviews = await self._transaction.tenant_rows.select(self._table, meets)
             ids = {row["id"] for row in reviews}
-            return reviews, await self._transaction.select(
+            return reviews, await self._transaction.tenant_rows.select(
                 table, lambda row: row["review_id"] in ids, snapshot=snapshot
             )
 
@@ -130,18 +130,18 @@ class FakeFindingReader(FakeWordSearchRepository[Finding], FindingSearches[Condi
 
     async def _prior(self, repo: str, pr_number: int) -> Sequence[Row]:
         table = self._transaction.state.tables[Review.__tablename__]
-        reviews, findings = map(self._transaction.snapshot, (table, self._table))
+        reviews, findings = map(self._transaction.tenant_rows.snapshot, (table, self._table))
         run = await newest_completed(self._transaction, repo, pr_number)
         if run is None:
             return []
         same = {"repo": repo, "pr_number": pr_number, "head_sha": run["head_sha"]}
-        of_head = await self._transaction.select(
+        of_head = await self._transaction.tenant_rows.select(
             table,
             lambda row: all(row[name] == value for name, value in same.items()),
             snapshot=reviews,
         )
         ids = {row["id"] for row in of_head}
-        return await self._transaction.select(
+        return await self._transaction.tenant_rows.select(
             self._table,
             lambda row: row["review_id"] in ids and not row["suppressed"],
             snapshot=findings,
@@ -171,9 +171,11 @@ class FakeReactionReader(FakeReadRepository[FeedbackReaction]):
     async def patterns(self, repo: str) -> Sequence[FeedbackPattern]:
         table = self._transaction.state.tables[Review.__tablename__]
         async with self._transaction.statement():
-            reviews = self._transaction.snapshot(table)
-            reactions = await self._transaction.select(self._table, lambda row: row["repo"] == repo)
-            reviews = await self._transaction.select(table, snapshot=reviews)
+            reviews = self._transaction.tenant_rows.snapshot(table)
+            reactions = await self._transaction.tenant_rows.select(
+                self._table, lambda row: row["repo"] == repo
+            )
+            reviews = await self._transaction.tenant_rows.select(table, snapshot=reviews)
         pull_requests = {row["id"]: row["pr_number"] for row in reviews}
         titles: defaultdict[str, list[Row]] = defaultdict(list)
         async for some in slices(await _counted(reactions)):

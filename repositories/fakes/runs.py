@@ -142,10 +142,10 @@ class FakeRunRepository(FakeRunReader, FakeRepository[RunState]):
             return changes if _is_unfinished(row) and row["attempt"] == attempt else {}
 
         async with self._transaction.statement():
-            await self._transaction.update(
+            await self._transaction.tenant_rows.update(
                 self._table, lambda row: row["run_key"] == run_key, change
             )
-            rows = await self._transaction.select(
+            rows = await self._transaction.tenant_rows.select(
                 self._table, lambda row: row["run_key"] == run_key
             )
         if not rows:
@@ -180,7 +180,7 @@ class FakeRunRepository(FakeRunReader, FakeRepository[RunState]):
             same = (row["repo"], row["pr_number"]) == (run.repo, run.pr_number)
             return row["run_key"] == run.run_key or (same and _is_unfinished(row))
 
-        rows = sorted(await self._transaction.select(self._table, competes), key=by_id)
+        rows = sorted(await self._transaction.tenant_rows.select(self._table, competes), key=by_id)
         locked = [
             await self._transaction.rows.lock(self._table, self._table.key_of(row), competes)
             for row in rows
@@ -231,7 +231,7 @@ class FakeRunRepository(FakeRunReader, FakeRepository[RunState]):
                 "lease_expires_at": None,
             }
         )
-        await self._transaction.update(
+        await self._transaction.tenant_rows.update(
             self._table, lambda row: row["run_key"] in superseded and _is_unfinished(row), change
         )
         if same_head is None:
@@ -283,7 +283,10 @@ class FakeCheckpointRepository(FakeCheckpointReader, FakeRepository[ReviewCheckp
         change = always({"partial_comment_id": comment_id})
         async with self._transaction.statement():
             return (
-                await self._transaction.update(self._table, _has_key(review_output_key), change) > 0
+                await self._transaction.tenant_rows.update(
+                    self._table, _has_key(review_output_key), change
+                )
+                > 0
             )
 
     async def delete_by_key(self, review_output_key: str) -> bool:
@@ -301,7 +304,7 @@ async def newest_completed(transaction: Transaction, repo: str, pr_number: int) 
         return is_done and (row["repo"], row["pr_number"]) == (repo, pr_number)
 
     table = transaction.state.tables[RunState.__tablename__]
-    reviewed = await transaction.select(table, is_reviewed)
+    reviewed = await transaction.tenant_rows.select(table, is_reviewed)
     dated = [row for row in reviewed if row["completed_at"] is not None]
     # A completed run without a time comes last, as with NULLS LAST.
     return max(

@@ -76,7 +76,7 @@ class FakeWordSearchRepository(FakeReadRepository[E]):
     ) -> SearchHits[E]:
         require_limit(limit)
         async with self._searching():
-            rows = await self._transaction.select(self._table)
+            rows = await self._transaction.tenant_rows.select(self._table)
             arm = await self._keyword_arm(
                 query, await only(rows, meets), rows, match, thresholds, distinct=distinct
             )
@@ -98,7 +98,7 @@ class FakeWordSearchRepository(FakeReadRepository[E]):
             began = perf_counter()
             yield
             if self._transaction.plans is not None:
-                rows = len(await self._transaction.select(self._table))
+                rows = len(await self._transaction.tenant_rows.select(self._table))
                 milliseconds = (perf_counter() - began) * 1_000
                 plan = SearchPlan(
                     searched=self._table.name,
@@ -179,7 +179,7 @@ class FakeSearchRepository(FakeWordSearchRepository[E]):
         query = self._query_vector(embedding)
         require_limit(limit)
         async with self._searching():
-            rows = await self._transaction.select(self._table, meets)
+            rows = await self._transaction.tenant_rows.select(self._table, meets)
             ranked = await self._vector_arm(
                 rows, query, thresholds, distinct=distinct, metric=metric
             )
@@ -239,7 +239,7 @@ class FakeSearchRepository(FakeWordSearchRepository[E]):
         depth = arm_depth(require_limit(limit))
         candidates = limit if diversity is None else diverse_depth(limit)
         async with self._searching():
-            everything = await self._transaction.select(self._table)
+            everything = await self._transaction.tenant_rows.select(self._table)
             rows = await only(everything, meets)
             near = (await self._vector_arm(rows, vector, Thresholds(), distinct=distinct))[:depth]
             words = (

@@ -112,7 +112,7 @@ class FakeTelemetryRepository(FakeTelemetryReader, FakeRepository[TelemetryEvent
             deleted = 0
             for table in tables:
                 if left is None or left > deleted:
-                    deleted += await self._transaction.delete(
+                    deleted += await self._transaction.tenant_rows.delete(
                         table,
                         lambda row: row["created_at"] < written_before,
                         at_most=None if left is None else left - deleted,

@@ -7,9 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
-from operator import itemgetter
 from typing import TYPE_CHECKING, TypeVar, cast
-from uuid import UUID
 
 from domain.errors import (
     Conflict,
@@ -24,17 +22,18 @@ from domain.schema.stored import CommitMark, is_stored
 from domain.values.exclusive_use import ExclusiveUse
 from domain.values.savepoints import Savepoint
 from domain.values.transactions import ROWS_GONE, Isolation
-from domain.values.turns import VALUES_PER_TURN, slices, sorted_in_slices
+from domain.values.turns import VALUES_PER_TURN, slices
 from repositories.fakes.layers import Layers
 from repositories.fakes.locks import Owner
+from repositories.fakes.tenant_rows import TenantRows
 from repositories.fakes.tracking import Changed, Tracker, copy_of, in_groups
-from repositories.fakes.writes import Change, Condition, Writer, always, anything, only
+from repositories.fakes.writes import Writer, always
 
 if TYPE_CHECKING:
     from domain.values.plans import SearchPlan
     from repositories.fakes.checks import Row
     from repositories.fakes.state import State
-    from repositories.fakes.tables import Key, Table
+    from repositories.fakes.tables import Table
 
 E = TypeVar("E", bound=Entity)
 
@@ -98,6 +97,10 @@ class Transaction:
     @cached_property
     def rows(self) -> Writer:
         return Writer(self.state.tables, self.layers, self.state.locks, self.owner)
+
+    @cached_property
+    def tenant_rows(self) -> TenantRows:
+        return TenantRows(self.layers, self.rows, self.tenant)
 
     def begin(self) -> None:
         """Begin the transaction, which belongs to the running event loop."""
@@ -250,29 +253,6 @@ class Transaction:
         now = self.now
         return [table.row_of(entity, now) async for some in slices(entities) for entity in some]
 
-    def snapshot(self, table: Table) -> Sequence[Row]:
-        """Return the rows of all tenants at this moment. Call it inside a statement."""
-        return self.layers.values(table.name)
-
-    async def select(
-        self, table: Table, meets: Condition = anything, *, snapshot: Sequence[Row] | None = None
-    ) -> list[Row]:
-        """Return the tenant's rows that meet the condition, and let other tasks run meanwhile.
-
-        Call it inside a statement.
-
-        Args:
-            table: the table.
-            meets: the condition.
-            snapshot: rows of the table. A statement that reads several tables takes the snapshots
-                of all before it selects from the first; by default, the rows at this moment.
-        """
-        rows = self.snapshot(table) if snapshot is None else snapshot
-        return await only(rows, lambda row: self._owns(table, row) and meets(row))
-
-    def _owns(self, table: Table, row: Row) -> bool:
-        return not table.has_tenant or row["tenant"] == self.tenant
-
     @contextmanager
     def explaining(self) -> Iterator[list[SearchPlan]]:
         """Collect the plans of the searches in the block."""
@@ -281,52 +261,6 @@ class Transaction:
             yield self.plans
         finally:
             self.plans = before
-
-    async def find_many(self, table: Table, ids: Sequence[UUID]) -> list[Row]:
-        """Return the tenant's rows with these ids, in their order. Call it inside a statement."""
-        columns = table.key.columns
-        if not set(columns) <= {"tenant", "id"}:
-            ids_to_find = set(ids)
-            rows = await self.select(table, lambda row: row["id"] in ids_to_find)
-            rows_by_id = {row["id"]: row for row in rows}
-            return [rows_by_id[key] for key in ids if key in rows_by_id]
-        keys = [tuple(key if column == "id" else self.tenant for column in columns) for key in ids]
-        return [
-            row
-            async for some in slices(keys, VALUES_PER_TURN)
-            for key in some
-            if (row := self.layers.find(table.name, key)) is not None
-        ]
-
-    async def update(
-        self, table: Table, meets: Condition, change: Change, *, at_most: int | None = None
-    ) -> int:
-        """Change the tenant's rows that meet the condition, or the first by id; return how many.
-
-        Call it inside a statement.
-        """
-        keys = await self._keys(table, meets, at_most)
-        return sum(
-            [
-                await self.rows.update(table, key, change, meets) is not None
-                async for some in slices(keys)
-                for key in some
-            ]
-        )
-
-    async def delete(self, table: Table, meets: Condition, *, at_most: int | None = None) -> int:
-        """Delete the tenant's rows that meet the condition, or the first by id; return how many.
-
-        Call it inside a statement.
-        """
-        keys = await self._keys(table, meets, at_most)
-        return await self.rows.delete(table, keys, meets)
-
-    async def _keys(self, table: Table, meets: Condition, at_most: int | None) -> list[Key]:
-        rows = await self.select(table, meets)
-        if at_most is not None:
-            rows = (await sorted_in_slices(rows, itemgetter("id")))[:at_most]
-        return [table.key_of(row) async for some in slices(rows, VALUES_PER_TURN) for row in some]
 
     def entities(
         self, table: Table, rows: Iterable[Row], *, with_embedding: bool = False

@@ -12,7 +12,7 @@ import pytest
 
 from domain import Cursor, TenantMismatch
 from repositories import Database, FakeDatabase
-from repositories.fakes.transaction import Transaction as FakeTransaction
+from repositories.fakes.tenant_rows import TenantRows
 from repositories.testing.tables import empty
 from tests.conftest import DIMENSIONS
 from tests.contract.calls import TenantData
@@ -92,7 +92,7 @@ async def test_without_the_predicate_the_operations_that_leak_are_found(
 async def test_a_fake_without_the_predicate_is_found_as_well(
     data: TenantData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(FakeTransaction, "_owns", lambda *_: True)
+    monkeypatch.setattr(TenantRows, "_owns", lambda *_: True)
     assert {"uow.reviews.list", "view.findings.count", "uow.memories.delete_stale"} <= set(
         await on_a_fake(data)
     )

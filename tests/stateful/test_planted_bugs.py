@@ -17,7 +17,7 @@ from repositories.fakes import repository as fake_repository
 from repositories.fakes import search as fake_search
 from repositories.fakes.filters import meeting
 from repositories.fakes.reviews import FakeReactionRepository
-from repositories.fakes.transaction import Transaction
+from repositories.fakes.tenant_rows import TenantRows
 from repositories.fakes.writes import Writer
 from repositories.sql import rows
 from repositories.testing.stateful import operations
@@ -82,12 +82,12 @@ def _an_id_as_text_is_unknown(patch: pytest.MonkeyPatch) -> None:
 
 
 def _at_most_is_ignored(patch: pytest.MonkeyPatch) -> None:
-    honest = Transaction._keys
+    honest = TenantRows._keys
 
     def keys(self: Any, table: Any, meets: Any, at_most: int | None) -> Any:
         return honest(self, table, meets, None)
 
-    patch.setattr(Transaction, "_keys", keys)
+    patch.setattr(TenantRows, "_keys", keys)
 
 
 def _memories_of_the_model_become_stale(patch: pytest.MonkeyPatch) -> None:
