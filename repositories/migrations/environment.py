@@ -22,6 +22,7 @@ from repositories.migrations.session import require_lock
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from alembic.runtime.migration import MigrationInfo
     from sqlalchemy import Connection
 
 PACKAGE: Final = Path(__file__).parent
@@ -33,10 +34,18 @@ ENVIRONMENT: Final = "environment"
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """A connection and options for Alembic; `extra` is added to its configuration."""
+    """A connection and options for Alembic.
+
+    Attributes:
+        connection: The connection, outside of a transaction.
+        options: The options of the database.
+        done: The ids of revisions that were applied or taken back, to which each is added.
+        extra: What is added to Alembic's configuration.
+    """
 
     connection: Connection
     options: SchemaOptions = field(default_factory=SchemaOptions)
+    done: set[str | None] = field(default_factory=set)
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def configuration(self) -> dict[str, Any]:
@@ -48,9 +57,13 @@ class Environment:
             "connection": self.connection,
             "version_table": VERSION_TABLE,
             "transaction_per_migration": True,
-            "on_version_apply": lambda ctx, **_: require_lock(ctx.connection),
+            "on_version_apply": self._complete,
             **self.extra,
         }
+
+    def _complete(self, *, step: MigrationInfo, **_: Any) -> None:
+        require_lock(self.connection)
+        self.done.add(step.up_revision_id)
 
 
 def configure(environment: Environment | None = None, directory: Path | None = None) -> Config:

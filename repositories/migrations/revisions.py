@@ -20,7 +20,7 @@ from repositories.migrations.drift import find_drift
 from repositories.migrations.environment import VERSIONS, Environment, configure, scripts
 from repositories.migrations.options import SchemaOptions, read_recorded
 from repositories.migrations.own_tables import unregistered_tables
-from repositories.migrations.runner import BASE, head, require_known
+from repositories.migrations.runner import BASE, head, package_head, require_known
 from repositories.migrations.session import DEADLINE, alembic_for_us
 from repositories.migrations.target import target_metadata
 from repositories.postgres.errors import translating
@@ -146,6 +146,7 @@ def _revise(
         rev_id=f"{number:04d}",
         version_path=directory or VERSIONS,
     )
+    package_head.cache_clear()
     if not isinstance(written, Script):
         raise TypeError("Alembic wrote several revisions for one message")
     return Path(written.path)

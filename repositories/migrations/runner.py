@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Final
 
 from alembic import command
@@ -28,10 +28,14 @@ from repositories.migrations.session import DEADLINE, migration_session
 from repositories.postgres.errors import raise_bare, translating
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from alembic.script import ScriptDirectory
     from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from repositories.migrations.session import MigrationSession
 
 BASE: Final = "base"
 
@@ -73,10 +77,8 @@ async def migrate(
             partial(_way_up, revision, directory), doing="looking at the revisions"
         )
         async with row_security.row_level_security_bypassed(session, needed=bool(path)):
-            for step in path:
-                await session.run(
-                    partial(_upgrade, step, decided, directory), doing=f"revision {step}"
-                )
+            if path:
+                await _upgrade(session, path, decided, directory)
         rebuild = partial(indexes.rebuild_interrupted, tables=table_names())
         await session.run(rebuild, doing="rebuilding an index that was interrupted")
         reached = await session.run(current_revision, doing="looking at the database") or BASE
@@ -118,10 +120,8 @@ async def rollback(
             partial(_way_down, revision, directory), doing="looking at the revisions"
         )
         async with row_security.row_level_security_bypassed(session, needed=bool(path)):
-            for step, before in path:
-                await session.run(
-                    partial(_downgrade, before, directory), doing=f"taking back revision {step}"
-                )
+            if path:
+                await _downgrade(session, path, directory)
         return await session.run(_forget_empty, doing="looking at the database")
 
 
@@ -138,7 +138,17 @@ async def current(engine: AsyncEngine) -> str | None:
 
 def head(directory: Path | None = None) -> str:
     """Return the newest revision of this version."""
-    return scripts(directory).get_current_head() or BASE
+    return _head(scripts(directory)) if directory is not None else package_head()
+
+
+@cache
+def package_head() -> str:
+    """Return the newest revision of the package, whose files Alembic reads once."""
+    return _head(scripts())
+
+
+def _head(revisions: ScriptDirectory) -> str:
+    return revisions.get_current_head() or BASE
 
 
 def require_known(connection: Connection, directory: Path | None = None) -> str:
@@ -147,10 +157,14 @@ def require_known(connection: Connection, directory: Path | None = None) -> str:
     Raises:
         SchemaOutdated: this version does not have the revision.
     """
-    revisions = {script.revision for script in scripts(directory).walk_revisions()}
+    return _require_one_of(scripts(directory), connection)
+
+
+def _require_one_of(revisions: ScriptDirectory, connection: Connection) -> str:
     revision = current_revision(connection)
-    if revision is not None and revision not in revisions:
-        raise SchemaOutdated(current=revision, expected=head(directory))
+    ids = {script.revision for script in revisions.walk_revisions()}
+    if revision is not None and revision not in ids:
+        raise SchemaOutdated(current=revision, expected=_head(revisions))
     return revision or BASE
 
 
@@ -176,9 +190,10 @@ def _require_revision(revision: str) -> None:
 
 
 def _way_up(revision: str, directory: Path | None, connection: Connection) -> list[str]:
-    start = require_known(connection, directory)
+    revisions = scripts(directory)
+    start = _require_one_of(revisions, connection)
     try:
-        path = list(scripts(directory).iterate_revisions(revision, start, implicit_base=True))
+        path = list(revisions.iterate_revisions(revision, start, implicit_base=True))
     except RevisionError:
         raise_bare(
             ConfigurationError(
@@ -193,13 +208,12 @@ def _way_up(revision: str, directory: Path | None, connection: Connection) -> li
 def _way_down(
     revision: str, directory: Path | None, connection: Connection
 ) -> list[tuple[str, str]]:
-    start = require_known(connection, directory)
+    revisions = scripts(directory)
+    start = _require_one_of(revisions, connection)
     if start == BASE:
         return []
     try:
-        path = list(
-            scripts(directory).iterate_revisions(start, revision, select_for_downgrade=True)
-        )
+        path = list(revisions.iterate_revisions(start, revision, select_for_downgrade=True))
     except RevisionError:
         raise_bare(
             ConfigurationError(
@@ -211,20 +225,37 @@ def _way_down(
     return [(script.revision, str(script.down_revision or BASE)) for script in path]
 
 
-def _upgrade(
-    revision: str, options: SchemaOptions, directory: Path | None, connection: Connection
+async def _upgrade(
+    session: MigrationSession, path: Sequence[str], options: SchemaOptions, directory: Path | None
 ) -> None:
-    command.upgrade(
-        configure(Environment(connection=connection, options=options), directory), revision
-    )
+    # One command for all revisions: each command executes the file of every revision.
+    done: set[str | None] = set()
+
+    def upgrade(connection: Connection) -> None:
+        environment = Environment(connection=connection, options=options, done=done)
+        command.upgrade(configure(environment, directory), path[-1])
+
+    await session.run(upgrade, doing=lambda: f"revision {_failing(path, done)}")
 
 
-def _downgrade(revision: str, directory: Path | None, connection: Connection) -> None:
-    options = read_recorded(connection) or SchemaOptions()
-    connection.rollback()
-    command.downgrade(
-        configure(Environment(connection=connection, options=options), directory), revision
-    )
+async def _downgrade(
+    session: MigrationSession, path: Sequence[tuple[str, str]], directory: Path | None
+) -> None:
+    done: set[str | None] = set()
+
+    def downgrade(connection: Connection) -> None:
+        options = read_recorded(connection) or SchemaOptions()
+        connection.rollback()
+        environment = Environment(connection=connection, options=options, done=done)
+        command.downgrade(configure(environment, directory), path[-1][1])
+
+    steps = [step for step, _ in path]
+    await session.run(downgrade, doing=lambda: f"taking back revision {_failing(steps, done)}")
+
+
+def _failing(path: Sequence[str], done: set[str | None]) -> str:
+    """Return the first revision that is not done, or the last one, whose COMMIT failed."""
+    return next((step for step in path if step not in done), path[-1])
 
 
 def _forget_empty(connection: Connection) -> str | None:

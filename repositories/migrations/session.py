@@ -74,10 +74,14 @@ class MigrationSession:
         # SQLAlchemy does not wrap the errors of a rollback or of a change to autocommit mode.
         self._driver_error = connection.dialect.loaded_dbapi.Error
 
-    async def run(self, work: Callable[[Connection], T], *, doing: str) -> T:
+    async def run(self, work: Callable[[Connection], T], *, doing: str | Callable[[], str]) -> T:
         """Run `work` in a transaction, and return its result after the commit.
 
         If waiting for a lock times out, `work` runs again until the deadline.
+
+        Args:
+            work: the work.
+            doing: what it does, or a function that returns what failed.
 
         Raises:
             MigrationFailed: the server refused a statement; the message contains `doing` and the
@@ -92,13 +96,13 @@ class MigrationSession:
         try:
             return await retrying(self._attempt, work)
         except (StatementError, OSError, self._driver_error) as error:
-            raise_bare(MigrationFailed(f"{doing} failed: {reason(error)}"))
+            raise_bare(_failed(doing, error))
         except PendingRollbackError as error:
             # After a lost connection or a cancellation, Alembic's cleanup fails as well, and hides
             # the first failure.
             if isinstance(error.__context__, asyncio.CancelledError):
                 raise error.__context__ from None
-            raise_bare(MigrationFailed(f"{doing} failed: {reason(error.__context__ or error)}"))
+            raise_bare(_failed(doing, error.__context__ or error))
 
     async def _attempt(self, work: Callable[[Connection], T]) -> T:
         try:
@@ -108,6 +112,11 @@ class MigrationSession:
             raise
         await self._connection.commit()
         return result
+
+
+def _failed(doing: str | Callable[[], str], error: BaseException) -> MigrationFailed:
+    name = doing if isinstance(doing, str) else doing()
+    return MigrationFailed(f"{name} failed: {reason(error)}")
 
 
 # Alembic's state is global (`op` and `context`), so one migration at a time runs in a process, for
