@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import chain, product
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +18,15 @@ _LEFT_OUT = (
     contract.BatchesContract,
     contract.BoundsContract,
     contract.LimitContract,
+)
+_LAST = (
+    contract.ConcurrentClaimsContract,
+    contract.ConcurrentWritesContract,
+    contract.DistinctContract,
+    contract.FiltersContract,
+    contract.KeywordSearchContract,
+    contract.ListingContract,
+    contract.VectorSearchContract,
 )
 CONTRACTS = [getattr(contract, name) for name in contract.__all__ if name.endswith("Contract")]
 
@@ -84,13 +93,18 @@ def each_test() -> Iterator[Callable[[Store], Awaitable[None]]]:
     """Yield the tests of all suites as functions of a store.
 
     Each test comes with the first of its parameters. Then they come with the others. The suites of
-    `_LEFT_OUT` write many rows, or look at the methods of the store itself, and call nothing that
-    others do not call.
+    `_LAST` take the most time, and call little that others do not call. Those of `_LEFT_OUT` write
+    many rows, or look at the methods of the store itself, and call nothing that others do not call.
     """
+    suites = [suite for suite in CONTRACTS if suite not in (*_LEFT_OUT, *_LAST)]
+    yield from _each_test_of(suites)
+    yield from _each_test_of(_LAST)
+
+
+def _each_test_of(suites: Sequence[type[Any]]) -> Iterator[Callable[[Store], Awaitable[None]]]:
     tests = [
         [_bound(suite, name, arguments) for arguments in _parameters(function)]
-        for suite in CONTRACTS
-        if suite not in _LEFT_OUT
+        for suite in suites
         for name, function in inspect.getmembers(suite, inspect.isfunction)
         if name.startswith("test_")
     ]
