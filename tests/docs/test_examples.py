@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from domain import Review
 from repositories import Database
+from tests.docs import programs
 from tests.docs.consoles import Command, commands, matches, run
 from tests.docs.pages import DOCS, PAGES, ROOT, Block, all_blocks, blocks
 from tests.integration.migrations.support import as_superuser
@@ -67,19 +68,24 @@ def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("block", PROGRAMS, ids=lambda block: block.place)
 def test_a_program_runs_as_written(block: Block, server_folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "program.py").write_text(block.text)
-    # The program of the README creates its server, as every one does the first time it runs.
-    if block.page.name != "README.md" and (server := _SERVER.search(block.text)):
-        (tmp_path / server[1]).parent.mkdir(parents=True)
-        subprocess.run(["cp", "-a", server_folder, tmp_path / server[1]], check=True)
-    ran = subprocess.run(
-        [sys.executable, "-W", "error", "program.py"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    program = tmp_path / "program.py"
+    program.write_text(block.text)
+    # The program of the README starts Python and creates its server, as every one does the first
+    # time it runs.
+    if block.page.name == "README.md":
+        ran = subprocess.run(
+            [sys.executable, "-W", "error", "program.py"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=programs.TIMEOUT,
+            check=False,
+        )
+    else:
+        if server := _SERVER.search(block.text):
+            (tmp_path / server[1]).parent.mkdir(parents=True)
+            subprocess.run(["cp", "-a", server_folder, tmp_path / server[1]], check=True)
+        ran = programs.run(program)
     assert (ran.returncode, ran.stderr) == (0, ""), block.place
     expected = output_below(block)
     if expected is None:
@@ -172,6 +178,23 @@ def test_the_documentation_links_to_what_exists() -> None:
 
 def test_the_readme_has_a_program() -> None:
     assert any(block.page.name == "README.md" for block in PROGRAMS)
+
+
+def test_a_program_that_fails_or_warns_is_seen(tmp_path: Path) -> None:
+    failing = {
+        "import sys; print('out'); sys.exit(3)": (3, "out\n", ""),
+        "import warnings; warnings.warn('old')": (1, "", "UserWarning: old"),
+        "open(__file__)": (0, "", "ResourceWarning: unclosed file"),
+        "own = [open(__file__)]; own.append(own)": (0, "", "ResourceWarning: unclosed file"),
+        "import os; os.system('echo from a child >&2')": (0, "", "from a child"),
+        "undefined": (1, "", "name 'undefined' is not defined"),
+    }
+    for source, (code, out, err) in failing.items():
+        (tmp_path / "program.py").write_text(source)
+        ran = programs.run(tmp_path / "program.py")
+        assert (ran.returncode, ran.stdout) == (code, out), source
+        assert err in ran.stderr, source
+        assert bool(err) is bool(ran.stderr), source
 
 
 def test_output_is_compared_with_its_wildcards() -> None:
