@@ -45,7 +45,11 @@ FOLDERS = "recollect-tests-"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Make programs that tests start interruptible, and use memory for temporary files."""
+    """Make programs that tests start interruptible, and use memory for temporary files.
+
+    Collect garbage less often.
+    """
+    gc.set_threshold(20_000, 20, 50)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # As a shell has it in the background; programs inherit that.
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -137,10 +141,6 @@ async def uow(database: Database) -> AsyncIterator[UnitOfWork]:
 
 
 def pytest_collection_finish() -> None:
-    """Leave what collecting the tests has made, which stays, out of every later garbage collection.
-
-    And have fewer of them.
-    """
+    """Leave what collecting the tests made, which stays, out of every later garbage collection."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
