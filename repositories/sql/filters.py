@@ -30,6 +30,7 @@ from domain.values.filters import (
 )
 from domain.values.globs import glob_regex, parse_glob
 from repositories.sql import json_conditions
+from repositories.sql.json_conditions import JsonPlace
 
 if TYPE_CHECKING:
     from sqlalchemy.types import TypeEngine
@@ -122,12 +123,9 @@ def _render(entity: type[Entity], condition: Filter) -> ColumnElement[bool]:
             return _text_match(entity, path, operator, text)
         case Exists(path):
             column, keys = _column(entity, path)
-            return json_conditions.value_at(column, keys).is_not(None)
+            return (JsonPlace(column, keys).value if keys else column).is_not(None)
         case IsNull(path):
-            column, keys = _column(entity, path)
-            there = json_conditions.value_at(column, keys)
-            is_json_null = func.jsonb_typeof(there) == "null" if keys else false()
-            return or_(there.is_(None), is_json_null)
+            return _is_null(*_column(entity, path))
         case _:
             raise TypeError(f"{type(condition).__name__} is not a filter")
 
@@ -139,6 +137,13 @@ def _column(
     return entity.__table__.c[name], tuple(keys)
 
 
+def _is_null(column: ColumnElement[Any], keys: tuple[str, ...]) -> ColumnElement[bool]:
+    if not keys:
+        return column.is_(None)
+    place = JsonPlace(column, keys)
+    return or_(place.value.is_(None), place.is_null)
+
+
 def _compare(
     entity: type[Entity], path: tuple[str, ...], operator: Operator, value: Scalar
 ) -> ColumnElement[bool]:
@@ -148,20 +153,18 @@ def _compare(
         left = column.collate("C") if ordered else column
         compared = _operate(left, operator, literal(value, _compared_as(column)))
         return compared if ordered else and_(_has_hash_of(column, (value,)), compared)
-    if isinstance(value, datetime):
-        left = json_conditions.moment_at(column, keys)
-        return _operate(left, operator, json_conditions.as_moment(value))
-    if operator is Operator.EQUAL:
+    if operator is Operator.EQUAL and not isinstance(value, datetime):
         return json_conditions.equals(column, keys, value)
-    if isinstance(value, str):
-        text = json_conditions.text_at(column, keys)
-        return and_(
-            json_conditions.is_string(column, keys), _operate(text, operator, literal(value, Text))
-        )
-    number = json_conditions.value_at(column, keys)
-    return and_(
-        json_conditions.is_number(column, keys), _operate(number, operator, literal(value, JSONB))
-    )
+    place = JsonPlace(column, keys)
+    match value:
+        case datetime():
+            return _operate(place.moment, operator, json_conditions.as_moment(value))
+        case str():
+            compared = _operate(place.text, operator, literal(value, Text))
+            return and_(place.is_string, compared)
+        case _:
+            compared = _operate(place.value, operator, literal(value, JSONB))
+            return and_(place.is_number, compared)
 
 
 def _operate(
@@ -216,8 +219,8 @@ def _text_match(
         text = glob_regex(parse_glob(text, path[0]))
     if not keys:
         return _text_test(column.collate("C"), operator, text)
-    matches = _text_test(json_conditions.text_at(column, keys), operator, text)
-    return and_(json_conditions.is_string(column, keys), matches)
+    place = JsonPlace(column, keys)
+    return and_(place.is_string, _text_test(place.text, operator, text))
 
 
 def _text_test(

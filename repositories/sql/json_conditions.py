@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import ColumnElement, DateTime, and_, any_, case, cast, false, func, literal, or_
@@ -18,8 +19,11 @@ from domain.values.timestamps import STORED_AS_INFINITY
 
 Keys: TypeAlias = Sequence[str]
 
-_TEXTS: Final = ARRAY(Text())
-_DOCUMENTS: Final = ARRAY(JSONB())
+_BOOLEAN: Final = Boolean()
+_JSONB: Final = JSONB()
+_TEXT: Final = Text()
+_TEXTS: Final = ARRAY(_TEXT)
+_DOCUMENTS: Final = ARRAY(_JSONB)
 
 # An encoder for all values: json.dumps with these options makes one for each call.
 _to_json: Final = json.JSONEncoder(
@@ -27,48 +31,64 @@ _to_json: Final = json.JSONEncoder(
 ).encode
 
 
-def value_at(column: ColumnElement[Any], keys: Keys) -> ColumnElement[Any]:
-    """Return the JSON value at the end of a path."""
-    # With "#>", the key "0" would be a place in an array. A path leads through objects only.
-    for key in keys:
-        column = column.op("->", return_type=JSONB())(literal(key, Text))
-    return column
+class JsonPlace:
+    """A place in a JSON column: the end of a path of keys, each of which is a key of an object.
 
-
-def text_at(column: ColumnElement[Any], keys: Keys) -> ColumnElement[str]:
-    """Return the text at the end of a path, compared by code point."""
-    parent = value_at(column, keys[:-1])
-    return parent.op("->>", return_type=Text())(literal(keys[-1], Text)).collate("C")
-
-
-def is_string(column: ColumnElement[Any], keys: Keys) -> ColumnElement[bool]:
-    """Return the condition that the value is a string."""
-    return func.jsonb_typeof(value_at(column, keys)) == "string"
-
-
-def is_number(column: ColumnElement[Any], keys: Keys) -> ColumnElement[bool]:
-    """Return the condition that the value is a number."""
-    return func.jsonb_typeof(value_at(column, keys)) == "number"
-
-
-def moment_at(column: ColumnElement[Any], keys: Keys) -> ColumnElement[Any]:
-    """Return the moment at the end of a path, or NULL if the value is not a date.
-
-    Only RFC 3339 text with an offset is a date. No value raises an error.
+    Args:
+        column: the column.
+        keys: the path; at least one key.
     """
-    text = text_at(column, keys)
-    valid = func.pg_input_is_valid(text, "timestamptz", type_=Boolean())
-    is_date = and_(text.op("~", return_type=Boolean())(literal(RFC3339, Text)), valid)
-    moment = cast(text, DateTime(timezone=True))
-    # CASE evaluates its result only for rows that meet the condition.
-    return case((is_string(column, keys), case((is_date, moment))))
+
+    def __init__(self, column: ColumnElement[Any], keys: Keys) -> None:
+        # With "#>", the key "0" would be a place in an array.
+        for key in keys[:-1]:
+            column = column.op("->", return_type=_JSONB)(literal(key, _TEXT))
+        self._parent = column
+        self._key = literal(keys[-1], _TEXT)
+
+    @cached_property
+    def value(self) -> ColumnElement[Any]:
+        """The JSON value."""
+        return self._parent.op("->", return_type=_JSONB)(self._key)
+
+    @cached_property
+    def text(self) -> ColumnElement[str]:
+        """The value as text, compared by code point."""
+        return self._parent.op("->>", return_type=_TEXT)(self._key).collate("C")
+
+    @property
+    def is_string(self) -> ColumnElement[bool]:
+        """The condition that the value is a string."""
+        return func.jsonb_typeof(self.value) == "string"
+
+    @property
+    def is_number(self) -> ColumnElement[bool]:
+        """The condition that the value is a number."""
+        return func.jsonb_typeof(self.value) == "number"
+
+    @property
+    def is_null(self) -> ColumnElement[bool]:
+        """The condition that the value is JSON's null."""
+        return func.jsonb_typeof(self.value) == "null"
+
+    @property
+    def moment(self) -> ColumnElement[Any]:
+        """The moment that the value is, or NULL if it is not a date.
+
+        Only RFC 3339 text with an offset is a date. No value raises an error.
+        """
+        valid = func.pg_input_is_valid(self.text, "timestamptz", type_=_BOOLEAN)
+        is_date = and_(self.text.op("~", return_type=_BOOLEAN)(literal(RFC3339, _TEXT)), valid)
+        moment = cast(self.text, DateTime(timezone=True))
+        # CASE evaluates its result only for rows that meet the condition.
+        return case((self.is_string, case((is_date, moment))))
 
 
 def as_moment(value: datetime) -> ColumnElement[Any]:
     """Return the moment as a value of SQL."""
     if value in STORED_AS_INFINITY:
         # As text, it is what it says. PostgreSQL would read other texts again for each row.
-        return cast(literal(value.isoformat(), Text), DateTime(timezone=True))
+        return cast(literal(value.isoformat(), _TEXT), DateTime(timezone=True))
     return literal(value)
 
 
@@ -79,7 +99,7 @@ def equals(column: ColumnElement[Any], keys: Keys, value: Scalar) -> ColumnEleme
 
 def contains_document(column: ColumnElement[Any], document: Any) -> ColumnElement[bool]:
     """Return the condition that the column contains a document: the GIN index serves it."""
-    return column.op("@>", return_type=Boolean())(literal(document, JSONB))
+    return column.op("@>", return_type=_BOOLEAN)(literal(document, _JSONB))
 
 
 def nested(keys: Keys, value: Any) -> Any:
@@ -95,12 +115,12 @@ def one_of(column: ColumnElement[Any], keys: Keys, values: Sequence[Scalar]) -> 
     others = [value for value in values if not isinstance(value, datetime)]
     parts: list[ColumnElement[bool]] = [false()]
     if moments:
-        array = cast(moments, ARRAY(DateTime(timezone=True)))
-        parts.append(moment_at(column, keys) == any_(array))
+        moment = JsonPlace(column, keys).moment
+        parts.append(moment == any_(cast(moments, ARRAY(DateTime(timezone=True)))))
         ends = STORED_AS_INFINITY.intersection(moments)
-        parts += [moment_at(column, keys) == as_moment(one) for one in sorted(ends)]
+        parts += [moment == as_moment(one) for one in sorted(ends)]
     if len(others) > FEW_VALUES:
-        parts.append(_any_of(value_at(column, keys), "=", _documents((), others)))
+        parts.append(_any_of(JsonPlace(column, keys).value, "=", _documents((), others)))
     elif others:
         parts.append(_any_of(column, "@>", _documents(keys, others)))
     return or_(*parts)
@@ -116,7 +136,7 @@ def contains(
         return false()
     if len(values) <= FEW_VALUES:
         return _any_of(column, "@>", _documents(keys, values, in_list=True))
-    return _any_of(value_at(column, keys), "@>", _documents((), values, in_list=True))
+    return _any_of(JsonPlace(column, keys).value, "@>", _documents((), values, in_list=True))
 
 
 def _documents(keys: Keys, values: Sequence[Scalar], *, in_list: bool = False) -> list[str]:
@@ -135,4 +155,4 @@ def _any_of(
 ) -> ColumnElement[bool]:
     # One bound array of texts, in place of a clause for each value.
     array = cast(literal(documents, _TEXTS), _DOCUMENTS)
-    return left.op(operator, return_type=Boolean())(any_(array))
+    return left.op(operator, return_type=_BOOLEAN)(any_(array))
