@@ -232,11 +232,10 @@ async def test_an_event_of_any_month_finds_its_partition(migrated: AsyncEngine) 
 
 @newest
 async def test_a_failure_names_the_revision_keeps_those_before_and_repeats_no_row(
-    empty: AsyncEngine, tmp_path: Path
+    migrated: AsyncEngine, tmp_path: Path
 ) -> None:
-    await migrations.migrate(empty)
     await execute(
-        empty,
+        migrated,
         "INSERT INTO global_patterns VALUES (gen_random_uuid(), 'major', 'style', 'low', "
         f"'{SECRET}', 1)",
     )
@@ -246,10 +245,10 @@ async def test_a_failure_names_the_revision_keeps_those_before_and_repeats_no_ro
     write_revision(tmp_path, both, revision=AFTER_NEXT, down_revision=NEXT)
     refused = f"^revision {AFTER_NEXT} failed: a value violates the check .+ of global_patterns$"
     with pytest.raises(MigrationFailed, match=refused) as failure:
-        await migrations.migrate(empty, directory=tmp_path)
+        await migrations.migrate(migrated, directory=tmp_path)
     assert SECRET not in "".join(traceback.format_exception(failure.value))
-    assert await migrations.current(empty) == NEXT
-    assert {"first", "second"} & set(await scalar(empty, TABLES)) == {"first"}
+    assert await migrations.current(migrated) == NEXT
+    assert {"first", "second"} & set(await scalar(migrated, TABLES)) == {"first"}
 
     write_revision(
         tmp_path,
@@ -259,7 +258,7 @@ async def test_a_failure_names_the_revision_keeps_those_before_and_repeats_no_ro
         down_revision=NEXT,
     )
     with pytest.raises(MigrationFailed, match="a value is not valid text for its type") as failure:
-        await migrations.migrate(empty, directory=tmp_path)
+        await migrations.migrate(migrated, directory=tmp_path)
     assert SECRET not in "".join(traceback.format_exception(failure.value))
 
     write_revision(
@@ -272,7 +271,34 @@ async def test_a_failure_names_the_revision_keeps_those_before_and_repeats_no_ro
         MigrationFailed,
         match=rf'^revision {AFTER_NEXT} failed: relation "nowhere" does not exist \(42P01\)$',
     ):
-        await migrations.migrate(empty, directory=tmp_path)
+        await migrations.migrate(migrated, directory=tmp_path)
+
+
+@newest
+async def test_a_rollback_that_fails_names_the_revision_and_keeps_those_below(
+    migrated: AsyncEngine, tmp_path: Path
+) -> None:
+    write_revision(tmp_path, "pass", downgrade="op.execute('DROP TABLE nowhere')")
+    write_revision(tmp_path, "pass", revision=AFTER_NEXT, down_revision=NEXT)
+    await migrations.migrate(migrated, directory=tmp_path)
+    with pytest.raises(MigrationFailed, match=f"^taking back revision {NEXT} failed: table "):
+        await migrations.rollback(migrated, HEAD, directory=tmp_path)
+    assert await migrations.current(migrated) == NEXT
+
+
+@newest
+async def test_many_revisions_execute_a_file_as_often_as_one_does(
+    empty: AsyncEngine, tmp_path: Path
+) -> None:
+    executed = tmp_path / "executed"
+    file = write_revision(tmp_path, "pass")
+    with file.open("a") as source:
+        source.write(f"\nwith open({str(executed)!r}, 'a') as count:\n    count.write('.')\n")
+    await migrations.migrate(empty, revision=HEAD, directory=tmp_path)
+    of_many = executed.stat().st_size
+    executed.unlink()
+    await migrations.migrate(empty, directory=tmp_path)
+    assert 0 < of_many <= executed.stat().st_size
 
 
 @newest
