@@ -55,15 +55,32 @@ def recollect(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return run
 
 
+@pytest.fixture(scope="module")
+def urls() -> list[str]:
+    """The URL that `db up` printed, as soon as it ran."""
+    return []
+
+
 @pytest.fixture
-def up(recollect: Recollect) -> str:
-    """Return the URL of the server of `db up`, which is started once."""
+def up(recollect: Recollect, folder: Path, urls: list[str]) -> str:
+    """Return the URL of the server of `db up`, which is started once and after each stop."""
+    if urls and is_running(folder / targets.POSTGRES):
+        return urls[0]
     result = recollect("db", "up")
     assert result.exit_code == 0, result.stderr
     name, _, value = result.stdout.strip().partition("=")
     assert name == "DATABASE_URL"
-    (url,) = shlex.split(value)
+    urls[:] = shlex.split(value)
+    (url,) = urls
     return url
+
+
+def is_running(folder: Path) -> bool:
+    server = EmbeddedServer.find(folder)
+    if server is None:
+        return False
+    server.release()
+    return True
 
 
 def password_of(url: str) -> str:
@@ -299,14 +316,6 @@ def test_search_uses_words_only_if_the_database_has_other_embeddings(
     assert "dimensions" in result.stderr
     assert "Passages" in result.stdout
     assert "Findings" in result.stdout
-
-
-def is_running(folder: Path) -> bool:
-    server = EmbeddedServer.find(folder)
-    if server is None:
-        return False
-    server.release()
-    return True
 
 
 def test_down_stops_the_server_and_keeps_the_data(
