@@ -20,7 +20,7 @@ _ONE_CASE: Final = (
 # word. One pass finds that out; for most prose it saves five.
 _IRREGULAR: Final = (
     rf"[{_LOWER}][{_UPPER}]|[{_UPPER}0-9][{_UPPER}][{_LOWER}]|[0-9][a-f]|[a-f][0-9]"
-    rf"|\.[^{rules.DELIMITERS}\-_.]|[{rules.UNSPACED}]"
+    rf"|\.[^{rules.DELIMITERS}\-_.]|[0-9]T[0-9]|{rules.URL_ESCAPE}|[{rules.UNSPACED}]"
 )
 _FIRST: Final = r"\1"
 _PLAIN_WORD: Final = rf"[^{rules.DELIMITERS}\-_.]*"
@@ -67,7 +67,7 @@ def _compounds(text: str, abbreviated: str) -> str:
     padded = f"' ' || {abbreviated} || ' '"
     separated = _where(
         text,
-        r"[0-9]\.[0-9]",
+        rf"[0-9]\.[0-9]|{rules.URL_ESCAPE}",
         _replace(padded, rules.VERSION_OR_DOT, r" \1 "),
         otherwise=_separated(padded, "."),
     )

@@ -53,7 +53,13 @@ UNSPACED_BOUNDARY: Final = f"(?=[{UNSPACED}])|(?<=[{UNSPACED}])"
 SEPARATORS: Final = "-<&+./_~@"
 # `v2.32.3` is `2.32.3`; `v2` is a name.
 VERSION_PREFIX: Final = r"(?<![A-Za-z0-9])[vV](?=[0-9]+\.[0-9])"
-INNER_BOUNDARY: Final = "|".join((CASE_BOUNDARY, VERSION_PREFIX, UNSPACED_BOUNDARY))
+# `2026-11-30T12:00:00Z` has the date `2026-11-30`.
+TIME_MARK: Final = r"(?<=[0-9])T(?=[0-9][0-9][-:_])"
+# ASCII punctuation and letters in a URL, in upper case: `%da` in a pattern such as `%data%` is not.
+URL_ESCAPE: Final = "%[2-7][0-9A-F]"
+INNER_BOUNDARY: Final = "|".join(
+    (URL_ESCAPE, TIME_MARK, VERSION_PREFIX, CASE_BOUNDARY, UNSPACED_BOUNDARY)
+)
 
 # Letters before the dots inside "e.g." and "U.S.", which a code such as `p.x` does not end with.
 # A lookbehind of two characters would take PostgreSQL six times as long.
@@ -65,9 +71,9 @@ LONG_HASH: Final = (
     r"(?![0-9A-Za-z])"
 )
 
-NUMBERS: Final = r"[0-9]+(?:[-_]+[0-9]+)*"
-# A version number, or a dot outside of one.
-VERSION_OR_DOT: Final = r"(?:(?<![A-Za-z0-9])[vV])?([0-9]+(?:\.[0-9]+)+)|\."
+NUMBERS: Final = "[0-9]+(?:[-T]+[0-9]+)*"
+# A version number, or what separates components: a dot outside of one, or an escape.
+VERSION_OR_DOT: Final = rf"(?:(?<![A-Za-z0-9])[vV])?([0-9]+(?:\.[0-9]+)+)|\.|{URL_ESCAPE}"
 
 _CASE_BOUNDARY: Final = re.compile(CASE_BOUNDARY)
 _WORD_BOUNDARY: Final = re.compile(f"[{SEPARATORS}]+|{INNER_BOUNDARY}")
@@ -94,7 +100,8 @@ def compounds(text: str) -> str:
     Compounds are identifiers without their separators, and version numbers.
 
     `requests-2.32.3: self.get_user, useState` becomes `2.32.3 getuser useState`. Numbers with
-    hyphens, such as dates, are none; a compound of several components has one for each.
+    hyphens, such as dates, are none, and `1_000_000` is `1000000`; a compound of several components
+    has one for each.
     """
     parts = (part for part in _tokens(text) if _has_parts(part.strip("-_")))
     return " ".join(_JOINT.sub("", part) for part in parts)

@@ -72,19 +72,19 @@ _ONE_CASE = (
     rf"(?:[0-9](?:[{_LOWER}]*|[{_UPPER}]+s?)|[^\u0001-\u007f{_UPPER}{_LOWER}{_UNSPACED}]"
     f"(?:[{_UPPER}]?[{_LOWER}]*|[{_UPPER}]+s?))*"
 )
-_NUMBERS = r"[0-9]+(?:[-_]+[0-9]+)*"
+_NUMBERS = "[0-9]+(?:[-T]+[0-9]+)*"
 _BETWEEN = rf"[{_DELIMITERS}]+(?:[-_]*(?:{_ONE_CASE}|{_NUMBERS})[-_]*[{_DELIMITERS}]+)*"
 _BETWEEN_PLAIN = (
     rf"[{_DELIMITERS}.]+(?:[-_]*(?:[^{_DELIMITERS}\-_.]*|{_NUMBERS})[-_]*[{_DELIMITERS}.]+)*"
 )
 _INNER_BOUNDARY = (
-    f"(?<=[{_LOWER}])(?=[{_UPPER}])|(?<=[{_UPPER}0-9])(?=[{_UPPER}](?:[{_LOWER_BUT_S}]"
-    f"|s[{_LOWER}]))"
-    rf"|(?<![A-Za-z0-9])[vV](?=[0-9]+\.[0-9])|(?=[{_UNSPACED}])|(?<=[{_UNSPACED}])"
+    r"%[2-7][0-9A-F]|(?<=[0-9])T(?=[0-9][0-9][-:_])|(?<![A-Za-z0-9])[vV](?=[0-9]+\.[0-9])"
+    f"|(?<=[{_LOWER}])(?=[{_UPPER}])|(?<=[{_UPPER}0-9])(?=[{_UPPER}](?:[{_LOWER_BUT_S}]"
+    f"|s[{_LOWER}]))|(?=[{_UNSPACED}])|(?<=[{_UNSPACED}])"
 )
 _IRREGULAR = (
     rf"[{_LOWER}][{_UPPER}]|[{_UPPER}0-9][{_UPPER}][{_LOWER}]|[0-9][a-f]|[a-f][0-9]"
-    rf"|\.[^{_DELIMITERS}\-_.]|[{_UNSPACED}]"
+    rf"|\.[^{_DELIMITERS}\-_.]|[0-9]T[0-9]|%[2-7][0-9A-F]|[{_UNSPACED}]"
 )
 _ABBREVIATED = (
     "CASE WHEN <text> LIKE '%._.%' THEN regexp_replace(<text>, "
@@ -101,8 +101,9 @@ _INDEXED = (
     f", '{_INNER_BOUNDARY}', ' ', 'g')"
     ", '-', ' '), '<', ' '), '&', ' '), '+', ' '), '.', ' '), '/', ' '), '_', ' '), '~', ' '), "
     "'@', ' ')"
-    r" || replace(replace(regexp_replace(CASE WHEN <text> ~ '[0-9]\.[0-9]' THEN regexp_replace("
-    r"' ' || <abbreviated> || ' ', '(?:(?<![A-Za-z0-9])[vV])?([0-9]+(?:\.[0-9]+)+)|\.', "
+    r" || replace(replace(regexp_replace(CASE WHEN <text> ~ '[0-9]\.[0-9]|%[2-7][0-9A-F]' THEN "
+    r"regexp_replace(' ' || <abbreviated> || ' ', "
+    r"'(?:(?<![A-Za-z0-9])[vV])?([0-9]+(?:\.[0-9]+)+)|\.|%[2-7][0-9A-F]', "
     r"' \1 ', 'g') ELSE replace(' ' || <abbreviated> || ' ', '.', ' ') END"
     f", '{_BETWEEN}', ' ', 'g'), '-', ''), '_', '')"
     " WHEN strpos(<text>, '-') > 0 OR strpos(<text>, '_') > 0 THEN"
