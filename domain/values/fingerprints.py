@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from domain.values.text import require_any_text
+from domain.values.unicode import normalized
 
 _TOKEN: Final = re.compile(r"[^\W_]+|[^\w\s]+")
 """A word with its digits, or a run of other characters."""
@@ -40,7 +41,7 @@ def title_fingerprint(title: str) -> str:
         InvalidInput: `title` is not text.
     """
     require_any_text(title, "title")
-    folded = unicodedata.normalize("NFKC", title).casefold()
+    folded = normalized("NFKC", title).casefold()
     tokens = " ".join(_tokens(folded.replace("_", " ")))
     return hashlib.sha256((tokens or folded).encode(errors="surrogatepass")).hexdigest()[:32]
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from itertools import chain, zip_longest
+from itertools import chain, islice, zip_longest
 from typing import TYPE_CHECKING, Final
 
 from domain.values.text_analysis import compound, compounds, split_words
+from domain.values.unicode import other_forms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 MAX_READ_CHARACTERS: Final = 200_000
 """The first and the last half of so many characters are read of a longer query."""
@@ -48,12 +49,12 @@ _WEB_TERM: Final = re.compile(r'(-*)(?:"([^"]*)"?|([^\s"]+))')
 class QueryTerm:
     """A word or phrase of a query; `excluded`, if a minus stands before it.
 
-    A term that is one compound, such as `getUserName`, is met by its words or by the compound as
-    one word, `whole`: a row can have either.
+    A row has its words or one of its other `spellings`: a compound, such as `getUserName`, as one
+    word, and a text beyond ASCII in other forms of Unicode.
     """
 
     words: str
-    whole: str = ""
+    spellings: tuple[str, ...] = ()
     excluded: bool = False
 
 
@@ -74,13 +75,27 @@ class QueryText:
 def read_query(query: str) -> QueryText:
     """Return the words and compounds of a query.
 
-    Each compound is a term, and all other words are one.
+    Each compound and each word with other spellings is a term, and all other words are one.
     """
     text = _reduced(_readable(query))
-    words = [(word, compound(word)) for word in text.split()]
-    others = split_words(" ".join(word for word, whole in words if not whole))
-    terms = [QueryTerm(split_words(word), whole) for word, whole in words if whole]
-    return QueryText(split_words(text), compounds(text), [QueryTerm(others), *terms])
+    respelled = _respelled(text.split())
+    terms, others = [], []
+    for word in text.split():
+        if spellings := _spellings(word, respelled):
+            terms.append(QueryTerm(split_words(word), spellings))
+        else:
+            others.append(word)
+    words, whole = split_words(text), compounds(text)
+    written = {*words.split(), *whole.split()}
+    forms = " ".join(
+        word
+        for spelling in chain.from_iterable(respelled.values())
+        for word in spelling.split()
+        if word not in written
+    )
+    return QueryText(
+        f"{words} {forms}".rstrip(), whole, [QueryTerm(split_words(" ".join(others))), *terms]
+    )
 
 
 def read_web_query(query: str) -> Sequence[Sequence[QueryTerm]]:
@@ -92,16 +107,42 @@ def read_web_query(query: str) -> Sequence[Sequence[QueryTerm]]:
     is none, because no index finds the rows without a word.
     """
     alternatives: list[list[QueryTerm]] = [[]]
-    for match in _WEB_TERM.finditer(_readable(query[:MAX_WEB_CHARACTERS])):
-        hyphens, phrase, word = match.groups()
-        if not hyphens and word is not None and word.lower() == "or":
+    matches = [
+        match.groups(default="")
+        for match in _WEB_TERM.finditer(_readable(query[:MAX_WEB_CHARACTERS]))
+    ]
+    respelled = _respelled(phrase or word for _, phrase, word in matches)
+    for hyphens, phrase, word in matches:
+        text = phrase or word
+        if not hyphens and word.lower() == "or":
             alternatives.append([])
-        else:
-            text = word or phrase or ""
-            if words := " ".join(split_words(text).split()):
-                excluded = hyphens == "-"
-                alternatives[-1].append(QueryTerm(words, compound(text), excluded=excluded))
+        elif words := " ".join(split_words(text).split()):
+            term = QueryTerm(words, _spellings(text, respelled), excluded=hyphens == "-")
+            alternatives[-1].append(term)
     return [terms for terms in alternatives if not all(term.excluded for term in terms)]
+
+
+def _spellings(text: str, respelled: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    whole = compound(text)
+    return (*([whole] if whole else []), *respelled.get(text, ()))
+
+
+def _respelled(texts: Iterable[str]) -> Mapping[str, Sequence[str]]:
+    """Return the words and the compound of other forms of a text, for texts that have some.
+
+    So many different texts are respelled as lexemes are looked up.
+    """
+    different = dict.fromkeys(text for text in texts if not text.isascii())
+    return {
+        text: [
+            spelling
+            for form in forms
+            for spelling in (compound(form), " ".join(split_words(form).split()))
+            if spelling
+        ]
+        for text in islice(different, MAX_QUERY_TERMS)
+        if (forms := other_forms(text))
+    }
 
 
 def _readable(query: str) -> str:

@@ -36,7 +36,9 @@ def parse_query(query: str, match: Match) -> ParsedQuery:
         alternatives = read_web_query(query)
         ranked = (term for terms in alternatives for term in terms if not term.excluded)
         return ParsedQuery(
-            _terms(stems(" ".join(f"{term.words} {term.whole}" for term in ranked))),
+            _terms(
+                stems(" ".join(text for term in ranked for text in (term.words, *term.spellings)))
+            ),
             _meets_any(alternatives, _stands),
         )
     text = read_query(query)
@@ -62,14 +64,14 @@ def rarest(counts: Mapping[str, int], limit: int) -> Sequence[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Condition:
-    """The words of a term and its compound, of which a row has either."""
+    """The words of a term and its other spellings, of which a row has one."""
 
     words: tuple[Lexeme, ...]
-    whole: tuple[Lexeme, ...]
+    spellings: Sequence[tuple[Lexeme, ...]]
     excluded: bool
 
     def meets(self, places: Places, has: Callable[[tuple[Lexeme, ...], Places], bool]) -> bool:
-        either = (bool(words) and has(words, places) for words in (self.words, self.whole))
+        either = (bool(words) and has(words, places) for words in (self.words, *self.spellings))
         return any(either) is not self.excluded
 
 
@@ -87,12 +89,15 @@ def _conditions(terms: Iterable[QueryTerm]) -> Sequence[_Condition]:
 
     A compound of stop words alone is one if nothing else is required.
     """
-    read = [_Condition(lexemes(t.words), lexemes(t.whole), t.excluded) for t in terms]
+    read = [
+        _Condition(lexemes(term.words), [lexemes(s) for s in term.spellings], term.excluded)
+        for term in terms
+    ]
     has_words = any(condition.words and not condition.excluded for condition in read)
     conditions = [
         condition
         for condition in read
-        if condition.words or (condition.whole and (condition.excluded or not has_words))
+        if condition.words or (any(condition.spellings) and (condition.excluded or not has_words))
     ]
     return conditions if any(not condition.excluded for condition in conditions) else []
 

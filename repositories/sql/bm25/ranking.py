@@ -144,7 +144,9 @@ def query_parameters(query: str, match: Match, language: str) -> dict[str, str]:
     if match is Match.WEB:
         alternatives = read_web_query(query)
         ranked = (term for terms in alternatives for term in terms if not term.excluded)
-        values["query"] = " ".join(f"{term.words} {term.whole}" for term in ranked)
+        values["query"] = " ".join(
+            text for term in ranked for text in (term.words, *term.spellings)
+        )
         values["terms"] = _terms(alternatives)
     else:
         text = read_query(query)
@@ -159,12 +161,14 @@ def _terms(alternatives: Sequence[Sequence[QueryTerm]]) -> str:
         [
             {
                 "alternative": number,
+                "term": place,
                 "excluded": term.excluded,
-                "words": term.words,
-                "whole": term.whole,
+                "spelling": spelling,
+                "text": text,
             }
             for number, terms in enumerate(alternatives)
-            for term in terms
+            for place, term in enumerate(terms)
+            for spelling, text in enumerate((term.words, *term.spellings))
         ]
     )
 

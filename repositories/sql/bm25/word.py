@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY
 
-from domain.values.text_queries import MAX_QUERY_CHARACTERS
+from domain.values.text_queries import MAX_QUERY_CHARACTERS, read_query
 from repositories.sql.bm25.access import Access
 from repositories.sql.bm25.candidates import has_lexemes
 from repositories.sql.bm25.ranking import best, prepared
@@ -45,11 +45,12 @@ _UNLIKELY: Final = literal_column(
 
 
 def is_one_word(query: str) -> bool:
-    """Return whether the query is one word without parts, which usually has one lexeme."""
+    """Return whether the query is one word in one spelling, which usually has one lexeme."""
     word = query.strip()
     return (
         len(word) <= MAX_QUERY_CHARACTERS
         and word.isalpha()
+        and len(read_query(word).terms) == 1
         and (word.islower() or word.istitle() or word.isupper())
     )
 

@@ -264,6 +264,10 @@ class KeywordSearchContract:
             ("send the github token", ("GitHub", "GitHub token", "git-hub")),
             ("upgrade to 2.0.0rc1", ("2.0.0", "v2.0.0", "2.0.0rc1")),
             ("pass isOn to it", ("isOn", "is_on")),
+            ("at 2026-11-30T12:00:00Z", ("2026-11-30", '"2026-11-30"', "2026-11-30 12:00")),
+            ("n = 1_000_000", ("1000000", "1_000_000")),
+            ("limit = 1000000", ("1000000", "1_000_000")),
+            ("q=john%20smith", ("smith", "john smith", "q=john%20smith")),
         ],
     )
     async def test_code_is_found_by_its_parts_and_as_a_whole(
@@ -276,6 +280,36 @@ class KeywordSearchContract:
                 for match in Match:
                     hits = names(await view.knowledge.keyword_search(query, match=match))
                     assert hits[:1] == ["good"], (query, match)
+
+    @pytest.mark.parametrize("match", Match)
+    @pytest.mark.parametrize(
+        ("text", "queries"),
+        [
+            ("un café noir", ("café", "cafe\u0301", '"un cafe\u0301"', "CAFE\u0301")),
+            ("un cafe\u0301 noir", ("café", "cafe\u0301", '"cafe\u0301 noir"', "CAFÉ")),
+            ("call getÉtatName()", ("getÉtatName", "getE\u0301tatName")),
+            ("call getE\u0301tatName()", ("getÉtatName", "getE\u0301tatName")),
+            ("\ud55c\uae00 이름", ("\ud55c\uae00", "\u1112\u1161\u11ab\u1100\u1173\u11af")),
+            ("\u1112\u1161\u11ab\u1100\u1173\u11af", ("\ud55c\uae00", "\u1112\u1161\u11ab")),
+            (
+                "the office",
+                ("oﬃce", "\uff4f\uff46\uff46\uff49\uff43\uff45", "of\u00adfice", "of\u200bfice"),
+            ),
+            ("oﬃce", ("oﬃce",)),
+            ("of\u00adfice", ("of\u00adfice",)),
+        ],
+    )
+    async def test_a_query_finds_texts_that_write_its_characters_with_other_code_points(
+        self, store: Store, text: str, queries: tuple[str, ...], match: Match
+    ) -> None:
+        await write(store, chunk("good", text), chunk("decoy", "cafe etat fice 글"))
+        async with store.reader() as view:
+            for query in queries:
+                hits = await view.knowledge.keyword_search(query, match=match)
+                assert names(hits)[:1] == ["good"], query
+            for query in queries:
+                hits = await view.knowledge.keyword_search(f"decoy or fice -{query}", match=match)
+                assert (match is Match.WEB) <= ("good" not in names(hits)), query
 
     async def test_each_of_several_compounds_is_met_by_its_words_or_as_one_word(
         self, store: Store
