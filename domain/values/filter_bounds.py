@@ -43,7 +43,7 @@ A path counts once for each of its values, up to `FEW_VALUES`.
 FEW_VALUES: Final = 100
 """Up to this many values in JSON are looked up in an index, each with its path; more are hashed."""
 
-MAX_KEYS: Final = 100
+MAX_KEYS: Final = 50
 """Keys in the paths into JSON that SQL follows key by key: those of all conditions but equality."""
 
 _LEAST_BYTES: Final = sys.getsizeof(Decimal())

@@ -22,6 +22,9 @@ STATEMENT_ROWS: Final = 1_000
 With a vector index they take some seconds of the thirty that a statement has.
 """
 
+ARRAY_ROWS: Final = 2_000
+"""Rows of one statement that writes arrays, which the driver converts without a pause: 20 ms."""
+
 
 async def batches(entities: Rows[E], size: int) -> AsyncGenerator[list[E], None]:
     """Yield the entities in lists of at most `size`.

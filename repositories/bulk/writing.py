@@ -19,7 +19,7 @@ from domain.schema.writing import (
 )
 from domain.values.jsonb import MAX_VALUES, weight
 from domain.values.turns import VALUES_PER_TURN, slices, sorted_in_slices
-from repositories.bulk.batches import STATEMENT_ROWS, batches
+from repositories.bulk.batches import ARRAY_ROWS, STATEMENT_ROWS, batches
 from repositories.bulk.column_set import ColumnSet, Values, natural_key, sort_key
 from repositories.bulk.driver import copy, dialect_of
 from repositories.bulk.staging import StagingTable
@@ -205,8 +205,8 @@ class BulkWrite(Generic[E]):
                 records = column_set.records(blocks, await dialect_of(self._transaction))
                 await copy(self._transaction, self._entity.__tablename__, column_set.names, records)
                 return len(batch)
-        if len(batch) > BATCH_SIZE:
-            return await self._in_parts(batch, BATCH_SIZE)
+        if len(batch) > ARRAY_ROWS:
+            return await self._in_parts(batch, ARRAY_ROWS)
         values = self._sent(batch)
         if len(values) == 1:
             row = upsert.row_values(self._entity, values[0])

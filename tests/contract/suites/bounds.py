@@ -114,8 +114,8 @@ def _inside() -> Sequence[tuple[str, Filter]]:
         ("choices of ids", where("id").one_of([uuid4() for _ in range(10_000)])),
         ("choices of deep paths", AnyOf(tuple(deep.one_of(_names(100)) for _ in range(99)))),
         ("conditions", reduce(and_, [key.not_equals(n) for n in range(100)])),
-        ("comparisons of deep paths", AllOf((deep.at_least(1),) * 5)),
-        ("comparisons", AllOf((key.at_least("x"),) * 100)),
+        ("comparisons of deep paths", AllOf((deep.at_least(1),) * 2)),
+        ("comparisons", AllOf((key.at_least("x"),) * 50)),
         ("nodes", AnyOf((AllOf(),) * 999)),
         ("a path", where("metadata", *["k" * 45_000] * 20).equals("x")),
         ("a path that is compared", where("metadata", *["k" * 45_000] * 20).at_least("x")),
@@ -134,7 +134,7 @@ def _beyond() -> Sequence[tuple[str, Filter]]:
     text = "k" * 100_000_000
     return (
         ("choices", key.one_of(_names(1_000_000))),
-        ("keys", AllOf((where("metadata", *["k"] * 20).at_least(1),) * 6)),
+        ("keys", AllOf((where("metadata", *["k"] * 20).at_least(1),) * 3)),
         ("choices in sum", AllOf(tuple(key.one_of(_names(1_000)) for _ in range(11)))),
         ("nodes", AnyOf((AllOf(),) * 1_000_000)),
         ("a shared tree", shared),
