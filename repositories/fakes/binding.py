@@ -5,7 +5,7 @@ The statements of a fake refuse them as the server's statements do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from functools import wraps
 from inspect import iscoroutinefunction, signature
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from domain.values.numbers import INT32_MAX, INT64_MAX
 from domain.values.text import storable
+from domain.values.turns import VALUES_PER_TURN, slices
 
 if TYPE_CHECKING:
     from repositories.fakes.transaction import Transaction
@@ -59,27 +60,24 @@ def _binding(
     @wraps(method)
     async def bound(self: Binds, *args: Any, **kwargs: Any) -> R:
         arguments = parameters.bind(self, *args, **kwargs).arguments
-        with self._transaction.binding(sendable=all_sendable(arguments)):
+        with self._transaction.binding(sendable=await all_sendable(arguments)):
             return await method(self, *args, **kwargs)
 
     return bound
 
 
-def all_sendable(arguments: Mapping[str, Any]) -> bool:
-    """Return whether the driver can send every argument and the server accepts it."""
-    return all(
-        _is_sendable(name, value)
-        for name, values in arguments.items()
-        if name not in _NEVER_SENT
-        for value in _each(values)
-    )
+async def all_sendable(arguments: Mapping[str, Any]) -> bool:
+    """Return whether the driver can send every argument and the server accepts it.
 
-
-def _each(value: Any) -> Iterator[Any]:
-    if isinstance(value, list | tuple):
-        yield from value
-    else:
-        yield value
+    Other tasks run while it checks long lists.
+    """
+    for name, value in arguments.items():
+        if name not in _NEVER_SENT:
+            values = value if isinstance(value, list | tuple) else [value]
+            async for some in slices(values, VALUES_PER_TURN):
+                if not all(_is_sendable(name, one) for one in some):
+                    return False
+    return True
 
 
 def _is_sendable(name: str, value: Any) -> bool:
