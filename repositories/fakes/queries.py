@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from itertools import chain
 from typing import Final, TypeAlias
 
 from domain.values.search import Match
 from domain.values.text_queries import MAX_QUERY_TERMS, QueryTerm, read_query, read_web_query
+from domain.values.turns import VALUES_PER_TURN, slices
 from repositories.fakes.lexemes import MAX_POSITIONS, Lexeme, lexemes, stems
 
 _DIGIT: Final = re.compile("[0-9]")
@@ -30,27 +31,31 @@ class ParsedQuery:
     meets: Callable[[Places, Set[str]], bool]
 
 
-def parse_query(query: str, match: Match) -> ParsedQuery:
-    """Return what the query asks; nothing in it raises."""
+async def parse_query(query: str, match: Match) -> ParsedQuery:
+    """Return what the query asks, and let other tasks run meanwhile; nothing in it raises."""
     if match is Match.WEB:
         alternatives = read_web_query(query)
         ranked = (term for terms in alternatives for term in terms if not term.excluded)
-        return ParsedQuery(
-            _terms(
-                stems(" ".join(text for term in ranked for text in (term.words, *term.spellings)))
-            ),
-            _meets_any(alternatives, _stands),
-        )
+        terms = await _terms([text for term in ranked for text in (term.words, *term.spellings)])
+        return ParsedQuery(terms, _meets_any(alternatives, _stands))
     text = read_query(query)
-    terms = _terms(chain(stems(text.words), stems(text.compounds)))
+    terms = await _terms([*text.words.split(), *text.compounds.split()])
     if match is Match.ANY:
         return ParsedQuery(terms, lambda places, stored: any(stem in places for stem in stored))
     return ParsedQuery(terms, _meets_any([text.terms], _has_all))
 
 
-def _terms(named: Iterable[str]) -> Mapping[str, int]:
-    counts = {stem: min(count, MAX_POSITIONS) for stem, count in Counter(named).items()}
-    return {stem: counts[stem] for stem in rarest(counts, MAX_QUERY_TERMS)}
+async def _terms(texts: Sequence[str]) -> Mapping[str, int]:
+    await asyncio.sleep(0)
+    named = Counter[str]()
+    async for some in slices(texts, VALUES_PER_TURN):
+        for text in some:
+            named.update(stems(text))
+    await asyncio.sleep(0)
+    counts = {stem: min(count, MAX_POSITIONS) for stem, count in named.items()}
+    chosen = rarest(counts, MAX_QUERY_TERMS)
+    await asyncio.sleep(0)
+    return {stem: counts[stem] for stem in chosen}
 
 
 def rarest(counts: Mapping[str, int], limit: int) -> Sequence[str]:

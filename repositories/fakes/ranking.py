@@ -71,7 +71,7 @@ async def best(
         match: how many of the words a row must contain.
         ranking: the parameters of BM25.
     """
-    parsed = parse_query(query, match)
+    parsed = await parse_query(query, match)
     if not parsed.terms:
         return []
     having = dict.fromkeys(parsed.terms, 0)

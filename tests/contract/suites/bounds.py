@@ -275,7 +275,7 @@ class BoundsContract:
         async with store.reader() as view:
             await view.knowledge.keyword_search("deadline one")
             for name, query in _queries().items():
-                for match in (Match.ALL, Match.WEB):
+                for match in Match:
                     times = holds.setdefault(f"{name}, {match}", [])
                     for _ in _attempts(times):
                         async with _holds(times):
