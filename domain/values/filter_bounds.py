@@ -43,6 +43,9 @@ A path counts once for each of its values, up to `FEW_VALUES`.
 FEW_VALUES: Final = 100
 """Up to this many values in JSON are looked up in an index, each with its path; more are hashed."""
 
+_AROUND_KEY: Final = len('{"":}')
+"""Characters of JSON around each key of a path, which count as well."""
+
 MAX_KEYS: Final = 50
 """Keys in the paths into JSON that SQL follows key by key: those of all conditions but equality."""
 
@@ -122,7 +125,7 @@ class Work:
                 raise not_a_filter(part)
         self.conditions += 1
         written = min(max(len(values), 1), FEW_VALUES)
-        self.characters += _size(path) * written + _size(values)
+        self.characters += (_size(path) + _AROUND_KEY * len(path[1:])) * written + _size(values)
         if not isinstance(part, OneOf | Contains) and not _is_equality(part):
             self.keys += len(path) - 1
         if self.keys > MAX_KEYS:

@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from domain.schema.base import Entity
 
 
+_BOOLEAN: Final = Boolean()
+_JSONB: Final = JSONB()
+_TEXT: Final = Text()
+
 LARGE: Final = 4_000
 MANY_CHOICES: Final = 200
 """Characters, and choices, of a filter from which its statement is not cached."""
@@ -160,10 +164,10 @@ def _compare(
         case datetime():
             return _operate(place.moment, operator, json_conditions.as_moment(value))
         case str():
-            compared = _operate(place.text, operator, literal(value, Text))
+            compared = _operate(place.text, operator, literal(value, _TEXT))
             return and_(place.is_string, compared)
         case _:
-            compared = _operate(place.value, operator, literal(value, JSONB))
+            compared = _operate(place.value, operator, literal(value, _JSONB))
             return and_(place.is_number, compared)
 
 
@@ -208,7 +212,7 @@ def _contains(
     if keys:
         return json_conditions.contains(column, keys, values, every=every)
     array = cast(list(values), column.type)
-    return column.op("@>" if every else "&&", return_type=Boolean())(array)
+    return column.op("@>" if every else "&&", return_type=_BOOLEAN)(array)
 
 
 def _text_match(
@@ -228,8 +232,8 @@ def _text_test(
 ) -> ColumnElement[bool]:
     match operator:
         case TextOperator.PREFIX:
-            return func.starts_with(column, literal(text, Text), type_=Boolean())
+            return func.starts_with(column, literal(text, _TEXT), type_=_BOOLEAN)
         case TextOperator.SUBSTRING:
-            return func.strpos(column, literal(text, Text)) > 0
+            return func.strpos(column, literal(text, _TEXT)) > 0
         case TextOperator.GLOB:
-            return column.op("~", return_type=Boolean())(literal(text, Text))
+            return column.op("~", return_type=_BOOLEAN)(literal(text, _TEXT))

@@ -254,7 +254,7 @@ async def test_a_server_that_does_not_answer_a_statement_in_time_is_a_timeout(
     database_url: SecretStr, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The client gives up before the server does.
-    monkeypatch.setattr(hosts, "_GRACE_SECONDS", -9.8)
+    monkeypatch.setattr(hosts, "GRACE_SECONDS", -9.8)
     async with Database.from_url(database_url, statement_timeout=timedelta(seconds=10)) as database:
         with failing(StatementTimeout, again=False):
             async with written(database) as uow:

@@ -112,7 +112,7 @@ def _inside() -> Sequence[tuple[str, Filter]]:
         ("all elements of a list", key.contains_all(_names(10_000))),
         ("choices of a column", where("chunk_id").one_of(_names(10_000))),
         ("choices of ids", where("id").one_of([uuid4() for _ in range(10_000)])),
-        ("choices of deep paths", AnyOf(tuple(deep.one_of(_names(100)) for _ in range(99)))),
+        ("choices of deep paths", AnyOf(tuple(deep.one_of(_names(100)) for _ in range(70)))),
         ("conditions", reduce(and_, [key.not_equals(n) for n in range(100)])),
         ("comparisons of deep paths", AllOf((deep.at_least(1),) * 2)),
         ("comparisons", AllOf((key.at_least("x"),) * 50)),
