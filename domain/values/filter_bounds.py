@@ -35,7 +35,7 @@ MAX_NODES: Final = 1_000
 """Conditions and combinations in one filter, however they are nested."""
 
 MAX_CHARACTERS: Final = 1_000_000
-"""Characters of all paths and values in one filter, digits included.
+"""Characters of all paths and values in one filter, digits and the JSON around keys included.
 
 A path counts once for each of its values, up to `FEW_VALUES`.
 """

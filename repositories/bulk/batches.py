@@ -23,7 +23,10 @@ With a vector index they take some seconds of the thirty that a statement has.
 """
 
 ARRAY_ROWS: Final = 2_000
-"""Rows of one statement that writes arrays, which the driver converts without a pause: 20 ms."""
+"""Rows of one statement that writes arrays.
+
+The driver converts them in one piece, and no other task runs meanwhile.
+"""
 
 
 async def batches(entities: Rows[E], size: int) -> AsyncGenerator[list[E], None]:

@@ -10,8 +10,8 @@ from typing import Final
 
 _TOOLKIT: Final = ("rich", "typer")
 _COLLECT_AFTER: Final = 50_000
-"""New objects between two garbage collections; Python's default is 700. Importing SQLAlchemy and
-the entities makes 120,000, all of which live until the end."""
+"""New objects between two garbage collections; Python's default is 700, or 2,000 in newer versions.
+Importing SQLAlchemy and the entities makes 120,000, most of which live until the end."""
 
 
 def main() -> None:
@@ -39,7 +39,7 @@ def main() -> None:
     try:
         run(app)
     finally:
-        # Otherwise Python examines all objects several times before it ends, for half a second.
+        # Otherwise Python examines all objects several times before it ends.
         gc.freeze()
 
 
