@@ -7,8 +7,8 @@ from hashlib import md5
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import ColumnElement, String, and_, any_, cast, false, func, literal, or_, true
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.types import Boolean, Numeric, Text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.types import Numeric, Text
 
 from domain.schema.columns import INDEXED_BY_HASH
 from domain.values.filter_bounds import measure
@@ -30,17 +30,13 @@ from domain.values.filters import (
 )
 from domain.values.globs import glob_regex, parse_glob
 from repositories.sql import json_conditions
-from repositories.sql.json_conditions import JsonPlace
+from repositories.sql.json_conditions import BOOLEAN, JSON_DOCUMENT, TEXT, JsonPlace
 
 if TYPE_CHECKING:
     from sqlalchemy.types import TypeEngine
 
     from domain.schema.base import Entity
 
-
-_BOOLEAN: Final = Boolean()
-_JSONB: Final = JSONB()
-_TEXT: Final = Text()
 
 LARGE: Final = 4_000
 MANY_CHOICES: Final = 200
@@ -164,10 +160,10 @@ def _compare(
         case datetime():
             return _operate(place.moment, operator, json_conditions.as_moment(value))
         case str():
-            compared = _operate(place.text, operator, literal(value, _TEXT))
+            compared = _operate(place.text, operator, literal(value, TEXT))
             return and_(place.is_string, compared)
         case _:
-            compared = _operate(place.value, operator, literal(value, _JSONB))
+            compared = _operate(place.value, operator, literal(value, JSON_DOCUMENT))
             return and_(place.is_number, compared)
 
 
@@ -212,7 +208,7 @@ def _contains(
     if keys:
         return json_conditions.contains(column, keys, values, every=every)
     array = cast(list(values), column.type)
-    return column.op("@>" if every else "&&", return_type=_BOOLEAN)(array)
+    return column.op("@>" if every else "&&", return_type=BOOLEAN)(array)
 
 
 def _text_match(
@@ -232,8 +228,8 @@ def _text_test(
 ) -> ColumnElement[bool]:
     match operator:
         case TextOperator.PREFIX:
-            return func.starts_with(column, literal(text, _TEXT), type_=_BOOLEAN)
+            return func.starts_with(column, literal(text, TEXT), type_=BOOLEAN)
         case TextOperator.SUBSTRING:
-            return func.strpos(column, literal(text, _TEXT)) > 0
+            return func.strpos(column, literal(text, TEXT)) > 0
         case TextOperator.GLOB:
-            return column.op("~", return_type=_BOOLEAN)(literal(text, _TEXT))
+            return column.op("~", return_type=BOOLEAN)(literal(text, TEXT))

@@ -19,11 +19,12 @@ from domain.values.timestamps import STORED_AS_INFINITY
 
 Keys: TypeAlias = Sequence[str]
 
-_BOOLEAN: Final = Boolean()
-_JSONB: Final = JSONB()
-_TEXT: Final = Text()
-_TEXTS: Final = ARRAY(_TEXT)
-_DOCUMENTS: Final = ARRAY(_JSONB)
+# Types of bound values and of results, made once: SQLAlchemy would make one for each value.
+BOOLEAN: Final = Boolean()
+JSON_DOCUMENT: Final = JSONB()
+TEXT: Final = Text()
+_TEXTS: Final = ARRAY(TEXT)
+_DOCUMENTS: Final = ARRAY(JSON_DOCUMENT)
 
 # An encoder for all values: json.dumps with these options makes one for each call.
 _to_json: Final = json.JSONEncoder(
@@ -42,19 +43,19 @@ class JsonPlace:
     def __init__(self, column: ColumnElement[Any], keys: Keys) -> None:
         # With "#>", the key "0" would be a place in an array.
         for key in keys[:-1]:
-            column = column.op("->", return_type=_JSONB)(literal(key, _TEXT))
+            column = column.op("->", return_type=JSON_DOCUMENT)(literal(key, TEXT))
         self._parent = column
-        self._key = literal(keys[-1], _TEXT)
+        self._key = literal(keys[-1], TEXT)
 
     @cached_property
     def value(self) -> ColumnElement[Any]:
         """The JSON value."""
-        return self._parent.op("->", return_type=_JSONB)(self._key)
+        return self._parent.op("->", return_type=JSON_DOCUMENT)(self._key)
 
     @cached_property
     def text(self) -> ColumnElement[str]:
         """The value as text, compared by code point."""
-        return self._parent.op("->>", return_type=_TEXT)(self._key).collate("C")
+        return self._parent.op("->>", return_type=TEXT)(self._key).collate("C")
 
     @property
     def is_string(self) -> ColumnElement[bool]:
@@ -77,8 +78,8 @@ class JsonPlace:
 
         Only RFC 3339 text with an offset is a date. No value raises an error.
         """
-        valid = func.pg_input_is_valid(self.text, "timestamptz", type_=_BOOLEAN)
-        is_date = and_(self.text.op("~", return_type=_BOOLEAN)(literal(RFC3339, _TEXT)), valid)
+        valid = func.pg_input_is_valid(self.text, "timestamptz", type_=BOOLEAN)
+        is_date = and_(self.text.op("~", return_type=BOOLEAN)(literal(RFC3339, TEXT)), valid)
         moment = cast(self.text, DateTime(timezone=True))
         # CASE evaluates its result only for rows that meet the condition.
         return case((self.is_string, case((is_date, moment))))
@@ -88,7 +89,7 @@ def as_moment(value: datetime) -> ColumnElement[Any]:
     """Return the moment as a value of SQL."""
     if value in STORED_AS_INFINITY:
         # As text, it is what it says. PostgreSQL would read other texts again for each row.
-        return cast(literal(value.isoformat(), _TEXT), DateTime(timezone=True))
+        return cast(literal(value.isoformat(), TEXT), DateTime(timezone=True))
     return literal(value)
 
 
@@ -99,7 +100,7 @@ def equals(column: ColumnElement[Any], keys: Keys, value: Scalar) -> ColumnEleme
 
 def contains_document(column: ColumnElement[Any], document: Any) -> ColumnElement[bool]:
     """Return the condition that the column contains a document: the GIN index serves it."""
-    return column.op("@>", return_type=_BOOLEAN)(literal(document, _JSONB))
+    return column.op("@>", return_type=BOOLEAN)(literal(document, JSON_DOCUMENT))
 
 
 def nested(keys: Keys, value: Any) -> Any:
@@ -155,4 +156,4 @@ def _any_of(
 ) -> ColumnElement[bool]:
     # One bound array of texts, in place of a clause for each value.
     array = cast(literal(documents, _TEXTS), _DOCUMENTS)
-    return left.op(operator, return_type=_BOOLEAN)(any_(array))
+    return left.op(operator, return_type=BOOLEAN)(any_(array))
