@@ -189,8 +189,8 @@ def cover_embeddings(tables: Sequence[str]) -> None:
     migration. The earlier operations of the revision are committed.
     """
     connection = op.get_bind()
-    entities = target.target_metadata(options()).tables
-    columns = [entities[table].c.embedding for table in tables]
+    entities = target.embedding_columns(options())
+    columns = [entities[table] for table in tables]
     with op.get_context().autocommit_block(), indexes.patient(connection):
         for column in columns:
             covering.cover(connection, column, options())

@@ -36,11 +36,23 @@ def target_metadata(
 
     `application` are tables of an application's own entities, parents first.
     """
-    target = MetaData(naming_convention=entities.naming_convention)
-    for entity_table in (*entities.sorted_tables, *application):
-        for column in entity_table.to_metadata(target).columns:
-            _complete(column, options)
-    return target
+    return _copy((*entities.sorted_tables, *application), options)
+
+
+def embedding_columns(
+    options: SchemaOptions, application: Iterable[Table] = ()
+) -> Mapping[str, Column[Any]]:
+    """Return the column of embeddings of each table that has one, by the table's name.
+
+    Each belongs to a copy of its table, with the dimension and index of `options`.
+    """
+    tables = [table for table in (*metadata.sorted_tables, *application) if _has_embeddings(table)]
+    return {
+        table.name: column
+        for table in _copy(tables, options).tables.values()
+        for column in table.columns
+        if isinstance(column.type, EmbeddingColumn)
+    }
 
 
 def in_language(expression: str, language: str, *, of: str = TEMPLATE_LANGUAGE) -> str:
@@ -56,7 +68,8 @@ def in_language(expression: str, language: str, *, of: str = TEMPLATE_LANGUAGE) 
 
 def vector_indexes(options: SchemaOptions) -> Mapping[str, Index]:
     """Return the index of each table with a column of embeddings, by the table's name."""
-    indexes = (index for table in target_metadata(options).sorted_tables for index in table.indexes)
+    tables = (column.table for column in embedding_columns(options).values())
+    indexes = (index for table in tables for index in table.indexes)
     return {table_of(index): index for index in indexes if index.name in VECTOR_INDEXES}
 
 
@@ -98,6 +111,18 @@ def _hnsw(name: str, column: Column[Any], options: SchemaOptions) -> Index:
         postgresql_ops={column.name: form.opclass},
         postgresql_with={"m": options.hnsw_m, "ef_construction": options.hnsw_ef_construction},
     )
+
+
+def _has_embeddings(table: Table) -> bool:
+    return any(isinstance(column.type, EmbeddingColumn) for column in table.columns)
+
+
+def _copy(tables: Iterable[Table], options: SchemaOptions) -> MetaData:
+    target = MetaData(naming_convention=metadata.naming_convention)
+    for table in tables:
+        for column in table.to_metadata(target).columns:
+            _complete(column, options)
+    return target
 
 
 def _complete(column: Column[Any], options: SchemaOptions) -> None:

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from sqlalchemy import Text, bindparam, func, select, text
 from sqlalchemy.schema import CreateIndex
 
-from domain.schema.columns import EmbeddingColumn
 from domain.schema.registries import all_tables
 from repositories.migrations import indexes
 from repositories.migrations.row_level_security import bypass_row_level_security
-from repositories.migrations.target import target_metadata, tenant_index
+from repositories.migrations.target import embedding_columns, tenant_index
 from repositories.sql.large_tenants import TENANT_INDEXES
 from repositories.sql.vector_index import tenant_index_name
 
@@ -57,16 +56,9 @@ class TenantRows(NamedTuple):
 
 def embedding_tables(connection: Connection, options: SchemaOptions) -> Mapping[str, Column[Any]]:
     """Return the columns of embeddings of the tables in this database, by the table's name."""
-    target = target_metadata(options, application=_application_tables())
-    columns = {
-        table.name: column
-        for table in target.sorted_tables
-        for column in table.columns
-        if isinstance(column.type, EmbeddingColumn)
-    }
     return {
         name: column
-        for name, column in columns.items()
+        for name, column in embedding_columns(options, _application_tables()).items()
         if connection.scalar(_EXISTS, {"table": name})
     }
 
