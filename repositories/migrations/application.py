@@ -11,7 +11,6 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from alembic.autogenerate.api import AutogenContext
 from pgvector.sqlalchemy import VECTOR
 from sqlalchemy import ARRAY, Computed, Index, MetaData, Text, bindparam, text
 from sqlalchemy.sql.elements import ColumnElement
@@ -30,6 +29,7 @@ from repositories.sql.vector_index import TENANT_INDEX
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from alembic.autogenerate.api import AutogenContext
     from sqlalchemy import Connection
 
     from domain.schema.base import Entity

@@ -1,6 +1,7 @@
 """Alembic's configuration in code.
 
-Without an alembic.ini, migrations run wherever the package is installed.
+Without an alembic.ini, migrations run wherever the package is installed. Functions import Alembic,
+so that a program that only opens a database does not.
 """
 
 from __future__ import annotations
@@ -10,26 +11,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from sqlalchemy import text
 
-from repositories.migrations.options import SchemaOptions
+from repositories.migrations.options import OPTIONS, SchemaOptions
 from repositories.migrations.requirements import VERSION_TABLE
-from repositories.migrations.revision_operations import OPTIONS
 from repositories.migrations.session import require_lock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from alembic.config import Config
     from alembic.runtime.migration import MigrationInfo
+    from alembic.script import ScriptDirectory
     from sqlalchemy import Connection
 
 PACKAGE: Final = Path(__file__).parent
 VERSIONS: Final = PACKAGE / "versions"
-"""A name of our own, because the application may have a table `alembic_version`."""
 
 ENVIRONMENT: Final = "environment"
+
+_HAS_VERSION_TABLE: Final = text(f"SELECT to_regclass('{VERSION_TABLE}') IS NOT NULL")
+_CURRENT_REVISION: Final = text(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608 -- a constant
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +70,8 @@ class Environment:
 
 def configure(environment: Environment | None = None, directory: Path | None = None) -> Config:
     """Return Alembic's configuration; `directory` holds revisions beside those of the package."""
+    from alembic.config import Config
+
     locations = [VERSIONS, *([] if directory is None else [directory.absolute()])]
     config = Config(cmd_opts=Namespace(quiet=True))
     options = {
@@ -86,11 +90,12 @@ def configure(environment: Environment | None = None, directory: Path | None = N
 
 def scripts(directory: Path | None = None) -> ScriptDirectory:
     """Return the revisions of the package, and of `directory`."""
+    from alembic.script import ScriptDirectory
+
     return ScriptDirectory.from_config(configure(directory=directory))
 
 
 def current_revision(connection: Connection) -> str | None:
     """Return the revision that a database is at; None before the first."""
-    return MigrationContext.configure(
-        connection, opts={"version_table": VERSION_TABLE}
-    ).get_current_revision()
+    has_table = connection.scalar(_HAS_VERSION_TABLE)
+    return connection.execute(_CURRENT_REVISION).scalar_one_or_none() if has_table else None

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from repositories.postgres.settings import Settings
 
+OPTIONS: Final = "schema_options"
+"""The key of Alembic's configuration under which a revision reads the options."""
+
 _MAX_LABEL_BYTES: Final = 400
 _FROM_SETTINGS: Final = {
     "dimensions": "embedding_dimensions",

@@ -14,6 +14,7 @@ from sqlalchemy.schema import CreateIndex
 from domain.errors import MigrationFailed
 from domain.schema.columns import EmbeddingColumn
 from repositories.migrations import covering, indexes, partitions, requirements, target
+from repositories.migrations.options import OPTIONS
 from repositories.migrations.session import STATEMENT_TIMEOUT
 
 if TYPE_CHECKING:
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, TextClause
 
     from repositories.migrations.options import SchemaOptions
-
-OPTIONS: Final = "schema_options"
-"""The key of Alembic's configuration under which a revision reads the options."""
 
 _logger: Final = logging.getLogger("recollect.migrations")
 _ROWS: Final = text("SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(:table)")

@@ -9,12 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.script import Script
-
 from domain import metadata
 from domain.errors import ConfigurationError, SchemaOutdated
-from repositories.migrations.autogenerate import Autogenerate
 from repositories.migrations.distribution import undistributed_tables
 from repositories.migrations.drift import find_drift
 from repositories.migrations.environment import VERSIONS, Environment, configure, scripts
@@ -131,6 +127,11 @@ def _revise(
     *,
     autogenerate: bool,
 ) -> Path:
+    from alembic import command
+    from alembic.script import Script
+
+    from repositories.migrations.autogenerate import Autogenerate
+
     options = _at_head(connection, directory)
     target = target_metadata(options, entities)
     generator = Autogenerate(target, tuple(find_drift(connection, target)), options)

