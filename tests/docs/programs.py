@@ -1,12 +1,8 @@
-"""Run programs in processes that are forked from one that has imported the library.
-
-To import it again takes longer than most programs of the documentation.
-"""
+"""Run programs of the documentation in processes that have imported the library."""
 
 from __future__ import annotations
 
 import gc
-import multiprocessing
 import os
 import runpy
 import subprocess
@@ -15,14 +11,9 @@ import warnings
 from pathlib import Path
 from typing import Final
 
-TIMEOUT: Final = 120
+from tests.processes import FORKED
 
-_context: Final = (
-    multiprocessing.get_context("forkserver")
-    if "forkserver" in multiprocessing.get_all_start_methods()
-    else multiprocessing.get_context("spawn")
-)
-_context.set_forkserver_preload(["repositories.database", "repositories.embedded"])
+TIMEOUT: Final = 120
 
 
 def run(program: Path) -> subprocess.CompletedProcess[str]:
@@ -31,7 +22,7 @@ def run(program: Path) -> subprocess.CompletedProcess[str]:
     Raises:
         TimeoutError: the program runs too long.
     """
-    process = _context.Process(target=_run, args=(program,))
+    process = FORKED.Process(target=_run, args=(program,))
     process.start()
     process.join(TIMEOUT)
     if process.exitcode is None:
