@@ -41,7 +41,6 @@ class TestServer:
         self._folder = folder / f"postgres-{version}"
         self._version = version
         self._settings = settings
-        self._cloned: list[str] = []
 
     @cached_property
     def server(self) -> EmbeddedServer:
@@ -80,16 +79,11 @@ class TestServer:
         # A template cannot be copied twice at the same moment.
         template = self.template
         with FileLock(self._folder / "template.lock"):
-            url = self.server.create_database(name, template=template)
-        self._cloned.append(name)
-        return url
+            return self.server.create_database(name, template=template)
 
     def empty(self) -> SecretStr:
         """Return the URL of a new database without a schema."""
-        name = f"empty_{uuid4().hex}"
-        url = self.server.create_database(name)
-        self._cloned.append(name)
-        return url
+        return self.server.create_database(f"empty_{uuid4().hex}")
 
     def close(self) -> None:
         """Give the server up; the last to do so also deletes its data."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Table, delete, text
+from sqlalchemy import Table, TextClause, delete, text
 
 from domain import metadata
 from domain.entities.knowledge import EmbeddingMetadata
@@ -17,6 +18,11 @@ from repositories.migrations import application
 if TYPE_CHECKING:
     from domain.schema.base import Entity
     from repositories import Database
+
+
+@cache
+def _statement(entities: tuple[type[Entity], ...]) -> TextClause:
+    return text(f"DO $$ BEGIN {'; '.join(_steps(entities))}; END $$")
 
 
 def _steps(entities: Sequence[type[Entity]]) -> Iterator[str]:
@@ -73,6 +79,6 @@ async def _recorded(database: Database) -> EmbeddingMetadata | None:
 
 async def empty(database: Database) -> None:
     """Remove every row of every tenant, except the record of the embeddings, in one round trip."""
-    steps = "; ".join(_steps(database.registry.application_entities))
+    statement = _statement(tuple(database.registry.application_entities))
     async with database.engine.begin() as connection:
-        await connection.execute(text(f"DO $$ BEGIN {steps}; END $$"))
+        await connection.execute(statement)

@@ -14,7 +14,7 @@ import re
 import sys
 import tokenize
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -102,15 +102,15 @@ def hits_in(text: str, *, file: str, line: int = 1) -> Iterator[Hit]:
             )
 
 
-def names_in(source: str, *, file: str) -> Iterator[Hit]:
+def names_in(nodes: Sequence[ast.AST], *, file: str) -> Iterator[Hit]:
     """Yield the names of values that are participles."""
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes:
         match node:
             case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name) if name in PARTICIPLES:
                 yield Hit(file, node.lineno, "participle", name)
 
 
-def texts_in(source: str) -> Iterator[tuple[int, str]]:
+def texts_in(source: str, nodes: Sequence[ast.AST]) -> Iterator[tuple[int, str]]:
     """Yield comments, docstrings and messages with the lines where they begin."""
     comment: list[str] = []
     start = previous = 0
@@ -124,7 +124,7 @@ def texts_in(source: str) -> Iterator[tuple[int, str]]:
             comment.append(token.string.lstrip("# "))
     if comment:
         yield start, "\n".join(comment)
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes:
         match node:
             case ast.Constant(value=str(text)) if " " in text:
                 yield node.lineno, text
@@ -137,8 +137,9 @@ def hits_of(path: Path) -> Iterator[Hit]:
     if path.suffix == ".md":
         yield from hits_in(text, file=file)
         return
-    yield from names_in(text, file=file)
-    for line, each in texts_in(text):
+    nodes = list(ast.walk(ast.parse(text)))
+    yield from names_in(nodes, file=file)
+    for line, each in texts_in(text, nodes):
         yield from hits_in(each, file=file, line=line)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+
 import pytest
 
 from tests.docs.style import all_hits, hits_in, names_in, texts_in
@@ -45,5 +47,9 @@ def test_plain_prose_is_not(text: str) -> None:
 
 def test_names_comments_and_messages_of_code_are_read() -> None:
     source = '# a comment\n# of two lines\nfound = "a message with words"\n'
-    assert [hit.text for hit in names_in(source, file="a.py")] == ["found"]
-    assert list(texts_in(source)) == [(1, "a comment\nof two lines"), (3, "a message with words")]
+    nodes = list(ast.walk(ast.parse(source)))
+    assert [hit.text for hit in names_in(nodes, file="a.py")] == ["found"]
+    assert list(texts_in(source, nodes)) == [
+        (1, "a comment\nof two lines"),
+        (3, "a message with words"),
+    ]

@@ -78,7 +78,7 @@ def _obey(orders: Connection, directory: Path) -> None:
     while True:
         order: Order = orders.recv()
         if order.careless:
-            session._TRY_LOCK = session._HOLDS_LOCK = text("SELECT true")
+            vars(session).update(dict.fromkeys(("_TRY_LOCK", "_HOLDS_LOCK"), text("SELECT true")))
         orders.send(asyncio.run(_migrate(order.url, directory)))
 
 
