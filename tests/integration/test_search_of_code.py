@@ -31,8 +31,8 @@ SOURCES: Final[Mapping[str, str]] = {
     "documentation": "*/**/*.md",
     "tests": "numpy/lib/tests/test_*.py",
 }
-LINES: Final = 150
-EXCLUDED: Final = 50
+LINES: Final = 100
+EXCLUDED: Final = 30
 """How many of them are excluded from a search for another word of their passage."""
 
 _PLAIN = sa.text("""
