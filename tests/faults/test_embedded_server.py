@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.integration.test_embedded_server import TRESPASS, as_root, open_folder, run_as, start
+from tests.integration.embedded.support import TRESPASS, as_root, open_folder, run_as, start
 
 if TYPE_CHECKING:
     from repositories.embedded import EmbeddedServer
