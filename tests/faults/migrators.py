@@ -78,7 +78,8 @@ def _obey(orders: Connection, directory: Path) -> None:
     while True:
         order: Order = orders.recv()
         if order.careless:
-            vars(session).update(dict.fromkeys(("_TRY_LOCK", "_HOLDS_LOCK"), text("SELECT true")))
+            for name in ("_TRY_LOCK", "_HOLDS_LOCK"):
+                setattr(session, name, text("SELECT true"))
         orders.send(asyncio.run(_migrate(order.url, directory)))
 
 
