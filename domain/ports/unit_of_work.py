@@ -45,16 +45,54 @@ R = TypeVar("R")
 S = TypeVar("S", bound=SearchableEntity)
 
 
-class ReadUnitOfWork(Protocol):
-    """Reads in one read-only transaction, of one tenant, in one task.
-
-    There is nothing to add and nothing to commit.
-    """
+class TenantTransaction(Protocol):
+    """One transaction of one tenant in one task."""
 
     @property
     def tenant(self) -> str:
         """The tenant of the rows."""
         ...
+
+    def provide(self, port: Callable[..., R]) -> R:
+        """Return the repository that is registered with a port, such as `provide(LabelReader)`.
+
+        The properties of a unit of work are short for it.
+
+        Args:
+            port: class of the port.
+
+        Raises:
+            NotRegistered: none is, or the port writes and this is only for reads.
+        """
+        ...
+
+    @property
+    def corpora(self) -> FederatedSearch:
+        """Search of several corpora at once."""
+        return self.provide(FederatedSearch)
+
+    def explaining(self) -> AbstractContextManager[list[SearchPlan]]:
+        """Collect the plan of each search in the block: `with view.explaining() as plans: …`.
+
+        Each search is executed a second time for it.
+        """
+        ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+
+class ReadUnitOfWork(TenantTransaction, Protocol):
+    """Reads in one read-only transaction, of one tenant, in one task.
+
+    There is nothing to add and nothing to commit.
+    """
 
     @overload
     def repository(self, entity: type[S]) -> SearchableReader[S]: ...
@@ -70,19 +108,6 @@ class ReadUnitOfWork(Protocol):
 
         Raises:
             NotRegistered: the entity is not registered in this database.
-        """
-        ...
-
-    def provide(self, port: Callable[..., R]) -> R:
-        """Return the repository that is registered with a port, such as `provide(LabelReader)`.
-
-        The properties below are short for it.
-
-        Args:
-            port: class of the port.
-
-        Raises:
-            NotRegistered: none is, or the port writes.
         """
         ...
 
@@ -151,39 +176,13 @@ class ReadUnitOfWork(Protocol):
         """Telemetry events."""
         return self.provide(TelemetryReader)
 
-    @property
-    def corpora(self) -> FederatedSearch:
-        """Search of several corpora at once."""
-        return self.provide(FederatedSearch)
 
-    def explaining(self) -> AbstractContextManager[list[SearchPlan]]:
-        """Collect the plan of each search in the block: `with view.explaining() as plans: …`.
-
-        Each search is executed a second time for it.
-        """
-        ...
-
-    async def __aenter__(self) -> Self: ...
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
-
-
-class UnitOfWork(Protocol):
+class UnitOfWork(TenantTransaction, Protocol):
     """Reads and writes in one transaction, of one tenant, in one task.
 
     Leaving it without `commit` discards all changes. A statement that fails outside a savepoint
     aborts it: every later call raises TransactionAborted.
     """
-
-    @property
-    def tenant(self) -> str:
-        """The tenant of the rows."""
-        ...
 
     @property
     def operation_id(self) -> UUID:
@@ -212,19 +211,6 @@ class UnitOfWork(Protocol):
 
         Raises:
             NotRegistered: the entity is not registered in this database.
-        """
-        ...
-
-    def provide(self, port: Callable[..., R]) -> R:
-        """Return the repository that is registered with a port, such as `provide(LabelRepository)`.
-
-        The properties below are short for it.
-
-        Args:
-            port: class of the port.
-
-        Raises:
-            NotRegistered: none is.
         """
         ...
 
@@ -292,27 +278,6 @@ class UnitOfWork(Protocol):
     def telemetry(self) -> TelemetryRepository:
         """Telemetry events."""
         return self.provide(TelemetryRepository)
-
-    @property
-    def corpora(self) -> FederatedSearch:
-        """Search of several corpora at once."""
-        return self.provide(FederatedSearch)
-
-    def explaining(self) -> AbstractContextManager[list[SearchPlan]]:
-        """Collect the plan of each search in the block: `with view.explaining() as plans: …`.
-
-        Each search is executed a second time for it.
-        """
-        ...
-
-    async def __aenter__(self) -> Self: ...
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
 
     async def flush(self) -> None:
         """Write added and changed entities now, so that a violated constraint is raised here."""
