@@ -143,7 +143,8 @@ def head(directory: Path | None = None) -> str:
 @cache
 def package_head() -> str:
     """Return the newest revision of the package: its files are numbered."""
-    return max(file.name.partition("_")[0] for file in VERSIONS.glob("[0-9]*_*.py"))
+    numbers = (file.name.partition("_")[0] for file in VERSIONS.glob("[0-9]*_*.py"))
+    return max(numbers, default=BASE)
 
 
 def _head(revisions: ScriptDirectory) -> str:
