@@ -272,6 +272,18 @@ def _callable(name: str, value: Any) -> Any:
     return value
 
 
+def _observer(name: str, value: Any) -> Any:
+    _callable(name, value)
+    # Nothing awaits it: the coroutine of an async function would never run.
+    if iscoroutinefunction(value) or iscoroutinefunction(type(value).__call__):
+        raise InvalidInput(
+            f"{name} is called and not awaited: pass a function that is written with def in place"
+            " of async def",
+            field=name,
+        )
+    return value
+
+
 def _iterable(name: str, expected: str, value: Any) -> Iterable[Any]:
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise _refusal(name, expected, value)
@@ -345,8 +357,8 @@ _CHECKS: Final[Mapping[str, Callable[[str, Any], Any]]] = {
     "UUID": _id,
     "timedelta": _age,
     "datetime": _moment,
-    "Progress": _callable,
-    "OnBuild": _callable,
+    "Progress": _observer,
+    "OnBuild": _observer,
     "type[Entity]": _entity,
     "Sequence[str]": _texts,
     "Iterable[str]": _any_number_of_texts,

@@ -11,7 +11,7 @@ from domain.errors import InvalidEntity
 from domain.schema.columns import SEARCH_VECTOR_UNMAPPED, EmbeddingColumn, search_vector
 from domain.schema.constraints import embedding_check
 from domain.schema.text_hash import text_hash_column
-from domain.values.embedding import Embedding
+from domain.values.embedding import OptionalEmbedding
 from domain.values.text import Name
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Searchable(SQLModel):
 
     __mapper_args__: ClassVar[Any] = SEARCH_VECTOR_UNMAPPED
 
-    embedding: Embedding | None = Field(
+    embedding: OptionalEmbedding = Field(
         default=None, sa_type=EmbeddingColumn, description="Vector of the text."
     )
     embedding_model: Name | None = Field(

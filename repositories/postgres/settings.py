@@ -249,6 +249,11 @@ def _reason(name: str, kind: str, message: str) -> str:
         return f"{message}: write a timedelta or a number of seconds"
     if kind == "string_pattern_mismatch" and name == "tenant":
         return "a tenant is 1 to 100 ASCII letters, digits, dots, underscores and hyphens"
+    if kind == "string_pattern_mismatch" and name == "search_path":
+        return (
+            "write names of schemas in lower-case letters, digits and underscores, separated by"
+            " commas, such as app, public"
+        )
     if kind == "string_pattern_mismatch" and name == "language":
         return "write the name of a text search configuration, such as english or simple"
     return message.removeprefix("Value error, ")

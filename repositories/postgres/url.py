@@ -30,6 +30,9 @@ _ENCODE: Final = "percent-encode the user name and the password (@ is %40, / is 
 _BRACKETED: Final = re.compile(r"\[([^\]]+)\](?::(.*))?", re.DOTALL)
 _SOCKET: Final = re.compile(r"(/.*?)(?::(\d+))?", re.DOTALL)
 _NOT_A_HOST: Final = re.compile(r"[\s/@?#\[\]]")
+_QUOTES: Final = ("'", '"', "\ufeff")
+"""Characters around a URL in an env file whose reader does not remove them."""
+
 _OPTION: Final = re.compile(
     r"(?:-c\s*|--)([A-Za-z_][A-Za-z0-9_.-]*)=((?:\\.|[^\s\\])*)(?:\s+|$)", re.DOTALL
 )
@@ -46,6 +49,8 @@ def parse_url(text: str, *, setting: str = "url") -> ConnectionTarget:
     Raises:
         ConfigurationError: the scheme or a parameter is unknown, or a part is malformed.
     """
+    if text.strip().startswith(_QUOTES):
+        raise _refused(setting, "starts with a quotation mark or a byte order mark: remove it")
     scheme, separator, rest = text.strip().partition("://")
     if not separator or scheme.lower() not in SCHEMES:
         raise _refused(setting, _scheme_advice(scheme))
@@ -53,6 +58,12 @@ def parse_url(text: str, *, setting: str = "url") -> ConnectionTarget:
     authority, _, path = head.partition("/")
     if "@" in path or "/" in path:
         raise _refused(setting, f"has a '@' or '/' after the database's name: {_ENCODE}")
+    if re.search(r"\s", path):
+        raise _refused(
+            setting,
+            "has a blank after the database's name: remove the blank and what follows, such as a"
+            " comment, or write %20 for a blank in the name",
+        )
     credentials, at, hosts = authority.rpartition("@")
     user, colon, password = credentials.partition(":")
     parts: dict[str, list[str]] = {

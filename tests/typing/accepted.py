@@ -1,5 +1,7 @@
 """Code of users that type checkers must accept; it is checked and never run."""
 
+# pyright: strict
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +13,7 @@ from sqlalchemy import Row, func, select, update
 from sqlmodel import col
 
 from domain import (
+    ApplicationEntity,
     Category,
     DatabasePort,
     Embedder,
@@ -26,15 +29,24 @@ from domain import (
     Review,
     ReviewReader,
     ReviewRepository,
+    Searchable,
+    SearchableRepository,
     SearchHits,
     Severity,
     TrendDay,
     UnitOfWork,
     Vector,
+    searchable,
     where,
 )
+from domain.values.text import Name
 from repositories import Database, FakeDatabase, tenant_equals
-from repositories.testing.factories import FindingFactory, ReviewFactory, review_with_findings
+from repositories.testing.factories import (
+    EntityFactory,
+    FindingFactory,
+    ReviewFactory,
+    review_with_findings,
+)
 from repositories.unit_of_work import ReadUnitOfWork as PostgresReader
 from repositories.unit_of_work import UnitOfWork as PostgresUnitOfWork
 
@@ -85,6 +97,23 @@ async def a_service(
     chunk.embedding = None
     async for each in view.knowledge.stream():
         assert_type(each, KnowledgeChunk)
+
+
+class Note(Searchable, ApplicationEntity, table=True):
+    __tablename__ = "typing_notes"
+    __table_args__ = (*searchable("body", title="A", body="C"),)
+
+    title: Name
+    body: str
+
+
+async def an_entity_of_ones_own(uow: UnitOfWork, embedding: Sequence[float]) -> None:
+    notes = uow.repository(Note)
+    assert_type(notes, SearchableRepository[Note])
+    note = notes.add(Note(title="Retries", body="They end.", embedding=[1.0, 0.0, 0.0]))
+    assert_type(note.embedding, Vector | None)
+    note.embedding = embedding
+    assert_type(await notes.hybrid_search("retries", embedding), SearchHits[Note])
 
 
 class OwnEmbedder:
@@ -156,7 +185,17 @@ async def statements_of_ones_own(uow: PostgresUnitOfWork, view: PostgresReader) 
         assert_type(row, Row[str])
 
 
+class OwnReviewFactory(ReviewFactory):
+    repo = "acme/api"
+
+
+class NoteFactory(EntityFactory[Note]):
+    title = "Retries"
+
+
 def tests_of_ones_own() -> None:
+    assert_type(OwnReviewFactory.build(pr_number=7), Review)
+    assert_type(NoteFactory.build_batch(2, body="They end."), list[Note])
     assert_type(FindingFactory.build(), Finding)
     assert_type(ReviewFactory.build_batch(2), list[Review])
     assert_type(review_with_findings().findings, tuple[Finding, ...])

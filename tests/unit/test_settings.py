@@ -326,6 +326,7 @@ def test_a_bad_environment_is_named_without_its_values(monkeypatch: pytest.Monke
         ("connect_deadline", -1, "write more than 0 seconds"),
         ("language", "pt-BR", "such as english or simple"),
         ("tenant", "a b", "1 to 100 ASCII letters"),
+        ("search_path", '"$user", public', "such as app, public"),
     ],
 )
 def test_a_bad_setting_is_refused_with_advice(setting: str, value: object, advice: str) -> None:

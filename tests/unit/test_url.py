@@ -135,6 +135,27 @@ def test_a_malformed_url_is_refused_without_repeating_it(text: str) -> None:
     assert caught.value.setting == "url"
 
 
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        (f'"postgresql://me:{SECRET}@db/reviews"', "starts with a quotation mark"),
+        (f"'postgresql://me:{SECRET}@db/reviews'", "starts with a quotation mark"),
+        (f"\ufeffpostgresql://me:{SECRET}@db/reviews", "or a byte order mark: remove it"),
+        (f"postgresql://me:{SECRET}@db/reviews # the new one", "a comment, or write %20"),
+        (f"postgresql://me:{SECRET}@db/reviews pool_size=5", "remove the blank"),
+    ],
+)
+def test_what_an_env_file_leaves_around_a_url_is_named(text: str, advice: str) -> None:
+    with pytest.raises(ConfigurationError, match=advice) as caught:
+        parse_url(text, setting="DATABASE_URL")
+    assert str(caught.value).startswith("DATABASE_URL ")
+    assert SECRET not in str(caught.value)
+
+
+def test_a_blank_of_a_databases_name_is_encoded() -> None:
+    assert parse_url("postgresql://db/my%20reviews\r\n").database == "my reviews"
+
+
 def test_the_password_shows_only_on_request() -> None:
     url = parse_url(f"postgresql://me:{SECRET}%40@db:5433/reviews?sslmode=require")
     assert str(url) == "postgresql://me:***@db:5433/reviews?sslmode=require"

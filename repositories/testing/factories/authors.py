@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from factory import fuzzy
 from factory.declarations import LazyFunction, Sequence
 
@@ -13,9 +15,9 @@ from repositories.testing.factories.texts import REPOS
 class AuthorCacheEntryFactory(EntityFactory[AuthorCacheEntry]):
     """An author with earlier pull requests."""
 
-    id = LazyFunction(new_id)
-    repo = fuzzy.FuzzyChoice(REPOS)
-    author_login = Sequence(lambda n: f"author-{n}")
-    tier = AuthorTier.REGULAR
-    author_association = "CONTRIBUTOR"
-    pr_count = fuzzy.FuzzyInteger(1, 50)
+    id: Any = LazyFunction(new_id)
+    repo: Any = fuzzy.FuzzyChoice(REPOS)
+    author_login: Any = Sequence(lambda n: f"author-{n}")
+    tier: Any = AuthorTier.REGULAR
+    author_association: Any = "CONTRIBUTOR"
+    pr_count: Any = fuzzy.FuzzyInteger(1, 50)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from time import time_ns
-from typing import Any, Final, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 from uuid import UUID
 
 from factory.base import Factory, FactoryMetaClass
@@ -88,8 +88,18 @@ class EntityFactory(Factory[EntityT], metaclass=_ModelIsTheArgument):
     """Builds entities that are valid and not yet written; a keyword of `build` sets a field.
 
     `class ReviewFactory(EntityFactory[Review])` builds reviews. `created_at` and its like are left
-    to the database unless given.
+    to the database unless given. Fields are `Any`, so that a derived factory may declare
+    each as a value or as another declaration.
     """
+
+    if TYPE_CHECKING:
+        # factory_boy leaves the keywords without types, which strict type checkers report.
+
+        @classmethod
+        def build(cls, **fields: Any) -> EntityT: ...
+
+        @classmethod
+        def build_batch(cls, size: int, **fields: Any) -> list[EntityT]: ...
 
 
 def _factories(base: type[EntityFactory[Any]]) -> Iterator[type[EntityFactory[Any]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from factory import fuzzy
 from factory.declarations import LazyFunction, Sequence
@@ -22,18 +23,18 @@ from repositories.testing.factories.texts import REPOS
 class DependencyBumpMergeFactory(EntityFactory[DependencyBumpMerge]):
     """A merged update of a minor version, by a bot."""
 
-    id = LazyFunction(new_id)
-    repo = fuzzy.FuzzyChoice(REPOS)
-    pr_number = Sequence(lambda n: n + 1)
-    merged_at = fuzzy.FuzzyDateTime(SEEDED_FROM, SEEDED_FROM + timedelta(days=30))
-    delivery_id = Faker("uuid4")
-    source = BumpSource.DEPENDABOT
-    signals = LazyFunction(lambda: {"title": True, "branch": True})
-    package_name = fuzzy.FuzzyChoice(("requests", "django", "left-pad"))
-    old_version = "1.4.0"
-    new_version = "1.5.0"
-    semver_bump_type = SemverBump.MINOR
-    merge_confidence_level = MergeConfidence.HIGH
-    merge_confidence_rationale = LazyFunction(lambda: ["the tests passed"])
-    advisory_status = AdvisoryStatus.NONE
-    is_security_bump = False
+    id: Any = LazyFunction(new_id)
+    repo: Any = fuzzy.FuzzyChoice(REPOS)
+    pr_number: Any = Sequence(lambda n: n + 1)
+    merged_at: Any = fuzzy.FuzzyDateTime(SEEDED_FROM, SEEDED_FROM + timedelta(days=30))
+    delivery_id: Any = Faker("uuid4")
+    source: Any = BumpSource.DEPENDABOT
+    signals: Any = LazyFunction(lambda: {"title": True, "branch": True})
+    package_name: Any = fuzzy.FuzzyChoice(("requests", "django", "left-pad"))
+    old_version: Any = "1.4.0"
+    new_version: Any = "1.5.0"
+    semver_bump_type: Any = SemverBump.MINOR
+    merge_confidence_level: Any = MergeConfidence.HIGH
+    merge_confidence_rationale: Any = LazyFunction(lambda: ["the tests passed"])
+    advisory_status: Any = AdvisoryStatus.NONE
+    is_security_bump: Any = False

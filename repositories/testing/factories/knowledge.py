@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from factory import fuzzy
 from factory.declarations import (
     LazyAttribute,
@@ -25,18 +27,18 @@ class KnowledgeChunkFactory(EntityFactory[KnowledgeChunk]):
     class Params:
         passage = LazyFunction(any_passage)
 
-    id = LazyFunction(new_id)
-    chunk_id = LazyAttributeSequence(lambda chunk, n: f"{chunk.source}#{n}")
-    repo = fuzzy.FuzzyChoice(REPOS)
-    source = SelfAttribute("passage.source")
-    source_type = "doc"
-    language = "markdown"
-    title = SelfAttribute("passage.title")
-    content = SelfAttribute("passage.content")
-    metadata_ = Sequence(lambda n: {"section": n})
-    token_count = LazyAttribute(lambda chunk: len(chunk.content.split()))
-    embedding_model = MODEL
-    embedding = LazyFunction(new_embedding)
+    id: Any = LazyFunction(new_id)
+    chunk_id: Any = LazyAttributeSequence(lambda chunk, n: f"{chunk.source}#{n}")
+    repo: Any = fuzzy.FuzzyChoice(REPOS)
+    source: Any = SelfAttribute("passage.source")
+    source_type: Any = "doc"
+    language: Any = "markdown"
+    title: Any = SelfAttribute("passage.title")
+    content: Any = SelfAttribute("passage.content")
+    metadata_: Any = Sequence(lambda n: {"section": n})
+    token_count: Any = LazyAttribute(lambda chunk: len(chunk.content.split()))
+    embedding_model: Any = MODEL
+    embedding: Any = LazyFunction(new_embedding)
 
 
 class EmbeddingMetadataFactory(EntityFactory[EmbeddingMetadata]):
@@ -45,6 +47,6 @@ class EmbeddingMetadataFactory(EntityFactory[EmbeddingMetadata]):
     There is one in every database already.
     """
 
-    provider = PROVIDER
-    model = MODEL
-    dimensions = LazyFunction(newest_dimensions)
+    provider: Any = PROVIDER
+    model: Any = MODEL
+    dimensions: Any = LazyFunction(newest_dimensions)

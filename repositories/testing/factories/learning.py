@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from factory import fuzzy
 from factory.declarations import (
     LazyAttribute,
@@ -28,19 +30,19 @@ class LearningMemoryFactory(EntityFactory[LearningMemory]):
     class Params:
         finding = SubFactory(FindingFactory)
 
-    id = LazyFunction(new_id)
-    repo = SelfAttribute("finding.repo")
-    owner = LazyAttribute(lambda memory: memory.repo.partition("/")[0])
-    finding_id = SelfAttribute("finding.id")
-    review_id = SelfAttribute("finding.review_id")
-    source_repo = SelfAttribute("repo")
-    finding_text = SelfAttribute("finding.title")
-    severity = SelfAttribute("finding.severity")
-    category = SelfAttribute("finding.category")
-    file_path = SelfAttribute("finding.file_path")
-    outcome = Outcome.ACCEPTED
-    embedding_model = MODEL
-    embedding = LazyFunction(new_embedding)
+    id: Any = LazyFunction(new_id)
+    repo: Any = SelfAttribute("finding.repo")
+    owner: Any = LazyAttribute(lambda memory: memory.repo.partition("/")[0])
+    finding_id: Any = SelfAttribute("finding.id")
+    review_id: Any = SelfAttribute("finding.review_id")
+    source_repo: Any = SelfAttribute("repo")
+    finding_text: Any = SelfAttribute("finding.title")
+    severity: Any = SelfAttribute("finding.severity")
+    category: Any = SelfAttribute("finding.category")
+    file_path: Any = SelfAttribute("finding.file_path")
+    outcome: Any = Outcome.ACCEPTED
+    embedding_model: Any = MODEL
+    embedding: Any = LazyFunction(new_embedding)
 
 
 class GlobalPatternFactory(EntityFactory[GlobalPattern]):
@@ -49,11 +51,11 @@ class GlobalPatternFactory(EntityFactory[GlobalPattern]):
     class Params:
         issue = LazyFunction(any_issue)
 
-    id = LazyFunction(new_id)
-    severity = SelfAttribute("issue.severity")
-    category = SelfAttribute("issue.category")
-    confidence_band = ConfidenceBand.HIGH
-    pattern_fingerprint = LazyAttributeSequence(
+    id: Any = LazyFunction(new_id)
+    severity: Any = SelfAttribute("issue.severity")
+    category: Any = SelfAttribute("issue.category")
+    confidence_band: Any = ConfidenceBand.HIGH
+    pattern_fingerprint: Any = LazyAttributeSequence(
         lambda pattern, n: title_fingerprint(f"{worded(pattern.issue.title)} {n}")
     )
-    count = fuzzy.FuzzyInteger(1, 20)
+    count: Any = fuzzy.FuzzyInteger(1, 20)

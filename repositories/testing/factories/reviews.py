@@ -28,16 +28,16 @@ FIRST_COMMENT = 3_000_000_000
 class ReviewFactory(EntityFactory[Review]):
     """A review that ended well and found nothing."""
 
-    id = LazyFunction(new_id)
-    repo = fuzzy.FuzzyChoice(REPOS)
-    pr_number = Sequence(lambda n: n + 1)
-    head_sha = Faker("sha1")
-    delivery_id = Faker("uuid4")
-    files_analyzed = fuzzy.FuzzyInteger(1, 40)
-    lines_changed = fuzzy.FuzzyInteger(1, 2_000)
-    duration_ms = fuzzy.FuzzyInteger(1_000, 90_000)
-    model = "reviewer-1"
-    conclusion = "success"
+    id: Any = LazyFunction(new_id)
+    repo: Any = fuzzy.FuzzyChoice(REPOS)
+    pr_number: Any = Sequence(lambda n: n + 1)
+    head_sha: Any = Faker("sha1")
+    delivery_id: Any = Faker("uuid4")
+    files_analyzed: Any = fuzzy.FuzzyInteger(1, 40)
+    lines_changed: Any = fuzzy.FuzzyInteger(1, 2_000)
+    duration_ms: Any = fuzzy.FuzzyInteger(1_000, 90_000)
+    model: Any = "reviewer-1"
+    conclusion: Any = "success"
 
 
 class FindingFactory(EntityFactory[Finding]):
@@ -55,16 +55,16 @@ class FindingFactory(EntityFactory[Finding]):
             review_output_key=LazyAttribute(lambda finding: f"{finding.repo}#{finding.review_id}"),
         )
 
-    id = LazyFunction(new_id)
-    review_id = SelfAttribute("review.id")
-    repo = SelfAttribute("review.repo")
-    file_path = SelfAttribute("issue.file_path")
-    start_line = fuzzy.FuzzyInteger(1, 400)
-    end_line = LazyAttribute(lambda finding: finding.start_line and finding.start_line + 3)
-    severity = SelfAttribute("issue.severity")
-    category = SelfAttribute("issue.category")
-    confidence = fuzzy.FuzzyInteger(50, 99)
-    title = LazyAttribute(lambda finding: worded(finding.issue.title))
+    id: Any = LazyFunction(new_id)
+    review_id: Any = SelfAttribute("review.id")
+    repo: Any = SelfAttribute("review.repo")
+    file_path: Any = SelfAttribute("issue.file_path")
+    start_line: Any = fuzzy.FuzzyInteger(1, 400)
+    end_line: Any = LazyAttribute(lambda finding: finding.start_line and finding.start_line + 3)
+    severity: Any = SelfAttribute("issue.severity")
+    category: Any = SelfAttribute("issue.category")
+    confidence: Any = fuzzy.FuzzyInteger(50, 99)
+    title: Any = LazyAttribute(lambda finding: worded(finding.issue.title))
 
 
 class SuppressionLogEntryFactory(EntityFactory[SuppressionLogEntry]):
@@ -76,11 +76,11 @@ class SuppressionLogEntryFactory(EntityFactory[SuppressionLogEntry]):
             lambda entry: [FindingFactory.build(review=entry.review, suppressed=True)]
         )
 
-    id = LazyFunction(new_id)
-    review_id = SelfAttribute("review.id")
-    pattern = LazyFunction(lambda: any_issue().title)
-    matched_count = LazyAttribute(lambda entry: len(entry.finding_ids))
-    finding_ids = LazyAttribute(lambda entry: tuple(finding.id for finding in entry.findings))
+    id: Any = LazyFunction(new_id)
+    review_id: Any = SelfAttribute("review.id")
+    pattern: Any = LazyFunction(lambda: any_issue().title)
+    matched_count: Any = LazyAttribute(lambda entry: len(entry.finding_ids))
+    finding_ids: Any = LazyAttribute(lambda entry: tuple(finding.id for finding in entry.findings))
 
 
 class FeedbackReactionFactory(EntityFactory[FeedbackReaction]):
@@ -92,24 +92,24 @@ class FeedbackReactionFactory(EntityFactory[FeedbackReaction]):
     class Params:
         finding = SubFactory(FindingFactory, posted=True)
 
-    id = LazyFunction(new_id)
-    repo = SelfAttribute("finding.repo")
-    review_id = SelfAttribute("finding.review_id")
-    finding_id = SelfAttribute("finding.id")
-    comment_id = LazyAttributeSequence(
+    id: Any = LazyFunction(new_id)
+    repo: Any = SelfAttribute("finding.repo")
+    review_id: Any = SelfAttribute("finding.review_id")
+    finding_id: Any = SelfAttribute("finding.id")
+    comment_id: Any = LazyAttributeSequence(
         lambda reaction, n: _or_else(reaction.finding.comment_id, FIRST_COMMENT + n)
     )
-    comment_surface = LazyAttribute(
+    comment_surface: Any = LazyAttribute(
         lambda reaction: _or_else(reaction.finding.comment_surface, "inline")
     )
-    reaction_id = Sequence(lambda n: FIRST_COMMENT + n)
-    reaction_content = Reaction.THUMBS_DOWN
-    reactor_login = Faker("user_name")
-    reacted_at = fuzzy.FuzzyDateTime(SEEDED_FROM, SEEDED_FROM + timedelta(days=30))
-    severity = SelfAttribute("finding.severity")
-    category = SelfAttribute("finding.category")
-    file_path = SelfAttribute("finding.file_path")
-    title = SelfAttribute("finding.title")
+    reaction_id: Any = Sequence(lambda n: FIRST_COMMENT + n)
+    reaction_content: Any = Reaction.THUMBS_DOWN
+    reactor_login: Any = Faker("user_name")
+    reacted_at: Any = fuzzy.FuzzyDateTime(SEEDED_FROM, SEEDED_FROM + timedelta(days=30))
+    severity: Any = SelfAttribute("finding.severity")
+    category: Any = SelfAttribute("finding.category")
+    file_path: Any = SelfAttribute("finding.file_path")
+    title: Any = SelfAttribute("finding.title")
 
 
 def _or_else(value: Any, default: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from factory import fuzzy
 from factory.declarations import LazyAttribute, LazyAttributeSequence, LazyFunction, Sequence
 from factory.faker import Faker
@@ -15,29 +17,29 @@ from repositories.testing.factories.texts import ISSUES, REPOS
 class RunStateFactory(EntityFactory[RunState]):
     """A pending run; each pull request has one."""
 
-    id = LazyFunction(new_id)
-    attempt = LazyFunction(new_id)
-    run_key = LazyAttribute(
+    id: Any = LazyFunction(new_id)
+    attempt: Any = LazyFunction(new_id)
+    run_key: Any = LazyAttribute(
         lambda run: run_key(run.repo, run.pr_number, run.base_sha, run.head_sha)
     )
-    repo = fuzzy.FuzzyChoice(REPOS)
-    pr_number = Sequence(lambda n: n + 1)
-    base_sha = Faker("sha1")
-    head_sha = Faker("sha1")
-    delivery_id = Faker("uuid4")
-    action = "opened"
+    repo: Any = fuzzy.FuzzyChoice(REPOS)
+    pr_number: Any = Sequence(lambda n: n + 1)
+    base_sha: Any = Faker("sha1")
+    head_sha: Any = Faker("sha1")
+    delivery_id: Any = Faker("uuid4")
+    action: Any = "opened"
 
 
 class ReviewCheckpointFactory(EntityFactory[ReviewCheckpoint]):
     """A review that came half-way."""
 
-    id = LazyFunction(new_id)
-    review_output_key = LazyAttributeSequence(
+    id: Any = LazyFunction(new_id)
+    review_output_key: Any = LazyAttributeSequence(
         lambda checkpoint, n: f"{checkpoint.repo}#{checkpoint.pr_number}#{n}"
     )
-    repo = fuzzy.FuzzyChoice(REPOS)
-    pr_number = Sequence(lambda n: n + 1)
-    checkpoint_data = CheckpointData(
+    repo: Any = fuzzy.FuzzyChoice(REPOS)
+    pr_number: Any = Sequence(lambda n: n + 1)
+    checkpoint_data: Any = CheckpointData(
         files_reviewed=tuple(issue.file_path for issue in ISSUES[:2]),
         files_inspected=tuple(issue.file_path for issue in ISSUES[:4]),
         finding_count=2,

@@ -18,14 +18,24 @@ from tests.contract.ports import methods_of, parts_of
 if TYPE_CHECKING:
     from tests.contract.suites.store import Store
 
+
+async def _reported(_: object) -> None:
+    """A coroutine that nothing would await."""
+
+
+class _Reports:
+    async def __call__(self, _: object) -> None:
+        """Nothing would await this one either."""
+
+
 _CHECKED: Final = {
     "str": (5, None, b"x", ["x"], "a\0b", "\ud800"),
     "bool": (1, None, "yes"),
     "UUID": (5, None, "x", b"0" * 16),
     "timedelta": (5, None, "1 day"),
     "datetime": (5, None, "2026-01-01"),
-    "Progress": (5, "x"),
-    "OnBuild": (5, "x"),
+    "Progress": (5, "x", _reported, _Reports()),
+    "OnBuild": (5, "x", _reported),
     "Path": (5, b"x", [], "", "a\0b", "\ud800"),
     "type[Entity]": ("knowledge", None, ["knowledge"], int, object()),
     "Iterable[str]": ("x", 5, None, [5], ["a\0b"]),
