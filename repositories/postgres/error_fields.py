@@ -1,7 +1,8 @@
 """The code of a server's error and the names in it: its fields, or on Citus its message.
 
-A partition has names of its own, such as `telemetry_events_2026_11`. On Citus, a worker reports
-the names of a shard, such as `pk_reviews_102095` for `pk_reviews`, and Citus passes on the message
+A partition has names of its own, such as `telemetry_events_2026_11`. On Citus, a node reports the
+names of a shard, such as `pk_reviews_102095` for `pk_reviews`. A shard of the node that the
+connection is on has them in the fields. For errors of other nodes, Citus passes on the message
 without the fields that contain names. An error during COPY has no code, either.
 """
 
@@ -34,6 +35,9 @@ COMMIT_FUNCTIONS: Final = frozenset({"ErrorIfPostCommitFailedShardPlacements"})
 
 _COPY_FUNCTION: Final = "ReportCopyError"
 _SHARD_NAME: Final = re.compile(r"\b([^\W\d]\w*)_\d+\b")
+_NUMBERED: Final = re.compile(r"(\w+)(_\d{6,})")
+"""The name of a shard. The first shard of a database has the number 102008."""
+
 _SHORTENED: Final = re.compile(r"(.+)_[0-9a-f]{8}")
 _QUOTED: Final = re.compile(r"""["'«„“]\s?(\w+)\s?["'»“”]""")
 _KEY: Final = re.compile(r"(\w+)_pkey")
@@ -69,7 +73,7 @@ class ErrorFields(NamedTuple):
 
 
 def fields_of(error: asyncpg.PostgresError) -> ErrorFields:
-    """Return the code and the names of an error; on Citus, from its message.
+    """Return the code and the names of an error; on Citus, without the numbers of shards.
 
     Partitions have names of their own. Their errors get the names of the partitioned table and of
     its primary key.
@@ -80,16 +84,37 @@ def fields_of(error: asyncpg.PostgresError) -> ErrorFields:
     fields = ErrorFields(
         error.sqlstate or "", error.constraint_name, error.table_name, error.column_name
     )
-    named_by_server = any(fields[1:])
-    if named_by_server or not _may_be_of_shard(fields.sqlstate, error.server_source_function):
-        return _of_partitioned_table(fields)
+    if any(fields[1:]):
+        return _of_partitioned_table(_of_distributed_table(fields))
+    if not _may_be_of_shard(fields.sqlstate, error.server_source_function):
+        return fields
     message = str(error.args[0]) if error.args else ""
     return _of_partitioned_table(_from_message(fields.sqlstate, message) or fields)
 
 
+def _of_distributed_table(fields: ErrorFields) -> ErrorFields:
+    """Return the fields without the number of a shard, if they name one of an entity's table."""
+    numbered = _NUMBERED.fullmatch(fields.table or "")
+    names = {table.name for table in _tables()}
+    if numbered is None or fields.table in names:
+        return fields
+    base, number = numbered.groups()
+    constraint = None if fields.constraint is None else fields.constraint.removesuffix(number)
+    if (rule := _rule(constraint or "")) is not None:
+        return fields._replace(constraint=rule.name, table=rule.table)
+    if base in names or _partitioned_table(base) is not None:
+        return fields._replace(constraint=constraint, table=base)
+    return fields
+
+
+def _partitioned_table(name: str) -> Table | None:
+    """Return the table that has a partition of this name."""
+    partition = _PARTITION.fullmatch(name)
+    return None if partition is None else domain.metadata.tables.get(partition[1])
+
+
 def _of_partitioned_table(fields: ErrorFields) -> ErrorFields:
-    partition = _PARTITION.fullmatch(fields.table or "")
-    table = None if partition is None else domain.metadata.tables.get(partition[1])
+    table = _partitioned_table(fields.table or "")
     if table is None:
         return fields
     is_key = fields.constraint is not None and _KEY.fullmatch(fields.constraint)

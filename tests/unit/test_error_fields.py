@@ -109,6 +109,45 @@ def test_the_names_that_the_server_gives_are_not_replaced() -> None:
 
 
 @pytest.mark.parametrize(
+    ("shard", "expected"),
+    [
+        (("reviews_102096", "pk_reviews_102096", None), ("reviews", "pk_reviews", None)),
+        (
+            ("reviews_102096", "ck_reviews_pr_number", None),
+            ("reviews", "ck_reviews_pr_number", None),
+        ),
+        (("reviews_102096", None, "repo"), ("reviews", None, "repo")),
+        (
+            ("findings_102160", "fk_findings_reviews_102160", None),
+            ("findings", "fk_findings_reviews", None),
+        ),
+        (
+            ("global_patterns_102010", "uq_global_patterns_kind_102010", None),
+            ("global_patterns", "uq_global_patterns_kind", None),
+        ),
+        (
+            ("telemetry_events_default_102152", "telemetry_events_default_pkey_102152", None),
+            ("telemetry_events", "pk_telemetry_events", None),
+        ),
+        (
+            ("telemetry_events_2026_11_102120", "telemetry_events_2026_11_pkey_102120", None),
+            ("telemetry_events", "pk_telemetry_events", None),
+        ),
+        (("telemetry_events_2026_11_102120", None, "repo"), ("telemetry_events", None, "repo")),
+        (("own_102096", "uq_own_102096", None), ("own_102096", "uq_own_102096", None)),
+        (("reviews_2", "pk_reviews_2", None), ("reviews_2", "pk_reviews_2", None)),
+    ],
+)
+def test_an_error_of_a_shard_on_the_node_of_the_connection_has_the_names_of_the_table(
+    shard: tuple[str, str | None, str | None], expected: tuple[str, str | None, str | None]
+) -> None:
+    names = zip(("table", "constraint", "column"), shard, strict=True)
+    error = server_error("23505", **{name: value for name, value in names if value is not None})
+    fields = fields_of(error)
+    assert (fields.table, fields.constraint, fields.column) == expected
+
+
+@pytest.mark.parametrize(
     "partition",
     [
         "telemetry_events_2026_11",

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from domain import (
+    AlreadyExists,
     Category,
     ConfidenceBand,
     InvalidInput,
@@ -188,6 +189,18 @@ class PatternsContract:
             await uow.commit()
         async with store.reader() as view:
             assert [one.count for one in await view.patterns.list()] == [2]
+
+    async def test_a_second_pattern_of_a_kind_is_refused_with_the_names_of_its_rule(
+        self, store: Store
+    ) -> None:
+        async with store.unit_of_work() as uow:
+            await uow.patterns.record(pattern("f"))
+            await uow.commit()
+        async with store.unit_of_work(tenant="other") as uow:
+            with pytest.raises(AlreadyExists) as refusal:
+                await uow.patterns.add_many([pattern("g"), pattern("f")])
+            names = (refusal.value.table, refusal.value.constraint)
+            assert names == ("global_patterns", "uq_global_patterns_kind")
 
     async def test_counts_of_one_kind_add_up_over_all_tenants(self, store: Store) -> None:
         first = pattern("f", count=2)
