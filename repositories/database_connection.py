@@ -135,8 +135,8 @@ class DatabaseConnection:
     async def migrate(self, revision: str = "head") -> str:
         """Migrate the schema to `revision` and return the revision.
 
-        Several processes can call it at the same time. If the settings require row-level security,
-        it is enabled too.
+        Several processes can call it at the same time, and the database need not be open. If the
+        settings require row-level security, it is enabled too.
 
         Args:
             revision: the revision to reach; "head" is the newest.
@@ -152,8 +152,9 @@ class DatabaseConnection:
             if self.settings.row_level_security:
                 await operations.enable_row_level_security(engine)
         # Connections that were opened before the extension was created do not know its types.
-        await self.engine.dispose()
-        await self.read_engine.dispose()
+        for opened in (self._engine, self._read_engine):
+            if opened is not None:
+                await opened.dispose()
         return reached
 
     @property

@@ -46,6 +46,13 @@ async def test_a_database_without_a_schema_is_refused_with_the_remedy(server: Te
     assert refusal.value.current is None
 
 
+async def test_a_database_that_is_not_open_is_migrated(server: TestServer) -> None:
+    database = Database.from_url(server.empty(), embedding_dimensions=3)
+    assert await database.migrate() == migrations.head()
+    async with database, database.reader() as view:
+        assert await view.reviews.count() == 0
+
+
 async def test_migrating_on_the_way_makes_it_usable(server: TestServer) -> None:
     async with Database.from_url(server.empty(), migrate=True, embedding_dimensions=3) as database:
         async with database.unit_of_work() as uow:
