@@ -51,7 +51,7 @@ def cover(connection: Connection, column: Column[Any], options: SchemaOptions) -
     large = tenant_indexes.large_tenants(connection, column, options)
     _report_space(connection, table, options, sum(one.embeddings for one in large), shared)
     if indexes.is_invalid(connection, new):
-        connection.execute(text(f"DROP INDEX CONCURRENTLY {new}"))
+        connection.execute(text(f"DROP INDEX CONCURRENTLY IF EXISTS {new}"))
     steps = 3 + len(large)
     with _step(table, 1, steps, "build the covering index of embeddings"):
         index = covering_index(column, new)

@@ -74,6 +74,11 @@ def is_distributed(connection: Connection) -> bool:
     return table is not None and table.is_distributed
 
 
+def builds_index(connection: Connection) -> bool:
+    """Return whether a node builds an index of this database, or does not answer."""
+    return bool(connection.scalar(statements.BUILDS_INDEX))
+
+
 def holds_rows_on_shards(connection: Connection, table: str) -> bool:
     """Return whether a shard of the table has a row; a node that does not answer is left out."""
     return bool(connection.scalar(statements.DEFAULT_HOLDS_ROWS, {"table": table}))

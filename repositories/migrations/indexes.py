@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import ARRAY, BigInteger, Text, bindparam, text
 from sqlalchemy.schema import CreateIndex
 
+from repositories.migrations import distribution
 from repositories.migrations.target import table_of, vector_indexes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sqlalchemy import Connection, Index
+    from sqlalchemy import Connection, Index, Row
 
     from repositories.migrations.options import SchemaOptions
 
@@ -41,7 +42,8 @@ WITH ours AS (
         WHERE relnamespace = current_schema()::regnamespace AND relname = ANY(:tables)
     )
 )
-SELECT c.oid::regclass::text, c.relname ~ '_cc(new|old)[0-9]*$'
+SELECT c.oid::regclass::text AS name, pg_get_indexdef(c.oid) AS definition,
+       c.relname ~ '_cc(new|old)[0-9]*$' AS is_leftover
 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
 WHERE i.indrelid IN (SELECT oid FROM ours) AND NOT i.indisvalid AND c.relkind = 'i'
 AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid)
@@ -64,24 +66,43 @@ def patient(connection: Connection) -> Iterator[None]:
 
 
 def is_invalid(connection: Connection, name: str) -> bool:
-    """Return whether an interrupted CREATE INDEX CONCURRENTLY left an index of this name."""
+    """Return whether an interrupted CREATE INDEX CONCURRENTLY left an index of this name.
+
+    Drop it with IF EXISTS: on Citus, the workers may lack it.
+    """
     return bool(connection.scalar(_IS_INVALID, {"name": name}))
 
 
 def rebuild_interrupted(connection: Connection, tables: Sequence[str]) -> None:
     """Rebuild the invalid indexes of these tables and of their partitions.
 
-    The connection must not be in a transaction.
+    The connection must not be in a transaction. On Citus, an index that its workers build now looks
+    interrupted on the coordinator: while they build any, none is rebuilt.
     """
     invalid = connection.execute(_INTERRUPTED, {"tables": list(tables)}).all()
+    distributed = bool(invalid) and distribution.is_distributed(connection)
+    is_left = distributed and distribution.builds_index(connection)
     connection.rollback()
-    if not invalid:
+    if not invalid or is_left:
         return
     with outside_of_transactions(connection):
-        for name, is_leftover in invalid:
-            # A copy that an interrupted REINDEX CONCURRENTLY made stands beside the index itself.
-            command = "DROP INDEX" if is_leftover else "REINDEX INDEX"
-            connection.execute(text(f"{command} CONCURRENTLY {name}"))
+        for row in invalid:
+            for command in _rebuilding(row, distributed=distributed):
+                connection.exec_driver_sql(command)
+
+
+def _rebuilding(interrupted: Row[Any], *, distributed: bool) -> Iterator[str]:
+    name = interrupted.name
+    if interrupted.is_leftover or distributed:
+        # A copy that an interrupted REINDEX CONCURRENTLY made stands beside the index itself.
+        yield f"DROP INDEX CONCURRENTLY IF EXISTS {name}"
+    if interrupted.is_leftover:
+        return
+    if distributed:
+        # Citus fails to reindex what a worker lacks, but the coordinator's index is valid then.
+        yield interrupted.definition.replace("INDEX", "INDEX CONCURRENTLY", 1)
+    else:
+        yield f"REINDEX INDEX CONCURRENTLY {name}"
 
 
 def build_left_out(connection: Connection, options: SchemaOptions) -> None:

@@ -159,7 +159,7 @@ def create_index_concurrently(
     """
     with op.get_context().autocommit_block(), indexes.patient(op.get_bind()):
         if indexes.is_invalid(op.get_bind(), name):
-            op.drop_index(name, table, postgresql_concurrently=True)
+            op.drop_index(name, table, postgresql_concurrently=True, if_exists=True)
         op.create_index(
             name,
             table,

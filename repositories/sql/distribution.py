@@ -65,6 +65,13 @@ FROM run_command_on_all_nodes('SELECT 1') AS r JOIN pg_dist_node n USING (nodeid
 """)
 """Ask every node for an answer. A node that does not answer has no success."""
 
+BUILDS_INDEX: Final = text("""
+SELECT bool_or(NOT success OR result <> '0') FROM run_command_on_all_nodes(
+    'SELECT count(*) FROM pg_stat_progress_create_index WHERE datname = current_database()'
+)
+""")
+"""Ask every node whether it builds an index. A node that does not answer may do so."""
+
 ONE_AT_A_TIME: Final = text("SET LOCAL citus.multi_shard_modify_mode = 'sequential'")
 """Change the shards of a table on one connection per node, so that foreign keys see each other."""
 

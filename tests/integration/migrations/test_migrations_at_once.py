@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
 
 from domain.errors import MigrationFailed
 from repositories import migrations
-from repositories.migrations import SchemaOptions, session
+from repositories.migrations import SchemaOptions, distribution, indexes, session
 from tests.integration.migrations.support import (
     HEAD,
     INDEX,
@@ -292,6 +293,34 @@ async def test_every_migration_rebuilds_what_was_interrupted_and_drops_what_is_l
     ]
     assert await migrations.migrate(migrated) == HEAD
     assert await migrations.check(migrated) == []
+
+
+async def test_an_interrupted_index_of_distributed_tables_is_made_again_if_no_worker_builds_one(
+    migrated: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statements: list[str] = []
+    rebuild = partial(indexes.rebuild_interrupted, tables=["reviews"])
+
+    @event.listens_for(migrated.sync_engine, "before_cursor_execute")
+    def record(*execution: Any) -> None:
+        statements.append(execution[2])
+
+    async with writing(migrated):
+        building = asyncio.create_task(
+            build(migrated, "CREATE INDEX CONCURRENTLY ix_reviews_model ON reviews (model)")
+        )
+        await cancel_the_build(migrated)
+        with pytest.raises(DBAPIError, match="user request"):
+            await building
+    monkeypatch.setattr(distribution, "is_distributed", lambda _: True)
+    for worker_builds in (True, False):
+        monkeypatch.setattr(distribution, "builds_index", lambda _, it=worker_builds: it)
+        async with migrated.connect() as connection:
+            await connection.run_sync(rebuild)
+        assert await scalar(migrated, IS_VALID) is not worker_builds
+    # Citus cannot reindex what its workers lack, nor drop it without IF EXISTS.
+    assert not any(statement.startswith("REINDEX") for statement in statements)
+    assert "DROP INDEX CONCURRENTLY IF EXISTS ix_reviews_model" in statements
 
 
 async def test_an_index_that_another_session_builds_is_left_to_it(migrated: AsyncEngine) -> None:
