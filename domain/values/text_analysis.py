@@ -20,7 +20,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 # A tsvector holds 1 MB. A character takes at most 8 bytes of it, in a word and in a compound.
 INDEXED_CHARACTERS: Final[Mapping[str, int]] = {"A": 1_000, "B": 9_000, "C": 90_000}
@@ -103,13 +103,13 @@ def compounds(text: str) -> str:
     hyphens, such as dates, are none, and `1_000_000` is `1000000`; a compound of several components
     has one for each.
     """
-    parts = (part for part in _tokens(text) if _has_parts(part.strip("-_")))
-    return " ".join(_JOINT.sub("", part) for part in parts)
+    return _compounds(_tokens(text))
 
 
 def compound(text: str) -> str:
     """Return the text as one word if it is one compound, such as `getUserName`, or else nothing."""
-    return compounds(text) if len(_tokens(text)) == 1 else ""
+    tokens = _tokens(text)
+    return _compounds(tokens) if len(tokens) == 1 else ""
 
 
 def indexed_text(text: str) -> str:
@@ -122,6 +122,10 @@ def indexed_text(text: str) -> str:
 
 def _tokens(text: str) -> list[str]:
     return _TOKEN.findall(_VERSION_OR_DOT.sub(r" \1 ", _ABBREVIATED_LETTER.sub(r"\1", text)))
+
+
+def _compounds(tokens: Sequence[str]) -> str:
+    return " ".join(_JOINT.sub("", part) for part in tokens if _has_parts(part.strip("-_")))
 
 
 def _has_parts(token: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from time import thread_time
 
 import pytest
 
@@ -14,6 +14,7 @@ from domain.values.text_queries import (
     read_query,
     read_web_query,
 )
+from tests.processor_time import at_usual_speed
 
 UNITS = ("_a", "aB", "1.", "v1.1 ", "deadbeef1 ", "a.", "未", "x", "-.", "é-", "1-", "As", '"a ')
 MARKS = "\u0301\u0316"
@@ -43,9 +44,9 @@ def test_reading_a_query_takes_less_than_50_ms(unit: str, characters: int) -> No
         # The processor's time of the best of three, because other programs run as well.
         times = []
         for _ in range(3):
-            start = time.thread_time()
+            start = thread_time()
             read(query)
-            times.append(time.thread_time() - start)
+            times.append(at_usual_speed(thread_time() - start))
         assert min(times) < 0.05
 
 
