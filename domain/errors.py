@@ -193,7 +193,8 @@ class AlreadyCommitted(AlreadyExists):
 class ReferenceViolated(ConstraintViolated):
     """A referenced row does not exist for this tenant, or the row is still referenced."""
 
-    _template = "{table} refers to a row that does not exist ({constraint})"
+    # PostgreSQL reports both cases alike.
+    _template = "a row of {table} would refer to a row that does not exist ({constraint})"
 
 
 class CheckViolated(ConstraintViolated):

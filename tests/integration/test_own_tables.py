@@ -26,7 +26,7 @@ from sqlalchemy.dialects.postgresql import BYTEA, JSONB
 from sqlmodel import Field
 from typer.testing import CliRunner
 
-from domain import ApplicationEntity, NotRegistered, where
+from domain import ApplicationEntity, NotRegistered, ReferenceViolated, Review, where
 from examples.review_labels.labels import ReviewLabel, add_label
 from examples.review_labels.notes import ReviewNote
 from repositories import Database, FakeDatabase, migrations, operations
@@ -235,3 +235,24 @@ def test_commands_import_the_configured_modules(url: SecretStr) -> None:
     checked = CliRunner().invoke(app, ["db", "check"], env=environment)
     assert checked.exit_code == 1
     assert "table review_labels is missing in the database" in checked.output
+
+
+async def test_a_row_to_which_another_table_refers_is_not_deleted(url: SecretStr) -> None:
+    async with Database.from_url(url) as database:
+        async with database.engine.begin() as connection:
+            await connection.exec_driver_sql(
+                "CREATE TABLE exports (tenant text, review_id uuid,"
+                " FOREIGN KEY (tenant, review_id) REFERENCES reviews (tenant, id))"
+            )
+        async with database.unit_of_work() as uow:
+            review = uow.reviews.add(Review(repo="acme/api", pr_number=1))
+            await uow.flush()
+            await uow.execute(
+                text("INSERT INTO exports VALUES (:tenant, :id)"),
+                {"tenant": uow.tenant, "id": review.id},
+            )
+            await uow.commit()
+        refused = "a row of exports would refer to a row that does not exist"
+        async with database.unit_of_work() as uow:
+            with pytest.raises(ReferenceViolated, match=refused):
+                await uow.reviews.delete(review.id)
