@@ -56,12 +56,19 @@ faults: $(READY) ## Inject every fault, and write the results into docs/explanat
 check: $(READY) ## Check lint, types, shell scripts, and that the migrations equal the entities
 	@$(PYTHON) -m ruff check --quiet
 	@$(PYTHON) -m ruff format --check --quiet
-	@$(PYTHON) -m mypy --no-error-summary
-	@$(PYTHON) -m pyright --warnings --project pyproject.toml --pythonpath $(PYTHON)
+	@$(MAKE) --no-print-directory --jobs 2 check-mypy check-pyright # each takes a minute or two of one core
 	@$(BIN)/shellcheck deploy/azure.sh .ci/run
 	@$(PYTHON) -m pip check --quiet --disable-pip-version-check
 	@$(PYTHON) -c 'import yaml; yaml.safe_load(open("docker-compose.yml"))'
 	@$(RECOLLECT) db check --embedded
+
+.PHONY: check-mypy
+check-mypy: $(READY) ## Check types with mypy
+	@$(PYTHON) -m mypy --no-error-summary
+
+.PHONY: check-pyright
+check-pyright: $(READY) ## Check types with pyright
+	@$(PYTHON) -m pyright --warnings --project pyproject.toml --pythonpath $(PYTHON)
 
 .PHONY: docs
 docs: $(READY) ## Write the reference pages that are generated from the code

@@ -19,6 +19,8 @@ PINS = (ROOT / "requirements" / "dev.txt").read_text().splitlines()
 TARGETS = {
     "bench": "python -m bench.judging",
     "bench-quick": "python -m bench --quick",
+    "check-mypy": "python -m mypy --no-error-summary",
+    "check-pyright": "python -m pyright --warnings",
     "db-down": "recollect db down",
     "db-reset": "recollect db reset",
     "db-up": "recollect db up",
