@@ -20,7 +20,8 @@ TARGETS = {
     "bench": "python -m bench.judging",
     "bench-quick": "python -m bench --quick",
     "check-mypy": "python -m mypy --no-error-summary",
-    "check-pyright": "python -m pyright --warnings",
+    "check-pyright": "python -m pyright --warnings --project pyproject.toml"
+    " --pythonpath .venv/bin/python",
     "db-down": "recollect db down",
     "db-reset": "recollect db reset",
     "db-up": "recollect db up",
