@@ -36,6 +36,12 @@ STORES = {
 }
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Let `-k "not postgres"` leave out the tests that use the fixture of this name."""
+    if isinstance(item, pytest.Function) and "postgres" in item.fixturenames:
+        item.extra_keyword_matches.add("postgres")
+
+
 @pytest_asyncio.fixture(scope="session")
 async def lent(
     servers: dict[int, TestServer],

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import true
 
+from repositories.registry import LIBRARY, resolve
 from repositories.sql import rows
 
 
@@ -18,6 +19,7 @@ def without_the_predicate() -> Iterator[None]:
 
     Statements from the block are discarded at its end.
     """
+    _import_repositories()
     _forget_statements()
     try:
         with pytest.MonkeyPatch.context() as patch:
@@ -26,6 +28,12 @@ def without_the_predicate() -> Iterator[None]:
             yield
     finally:
         _forget_statements()
+
+
+def _import_repositories() -> None:
+    # A module that is imported inside the block would keep what stands in for the condition.
+    for registration in LIBRARY:
+        resolve(registration.postgres.repository or registration.postgres.reader)
 
 
 def _forget_statements() -> None:
