@@ -11,7 +11,6 @@ from sqlalchemy import (
     ARRAY,
     BIGINT,
     BOOLEAN,
-    DOUBLE_PRECISION,
     INTEGER,
     JSON,
     NUMERIC,
@@ -55,7 +54,6 @@ _EQUIVALENT_TYPES: Final[Mapping[type[TypeEngine[Any]], TypeEngine[Any]]] = {
     BIGINT: BigInteger(),
     BOOLEAN: Boolean(),
     BYTEA: LargeBinary(),
-    DOUBLE_PRECISION: Double(),
     INTEGER: Integer(),
     UUID: Uuid(),
 }
@@ -92,8 +90,6 @@ def _set_type(column: Column[Any], field: FieldInfo) -> None:
     # SQLModel maps str to varchar, float to real, and an enumeration to a type of its own.
     if isinstance(column.type, AutoString):
         column.type = SqlText()
-    elif isinstance(column.type, Float):
-        column.type = Double()
     elif enum := getattr(column.type, "enum_class", None):
         if not issubclass(enum, StrEnum):
             raise InvalidEntity(
@@ -112,6 +108,8 @@ def _equivalent_type(name: str, kind: TypeEngine[Any]) -> TypeEngine[Any] | None
 
     Rows then have the values that the fake returns.
     """
+    if isinstance(kind, Float):
+        return Double()
     if type(kind) in {JSON, JSONB}:
         return FrozenJsonb()
     if isinstance(kind, ARRAY) and (item := _equivalent_type(name, kind.item_type)) is not None:

@@ -114,7 +114,7 @@ def _boolean(value: Any) -> bool:
 
 
 def _array(convert: Store, value: Any) -> tuple[Any, ...]:
-    return tuple(map(convert, value))
+    return tuple(None if item is None else convert(item) for item in value)
 
 
 def _uuid(value: Any) -> UUID:

@@ -13,7 +13,6 @@ from sqlalchemy import CompoundSelect, Select
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.sql.dml import Insert, UpdateBase
 from sqlalchemy.sql.selectable import ForUpdateArg
-from sqlalchemy.types import Float, Numeric
 from sqlmodel.sql.sqltypes import UTCDateTime
 
 from domain.schema.columns import FrozenJsonb
@@ -35,8 +34,12 @@ DIALECT: Final = _dialect(
 )
 """The dialect of every engine; the SQL of a statement does not depend on the connection."""
 
-_FLOATS: Final = 1022
-"""PostgreSQL's type id of `double precision[]`, the only array of numbers that is selected here."""
+_NUMERIC: Final = 1700
+"""PostgreSQL's type id of `numeric`.
+
+For it, SQLAlchemy keeps the driver's decimals and converts to float in a column of floats. For a
+type of floats it would round decimals to ten digits.
+"""
 
 _compiled_statements: Final[WeakKeyDictionary[Executable, CompiledStatement | None]] = (
     WeakKeyDictionary()
@@ -128,22 +131,11 @@ def _processed(value: Any, process: Process | None) -> Any:
 
 def _decoder(column_type: TypeEngine[Any]) -> Process | None:
     implementation = column_type.dialect_impl(DIALECT)
-    if isinstance(implementation, Float):
-        return _to_float
     if isinstance(column_type, UTCDateTime):
         return _to_utc
     if isinstance(column_type, FrozenJsonb):
         return freeze  # the driver has parsed the JSON
-    # For other numbers, the driver's decimals need no conversion.
-    return (
-        None
-        if isinstance(implementation, Numeric)
-        else implementation.result_processor(DIALECT, _FLOATS)
-    )
-
-
-def _to_float(value: Any) -> float | None:
-    return None if value is None else float(value)
+    return implementation.result_processor(DIALECT, _NUMERIC)
 
 
 def _to_utc(value: datetime | None) -> datetime | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta, timezone
@@ -16,8 +17,11 @@ from sqlalchemy import (
     NUMERIC,
     VARCHAR,
     DateTime,
+    Float,
     Integer,
+    Numeric,
     String,
+    Text,
     select,
     text,
 )
@@ -125,6 +129,10 @@ class TypedRow(ApplicationEntity, table=True):
     __tablename__ = "test_typed_rows"
     labels: list[str] = Field(sa_type=ARRAY(String))
     counts: list[int] = Field(sa_type=ARRAY(Integer))
+    prices: list[Decimal] = Field(sa_type=ARRAY(Numeric))
+    ratios: list[float] = Field(sa_type=ARRAY(Float))
+    times: list[datetime] = Field(sa_type=ARRAY(DateTime(timezone=True)))
+    gaps: list[str | None] = Field(sa_type=ARRAY(Text))
     options: dict[str, Any] = Field(sa_type=JSONB)
     at: datetime = Field(sa_type=DateTime(timezone=True))
     person: UUID = Field(sa_type=postgresql.UUID)
@@ -138,6 +146,10 @@ def typed_row(number: int) -> TypedRow:
     return TypedRow(
         labels=["a", f"b{number}", ""],
         counts=[number, -1],
+        prices=[Decimal("0.123456789012345678"), Decimal(number)],
+        ratios=[number / 3, math.inf],
+        times=[datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=2)))],
+        gaps=["a", None],
         options={"n": number, "deep": [None, {"x": 1.5}]},
         at=datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=2))) + timedelta(minutes=number),
         person=UUID(int=number),
