@@ -21,10 +21,10 @@ SELECT coalesce((SELECT extversion FROM pg_extension WHERE extname = 'vector'),
                 (SELECT default_version FROM pg_available_extensions WHERE name = 'vector'))
 """)
 VERSION_TABLE: Final = "recollect_version"
-"""The table with the revision of the database.
+"""The table with the revision of the database."""
 
-An application may have a table of Alembic's name, `alembic_version`.
-"""
+ALEMBIC_TABLE: Final = "alembic_version"
+"""The table with the revision of an application's own Alembic."""
 
 _INSTALLED: Final = text("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector')")
 _LANGUAGE: Final = text(

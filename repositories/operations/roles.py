@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import text
 
 from domain.errors import AccessDenied, ConfigurationError
-from repositories.migrations.requirements import VERSION_TABLE
+from repositories.migrations.requirements import ALEMBIC_TABLE, VERSION_TABLE
 from repositories.migrations.session import DEADLINE, migration_session
 from repositories.sql import roles as statements
 from repositories.sql.roles import Roles
@@ -142,7 +142,6 @@ def _set_up(roles: Roles, verifiers: Mapping[str, str], connection: Connection) 
         _execute(connection, f"GRANT {roles.migrator} TO {place['me']}")
     _execute(connection, *statements.on_database(roles, place["database"], place["schema"]))
     tables = connection.execute(statements.TABLES).mappings().all()
-    versions = connection.scalar(text("SELECT to_regclass(:name)::text"), {"name": VERSION_TABLE})
     _execute(
         connection,
         *statements.give_to(
@@ -151,12 +150,14 @@ def _set_up(roles: Roles, verifiers: Mapping[str, str], connection: Connection) 
     )
     for row in tables:
         _execute(connection, *statements.on_table(roles, row["table"]))
-    if versions is not None:
-        _execute(
-            connection,
-            *statements.give_to(roles.migrator, [versions]),
-            *statements.on_version_table(roles, versions),
-        )
+    for name in (VERSION_TABLE, ALEMBIC_TABLE):
+        versions = connection.scalar(text("SELECT to_regclass(:name)::text"), {"name": name})
+        if versions is not None:
+            _execute(
+                connection,
+                *statements.give_to(roles.migrator, [versions]),
+                *statements.on_version_table(roles, versions),
+            )
     return created
 
 

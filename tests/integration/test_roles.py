@@ -237,6 +237,20 @@ async def test_the_migrator_migrates_and_what_it_creates_is_the_others_to_use(pl
                         await connection.execute(text(statement))
 
 
+async def test_the_migrator_runs_the_revisions_of_an_application(server: TestServer) -> None:
+    url = server.clone()
+    place = Place(url, unused_names(), as_superuser(server, url))
+    async with opened(url) as engine:
+        await execute(engine, "CREATE TABLE alembic_version (version_num text)")
+    async with opened(place.admin) as engine:
+        await operations.set_up_roles(engine, place.roles, PASSWORDS)
+    await change(place.url_of("migrator"), "INSERT INTO alembic_version VALUES ('1')")
+    for purpose in ("application", "reader"):
+        assert await do(place.url_of(purpose), "SELECT version_num FROM alembic_version") == "1"
+        with pytest.raises(AccessDenied):
+            await do(place.url_of(purpose), "DELETE FROM alembic_version")
+
+
 async def test_whoever_else_may_log_in_may_do_nothing(place: Place) -> None:
     stranger = f"stranger_{uuid4().hex[:12]}"
     async with opened(place.admin) as admin:
