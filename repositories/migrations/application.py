@@ -49,8 +49,10 @@ def application_migrations(
 ) -> dict[str, Any]:
     """Return the arguments of `context.configure` for an application's Alembic environment.
 
-    Autogenerate then proposes the tables of the application's own entities, and nothing for the
-    library's tables, their partitions, their indexes and their version table.
+    Autogenerate then proposes the tables of the application's own entities. It proposes nothing for
+    the library's tables, their partitions, their indexes and their version table, and drops no
+    table: one without an entity can belong to another service. Write `op.drop_table` for the table
+    of an entity that you delete.
 
     Args:
         connection: a connection to a database that the library has migrated.
@@ -110,12 +112,15 @@ class _Rules:
         thing: Any,
         name: str | None,
         kind: str,
-        _reflected: bool,  # noqa: FBT001 -- Alembic's
+        reflected: bool,  # noqa: FBT001 -- Alembic's
         compared_to: Any,
     ) -> bool:
         table = thing if kind == "table" else thing.table
         # A table of the application in another schema can have the name of one of the library's.
         if table.name in self.theirs and table.schema in {None, self.schema}:
+            return False
+        # A table without an entity can be another service's: nothing proposes to drop it.
+        if kind == "table" and reflected and compared_to is None:
             return False
         if kind == "index" and name is not None and re.match(TENANT_INDEX, name):
             return False

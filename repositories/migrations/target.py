@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Column, Computed, Index, MetaData, Table, literal_column
+from sqlalchemy import ARRAY, Column, Computed, Index, MetaData, Table, literal_column
 from sqlalchemy.types import TypeDecorator
 
 from domain import metadata
@@ -21,6 +21,8 @@ from repositories.sql.vector_index import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from sqlalchemy.types import TypeEngine
 
     from repositories.migrations.options import SchemaOptions
 
@@ -129,9 +131,20 @@ def _complete(column: Column[Any], options: SchemaOptions) -> None:
     if isinstance(column.type, EmbeddingColumn):
         column.type = EmbeddingColumn(options.dimensions)
         vector_index(column, options)
-    elif isinstance(column.type, TypeDecorator):
-        column.type = column.type.impl_instance
+    else:
+        column.type = _undecorated(column.type)
     if isinstance(column.computed, Computed):
         column.computed.sqltext = literal_column(
             in_language(str(column.computed.sqltext), options.language)
         )
+
+
+def _undecorated(kind: TypeEngine[Any]) -> TypeEngine[Any]:
+    """Return SQLAlchemy's type under a decorator, also of the items of an array."""
+    if isinstance(kind, TypeDecorator):
+        return kind.impl_instance
+    if isinstance(kind, ARRAY):
+        return ARRAY(
+            _undecorated(kind.item_type), as_tuple=kind.as_tuple, dimensions=kind.dimensions
+        )
+    return kind

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from shutil import copytree
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from alembic import command
+from alembic.autogenerate import produce_migrations, render_python_code
 from alembic.config import Config
+from alembic.migration import MigrationContext
 from alembic.util import CommandError
-from sqlalchemy import MetaData, Table, inspect, text
+from sqlalchemy import ARRAY, DateTime, MetaData, Table, inspect, text
+from sqlmodel import Field
 
 from domain import ApplicationEntity, Review, SchemaOutdated, Vector
 from examples.review_labels.labels import ReviewLabel
@@ -28,6 +32,14 @@ if TYPE_CHECKING:
     from repositories.testing.servers import TestServer
 
 APPLICATION = Path(__file__).parents[3] / "examples" / "review_labels" / "migrations"
+
+
+class Shift(ApplicationEntity, table=True):
+    """The hours of one person."""
+
+    __tablename__ = "test_shifts"
+
+    begins: list[datetime] = Field(sa_type=ARRAY(DateTime(timezone=True)))
 
 
 @pytest.fixture
@@ -148,6 +160,36 @@ async def test_a_missing_column_is_proposed(url: SecretStr, scripts: Path) -> No
             await connection.execute(text("ALTER TABLE review_labels DROP COLUMN person"))
         with pytest.raises(CommandError, match="person"):
             await run(alembic(scripts, command.check))
+
+
+async def proposed(run: Callable[..., Any], entity: type[ApplicationEntity]) -> str:
+    """Return the code that autogenerate proposes for an application with this entity alone."""
+
+    def render(connection: Connection) -> str:
+        options = application_migrations(connection, entities=[entity])
+        target = options["target_metadata"]
+        del options["connection"]
+        context = MigrationContext.configure(connection, opts=options)
+        upgrade = produce_migrations(context, target).upgrade_ops
+        assert upgrade is not None
+        return render_python_code(upgrade, render_item=options["render_item"])
+
+    code: str = await run(render)
+    return code
+
+
+async def test_the_items_of_an_array_have_a_type_of_sqlalchemy(url: SecretStr) -> None:
+    async with opened(url) as (_database, run):
+        assert "sa.ARRAY(sa.DateTime(timezone=True))" in await proposed(run, Shift)
+
+
+async def test_no_table_of_another_service_is_dropped(url: SecretStr, scripts: Path) -> None:
+    async with opened(url) as (_database, run):
+        await run(alembic(scripts, lambda config: command.revision(config, autogenerate=True)))
+        await run(alembic(scripts, lambda config: command.upgrade(config, "head")))
+        code = await proposed(run, Shift)
+        assert "create_table('test_shifts'" in code
+        assert "drop" not in code
 
 
 async def test_the_way_back_drops_the_applications_tables(url: SecretStr, scripts: Path) -> None:
