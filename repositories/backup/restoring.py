@@ -22,6 +22,7 @@ from domain.errors import (
     MigrationFailed,
     RecollectError,
 )
+from domain.schema.registries import table_names
 from domain.values.embedding import UNSPECIFIED
 from repositories import migrations
 from repositories.backup import tables as catalog
@@ -29,6 +30,7 @@ from repositories.backup.json_values import find_invalid_json
 from repositories.backup.reader import BackupReader
 from repositories.migrations.environment import current_revision, scripts
 from repositories.migrations.options import SchemaOptions, read_recorded
+from repositories.migrations.own_tables import references_of_others
 from repositories.postgres.cancellation import run_to_completion
 from repositories.postgres.connection import closed_is_lost
 from repositories.postgres.direct import commit_phase
@@ -251,7 +253,7 @@ def _make_room(
 
 
 def _require_no_references(connection: Connection, names: Sequence[str]) -> None:
-    references = catalog.references_of_others(connection, names)
+    references = references_of_others(connection, names, table_names())
     if references:
         tables = ", ".join(f"{table} to {referenced}" for table, referenced in references)
         raise InvalidBackup(

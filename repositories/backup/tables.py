@@ -56,17 +56,6 @@ JOIN pg_am m ON m.oid = c.relam
 WHERE m.amname = 'hnsw'
   AND t.relnamespace = current_schema()::regnamespace AND t.relname = ANY(:names)
 """).bindparams(bindparam("names", type_=ARRAY(Text)))
-# A partition of a table has a constraint of its own, with a parent.
-_REFERENCES: Final = text("""
-SELECT r.conrelid::regclass::text AS table, r.confrelid::regclass::text AS referenced
-FROM pg_constraint r
-JOIN pg_class t ON t.oid = r.confrelid
-JOIN pg_class c ON c.oid = r.conrelid
-WHERE r.contype = 'f' AND r.conparentid = 0
-  AND t.relnamespace = current_schema()::regnamespace AND t.relname = ANY(:names)
-  AND NOT (c.relnamespace = current_schema()::regnamespace AND c.relname = ANY(:known))
-ORDER BY 1, 2
-""").bindparams(bindparam("names", type_=ARRAY(Text)), bindparam("known", type_=ARRAY(Text)))
 
 
 def require_all_rows(connection: Connection) -> None:
@@ -168,12 +157,6 @@ def has_invalid_tenant(connection: Connection, name: str) -> bool:
     table = sa.table(name, sa.column(TENANT, Text))
     invalid = ~table.c.tenant.regexp_match(TENANT_PATTERN)
     return bool(connection.scalar(sa.select(sa.exists().select_from(table).where(invalid))))
-
-
-def references_of_others(connection: Connection, names: Sequence[str]) -> list[tuple[str, str]]:
-    """Return each table outside of the library that refers to one of these, with that one."""
-    values = {"names": list(names), "known": table_names()}
-    return [(table, referenced) for table, referenced in connection.execute(_REFERENCES, values)]
 
 
 def remove(connection: Connection, names: Sequence[str], tenant: str | None = None) -> None:

@@ -87,7 +87,8 @@ def rollback(
 ) -> None:
     """Undo revisions, with their tables and rows.
 
-    The command asks for confirmation if the database has rows, or if it drops all tables.
+    The command asks for confirmation if the database has rows, or if it drops all tables. It does
+    not drop them while tables of your application refer to them: undo your revisions first.
     """
     from repositories.cli import tasks
 
@@ -152,7 +153,10 @@ def reset(
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Delete everything, and migrate again."""
+    """Delete everything, and migrate again.
+
+    Tables of your application stay. It is refused while they refer to the library's tables.
+    """
     from repositories.cli import tasks
 
     with targets.reach(data_dir, url=url, deadline=connect_deadline) as target:

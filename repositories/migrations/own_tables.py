@@ -1,4 +1,4 @@
-"""Tables of an application's own entities that are not registered in this process."""
+"""Tables of an application in the database: unregistered ones, and references of them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import ARRAY, Text, bindparam, text
 
-from domain.errors import NotRegistered
+from domain import metadata
+from domain.errors import MigrationFailed, NotRegistered
 from domain.schema.registries import table_names
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sqlalchemy import Connection
 
 # The primary key identifies the table of an own entity: its base class defines name and columns.
@@ -24,6 +27,18 @@ AND ARRAY['tenant', 'id'] = (
 )
 ORDER BY c.relname
 """).bindparams(bindparam("known", callable_=table_names, type_=ARRAY(Text)))
+
+# A partition of a table has a constraint of its own, with a parent.
+_REFERENCES: Final = text("""
+SELECT r.conrelid::regclass::text AS table, r.confrelid::regclass::text AS referenced
+FROM pg_constraint r
+JOIN pg_class t ON t.oid = r.confrelid
+JOIN pg_class c ON c.oid = r.conrelid
+WHERE r.contype = 'f' AND r.conparentid = 0
+  AND t.relnamespace = current_schema()::regnamespace AND t.relname = ANY(:names)
+  AND NOT (c.relnamespace = current_schema()::regnamespace AND c.relname = ANY(:own))
+ORDER BY 1, 2
+""").bindparams(bindparam("names", type_=ARRAY(Text)), bindparam("own", type_=ARRAY(Text)))
 
 
 def require_registered(connection: Connection) -> None:
@@ -41,3 +56,25 @@ def require_registered(connection: Connection) -> None:
 def unregistered_tables(connection: Connection) -> list[str]:
     """Return the tables of own entities in the database that are not registered."""
     return list(connection.scalars(_UNKNOWN))
+
+
+def references_of_others(
+    connection: Connection, names: Iterable[str], own: Iterable[str]
+) -> list[tuple[str, str]]:
+    """Return each table outside of `own` that refers to one of `names`, with that one."""
+    values = {"names": list(names), "own": list(own)}
+    return [(table, referenced) for table, referenced in connection.execute(_REFERENCES, values)]
+
+
+def require_no_references(connection: Connection) -> None:
+    """Raise MigrationFailed where an application's tables refer to the library's.
+
+    The server would refuse to drop these, after the later revisions are undone with their rows.
+    """
+    references = references_of_others(connection, metadata.tables, metadata.tables)
+    if references:
+        tables = ", ".join(f"{table} to {referenced}" for table, referenced in references)
+        raise MigrationFailed(
+            f"tables of your application refer to tables that would be dropped ({tables}): undo"
+            " your application's revisions first, such as with `alembic downgrade base`"
+        )

@@ -22,6 +22,7 @@ from repositories.migrations.environment import (
     scripts,
 )
 from repositories.migrations.options import SchemaOptions, read_recorded
+from repositories.migrations.own_tables import require_no_references
 from repositories.migrations.requirements import VERSION_TABLE
 from repositories.migrations.session import DEADLINE, migration_session
 from repositories.postgres.errors import raise_bare, translating
@@ -112,12 +113,16 @@ async def rollback(
 
     Raises:
         ConfigurationError: the revision does not exist, or is above the current one.
+        MigrationFailed: the way leads to `base`, and tables of the application refer to the
+            library's. Nothing is changed.
     """
     _require_revision(revision)
     async with migration_session(engine, deadline) as session:
         path = await session.run(
             partial(_way_down, revision, directory), doing="looking at the revisions"
         )
+        if path and path[-1][1] == BASE:
+            await session.run(require_no_references, doing="looking at the references")
         async with row_security.row_level_security_bypassed(session, needed=bool(path)):
             if path:
                 await _downgrade(session, path, directory)

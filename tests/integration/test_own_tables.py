@@ -30,7 +30,14 @@ from sqlalchemy.dialects.postgresql import BYTEA, JSONB
 from sqlmodel import Field
 from typer.testing import CliRunner
 
-from domain import ApplicationEntity, NotRegistered, ReferenceViolated, Review, where
+from domain import (
+    ApplicationEntity,
+    MigrationFailed,
+    NotRegistered,
+    ReferenceViolated,
+    Review,
+    where,
+)
 from examples.review_labels.labels import ReviewLabel, add_label
 from examples.review_labels.notes import ReviewNote
 from repositories import Database, FakeDatabase, migrations, operations
@@ -87,6 +94,18 @@ async def test_maintenance_covers_an_own_table_that_was_created_later(url: Secre
         assert any("review_labels" in problem for problem in problems)
         assert (await database.maintain()).covered == ("review_labels", "review_notes")
         assert (await database.maintain()).covered == ()
+
+
+@newest
+async def test_a_rollback_of_everything_waits_for_the_applications(url: SecretStr) -> None:
+    await prepare(url)
+    async with opened(url) as database:
+        with pytest.raises(MigrationFailed, match=r"\(review_notes to reviews\): undo your"):
+            await migrations.rollback(database.engine, "base")
+        assert await migrations.current(database.engine) == migrations.head()
+        async with database.engine.begin() as connection:
+            await connection.execute(text("DROP TABLE review_notes"))
+        assert await migrations.rollback(database.engine, "base") is None
 
 
 @newest
