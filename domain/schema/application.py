@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from enum import Enum
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
-from sqlalchemy import Index, Text, UniqueConstraint
+from pydantic import BaseModel
+from sqlalchemy import ARRAY, Index, Text, UniqueConstraint
 from sqlalchemy.exc import NoReferencedTableError
 
 from domain.errors import InvalidEntity
 from domain.schema.base import ApplicationEntity, Entity
+from domain.schema.columns import FrozenJsonb
 from domain.schema.constraints import constraint_name
 from domain.schema.searchable import Searchable
 from domain.values.shown import kind_of
@@ -148,9 +153,51 @@ def _require_column(entity: type[Entity], column: Column[object]) -> None:
     )
     if field is None:
         raise InvalidEntity(f"{name} is not a field: declare it as a field of the class")
+    if isinstance(column.type, ARRAY):
+        _require_tuple(name, field.annotation)
+    elif isinstance(column.type, FrozenJsonb):
+        _require_json(name, field.annotation)
     default = getattr(column.server_default, "arg", None)
     if default is not None and str(default) != "now()" and field.is_required():
         raise InvalidEntity(
             f"{name} has a default of the server alone, which the fake cannot evaluate: give the"
             " field the same default"
         )
+
+
+def _require_tuple(name: str, annotation: Any) -> None:
+    for option in _options(annotation):
+        if get_origin(option) is not tuple or get_args(option)[1:] != (...,):
+            raise InvalidEntity(
+                f"{name} is an array, which a row has as a tuple, because no commit would write a"
+                " change in place: declare tuple[str, ...], with the type of the items"
+            )
+        if any(_is_class(item, Enum) for item in _options(get_args(option)[0])):
+            raise InvalidEntity(
+                f"{name} is an array, which a row has with texts: declare tuple[str, ...], and"
+                " check the members in a pydantic validator"
+            )
+
+
+def _require_json(name: str, annotation: Any) -> None:
+    for option in _options(annotation):
+        if any(_is_class(get_origin(option) or option, kind) for kind in (BaseModel, set, tuple)):
+            raise InvalidEntity(
+                f"{name} is JSON, which a row has as dictionaries and lists: declare dict[str, Any]"
+                " or list[Any], and assign value.model_dump(mode='json') of a model"
+            )
+
+
+def _options(annotation: Any) -> Iterator[Any]:
+    """Yield the types that an annotation allows, beside None."""
+    if get_origin(annotation) is Annotated:
+        yield from _options(get_args(annotation)[0])
+    elif get_origin(annotation) in {Union, UnionType}:
+        for option in get_args(annotation):
+            yield from _options(option)
+    elif annotation is not NoneType:
+        yield annotation
+
+
+def _is_class(annotation: Any, parent: type) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, parent)

@@ -112,8 +112,9 @@ def _equivalent_type(name: str, kind: TypeEngine[Any]) -> TypeEngine[Any] | None
         return Double()
     if type(kind) in {JSON, JSONB}:
         return FrozenJsonb()
-    if isinstance(kind, ARRAY) and (item := _equivalent_type(name, kind.item_type)) is not None:
-        return ARRAY(item, as_tuple=kind.as_tuple, dimensions=kind.dimensions)
+    if isinstance(kind, ARRAY):
+        item = _equivalent_type(name, kind.item_type) or kind.item_type
+        return ARRAY(item, as_tuple=True, dimensions=kind.dimensions)
     if isinstance(kind, String) and type(kind) in _TEXTS:
         if kind.length is not None:
             raise InvalidEntity(

@@ -59,17 +59,13 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column, with functions for the stored value and for the default.
-
-    `has_lists` says whether rows have a list, which is stored as a tuple.
-    """
+    """One column, with functions for the stored value and for the default."""
 
     name: str
     field: str
     nullable: bool
     store: Store
     default: Callable[[datetime], Any]
-    has_lists: bool = False
 
 
 @dataclass(frozen=True)
@@ -211,7 +207,6 @@ def _columns(entity: type[Entity], dimensions: int) -> Iterator[Column]:
             bool(column.nullable),
             storing(column.name, column.type, dimensions=dimensions),
             default,
-            getattr(column.type, "as_tuple", True) is False,
         )
 
 

@@ -18,7 +18,7 @@ from domain.values.turns import slices, sorted_in_slices
 if TYPE_CHECKING:
     from domain.schema.base import Entity
     from repositories.fakes.checks import Row
-    from repositories.fakes.tables import Column, Key, Table
+    from repositories.fakes.tables import Key, Table
 
 
 @dataclass(slots=True)
@@ -194,7 +194,7 @@ def copy_of(table: Table, row: Row, *, with_embedding: bool) -> Entity:
     """Return a new entity of the row, without its embedding unless `with_embedding` is true."""
     left_out = frozenset() if with_embedding else table.embedding_fields
     values = {
-        column.field: _copied(column, row[column.name])
+        column.field: _copied(row[column.name])
         for column in table.columns
         if column.field not in left_out
     }
@@ -206,16 +206,14 @@ def copy_of(table: Table, row: Row, *, with_embedding: bool) -> Entity:
 def _fill(table: Table, entity: Entity, row: Row, fields: AbstractSet[str]) -> None:
     vars(entity).update(
         {
-            column.field: _copied(column, row[column.name])
+            column.field: _copied(row[column.name])
             for column in table.columns
             if column.field in fields
         }
     )
 
 
-def _copied(column: Column, value: Any) -> Any:
-    if column.has_lists and value is not None:
-        return list(value)
+def _copied(value: Any) -> Any:
     # Everything else in a row is immutable; numpy can write into a vector.
     return Vector(value.to_list()) if isinstance(value, Vector) else value
 

@@ -144,7 +144,5 @@ def _undecorated(kind: TypeEngine[Any]) -> TypeEngine[Any]:
     if isinstance(kind, TypeDecorator):
         return kind.impl_instance
     if isinstance(kind, ARRAY):
-        return ARRAY(
-            _undecorated(kind.item_type), as_tuple=kind.as_tuple, dimensions=kind.dimensions
-        )
+        return ARRAY(_undecorated(kind.item_type), dimensions=kind.dimensions)
     return kind

@@ -146,12 +146,12 @@ class TypedRow(ApplicationEntity, table=True):
     """A row with columns whose types its author wrote."""
 
     __tablename__ = "test_typed_rows"
-    labels: list[str] = Field(sa_type=ARRAY(String))
-    counts: list[int] = Field(sa_type=ARRAY(Integer))
-    prices: list[Decimal] = Field(sa_type=ARRAY(Numeric))
-    ratios: list[float] = Field(sa_type=ARRAY(Float))
-    times: list[datetime] = Field(sa_type=ARRAY(DateTime(timezone=True)))
-    gaps: list[str | None] = Field(sa_type=ARRAY(Text))
+    labels: tuple[str, ...] = Field(sa_type=ARRAY(String))
+    counts: tuple[int, ...] = Field(sa_type=ARRAY(Integer))
+    prices: tuple[Decimal, ...] = Field(sa_type=ARRAY(Numeric))
+    ratios: tuple[float, ...] = Field(sa_type=ARRAY(Float))
+    times: tuple[datetime, ...] = Field(sa_type=ARRAY(DateTime(timezone=True)))
+    gaps: tuple[str | None, ...] = Field(sa_type=ARRAY(Text))
     options: dict[str, Any] = Field(sa_type=JSONB)
     at: datetime = Field(sa_type=DateTime(timezone=True))
     person: UUID = Field(sa_type=postgresql.UUID)
@@ -163,12 +163,12 @@ class TypedRow(ApplicationEntity, table=True):
 
 def typed_row(number: int) -> TypedRow:
     return TypedRow(
-        labels=["a", f"b{number}", ""],
-        counts=[number, -1],
-        prices=[Decimal("0.123456789012345678"), Decimal(number)],
-        ratios=[number / 3, math.inf],
-        times=[datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=2)))],
-        gaps=["a", None],
+        labels=("a", f"b{number}", ""),
+        counts=(number, -1),
+        prices=(Decimal("0.123456789012345678"), Decimal(number)),
+        ratios=(number / 3, math.inf),
+        times=(datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=2))),),
+        gaps=("a", None),
         options={"n": number, "deep": [None, {"x": 1.5}]},
         at=datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=2))) + timedelta(minutes=number),
         person=UUID(int=number),

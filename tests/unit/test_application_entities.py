@@ -13,7 +13,7 @@ from typing import Any, cast
 from uuid import UUID
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from sqlalchemy import (
     ARRAY,
     NUMERIC,
@@ -43,6 +43,7 @@ from domain import (
     RegistrationError,
     Review,
     Searchable,
+    Severity,
     application_metadata,
     references,
     searchable,
@@ -210,7 +211,7 @@ async def test_types_of_sqlalchemy_become_those_that_both_stores_have() -> None:
         """A row with columns whose types its author wrote."""
 
         __tablename__ = "test_written"
-        labels: list[str] = Field(sa_type=ARRAY(String))
+        labels: tuple[str, ...] = Field(sa_type=ARRAY(String))
         options: dict[str, Any] = Field(sa_type=JSONB)
         at: datetime = Field(sa_type=DateTime(timezone=True))
         person: UUID = Field(sa_type=postgresql.UUID)
@@ -221,7 +222,7 @@ async def test_types_of_sqlalchemy_become_those_that_both_stores_have() -> None:
     assert (types["options"], types["price"], types["name"]) == ("JSONB", "NUMERIC(12, 2)", "TEXT")
     now = datetime.now(UTC)
     values: dict[str, Any] = {
-        "labels": ["a", "b"],
+        "labels": ("a", "b"),
         "options": {"a": [1]},
         "at": now,
         "person": UUID(int=1),
@@ -310,12 +311,28 @@ def with_field(kind: Any, **options: Any) -> Any:
     return define(__annotations__={"size": kind}, size=Field(**options))
 
 
+def with_array(kind: Any) -> Any:
+    return with_field(kind, sa_type=ARRAY(String))
+
+
+class Options(BaseModel):
+    """A model in a column of JSON."""
+
+    size: int = 1
+
+
 REFUSED: list[tuple[str, Callable[[], Any]]] = [
     ("is a class, and this is Parcel: pass", lambda: Parcel(number=1, review_id=UUID(int=1))),
     ("is a class, and this is str: pass", lambda: "Parcel"),
     ("has no name: write CheckConstraint", lambda: with_rule(CheckConstraint("size > 2"))),
     ("ExcludeConstraint of Refused", lambda: with_rule(ExcludeConstraint(("size", "=")))),
     ("names the schema app", lambda: with_rule({"schema": "app"})),
+    ("Refused.*size is an array, which a row has as a tuple", lambda: with_array(list[str])),
+    ("which a row has as a tuple", lambda: with_array(set[str] | None)),
+    ("which a row has as a tuple", lambda: with_array(tuple[str, str])),
+    ("which a row has with texts", lambda: with_array(tuple[Severity, ...])),
+    ("size is JSON, which a row has as", lambda: with_field(Options, sa_type=JSONB)),
+    ("size is JSON, which a row has as", lambda: with_field(set[str], sa_type=JSONB)),
     ("with a time zone", lambda: with_field(datetime, sa_type=DateTime)),
     (r"write Field\(max_length=5\)", lambda: with_field(str, sa_type=String(5))),
     ("has no tenant", lambda: Review),

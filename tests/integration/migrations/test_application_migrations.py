@@ -39,7 +39,7 @@ class Shift(ApplicationEntity, table=True):
 
     __tablename__ = "test_shifts"
 
-    begins: list[datetime] = Field(sa_type=ARRAY(DateTime(timezone=True)))
+    begins: tuple[datetime, ...] = Field(sa_type=ARRAY(DateTime(timezone=True)))
 
 
 @pytest.fixture
