@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from annotated_types import Ge, Gt, Le
+from pydantic import AfterValidator
 from sqlalchemy import (
     ARRAY,
     BIGINT,
@@ -42,6 +43,7 @@ from sqlmodel.sql.sqltypes import AutoString, UTCDateTime
 
 from domain.errors import InvalidEntity
 from domain.schema.columns import EnumText, FrozenJsonb
+from domain.values.jsonb import normalise
 from domain.values.numbers import INT32_MAX, INT64_MAX, field_constraints
 
 if TYPE_CHECKING:
@@ -99,6 +101,10 @@ def _set_type(column: Column[Any], field: FieldInfo) -> None:
         column.type = EnumText(enum)
     elif (equivalent := _equivalent_type(column.name, column.type)) is not None:
         column.type = equivalent
+        if isinstance(equivalent, FrozenJsonb):
+            # Pydantic builds the validator of the class later, at its first use.
+            field.metadata.append(AfterValidator(normalise))
+            field.validate_default = True
     elif any(isinstance(rule, Le) and rule.le == INT64_MAX for rule in field_constraints(field)):
         column.type = BigInteger()
 

@@ -40,6 +40,7 @@ class Phase(Enum):
 # These codes have several causes, and messages are in the server's language. The name of the
 # server's function distinguishes the causes.
 _STANDBY_REFUSES_SERIALIZABLE = ("call_enum_check_hook", "GetSerializableTransactionSnapshot")
+_POLICY_REFUSES_ROW = "ExecWithCheckOptions"
 _TYPE_LOOKUPS = (
     "getTypeInputInfo",
     "getTypeOutputInfo",
@@ -171,22 +172,12 @@ def _may_have_committed(chain: tuple[BaseException, ...]) -> bool:
 
 def _from_server(chain: tuple[BaseException, ...]) -> RecollectError | None:
     error = _server_error(chain)
-    fields = None if error is None else error_fields.fields_of(error)
-    state = None if fields is None else fields.sqlstate or None
-    # The server has no code for a type that was dropped.
-    dropped = (
-        error is not None
-        and state == INTERNAL_ERROR
-        and error.server_source_function in _TYPE_LOOKUPS
-    )
-    if dropped or isinstance(error, asyncpg.InvalidCachedStatementError):
-        return errors.StalePlan("the schema changed under a prepared statement", sqlstate=state)
-    if error is None or fields is None or state is None:
+    if error is None:
         return None
-    if state == "0A000" and error.server_source_function in _STANDBY_REFUSES_SERIALIZABLE:
-        return errors.ReadOnly(
-            "a standby has no serializable transactions: use repeatable read there", sqlstate=state
-        )
+    fields = error_fields.fields_of(error)
+    state = fields.sqlstate
+    if failure := _by_function(error, state):
+        return failure
     if state == "25P02":
         return errors.TransactionAborted(
             "a statement of this transaction failed before: nothing of it can be committed"
@@ -206,6 +197,28 @@ def _from_server(chain: tuple[BaseException, ...]) -> RecollectError | None:
         if code in FAILURES:
             kind, words = FAILURES[code]
             return kind(words, sqlstate=state)
+    return None
+
+
+def _by_function(error: asyncpg.PostgresError, state: str) -> RecollectError | None:
+    """Return the failure whose cause the code alone does not tell."""
+    function = error.server_source_function
+    # The server has no code for a type that was dropped.
+    dropped = state == INTERNAL_ERROR and function in _TYPE_LOOKUPS
+    if dropped or isinstance(error, asyncpg.InvalidCachedStatementError):
+        return errors.StalePlan(
+            "the schema changed under a prepared statement", sqlstate=state or None
+        )
+    if state == "0A000" and function in _STANDBY_REFUSES_SERIALIZABLE:
+        return errors.ReadOnly(
+            "a standby has no serializable transactions: use repeatable read there", sqlstate=state
+        )
+    if state == "42501" and function == _POLICY_REFUSES_ROW:
+        return errors.AccessDenied(
+            "row-level security refuses a row of another tenant: open a unit of work of its tenant,"
+            " with unit_of_work(tenant=…)",
+            sqlstate=state,
+        )
     return None
 
 

@@ -117,7 +117,9 @@ async def test_a_row_of_another_tenant_cannot_be_written(
     async with isolated.reader(tenant="theirs") as view:
         [theirs] = await view.reviews.list()
     for key in (theirs.id, uuid4()):
-        with pytest.raises(AccessDenied) as refusal:
+        with pytest.raises(
+            AccessDenied, match="row-level security refuses a row of another"
+        ) as refusal:
             await as_tenant(
                 isolated, "ours", statement, **({"id": key} if ":id" in statement else {})
             )

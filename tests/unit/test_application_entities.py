@@ -250,6 +250,40 @@ async def test_types_of_sqlalchemy_become_those_that_both_stores_have() -> None:
                 await rows.count(refused)
 
 
+def test_json_in_a_field_of_another_type_is_frozen_when_it_is_assigned() -> None:
+    class Configured(ApplicationEntity, table=True):
+        """A row with JSON that its author declared as a dictionary and a list."""
+
+        __tablename__ = "test_configured"
+        options: dict[str, Any] = Field(default_factory=dict, sa_type=JSONB)
+        steps: list[dict[str, int]] | None = Field(default=None, sa_type=JSONB)
+
+    given = {"a": [1]}
+    made, default = Configured(options=given, steps=[{"b": 2}]), Configured()
+    assert (made.options, made.steps, default.options) == ({"a": [1]}, [{"b": 2}], {})
+    default.steps = [{"c": 3}]
+    constructed: Any = made.steps
+    assigned: Any = default.steps
+    changes: list[Callable[[], object]] = [
+        lambda: made.options.update(b=2),
+        lambda: made.options["a"].append(2),
+        constructed[0].clear,
+        lambda: default.options.setdefault("a", 1),
+        lambda: assigned.append({}),
+    ]
+    for change in changes:
+        with pytest.raises(TypeError, match="assign a new value to the field"):
+            change()
+    given["a"].append(2)
+    assert made.options == {"a": [1]}
+    with pytest.raises(ValidationError, match=r"datetime is not JSON: write value.isoformat\(\)"):
+        Configured(options={"at": datetime.now(UTC)})
+    with pytest.raises(ValidationError, match="options"):
+        made.options = {"a": "\0"}
+    made.steps = None
+    assert Configured.model_validate_json(made.model_dump_json()) == made
+
+
 def test_an_entity_of_a_module_that_is_imported_twice_is_refused() -> None:
     with pytest.raises(InvalidEntity, match=r"Parcel of another\.name exists already, in .* once"):
         EntityMeta(
