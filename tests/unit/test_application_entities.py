@@ -258,15 +258,15 @@ def test_json_in_a_field_of_another_type_is_frozen_when_it_is_assigned() -> None
         options: dict[str, Any] = Field(default_factory=dict, sa_type=JSONB)
         steps: list[dict[str, int]] | None = Field(default=None, sa_type=JSONB)
 
-    given = {"a": [1]}
-    made, default = Configured(options=given, steps=[{"b": 2}]), Configured()
-    assert (made.options, made.steps, default.options) == ({"a": [1]}, [{"b": 2}], {})
+    options = {"a": [1]}
+    entity, default = Configured(options=options, steps=[{"b": 2}]), Configured()
+    assert (entity.options, entity.steps, default.options) == ({"a": [1]}, [{"b": 2}], {})
     default.steps = [{"c": 3}]
-    constructed: Any = made.steps
+    constructed: Any = entity.steps
     assigned: Any = default.steps
     changes: list[Callable[[], object]] = [
-        lambda: made.options.update(b=2),
-        lambda: made.options["a"].append(2),
+        lambda: entity.options.update(b=2),
+        lambda: entity.options["a"].append(2),
         constructed[0].clear,
         lambda: default.options.setdefault("a", 1),
         lambda: assigned.append({}),
@@ -274,14 +274,14 @@ def test_json_in_a_field_of_another_type_is_frozen_when_it_is_assigned() -> None
     for change in changes:
         with pytest.raises(TypeError, match="assign a new value to the field"):
             change()
-    given["a"].append(2)
-    assert made.options == {"a": [1]}
+    options["a"].append(2)
+    assert entity.options == {"a": [1]}
     with pytest.raises(ValidationError, match=r"datetime is not JSON: write value.isoformat\(\)"):
         Configured(options={"at": datetime.now(UTC)})
     with pytest.raises(ValidationError, match="options"):
-        made.options = {"a": "\0"}
-    made.steps = None
-    assert Configured.model_validate_json(made.model_dump_json()) == made
+        entity.options = {"a": "\0"}
+    entity.steps = None
+    assert Configured.model_validate_json(entity.model_dump_json()) == entity
 
 
 def test_an_entity_of_a_module_that_is_imported_twice_is_refused() -> None:
