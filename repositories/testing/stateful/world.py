@@ -51,6 +51,7 @@ class World:
         self._makers = makers
         self._made: dict[str, Made] = {tenant: defaultdict(list) for tenant in TENANTS}
         self._number = 0
+        self._in_making: list[type[Any]] = []
 
     @property
     def kinds(self) -> Sequence[type[Any]]:
@@ -100,8 +101,15 @@ class World:
         return entities[-1 - self.choices.below(len(entities))] if entities else self.make(kind)
 
     def id_of(self, kind: type[Any]) -> UUID:
-        """Return the id of an entity of the class, and once in eight times an unknown id."""
-        return self.new_id() if self.choices.one_in(8) else vars(self.existing(kind))["id"]
+        """Return the id of an entity of the class, and once in eight times an unknown id.
+
+        The first entity of a class that refers to itself gets an unknown id, too.
+        """
+        is_unknown = self.choices.one_in(8)
+        if is_unknown or (kind in self._in_making and not self.entities(kind)):
+            return self.new_id()
+        key: UUID = vars(self.existing(kind))["id"]
+        return key
 
     def new_id(self) -> UUID:
         """Return an unused id. Ids have no order."""
@@ -119,7 +127,9 @@ class World:
         is_risky = repeats or self.has_rules(kind)
         key = vars(self.existing(kind))["id"] if repeats else self.new_id()
         self.is_risky = False
+        self._in_making.append(kind)
         entity = self.new_entity(kind, key)
+        self._in_making.pop()
         self.is_risky |= is_risky
         self._made[self.tenant][kind].append(entity)
         return entity
