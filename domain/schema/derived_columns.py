@@ -12,6 +12,7 @@ from sqlalchemy import (
     ARRAY,
     BIGINT,
     BOOLEAN,
+    DATE,
     INTEGER,
     JSON,
     NUMERIC,
@@ -23,6 +24,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
     DefaultClause,
     Double,
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
 _EQUIVALENT_TYPES: Final[Mapping[type[TypeEngine[Any]], TypeEngine[Any]]] = {
     BIGINT: BigInteger(),
     BOOLEAN: Boolean(),
+    DATE: Date(),
     BYTEA: LargeBinary(),
     INTEGER: Integer(),
     UUID: Uuid(),

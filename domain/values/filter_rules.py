@@ -2,8 +2,8 @@
 
 A value is compared as the type of its column:
 
-- text, numbers, timestamps and ids with every operator; text by code point, ids as PostgreSQL
-  orders uuid;
+- text, numbers, timestamps, dates and ids with every operator; text by code point, ids as
+  PostgreSQL orders uuid;
 - flags and enumerations for equality only, because their words have no order;
 - a path in a JSON column with a string, a number or a flag. Numbers compare with numbers and
   strings with strings only, and only they have an order. A datetime compares with RFC 3339 text

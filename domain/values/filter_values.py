@@ -81,6 +81,14 @@ def to_moment(value: object) -> datetime:
     return moment.astimezone(UTC)
 
 
+def to_date(value: object) -> date:
+    """Return a date; a datetime does not convert."""
+    if isinstance(value, datetime):
+        raise TypeError
+    day: date = _exactly(date, value)
+    return day
+
+
 def to_bool(value: object) -> bool:
     """Return True or False; no other value converts."""
     return bool(_exactly(bool, value))
@@ -112,6 +120,7 @@ CONVERTERS: Final[Mapping[Any, Coerce]] = {
     bool: to_bool,
     AwareDatetime: to_moment,
     datetime: to_moment,
+    date: to_date,
     Decimal: to_decimal,
     float: to_float,
     str: to_text,
@@ -121,6 +130,7 @@ CONVERTERS: Final[Mapping[Any, Coerce]] = {
 _EXPECTED: Final[Mapping[Any, str]] = {
     to_bool: "True or False",
     to_moment: "a datetime with a time zone",
+    to_date: "a date, such as value.date() of a datetime",
     to_decimal: "a number in the range of float, with at most 9,000 digits",
     to_float: "a finite number",
     to_text: "text that PostgreSQL can store",

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from itertools import islice
@@ -22,7 +22,7 @@ from uuid import UUID
 from domain.errors import InvalidFilter
 from domain.values.shown import kind_of
 
-Scalar: TypeAlias = str | int | float | bool | Decimal | datetime | UUID
+Scalar: TypeAlias = str | int | float | bool | Decimal | datetime | date | UUID
 
 MAX_CONDITIONS: Final = 100
 MAX_CHOICES: Final = 10_000

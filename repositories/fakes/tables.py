@@ -173,8 +173,8 @@ def read_application_table(entity: type[Entity], dimensions: int = DEFAULT_DIMEN
         return _read(entity, dimensions)
     except UnknownType as failure:
         raise InvalidEntity(
-            f"{entity.__name__}: {failure}; use text, a number, a flag, a datetime, a UUID, bytes,"
-            " a StrEnum, JSON or an array of these"
+            f"{entity.__name__}: {failure}; use text, a number, a flag, a datetime, a date, a UUID,"
+            " bytes, a StrEnum, JSON or an array of these"
         ) from None
     except UnexpectedFailure as failure:
         raise InvalidEntity(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal, DecimalException
 from enum import StrEnum
 from functools import partial
@@ -107,6 +107,12 @@ def _moment(value: Any) -> datetime:
     return moment
 
 
+def _date(value: Any) -> date:
+    if not isinstance(value, date):
+        raise TypeError
+    return date(value.year, value.month, value.day)
+
+
 def _boolean(value: Any) -> bool:
     if not isinstance(value, bool):
         raise TypeError
@@ -139,6 +145,7 @@ _OF_TYPE: Final[Mapping[str, Callable[[Any], Store]]] = {
     ),
     "BigInteger": lambda _: partial(_integer, INT64_MAX),
     "Boolean": lambda _: _boolean,
+    "Date": lambda _: _date,
     "Double": lambda _: float,
     "EnumText": lambda column_type: partial(_member, column_type.enum),
     "FrozenJsonb": lambda _: _json,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import (
     ARRAY,
     BIGINT,
+    DATE,
     NUMERIC,
     VARCHAR,
     DateTime,
@@ -154,6 +155,9 @@ class TypedRow(ApplicationEntity, table=True):
     gaps: tuple[str | None, ...] = Field(sa_type=ARRAY(Text))
     options: dict[str, Any] = Field(sa_type=JSONB)
     at: datetime = Field(sa_type=DateTime(timezone=True))
+    due: date
+    days: tuple[date, ...] = Field(sa_type=ARRAY(DATE))
+    reviewed: date | None = None
     person: UUID = Field(sa_type=postgresql.UUID)
     price: Decimal = Field(sa_type=NUMERIC(12, 2))
     size: int = Field(sa_type=BIGINT)
@@ -171,6 +175,9 @@ def typed_row(number: int) -> TypedRow:
         gaps=("a", None),
         options={"n": number, "deep": [None, {"x": 1.5}]},
         at=datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=2))) + timedelta(minutes=number),
+        due=date(2026, 1, 1) + timedelta(days=number),
+        days=(date.min, date(2026, 2, number % 28 + 1), date.max),
+        reviewed=None if number % 2 else date(2025, 12, 31),
         person=UUID(int=number),
         price=Decimal("1.25") + number,
         size=2**40 + number,
@@ -191,6 +198,12 @@ async def stored_and_filtered(database: DatabasePort, rows: list[TypedRow]) -> l
     filters = [
         where("options", "n").greater_than(3),
         where("at").less_than(rows[2].at),
+        where("due").less_than(rows[2].due),
+        where("due").one_of([rows[0].due, rows[5].due]),
+        where("reviewed").at_most(date(2025, 12, 31)),
+        where("reviewed").is_null(),
+        where("days").contains(date(2026, 2, 3)),
+        where("days").contains_any([date(2026, 2, 3), date(2026, 3, 1)]),
         where("person").equals(UUID(int=3)),
         where("price").greater_than(Decimal("4.5")),
         where("size").one_of([2**40, 2**40 + 1]),

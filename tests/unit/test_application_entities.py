@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
 from itertools import count
@@ -248,6 +248,27 @@ async def test_types_of_sqlalchemy_become_those_that_both_stores_have() -> None:
         for refused in (where("labels").contains(7), where("labels").equals("a")):
             with pytest.raises(InvalidFilter, match="labels"):
                 await rows.count(refused)
+
+
+async def test_a_date_is_compared_with_dates_alone() -> None:
+    class Due(ApplicationEntity, table=True):
+        """A row with a date."""
+
+        __tablename__ = "test_due"
+        day: date
+
+    database = FakeDatabase(entities=[Due])
+    async with database.unit_of_work() as uow:
+        uow.repository(Due).add(Due(day=date(2026, 3, 1)))
+        await uow.commit()
+    async with database.reader() as view:
+        rows = view.repository(Due)
+        assert await rows.count(where("day").at_least(date(2026, 3, 1))) == 1
+        assert await rows.count(where("day").less_than(date(2026, 3, 1))) == 0
+        others: list[Any] = [datetime(2026, 3, 1, tzinfo=UTC), "2026-03-01", 20260301]
+        for other in others:
+            with pytest.raises(InvalidFilter, match=r"write a date, such as value\.date\(\)"):
+                await rows.count(where("day").equals(other))
 
 
 def test_json_in_a_field_of_another_type_is_frozen_when_it_is_assigned() -> None:
