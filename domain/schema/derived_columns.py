@@ -158,9 +158,9 @@ def _conditions(column: Column[Any], field: FieldInfo) -> Iterator[str]:
         yield f"{column.name} IN ({', '.join(repr(member.value) for member in column.type.enum)})"
     for rule in field_constraints(field):
         match rule:
-            case Ge(ge=limit) if limit not in _TYPE_LIMITS:
+            case Ge(ge=(int() | float() | Decimal()) as limit) if limit not in _TYPE_LIMITS:
                 yield f"{column.name} >= {limit}"
-            case Gt(gt=limit):
+            case Gt(gt=(int() | float() | Decimal()) as limit):
                 yield f"{column.name} > {limit}"
-            case Le(le=limit) if limit not in _TYPE_LIMITS:
+            case Le(le=(int() | float() | Decimal()) as limit) if limit not in _TYPE_LIMITS:
                 yield f"{column.name} <= {limit}"

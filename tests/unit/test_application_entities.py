@@ -9,10 +9,11 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
 from itertools import count
-from typing import Any, cast
+from typing import Annotated, Any, cast
 from uuid import UUID
 
 import pytest
+from annotated_types import Ge
 from pydantic import BaseModel, ValidationError
 from sqlalchemy import (
     ARRAY,
@@ -255,8 +256,10 @@ async def test_a_date_is_compared_with_dates_alone() -> None:
         """A row with a date."""
 
         __tablename__ = "test_due"
-        day: date
+        day: Annotated[date, Ge(date(2026, 1, 1))]
 
+    with pytest.raises(ValidationError, match="day"):
+        Due(day=date(2025, 12, 31))
     database = FakeDatabase(entities=[Due])
     async with database.unit_of_work() as uow:
         uow.repository(Due).add(Due(day=date(2026, 3, 1)))
