@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from enum import Enum
-from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from pydantic import BaseModel
 from sqlalchemy import ARRAY, Index, Text, UniqueConstraint
 from sqlalchemy.exc import NoReferencedTableError
 
 from domain.errors import InvalidEntity
+from domain.schema.annotations import options
 from domain.schema.base import ApplicationEntity, Entity
 from domain.schema.columns import FrozenJsonb
 from domain.schema.constraints import constraint_name
@@ -154,7 +153,7 @@ def _require_column(entity: type[Entity], column: Column[object]) -> None:
     if field is None:
         raise InvalidEntity(f"{name} is not a field: declare it as a field of the class")
     if isinstance(column.type, ARRAY):
-        _require_tuple(name, field.annotation)
+        _require_array(name, field.annotation)
     elif isinstance(column.type, FrozenJsonb):
         _require_json(name, field.annotation)
     default = getattr(column.server_default, "arg", None)
@@ -165,38 +164,28 @@ def _require_column(entity: type[Entity], column: Column[object]) -> None:
         )
 
 
-def _require_tuple(name: str, annotation: Any) -> None:
-    for option in _options(annotation):
-        if get_origin(option) is not tuple or get_args(option)[1:] != (...,):
+def _require_array(name: str, annotation: Any) -> None:
+    for option in options(annotation):
+        kind, arguments = get_origin(option), get_args(option)
+        if not (kind is list or (kind is tuple and arguments[1:] == (...,))):
             raise InvalidEntity(
-                f"{name} is an array, which a row has as a tuple, because no commit would write a"
-                " change in place: declare tuple[str, ...], with the type of the items"
+                f"{name} is an array, which a row has as a list or a tuple: declare list[str] or"
+                " tuple[str, ...], with the type of the items"
             )
-        if any(_is_class(item, Enum) for item in _options(get_args(option)[0])):
+        if any(_is_class(item, Enum) for item in options(arguments[0])):
             raise InvalidEntity(
-                f"{name} is an array, which a row has with texts: declare tuple[str, ...], and"
-                " check the members in a pydantic validator"
+                f"{name} is an array, which a row has with texts: declare list[str], and check the"
+                " members in a pydantic validator"
             )
 
 
 def _require_json(name: str, annotation: Any) -> None:
-    for option in _options(annotation):
+    for option in options(annotation):
         if any(_is_class(get_origin(option) or option, kind) for kind in (BaseModel, set, tuple)):
             raise InvalidEntity(
                 f"{name} is JSON, which a row has as dictionaries and lists: declare dict[str, Any]"
                 " or list[Any], and assign value.model_dump(mode='json') of a model"
             )
-
-
-def _options(annotation: Any) -> Iterator[Any]:
-    """Yield the types that an annotation allows, beside None."""
-    if get_origin(annotation) is Annotated:
-        yield from _options(get_args(annotation)[0])
-    elif get_origin(annotation) in {Union, UnionType}:
-        for option in get_args(annotation):
-            yield from _options(option)
-    elif annotation is not NoneType:
-        yield annotation
 
 
 def _is_class(annotation: Any, parent: type) -> bool:

@@ -9,12 +9,12 @@ from pgvector import Vector
 from pgvector.sqlalchemy import VECTOR
 from sqlalchemy import Column, Computed, literal_column
 from sqlalchemy import Text as SqlText
-from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
 from sqlalchemy.types import TypeDecorator
 
 from domain.schema.tenant_lexemes import keys_index
 from domain.schema.text_analysis import indexed_text_sql
-from domain.values.jsonb import freeze
+from domain.values.jsonb import FrozenList, freeze
 from domain.values.text_analysis import INDEXED_CHARACTERS
 
 if TYPE_CHECKING:
@@ -100,6 +100,19 @@ def _from_server(value: Vector | str | None) -> Vector | None:
     # After the extension was dropped and created, an open connection reads text until it registers
     # the codecs of the new types.
     return Vector.from_text(value) if isinstance(value, str) else value
+
+
+class FrozenListArray(ARRAY[Any]):
+    """An array column whose rows have lists that cannot be changed in place."""
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        """Return the function that freezes the driver's list."""
+        read = super().result_processor(dialect, coltype)
+
+        def frozen(value: Any) -> FrozenList | None:
+            return None if value is None else FrozenList(read(value) or ())
+
+        return frozen
 
 
 class FrozenJsonb(TypeDecorator[Any]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_origin
 
 from annotated_types import Ge, Gt, Le
 from pydantic import AfterValidator
@@ -44,8 +44,9 @@ from sqlalchemy.dialects.postgresql import BYTEA, JSONB
 from sqlmodel.sql.sqltypes import AutoString, UTCDateTime
 
 from domain.errors import InvalidEntity
-from domain.schema.columns import EnumText, FrozenJsonb
-from domain.values.jsonb import normalise
+from domain.schema.annotations import options
+from domain.schema.columns import EnumText, FrozenJsonb, FrozenListArray
+from domain.values.jsonb import FrozenList, normalise
 from domain.values.numbers import INT32_MAX, INT64_MAX, field_constraints
 
 if TYPE_CHECKING:
@@ -104,12 +105,27 @@ def _set_type(column: Column[Any], field: FieldInfo) -> None:
         column.type = EnumText(enum)
     elif (equivalent := _equivalent_type(column.name, column.type)) is not None:
         column.type = equivalent
-        if isinstance(equivalent, FrozenJsonb):
-            # Pydantic builds the validator of the class later, at its first use.
-            field.metadata.append(AfterValidator(normalise))
-            field.validate_default = True
+        is_list = any(get_origin(option) is list for option in options(field.annotation))
+        if isinstance(equivalent, ARRAY) and is_list:
+            column.type = FrozenListArray(equivalent.item_type, dimensions=equivalent.dimensions)
+        _freeze_values(column, field)
     elif any(isinstance(rule, Le) and rule.le == INT64_MAX for rule in field_constraints(field)):
         column.type = BigInteger()
+
+
+def _freeze_values(column: Column[Any], field: FieldInfo) -> None:
+    # SQLAlchemy would not notice a change in place. Pydantic builds the validator of the class
+    # later, at its first use.
+    if isinstance(column.type, FrozenJsonb):
+        field.metadata.append(AfterValidator(normalise))
+        field.validate_default = True
+    elif isinstance(column.type, FrozenListArray):
+        field.metadata.append(AfterValidator(_frozen))
+        field.validate_default = True
+
+
+def _frozen(value: Any) -> Any:
+    return FrozenList(value) if isinstance(value, list) else value
 
 
 def _equivalent_type(name: str, kind: TypeEngine[Any]) -> TypeEngine[Any] | None:

@@ -42,7 +42,9 @@ MAX_CHARACTERS: Final = 2_000_000
 
 
 def _raise_frozen(*_: object, **__: object) -> NoReturn:
-    raise TypeError("JSON of an entity cannot be changed in place: assign a new value to the field")
+    raise TypeError(
+        "lists and JSON of an entity cannot be changed in place: assign a new value to the field"
+    )
 
 
 _refuse: Any = _raise_frozen

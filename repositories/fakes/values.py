@@ -123,6 +123,10 @@ def _array(convert: Store, value: Any) -> tuple[Any, ...]:
     return tuple(None if item is None else convert(item) for item in value)
 
 
+def _list(convert: Store, value: Any) -> FrozenList:
+    return FrozenList(_array(convert, value))
+
+
 def _uuid(value: Any) -> UUID:
     return UUID(int=value.int) if isinstance(value, UUID) else UUID(value)
 
@@ -139,16 +143,19 @@ def _with_sorted_keys(value: Any) -> Any:
     return FrozenList(map(_with_sorted_keys, value)) if isinstance(value, list) else value
 
 
+def _storing_items(array: Any) -> Store:
+    return _OF_TYPE[type(array.item_type).__name__](array.item_type)
+
+
 _OF_TYPE: Final[Mapping[str, Callable[[Any], Store]]] = {
-    "ARRAY": lambda column_type: partial(
-        _array, _OF_TYPE[type(column_type.item_type).__name__](column_type.item_type)
-    ),
+    "ARRAY": lambda column_type: partial(_array, _storing_items(column_type)),
     "BigInteger": lambda _: partial(_integer, INT64_MAX),
     "Boolean": lambda _: _boolean,
     "Date": lambda _: _date,
     "Double": lambda _: float,
     "EnumText": lambda column_type: partial(_member, column_type.enum),
     "FrozenJsonb": lambda _: _json,
+    "FrozenListArray": lambda column_type: partial(_list, _storing_items(column_type)),
     "Integer": lambda _: partial(_integer, INT32_MAX),
     "LargeBinary": lambda _: bytes,
     "Numeric": lambda column_type: partial(_numeric, column_type.precision, column_type.scale),

@@ -153,6 +153,8 @@ class TypedRow(ApplicationEntity, table=True):
     ratios: tuple[float, ...] = Field(sa_type=ARRAY(Float))
     times: tuple[datetime, ...] = Field(sa_type=ARRAY(DateTime(timezone=True)))
     gaps: tuple[str | None, ...] = Field(sa_type=ARRAY(Text))
+    names: list[str] = Field(sa_type=ARRAY(Text))
+    sizes: list[int | None] | None = Field(default=None, sa_type=ARRAY(BIGINT))
     options: dict[str, Any] = Field(sa_type=JSONB)
     at: datetime = Field(sa_type=DateTime(timezone=True))
     due: date
@@ -173,6 +175,8 @@ def typed_row(number: int) -> TypedRow:
         ratios=(number / 3, math.inf),
         times=(datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=2))),),
         gaps=("a", None),
+        names=["ada", f"n{number}"],
+        sizes=[2**40, None] if number % 3 else None,
         options={"n": number, "deep": [None, {"x": 1.5}]},
         at=datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=2))) + timedelta(minutes=number),
         due=date(2026, 1, 1) + timedelta(days=number),
@@ -211,6 +215,9 @@ async def stored_and_filtered(database: DatabasePort, rows: list[TypedRow]) -> l
         where("labels").contains("b3"),
         where("labels").contains_any(["b1", "b2", "none"]),
         where("labels").contains_all(["a", "b4"]),
+        where("names").contains_any(["n1", "n2", "none"]),
+        where("sizes").contains(2**40),
+        where("sizes").is_null(),
         ~where("labels").contains("b3"),
         where("counts").contains(3),
         where("counts").contains_all([-1, 5]),

@@ -274,17 +274,19 @@ async def test_a_date_is_compared_with_dates_alone() -> None:
                 await rows.count(where("day").equals(other))
 
 
-def test_json_in_a_field_of_another_type_is_frozen_when_it_is_assigned() -> None:
+def test_json_and_lists_of_an_own_entity_are_frozen_when_they_are_assigned() -> None:
     class Configured(ApplicationEntity, table=True):
         """A row with JSON that its author declared as a dictionary and a list."""
 
         __tablename__ = "test_configured"
         options: dict[str, Any] = Field(default_factory=dict, sa_type=JSONB)
         steps: list[dict[str, int]] | None = Field(default=None, sa_type=JSONB)
+        tags: list[str] = Field(default_factory=list, sa_type=ARRAY(String))
 
     options = {"a": [1]}
-    entity, default = Configured(options=options, steps=[{"b": 2}]), Configured()
+    entity, default = Configured(options=options, steps=[{"b": 2}], tags=["a"]), Configured()
     assert (entity.options, entity.steps, default.options) == ({"a": [1]}, [{"b": 2}], {})
+    assert (entity.tags, default.tags) == (["a"], [])
     default.steps = [{"c": 3}]
     constructed: Any = entity.steps
     assigned: Any = default.steps
@@ -292,6 +294,8 @@ def test_json_in_a_field_of_another_type_is_frozen_when_it_is_assigned() -> None
         lambda: entity.options.update(b=2),
         lambda: entity.options["a"].append(2),
         constructed[0].clear,
+        lambda: entity.tags.append("b"),
+        lambda: default.tags.extend(["b"]),
         lambda: default.options.setdefault("a", 1),
         lambda: assigned.append({}),
     ]
@@ -385,9 +389,10 @@ REFUSED: list[tuple[str, Callable[[], Any]]] = [
     ("has no name: write CheckConstraint", lambda: with_rule(CheckConstraint("size > 2"))),
     ("ExcludeConstraint of Refused", lambda: with_rule(ExcludeConstraint(("size", "=")))),
     ("names the schema app", lambda: with_rule({"schema": "app"})),
-    ("Refused.*size is an array, which a row has as a tuple", lambda: with_array(list[str])),
-    ("which a row has as a tuple", lambda: with_array(set[str] | None)),
-    ("which a row has as a tuple", lambda: with_array(tuple[str, str])),
+    ("Refused.*size is an array, which a row has as a list", lambda: with_array(set[str] | None)),
+    ("which a row has as a list", lambda: with_array(tuple[str, str])),
+    ("which a row has as a list", lambda: with_array(list)),
+    ("which a row has with texts", lambda: with_array(list[Severity])),
     ("which a row has with texts", lambda: with_array(tuple[Severity, ...])),
     ("size is JSON, which a row has as", lambda: with_field(Options, sa_type=JSONB)),
     ("size is JSON, which a row has as", lambda: with_field(set[str], sa_type=JSONB)),
