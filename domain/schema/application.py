@@ -11,11 +11,11 @@ from sqlalchemy import ARRAY, Index, Text, UniqueConstraint
 from sqlalchemy.exc import NoReferencedTableError
 
 from domain.errors import InvalidEntity
-from domain.schema.annotations import options
 from domain.schema.base import ApplicationEntity, Entity
 from domain.schema.columns import FrozenJsonb
 from domain.schema.constraints import constraint_name
 from domain.schema.searchable import Searchable
+from domain.values.annotations import options
 from domain.values.shown import kind_of
 
 if TYPE_CHECKING:

@@ -44,8 +44,8 @@ from sqlalchemy.dialects.postgresql import BYTEA, JSONB
 from sqlmodel.sql.sqltypes import AutoString, UTCDateTime
 
 from domain.errors import InvalidEntity
-from domain.schema.annotations import options
 from domain.schema.columns import EnumText, FrozenJsonb, FrozenListArray
+from domain.values.annotations import options
 from domain.values.jsonb import FrozenList, normalise
 from domain.values.numbers import INT32_MAX, INT64_MAX, field_constraints
 

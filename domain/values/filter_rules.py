@@ -19,10 +19,10 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from enum import StrEnum
 from functools import partial
-from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_args, get_origin
 
 from domain.errors import InvalidFilter, InvalidInput
+from domain.values.annotations import options
 from domain.values.filter_bounds import require_bounded
 from domain.values.filter_values import (
     CONVERTERS,
@@ -250,19 +250,12 @@ def _kind(entity: type[Entity], name: str) -> type[Any] | None:
 
 def _element(annotation: Any) -> type[Any]:
     """Return the type of the elements of an array column."""
-    if get_origin(annotation) in (Annotated, Union, UnionType):
-        choices = get_args(annotation)
-        return _element(next(choice for choice in choices if choice is not type(None)))
-    return _plain(next(iter(get_args(annotation)), object))
+    return _plain(next(iter(get_args(next(options(annotation)))), object))
 
 
 def _plain(annotation: Any) -> type[Any]:
-    origin = get_origin(annotation)
-    if origin is Annotated:
-        return _plain(get_args(annotation)[0])
-    if origin in (Union, UnionType):
-        return _plain(next(choice for choice in get_args(annotation) if choice is not type(None)))
-    plain: type[Any] = origin or annotation
+    option = next(options(annotation))
+    plain: type[Any] = get_origin(option) or option
     return plain
 
 
