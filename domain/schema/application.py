@@ -172,7 +172,13 @@ def _require_array(name: str, annotation: Any) -> None:
                 f"{name} is an array, which a row has as a list or a tuple: declare list[str] or"
                 " tuple[str, ...], with the type of the items"
             )
-        if any(_is_class(item, Enum) for item in options(arguments[0])):
+        items = list(options(arguments[0]))
+        if any(get_origin(item) is not None for item in items):
+            raise InvalidEntity(
+                f"{name} is an array of arrays, which the fake cannot store: declare list[Any] with"
+                " Field(sa_type=JSONB)"
+            )
+        if any(_is_class(item, Enum) for item in items):
             raise InvalidEntity(
                 f"{name} is an array, which a row has with texts: declare list[str], and check the"
                 " members in a pydantic validator"

@@ -116,11 +116,9 @@ def _set_type(column: Column[Any], field: FieldInfo) -> None:
 def _freeze_values(column: Column[Any], field: FieldInfo) -> None:
     # SQLAlchemy would not notice a change in place. Pydantic builds the validator of the class
     # later, at its first use.
-    if isinstance(column.type, FrozenJsonb):
-        field.metadata.append(AfterValidator(normalise))
-        field.validate_default = True
-    elif isinstance(column.type, FrozenListArray):
-        field.metadata.append(AfterValidator(_frozen))
+    freeze = {FrozenJsonb: normalise, FrozenListArray: _frozen}.get(type(column.type))
+    if freeze is not None:
+        field.metadata.append(AfterValidator(freeze))
         field.validate_default = True
 
 

@@ -393,6 +393,8 @@ REFUSED: list[tuple[str, Callable[[], Any]]] = [
     ("which a row has as a list", lambda: with_array(tuple[str, str])),
     ("which a row has as a list", lambda: with_array(list)),
     ("which a row has with texts", lambda: with_array(list[Severity])),
+    ("size is an array of arrays", lambda: with_array(list[list[str]])),
+    ("size is an array of arrays", lambda: with_array(tuple[tuple[str, ...] | None, ...])),
     ("which a row has with texts", lambda: with_array(tuple[Severity, ...])),
     ("size is JSON, which a row has as", lambda: with_field(Options, sa_type=JSONB)),
     ("size is JSON, which a row has as", lambda: with_field(set[str], sa_type=JSONB)),
