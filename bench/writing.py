@@ -65,8 +65,11 @@ EVENT_COLUMNS = tuple(TelemetryEvent.model_fields)
 WITH_INDEX = 10
 """Rows that meet a vector index are so many times fewer: each takes milliseconds."""
 
-SECONDS_WITH_INDEX = 0.04
-"""Least time for each way and row that meets a vector index: graphs differ by a tenth."""
+SECONDS_A_ROW = 0.04
+"""How long each way is measured for each row that meets a vector index, at least.
+
+The graph of such an index differs from run to run, and with it the time by a tenth.
+"""
 
 FIRST_LOAD = 10_000
 """Rows of the first load that is compared with the index in place.
@@ -117,7 +120,7 @@ async def measure(
         few,
         others.writing(len(few), indexed=True),
         rounds=rounds,
-        seconds=SECONDS_WITH_INDEX * len(few),
+        seconds=SECONDS_A_ROW * len(few),
     )
     recorded = await _events(database, events, rounds=rounds)
     first_load = await _first_load(database, loaded[:FIRST_LOAD])

@@ -103,7 +103,7 @@ def _from_server(value: Vector | str | None) -> Vector | None:
 
 
 class FrozenListArray(ARRAY[Any]):
-    """An array column whose rows have lists that cannot be changed in place."""
+    """An array column whose rows have frozen lists."""
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
         """Return the function that freezes the driver's list."""

@@ -1,4 +1,4 @@
-"""Entities are named in few files, and public names have docstrings."""
+"""An entity is named in few files, and public names have docstrings."""
 
 from __future__ import annotations
 
