@@ -7,7 +7,7 @@ from time import thread_time
 from typing import Final
 
 _USUAL: Final = 0.0028
-"""Seconds of `_count` on the machine that the documentation's figures are from."""
+"""Most seconds of `_count` on the machine of the documentation, while no other machine uses it."""
 
 
 def at_usual_speed(seconds: float) -> float:
