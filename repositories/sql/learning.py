@@ -99,16 +99,9 @@ def nearest_for_owner(
         chosen = _by_turns(compared, share, limit, exact=True, distinct=distinct)
         rows = chosen.cte("ranked")
     else:
-        near = materialized(through_index(LearningMemory, scan, there), "near")
-        proposed: list[ColumnElement[Any]] = [
-            near.c.id,
-            _COLUMNS.repo,
-            near.c.text_hash,
-            near.c.distance,
-        ]
-        of_index = select(*proposed).join_from(near, _TABLE, _COLUMNS.id == near.c.id).where(tenant)
+        near = materialized(through_index(LearningMemory, scan, there, _COLUMNS.repo), "near")
         indexed = materialized(
-            _by_turns(of_index, share, limit, exact=False, distinct=distinct), "indexed"
+            _by_turns(select(near), share, limit, exact=False, distinct=distinct), "indexed"
         )
         full = select(func.count() >= literal_int(limit)).select_from(indexed).scalar_subquery()
         beyond = select(func.max(near.c.distance) > _FARTHEST).scalar_subquery()

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Select,
     and_,
     bindparam,
+    case,
     false,
     func,
     literal_column,
@@ -93,6 +94,11 @@ class Scan:
         if self.form is IndexForm.VECTOR:
             return self.limit
         return min(MAX_EF_SEARCH, max(_MIN_CANDIDATES[self.form], 4 * self.limit))
+
+    @property
+    def first_candidates(self) -> int:
+        """How many candidates a distinct scan reads first; it stops if they have enough texts."""
+        return (2 if self.form is IndexForm.VECTOR else 4) * arm_depth(self.limit)
 
     @property
     def few_rows(self) -> int:
@@ -214,8 +220,13 @@ def literal_scalar(value: int) -> Any:
     return select(literal_int(value)).scalar_subquery()
 
 
-def through_index(entity: type[Entity], scan: Scan, there: ColumnElement[bool]) -> Select[Any]:
-    """Select the nearest rows that meet `there` through an HNSW index, as `nearest` describes."""
+def through_index(
+    entity: type[Entity], scan: Scan, there: ColumnElement[bool], *others: ColumnElement[Any]
+) -> Select[Any]:
+    """Select the nearest rows that meet `there` through an HNSW index, as `nearest` describes.
+
+    The `others` are further columns to select.
+    """
     columns = entity.__table__.c
     order = scan.form.distance(columns.embedding, EMBEDDING, scan.dimensions)
     # The planner uses a partial index for a condition that repeats its predicate.
@@ -228,7 +239,8 @@ def through_index(entity: type[Entity], scan: Scan, there: ColumnElement[bool]) 
         _with_planner_cost(columns.embedding, scan.dimensions),
     )
     distance = distance_between(columns.embedding, scan.metric)
-    rows = select(*_columns(columns, distance, exact=False, bounded=false())).where(condition)
+    selected = [*_columns(columns, distance, exact=False, bounded=false()), *others]
+    rows = select(*selected).where(condition)
     rows = rows.order_by(order)
     if scan.candidates > scan.limit:
         return rows.limit(literal_int(scan.candidates))
@@ -245,19 +257,32 @@ def _indexed_or_exact(
     first = select(rows.c.id).limit(literal_int(few + 1)).subquery("first")
     are_many = select(func.count() > literal_int(few)).select_from(first).scalar_subquery()
     indexed = materialized(through_index(entity, scan, and_(there, are_many)), "indexed")
-    counted = func.count(indexed.c.text_hash.distinct()) if scan.distinct else func.count()
-    # A condition on a subquery alone is evaluated once, and the branch whose condition is false is
-    # not executed.
-    enough = select(counted >= literal_int(scan.limit)).select_from(indexed).scalar_subquery()
     all_rows = select(func.count()).select_from(rows).scalar_subquery()
     bounded = all_rows >= literal_int(DISTINCT_ROWS) if scan.distinct else false()
-    of_index = select(indexed).where(enough)
+    # A condition on a subquery alone is evaluated once, and the branch whose condition is false is
+    # not executed.
     if scan.distinct:
-        distinct_rows = of_index.subquery("candidates")
-        order = (distinct_rows.c.distance, distinct_rows.c.id)
-        of_index = first_of_each_text(distinct_rows, *order)
+        first_read = select(indexed.c.text_hash).limit(literal_int(scan.first_candidates))
+        few_copies = _has_texts(first_read.subquery("first_read"), scan.limit)
+        enough = or_(few_copies, _has_texts(indexed, scan.limit))
+        read = case(
+            (few_copies, literal_int(scan.first_candidates)), else_=literal_int(scan.candidates)
+        )
+        candidates = select(indexed).where(enough).limit(read).subquery("candidates")
+        order = (candidates.c.distance, candidates.c.id)
+        of_index = first_of_each_text(candidates, *order)
+    else:
+        counted = select(func.count() >= literal_int(scan.limit)).select_from(indexed)
+        enough = counted.scalar_subquery()
+        of_index = select(indexed).where(enough)
     one_by_one = _one_by_one(scan, rows, not_(enough), bounded=bounded)
     return union_all(of_index, one_by_one.subquery().select())
+
+
+def _has_texts(rows: FromClause, number: int) -> ColumnElement[bool]:
+    """Return whether the rows have at least so many distinct texts."""
+    texts = func.count(rows.c.text_hash.distinct())
+    return select(texts >= literal_int(number)).select_from(rows).scalar_subquery()
 
 
 def _with_planner_cost(embedding: ColumnElement[Any], dimensions: int) -> ColumnElement[bool]:

@@ -100,6 +100,22 @@ async def test_memories_of_an_owner_are_found_through_the_index_with_a_share_for
     assert await shared(max_distance=0.5) == (close, True)
 
 
+@pytest.mark.parametrize(("copies", "is_exact"), [(0, False), (300, False), (1_100, True)])
+async def test_a_search_for_distinct_texts_reads_past_copies_in_the_index(
+    own: Database, copies: int, *, is_exact: bool
+) -> None:
+    equal = [chunk(content="Equal.", embedding=NEAR) for _ in range(copies)]
+    others = [chunk(content=f"Text {n}.", embedding=[*NEAR[:-1], 1 + n / 100]) for n in range(200)]
+    await write(own, *equal, *others, tenant="copies")
+    await own.isolate_tenant("copies")
+    async with own.reader(tenant="copies") as view:
+        hits = await view.knowledge.vector_search(NEAR, limit=10, distinct=True)
+    of_texts = [hit.item.content for hit in hits]
+    nearest_texts = [f"Text {n}." for n in range(10)]
+    assert of_texts == (["Equal.", *nearest_texts[:-1]] if copies else nearest_texts)
+    assert (hits.exact, hits.bound_reached) == (is_exact, False)
+
+
 async def test_a_memory_leaves_the_index_of_its_tenant_when_it_is_marked_stale(
     own: Database,
 ) -> None:
