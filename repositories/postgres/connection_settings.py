@@ -16,7 +16,14 @@ from repositories.postgres.connection_target import (
     ConnectionTarget,
 )
 from repositories.postgres.settings_sources import PREFIX, plain
-from repositories.postgres.settings_types import SECOND, Duration, Name, SessionAttributes
+from repositories.postgres.settings_types import (
+    SECOND,
+    Duration,
+    Flag,
+    Name,
+    SessionAttributes,
+    Whole,
+)
 from repositories.postgres.tls import SslMode, default_mode, require_verified
 from repositories.postgres.url import parse_addresses, parse_options
 
@@ -43,7 +50,7 @@ class ConnectionSettings(BaseSettings):
         description="Host name, IP address or folder of a Unix socket. Separate several hosts by "
         "commas; each may name its port (`host:port`).",
     )
-    port: int = Field(
+    port: Whole = Field(
         DEFAULT_PORT, ge=1, le=65535, description="Port of the hosts that do not name one."
     )
     database: Name = Field("recollect", description="Name of the database.")
@@ -63,7 +70,7 @@ class ConnectionSettings(BaseSettings):
     )
     sslcert: str | None = Field(None, description="File with the client's certificate.")
     sslkey: str | None = Field(None, description="File with the key of the client's certificate.")
-    insecure: bool = Field(
+    insecure: Flag = Field(
         default=False,
         description="Allow another `sslmode` than `verify-full` for hosts that are not local.",
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import (
@@ -20,6 +19,7 @@ from domain.values.embedding import DEFAULT_DIMENSIONS, MAX_DIMENSIONS, UNSPECIF
 from domain.values.search import VECTOR_WEIGHT
 from domain.values.text import DEFAULT_TENANT, TENANT_PATTERN
 from repositories.postgres.connection_settings import ConnectionSettings
+from repositories.postgres.settings_errors import explained
 from repositories.postgres.settings_sources import (
     CONNECTION,
     Environment,
@@ -29,8 +29,11 @@ from repositories.postgres.settings_types import (
     NO_LIMIT,
     SECOND,
     Duration,
+    Flag,
     Label,
     Limit,
+    Number,
+    Whole,
 )
 
 if TYPE_CHECKING:
@@ -59,13 +62,13 @@ class Settings(ConnectionSettings):
     connect_deadline: Duration = Field(
         30 * SECOND, description="Limit of the first connection, over all hosts and attempts."
     )
-    pool_size: int = Field(
+    pool_size: Whole = Field(
         20,
         ge=1,
         description="Most connections of units of work; they are opened on demand and stay open. "
         "Readers have a pool of the same size.",
     )
-    max_overflow: int = Field(
+    max_overflow: Whole = Field(
         0,
         ge=0,
         description="Connections of each pool beyond `pool_size`. Each is closed after one use, so "
@@ -87,7 +90,7 @@ class Settings(ConnectionSettings):
     pooler: Literal["none", "pgbouncer"] = Field(
         "none", description="`pgbouncer` if PgBouncer in transaction mode is in between."
     )
-    echo: bool = Field(
+    echo: Flag = Field(
         default=False, description="Log every statement. Parameters are never logged."
     )
     language: str = Field(
@@ -100,50 +103,50 @@ class Settings(ConnectionSettings):
         pattern=TENANT_PATTERN,
         description="Tenant of units of work and readers that name none.",
     )
-    row_level_security: bool = Field(
+    row_level_security: Flag = Field(
         default=False,
         description="Refuse to open a database whose tables, or role, row-level security does not "
         "restrict.",
     )
-    hnsw_m: int = Field(
+    hnsw_m: Whole = Field(
         16, ge=2, le=100, description="Links of a node of the vector indexes, used by migrations."
     )
-    hnsw_ef_construction: int = Field(
+    hnsw_ef_construction: Whole = Field(
         200,
         ge=4,
         le=1000,
         description="Candidates while a vector index is built, at least twice `hnsw_m`.",
     )
-    ef_search: int = Field(
+    ef_search: Whole = Field(
         400,
         ge=1,
         le=1000,
         description="Candidates that a vector search reads from its index; it reads at least"
         " twice its limit, and at most 1,000.",
     )
-    vector_weight: float = Field(
+    vector_weight: Number = Field(
         VECTOR_WEIGHT,
         ge=0,
         le=1,
         description="How much the vector arm of a hybrid search counts, 0 to 1; the keyword arm "
         "counts the rest. `recollect eval --tune` measures it.",
     )
-    bm25_k1: float = Field(
+    bm25_k1: Number = Field(
         DEFAULT_BM25.k1,
         ge=0.1,
         le=10,
         description="How much further occurrences of a word add to the score of keyword search.",
     )
-    bm25_b: float = Field(
+    bm25_b: Number = Field(
         DEFAULT_BM25.b, ge=0, le=1, description="How much long rows lose in keyword search, 0 to 1."
     )
-    bm25_title: float = Field(
+    bm25_title: Number = Field(
         DEFAULT_BM25.title,
         ge=1,
         le=10,
         description="How much a word in a title counts in keyword search; in a text it counts 1.",
     )
-    bm25_summary: float = Field(
+    bm25_summary: Number = Field(
         DEFAULT_BM25.summary,
         ge=1,
         le=10,
@@ -156,7 +159,7 @@ class Settings(ConnectionSettings):
     embedding_model: Label = Field(
         UNSPECIFIED, description="Embedding model, recorded when the schema is created."
     )
-    embedding_dimensions: int = Field(
+    embedding_dimensions: Whole = Field(
         DEFAULT_DIMENSIONS,
         ge=1,
         le=MAX_DIMENSIONS,
@@ -174,7 +177,7 @@ class Settings(ConnectionSettings):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            refusal = _explained(error)
+            refusal = explained(error, type(self).model_fields)
         else:
             return
         # Outside the handler, so that pydantic's error, which contains the input, is not chained.
@@ -233,42 +236,3 @@ class Settings(ConnectionSettings):
                 "hnsw_ef_construction must be at least twice hnsw_m", setting="hnsw_ef_construction"
             )
         return self
-
-
-def _reason(name: str, kind: str, message: str) -> str:
-    """Return why pydantic refused a setting, and what to write."""
-    if kind == "extra_forbidden":
-        # A URL is the argument `url`, under whatever name other libraries have it.
-        names = (
-            ["url"] if name.endswith("url") else get_close_matches(name, Settings.model_fields, 1)
-        )
-        return "unknown setting" + (f": did you mean {names[0]}?" if names else "")
-    if kind == "greater_than" and "timedelta" in message:
-        return "write more than 0 seconds"
-    if kind.startswith("time_delta"):
-        return f"{message}: write a timedelta or a number of seconds"
-    if kind == "string_pattern_mismatch" and name == "tenant":
-        return "a tenant is 1 to 100 ASCII letters, digits, dots, underscores and hyphens"
-    if kind == "string_pattern_mismatch" and name == "search_path":
-        return (
-            "write names of schemas in lower-case letters, digits and underscores, separated by"
-            " commas, such as app, public"
-        )
-    if kind == "string_pattern_mismatch" and name == "language":
-        return "write the name of a text search configuration, such as english or simple"
-    return message.removeprefix("Value error, ")
-
-
-def _explained(error: ValidationError) -> ConfigurationError:
-    """Return an error that names the settings that pydantic refused, without their values."""
-    reasons: list[tuple[str, str]] = []
-    for detail in error.errors(include_url=False, include_input=False):
-        cause = detail.get("ctx", {}).get("error")
-        if isinstance(cause, ConfigurationError):
-            return ConfigurationError(str(cause), setting=cause.setting)
-        if detail["type"] != "default_factory_not_called":  # a consequence of another one
-            name = str(detail["loc"][0]) if detail["loc"] else "settings"
-            reasons.append((name, _reason(name, detail["type"], detail["msg"])))
-    return ConfigurationError(
-        "; ".join(f"{name}: {reason}" for name, reason in reasons), setting=reasons[0][0]
-    )

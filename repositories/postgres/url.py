@@ -133,7 +133,7 @@ def _decoded(text: str, setting: str) -> str:
 
 
 def _add_query(parts: dict[str, list[str]], query: str, setting: str) -> None:
-    for pair in query.split("&") if query else []:
+    for pair in filter(None, query.split("&")):
         written, equals, value = pair.partition("=")
         name = _ALIASES.get(written, written)
         if not equals or (name not in PARAMETERS | _OF_THE_URL_ITSELF | {"channel_binding"}):

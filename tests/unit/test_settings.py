@@ -322,7 +322,19 @@ def test_a_bad_environment_is_named_without_its_values(monkeypatch: pytest.Monke
     [
         ("embeding_dimensions", 3, "did you mean embedding_dimensions"),
         ("database_url", "postgresql://h/x", "did you mean url"),
-        ("statement_timeout", "5 parsecs", "write a timedelta or a number of seconds"),
+        ("statement_timeout", "5 parsecs", "write a number of seconds, or a timedelta in code"),
+        ("statement_timeout", -1, "write 0 seconds or more"),
+        ("lock_timeout", 1e9, "write at most 2,147,483.647 seconds"),
+        ("pool_timeout", True, "write a number of seconds"),
+        ("pool_size", True, "write a number"),
+        ("pool_size", 2.5, "write a whole number"),
+        ("pool_size", 0, "write 1 or more"),
+        ("port", 99_999, "write at most 65,535"),
+        ("vector_weight", 1.5, "write at most 1"),
+        ("vector_weight", False, "write a number"),
+        ("echo", "maybe", "write true or false"),
+        ("pooler", "pgpool", "write 'none' or 'pgbouncer'"),
+        ("sslmode", "off", "write 'disable', 'allow'"),
         ("connect_deadline", -1, "write more than 0 seconds"),
         ("language", "pt-BR", "such as english or simple"),
         ("tenant", "a b", "1 to 100 ASCII letters"),
@@ -332,6 +344,15 @@ def test_a_bad_environment_is_named_without_its_values(monkeypatch: pytest.Monke
 def test_a_bad_setting_is_refused_with_advice(setting: str, value: object, advice: str) -> None:
     with pytest.raises(ConfigurationError, match=f"{setting}: .*{advice}"):
         Settings(**{setting: value})
+
+
+def test_blanks_around_a_number_or_a_flag_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECOLLECT_POOL_SIZE", " 7 ")
+    monkeypatch.setenv("RECOLLECT_ECHO", "true ")
+    monkeypatch.setenv("RECOLLECT_LOCK_TIMEOUT", " 1.5")
+    settings = Settings()
+    assert (settings.pool_size, settings.echo) == (7, True)
+    assert settings.lock_timeout == timedelta(seconds=1.5)
 
 
 def test_several_bad_settings_are_all_named() -> None:

@@ -83,7 +83,7 @@ def test_user_and_database_may_stand_in_the_parameters() -> None:
 
 
 def test_the_word_of_sqlalchemy_and_of_jdbc_for_tls_is_understood() -> None:
-    assert parse_url("postgresql+asyncpg://db/reviews?ssl=verify-full").parameters == {
+    assert parse_url("postgresql+asyncpg://db/reviews?&ssl=verify-full&").parameters == {
         "sslmode": "verify-full"
     }
     assert parse_url("postgresql://db/reviews?ssl=true").parameters == {"sslmode": "require"}
