@@ -17,6 +17,8 @@ from tests.contract.suites.embeddings import EmbeddingsContract
 from tests.contract.suites.failures import FailureContract
 from tests.contract.suites.federated_search import CorporaContract
 from tests.contract.suites.filters import FiltersContract
+from tests.contract.suites.hybrid_search import HybridSearchContract
+from tests.contract.suites.keyword_search import KeywordSearchContract
 from tests.contract.suites.knowledge import EmbeddingMetadataContract, KnowledgeContract
 from tests.contract.suites.learning import MemoriesContract, PatternsContract
 from tests.contract.suites.listing import BatchesContract, ListingContract
@@ -46,7 +48,6 @@ from tests.contract.suites.telemetry import TelemetryContract, TelemetryPurgeCon
 from tests.contract.suites.tracking import ReaddingContract, TrackingContract
 from tests.contract.suites.transactions import IsolationContract, LedgerContract, RetryContract
 from tests.contract.suites.unit_of_work import UnitOfWorkContract
-from tests.contract.suites.words import HybridSearchContract, KeywordSearchContract
 
 __all__ = [
     "ArgumentsContract",
