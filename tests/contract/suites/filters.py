@@ -224,7 +224,9 @@ PATHS: Final = (
 )
 
 
-async def _meeting(repository: ReadRepository[Any], condition: Filter, name: str) -> list[Any]:
+async def matching_values(
+    repository: ReadRepository[Any], condition: Filter, name: str
+) -> list[Any]:
     """Return what the rows that meet the filter have in `name`.
 
     Every way to ask has to say the same.
@@ -261,15 +263,17 @@ class FiltersContract:
         ]
         async with store.reader() as view:
             for condition, numbers in expected:
-                assert await _meeting(view.reviews, condition, "pr_number") == numbers
+                assert await matching_values(view.reviews, condition, "pr_number") == numbers
 
     async def test_text_compares_by_code_point(self, store: Store) -> None:
         await write(store, *(review(conclusion=word) for word in WORDS))
         conclusion = where("conclusion")
         async with store.reader() as view:
             for place, word in enumerate(WORDS):
-                assert await _meeting(view.reviews, conclusion.equals(word), "conclusion") == [word]
-                assert await _meeting(
+                assert await matching_values(
+                    view.reviews, conclusion.equals(word), "conclusion"
+                ) == [word]
+                assert await matching_values(
                     view.reviews, conclusion.less_than(word), "conclusion"
                 ) == list(WORDS[:place])
                 assert await view.reviews.count(conclusion.at_most(word)) == place + 1
@@ -278,7 +282,7 @@ class FiltersContract:
                     == len(WORDS) - place - 1
                 )
                 assert await view.reviews.count(conclusion.at_least(word)) == len(WORDS) - place
-            assert await _meeting(
+            assert await matching_values(
                 view.reviews, conclusion.one_of(["é", "a", "none"]), "conclusion"
             ) == ["a", "é"]
 
@@ -305,7 +309,7 @@ class FiltersContract:
         ]
         async with store.reader() as view:
             for condition, numbers in expected:
-                assert await _meeting(view.reviews, condition, "pr_number") == numbers
+                assert await matching_values(view.reviews, condition, "pr_number") == numbers
 
     async def test_moments_ids_flags_words_and_money_compare_as_what_they_are(
         self, store: Store
@@ -339,18 +343,20 @@ class FiltersContract:
         ]
         async with store.reader() as view:
             for condition, entities in expected:
-                assert await _meeting(view.findings, condition, "id") == [
+                assert await matching_values(view.findings, condition, "id") == [
                     vars(entity)["id"] for entity in entities
                 ]
             cost = where("cost_usd")
-            assert await _meeting(view.telemetry, cost.equals(Decimal("0.00000001")), "id") == [
-                paid.id
-            ]
-            assert await _meeting(
+            assert await matching_values(
+                view.telemetry, cost.equals(Decimal("0.00000001")), "id"
+            ) == [paid.id]
+            assert await matching_values(
                 view.telemetry, cost.greater_than(0) & cost.at_most(1e-8), "id"
             ) == [paid.id]
             assert (
-                await _meeting(view.telemetry, cost.less_than(Decimal("0.000000009999")), "id")
+                await matching_values(
+                    view.telemetry, cost.less_than(Decimal("0.000000009999")), "id"
+                )
                 == []
             )
 
@@ -372,7 +378,9 @@ class FiltersContract:
         ]
         async with store.reader() as view:
             for condition, count in expected:
-                assert len(await _meeting(view.telemetry, condition, "id")) == count, condition
+                assert len(await matching_values(view.telemetry, condition, "id")) == count, (
+                    condition
+                )
             for wrong in ("1e309", "1e-325", "1e-20000", "0e-99999", "0." + "1" * 17_000):
                 with pytest.raises(InvalidFilter, match="in the range of float") as refusal:
                     await view.telemetry.count(cost.less_than(Decimal(wrong)))
@@ -397,7 +405,7 @@ class FiltersContract:
         ]
         async with store.reader() as view:
             for condition, numbers in expected:
-                assert await _meeting(view.reviews, condition, "pr_number") == numbers
+                assert await matching_values(view.reviews, condition, "pr_number") == numbers
 
     async def test_a_path_in_json_leads_through_objects_and_compares_with_its_own_kind(
         self, store: Store
@@ -407,9 +415,9 @@ class FiltersContract:
         )
         async with store.reader() as view:
             for condition, names in IN_JSON:
-                assert await _meeting(view.knowledge, condition, "chunk_id") == list(names), (
-                    condition
-                )
+                assert await matching_values(view.knowledge, condition, "chunk_id") == list(
+                    names
+                ), condition
 
     async def test_what_cannot_be_asked_is_refused_and_poisons_nothing(self, store: Store) -> None:
         async with store.unit_of_work() as uow:
@@ -465,7 +473,7 @@ class FiltersContract:
         )
         async with store.reader() as view:
             for trick in tricks:
-                assert await _meeting(
+                assert await matching_values(
                     view.reviews, where("conclusion").equals(trick), "conclusion"
                 ) == [trick]
                 assert await view.reviews.count(where("conclusion").one_of([trick])) == 1
@@ -490,7 +498,7 @@ class FiltersContract:
         )
         async with store.reader() as view:
             for condition in (*plain, *other):
-                assert await _meeting(view.knowledge, condition, "chunk_id") == ["masked"]
+                assert await matching_values(view.knowledge, condition, "chunk_id") == ["masked"]
         async with store.unit_of_work(tenant=masked) as uow:
             await put(uow, chunk("of a tenant"))
             await uow.commit()
@@ -509,7 +517,7 @@ class FiltersContract:
                     where("metadata", masked).exists(),
                     where("metadata", "of").equals(masked),
                 ):
-                    assert await _meeting(view.knowledge, condition, "chunk_id") == names
+                    assert await matching_values(view.knowledge, condition, "chunk_id") == names
 
     async def test_the_most_choices_and_conditions_that_are_allowed_work(
         self, store: Store
@@ -544,8 +552,8 @@ class FiltersContract:
             assert sorted(one.chunk_id for one in [*earlier, *later]) == every
             for moment in filter(None, (moment for _, moment in DATES)):
                 names = [f"{n:02}" for n, (_, other) in enumerate(DATES) if other == moment]
-                assert await _meeting(view.knowledge, at.equals(moment), "chunk_id") == names
-                assert await _meeting(
+                assert await matching_values(view.knowledge, at.equals(moment), "chunk_id") == names
+                assert await matching_values(
                     view.knowledge, at.one_of([moment, "no date", 7]), "chunk_id"
                 ) == [*names, "11", "12"]
                 before = [
@@ -553,7 +561,10 @@ class FiltersContract:
                     for n, (_, other) in enumerate(DATES)
                     if other is not None and other < moment
                 ]
-                assert await _meeting(view.knowledge, at.less_than(moment), "chunk_id") == before
+                assert (
+                    await matching_values(view.knowledge, at.less_than(moment), "chunk_id")
+                    == before
+                )
 
     async def test_array_columns_are_tested_for_their_elements(self, store: Store) -> None:
         of = review()
@@ -577,7 +588,7 @@ class FiltersContract:
         ]
         async with store.reader() as view:
             for condition, patterns in expected:
-                assert await _meeting(view.suppressions, condition, "pattern") == patterns
+                assert await matching_values(view.suppressions, condition, "pattern") == patterns
             for condition in (finding_ids.equals(ids[0]), finding_ids.one_of([ids[0]])):
                 with pytest.raises(InvalidFilter, match=r"contains\(\)"):
                     await view.suppressions.count(condition)
@@ -613,7 +624,7 @@ class FiltersContract:
         ]
         async with store.reader() as view:
             for condition, paths in expected:
-                assert sorted(await _meeting(view.knowledge, condition, "source")) == sorted(
+                assert sorted(await matching_values(view.knowledge, condition, "source")) == sorted(
                     paths
                 ), condition
 
