@@ -18,6 +18,7 @@ from tests.contract.suites.failures import FailureContract
 from tests.contract.suites.federated_search import CorporaContract
 from tests.contract.suites.filters import FiltersContract
 from tests.contract.suites.hybrid_search import HybridSearchContract
+from tests.contract.suites.json_filters import JsonFiltersContract
 from tests.contract.suites.keyword_search import KeywordSearchContract
 from tests.contract.suites.knowledge import EmbeddingMetadataContract, KnowledgeContract
 from tests.contract.suites.learning import MemoriesContract, PatternsContract
@@ -32,6 +33,7 @@ from tests.contract.suites.recall import (
 )
 from tests.contract.suites.recorder import RecorderContract
 from tests.contract.suites.reembedding import RepairsContract
+from tests.contract.suites.refused_filters import RefusedFiltersContract
 from tests.contract.suites.reranking import DiversityContract, RecencyContract
 from tests.contract.suites.reviews import (
     FindingsContract,
@@ -74,6 +76,7 @@ __all__ = [
     "FindingsContract",
     "HybridSearchContract",
     "IsolationContract",
+    "JsonFiltersContract",
     "KeywordSearchContract",
     "KnowledgeContract",
     "LedgerContract",
@@ -90,6 +93,7 @@ __all__ = [
     "RecallContract",
     "RecencyContract",
     "RecorderContract",
+    "RefusedFiltersContract",
     "RepairsContract",
     "RetryContract",
     "RunEventsContract",
