@@ -25,7 +25,7 @@ from domain import (
 )
 from repositories.fakes import FakeDatabase, FakeReader, FakeUnitOfWork
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def is_a_unit_of_work(uow: FakeUnitOfWork) -> UnitOfWork:
