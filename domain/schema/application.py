@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from enum import Enum
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel
-from sqlalchemy import ARRAY, Index, Text, UniqueConstraint
+from sqlalchemy import Index, Text, UniqueConstraint
 from sqlalchemy.exc import NoReferencedTableError
 
 from domain.errors import InvalidEntity
 from domain.schema.base import ApplicationEntity, Entity
-from domain.schema.columns import FrozenJsonb
 from domain.schema.constraints import constraint_name
+from domain.schema.declared_types import require_type_of_rows
 from domain.schema.searchable import Searchable
-from domain.values.annotations import options
 from domain.values.shown import kind_of
 
 if TYPE_CHECKING:
@@ -152,47 +149,10 @@ def _require_column(entity: type[Entity], column: Column[object]) -> None:
     )
     if field is None:
         raise InvalidEntity(f"{name} is not a field: declare it as a field of the class")
-    if isinstance(column.type, ARRAY):
-        _require_array(name, field.annotation)
-    elif isinstance(column.type, FrozenJsonb):
-        _require_json(name, field.annotation)
+    require_type_of_rows(name, column.type, field.annotation)
     default = getattr(column.server_default, "arg", None)
     if default is not None and str(default) != "now()" and field.is_required():
         raise InvalidEntity(
             f"{name} has a default of the server alone, which the fake cannot evaluate: give the"
             " field the same default"
         )
-
-
-def _require_array(name: str, annotation: Any) -> None:
-    for option in options(annotation):
-        kind, arguments = get_origin(option), get_args(option)
-        if not (kind is list or (kind is tuple and arguments[1:] == (...,))):
-            raise InvalidEntity(
-                f"{name} is an array, which a row has as a list or a tuple: declare list[str] or"
-                " tuple[str, ...], with the type of the items"
-            )
-        items = list(options(arguments[0]))
-        if any(get_origin(item) is not None for item in items):
-            raise InvalidEntity(
-                f"{name} is an array of arrays, which the fake cannot store: declare list[Any] with"
-                " Field(sa_type=JSONB)"
-            )
-        if any(_is_class(item, Enum) for item in items):
-            raise InvalidEntity(
-                f"{name} is an array, which a row has with texts: declare list[str], and check the"
-                " members in a pydantic validator"
-            )
-
-
-def _require_json(name: str, annotation: Any) -> None:
-    for option in options(annotation):
-        if any(_is_class(get_origin(option) or option, kind) for kind in (BaseModel, set, tuple)):
-            raise InvalidEntity(
-                f"{name} is JSON, which a row has as dictionaries and lists: declare dict[str, Any]"
-                " or list[Any], and assign value.model_dump(mode='json') of a model"
-            )
-
-
-def _is_class(annotation: Any, parent: type) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, parent)

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
 from itertools import count
+from pathlib import Path
 from typing import Annotated, Any, cast
 from uuid import UUID
 
@@ -23,10 +24,14 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Computed,
+    Date,
     DateTime,
     ForeignKeyConstraint,
     Integer,
+    Numeric,
     String,
+    Text,
+    Uuid,
     text,
 )
 from sqlalchemy import UniqueConstraint as Unique
@@ -398,6 +403,28 @@ REFUSED: list[tuple[str, Callable[[], Any]]] = [
     ("which a row has with texts", lambda: with_array(tuple[Severity, ...])),
     ("size is JSON, which a row has as", lambda: with_field(Options, sa_type=JSONB)),
     ("size is JSON, which a row has as", lambda: with_field(set[str], sa_type=JSONB)),
+    ("size is JSON, which a row has as", lambda: with_field(datetime, sa_type=JSONB)),
+    ("declared as str, and rows have int", lambda: with_field(str, sa_type=Integer)),
+    ("declared as int, and rows have Decimal", lambda: with_field(int, sa_type=Numeric(10, 0))),
+    ("declared as float, and rows have Decimal", lambda: with_field(float, sa_type=Numeric)),
+    ("declared as bool, and rows have int", lambda: with_field(bool | None, sa_type=Integer)),
+    ("declared as str, and rows have UUID", lambda: with_field(str, sa_type=Uuid)),
+    ("as_uuid=False, .* remove as_uuid", lambda: with_field(str, sa_type=Uuid(as_uuid=False))),
+    (
+        "asdecimal=False, .* remove asdecimal",
+        lambda: with_field(float, sa_type=Numeric(10, 2, asdecimal=False)),
+    ),
+    ("declared as datetime, and rows have date", lambda: with_field(datetime, sa_type=Date)),
+    (
+        "declared as date, and rows have datetime",
+        lambda: with_field(date, sa_type=DateTime(timezone=True)),
+    ),
+    ("declared as Severity, and rows have str", lambda: with_field(Severity, sa_type=Text)),
+    ("declared as Path, and rows have str", lambda: with_field(Path)),
+    (
+        "declared as int, and rows have str",
+        lambda: with_field(list[int], sa_type=ARRAY(Text)),
+    ),
     ("with a time zone", lambda: with_field(datetime, sa_type=DateTime)),
     (r"write Field\(max_length=5\)", lambda: with_field(str, sa_type=String(5))),
     ("has no tenant", lambda: Review),
