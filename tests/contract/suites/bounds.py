@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import gc
-from contextlib import asynccontextmanager
 from decimal import Decimal
 from functools import partial, reduce
 from itertools import repeat
 from operator import and_
 from random import Random
-from time import thread_time
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
@@ -31,16 +27,13 @@ from tests.contract.suites.samples import (
     review,
     vectors_of,
 )
-from tests.processor_time import at_usual_speed
+from tests.processor_time import LONGEST_HOLD, holds_of_the_loop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 
     from domain import Filter
     from tests.contract.suites.store import Store
-
-LONGEST_HOLD: Final = 0.05
-"""Seconds of processor time between two turns of the event loop, on a machine of usual speed."""
 
 ATTEMPTS: Final = 4
 """Attempts of a call that holds the loop too long: other processes can slow one down."""
@@ -52,31 +45,6 @@ MANY: Final = 3_000
 
 MORE: Final = 6_000
 """Rows that take several times `LONGEST_HOLD` if they become entities all at once."""
-
-
-@asynccontextmanager
-async def _holds(longest: list[float]) -> AsyncIterator[None]:
-    """Append the longest time that the loop was held in the block."""
-    done = False
-
-    async def watch() -> float:
-        hold, began = 0.0, thread_time()
-        while not done:
-            await asyncio.sleep(0)
-            now = thread_time()
-            hold, began = max(hold, now - began), now
-        return hold
-
-    # A garbage collection takes longer, the more tests ran before.
-    gc.disable()
-    watcher = asyncio.create_task(watch())
-    await asyncio.sleep(0)
-    try:
-        yield
-    finally:
-        done = True
-        longest.append(at_usual_speed(await watcher))
-        gc.enable()
 
 
 def _attempts(longest: list[float]) -> Iterator[None]:
@@ -174,7 +142,7 @@ class BoundsContract:
             for name, condition in _inside():
                 holds[name] = []
                 for _ in _attempts(holds[name]):
-                    async with _holds(holds[name]):
+                    async with holds_of_the_loop(holds[name]):
                         await view.knowledge.count(condition)
         assert _too_long(holds) == {}
 
@@ -182,7 +150,7 @@ class BoundsContract:
         holds: dict[str, list[float]] = {}
         async with store.reader() as view:
             for name, condition in _beyond():
-                async with _holds(holds.setdefault(name, [])):
+                async with holds_of_the_loop(holds.setdefault(name, [])):
                     with pytest.raises(InvalidFilter, match="at most") as refusal:
                         await view.knowledge.count(condition)
                 assert len(str(refusal.value)) < 200
@@ -208,7 +176,7 @@ class BoundsContract:
             }
             for name, search in searches.items():
                 holds: list[float] = []
-                async with _holds(holds):
+                async with holds_of_the_loop(holds):
                     with pytest.raises(InvalidInput, match=f"{name} has at most 10,000 values"):
                         await search()
                 assert _too_long({name: holds}) == {}
@@ -221,7 +189,7 @@ class BoundsContract:
             for name, findings in (("unit of work", uow.findings), ("reader", view.findings)):
                 holds[name] = []
                 for _ in _attempts(holds[name]):
-                    async with _holds(holds[name]):
+                    async with holds_of_the_loop(holds[name]):
                         listed = await findings.list(limit=10_000)
                     assert len(listed) == MANY
         assert _too_long(holds) == {}
@@ -244,7 +212,7 @@ class BoundsContract:
                 "reset": uow.knowledge.reset,
             }
             for name, call in calls.items():
-                async with _holds(holds.setdefault(name, [])):
+                async with holds_of_the_loop(holds.setdefault(name, [])):
                     result = await call()
                 expected = 0 if name == "delete_chunks" else many
                 assert (result if isinstance(result, int) else len(result)) == expected
@@ -257,14 +225,14 @@ class BoundsContract:
         many = MORE
         await write(store, *(chunk(f"c{n}", embedding=vector(1.0, n)) for n in range(many)))
         holds: dict[str, list[float]] = {}
-        async with store.unit_of_work() as uow, _holds(holds.setdefault("search", [])):
+        async with store.unit_of_work() as uow, holds_of_the_loop(holds.setdefault("search", [])):
             hits = await uow.knowledge.vector_search(vector(1.0), limit=10_000)
         assert len(hits) == many
         assert _too_long(holds) == {}
 
     async def test_more_ids_than_one_call_takes_are_refused_at_once(self, store: Store) -> None:
         holds: dict[str, list[float]] = {}
-        async with store.reader() as view, _holds(holds.setdefault("ids", [])):
+        async with store.reader() as view, holds_of_the_loop(holds.setdefault("ids", [])):
             with pytest.raises(InvalidInput, match="at most 100,000") as refusal:
                 await view.findings.get_many(repeat(uuid4()))
         assert refusal.value.field == "ids"
@@ -279,7 +247,7 @@ class BoundsContract:
                 for match in Match:
                     times = holds.setdefault(f"{name}, {match}", [])
                     for _ in _attempts(times):
-                        async with _holds(times):
+                        async with holds_of_the_loop(times):
                             await view.knowledge.keyword_search(query, match=match)
         assert _too_long(holds) == {}
 
@@ -296,7 +264,7 @@ class BoundsContract:
                 "stream": lambda: _count(uow.reviews.stream(batch_size=5_000)),
             }
             for name, call in calls.items():
-                async with _holds(holds.setdefault(name, [])):
+                async with holds_of_the_loop(holds.setdefault(name, [])):
                     result = await call()
                 assert (result if isinstance(result, int) else len(result)) == many
         assert _too_long(holds) == {}
@@ -331,7 +299,7 @@ class BoundsContract:
             for name, search in searches.items():
                 holds[name] = []
                 for _ in _attempts(holds[name]):
-                    async with _holds(holds[name]):
+                    async with holds_of_the_loop(holds[name]):
                         await search()
             with pytest.raises(InvalidInput):
                 await knowledge.hybrid_search(
